@@ -1,0 +1,42 @@
+# make setup   .venv with everything installed
+# make test    lint, types, tests
+# make bench   the benchmarks, as a table
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup test lint types bench screenshots lock clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	# torch first and alone: it is pinned, so nothing that follows can pull a larger build.
+	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+test: lint types
+	HF_HUB_OFFLINE=1 $(BIN)/pytest
+
+bench: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks
+
+# STORE=folder of a scored store; needs a chromium on the PATH.
+screenshots: setup
+	$(BIN)/python -m docs.screenshots $(STORE)
+
+# Write down what is installed now.
+lock: setup
+	( echo '# Exact versions of everything that `make setup` installs; made with: make lock'; \
+	  $(BIN)/pip freeze --exclude-editable | grep -vi '^faultline' | sed 's/+cpu//' ) > constraints.txt
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,79 @@
+"""The dashboard's front door: store, snapshot, shared filters, navigation."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
+from data.filters import Filter
+from data.store import Store
+from parts import frame
+from parts.filterbar import filters, model_choice
+from parts.scope import Scope, choices, hand_over, scorers, snapshot_at, store_path
+
+st.set_page_config(page_title="Faultline", page_icon=frame.ICON, layout="wide")
+page = st.navigation(
+    [
+        st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
+        st.Page("pages/turn.py", title="Turn", icon=":material/forum:"),
+    ],
+    position="top",
+)
+path = store_path()
+
+
+def pinned(key: str, otherwise: str) -> str:
+    """What the link says, else what this session has used so far, else `otherwise`; kept in both.
+
+    A session stays with its version and model, so its numbers agree until it asks for newer.
+    """
+    value = st.query_params.get(key) or st.session_state.get(key) or otherwise
+    st.session_state[key] = value
+    if st.query_params.get(key) != value:
+        st.query_params[key] = value
+    return str(value)
+
+
+def open_scope() -> Scope:
+    """The snapshot of the link, of this session, or the newest; then model and filters."""
+    head = Store.open(path).head()
+    version = pinned("at", head.version)
+    snapshot = snapshot_at(path, version)
+    outdated = version != head.version
+    scored = scorers(path, version)
+    if not scored:
+        return Scope(path, snapshot, outdated, None, None, Filter())
+    model = pinned("model", head.model if head.model in scored else scored[0])
+    if model not in scored:
+        raise UsageError(
+            f"No turn was scored by the model “{model}” in version {version}; "
+            f"there is {', '.join(scored)}."
+        )
+    bounds, options = choices(path, version, model)
+    assert bounds is not None
+    with st.sidebar:
+        if len(scored) > 1:
+            model_choice(scored, model)
+        chosen = filters(bounds[0], bounds[1], options)
+    return Scope(path, snapshot, outdated, model, bounds, chosen)
+
+
+body, foot = st.container(), st.container()
+try:
+    scope = open_scope()
+    # Before the page, which may end the script early.
+    with foot:
+        frame.foot(scope)
+    with body:
+        hand_over(scope)
+        if scope.snapshot.counts()["turns"]:
+            page.run()
+        else:
+            frame.no_turns(path)
+except StoreMissing as error:
+    frame.missing_store(str(error), path)
+except (VersionGone, UsageError) as error:
+    frame.trouble(str(error))
+    frame.newest_button("Go to the newest version")
+except FaultlineError as error:
+    frame.trouble(str(error))

@@ -1,0 +1,105 @@
+"""How fast and how lean ingestion is, on logs resampled from the real corpora.
+
+Not a package of its own data: without the corpora beside the repository it cannot run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CORPORA = ROOT.parent / "shared" / "corpora"
+DAYS = 30
+
+_MEASURE = """
+import json, resource, sys, time
+from data.store import Store
+from data.ingest import ingest
+if __name__ == "__main__":
+    store = Store.create(sys.argv[1])
+    began = time.perf_counter()
+    report = ingest(store, [sys.argv[2]], workers=int(sys.argv[3]) or None)
+    seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    again = ingest(store, [sys.argv[2]], workers=int(sys.argv[3]) or None)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(json.dumps({
+        "turns": report.turns, "seconds": seconds, "again_seconds": time.perf_counter() - began,
+        "unchanged": again.files[0].unchanged, "own_kib": own, "worker_kib": worker,
+    }))
+"""
+
+
+def run(n_turns: int, workers: int = 0) -> dict[str, float]:
+    """Ingest `n_turns` resampled turns into a new store, twice, in a process of its own.
+
+    Returns turns, seconds, turns_per_second, again_turns_per_second (the equal file a second time),
+    megabytes (of JSONL) and peak_gib: the peak of the main process plus, for each worker, the peak
+    of the largest one.
+    """
+    import os
+
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.jsonl"
+        write_log(log, n_turns)
+        script = Path(folder) / "measure.py"
+        script.write_text(_MEASURE)
+        done = subprocess.run(
+            [sys.executable, str(script), str(Path(folder) / "store"), str(log), str(workers)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+        count = workers or min(os.cpu_count() or 1, 16)
+        return {
+            "turns": found["turns"],
+            "megabytes": log.stat().st_size / 1e6,
+            "seconds": found["seconds"],
+            "turns_per_second": found["turns"] / found["seconds"],
+            "again_turns_per_second": found["turns"] / found["again_seconds"],
+            "peak_gib": (found["own_kib"] + count * found["worker_kib"]) / 2**20,
+        }
+
+
+def write_log(path: Path, n_turns: int, seed: int = 1) -> None:
+    """A log of whole dialogues drawn with replacement, with new ids, in the order of time."""
+    chance = random.Random(seed)
+    dialogues = list(_dialogues())
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    written = 0
+    with path.open("w", encoding="utf-8") as file:
+        copy = 0
+        while written < n_turns:
+            drawn = chance.choice(dialogues)
+            copy += 1
+            began = start + timedelta(days=DAYS * written / n_turns)
+            for turn in drawn[: n_turns - written]:
+                turn = dict(turn)
+                turn["turn_id"] = f"{turn['turn_id']}-{copy}"
+                turn["dialogue_id"] = f"{turn['dialogue_id']}-{copy}"
+                moment = began + timedelta(seconds=10 * turn["turn_index"])
+                turn["started_at"] = moment.isoformat(timespec="milliseconds")
+                file.write(json.dumps(turn, ensure_ascii=False, separators=(",", ":")) + "\n")
+                written += 1
+
+
+def _dialogues() -> Iterator[list[dict[str, Any]]]:
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(CORPORA.glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                turn = json.loads(line)
+                by_id.setdefault(turn["dialogue_id"], []).append(turn)
+    yield from by_id.values()

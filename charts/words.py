@@ -1,0 +1,88 @@
+"""Numbers and names as words: one decimal for percentages, thin spaces in counts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, tzinfo
+from typing import Any, Literal
+
+THIN = "\u2009"
+# Keeps Streamlit's own marks (`:icon:`, `->`) from forming, and shows nothing itself.
+_JOINER = "\u2060"
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_MARKS = re.compile(r"([:<>=~-])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+# They turn the text around them, not only their own.
+_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+
+
+def percent(share: float, digits: int = 1, sign: Literal["", "+"] = "") -> str:
+    """`0.0843` as `8.4 %`; with `sign` `+`, as `+8.4 %`."""
+    return f"{100 * share:{sign}.{digits}f}{THIN}%"
+
+
+def points(change: float) -> str:
+    """A change between two shares in percentage points: `+1.1 pts`."""
+    text = f"{100 * change:+.1f}"
+    return f"{'0.0' if text in ('+0.0', '-0.0') else text}{THIN}pts"
+
+
+def count(n: float) -> str:
+    """`1234567` as `1 234 567`, with thin spaces."""
+    return f"{n:,.0f}".replace(",", THIN)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A logged number, short: at most `digits` significant places; a dash when not logged."""
+    if value is None or value != value:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{value:.0f}"
+    return f"{value:.{digits}g}"
+
+
+def confidence(value: float | None) -> str:
+    """A confidence in [0, 1] with three places; a dash when not logged."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """`1520` as `1.52 s`, `80` as `80 ms`; a dash when not logged."""
+    if value is None:
+        return "–"
+    return f"{value / 1000:.2f}{THIN}s" if abs(value) >= 1000 else f"{value:.0f}{THIN}ms"
+
+
+def moment(when: datetime, zone: tzinfo) -> str:
+    """A time in the reader's zone, the zone named."""
+    local = when.astimezone(zone)
+    return f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
+
+
+def short(text: str | None, most: int = 80) -> str:
+    """The text on one line, at most `most` characters, an ellipsis where it was cut."""
+    line = " ".join(_one_line(text).split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def plain(text: str | None) -> str:
+    """Text for a Markdown label that means only itself: no bold, no link, no icon."""
+    line = _one_line(text)
+    return _PUNCTUATION.sub(r"\\\1", _MARKS.sub(rf"\1{_JOINER}", line))
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """A record as indented JSON, nulls left out; characters that turn text around are spelt out."""
+    logged = {key: value for key, value in record.items() if value is not None}
+    made = json.dumps(logged, default=_json, indent=2, ensure_ascii=False)
+    return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", made)
+
+
+def _json(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _one_line(text: str | None) -> str:
+    return _CONTROL.sub(" ", _TURNING.sub("\N{REPLACEMENT CHARACTER}", text or ""))

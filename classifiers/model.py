@@ -1,0 +1,108 @@
+"""A trained model: everything between a table of turns and their six probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+
+from classifiers.calibration import Calibration, decide
+from classifiers.encoder import Encoder
+from classifiers.heads import TextHeads, Vectors
+from classifiers.settings import Settings
+from data.trace import FAILURE_POINTS
+from features.build import columns, open_frame, texts
+from features.categories import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model makes of some turns, rows ordered by `turn_id`.
+
+    Attributes
+    ----------
+    turn_ids: n strings.
+    x: feature matrix (n, number of columns), float32, NaN where the trace is silent.
+    probability: calibrated, (n, 6) in the order of `FAILURE_POINTS`; absent classes are 0.
+    verdict: index into `FAILURE_POINTS` per turn.
+    """
+
+    turn_ids: pa.ChunkedArray
+    x: np.ndarray
+    probability: np.ndarray
+    verdict: np.ndarray
+
+
+@dataclass(slots=True)
+class Model:
+    """Features, encoder, heads, booster, calibration and decision rule, fitted together.
+
+    Attributes
+    ----------
+    classes: the failure points that training saw, in pipeline order; the others get probability 0.
+    columns: names of the booster's columns, in order.
+    weights: decision weight per class; see `classifiers.calibration.fit_weights`.
+    metrics: figures on the training turns, out of fold.
+    """
+
+    settings: Settings
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    vocabulary: Vocabulary
+    heads: TextHeads | None
+    encoder: Encoder | None
+    booster: lgb.Booster
+    calibration: Calibration
+    weights: np.ndarray
+    metrics: dict[str, Any] = field(default_factory=dict)
+    id: str = ""
+
+    def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray, np.ndarray]:
+        """Turn ids and feature matrix of whole dialogues."""
+        with open_frame(turns, self.settings.context) as con:
+            ids, logged, vectors = read_frame(con, self.vocabulary, self.settings, self.encoder)
+        table = dict(logged)
+        if self.heads and vectors:
+            table |= zip(self.heads.columns, self.heads.transform(vectors).T, strict=True)
+        return ids, stack(table, self.columns)
+
+    def score(self, turns: pa.Table) -> Scores:
+        """Probabilities and verdicts of whole dialogues."""
+        ids, x = self.matrix(turns)
+        raw = self.booster.predict(x)
+        calibrated = self.calibration.apply(np.asarray(raw))
+        position = np.array([FAILURE_POINTS.index(name) for name in self.classes])
+        probability = np.zeros((len(x), len(FAILURE_POINTS)))
+        probability[:, position] = calibrated
+        verdict = position[decide(calibrated, self.weights)]
+        return Scores(ids, x, probability, verdict)
+
+
+def read_frame(
+    con: duckdb.DuckDBPyConnection,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    encoder: Encoder | None,
+) -> tuple[pa.ChunkedArray, dict[str, np.ndarray], Vectors | None]:
+    """Turn ids, logged feature columns and encoded texts of an open frame, rows ordered by turn."""
+    table = columns(con, vocabulary, settings.context)
+    logged = {
+        name: table[name].to_numpy().astype(np.float32, copy=False)
+        for name in table.column_names[1:]
+    }
+    vectors = Vectors.encode(encoder, texts(con, settings.context)) if encoder else None
+    return table["turn_id"], logged, vectors
+
+
+def stack(table: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    """Columns side by side, float32; a column that this data does not have is all NaN."""
+    n = len(next(iter(table.values())))
+    matrix = np.full((n, len(names)), np.nan, np.float32)
+    for i, name in enumerate(names):
+        if name in table:
+            matrix[:, i] = table[name]
+    return matrix

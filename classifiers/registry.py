@@ -1,0 +1,188 @@
+"""Models on disk: ``models/<id>/`` holds everything needed to score, its figures and its card.
+
+    model.json       settings, classes, columns, vocabulary, calibration, decision weights
+    booster.txt      LightGBM
+    heads.npz        text heads
+    encoder.onnx, tokenizer.json
+    metrics.json     out-of-fold figures
+    MODEL_CARD.md    what it is, for people
+
+The id is a hash of the files that scoring reads: the same training gives the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from classifiers.calibration import Calibration
+from classifiers.card import card
+from classifiers.encoder import Encoder
+from classifiers.heads import LinearHead, TextHeads
+from classifiers.model import Model
+from classifiers.settings import Settings
+from data.errors import ModelError
+from features.categories import Vocabulary
+
+_SCORING = ("model.json", "booster.txt", "heads.npz", "encoder.onnx", "tokenizer.json")
+
+
+def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
+    """Write `model` under `models` and return its id; a model that is there already is left as it is."""
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=models, prefix=".draft-") as scratch:
+        draft = Path(scratch) / "model"
+        draft.mkdir()
+        _write(model, encoder_folder, draft)
+        model.id = _content_id(draft)
+        (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
+        (draft / "MODEL_CARD.md").write_text(card(model), "utf-8")
+        final = models / model.id
+        if not final.exists():
+            try:
+                os.replace(draft, final)
+            except OSError:
+                if not final.exists():
+                    raise
+    return model.id
+
+
+def load(models: Path, model_id: str) -> Model:
+    """The model `model_id`; raises `ModelError` if it is missing or damaged."""
+    folder = models / model_id
+    if not model_id or Path(model_id).name != model_id or not folder.is_dir():
+        known = list_models(models)
+        raise ModelError(
+            f"There is no model {model_id!r} in {models}; there are: {', '.join(known) or 'none'}. "
+            "Train one with: faultline train"
+        )
+    try:
+        if _content_id(folder) != model_id:
+            raise ModelError(f"The files of model {model_id} have changed; train it again.")
+        content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
+        heads = _read_heads(folder / "heads.npz", content["heads"])
+        return Model(
+            Settings.from_json(content["settings"]),
+            tuple(content["classes"]),
+            tuple(content["columns"]),
+            Vocabulary(**content["vocabulary"]),
+            heads,
+            Encoder(folder) if heads else None,
+            lgb.Booster(model_file=str(folder / "booster.txt")),
+            Calibration(*(np.array(v) for v in content["calibration"])),
+            np.array(content["weights"]),
+            json.loads((folder / "metrics.json").read_text("utf-8")),
+            model_id,
+        )
+    except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
+        raise ModelError(
+            f"The model {model_id} in {models} is damaged ({error}); train it again."
+        ) from error
+
+
+def list_models(models: Path) -> list[str]:
+    """Ids of the models under `models`, sorted."""
+    if not models.is_dir():
+        return []
+    return sorted(path.name for path in models.iterdir() if (path / "model.json").exists())
+
+
+def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
+    content = {
+        "format": 1,
+        "settings": model.settings.to_json(),
+        "classes": model.classes,
+        "columns": model.columns,
+        "vocabulary": {
+            "values": dict(model.vocabulary.values),
+            "signals": dict(model.vocabulary.signals),
+        },
+        "heads": _head_shapes(model.heads),
+        "calibration": [model.calibration.slope.tolist(), model.calibration.offset.tolist()],
+        "weights": model.weights.tolist(),
+    }
+    (folder / "model.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+    model.booster.save_model(str(folder / "booster.txt"))
+    np.savez(folder / "heads.npz", **_head_arrays(model.heads))
+    if model.heads and encoder_folder:
+        for name in ("encoder.onnx", "tokenizer.json"):
+            shutil.copyfile(encoder_folder / name, folder / name)
+
+
+def _content_id(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in _SCORING:
+        path = folder / name
+        if path.exists():
+            digest.update(name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"m-{digest.hexdigest()[:12]}"
+
+
+def _named(heads: TextHeads) -> dict[str, LinearHead]:
+    """All heads by the name under which their arrays are kept."""
+    single = {
+        "usual": heads.usual,
+        "meant": heads.meant,
+        "slots": heads.slots,
+        "slots_meant": heads.slots_meant,
+    }
+    return {
+        **{f"head.{name}": head for name, head in heads.heads.items()},
+        **{name: head for name, head in single.items() if head},
+    }
+
+
+def _head_shapes(heads: TextHeads | None) -> dict[str, Any] | None:
+    if heads is None:
+        return None
+    return {
+        "similarities": heads.similarities,
+        "columns": heads.columns,
+        "heads": {
+            name: {"fields": head.fields, "classes": head.classes}
+            for name, head in _named(heads).items()
+        },
+    }
+
+
+def _head_arrays(heads: TextHeads | None) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, head in (_named(heads) if heads else {}).items():
+        arrays[f"{name}/bias"] = head.bias
+        arrays |= {f"{name}/{field}": weight for field, weight in head.weights.items()}
+    return arrays
+
+
+def _read_heads(path: Path, shapes: dict[str, Any] | None) -> TextHeads | None:
+    if shapes is None:
+        return None
+    with np.load(path) as arrays:
+        heads = {
+            name: LinearHead(
+                tuple(shape["fields"]),
+                tuple(shape["classes"]),
+                {field: arrays[f"{name}/{field}"] for field in shape["fields"]},
+                arrays[f"{name}/bias"],
+            )
+            for name, shape in shapes["heads"].items()
+        }
+    prefix = "head."
+    return TextHeads(
+        {n.removeprefix(prefix): head for n, head in heads.items() if n.startswith(prefix)},
+        heads.get("usual"),
+        heads.get("meant"),
+        heads.get("slots"),
+        heads.get("slots_meant"),
+        tuple(shapes["similarities"]),
+        tuple(shapes["columns"]),
+    )

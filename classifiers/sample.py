@@ -1,0 +1,45 @@
+"""Which turns of a store a model is trained on."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from data.errors import NotEnoughLabels
+from data.snapshot import Snapshot
+
+# Labelled turns beyond this add little and cost memory; unlabelled ones only teach what is usual.
+MAX_LABELLED = 120_000
+MAX_UNLABELLED = 20_000
+
+# Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the cap.
+# Dialogues that share an instant with a chosen one come along: the same request, heard by another device.
+_SQL = """
+WITH dialogues AS (
+    SELECT dialogue_id, count(*) AS n, count(gold) > 0 AS labelled,
+        hash(dialogue_id, $seed) AS draw
+    FROM turns GROUP BY dialogue_id
+), chosen AS (
+    SELECT dialogue_id FROM dialogues
+    QUALIFY sum(n) OVER (PARTITION BY labelled ORDER BY draw, dialogue_id)
+        <= CASE WHEN labelled THEN $labelled ELSE $unlabelled END
+)
+SELECT t.* FROM turns t SEMI JOIN chosen USING (dialogue_id) ORDER BY turn_id
+"""
+
+
+def training_turns(
+    snapshot: Snapshot,
+    seed: int,
+    labelled: int = MAX_LABELLED,
+    unlabelled: int = MAX_UNLABELLED,
+) -> pa.Table:
+    """Dialogues with gold, and some without, at most so many turns of each; ordered by turn.
+
+    Raises `NotEnoughLabels` when the store is empty.
+    """
+    turns = snapshot.query(_SQL, {"seed": seed, "labelled": labelled, "unlabelled": unlabelled})
+    if turns.num_rows == 0:
+        raise NotEnoughLabels(
+            "The store holds no turns; ingest some with: faultline ingest PATH… --store DIR"
+        )
+    return turns

@@ -1,0 +1,47 @@
+"""What a model is trained with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from classifiers.encoder import DEFAULT
+from features.build import Context
+
+PARTS = ("before", "after", "capture", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything besides the data that decides what is learned.
+
+    Attributes
+    ----------
+    context: ``hindsight`` reads the turns that follow; ``live`` does not.
+    seed: two trainings on the same turns with one seed give the same model.
+    encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
+    fine_tune: epochs for which the encoder is tuned on the labelled turns; 0 leaves it frozen.
+    without: groups of features to leave out, of `PARTS`; for ablations.
+    folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
+    rounds, learning_rate, leaves, min_leaf, columns, ridge: LightGBM's; `rounds` is the most it may use.
+    """
+
+    context: Context = "hindsight"
+    seed: int = 0
+    encoder: str = DEFAULT
+    fine_tune: int = 0
+    without: tuple[str, ...] = ()
+    folds: int = 5
+    rounds: int = 240
+    learning_rate: float = 0.06
+    leaves: int = 15
+    min_leaf: int = 20
+    columns: float = 0.4
+    ridge: float = 5.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Settings:
+        return cls(**{**content, "without": tuple(content["without"])})

@@ -1,0 +1,215 @@
+"""Training: labelled turns → `Model`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from classifiers import booster
+from classifiers import encoder as encoders
+from classifiers.calibration import Calibration, fit_weights
+from classifiers.encoder import Encoder
+from classifiers.heads import TextHeads, Vectors
+from classifiers.metrics import summary
+from classifiers.model import Model, read_frame, stack
+from classifiers.settings import Settings
+from classifiers.splits import Fold, folds, groups
+from data.errors import NotEnoughLabels
+from data.trace import FAILURE_POINTS
+from features.build import learn, open_frame
+from features.catalogue import feature
+from features.categories import Vocabulary
+from labels.failure_point import labels
+
+MIN_PER_CLASS = 10
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Features, encoded texts and labels of all turns that a model may learn from, in one order.
+
+    Attributes
+    ----------
+    logged: logged feature columns, n rows each.
+    vectors: encoded texts of the n turns, or None without text features.
+    target: failure point per turn, None where there is no label.
+    gold_intents: intent that an annotator gave, or None.
+    gold_slots: slot names that an annotator gave, or null.
+    group: what must not be split; see `classifiers.splits.groups`.
+    """
+
+    ids: np.ndarray
+    vocabulary: Vocabulary
+    logged: dict[str, np.ndarray]
+    vectors: Vectors | None
+    target: np.ndarray
+    gold_intents: np.ndarray
+    gold_slots: pa.ListArray
+    group: np.ndarray
+
+    def take(self, rows: np.ndarray) -> TrainingSet:
+        return TrainingSet(
+            self.ids[rows],
+            self.vocabulary,
+            {name: values[rows] for name, values in self.logged.items()},
+            self.vectors.take(rows) if self.vectors else None,
+            self.target[rows],
+            self.gold_intents[rows],
+            self.gold_slots.take(pa.array(rows)),
+            self.group[rows],
+        )
+
+
+def prepare(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> TrainingSet:
+    """Everything that training and evaluation need of `turns` (whole dialogues)."""
+    turns = turns.sort_by("turn_id")
+    verdicts = labels(turns).sort_by("turn_id")["failure_point"]
+    gold = turns["gold"].combine_chunks()
+    with open_frame(turns, settings.context) as con:
+        vocabulary = learn(con, settings.context)
+        ids, logged, vectors = read_frame(con, vocabulary, settings, encoder)
+    logged = {
+        name: values for name, values in logged.items() if not _left_out(name, settings.without)
+    }
+    slots = pc.struct_field(gold, "slots")
+    return TrainingSet(
+        ids.to_numpy(),
+        vocabulary,
+        logged,
+        vectors,
+        np.array(verdicts.to_pylist(), object),
+        np.array(pc.struct_field(gold, "intent").to_pylist(), object),
+        slot_names(slots),
+        groups(turns),
+    )
+
+
+def slot_names(slots: pa.Array) -> pa.ListArray:
+    """Names of the slots in each list; null where the list is."""
+    return pa.ListArray.from_arrays(
+        slots.offsets, pc.struct_field(slots.values, "name"), mask=pc.is_null(slots)
+    )
+
+
+def _left_out(name: str, without: tuple[str, ...]) -> bool:
+    return feature(name).when in without or ("capture" in without and ".capture_" in name)
+
+
+def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str, ...]:
+    """The classes that can be learned; raises `NotEnoughLabels` if they are not enough."""
+    counts = {name: int((target == name).sum()) for name in FAILURE_POINTS}
+    present = tuple(name for name, n in counts.items() if n >= minimum)
+    if len(present) < 2:
+        found = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
+        raise NotEnoughLabels(
+            f"Training needs at least two failure points with {minimum} labelled turns each; "
+            f"found {found}. Ingest traces with gold fields, or annotate more turns."
+        )
+    return present
+
+
+def fit(
+    data: TrainingSet,
+    settings: Settings,
+    encoder: Encoder | None,
+    say: Say = str,
+    minimum: int = MIN_PER_CLASS,
+) -> Model:
+    """Fit a model to the labelled turns of `data`; unlabelled ones teach the heads what is usual."""
+    classes = check_labels(data.target, minimum)
+    target = np.where(np.isin(data.target.astype(str), classes), data.target, None)
+    split = folds(target, data.group, settings.folds, settings.seed)
+    table = dict(data.logged)
+    heads = None
+    if data.vectors and "text" not in settings.without:
+        say("fitting text heads")
+        heads, held_out = TextHeads.fit(
+            data.vectors, target, data.gold_intents, data.gold_slots, split
+        )
+        table |= {
+            name: values
+            for name, values in zip(heads.columns, held_out.T, strict=True)
+            if not _left_out(name, settings.without)
+        }
+    names = tuple(name for name, values in table.items() if _informative(values))
+    labelled = np.flatnonzero(target != None)  # noqa: E711  # element-wise
+    number = {name: i for i, name in enumerate(classes)}
+    y = np.array([number[t] for t in target[labelled]])
+    x = stack({name: values[labelled] for name, values in table.items()}, names)
+    say("boosting out of fold")
+    raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings)
+    calibration = Calibration.fit(raw, y)
+    probability = calibration.apply(raw)
+    weights = fit_weights(probability, y)
+    say("boosting on all labelled turns")
+    final = booster.fit(x, y, rounds, settings)
+    metrics = {
+        "labelled": len(labelled),
+        "turns": len(target),
+        "groups": len(np.unique(data.group[labelled])),
+        "rounds": rounds,
+        "out_of_fold": summary(probability, y, weights, classes),
+    }
+    return Model(
+        settings,
+        classes,
+        names,
+        data.vocabulary,
+        heads,
+        encoder if heads else None,
+        final,
+        calibration,
+        weights,
+        metrics,
+    )
+
+
+def rescore(model: Model, data: TrainingSet) -> np.ndarray:
+    """Calibrated probabilities (n, number of classes) of turns prepared with the model's training turns."""
+    table = dict(data.logged)
+    if model.heads and data.vectors:
+        table |= zip(model.heads.columns, model.heads.transform(data.vectors).T, strict=True)
+    raw = np.asarray(model.booster.predict(stack(table, model.columns)))
+    return model.calibration.apply(raw)
+
+
+def _informative(values: np.ndarray) -> bool:
+    """Not the same everywhere: constant columns only cost time."""
+    finite = values[~np.isnan(values)]
+    return bool(len(finite) and (len(finite) < len(values) or finite.min() < finite.max()))
+
+
+def _restrict(split: list[Fold], rows: np.ndarray) -> list[Fold]:
+    """The same folds over the labelled turns only, renumbered."""
+    position = {int(row): i for i, row in enumerate(rows)}
+    return [
+        (
+            np.array([position[int(r)] for r in train if int(r) in position]),
+            np.array([position[int(r)] for r in held_out if int(r) in position]),
+        )
+        for train, held_out in split
+    ]
+
+
+def open_encoder(settings: Settings, folder: Path) -> Encoder | None:
+    """The encoder that `settings` name, exported to `folder`; None for a model without text."""
+    if "text" in settings.without:
+        return None
+    encoders.export(settings.encoder, folder)
+    return Encoder(folder)
+
+
+def train(turns: pa.Table, settings: Settings, say: Say = str) -> tuple[Model, Path]:
+    """Train on `turns`; returns the model and the folder with its encoder files."""
+    folder = Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
+    say("reading features and texts")
+    encoder = open_encoder(settings, folder)
+    data = prepare(turns, settings, encoder)
+    return fit(data, settings, encoder, say), folder

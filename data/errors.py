@@ -1,0 +1,41 @@
+"""Every error that a user can cause, as one tree.
+
+A message says what was given, what was expected and what to do next. The command line prints it as
+one sentence and exits with `exit_code`; nothing in this tree is ever shown as a traceback.
+"""
+
+
+class FaultlineError(Exception):
+    """Base of every error that Faultline raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(FaultlineError):
+    """The request itself is wrong: an unknown column, a bad filter, a path that cannot be."""
+
+    exit_code = 2
+
+
+class StoreError(FaultlineError):
+    """The store is missing, damaged, or not a store."""
+
+
+class StoreMissing(StoreError):
+    """There is no store at the path given."""
+
+
+class VersionGone(StoreError):
+    """The version asked for never existed or has been vacuumed."""
+
+
+class IngestError(FaultlineError):
+    """An input cannot be read as traces at all."""
+
+
+class ModelError(FaultlineError):
+    """A model is missing, damaged, or does not fit the data."""
+
+
+class NotEnoughLabels(ModelError):
+    """The labelled turns do not suffice to train or evaluate."""

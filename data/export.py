@@ -1,0 +1,116 @@
+"""Writing rows of a snapshot to a file: Parquet, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.layout import TABLES
+from data.snapshot import Snapshot, connect, literal
+
+# What the store derives itself and a trace record does not have.
+_DERIVED = ("digest", "day")
+_SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def export(snapshot: Snapshot, table: str, to: str | Path, where: str | None = None) -> int:
+    """Write the rows of one table to a file and return how many.
+
+    Parameters
+    ----------
+    table
+        `turns`, `predictions`, ...
+    to
+        The file to make; its suffix (.parquet, .csv, .jsonl) says the format. It appears when it is
+        complete. A JSONL file of `turns` holds trace records, which can be ingested again.
+    where
+        A SQL condition on the table's columns. It can read nothing but the tables of the snapshot.
+    """
+    target = Path(to).expanduser()
+    if table not in TABLES:
+        raise UsageError(f"There is no table '{table}'; there are: {', '.join(TABLES)}.")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"Cannot export to '{target.name}'; its name must end in {', '.join(_SUFFIXES)}."
+        )
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"Cannot write {target}; give a file in a folder that exists.")
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con:
+            _check(con, table, where)
+            # The condition stands alone in its line, so that a comment in it ends there.
+            rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
+            sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
+            try:
+                done = con.execute(f"{sql} ({_OPTIONS[target.suffix.lower()]})").fetchall()
+            except duckdb.Error as error:
+                raise _bad(table, where, error) from error
+        os.replace(draft, target)
+    except OSError as error:
+        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return int(done[0][0])
+
+
+_OPTIONS = {
+    ".parquet": "FORMAT parquet, COMPRESSION zstd",
+    ".csv": "FORMAT csv, HEADER true",
+    ".jsonl": "FORMAT json",
+}
+
+
+def _check(con: duckdb.DuckDBPyConnection, table: str, where: str | None) -> None:
+    """Refuse a condition that is not one expression over the table."""
+    if where is None:
+        return
+    try:
+        # Parsed as an expression of its own: a `)` cannot close what stands around it.
+        con.table(table).filter(where).limit(0).fetchall()
+    except duckdb.Error as error:
+        raise _bad(table, where, error) from error
+
+
+def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
+    reason = str(error).strip().splitlines()[0]
+    return UsageError(
+        f"The condition {where!r} cannot be used: {reason.rstrip('.')}. "
+        f"The columns of {table} are: {', '.join(TABLES[table].columns)}."
+    )
+
+
+def _columns(table: str, suffix: str) -> str:
+    """The SELECT list of an export: as stored in Parquet; in text, times as RFC 3339 in UTC and (in
+    CSV) nested values as JSON."""
+    schema = TABLES[table].schema
+    if suffix.lower() == ".parquet":
+        return ", ".join(f'"{name}"' for name in schema.names)
+    parts = []
+    for field in schema:
+        name = f'"{field.name}"'
+        if suffix.lower() == ".jsonl" and table == "turns" and field.name in _DERIVED:
+            continue
+        if pa.types.is_timestamp(field.type):
+            parts.append(f"{_rfc3339(name)} AS {name}")
+        elif suffix.lower() == ".csv" and pa.types.is_nested(field.type):
+            parts.append(f"to_json({name})::VARCHAR AS {name}")
+        elif suffix.lower() == ".jsonl" and field.name in ("extra", "unknown_fields"):
+            parts.append(f"TRY_CAST({name} AS JSON) AS {name}")
+        else:
+            parts.append(name)
+    return ", ".join(parts)
+
+
+def _rfc3339(name: str) -> str:
+    """Milliseconds, or microseconds where there are any: nothing is lost and most stay short."""
+    utc = f"timezone('UTC', {name})"
+    return (
+        f"CASE WHEN epoch_us({name}) % 1000 = 0 THEN strftime({utc}, '%Y-%m-%dT%H:%M:%S.%gZ') "
+        f"ELSE strftime({utc}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
+    )

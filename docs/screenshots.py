@@ -1,0 +1,53 @@
+"""Pictures of the pages for the documentation: python -m docs.screenshots STORE [TURN]."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from data.filters import Filter
+from data.overview import defects
+from data.store import Store
+from tests.browser import browse, served
+
+IMAGES = Path(__file__).parent / "images"
+# name, path, width in pixels, dark
+SHOTS = (
+    ("overview", "/", 1440, False),
+    ("overview-dark", "/", 1440, True),
+    ("overview-narrow", "/", 400, False),
+    ("turn", "/turn?turn={turn}", 1440, False),
+    ("turn-dark", "/turn?turn={turn}", 1440, True),
+    ("turn-narrow", "/turn?turn={turn}", 400, False),
+)
+
+
+def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]:
+    """Take every picture of one scored store; `turn` is by default its most certain defect."""
+    if turn is None:
+        with Store.open(store).snapshot() as snapshot:
+            if snapshot.model is None:
+                sys.exit(f"The store {store} has no model: train and score it first.")
+            page = defects(snapshot, snapshot.model, Filter(), order="most certain", rows=1)
+            turn = str(page["turn_id"].to_pylist()[0])
+    to.mkdir(parents=True, exist_ok=True)
+    made = []
+    with served(store) as address:
+        for name, path, width, dark in SHOTS:
+            with browse(width=width, dark=dark) as watch:
+                watch.page.goto(address + path.format(turn=turn))
+                watch.settle()
+                # The page scrolls inside itself, so the window must be as high as it is.
+                high = watch.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
+                watch.page.set_viewport_size({"width": width, "height": min(int(high) + 40, 4000)})
+                watch.settle()
+                made.append(to / f"{name}.png")
+                watch.page.screenshot(path=made[-1])
+    return made
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    for made in shoot(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else None):
+        print(made)

@@ -1,0 +1,85 @@
+"""The catalogue: stage, unit, direction and sentence of every feature, by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pyarrow as pa
+
+from data.trace import FAILURE_POINTS
+from features.build import LOGGED
+from features.categories import CATEGORIES
+from features.categories import sentence as column_sentence
+from features.feature import Feature
+from features.text import AGREEMENT, HEADS, SIMILARITIES
+
+_WORDS = {
+    "false_wake": "a false wake",
+    "asr": "an ASR error",
+    "nlu": "an NLU error",
+    "er": "an entity-resolution error",
+    "result": "a wrong result",
+    "correct": "a correct turn",
+}
+
+
+@cache
+def _by_name() -> dict[str, Feature]:
+    texts = [
+        *[Feature(s.name, "", "cosine", s.direction, s.sentence, s.when) for s in SIMILARITIES],
+        *[
+            Feature(
+                head.column(point),
+                "",
+                "probability",
+                "-" if point == "correct" else "+",
+                f"{head.sentence} speak for {_WORDS[point]}",
+                head.when,
+            )
+            for head in HEADS
+            for point in FAILURE_POINTS
+        ],
+        *AGREEMENT,
+    ]
+    return {feature.name: feature for feature in [*LOGGED, *texts]}
+
+
+def feature(name: str) -> Feature:
+    """The catalogue's entry for `name`.
+
+    Columns that the data named (``nlu.intent=play``, ``asr.signal.snr``) get theirs made up; an
+    unknown name stands for itself.
+    """
+    known = _by_name().get(name)
+    if known:
+        return known
+    base, is_category, _ = name.partition("=")
+    category = next((c for c in CATEGORIES if is_category and c.name == base), None)
+    unit, when = ("yes/no", category.when) if category else ("as logged", "own")
+    return Feature(name, "", unit, "0", column_sentence(name) or name, when)
+
+
+def sentence(name: str) -> str:
+    """The feature's name for people: "ASR confidence of the first hypothesis"."""
+    return feature(name).sentence
+
+
+def stage(name: str) -> str:
+    """wake, asr, nlu, er, result, dialogue or text."""
+    return feature(name).stage
+
+
+def catalogue() -> pa.Table:
+    """Every feature that does not depend on the data: stage, unit, direction, sentence, when."""
+    rows = [
+        {
+            "feature": f.name,
+            "stage": f.stage,
+            "unit": f.unit,
+            "direction": f.direction,
+            "sentence": f.sentence,
+            "when": f.when,
+        }
+        for f in _by_name().values()
+    ]
+    return pa.Table.from_pylist(rows)

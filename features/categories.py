@@ -1,0 +1,162 @@
+"""Named values and open signals: columns that only the data can name.
+
+Which values become columns is learned once, from the turns a model is trained on, and kept with
+the model (`Vocabulary`); a value or signal never seen in training is ignored afterwards, one that
+has gone missing is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from data.trace import STAGES
+from features.arrow import Column, pc
+from features.feature import When
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A list-valued SQL expression over the frame, one yes/no column per value."""
+
+    name: str
+    sql: str
+    sentence: str
+    when: When = "own"
+
+
+CATEGORIES = [
+    *[
+        Category(f"{stage}.version", f"[versions['{stage}']]", f"{stage.upper()} version is")
+        for stage in STAGES
+    ],
+    Category("asr.endpoint", "[asr.endpoint]", "Speech ended by"),
+    Category("nlu.domain", "[domain]", "Domain understood is"),
+    Category("nlu.intent", "[intent]", "Intent understood is"),
+    Category("nlu.slot", "[s.name for s in slots]", "Slots understood include"),
+    Category("er.slot", "[m.slot for m in mentions]", "Entities looked up include"),
+    Category("result.action", "[result.action]", "Action is"),
+    Category("result.status", "[result.status]", "Result status is"),
+    Category("result.act", "response_acts", "Response acts include"),
+    Category("dialogue.prompt_act", "prompt_acts", "Prompt acts include"),
+    Category("dialogue.device", "[device.type]", "Device type is"),
+    Category(
+        "dialogue.screen",
+        "[CASE device.has_screen WHEN true THEN 'yes' WHEN false THEN 'no' END]",
+        "Device has a screen:",
+    ),
+    Category("dialogue.locale", "[locale]", "Locale is"),
+    Category("dialogue.intent_before", "[prev_intent]", "Intent of the turn before is", "before"),
+    Category("dialogue.intent_after", "[next_intent]", "Intent of the next turn is", "after"),
+    Category("dialogue.intent_after2", "[next2_intent]", "Intent two turns later is", "after"),
+    Category("dialogue.next_act", "next_acts", "Acts of the next prompt include", "after"),
+]
+_BY_NAME = {category.name: category for category in CATEGORIES}
+
+_SIGNAL_KEYS = ", ".join(
+    f"map_keys({s}.signals) AS {s}_keys, map_values({s}.signals) AS {s}_values" for s in STAGES
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Which category values and signals are columns: name → values, stage → signal names."""
+
+    values: Mapping[str, list[str]] = field(default_factory=dict)
+    signals: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def learn(
+        cls,
+        con: duckdb.DuckDBPyConnection,
+        *,
+        hindsight: bool,
+        top: int = 24,
+        at_least: int = 20,
+    ) -> Vocabulary:
+        """The `top` most frequent values of each category that occur `at_least` times in `frame`.
+
+        A category in which every turn has the same value tells nothing and is left out.
+        """
+        total = con.sql("SELECT count(*) FROM frame").fetchall()[0][0]
+        values: dict[str, list[str]] = {}
+        for category in CATEGORIES:
+            if category.when == "after" and not hindsight:
+                continue
+            rows = con.sql(
+                f"SELECT v, count(*) AS n FROM (SELECT unnest(list_distinct({category.sql})) AS v"
+                " FROM frame) WHERE v IS NOT NULL AND v <> '' GROUP BY v HAVING n >= ?"
+                " ORDER BY n DESC, v LIMIT ?",
+                params=[at_least, top],
+            ).fetchall()
+            kept = sorted(value for value, n in rows if n < total)
+            if kept:
+                values[category.name] = kept
+        signals = {
+            stage: [
+                name
+                for (name,) in con.sql(
+                    f"SELECT DISTINCT unnest(map_keys({stage}.signals)) AS name FROM frame"
+                    " ORDER BY name"
+                ).fetchall()
+            ]
+            for stage in STAGES
+        }
+        return cls(values, {stage: names for stage, names in signals.items() if names})
+
+    def columns(self) -> list[str]:
+        """Names of the columns that this vocabulary yields, in order."""
+        return [
+            *[f"{stage}.signal.{name}" for stage, names in self.signals.items() for name in names],
+            *[f"{name}={value}" for name, values in self.values.items() for value in values],
+        ]
+
+    def columns_of(self, con: duckdb.DuckDBPyConnection) -> dict[str, np.ndarray]:
+        """Columns for every row of `frame` in its order, float32; absent signals are NaN."""
+        columns: dict[str, np.ndarray] = {}
+        if self.signals:
+            table = con.sql(f"SELECT {_SIGNAL_KEYS} FROM frame ORDER BY turn_id").to_arrow_table()
+            for stage, names in self.signals.items():
+                matrix = np.full((table.num_rows, len(names)), np.nan, np.float32)
+                rows, codes = _positions(table[f"{stage}_keys"], names)
+                numbers = _flat(table[f"{stage}_values"]).to_numpy(zero_copy_only=False)
+                known = codes >= 0
+                matrix[rows[known], codes[known]] = numbers[known]
+                columns |= {f"{stage}.signal.{n}": matrix[:, i] for i, n in enumerate(names)}
+        if self.values:
+            lists = ", ".join(f"{_BY_NAME[name].sql} AS c{i}" for i, name in enumerate(self.values))
+            table = con.sql(f"SELECT {lists} FROM frame ORDER BY turn_id").to_arrow_table()
+            for i, (name, values) in enumerate(self.values.items()):
+                matrix = np.zeros((table.num_rows, len(values)), np.float32)
+                rows, codes = _positions(table[f"c{i}"], values)
+                known = codes >= 0
+                matrix[rows[known], codes[known]] = 1.0
+                columns |= {f"{name}={v}": matrix[:, j] for j, v in enumerate(values)}
+        return columns
+
+
+def _flat(lists: Column) -> Column:
+    return lists.combine_chunks().flatten()
+
+
+def _positions(lists: Column, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and index in `names` (or -1) of every element of a column of lists of strings."""
+    array = lists.combine_chunks()
+    rows = pc.list_parent_indices(array).to_numpy()
+    index = pc.index_in(array.flatten(), value_set=pa.array(names, pa.string()))
+    return rows, pc.fill_null(index, -1).to_numpy()
+
+
+def sentence(name: str) -> str | None:
+    """``nlu.intent=play`` → "Intent understood is play"; None if `name` is no such column."""
+    base, _, value = name.partition("=")
+    if value and base in _BY_NAME:
+        return f"{_BY_NAME[base].sentence} {value}"
+    stage, _, signal = name.partition(".signal.")
+    if signal and stage in STAGES:
+        return f"{stage.upper()} signal “{signal}”"
+    return None

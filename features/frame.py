@@ -1,0 +1,330 @@
+"""The frame: one row per turn, with what the feature expressions refer to.
+
+Columns of the trace are flattened and normalised once; neighbours in the dialogue are brought in by
+window functions. Everything is DuckDB SQL over whole columns; the one exception, phonetic codes, is
+computed once per distinct text. `gold` is dropped before anything else is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+import duckdb
+import jellyfish
+import numpy as np
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+
+from features.alike import letters_alike, words_alike
+from features.arrow import Column, pc, whole
+from features.nbest import NBest
+
+# Left aside before anything is looked at: what annotators said, and what is no signal.
+_UNREAD = ("gold", "extra", "digest", "day")
+
+MACROS = r"""
+CREATE TEMP MACRO norm(x) AS
+    trim(regexp_replace(lower(x), '[^\p{L}\p{N}'']+', ' ', 'g'));
+CREATE TEMP MACRO split_words(x) AS [w for w in string_split(x, ' ') if w <> ''];
+CREATE TEMP MACRO len_words(x) AS len(split_words(x));
+-- Shannon entropy of non-negative weights, normalised to sum to one.
+CREATE TEMP MACRO entropy(ps) AS
+    -list_sum([CASE WHEN p > 0 THEN p / list_sum(ps) * ln(p / list_sum(ps)) ELSE 0 END
+               for p in ps]);
+CREATE TEMP MACRO apologises(x) AS
+    regexp_matches(x, '\b(sorry|apolog\w+|unfortunately|i can''t|cannot|i don''t|i didn''t'
+    || '|couldn''t|not sure|no matching|there is no|try again)\b')::INT;
+CREATE TEMP MACRO asks_repeat(x) AS
+    regexp_matches(x, '\b(say it again|repeat|please say|say again|didn''t (get|catch|hear)'
+    || '|what did you|pardon|rephrase|try again)\b')::INT;
+-- The user rejects what the assistant just did.
+CREATE TEMP MACRO rejects(x) AS
+    regexp_matches(x, '^(no|nope|wrong|not|stop|cancel|incorrect)\b'
+    || '|\b(go back|start over|i said|that''s not|that is not|never mind|wrong|previous)\b')::INT;
+CREATE TEMP MACRO accepts(x) AS
+    regexp_matches(x, '^(yes|yeah|yep|correct|right|ok|okay|sure|thank you|thanks)\b')::INT;
+"""
+
+# In steps, because DuckDB pastes an alias's expression wherever the same SELECT uses it. Lists that
+# are unpacked here are left out of what is carried on.
+_OWN = """
+WITH listed AS (
+    SELECT
+        turn_id, dialogue_id, turn_index, started_at, assistant, user_id, locale,
+        device, versions, wake, asr, tts, feedback, COLUMNS('^heard\\.(.*)$') AS '\\1',
+        {'start_ms': nlu.start_ms, 'latency_ms': nlu.latency_ms, 'signals': nlu.signals} AS nlu,
+        {'start_ms': er.start_ms, 'latency_ms': er.latency_ms, 'signals': er.signals} AS er,
+        {'action': result.action, 'status': result.status, 'response': result.response,
+         'items': len(result.items), 'start_ms': result.start_ms, 'latency_ms': result.latency_ms,
+         'signals': result.signals} AS result,
+        coalesce(nlu.hypotheses, []) AS nlu_hyps,
+        coalesce(er.mentions, []) AS mentions,
+        lower(result.response) AS response,
+        [a.act for a in coalesce(result.acts, [])] AS response_acts,
+        lower(prompt.text) AS prompt_text,
+        [a.act for a in coalesce(prompt.acts, [])] AS prompt_acts
+    FROM turns
+), first AS (
+    SELECT *,
+        texts[1] AS text,
+        len(texts) AS n_hyps,
+        confs[1] AS conf,
+        split_words(texts[1]) AS words,
+        [h.confidence for h in nlu_hyps] AS nlu_confs,
+        nlu_hyps[1].intent AS intent,
+        nlu_hyps[1].domain AS domain,
+        coalesce(nlu_hyps[1].slots, []) AS slots
+    FROM listed
+)
+SELECT *,
+    [norm(s.value) for s in slots if coalesce(s.value, '') <> ''] AS slot_values,
+    [norm(m.text) for m in mentions] AS mention_texts,
+    rejects(text) AS rejecting,
+    accepts(text) AS accepting
+FROM first
+"""
+
+# Likeness is symmetric: how like the next request is to this one is read off the next turn.
+_BEFORE = """
+WITH said AS (
+    SELECT row, dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting,
+        accepting, len(words) AS n_words, prompt_text, prompt_acts,
+        left(prompt_text, 160) AS opening
+    FROM own
+), lagged AS (
+    SELECT *,
+        lag(text) OVER turns AS prev_text,
+        lag(sound) OVER turns AS prev_sound,
+        lag(conf) OVER turns AS prev_conf,
+        lag(intent) OVER turns AS prev_intent,
+        lag(slots) OVER turns AS prev_slots,
+        lag(opening) OVER turns AS prev_opening,
+        lag(started_at) OVER turns AS prev_started,
+        lag(turn_index) OVER turns AS prev_index,
+        avg(conf) OVER earlier AS mean_conf,
+        row_number() OVER turns AS position,
+        sum(rejecting) OVER earlier AS rejections,
+        first_value(started_at) OVER turns AS opened_at
+    FROM said
+    WINDOW turns AS (PARTITION BY dialogue ORDER BY row),
+        earlier AS (turns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+)
+SELECT *,
+    edit_sim(text, prev_text) AS sim_before,
+    word_sim(text, prev_text) AS words_before,
+    edit_sim(sound, prev_sound) AS sound_before,
+    edit_sim(opening, prev_opening) AS opening_before,
+FROM lagged
+"""
+
+_AFTER = """
+SELECT *,
+    lead(text) OVER turns AS next_text,
+    lead(n_words) OVER turns AS next_words,
+    lead(conf) OVER turns AS next_conf,
+    lead(intent) OVER turns AS next_intent,
+    lead(slots) OVER turns AS next_slots,
+    lead(prompt_text) OVER turns AS next_prompt,
+    lead(prompt_acts) OVER turns AS next_acts,
+    lead(started_at) OVER turns AS next_started,
+    lead(turn_index) OVER turns AS next_index,
+    lead(rejecting) OVER turns AS next_rejecting,
+    lead(accepting) OVER turns AS next_accepting,
+    lead(sim_before) OVER turns AS sim_after,
+    lead(words_before) OVER turns AS words_after,
+    lead(sound_before) OVER turns AS sound_after,
+    lead(opening_before) OVER turns AS opening_after,
+    lead(text, 2) OVER turns AS next2_text,
+    lead(rejecting, 2) OVER turns AS next2_rejecting,
+    lead(intent, 2) OVER turns AS next2_intent,
+    lead(slots, 2) OVER turns AS next2_slots,
+    lead(prompt_text, 2) OVER turns AS next2_prompt,
+    lead(slots, 3) OVER turns AS next3_slots,
+    lead(conf, 2) OVER turns AS next2_conf,
+    count(*) OVER later AS remaining,
+    sum(rejecting) OVER (turns ROWS BETWEEN 1 FOLLOWING AND 3 FOLLOWING) AS next_rejections,
+    avg(conf) OVER later AS mean_next_conf,
+    avg(conf) OVER whole AS dialogue_conf
+FROM ({before})
+WINDOW turns AS (PARTITION BY dialogue ORDER BY row),
+    later AS (turns ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
+    whole AS (turns ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+"""
+
+# Columns of `own` that the windows above needed.
+_SAID = (
+    "dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting, accepting,"
+    " n_words, prompt_text, prompt_acts, opening"
+)
+
+# What has been said or heard before in the dialogue, however long ago.
+_REPEATS = """
+WITH prompts AS (
+    SELECT row, row_number() OVER (PARTITION BY dialogue, prompt_text ORDER BY row) AS prompt_turn
+    FROM own
+), requests AS (
+    SELECT row, row_number() OVER (PARTITION BY dialogue, text ORDER BY row) AS text_turn
+    FROM own WHERE text <> ''
+), heard AS (
+    SELECT DISTINCT row, dialogue, conf, unnest(slot_values) AS value FROM own
+), earlier AS (
+    SELECT row, conf, max(conf) OVER (PARTITION BY dialogue, value ORDER BY row
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS best_before
+    FROM heard
+), surer AS (
+    SELECT row, count(*) FILTER (best_before > conf) AS surer_before FROM earlier GROUP BY row
+)
+SELECT row, prompt_turn, text_turn, surer_before
+FROM prompts LEFT JOIN requests USING (row) LEFT JOIN surer USING (row)
+"""
+
+# One request heard by several devices at the same instant: homes with several assistants, and
+# multi-microphone recordings. More than four at once is traffic, not one request.
+_CAPTURES = """
+WITH first_at_once AS (
+    -- A dialogue counts once: later turns logged at the same instant must change nothing.
+    SELECT row, started_at, assistant, user_id FROM own QUALIFY row_number() OVER
+        (PARTITION BY started_at, assistant, user_id, dialogue ORDER BY row) = 1
+), at_once AS (
+    SELECT row FROM first_at_once
+    QUALIFY count(*) OVER (PARTITION BY started_at, assistant, user_id) BETWEEN 2 AND 4
+), heard AS (
+    SELECT own.* FROM own SEMI JOIN at_once USING (row)
+)
+SELECT a.row, 1 + count(*) AS n_captures,
+    max(edit_sim(a.text, b.text)) AS capture_sim,
+    avg(len(b.words) - len(a.words)) AS capture_words,
+    avg((a.intent IS NOT DISTINCT FROM b.intent)::INT) AS capture_intent,
+    avg(CASE WHEN len(a.slots) + len(b.slots) = 0 THEN 1.0 ELSE
+        len(list_intersect([s.name || '=' || coalesce(norm(s.value), '') for s in a.slots],
+                           [s.name || '=' || coalesce(norm(s.value), '') for s in b.slots]))
+        / len(list_distinct([s.name || '=' || coalesce(norm(s.value), '') for s in a.slots]
+              || [s.name || '=' || coalesce(norm(s.value), '') for s in b.slots])) END)
+        AS capture_slots
+FROM heard a JOIN heard b
+    ON a.started_at = b.started_at AND a.dialogue <> b.dialogue
+    AND a.assistant IS NOT DISTINCT FROM b.assistant
+    AND a.user_id IS NOT DISTINCT FROM b.user_id
+    AND a.device IS DISTINCT FROM b.device
+GROUP BY a.row
+"""
+
+
+@lru_cache(maxsize=200_000)
+def _metaphone(word: str) -> str:
+    code: str = jellyfish.metaphone(word)
+    return code
+
+
+def sound(text: str) -> str:
+    """Metaphone code of each word of `text`, separated by spaces."""
+    return " ".join(_metaphone(word) for word in re.findall(r"[^\W\d_]+", text.lower()))
+
+
+def _sounds(texts: Column) -> Column:
+    """`sound` of each text, worked out once per distinct one."""
+    sounds = [sound(text) for text in texts.dictionary.to_pylist()]
+    return pa.array(sounds, pa.string()).take(texts.indices)
+
+
+def _first_texts(hypotheses: Column) -> Column:
+    """The text of the first hypothesis of each list, as logged; null where there is none."""
+    some = pc.greater(pc.fill_null(pc.list_value_length(hypotheses), 0), 0)
+    first = pc.struct_field(pc.list_element(hypotheses.filter(some), 0), "text")
+    rows = np.full(len(hypotheses), -1)
+    rows[some.to_numpy(zero_copy_only=False)] = np.arange(len(first))
+    return first.take(pa.array(rows, mask=rows < 0)).dictionary_encode()
+
+
+def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool) -> None:
+    """Create the temporary table `frame` in `con` from turns in the shape of `data.trace.TURNS`.
+
+    Every dialogue in `turns` must be whole; with `hindsight` false, no column of the frame depends
+    on a later turn.
+    """
+    con.execute(MACROS)
+    for name, measure in (("edit_sim", letters_alike), ("word_sim", words_alike)):
+        con.create_function(
+            name, _on_columns(measure), ["VARCHAR", "VARCHAR"], "DOUBLE", type=PythonUDFType.ARROW
+        )
+    turns = turns.drop_columns([c for c in _UNREAD if c in turns.column_names]).combine_chunks()
+    heard = _heard(con, turns, hindsight)
+    asr = whole(turns["asr"])
+    kept = ["audio_ms", "endpoint", "start_ms", "latency_ms", "signals"]
+    slim = pa.StructArray.from_arrays([pc.struct_field(asr, name) for name in kept], kept)
+    turns = turns.set_column(turns.schema.get_field_index("asr"), "asr", slim)
+    for name, values in heard.items():
+        turns = turns.append_column(f"heard.{name}", values)
+    con.register("turns", turns)
+    con.execute(f"CREATE TEMP TABLE own AS {_OWN}")
+    con.unregister("turns")
+    near = _AFTER.format(before=_BEFORE) if hindsight else _BEFORE
+    con.execute(f"CREATE TEMP TABLE near AS SELECT * EXCLUDE ({_SAID}) FROM ({near})")
+    con.execute(f"CREATE TEMP TABLE repeats AS {_REPEATS}")
+    con.execute(f"CREATE TEMP TABLE captures AS {_CAPTURES}")
+    # A view: the lists of a turn are not copied again, and each query joins what it asks for.
+    con.execute(
+        "CREATE TEMP VIEW frame AS SELECT * FROM own JOIN near USING (row)"
+        " JOIN repeats USING (row) LEFT JOIN captures USING (row)"
+    )
+
+
+def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> dict[str, Column]:
+    """Columns on place and ASR hypotheses.
+
+    `row` counts turns in the order of the dialogues, `dialogue` numbers these; then `raw_text`,
+    `confs`, `texts`, `sound` and what `NBest` measures.
+    """
+    place, dialogue, before, after = _places(turns)
+    asr = whole(turns["asr"])
+    hypotheses = pc.struct_field(asr, "hypotheses")
+    nbest = NBest.read(hypotheses, lambda texts: _normalise(con, texts))
+    columns = nbest.measures()
+    likeness = nbest.likeness_to(np.append(nbest.first(), -1)[after])
+    columns["nbest_before"] = np.append(likeness, np.nan)[before]
+    if hindsight:
+        columns["nbest_after"] = likeness
+    raw = _first_texts(hypotheses)
+    return {
+        "row": pa.array(place),
+        "dialogue": pa.array(dialogue),
+        "raw_text": raw.cast(pa.string()),
+        "texts": nbest.lists(),
+        "confs": nbest.confidences(),
+        "sound": _sounds(raw),
+        **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
+    }
+
+
+def _places(turns: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Place when dialogue follows dialogue, number of it, and in it the rows before and after.
+
+    The last two are -1 where there is none.
+    """
+    keys = ["dialogue_id", "turn_index", "turn_id"]
+    order = pc.sort_indices(turns.select(keys), [(key, "ascending") for key in keys]).to_numpy()
+    dialogue = whole(turns["dialogue_id"]).dictionary_encode().indices.to_numpy()
+    sorted_ = dialogue[order]
+    joined = sorted_[1:] == sorted_[:-1]
+    place, before, after = np.empty(len(order), np.int64), *np.full((2, len(order)), -1)
+    place[order] = np.arange(len(order))
+    before[order[1:][joined]] = order[:-1][joined]
+    after[order[:-1][joined]] = order[1:][joined]
+    return place, dialogue, before, after
+
+
+def _normalise(con: duckdb.DuckDBPyConnection, texts: Column) -> Column:
+    """The macro `norm` on a column of texts, in its order."""
+    con.register("spoken", pa.table({"text": texts}))
+    try:
+        return whole(con.sql("SELECT norm(text) AS text FROM spoken").to_arrow_table()["text"])
+    finally:
+        con.unregister("spoken")
+
+
+def _on_columns(
+    measure: Callable[[Column, Column], np.ndarray],
+) -> Callable[[Column, Column], Column]:
+    return lambda a, b: pa.array(measure(whole(a), whole(b)), from_pandas=True)

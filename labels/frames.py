@@ -1,0 +1,203 @@
+"""The SQL behind `labels.failure_point`: turns flattened, and each stage compared with its gold.
+
+Every comparison has three values. True and false are what the log and gold show; null means that
+one of the two sides is missing. Scripts run in the order FLAT, TEXTS, (register `keys`),
+DIFFERENCES, EVIDENCE; `row` numbers the turns, so that a turn id given twice is two turns.
+"""
+
+from __future__ import annotations
+
+# NLU without a hypothesis, or with a blank intent, made nothing of the request: intent "none".
+FLAT = """
+create temp table flat as
+select
+    row,
+    turn_id,
+    gold is null as no_gold,
+    coalesce(gold.addressed, true) as addressed,
+    coalesce(gold.unsupported, false) as unsupported,
+    case when asr.hypotheses is not null then coalesce(asr.hypotheses[1].text, '') end as heard,
+    gold.transcript as said,
+    nlu.hypotheses is not null as nlu_logged,
+    lower(nlu.hypotheses[1].domain) as domain,
+    coalesce(nullif(lower(trim(nlu.hypotheses[1].intent)), ''), 'none') as intent,
+    coalesce(nlu.hypotheses[1].slots, []) as slots,
+    len(coalesce(nlu.hypotheses, [])) = 0 as no_hypothesis,
+    lower(gold.domain) as gold_domain,
+    nullif(lower(trim(gold.intent)), '') as gold_intent,
+    gold.slots as gold_slots,
+    case
+        when gold.replay.intent is not null or gold.replay.slots is not null
+        then coalesce(nullif(lower(trim(gold.replay.intent)), ''), 'none')
+    end as replay_intent,
+    gold.replay.slots as replay_slots,
+    -- What the assistant had just put up for confirmation; a bare yes, without slots, says it.
+    case
+        when coalesce(len(nlu.hypotheses[1].slots), 0) = 0
+        then flatten([
+            coalesce(act.slots, [])
+            for act in coalesce(prompt.acts, [])
+            if contains(act.act, 'conf')
+        ])
+    end as confirming,
+    er.mentions is not null as er_logged,
+    er.mentions as mentions,
+    map_entries(gold.entities) as gold_entities,
+    case
+        when result.action is not null then lower(trim(result.action)) not in ('', 'none')
+        when result.response is null and coalesce(len(result.acts), 0) = 0 then false
+    end as result_acted,
+    gold.result_ok as result_ok,
+    lower(gold.action) <> lower(result.action) as action_differs
+from turns
+"""
+
+# Most turns were heard word for word: their texts need no normalising.
+TEXTS = """
+select heard from flat where heard <> said
+union select said from flat where heard <> said
+union select coalesce(slot.value, '') from (select unnest(slots) as slot from flat)
+union select coalesce(slot.value, '') from (select unnest(gold_slots) as slot from flat)
+union select coalesce(slot.value, '') from (select unnest(replay_slots) as slot from flat)
+union select coalesce(slot.value, '') from (select unnest(confirming) as slot from flat)
+"""
+
+
+def _bag(table: str, column: str) -> str:
+    """A multiset of slots per turn: `n` times the value with this key under this name.
+
+    Two wordings that normalise to one key are one value said once; the same wording twice is two.
+    """
+    return f"""
+create temp table {table} as
+select row, name, key, any_value(words) as words, max(repeats) as n
+from (
+    select row, slot.name as name, coalesce(slot.value, '') as text, count(*) as repeats
+    from (select row, unnest({column}) as slot from flat)
+    group by all
+)
+join keys using (text)
+group by row, name, key;
+"""
+
+
+DIFFERENCES = (
+    _bag("frame", "slots")
+    + _bag("gold_frame", "gold_slots")
+    + _bag("replay_frame", "replay_slots")
+    + _bag("confirming", "confirming")
+    + """
+-- A gold slot that NLU did not give is forgiven in two cases: the prompt had put it up for
+-- confirmation and NLU gave no slots, as for a yes; or NLU gave the same slot in another of gold's
+-- wordings, one of which holds the other word for word ("downtown", "to downtown").
+create temp table slot_differences as
+with lacking as (
+    select gold_frame.*, frame.n is null as absent
+    from gold_frame left join frame using (row, name, key)
+    where gold_frame.n > coalesce(frame.n, 0)
+),
+reworded as (
+    select lacking.row, lacking.name, lacking.key
+    from lacking
+    join (select * from gold_frame semi join frame using (row, name, key)) as given
+        on given.row = lacking.row and given.name = lacking.name
+    where lacking.absent
+        and lacking.words <> '' and given.words <> ''
+        and (
+            contains(' ' || lacking.words || ' ', ' ' || given.words || ' ')
+            or contains(' ' || given.words || ' ', ' ' || lacking.words || ' ')
+        )
+),
+lost as (
+    select row, name, key from lacking
+    anti join confirming using (row, name, key)
+    anti join reworded using (row, name, key)
+),
+added as (
+    select frame.row
+    from frame left join gold_frame using (row, name, key)
+    where frame.n > coalesce(gold_frame.n, 0)
+)
+select row from lost union select row from added;
+
+create temp table replay_differences as
+select distinct row
+from frame full join replay_frame using (row, name, key)
+where frame.n is distinct from replay_frame.n;
+
+-- Gold has one entity per slot name: the first mention of that slot is what was passed on.
+create temp table entity_differences as
+with wanted as (
+    select row, entity.key as slot, entity.value as id
+    from (select row, unnest(gold_entities) as entity from flat where er_logged)
+),
+found as (
+    select row, mention.slot as slot, arg_min_null(mention.candidates[1].id, place) as id
+    from (
+        select row, unnest(mentions) as mention, generate_subscripts(mentions, 1) as place
+        from flat where len(gold_entities) > 0
+    )
+    group by all
+)
+select distinct row from wanted left join found using (row, slot)
+where wanted.id is distinct from found.id;
+"""
+)
+
+EVIDENCE = """
+with compared as (
+    select
+        flat.*,
+        heard = said or heard_key.key = said_key.key as same_text,
+        nlu_logged and gold_slots is not null as slots_known,
+        slot_differences.row is not null as slots_unlike,
+        er_logged and len(gold_entities) > 0 as entities_known,
+        entity_differences.row is not null as entities_unlike,
+        replay_differences.row is not null as replay_unlike
+    from flat
+    left join keys as heard_key on heard_key.text = heard and heard <> said
+    left join keys as said_key on said_key.text = said and heard <> said
+    left join slot_differences on slot_differences.row = flat.row
+    left join entity_differences on entity_differences.row = flat.row
+    left join replay_differences on replay_differences.row = flat.row
+),
+judged as (
+    select
+        *,
+        case
+            when nlu_logged then intent <> 'none' or len(slots) > 0
+            else result_acted
+        end as acted,
+        nlu_logged and (
+            coalesce(intent <> gold_intent, false)
+            or coalesce(domain <> gold_domain, false)
+            or gold_domain is not null and gold_intent is null and no_hypothesis
+        ) as nlu_differs,
+        coalesce(slots_known and slots_unlike, false)
+            or coalesce(entities_known and entities_unlike, false) as er_differs,
+        slots_known or nlu_logged and len(slots) = 0
+            or coalesce(entities_known, false) as slots_settled,
+        gold_intent is not null or gold_slots is not null
+            or coalesce(len(gold_entities) > 0, false) as frame_stated,
+        case
+            when nlu_logged and replay_intent is not null
+            then replay_intent = intent and not replay_unlike
+        end as same_replay,
+        coalesce(result_ok, false) as good,
+        -- Failing to do what it cannot do is not the assistant's failure.
+        not unsupported and coalesce(not result_ok, action_differs, false) as bad
+    from compared
+),
+evidence as (
+    select
+        *,
+        nlu_logged and frame_stated and slots_settled
+            and not nlu_differs and not er_differs as nothing_differs,
+        -- An empty frame equal to an empty frame is no witness unless gold names the intent.
+        nothing_differs and (
+            gold_intent is not null or slots_known and len(slots) > 0
+            or coalesce(entities_known, false)
+        ) as vouched
+    from judged
+)
+"""

@@ -1,0 +1,123 @@
+"""One turn: the conversation, what each stage put out, and where the model says it failed."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from charts.palette import COLOURS, NAMES
+from charts.words import moment, percent, plain, record_text, short
+from data import conversation as turns
+from data import overview
+from parts.conversation import conversation, day_in_link, open_turn
+from parts.defects import choose
+from parts.frame import no_predictions
+from parts.scope import reader_zone, scope
+from parts.stages import aftermath, annotation, pipeline
+from parts.verdict import verdict, why
+
+view = scope()
+turn_id = st.query_params.get("turn")
+
+if not turn_id:
+    st.subheader("Find a turn", anchor=False)
+    words = st.text_input(
+        "Turn id, dialogue id, or words that were heard", placeholder="a turn id, or some words"
+    )
+    if words.strip():
+        with st.spinner("Looking through the turns"):
+            rows = turns.search(view.snapshot, words)
+        st.caption("No turn has this id or these words." if not rows.num_rows else "Newest first.")
+    elif view.model:
+        rows = overview.defects(view.snapshot, view.model, view.chosen)
+        st.caption(f"Or choose one of the newest defects: {plain(view.chosen.caption())}.")
+    else:
+        rows = turns.recent(view.snapshot)
+        st.caption("Or choose one of the newest turns.")
+    if rows.num_rows:
+        choose(rows, view, f"find-{words}-{view.snapshot.version}")
+    st.stop()
+
+row = turns.turn(view.snapshot, turn_id, day_in_link())
+if row is None:
+    st.subheader("No such turn", anchor=False)
+    st.text(
+        f"There is no turn “{short(turn_id)}” in version {view.snapshot.version} of this store; "
+        "check the id, or look for the turn."
+    )
+    st.button("Find a turn", on_click=open_turn, args=(None,))
+    st.stop()
+
+found = turns.prediction(view.snapshot, row, view.model)
+dialogue = turns.dialogue(view.snapshot, row, view.model)
+place = next(i for i, other in enumerate(dialogue) if other["turn_id"] == turn_id)
+
+with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    st.page_link(
+        "pages/overview.py",
+        label="All defects",
+        icon=":material/arrow_back:",
+        query_params=view.link(),
+    )
+    for step, label, icon in (
+        (-1, "Turn before", ":material/chevron_left:"),
+        (+1, "Turn after", ":material/chevron_right:"),
+    ):
+        other = dialogue[place + step] if 0 <= place + step < len(dialogue) else None
+        st.button(
+            label,
+            icon=icon,
+            type="tertiary",
+            disabled=other is None,
+            on_click=open_turn,
+            args=(other,),
+        )
+
+if found:
+    name = found["failure_point"]
+    dot = f':color[●]{{foreground="{COLOURS[name]}"}}'
+    says = f"{dot} {NAMES[name]}, {percent(found[f'p_{name}'], 0)}"
+else:
+    says = "Not scored"
+heard = short(dialogue[place]["heard"], 90)
+st.header(f"{says} · {f'“{plain(heard)}”' if heard else 'nothing heard'}", anchor=False)
+device = row["device"] or {}
+facts = [
+    moment(row["started_at"], reader_zone()),
+    *(
+        plain(short(value, 60))
+        for value in (device.get("type"), row["locale"], row["assistant"])
+        if value
+    ),
+    f"turn {place + 1} of {len(dialogue)}",
+    *(plain(f"{stage} {release}") for stage, release in (row["versions"] or {}).items() if release),
+]
+st.caption(" · ".join(facts))
+
+left, rest = st.columns([1, 2.3], gap="medium")
+with left:
+    st.subheader("Conversation", anchor=False)
+    conversation(dialogue, turn_id, view)
+    after = aftermath(row)
+    if after:
+        st.html(after)
+middle, right = rest.columns([1.2, 1], gap="medium")
+with middle:
+    st.subheader("What each stage put out", anchor=False)
+    with st.container(gap="xsmall"):
+        for block in pipeline(row, found["failure_point"] if found else None):
+            st.html(block)
+        says_gold = annotation(row)
+        if says_gold:
+            st.html(says_gold)
+with right:
+    if found:
+        verdict(found)
+    else:
+        no_predictions(view.snapshot, view.path)
+if found:
+    with rest:
+        why(found)
+
+
+with st.expander("Raw record"):
+    st.code(record_text(row), language="json")

@@ -1,0 +1,109 @@
+"""A paged list of turns that were called defects; choosing one opens it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pyarrow as pa
+import streamlit as st
+
+from charts.palette import COLOURS, NAMES
+from charts.words import short
+from data import overview
+from data.filters import COLUMNS
+from parts.scope import Scope, choices, reader_zone
+
+ROWS = 20
+_ORDERS = ("newest", "most certain")
+
+
+def defect_list(view: Scope, now: overview.Totals) -> None:
+    """Defect turns within the filter, newest or most certain first, twenty to a page."""
+    assert view.model is not None
+    st.subheader("Defect turns", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        point = st.pills(
+            "Failure point",
+            [name for name in overview.FAILURES if now.counts[name]],
+            format_func=lambda name: f"{NAMES[name]} {now.counts[name]:,}".replace(",", "\u2009"),
+            key="point",
+            label_visibility="collapsed",
+        )
+        order = st.segmented_control(
+            "Order",
+            _ORDERS,
+            default="newest",
+            required=True,
+            format_func=lambda name: f"{name.capitalize()} first",
+            key="order",
+            label_visibility="collapsed",
+        )
+    total = now.counts[point] if point else now.defects
+    if not total:
+        st.caption("No turn within this filter was called a defect.")
+        return
+    pages = -(-total // ROWS)
+    slot = st.container()
+    # The key changes with the list, so that a shorter list never starts on a page it does not have.
+    where = f"{view.chosen.caption()}-{view.model}-{point}-{order}"
+    page = st.pagination(pages, key=f"page-{where}") if pages > 1 else 1
+    rows = overview.defects(
+        view.snapshot,
+        view.model,
+        view.chosen,
+        point=point,
+        order=cast(overview.Order, order),
+        rows=ROWS,
+        skip=(page - 1) * ROWS,
+    )
+    with slot:
+        choose(rows, view, f"defects-{where}-{page}")
+
+
+def choose(rows: pa.Table, view: Scope, key: str) -> None:
+    """A table of turns; choosing a row opens the Turn page, filters and version kept."""
+    zone = reader_zone()
+    found = rows.to_pylist()
+    columns: dict[str, list[Any]] = {}
+    if "failure_point" in rows.column_names:
+        columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in found]
+    columns["Heard"] = [short(row["heard"], 160) or "–" for row in found]
+    if "failure_point" in rows.column_names:
+        columns["Probability"] = [100 * row["p"] for row in found]
+    columns["When"] = [row["started_at"].astimezone(zone) for row in found]
+    varied = choices(view.path, view.snapshot.version, view.model)[1] if view.model else {}
+    for name, label in (("assistant", "Assistant"), ("device", "Device"), ("intent", "Intent")):
+        # What is the same everywhere says nothing about a row.
+        if COLUMNS[name] in rows.column_names and len(varied.get(name, ())) != 1:
+            columns[label] = [row[COLUMNS[name]] for row in found]
+    picked = st.dataframe(
+        columns,
+        hide_index=True,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content",
+        placeholder="–",
+        column_config={
+            "When": st.column_config.DatetimeColumn(
+                f"When ({found[0]['started_at'].astimezone(zone):%Z})" if found else "When",
+                format="D MMM YYYY, HH:mm:ss",
+                width=170,
+            ),
+            "Failure point": st.column_config.MultiselectColumn(
+                options=[NAMES[name] for name in overview.FAILURES],
+                color=[COLOURS[name] for name in overview.FAILURES],
+                width=110,
+            ),
+            "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),
+            "Heard": st.column_config.TextColumn(width=340),
+        },
+    )
+    chosen = picked["selection"]["rows"]
+    if chosen:
+        opened = found[chosen[0]]
+        st.switch_page(
+            "pages/turn.py",
+            query_params=view.link(turn=opened["turn_id"], day=opened["day"].isoformat()),
+        )
+    st.caption("Tick a row to open the turn.")

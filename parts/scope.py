@@ -1,0 +1,102 @@
+"""What a page looks at: one snapshot, one model, one filter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from data.filters import Filter
+from data.overview import bounds, models, options
+from data.snapshot import Snapshot
+from data.store import Store
+
+STORE = "FAULTLINE_STORE"
+_KEY = "scope"
+# What the URL and the session pin beside the filters.
+PINS = ("at", "model")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Handed from `app.py` to the page it runs."""
+
+    path: str
+    snapshot: Snapshot
+    # Whether something was committed since this version.
+    outdated: bool
+    model: str | None
+    # First and last scored day and the number of scored turns; None before scoring.
+    bounds: tuple[date, date, int] | None
+    chosen: Filter
+
+    def link(self, **more: str) -> dict[str, str]:
+        """URL parameters that lead another page to the same view.
+
+        The filters are not among them: their widgets keep them in the URL, and no one else may.
+        """
+        made = {"at": self.snapshot.version}
+        if self.model:
+            made["model"] = self.model
+        return made | more
+
+
+def store_path() -> str:
+    """The store's path: `--store DIR` after `--`, else the environment, else `store`."""
+    given = sys.argv[1:]
+    for place, word in enumerate(given):
+        if word == "--store" and place + 1 < len(given):
+            return given[place + 1]
+        if word.startswith("--store="):
+            return word.removeprefix("--store=")
+    return os.environ.get(STORE, "store")
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def snapshot_at(path: str, version: str) -> Snapshot:
+    """A snapshot, shared by every reader of this version."""
+    return Store.open(path).snapshot(at=version)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def choices(
+    path: str, version: str, model: str
+) -> tuple[tuple[date, date, int] | None, dict[str, list[str]]]:
+    """Bounds of the scored days, and the values that each filter can take."""
+    snapshot = snapshot_at(path, version)
+    return bounds(snapshot, model), options(snapshot, model)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def scorers(path: str, version: str) -> list[str]:
+    """Models that have scored turns in this version."""
+    return models(snapshot_at(path, version))
+
+
+def hand_over(scope: Scope) -> None:
+    """Called by `app.py` before it runs a page."""
+    st.session_state[_KEY] = scope
+
+
+def scope() -> Scope:
+    """Called by a page: what to show."""
+    if _KEY not in st.session_state:
+        # A server's very first request may name a page, and Streamlit then runs it without
+        # `app.py`, because there is a folder `pages`; once `st.navigation` was called, with it.
+        st.navigation(["pages/overview.py", "pages/turn.py"], position="hidden")
+        st.rerun()
+    found = st.session_state[_KEY]
+    assert isinstance(found, Scope)
+    return found
+
+
+def reader_zone() -> tzinfo:
+    """The browser's time zone; UTC where it does not say."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC

@@ -1,0 +1,56 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from classifiers import registry
+from classifiers.model import Model
+from classifiers.sample import training_turns
+from classifiers.settings import Settings
+from classifiers.train import train
+from data.ingest import ingest
+from data.store import Store
+from tests.logs import write_lines
+from tests.scored import fill
+from tests.traces import logs
+
+CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real logs, which lies beside the repository and is not part of it."""
+    if not CORPORA.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the corpora are missing: {CORPORA}")
+        pytest.skip(f"the corpora are missing: {CORPORA}")
+    return CORPORA
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A new, empty store."""
+    return Store.create(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def scored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A small seeded store with hand-made predictions; read-only, shared by many tests."""
+    return fill(tmp_path_factory.mktemp("scored") / "store")
+
+
+@pytest.fixture(scope="session")
+def six(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Model]:
+    """A store of made-up logs with all six failure points, and a model trained and promoted on it."""
+    folder = tmp_path_factory.mktemp("six")
+    store = Store.create(folder / "store")
+    ingest(store, [write_lines(folder / "logs.jsonl", logs())])
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0)
+    model, encoder = train(turns, Settings())
+    store.promote(registry.save(model, encoder, store.models))
+    return store, model

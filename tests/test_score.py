@@ -1,0 +1,170 @@
+"""Scoring: what is scored again and what is not, and that the outcome does not depend on how."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from classifiers.model import Model
+from classifiers.score import score
+from data.errors import ModelError
+from data.ingest import ingest
+from data.store import Store
+from data.tables import EVIDENCE, PREDICTIONS
+from data.trace import FAILURE_POINTS
+from data.upkeep import delete
+from tests.logs import write_lines
+from tests.traces import logs
+
+
+@pytest.fixture
+def copy(six: tuple[Store, Model], tmp_path: Path) -> Store:
+    """A copy of the store with its promoted model, free to be changed."""
+    shutil.copytree(six[0].path, tmp_path / "copy")
+    return Store.open(tmp_path / "copy")
+
+
+def predictions(store: Store) -> pa.Table:
+    with store.snapshot() as snapshot:
+        return snapshot.query("SELECT * FROM predictions ORDER BY turn_id, model_id")
+
+
+def test_every_turn_gets_six_probabilities_a_verdict_and_reasons(copy: Store) -> None:
+    report = score(copy)
+    table = predictions(copy)
+    assert report.scored == table.num_rows == copy.snapshot().counts()["turns"]
+    assert table.schema.names == PREDICTIONS.names
+    p = np.column_stack([table[f"p_{name}"].to_numpy() for name in FAILURE_POINTS])
+    assert np.allclose(p.sum(1), 1, atol=1e-5)
+    assert np.allclose(table["p_defect"].to_numpy(), 1 - p[:, -1], atol=1e-5)
+    assert set(table["failure_point"].to_pylist()) <= set(FAILURE_POINTS)
+    assert all(len(reasons) == 8 for reasons in table["reasons"].to_pylist())
+    assert all(table[f"evidence_{name}"].null_count == 0 for name in EVIDENCE)
+
+
+def test_rollup_is_the_sum_of_predictions(copy: Store) -> None:
+    score(copy)
+    with copy.snapshot() as snapshot:
+        apart = snapshot.query(
+            "SELECT day, failure_point, count(*) AS turns, sum(p_asr) AS asr FROM predictions"
+            " GROUP BY ALL ORDER BY ALL"
+        ).to_pylist()
+        summed = snapshot.query(
+            "SELECT day, failure_point, sum(turns)::BIGINT AS turns, sum(sum_p_asr) AS asr"
+            " FROM rollup GROUP BY ALL ORDER BY ALL"
+        ).to_pylist()
+    assert [row | {"asr": pytest.approx(row["asr"], abs=1e-4)} for row in apart] == summed
+
+
+def test_nothing_new_means_nothing_to_do(copy: Store) -> None:
+    first = score(copy)
+    again = score(copy)
+    assert (again.scored, again.up_to_date) == (0, first.scored)
+    assert again.version == first.version
+    assert score(copy, everything=True).scored == first.scored
+
+
+def test_a_grown_dialogue_is_scored_again_and_no_other(copy: Store, tmp_path: Path) -> None:
+    total = score(copy).scored
+    turn = logs()[0]
+    grown = {**turn, "turn_id": "later", "turn_index": 9}
+    ingest(copy, [write_lines(tmp_path / "more.jsonl", [grown])])
+    own = sum(t["dialogue_id"] == turn["dialogue_id"] for t in logs())
+    report = score(copy)
+    assert (report.scored, report.up_to_date) == (own + 1, total - own)
+
+
+def test_gold_that_arrives_later_changes_no_prediction(copy: Store, tmp_path: Path) -> None:
+    score(copy)
+    turn = logs()[0] | {"gold": {"failure_point": "er", "annotator": "second"}}
+    ingest(copy, [write_lines(tmp_path / "gold.jsonl", [turn])])
+    assert score(copy).scored == 0
+
+
+def test_a_deleted_turn_takes_its_prediction_along(copy: Store) -> None:
+    score(copy)
+    name = logs()[0]["dialogue_id"]
+    delete(copy, dialogue_ids=[name])
+    assert name not in predictions(copy)["dialogue_id"].to_pylist()
+    assert score(copy).scored == 0
+
+
+def test_small_batches_and_pieces_give_what_one_go_gives(
+    six: tuple[Store, Model], copy: Store, tmp_path: Path
+) -> None:
+    score(copy)
+    whole = predictions(copy)
+    # The same logs in two halves that part dialogues, each scored in batches of a few turns.
+    other = Store.create(tmp_path / "other")
+    shutil.copytree(copy.models, other.models, dirs_exist_ok=True)
+    turns = logs()
+    for i, half in enumerate((turns[::2], turns[1::2])):
+        ingest(other, [write_lines(tmp_path / f"{i}.jsonl", half)])
+        score(other, six[1].id, batch=70)
+    pieces = predictions(other)
+    assert pieces["turn_id"].equals(whole["turn_id"])
+    assert pieces["failure_point"].equals(whole["failure_point"])
+    for name in FAILURE_POINTS:
+        a, b = (t[f"p_{name}"].to_numpy() for t in (whole, pieces))
+        assert np.allclose(a, b, atol=1e-4), name
+
+
+def test_two_models_stand_side_by_side(copy: Store, six: tuple[Store, Model]) -> None:
+    from classifiers import registry
+    from classifiers.sample import training_turns
+    from classifiers.settings import Settings
+    from classifiers.train import train
+
+    score(copy)
+    with copy.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0)
+    plain, folder = train(turns, Settings(context="live", without=("text",)))
+    model_id = registry.save(plain, folder, copy.models)
+    assert score(copy, model_id).scored == turns.num_rows
+    assert set(predictions(copy)["model_id"].to_pylist()) == {model_id, six[1].id}
+    assert copy.head().model == six[1].id
+
+
+def test_a_store_without_model_says_what_to_run(store: Store) -> None:
+    with pytest.raises(ModelError, match="faultline train"):
+        score(store)
+    with pytest.raises(ModelError, match="There is no model"):
+        score(store, "m-0")
+
+
+def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Path) -> None:
+    """Two devices hear each request; batches of one dialogue must not tear the pair apart."""
+    from classifiers.context import BATCH_SQL, PLAN_SQL, stale_sql
+
+    turns = [
+        {
+            "turn_id": f"{room}{i}",
+            "dialogue_id": f"{room}{i}",
+            "turn_index": 0,
+            "started_at": f"2024-05-01T09:{i:02d}:00Z",
+            "device": {"type": room},
+        }
+        for i in range(6)
+        for room in "abcdefg"[: 2 if i else 7]
+    ]
+    store = Store.create(tmp_path / "store")
+    ingest(store, [write_lines(tmp_path / "turns.jsonl", turns)])
+    with store.snapshot() as snapshot:
+        stale = snapshot.query(stale_sql("hindsight"), {"model": "m", "all": False})
+        assert stale.num_rows == len(turns)
+        assert all(stale["shared"].to_pylist())
+        assert snapshot.query(PLAN_SQL, tables={"stale": stale}).num_rows == len(turns)
+
+        def read(name: str) -> set[str]:
+            mine = pa.table({"dialogue_id": [name]})
+            shared = pa.table({"turn_id": [name]})
+            table = snapshot.query(BATCH_SQL, tables={"mine": mine, "shared": shared})
+            return set(table["turn_id"].to_pylist())
+
+        assert read("a1") == {"a1", "b1"}
+        # Seven at once are traffic: six of them are enough to see that.
+        assert len(read("a0")) == 6
