@@ -24,7 +24,8 @@ types: setup
 	$(BIN)/mypy
 
 test: lint types
-	HF_HUB_OFFLINE=1 $(BIN)/pytest
+	# One test process per core; each would otherwise start a thread pool of its own per core.
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks

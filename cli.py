@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -20,12 +22,12 @@ from data.errors import FaultlineError, UsageError
 app = typer.Typer(
     name="faultline",
     help="Find the component that failed first on every turn of a voice assistant.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Lines are never cut or broken, whatever the width: logs are searched, and paths are copied.
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 class Context(StrEnum):
@@ -38,8 +40,9 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+# Text, not a path: `Path` would make one slash of the two in an object store's address.
 StoreOption = Annotated[
-    Path,
+    str,
     typer.Option("--store", envvar="FAULTLINE_STORE", help="Folder of the store."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -55,7 +58,7 @@ WithoutOption = Annotated[
     list[str] | None,
     typer.Option(help="Leave out a group of features: before, after, capture, text. Repeatable."),
 ]
-DEFAULT_STORE = Path("store")
+DEFAULT_STORE = "store"
 
 
 @app.command()
@@ -71,10 +74,13 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Bring trace logs into the store: JSONL (.gz, .zst) or Parquet."""
+    from data.formats import discover
     from data.ingest import ingest as run
     from data.store import Store
     from progress import Ingesting
 
+    # A mistyped path must not leave an empty store behind.
+    discover(paths, format.value if format else None)
     target = Store.ensure(store)
     with Ingesting(err) as progress:
         report = run(target, paths, format.value if format else None, progress)
@@ -98,8 +104,7 @@ def ingest(
         if report.quarantined:
             out.print(
                 f"{_n(report.quarantined)} lines were quarantined. See why with: "
-                f"faultline export quarantine --to quarantine.csv --store {_plain(str(store))}",
-                soft_wrap=True,
+                f"faultline export quarantine --to quarantine.csv --store {_plain(store)}",
             )
     if report.failed or (report.quarantined and not allow_quarantined):
         raise typer.Exit(1)
@@ -114,9 +119,6 @@ def train(
         bool, typer.Option(help="Make it the model that score and the dashboard use.")
     ] = True,
     encoder: EncoderOption = None,
-    fine_tune: Annotated[
-        int, typer.Option(min=0, max=20, help="Epochs of tuning the encoder; 0 leaves it frozen.")
-    ] = 0,
     without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,7 +131,7 @@ def train(
     from data.store import Store
 
     target = Store.open(store)
-    settings = _settings(context, seed, encoder, fine_tune, without)
+    settings = _settings(context, seed, encoder, without)
     with target.snapshot() as snapshot:
         turns = training_turns(snapshot, seed)
     model, folder = run(turns, settings, _say)
@@ -150,7 +152,7 @@ def train(
     )
     _absent(model.classes)
     _figures_table(figures)
-    out.print(f"Next: faultline score --store {_plain(str(store))}", soft_wrap=True)
+    out.print(f"Next: faultline score --store {_plain(store)}")
 
 
 @app.command()
@@ -180,7 +182,7 @@ def score(
         total = sum(report.verdicts.values())
         for name, count in report.verdicts.items():
             table.add_row(name, _n(count), f"{count / total:.1%}")
-        out.print(table)
+        out.print(table, soft_wrap=False)
 
 
 @app.command()
@@ -190,9 +192,6 @@ def evaluate(
     seed: SeedOption = 0,
     folds: Annotated[int, typer.Option(min=2, max=50, help="Parts of the cross-validation.")] = 5,
     encoder: EncoderOption = None,
-    fine_tune: Annotated[
-        int, typer.Option(min=0, max=20, help="Epochs of tuning the encoder; 0 leaves it frozen.")
-    ] = 0,
     without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -201,7 +200,7 @@ def evaluate(
     from classifiers.sample import training_turns
     from data.store import Store
 
-    settings = _settings(context, seed, encoder, fine_tune, without)
+    settings = _settings(context, seed, encoder, without)
     with Store.open(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed)
     result = run(turns, settings, folds, _say)
@@ -213,7 +212,6 @@ def evaluate(
         f"{folds}-fold cross-validation, {_n(result['turns'])} labelled turns, {context.value}: "
         f"macro-F1 [bold]{result['macro_f1']:.3f}[/bold] ({low:.3f}–{high:.3f}), "
         f"accuracy {result['accuracy']:.3f}",
-        soft_wrap=True,
     )
     if result.get("defect_average_precision") is not None:
         out.print(
@@ -244,22 +242,18 @@ def export(
 @app.command()
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """What the store holds."""
-    from classifiers import registry
     from data.describe import describe
     from data.store import Store
 
     target = Store.open(store)
-    facts = describe(target) | {"models": registry.list_models(target.models)}
+    facts = describe(target) | {"models": target.model_ids()}
     if as_json:
         _print_json(facts)
         return
-    table = Table(box=None, show_header=False)
+    width = max(map(len, facts))
     for name, value in facts.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        table.add_row(
-            name.replace("_", " "), _plain(_n(text) if isinstance(text, int) else str(text))
-        )
-    out.print(table)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else _n(value)
+        out.print(f"{name.replace('_', ' '):<{width}}  {_plain(text)}".rstrip())
 
 
 @app.command()
@@ -276,7 +270,7 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
 def vacuum(
     store: StoreOption = DEFAULT_STORE,
     keep_hours: Annotated[
-        float, typer.Option(min=0, help="Keep versions younger than this many hours readable.")
+        float, typer.Option(help="Keep versions younger than this many hours readable.")
     ] = 168.0,
     promoted_only: Annotated[
         bool, typer.Option(help="Also drop the predictions of models that are not promoted.")
@@ -307,7 +301,6 @@ def delete(
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
     out.print(
         str(run(Store.open(store), dialogue_ids=dialogue or (), user_ids=user or ())),
-        soft_wrap=True,
     )
 
 
@@ -320,7 +313,7 @@ def retain(
     from data.store import Store
     from data.upkeep import retain as run
 
-    out.print(str(run(Store.open(store), days=days)), soft_wrap=True)
+    out.print(str(run(Store.open(store), days=days)))
 
 
 @app.command()
@@ -351,7 +344,7 @@ def promote(
     from data.store import Store
 
     Store.open(store).promote(model)
-    out.print(f"{model} is now the promoted model.")
+    out.print(f"{_plain(model)} is now the promoted model.")
 
 
 @app.command()
@@ -362,7 +355,8 @@ def dashboard(
 ) -> None:
     """Serve the dashboard on 127.0.0.1."""
     script = Path(__file__).with_name("app.py")
-    os.environ["FAULTLINE_STORE"] = str(store.expanduser().absolute())
+    os.environ["FAULTLINE_STORE"] = str(Path(store).expanduser().absolute())
+    _must_be_free(port)
     out.print(f"Faultline is at http://127.0.0.1:{port} (stop it with Ctrl-C).")
     sys.stdout.flush()
     command = [
@@ -378,31 +372,96 @@ def dashboard(
 def main() -> None:
     """Entry point: every error that a user can cause is one sentence and exit code 1 or 2."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Idle OpenMP threads that spin starve whatever else runs on the machine, many times over.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets "?" for it, not an error.
+            stream.reconfigure(errors="replace")
     try:
-        app(standalone_mode=True)
+        # Typer returns the code of an `Exit`; of an interrupt it makes 130 (128 + SIGINT).
+        code = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
     except FaultlineError as error:
-        err.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True)
-        sys.exit(error.exit_code)
+        code = _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        code = _fail(_misuse(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("Interrupted; the store is as it was before this command's last finished step.")
-        sys.exit(130)
+        code = 1
     except MemoryError:
-        err.print("[red]Error:[/red] Out of memory; free some, or give a smaller input.")
-        sys.exit(1)
+        code = _fail("Out of memory; free some, or give a smaller input.")
     except OSError as error:
-        reason = error.strerror or str(error)
         where = f" ({error.filename})" if error.filename else ""
-        err.print(f"[red]Error:[/red] {_plain(reason + where)}.", soft_wrap=True)
-        sys.exit(1)
+        code = _fail(f"{error.strerror or error}{where}.")
+    except Exception as error:
+        reason = _damage(error)
+        if reason is None:
+            raise
+        code = _fail(reason)
+    if code == _INTERRUPTED:
+        err.print("Interrupted; the store is as it was before this command's last finished step.")
+    if code:
+        sys.exit(code)
 
 
-def _settings(
-    context: Context, seed: int, encoder: str | None, fine_tune: int, without: list[str] | None
-) -> Any:
+_INTERRUPTED = 130
+
+
+def _fail(sentence: str, code: int = 1) -> int:
+    err.print(f"[red]Error:[/red] {_plain(sentence)}")
+    return code
+
+
+def _misuse(error: typer.TyperException) -> str:
+    """Typer's complaint about an option or argument as one sentence that names the help."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "faultline"
+    complaint = " ".join(error.format_message().split()).rstrip(".")
+    given = _given(getattr(getattr(error, "param", None), "opts", ()))
+    got = f" (got {given})" if given and given not in complaint else ""
+    return f"{complaint}{got}; see: {command} --help"
+
+
+def _damage(error: Exception) -> str | None:
+    """What to say when the machine or the store's files are at fault; None for our own mistakes."""
+    import duckdb
+    from deltalake.exceptions import DeltaError
+
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"Out of memory ({reason}); free some, or do less at once."
+    if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, DeltaError)):
+        return f"The store cannot be read or written ({reason}); free disk space or restore it."
+    return None
+
+
+def _given(options: Sequence[str]) -> str | None:
+    """The value on the command line for one of the names of an option."""
+    for word, following in zip(sys.argv, [*sys.argv[1:], None], strict=True):
+        if word in options:
+            return following
+        name, equals, value = word.partition("=")
+        if equals and name in options:
+            return value
+    return None
+
+
+def _must_be_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As the server will: a port that a server has just left is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"Port {port} cannot be used ({error.strerror}); give another with --port."
+            ) from error
+
+
+def _settings(context: Context, seed: int, encoder: str | None, without: list[str] | None) -> Any:
     from classifiers.encoder import DEFAULT
     from classifiers.settings import PARTS, Settings
 
@@ -413,7 +472,6 @@ def _settings(
         context=context.value,
         seed=seed,
         encoder=encoder or DEFAULT,
-        fine_tune=fine_tune,
         without=tuple(sorted(without or ())),
     )
 
@@ -454,22 +512,22 @@ def _figures_table(figures: dict[str, Any]) -> None:
             f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "",
             f"{row['calibration_error']:.3f}",
         )
-    out.print(table)
+    out.print(table, soft_wrap=False)
 
 
 def _print_json(content: Any) -> None:
     default: Callable[[Any], str] = str
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, default=default) + "\n")
+    sys.stdout.write(json.dumps(content, indent=1, default=default) + "\n")
 
 
 def _plain(text: str) -> str:
     """`text` without meaning to Rich's markup, and printable whatever the file name held."""
     from rich.markup import escape
 
-    return escape(text.encode("utf-8", "replace").decode())
+    return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
-def _n(number: int | str) -> str:
+def _n(number: object) -> str:
     return f"{number:,}".replace(",", "\u202f") if isinstance(number, int) else str(number)
 
 

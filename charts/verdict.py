@@ -60,6 +60,19 @@ def probabilities_words(prediction: Mapping[str, Any]) -> str:
     return "Probability of each failure point: " + ", ".join(parts) + "."
 
 
+def likelier(prediction: Mapping[str, Any]) -> str | None:
+    """The class that is more probable than the verdict, as a sentence; None where there is none."""
+    named = prediction["failure_point"]
+    values = {name: float(prediction[f"p_{name}"] or 0.0) for name in FAILURE_POINTS}
+    top = max(values, key=lambda name: values[name])
+    if values[top] <= values[named]:
+        return None
+    return (
+        f"{NAMES[top]} is more probable, but the verdict weighs the probabilities so that rare "
+        f"stages are named too: {NAMES[named]}."
+    )
+
+
 def evidence(prediction: Mapping[str, Any], height: int = 230) -> go.Figure:
     """One bar per source of evidence: how far it moved the log-odds of the predicted class."""
     values = [float(prediction[f"evidence_{name}"] or 0.0) for name in EVIDENCE]

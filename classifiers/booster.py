@@ -33,10 +33,11 @@ def _parameters(settings: Settings, classes: int) -> dict[str, Any]:
 
 
 def _weights(target: np.ndarray, classes: int) -> np.ndarray:
-    """Fourth root of the inverse class frequency: rare stages get a say, the majority keeps its shape."""
+    """Fourth root of the inverse class frequency: rare stages get a say, no more than that."""
     share = np.bincount(target, minlength=classes) / len(target)
     weight: np.ndarray = np.maximum(share, 1e-9) ** -0.25
-    return weight[target] / weight[target].mean()
+    each: np.ndarray = weight[target]
+    return each / float(each.mean())
 
 
 def _dataset(x: np.ndarray, target: np.ndarray, classes: int, **extra: Any) -> lgb.Dataset:
@@ -47,7 +48,7 @@ def _dataset(x: np.ndarray, target: np.ndarray, classes: int, **extra: Any) -> l
 def cross_fit(
     x: np.ndarray, target: np.ndarray, folds: list[Fold], settings: Settings
 ) -> tuple[np.ndarray, int]:
-    """Out-of-fold class probabilities (n, k), and the number of rounds that early stopping settled on."""
+    """Out-of-fold class probabilities (n, k), and how many rounds early stopping settled on."""
     k = int(target.max()) + 1
     probability = np.zeros((len(target), k))
     rounds = []
@@ -62,7 +63,7 @@ def cross_fit(
         )
         rounds.append(booster.best_iteration or settings.rounds)
         probability[held_out] = booster.predict(x[held_out], num_iteration=booster.best_iteration)
-    return probability, max(int(round(float(np.mean(rounds)) * 1.1)), 10)
+    return probability, max(round(float(np.mean(rounds)) * 1.1), 10)
 
 
 def fit(x: np.ndarray, target: np.ndarray, rounds: int, settings: Settings) -> lgb.Booster:

@@ -1,4 +1,4 @@
-"""From the booster's scores to probabilities that mean what they say, and from these to a verdict."""
+"""From the booster's scores to probabilities that mean what they say, and to a verdict."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _logit(p: np.ndarray) -> np.ndarray:
 class Calibration:
     """Platt scaling of each class against the rest, then scaled to sum to one.
 
-    Platt 1999, "Probabilistic outputs for support vector machines", eq. 1, on the log-odds; one-against-rest and
-    normalisation as in Zadrozny & Elkan 2002. Two numbers a class also fit classes of a few dozen turns, where
-    isotonic regression would memorise.
+    Platt 1999, "Probabilistic outputs for support vector machines", eq. 1, on the log-odds;
+    one-against-rest and normalisation as in Zadrozny & Elkan 2002. Two numbers a class also fit
+    classes of a few dozen turns, where isotonic regression would memorise.
     """
 
     slope: np.ndarray
@@ -58,10 +58,10 @@ def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def fit_weights(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Weights per class that make `decide` reach the best macro-F1 on out-of-fold probabilities.
 
-    The plain maximum favours the majority ("correct") so much that rare stages are hardly ever named. For F1
-    averaged over classes the optimal rule is a weighted maximum of the probabilities (Narasimhan et al. 2015,
-    "Consistent multiclass algorithms for complex performance measures", thm. 12); the weights are found by
-    coordinate ascent on a logarithmic grid.
+    The plain maximum favours the majority ("correct") so much that rare stages are hardly ever
+    named. For F1 averaged over classes the optimal rule is a weighted maximum of the probabilities
+    (Narasimhan et al. 2015, "Consistent multiclass algorithms for complex performance measures",
+    thm. 12); the weights are found by coordinate ascent on a logarithmic grid.
     """
     weights = np.ones(probability.shape[1])
     best = _macro_f1(probability, target, weights)
@@ -92,7 +92,8 @@ def _macro_f1(probability: np.ndarray, target: np.ndarray, weights: np.ndarray) 
 def expected_calibration_error(probability: np.ndarray, hit: np.ndarray, bins: int = 15) -> float:
     """Mean distance between what is said and what happens, over bins of equal count.
 
-    Naeini et al. 2015, eq. 1, with equal-mass bins (Nixon et al. 2019), which small samples can fill.
+    Naeini et al. 2015, eq. 1, with equal-mass bins (Nixon et al. 2019), which small samples can
+    fill.
     """
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]

@@ -19,8 +19,8 @@ def card(model: Model) -> str:
     lines = [
         f"# Model {model.id}",
         "",
-        "Gives every turn of a voice assistant calibrated probabilities of the stage that failed first. "
-        + later,
+        "Gives every turn of a voice assistant calibrated probabilities of the stage that failed "
+        f"first. {later}",
         "",
         "| | |",
         "|---|---|",
@@ -36,19 +36,22 @@ def card(model: Model) -> str:
     ]
     if absent:
         lines += [
-            f"Training saw no {' and no '.join(absent)} turns (or too few); their probability is always 0.",
+            f"Training saw no {' and no '.join(absent)} turns (or too few); their probability is "
+            "always 0.",
             "",
         ]
     if figures:
         lines += [
             "## Out-of-fold figures",
             "",
-            "On the training turns, each scored by models that did not see its dialogue. Calibration and decision "
-            "weights were fitted on these same scores: `faultline evaluate` gives figures free of that.",
+            "On the training turns, each scored by models that did not see its dialogue. "
+            "Calibration and decision weights were fitted on these same scores: "
+            "`faultline evaluate` gives figures free of that.",
             "",
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",
             "",
-            "| failure point | turns | precision | recall | F1 | calibration error | decision weight |",
+            "| failure point | turns | precision | recall | F1 | calibration error "
+            "| decision weight |",
             "|---|---:|---:|---:|---:|---:|---:|",
             *[
                 f"| {name} | {row['support']:,} | {row['precision']:.3f} | {row['recall']:.3f} "
@@ -62,12 +65,13 @@ def card(model: Model) -> str:
     lines += [
         "## Reading it",
         "",
-        "`p_…` are calibrated probabilities. `failure_point` is the largest probability after multiplying by the "
-        "decision weights, which are chosen for macro-F1 so that rare stages are named at all: it can differ "
-        "from the largest plain probability. For rates, add up probabilities; do not count verdicts.",
+        "`p_…` are calibrated probabilities. `failure_point` is the largest probability after "
+        "multiplying by the decision weights, chosen for macro-F1 so that rare stages are "
+        "named at all: it can differ from the largest plain probability. For rates, add up "
+        "probabilities; do not count verdicts.",
         "",
-        "Not for judging people. Labels come from annotators or are derived from their transcriptions; a few per "
-        "cent of them are wrong, and so the figures.",
+        "Not for judging people. Labels come from annotators or are derived from their "
+        "transcriptions; a few per cent of them are wrong, and so the figures.",
         "",
     ]
     return "\n".join(lines)

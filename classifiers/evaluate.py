@@ -1,4 +1,4 @@
-"""Grouped cross-validation of the whole line: what would the model say of dialogues it never saw?"""
+"""Cross-validation by dialogue: what would the model say of dialogues that it never saw?"""
 
 from __future__ import annotations
 
@@ -13,29 +13,43 @@ from classifiers.calibration import decide
 from classifiers.metrics import bootstrap, summary
 from classifiers.settings import Settings
 from classifiers.splits import folds
-from classifiers.train import Say, TrainingSet, check_labels, fit, open_encoder, prepare, rescore
+from classifiers.train import (
+    Say,
+    TrainingSet,
+    check_labels,
+    fit,
+    open_encoder,
+    prepare,
+    rescore,
+    silent,
+)
 from data.errors import UsageError
+from labels.failure_point import labels
 
 
-def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = str) -> dict[str, Any]:
+def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent) -> dict[str, Any]:
     """Fit on n-1 parts of the labelled turns, score the held-out part, n times.
 
-    Heads, booster, calibration and decision weights are all fitted inside the training parts. Parts share no
-    dialogue (no sentence, where recordings repeat).
+    Heads, booster, calibration and decision weights are all fitted inside the training parts. Parts
+    share no dialogue (no sentence, where recordings repeat).
 
     Returns
     -------
-    `classifiers.metrics.summary`, with ``intervals`` (95 %, bootstrap over dialogues) and ``folds``.
+    `classifiers.metrics.summary`, with ``intervals`` (95 %, bootstrap over dialogues) and
+    ``folds``.
     """
     if n < 2:
         raise UsageError(
             f"Cross-validation needs at least 2 folds, got {n}; give --folds 2 or more."
         )
+    check_labels(np.array(labels(turns)["failure_point"].to_pylist(), object))
     with TemporaryDirectory(prefix="faultline-encoder-") as scratch:
         say("reading features and texts")
         encoder = open_encoder(settings, Path(scratch))
         data = prepare(turns, settings, encoder)
         classes = check_labels(data.target)
+        # Classes too rare to learn are left out, as in training, not tested against.
+        data.target[~np.isin(data.target.astype(str), classes)] = None
         probability, verdict = _cross_validate(data, settings, encoder, classes, n, say)
     rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
     number = {name: i for i, name in enumerate(classes)}
@@ -68,8 +82,8 @@ def _cross_validate(
     ):
         model = fit(data.take(train), settings, encoder, minimum=2)
         part = rescore(model, data.take(held_out))
-        position = [classes.index(name) for name in model.classes]
+        position = np.array([classes.index(name) for name in model.classes])
         probability[np.ix_(held_out, position)] = part
-        verdict[held_out] = np.array(position)[decide(part, model.weights)]
+        verdict[held_out] = position[decide(part, model.weights)]
         say(f"fold {i} of {n}")
     return probability, verdict

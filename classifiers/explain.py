@@ -1,9 +1,10 @@
 """Why a turn got its verdict: Shapley values of the booster, per feature and per stage.
 
-TreeSHAP values (Lundberg et al. 2020, path-dependent) of the verdict's score before calibration, in log-odds. They
-add up: base value + all contributions = the score. Batches are explained by the WOODELF algorithm (Nadel &
-Wettenstein 2025), which shares the work of a batch between its rows; a handful of turns by LightGBM's own
-``pred_contrib``, which needs no preparation. Both give the same numbers.
+TreeSHAP values (Lundberg et al. 2020, path-dependent) of the verdict's score before calibration, in
+log-odds. They add up: base value + all contributions = the score. Batches are explained by the
+WOODELF algorithm (Nadel & Wettenstein 2025), which shares the work of a batch between its rows; a
+handful of turns by LightGBM's own ``pred_contrib``, which needs no preparation. Both give the same
+numbers.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def evidence(contributions: np.ndarray, columns: tuple[str, ...]) -> dict[str, n
     return {name: total[:, i] for i, name in enumerate(EVIDENCE)}
 
 
-def reasons(x: np.ndarray, contributions: np.ndarray, columns: tuple[str, ...]) -> pa.ListArray:
+def reasons(
+    x: np.ndarray, contributions: np.ndarray, columns: tuple[str, ...]
+) -> pa.ListArray[Any]:
     """The strongest features of each row with value and contribution, strongest first."""
     count = min(REASONS, contributions.shape[1])
     size = np.abs(contributions)
@@ -114,7 +117,7 @@ def reasons(x: np.ndarray, contributions: np.ndarray, columns: tuple[str, ...]) 
     top = np.take_along_axis(top, np.argsort(-size[rows, top], axis=1, kind="stable"), axis=1)
     names = pa.array(list(columns))
     stages = pa.array([stage(name) for name in columns])
-    flat = pa.array(top.ravel())
+    flat: Any = pa.array(top.ravel())
     values = x[rows, top].ravel().astype(np.float64)
     items = pa.StructArray.from_arrays(
         [

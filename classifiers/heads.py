@@ -1,8 +1,8 @@
-"""Heads on the text encoder: class scores, similarities and agreement with usual frames, as features.
+"""Heads on the text encoder: class scores, similarities, agreement with usual frames, as features.
 
-Every head is linear in the vectors of its fields, so its score is a sum of one product per *distinct* text.
-Scores of training turns are out of fold (Wolpert 1992, stacked generalisation); scores of other turns come
-from heads fitted on all training turns.
+Every head is linear in the vectors of its fields, so its score is a sum of one product per
+*distinct* text. Scores of training turns are out of fold (Wolpert 1992, stacked generalisation);
+scores of other turns come from heads fitted on all training turns.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import Ridge
 
 from classifiers.encoder import Encoder
+from classifiers.lexical import LexicalHead, hashed
 from data.trace import FAILURE_POINTS
-from features.text import HEADS, SIMILARITIES, Head
+from features.text import HEADS, LEXICAL, SIMILARITIES, Head, Lexical
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
@@ -35,24 +38,37 @@ class Vectors:
     index: Mapping[str, np.ndarray]
     empty: Mapping[str, np.ndarray]  # per turn: there is no text
     intents: np.ndarray
-    slot_names: pa.ListArray
+    slot_names: pa.ListArray[Any]
+    # Per lexical head the hashed words of its distinct texts, and each turn's index into them.
+    words: Mapping[str, csr_matrix]
+    spoken: Mapping[str, np.ndarray]
 
     @classmethod
     def encode(cls, encoder: Encoder, texts: pa.Table) -> Vectors:
-        """Encode each distinct text of `texts` (see `features.build.texts`) once over all fields."""
+        """Encode each distinct text of `features.build.texts` once over all fields."""
         fields = [n for n in texts.column_names if n not in {"turn_id", "intent", "slot_names"}]
         stacked = pa.chunked_array(
             [chunk for name in fields for chunk in texts[name].chunks], pa.string()
         )
         vectors, index = encoder.encode_column(stacked)
         per_field = np.split(index, len(fields)) if fields else []
-        lengths = {n: pa.compute.utf8_length(texts[n]).to_numpy() for n in fields}
+        lengths = {n: pc.utf8_length(texts[n]).to_numpy() for n in fields}
+        slot_names: Any = texts["slot_names"].combine_chunks()
+        words, spoken = {}, {}
+        for head in LEXICAL:
+            parts: list[Any] = [texts[f] for f in head.fields]
+            joined: Any = pc.binary_join_element_wise(*parts, " | ")
+            distinct = joined.combine_chunks().dictionary_encode()
+            words[head.name] = hashed(distinct.dictionary.to_pylist(), head.longest)
+            spoken[head.name] = distinct.indices.to_numpy()
         return cls(
             dict.fromkeys(fields, vectors),
             dict(zip(fields, per_field, strict=True)),
             {name: length == 0 for name, length in lengths.items()},
             texts["intent"].to_numpy(),
-            texts["slot_names"].combine_chunks(),
+            slot_names,
+            words,
+            spoken,
         )
 
     def __len__(self) -> int:
@@ -66,6 +82,8 @@ class Vectors:
             {name: empty[rows] for name, empty in self.empty.items()},
             self.intents[rows],
             self.slot_names.take(pa.array(rows)),
+            self.words,
+            {name: index[rows] for name, index in self.spoken.items()},
         )
 
     def rows(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -94,8 +112,9 @@ class LinearHead:
     ) -> LinearHead:
         """Ridge regression of the 0/1 matrix `target`, shape (len(rows), len(classes)).
 
-        Least squares estimates each class's probability given the vectors, solves all classes and slots with
-        one factorisation, and leaves the bends to the booster: seconds where logistic regression took minutes.
+        Least squares estimates each class's probability given the vectors, solves all classes and
+        slots with one factorisation, and leaves the bends to the booster: seconds where logistic
+        regression took minutes.
         """
         x = np.hstack([vectors.rows(name, rows) for name in fields]).astype(np.float64)
         model = Ridge(alpha=_RIDGE, solver="cholesky").fit(x, target.astype(np.float64))
@@ -122,6 +141,7 @@ class TextHeads:
     """All heads of a model; `columns` names what `transform` returns."""
 
     heads: Mapping[str, LinearHead]
+    lexical: Mapping[str, LexicalHead]
     usual: LinearHead | None
     meant: LinearHead | None
     slots: LinearHead | None
@@ -135,7 +155,7 @@ class TextHeads:
         vectors: Vectors,
         target: np.ndarray,
         gold_intents: np.ndarray,
-        gold_slots: pa.ListArray,
+        gold_slots: pa.ListArray[Any],
         folds: Folds,
     ) -> tuple[TextHeads, np.ndarray]:
         """Fit on all turns, and the out-of-fold columns of the same turns.
@@ -153,10 +173,10 @@ class TextHeads:
         The heads, and a float32 matrix (n, len(columns)).
         """
         rows = np.arange(len(vectors))
-        final = cls._fit(vectors, rows, target, gold_intents, gold_slots)
+        final = cls.fit_rows(vectors, rows, target, gold_intents, gold_slots)
         matrix = np.full((len(vectors), len(final.columns)), np.nan, np.float32)
         for train, held_out in folds:
-            part = cls._fit(vectors, train, target, gold_intents, gold_slots)
+            part = cls.fit_rows(vectors, train, target, gold_intents, gold_slots)
             values = part.transform(vectors, held_out)
             for i, name in enumerate(final.columns):
                 if name in part.columns:
@@ -164,14 +184,15 @@ class TextHeads:
         return final, matrix
 
     @classmethod
-    def _fit(
+    def fit_rows(
         cls,
         vectors: Vectors,
         rows: np.ndarray,
         target: np.ndarray,
         gold_intents: np.ndarray,
-        gold_slots: pa.ListArray,
+        gold_slots: pa.ListArray[Any],
     ) -> TextHeads:
+        """Fit to some of the turns only; the arrays still hold every turn."""
         labelled = rows[target[rows] != None]  # noqa: E711  # element-wise
         points = tuple(p for p in FAILURE_POINTS if (target[labelled] == p).any())
         wanted = _one_hot(target[labelled], points)
@@ -179,15 +200,23 @@ class TextHeads:
             head.name: LinearHead.fit(vectors, labelled, wanted, points, head.fields)
             for head in _usable(HEADS, vectors)
         }
+        lexical = {
+            head.name: LexicalHead.fit(
+                vectors.words[head.name][vectors.spoken[head.name][labelled]], wanted, points
+            )
+            for head in LEXICAL
+        }
         usual = _intent_head(vectors, rows, vectors.intents)
         meant = _intent_head(vectors, rows, gold_intents)
         slots = _slot_head(vectors, rows, vectors.slot_names)
         slots_meant = _slot_head(vectors, rows, gold_slots)
         similarities = tuple(s.name for s in SIMILARITIES if _has_text(vectors, (s.a, s.b)))
-        by_head = {head.name: head for head in HEADS}
+        by_head: dict[str, Head | Lexical] = {h.name: h for h in HEADS}
+        by_head |= {h.name: h for h in LEXICAL}
+        learned: dict[str, LinearHead | LexicalHead] = {**heads, **lexical}
         columns = [
             *similarities,
-            *[by_head[name].column(c) for name, head in heads.items() for c in head.classes],
+            *[by_head[name].column(c) for name, head in learned.items() for c in head.classes],
         ]
         if usual:
             columns += ["text.intent_usual", "text.intent_usual_gap"]
@@ -197,30 +226,32 @@ class TextHeads:
             columns += ["text.slots_missing", "text.slots_odd"]
         if slots_meant:
             columns += ["text.slots_meant_missing", "text.slots_meant_odd"]
-        return cls(heads, usual, meant, slots, slots_meant, similarities, tuple(columns))
+        return cls(heads, lexical, usual, meant, slots, slots_meant, similarities, tuple(columns))
 
     def transform(self, vectors: Vectors, rows: np.ndarray | None = None) -> np.ndarray:
         """The text columns of some turns (all by default), float32, shape (n, len(columns))."""
         rows = np.arange(len(vectors)) if rows is None else rows
-        parts: list[np.ndarray] = []
-        for similarity in SIMILARITIES:
-            if similarity.name in self.similarities:
-                parts.append(_cosine(vectors, rows, similarity.a, similarity.b)[:, None])
-        for head in self.heads.values():
-            parts.append(head.scores(vectors, rows))
-        for intent_head in (self.usual, self.meant):
-            if intent_head:
-                parts.append(_agreement(intent_head, vectors, rows))
-        for slot_head in (self.slots, self.slots_meant):
-            if slot_head:
-                parts.append(_slot_columns(slot_head, vectors, rows))
+        pairs = [s for s in SIMILARITIES if s.name in self.similarities]
+        parts = [
+            *[_cosine(vectors, rows, pair.a, pair.b)[:, None] for pair in pairs],
+            *[head.scores(vectors, rows) for head in self.heads.values()],
+            *[_lexical(name, head, vectors, rows) for name, head in self.lexical.items()],
+            *[_agreement(head, vectors, rows) for head in (self.usual, self.meant) if head],
+            *[_slot_columns(h, vectors, rows) for h in (self.slots, self.slots_meant) if h],
+        ]
         if not parts:
             return np.empty((len(rows), 0), np.float32)
         return np.hstack(parts).astype(np.float32)
 
 
+def _lexical(name: str, head: LexicalHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
+    """Scores of one lexical head; each distinct text of these turns is scored once."""
+    index, inverse = np.unique(vectors.spoken[name][rows], return_inverse=True)
+    return head.scores(vectors.words[name][index])[inverse]
+
+
 def _slot_columns(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
-    """Probability of the likeliest slot not filled, improbability of the least likely one filled."""
+    """How likely the likeliest slot not filled is, how unlikely the least likely one filled."""
     filled = _indicator(vectors.slot_names.take(pa.array(rows)), head.classes)
     probability = head.scores(vectors, rows)
     missing = np.where(filled, 0.0, probability).max(axis=1)
@@ -250,7 +281,8 @@ def _cosine(vectors: Vectors, rows: np.ndarray, a: str, b: str) -> np.ndarray:
 
 
 def _one_hot(names: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    return np.asarray(names)[:, None] == np.array(classes, object)[None, :]
+    equal: np.ndarray = np.asarray(names)[:, None] == np.array(classes, object)[None, :]
+    return equal
 
 
 def _frequent(names: Iterable[str | None]) -> tuple[str, ...]:
@@ -270,7 +302,7 @@ def _intent_head(vectors: Vectors, rows: np.ndarray, intents: np.ndarray) -> Lin
 
 
 def _agreement(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
-    """Score of the intent understood (0 if it is a rare one), and how far the best lies above it."""
+    """Score of the intent understood (0 if it is rare), and how far the best lies above it."""
     scores = head.scores(vectors, rows)
     code = {name: i for i, name in enumerate(head.classes)}
     column = np.array([code.get(i, -1) for i in vectors.intents[rows]])
@@ -281,14 +313,14 @@ def _agreement(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.ndarr
 def _indicator(lists: Any, names: Sequence[str]) -> np.ndarray:
     """0/1 matrix: which of `names` each list holds."""
     matrix = np.zeros((len(lists), len(names)), bool)
-    parents = pa.compute.list_parent_indices(lists).to_numpy()
-    index = pa.compute.index_in(lists.flatten(), value_set=pa.array(list(names), pa.string()))
-    codes = pa.compute.fill_null(index, -1).to_numpy()
+    parents = pc.list_parent_indices(lists).to_numpy()
+    index = pc.index_in(lists.flatten(), value_set=pa.array(list(names), pa.string()))
+    codes = pc.fill_null(index, -1).to_numpy()
     matrix[parents[codes >= 0], codes[codes >= 0]] = True
     return matrix
 
 
-def _slot_head(vectors: Vectors, rows: np.ndarray, names: pa.ListArray) -> LinearHead | None:
+def _slot_head(vectors: Vectors, rows: np.ndarray, names: pa.ListArray[Any]) -> LinearHead | None:
     """Which of the slots `names` (null: not known) words like these fill."""
     known = rows[names.take(pa.array(rows)).is_valid().to_numpy(zero_copy_only=False)]
     lists = names.take(pa.array(known))

@@ -81,8 +81,8 @@ def bootstrap(
 ) -> dict[str, Any]:
     """95 % percentile intervals of macro-F1, accuracy and per-class rates, resampling whole groups.
 
-    Turns of one dialogue are not independent, so dialogues are drawn, not turns (cluster bootstrap, Field & Welsh
-    2007).
+    Turns of one dialogue are not independent, so dialogues are drawn, not turns (cluster bootstrap,
+    Field & Welsh 2007).
     """
     k = len(classes)
     _, number = np.unique(group, return_inverse=True)

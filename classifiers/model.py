@@ -31,7 +31,7 @@ class Scores:
     verdict: index into `FAILURE_POINTS` per turn.
     """
 
-    turn_ids: pa.ChunkedArray
+    turn_ids: pa.ChunkedArray[Any]
     x: np.ndarray
     probability: np.ndarray
     verdict: np.ndarray
@@ -61,7 +61,7 @@ class Model:
     metrics: dict[str, Any] = field(default_factory=dict)
     id: str = ""
 
-    def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray, np.ndarray]:
+    def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
         """Turn ids and feature matrix of whole dialogues."""
         with open_frame(turns, self.settings.context) as con:
             ids, logged, vectors = read_frame(con, self.vocabulary, self.settings, self.encoder)
@@ -87,7 +87,7 @@ def read_frame(
     vocabulary: Vocabulary,
     settings: Settings,
     encoder: Encoder | None,
-) -> tuple[pa.ChunkedArray, dict[str, np.ndarray], Vectors | None]:
+) -> tuple[pa.ChunkedArray[Any], dict[str, np.ndarray], Vectors | None]:
     """Turn ids, logged feature columns and encoded texts of an open frame, rows ordered by turn."""
     table = columns(con, vocabulary, settings.context)
     logged = {

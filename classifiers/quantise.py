@@ -1,13 +1,15 @@
-"""8-bit weights and activations for a transformer's ONNX graph, one scale per channel and per token.
+"""8-bit weights and activations for a transformer's ONNX graph, a scale per channel and token.
 
-Weights are scaled per output channel, activations per token at run time (Yao et al. 2022, ZeroQuant, sec. 3.2). ONNX
-Runtime's own dynamic quantisation has one activation scale for a whole batch: there, the vector of a text depends on
-which texts happen to be encoded with it (cosine 0.95 for a short one), and so would a turn's verdict.
+Weights are scaled per output channel, activations per token at run time (Yao et al. 2022,
+ZeroQuant, sec. 3.2). ONNX Runtime's own dynamic quantisation has one activation scale for a whole
+batch: there, the vector of a text depends on which texts happen to be encoded with it (cosine 0.95
+for a short one), and so would a turn's verdict.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -46,10 +48,10 @@ def _is_matrix(weights: dict[str, TensorProto], name: str) -> bool:
 class _Builder:
     def __init__(self) -> None:
         self.constants = [
-            numpy_helper.from_array(np.float32(1e-9), "q8.tiny"),
-            numpy_helper.from_array(np.float32(_STEPS), "q8.steps"),
-            numpy_helper.from_array(np.float32(128), "q8.shift"),
-            numpy_helper.from_array(np.uint8(128), "q8.zero"),
+            numpy_helper.from_array(np.array(1e-9, np.float32), "q8.tiny"),
+            numpy_helper.from_array(np.array(_STEPS, np.float32), "q8.steps"),
+            numpy_helper.from_array(np.array(128, np.float32), "q8.shift"),
+            numpy_helper.from_array(np.array(128, np.uint8), "q8.zero"),
             numpy_helper.from_array(np.array([-1], np.int64), "q8.last"),
         ]
         self._tokens: dict[str, tuple[str, str]] = {}
@@ -90,7 +92,7 @@ class _Builder:
 
     def _quantise_tokens(self, x: str) -> list[NodeProto]:
         """Round each token of `x` to 255 steps around zero, shifted by 128 into unsigned bytes."""
-        steps = [
+        steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
             ("Abs", [x], f"{x}.abs", {}),
             ("ReduceMax", [f"{x}.abs", "q8.last"], f"{x}.peak", {"keepdims": 1}),
             ("Max", [f"{x}.peak", "q8.tiny"], f"{x}.top", {}),

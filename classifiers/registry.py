@@ -27,6 +27,7 @@ from classifiers.calibration import Calibration
 from classifiers.card import card
 from classifiers.encoder import Encoder
 from classifiers.heads import LinearHead, TextHeads
+from classifiers.lexical import LexicalHead
 from classifiers.model import Model
 from classifiers.settings import Settings
 from data.errors import ModelError
@@ -36,7 +37,7 @@ _SCORING = ("model.json", "booster.txt", "heads.npz", "encoder.onnx", "tokenizer
 
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
-    """Write `model` under `models` and return its id; a model that is there already is left as it is."""
+    """Write `model` under `models` and return its id; one that is there already is left alone."""
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix=".draft-") as scratch:
         draft = Path(scratch) / "model"
@@ -111,7 +112,8 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     }
     (folder / "model.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
     model.booster.save_model(str(folder / "booster.txt"))
-    np.savez(folder / "heads.npz", **_head_arrays(model.heads))
+    arrays: dict[str, Any] = dict(_head_arrays(model.heads))
+    np.savez(folder / "heads.npz", **arrays)
     if model.heads and encoder_folder:
         for name in ("encoder.onnx", "tokenizer.json"):
             shutil.copyfile(encoder_folder / name, folder / name)
@@ -152,14 +154,23 @@ def _head_shapes(heads: TextHeads | None) -> dict[str, Any] | None:
             name: {"fields": head.fields, "classes": head.classes}
             for name, head in _named(heads).items()
         },
+        "lexical": {name: head.classes for name, head in heads.lexical.items()},
     }
 
 
 def _head_arrays(heads: TextHeads | None) -> dict[str, np.ndarray]:
-    arrays = {}
-    for name, head in (_named(heads) if heads else {}).items():
+    arrays: dict[str, np.ndarray] = {}
+    if heads is None:
+        return arrays
+    for name, head in _named(heads).items():
         arrays[f"{name}/bias"] = head.bias
         arrays |= {f"{name}/{field}": weight for field, weight in head.weights.items()}
+    for name, words in heads.lexical.items():
+        arrays |= {
+            f"lexical.{name}/rarity": words.rarity,
+            f"lexical.{name}/weights": words.weights,
+            f"lexical.{name}/bias": words.bias,
+        }
     return arrays
 
 
@@ -176,9 +187,17 @@ def _read_heads(path: Path, shapes: dict[str, Any] | None) -> TextHeads | None:
             )
             for name, shape in shapes["heads"].items()
         }
+        lexical = {
+            name: LexicalHead(
+                tuple(classes),
+                *(arrays[f"lexical.{name}/{part}"] for part in ("rarity", "weights", "bias")),
+            )
+            for name, classes in shapes["lexical"].items()
+        }
     prefix = "head."
     return TextHeads(
         {n.removeprefix(prefix): head for n, head in heads.items() if n.startswith(prefix)},
+        lexical,
         heads.get("usual"),
         heads.get("meant"),
         heads.get("slots"),

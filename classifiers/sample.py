@@ -11,8 +11,9 @@ from data.snapshot import Snapshot
 MAX_LABELLED = 120_000
 MAX_UNLABELLED = 20_000
 
-# Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the cap.
-# Dialogues that share an instant with a chosen one come along: the same request, heard by another device.
+# Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the
+# cap is reached. What other devices logged of the same requests comes along, so that training sees
+# the pairs that scoring will see.
 _SQL = """
 WITH dialogues AS (
     SELECT dialogue_id, count(*) AS n, count(gold) > 0 AS labelled,
@@ -20,10 +21,19 @@ WITH dialogues AS (
     FROM turns GROUP BY dialogue_id
 ), chosen AS (
     SELECT dialogue_id FROM dialogues
-    QUALIFY sum(n) OVER (PARTITION BY labelled ORDER BY draw, dialogue_id)
-        <= CASE WHEN labelled THEN $labelled ELSE $unlabelled END
-)
-SELECT t.* FROM turns t SEMI JOIN chosen USING (dialogue_id) ORDER BY turn_id
+    QUALIFY sum(n) OVER (PARTITION BY labelled ORDER BY draw, dialogue_id) - n
+        < CASE WHEN labelled THEN $labelled ELSE $unlabelled END
+), instants AS (
+    SELECT DISTINCT started_at, assistant, user_id FROM turns SEMI JOIN chosen USING (dialogue_id)
+), beside AS (
+    SELECT DISTINCT t.dialogue_id FROM turns t ANTI JOIN chosen USING (dialogue_id)
+    SEMI JOIN instants i
+        ON t.started_at = i.started_at
+        AND t.assistant IS NOT DISTINCT FROM i.assistant
+        AND t.user_id IS NOT DISTINCT FROM i.user_id
+    QUALIFY count(*) OVER (PARTITION BY t.started_at, t.assistant, t.user_id) <= 3
+), wanted AS (FROM chosen UNION FROM beside)
+SELECT t.* FROM turns t SEMI JOIN wanted USING (dialogue_id) ORDER BY turn_id
 """
 
 

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from classifiers import registry
@@ -22,7 +24,8 @@ from data.store import Store
 from data.tables import DIMENSIONS, EVIDENCE, PREDICTIONS
 from data.trace import FAILURE_POINTS, STAGES
 
-# Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a turn).
+# Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a
+# turn).
 BATCH = 40_000
 Progress = Callable[[int, int], None]
 
@@ -38,7 +41,7 @@ _DIMENSION_SQL = {
 
 @dataclass(frozen=True, slots=True)
 class ScoreReport:
-    """What `score` did: which model, how many turns, what it said of them, and the store's version after."""
+    """What `score` did: model, number of turns, its verdicts, and the store's version after."""
 
     model_id: str
     scored: int
@@ -55,7 +58,7 @@ def score(
     progress: Progress | None = None,
     batch: int = BATCH,
 ) -> ScoreReport:
-    """Score the turns that are new, changed, or whose dialogue has, and commit them with their roll-up.
+    """Score the turns that are new, changed, or in a changed dialogue; commit them, rolled up too.
 
     Parameters
     ----------
@@ -108,23 +111,24 @@ def predict(
     Parameters
     ----------
     turns: whole dialogues.
-    wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by default.
+    wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by
+        default.
     """
     scores = model.score(turns)
     rows = np.arange(len(scores.verdict))
     facts = _facts(turns)
     if wanted is not None:
         wanted = wanted.sort_by("turn_id")
-        rows = pa.compute.index_in(
+        rows = pc.index_in(
             wanted["turn_id"].combine_chunks(), value_set=scores.turn_ids.combine_chunks()
         ).to_numpy()
-        facts = facts.take(pa.array(rows))
+        facts = facts.take(rows)
     verdict, probability, x = scores.verdict[rows], scores.probability[rows], scores.x[rows]
     position = {FAILURE_POINTS.index(name): i for i, name in enumerate(model.classes)}
     chosen = np.array([position[v] for v in verdict], np.int64)
     contributions = explainer.contributions(x, chosen)
     per_stage = evidence(contributions, model.columns)
-    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+    made: dict[str, Any] = {
         **{name: facts[name] for name in facts.column_names},
         "model_id": pa.array([model.id] * len(rows), pa.string()),
         "failure_point": pa.array(list(FAILURE_POINTS)).take(pa.array(verdict)),
@@ -137,9 +141,7 @@ def predict(
         if wanted is not None
         else pa.nulls(len(rows), pa.int64()),
     }
-    return pa.table([columns[f.name] for f in PREDICTIONS], names=PREDICTIONS.names).cast(
-        PREDICTIONS
-    )
+    return pa.table([made[f.name] for f in PREDICTIONS], names=PREDICTIONS.names).cast(PREDICTIONS)
 
 
 def _facts(turns: pa.Table) -> pa.Table:
@@ -150,14 +152,16 @@ def _facts(turns: pa.Table) -> pa.Table:
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.register("turns", turns)
-        return con.sql(
+        facts: pa.Table = con.sql(
             f"SELECT turn_id, dialogue_id, turn_index, started_at, {dimensions}, day FROM turns"
             " ORDER BY turn_id"
         ).to_arrow_table()
+    return facts
 
 
-def _count(column: pa.ChunkedArray, name: str) -> int:
-    return int(pa.compute.sum(pa.compute.equal(column, name)).as_py() or 0)
+def _count(column: pa.ChunkedArray[Any], name: str) -> int:
+    hits: Any = pc.equal(column, pa.scalar(name))
+    return int(pc.sum(hits).as_py() or 0)
 
 
 def _batches(
@@ -171,14 +175,20 @@ def _batches(
     parts = math.ceil(int(sizes.sum()) / batch)
     part = _deal(sizes, parts)
     for number in range(parts):
-        mine = plan.select(["dialogue_id"]).filter(pa.array(part == number))
+        chosen = plan.filter(pa.array(part == number))
+        mine = chosen.select(["dialogue_id"])
         wanted = snapshot.query(
             "SELECT turn_id, context_digest, shared FROM stale SEMI JOIN mine USING (dialogue_id)",
             tables={"stale": stale, "mine": mine},
         )
         if wanted.num_rows:
             shared = wanted.filter(wanted["shared"]).select(["turn_id"])
-            yield snapshot.query(BATCH_SQL, tables={"mine": mine, "shared": shared}), wanted
+            days = {
+                "low": pc.min(chosen["first_day"]).as_py(),
+                "high": pc.max(chosen["last_day"]).as_py(),
+            }
+            tables = {"mine": mine, "shared": shared}
+            yield snapshot.query(BATCH_SQL, days, tables=tables), wanted
 
 
 def _deal(sizes: np.ndarray, parts: int) -> np.ndarray:

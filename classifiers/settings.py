@@ -20,20 +20,19 @@ class Settings:
     context: ``hindsight`` reads the turns that follow; ``live`` does not.
     seed: two trainings on the same turns with one seed give the same model.
     encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
-    fine_tune: epochs for which the encoder is tuned on the labelled turns; 0 leaves it frozen.
     without: groups of features to leave out, of `PARTS`; for ablations.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
-    rounds, learning_rate, leaves, min_leaf, columns, ridge: LightGBM's; `rounds` is the most it may use.
+    rounds, learning_rate, leaves, min_leaf, columns, ridge: LightGBM's; `rounds` is the most it may
+        use.
     """
 
     context: Context = "hindsight"
     seed: int = 0
     encoder: str = DEFAULT
-    fine_tune: int = 0
     without: tuple[str, ...] = ()
     folds: int = 5
-    rounds: int = 240
-    learning_rate: float = 0.06
+    rounds: int = 160
+    learning_rate: float = 0.08
     leaves: int = 15
     min_leaf: int = 20
     columns: float = 0.4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.model_selection import StratifiedGroupKFold
 
+from data.errors import NotEnoughLabels
 from labels.normalise import normalise
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -17,8 +19,8 @@ Fold = tuple[np.ndarray, np.ndarray]
 def groups(turns: pa.Table) -> np.ndarray:
     """A group number per turn: its dialogue, or its sentence where recordings repeat.
 
-    A dialogue of one turn is grouped by what was said (the annotator's transcript, else the text heard), so that
-    the same sentence recorded many times is never both learned from and tested on.
+    A dialogue of one turn is grouped by what was said (the annotator's transcript, else the text
+    heard), so that the same sentence recorded many times is never both learned from and tested on.
     """
     dialogues = turns["dialogue_id"].to_pylist()
     length = Counter(dialogues)
@@ -40,27 +42,30 @@ def groups(turns: pa.Table) -> np.ndarray:
 
 
 def folds(target: np.ndarray, group: np.ndarray, n: int, seed: int) -> list[Fold]:
-    """`n` (train rows, held-out rows) pairs by group, each with like shares of the classes."""
-    n = min(n, len(np.unique(group)))
-    strata = np.unique([str(t) for t in target], return_inverse=True)[1]
-    splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
-    import warnings
+    """At most `n` pairs of (train rows, held-out rows), parted by group.
 
+    Groups with labelled turns are dealt so that each part has like shares of the classes; the
+    others (`target` None) are dealt evenly. Raises `NotEnoughLabels` if all labels are of one
+    group.
+    """
+    labelled = np.flatnonzero(target != None)  # noqa: E711  # element-wise
+    n = min(n, len(np.unique(group[labelled])))
+    if n < 2:
+        raise NotEnoughLabels(
+            f"All {len(labelled)} labelled turns belong to one dialogue (or are one sentence): "
+            "nothing is left to test on; annotate turns of other dialogues."
+        )
+    strata = np.unique(target[labelled].astype(str), return_inverse=True)[1]
+    splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
+    part = np.random.default_rng(seed).integers(0, n, int(group.max()) + 1)
     with warnings.catch_warnings():
         # A class with fewer turns than folds is only a warning there, and unavoidable here.
         warnings.simplefilter("ignore", UserWarning)
-        return list(splitter.split(np.zeros(len(target)), strata, group))
+        for i, (_, held_out) in enumerate(splitter.split(strata, strata, group[labelled])):
+            part[group[labelled[held_out]]] = i
+    return [(np.flatnonzero(part[group] != i), np.flatnonzero(part[group] == i)) for i in range(n)]
 
 
 def _first_texts(turns: pa.Table) -> list[str | None]:
     hypotheses = pc.struct_field(turns["asr"].combine_chunks(), "hypotheses")
-    filled = pc.greater(pc.fill_null(pc.list_value_length(hypotheses), 0), 0)
-    first = (
-        pc.list_element(pc.if_else(filled, hypotheses, pa.scalar(None, hypotheses.type)), 0)
-        if (pc.all(filled).as_py())
-        else None
-    )
-    if first is not None:
-        texts: list[str | None] = pc.struct_field(first, "text").to_pylist()
-        return texts
     return [h[0]["text"] if h else None for h in hypotheses.to_pylist()]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +33,10 @@ MIN_PER_CLASS = 10
 Say = Callable[[str], None]
 
 
+def silent(text: str) -> None:
+    """The default of `Say`: nobody is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
     """Features, encoded texts and labels of all turns that a model may learn from, in one order.
@@ -51,7 +57,7 @@ class TrainingSet:
     vectors: Vectors | None
     target: np.ndarray
     gold_intents: np.ndarray
-    gold_slots: pa.ListArray
+    gold_slots: pa.ListArray[Any]
     group: np.ndarray
 
     def take(self, rows: np.ndarray) -> TrainingSet:
@@ -78,7 +84,7 @@ def prepare(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> Tra
     logged = {
         name: values for name, values in logged.items() if not _left_out(name, settings.without)
     }
-    slots = pc.struct_field(gold, "slots")
+    slots: Any = pc.struct_field(gold, "slots")
     return TrainingSet(
         ids.to_numpy(),
         vocabulary,
@@ -91,7 +97,7 @@ def prepare(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> Tra
     )
 
 
-def slot_names(slots: pa.Array) -> pa.ListArray:
+def slot_names(slots: pa.ListArray[Any]) -> pa.ListArray[Any]:
     """Names of the slots in each list; null where the list is."""
     return pa.ListArray.from_arrays(
         slots.offsets, pc.struct_field(slots.values, "name"), mask=pc.is_null(slots)
@@ -119,12 +125,13 @@ def fit(
     data: TrainingSet,
     settings: Settings,
     encoder: Encoder | None,
-    say: Say = str,
+    say: Say = silent,
     minimum: int = MIN_PER_CLASS,
 ) -> Model:
-    """Fit a model to the labelled turns of `data`; unlabelled ones teach the heads what is usual."""
+    """Fit a model to the labelled turns of `data`; the others teach the heads what is usual."""
     classes = check_labels(data.target, minimum)
-    target = np.where(np.isin(data.target.astype(str), classes), data.target, None)
+    target = data.target.copy()
+    target[~np.isin(target.astype(str), classes)] = None
     split = folds(target, data.group, settings.folds, settings.seed)
     table = dict(data.logged)
     heads = None
@@ -172,7 +179,7 @@ def fit(
 
 
 def rescore(model: Model, data: TrainingSet) -> np.ndarray:
-    """Calibrated probabilities (n, number of classes) of turns prepared with the model's training turns."""
+    """Calibrated probabilities (n, number of classes) of turns prepared with the training turns."""
     table = dict(data.logged)
     if model.heads and data.vectors:
         table |= zip(model.heads.columns, model.heads.transform(data.vectors).T, strict=True)
@@ -188,14 +195,14 @@ def _informative(values: np.ndarray) -> bool:
 
 def _restrict(split: list[Fold], rows: np.ndarray) -> list[Fold]:
     """The same folds over the labelled turns only, renumbered."""
-    position = {int(row): i for i, row in enumerate(rows)}
-    return [
-        (
-            np.array([position[int(r)] for r in train if int(r) in position]),
-            np.array([position[int(r)] for r in held_out if int(r) in position]),
-        )
-        for train, held_out in split
-    ]
+    position = np.full(int(max(rows.max(), *(r.max() for f in split for r in f))) + 1, -1)
+    position[rows] = np.arange(len(rows))
+
+    def renumber(part: np.ndarray) -> np.ndarray:
+        numbers: np.ndarray = position[part]
+        return numbers[numbers >= 0]
+
+    return [(renumber(train), renumber(held_out)) for train, held_out in split]
 
 
 def open_encoder(settings: Settings, folder: Path) -> Encoder | None:
@@ -206,10 +213,16 @@ def open_encoder(settings: Settings, folder: Path) -> Encoder | None:
     return Encoder(folder)
 
 
-def train(turns: pa.Table, settings: Settings, say: Say = str) -> tuple[Model, Path]:
+def train(turns: pa.Table, settings: Settings, say: Say = silent) -> tuple[Model, Path]:
     """Train on `turns`; returns the model and the folder with its encoder files."""
+    # Before anything slow: most new users meet this first.
+    check_labels(np.array(labels(turns)["failure_point"].to_pylist(), object))
     folder = Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
-    say("reading features and texts")
-    encoder = open_encoder(settings, folder)
-    data = prepare(turns, settings, encoder)
-    return fit(data, settings, encoder, say), folder
+    try:
+        say("reading features and texts")
+        encoder = open_encoder(settings, folder)
+        data = prepare(turns, settings, encoder)
+        return fit(data, settings, encoder, say), folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

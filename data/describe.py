@@ -16,7 +16,7 @@ FROM turns
 
 
 def describe(store: Store) -> dict[str, Any]:
-    """Path, version, promoted model, rows per table, dialogues, first and last turn, assistants, size."""
+    """Path, version, promoted model, rows per table, dialogues, span of time, assistants, size."""
     with store.snapshot() as snapshot:
         facts: dict[str, Any] = {
             "path": str(store.path),

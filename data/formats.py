@@ -92,7 +92,9 @@ def discover(paths: Sequence[str | Path], format: str | None = None) -> list[Sou
             kind: Format = _format(file) or "jsonl"
             if format is not None:
                 kind = "parquet" if format == "parquet" else "jsonl"
-            sources.append(Source(str(file.resolve()), file, kind, file.stat().st_size))
+            # A name need not be text; what is shown and stored must be.
+            name = str(file.resolve()).encode("utf-8", "backslashreplace").decode()
+            sources.append(Source(name, file, kind, file.stat().st_size))
     return list(dict.fromkeys(sources))
 
 

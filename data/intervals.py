@@ -8,8 +8,10 @@ from math import sqrt
 def wilson(successes: float, n: float, z: float = 1.959964) -> tuple[float, float]:
     """Score interval of a proportion (Wilson 1927, JASA 22), 95 % unless `z` says otherwise.
 
-    `successes` may be a sum of probabilities: the variance p(1 - p)/n is then an upper bound, so
-    the interval covers at least what it says. Returns (0, 1) when there is nothing to count.
+    The interval assumes n independent turns. Turns of one dialogue are not independent, so it is
+    too narrow where dialogues are long. `successes` may be a sum of probabilities: were the turns
+    independent, the variance p(1 - p)/n would then be an upper bound. Returns (0, 1) when there is
+    nothing to count.
     """
     if n <= 0:
         return 0.0, 1.0

@@ -1,6 +1,7 @@
 """Queries behind the Overview: rates over time from the roll-up, and the list of defect turns.
 
-Rates are sums of calibrated probabilities over turns; counts are turns by their likeliest class.
+Rates are sums of calibrated probabilities over turns; counts are turns by verdict, which
+is the largest weighted probability (the weights are chosen so that rare stages are named too).
 Everything additive comes from `rollup`, so it costs the same at ten thousand turns and ten million.
 """
 
@@ -86,7 +87,7 @@ WHERE so_far >= $enough
 
 @dataclass(frozen=True)
 class Totals:
-    """What a set of turns adds up to: turns, counts by likeliest class, sums of probabilities."""
+    """What a set of turns adds up to: turns, counts by verdict, sums of probabilities."""
 
     turns: int
     counts: dict[str, int]
@@ -97,7 +98,7 @@ class Totals:
         return self.sums[failure_point] / self.turns if self.turns else 0.0
 
     def interval(self, failure_point: str) -> tuple[float, float]:
-        """95 % interval of `rate` (sampling only)."""
+        """95 % interval of `rate` (sampling of independent turns only; see `wilson`)."""
         return wilson(self.sums[failure_point], self.turns)
 
     @property
@@ -110,7 +111,7 @@ class Totals:
 
     @property
     def defects(self) -> int:
-        """Turns whose likeliest class is a failure."""
+        """Turns whose verdict is a failure."""
         return sum(self.counts[name] for name in FAILURES)
 
     @property
@@ -185,7 +186,7 @@ def defects(
     rows: int = 20,
     skip: int = 0,
 ) -> pa.Table:
-    """One page of turns whose likeliest class is a failure (`point`, or any), with what was heard.
+    """One page of turns whose verdict is a failure (`point`, or any), with what was heard.
 
     Columns: turn_id, dialogue_id, started_at, day, failure_point, p_defect, p (of the failure
     point), the dimensions, heard, response.

@@ -12,7 +12,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from data.errors import VersionGone
+from data.errors import StoreError, VersionGone
 from data.layout import TABLES, Layout
 
 Params = Sequence[Any] | Mapping[str, Any]
@@ -151,7 +151,15 @@ def connect(
     con.execute("SET enable_external_access = false")
     for name, paths in files.items():
         if paths:
-            con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+            try:
+                con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                if not all(path.exists() for path in paths):
+                    raise
+                reason = str(error).splitlines()[0].rstrip(".")
+                raise StoreError(
+                    f"The table '{name}' is damaged ({reason}); restore the store from a backup."
+                ) from error
     con.execute("SET lock_configuration = true")
     return con
 

@@ -112,6 +112,11 @@ class Store:
         """The folder that holds one folder per model."""
         return self.path / "models"
 
+    def model_ids(self) -> list[str]:
+        """The models that lie in the store, sorted; of drafts, which begin with a dot, none."""
+        folders = (path for path in self.models.glob("*") if path.is_dir())
+        return sorted(path.name for path in folders if not path.name.startswith("."))
+
     def head(self) -> Head:
         """What is visible now; one small read, no lock."""
         try:
@@ -170,8 +175,8 @@ class Store:
 
     def promote(self, model_id: str) -> None:
         """Make `models/<model_id>` the model that pages and scoring use."""
-        if not (self.models / model_id).is_dir():
-            known = sorted(path.name for path in self.models.iterdir() if path.is_dir())
+        known = self.model_ids()
+        if model_id not in known:
             raise UsageError(
                 f"There is no model '{model_id}' in {self.path}; there are: "
                 f"{', '.join(known) or 'none'}."

@@ -27,6 +27,8 @@ from data.store import Store
 _SMALL = 250_000
 # Rows rewritten under one hold of the lock, so that other writers need not wait long.
 _ROWS_PER_CYCLE = 2_000_000
+# Days: a century. Beyond it lie mistakes, and times that cannot be computed with.
+_LONGEST = 36_500
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ def vacuum(
     one fails at its next query. With `keep_models`, predictions of all other models but the
     promoted one are dropped first.
     """
-    if keep_hours < 0:
-        raise UsageError(f"Cannot keep {keep_hours} hours of versions; give 0 or more.")
+    if not 0 <= keep_hours <= _LONGEST * 24:
+        raise UsageError(
+            f"Cannot keep {keep_hours:g} hours of versions; give 0 to {_LONGEST * 24}."
+        )
     store.clear_staging()
     with store.commit() as cycle:
         if keep_models is not None:
@@ -222,8 +226,8 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
 
     The same as for `delete` holds for earlier versions.
     """
-    if days < 1:
-        raise UsageError(f"Cannot retain {days} days; give 1 or more.")
+    if not 1 <= days <= _LONGEST:
+        raise UsageError(f"Cannot retain {days} days; give 1 to {_LONGEST}.")
     oldest = (today or datetime.now(UTC).date()) - timedelta(days=days)
     limit = {"oldest": pa.table({"day": pa.array([oldest], pa.date32())})}
     with store.commit() as cycle:

@@ -32,7 +32,9 @@ class Runner:
         waiting: deque[Future[T]] = deque()
         try:
             for arguments in work:
-                waiting.append(self._pool.submit(function, *arguments))
+                with _deaf():
+                    future = self._pool.submit(function, *arguments)
+                waiting.append(future)
                 if len(waiting) > self._ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -44,6 +46,19 @@ class Runner:
             for future in waiting:
                 if not future.cancelled():
                     future.exception()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """A process started inside hears no Ctrl-C, not even before `_start` has run in it.
+
+    It inherits the mask; an interrupt of this process waits until the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

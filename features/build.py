@@ -71,7 +71,8 @@ def texts(con: duckdb.DuckDBPyConnection, context: Context) -> pa.Table:
     fields = ", ".join(f"{FIELDS[name]} AS {name}" for name in fields_used(context == "hindsight"))
     table: pa.Table = con.sql(
         f"SELECT turn_id, {fields}, coalesce(intent, '') AS intent,"
-        " list_distinct([s.name for s in slots if coalesce(s.name, '') <> '']) AS slot_names"
+        " coalesce(list_distinct([s.name for s in slots if coalesce(s.name, '') <> '']), [])"
+        " AS slot_names"
         " FROM frame ORDER BY turn_id"
     ).to_arrow_table()
     return table

@@ -11,7 +11,7 @@ from features.build import LOGGED
 from features.categories import CATEGORIES
 from features.categories import sentence as column_sentence
 from features.feature import Feature
-from features.text import AGREEMENT, HEADS, SIMILARITIES
+from features.text import AGREEMENT, HEADS, LEXICAL, SIMILARITIES, Head, Lexical
 
 _WORDS = {
     "false_wake": "a false wake",
@@ -25,6 +25,7 @@ _WORDS = {
 
 @cache
 def _by_name() -> dict[str, Feature]:
+    heads: list[Head | Lexical] = [*HEADS, *LEXICAL]
     texts = [
         *[Feature(s.name, "", "cosine", s.direction, s.sentence, s.when) for s in SIMILARITIES],
         *[
@@ -36,7 +37,7 @@ def _by_name() -> dict[str, Feature]:
                 f"{head.sentence} speak for {_WORDS[point]}",
                 head.when,
             )
-            for head in HEADS
+            for head in heads
             for point in FAILURE_POINTS
         ],
         *AGREEMENT,

@@ -57,6 +57,9 @@ CATEGORIES = [
 ]
 _BY_NAME = {category.name: category for category in CATEGORIES}
 
+# A log that names its signals by the request would otherwise add columns without end.
+MOST_SIGNALS = 200
+
 _SIGNAL_KEYS = ", ".join(
     f"map_keys({s}.signals) AS {s}_keys, map_values({s}.signals) AS {s}_values" for s in STAGES
 )
@@ -80,7 +83,8 @@ class Vocabulary:
     ) -> Vocabulary:
         """The `top` most frequent values of each category that occur `at_least` times in `frame`.
 
-        A category in which every turn has the same value tells nothing and is left out.
+        A category in which every turn has the same value tells nothing and is left out. Of the
+        signals of a stage, the `MOST_SIGNALS` logged most often on `at_least` turns are kept.
         """
         total = con.sql("SELECT count(*) FROM frame").fetchall()[0][0]
         values: dict[str, list[str]] = {}
@@ -97,13 +101,15 @@ class Vocabulary:
             if kept:
                 values[category.name] = kept
         signals = {
-            stage: [
+            stage: sorted(
                 name
                 for (name,) in con.sql(
-                    f"SELECT DISTINCT unnest(map_keys({stage}.signals)) AS name FROM frame"
-                    " ORDER BY name"
+                    f"SELECT e.key FROM (SELECT unnest(map_entries({stage}.signals)) AS e"
+                    " FROM frame) WHERE e.value IS NOT NULL GROUP BY ALL HAVING count(*) >= ?"
+                    " ORDER BY count(*) DESC, 1 LIMIT ?",
+                    params=[at_least, MOST_SIGNALS],
                 ).fetchall()
-            ]
+            )
             for stage in STAGES
         }
         return cls(values, {stage: names for stage, names in signals.items() if names})
@@ -116,7 +122,11 @@ class Vocabulary:
         ]
 
     def columns_of(self, con: duckdb.DuckDBPyConnection) -> dict[str, np.ndarray]:
-        """Columns for every row of `frame` in its order, float32; absent signals are NaN."""
+        """Columns for every row of `frame` in its order, float32.
+
+        Absent signals are NaN, and so are categories of which the trace holds no value, not even
+        an empty list.
+        """
         columns: dict[str, np.ndarray] = {}
         if self.signals:
             table = con.sql(f"SELECT {_SIGNAL_KEYS} FROM frame ORDER BY turn_id").to_arrow_table()
@@ -131,7 +141,8 @@ class Vocabulary:
             lists = ", ".join(f"{_BY_NAME[name].sql} AS c{i}" for i, name in enumerate(self.values))
             table = con.sql(f"SELECT {lists} FROM frame ORDER BY turn_id").to_arrow_table()
             for i, (name, values) in enumerate(self.values.items()):
-                matrix = np.zeros((table.num_rows, len(values)), np.float32)
+                told = _told(table[f"c{i}"])
+                matrix = np.where(told[:, None], np.zeros(len(values), np.float32), np.nan)
                 rows, codes = _positions(table[f"c{i}"], values)
                 known = codes >= 0
                 matrix[rows[known], codes[known]] = 1.0
@@ -141,6 +152,16 @@ class Vocabulary:
 
 def _flat(lists: Column) -> Column:
     return lists.combine_chunks().flatten()
+
+
+def _told(lists: Column) -> np.ndarray:
+    """Which lists hold a value or are empty, bool (n,); null and nothing but nulls tell nothing."""
+    array = lists.combine_chunks()
+    length = pc.fill_null(pc.list_value_length(array), -1).to_numpy()
+    told: np.ndarray = length == 0
+    some = pc.is_valid(array.flatten()).to_numpy(zero_copy_only=False)
+    told[pc.list_parent_indices(array).to_numpy()[some]] = True
+    return told
 
 
 def _positions(lists: Column, names: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -47,8 +47,7 @@ OWN = [
     Feature("dialogue.prompt_words", "len_words(prompt_text)", "words", "0", "Words in the prompt"),
     Feature(
         "dialogue.prompt_mentions_slots",
-        "CASE WHEN prompt_text IS NOT NULL AND len(slot_values) > 0 THEN"
-        " len([v for v in slot_values if contains(prompt_text, v)]) / len(slot_values) END",
+        "share_held(prompt_said, slot_values)",
         "share",
         "0",
         "Share of slot values that the prompt had already named",
@@ -149,7 +148,8 @@ BEFORE = [
     ),
     Feature(
         "dialogue.same_intent_before",
-        "(intent IS NOT DISTINCT FROM prev_intent AND position > 1)::INT",
+        "CASE WHEN coalesce(intent, prev_intent) IS NOT NULL THEN"
+        " (intent IS NOT DISTINCT FROM prev_intent AND position > 1)::INT END",
         "yes/no",
         "+",
         "Same intent as the previous turn",
@@ -338,7 +338,8 @@ AFTER = [
     ),
     Feature(
         "dialogue.same_intent_after",
-        "CASE WHEN next_text IS NOT NULL THEN (intent IS NOT DISTINCT FROM next_intent)::INT END",
+        "CASE WHEN next_text IS NOT NULL AND coalesce(intent, next_intent) IS NOT NULL THEN"
+        " (intent IS NOT DISTINCT FROM next_intent)::INT END",
         "yes/no",
         "+",
         "Same intent in the next turn",
@@ -362,7 +363,9 @@ AFTER = [
     ),
     Feature(
         "dialogue.changed_slot_after2",
-        _SAME_SLOT_OTHER_VALUE.format(other="(next2_slots || coalesce(next3_slots, []))"),
+        _SAME_SLOT_OTHER_VALUE.format(
+            other="coalesce(next2_slots || next3_slots, next2_slots, next3_slots)"
+        ),
         "slots",
         "+",
         "Slots to which the second or third turn after gives another value",
@@ -370,7 +373,9 @@ AFTER = [
     ),
     Feature(
         "dialogue.repeated_slot_after2",
-        _SAME_SLOT_SAME_VALUE.format(other="(next2_slots || coalesce(next3_slots, []))"),
+        _SAME_SLOT_SAME_VALUE.format(
+            other="coalesce(next2_slots || next3_slots, next2_slots, next3_slots)"
+        ),
         "slots",
         "0",
         "Slots whose value the second or third turn after repeats",
@@ -410,8 +415,7 @@ AFTER = [
     ),
     Feature(
         "dialogue.prompt_echo_after",
-        "CASE WHEN next_prompt IS NOT NULL AND len(slot_values) > 0 THEN"
-        " len([v for v in slot_values if contains(next_prompt, v)]) / len(slot_values) END",
+        "share_held(next_prompt_said, slot_values)",
         "share",
         "-",
         "Share of slot values that the next prompt names",
@@ -419,8 +423,7 @@ AFTER = [
     ),
     Feature(
         "dialogue.prompt_echo_after2",
-        "CASE WHEN next2_prompt IS NOT NULL AND len(slot_values) > 0 THEN"
-        " len([v for v in slot_values if contains(next2_prompt, v)]) / len(slot_values) END",
+        "share_held(next2_prompt_said, slot_values)",
         "share",
         "-",
         "Share of slot values that the prompt after the next names",

@@ -55,8 +55,7 @@ FEATURES = [
     ),
     Feature(
         "er.mention_heard",
-        "CASE WHEN len(mentions) > 0 THEN len([m for m in mention_texts"
-        " if contains(text, m)]) / len(mentions) END",
+        "share_held(text, [m for m in mention_texts if m <> ''])",
         "share",
         "-",
         "Share of mentions that occur in the text heard",

@@ -25,8 +25,18 @@ from features.nbest import NBest
 _UNREAD = ("gold", "extra", "digest", "day")
 
 MACROS = r"""
+-- Words of letters, marks (Indic vowels are marks) and digits, one space between them. Apostrophes
+-- stay inside a word ("don't") and go at its edges, where they quote.
 CREATE TEMP MACRO norm(x) AS
-    trim(regexp_replace(lower(x), '[^\p{L}\p{N}'']+', ' ', 'g'));
+    trim(CASE WHEN contains(x, '''') THEN regexp_replace(lower(x), '^[^\p{L}\p{M}\p{N}]+'
+        || '|''*[^\p{L}\p{M}\p{N}''][^\p{L}\p{M}\p{N}]*|''+$', ' ', 'g')
+    ELSE regexp_replace(lower(x), '[^\p{L}\p{M}\p{N}]+', ' ', 'g') END);
+-- Whether normalised `x` holds normalised `v` as whole words: "on" is not in "london".
+CREATE TEMP MACRO holds(x, v) AS contains(' ' || x || ' ', ' ' || v || ' ');
+-- Share of `vs` that `x` holds; null without `x`, without `vs`, and where `vs` is empty.
+CREATE TEMP MACRO share_held(x, vs) AS
+    CASE WHEN x IS NOT NULL AND len(vs) > 0
+    THEN len([v for v in vs if holds(x, v)]) / len(vs) END;
 CREATE TEMP MACRO split_words(x) AS [w for w in string_split(x, ' ') if w <> ''];
 CREATE TEMP MACRO len_words(x) AS len(split_words(x));
 -- Shannon entropy of non-negative weights, normalised to sum to one.
@@ -59,12 +69,12 @@ WITH listed AS (
         {'action': result.action, 'status': result.status, 'response': result.response,
          'items': len(result.items), 'start_ms': result.start_ms, 'latency_ms': result.latency_ms,
          'signals': result.signals} AS result,
-        coalesce(nlu.hypotheses, []) AS nlu_hyps,
-        coalesce(er.mentions, []) AS mentions,
+        nlu.hypotheses AS nlu_hyps,
+        er.mentions AS mentions,
         lower(result.response) AS response,
-        [a.act for a in coalesce(result.acts, [])] AS response_acts,
+        [a.act for a in result.acts] AS response_acts,
         lower(prompt.text) AS prompt_text,
-        [a.act for a in coalesce(prompt.acts, [])] AS prompt_acts
+        [a.act for a in prompt.acts] AS prompt_acts
     FROM turns
 ), first AS (
     SELECT *,
@@ -75,11 +85,12 @@ WITH listed AS (
         [h.confidence for h in nlu_hyps] AS nlu_confs,
         nlu_hyps[1].intent AS intent,
         nlu_hyps[1].domain AS domain,
-        coalesce(nlu_hyps[1].slots, []) AS slots
+        -- Nothing understood fills no slot; what was not logged stays null.
+        CASE WHEN len(nlu_hyps) = 0 THEN [] ELSE nlu_hyps[1].slots END AS slots
     FROM listed
 )
 SELECT *,
-    [norm(s.value) for s in slots if coalesce(s.value, '') <> ''] AS slot_values,
+    [v for v in [norm(s.value) for s in slots] if v <> ''] AS slot_values,
     [norm(m.text) for m in mentions] AS mention_texts,
     rejects(text) AS rejecting,
     accepts(text) AS accepting
@@ -90,7 +101,7 @@ FROM first
 _BEFORE = """
 WITH said AS (
     SELECT row, dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting,
-        accepting, len(words) AS n_words, prompt_text, prompt_acts,
+        accepting, len(words) AS n_words, prompt_text, prompt_said, prompt_acts,
         left(prompt_text, 160) AS opening
     FROM own
 ), lagged AS (
@@ -127,6 +138,7 @@ SELECT *,
     lead(intent) OVER turns AS next_intent,
     lead(slots) OVER turns AS next_slots,
     lead(prompt_text) OVER turns AS next_prompt,
+    lead(prompt_said) OVER turns AS next_prompt_said,
     lead(prompt_acts) OVER turns AS next_acts,
     lead(started_at) OVER turns AS next_started,
     lead(turn_index) OVER turns AS next_index,
@@ -141,6 +153,7 @@ SELECT *,
     lead(intent, 2) OVER turns AS next2_intent,
     lead(slots, 2) OVER turns AS next2_slots,
     lead(prompt_text, 2) OVER turns AS next2_prompt,
+    lead(prompt_said, 2) OVER turns AS next2_prompt_said,
     lead(slots, 3) OVER turns AS next3_slots,
     lead(conf, 2) OVER turns AS next2_conf,
     count(*) OVER later AS remaining,
@@ -156,13 +169,14 @@ WINDOW turns AS (PARTITION BY dialogue ORDER BY row),
 # Columns of `own` that the windows above needed.
 _SAID = (
     "dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting, accepting,"
-    " n_words, prompt_text, prompt_acts, opening"
+    " n_words, prompt_text, prompt_said, prompt_acts, opening"
 )
 
 # What has been said or heard before in the dialogue, however long ago.
 _REPEATS = """
 WITH prompts AS (
-    SELECT row, row_number() OVER (PARTITION BY dialogue, prompt_text ORDER BY row) AS prompt_turn
+    SELECT row, CASE WHEN prompt_text IS NOT NULL THEN
+        row_number() OVER (PARTITION BY dialogue, prompt_text ORDER BY row) END AS prompt_turn
     FROM own
 ), requests AS (
     SELECT row, row_number() OVER (PARTITION BY dialogue, text ORDER BY row) AS text_turn
@@ -196,7 +210,8 @@ WITH first_at_once AS (
 SELECT a.row, 1 + count(*) AS n_captures,
     max(edit_sim(a.text, b.text)) AS capture_sim,
     avg(len(b.words) - len(a.words)) AS capture_words,
-    avg((a.intent IS NOT DISTINCT FROM b.intent)::INT) AS capture_intent,
+    avg(CASE WHEN coalesce(a.intent, b.intent) IS NOT NULL
+        THEN (a.intent IS NOT DISTINCT FROM b.intent)::INT END) AS capture_intent,
     avg(CASE WHEN len(a.slots) + len(b.slots) = 0 THEN 1.0 ELSE
         len(list_intersect([s.name || '=' || coalesce(norm(s.value), '') for s in a.slots],
                            [s.name || '=' || coalesce(norm(s.value), '') for s in b.slots]))
@@ -214,19 +229,28 @@ GROUP BY a.row
 
 @lru_cache(maxsize=200_000)
 def _metaphone(word: str) -> str:
+    # Metaphone knows Latin letters only: other words, and numbers, stand for themselves.
     code: str = jellyfish.metaphone(word)
-    return code
+    return code or word
 
 
-def sound(text: str) -> str:
-    """Metaphone code of each word of `text`, separated by spaces."""
-    return " ".join(_metaphone(word) for word in re.findall(r"[^\W\d_]+", text.lower()))
+def sound(text: str) -> str | None:
+    """Metaphone code of each word of a normalised text, separated by spaces; None without words.
+
+    Digits are words of their own, and words that have no code stand for themselves.
+    """
+    words = re.findall(r"\d+|[^\d\s]+", text.replace("'", ""))
+    return " ".join(_metaphone(word) for word in words) or None
 
 
-def _sounds(texts: Column) -> Column:
-    """`sound` of each text, worked out once per distinct one."""
-    sounds = [sound(text) for text in texts.dictionary.to_pylist()]
-    return pa.array(sounds, pa.string()).take(texts.indices)
+def _sounds(nbest: NBest) -> Column:
+    """`sound` of the text passed on, worked out once per distinct one."""
+    first = nbest.first()
+    numbers, back = np.unique(first, return_inverse=True)
+    known: Column = pa.array(numbers, mask=numbers < 0)
+    texts = nbest.texts.take(known).to_pylist()
+    sounds = [sound(text) if text is not None else None for text in texts]
+    return pa.array(sounds, pa.string()).take(back)
 
 
 def _first_texts(hypotheses: Column) -> Column:
@@ -255,6 +279,9 @@ def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool
     kept = ["audio_ms", "endpoint", "start_ms", "latency_ms", "signals"]
     slim = pa.StructArray.from_arrays([pc.struct_field(asr, name) for name in kept], kept)
     turns = turns.set_column(turns.schema.get_field_index("asr"), "asr", slim)
+    for part, field in (("prompt", "text"), ("result", "response")):
+        said = pc.struct_field(whole(turns[part]), field).dictionary_encode()
+        heard[f"{part}_said"] = _normalise(con, said.dictionary).take(said.indices)
     for name, values in heard.items():
         turns = turns.append_column(f"heard.{name}", values)
     con.register("turns", turns)
@@ -293,7 +320,7 @@ def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> 
         "raw_text": raw.cast(pa.string()),
         "texts": nbest.lists(),
         "confs": nbest.confidences(),
-        "sound": _sounds(raw),
+        "sound": _sounds(nbest),
         **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
     }
 

@@ -35,7 +35,8 @@ FEATURES = [
     ),
     Feature(
         "nlu.no_intent",
-        "(coalesce(intent, 'none') IN ('none', 'null', ''))::INT",
+        "CASE WHEN nlu_hyps IS NOT NULL THEN"
+        " (coalesce(intent, 'none') IN ('none', 'null', ''))::INT END",
         "yes/no",
         "+",
         "No intent understood",
@@ -57,8 +58,7 @@ FEATURES = [
     ),
     Feature(
         "nlu.slots_heard",
-        "CASE WHEN len(slot_values) > 0 THEN"
-        " len([v for v in slot_values if contains(text, v)]) / len(slot_values) END",
+        "share_held(text, slot_values)",
         "share",
         "-",
         "Share of slot values that occur in the text heard",
@@ -74,7 +74,7 @@ FEATURES = [
     Feature(
         "nlu.slot_support",
         "CASE WHEN len(slot_values) > 0 AND list_sum(confs) > 0 THEN"
-        " list_min([list_sum([CASE WHEN contains(texts[i], v) THEN confs[i] ELSE 0 END"
+        " list_min([list_sum([CASE WHEN holds(texts[i], v) THEN confs[i] ELSE 0 END"
         " for i in range(1, n_hyps + 1)]) for v in slot_values]) / list_sum(confs) END",
         "probability",
         "-",

@@ -28,8 +28,7 @@ FEATURES = [
     Feature("result.words", "len_words(response)", "words", "0", "Words in the response"),
     Feature(
         "result.echo",
-        "CASE WHEN response IS NOT NULL AND len(slot_values) > 0 THEN"
-        " len([v for v in slot_values if contains(response, v)]) / len(slot_values) END",
+        "share_held(result_said, slot_values)",
         "share",
         "-",
         "Share of slot values that the response repeats",

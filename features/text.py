@@ -86,6 +86,26 @@ HEADS = [
     Head("next", ("heard", "next", "next_prompt"), "The words heard and what was said next"),
 ]
 
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """Class scores learned from runs of up to `longest` of the very words of some fields."""
+
+    name: str
+    fields: tuple[str, ...]
+    longest: int
+    sentence: str
+    when: When = "own"
+
+    def column(self, failure_point: str) -> str:
+        return f"text.{self.name}_{failure_point}"
+
+
+LEXICAL = [
+    Lexical("words", ("heard",), 3, "The very words heard"),
+    Lexical("phrase", ("heard", "frame"), 2, "The very words heard and understood"),
+]
+
 # How well the assistant's frame agrees with what its traffic, or annotators, make of like words.
 AGREEMENT = [
     Feature(

@@ -72,8 +72,9 @@ with st.grid(4, min_column_width=210, gap="small"):
         height="stretch",
         chart_data=rates,
         help="Model estimate: the mean of each turn’s calibrated probability that it failed, with "
-        "a 95 % interval for the number of turns seen. How far the model itself can be trusted "
-        "is another matter.",
+        "a 95 % interval for the number of turns seen. The interval assumes independent turns and "
+        "is too narrow where dialogues are long. How far the model itself can be trusted is "
+        "another matter.",
     )
     st.metric(
         "Worst stage",
@@ -92,8 +93,9 @@ with st.grid(4, min_column_width=210, gap="small"):
         height="stretch",
         chart_data=[n - c for n, c in zip(turns, table["n_correct"].to_pylist(), strict=True)],
         chart_type="bar",
-        help="Turns whose likeliest class is a failure: those listed below. Close calls all fall "
-        "to one side here, so for the rate trust the estimate.",
+        help="Turns whose verdict is a failure: those listed below. The verdict weighs the "
+        "probabilities so that rare stages are named too, and close calls all fall to one side; "
+        "for the rate trust the estimate.",
     )
 
 left, right = st.columns([1.7, 1], gap="medium")
@@ -107,6 +109,9 @@ with right:
     st.plotly_chart(shares(now, past), config=CONFIG, alt=shares_words(now), key="shares")
     with st.expander("As a table"):
         shares_table(now)
-st.caption("Shares are model estimates, days are UTC; whiskers show 95 % intervals.")
+st.caption(
+    "Shares are model estimates, days are UTC; whiskers show 95 % intervals, too "
+    "narrow where dialogues are long."
+)
 
 defect_list(view, now)

@@ -34,7 +34,7 @@ def trend_table(table: pa.Table, by: Grain) -> None:
 
 
 def shares_table(total: Totals) -> None:
-    """Estimated share with interval, and the count by likeliest class, per failure point."""
+    """Estimated share with interval, and the count by verdict, per failure point."""
     spans = [total.interval(name) for name in FAILURES]
     st.dataframe(
         {

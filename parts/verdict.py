@@ -12,6 +12,7 @@ from charts.palette import NAMES, colour_of
 from charts.verdict import (
     evidence,
     evidence_words,
+    likelier,
     probabilities,
     probabilities_words,
     steps,
@@ -30,6 +31,9 @@ def verdict(found: Mapping[str, Any]) -> None:
     st.plotly_chart(
         probabilities(found), config=CONFIG, alt=probabilities_words(found), key="probabilities"
     )
+    other = likelier(found)
+    if other:
+        st.caption(other)
     name = NAMES[found["failure_point"]]
     st.subheader(f"Why {plain(name)}", anchor=False)
     st.plotly_chart(evidence(found), config=CONFIG, alt=evidence_words(found), key="evidence")

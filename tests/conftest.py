@@ -45,7 +45,7 @@ def scored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def six(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Model]:
-    """A store of made-up logs with all six failure points, and a model trained and promoted on it."""
+    """A store of made-up logs with all six failure points, and the model promoted in it."""
     folder = tmp_path_factory.mktemp("six")
     store = Store.create(folder / "store")
     ingest(store, [write_lines(folder / "logs.jsonl", logs())])

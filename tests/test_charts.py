@@ -79,7 +79,15 @@ def test_wilson_knows_its_textbook_value() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-def test_probabilities_mark_the_likeliest() -> None:
+@pytest.mark.parametrize(("point", "said"), [("nlu", None), ("er", "NLU is more probable")])
+def test_a_verdict_that_is_not_the_most_probable_class_says_so(
+    point: str, said: str | None
+) -> None:
+    sentence = verdict.likelier(prediction(failure_point=point))
+    assert sentence is None if said is None else str(sentence).startswith(said)
+
+
+def test_probabilities_mark_the_verdict() -> None:
     figure = verdict.probabilities(prediction())
     assert list(figure.data[0].x)[2] == 0.5
     assert "<b>" in figure.layout.yaxis.ticktext[2]

@@ -17,6 +17,7 @@ from classifiers.calibration import (
 )
 from classifiers.context import digests_sql
 from classifiers.encoder import DEFAULT, Encoder, export, load_torch
+from classifiers.evaluate import evaluate
 from classifiers.metrics import bootstrap, summary
 from classifiers.model import Model
 from classifiers.settings import Settings
@@ -138,6 +139,48 @@ def test_one_class_or_no_label_is_refused_in_one_sentence() -> None:
         train(none, Settings(without=("text",)))
 
 
+def _labelled(counts: dict[str, int], dialogues: int, unlabelled: int = 0) -> pa.Table:
+    """Turns with so many labels of each kind, spread over so many dialogues."""
+    points = [point for point, n in counts.items() for _ in range(n)]
+    return turns_of(
+        [
+            *(
+                {
+                    "dialogue_id": f"d{i % dialogues}",
+                    "turn_index": i // dialogues,
+                    "asr": {"hypotheses": [{"text": f"w{i % 7}", "confidence": i % 10 / 10}]},
+                    "gold": {"failure_point": point},
+                }
+                for i, point in enumerate(points)
+            ),
+            *({"dialogue_id": f"u{i}"} for i in range(unlabelled)),
+        ]
+    )
+
+
+def test_evaluate_leaves_out_a_class_too_rare_to_learn() -> None:
+    turns = _labelled({"correct": 50, "asr": 50, "nlu": 6}, dialogues=40)
+    result = evaluate(turns, Settings(without=("text",), folds=3), 3)
+    assert set(result["classes"]) == {"asr", "correct"}
+    assert result["turns"] == 100
+    low, high = result["intervals"]["macro_f1"]
+    assert 0 <= low <= result["macro_f1"] <= high <= 1
+
+
+def test_few_labelled_dialogues_among_many_others_suffice() -> None:
+    turns = _labelled({"correct": 30, "asr": 30}, dialogues=3, unlabelled=200)
+    model, _ = train(turns, Settings(without=("text",)))
+    assert model.classes == ("asr", "correct")
+    assert model.metrics["labelled"] == 60
+
+
+def test_labels_of_one_dialogue_are_refused() -> None:
+    turns = _labelled({"correct": 30, "asr": 30}, dialogues=1)
+    for run in (train, evaluate):
+        with pytest.raises(NotEnoughLabels, match="one dialogue"):
+            run(turns, Settings(without=("text",)))
+
+
 def test_one_seed_gives_one_model(six: tuple[Store, Model], tmp_path: Path) -> None:
     store, model = six
     with store.snapshot() as snapshot:
@@ -145,7 +188,7 @@ def test_one_seed_gives_one_model(six: tuple[Store, Model], tmp_path: Path) -> N
     again, folder = train(turns, model.settings)
     assert registry.save(again, folder, tmp_path) == model.id
     # The order in which turns were stored does not matter.
-    backwards = turns.take(pa.array(np.arange(turns.num_rows)[::-1]))
+    backwards = turns.take(np.arange(turns.num_rows)[::-1])
     shuffled, folder = train(backwards, model.settings)
     assert registry.save(shuffled, folder, tmp_path) == model.id
 
@@ -209,3 +252,20 @@ def test_context_digest_sees_every_change_but_gold() -> None:
     before, after = digests(rows, "live"), digests(grown, "live")
     assert all(before[t] == after[t] for t in before)
     assert digests(rows, "hindsight") == digests(rows[::-1], "hindsight")
+
+
+def test_a_text_seen_before_is_not_encoded_again(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = encoder.encode_column(pa.chunked_array([["seen before"]]))
+    asked: list[str] = []
+    plain = encoder.encode
+
+    def watched(texts: list[str], progress: None = None) -> np.ndarray:
+        asked.extend(texts)
+        return plain(texts, progress)
+
+    monkeypatch.setattr(encoder, "encode", watched)
+    again, index = encoder.encode_column(pa.chunked_array([["never seen", "seen before"]]))
+    assert asked == ["never seen"]
+    assert np.array_equal(again[index[1]], first[0])

@@ -1,6 +1,8 @@
-"""Explanations: all three ways to compute them agree, they add up, and stages sum their features."""
+"""Explanations: all ways to compute them agree, they add up, and stages sum their features."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -54,7 +56,7 @@ def test_reasons_are_the_strongest_features_in_order(
     explainer, x = explained
     x = x[:50]
     contributions = explainer.contributions(x, np.zeros(len(x), int))
-    rows = reasons(x, contributions, explainer.columns).to_pylist()
+    rows: list[Any] = reasons(x, contributions, explainer.columns).to_pylist()
     for row, values, found in zip(x, contributions, rows, strict=True):
         assert len(found) == REASONS
         sizes = [abs(r["contribution"]) for r in found]

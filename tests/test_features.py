@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from data.ingest import ingest
 from data.store import Store
 from data.trace import TURNS
+from features.arrow import pc
 from features.build import Context, build, columns, learn, logged, open_frame, texts
 from features.catalogue import catalogue, feature, sentence, stage
 from features.categories import CATEGORIES, Vocabulary
@@ -152,7 +152,7 @@ def test_gold_never_enters(context: Context) -> None:
 def test_neither_order_nor_layout_matters(log: list[list[dict[str, Any]]], random: Any) -> None:
     records = [t for i, d in enumerate(log) for t in dialogue_of(d, f"d{i}")]
     expected = both(table(*records), "hindsight")
-    ids = expected[0]["turn_id"].to_pylist()
+    ids: list[Any] = expected[0]["turn_id"].to_pylist()
     assert ids == sorted(ids) == expected[1]["turn_id"].to_pylist()
 
     shuffled = random.sample(records, len(records))
@@ -278,6 +278,48 @@ def test_signals_and_values_keep_their_names() -> None:
         assert feature(f"asr.signal.{name}").unit == "as logged"
 
 
+def test_rare_signals_become_no_column() -> None:
+    records = [
+        turn(
+            i,
+            asr={"signals": {"snr": 1.0, "half": 1.0 if i % 2 else None, f"request{i}": 1.0}},
+            wake={"signals": {f"s{j}": 1.0 for j in range(210) if j < 205 or i < 3}},
+        )
+        for i in range(6)
+    ]
+    with open_frame(table(*records), "hindsight") as con:
+        kept = Vocabulary.learn(con, hindsight=True, at_least=3).signals
+        often = Vocabulary.learn(con, hindsight=True, at_least=4).signals
+    assert kept["asr"] == ["half", "snr"]
+    assert often["asr"] == ["snr"]
+    assert len(kept["wake"]) == 200
+    assert not {f"s{j}" for j in range(205, 210)} & set(kept["wake"])
+
+
+def test_categories_not_logged_are_null() -> None:
+    names = ["nlu.intent=play", "nlu.slot=a", "er.slot=a", "result.act=a", "asr.version=1"]
+    vocabulary = Vocabulary({n.partition("=")[0]: [n.partition("=")[2]] for n in names}, {})
+    records = {
+        "nothing logged": turn(0),
+        "null parts": turn(1, nlu={"hypotheses": None}, er={"mentions": None}, result={}),
+        "nulls only": turn(2, meant=(None, [(None, "x")]), er={"mentions": [{"slot": None}]}),
+        "empty": turn(3, meant=("x", []), er={"mentions": []}, result={"acts": []}),
+        "others": turn(4, meant=("stop", [("b", "x")]), versions={"asr": "2"}),
+        "present": turn(5, meant=("play", [("a", "x"), (None, "x")]), versions={"asr": "1"}),
+    }
+    expected = {
+        "nothing logged": [None] * 5,
+        "null parts": [None] * 5,
+        "nulls only": [None] * 5,
+        "empty": [0, 0, 0, 0, None],
+        "others": [0, 0, None, None, 0],
+        "present": [1, 1, None, None, 1],
+    }
+    rows = build(table(*records.values()), vocabulary).select(names).to_pylist()
+    got = {case: list(row.values()) for case, row in zip(records, rows, strict=True)}
+    assert got == expected
+
+
 def test_absent_signals_are_null_and_unknown_ones_are_left_out() -> None:
     records = [turn(0, asr={"signals": {"snr": None}}), turn(1, asr={"signals": {"new": 1.0}})]
     matrix = build(table(*records), Vocabulary({}, {"asr": ["snr"], "er": ["gone"]}))
@@ -347,7 +389,8 @@ def test_real_turns_do_not_know_what_follows(real: pa.Table) -> None:
 def test_real_turns_lend_most_features(real: pa.Table) -> None:
     matrix, said = both(real, "hindsight")
     assert matrix.num_rows == said.num_rows == real.num_rows
-    silent = {n for n in matrix.column_names if matrix[n].null_count == real.num_rows}
+    names = [f.name for f in logged("hindsight")]
+    silent = {n for n in names if matrix[n].null_count == real.num_rows}
     # No corpus logs wake words, interruptions or most times.
     assert {n.split(".")[0] for n in silent} <= {"wake", "asr", "nlu", "er", "result", "dialogue"}
     assert len(silent) < 30, silent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from math import log
 from typing import Any
@@ -10,20 +11,21 @@ import pytest
 
 from features.build import build
 from features.categories import Vocabulary
+from features.frame import sound
 from tests.turns import START, table, turn
 
 TEN = [("play queen", 0.6), ("play green", 0.3), ("pray", 0.1)]
 UNSURE = [("play queen", 0.2), ("play queen", 0.5), ("", 0.3)]
 
 
-def features_of(*records: dict[str, Any]) -> list[dict[str, float | None]]:
+def features_of(*records: dict[str, Any]) -> list[dict[str, Any]]:
     """Features of each turn, in the order of the records."""
     rows = build(table(*records), Vocabulary()).to_pylist()
     by_id = {row["turn_id"]: row for row in rows}
     return [by_id[record["turn_id"]] for record in records]
 
 
-def assert_features(row: dict[str, Any], expected: dict[str, float | None]) -> None:
+def assert_features(row: dict[str, Any], expected: Mapping[str, float | None]) -> None:
     got = {name: row[name] for name in expected}
     assert got == {
         name: None if value is None else pytest.approx(value, abs=1e-6)
@@ -199,6 +201,55 @@ ONE_TURN: list[tuple[str, dict[str, Any], dict[str, float | None]]] = [
         },
     ),
     (
+        "values are heard as whole words",
+        {
+            "heard": [("weather in london", 0.5), ("weather on london", 0.5)],
+            "meant": ("weather", [("state", "on"), ("place", "London!"), ("odd", "--")]),
+            "er": {"mentions": [{"text": "on"}, {"text": "in"}, {"text": None}]},
+            "said": "Now: 'London' it is.",
+            "prompt": {"text": "Onward, or London?"},
+        },
+        {
+            "nlu.slots_heard": 0.5,
+            "nlu.slot_support": 0.5,
+            "er.mention_heard": 0.5,
+            "result.echo": 0.5,
+            "dialogue.prompt_mentions_slots": 0.5,
+        },
+    ),
+    (
+        "marks are parts of words",
+        {"heard": [("पानी की बोतल", 1.0)], "meant": ("buy", [("item", "पानी")])},
+        {"asr.words": 3, "nlu.slots_heard": 1},
+    ),
+    (
+        "no text heard",
+        {"meant": ("play", [("artist", "queen")]), "er": {"mentions": [{"text": "queen"}]}},
+        {
+            "nlu.slots_heard": None,
+            "nlu.coverage": None,
+            "er.mention_heard": None,
+            "nlu.no_intent": 0,
+            "dialogue.prompt_repeats": None,
+        },
+    ),
+    (
+        "silence is a text",
+        {"heard": [("", 1.0)], "meant": ("play", [("artist", "queen")])},
+        {"nlu.slots_heard": 0, "nlu.coverage": None},
+    ),
+    (
+        "nothing understood was logged",
+        {"heard": [("play queen", 1.0)]},
+        {
+            "nlu.no_intent": None,
+            "nlu.slots": None,
+            "nlu.hypotheses": None,
+            "er.mentions": None,
+            "dialogue.same_intent_before": None,
+        },
+    ),
+    (
         "an apology that asks again",
         {"said": "Sorry, I didn't catch that.", "meant": ("x", [])},
         {"result.apology": 1, "result.asks_repeat": 1, "result.question": 0, "result.words": 5},
@@ -308,6 +359,55 @@ def test_neighbours() -> None:
             "dialogue.rejected_after": None,
         },
     )
+
+
+def test_prompts_and_intents_that_were_not_logged_repeat_nothing() -> None:
+    rows = features_of(*[turn(i, heard=[("play", 1.0)]) for i in range(7)])
+    names = ("prompt_repeats", "same_intent_before", "same_intent_after")
+    for row in rows:
+        assert_features(row, dict.fromkeys(f"dialogue.{name}" for name in names))
+    first, second, last = features_of(
+        turn(0, heard=[("a", 1.0)], meant=("play", []), prompted="Yes?"),
+        turn(1, heard=[("b", 1.0)], meant=("play", [])),
+        turn(2, heard=[("c", 1.0)], prompted="Yes?"),
+    )
+    assert_features(first, {"dialogue.same_intent_before": 0, "dialogue.same_intent_after": 1})
+    assert_features(second, {"dialogue.same_intent_before": 1, "dialogue.same_intent_after": 0})
+    assert_features(last, {"dialogue.same_intent_before": 0, "dialogue.prompt_repeats": 1})
+
+
+def test_later_prompts_echo_whole_words() -> None:
+    row, *_ = features_of(
+        turn(0, heard=[("on", 1.0)], meant=("set", [("state", "on")])),
+        turn(1, prompted="London?"),
+        turn(2, prompted="It is on."),
+    )
+    assert_features(row, {"dialogue.prompt_echo_after": 0, "dialogue.prompt_echo_after2": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("don't play", "TNT PL"),
+        ("пой 22", "пой 22"),
+        ("route 61b", "RT 61 B"),
+        ("पानी", "पानी"),
+        ("", None),
+        ("'", None),
+    ],
+)
+def test_sounds(text: str, code: str | None) -> None:
+    assert sound(text) == code
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "alike"),
+    [("привет", "спасибо", 0.0), ("61", "28", 0.0), ("", "", None), (None, None, None)],
+)
+def test_sounds_alike(before: str | None, after: str | None, alike: float | None) -> None:
+    rows = features_of(turn(0, heard=[(before, 1.0)]), turn(1, heard=[(after, 1.0)]))
+    got = rows[0]["dialogue.sound_after"]
+    assert got is None if alike is None else got < 0.35
 
 
 def test_a_word_misheard_but_alike_in_sound() -> None:

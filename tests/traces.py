@@ -1,6 +1,7 @@
 """Made-up logs in which all six failure points occur and leave the traces that they leave in life.
 
-They are small and plain: enough to train on in seconds. How good models are is measured on real logs.
+They are small and plain: enough to train on in seconds. How good models are is measured on real
+logs.
 """
 
 from __future__ import annotations

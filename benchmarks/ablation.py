@@ -1,0 +1,51 @@
+"""What each kind of evidence is worth: cross-validated, one group of features after the other.
+
+    python -m benchmarks.ablation STORE [FOLDS]
+
+Prints a Markdown table. Each line is `faultline evaluate --without … --folds FOLDS`, but with three
+folds inside each training part instead of five.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+from classifiers.evaluate import evaluate
+from classifiers.sample import training_turns
+from classifiers.settings import Settings
+from data.store import Store
+
+VARIANTS = [
+    ("log features only", Settings(without=("after", "before", "capture", "text"))),
+    ("+ dialogue before", Settings(without=("after", "capture", "text"))),
+    ("+ dialogue after", Settings(without=("capture", "text"))),
+    ("+ other devices that heard it", Settings(without=("text",))),
+    ("+ text (all: hindsight)", Settings()),
+    ("all but other devices", Settings(without=("capture",))),
+    ("live", Settings(context="live")),
+]
+
+
+def main(store: str, folds: int = 3) -> None:
+    """Evaluate every variant on the labelled turns of `store`."""
+    with Store.open(store).snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0)
+    print("| features | macro-F1 (95 %) | accuracy | defect AP | F1 per class | minutes |")
+    print("|---|---|---:|---:|---|---:|", flush=True)
+    for name, settings in VARIANTS:
+        began = time.perf_counter()
+        result = evaluate(turns, replace(settings, folds=3), folds)
+        low, high = result["intervals"]["macro_f1"]
+        per_class = ", ".join(f"{c} {row['f1']:.3f}" for c, row in result["classes"].items())
+        print(
+            f"| {name} | {result['macro_f1']:.3f} ({low:.3f}–{high:.3f}) "
+            f"| {result['accuracy']:.3f} | {result['defect_average_precision']:.3f} "
+            f"| {per_class} | {(time.perf_counter() - began) / 60:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3)
