@@ -30,7 +30,7 @@ from classifiers.settings import Settings
 from classifiers.train import train
 from data.ingest import ingest
 from data.store import Store
-from features.build import open_frame, texts
+from features.build import build, open_frame, texts
 
 _GOAL = {
     "ingest": 50_000,
@@ -140,8 +140,6 @@ def _explanations(store: Store, add: Callable[..., None]) -> None:
     model = registry.load(store.models, str(store.head().model))
     with store.snapshot() as snapshot:
         turns = snapshot.query("SELECT * FROM turns")
-    from features.build import build
-
     _, seconds = _timed(lambda: build(turns, model.vocabulary))
     add("features", turns.num_rows, turns.num_rows / seconds)
     _, x = model.matrix(turns)

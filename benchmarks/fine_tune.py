@@ -5,7 +5,6 @@
 The frozen side is what Faultline uses: linear heads on fixed vectors and hashed words. The tuned
 side trains the whole network with a linear layer on the pair (prompt and words heard; what was
 understood and said next). Both see four fifths of the labelled dialogues, the last is scored.
-last.
 """
 
 from __future__ import annotations

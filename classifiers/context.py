@@ -44,9 +44,10 @@ ORDER BY first_day, dialogue_id
 
 # The whole dialogues named in `mine`, which lie between $low and $high; and of every instant that
 # they share with other dialogues the first turn of five of these: enough to see whether they are
-# more than four. Gold is not read.
+# more than four. Gold is not read. `near` is named three times and must not be copied whole: it is
+# all the turns of these days.
 BATCH_SQL = """
-WITH near AS (SELECT * EXCLUDE (gold) FROM turns WHERE day BETWEEN $low AND $high),
+WITH near AS NOT MATERIALIZED (SELECT * EXCLUDE (gold) FROM turns WHERE day BETWEEN $low AND $high),
 own AS (SELECT n.* FROM near n SEMI JOIN mine USING (dialogue_id)),
 instants AS (
     SELECT DISTINCT started_at, assistant, user_id FROM own SEMI JOIN shared USING (turn_id)
