@@ -34,14 +34,6 @@ _DIALOGUE = {
     "live": "PARTITION BY t.dialogue_id ORDER BY t.turn_index, t.turn_id",
 }
 
-# Dialogues in order of time, so that a batch touches few files and row groups.
-PLAN_SQL = """
-SELECT dialogue_id, count(*) AS turns, min(day) AS first_day, max(day) AS last_day
-FROM turns SEMI JOIN stale USING (dialogue_id)
-GROUP BY dialogue_id
-ORDER BY first_day, dialogue_id
-"""
-
 # The whole dialogues named in `mine`, which lie between $low and $high; and of every instant that
 # they share with other dialogues the first turn of five of these: enough to see whether they are
 # more than four. Gold is not read. `near` is named three times and must not be copied whole: it is
@@ -87,4 +79,29 @@ def stale_sql(context: Context) -> str:
     LEFT JOIN (SELECT turn_id, context_digest FROM predictions WHERE model_id = $model) p
         USING (turn_id)
     WHERE $all OR p.context_digest IS DISTINCT FROM d.context_digest
+    """
+
+
+def plan_sql(context: Context) -> str:
+    """Query over `turns` and `predictions`: `stale_sql`, dealt into parts of whole dialogues.
+
+    Adds `part`, a number from 0, and `first_day` and `last_day` of the turn's dialogue. A part
+    holds dialogues of about $batch turns that follow each other in time, so that reading it touches
+    few files and row groups; rows are ordered by part.
+    """
+    return f"""
+    WITH stale AS MATERIALIZED ({stale_sql(context)}),
+    sizes AS (
+        SELECT dialogue_id, count(*) AS turns, min(day) AS first_day, max(day) AS last_day
+        FROM turns SEMI JOIN stale USING (dialogue_id)
+        GROUP BY dialogue_id
+    ), summed AS (
+        SELECT *, sum(turns) OVER (ORDER BY first_day, dialogue_id) - turns AS before,
+            sum(turns) OVER () AS total
+        FROM sizes
+    )
+    SELECT turn_id, dialogue_id, context_digest, shared, first_day, last_day,
+        (before * ceil(total / $batch)::BIGINT // total)::INTEGER AS part
+    FROM stale JOIN summed USING (dialogue_id)
+    ORDER BY part, turn_id
     """

@@ -18,13 +18,11 @@ from classifiers.train import (
     TrainingSet,
     check_labels,
     fit,
-    open_encoder,
     prepare,
     rescore,
     silent,
 )
 from data.errors import UsageError
-from labels.failure_point import labels
 
 
 def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent) -> dict[str, Any]:
@@ -42,11 +40,9 @@ def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent)
         raise UsageError(
             f"Cross-validation needs at least 2 folds, got {n}; give --folds 2 or more."
         )
-    check_labels(np.array(labels(turns)["failure_point"].to_pylist(), object))
     with TemporaryDirectory(prefix="faultline-encoder-") as scratch:
         say("reading features and texts")
-        encoder = open_encoder(settings, Path(scratch))
-        data = prepare(turns, settings, encoder)
+        data, encoder = prepare(turns, settings, Path(scratch))
         classes = check_labels(data.target)
         # Classes too rare to learn are left out, as in training, not tested against.
         data.target[~np.isin(data.target.astype(str), classes)] = None

@@ -9,10 +9,12 @@ import duckdb
 import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from classifiers.calibration import Calibration, decide
 from classifiers.encoder import Encoder
 from classifiers.heads import TextHeads, Vectors
+from classifiers.held_out import HeldOut
 from classifiers.settings import Settings
 from data.trace import FAILURE_POINTS
 from features.build import columns, open_frame, texts
@@ -47,6 +49,7 @@ class Model:
     columns: names of the booster's columns, in order.
     weights: decision weight per class; see `classifiers.calibration.fit_weights`.
     metrics: figures on the training turns, out of fold.
+    held_out: probabilities of the training turns, out of fold.
     """
 
     settings: Settings
@@ -60,6 +63,7 @@ class Model:
     weights: np.ndarray
     metrics: dict[str, Any] = field(default_factory=dict)
     id: str = ""
+    held_out: HeldOut | None = None
 
     def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
         """Turn ids and feature matrix of whole dialogues."""
@@ -70,11 +74,23 @@ class Model:
             table |= zip(self.heads.columns, self.heads.transform(vectors).T, strict=True)
         return ids, stack(table, self.columns)
 
-    def score(self, turns: pa.Table) -> Scores:
-        """Probabilities and verdicts of whole dialogues."""
+    def score(self, turns: pa.Table, digests: pa.Table | None = None) -> Scores:
+        """Probabilities and verdicts of whole dialogues.
+
+        Parameters
+        ----------
+        digests: `turn_id` and `context_digest` of turns; those that training saw, unchanged, get
+            their held-out probabilities.
+        """
         ids, x = self.matrix(turns)
         raw = self.booster.predict(x)
         calibrated = self.calibration.apply(np.asarray(raw))
+        if self.held_out and digests is not None:
+            place: Any = pc.index_in(digests["turn_id"], value_set=ids.combine_chunks())
+            rows = place.to_numpy()
+            part = calibrated[rows]
+            self.held_out.put_into(part, digests["turn_id"], digests["context_digest"].to_numpy())
+            calibrated[rows] = part
         position = np.array([FAILURE_POINTS.index(name) for name in self.classes])
         probability = np.zeros((len(x), len(FAILURE_POINTS)))
         probability[:, position] = calibrated

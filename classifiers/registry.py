@@ -3,6 +3,7 @@
     model.json       settings, classes, columns, vocabulary, calibration, decision weights
     booster.txt      LightGBM
     heads.npz        text heads
+    held_out.parquet what the training turns got from models that had not seen them
     encoder.onnx, tokenizer.json
     metrics.json     out-of-fold figures
     MODEL_CARD.md    what it is, for people
@@ -17,6 +18,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,21 @@ from classifiers.calibration import Calibration
 from classifiers.card import card
 from classifiers.encoder import Encoder
 from classifiers.heads import LinearHead, TextHeads
+from classifiers.held_out import HeldOut
 from classifiers.lexical import LexicalHead
 from classifiers.model import Model
 from classifiers.settings import Settings
 from data.errors import ModelError
 from features.categories import Vocabulary
 
-_SCORING = ("model.json", "booster.txt", "heads.npz", "encoder.onnx", "tokenizer.json")
+_SCORING = (
+    "model.json",
+    "booster.txt",
+    "heads.npz",
+    "held_out.parquet",
+    "encoder.onnx",
+    "tokenizer.json",
+)
 
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
@@ -56,16 +67,22 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
     return model.id
 
 
-def load(models: Path, model_id: str) -> Model:
-    """The model `model_id`; raises `ModelError` if it is missing or damaged."""
-    folder = models / model_id
-    if not model_id or Path(model_id).name != model_id or not folder.is_dir():
-        known = list_models(models)
-        raise ModelError(
-            f"There is no model {model_id!r} in {models}; there are: {', '.join(known) or 'none'}. "
-            "Train one with: faultline train"
+def load_settings(models: Path, model_id: str) -> Settings:
+    """The settings of `model_id` alone, without loading it; raises as `load`."""
+    folder = _folder(models, model_id)
+    with _damage_told(models, model_id):
+        return Settings.from_json(
+            json.loads((folder / "model.json").read_text("utf-8"))["settings"]
         )
-    try:
+
+
+def load(models: Path, model_id: str, threads: int = 0) -> Model:
+    """The model `model_id`, its encoder on so many threads (0: one per core).
+
+    Raises `ModelError` if it is missing or damaged.
+    """
+    folder = _folder(models, model_id)
+    with _damage_told(models, model_id):
         if _content_id(folder) != model_id:
             raise ModelError(f"The files of model {model_id} have changed; train it again.")
         content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
@@ -76,13 +93,32 @@ def load(models: Path, model_id: str) -> Model:
             tuple(content["columns"]),
             Vocabulary(**content["vocabulary"]),
             heads,
-            Encoder(folder) if heads else None,
+            Encoder(folder, threads) if heads else None,
             lgb.Booster(model_file=str(folder / "booster.txt")),
             Calibration(*(np.array(v) for v in content["calibration"])),
             np.array(content["weights"]),
             json.loads((folder / "metrics.json").read_text("utf-8")),
             model_id,
+            HeldOut.read(folder / "held_out.parquet"),
         )
+
+
+def _folder(models: Path, model_id: str) -> Path:
+    folder = models / model_id
+    if not model_id or Path(model_id).name != model_id or not folder.is_dir():
+        known = list_models(models)
+        raise ModelError(
+            f"There is no model {model_id!r} in {models}; there are: {', '.join(known) or 'none'}. "
+            "Train one with: faultline train"
+        )
+    return folder
+
+
+@contextmanager
+def _damage_told(models: Path, model_id: str) -> Iterator[None]:
+    """Turn whatever a damaged file causes into one sentence."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
         raise ModelError(
             f"The model {model_id} in {models} is damaged ({error}); train it again."
@@ -114,6 +150,8 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     model.booster.save_model(str(folder / "booster.txt"))
     arrays: dict[str, Any] = dict(_head_arrays(model.heads))
     np.savez(folder / "heads.npz", **arrays)
+    if model.held_out:
+        model.held_out.write(folder / "held_out.parquet")
     if model.heads and encoder_folder:
         for name in ("encoder.onnx", "tokenizer.json"):
             shutil.copyfile(encoder_folder / name, folder / name)

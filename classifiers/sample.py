@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from classifiers.context import digests_sql
 from data.errors import NotEnoughLabels
 from data.snapshot import Snapshot
+from features.build import Context
 
 # Labelled turns beyond this add little and cost memory; unlabelled ones only teach what is usual.
 MAX_LABELLED = 120_000
@@ -33,7 +35,9 @@ WITH dialogues AS (
         AND t.user_id IS NOT DISTINCT FROM i.user_id
     QUALIFY count(*) OVER (PARTITION BY t.started_at, t.assistant, t.user_id) <= 3
 ), wanted AS (FROM chosen UNION FROM beside)
-SELECT t.* FROM turns t SEMI JOIN wanted USING (dialogue_id) ORDER BY turn_id
+SELECT t.*, d.context_digest
+FROM turns t SEMI JOIN wanted USING (dialogue_id) LEFT JOIN ({digests}) d USING (turn_id)
+ORDER BY turn_id
 """
 
 
@@ -42,12 +46,16 @@ def training_turns(
     seed: int,
     labelled: int = MAX_LABELLED,
     unlabelled: int = MAX_UNLABELLED,
+    context: Context = "hindsight",
 ) -> pa.Table:
     """Dialogues with gold, and some without, at most so many turns of each; ordered by turn.
 
+    Columns of `data.trace.TURNS`, and `context_digest` as scoring in `context` will compute it.
+
     Raises `NotEnoughLabels` when the store is empty.
     """
-    turns = snapshot.query(_SQL, {"seed": seed, "labelled": labelled, "unlabelled": unlabelled})
+    sql = _SQL.format(digests=digests_sql(context))
+    turns = snapshot.query(sql, {"seed": seed, "labelled": labelled, "unlabelled": unlabelled})
     if turns.num_rows == 0:
         raise NotEnoughLabels(
             "The store holds no turns; ingest some with: faultline ingest PATH… --store DIR"

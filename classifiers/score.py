@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from classifiers import registry
-from classifiers.context import BATCH_SQL, PLAN_SQL, stale_sql
+from classifiers.context import BATCH_SQL, plan_sql
 from classifiers.explain import Explainer, evidence, reasons
 from classifiers.model import Model
 from data.errors import ModelError
@@ -23,10 +26,14 @@ from data.snapshot import Snapshot
 from data.store import Store
 from data.tables import DIMENSIONS, EVIDENCE, PREDICTIONS
 from data.trace import FAILURE_POINTS, STAGES
+from data.workers import runner
 
 # Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a
 # turn).
 BATCH = 40_000
+_MOST_WORKERS = 8
+# DuckDB's share of a worker's memory; the features of a batch have their own.
+_WORKER_MEMORY = "512MB"
 Progress = Callable[[int, int], None]
 
 _DIMENSION_SQL = {
@@ -57,6 +64,7 @@ def score(
     everything: bool = False,
     progress: Progress | None = None,
     batch: int = BATCH,
+    workers: int | None = None,
 ) -> ScoreReport:
     """Score the turns that are new, changed, or in a changed dialogue; commit them, rolled up too.
 
@@ -64,6 +72,8 @@ def score(
     ----------
     model_id: the promoted model if None. everything: score all turns again.
     progress: called with (turns done, turns to do).
+    batch: turns that a process holds at a time.
+    workers: processes, one per core (at most 8) by default; a single batch is scored right here.
 
     Raises `ModelError` if there is no such model.
     """
@@ -73,34 +83,100 @@ def score(
             raise ModelError(
                 f"No model has been trained in {store.path}; train one with: faultline train"
             )
-        model = registry.load(store.models, chosen)
-        stale = snapshot.query(
-            stale_sql(model.settings.context), {"model": chosen, "all": everything}
-        )
+        context = registry.load_settings(store.models, chosen).context
+        plan = folder / "plan.parquet"
+        wanted = {"model": chosen, "all": everything, "batch": batch}
+        stale = _write(snapshot.batches(plan_sql(context), wanted), plan)
         total = snapshot.counts()["turns"]
         verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
         files: list[Path] = []
         done = 0
         if progress:
-            progress(0, stale.num_rows)
-        explainer = Explainer(model.booster, model.columns)
-        for turns, wanted in _batches(snapshot, stale, batch):
-            table = predict(model, explainer, turns, wanted)
-            path = folder / f"scored-{len(files)}.parquet"
-            pq.write_table(table, path, compression="zstd")
-            files.append(path)
-            done += table.num_rows
-            verdicts += np.array([_count(table["failure_point"], name) for name in FAILURE_POINTS])
-            if progress:
-                progress(done, stale.num_rows)
+            progress(0, stale)
+        parts = math.ceil(stale / batch) and _last_part(plan) + 1
+        processes = min(parts, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
+        source = _Source(str(store.path), snapshot.version, chosen, processes)
+        try:
+            with runner(processes) as pool:
+                jobs = (
+                    (source, str(plan), part, str(folder / f"scored-{part}.parquet"))
+                    for part in range(parts)
+                )
+                for path, counts in pool.map(_score_part, jobs):
+                    files.append(Path(path))
+                    done += sum(counts)
+                    verdicts += np.array(counts)
+                    if progress:
+                        progress(done, stale)
+        finally:
+            _opened.cache_clear()
         committed = commit_predictions(store, files, chosen) if files else 0
     return ScoreReport(
         chosen,
         committed,
-        total - stale.num_rows,
+        total - stale,
         {name: int(n) for name, n in zip(FAILURE_POINTS, verdicts, strict=True)},
         store.head().version,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a process reads from: one version of a store and one model."""
+
+    path: str
+    version: str
+    model_id: str
+    processes: int
+
+
+@lru_cache(maxsize=1)
+def _opened(source: _Source) -> tuple[Snapshot, Model, Explainer]:
+    """Opened once per process: loading takes a second."""
+    alone = source.processes == 1
+    store = Store.open(source.path) if alone else Store.open(source.path, memory=_WORKER_MEMORY)
+    if not alone:
+        # The processes are the parallelism; libraries that start threads besides only wait.
+        threadpool_limits(1)
+    model = registry.load(store.models, source.model_id, threads=0 if alone else 1)
+    return store.snapshot(source.version), model, Explainer(model.booster, model.columns)
+
+
+def _score_part(source: _Source, plan: str, part: int, to: str) -> tuple[str, list[int]]:
+    """Score one part of the plan into the file `to`; returns it and the turns per verdict."""
+    snapshot, model, explainer = _opened(source)
+    wanted = pq.read_table(plan, filters=[("part", "=", part)])
+    turns = snapshot.query(
+        BATCH_SQL,
+        {"low": pc.min(wanted["first_day"]).as_py(), "high": pc.max(wanted["last_day"]).as_py()},
+        tables={
+            "mine": wanted.select(["dialogue_id"]),
+            "shared": wanted.filter(wanted["shared"]).select(["turn_id"]),
+        },
+    )
+    table = predict(model, explainer, turns, wanted.select(["turn_id", "context_digest"]))
+    pq.write_table(table, to, compression="zstd")
+    return to, [_count(table["failure_point"], name) for name in FAILURE_POINTS]
+
+
+def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    """Write a stream of rows to one Parquet file as they come; returns their number."""
+    rows = 0
+    writer: pq.ParquetWriter | None = None
+    for found in batches:
+        writer = writer or pq.ParquetWriter(path, found.schema, compression="zstd")
+        writer.write_batch(found)
+        rows += found.num_rows
+    if writer:
+        writer.close()
+    return rows
+
+
+def _last_part(plan: Path) -> int:
+    """Number of the last part; rows are ordered by part."""
+    with pq.ParquetFile(plan) as file:
+        last = file.read_row_group(file.num_row_groups - 1, ["part"])["part"]
+    return int(last[-1].as_py() or 0)
 
 
 def predict(
@@ -114,7 +190,7 @@ def predict(
     wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by
         default.
     """
-    scores = model.score(turns)
+    scores = model.score(turns, wanted)
     rows = np.arange(len(scores.verdict))
     facts = _facts(turns)
     if wanted is not None:
@@ -162,37 +238,3 @@ def _facts(turns: pa.Table) -> pa.Table:
 def _count(column: pa.ChunkedArray[Any], name: str) -> int:
     hits: Any = pc.equal(column, pa.scalar(name))
     return int(pc.sum(hits).as_py() or 0)
-
-
-def _batches(
-    snapshot: Snapshot, stale: pa.Table, batch: int
-) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Pairs of (turns to read, stale turns among them), about `batch` turns each."""
-    if stale.num_rows == 0:
-        return
-    plan = snapshot.query(PLAN_SQL, tables={"stale": stale})
-    sizes = plan["turns"].to_numpy()
-    parts = math.ceil(int(sizes.sum()) / batch)
-    part = _deal(sizes, parts)
-    for number in range(parts):
-        chosen = plan.filter(pa.array(part == number))
-        mine = chosen.select(["dialogue_id"])
-        wanted = snapshot.query(
-            "SELECT turn_id, context_digest, shared FROM stale SEMI JOIN mine USING (dialogue_id)",
-            tables={"stale": stale, "mine": mine},
-        )
-        if wanted.num_rows:
-            shared = wanted.filter(wanted["shared"]).select(["turn_id"])
-            days = {
-                "low": pc.min(chosen["first_day"]).as_py(),
-                "high": pc.max(chosen["last_day"]).as_py(),
-            }
-            tables = {"mine": mine, "shared": shared}
-            yield snapshot.query(BATCH_SQL, days, tables=tables), wanted
-
-
-def _deal(sizes: np.ndarray, parts: int) -> np.ndarray:
-    """Number of the part per dialogue: consecutive, each part about as many turns."""
-    edges = np.cumsum(sizes) - sizes
-    part: np.ndarray = np.minimum(edges * parts // max(int(sizes.sum()), 1), parts - 1)
-    return part

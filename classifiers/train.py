@@ -18,6 +18,7 @@ from classifiers import encoder as encoders
 from classifiers.calibration import Calibration, fit_weights
 from classifiers.encoder import Encoder
 from classifiers.heads import TextHeads, Vectors
+from classifiers.held_out import HeldOut
 from classifiers.metrics import summary
 from classifiers.model import Model, read_frame, stack
 from classifiers.settings import Settings
@@ -49,6 +50,7 @@ class TrainingSet:
     gold_intents: intent that an annotator gave, or None.
     gold_slots: slot names that an annotator gave, or null.
     group: what must not be split; see `classifiers.splits.groups`.
+    digests: fingerprint of what each verdict rests on, if known; see `classifiers.context`.
     """
 
     ids: np.ndarray
@@ -59,6 +61,7 @@ class TrainingSet:
     gold_intents: np.ndarray
     gold_slots: pa.ListArray[Any]
     group: np.ndarray
+    digests: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         return TrainingSet(
@@ -70,14 +73,27 @@ class TrainingSet:
             self.gold_intents[rows],
             self.gold_slots.take(pa.array(rows)),
             self.group[rows],
+            self.digests[rows] if self.digests is not None else None,
         )
 
 
-def prepare(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> TrainingSet:
-    """Everything that training and evaluation need of `turns` (whole dialogues)."""
+def prepare(
+    turns: pa.Table, settings: Settings, folder: Path
+) -> tuple[TrainingSet, Encoder | None]:
+    """Everything that training and evaluation need of `turns` (whole dialogues).
+
+    The encoder that `settings` name is exported to `folder`; it is None for a model without text.
+    Raises `NotEnoughLabels` before anything slow: most new users meet that first.
+    """
     turns = turns.sort_by("turn_id")
-    verdicts = labels(turns).sort_by("turn_id")["failure_point"]
+    target = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+    check_labels(target)
+    encoder = None
+    if "text" not in settings.without:
+        encoders.export(settings.encoder, folder)
+        encoder = Encoder(folder)
     gold = turns["gold"].combine_chunks()
+    digests = turns["context_digest"] if "context_digest" in turns.column_names else None
     with open_frame(turns, settings.context) as con:
         vocabulary = learn(con, settings.context)
         ids, logged, vectors = read_frame(con, vocabulary, settings, encoder)
@@ -85,16 +101,18 @@ def prepare(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> Tra
         name: values for name, values in logged.items() if not _left_out(name, settings.without)
     }
     slots: Any = pc.struct_field(gold, "slots")
-    return TrainingSet(
+    data = TrainingSet(
         ids.to_numpy(),
         vocabulary,
         logged,
         vectors,
-        np.array(verdicts.to_pylist(), object),
+        target,
         np.array(pc.struct_field(gold, "intent").to_pylist(), object),
         slot_names(slots),
         groups(turns),
+        digests.to_numpy() if digests is not None else None,
     )
+    return data, encoder
 
 
 def slot_names(slots: pa.ListArray[Any]) -> pa.ListArray[Any]:
@@ -175,6 +193,9 @@ def fit(
         calibration,
         weights,
         metrics,
+        held_out=HeldOut(pa.array(data.ids[labelled]), data.digests[labelled], probability)
+        if data.digests is not None
+        else None,
     )
 
 
@@ -205,23 +226,16 @@ def _restrict(split: list[Fold], rows: np.ndarray) -> list[Fold]:
     return [(renumber(train), renumber(held_out)) for train, held_out in split]
 
 
-def open_encoder(settings: Settings, folder: Path) -> Encoder | None:
-    """The encoder that `settings` name, exported to `folder`; None for a model without text."""
-    if "text" in settings.without:
-        return None
-    encoders.export(settings.encoder, folder)
-    return Encoder(folder)
-
-
 def train(turns: pa.Table, settings: Settings, say: Say = silent) -> tuple[Model, Path]:
-    """Train on `turns`; returns the model and the folder with its encoder files."""
-    # Before anything slow: most new users meet this first.
-    check_labels(np.array(labels(turns)["failure_point"].to_pylist(), object))
+    """Train on `turns`; returns the model and the folder with its encoder files.
+
+    If `turns` has a column `context_digest` (as `classifiers.sample` gives it), the model keeps
+    their held-out probabilities for scoring.
+    """
     folder = Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
         say("reading features and texts")
-        encoder = open_encoder(settings, folder)
-        data = prepare(turns, settings, encoder)
+        data, encoder = prepare(turns, settings, folder)
         return fit(data, settings, encoder, say), folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

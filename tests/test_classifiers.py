@@ -20,6 +20,7 @@ from classifiers.encoder import DEFAULT, Encoder, export, load_torch
 from classifiers.evaluate import evaluate
 from classifiers.metrics import bootstrap, summary
 from classifiers.model import Model
+from classifiers.sample import training_turns
 from classifiers.settings import Settings
 from classifiers.splits import folds, groups
 from classifiers.train import train
@@ -184,7 +185,7 @@ def test_labels_of_one_dialogue_are_refused() -> None:
 def test_one_seed_gives_one_model(six: tuple[Store, Model], tmp_path: Path) -> None:
     store, model = six
     with store.snapshot() as snapshot:
-        turns = snapshot.query("SELECT * FROM turns ORDER BY turn_id")
+        turns = training_turns(snapshot, seed=0)
     again, folder = train(turns, model.settings)
     assert registry.save(again, folder, tmp_path) == model.id
     # The order in which turns were stored does not matter.

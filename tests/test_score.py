@@ -139,7 +139,7 @@ def test_a_store_without_model_says_what_to_run(store: Store) -> None:
 
 def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Path) -> None:
     """Two devices hear each request; batches of one dialogue must not tear the pair apart."""
-    from classifiers.context import BATCH_SQL, PLAN_SQL, stale_sql
+    from classifiers.context import BATCH_SQL, plan_sql
 
     turns = [
         {
@@ -155,10 +155,13 @@ def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Pat
     store = Store.create(tmp_path / "store")
     ingest(store, [write_lines(tmp_path / "turns.jsonl", turns)])
     with store.snapshot() as snapshot:
-        stale = snapshot.query(stale_sql("hindsight"), {"model": "m", "all": False})
-        assert stale.num_rows == len(turns)
-        assert all(stale["shared"].to_pylist())
-        assert snapshot.query(PLAN_SQL, tables={"stale": stale}).num_rows == len(turns)
+        wanted = {"model": "m", "all": False, "batch": 4}
+        plan = snapshot.query(plan_sql("hindsight"), wanted)
+        assert plan.num_rows == len(turns)
+        assert all(plan["shared"].to_pylist())
+        parts = plan["part"].to_numpy().tolist()
+        assert parts == sorted(parts)
+        assert [parts.count(i) for i in range(5)] == [4, 3, 4, 3, 3]
 
         def read(name: str) -> set[str]:
             mine = pa.table({"dialogue_id": [name]})
@@ -172,3 +175,31 @@ def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Pat
         assert read("a1") == {"a1", "b1"}
         # Seven at once are traffic: six of them are enough to see that.
         assert len(read("a0")) == 6
+
+
+def test_several_processes_give_what_one_gives(copy: Store) -> None:
+    score(copy, batch=100, workers=1)
+    alone = predictions(copy)
+    assert score(copy, everything=True, batch=100, workers=2).scored == alone.num_rows
+    assert predictions(copy).drop_columns("reasons").equals(alone.drop_columns("reasons"))
+
+
+def test_training_turns_get_what_models_that_had_not_seen_them_say(
+    six: tuple[Store, Model], copy: Store, tmp_path: Path
+) -> None:
+    held_out = six[1].held_out
+    assert held_out is not None
+    score(copy)
+    table = predictions(copy)
+    place = pa.compute.index_in(held_out.turn_ids, value_set=table["turn_id"].combine_chunks())
+    names = [name for name in FAILURE_POINTS if name in six[1].classes]
+    given = np.column_stack([table[f"p_{name}"].to_numpy() for name in names])
+    assert np.allclose(given[place.to_numpy()], held_out.probability, atol=1e-6)
+    # A turn whose dialogue has grown is another one than training saw.
+    turn = next(t for t in logs() if t["turn_id"] == held_out.turn_ids[0].as_py())
+    later = {**logs()[5], "dialogue_id": turn["dialogue_id"], "turn_id": "later", "turn_index": 9}
+    ingest(copy, [write_lines(tmp_path / "more.jsonl", [later])])
+    score(copy)
+    grown = predictions(copy).filter(pa.compute.field("turn_id") == turn["turn_id"])
+    now = np.array([grown[f"p_{name}"][0].as_py() for name in names])
+    assert not np.allclose(now, held_out.probability[0], atol=1e-6)
