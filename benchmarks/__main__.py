@@ -7,7 +7,6 @@ they do in traffic). Every figure is one run on this machine, the alternatives b
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sys
 import time
@@ -20,7 +19,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import features as features_benchmark
 from benchmarks import ingest as ingest_benchmark
+from benchmarks.memory import peak_gib
 from classifiers import registry
 from classifiers.encoder import DEFAULT, Encoder, export, locate
 from classifiers.explain import Explainer
@@ -30,7 +31,7 @@ from classifiers.settings import Settings
 from classifiers.train import train
 from data.ingest import ingest
 from data.store import Store
-from features.build import build, open_frame, texts
+from features.build import open_frame, texts
 
 _GOAL = {
     "ingest": 50_000,
@@ -71,9 +72,6 @@ def main(sizes: list[int]) -> None:
             name, f"{n:,}", f"{rate:,.0f}", f"{goal:,}" if goal else "", f"{reached} {note}"
         )
     out.print(table)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    out.print(f"Peak memory: {peak:.2f} GiB, largest worker {children:.2f} GiB.")
 
 
 def _timed(run: Callable[[], Any]) -> tuple[Any, float]:
@@ -99,13 +97,15 @@ def _at(n: int, folder: Path, trained: Store, add: Callable[..., None]) -> None:
     log = folder / "log.jsonl"
     ingest_benchmark.write_log(log, n)
     store = Store.create(folder / "store")
-    _, seconds = _timed(lambda: ingest(store, [log]))
-    add("ingest", n, n / seconds, f"{log.stat().st_size / 1e6 / seconds:.0f} MB/s")
+    with peak_gib() as peak:
+        _, seconds = _timed(lambda: ingest(store, [log]))
+    megabytes = log.stat().st_size / 1e6
+    add("ingest", n, n / seconds, f"{megabytes / seconds:.0f} MB/s, peak {peak():.2f} GiB")
     log.unlink()
     shutil.copytree(trained.models, store.models, dirs_exist_ok=True)
-    report, seconds = _timed(lambda: score(store, trained.head().model))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    add("score, end to end", n, report.scored / seconds, f"peak {peak:.2f} GiB so far")
+    with peak_gib() as peak:
+        report, seconds = _timed(lambda: score(store, trained.head().model))
+    add("score, end to end", n, report.scored / seconds, f"peak {peak():.2f} GiB")
 
 
 def _texts(store: Store, add: Callable[..., None]) -> None:
@@ -134,14 +134,14 @@ def _texts(store: Store, add: Callable[..., None]) -> None:
 
 
 def _explanations(store: Store, add: Callable[..., None]) -> None:
-    """Features, predictions and explanations on dstc2, repeated to a batch of 40,000 turns."""
+    """Features of all corpora; predictions and explanations of dstc2, in a batch of 40,000."""
     import shap
 
     model = registry.load(store.models, str(store.head().model))
     with store.snapshot() as snapshot:
         turns = snapshot.query("SELECT * FROM turns")
-    _, seconds = _timed(lambda: build(turns, model.vocabulary))
-    add("features", turns.num_rows, turns.num_rows / seconds)
+    found = features_benchmark.run(200_000)
+    add("features", int(found["turns"]), found["turns_per_second"])
     _, x = model.matrix(turns)
     x = np.ascontiguousarray(np.tile(x, (3, 1))[:40_000])
     raw, seconds = _timed(lambda: np.asarray(model.booster.predict(x)))
