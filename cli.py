@@ -270,13 +270,20 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
 def vacuum(
     store: StoreOption = DEFAULT_STORE,
     keep_hours: Annotated[
-        float, typer.Option(help="Keep versions younger than this many hours readable.")
+        float,
+        typer.Option(
+            help="Keep versions younger than this many hours readable, and models as young."
+        ),
     ] = 168.0,
     promoted_only: Annotated[
-        bool, typer.Option(help="Also drop the predictions of models that are not promoted.")
+        bool,
+        typer.Option(help="Also drop all models but the promoted one, with their predictions."),
     ] = False,
 ) -> None:
-    """Remove files that no kept version needs; older versions can no longer be opened."""
+    """Remove files that no kept version needs; older versions can no longer be opened.
+
+    Models go too if they are not promoted, have no predictions, and are older than that and a day.
+    """
     from data.store import Store
     from data.upkeep import vacuum as run
 
@@ -285,6 +292,8 @@ def vacuum(
     keep = [promoted] if promoted_only and promoted else None
     done = run(target, keep_hours=keep_hours, keep_models=keep)
     out.print(f"Removed {_n(done.files)} files, {done.bytes / 1e6:.1f} MB.")
+    if done.models:
+        out.print(f"Models removed: {_plain(', '.join(done.models))}.")
 
 
 @app.command()

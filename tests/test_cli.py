@@ -171,6 +171,15 @@ def test_an_empty_store_is_a_store(run: Run, store: Store, arguments: tuple[str,
     assert ran.out
 
 
+def test_vacuum_names_the_models_it_removes(run: Run, some: Path) -> None:
+    for name in ("m-1", "m-2"):
+        (some / "models" / name).mkdir()
+    run("promote", "m-1", "--store", some)
+    assert "m-2" not in run("vacuum", "--store", some).out
+    assert "Models removed: m-2." in run("vacuum", "--promoted-only", "--store", some).out
+    assert json.loads(run("info", "--json", "--store", some).out)["models"] == ["m-1"]
+
+
 def test_damaged_data_is_one_sentence(run: Run, some: Path) -> None:
     for path in (some / "turns").rglob("*.parquet"):
         path.write_bytes(path.read_bytes()[:100])
