@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cli
+import cli.models
 from classifiers.model import Model
 from data.ingest import ingest
 from data.store import Store
@@ -420,9 +421,11 @@ def test_too_few_labels_are_counted(run: Run, name: str, points: list[str]) -> N
 def trained(six: tuple[Store, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     shutil.copytree(six[0].path, tmp_path / "trained")
     monkeypatch.setenv("FAULTLINE_STORE", str(tmp_path / "trained"))
-    asked = cli._settings
+    asked = cli.models.settings_of
     # A quick and poor model: it is the commands that are tested here.
-    monkeypatch.setattr(cli, "_settings", lambda *a: replace(asked(*a), rounds=12, folds=2))
+    monkeypatch.setattr(
+        cli.models, "settings_of", lambda *a: replace(asked(*a), rounds=12, folds=2)
+    )
     return Store.open(tmp_path / "trained")
 
 
