@@ -8,25 +8,22 @@ no longer agree, something the verdict rests on has changed.
 from __future__ import annotations
 
 from features.build import Context
+from features.capture import INSTANT, MOST_DEVICES, same_instant, several_devices
 
 # XOR of fingerprints does not depend on order, and a turn taken away changes it as surely as one
-# added. In live mode only the turns up to this one count. Two to four dialogues at one instant may
-# be one request heard by several devices; more are traffic (`features.frame`).
-_DIGESTS = """
+# added. In live mode only the turns up to this one count.
+_DIGESTS = f"""
 SELECT t.turn_id, t.dialogue_id, t.day, i.dialogues IS NOT NULL AS shared,
     -- Delta Lake has no unsigned integers: one bit is dropped to fit a signed one.
     (xor(
-        bit_xor(hash(t.turn_id, t.turn_index, t.digest)) OVER ({dialogue}),
-        CASE WHEN i.dialogues <= 4 THEN i.digest ELSE 0 END
+        bit_xor(hash(t.turn_id, t.turn_index, t.digest)) OVER ({{dialogue}}),
+        CASE WHEN {several_devices("i.dialogues")} THEN i.digest ELSE 0 END
     ) >> 1)::BIGINT AS context_digest
 FROM turns t LEFT JOIN (
-    SELECT started_at, assistant, user_id, count(DISTINCT dialogue_id) AS dialogues,
+    SELECT {INSTANT}, count(DISTINCT dialogue_id) AS dialogues,
         bit_xor(hash(turn_id, digest, 'instant')) AS digest
     FROM turns GROUP BY ALL HAVING count(*) > 1 AND dialogues > 1
-) i
-    ON t.started_at = i.started_at
-    AND t.assistant IS NOT DISTINCT FROM i.assistant
-    AND t.user_id IS NOT DISTINCT FROM i.user_id
+) i ON {same_instant("t", "i")}
 """
 
 _DIALOGUE = {
@@ -35,28 +32,24 @@ _DIALOGUE = {
 }
 
 # The whole dialogues named in `mine`, which lie between $low and $high; and of every instant that
-# they share with other dialogues the first turn of five of these: enough to see whether they are
-# more than four. Gold is not read. `near` is named three times and must not be copied whole: it is
-# all the turns of these days.
-BATCH_SQL = """
+# they share with other dialogues the first turn of a few of these: enough to see whether they are
+# too many to be one request. Gold is not read. `near` is named three times and must not be copied
+# whole: it is all the turns of these days.
+BATCH_SQL = f"""
 WITH near AS NOT MATERIALIZED (SELECT * EXCLUDE (gold) FROM turns WHERE day BETWEEN $low AND $high),
 own AS (SELECT n.* FROM near n SEMI JOIN mine USING (dialogue_id)),
 instants AS (
-    SELECT DISTINCT started_at, assistant, user_id FROM own SEMI JOIN shared USING (turn_id)
+    SELECT DISTINCT {INSTANT} FROM own SEMI JOIN shared USING (turn_id)
 ), others AS (
     SELECT n.* FROM near n ANTI JOIN mine USING (dialogue_id)
-    SEMI JOIN instants i
-        ON n.started_at = i.started_at
-        AND n.assistant IS NOT DISTINCT FROM i.assistant
-        AND n.user_id IS NOT DISTINCT FROM i.user_id
+    SEMI JOIN instants i ON {same_instant("n", "i")}
     QUALIFY row_number() OVER (
-        PARTITION BY n.started_at, n.assistant, n.user_id, n.dialogue_id
-        ORDER BY n.turn_index, n.turn_id) = 1
+        PARTITION BY {INSTANT}, dialogue_id ORDER BY turn_index, turn_id) = 1
 )
 FROM own
 UNION ALL BY NAME
 SELECT * FROM others QUALIFY row_number() OVER (
-    PARTITION BY started_at, assistant, user_id ORDER BY dialogue_id) <= 5
+    PARTITION BY {INSTANT} ORDER BY dialogue_id) <= {MOST_DEVICES + 1}
 """
 
 

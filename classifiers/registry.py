@@ -35,6 +35,7 @@ from classifiers.lexical import LexicalHead
 from classifiers.model import Model
 from classifiers.settings import Settings
 from data.errors import ModelError
+from data.models import DRAFT, model_ids
 from features.categories import Vocabulary
 
 _SCORING = (
@@ -48,9 +49,9 @@ _SCORING = (
 
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
-    """Write `model` under `models` and return its id; one that is there already is left alone."""
+    """Write `model` under `models` and return its id; one that is there already stays."""
     models.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models, prefix=".draft-") as scratch:
+    with tempfile.TemporaryDirectory(dir=models, prefix=DRAFT) as scratch:
         draft = Path(scratch) / "model"
         draft.mkdir()
         _write(model, encoder_folder, draft)
@@ -58,7 +59,10 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
         (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
         (draft / "MODEL_CARD.md").write_text(card(model), "utf-8")
         final = models / model.id
-        if not final.exists():
+        try:
+            # Trained again, it is young again: `faultline vacuum` goes by the time of the folder.
+            os.utime(final)
+        except FileNotFoundError:
             try:
                 os.replace(draft, final)
             except OSError:
@@ -106,7 +110,7 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
 def _folder(models: Path, model_id: str) -> Path:
     folder = models / model_id
     if not model_id or Path(model_id).name != model_id or not folder.is_dir():
-        known = list_models(models)
+        known = model_ids(models)
         raise ModelError(
             f"There is no model {model_id!r} in {models}; there are: {', '.join(known) or 'none'}. "
             "Train one with: faultline train"
@@ -123,13 +127,6 @@ def _damage_told(models: Path, model_id: str) -> Iterator[None]:
         raise ModelError(
             f"The model {model_id} in {models} is damaged ({error}); train it again."
         ) from error
-
-
-def list_models(models: Path) -> list[str]:
-    """Ids of the models under `models`, sorted."""
-    if not models.is_dir():
-        return []
-    return sorted(path.name for path in models.iterdir() if (path / "model.json").exists())
 
 
 def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:

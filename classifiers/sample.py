@@ -8,6 +8,7 @@ from classifiers.context import digests_sql
 from data.errors import NotEnoughLabels
 from data.snapshot import Snapshot
 from features.build import Context
+from features.capture import INSTANT, same_instant, several_devices
 
 # Labelled turns beyond this add little and cost memory; unlabelled ones only teach what is usual.
 MAX_LABELLED = 120_000
@@ -16,7 +17,7 @@ MAX_UNLABELLED = 20_000
 # Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the
 # cap is reached. What other devices logged of the same requests comes along, so that training sees
 # the pairs that scoring will see.
-_SQL = """
+_SQL = f"""
 WITH dialogues AS (
     SELECT dialogue_id, count(*) AS n, count(gold) > 0 AS labelled,
         hash(dialogue_id, $seed) AS draw
@@ -26,17 +27,13 @@ WITH dialogues AS (
     QUALIFY sum(n) OVER (PARTITION BY labelled ORDER BY draw, dialogue_id) - n
         < CASE WHEN labelled THEN $labelled ELSE $unlabelled END
 ), instants AS (
-    SELECT DISTINCT started_at, assistant, user_id FROM turns SEMI JOIN chosen USING (dialogue_id)
-), beside AS (
-    SELECT DISTINCT t.dialogue_id FROM turns t ANTI JOIN chosen USING (dialogue_id)
-    SEMI JOIN instants i
-        ON t.started_at = i.started_at
-        AND t.assistant IS NOT DISTINCT FROM i.assistant
-        AND t.user_id IS NOT DISTINCT FROM i.user_id
-    QUALIFY count(*) OVER (PARTITION BY t.started_at, t.assistant, t.user_id) <= 3
-), wanted AS (FROM chosen UNION FROM beside)
+    SELECT DISTINCT {INSTANT} FROM turns SEMI JOIN chosen USING (dialogue_id)
+), at_once AS (
+    SELECT t.dialogue_id FROM turns t SEMI JOIN instants i ON {same_instant("t", "i")}
+    QUALIFY {several_devices(f"count(DISTINCT dialogue_id) OVER (PARTITION BY {INSTANT})")}
+), wanted AS (FROM chosen UNION FROM at_once)
 SELECT t.*, d.context_digest
-FROM turns t SEMI JOIN wanted USING (dialogue_id) LEFT JOIN ({digests}) d USING (turn_id)
+FROM turns t SEMI JOIN wanted USING (dialogue_id) LEFT JOIN ({{digests}}) d USING (turn_id)
 ORDER BY turn_id
 """
 

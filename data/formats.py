@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,9 @@ import zstandard
 
 from data.errors import IngestError, UsageError
 from data.parquet import workbench
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Format = Literal["jsonl", "parquet"]
 
@@ -138,7 +141,8 @@ def blocks(source: Source) -> Iterator[Block]:
 
 def _line_blocks(source: Source) -> Iterator[Block]:
     if source.path is None:
-        yield from _cut(source, sys.stdin.buffer, None)
+        # What stands in for standard input need not be able to peek, but it can fill a buffer.
+        yield from _cut(source, io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer)), None)
         return
     with source.path.open("rb") as raw:
         if source.size and source.size > 2 * BLOCK and raw.peek(1)[:1] == b"{":
@@ -172,8 +176,8 @@ def _places(path: Path, raw: BinaryIO, size: int) -> Generator[Block, None, int]
     return start
 
 
-def _cut(source: Source, raw: BinaryIO, position: BinaryIO | None) -> Iterator[Block]:
-    stream = _unpacked(source, io.BufferedReader(raw) if raw is not position else raw)  # type: ignore[arg-type]
+def _cut(source: Source, raw: io.BufferedReader, position: BinaryIO | None) -> Iterator[Block]:
+    stream = _unpacked(source, raw)
     first = True
     rest = b""
     for chunk in _chunks(source, stream):
@@ -210,7 +214,7 @@ def _block(data: bytes, done: int) -> Block:
     return block
 
 
-def _chunks(source: Source, stream: BinaryIO) -> Iterator[bytes]:
+def _chunks(source: Source, stream: io.BufferedIOBase) -> Iterator[bytes]:
     while True:
         try:
             chunk = stream.read(BLOCK)
@@ -227,11 +231,11 @@ def _chunks(source: Source, stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _unpacked(source: Source, raw: io.BufferedReader) -> BinaryIO:
+def _unpacked(source: Source, raw: io.BufferedReader) -> io.BufferedIOBase:
     """The plain bytes of a stream; compression is told by the first bytes, not by the name."""
     magic = raw.peek(4)[:4]
     if magic[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=raw)
     if magic == b"\x28\xb5\x2f\xfd":
         return io.BufferedReader(_Zstd(source, raw), BLOCK)
     return raw
@@ -250,7 +254,7 @@ class _Zstd(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: WriteableBuffer) -> int:
         while not self._ready:
             packed = self._raw.read(1 << 18)
             if not packed:
@@ -268,8 +272,9 @@ class _Zstd(io.RawIOBase):
                     packed = self._frame.unused_data
                     self._frame = zstandard.ZstdDecompressor().decompressobj()
                     self._fresh = True
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
+        room = memoryview(buffer)
+        size = min(len(room), len(self._ready))
+        room[:size] = self._ready[:size]
         self._ready = self._ready[size:]
         return size
 

@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from data.cycle import Cycle, open_snapshot
 from data.errors import StoreError, StoreMissing, UsageError, VersionGone
 from data.layout import FORMAT, TABLES, parse_version, version_text
+from data.models import model_ids
 from data.snapshot import Snapshot
 
 
@@ -113,9 +114,8 @@ class Store:
         return self.path / "models"
 
     def model_ids(self) -> list[str]:
-        """The models that lie in the store, sorted; of drafts, which begin with a dot, none."""
-        folders = (path for path in self.models.glob("*") if path.is_dir())
-        return sorted(path.name for path in folders if not path.name.startswith("."))
+        """The models that lie in the store, sorted."""
+        return model_ids(self.models)
 
     def head(self) -> Head:
         """What is visible now; one small read, no lock."""
@@ -175,13 +175,13 @@ class Store:
 
     def promote(self, model_id: str) -> None:
         """Make `models/<model_id>` the model that pages and scoring use."""
-        known = self.model_ids()
-        if model_id not in known:
-            raise UsageError(
-                f"There is no model '{model_id}' in {self.path}; there are: "
-                f"{', '.join(known) or 'none'}."
-            )
         with FileLock(self.path / ".lock"):
+            known = self.model_ids()
+            if model_id not in known:
+                raise UsageError(
+                    f"There is no model '{model_id}' in {self.path}; there are: "
+                    f"{', '.join(known) or 'none'}."
+                )
             _write_head(self.path, replace(self.head(), model=model_id))
 
     @contextmanager

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +21,7 @@ from deltalake import DeltaTable
 from data.cycle import Cycle
 from data.errors import UsageError
 from data.layout import TABLES
+from data.models import remove_models
 from data.parquet import DataFile
 from data.scores import forget
 from data.store import Store
@@ -29,6 +32,8 @@ _SMALL = 250_000
 _ROWS_PER_CYCLE = 2_000_000
 # Days: a century. Beyond it lie mistakes, and times that cannot be computed with.
 _LONGEST = 36_500
+# A model this young may still wait to be tried, even when old versions are given up at once.
+_NEW_HOURS = 24.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,11 @@ class Compaction:
 
 @dataclass(frozen=True)
 class Vacuum:
-    """Files removed for good, and their size."""
+    """Files removed for good, their size, and the ids of the models that were among them."""
 
     files: int
     bytes: int
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,11 @@ def vacuum(
     """Remove the files that no version of the last `keep_hours` hours needs.
 
     Versions older than that can then no longer be opened (`VersionGone`), and an open snapshot of
-    one fails at its next query. With `keep_models`, predictions of all other models but the
-    promoted one are dropped first.
+    one fails at its next query.
+
+    Models go as well, if they are not promoted, have no predictions left, and were trained more
+    than `keep_hours` ago, but never within a day. With `keep_models`, all models but these and the
+    promoted one are dropped whatever their age, and their predictions with them.
     """
     if not 0 <= keep_hours <= _LONGEST * 24:
         raise UsageError(
@@ -117,8 +126,15 @@ def vacuum(
                 cycle.remove(name, old)
         # What a killed writer left in the Delta logs must not count as live.
         cycle.undo_strays()
-    files = size = 0
     with store.commit() as cycle:
+        needed = {file.partition["model_id"] for file in cycle.files("predictions").values()}
+        needed.update(keep_models or ())
+        if promoted := store.head().model:
+            needed.add(promoted)
+        young = time.time() - max(keep_hours, _NEW_HOURS) * 3600
+        before = young if keep_models is None else math.inf
+        models = remove_models(store.models, needed, before, cycle.staging)
+        files, size = models.files, models.bytes
         for name in TABLES:
             for path in _unneeded(cycle, name, keep_hours):
                 size += path.stat().st_size
@@ -127,7 +143,7 @@ def vacuum(
             for folder in sorted((store.path / name).glob("**/*=*"), reverse=True):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
-    return Vacuum(files, size)
+    return Vacuum(files, size, models.models)
 
 
 def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from features import asr, dialogue, er, nlu, result, wake
+from features import after, asr, before, dialogue, er, nlu, result, wake
 from features.categories import Vocabulary
 from features.feature import Feature
 from features.frame import register
@@ -21,6 +21,8 @@ LOGGED: list[Feature] = [
     *er.FEATURES,
     *result.FEATURES,
     *dialogue.FEATURES,
+    *before.FEATURES,
+    *after.FEATURES,
 ]
 
 

@@ -19,6 +19,7 @@ from duckdb.func import PythonUDFType
 
 from features.alike import letters_alike, words_alike
 from features.arrow import Column, pc, whole
+from features.capture import INSTANT, same_instant, several_devices
 from features.nbest import NBest
 
 # Left aside before anything is looked at: what annotators said, and what is no signal.
@@ -194,16 +195,15 @@ SELECT row, prompt_turn, text_turn, surer_before
 FROM prompts LEFT JOIN requests USING (row) LEFT JOIN surer USING (row)
 """
 
-# One request heard by several devices at the same instant: homes with several assistants, and
-# multi-microphone recordings. More than four at once is traffic, not one request.
-_CAPTURES = """
+# How like are the captures of one request by several devices.
+_CAPTURES = f"""
 WITH first_at_once AS (
     -- A dialogue counts once: later turns logged at the same instant must change nothing.
-    SELECT row, started_at, assistant, user_id FROM own QUALIFY row_number() OVER
-        (PARTITION BY started_at, assistant, user_id, dialogue ORDER BY row) = 1
+    SELECT row, {INSTANT} FROM own QUALIFY row_number() OVER
+        (PARTITION BY {INSTANT}, dialogue ORDER BY row) = 1
 ), at_once AS (
     SELECT row FROM first_at_once
-    QUALIFY count(*) OVER (PARTITION BY started_at, assistant, user_id) BETWEEN 2 AND 4
+    QUALIFY {several_devices(f"count(*) OVER (PARTITION BY {INSTANT})")}
 ), heard AS (
     SELECT own.* FROM own SEMI JOIN at_once USING (row)
 )
@@ -219,10 +219,8 @@ SELECT a.row, 1 + count(*) AS n_captures,
               || [s.name || '=' || coalesce(norm(s.value), '') for s in b.slots])) END)
         AS capture_slots
 FROM heard a JOIN heard b
-    ON a.started_at = b.started_at AND a.dialogue <> b.dialogue
-    AND a.assistant IS NOT DISTINCT FROM b.assistant
-    AND a.user_id IS NOT DISTINCT FROM b.user_id
-    AND a.device IS DISTINCT FROM b.device
+    ON {same_instant("a", "b")}
+    AND a.dialogue <> b.dialogue AND a.device IS DISTINCT FROM b.device
 GROUP BY a.row
 """
 

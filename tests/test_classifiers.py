@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from classifiers.train import train
 from data.errors import ModelError, NotEnoughLabels
 from data.store import Store
 from data.trace import FAILURE_POINTS
+from features.build import Context
 from tests.models import turns_of
 
 
@@ -191,7 +194,10 @@ def test_one_seed_gives_one_model(six: tuple[Store, Model], tmp_path: Path) -> N
     # The order in which turns were stored does not matter.
     backwards = turns.take(np.arange(turns.num_rows)[::-1])
     shuffled, folder = train(backwards, model.settings)
+    os.utime(tmp_path / model.id, (0, 0))
     assert registry.save(shuffled, folder, tmp_path) == model.id
+    # Vacuum must not take it for a model that nobody has touched since.
+    assert (tmp_path / model.id).stat().st_mtime > time.time() - 3600
 
 
 def test_a_saved_model_scores_as_the_one_in_memory(six: tuple[Store, Model]) -> None:
@@ -235,13 +241,13 @@ def test_a_missing_model_names_those_there_are(six: tuple[Store, Model], name: s
 def test_context_digest_sees_every_change_but_gold() -> None:
     import duckdb
 
-    def digests(rows: list[dict[str, object]], context: str) -> dict[str, int]:
+    def digests(rows: list[dict[str, object]], context: Context) -> dict[str, int]:
         turns = turns_of(rows)
         digest = pa.array([hash(str(r.get("asr"))) for r in rows], pa.int64())
         turns = turns.set_column(turns.column_names.index("digest"), "digest", digest)
         with duckdb.connect() as con:
             con.register("turns", turns)
-            sql = digests_sql(context)  # type: ignore[arg-type]
+            sql = digests_sql(context)
             return dict(con.sql(f"SELECT turn_id, context_digest FROM ({sql})").fetchall())
 
     rows: list[dict[str, object]] = [

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cli
+import cli.models
 from classifiers.model import Model
 from data.ingest import ingest
 from data.store import Store
@@ -169,6 +170,15 @@ def test_an_empty_store_is_a_store(run: Run, store: Store, arguments: tuple[str,
     ran = run(*arguments, "--store", store.path)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out
+
+
+def test_vacuum_names_the_models_it_removes(run: Run, some: Path) -> None:
+    for name in ("m-1", "m-2"):
+        (some / "models" / name).mkdir()
+    run("promote", "m-1", "--store", some)
+    assert "m-2" not in run("vacuum", "--store", some).out
+    assert "Models removed: m-2." in run("vacuum", "--promoted-only", "--store", some).out
+    assert json.loads(run("info", "--json", "--store", some).out)["models"] == ["m-1"]
 
 
 def test_damaged_data_is_one_sentence(run: Run, some: Path) -> None:
@@ -411,9 +421,11 @@ def test_too_few_labels_are_counted(run: Run, name: str, points: list[str]) -> N
 def trained(six: tuple[Store, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     shutil.copytree(six[0].path, tmp_path / "trained")
     monkeypatch.setenv("FAULTLINE_STORE", str(tmp_path / "trained"))
-    asked = cli._settings
+    asked = cli.models.settings_of
     # A quick and poor model: it is the commands that are tested here.
-    monkeypatch.setattr(cli, "_settings", lambda *a: replace(asked(*a), rounds=12, folds=2))
+    monkeypatch.setattr(
+        cli.models, "settings_of", lambda *a: replace(asked(*a), rounds=12, folds=2)
+    )
     return Store.open(tmp_path / "trained")
 
 

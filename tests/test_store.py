@@ -3,7 +3,9 @@ does."""
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -403,6 +405,57 @@ def test_vacuum_drops_the_predictions_of_other_models(store: Store) -> None:
     models = store.snapshot().query("SELECT DISTINCT model_id AS m FROM predictions ORDER BY m")
     assert models["m"].to_pylist() == ["kept", "promoted"]
     assert store.snapshot().query("SELECT DISTINCT model_id FROM rollup").num_rows == 2
+
+
+def trained(store: Store, name: str, hours_ago: float) -> None:
+    """A model folder, last trained so long ago."""
+    folder = store.models / name
+    folder.mkdir()
+    (folder / "booster.txt").write_text("tree")
+    then = time.time() - hours_ago * 3600
+    os.utime(folder, (then, then))
+
+
+@pytest.fixture
+def models(store: Store) -> Store:
+    """A store with an old model of each kind, a young one, and what killed trainings left."""
+    add(store, turns("a"))
+    for name in ("promoted", "scored", "unused"):
+        trained(store, name, 1000)
+    trained(store, "young", 30)
+    trained(store, "new", 1)
+    trained(store, ".draft-old", 30)
+    trained(store, ".draft-new", 1)
+    store.promote("promoted")
+    commit_predictions(store, predictions("a"), "scored")
+    return store
+
+
+@pytest.mark.parametrize(
+    ("keep_hours", "removed"), [(168, {"unused"}), (1001, set()), (0, {"unused", "young"})]
+)
+def test_vacuum_removes_old_models_without_predictions(
+    models: Store, keep_hours: float, removed: set[str]
+) -> None:
+    """Never one trained within a day: it may wait to be tried while a user's data has to go."""
+    there = set(models.model_ids())
+    done = vacuum(models, keep_hours=keep_hours)
+    assert set(done.models) == removed == there - set(models.model_ids())
+    # Nothing else is superseded here; a dead draft counts as files, not as a model.
+    assert done.files == len(removed) + 1
+    assert [path.name for path in models.models.glob(".*")] == [".draft-new"]
+    assert not list((models.path / ".staging").glob("*/*"))
+
+
+def test_a_model_whose_predictions_are_deleted_may_go(models: Store) -> None:
+    delete(models, turn_ids=["a"])
+    assert vacuum(models).models == ("scored", "unused")
+
+
+def test_keeping_only_some_models_drops_even_new_ones(models: Store) -> None:
+    assert vacuum(models, keep_models=["young"]).models == ("new", "scored", "unused")
+    assert models.model_ids() == ["promoted", "young"]
+    assert models.snapshot().counts()["predictions"] == 0
 
 
 def test_deletion_and_vacuum_leave_no_byte_of_a_user(store: Store) -> None:

@@ -1,0 +1,65 @@
+"""Commands about the logs that go in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.terminal import err, number, out, plain, print_json
+
+
+class Format(StrEnum):
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    store: StoreOption = DEFAULT_STORE,
+    format: Annotated[
+        Format | None, typer.Option(help="Read all inputs as this, whatever their suffix.")
+    ] = None,
+    allow_quarantined: Annotated[
+        bool, typer.Option(help="Exit 0 even if lines were quarantined.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring trace logs into the store: JSONL (.gz, .zst) or Parquet."""
+    from data.formats import discover
+    from data.ingest import ingest as run
+    from data.store import Store
+    from progress import Ingesting
+
+    # A mistyped path must not leave an empty store behind.
+    discover(paths, format.value if format else None)
+    target = Store.ensure(store)
+    with Ingesting(err) as progress:
+        report = run(target, paths, format.value if format else None, progress)
+    if as_json:
+        print_json({"files": [asdict(file) for file in report.files]})
+    else:
+        for file in report.files:
+            if file.error:
+                err.print(f"[red]{plain(file.error)}[/red]")
+                continue
+            parts = [f"{number(file.turns)} turns"]
+            if file.replaced:
+                parts.append(f"{number(file.replaced)} replaced")
+            if file.unchanged:
+                parts.append(f"{number(file.unchanged)} already there")
+            if file.quarantined:
+                parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
+            out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
+        for name, count in list(report.unknown.items())[:20]:
+            out.print(f"Unknown field {plain(name)!r} kept in extra, {number(count)} records.")
+        if report.quarantined:
+            out.print(
+                f"{number(report.quarantined)} lines were quarantined. See why with: "
+                f"faultline export quarantine --to quarantine.csv --store {plain(store)}",
+            )
+    if report.failed or (report.quarantined and not allow_quarantined):
+        raise typer.Exit(1)

@@ -1,0 +1,180 @@
+"""Commands about models: train, judge, promote and use them, and what they learn from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.options import (
+    DEFAULT_STORE,
+    Context,
+    ContextOption,
+    EncoderOption,
+    JsonOption,
+    SeedOption,
+    StoreOption,
+    WithoutOption,
+)
+from cli.terminal import err, figures_table, never_named, number, out, plain, print_json, say
+from data.errors import UsageError
+
+
+def train(
+    store: StoreOption = DEFAULT_STORE,
+    context: ContextOption = Context.hindsight,
+    seed: SeedOption = 0,
+    promote: Annotated[
+        bool, typer.Option(help="Make it the model that score and the dashboard use.")
+    ] = True,
+    encoder: EncoderOption = None,
+    without: WithoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model on the labelled turns, and promote it."""
+    import shutil
+
+    from classifiers import registry
+    from classifiers.sample import training_turns
+    from classifiers.train import train as run
+    from data.store import Store
+
+    target = Store.open(store)
+    settings = settings_of(context, seed, encoder, without)
+    with target.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed, context=settings.context)
+    model, folder = run(turns, settings, say)
+    try:
+        model_id = registry.save(model, folder, target.models)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if promote:
+        target.promote(model_id)
+    figures = model.metrics["out_of_fold"]
+    if as_json:
+        print_json({"model": model_id, "promoted": promote, **model.metrics})
+        return
+    out.print(
+        f"Model [bold]{model_id}[/bold], {number(model.metrics['labelled'])} labelled turns, "
+        f"out-of-fold macro-F1 {figures['macro_f1']:.3f}"
+        + (", promoted." if promote else ", not promoted.")
+    )
+    never_named(model.classes)
+    figures_table(figures)
+    out.print(f"Next: faultline score --store {plain(store)}")
+
+
+def score(
+    store: StoreOption = DEFAULT_STORE,
+    model: Annotated[str | None, typer.Option(help="Model id; the promoted one if absent.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Score every turn again.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes, about 1.5 GB each; one per core if absent."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the turns that are new, changed, or whose dialogue has grown."""
+    from classifiers.score import score as run
+    from data.store import Store
+    from progress import Counting
+
+    target = Store.open(store)
+    with Counting(err, "scoring") as progress:
+        report = run(target, model, everything=everything, progress=progress, workers=workers)
+    if as_json:
+        print_json(asdict(report))
+        return
+    out.print(
+        f"Scored {number(report.scored)} turns with {report.model_id}; "
+        f"{number(report.up_to_date)} were up to date. Data version {report.version}."
+    )
+    if report.scored:
+        table = Table("failure point", "turns", "share", box=None)
+        total = sum(report.verdicts.values())
+        for name, count in report.verdicts.items():
+            table.add_row(name, number(count), f"{count / total:.1%}")
+        out.print(table, soft_wrap=False)
+
+
+def evaluate(
+    store: StoreOption = DEFAULT_STORE,
+    context: ContextOption = Context.hindsight,
+    seed: SeedOption = 0,
+    folds: Annotated[int, typer.Option(min=2, max=50, help="Parts of the cross-validation.")] = 5,
+    encoder: EncoderOption = None,
+    without: WithoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
+    from classifiers.evaluate import evaluate as run
+    from classifiers.sample import training_turns
+    from data.store import Store
+
+    settings = settings_of(context, seed, encoder, without)
+    with Store.open(store).snapshot() as snapshot:
+        turns = training_turns(snapshot, seed)
+    result = run(turns, settings, folds, say)
+    if as_json:
+        print_json(result)
+        return
+    low, high = result["intervals"]["macro_f1"]
+    out.print(
+        f"{folds}-fold cross-validation, {number(result['turns'])} labelled turns, "
+        f"{context.value}: macro-F1 [bold]{result['macro_f1']:.3f}[/bold] ({low:.3f}–{high:.3f}), "
+        f"accuracy {result['accuracy']:.3f}",
+    )
+    if result.get("defect_average_precision") is not None:
+        out.print(
+            f"Defect: average precision {result['defect_average_precision']:.3f}, "
+            f"calibration error {result['defect_calibration_error']:.3f}"
+        )
+    never_named(tuple(result["classes"]))
+    figures_table(result)
+
+
+def labels(
+    store: StoreOption = DEFAULT_STORE,
+    show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
+) -> None:
+    """Compare the annotators' failure points with those derived from the rest of gold."""
+    from data.store import Store
+    from labels.compare import report
+    from labels.failure_point import compare
+
+    with Store.open(store).snapshot() as snapshot:
+        turns = snapshot.query("SELECT * FROM turns WHERE gold IS NOT NULL")
+    if turns.num_rows == 0:
+        raise UsageError("No turn in the store has gold fields to derive a failure point from.")
+    agreement = compare(turns)
+    out.print(report(agreement), markup=False)
+    for row in agreement.disagreements.slice(0, show).to_pylist():
+        out.print("  ".join(f"{key}={value}" for key, value in row.items()), markup=False)
+
+
+def promote(
+    model: Annotated[str, typer.Argument(help="Model id.")], store: StoreOption = DEFAULT_STORE
+) -> None:
+    """Make a model the one that score and the dashboard use."""
+    from data.store import Store
+
+    Store.open(store).promote(model)
+    out.print(f"{plain(model)} is now the promoted model.")
+
+
+def settings_of(context: Context, seed: int, encoder: str | None, without: list[str] | None) -> Any:
+    """`classifiers.settings.Settings` of the options; `UsageError` for an unknown group."""
+    from classifiers.encoder import DEFAULT
+    from classifiers.settings import PARTS, Settings
+
+    unknown = sorted(set(without or ()) - set(PARTS))
+    if unknown:
+        raise UsageError(f"Cannot leave out {', '.join(unknown)}; there are: {', '.join(PARTS)}.")
+    return Settings(
+        context=context.value,
+        seed=seed,
+        encoder=encoder or DEFAULT,
+        without=tuple(sorted(without or ())),
+    )

@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Context(StrEnum):
+    hindsight = "hindsight"
+    live = "live"
+
+
+# Text, not a path: `Path` would make one slash of the two in an object store's address.
+StoreOption = Annotated[
+    str,
+    typer.Option("--store", envvar="FAULTLINE_STORE", help="Folder of the store."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ContextOption = Annotated[
+    Context,
+    typer.Option(help="hindsight reads the turns that follow; live reads nothing of later turns."),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed: same model.")]
+EncoderOption = Annotated[
+    str | None, typer.Option(help="transformers model: a folder, or a name in the local cache.")
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Leave out a group of features: before, after, capture, text. Repeatable."),
+]
+DEFAULT_STORE = "store"

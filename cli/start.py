@@ -1,0 +1,113 @@
+"""The front door: the commands in their order, and one sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from cli.logs import ingest
+from cli.models import evaluate, labels, promote, score, train
+from cli.serve import dashboard
+from cli.stores import compact, delete, export, info, retain, vacuum
+from cli.terminal import err, plain
+from data.errors import FaultlineError
+
+app = typer.Typer(
+    name="faultline",
+    help="Find the component that failed first on every turn of a voice assistant.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# In the order in which `faultline --help` lists them.
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    *(ingest, train, score, evaluate, export, info),
+    *(compact, vacuum, delete, retain),
+    *(labels, promote, dashboard),
+)
+for command in COMMANDS:
+    app.command()(command)
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: every error that a user can cause is one sentence and exit code 1 or 2."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Idle OpenMP threads that spin starve whatever else runs on the machine, many times over.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets "?" for it, not an error.
+            stream.reconfigure(errors="replace")
+    try:
+        # Typer returns the code of an `Exit`; of an interrupt it makes 130 (128 + SIGINT).
+        code = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
+    except FaultlineError as error:
+        code = _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        code = _fail(_misuse(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except MemoryError:
+        code = _fail("Out of memory; free some, or give a smaller input.")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        code = _fail(f"{error.strerror or error}{where}.")
+    except Exception as error:
+        reason = _damage(error)
+        if reason is None:
+            raise
+        code = _fail(reason)
+    if code == _INTERRUPTED:
+        err.print("Interrupted; the store is as it was before this command's last finished step.")
+    if code:
+        sys.exit(code)
+
+
+def _fail(sentence: str, code: int = 1) -> int:
+    err.print(f"[red]Error:[/red] {plain(sentence)}")
+    return code
+
+
+def _misuse(error: typer.TyperException) -> str:
+    """Typer's complaint about an option or argument as one sentence that names the help."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "faultline"
+    complaint = " ".join(error.format_message().split()).rstrip(".")
+    given = _given(getattr(getattr(error, "param", None), "opts", ()))
+    got = f" (got {given})" if given and given not in complaint else ""
+    return f"{complaint}{got}; see: {command} --help"
+
+
+def _damage(error: Exception) -> str | None:
+    """What to say when the machine or the store's files are at fault; None for our own mistakes."""
+    import duckdb
+    from deltalake.exceptions import DeltaError
+
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"Out of memory ({reason}); free some, or do less at once."
+    if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, DeltaError)):
+        return f"The store cannot be read or written ({reason}); free disk space or restore it."
+    return None
+
+
+def _given(options: Sequence[str]) -> str | None:
+    """The value on the command line for one of the names of an option."""
+    for word, following in zip(sys.argv, [*sys.argv[1:], None], strict=True):
+        if word in options:
+            return following
+        name, equals, value = word.partition("=")
+        if equals and name in options:
+            return value
+    return None
