@@ -5,6 +5,7 @@ What is inside a folder is the business of `classifiers.registry`.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Set
@@ -39,9 +40,9 @@ def remove_models(models: Path, keep: Set[str], before: float, staging: Path) ->
     nobody ever sees half a model. Drafts that a killed training left behind go as well.
     """
     old = [name for name in model_ids(models) if name not in keep]
-    old = [name for name in old if (models / name).stat().st_mtime < before]
+    old = [name for name in old if _touched(models / name) < before]
     dead = time.time() - _DEAD_S
-    drafts = [path.name for path in models.glob(f"{DRAFT}*") if path.stat().st_mtime < dead]
+    drafts = [path.name for path in models.glob(f"{DRAFT}*") if _touched(path) < dead]
     files = size = 0
     for name in (*old, *drafts):
         for path in (models / name).rglob("*"):
@@ -50,3 +51,11 @@ def remove_models(models: Path, keep: Set[str], before: float, staging: Path) ->
                 size += path.stat().st_size
         shutil.move(models / name, staging / name)
     return Removal(tuple(old), files, size)
+
+
+def _touched(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        # A draft that has just become a model.
+        return math.inf
