@@ -191,13 +191,16 @@ class Store:
         parent.mkdir(exist_ok=True)
         folder = parent / uuid.uuid4().hex
         lock = FileLock(folder.with_suffix(".lock"))
-        with lock:
-            folder.mkdir()
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                Path(lock.lock_file).unlink(missing_ok=True)
+        try:
+            with lock:
+                try:
+                    folder.mkdir()
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            # Here rather than inside: an interrupt may come while the lock is being taken.
+            Path(lock.lock_file).unlink(missing_ok=True)
 
     def clear_staging(self) -> None:
         """Remove what killed processes left behind."""
