@@ -23,7 +23,7 @@ def dashboard(
     """Serve the dashboard on 127.0.0.1."""
     script = Path(__file__).parents[1] / "app.py"
     os.environ["FAULTLINE_STORE"] = str(Path(store).expanduser().absolute())
-    _must_be_free(port)
+    must_be_free(port)
     out.print(f"Faultline is at http://127.0.0.1:{port} (stop it with Ctrl-C).")
     sys.stdout.flush()
     command = [
@@ -36,7 +36,8 @@ def dashboard(
     os.execv(sys.executable, command)
 
 
-def _must_be_free(port: int) -> None:
+def must_be_free(port: int) -> None:
+    """Raise UsageError if nothing can listen on `port` of 127.0.0.1."""
     with socket.socket() as probe:
         # As the server will: a port that a server has just left is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from cli.demo import demo, demo_data
 from cli.logs import ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.serve import dashboard
@@ -29,6 +30,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain),
     *(labels, promote, dashboard),
+    *(demo, demo_data),
 )
 for command in COMMANDS:
     app.command()(command)
