@@ -172,7 +172,7 @@ def fit(
     raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings)
     calibration = Calibration.fit(raw, y)
     probability = calibration.apply(raw)
-    weights = fit_weights(probability, y)
+    weights = fit_weights(probability, y, data.group[labelled], settings.seed)
     say("boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings)
     metrics = {

@@ -48,9 +48,7 @@ def demo_data(
 
     setup = Setup(gold=gold, locales=tuple(locale) if locale else LOCALES)
     with Counting(err, "simulating") as progress:
-        report = write_demo(
-            to, turns, seed, days, setup=setup, scaled=scale, progress=progress
-        )
+        report = write_demo(to, turns, seed, days, setup=setup, scaled=scale, progress=progress)
     if as_json:
         print_json(asdict(report))
         return

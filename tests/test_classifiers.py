@@ -94,7 +94,7 @@ def test_decision_weights_name_rare_classes_without_losing_macro_f1() -> None:
     target = (rng.random(5000) < 0.06).astype(int)
     p = np.clip(0.06 + 0.25 * target + rng.normal(0, 0.1, 5000), 0.001, 0.999)
     probability = np.column_stack([1 - p, p])
-    weights = fit_weights(probability, target)
+    weights = fit_weights(probability, target, np.arange(5000))
     plain = summary(probability, target, None, ("correct", "asr"))
     tuned = summary(probability, target, weights, ("correct", "asr"))
     assert tuned["macro_f1"] > plain["macro_f1"] + 0.05
