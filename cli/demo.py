@@ -1,4 +1,4 @@
-"""Commands around the reference assistant: its traces, and the whole way from there to the pages."""
+"""Commands around the reference assistant: its traces, and the whole way to the dashboard."""
 
 from __future__ import annotations
 
