@@ -1,0 +1,1 @@
+"""What people want from the assistant and how they say it."""

@@ -1,0 +1,207 @@
+"""How a goal is put into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from assistant.contract import Context, Frame
+from assistant.language.goals import Goal, fill
+from assistant.language.grammar import length_of, render
+from assistant.language.intents import INTENTS, Intent
+from assistant.language.vocabulary import LOCAL_WORDS
+
+if TYPE_CHECKING:
+    from assistant.world.catalogue import Catalogue
+    from assistant.world.homes import User
+
+Style = Literal["plain", "explicit", "short", "louder", "correction", "follow_up", "other_words"]
+STYLES: tuple[Style, ...] = (
+    "plain", "explicit", "short", "louder", "correction", "follow_up", "other_words",
+)  # fmt: skip
+# Share of bare wordings where the situation explains them, and where it does not.
+BARE_FITTING = 0.5
+BARE_ELSE = 0.08
+ALIAS_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Words and the slot tag of each: ``B-title``, ``I-title``, ``O``."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    @property
+    def slots(self) -> tuple[tuple[str, str], ...]:
+        """(name, surface words) in the order of the text."""
+        found: list[tuple[str, list[str]]] = []
+        for word, tag in zip(self.words, self.tags, strict=True):
+            if tag[0] == "B":
+                found.append((tag[2:], [word]))
+            elif tag[0] == "I":
+                found[-1][1].append(word)
+        return tuple((name, " ".join(words)) for name, words in found)
+
+
+def say(
+    goal: Goal,
+    user: User,
+    rng: np.random.Generator,
+    style: Style = "plain",
+    said: str = "",
+) -> Utterance:
+    """The goal in a user's words.
+
+    Parameters
+    ----------
+    style: ``explicit`` names the medium and the full name; ``other_words`` avoids the wording of
+        `said`; ``correction`` opens with "no i said"; ``follow_up`` leans on the turn before.
+    said: what was said before, for ``other_words``.
+
+    Raises
+    ------
+    ValueError: a style that does not exist.
+    """
+    if style not in STYLES:
+        raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
+    intent = INTENTS[goal.intent]
+    names = tuple(sorted(name for name, _ in goal.slots))
+    template = _choose(_templates(intent, names, goal, rng, style), user, rng, style)
+    values = _values(goal, rng, style)
+    words, tags = render(template, values, user.locale, rng)
+    if style == "other_words" and said:
+        for _ in range(6):
+            if " ".join(words) != said:
+                break
+            template = _choose(_templates(intent, names, goal, rng, style), user, rng, style)
+            words, tags = render(template, values, user.locale, rng)
+    return _as_people_talk(words, tags, user, rng, style)
+
+
+def _templates(
+    intent: Intent, names: tuple[str, ...], goal: Goal, rng: np.random.Generator, style: Style
+) -> tuple[str, ...]:
+    clear = intent.by_slots.get(names, ())
+    if (goal.follows and style not in ("explicit", "correction")) or style == "follow_up":
+        follow_ups = intent.follow_ups_by_slots.get(names, ())
+        if follow_ups:
+            return follow_ups
+    bare = intent.bare_by_slots.get(names, ())
+    if bare and style not in ("explicit", "correction"):
+        share = BARE_FITTING if goal.fits else BARE_ELSE
+        if not clear or rng.random() < share:
+            return bare
+    if clear:
+        return clear
+    return bare or intent.follow_ups_by_slots[names]
+
+
+def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, style: Style) -> str:
+    """One phrasing; terse people, and the style ``short``, prefer short ones."""
+    count = len(templates)
+    first = templates[int(rng.random() * count)]
+    if count == 1 or style in ("other_words", "follow_up"):
+        return first
+    second = templates[int(rng.random() * count)]
+    long_wanted = 0.0 if style == "short" else 1.0 if style == "explicit" else user.verbosity
+    longer, shorter = (first, second) if length_of(first) >= length_of(second) else (second, first)
+    return longer if rng.random() < long_wanted else shorter
+
+
+def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str]:
+    values = dict(goal.slots)
+    for slot, aliases in goal.names.items():
+        if style == "explicit":
+            continue
+        if rng.random() < ALIAS_SHARE:
+            values[slot] = aliases[int(rng.random() * len(aliases))]
+    return values
+
+
+_CORRECTIONS = ("no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant")
+_FILLERS = ("um", "uh", "er", "so", "like", "well")
+
+
+def _as_people_talk(
+    words: list[str], tags: list[str], user: User, rng: np.random.Generator, style: Style
+) -> Utterance:
+    """Adds politeness, fillers and false starts; they belong to no slot."""
+    if style == "correction":
+        opening = _CORRECTIONS[int(rng.random() * len(_CORRECTIONS))].split()
+        words, tags = opening + words, ["O"] * len(opening) + tags
+    elif style in ("plain", "explicit", "other_words") and len(words) > 2:
+        draw = rng.random()
+        if draw < 0.05 + 0.12 * user.verbosity:
+            polite = LOCAL_WORDS["please"][user.locale]
+            extra = polite[int(rng.random() * len(polite))].split()
+            if rng.random() < 0.6 or "could" in extra or "kindly" in extra:
+                words, tags = extra + words, ["O"] * len(extra) + tags
+            else:
+                words, tags = words + extra, tags + ["O"] * len(extra)
+        if rng.random() < 0.10 * (1.2 - user.clarity):
+            at = int(rng.random() * len(words))
+            filler = _FILLERS[int(rng.random() * len(_FILLERS))]
+            if tags[at][0] != "I":
+                words, tags = [*words[:at], filler, *words[at:]], [*tags[:at], "O", *tags[at:]]
+            if rng.random() < 0.3 and tags[0] == "O":
+                words, tags = [words[0], *words], ["O", *tags]
+    return Utterance(tuple(words), tuple(tags))
+
+
+class Example(NamedTuple):
+    """A training sentence, and the situation that it was said in."""
+
+    utterance: Utterance
+    intent: Intent
+    context: Context
+
+
+# The part of the catalogue that training sentences name: rare names stay unseen.
+KNOWN = 0.6
+
+
+def examples_in_context(
+    catalogue: Catalogue, rng: np.random.Generator, n: int, known: float = KNOWN
+) -> list[Example]:
+    """`n` training sentences with device, home and the frame of the turn before.
+
+    Intents are drawn by the square root of their weight, so that rare ones are learnt too.
+    """
+    from datetime import datetime, timedelta
+
+    from assistant.world.homes import build_homes, device_at
+
+    homes = build_homes(int(rng.integers(1 << 30)), catalogue, 24)
+    intents = list(INTENTS.values())
+    shares = np.sqrt([intent.weight for intent in intents])
+    order = rng.choice(len(intents), size=n, p=shares / shares.sum())
+    found: list[Example] = []
+    for place in order.tolist():
+        intent = intents[place]
+        home = homes[int(rng.random() * len(homes))]
+        user = home.users[int(rng.random() * len(home.users))]
+        moment = datetime(2024, 1, 1) + timedelta(minutes=int(rng.random() * 500_000))
+        device = home.devices[int(rng.random() * len(home.devices))]
+        device = device_at(home, device, moment, rng)
+        follows = bool(intent.follow_ups) and rng.random() < 0.12
+        goal = fill(rng, intent, catalogue, home, user, device, follows=follows, known=known)
+        if goal is None:
+            continue
+        before = Frame(intent.domain, intent.name) if follows else None
+        context = Context(device, home.locale, moment, home.things, home.town, before)
+        found.append(Example(say(goal, user, rng), intent, context))
+    return found
+
+
+def examples(
+    catalogue: Catalogue, rng: np.random.Generator, n: int
+) -> list[tuple[Utterance, Intent]]:
+    """Training sentences alone, as `examples_in_context` makes them."""
+    return [(e.utterance, e.intent) for e in examples_in_context(catalogue, rng, n)]
