@@ -47,10 +47,11 @@ def test_makes_exactly_as_many_turns_as_asked_for_all_with_ids_of_their_own(
 
 def test_numbers_stay_in_range_and_differ_between_copies(turns: pa.Table) -> None:
     made = pa.concat_tables(copies(turns, GROUP))
-    asr: Any = made["asr"].combine_chunks().field("hypotheses")
-    confidence = asr.values.field("confidence")
+    column: Any = made["asr"].combine_chunks()
+    asr: Any = column.field("hypotheses")
+    confidence: Any = asr.values.field("confidence")
     assert 0.0 <= pc.min(confidence).as_py() <= pc.max(confidence).as_py() <= 1.0
-    firsts = pc.take(pc.list_element(asr.slice(0, 1), 0).field("confidence"), [0])
+    firsts: Any = pc.take(pc.list_element(asr.slice(0, 1), 0).field("confidence"), [0])
     again = asr.slice(turns.num_rows, 1)
     assert firsts[0] != pc.list_element(again, 0).field("confidence")[0]
     wake: Any = made["wake"].combine_chunks()
