@@ -1,0 +1,115 @@
+"""What NLU looks at: the words, and what the assistant knows of the situation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from assistant.contract import Context
+
+# Sentences at most so long may be unfinished without what was said before ("and tomorrow").
+ELLIPTICAL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The part of a `Context` that NLU uses; hashable, so that answers can be kept.
+
+    Attributes
+    ----------
+    before: intent that the turn before was understood as, "" at the start of a dialogue.
+    domain: its domain. asked: whether the assistant's last words were a question.
+    running: names of the appliances and players that are on.
+    """
+
+    before: str = ""
+    domain: str = ""
+    screen: bool = False
+    asked: bool = False
+    running: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, context: Context) -> Self:
+        before = context.before
+        return cls(
+            before=before.intent if before else "",
+            domain=before.domain if before else "",
+            screen=context.device.has_screen,
+            asked=context.prompt.endswith("?"),
+            running=tuple(sorted(k for k, v in context.device.state.items() if v not in _OFF)),
+        )
+
+
+_OFF = ("off", "none", "idle", "stopped", "")
+
+
+def sentence_cues(words: Sequence[str], situation: Situation) -> list[str]:
+    """Features of a whole sentence, for its intent."""
+    cues = list(words)
+    cues += [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    cues += [f"{a} {b} {c}" for a, b, c in zip(words, words[1:], words[2:], strict=False)]
+    # Word beginnings survive many recognition errors and inflections.
+    cues += [f"{word[:4]}~" for word in words if len(word) > 4]
+    cues += [f"~{word[-3:]}" for word in words if len(word) > 4]
+    if words:
+        cues += [f"^{' '.join(words[:2])}", f"{' '.join(words[-2:])}$"]
+    cues.append(f"#{min(len(words), 12) // 2}")
+    cues.append("screen" if situation.screen else "no screen")
+    cues += [f"on={name}" for name in situation.running]
+    cues += [f"on={name} & {word}" for name in situation.running for word in words[-2:]]
+    short = len(words) <= ELLIPTICAL
+    if situation.before:
+        cues.append(f"before={situation.before}")
+        if short:
+            first = words[0] if words else ""
+            cues += [
+                f"short & before={situation.before}",
+                f"short & domain={situation.domain}",
+                f"{first} & before={situation.before}",
+                f"{first} & domain={situation.domain}",
+            ]
+    if situation.asked and short:
+        cues.append("short & asked")
+    return cues
+
+
+def token_cues(words: Sequence[str]) -> list[list[str]]:
+    """Features of each word, for its slot, whatever the intent is."""
+    last = len(words) - 1
+    rows = []
+    for i, word in enumerate(words):
+        left = words[i - 1] if i else "^"
+        right = words[i + 1] if i < last else "$"
+        rows.append(
+            [
+                f"w={word}",
+                f"<={left}",
+                f">={right}",
+                f"<w={left} {word}",
+                f"w>={word} {right}",
+                f"<>={left} {right}",
+                f"<<={words[i - 2] if i > 1 else '^'} {left}",
+                f">>={right} {words[i + 2] if i < last - 1 else '$'}",
+                f"s={word[-3:]}",
+                f"p={word[:3]}",
+            ]
+        )
+    return rows
+
+
+def with_intent(
+    rows: Sequence[Sequence[str]], words: Sequence[str], intent: str
+) -> list[list[str]]:
+    """`token_cues` together with the intent whose slots are looked for."""
+    last = len(words) - 1
+    return [
+        [
+            *row,
+            f"i={intent}",
+            f"i={intent} w={words[i]}",
+            f"i={intent} <={words[i - 1] if i else '^'}",
+            f"i={intent} >={words[i + 1] if i < last else '$'}",
+        ]
+        for i, row in enumerate(rows)
+    ]

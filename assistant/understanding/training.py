@@ -1,0 +1,130 @@
+"""Training NLU on sentences, as a release of the assistant would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from assistant.language.intents import INTENTS, Intent
+from assistant.language.speech import Example
+from assistant.understanding.chatter import chatter
+from assistant.understanding.cues import Situation, sentence_cues
+from assistant.understanding.linear import fit_linear
+from assistant.understanding.nlu import NOTHING, Nlu
+from assistant.understanding.tagger import Tagger, fit_tagger
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Training data gone wrong: a share of the sentences of `intent` is labelled `into`.
+
+    With `into` empty the sentences are missing instead.
+    """
+
+    intent: str
+    into: str = ""
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence to learn from."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    intent: str
+    situation: Situation
+
+
+# Share of the sentences that are also learnt with a word misheard, and what the tagger sees.
+MISHEARD = 0.3
+TAGGED = 7000
+CHATTER = 0.06
+# Share of dialogue-opening sentences that are learnt as the second turn, and after a question.
+FOLLOWING = 0.45
+ASKED = 0.2
+
+
+def train_nlu(
+    examples: Iterable[Example],
+    seed: int,
+    version: str = "nlu-7.0",
+    *,
+    without: Sequence[Damage] = (),
+    tagger: Tagger | None = None,
+    intents: Mapping[str, Intent] = INTENTS,
+) -> Nlu:
+    """Train the intent classifier and the slot tagger.
+
+    without: damage done to the training data, for a release that regresses.
+    tagger: that of an earlier release, to train the intents alone.
+    """
+    rng = np.random.default_rng([seed, 7])
+    sentences = situated(examples, rng)
+    domains = {name: intent.domain for name, intent in intents.items()}
+    allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
+    tagger = tagger or fit_tagger([(s.words, s.tags, s.intent) for s in sentences[:TAGGED]])
+    sentences = damaged(sentences, without, rng)
+    sentences += misheard(sentences, rng)
+    nothing = chatter(rng, int(CHATTER * len(sentences)))
+    rows = [sentence_cues(s.words, s.situation) for s in sentences]
+    befores = [s.situation for s in sentences if s.situation.before] or [Situation()]
+    for words in nothing:
+        known = rng.random() < 0.2
+        situation = befores[int(rng.integers(len(befores)))] if known else Situation()
+        rows.append(sentence_cues(words, situation))
+    labels = [s.intent for s in sentences] + [NOTHING] * len(nothing)
+    return Nlu(fit_linear(rows, labels, rng), tagger, domains, allowed, version)
+
+
+def situated(examples: Iterable[Example], rng: np.random.Generator) -> list[Sentence]:
+    """Sentences with their situation; a part of those that open a dialogue follow something else.
+
+    Else a turn before would be a sure sign of a follow-up, and people do change the topic.
+    """
+    given = list(examples)
+    sentences = []
+    for utterance, intent, context in given:
+        situation = Situation.of(context)
+        if not situation.before and rng.random() < FOLLOWING:
+            other = given[int(rng.integers(len(given)))][1]
+            asked = bool(rng.random() < ASKED)
+            situation = replace(situation, before=other.name, domain=other.domain, asked=asked)
+        sentences.append(Sentence(utterance.words, utterance.tags, intent.name, situation))
+    return sentences
+
+
+def damaged(
+    sentences: Sequence[Sentence], damage: Sequence[Damage], rng: np.random.Generator
+) -> list[Sentence]:
+    """The sentences after `damage` was done to them."""
+    kept = []
+    for sentence in sentences:
+        hit = next((d for d in damage if d.intent == sentence.intent), None)
+        if hit is None or rng.random() >= hit.share:
+            kept.append(sentence)
+        elif hit.into:
+            kept.append(Sentence(sentence.words, sentence.tags, hit.into, sentence.situation))
+    return kept
+
+
+def misheard(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
+    """Copies of some sentences with a word lost or replaced, as recognisers do."""
+    words = [word for sentence in sentences for word in sentence.words]
+    copies = []
+    for sentence in sentences:
+        if len(sentence.words) < 2 or rng.random() >= MISHEARD:
+            continue
+        at = int(rng.integers(len(sentence.words)))
+        instead = [] if rng.random() < 0.4 else [words[int(rng.integers(len(words)))]]
+        copies.append(
+            Sentence(
+                (*sentence.words[:at], *instead, *sentence.words[at + 1 :]),
+                (*sentence.tags[:at], *("O" for _ in instead), *sentence.tags[at + 1 :]),
+                sentence.intent,
+                sentence.situation,
+            )
+        )
+    return copies
