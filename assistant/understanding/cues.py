@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 from assistant.contract import Context
@@ -37,17 +38,26 @@ class Situation:
             domain=before.domain if before else "",
             screen=context.device.has_screen,
             asked=context.prompt.endswith("?"),
-            running=tuple(sorted(k for k, v in context.device.state.items() if v not in _OFF)),
+            running=_running(context.device.state),
         )
 
 
 _OFF = ("off", "none", "idle", "stopped", "")
 
 
+def _running(state: Mapping[str, str]) -> tuple[str, ...]:
+    """``oven``, ``playing film``: what is on, and as what unless that is a number."""
+    return tuple(
+        key if value == "on" or value.isdigit() else f"{key} {value}"
+        for key, value in sorted(state.items())
+        if value not in _OFF
+    )
+
+
 def sentence_cues(words: Sequence[str], situation: Situation) -> list[str]:
     """Features of a whole sentence, for its intent."""
     cues = list(words)
-    cues += [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    cues += [f"{a} {b}" for a, b in pairwise(words)]
     cues += [f"{a} {b} {c}" for a, b, c in zip(words, words[1:], words[2:], strict=False)]
     # Word beginnings survive many recognition errors and inflections.
     cues += [f"{word[:4]}~" for word in words if len(word) > 4]

@@ -150,9 +150,12 @@ class Fulfilment:
                     entity = self._entity(item, context)
                     text = responses.unreachable(entity.name if entity else "")
                     return _outcome(intent.action, "error", text, (item,), ("sorry",), 2600.0)
-            elif not at_home and intent.domain in PLAYS:
-                if chance(self.version, "stale", item) < self.stale:
-                    return _outcome(intent.action, "error", responses.STALE, (), ("sorry",), 900.0)
+            elif (
+                not at_home
+                and intent.domain in PLAYS
+                and chance(self.version, "stale", item) < self.stale
+            ):
+                return _outcome(intent.action, "error", responses.STALE, (), ("sorry",), 900.0)
         return None
 
     def _entity(self, item: str, context: Context) -> Entity | None:

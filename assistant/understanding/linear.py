@@ -38,7 +38,8 @@ class Linear:
         # `take` and `add.reduce` because their call costs half of the indexing and method forms.
         total: Floats = np.add.reduce(self.weights.take(rows, axis=0), axis=0)
         # Long sentences have more features; without this they would always seem surer.
-        return total / max(len(rows), 1) ** 0.5 + self.bias
+        scaled: Floats = total / np.float32(max(len(rows), 1) ** 0.5) + self.bias
+        return scaled
 
     def probabilities(self, features: Iterable[str]) -> Floats:
         scores = self.scores(features) / self.temperature

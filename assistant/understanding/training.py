@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assistant.language.intents import INTENTS, Intent
-from assistant.language.speech import Example
+from assistant.language.speech import Example, Utterance
 from assistant.understanding.chatter import chatter
 from assistant.understanding.cues import Situation, sentence_cues
 from assistant.understanding.linear import fit_linear
 from assistant.understanding.nlu import NOTHING, Nlu
-from assistant.understanding.tagger import Tagger, fit_tagger
+from assistant.understanding.tagger import Tagger, fit_tagger, roles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ ASKED = 0.2
 
 
 def train_nlu(
-    examples: Iterable[Example],
+    examples: Iterable[Example | tuple[Utterance, Intent]],
     seed: int,
     version: str = "nlu-7.0",
     *,
@@ -58,6 +58,8 @@ def train_nlu(
 ) -> Nlu:
     """Train the intent classifier and the slot tagger.
 
+    examples: sentences with their context; from those without one, NLU cannot learn what the
+        situation tells ("and tomorrow", "what is the temperature" with the oven on).
     without: damage done to the training data, for a release that regresses.
     tagger: that of an earlier release, to train the intents alone.
     """
@@ -65,7 +67,9 @@ def train_nlu(
     sentences = situated(examples, rng)
     domains = {name: intent.domain for name, intent in intents.items()}
     allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
-    tagger = tagger or fit_tagger([(s.words, s.tags, s.intent) for s in sentences[:TAGGED]])
+    if tagger is None:
+        seen = ((s.words, s.tags, s.intent) for s in sentences[:TAGGED])
+        tagger = fit_tagger(seen, roles_of(intents.values()))
     sentences = damaged(sentences, without, rng)
     sentences += misheard(sentences, rng)
     nothing = chatter(rng, int(CHATTER * len(sentences)))
@@ -79,15 +83,17 @@ def train_nlu(
     return Nlu(fit_linear(rows, labels, rng), tagger, domains, allowed, version)
 
 
-def situated(examples: Iterable[Example], rng: np.random.Generator) -> list[Sentence]:
+def situated(
+    examples: Iterable[Example | tuple[Utterance, Intent]], rng: np.random.Generator
+) -> list[Sentence]:
     """Sentences with their situation; a part of those that open a dialogue follow something else.
 
     Else a turn before would be a sure sign of a follow-up, and people do change the topic.
     """
     given = list(examples)
     sentences = []
-    for utterance, intent, context in given:
-        situation = Situation.of(context)
+    for utterance, intent, *context in given:
+        situation = Situation.of(context[0]) if context else Situation()
         if not situation.before and rng.random() < FOLLOWING:
             other = given[int(rng.integers(len(given)))][1]
             asked = bool(rng.random() < ASKED)
