@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.audio.channel import Channel, Observed, listen
-from assistant.audio.language_model import MARKS, LanguageModel, train
+from assistant.audio.language_model import END, MARKS, LanguageModel, train
 from assistant.audio.lexicon import spoken
 from assistant.audio.phones import INDEX, PHONES, SPACE
-from assistant.audio.search import search
+from assistant.audio.search import LONGEST, Workspace, backward, forward
 from assistant.contract import LOCALES, Context, Entity, Sound, Transcript
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 HOME = "en-US"
 _NORMS = (SPACE**2).sum(axis=1)
 
@@ -93,13 +94,12 @@ class Tree:
         # What a word will cost at its end, guessed at before it is known which word it is.
         self.ahead = likely
 
-    def arrays(self, weight: float) -> tuple[Any, ...]:
-        """What `search` takes; `weight` is the language model's."""
+    def arrays(self, weight: float) -> tuple[Ints, Ints, Array]:
+        """What `forward` takes; `weight` is the language model's."""
         ahead = weight * np.maximum(self.ahead, -14.0) * 0.6
         ahead[0] = weight * -2.5
-        return (
-            self.child, self.children, self.phone, self.leaf, self.leaves, self.word, ahead,
-        )  # fmt: skip
+        rows = (self.child, self.children, self.phone, self.leaf, self.leaves)
+        return np.stack(rows), self.word, ahead
 
 
 @dataclass(eq=False)
@@ -122,9 +122,10 @@ class Recogniser:
     def __post_init__(self) -> None:
         m = self.model
         self._lm = (
-            m.unigram, m.unigram_next, m.first, m.count, m.word, m.logp, m.following, m.backoff,
-            m.shorter,
+            m.unigram, m.unigram_next, np.stack((m.first, m.count, m.shorter)),
+            np.stack((m.word, m.following)), m.logp, m.backoff,
         )  # fmt: skip
+        self._work = Workspace(len(m.count))
         weight = self.settings.language
         self._trees = {locale: tree.arrays(weight) for locale, tree in self.trees.items()}
         self._bonus = lru_cache(maxsize=512)(self._bonus_of)
@@ -155,20 +156,14 @@ class Recogniser:
         match = -0.5 * distance / width**2
         match += 3.0
         insertion = match.max(axis=1, initial=-50.0) + s.added
-        deletion = np.full(len(PHONES), s.lost)
-        scores, texts, lengths, looked = search(
-            match, insertion, deletion, self._trees[locale if locale in self._trees else HOME],
-            self._lm, self._bonus(names), self.model.start, s.language, s.beam, s.limit, s.wanted,
-        )  # fmt: skip
+        scores, lists, looked = self._search(match, insertion, locale, names)
         if not len(scores):
             return self._nothing(observed, rng)
         weights = np.exp(s.sharpness * (scores - scores[0]))
         posteriors = weights / weights.sum()
-        words = self.model.words
-        lists = [[words[n] for n in row[:k]] for row, k in zip(texts, lengths, strict=True)]
         hypotheses = tuple(
             (" ".join(text), round(float(p), 4))
-            for text, p in zip(lists[: s.listed], posteriors[: s.listed], strict=True)
+            for text, p in zip(lists[: s.listed], posteriors, strict=False)
         )
         best = lists[0]
         lm_score = self.model.score(best)
@@ -191,6 +186,28 @@ class Recogniser:
             latency_ms=self._latency(observed, looked, rng),
             signals=signals,
         )
+
+    def _search(
+        self, match: Array, insertion: Array, locale: str, names: tuple[str, ...]
+    ) -> tuple[Array, list[list[str]], int]:
+        s, m, work = self.settings, self.model, self._work
+        tree, word_at, ahead = self._trees[locale if locale in self._trees else HOME]
+        last, end, looked = forward(
+            match, insertion, s.lost, tree, word_at, ahead, *self._lm, self._bonus(names), m.start,
+            s.language, s.beam, s.limit, work.stamp, work.where, work.integers, work.scores,
+            work.boundaries, work.reached, work.arcs, work.gains,
+        )  # fmt: skip
+        states = work.boundaries[0, last:end].tolist()
+        endings = s.language * np.array([m.step(state, END)[0] for state in states])
+        scores = np.zeros(s.wanted)
+        found = np.zeros((s.wanted, LONGEST), np.int64)
+        count = backward(
+            last, end, s.wanted, endings, work.boundaries, work.reached, work.arcs, work.gains,
+            work.parts, work.part_scores, scores, found,
+        )  # fmt: skip
+        words = m.words
+        lists = [[words[n] for n in row[: row.index(-1)]] for row in found[:count].tolist()]
+        return scores[:count], lists, int(looked)
 
     def _bonus_of(self, names: tuple[str, ...]) -> Array:
         bonus = np.full(len(self.model.words), self.settings.word)

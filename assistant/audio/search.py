@@ -9,7 +9,6 @@ forward scores are (Soong and Huang 1991).
 
 from __future__ import annotations
 
-import heapq
 from typing import Any
 
 import numba
@@ -20,301 +19,330 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _FAR = -1.0e30
-_TABLE = 1 << 15
+_TABLE = 1 << 14
+_BOUNDARIES = 1 << 14
+_ARCS = 1 << 16
+_PARTS = 4096
+_SEEN = 512
 _PRIME = 1000003
+LONGEST = 64
 
 
 def _compiled(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
+    # The machine code is kept beside the module; the first run ever pays for compiling it.
+    return numba.njit(cache=True)(function)
+
+
+class Workspace:
+    """Arrays that a search fills, made once: token tables, word boundaries, arcs, partial paths."""
+
+    def __init__(self, states: int) -> None:
+        self.stamp = np.full(states, -1, np.int64)
+        self.where = np.zeros(states, np.int64)
+        self.integers = np.zeros((7, _TABLE), np.int64)
+        self.scores = np.zeros((2, _TABLE))
+        self.boundaries = np.zeros((2, _BOUNDARIES), np.int64)
+        self.reached = np.zeros(_BOUNDARIES)
+        self.arcs = np.zeros((3, _ARCS), np.int64)
+        self.gains = np.zeros(_ARCS)
+        self.parts = np.zeros((5, _PARTS), np.int64)
+        self.part_scores = np.zeros((2, _PARTS))
 
 
 @_compiled
-def _step(state: int, word: int, lm: Any) -> tuple[float, int]:
-    """`LanguageModel.step`."""
-    unigram, unigram_next, first, count, words, logp, following, backoff, shorter = lm
+def _step(
+    state: int,
+    word: int,
+    unigram: Floats,
+    unigram_next: Ints,
+    spans: Ints,
+    entries: Ints,
+    logp: Floats,
+    backoff: Floats,
+) -> tuple[float, int]:
+    """`LanguageModel.step`. spans: first, count, shorter per state; entries: word, next."""
     cost = 0.0
     while state != 0:
-        low = first[state]
-        end = low + count[state]
+        low = spans[0, state]
+        end = low + spans[1, state]
         high = end
         while low < high:
             middle = (low + high) >> 1
-            if words[middle] < word:
+            if entries[0, middle] < word:
                 low = middle + 1
             else:
                 high = middle
-        if low < end and words[low] == word:
-            return cost + logp[low], following[low]
+        if low < end and entries[0, low] == word:
+            return cost + logp[low], entries[1, low]
         cost += backoff[state]
-        state = shorter[state]
+        state = spans[2, state]
     return cost + unigram[word], unigram_next[word]
 
 
 @_compiled
-def _grown(array: Any) -> Any:
-    larger = np.empty(2 * len(array), array.dtype)
-    larger[: len(array)] = array
-    return larger
-
-
-@_compiled
-def search(
+def forward(
     match: Floats,
     insertion: Floats,
-    deletion: Floats,
-    tree: Any,
-    lm: Any,
+    deletion: float,
+    tree: Ints,
+    word_at: Ints,
+    ahead: Floats,
+    unigram: Floats,
+    unigram_next: Ints,
+    spans: Ints,
+    entries: Ints,
+    logp: Floats,
+    backoff: Floats,
     bonus: Floats,
     start: int,
     lm_weight: float,
     beam: float,
     limit: int,
-    wanted: int,
-) -> tuple[Floats, Ints, Ints, int]:
-    """The `wanted` best word sequences for the segments of `match`.
+    stamp: Ints,
+    where: Ints,
+    integers: Ints,
+    scores: Floats,
+    boundaries: Ints,
+    reached: Floats,
+    arcs: Ints,
+    gains: Floats,
+) -> tuple[int, int, int]:
+    """Fill the lattice.
 
     Parameters
     ----------
     match: (segments, phones) log likelihood of each segment under each phone.
     insertion: (segments,) log likelihood that the segment is no phone at all.
-    deletion: (phones,) log probability that the phone left no segment.
-    tree: arrays of `recogniser.Tree`. lm: arrays of `LanguageModel`, from ``unigram`` on.
+    deletion: log probability that a phone left no segment.
+    tree: rows child, children, phone, leaf, leaves per node; words at ``word_at[leaf:…]``.
+    ahead: per node, a guess at the language model cost of the words below it.
     bonus: (words,) what is added for a word whenever it occurs.
-    beam: tokens this much worse than the best die. limit: most tokens that live per segment.
+    beam: tokens this much worse than the best die. limit: about how many live per segment.
 
-    Returns
-    -------
-    scores (n,), best first; words (n, longest), -1 beyond the end; lengths (n,); tokens looked at.
+    Returns the first of the final word boundaries, the end of them, and how many tokens there were.
     """
-    child, children, phone, leaf, leaves, word_at, ahead = tree
     frames, phones = match.shape
-    states = len(lm[2])
-    stamp = np.full(states, -1, np.int64)
-    where = np.zeros(states, np.int64)
-
-    rec_score = np.empty(1024)
-    rec_state = np.empty(1024, np.int64)
-    rec_arc = np.full(1024, -1, np.int64)
-    rec_score[0], rec_state[0] = 0.0, start
-    recs = 1
-    arc_from = np.empty(4096, np.int64)
-    arc_word = np.empty(4096, np.int64)
-    arc_gain = np.empty(4096)
-    arc_next = np.empty(4096, np.int64)
-    arcs = 0
-
-    key = np.full(_TABLE, -1, np.int64)
-    slot = np.zeros(_TABLE, np.int64)
-    node = np.zeros(_TABLE, np.int64)
-    rec = np.zeros(_TABLE, np.int64)
-    score = np.zeros(_TABLE)
-    new_node = np.zeros(_TABLE, np.int64)
-    new_rec = np.zeros(_TABLE, np.int64)
-    new_score = np.zeros(_TABLE)
-    used = np.zeros(_TABLE, np.int64)
-    histogram = np.zeros(64, np.int64)
-
-    node[0], rec[0], score[0] = 0, 0, 0.0
-    tokens, looked = 1, 0
-    last_first = 1
+    mask = _TABLE - 1
+    stamp[:] = -1
+    integers[0, :] = -1
+    reached[0] = 0.0
+    boundaries[0, 0] = start
+    boundaries[1, 0] = -1
+    recs, arc_count = 1, 0
+    now, then = 0, 1
+    integers[2, 0], integers[3, 0], scores[0, 0] = 0, 0, 0.0
+    tokens, looked, last = 1, 0, 1
 
     for t in range(frames + 1):
         best = _FAR
         for i in range(tokens):
-            best = max(best, score[i] + ahead[node[i]])
+            best = max(best, scores[now, i] + ahead[integers[2 + 2 * now, i]])
         floor = best - beam
         if tokens > limit:
-            histogram[:] = 0
+            # A coarse histogram tells how far the beam must close.
+            for b in range(64):
+                integers[6, b] = 0
             for i in range(tokens):
-                gap = best - score[i] - ahead[node[i]]
+                gap = best - scores[now, i] - ahead[integers[2 + 2 * now, i]]
                 if gap < beam:
-                    histogram[int(gap / beam * 64)] += 1
+                    integers[6, int(gap / beam * 64)] += 1
             total = 0
             for b in range(64):
-                total += histogram[b]
+                total += integers[6, b]
                 if total > limit:
                     floor = best - beam * (b + 1) / 64
                     break
         looked += tokens
 
-        # Words that may end here.
-        last_first = recs
+        # Words that may end here, with the last phone heard or left out.
+        last = recs
         if t > 0:
             for i in range(tokens):
-                n = node[i]
-                if n == 0 or score[i] + ahead[n] < floor:
+                n = integers[2 + 2 * now, i]
+                here = scores[now, i]
+                if n == 0 or here + ahead[n] < floor:
                     continue
-                for option in range(-1, children[n]):
-                    # Ends here, or with one more phone that was not heard.
-                    m = n if option < 0 else child[n] + option
-                    if leaves[m] == 0:
+                source = integers[3 + 2 * now, i]
+                for option in range(-1, tree[1, n]):
+                    m = n
+                    at_end = here
+                    if option >= 0:
+                        m = tree[0, n] + option
+                        at_end = here + deletion
+                    if tree[4, m] == 0 or at_end + ahead[m] < floor:
                         continue
-                    reached = score[i] if option < 0 else score[i] + deletion[phone[m]]
-                    if reached + ahead[m] < floor:
-                        continue
-                    for leaf_i in range(leaf[m], leaf[m] + leaves[m]):
-                        w = word_at[leaf_i]
-                        source = rec[i]
-                        cost, target = _step(rec_state[source], w, lm)
-                        total_score = reached + lm_weight * cost + bonus[w]
+                    for leaf in range(tree[3, m], tree[3, m] + tree[4, m]):
+                        w = word_at[leaf]
+                        cost, target = _step(
+                            boundaries[0, source], w,
+                            unigram, unigram_next, spans, entries, logp, backoff,
+                        )  # fmt: skip
+                        total_score = at_end + lm_weight * cost + bonus[w]
                         if total_score + ahead[0] < floor:
                             continue
                         if stamp[target] == t:
                             q = where[target]
-                        else:
-                            if recs == len(rec_score):
-                                rec_score = _grown(rec_score)
-                                rec_state = _grown(rec_state)
-                                rec_arc = _grown(rec_arc)
+                        elif recs < _BOUNDARIES:
                             q = recs
                             recs += 1
                             stamp[target] = t
                             where[target] = q
-                            rec_score[q] = _FAR
-                            rec_state[q] = target
-                            rec_arc[q] = -1
-                        gain = total_score - rec_score[source]
-                        rec_score[q] = max(rec_score[q], total_score)
+                            reached[q] = _FAR
+                            boundaries[0, q] = target
+                            boundaries[1, q] = -1
+                        else:
+                            continue
+                        reached[q] = max(reached[q], total_score)
                         # One word after one history is one arc, however time is cut.
-                        a = rec_arc[q]
+                        a = boundaries[1, q]
                         while a >= 0:
                             if (
-                                arc_word[a] == w
-                                and rec_state[arc_from[a]] == rec_state[source]
+                                arcs[1, a] == w
+                                and boundaries[0, arcs[0, a]] == boundaries[0, source]
                             ):
                                 break
-                            a = arc_next[a]
+                            a = arcs[2, a]
                         if a < 0:
-                            if arcs == len(arc_from):
-                                arc_from = _grown(arc_from)
-                                arc_word = _grown(arc_word)
-                                arc_gain = _grown(arc_gain)
-                                arc_next = _grown(arc_next)
-                            a = arcs
-                            arcs += 1
-                            arc_next[a] = rec_arc[q]
-                            rec_arc[q] = a
-                        elif total_score <= rec_score[arc_from[a]] + arc_gain[a]:
+                            if arc_count == _ARCS:
+                                continue
+                            a = arc_count
+                            arc_count += 1
+                            arcs[2, a] = boundaries[1, q]
+                            boundaries[1, q] = a
+                        elif total_score <= reached[arcs[0, a]] + gains[a]:
                             continue
-                        arc_from[a] = source
-                        arc_word[a] = w
-                        arc_gain[a] = gain
+                        arcs[0, a] = source
+                        arcs[1, a] = w
+                        gains[a] = total_score - reached[source]
         if t == frames:
             break
-        for q in range(last_first, recs):
+        for q in range(last, recs):
             if tokens < _TABLE:
-                node[tokens], rec[tokens], score[tokens] = 0, q, rec_score[q]
+                integers[2 + 2 * now, tokens] = 0
+                integers[3 + 2 * now, tokens] = q
+                scores[now, tokens] = reached[q]
                 tokens += 1
 
-        # On to the next segment.
+        # On to the next segment: it is no phone, the child's, or a grandchild's (child left out).
         loudest = _FAR
         for p in range(phones):
             loudest = max(loudest, match[t, p])
         top = _FAR
         new = 0
         for i in range(tokens):
-            n = node[i]
-            s = score[i]
-            if s + ahead[n] < floor:
+            n = integers[2 + 2 * now, i]
+            here = scores[now, i]
+            if here + ahead[n] < floor:
                 continue
-            for option in range(-1, children[n]):
-                if option < 0:
-                    m, reached, depth = n, s + insertion[t], 0
-                else:
-                    m = child[n] + option
-                    reached = s + match[t, phone[m]]
-                    depth = 1
-                # depth 1: the child was heard; then its children, the child itself left out.
+            source = integers[3 + 2 * now, i]
+            for option in range(-1, tree[1, n]):
+                child = tree[0, n] + option
                 inner = 0
                 while True:
-                    if reached + ahead[m] > top - beam:
-                        k = m * 1048576 + rec[i]
-                        h = (k * 40503) & (_TABLE - 1)
-                        while key[h] != -1 and key[h] != k:
-                            h = (h + 1) & (_TABLE - 1)
-                        if key[h] == k:
-                            at = slot[h]
-                            new_score[at] = max(new_score[at], reached)
+                    if option < 0:
+                        m = n
+                        after = here + insertion[t]
+                    elif inner == 0:
+                        m = child
+                        after = here + match[t, tree[2, m]]
+                    else:
+                        m = tree[0, child] + inner - 1
+                        after = here + deletion + match[t, tree[2, m]]
+                    if after + ahead[m] > top - beam:
+                        k = m * 1048576 + source
+                        h = (k * 40503) & mask
+                        while integers[0, h] != -1 and integers[0, h] != k:
+                            h = (h + 1) & mask
+                        if integers[0, h] == k:
+                            at = integers[1, h]
+                            scores[then, at] = max(scores[then, at], after)
                         elif new < _TABLE // 2:
-                            key[h] = k
-                            slot[h] = new
-                            used[new] = h
-                            new_node[new], new_rec[new], new_score[new] = m, rec[i], reached
+                            integers[0, h] = k
+                            integers[1, h] = new
+                            integers[2 + 2 * then, new] = m
+                            integers[3 + 2 * then, new] = source
+                            scores[then, new] = after
                             new += 1
-                        top = max(top, reached + ahead[m])
-                    if depth == 0:
+                        top = max(top, after + ahead[m])
+                    if option < 0:
                         break
-                    parent = child[n] + option
-                    skipped = s + deletion[phone[parent]]
-                    if inner == 0 and skipped + loudest + ahead[parent] < top - beam:
+                    if inner == 0 and here + deletion + loudest + ahead[child] < top - beam:
                         break
-                    if inner == children[parent]:
+                    if inner == tree[1, child]:
                         break
-                    m = child[parent] + inner
-                    reached = skipped + match[t, phone[m]]
                     inner += 1
-        for j in range(new):
-            key[used[j]] = -1
-        node, new_node = new_node, node
-        rec, new_rec = new_rec, rec
-        score, new_score = new_score, score
+        integers[0, :] = -1
+        now, then = then, now
         tokens = new
+    return last, recs, looked
 
-    # From the end backwards through the lattice.
-    longest = 64
-    scores = np.full(wanted, _FAR)
-    texts = np.full((wanted, longest), -1, np.int64)
-    lengths = np.zeros(wanted, np.int64)
-    part_rec = np.empty(4096, np.int64)
-    part_gain = np.empty(4096)
-    part_back = np.empty(4096, np.int64)
-    part_word = np.empty(4096, np.int64)
-    part_hash = np.empty(4096, np.int64)
-    heap = [(0.0, -1)]
-    heap.pop()
-    parts = 0
-    for q in range(last_first, recs):
-        cost, _ = _step(rec_state[q], 1, lm)
-        if parts == len(part_rec):
+
+@_compiled
+def backward(
+    last: int,
+    recs: int,
+    wanted: int,
+    endings: Floats,
+    boundaries: Ints,
+    reached: Floats,
+    arcs: Ints,
+    gains: Floats,
+    parts: Ints,
+    part_scores: Floats,
+    found_scores: Floats,
+    found_words: Ints,
+) -> int:
+    """Read the `wanted` best word sequences off the lattice; returns how many there are.
+
+    endings: log probability that the sentence ends, per final boundary. parts: rows boundary, next
+    part, word, hash of the words so far, heap.
+    """
+    count, pops, found, heap = 0, 0, 0, 0
+    for q in range(last, recs):
+        if count < _PARTS:
+            parts[0, count], parts[1, count], parts[2, count], parts[3, count] = q, -1, -1, 7
+            part_scores[0, count] = endings[q - last]
+            part_scores[1, count] = reached[q] + endings[q - last]
+            count += 1
+    # Few parts are ever open: looking through them all is quicker than a heap is to compile.
+    while found < wanted and pops < _SEEN:
+        p = -1
+        top = _FAR
+        for i in range(count):
+            if part_scores[1, i] > top:
+                top = part_scores[1, i]
+                p = i
+        if p < 0:
             break
-        part_rec[parts], part_gain[parts], part_back[parts] = q, lm_weight * cost, -1
-        part_word[parts], part_hash[parts] = -1, 7
-        heapq.heappush(heap, (-(rec_score[q] + part_gain[parts]), parts))
-        parts += 1
-    seen = np.empty((512, 2), np.int64)
-    pops = 0
-    found = 0
-    while len(heap) > 0 and found < wanted and pops < 512:
-        value, p = heapq.heappop(heap)
-        q = part_rec[p]
+        part_scores[1, p] = _FAR
+        q = parts[0, p]
         repeated = False
         for i in range(pops):
-            if seen[i, 0] == q and seen[i, 1] == part_hash[p]:
+            if parts[0, parts[4, i]] == q and parts[3, parts[4, i]] == parts[3, p]:
                 repeated = True
                 break
         if repeated:
             continue
-        seen[pops, 0], seen[pops, 1] = q, part_hash[p]
+        parts[4, pops] = p
         pops += 1
         if q == 0:
-            scores[found] = -value
-            back = p
-            while back >= 0 and lengths[found] < longest:
-                if part_word[back] >= 0:
-                    texts[found, lengths[found]] = part_word[back]
-                    lengths[found] += 1
-                back = part_back[back]
+            found_scores[found] = top
+            back, k = p, 0
+            while back >= 0 and k < LONGEST - 1:
+                if parts[2, back] >= 0:
+                    found_words[found, k] = parts[2, back]
+                    k += 1
+                back = parts[1, back]
+            found_words[found, k] = -1
             found += 1
             continue
-        a = rec_arc[q]
+        a = boundaries[1, q]
         while a >= 0:
-            if parts < len(part_rec):
-                part_rec[parts] = arc_from[a]
-                part_gain[parts] = part_gain[p] + arc_gain[a]
-                part_back[parts] = p
-                part_word[parts] = arc_word[a]
-                part_hash[parts] = part_hash[p] * _PRIME + arc_word[a] + 1
-                heapq.heappush(heap, (-(rec_score[arc_from[a]] + part_gain[parts]), parts))
-                parts += 1
-            a = arc_next[a]
-    return scores[:found], texts[:found], lengths[:found], looked
+            if count < _PARTS:
+                parts[0, count], parts[1, count], parts[2, count] = arcs[0, a], p, arcs[1, a]
+                parts[3, count] = parts[3, p] * _PRIME + arcs[1, a] + 1
+                part_scores[0, count] = part_scores[0, p] + gains[a]
+                part_scores[1, count] = reached[arcs[0, a]] + part_scores[0, count]
+                count += 1
+            a = arcs[2, a]
+    return found
