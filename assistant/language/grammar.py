@@ -29,7 +29,8 @@ def parse(template: str) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     end = 0
     for found in _PIECE.finditer(template):
-        if template[end : found.start()].strip():
+        gap = template[end : found.start()]
+        if gap.strip() or (pieces and not gap):
             break
         end = found.end()
         slot, choice, local, word = found.groups()

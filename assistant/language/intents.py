@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from assistant.language import dialogue, household, information, media, planning
+from assistant.language import contact, dialogue, household, information, media, music, planning
 from assistant.language.grammar import slots_of
 
 # Kinds of slot whose value is words rather than an entity.
@@ -119,7 +119,7 @@ def read_intents(text: str) -> list[Intent]:
     follows; ``~`` opens a bare one, ``+`` a follow-up.
     """
     intents: list[Intent] = []
-    for block in text.split("# ")[1:]:
+    for block in text.split("\n# ")[1:]:
         head, *lines = _lines(block)
         name, domain, weight, *slots = head.split()
         intents.append(
@@ -138,7 +138,7 @@ def read_intents(text: str) -> list[Intent]:
     return intents
 
 
-_MODULES = (media, household, information, planning, dialogue)
+_MODULES = (music, media, household, information, planning, contact, dialogue)
 INTENTS: Mapping[str, Intent] = MappingProxyType(
     {intent.name: intent for module in _MODULES for intent in read_intents(module.TEXT)}
 )

@@ -1,66 +1,6 @@
-"""Phrasings: music, radio, books, video, playback."""
+"""Phrasings: books, radio, podcasts, films and series."""
 
 TEXT = """
-# PlayMusic music 9 title:song! artist:artist
-play the song {title}
-play the song {title} by {artist}
-play {title} by {artist}
-put on {title} by {artist}
-can you play {title} by {artist}
-i want to hear the song {title}
-i want to listen to {title} by {artist}
-play me that song {title}
-let's hear {title} by {artist}
-could you put the track {title} on
-play the track called {title}
-start the song {title}
-{title} by {artist}
-find the song {title} and play it
-play that {artist} song [um|] {title}
-i'd love to hear {title} the song by {artist}
-~play {title}
-~put on {title}
-~put {title} on
-~can you play {title}
-~i want to hear {title}
-~{title}
-~start {title}
-~listen to {title}
-~play me {title}
-+now play {title}
-+and then {title}
-+play {title} next
-+what about {title}
-+{title} instead
-+and {title} by {artist}
-
-# PlayArtist music 7 artist:artist!
-play songs by {artist}
-play some music by {artist}
-play something by {artist}
-i want to listen to [some|a bit of] {artist}
-put on some {artist}
-play me some {artist}
-shuffle songs by {artist}
-shuffle {artist}
-play the best of {artist}
-play all the songs of {artist}
-play the artist {artist}
-give me some {artist} music
-can you play anything by {artist}
-music by {artist}
-i'm in the mood for some {artist}
-play the latest from {artist}
-~play {artist}
-~put on {artist}
-~can you play {artist}
-~listen to {artist}
-~{artist}
-+something by {artist} instead
-+more {artist}
-+and some {artist}
-+what about {artist}
-
 # PlayAudiobook books 5 title:audiobook!
 play the audiobook {title}
 read {title}
@@ -79,7 +19,7 @@ play {title} from my audiobook library
 play {title} the audiobook
 start reading {title}
 can you read {title} from where i left off
-put on the audiobook of {title} please
+put on the audiobook of {title}
 ~play {title}
 ~put on {title}
 ~start {title}
@@ -92,35 +32,46 @@ put on the audiobook of {title} please
 +read {title} instead
 +the book version of {title}
 
-# PlayVideo video 6 title:film|series!
-watch {title}
-play the <film> {title}
-i want to watch {title}
-put the <film> {title} on
-put {title} on the <tv>
-show me {title}
-start the <film> {title}
-can we watch {title}
-let's watch {title}
-play {title} on the <tv>
-play the show {title}
-stream {title}
-find {title} and play the trailer
-i'd like to watch the <film> {title} tonight
-play the series {title}
-is {title} on put it on the screen
-~play {title}
-~put on {title}
-~start {title}
-~put {title} on
-~can you play {title}
-~continue {title}
-~{title}
-~resume {title}
-+the <film> {title}
-+i meant the <film> {title}
-+watch {title} instead
-+what about {title}
+# ReadChapter books 1.5 number:number!
+read chapter {number}
+go to chapter {number}
+play chapter {number}
+start at chapter {number}
+skip to chapter {number}
+jump to chapter {number} of my book
+can you read me chapter {number}
+i want to hear chapter {number}
+open chapter {number}
+go back to chapter {number}
+chapter {number}
+continue from chapter {number}
+start reading from chapter {number}
+~start at {number}
+~go to {number}
+~number {number}
++and chapter {number}
++now chapter {number}
++chapter {number}
+
+# BookProgress books 1
+how much of this book is left
+how long is left in this book
+how far am i in the book
+when does this chapter end
+how much of the chapter is left
+what chapter am i on
+how many chapters are left
+how long until the end of the book
+what book am i listening to
+where am i in the audiobook
+how much more of the story is there
+am i nearly done with this book
+which chapter is this
+~how much is left
+~how long is left
+~how much longer
++and the chapter
++how about the whole book
 
 # PlayStation radio 4 station:station!
 play the station {station}
@@ -144,4 +95,121 @@ stream the station {station}
 +change to {station}
 +what about {station}
 +{station} instead
+
+# PlayPodcast radio 3 podcast:podcast!
+play the podcast {podcast}
+play the latest episode of {podcast}
+put on the podcast {podcast}
+play the newest {podcast} podcast
+listen to the podcast {podcast}
+is there a new episode of {podcast} play it
+continue the podcast {podcast}
+i want to hear the podcast {podcast}
+start the latest {podcast} episode
+find the podcast {podcast}
+play today's episode of {podcast}
+catch me up on {podcast}
+resume the podcast {podcast}
+can you play the last episode of {podcast}
+~play {podcast}
+~put on {podcast}
+~listen to {podcast}
+~resume {podcast}
++the podcast {podcast}
++what about {podcast}
++and {podcast}
+
+# PlayVideo video 6 title:film|series!
+watch {title}
+play the <film> {title}
+i want to watch {title}
+put the <film> {title} on
+put {title} on the <tv>
+show me {title}
+start the <film> {title}
+can we watch {title}
+let's watch {title}
+play {title} on the <tv>
+play the show {title}
+stream {title}
+find {title} and put it on the screen
+i'd like to watch the <film> {title} [tonight|]
+play the series {title}
+continue watching {title}
+~play {title}
+~put on {title}
+~start {title}
+~put {title} on
+~can you play {title}
+~continue {title}
+~{title}
+~resume {title}
++the <film> {title}
++i meant the <film> {title}
++watch {title} instead
++what about {title}
+
+# PlayEpisode video 2.5 title:series! number:number!
+play episode {number} of {title}
+watch episode {number} of {title}
+put on {title} episode {number}
+{title} episode {number}
+i want to watch {title} season {number}
+start season {number} of {title}
+play season {number} of {title}
+show me episode {number} of {title}
+go to episode {number} of {title}
+can we watch the next {title} episode {number}
+resume {title} at episode {number}
+continue {title} from episode {number}
+play the {title} episode number {number}
+~play {title} {number}
+~put on {title} {number}
+~start {title} {number}
++episode {number}
++now episode {number}
++and season {number}
+
+# WhoStarsIn video 1.5 title:film|series!
+who stars in {title}
+who plays in {title}
+who is in {title}
+who's the main actor in {title}
+who are the actors in the <film> {title}
+who directed {title}
+what's the cast of {title}
+tell me the cast of {title}
+which actors are in {title}
+who made the <film> {title}
+who is the lead in {title}
+when did {title} come out
+is {title} any good
+what is the <film> {title} about
+~who is in it {title}
+~what's {title}
+~tell me about {title}
++and in {title}
++who directed it
++what about {title}
+
+# FindVideo video 2 genre:video_genre!
+show me some {genre} <films>
+find a good {genre} <film>
+what {genre} <films> are there
+are there any new {genre} <films>
+i want to watch a {genre}
+find me a {genre} <film> for tonight
+recommend a {genre}
+what {genre} shows can we watch
+search for {genre} <films>
+is there a {genre} on the <tv> tonight
+let's watch a {genre}
+show me {genre} series
+any good {genre} <films>
+~put on a {genre}
+~play a {genre}
+~some {genre}
++a {genre} instead
++what about a {genre}
++or a {genre}
 """

@@ -9,7 +9,14 @@ _ONES = (
     "sixteen seventeen eighteen nineteen"
 ).split()
 _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+_SPACES = re.compile(r"\s+")
 _NOT_SPOKEN = re.compile(r"[^a-z' ]+")
+
+
+def listed(text: str, by: str = " ") -> tuple[str, ...]:
+    """A list written as one text: its words, or its parts between `by`, in the order written."""
+    parts = (_SPACES.sub(" ", part).strip() for part in _SPACES.sub(" ", text).split(by))
+    return tuple(part for part in parts if part)
 
 
 def number(n: int) -> str:
