@@ -70,17 +70,18 @@ class Composer:
     def title(self) -> str:
         """A title of one to six words."""
         adjective, noun = self.pick(names.ADJECTIVES), self.pick(names.NOUNS)
-        other, verb = self.pick(names.NOUNS), self.pick(names.VERBS)
+        other, doing = self.pick(names.NOUNS), self.pick(names.DOING)
+        being = self.pick(names.BEING)
         return self.pick((
             f"the {adjective} {noun}", f"{adjective} {noun}", f"{adjective} {noun}",
             f"the {noun} of {other}", f"the {noun} and the {other}", f"{noun} {other}",
-            f"{verb} the {noun}", f"{verb} me", f"{verb} in the {noun}", f"a {noun} for {other}",
-            f"the {noun}", noun, f"where the {noun} {verb}", f"{verb} away",
-            f"the {noun} {verb}er" if verb in _PLAIN else f"the {adjective} {noun}",
+            f"{doing} the {noun}", f"{doing} me", f"{being} in the {noun}", f"a {noun} for {other}",
+            f"the {noun}", noun, f"{doing} my {adjective} {noun}", f"{being} away",
+            f"don't {doing} the {noun}", f"{being} with me", f"my {adjective} {noun}",
+            f"how to {doing} a {noun}", f"the last {noun} in {other} street", f"{being}",
         ))  # fmt: skip
 
 
-_PLAIN = frozenset("burn call catch dream drown fall fight find follow hunt lead sail sing".split())
 _SMALL = frozenset("a an and for in me my of on or the to with".split())
 
 
