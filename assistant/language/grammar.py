@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -18,7 +18,7 @@ _PIECE = re.compile(r"\{(\w+)\}|\[([^\]]*)\]|<(\w+)>|([a-z']+)")
 Piece = tuple[str, tuple[str, ...]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(template: str) -> tuple[Piece, ...]:
     """Pieces of a phrasing: ("slot", (name,)), ("choice", wordings), ("local", (key,)), ("word", …).
 
@@ -47,13 +47,13 @@ def parse(template: str) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-@lru_cache(maxsize=None)
+@cache
 def slots_of(template: str) -> tuple[str, ...]:
     """Names of the slots that a phrasing mentions, in its order."""
     return tuple(what[0] for kind, what in parse(template) if kind == "slot")
 
 
-@lru_cache(maxsize=None)
+@cache
 def length_of(template: str) -> int:
     """Words of a phrasing, a slot counted as two."""
     return sum(2 if kind == "slot" else 1 for kind, _ in parse(template))

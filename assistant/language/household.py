@@ -1,21 +1,22 @@
 """Phrasings: lights, heat, oven, appliances, doors."""
 
 TEXT = """
-# LightOn home 7 light:light|room
+# LightOn home 7 light:light room:room
 turn on the {light}
 turn the {light} on
 switch on the {light}
 switch the {light} on
 put the {light} on
-lights on in the {light}
+lights on in the {room}
 {light} on
 can you turn the {light} on
 could you switch on the {light}
 put on the {light}
 i need the {light} on
-light up the {light}
+light up the {room}
 get the {light} on [would you|]
 it's dark turn on the {light}
+turn on the {room} lights
 make the {light} come on
 turn on the lights
 lights on
@@ -23,24 +24,27 @@ lights on
 ~on
 +and the {light}
 +the {light} too
++and the {room}
 +turn on the {light} as well
 +no the {light}
 
-# LightOff home 6 light:light|room
+# LightOff home 6 light:light room:room
 turn off the {light}
 turn the {light} off
 switch off the {light}
 switch the {light} off
 put the {light} out
-lights off in the {light}
+lights off in the {room}
 {light} off
 can you turn the {light} off
 could you switch off the {light}
 kill the {light}
+turn off the {room} lights
+turn off all the lights in the {room}
 shut off the {light}
 i'm going to bed turn off the {light}
 did i leave the {light} on turn it off
-make it dark in the {light}
+make it dark in the {room}
 turn off the lights
 lights out
 ~turn it off
@@ -48,6 +52,7 @@ lights out
 ~{light}
 +and the {light}
 +the {light} too
++and the {room}
 +the {light} off as well
 +no the {light}
 
@@ -127,7 +132,7 @@ is the {appliance} off
 tell me if the {appliance} is running
 has someone left the {appliance} on
 what's the {appliance} doing
-is anything on like the {appliance}
+i think i left the {appliance} on [can you|] check
 status of the {appliance}
 is the {appliance} running
 can you check the {appliance}

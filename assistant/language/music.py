@@ -236,8 +236,8 @@ pause this
 hit pause
 ~stop the music
 ~stop playing
-~stop
 ~wait
+~hold on
 +pause again
 +pause it again
 +and pause

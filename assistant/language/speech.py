@@ -12,6 +12,7 @@ from assistant.language.goals import Goal, fill
 from assistant.language.grammar import length_of, render
 from assistant.language.intents import INTENTS, Intent
 from assistant.language.vocabulary import LOCAL_WORDS
+from assistant.language.words import listed
 
 if TYPE_CHECKING:
     from assistant.world.catalogue import Catalogue
@@ -25,6 +26,22 @@ STYLES: tuple[Style, ...] = (
 BARE_FITTING = 0.5
 BARE_ELSE = 0.08
 ALIAS_SHARE = 0.3
+CORRECTIONS = (
+    "no i said", "no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant",
+    "i meant", "wrong", "no listen",
+)  # fmt: skip
+FILLERS = ("um", "uh", "er", "um", "uh", "like", "you know", "let me see", "what's it called")
+OPENINGS = ("can you", "could you", "would you", "i want you to", "i'd like you to", "go and")
+IMPERATIVES = frozenset(
+    listed(
+        "add announce book bring broadcast buy calculate call cancel carry catch change check clear "
+        "close continue cook create cross define delete dial dim do drive feed find get give go "
+        "increase let lock look lower make mark message navigate open order pause pay phone play "
+        "preheat put raise read recommend remind remove resume schedule search send set show "
+        "shuffle skip start stop stream switch take tell text time tune turn unlock update wake "
+        "warm wash watch write"
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +90,25 @@ def say(
         raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
     intent = INTENTS[goal.intent]
     names = tuple(sorted(name for name, _ in goal.slots))
-    template = _choose(_templates(intent, names, goal, rng, style), user, rng, style)
+    template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
     values = _values(goal, rng, style)
     words, tags = render(template, values, user.locale, rng)
     if style == "other_words" and said:
         for _ in range(6):
             if " ".join(words) != said:
                 break
-            template = _choose(_templates(intent, names, goal, rng, style), user, rng, style)
+            template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
             words, tags = render(template, values, user.locale, rng)
     return _as_people_talk(words, tags, user, rng, style)
 
 
 def _templates(
-    intent: Intent, names: tuple[str, ...], goal: Goal, rng: np.random.Generator, style: Style
+    intent: Intent,
+    names: tuple[str, ...],
+    goal: Goal,
+    user: User,
+    rng: np.random.Generator,
+    style: Style,
 ) -> tuple[str, ...]:
     clear = intent.by_slots.get(names, ())
     if (goal.follows and style not in ("explicit", "correction")) or style == "follow_up":
@@ -95,12 +117,11 @@ def _templates(
             return follow_ups
     bare = intent.bare_by_slots.get(names, ())
     if bare and style not in ("explicit", "correction"):
-        share = BARE_FITTING if goal.fits else BARE_ELSE
+        # Terse people leave more to be guessed.
+        share = (BARE_FITTING if goal.fits else BARE_ELSE) * (1.5 - user.verbosity)
         if not clear or rng.random() < share:
             return bare
-    if clear:
-        return clear
-    return bare or intent.follow_ups_by_slots[names]
+    return clear or bare or intent.follow_ups_by_slots[names]
 
 
 def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, style: Style) -> str:
@@ -117,42 +138,74 @@ def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, st
 
 def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str]:
     values = dict(goal.slots)
+    if style == "explicit":
+        values.update(goal.full)
+        return values
     for slot, aliases in goal.names.items():
-        if style == "explicit":
-            continue
-        if rng.random() < ALIAS_SHARE:
+        if aliases and rng.random() < ALIAS_SHARE:
             values[slot] = aliases[int(rng.random() * len(aliases))]
     return values
 
 
-_CORRECTIONS = ("no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant")
-_FILLERS = ("um", "uh", "er", "so", "like", "well")
+def _mend(words: list[str]) -> None:
+    """What grammar asks for when a value meets its phrasing: "a ten minute timer"."""
+    for place in range(1, len(words)):
+        if words[place] == "timer" and words[place - 1] in ("minutes", "seconds", "hours"):
+            words[place - 1] = words[place - 1][:-1]
+        elif words[place - 1] == "a" and words[place][0] in "aeio":
+            words[place - 1] = "an"
 
 
 def _as_people_talk(
     words: list[str], tags: list[str], user: User, rng: np.random.Generator, style: Style
 ) -> Utterance:
     """Adds politeness, fillers and false starts; they belong to no slot."""
+    _mend(words)
     if style == "correction":
-        opening = _CORRECTIONS[int(rng.random() * len(_CORRECTIONS))].split()
+        opening = CORRECTIONS[int(rng.random() * len(CORRECTIONS))].split()
         words, tags = opening + words, ["O"] * len(opening) + tags
     elif style in ("plain", "explicit", "other_words") and len(words) > 2:
-        draw = rng.random()
-        if draw < 0.05 + 0.12 * user.verbosity:
-            polite = LOCAL_WORDS["please"][user.locale]
-            extra = polite[int(rng.random() * len(polite))].split()
-            if rng.random() < 0.6 or "could" in extra or "kindly" in extra:
-                words, tags = extra + words, ["O"] * len(extra) + tags
-            else:
-                words, tags = words + extra, tags + ["O"] * len(extra)
-        if rng.random() < 0.10 * (1.2 - user.clarity):
-            at = int(rng.random() * len(words))
-            filler = _FILLERS[int(rng.random() * len(_FILLERS))]
-            if tags[at][0] != "I":
-                words, tags = [*words[:at], filler, *words[at:]], [*tags[:at], "O", *tags[at:]]
-            if rng.random() < 0.3 and tags[0] == "O":
-                words, tags = [words[0], *words], ["O", *tags]
+        if rng.random() < 0.03 + 0.15 * user.verbosity:
+            words, tags = _politely(words, tags, user, rng)
+        if rng.random() < 0.12 * (1.2 - user.clarity):
+            words, tags = _hesitating(words, tags, rng)
     return Utterance(tuple(words), tuple(tags))
+
+
+def _politely(
+    words: list[str], tags: list[str], user: User, rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    polite = LOCAL_WORDS["please"][user.locale]
+    extra = polite[int(rng.random() * len(polite))].split()
+    asks = words[0] in IMPERATIVES
+    if asks and rng.random() < 0.25:
+        opening = OPENINGS[int(rng.random() * len(OPENINGS))].split()
+        return opening + words, ["O"] * len(opening) + tags
+    if (
+        asks
+        and extra[0] in ("please", "could", "kindly")
+        and (len(extra) > 1 or extra[0] == "kindly" or rng.random() < 0.4)
+    ):
+        return extra + words, ["O"] * len(extra) + tags
+    if extra[0] in ("could", "kindly") or "please" in words:
+        return words, tags
+    return words + extra, tags + ["O"] * len(extra)
+
+
+def _hesitating(
+    words: list[str], tags: list[str], rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    """A filler somewhere between the slots, or the opening words said twice."""
+    draw = rng.random()
+    if draw < 0.2 and tags[:2] == ["O", "O"]:
+        return words[:2] + words, ["O", "O"] + tags
+    if draw < 0.35 and tags[0] == "O":
+        return [words[0], *words], ["O", *tags]
+    at = int(rng.random() * len(words))
+    if tags[at][0] == "I":
+        at = 0
+    filler = FILLERS[int(rng.random() * len(FILLERS))].split()
+    return words[:at] + filler + words[at:], tags[:at] + ["O"] * len(filler) + tags[at:]
 
 
 class Example(NamedTuple):
@@ -194,10 +247,23 @@ def examples_in_context(
         goal = fill(rng, intent, catalogue, home, user, device, follows=follows, known=known)
         if goal is None:
             continue
-        before = Frame(intent.domain, intent.name) if follows else None
+        before = _before(rng, intent, follows)
         context = Context(device, home.locale, moment, home.things, home.town, before)
         found.append(Example(say(goal, user, rng), intent, context))
     return found
+
+
+def _before(rng: np.random.Generator, intent: Intent, follows: bool) -> Frame | None:
+    """The turn before: the same intent for a follow-up; else mostly none, sometimes another."""
+    if follows:
+        return Frame(intent.domain, intent.name)
+    if rng.random() > 0.3:
+        return None
+    names = list(INTENTS)
+    other = INTENTS[names[int(rng.random() * len(names))]]
+    if rng.random() < 0.4:
+        other = intent
+    return Frame(other.domain, other.name)
 
 
 def examples(

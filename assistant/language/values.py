@@ -106,7 +106,7 @@ def time(rng: np.random.Generator, locale: str) -> str:
     if draw < 0.32:
         return f"{hour} o'clock"
     if draw < 0.42:
-        return f"{hour} {_one(('in the morning', 'in the evening', 'tomorrow morning'), rng)}"
+        return f"{hour} {_one(('in the morning', 'in the evening', 'tonight'), rng)}"
     if draw < 0.56:
         way = ("half past", "quarter past", "quarter to")
         return f"{'half' if locale == 'en-GB' and draw < 0.45 else _one(way, rng)} {hour}"

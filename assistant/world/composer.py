@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,6 +58,13 @@ class Composer:
         self.entities.append(entity)
         return entity
 
+    def amend(self, entity: Entity, facts: Mapping[str, str], aliases: Sequence[str]) -> None:
+        """More facts and aliases for an entity that was added before."""
+        place = next(i for i, one in enumerate(self.entities) if one.id == entity.id)
+        self.entities[place] = replace(
+            entity, facts={**entity.facts, **facts}, aliases=(*entity.aliases, *aliases)
+        )
+
     def zipf(self, count: int, exponent: float = 0.9) -> list[float]:
         """Popularities of `count` entities, in random order."""
         ranks = self.rng.permutation(count) + 1
@@ -82,7 +90,9 @@ class Composer:
         ))  # fmt: skip
 
 
-_SMALL = frozenset("a an and for in me my of on or the to with".split())
+_SMALL = frozenset(
+    ["a", "an", "and", "for", "in", "me", "my", "of", "on", "or", "the", "to", "with"]
+)
 
 
 def title_case(name: str) -> str:

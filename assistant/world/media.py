@@ -39,7 +39,9 @@ def make_media(composer: Composer) -> None:
         _add(composer, "album", name, weight, _by(artist))
     for kind in ("film", "series", "audiobook"):
         for weight in composer.zipf(COUNTS[kind]):
-            _add(composer, kind, composer.fresh(kind, composer.title), weight, _maker(composer, kind))
+            _add(
+                composer, kind, composer.fresh(kind, composer.title), weight, _maker(composer, kind)
+            )
     _shared(composer, artists)
     _stations(composer)
     for weight in composer.zipf(COUNTS["podcast"]):
@@ -81,7 +83,9 @@ def _short(name: str) -> list[str]:
     words = name.split()
     short = [name.removeprefix("the ")] if name.startswith("the ") else []
     if len(words) > 3:
-        short.append(" ".join(words[: 2 + (words[0] in ("the", "a"))]))
+        start = words[: 2 + (words[0] in ("the", "a"))]
+        if start[-1] not in ("the", "a", "in", "of", "and", "my", "for", "to", "with"):
+            short.append(" ".join(start))
     return short
 
 
@@ -121,9 +125,7 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
     for weight in composer.zipf(SAME_SONGS, 0.4):
         other = songs[int(composer.rng.random() * len(songs))]
         artist = _one_of(composer, artists)
-        qualified = f"{spoken(other.name)} by {spoken(artist.name)}"
-        facts = {**_by(artist), "qualified": qualified}
-        _add(composer, "song", spoken(other.name), weight * other.popularity, facts)
+        _add(composer, "song", spoken(other.name), weight * other.popularity, _by(artist))
     for place, weight in enumerate(composer.zipf(ALIKE_SONGS, 0.5)):
         pair = names.ALIKE[place % len(names.ALIKE)]
         frame = composer.pick(
@@ -137,9 +139,7 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
 
 def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
     titles = [(title, tuple(short)) for title, short in KNOWN_TITLES.items()]
-    titles += [
-        (composer.fresh("film", composer.title), ()) for _ in range(SHARED_TITLES)
-    ]
+    titles += [(composer.fresh("film", composer.title), ()) for _ in range(SHARED_TITLES)]
     weights = composer.zipf(len(titles), 0.5)
     for (title, short), weight in zip(titles, weights, strict=True):
         media = [kind for kind in ("film", "audiobook", "series") if composer.chance(0.75)]
@@ -155,7 +155,10 @@ def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
     for place in composer.rng.permutation(len(films))[:EDITIONS].tolist():
         first = films[place]
         title = spoken(first.name)
-        made = int(first.facts["year"]) + int(composer.rng.integers(8, 35))
+        made = int(first.facts["year"])
+        whole = f"{title} from {year(made)}"
+        composer.amend(first, {"edition": "original", "qualified": whole}, (whole,))
+        made += int(composer.rng.integers(8, 35))
         facts = {
             **_maker(composer, "film"), "year": str(made), "edition": "remake",
             "qualified": f"{title} from {year(made)}",

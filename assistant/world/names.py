@@ -85,13 +85,16 @@ breathe come dance dream drown fall float fly go hurry listen live pray rise run
 sleep slip smile stay swim talk travel wait walk wander whisper wonder
 """)
 # Words that sound alike, or nearly.
-ALIKE = tuple(pair.split("/") for pair in listed("""
+ALIKE = tuple(
+    pair.split("/")
+    for pair in listed("""
 night/knight sun/son rain/reign sea/see road/rode heart/hart flower/flour blue/blew sole/soul
 rose/rows tide/tied wave/waive sail/sale stair/stare moan/mown bare/bear wait/weight pale/pail
 write/right hole/whole hour/our piece/peace prey/pray thrown/throne main/mane mist/missed
 dear/deer fair/fare made/maid red/read way/weigh won/one steel/steal berry/bury choir/quire
 ate/eight bored/board cell/sell
-"""))
+""")
+)
 SYLLABLE_STARTS = listed("""
 ash bar beck birch black blair bram brook burn cal carl chel chester clay cold cor crow dal dar den
 dun east ed elm fair farn fern flax ford gar glen green hal ham har hart haver hazel hol kel ken

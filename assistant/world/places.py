@@ -11,10 +11,26 @@ TOWNS_PER_LOCALE = 52
 # Names that a second town has too: in another region, or in another country.
 SHARED_TOWNS = 18
 PLACES_PER_LOCALE = 56
-_SHOPS = (
-    "cafe|bakery|kitchen|restaurant|pharmacy|books|supermarket|garage|hotel|pizza|cinema|gym|"
-    "dental|hardware|flowers|barbers|clinic|museum"
-).split("|")
+_SHOPS = [
+    "cafe",
+    "bakery",
+    "kitchen",
+    "restaurant",
+    "pharmacy",
+    "books",
+    "supermarket",
+    "garage",
+    "hotel",
+    "pizza",
+    "cinema",
+    "gym",
+    "dental",
+    "hardware",
+    "flowers",
+    "barbers",
+    "clinic",
+    "museum",
+]
 _CHAINS = ("fresh corner", "the daily bean", "bolt gym", "happy noodle", "homeworks", "quickmart")
 
 

@@ -9,10 +9,23 @@ from assistant.language.words import spoken, year
 from assistant.world import goods, names
 from assistant.world.composer import Composer
 
-_CALLINGS = (
-    "a singer|an actor|a painter|a scientist|an explorer|a politician|a novelist|an inventor|"
-    "a footballer|a cricketer|an astronaut|a chef|a composer|a poet|a film director"
-).split("|")
+_CALLINGS = [
+    "a singer",
+    "an actor",
+    "a painter",
+    "a scientist",
+    "an explorer",
+    "a politician",
+    "a novelist",
+    "an inventor",
+    "a footballer",
+    "a cricketer",
+    "an astronaut",
+    "a chef",
+    "a composer",
+    "a poet",
+    "a film director",
+]
 
 
 def make_topics(composer: Composer) -> None:
@@ -59,6 +72,7 @@ def _newspapers(composer: Composer) -> None:
     ends = ("times", "herald", "post", "gazette", "tribune", "observer", "news", "chronicle")
     for locale in LOCALES:
         for weight in composer.zipf(8, 0.7):
+
             def compose(locale: str = locale) -> str:
                 start = composer.pick(("morning", "evening", "daily", "national", "weekly", "city"))
                 if composer.chance(0.5):
@@ -77,8 +91,10 @@ def _teams(composer: Composer) -> None:
         near = [town for town in towns if town.facts["locale"] == locale]
         near.sort(key=lambda town: -town.popularity)
         for weight in composer.zipf(13, 0.8):
-            def compose(near: Sequence[str] = [spoken(t.name) for t in near[:24]],
-                        locale: str = locale) -> str:
+
+            def compose(
+                near: Sequence[str] = [spoken(t.name) for t in near[:24]], locale: str = locale
+            ) -> str:
                 return f"{composer.pick(near)} {composer.pick(goods.TEAM_ENDS[locale])}"
 
             name = composer.fresh("team", compose)
