@@ -20,7 +20,7 @@ Piece = tuple[str, tuple[str, ...]]
 
 @cache
 def parse(template: str) -> tuple[Piece, ...]:
-    """Pieces of a phrasing: ("slot", (name,)), ("choice", wordings), ("local", (key,)), ("word", …).
+    """Pieces of a phrasing: ("slot", (name,)), ("choice", wordings), ("local", (key,)) or a word.
 
     Raises
     ------

@@ -34,10 +34,10 @@ FILLERS = ("um", "uh", "er", "um", "uh", "like", "you know", "let me see", "what
 OPENINGS = ("can you", "could you", "would you", "i want you to", "i'd like you to", "go and")
 IMPERATIVES = frozenset(
     listed(
-        "add announce book bring broadcast buy calculate call cancel carry catch change check clear "
-        "close continue cook create cross define delete dial dim do drive feed find get give go "
-        "increase let lock look lower make mark message navigate open order pause pay phone play "
-        "preheat put raise read recommend remind remove resume schedule search send set show "
+        "add announce book bring broadcast buy calculate call cancel carry catch change check "
+        "clear close continue cook create cross define delete dial dim do drive feed find get give "
+        "go increase let lock look lower make mark message navigate open order pause pay phone "
+        "play preheat put raise read recommend remind remove resume schedule search send set show "
         "shuffle skip start stop stream switch take tell text time tune turn unlock update wake "
         "warm wash watch write"
     )
@@ -198,7 +198,7 @@ def _hesitating(
     """A filler somewhere between the slots, or the opening words said twice."""
     draw = rng.random()
     if draw < 0.2 and tags[:2] == ["O", "O"]:
-        return words[:2] + words, ["O", "O"] + tags
+        return words[:2] + words, ["O", "O", *tags]
     if draw < 0.35 and tags[0] == "O":
         return [words[0], *words], ["O", *tags]
     at = int(rng.random() * len(words))

@@ -12,7 +12,8 @@ FOODS = listed(
     milk|bread|eggs|butter|cheese|bananas|apples|oranges|chicken|rice|pasta|coffee|tea|sugar|salt|
     flour|potatoes|tomatoes|onions|garlic|carrots|broccoli|spinach|lettuce|cucumber|lemons|limes|
     grapes|strawberries|blueberries|raspberries|yogurt=yoghurt=curd=yoghurt|cream|ice cream|honey|
-    jam|peanut butter|olive oil|vinegar|ketchup=ketchup=tomato sauce=tomato sauce|mustard|mayonnaise|
+    jam|peanut butter|olive oil|vinegar|ketchup=ketchup=tomato sauce=tomato sauce|mustard|
+    mayonnaise|
     soy sauce|black pepper|cinnamon|cilantro=coriander=dhania=coriander|parsley|basil|ginger|mint|
     eggplant=aubergine=brinjal=eggplant|zucchini=courgette=zucchini=zucchini|okra=okra=bhindi=okra|
     bell peppers=peppers=capsicum=capsicum|green onions=spring onions=spring onions=shallots|corn|
@@ -21,9 +22,11 @@ FOODS = listed(
     ground beef=mince=mince=mince|bacon|sausages=sausages=sausages=snags|ham|turkey|lamb|salmon|
     tuna|shrimp=prawns=prawns=prawns|fish fingers|tofu|paneer|lentils=lentils=dal=lentils|
     chickpeas=chickpeas=chana=chickpeas|kidney beans|baked beans|oats|cereal|granola bars|crackers|
-    cookies=biscuits=biscuits=bikkies|chips=crisps=chips=chips|chocolate|candy=sweets=toffees=lollies|
+    cookies=biscuits=biscuits=bikkies|chips=crisps=chips=chips|chocolate|
+    candy=sweets=toffees=lollies|
     popcorn|nuts|almonds|raisins|cashews|orange juice|apple juice|sparkling water|lemonade|
-    soda=fizzy drinks=cold drinks=soft drink|beer|red wine|white wine|toilet paper=toilet roll=tissue=
+    soda=fizzy drinks=cold drinks=soft drink|beer|red wine|white wine|
+    toilet paper=toilet roll=tissue=
     toilet paper|paper towels=kitchen roll=paper towels=paper towels|dish soap=washing up liquid=
     dish wash=dishwashing liquid|laundry detergent=washing powder=washing powder=washing powder|
     trash bags=bin bags=garbage bags=bin bags|light bulbs|batteries|shampoo|conditioner|toothpaste|
@@ -54,7 +57,8 @@ DISHES = listed(
 CATEGORIES = listed(
     """
     restaurant|coffee shop/cafe|bakery|pharmacy=chemist=medical shop=chemist|supermarket|
-    gas station=petrol station=petrol pump=servo|hospital|dentist|bank|cash machine=cash machine=atm=
+    gas station=petrol station=petrol pump=servo|hospital|dentist|bank|
+    cash machine=cash machine=atm=
     atm|post office|library|museum|movie theater=cinema=cinema hall=cinema|park|
     swimming pool|gym|hotel|pizza place|sushi restaurant|indian restaurant|burger place|bar=pub=bar=
     pub|barber|hairdresser|hardware store|bookshop/book store|florist|car wash|charging station|
@@ -64,9 +68,11 @@ CATEGORIES = listed(
 )
 GENRES = listed(
     """
-    pop|rock|jazz|classical|hip hop/rap|country|folk|blues|soul|funk|disco|techno|house|reggae|metal|
+    pop|rock|jazz|classical|hip hop/rap|country|folk|blues|soul|funk|disco|techno|house|reggae|
+    metal|
     punk|indie|ambient|lo fi|gospel|opera|latin|salsa|bollywood|bhangra|classic rock|soft rock|
-    piano music|film music/soundtracks|children's songs/kids' songs|christmas songs|dance|electronic|
+    piano music|film music/soundtracks|children's songs/kids' songs|christmas songs|dance|
+    electronic|
     rhythm and blues|swing|bluegrass|eighties/eighties hits|nineties/nineties hits|acoustic|
     white noise|rain sounds
     """,
@@ -78,8 +84,10 @@ PLAYLISTS = listed(
     chill|bedtime|party|happy hits|study|summer|throwback|yoga|cleaning|date night|wake up|
     slow jazz|new releases|top fifty|family favourites|kids|guitar|gym|running|run|late night|
     driving|garden|beach day|sad songs|feel good|coffee house|bath time|birthday|wedding|game night|
-    barbecue|bollywood hits|indian classics|aussie anthems|british classics|americana|piano for sleep|
-    baby sleep|meditation|monday blues|friday night|weekend|winter warmers|autumn leaves|liked songs|
+    barbecue|bollywood hits|indian classics|aussie anthems|british classics|americana|
+    piano for sleep|
+    baby sleep|meditation|monday blues|friday night|weekend|winter warmers|autumn leaves|
+    liked songs|
     my mix|on repeat|old favourites|school run|commute
     """,
     "|",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from assistant.contract import LOCALES, Entity
 from assistant.language.words import number, spoken, year
@@ -131,9 +132,9 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
         frame = composer.pick(
             ("the {} {other}", "{} of {other}", "{other} {}", "my {}", "a {} for {other}", "{}")
         )
-        other = composer.pick(names.NOUNS)
+        noun = composer.pick(names.NOUNS)
         for word in pair:
-            title = frame.format(word, other=other)
+            title = frame.format(word, other=noun)
             _add(composer, "song", title, weight * 0.5, _by(_one_of(composer, artists)))
 
 
@@ -170,7 +171,7 @@ def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
 def _stations(composer: Composer) -> None:
     for locale in LOCALES:
         for weight in composer.zipf(19):
-            name = composer.fresh("station", lambda locale=locale: _station(composer, locale))
+            name = composer.fresh("station", partial(_station, composer, locale))
             short = name.removesuffix(" fm").removeprefix("radio ")
             composer.add(
                 "station", name, (short,) if short != name else (), weight, {"locale": locale}
@@ -180,9 +181,10 @@ def _stations(composer: Composer) -> None:
 def _station(composer: Composer, locale: str) -> str:
     adjective, noun = composer.pick(names.ADJECTIVES), composer.pick(names.NOUNS)
     count = number(88 + int(composer.rng.random() * 20))
+    channel = number(1 + int(composer.rng.random() * 9))
     return composer.pick((
         f"{noun} fm", f"radio {noun}", f"{adjective} fm", f"{noun} radio", f"{count} fm",
-        f"radio {composer.pick(names.REGIONS[locale])}", f"{noun} {count}", f"radio {number(1 + int(composer.rng.random() * 9))}",
+        f"radio {composer.pick(names.REGIONS[locale])}", f"{noun} {count}", f"radio {channel}",
     ))  # fmt: skip
 
 

@@ -49,7 +49,8 @@ fallen false fearless final foolish forgotten fragile frozen gentle ghostly gild
 grey hidden hollow holy hungry idle invisible iron ivory jealous kind last lazy little lonely long
 lost lucky mad marble midnight misty modern naked narrow nervous new noble northern old open pale
 paper perfect plastic poor pretty private proud purple quiet rapid reckless red restless rolling
-rusty sacred savage second secret seven shallow sharp silent silver simple sleepy slow small southern
+rusty sacred savage second secret seven shallow sharp silent silver simple sleepy slow small
+southern
 splendid steady still stolen strange sudden sunday sweet tall tender thin thirsty tiny tired twisted
 ugly velvet wasted western white wicked wide wild winter wise wooden young yellow
 """)

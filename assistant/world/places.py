@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from assistant.contract import LOCALES, Entity
 from assistant.language.words import spoken
 from assistant.world import names
@@ -39,7 +41,7 @@ def make_places(composer: Composer) -> None:
     towns: list[Entity] = []
     for locale in LOCALES:
         for weight in composer.zipf(TOWNS_PER_LOCALE, 0.8):
-            name = composer.fresh("town", lambda locale=locale: _town(composer, locale))
+            name = composer.fresh("town", partial(_town, composer, locale))
             towns.append(_add_town(composer, name, locale, weight))
     for _ in range(SHARED_TOWNS):
         twin = towns[int(composer.rng.random() * len(towns))]
