@@ -21,7 +21,8 @@ class Situation:
     ----------
     before: intent that the turn before was understood as, "" at the start of a dialogue.
     domain: its domain. asked: whether the assistant's last words were a question.
-    running: names of the appliances and players that are on.
+    running: names of the appliances and players that are on. named: cues for the names in the
+        sentence that the catalogue or the household knows.
     """
 
     before: str = ""
@@ -29,9 +30,10 @@ class Situation:
     screen: bool = False
     asked: bool = False
     running: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, context: Context) -> Self:
+    def of(cls, context: Context, named: tuple[str, ...] = ()) -> Self:
         before = context.before
         return cls(
             before=before.intent if before else "",
@@ -39,6 +41,7 @@ class Situation:
             screen=context.device.has_screen,
             asked=context.prompt.endswith("?"),
             running=_running(context.device.state),
+            named=named,
         )
 
 
@@ -67,7 +70,12 @@ def sentence_cues(words: Sequence[str], situation: Situation) -> list[str]:
     cues.append(f"#{min(len(words), 12) // 2}")
     cues.append("screen" if situation.screen else "no screen")
     cues += [f"on={name}" for name in situation.running]
+    if len(words) <= ELLIPTICAL:
+        text = " ".join(words)
+        cues.append(f"={text}")
+        cues += [f"on={name} & {text}" for name in situation.running]
     cues += [f"on={name} & {word}" for name in situation.running for word in words[-2:]]
+    cues += situation.named
     short = len(words) <= ELLIPTICAL
     if situation.before:
         cues.append(f"before={situation.before}")
@@ -79,6 +87,7 @@ def sentence_cues(words: Sequence[str], situation: Situation) -> list[str]:
                 f"{first} & before={situation.before}",
                 f"{first} & domain={situation.domain}",
             ]
+            cues += [f"{name} & before={situation.before}" for name in situation.named[::2]]
     if situation.asked and short:
         cues.append("short & asked")
     return cues

@@ -78,7 +78,7 @@ class Resolver:
         scored = []
         for entity, alike in self._near(text, kinds, context):
             score = (
-                0.84 * alike + self.popularity * _fame(entity) + self._fits(entity, said, context)
+                0.8 * alike + self.popularity * _fame(entity) + self._fits(entity, said, context)
             )
             scored.append((round(min(1.0, max(0.0, score)), 4), entity))
         # Equal scores keep the order of the index: exact before near, popular before rare.
@@ -110,14 +110,17 @@ class Resolver:
     def _fits(self, entity: Entity, said: Mapping[str, str], context: Context) -> float:
         """What the situation adds to or takes from a candidate."""
         facts = entity.facts
-        fit = 0.06
+        fit = 0.04
         regions = facts.get("regions")
         if regions and context.locale not in regions.split(","):
             fit -= 0.05
         if facts.get("locale") == context.locale:
             fit += 0.04
         if "town" in facts and facts["town"] == context.town:
-            fit += 0.08
+            fit += 0.05
+        if "region" in facts and context.town in self.catalogue.by_id:
+            near = self.catalogue.by_id[context.town].facts.get("region")
+            fit += 0.02 if facts["region"] == near else 0.0
         if "room" in facts and facts["room"] == context.device.room:
             fit += 0.04
         if "artist" in said and "artist_name" in facts:

@@ -11,8 +11,10 @@ from assistant.language.intents import INTENTS, Intent
 from assistant.language.speech import Example, Utterance
 from assistant.understanding.chatter import chatter
 from assistant.understanding.cues import Situation, sentence_cues
+from assistant.understanding.gazetteer import Gazetteer
 from assistant.understanding.linear import fit_linear
-from assistant.understanding.nlu import NOTHING, Nlu
+from assistant.understanding.nlu import NOTHING, Nlu, situate
+from assistant.understanding.resolver import Catalogue
 from assistant.understanding.tagger import Tagger, fit_tagger, roles_of
 
 
@@ -42,9 +44,6 @@ class Sentence:
 MISHEARD = 0.3
 TAGGED = 7000
 CHATTER = 0.06
-# Share of dialogue-opening sentences that are learnt as the second turn, and after a question.
-FOLLOWING = 0.45
-ASKED = 0.2
 
 
 def train_nlu(
@@ -52,6 +51,7 @@ def train_nlu(
     seed: int,
     version: str = "nlu-7.0",
     *,
+    catalogue: Catalogue | None = None,
     without: Sequence[Damage] = (),
     tagger: Tagger | None = None,
     intents: Mapping[str, Intent] = INTENTS,
@@ -60,11 +60,13 @@ def train_nlu(
 
     examples: sentences with their context; from those without one, NLU cannot learn what the
         situation tells ("and tomorrow", "what is the temperature" with the oven on).
+    catalogue: whose names it knows, besides those of the household.
     without: damage done to the training data, for a release that regresses.
     tagger: that of an earlier release, to train the intents alone.
     """
     rng = np.random.default_rng([seed, 7])
-    sentences = situated(examples, rng)
+    gazetteer = Gazetteer(catalogue.by_id.values() if catalogue else ())
+    sentences = situated(list(examples), gazetteer)
     domains = {name: intent.domain for name, intent in intents.items()}
     allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
     if tagger is None:
@@ -76,28 +78,28 @@ def train_nlu(
     rows = [sentence_cues(s.words, s.situation) for s in sentences]
     befores = [s.situation for s in sentences if s.situation.before] or [Situation()]
     for words in nothing:
-        known = rng.random() < 0.2
-        situation = befores[int(rng.integers(len(befores)))] if known else Situation()
+        situation = Situation(named=tuple(gazetteer.cues(words)))
+        if rng.random() < 0.2:
+            other = befores[int(rng.integers(len(befores)))]
+            situation = replace(situation, before=other.before, domain=other.domain)
         rows.append(sentence_cues(words, situation))
     labels = [s.intent for s in sentences] + [NOTHING] * len(nothing)
-    return Nlu(fit_linear(rows, labels, rng), tagger, domains, allowed, version)
+    return Nlu(fit_linear(rows, labels, rng), tagger, domains, allowed, version, gazetteer)
 
 
 def situated(
-    examples: Iterable[Example | tuple[Utterance, Intent]], rng: np.random.Generator
+    examples: Iterable[Example | tuple[Utterance, Intent]], gazetteer: Gazetteer
 ) -> list[Sentence]:
-    """Sentences with their situation; a part of those that open a dialogue follow something else.
-
-    Else a turn before would be a sure sign of a follow-up, and people do change the topic.
-    """
-    given = list(examples)
+    """Sentences with what NLU uses of their context, where they have one."""
+    homes: dict[int, Gazetteer] = {}
     sentences = []
-    for utterance, intent, *context in given:
-        situation = Situation.of(context[0]) if context else Situation()
-        if not situation.before and rng.random() < FOLLOWING:
-            other = given[int(rng.integers(len(given)))][1]
-            asked = bool(rng.random() < ASKED)
-            situation = replace(situation, before=other.name, domain=other.domain, asked=asked)
+    for utterance, intent, *rest in examples:
+        situation = Situation(named=tuple(gazetteer.cues(utterance.words)))
+        for context in rest:
+            home = homes.get(id(context.home))
+            if home is None:
+                home = homes[id(context.home)] = Gazetteer(context.home)
+            situation = situate(utterance.words, context, gazetteer, home)
         sentences.append(Sentence(utterance.words, utterance.tags, intent.name, situation))
     return sentences
 
