@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from assistant.audio.recogniser import Recogniser, build_recogniser, release, text_of
+from assistant.audio.training import text_for_asr
 from assistant.audio.tts import Tts
 from assistant.audio.wake import Wake
 from assistant.contract import Stages
-from assistant.language.speech import examples_in_context
+from assistant.language.speech import examples, examples_in_context
 from assistant.understanding.fulfilment import Fulfilment, Outage
 from assistant.understanding.nlu import Nlu
 from assistant.understanding.resolver import Resolver
@@ -146,6 +148,7 @@ class Timeline:
         self._releases: dict[str, list[Release]] = {}
         for one in sorted(releases, key=lambda r: r.since):
             self._releases.setdefault(one.stage, []).append(one)
+        self._since = {one.version: self._at(one.since) for one in releases}
         begin = self._at(OUTAGE_SINCE)
         self.outage = Outage(
             begin, begin + min(OUTAGE_LONGEST, self.period / 20), "display", (), 0.6
@@ -156,7 +159,7 @@ class Timeline:
         """The release of a stage that is live at a moment; the first one before the start."""
         live = self._releases[stage][0]
         for one in self._releases[stage]:
-            if self._at(one.since) <= moment:
+            if self._since[one.version] <= moment:
                 live = one
         return live
 
@@ -202,28 +205,33 @@ def train_part(part: str, world: World, timeline: Timeline, seed: int, level: fl
 
 def _train_asr(world: World, seed: int, level: float) -> Recogniser:
     rng = np.random.default_rng([seed, 31])
-    sentences = [
-        example.utterance.words
-        for example in examples_in_context(world.catalogue, rng, ASR_SENTENCES)
-    ]
-    things = [thing for home in world.homes for thing in home.things]
-    words = text_of([*world.catalogue.entities, *things])
-    return build_recogniser(sentences, words, version="asr-4.1", level=level)
+    said = examples(world.catalogue, rng, ASR_SENTENCES)
+    things = {
+        (thing.kind, thing.name, thing.aliases): thing
+        for home in world.homes
+        for thing in home.things
+    }
+    entities = [*world.catalogue.entities, *things.values()]
+    text = text_for_asr(said, entities, rng)
+    return build_recogniser(text, text_of(entities), version="asr-4.1", level=level)
 
 
 def _train_nlus(world: World, timeline: Timeline, seed: int) -> dict[str, Nlu]:
     """One NLU per kind of training; the tagger is trained once."""
     rng = np.random.default_rng([seed, 32])
-    examples = [
-        (example.utterance, example.intent)
-        for example in examples_in_context(world.catalogue, rng, NLU_SENTENCES)
-    ]
+    said = examples_in_context(world.catalogue, rng, NLU_SENTENCES)
     trained: dict[str, Nlu] = {}
-    base: Nlu | None = None
-    for number, one in enumerate(timeline.of("nlu")):
-        base_tagger = base.tagger if base else None
-        nlu = train_nlu(examples, seed + number, one.version, tagger=base_tagger, **one.settings)
-        base = base or nlu
+    by_settings: dict[str, Nlu] = {}
+    tagger = None
+    for one in timeline.of("nlu"):
+        settings = repr(sorted(one.settings.items()))
+        if settings not in by_settings:
+            by_settings[settings] = train_nlu(
+                said, seed, one.version, catalogue=world.catalogue, tagger=tagger, **one.settings
+            )
+        nlu = copy(by_settings[settings])
+        nlu.version = one.version
+        tagger = tagger or nlu.tagger
         trained[one.version] = nlu
     return trained
 
