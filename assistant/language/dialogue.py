@@ -179,7 +179,8 @@ make me a {dish}
 get me a {dish} delivered
 can you order {dish} for dinner
 i'd like to order a {dish}
-order {dish} [for <takeaway>|from somewhere nearby]
+order {dish} for <takeaway>
+order {dish} from somewhere nearby
 have a {dish} sent to my house
 bring me a {dish}
 cook me a {dish}
@@ -232,26 +233,24 @@ check my bank account
 +and {contact}
 +pay {contact} too
 
-# DoChore other 0.7-
-take out the <rubbish>
-do the dishes
-walk the dog
-make me a cup of tea
-clean the bathroom
-feed the cat
-do my homework
-wash the car
-iron my shirts
-open a bottle of wine
-find my keys
-make the bed
-fold the laundry
-mow the lawn
-water the plants
-~clean up
-~where are my keys
-+and the car
-+and do the dishes
+# DoChore other 0.7- chore:chore!*
+{chore}
+can you {chore}
+could you {chore} for me
+i need you to {chore}
+go and {chore}
+would you {chore} now
+i want you to {chore}
+are you able to {chore}
+somebody has to {chore}
+will you {chore} tonight
+help me {chore}
+it's time to {chore}
+you should {chore}
+~just {chore}
+~do it {chore}
++and {chore}
++then {chore}
 
 # LookAtThis other 0.5-
 take a picture

@@ -12,6 +12,7 @@ from assistant.language.grammar import slots_of
 
 # Kinds of slot whose value is words rather than an entity.
 VALUE_KINDS = (
+    "chore",
     "duration",
     "time",
     "date",

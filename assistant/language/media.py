@@ -135,6 +135,9 @@ stream {title}
 find {title} and put it on the screen
 i'd like to watch the <film> {title} [tonight|]
 play the series {title}
+watch the series {title}
+i want to watch the series {title}
+put the series {title} on the <tv>
 continue watching {title}
 ~play {title}
 ~put on {title}
@@ -146,6 +149,8 @@ continue watching {title}
 ~resume {title}
 +the <film> {title}
 +i meant the <film> {title}
++i meant the series {title}
++the series {title}
 +watch {title} instead
 +what about {title}
 
@@ -193,22 +198,24 @@ what is the <film> {title} about
 +what about {title}
 
 # FindVideo video 2 genre:video_genre!
-show me some {genre} <films>
-find a good {genre} <film>
-what {genre} <films> are there
-are there any new {genre} <films>
+show me a {genre}
+find a good {genre}
+find a {genre} to watch
+is there a new {genre} [out|]
 i want to watch a {genre}
-find me a {genre} <film> for tonight
+find me a {genre} for tonight
 recommend a {genre}
-what {genre} shows can we watch
-search for {genre} <films>
+what {genre} can we watch
+search for a {genre}
 is there a {genre} on the <tv> tonight
 let's watch a {genre}
-show me {genre} series
-any good {genre} <films>
+show me the best {genre}
+suggest a {genre} <film> night
+we'd like to see a good {genre}
+any good {genre}
 ~put on a {genre}
 ~play a {genre}
-~some {genre}
+~a {genre}
 +a {genre} instead
 +what about a {genre}
 +or a {genre}

@@ -26,6 +26,13 @@ STYLES: tuple[Style, ...] = (
 BARE_FITTING = 0.5
 BARE_ELSE = 0.08
 ALIAS_SHARE = 0.3
+# What a title of a kind must not be called.
+_MEDIUM_WORDS = (
+    ("film", "series {"), ("film", "show {"), ("film", "season"), ("series", "<film> {"),
+)  # fmt: skip
+_DETERMINERS = ("a", "an", "half", "the", "one", "two", "my")
+_BEFORE_NAMES = ("the", "some", "a", "more", "that", "new", "latest", "my", "of]", "some]")
+SAME_AGAIN_SHARE = 0.5
 CORRECTIONS = (
     "no i said", "no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant",
     "i meant", "wrong", "no listen",
@@ -72,7 +79,7 @@ def say(
     user: User,
     rng: np.random.Generator,
     style: Style = "plain",
-    said: str = "",
+    said: Utterance | str = "",
 ) -> Utterance:
     """The goal in a user's words.
 
@@ -80,7 +87,7 @@ def say(
     ----------
     style: ``explicit`` names the medium and the full name; ``other_words`` avoids the wording of
         `said`; ``correction`` opens with "no i said"; ``follow_up`` leans on the turn before.
-    said: what was said before, for ``other_words``.
+    said: what was said before: ``louder`` says it again, ``correction`` often does.
 
     Raises
     ------
@@ -89,16 +96,20 @@ def say(
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
     intent = INTENTS[goal.intent]
+    if isinstance(said, Utterance) and style == "louder":
+        return said
+    if isinstance(said, Utterance) and style == "correction" and rng.random() < SAME_AGAIN_SHARE:
+        again = ["no", "i", "said", *said.words]
+        return Utterance(tuple(again), ("O", "O", "O", *said.tags))
+    before = said.text if isinstance(said, Utterance) else said
     names = tuple(sorted(name for name, _ in goal.slots))
-    template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
-    values = _values(goal, rng, style)
-    words, tags = render(template, values, user.locale, rng)
-    if style == "other_words" and said:
-        for _ in range(6):
-            if " ".join(words) != said:
-                break
-            template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
-            words, tags = render(template, values, user.locale, rng)
+    for _ in range(8):
+        template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
+        values = _values(goal, rng, style)
+        _settle(template, values)
+        words, tags = render(template, values, user.locale, rng)
+        if style != "other_words" or " ".join(words) not in before:
+            break
     return _as_people_talk(words, tags, user, rng, style)
 
 
@@ -110,9 +121,9 @@ def _templates(
     rng: np.random.Generator,
     style: Style,
 ) -> tuple[str, ...]:
-    clear = intent.by_slots.get(names, ())
+    clear = _suited(intent.by_slots.get(names, ()), goal)
     if (goal.follows and style not in ("explicit", "correction")) or style == "follow_up":
-        follow_ups = intent.follow_ups_by_slots.get(names, ())
+        follow_ups = _suited(intent.follow_ups_by_slots.get(names, ()), goal)
         if follow_ups:
             return follow_ups
     bare = intent.bare_by_slots.get(names, ())
@@ -122,6 +133,18 @@ def _templates(
         if not clear or rng.random() < share:
             return bare
     return clear or bare or intent.follow_ups_by_slots[names]
+
+
+def _suited(templates: tuple[str, ...], goal: Goal) -> tuple[str, ...]:
+    """Phrasings that do not call a film a series, nor say "a an hour timer"."""
+    kinds = [identity.rpartition("-")[0] for identity in goal.entities.values()]
+    wrong = tuple(word for kind, word in _MEDIUM_WORDS if kind in kinds)
+    wrong += tuple(
+        f" a {{{slot}}}" for slot, value in goal.slots if value.split()[0] in _DETERMINERS
+    )
+    if not wrong:
+        return templates
+    return tuple(one for one in templates if not any(word in one for word in wrong))
 
 
 def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, style: Style) -> str:
@@ -147,12 +170,24 @@ def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str
     return values
 
 
-def _mend(words: list[str]) -> None:
+def _settle(template: str, values: dict[str, str]) -> None:
+    """Drops a name's article where the phrasing brings one: "some crimson violins"."""
+    for slot, value in values.items():
+        if value.startswith("the ") and any(f"{w} {{{slot}}}" in template for w in _BEFORE_NAMES):
+            values[slot] = value.removeprefix("the ")
+
+
+def _mend(words: list[str], tags: list[str]) -> None:
     """What grammar asks for when a value meets its phrasing: "a ten minute timer"."""
     for place in range(1, len(words)):
         if words[place] == "timer" and words[place - 1] in ("minutes", "seconds", "hours"):
             words[place - 1] = words[place - 1][:-1]
-        elif words[place - 1] == "a" and words[place][0] in "aeio":
+        elif (
+            words[place - 1] == "a"
+            and tags[place][0] != "I"
+            and words[place][0] in "aeio"
+            and words[place] != "one"
+        ):
             words[place - 1] = "an"
 
 
@@ -160,7 +195,7 @@ def _as_people_talk(
     words: list[str], tags: list[str], user: User, rng: np.random.Generator, style: Style
 ) -> Utterance:
     """Adds politeness, fillers and false starts; they belong to no slot."""
-    _mend(words)
+    _mend(words, tags)
     if style == "correction":
         opening = CORRECTIONS[int(rng.random() * len(CORRECTIONS))].split()
         words, tags = opening + words, ["O"] * len(opening) + tags

@@ -40,11 +40,22 @@ _MESSAGES = (
 )
 _REMINDERS = (
     "call {p}|call {p} back|take out the <rubbish>|feed the {a}|walk the dog|"
-    "pick up [the|some] {x}|pay the {b} bill|buy {x}|water the plants|take my medicine|"
-    "take the {x} out of the oven|pick up the kids|book the {o}|send {p} the {x}|"
-    "charge the {x}|wash the {x}|return the {x}|ring the {o}|bring the {x} back|"
-    "check the {x}|do the laundry|turn the {x} off|email {p}|wish {p} a happy birthday|"
-    "clean the {x}|cancel the {o}|move the car|lock the back door|order {x}|go to the {o}"
+    "pick up [the|some] {x}|"
+    "pay the {b} bill|buy {x}|water the plants|take my medicine|take the [cake|bread|chicken] out|"
+    "pick up the kids|book the {o}|send {p} the photos|charge [my phone|the laptop|the car]|"
+    "wash the [car|curtains|towels|windows]|return the [library books|parcel|keys]|ring the {o}|"
+    "bring the {x} back|check the [oven|mail|tyres|pool|smoke alarm]|do the laundry|email {p}|"
+    "turn the [oven|heater|iron|sprinkler] off|wish {p} a happy birthday|cancel the {o}|"
+    "clean the [kitchen|bathroom|car|fridge]|move the car|lock the back door|go to the {o}|"
+    "defrost the chicken|renew my passport|put the bins out|ask {p} about the {x}|stretch|"
+    "drink some water|leave for the {o}|finish my homework|call {p} about the {b} bill"
+)
+_CHORES = (
+    "take out the <rubbish>|do the dishes|walk the dog|make me a cup of tea|clean the bathroom|"
+    "feed the {a}|do my homework|wash the car|iron my shirts|open a bottle of wine|find my keys|"
+    "make the bed|fold the laundry|mow the lawn|water the plants|vacuum the stairs|cook dinner|"
+    "peel the potatoes|change the baby|pick up the kids|charge my phone|close my bank account|"
+    "fix the {x}|bring me the {x}|cut my hair|sign this letter|give me a massage|catch the {a}"
 )
 _EVENTS = (
     "lunch with {p}|dinner with {p}|coffee with {p}|a meeting with {p}|the {o} appointment|"
@@ -172,6 +183,10 @@ def reminder(rng: np.random.Generator, locale: str) -> str:
     return _text(_REMINDER_PARTS, rng, locale)
 
 
+def chore(rng: np.random.Generator, locale: str) -> str:
+    return _text(_CHORE_PARTS, rng, locale)
+
+
 def event(rng: np.random.Generator, locale: str) -> str:
     return _text(_EVENT_PARTS, rng, locale)
 
@@ -190,8 +205,10 @@ def _templates(text: str) -> tuple[str, ...]:
 
 _MESSAGE_PARTS = _templates(_MESSAGES)
 _REMINDER_PARTS = _templates(_REMINDERS)
+_CHORE_PARTS = _templates(_CHORES)
 _EVENT_PARTS = _templates(_EVENTS)
 _DRAWS: dict[str, Callable[[np.random.Generator, str], str]] = {
+    "chore": chore,
     "date": date,
     "duration": duration,
     "event": event,

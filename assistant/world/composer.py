@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -80,7 +81,7 @@ class Composer:
         adjective, noun = self.pick(names.ADJECTIVES), self.pick(names.NOUNS)
         other, doing = self.pick(names.NOUNS), self.pick(names.DOING)
         being = self.pick(names.BEING)
-        return self.pick((
+        title = self.pick((
             f"the {adjective} {noun}", f"{adjective} {noun}", f"{adjective} {noun}",
             f"the {noun} of {other}", f"the {noun} and the {other}", f"{noun} {other}",
             f"{doing} the {noun}", f"{doing} me", f"{being} in the {noun}", f"a {noun} for {other}",
@@ -88,8 +89,10 @@ class Composer:
             f"don't {doing} the {noun}", f"{being} with me", f"my {adjective} {noun}",
             f"how to {doing} a {noun}", f"the last {noun} in {other} street", f"{being}",
         ))  # fmt: skip
+        return _ARTICLE.sub("an ", title)
 
 
+_ARTICLE = re.compile(r"\ba (?=[aeio])")
 _SMALL = frozenset(
     ["a", "an", "and", "for", "in", "me", "my", "of", "on", "or", "the", "to", "with"]
 )
@@ -99,6 +102,6 @@ def title_case(name: str) -> str:
     """``the sun of york`` is "The Sun of York"; lower case gives the spoken words back."""
     words = name.split()
     return " ".join(
-        word if place and word in _SMALL else word[:1].upper() + word[1:]
+        "FM" if word == "fm" else word if place and word in _SMALL else word[:1].upper() + word[1:]
         for place, word in enumerate(words)
     )

@@ -93,8 +93,13 @@ PLAYLISTS = listed(
     "|",
 )
 VIDEO_GENRES = listed(
-    "comedy|thriller|horror/scary|romantic comedy|documentary|western|cartoon|action|drama|"
-    "science fiction/sci fi|crime|fantasy|family|musical|nature|cookery",
+    """
+    comedy|thriller|documentary|western|cartoon|drama|musical|romantic comedy|crime drama|
+    horror movie=horror film=horror movie=horror movie|action movie=action film=action picture=
+    action movie|nature documentary|cooking show=cookery programme=cooking show=cooking show|
+    quiz show|talk show|science fiction movie/sci fi movie|fantasy series|kids' movie/kids' film|
+    detective series|heist movie/heist film
+    """,
     "|",
 )
 TOPICS = listed(

@@ -72,8 +72,10 @@ def _add(
 ) -> Entity:
     """One more title; some are not to be had everywhere, or only by subscription."""
     if composer.chance(LIMITED_SHARE):
-        sold = [locale for locale in LOCALES if composer.chance(0.5)]
-        facts = {**facts, "regions": ",".join(sold or [composer.pick(LOCALES)])}
+        closed = composer.pick(LOCALES)
+        sold = [locale for locale in LOCALES if locale != closed and composer.chance(0.6)]
+        home = next(locale for locale in LOCALES if locale != closed)
+        facts = {**facts, "regions": ",".join(sold or [home])}
     if composer.chance(PREMIUM_SHARE):
         facts = {**facts, "plan": "premium"}
     return composer.add(kind, name, (*aliases, *_short(name)), weight, facts)
@@ -95,15 +97,16 @@ def _artists(composer: Composer) -> list[Entity]:
     for weight in sorted(composer.zipf(COUNTS["artist"]), reverse=True):
         name = composer.fresh("artist", lambda: _artist(composer))
         aliases = [name.removeprefix("the ")] if name.startswith("the ") else []
-        if not aliases and len(name.split()) == 2 and composer.chance(0.5):
-            aliases.append(name.split()[composer.chance(0.7)])
+        first, _, last = name.partition(" ")
+        if first in names.FIRST + names.INDIAN_FIRST and last in names.LAST + names.INDIAN_LAST:
+            aliases.append(last if composer.chance(0.7) else first)
         artists.append(composer.add("artist", name, aliases, weight))
     return artists
 
 
 def _artist(composer: Composer) -> str:
     adjective, noun = composer.pick(names.ADJECTIVES), composer.pick(names.NOUNS)
-    plural = noun if noun.endswith("s") else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    plural = _plural(noun)
     draw = composer.rng.random()
     if draw < 0.5:
         return composer.person()
@@ -114,6 +117,12 @@ def _artist(composer: Composer) -> str:
     if draw < 0.9:
         return f"{composer.pick(names.FIRST)} and the {plural}"
     return composer.pick((noun, f"{adjective} {noun}", f"{noun} {composer.pick(names.NOUNS)}"))
+
+
+def _plural(noun: str) -> str:
+    if noun[-1] == "y" and noun[-2] not in "aeo":
+        return f"{noun[:-1]}ies"
+    return noun if noun[-1] == "s" else f"{noun}es" if noun[-2:] in ("ch", "sh") else f"{noun}s"
 
 
 def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
@@ -130,7 +139,7 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
     for place, weight in enumerate(composer.zipf(ALIKE_SONGS, 0.5)):
         pair = names.ALIKE[place % len(names.ALIKE)]
         frame = composer.pick(
-            ("the {} {other}", "{} of {other}", "{other} {}", "my {}", "a {} for {other}", "{}")
+            ("the {} {other}", "{} of {other}", "{other} {}", "my {}", "no {} for {other}", "{}")
         )
         noun = composer.pick(names.NOUNS)
         for word in pair:

@@ -122,5 +122,7 @@ REGIONS = {
     "en-US": listed("texas ohio oregon georgia kansas vermont indiana maine nevada virginia"),
     "en-GB": listed("kent norfolk devon wales scotland cornwall suffolk yorkshire dorset essex"),
     "en-IN": listed("kerala punjab gujarat bihar assam goa maharashtra karnataka odisha haryana"),
-    "en-AU": listed("victoria queensland tasmania"),
+    "en-AU": listed(
+        "victoria|queensland|tasmania|new south wales|south australia|western australia", "|"
+    ),
 }

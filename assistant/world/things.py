@@ -129,5 +129,7 @@ def _contacts(rng: np.random.Generator, locale: str) -> list[tuple[str, tuple[st
         firsts = names.INDIAN_FIRST if rng.random() < indian else names.FIRST
         first = firsts[int(rng.random() * len(firsts))]
         last = lasts[int(rng.random() * len(lasts))]
-        found.append((f"{first} {last}", (first,)))
+        # "vijay" alone is the one who is listed so.
+        taken = any(name.split()[0] == first for name, _ in found)
+        found.append((f"{first} {last}", () if taken else (first,)))
     return found

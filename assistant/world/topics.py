@@ -90,14 +90,9 @@ def _teams(composer: Composer) -> None:
     for locale in LOCALES:
         near = [town for town in towns if town.facts["locale"] == locale]
         near.sort(key=lambda town: -town.popularity)
-        for weight in composer.zipf(13, 0.8):
-
-            def compose(
-                near: Sequence[str] = [spoken(t.name) for t in near[:24]], locale: str = locale
-            ) -> str:
-                return f"{composer.pick(near)} {composer.pick(goods.TEAM_ENDS[locale])}"
-
-            name = composer.fresh("team", compose)
-            town, _, nick = name.partition(" ")
+        # Of a town's name alone its team is meant, so that no town has two.
+        homes = composer.rng.permutation(len(near[:24]))[:13].tolist()
+        for place, weight in zip(homes, composer.zipf(13, 0.8), strict=True):
+            town, nick = spoken(near[place].name), composer.pick(goods.TEAM_ENDS[locale])
             aliases = (town,) if locale == "en-GB" else (f"the {nick}", town)
-            composer.add("team", name, aliases, weight, {"locale": locale})
+            composer.add("team", f"{town} {nick}", aliases, weight, {"locale": locale})
