@@ -18,7 +18,7 @@ from assistant.audio.channel import Channel, Observed, listen
 from assistant.audio.language_model import END, MARKS, LanguageModel, train
 from assistant.audio.lexicon import spoken
 from assistant.audio.phones import INDEX, PHONES, SPACE
-from assistant.audio.search import LONGEST, Workspace, backward, forward
+from assistant.audio.search import LONGEST, SEGMENTS, Workspace, backward, forward
 from assistant.contract import LOCALES, Context, Entity, Sound, Transcript
 
 Array = NDArray[np.float64]
@@ -38,7 +38,8 @@ class Settings:
     language: weight of the language model against the acoustics. word: cost of every word.
     at_home: log weight of words from the household's own names (contacts, lamps, rooms).
     sharpness: scale of path scores in the posteriors.
-    beam, limit: how far behind the best a token may be, and how many live per segment.
+    reach, keep: how badly a word may sound, and how many words may begin at one segment.
+    beam, limit: how far behind the best a sentence may be, and how many go on at one segment.
     listed, wanted: hypotheses put out, and hypotheses that share the posterior mass.
     """
 
@@ -49,8 +50,10 @@ class Settings:
     word: float = 0.0
     at_home: float = 1.0
     sharpness: float = 0.7
-    beam: float = 14.0
-    limit: int = 600
+    reach: float = 10.0
+    keep: int = 60
+    beam: float = 10.0
+    limit: int = 30
     listed: int = 5
     wanted: int = 12
 
@@ -86,20 +89,7 @@ class Tree:
         self.leaves = np.array([len(at[old]) for old in order])
         self.leaf = np.cumsum(self.leaves) - self.leaves
         self.word = np.array([number for old in order for number in at[old]])
-        likely = np.full(len(order), -1e9)
-        for i in range(len(order) - 1, -1, -1):
-            words = self.word[self.leaf[i] : self.leaf[i] + self.leaves[i]]
-            below = likely[self.child[i] : self.child[i] + self.children[i]]
-            likely[i] = max((*model.unigram[words], *below))
-        # What a word will cost at its end, guessed at before it is known which word it is.
-        self.ahead = likely
-
-    def arrays(self, weight: float) -> tuple[Ints, Ints, Array]:
-        """What `forward` takes; `weight` is the language model's."""
-        ahead = weight * np.maximum(self.ahead, -14.0) * 0.6
-        ahead[0] = weight * -2.5
-        rows = (self.child, self.children, self.phone, self.leaf, self.leaves)
-        return np.stack(rows), self.word, ahead
+        self.nodes = np.stack((self.child, self.children, self.phone, self.leaf, self.leaves))
 
 
 @dataclass(eq=False)
@@ -125,9 +115,9 @@ class Recogniser:
             m.unigram, m.unigram_next, np.stack((m.first, m.count, m.shorter)),
             np.stack((m.word, m.following)), m.logp, m.backoff,
         )  # fmt: skip
-        self._work = Workspace(len(m.count))
-        weight = self.settings.language
-        self._trees = {locale: tree.arrays(weight) for locale, tree in self.trees.items()}
+        self._work = Workspace(max(tree.nodes.shape[1] for tree in self.trees.values()))
+        self._prior = 0.6 * self.settings.language * np.maximum(m.unigram, -12.0)
+        self._trees = {locale: (tree.nodes, tree.word) for locale, tree in self.trees.items()}
         self._bonus = lru_cache(maxsize=512)(self._bonus_of)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -149,15 +139,14 @@ class Recogniser:
     ) -> Transcript:
         """n-best list for what was observed. `names` are likelier here than elsewhere."""
         s = self.settings
-        points = observed.points
+        points = observed.points[:SEGMENTS]
         # A noisy signal says less: the acoustic model widens with the noise it thinks there is.
         width = s.deviation * (0.8 + 10.0 ** ((4.0 - observed.snr_db) / 20.0))
         distance = (points**2).sum(axis=1)[:, None] - 2.0 * points @ SPACE.T + _NORMS
         match = -0.5 * distance / width**2
-        match += 3.0
-        insertion = match.max(axis=1, initial=-50.0) + s.added
-        scores, lists, looked = self._search(match, insertion, locale, names)
-        if not len(scores):
+        match -= match.max(axis=1, initial=-1e9, keepdims=True)
+        scores, lists, looked = self._search(match, locale, names)
+        if not lists:
             return self._nothing(observed, rng)
         weights = np.exp(s.sharpness * (scores - scores[0]))
         posteriors = weights / weights.sum()
@@ -177,7 +166,7 @@ class Recogniser:
             "speech_rate": round(len(points) / observed.seconds, 3),
             "entropy": round(entropy, 4),
             "segments": float(len(points)),
-            "tokens": float(looked),
+            "arcs": float(looked),
         }
         return Transcript(
             hypotheses=hypotheses,
@@ -188,26 +177,29 @@ class Recogniser:
         )
 
     def _search(
-        self, match: Array, insertion: Array, locale: str, names: tuple[str, ...]
+        self, match: Array, locale: str, names: tuple[str, ...]
     ) -> tuple[Array, list[list[str]], int]:
         s, m, work = self.settings, self.model, self._work
-        tree, word_at, ahead = self._trees[locale if locale in self._trees else HOME]
-        last, end, looked = forward(
-            match, insertion, s.lost, tree, word_at, ahead, *self._lm, self._bonus(names), m.start,
-            s.language, s.beam, s.limit, work.stamp, work.where, work.integers, work.scores,
-            work.boundaries, work.reached, work.arcs, work.gains,
+        tree, word_at = self._trees[locale if locale in self._trees else HOME]
+        last, arcs = forward(
+            match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.keep, *self._lm,
+            self._bonus(names), m.start, s.language, s.beam, s.limit, work.tokens,
+            work.token_scores, work.found, work.found_scores, work.boundaries, work.reached, work.arcs, work.gains,
+            work.heads, work.best,
         )  # fmt: skip
-        states = work.boundaries[0, last:end].tolist()
-        endings = s.language * np.array([m.step(state, END)[0] for state in states])
+        endings, boundary = [], last
+        while boundary >= 0:
+            state, boundary = work.boundaries[0, boundary], work.boundaries[2, boundary]
+            endings.append(s.language * m.step(int(state), END)[0])
         scores = np.zeros(s.wanted)
         found = np.zeros((s.wanted, LONGEST), np.int64)
         count = backward(
-            last, end, s.wanted, endings, work.boundaries, work.reached, work.arcs, work.gains,
+            last, s.wanted, np.array(endings), work.boundaries, work.reached, work.arcs, work.gains,
             work.parts, work.part_scores, scores, found,
         )  # fmt: skip
         words = m.words
         lists = [[words[n] for n in row[: row.index(-1)]] for row in found[:count].tolist()]
-        return scores[:count], lists, int(looked)
+        return scores[:count], lists, int(arcs)
 
     def _bonus_of(self, names: tuple[str, ...]) -> Array:
         bonus = np.full(len(self.model.words), self.settings.word)
@@ -219,7 +211,7 @@ class Recogniser:
         return bonus
 
     def _latency(self, observed: Observed, looked: int, rng: np.random.Generator) -> float:
-        work = 60.0 + 25.0 * observed.seconds + looked / 150.0
+        work = 60.0 + 25.0 * observed.seconds + looked / 60.0
         return round(work * float(np.exp(rng.normal(0.0, 0.2))), 1)
 
     def _nothing(self, observed: Observed, rng: np.random.Generator) -> Transcript:

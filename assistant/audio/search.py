@@ -1,10 +1,10 @@
-"""The recogniser's search: words through a pronunciation tree, compiled by numba.
+"""The recogniser's search, compiled by numba: words through a pronunciation tree, then sentences.
 
-Time-synchronous token passing over the observed segments (Young, Russell and Thornton 1989). A
-token is (node of the tree, word boundary it started from); tokens that reach the same place are
-merged and the better one lives. Every way into a word boundary is kept, so that the boundaries form
-a lattice, and the n-best list is read from it by an A* search from the end that is exact because the
-forward scores are (Soong and Huang 1991).
+First, from every segment at which a word may begin, the words that the next segments sound like
+(`words_from`); then sentences of such words under the language model, left to right, where paths
+that reach the same segment in the same state of the model meet (`forward`). Every way into such a
+boundary is kept, so that the boundaries form a lattice, and the n-best list is read from it by an
+A* search from the end, which is exact because the forward scores are (Soong and Huang 1991).
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ Floats = NDArray[np.float64]
 
 _FAR = -1.0e30
 _TABLE = 1 << 14
-_BOUNDARIES = 1 << 14
+_BOUNDARIES = _TABLE // 2
 _ARCS = 1 << 16
+_FOUND = 1 << 14
 _PARTS = 4096
 _SEEN = 512
+_BINS = 64
 _PRIME = 1000003
 LONGEST = 64
+# Segments beyond this are left unheard.
+SEGMENTS = 160
 
 
 def _compiled(function: Any) -> Any:
@@ -34,17 +38,19 @@ def _compiled(function: Any) -> Any:
 
 
 class Workspace:
-    """Arrays that a search fills, made once: token tables, word boundaries, arcs, partial paths."""
+    """Arrays that a search fills, made once and used again for every utterance."""
 
-    def __init__(self, states: int) -> None:
-        self.stamp = np.full(states, -1, np.int64)
-        self.where = np.zeros(states, np.int64)
-        self.integers = np.zeros((7, _TABLE), np.int64)
-        self.scores = np.zeros((2, _TABLE))
-        self.boundaries = np.zeros((2, _BOUNDARIES), np.int64)
+    def __init__(self, nodes: int) -> None:
+        self.tokens = np.zeros((4, nodes), np.int64)
+        self.token_scores = np.zeros((2, nodes))
+        self.found = np.zeros((2, _FOUND), np.int64)
+        self.found_scores = np.zeros(_FOUND)
+        self.boundaries = np.zeros((5, _TABLE), np.int64)
         self.reached = np.zeros(_BOUNDARIES)
         self.arcs = np.zeros((3, _ARCS), np.int64)
         self.gains = np.zeros(_ARCS)
+        self.heads = np.full(SEGMENTS + 1, -1, np.int64)
+        self.best = np.zeros(SEGMENTS + 1)
         self.parts = np.zeros((5, _PARTS), np.int64)
         self.part_scores = np.zeros((2, _PARTS))
 
@@ -80,13 +86,148 @@ def _step(
 
 
 @_compiled
-def forward(
+def words_from(
+    begin: int,
     match: Floats,
-    insertion: Floats,
-    deletion: float,
+    lost: float,
+    added: float,
     tree: Ints,
     word_at: Ints,
-    ahead: Floats,
+    prior: Floats,
+    reach: float,
+    keep: int,
+    tokens: Ints,
+    token_scores: Floats,
+    found: Ints,
+    found_scores: Floats,
+) -> int:
+    """Words that may begin at segment `begin`: rows end and word of `found`, with their scores.
+
+    match: (segments, phones) log likelihood, 0 for each segment's likeliest phone. tree: rows
+    child, children, phone, leaf, leaves per node; the words at ``word_at[leaf : leaf + leaves]``.
+    prior: (words,) what is known of a word beforehand; with it the best `keep` are chosen. tokens:
+    rows node and stamp, for this segment and the next. Returns how many words were found.
+    """
+    frames = match.shape[0]
+    count, top = 0, _FAR
+    now, active = 0, 1
+    tokens[0, 0], token_scores[0, 0] = 0, 0.0
+    tokens[1, :] = -1
+    tokens[3, :] = -1
+    for t in range(begin, frames + 1):
+        # Words that end before segment t, with their last phone heard or left out.
+        for i in range(active):
+            n = tokens[2 * now, i]
+            here = token_scores[now, n]
+            if n == 0:
+                continue
+            for option in range(-1, tree[1, n]):
+                m, score = n, here
+                if option >= 0:
+                    m, score = tree[0, n] + option, here + lost
+                if tree[4, m] == 0 or score < -reach:
+                    continue
+                for leaf in range(tree[3, m], tree[3, m] + tree[4, m]):
+                    if count < _FOUND:
+                        found[0, count] = t
+                        found[1, count] = word_at[leaf]
+                        found_scores[count] = score
+                        top = max(top, score + prior[word_at[leaf]])
+                        count += 1
+        if t == frames or active == 0:
+            break
+        then = 1 - now
+        new = 0
+        for i in range(active):
+            n = tokens[2 * now, i]
+            here = token_scores[now, n]
+            for option in range(-1, tree[1, n]):
+                if option < 0 and n == 0:
+                    continue
+                child = tree[0, n] + option
+                inner = 0
+                while True:
+                    # No phone; the child's; or a grandchild's, the child's having gone missing.
+                    if option < 0:
+                        m, score = n, here + added
+                    elif inner == 0:
+                        m, score = child, here + match[t, tree[2, child]]
+                    else:
+                        m = tree[0, child] + inner - 1
+                        score = here + lost + match[t, tree[2, m]]
+                    if score >= -reach:
+                        if tokens[2 * then + 1, m] == t:
+                            token_scores[then, m] = max(token_scores[then, m], score)
+                        else:
+                            tokens[2 * then + 1, m] = t
+                            tokens[2 * then, new] = m
+                            token_scores[then, m] = score
+                            new += 1
+                    if option < 0 or here + lost < -reach or inner == tree[1, child]:
+                        break
+                    inner += 1
+        now, active = then, new
+
+    if count > keep:
+        bins = np.zeros(_BINS, np.int64)
+        width = reach / _BINS
+        for i in range(count):
+            gap = int((top - found_scores[i] - prior[found[1, i]]) / width)
+            if gap < _BINS:
+                bins[gap] += 1
+        total, limit = 0, 0
+        while limit < _BINS and total < keep:
+            total += bins[limit]
+            limit += 1
+        kept = 0
+        for i in range(count):
+            if int((top - found_scores[i] - prior[found[1, i]]) / width) < limit:
+                found[0, kept], found[1, kept] = found[0, i], found[1, i]
+                found_scores[kept] = found_scores[i]
+                kept += 1
+        count = kept
+    return count
+
+
+@_compiled
+def _floor(
+    t: int,
+    floor: float,
+    beam: float,
+    limit: int,
+    heads: Ints,
+    boundaries: Ints,
+    reached: Floats,
+) -> float:
+    """`floor`, or what only about `limit` boundaries of segment `t` reach."""
+    bins = np.zeros(_BINS, np.int64)
+    total = 0
+    q = heads[t]
+    while q >= 0:
+        gap = int((floor + beam - reached[q]) / beam * _BINS)
+        if gap < _BINS:
+            bins[max(gap, 0)] += 1
+            total += 1
+        q = boundaries[2, q]
+    if total <= limit:
+        return floor
+    total, b = 0, 0
+    while total + bins[b] <= limit or b == 0:
+        total += bins[b]
+        b += 1
+    return floor + beam - beam * b / _BINS
+
+
+@_compiled
+def forward(
+    match: Floats,
+    lost: float,
+    added: float,
+    tree: Ints,
+    word_at: Ints,
+    prior: Floats,
+    reach: float,
+    keep: int,
     unigram: Floats,
     unigram_next: Ints,
     spans: Ints,
@@ -98,189 +239,114 @@ def forward(
     lm_weight: float,
     beam: float,
     limit: int,
-    stamp: Ints,
-    where: Ints,
-    integers: Ints,
-    scores: Floats,
+    tokens: Ints,
+    token_scores: Floats,
+    found: Ints,
+    found_scores: Floats,
     boundaries: Ints,
     reached: Floats,
     arcs: Ints,
     gains: Floats,
-) -> tuple[int, int, int]:
-    """Fill the lattice.
+    heads: Ints,
+    best: Floats,
+) -> tuple[int, int]:
+    """Fill the lattice; returns the last boundary's place in its chain and the number of arcs.
 
-    Parameters
-    ----------
-    match: (segments, phones) log likelihood of each segment under each phone.
-    insertion: (segments,) log likelihood that the segment is no phone at all.
-    deletion: log probability that a phone left no segment.
-    tree: rows child, children, phone, leaf, leaves per node; words at ``word_at[leaf:…]``.
-    ahead: per node, a guess at the language model cost of the words below it.
-    bonus: (words,) what is added for a word whenever it occurs.
-    beam: tokens this much worse than the best die. limit: about how many live per segment.
-
-    Returns the first of the final word boundaries, the end of them, and how many tokens there were.
+    bonus: (words,) what is added for a word whenever it occurs. beam: boundaries this much worse
+    than the best at their segment, or at a later one, are left, and all but about `limit` at each
+    segment. boundaries: rows state, first arc,
+    next boundary of the same segment, hash table, segment.
     """
-    frames, phones = match.shape
+    frames = match.shape[0]
+    states = len(backoff)
     mask = _TABLE - 1
-    stamp[:] = -1
-    integers[0, :] = -1
+    boundaries[3, :] = -1
+    heads[:] = -1
+    best[:] = _FAR
     reached[0] = 0.0
-    boundaries[0, 0] = start
-    boundaries[1, 0] = -1
+    boundaries[0, 0], boundaries[1, 0], boundaries[2, 0] = start, -1, -1
+    boundaries[4, 0] = 0
+    heads[0] = 0
+    best[0] = 0.0
     recs, arc_count = 1, 0
-    now, then = 0, 1
-    integers[2, 0], integers[3, 0], scores[0, 0] = 0, 0, 0.0
-    tokens, looked, last = 1, 0, 1
-
-    for t in range(frames + 1):
-        best = _FAR
-        for i in range(tokens):
-            best = max(best, scores[now, i] + ahead[integers[2 + 2 * now, i]])
-        floor = best - beam
-        if tokens > limit:
-            # A coarse histogram tells how far the beam must close.
-            for b in range(64):
-                integers[6, b] = 0
-            for i in range(tokens):
-                gap = best - scores[now, i] - ahead[integers[2 + 2 * now, i]]
-                if gap < beam:
-                    integers[6, int(gap / beam * 64)] += 1
-            total = 0
-            for b in range(64):
-                total += integers[6, b]
-                if total > limit:
-                    floor = best - beam * (b + 1) / 64
-                    break
-        looked += tokens
-
-        # Words that may end here, with the last phone heard or left out.
-        last = recs
-        if t > 0:
-            for i in range(tokens):
-                n = integers[2 + 2 * now, i]
-                here = scores[now, i]
-                if n == 0 or here + ahead[n] < floor:
-                    continue
-                source = integers[3 + 2 * now, i]
-                for option in range(-1, tree[1, n]):
-                    m = n
-                    at_end = here
-                    if option >= 0:
-                        m = tree[0, n] + option
-                        at_end = here + deletion
-                    if tree[4, m] == 0 or at_end + ahead[m] < floor:
-                        continue
-                    for leaf in range(tree[3, m], tree[3, m] + tree[4, m]):
-                        w = word_at[leaf]
+    for t in range(frames):
+        floor = _floor(t, best[t] - beam, beam, limit, heads, boundaries, reached)
+        count = -1
+        source = heads[t]
+        while source >= 0:
+            here = reached[source]
+            if here >= floor:
+                if count < 0:
+                    count = words_from(
+                        t, match, lost, added, tree, word_at, prior, reach, keep, tokens,
+                        token_scores, found, found_scores,
+                    )  # fmt: skip
+                for c in range(-1, count):
+                    # c = -1: the segment is nobody's, the same state goes on after it.
+                    end, w, target = t + 1, -1, boundaries[0, source]
+                    total = here + added
+                    if c >= 0:
+                        end, w = found[0, c], found[1, c]
+                        total = here + found_scores[c] + bonus[w]
+                        if total < best[end] - beam:
+                            continue
                         cost, target = _step(
-                            boundaries[0, source], w,
-                            unigram, unigram_next, spans, entries, logp, backoff,
-                        )  # fmt: skip
-                        total_score = at_end + lm_weight * cost + bonus[w]
-                        if total_score + ahead[0] < floor:
+                            target, w, unigram, unigram_next, spans, entries, logp, backoff
+                        )
+                        total += lm_weight * cost
+                    if total < best[end] - beam:
+                        continue
+                    # Going on only costs: what is left behind by a later boundary is lost too.
+                    earlier = end
+                    while earlier > t and best[earlier] < total:
+                        best[earlier] = total
+                        earlier -= 1
+                    k = end * states + target
+                    h = (k * 40503) & mask
+                    q = boundaries[3, h]
+                    while q >= 0 and not (
+                        boundaries[0, q] == target and boundaries[4, q] == end
+                    ):
+                        h = (h + 1) & mask
+                        q = boundaries[3, h]
+                    if q < 0:
+                        if recs == _BOUNDARIES or arc_count == _ARCS:
                             continue
-                        if stamp[target] == t:
-                            q = where[target]
-                        elif recs < _BOUNDARIES:
-                            q = recs
-                            recs += 1
-                            stamp[target] = t
-                            where[target] = q
-                            reached[q] = _FAR
-                            boundaries[0, q] = target
-                            boundaries[1, q] = -1
-                        else:
+                        q = recs
+                        recs += 1
+                        boundaries[3, h] = q
+                        boundaries[0, q], boundaries[1, q] = target, -1
+                        boundaries[2, q], boundaries[4, q] = heads[end], end
+                        heads[end] = q
+                        reached[q] = total
+                    reached[q] = max(reached[q], total)
+                    # One word after one history is one arc, however time is cut.
+                    a = boundaries[1, q]
+                    while a >= 0:
+                        if (
+                            arcs[1, a] == w
+                            and boundaries[0, arcs[0, a]] == boundaries[0, source]
+                        ):
+                            break
+                        a = arcs[2, a]
+                    if a < 0:
+                        if arc_count == _ARCS:
                             continue
-                        reached[q] = max(reached[q], total_score)
-                        # One word after one history is one arc, however time is cut.
-                        a = boundaries[1, q]
-                        while a >= 0:
-                            if (
-                                arcs[1, a] == w
-                                and boundaries[0, arcs[0, a]] == boundaries[0, source]
-                            ):
-                                break
-                            a = arcs[2, a]
-                        if a < 0:
-                            if arc_count == _ARCS:
-                                continue
-                            a = arc_count
-                            arc_count += 1
-                            arcs[2, a] = boundaries[1, q]
-                            boundaries[1, q] = a
-                        elif total_score <= reached[arcs[0, a]] + gains[a]:
-                            continue
-                        arcs[0, a] = source
-                        arcs[1, a] = w
-                        gains[a] = total_score - reached[source]
-        if t == frames:
-            break
-        for q in range(last, recs):
-            if tokens < _TABLE:
-                integers[2 + 2 * now, tokens] = 0
-                integers[3 + 2 * now, tokens] = q
-                scores[now, tokens] = reached[q]
-                tokens += 1
-
-        # On to the next segment: it is no phone, the child's, or a grandchild's (child left out).
-        loudest = _FAR
-        for p in range(phones):
-            loudest = max(loudest, match[t, p])
-        top = _FAR
-        new = 0
-        for i in range(tokens):
-            n = integers[2 + 2 * now, i]
-            here = scores[now, i]
-            if here + ahead[n] < floor:
-                continue
-            source = integers[3 + 2 * now, i]
-            for option in range(-1, tree[1, n]):
-                child = tree[0, n] + option
-                inner = 0
-                while True:
-                    if option < 0:
-                        m = n
-                        after = here + insertion[t]
-                    elif inner == 0:
-                        m = child
-                        after = here + match[t, tree[2, m]]
-                    else:
-                        m = tree[0, child] + inner - 1
-                        after = here + deletion + match[t, tree[2, m]]
-                    if after + ahead[m] > top - beam:
-                        k = m * 1048576 + source
-                        h = (k * 40503) & mask
-                        while integers[0, h] != -1 and integers[0, h] != k:
-                            h = (h + 1) & mask
-                        if integers[0, h] == k:
-                            at = integers[1, h]
-                            scores[then, at] = max(scores[then, at], after)
-                        elif new < _TABLE // 2:
-                            integers[0, h] = k
-                            integers[1, h] = new
-                            integers[2 + 2 * then, new] = m
-                            integers[3 + 2 * then, new] = source
-                            scores[then, new] = after
-                            new += 1
-                        top = max(top, after + ahead[m])
-                    if option < 0:
-                        break
-                    if inner == 0 and here + deletion + loudest + ahead[child] < top - beam:
-                        break
-                    if inner == tree[1, child]:
-                        break
-                    inner += 1
-        integers[0, :] = -1
-        now, then = then, now
-        tokens = new
-    return last, recs, looked
+                        a = arc_count
+                        arc_count += 1
+                        arcs[2, a] = boundaries[1, q]
+                        boundaries[1, q] = a
+                    elif total <= reached[arcs[0, a]] + gains[a]:
+                        continue
+                    arcs[0, a], arcs[1, a] = source, w
+                    gains[a] = total - here
+            source = boundaries[2, source]
+    return heads[frames], arc_count
 
 
 @_compiled
 def backward(
     last: int,
-    recs: int,
     wanted: int,
     endings: Floats,
     boundaries: Ints,
@@ -294,16 +360,18 @@ def backward(
 ) -> int:
     """Read the `wanted` best word sequences off the lattice; returns how many there are.
 
-    endings: log probability that the sentence ends, per final boundary. parts: rows boundary, next
+    endings: log probability that the sentence ends, per boundary of the chain from `last`. parts: rows boundary, next
     part, word, hash of the words so far, heap.
     """
     count, pops, found, heap = 0, 0, 0, 0
-    for q in range(last, recs):
+    q = last
+    for i in range(len(endings)):
         if count < _PARTS:
             parts[0, count], parts[1, count], parts[2, count], parts[3, count] = q, -1, -1, 7
-            part_scores[0, count] = endings[q - last]
-            part_scores[1, count] = reached[q] + endings[q - last]
+            part_scores[0, count] = endings[i]
+            part_scores[1, count] = reached[q] + endings[i]
             count += 1
+        q = boundaries[2, q]
     # Few parts are ever open: looking through them all is quicker than a heap is to compile.
     while found < wanted and pops < _SEEN:
         p = -1
@@ -340,7 +408,9 @@ def backward(
         while a >= 0:
             if count < _PARTS:
                 parts[0, count], parts[1, count], parts[2, count] = arcs[0, a], p, arcs[1, a]
-                parts[3, count] = parts[3, p] * _PRIME + arcs[1, a] + 1
+                parts[3, count] = parts[3, p]
+                if arcs[1, a] >= 0:
+                    parts[3, count] = parts[3, p] * _PRIME + arcs[1, a] + 1
                 part_scores[0, count] = part_scores[0, p] + gains[a]
                 part_scores[1, count] = reached[arcs[0, a]] + part_scores[0, count]
                 count += 1
