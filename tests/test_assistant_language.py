@@ -171,6 +171,12 @@ def test_styles_differ_as_people_do(world: World) -> None:
         say(drawn[0][0], drawn[0][1], rng, "shouted")  # type: ignore[arg-type]
 
 
+def test_slots_that_nobody_asks_with_are_refused(world: World) -> None:
+    goal = Goal("PlayMusic", (("artist", "adele raven"),), {})
+    with pytest.raises(ValueError, match="PlayMusic has no phrasing with just the slots artist"):
+        say(goal, world.homes[0].users[0], np.random.default_rng(0))
+
+
 def test_other_words_are_other_words(world: World) -> None:
     rng = np.random.default_rng(8)
     again = [

@@ -172,7 +172,7 @@ how was your day
 +thank you
 +thanks
 
-# OrderFood other 1- dish:dish!
+# OrderFood other 1.5- dish:dish!
 order me a {dish}
 order a {dish}
 make me a {dish}
@@ -193,7 +193,7 @@ order some {dish} for tonight
 +and a {dish}
 +or a {dish}
 
-# BookTravel other 0.8- town:town
+# BookTravel other 1.3- town:town
 book me a <cab>
 get me a <cab> to {town}
 call me a <cab>
@@ -213,7 +213,7 @@ book a bus to {town} for me
 +and one back from {town}
 +to {town}
 
-# SendMoney other 0.5- contact:contact
+# SendMoney other 0.9- contact:contact
 send {contact} twenty <money>
 pay my electricity bill
 transfer money to {contact}
@@ -233,7 +233,7 @@ check my bank account
 +and {contact}
 +pay {contact} too
 
-# DoChore other 0.7- chore:chore!*
+# DoChore other 1.2- chore:chore!*
 {chore}
 can you {chore}
 could you {chore} for me
@@ -252,7 +252,7 @@ you should {chore}
 +and {chore}
 +then {chore}
 
-# LookAtThis other 0.5-
+# LookAtThis other 0.8-
 take a picture
 take a photo of me
 what am i looking at

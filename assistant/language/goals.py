@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -222,11 +223,20 @@ def _thing(rng: np.random.Generator, things: tuple[Entity, ...], room: str) -> E
 _ALL = tuple(INTENTS.values())
 
 
+@lru_cache(maxsize=8192)
+def _usual(
+    hour: int, device: str, state: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, float], ...]:
+    """Weight of every intent in a situation, whoever asks."""
+    factors = boosts(hour, device, state)
+    return tuple((intent.name, intent.weight * factors[intent.name]) for intent in _ALL)
+
+
 def _reached(user: User, hour: int, device: Device, before: Goal | None) -> list[float]:
     """Cumulated weights of all intents."""
-    factors = boosts(hour, device.type, tuple(sorted(device.state.items())))
+    state = tuple(sorted(device.state.items()))
     habits = user.habits
-    weights = [intent.weight * habits[intent.name] * factors[intent.name] for intent in _ALL]
+    weights = [factor * habits[name] for name, factor in _usual(hour, device.type, state)]
     if before is not None:
         domain = INTENTS[before.intent].domain
         for place, intent in enumerate(_ALL):

@@ -24,7 +24,7 @@ VALUE_KINDS = (
     "event",
 )
 # Kinds of entity that belong to a household.
-THING_KINDS = ("light", "appliance", "room", "door", "blind", "contact", "list")
+THING_KINDS = ("light", "appliance", "room", "door", "contact", "list")
 
 
 @dataclass(frozen=True, slots=True)

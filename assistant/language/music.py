@@ -235,7 +235,6 @@ please pause
 pause this
 hit pause
 ~stop the music
-~stop playing
 ~wait
 ~hold on
 +pause again

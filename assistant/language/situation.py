@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from assistant.contract import Device
 from assistant.language.intents import INTENTS
@@ -70,7 +69,6 @@ _ANSWERS = ("Yes", "No", "Cancel", "GoBack", "Repeat")
 ANSWER_FACTOR = 0.12
 
 
-@lru_cache(maxsize=8192)
 def boosts(hour: int, device: str, state: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
     """Factor on the weight of every intent, by hour, type of device and its state."""
     part = 0 if hour < 6 or hour >= 23 else 1 if hour < 10 else 2 if hour < 17 else 3

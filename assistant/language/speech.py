@@ -91,7 +91,7 @@ def say(
 
     Raises
     ------
-    ValueError: a style that does not exist.
+    ValueError: a style that does not exist, or slots that the intent is never asked with.
     """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
@@ -132,7 +132,11 @@ def _templates(
         share = (BARE_FITTING if goal.fits else BARE_ELSE) * (1.5 - user.verbosity)
         if not clear or rng.random() < share:
             return bare
-    return clear or bare or intent.follow_ups_by_slots[names]
+    for group in (intent.by_slots, intent.bare_by_slots, intent.follow_ups_by_slots):
+        clear = clear or bare or group.get(names, ())
+    if not clear:
+        raise ValueError(f"{intent.name} has no phrasing with just the slots {', '.join(names)}")
+    return clear
 
 
 def _suited(templates: tuple[str, ...], goal: Goal) -> tuple[str, ...]:
@@ -151,12 +155,21 @@ def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, st
     """One phrasing; terse people, and the style ``short``, prefer short ones."""
     count = len(templates)
     first = templates[int(rng.random() * count)]
+    # A name and nothing else is rare, unless one was asked for.
+    if _is_name(first) and rng.random() < 0.8:
+        first = templates[int(rng.random() * count)]
     if count == 1 or style in ("other_words", "follow_up"):
         return first
     second = templates[int(rng.random() * count)]
+    if _is_name(second) and rng.random() < 0.8:
+        second = first
     long_wanted = 0.0 if style == "short" else 1.0 if style == "explicit" else user.verbosity
     longer, shorter = (first, second) if length_of(first) >= length_of(second) else (second, first)
     return longer if rng.random() < long_wanted else shorter
+
+
+def _is_name(template: str) -> bool:
+    return template[0] == "{" and template[-1] == "}" and " " not in template
 
 
 def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str]:
