@@ -7,7 +7,7 @@ import pickle
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -216,22 +216,34 @@ def _write(
 
 
 def simulate(
-    turns: int, setup: Setup, *, processes: int | None = None
+    turns: int,
+    setup: Setup,
+    *,
+    processes: int | None = None,
+    trained: Path | None = None,
 ) -> Iterator[list[Simulated]]:
     """Batches of turns in order of time, `turns` in all.
 
-    They do not depend on `processes`, which defaults to one per core, four at most.
+    Parameters
+    ----------
+    processes
+        One per core if not given, four at most; the turns do not depend on it.
+    trained
+        A folder where the trained components of this setup are kept from one call to the next.
     """
     setup.check()
     if processes is None:
         processes = min(len(os.sched_getaffinity(0)), 4)
     shards = list(_shards(turns, setup))
-    with tempfile.TemporaryDirectory(prefix="assistant-") as folder, runner(processes) as run:
+    with ExitStack() as stack:
+        folder = trained or stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-"))
         place = Path(folder) / "setup.pickle"
         place.write_bytes(pickle.dumps(setup))
-        trained = run.map(_train, ((str(place), part) for part in PARTS))
-        for part, size in zip(PARTS, trained, strict=True):
-            assert size > 0, part
+        stack.callback(_forget)
+        run = stack.enter_context(runner(processes))
+        missing = [part for part in PARTS if not place.with_name(part).exists()]
+        for _ in run.map(_train, ((str(place), part) for part in missing)):
+            pass
         made = run.map(_make, ((str(place), *shard) for shard in shards))
         late: list[Simulated] = []
         for days, group in groupby(zip(shards, made, strict=True), key=lambda pair: pair[0][0]):
@@ -242,7 +254,12 @@ def simulate(
             cut = sum(turn.at < end for turn in batch)
             late = batch[cut:]
             yield batch[:cut]
-        yield late
+        if late:
+            yield late
+
+
+def _forget() -> None:
+    _loaded.cache_clear()
     _simulation.cache_clear()
 
 
@@ -269,10 +286,10 @@ def _loaded(place: str) -> tuple[Setup, World]:
     return setup, setup.world()
 
 
-def _train(place: str, part: str) -> int:
+def _train(place: str, part: str) -> None:
     setup, world = _loaded(place)
     trained = train_part(part, world, setup.timeline(), setup.seed, setup.level)
-    return Path(place).with_name(part).write_bytes(trained)
+    Path(place).with_name(part).write_bytes(trained)
 
 
 @lru_cache(maxsize=1)
@@ -285,10 +302,3 @@ def _simulation(place: str) -> Simulation:
 
 def _make(place: str, days: range, number: int, turns: int) -> list[Simulated]:
     return _simulation(place).shard(days, number, turns)
-
-
-def truth_of(batches: Sequence[Sequence[Simulated]]) -> dict[str, str]:
-    """Failure point by turn id."""
-    return {
-        turn.truth["turn_id"]: turn.truth["failure_point"] for batch in batches for turn in batch
-    }
