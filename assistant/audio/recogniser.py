@@ -38,7 +38,8 @@ class Settings:
     language: weight of the language model against the acoustics. word: cost of every word.
     at_home: log weight of words from the household's own names (contacts, lamps, rooms).
     sharpness: scale of path scores in the posteriors.
-    reach, keep: how badly a word may sound, and how many words may begin at one segment.
+    reach, slope: how badly a word may sound, and the share of it that only comes with its length.
+    keep: how many words may begin at one segment, where long ones get `credit` per segment.
     beam, limit: how far behind the best a sentence may be, and how many go on at one segment.
     listed, wanted: hypotheses put out, and hypotheses that share the posterior mass.
     """
@@ -51,9 +52,11 @@ class Settings:
     at_home: float = 1.0
     sharpness: float = 0.7
     reach: float = 10.0
-    keep: int = 60
+    slope: float = 0.4
+    keep: int = 100
+    credit: float = 0.6
     beam: float = 10.0
-    limit: int = 30
+    limit: int = 12
     listed: int = 5
     wanted: int = 12
 
@@ -182,9 +185,9 @@ class Recogniser:
         s, m, work = self.settings, self.model, self._work
         tree, word_at = self._trees[locale if locale in self._trees else HOME]
         last, arcs = forward(
-            match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.keep, *self._lm,
+            match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.slope, s.keep, s.credit, *self._lm,
             self._bonus(names), m.start, s.language, s.beam, s.limit, work.tokens,
-            work.token_scores, work.found, work.found_scores, work.boundaries, work.reached, work.arcs, work.gains,
+            work.token_scores, work.found, work.found_scores, work.rank, work.boundaries, work.reached, work.arcs, work.gains,
             work.heads, work.best,
         )  # fmt: skip
         endings, boundary = [], last

@@ -45,6 +45,7 @@ class Workspace:
         self.token_scores = np.zeros((2, nodes))
         self.found = np.zeros((2, _FOUND), np.int64)
         self.found_scores = np.zeros(_FOUND)
+        self.rank = np.zeros(_FOUND)
         self.boundaries = np.zeros((5, _TABLE), np.int64)
         self.reached = np.zeros(_BOUNDARIES)
         self.arcs = np.zeros((3, _ARCS), np.int64)
@@ -95,26 +96,30 @@ def words_from(
     word_at: Ints,
     prior: Floats,
     reach: float,
+    slope: float,
     keep: int,
+    credit: float,
     tokens: Ints,
     token_scores: Floats,
     found: Ints,
     found_scores: Floats,
+    rank: Floats,
 ) -> int:
     """Words that may begin at segment `begin`: rows end and word of `found`, with their scores.
 
     match: (segments, phones) log likelihood, 0 for each segment's likeliest phone. tree: rows
     child, children, phone, leaf, leaves per node; the words at ``word_at[leaf : leaf + leaves]``.
-    prior: (words,) what is known of a word beforehand; with it the best `keep` are chosen. tokens:
+    prior: (words,) what is known of a word beforehand; by it, their score and a `credit` per segment the best `keep` are chosen. tokens:
     rows node and stamp, for this segment and the next. Returns how many words were found.
     """
     frames = match.shape[0]
     count, top = 0, _FAR
     now, active = 0, 1
     tokens[0, 0], token_scores[0, 0] = 0, 0.0
-    tokens[1, :] = -1
-    tokens[3, :] = -1
+    stamp = begin * (SEGMENTS + 1)
     for t in range(begin, frames + 1):
+        # A word may sound the worse the longer it has been going on.
+        floor = -min(reach, (1.0 - slope) * reach + slope * reach * (t - begin + 1) / 8.0)
         # Words that end before segment t, with their last phone heard or left out.
         for i in range(active):
             n = tokens[2 * now, i]
@@ -125,14 +130,15 @@ def words_from(
                 m, score = n, here
                 if option >= 0:
                     m, score = tree[0, n] + option, here + lost
-                if tree[4, m] == 0 or score < -reach:
+                if tree[4, m] == 0 or score < floor:
                     continue
                 for leaf in range(tree[3, m], tree[3, m] + tree[4, m]):
                     if count < _FOUND:
                         found[0, count] = t
                         found[1, count] = word_at[leaf]
                         found_scores[count] = score
-                        top = max(top, score + prior[word_at[leaf]])
+                        rank[count] = score + prior[word_at[leaf]] + credit * (t - begin)
+                        top = max(top, rank[count])
                         count += 1
         if t == frames or active == 0:
             break
@@ -155,15 +161,15 @@ def words_from(
                     else:
                         m = tree[0, child] + inner - 1
                         score = here + lost + match[t, tree[2, m]]
-                    if score >= -reach:
-                        if tokens[2 * then + 1, m] == t:
+                    if score >= floor:
+                        if tokens[2 * then + 1, m] == stamp + t:
                             token_scores[then, m] = max(token_scores[then, m], score)
                         else:
-                            tokens[2 * then + 1, m] = t
+                            tokens[2 * then + 1, m] = stamp + t
                             tokens[2 * then, new] = m
                             token_scores[then, m] = score
                             new += 1
-                    if option < 0 or here + lost < -reach or inner == tree[1, child]:
+                    if option < 0 or here + lost < floor or inner == tree[1, child]:
                         break
                     inner += 1
         now, active = then, new
@@ -172,7 +178,7 @@ def words_from(
         bins = np.zeros(_BINS, np.int64)
         width = reach / _BINS
         for i in range(count):
-            gap = int((top - found_scores[i] - prior[found[1, i]]) / width)
+            gap = int((top - rank[i]) / width)
             if gap < _BINS:
                 bins[gap] += 1
         total, limit = 0, 0
@@ -181,7 +187,7 @@ def words_from(
             limit += 1
         kept = 0
         for i in range(count):
-            if int((top - found_scores[i] - prior[found[1, i]]) / width) < limit:
+            if int((top - rank[i]) / width) < limit:
                 found[0, kept], found[1, kept] = found[0, i], found[1, i]
                 found_scores[kept] = found_scores[i]
                 kept += 1
@@ -227,7 +233,9 @@ def forward(
     word_at: Ints,
     prior: Floats,
     reach: float,
+    slope: float,
     keep: int,
+    credit: float,
     unigram: Floats,
     unigram_next: Ints,
     spans: Ints,
@@ -243,6 +251,7 @@ def forward(
     token_scores: Floats,
     found: Ints,
     found_scores: Floats,
+    rank: Floats,
     boundaries: Ints,
     reached: Floats,
     arcs: Ints,
@@ -261,6 +270,8 @@ def forward(
     states = len(backoff)
     mask = _TABLE - 1
     boundaries[3, :] = -1
+    tokens[1, :] = -1
+    tokens[3, :] = -1
     heads[:] = -1
     best[:] = _FAR
     reached[0] = 0.0
@@ -278,8 +289,8 @@ def forward(
             if here >= floor:
                 if count < 0:
                     count = words_from(
-                        t, match, lost, added, tree, word_at, prior, reach, keep, tokens,
-                        token_scores, found, found_scores,
+                        t, match, lost, added, tree, word_at, prior, reach, slope, keep, credit, tokens,
+                        token_scores, found, found_scores, rank,
                     )  # fmt: skip
                 for c in range(-1, count):
                     # c = -1: the segment is nobody's, the same state goes on after it.
