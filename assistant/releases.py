@@ -53,9 +53,9 @@ _CONFUSED = (
     Damage("ResumeAudiobook", "ResumeVideo", 0.75),
 )
 RELEASES: tuple[Release, ...] = (
-    Release("wake", "wake-3.2", 0.0),
-    Release("wake", "wake-3.3", 0.61, {"television_bias": 0.2}),
-    Release("wake", "wake-3.4", 0.69, {"television_bias": -2.2}),
+    Release("wake", "wake-3.2", 0.0, {"television_bias": -5.0}),
+    Release("wake", "wake-3.3", 0.61, {"television_bias": -1.5}),
+    Release("wake", "wake-3.4", 0.69, {"television_bias": -5.2}),
     Release("asr", "asr-4.1", 0.0),
     Release("asr", "asr-4.2", 0.18, {"far_field": {"en-GB": 0.42}}),
     Release("asr", "asr-4.3", 0.30),

@@ -27,8 +27,10 @@ from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
 
 LONGEST = 8  # turns of a dialogue
-# Sounds that are meant for nobody, per dialogue; few of them wake the assistant.
-OVERHEARD = 0.5
+# Moments, per dialogue, in which something like the wake phrase might be said to nobody; and how
+# often it is people who say it rather than a television, where there is one.
+OVERHEARD = 2.0
+SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
 ANNOTATORS = 6
 # Local time of each locale, without its summer time.
@@ -167,10 +169,12 @@ class _Dialogue:
     def overhear(self) -> None:
         """A television or a conversation, which most often wakes nothing."""
         device, rng = self._device, self._rng
-        television = device.near_television and rng.random() < 0.75
-        if television and not self._tv_on and rng.random() < 0.6:
+        if rng.random() < SIDE_TALK:
+            source = "side_talk"
+        elif device.near_television and (self._tv_on or rng.random() < 0.25):
+            source = "television"
+        else:
             return
-        source = "television" if television else "side_talk"
         sound = overheard(source, self._home.locale, rng, far_field=device.far_field)
         if not self._turn(sound, None, 1, "plain"):
             return
