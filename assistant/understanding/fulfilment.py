@@ -75,10 +75,10 @@ class Fulfilment:
         version: str = "result-5.0",
         *,
         outages: Sequence[Outage] = (),
-        timeouts: float = 0.007,
-        stale: float = 0.012,
+        timeouts: float = 0.009,
+        stale: float = 0.016,
         unreachable: float = 0.025,
-        mislocated: float = 0.03,
+        mislocated: float = 0.04,
         newest: bool = True,
         intents: Mapping[str, Intent] = INTENTS,
     ) -> None:

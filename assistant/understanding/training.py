@@ -32,18 +32,21 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence to learn from."""
+    """One sentence to learn from, or to see with how sure the learnt answers may be."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
     intent: str
     situation: Situation
+    held_out: bool = False
 
 
 # Share of the sentences that are also learnt with a word misheard, and what the tagger sees.
-MISHEARD = 0.3
+MISHEARD = 0.15
 TAGGED = 7000
 CHATTER = 0.06
+# Share of the sentences that show how sure the classifier may be.
+HELD_OUT = 0.1
 
 
 def train_nlu(
@@ -66,7 +69,7 @@ def train_nlu(
     """
     rng = np.random.default_rng([seed, 7])
     gazetteer = Gazetteer(catalogue.by_id.values() if catalogue else ())
-    sentences = situated(list(examples), gazetteer)
+    sentences = situated(list(examples), gazetteer, rng)
     domains = {name: intent.domain for name, intent in intents.items()}
     allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
     if tagger is None:
@@ -74,6 +77,7 @@ def train_nlu(
         tagger = fit_tagger(seen, roles_of(intents.values()))
     sentences = damaged(sentences, without, rng)
     sentences += misheard(sentences, rng)
+    held_out = [sentence.held_out for sentence in sentences]
     nothing = chatter(rng, int(CHATTER * len(sentences)))
     rows = [sentence_cues(s.words, s.situation) for s in sentences]
     befores = [s.situation for s in sentences if s.situation.before] or [Situation()]
@@ -84,11 +88,15 @@ def train_nlu(
             situation = replace(situation, before=other.before, domain=other.domain)
         rows.append(sentence_cues(words, situation))
     labels = [s.intent for s in sentences] + [NOTHING] * len(nothing)
-    return Nlu(fit_linear(rows, labels, rng), tagger, domains, allowed, version, gazetteer)
+    held_out += (rng.random(len(nothing)) < HELD_OUT).tolist()
+    classifier = fit_linear(rows, labels, rng, held_out=held_out)
+    return Nlu(classifier, tagger, domains, allowed, version, gazetteer)
 
 
 def situated(
-    examples: Iterable[Example | tuple[Utterance, Intent]], gazetteer: Gazetteer
+    examples: Iterable[Example | tuple[Utterance, Intent]],
+    gazetteer: Gazetteer,
+    rng: np.random.Generator,
 ) -> list[Sentence]:
     """Sentences with what NLU uses of their context, where they have one."""
     homes: dict[int, Gazetteer] = {}
@@ -100,7 +108,10 @@ def situated(
             if home is None:
                 home = homes[id(context.home)] = Gazetteer(context.home)
             situation = situate(utterance.words, context, gazetteer, home)
-        sentences.append(Sentence(utterance.words, utterance.tags, intent.name, situation))
+        held_out = bool(rng.random() < HELD_OUT)
+        sentences.append(
+            Sentence(utterance.words, utterance.tags, intent.name, situation, held_out)
+        )
     return sentences
 
 
@@ -114,25 +125,21 @@ def damaged(
         if hit is None or rng.random() >= hit.share:
             kept.append(sentence)
         elif hit.into:
-            kept.append(Sentence(sentence.words, sentence.tags, hit.into, sentence.situation))
+            kept.append(replace(sentence, intent=hit.into))
     return kept
 
 
 def misheard(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
     """Copies of some sentences with a word lost or replaced, as recognisers do."""
-    words = [word for sentence in sentences for word in sentence.words]
+    heard = [word for sentence in sentences for word in sentence.words]
     copies = []
     for sentence in sentences:
         if len(sentence.words) < 2 or rng.random() >= MISHEARD:
             continue
         at = int(rng.integers(len(sentence.words)))
-        instead = [] if rng.random() < 0.4 else [words[int(rng.integers(len(words)))]]
-        copies.append(
-            Sentence(
-                (*sentence.words[:at], *instead, *sentence.words[at + 1 :]),
-                (*sentence.tags[:at], *("O" for _ in instead), *sentence.tags[at + 1 :]),
-                sentence.intent,
-                sentence.situation,
-            )
-        )
+        instead = [] if rng.random() < 0.4 else [heard[int(rng.integers(len(heard)))]]
+        words = (*sentence.words[:at], *instead, *sentence.words[at + 1 :])
+        tags = (*sentence.tags[:at], *("O" for _ in instead), *sentence.tags[at + 1 :])
+        # A copy of what is held out is held out too, or the test would be too easy.
+        copies.append(replace(sentence, words=words, tags=tags))
     return copies
