@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from assistant.audio.recogniser import Recogniser, build_recogniser, release, text_of
+from assistant.audio.recogniser import Recogniser, build_recogniser, release
 from assistant.audio.training import text_for_asr
 from assistant.audio.tts import Tts
 from assistant.audio.wake import Wake
@@ -213,7 +213,7 @@ def _train_asr(world: World, seed: int, level: float) -> Recogniser:
     }
     entities = [*world.catalogue.entities, *things.values()]
     text = text_for_asr(said, entities, rng)
-    return build_recogniser(text, text_of(entities), version="asr-4.1", level=level)
+    return build_recogniser(text, version="asr-4.1", level=level)
 
 
 def _train_nlus(world: World, timeline: Timeline, seed: int) -> dict[str, Nlu]:
