@@ -22,8 +22,46 @@ Array = NDArray[np.float64]
 
 # Words that are said without stress.
 WEAK = frozenset(
-    "a an the to of in on at for and or is are it its my me you your please can could would will "
-    "do does i i'd i'm some that this with from by be what's there".split()
+    [
+        "a",
+        "an",
+        "the",
+        "to",
+        "of",
+        "in",
+        "on",
+        "at",
+        "for",
+        "and",
+        "or",
+        "is",
+        "are",
+        "it",
+        "its",
+        "my",
+        "me",
+        "you",
+        "your",
+        "please",
+        "can",
+        "could",
+        "would",
+        "will",
+        "do",
+        "does",
+        "i",
+        "i'd",
+        "i'm",
+        "some",
+        "that",
+        "this",
+        "with",
+        "from",
+        "by",
+        "be",
+        "what's",
+        "there",
+    ]
 )
 _SCHWA = PHONES.index("A")
 _FULL = np.array([phone in VOWELS and phone != "A" for phone in PHONES])
@@ -37,6 +75,8 @@ class Channel:
     ----------
     level: how much is garbled overall; everything grows with it, 0 is a perfect channel.
     noise: deviation of the noise in articulatory space, in good conditions.
+    voice: deviation of what a voice has of its own on the day, the same in the whole utterance.
+    swallowed: probability that an unstressed word is not said at all.
     lost, added: probability that a phone goes missing, or that one is heard in between.
     cut: probability that the endpointer cuts the request's last word or words off.
     far_field: what a metre of distance adds to the noise on far-field devices, per accent; the
@@ -45,10 +85,12 @@ class Channel:
     """
 
     level: float = 1.0
-    noise: float = 0.30
+    noise: float = 0.25
+    voice: float = 0.12
     lost: float = 0.016
-    added: float = 0.006
-    cut: float = 0.012
+    added: float = 0.012
+    swallowed: float = 0.03
+    cut: float = 0.04
     far_field: Mapping[str, float] = field(default_factory=lambda: {"": 0.06})
 
 
@@ -75,6 +117,14 @@ def _rare(word: str) -> bool:
     return not known(word)
 
 
+def endpoint_of(sound: Sound, rng: np.random.Generator, *, prompted: bool) -> str:
+    """Why the microphone closes: in loud rooms the silence that it waits for does not come."""
+    snr = sound.snr_db + 4.0 * sound.loudness
+    if rng.random() < min(0.5, max(0.0, 0.45 - 0.05 * snr)) * (snr < 6.0):
+        return "timeout"
+    return "barge_in" if prompted and rng.random() < 0.07 else "silence"
+
+
 def listen(
     sound: Sound, channel: Channel, rng: np.random.Generator, *, prompted: bool = False
 ) -> Observed:
@@ -82,13 +132,14 @@ def listen(
     # A raised voice stands out of the noise.
     snr = sound.snr_db + 4.0 * sound.loudness
     words = sound.words
-    endpoint = "silence"
-    if snr < 6.0 and rng.random() < 0.45 - 0.05 * snr:
-        endpoint = "timeout"
-    elif prompted and rng.random() < 0.07:
-        endpoint = "barge_in"
+    endpoint = endpoint_of(sound, rng, prompted=prompted)
     if len(words) > 3 and rng.random() < channel.cut * channel.level:
         words = words[: -int(rng.integers(1, min(4, len(words) - 1)))]
+
+    swallowed = channel.swallowed * channel.level * (max(sound.rate, 0.5) / 2.8) ** 1.5
+    if swallowed:
+        gone = rng.random(len(words)) < swallowed
+        words = tuple(w for w, out in zip(words, gone, strict=True) if not (out and w in WEAK))
 
     ids: list[NDArray[np.int64]] = []
     weak: list[NDArray[np.float64]] = []
@@ -122,7 +173,8 @@ def listen(
         # Something falls over: a stretch of the request is much worse than the rest.
         at = int(rng.integers(len(phones)))
         each[at : at + int(rng.integers(2, 7))] *= 2.2
-    points = SPACE[phones] + rng.normal(size=(len(phones), SPACE.shape[1])) * each[:, None]
+    voice = rng.normal(size=SPACE.shape[1]) * channel.level * channel.voice
+    points = SPACE[phones] + voice + rng.normal(size=(len(phones), SPACE.shape[1])) * each[:, None]
 
     chance = min(channel.added * channel.level * quality * room, 0.3)
     places = np.flatnonzero(rng.random(len(phones) + 1) < chance)

@@ -173,9 +173,7 @@ def write_arpa(model: LanguageModel, file: TextIO) -> None:
         state = by_context.get((-1, number))
         weight = "" if state is None else f"\t{model.backoff[state] / ten:.4f}"
         lines[0].append(f"{model.unigram[number] / ten:.4f}\t{word}{weight}")
-    entries = zip(
-        state_of.tolist(), model.word.tolist(), (model.logp / ten).tolist(), strict=True
-    )
+    entries = zip(state_of.tolist(), model.word.tolist(), (model.logp / ten).tolist(), strict=True)
     for state, number, logp in entries:
         context = [n for n in model.contexts[state].tolist() if n >= 0]
         text = " ".join(model.words[n] for n in (*context, number))

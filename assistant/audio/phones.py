@@ -58,7 +58,15 @@ _CONSONANTS = {
 def _space() -> Array:
     rows = np.zeros((len(PHONES), 14))
     for symbol, (height, back, rounded, rhotic, front, rear) in _VOWELS.items():
-        rows[INDEX[symbol], :7] = (1.0, 1.5 * height, 1.1 * back, 0.6 * rounded, rhotic, front, rear)
+        rows[INDEX[symbol], :7] = (
+            1.0,
+            1.5 * height,
+            1.1 * back,
+            0.6 * rounded,
+            rhotic,
+            front,
+            rear,
+        )
         rows[INDEX[symbol], 7] = 1.0
     for symbol, values in _CONSONANTS.items():
         place, voice, nasal, friction, hiss, closure, lateral, rhotic, glide = values

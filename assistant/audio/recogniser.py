@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from assistant.audio.channel import Channel, Observed, listen
 from assistant.audio.language_model import END, MARKS, LanguageModel, train
 from assistant.audio.lexicon import spoken
-from assistant.audio.phones import INDEX, PHONES, SPACE
+from assistant.audio.phones import INDEX, SPACE
 from assistant.audio.search import LONGEST, SEGMENTS, Workspace, backward, forward
 from assistant.contract import LOCALES, Context, Entity, Sound, Transcript
 
@@ -45,12 +45,12 @@ class Settings:
     """
 
     deviation: float = 0.42
-    lost: float = -4.5
-    added: float = -6.0
+    lost: float = -4.0
+    added: float = -5.0
     language: float = 0.9
     word: float = 0.0
     at_home: float = 1.0
-    sharpness: float = 0.7
+    sharpness: float = 0.8
     reach: float = 10.0
     slope: float = 0.4
     keep: int = 100
@@ -185,9 +185,11 @@ class Recogniser:
         s, m, work = self.settings, self.model, self._work
         tree, word_at = self._trees[locale if locale in self._trees else HOME]
         last, arcs = forward(
-            match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.slope, s.keep, s.credit, *self._lm,
+            match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.slope, s.keep, s.credit,
+            *self._lm,
             self._bonus(names), m.start, s.language, s.beam, s.limit, work.tokens,
-            work.token_scores, work.found, work.found_scores, work.rank, work.boundaries, work.reached, work.arcs, work.gains,
+            work.token_scores, work.found, work.found_scores, work.rank, work.boundaries,
+            work.reached, work.arcs, work.gains,
             work.heads, work.best,
         )  # fmt: skip
         endings, boundary = [], last

@@ -109,7 +109,9 @@ def words_from(
 
     match: (segments, phones) log likelihood, 0 for each segment's likeliest phone. tree: rows
     child, children, phone, leaf, leaves per node; the words at ``word_at[leaf : leaf + leaves]``.
-    prior: (words,) what is known of a word beforehand; by it, their score and a `credit` per segment the best `keep` are chosen. tokens:
+    prior: (words,) what is known of a word beforehand; by it, the score and a `credit` per segment
+    the best `keep` are chosen. reach: the worst score there may be; `slope` is the share of it that
+    a word has to be eight segments long for. tokens:
     rows node and stamp, for this segment and the next. Returns how many words were found.
     """
     frames = match.shape[0]
@@ -201,7 +203,7 @@ def _floor(
     floor: float,
     beam: float,
     limit: int,
-    heads: Ints,
+    heads: Any,
     boundaries: Ints,
     reached: Floats,
 ) -> float:
@@ -256,7 +258,7 @@ def forward(
     reached: Floats,
     arcs: Ints,
     gains: Floats,
-    heads: Ints,
+    heads: Any,
     best: Floats,
 ) -> tuple[int, int]:
     """Fill the lattice; returns the last boundary's place in its chain and the number of arcs.
@@ -289,7 +291,8 @@ def forward(
             if here >= floor:
                 if count < 0:
                     count = words_from(
-                        t, match, lost, added, tree, word_at, prior, reach, slope, keep, credit, tokens,
+                        t, match, lost, added, tree, word_at, prior, reach, slope, keep, credit,
+                        tokens,
                         token_scores, found, found_scores, rank,
                     )  # fmt: skip
                 for c in range(-1, count):
@@ -315,9 +318,7 @@ def forward(
                     k = end * states + target
                     h = (k * 40503) & mask
                     q = boundaries[3, h]
-                    while q >= 0 and not (
-                        boundaries[0, q] == target and boundaries[4, q] == end
-                    ):
+                    while q >= 0 and not (boundaries[0, q] == target and boundaries[4, q] == end):
                         h = (h + 1) & mask
                         q = boundaries[3, h]
                     if q < 0:
@@ -334,10 +335,7 @@ def forward(
                     # One word after one history is one arc, however time is cut.
                     a = boundaries[1, q]
                     while a >= 0:
-                        if (
-                            arcs[1, a] == w
-                            and boundaries[0, arcs[0, a]] == boundaries[0, source]
-                        ):
+                        if arcs[1, a] == w and boundaries[0, arcs[0, a]] == boundaries[0, source]:
                             break
                         a = arcs[2, a]
                     if a < 0:
@@ -352,7 +350,8 @@ def forward(
                     arcs[0, a], arcs[1, a] = source, w
                     gains[a] = total - here
             source = boundaries[2, source]
-    return heads[frames], arc_count
+    final: int = heads[frames]
+    return final, arc_count
 
 
 @_compiled
@@ -371,10 +370,10 @@ def backward(
 ) -> int:
     """Read the `wanted` best word sequences off the lattice; returns how many there are.
 
-    endings: log probability that the sentence ends, per boundary of the chain from `last`. parts: rows boundary, next
-    part, word, hash of the words so far, heap.
+    endings: log probability that the sentence ends, per boundary of the chain from `last`. parts:
+    rows boundary, next part, word, hash of the words so far, parts looked at.
     """
-    count, pops, found, heap = 0, 0, 0, 0
+    count, pops, found = 0, 0, 0
     q = last
     for i in range(len(endings)):
         if count < _PARTS:

@@ -55,15 +55,22 @@ class Errors:
         return 1.0 - self.oracle / self.word_error if self.word_error else 0.0
 
     def __str__(self) -> str:
+        bands = [
+            f"  from {low:.1f}: {share:.3f} of turns, {bad:.3f} wrong"
+            for low, share, bad in self.bands
+        ]
         rows = [
             f"turns {self.turns}, words {self.words:.1f} each, word error {self.word_error:.3f}, "
             f"turns with an error {self.turn_error:.3f}",
             f"substituted {self.substituted:.2f}, deleted {self.deleted:.2f}, inserted "
-            f"{self.inserted:.2f}; n-best repairs {self.gain:.2f}; AUC of confidence {self.auc:.3f}, "
-            f"median {self.confident:.3f}",
+            f"{self.inserted:.2f}; n-best repairs {self.gain:.2f}; "
+            f"AUC of confidence {self.auc:.3f}, median {self.confident:.3f}",
         ]
-        rows += [f"  from {low:.1f}: {share:.3f} of turns, {bad:.3f} wrong" for low, share, bad in self.bands]
-        return "\n".join(rows)
+        rows += [
+            f"  from {low:.1f}: {share:.3f} of turns, {bad:.3f} wrong"
+            for low, share, bad in self.bands
+        ]
+        return "\n".join((*rows, *bands))
 
 
 def measure(turns: Sequence[Turn], depth: int = 5) -> Errors:
@@ -82,13 +89,11 @@ def measure(turns: Sequence[Turn], depth: int = 5) -> Errors:
     for row, truth, first in zip(kinds, truths, firsts, strict=True):
         for edit in Levenshtein.editops(truth, first):
             row[("replace", "delete", "insert").index(edit.tag)] += 1
-    best = np.array(
-        [
-            min((Levenshtein.distance(truth, text.split()) for text, _ in n_best[:depth]), default=0)
-            if n_best
-            else len(truth)
-            for truth, (_, n_best) in zip(truths, turns, strict=True)
-        ]
+    best = sum(
+        min(Levenshtein.distance(truth, text.split()) for text, _ in n_best[:depth])
+        if n_best
+        else len(truth)
+        for truth, (_, n_best) in zip(truths, turns, strict=True)
     )
     words = sum(map(len, truths))
     wrong = kinds.sum()
@@ -107,7 +112,7 @@ def measure(turns: Sequence[Turn], depth: int = 5) -> Errors:
         substituted=float(mix[0]),
         deleted=float(mix[1]),
         inserted=float(mix[2]),
-        oracle=float(best.sum() / words),
+        oracle=best / words,
         auc=_auc(confidence[sure], ~bad[sure]),
         confident=float(np.median(confidence[sure])) if sure.any() else float("nan"),
         bands=_bands(confidence[sure], bad[sure]),
@@ -122,9 +127,7 @@ def _auc(score: Floats, positive: NDArray[np.bool_]) -> float:
     return float((rankdata(score)[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
 
 
-def _bands(
-    confidence: Floats, bad: NDArray[np.bool_]
-) -> tuple[tuple[float, float, float], ...]:
+def _bands(confidence: Floats, bad: NDArray[np.bool_]) -> tuple[tuple[float, float, float], ...]:
     found = []
     for low, high in zip(BANDS, (*BANDS[1:-1], 1.01), strict=False):
         within = (confidence >= low) & (confidence < high)

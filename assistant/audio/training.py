@@ -43,9 +43,9 @@ def text_for_asr(
     )
     for kind, name in named:
         words = tuple(spoken(name).split())
-        around = places.get(kind)
-        if around:
-            before, after = around[int(rng.random() * len(around))]
+        fitting = places.get(kind)
+        if fitting:
+            before, after = fitting[int(rng.random() * len(fitting))]
             words = (*before, *words, *after)
         if words:
             sentences.append(words)
