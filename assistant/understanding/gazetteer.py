@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from assistant.contract import Entity
-from assistant.language.words import spoken
+from assistant.understanding.index import said
 
 # Kinds that share a name beyond so many tell nothing.
 MOST_KINDS = 4
@@ -18,7 +18,7 @@ class Gazetteer:
         kinds: dict[str, dict[str, None]] = {}
         for entity in entities:
             for name in (entity.name, *entity.aliases):
-                kinds.setdefault(spoken(name), {})[entity.kind] = None
+                kinds.setdefault(said(name), {})[entity.kind] = None
         self._kinds = {name: tuple(sorted(found)) for name, found in kinds.items()}
         self._longest = max((len(name.split()) for name in kinds), default=0)
 

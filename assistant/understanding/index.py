@@ -20,6 +20,10 @@ FAR = 0.5
 Near = tuple[tuple[Entity, float], ...]
 
 
+# Households share most of the names of their rooms and lamps.
+said = lru_cache(maxsize=50_000)(spoken)
+
+
 @lru_cache(maxsize=50_000)
 def sound_of(text: str) -> str:
     """Metaphone key without spaces: word boundaries are what a recogniser gets wrong first."""
@@ -83,4 +87,4 @@ class Index:
 
 def _sayings(entity: Entity) -> tuple[str, ...]:
     """The ways to say an entity's name, in the words that a recogniser writes."""
-    return tuple(dict.fromkeys(map(spoken, (entity.name, *entity.aliases))))
+    return tuple(dict.fromkeys(map(said, (entity.name, *entity.aliases))))

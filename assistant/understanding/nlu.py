@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log
+
+import numpy as np
 
 from assistant.contract import Context, Frame, Understood
 from assistant.understanding.cues import Situation, sentence_cues, token_cues
@@ -112,7 +113,7 @@ class Nlu:
         known = self.classifier.vocabulary
         signals = {
             "words": float(len(words)),
-            "entropy": round(-sum(p * log(p) for p in shares.tolist() if p > 1e-6), 4),
+            "entropy": round(-float(shares.dot(np.log(shares + 1e-9))), 4),
             "margin": round(frames[0].confidence - frames[1].confidence, 4),
             "tagging": round(tagged, 4),
             "unknown_words": float(sum(word not in known for word in words)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assistant.language.intents import INTENTS, Intent
-from assistant.language.speech import Example, Utterance
+from assistant.language.speech import CORRECTIONS, Example, Utterance
 from assistant.understanding.chatter import chatter
 from assistant.understanding.cues import Situation, sentence_cues
 from assistant.understanding.gazetteer import Gazetteer
@@ -41,8 +41,10 @@ class Sentence:
     held_out: bool = False
 
 
-# Share of the sentences that are also learnt with a word misheard, and what the tagger sees.
+# Shares of the sentences that are also learnt with a word misheard and after "no i said", how many
+# the tagger sees, and how much chatter there is beside them.
 MISHEARD = 0.15
+CORRECTED = 0.05
 TAGGED = 7000
 CHATTER = 0.06
 # Share of the sentences that show how sure the classifier may be.
@@ -73,9 +75,12 @@ def train_nlu(
     domains = {name: intent.domain for name, intent in intents.items()}
     allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
     if tagger is None:
-        seen = ((s.words, s.tags, s.intent) for s in sentences[:TAGGED])
+        shown = sentences[:TAGGED]
+        shown += corrected(shown, domains, rng)
+        seen = ((s.words, s.tags, s.intent) for s in shown)
         tagger = fit_tagger(seen, roles_of(intents.values()))
     sentences = damaged(sentences, without, rng)
+    sentences += corrected(sentences, domains, rng)
     sentences += misheard(sentences, rng)
     held_out = [sentence.held_out for sentence in sentences]
     nothing = chatter(rng, int(CHATTER * len(sentences)))
@@ -127,6 +132,30 @@ def damaged(
         elif hit.into:
             kept.append(replace(sentence, intent=hit.into))
     return kept
+
+
+def corrected(
+    sentences: Sequence[Sentence], domains: Mapping[str, str], rng: np.random.Generator
+) -> list[Sentence]:
+    """Copies of some sentences as said once more after a misunderstanding: "no i said …"."""
+    copies = []
+    for sentence in sentences:
+        if rng.random() >= CORRECTED:
+            continue
+        opening = CORRECTIONS[int(rng.integers(len(CORRECTIONS)))].split()
+        other = sentences[int(rng.integers(len(sentences)))].intent
+        before = sentence.intent if rng.random() < 0.6 else other
+        copies.append(
+            replace(
+                sentence,
+                words=(*opening, *sentence.words),
+                tags=(*("O" for _ in opening), *sentence.tags),
+                situation=replace(
+                    sentence.situation, before=before, domain=domains.get(before, "")
+                ),
+            )
+        )
+    return copies
 
 
 def misheard(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
