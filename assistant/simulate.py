@@ -182,7 +182,7 @@ class _Dialogue:
             return
         # Somebody is there to notice, or not; it does not please them.
         if rng.random() < 0.35:
-            self._moment += timedelta(seconds=float(rng.uniform(1.5, 6.0)))
+            self._wait(float(rng.uniform(1.5, 6.0)))
             self._pursue(_STOP, LONGEST)
 
     def talk(self, most: int) -> None:
@@ -209,7 +209,7 @@ class _Dialogue:
             reaction = self._speak(goal, utterance, tries, style)
             if reaction is None:
                 return False
-            self._moment += timedelta(milliseconds=round(1000 * reaction.seconds))
+            self._wait(reaction.seconds)
             if reaction.next == "stop" and goal.intent != "Stop":
                 return self._pursue(_STOP, most) and self._rng.random() < 0.4
             if reaction.next != "again":
@@ -247,7 +247,7 @@ class _Dialogue:
             if reaction:
                 return reaction
             style = "louder"
-            self._moment += timedelta(seconds=float(self._rng.uniform(2.0, 4.0)))
+            self._wait(float(self._rng.uniform(2.0, 4.0)))
         return None
 
     def _turn(
@@ -308,6 +308,10 @@ class _Dialogue:
         )
         self._moment += timedelta(milliseconds=round(lasted))
         return reaction
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass, in whole milliseconds as logs have them."""
+        self._moment += timedelta(milliseconds=round(1000 * seconds))
 
     def _meant(
         self, sound: Sound, wanted: tuple[Goal, Utterance] | None, context: Context
