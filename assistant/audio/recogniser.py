@@ -120,6 +120,9 @@ class Recogniser:
         )  # fmt: skip
         self._work = Workspace(max(tree.nodes.shape[1] for tree in self.trees.values()))
         self._prior = 0.6 * self.settings.language * np.maximum(m.unigram, -12.0)
+        bound = m.unigram.copy()
+        np.maximum.at(bound, m.word, m.logp)
+        self._bound = self.settings.language * bound
         self._trees = {locale: (tree.nodes, tree.word) for locale, tree in self.trees.items()}
         self._bonus = lru_cache(maxsize=512)(self._bonus_of)
 
@@ -187,7 +190,7 @@ class Recogniser:
         last, arcs = forward(
             match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.slope, s.keep, s.credit,
             *self._lm,
-            self._bonus(names), m.start, s.language, s.beam, s.limit, work.tokens,
+            self._bonus(names), self._bound, m.start, s.language, s.beam, s.limit, work.tokens,
             work.token_scores, work.found, work.found_scores, work.rank, work.boundaries,
             work.reached, work.arcs, work.gains,
             work.heads, work.best,

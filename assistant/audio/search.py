@@ -245,6 +245,7 @@ def forward(
     logp: Floats,
     backoff: Floats,
     bonus: Floats,
+    bound: Floats,
     start: int,
     lm_weight: float,
     beam: float,
@@ -263,7 +264,8 @@ def forward(
 ) -> tuple[int, int]:
     """Fill the lattice; returns the last boundary's place in its chain and the number of arcs.
 
-    bonus: (words,) what is added for a word whenever it occurs. beam: boundaries this much worse
+    bonus: (words,) what is added for a word whenever it occurs. bound: (words,) the most that the
+    language model ever gives it. beam: boundaries this much worse
     than the best at their segment, or at a later one, are left, and all but about `limit` at each
     segment. boundaries: rows state, first arc,
     next boundary of the same segment, hash table, segment.
@@ -302,7 +304,7 @@ def forward(
                     if c >= 0:
                         end, w = found[0, c], found[1, c]
                         total = here + found_scores[c] + bonus[w]
-                        if total < best[end] - beam:
+                        if total + bound[w] < best[end] - beam:
                             continue
                         cost, target = _step(
                             target, w, unigram, unigram_next, spans, entries, logp, backoff

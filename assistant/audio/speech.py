@@ -7,6 +7,7 @@ real recogniser. Needs the program `espeak-ng` and the extra `speech` (package `
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import subprocess
 import tempfile
@@ -71,12 +72,12 @@ def in_room(clean: Floats, sound: Sound, rng: np.random.Generator) -> Floats:
         # Direct sound, then noise that dies away within a third of a second.
         length = int(0.3 * RATE)
         echo = rng.normal(size=length) * np.exp(-np.arange(length) / (0.06 * RATE))
-        echo *= 0.035 * sound.distance_m / max(float(np.abs(echo).max()), 1e-9)
+        echo *= 0.015 * sound.distance_m / max(float(np.abs(echo).max()), 1e-9)
         echo[0] = 1.0
         heard = fftconvolve(clean, echo)[: len(clean)]
     padded = np.pad(heard, (int(0.25 * RATE), int(0.35 * RATE)))
     # Household noise is mostly low: white noise, smoothed.
-    noise = np.convolve(rng.normal(size=len(padded)), np.ones(4) / 4.0, mode="same")
+    noise = np.convolve(rng.normal(size=len(padded)), np.ones(12) / 12.0, mode="same")
     power = float((heard**2).mean()) if len(heard) else 1.0
     snr = sound.snr_db + 4.0 * sound.loudness
     noise *= np.sqrt(power / 10.0 ** (snr / 10.0) / max(float((noise**2).mean()), 1e-12))
@@ -93,7 +94,7 @@ class SpokenRecogniser:
         *,
         version: str = "sphinx-5.1",
         listed: int = 5,
-        sharpness: float = 0.003,
+        sharpness: float = 0.1,
     ) -> None:
         try:
             sphinx = import_module("pocketsphinx")
@@ -125,6 +126,7 @@ class SpokenRecogniser:
         decoder.process_raw((audio * 32767).astype(np.int16).tobytes(), full_utt=True)
         decoder.end_utt()
         scores = self._n_best()
+        best = next(reversed(scores), "")
         seconds = len(audio) / RATE
         signals: dict[str, float] = {"snr_db": round(float(sound.snr_db + rng.normal(0, 2.0)), 2)}
         hypotheses: tuple[tuple[str, float], ...] = ()
@@ -132,7 +134,10 @@ class SpokenRecogniser:
             values = np.array(list(scores.values()), dtype=float)
             weights = np.exp(self.sharpness * (values - values.max()))
             shares = weights / weights.sum()
-            ranked = sorted(zip(scores, shares.tolist(), strict=True), key=lambda pair: -pair[1])
+            ranked = sorted(
+                zip(scores, shares.tolist(), strict=True),
+                key=lambda pair: (-pair[1], pair[0] != best),
+            )
             hypotheses = tuple((text, round(p, 4)) for text, p in ranked[: self.listed])
             signals["words"] = float(len(hypotheses[0][0].split()))
             signals["entropy"] = round(
@@ -148,14 +153,19 @@ class SpokenRecogniser:
         )
 
     def _n_best(self, most: int = 40) -> dict[str, float]:
-        """Text → score of its best path, in the decoder's log units, best first."""
+        """Text → log likelihood of its best path; the decoder's own choice is the last."""
         best = self._decoder.hyp()
         if best is None or not best.hypstr.strip():
             return {}
-        found: dict[str, float] = {best.hypstr: float(best.score)}
+        found: dict[str, float] = {}
         for _, other in zip(range(most), self._decoder.nbest() or (), strict=False):
-            if other is not None and other.hypstr.strip():
-                found.setdefault(other.hypstr, float(other.score))
+            if other is not None and other.hypstr.strip() and other.score > 0.0:
+                # The decoder keeps its logarithms divided by 1024 and gives out their exponential.
+                found.setdefault(other.hypstr, 1024.0 * math.log(other.score))
+        # The best path need not be in the list, which is searched otherwise.
+        top = max(found.values(), default=0.0)
+        found.pop(best.hypstr, None)
+        found[best.hypstr] = top
         return found
 
 
