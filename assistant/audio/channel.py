@@ -48,8 +48,8 @@ class Channel:
     """
 
     level: float = 1.0
-    noise: float = 0.25
-    voice: float = 0.12
+    noise: float = 0.23
+    voice: float = 0.11
     lost: float = 0.016
     added: float = 0.012
     swallowed: float = 0.03

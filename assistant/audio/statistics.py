@@ -66,10 +66,6 @@ class Errors:
             f"{self.inserted:.2f}; n-best repairs {self.gain:.2f}; "
             f"AUC of confidence {self.auc:.3f}, median {self.confident:.3f}",
         ]
-        rows += [
-            f"  from {low:.1f}: {share:.3f} of turns, {bad:.3f} wrong"
-            for low, share, bad in self.bands
-        ]
         return "\n".join((*rows, *bands))
 
 

@@ -40,7 +40,7 @@ class Wake:
     version: str = "wake-3.2"
     phrase: str = "hey juno"
     threshold: float = 0.5
-    television_bias: float = -2.0
+    television_bias: float = -4.0
     spread: float = 1.1
 
     def __call__(self, sound: Sound, context: Context, rng: np.random.Generator) -> Heard:
