@@ -19,7 +19,8 @@ from assistant.audio.language_model import END, MARKS, LanguageModel, train
 from assistant.audio.lexicon import spoken
 from assistant.audio.phones import INDEX, SPACE
 from assistant.audio.search import LONGEST, SEGMENTS, Workspace, backward, forward
-from assistant.contract import LOCALES, Context, Entity, Sound, Transcript
+from assistant.contract import LOCALES, Context, Sound, Transcript
+from assistant.language.words import spoken as in_words
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -212,7 +213,7 @@ class Recogniser:
     def _bonus_of(self, names: tuple[str, ...]) -> Array:
         bonus = np.full(len(self.model.words), self.settings.word)
         for name in names:
-            for word in name.split():
+            for word in in_words(name).split():
                 number = self.model.numbers.get(word)
                 if number is not None:
                     bonus[number] = self.settings.word + self.settings.at_home
@@ -300,11 +301,4 @@ def release(
         accents=tuple(kept),
         channel=channel,
         settings=settings or base.settings,
-    )
-
-
-def text_of(things: Iterable[Entity]) -> list[str]:
-    """The words of entities' names and aliases, sorted."""
-    return sorted(
-        {word for thing in things for name in (thing.name, *thing.aliases) for word in name.split()}
     )
