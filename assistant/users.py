@@ -75,7 +75,7 @@ def react(user: User, met: Experience, rng: np.random.Generator) -> Reaction:
         )
     cuts_in = rng.random() < (0.10 if met.wrong == "failed" else 0.25 + 0.40 * hasty)
     barge_in = _cut_in(rng, 900.0) if cuts_in else None
-    persists = (0.42 + 0.55 * user.patience) * 0.82 ** (met.tries - 1)
+    persists = (0.36 + 0.5 * user.patience) * 0.7 ** (met.tries - 1)
     if met.tries < MOST_TRIES and rng.random() < persists:
         pause = _pause(rng, 1.2 if cuts_in else 2.4)
         style = _style(user, met, rng)
@@ -139,7 +139,7 @@ def speak(
     distance = float(rng.uniform(nearest, farthest))
     noise = user.noise_db + (4.0 if tv_on and device.near_television else 0.0)
     noise += 3.0 if device.type == "car" else 0.0
-    snr = 19.0 - noise - 1.2 * distance + rng.normal(0.0, 3.0)
+    snr = 22.0 - noise - 1.2 * distance + rng.normal(0.0, 3.0)
     rate = user.rate * (0.87 if careful else 1.0) * float(np.exp(rng.normal(0.0, 0.08)))
     return Sound(
         words=said.words,
