@@ -85,7 +85,7 @@ def test_the_turns_of_a_dialogue_are_counted_from_zero(turns: list[Simulated]) -
 def test_most_turns_are_right_and_every_stage_fails_sometimes(turns: list[Simulated]) -> None:
     share = Counter(turn.truth["failure_point"] for turn in turns)
     assert set(share) == set(FAILURE_POINTS)
-    assert 0.82 < share["correct"] / TURNS < 0.93
+    assert 0.80 < share["correct"] / TURNS < 0.93
     assert all(share[point] / TURNS > 0.006 for point in FAILURE_POINTS)
     assert share["asr"] == max(share[point] for point in FAILURE_POINTS if point != "correct")
 
