@@ -59,7 +59,7 @@ RELEASES: tuple[Release, ...] = (
     Release("wake", "wake-3.3", 0.61, {"television_bias": -1.5}),
     Release("wake", "wake-3.4", 0.69, {"television_bias": -5.2}),
     Release("asr", "asr-4.1", 0.0),
-    Release("asr", "asr-4.2", 0.18, {"far_field": {"en-GB": 0.6}}),
+    Release("asr", "asr-4.2", 0.18, {"far_field": {"en-GB": 2.0}}),
     Release("asr", "asr-4.3", 0.30),
     Release("asr", "asr-4.4", 0.80),
     Release("nlu", "nlu-7.0", 0.0),
