@@ -1,3 +1,4 @@
+# make demo    simulate an assistant, train, score, open the dashboard
 # make setup   .venv with everything installed
 # make test    lint, types, tests
 # make bench   the benchmarks, as a table
@@ -5,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup test lint types bench screenshots lock clean
+.PHONY: setup demo test lint types bench screenshots lock clean
 
 setup: $(READY)
 
@@ -13,8 +14,11 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	# torch first and alone: it is pinned, so nothing that follows can pull a larger build.
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,demo,speech]'
 	touch $@
+
+demo: setup
+	HF_HUB_OFFLINE=1 $(BIN)/faultline demo
 
 lint: setup
 	$(BIN)/ruff check .

@@ -79,8 +79,9 @@ def fit_weights(
         drawn = np.bincount(generator.integers(0, groups, groups), minlength=groups)
         weights = _best_weights(probability, target, drawn[number].astype(float))
         found.append(np.log(weights / weights[-1]))
-    value: np.ndarray = np.exp(np.mean(found, axis=0))
-    return value / value.max()
+    logs: np.ndarray = np.mean(found, axis=0)
+    value: np.ndarray = np.exp(logs - logs.max())
+    return value
 
 
 def _best_weights(probability: np.ndarray, target: np.ndarray, times: np.ndarray) -> np.ndarray:

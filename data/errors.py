@@ -37,5 +37,9 @@ class ModelError(FaultlineError):
     """A model is missing, damaged, or does not fit the data."""
 
 
+class NotInstalled(FaultlineError):
+    """An optional package or a program that the request needs is not installed."""
+
+
 class NotEnoughLabels(ModelError):
     """The labelled turns do not suffice to train or evaluate."""

@@ -1,0 +1,1 @@
+"""A small reference voice assistant whose stages really run and really fail."""

@@ -1,0 +1,1 @@
+"""What the assistant hears and says: wake, recognition, speech output, and the room between."""

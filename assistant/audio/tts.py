@@ -1,0 +1,27 @@
+"""Speech output: how long until the first sound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Tts:
+    """A `TtsStage`. Longer sentences take longer to plan; now and then the voice is not loaded."""
+
+    version: str = "tts-2.0"
+    base_ms: float = 90.0
+    per_word_ms: float = 4.0
+    cold: float = 0.01
+
+    def __call__(self, response: str, rng: np.random.Generator) -> float:
+        """Milliseconds until the first sound; 0 when there is nothing to say."""
+        words = len(response.split())
+        if not words:
+            return 0.0
+        planned = (self.base_ms + self.per_word_ms * min(words, 30)) * math.exp(rng.normal(0, 0.2))
+        late = 650.0 * rng.random() if rng.random() < self.cold else 0.0
+        return round(planned + late, 1)

@@ -1,0 +1,304 @@
+"""Demo data: the traces of some weeks, the truth about them, and what went wrong on purpose."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from assistant.contract import LOCALES
+from assistant.output import Truths, writer_for
+from assistant.releases import LEVEL, PARTS, Assembly, Timeline, train_part
+from assistant.scale import scale
+from assistant.simulate import Adapt, Simulated, Simulation, day_weight
+from assistant.world import World, build_world
+from data.errors import UsageError
+from data.workers import runner
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+LONGEST_DAYS = 3650
+# Turns of a shard, about: enough that a dialogue cut short at its end is nothing.
+SHARD = 200
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the turns depend on, beside how many there are.
+
+    Attributes
+    ----------
+    gold: share of the dialogues that are annotated. level: how much the audio channel garbles.
+    locales: of the homes. adapt: replaces stages by others (`Simulation`).
+    """
+
+    seed: int = 0
+    days: int = 90
+    start: datetime = START
+    homes: int = 300
+    gold: float = 0.08
+    locales: tuple[str, ...] = LOCALES
+    level: float = LEVEL
+    adapt: Adapt | None = None
+
+    def check(self) -> None:
+        """Raise UsageError, in one sentence, for what cannot be."""
+        if not 1 <= self.days <= LONGEST_DAYS:
+            raise UsageError(
+                f"Cannot simulate {self.days} days; give a number from 1 to {LONGEST_DAYS}."
+            )
+        if self.seed < 0:
+            raise UsageError(f"The seed {self.seed} is negative; give 0 or more.")
+        if self.homes < 1:
+            raise UsageError(f"Cannot simulate {self.homes} homes; give at least 1.")
+        if not 0.0 <= self.gold <= 1.0:
+            raise UsageError(f"The annotated share must be between 0 and 1; it was {self.gold:g}.")
+        if not 0.0 <= self.level <= 10.0:
+            raise UsageError(f"The audio level must be between 0 and 10; it was {self.level:g}.")
+        unknown = [locale for locale in self.locales if locale not in LOCALES]
+        if unknown or not self.locales:
+            given = f"Unknown locale '{unknown[0]}'" if unknown else "No locale was given"
+            raise UsageError(f"{given}; there are {', '.join(LOCALES)}.")
+
+    def timeline(self) -> Timeline:
+        return Timeline(self.start, self.days)
+
+    def world(self) -> World:
+        world = build_world(self.seed, self.homes)
+        if set(self.locales) == set(LOCALES):
+            return world
+        homes = tuple(home for home in world.homes if home.locale in self.locales)
+        if not homes:
+            raise UsageError(
+                f"None of the {self.homes} homes speaks {' or '.join(self.locales)}; "
+                "give more homes."
+            )
+        return replace(world, homes=homes)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written where. `failure_points` counts the simulated turns by their truth."""
+
+    turns: int
+    traces: Path
+    truth: Path
+    incidents: Path
+    failure_points: dict[str, int]
+
+
+def write_demo(
+    to: str | Path,
+    turns: int = 20_000,
+    seed: int = 0,
+    days: int = 90,
+    *,
+    setup: Setup | None = None,
+    scaled: int | None = None,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Simulate turns and write them down; the same settings give the same bytes.
+
+    Parameters
+    ----------
+    to
+        The traces: a file ``.jsonl``, ``.jsonl.gz``, ``.jsonl.zst`` or ``.parquet``, or a folder,
+        which then gets ``traces.jsonl.zst``. ``truth.parquet`` and ``incidents.json`` are written
+        beside them.
+    setup
+        Further settings; its `seed` and `days` give way to those given here.
+    scaled
+        Multiply the turns to so many, as Parquet files ``to/turns-00000.parquet`` and so on; the
+        truth is that of the turns they are copies of.
+
+    Raises
+    ------
+    UsageError: a setting or the path cannot be; nothing has been written then.
+    """
+    setup = replace(setup or Setup(), seed=seed, days=days)
+    setup.check()
+    if turns < 1:
+        raise UsageError(f"Cannot make {turns} turns; give at least 1.")
+    if scaled is not None and scaled < turns:
+        raise UsageError(
+            f"Cannot scale {turns} turns to {scaled}; give at least as many as are simulated."
+        )
+    target = Path(to).expanduser()
+    folder, traces = _places(target, scaled is not None)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".demo-", dir=folder))
+    except OSError as error:
+        raise UsageError(f"Cannot write to {folder}: {error.strerror}.") from error
+    try:
+        made = _write(draft, traces, turns, setup, scaled, processes, progress)
+        for path in sorted(draft.iterdir()):
+            os.replace(path, folder / path.name)
+    except OSError as error:
+        raise UsageError(f"Cannot write to {folder}: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Report(
+        turns=scaled or turns,
+        traces=folder / traces if scaled is None else folder,
+        truth=folder / "truth.parquet",
+        incidents=folder / "incidents.json",
+        failure_points=made,
+    )
+
+
+def _places(target: Path, scaled: bool) -> tuple[Path, str]:
+    """The folder to write into, and the name of the traces in it."""
+    if scaled:
+        if target.suffix or target.is_file():
+            raise UsageError(f"Scaled turns are several files; {target} must be a folder.")
+        return target, "turns"
+    if target.is_dir() or not target.suffix:
+        if target.is_file():
+            raise UsageError(f"Cannot write into {target}: it is a file, not a folder.")
+        return target, "traces.jsonl.zst"
+    if not target.name.lower().endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")):
+        raise UsageError(
+            f"Cannot write '{target.name}'; its name must end in .jsonl, .jsonl.gz, .jsonl.zst "
+            "or .parquet."
+        )
+    return target.parent, target.name
+
+
+def _write(
+    draft: Path,
+    traces: str,
+    turns: int,
+    setup: Setup,
+    scaled: int | None,
+    processes: int | None,
+    progress: Progress | None,
+) -> dict[str, int]:
+    simulated = simulate(turns, setup, processes=processes)
+    counts: Counter[str] = Counter()
+    name = "base.parquet" if scaled else traces
+    done = 0
+    with ExitStack() as stack:
+        records = stack.enter_context(writer_for(draft / name))
+        truths = stack.enter_context(Truths(draft / "truth.parquet"))
+        for batch in simulated:
+            records.write(batch)
+            truths.write(batch)
+            counts.update(turn.truth["failure_point"] for turn in batch)
+            done += len(batch)
+            if progress:
+                progress(done, turns)
+    incidents = [incident.record() for incident in setup.timeline().incidents]
+    text = orjson.dumps(incidents, option=orjson.OPT_INDENT_2)
+    (draft / "incidents.json").write_bytes(text + b"\n")
+    if scaled:
+        import pyarrow.parquet as pq
+
+        base: pa.Table = pq.read_table(draft / name)
+        (draft / name).unlink()
+        scale(base, scaled, draft, setup.seed)
+    return dict(sorted(counts.items()))
+
+
+def simulate(
+    turns: int,
+    setup: Setup,
+    *,
+    processes: int | None = None,
+    trained: Path | None = None,
+) -> Iterator[list[Simulated]]:
+    """Batches of turns in order of time, `turns` in all.
+
+    Parameters
+    ----------
+    processes
+        One per core if not given, four at most; the turns do not depend on it.
+    trained
+        A folder where the trained components of this setup are kept from one call to the next.
+    """
+    setup.check()
+    if processes is None:
+        processes = min(len(os.sched_getaffinity(0)), 4)
+    shards = list(_shards(turns, setup))
+    with ExitStack() as stack:
+        folder = trained or stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-"))
+        place = Path(folder) / "setup.pickle"
+        place.write_bytes(pickle.dumps(setup))
+        stack.callback(_forget)
+        run = stack.enter_context(runner(processes))
+        missing = [part for part in PARTS if not place.with_name(part).exists()]
+        for _ in run.map(_train, ((str(place), part) for part in missing)):
+            pass
+        made = run.map(_make, ((str(place), *shard) for shard in shards))
+        late: list[Simulated] = []
+        for days, group in groupby(zip(shards, made, strict=True), key=lambda pair: pair[0][0]):
+            batch = late + [turn for _, part in group for turn in part]
+            batch.sort(key=lambda turn: (turn.at, turn.record["turn_id"]))
+            # What lasted past midnight belongs between the turns of the next day.
+            end = setup.start + timedelta(days=days.stop)
+            cut = sum(turn.at < end for turn in batch)
+            late = batch[cut:]
+            yield batch[:cut]
+        if late:
+            yield late
+
+
+def _forget() -> None:
+    _loaded.cache_clear()
+    _simulation.cache_clear()
+
+
+def _shards(turns: int, setup: Setup) -> Iterator[tuple[range, int, int]]:
+    """Days, number among the shards of these days, and turns of each shard."""
+    step = max(1, min(setup.days, round(SHARD * setup.days / turns)))
+    spans = [range(first, min(first + step, setup.days)) for first in range(0, setup.days, step)]
+    weights = np.array([sum(day_weight(setup.start, day) for day in span) for span in spans])
+    # Busy days and quiet ones, beyond the rhythm of the week.
+    rng = np.random.default_rng([setup.seed, 43])
+    weights *= np.exp(rng.normal(0.0, 0.06, len(spans)))
+    ends = np.rint(np.cumsum(weights) / weights.sum() * turns).astype(int)
+    for span, quota in zip(spans, np.diff(ends, prepend=0).tolist(), strict=True):
+        pieces = max(1, round(quota / SHARD))
+        for number in range(pieces):
+            size = quota * (number + 1) // pieces - quota * number // pieces
+            if size:
+                yield span, number, size
+
+
+@lru_cache(maxsize=1)
+def _loaded(place: str) -> tuple[Setup, World]:
+    setup: Setup = pickle.loads(Path(place).read_bytes())
+    return setup, setup.world()
+
+
+def _train(place: str, part: str) -> None:
+    setup, world = _loaded(place)
+    trained = train_part(part, world, setup.timeline(), setup.seed, setup.level)
+    Path(place).with_name(part).write_bytes(trained)
+
+
+@lru_cache(maxsize=1)
+def _simulation(place: str) -> Simulation:
+    setup, world = _loaded(place)
+    parts = {part: Path(place).with_name(part).read_bytes() for part in PARTS}
+    assembly = Assembly(world, setup.timeline(), parts)
+    return Simulation(world, assembly, setup.seed, setup.gold, setup.adapt)
+
+
+def _make(place: str, days: range, number: int, turns: int) -> list[Simulated]:
+    return _simulation(place).shard(days, number, turns)

@@ -1,0 +1,63 @@
+"""Numbers, times and names as people say them."""
+
+from __future__ import annotations
+
+import re
+
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SPACES = re.compile(r"\s+")
+_NOT_SPOKEN = re.compile(r"[^a-z' ]+")
+
+
+def listed(text: str, by: str = " ") -> tuple[str, ...]:
+    """A list written as one text: its words, or its parts between `by`, in the order written."""
+    parts = (_SPACES.sub(" ", part).strip() for part in _SPACES.sub(" ", text).split(by))
+    return tuple(part for part in parts if part)
+
+
+def number(n: int) -> str:
+    """``42`` is "forty two"; from 0 to 9,999."""
+    if n < 20:
+        return _ONES[n]
+    if n < 100:
+        return _TENS[n // 10] + (f" {_ONES[n % 10]}" if n % 10 else "")
+    if n < 1000:
+        return f"{_ONES[n // 100]} hundred" + (f" and {number(n % 100)}" if n % 100 else "")
+    return f"{number(n // 1000)} thousand" + (f" {number(n % 1000)}" if n % 1000 else "")
+
+
+def year(n: int) -> str:
+    """``1984`` is "nineteen eighty four", ``2007`` is "two thousand and seven"."""
+    if 2000 <= n < 2010:
+        return "two thousand" + (f" and {number(n - 2000)}" if n > 2000 else "")
+    rest = n % 100
+    tail = "hundred" if rest == 0 else f"oh {number(rest)}" if rest < 10 else number(rest)
+    return f"{number(n // 100)} {tail}"
+
+
+def spoken(name: str) -> str:
+    """A name as words: lower case letters, apostrophes and single spaces."""
+    said = re.sub(r"\d+", lambda found: f" {number(int(found[0]))} ", name.lower())
+    return " ".join(_NOT_SPOKEN.sub(" ", said.replace("&", " and ")).split())

@@ -1,0 +1,145 @@
+"""Files of simulated turns: trace records as lines or Parquet, and the truth about them."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from assistant.simulate import Simulated
+from data.trace import TURNS, schema
+
+# A trace record; what a store derives itself is not in it.
+RECORD = pa.schema([field for field in TURNS if field.name not in ("extra", "digest", "day")])
+_STR: pa.DataType = pa.string()
+# The truth: failure point and gold of every turn, whether or not an annotator saw it; which goal of
+# its user it serves (turns of one goal are attempts at the same thing), and how it was said.
+TRUTH = schema(
+    [
+        ("turn_id", _STR),
+        ("dialogue_id", _STR),
+        ("failure_point", _STR),
+        ("unsupported", pa.bool_()),
+        ("goal", _STR),
+        ("tries", pa.int32()),
+        ("style", _STR),
+        ("source", _STR),
+        ("gold", TURNS.field("gold").type),
+    ]
+)
+_ROWS = 20_000
+
+
+class Writer(Protocol):
+    """Something that turns are written to, batch after batch."""
+
+    def write(self, batch: Sequence[Simulated]) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def writer_for(path: Path) -> Writer:
+    """A writer of trace records in the format that the name says."""
+    if path.suffix.lower() == ".parquet":
+        return Records(path)
+    return Lines(path)
+
+
+class Lines:
+    """Trace records as JSON lines, compressed if the name says so."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._raw: Any = self._path.open("wb")
+        suffix = self._path.suffix.lower()
+        self._out: IO[bytes] | Any = self._raw
+        if suffix == ".gz":
+            # No name and no time inside, so that the same turns are the same bytes.
+            self._out = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
+        elif suffix == ".zst":
+            self._out = zstandard.ZstdCompressor(level=6).stream_writer(self._raw, closefd=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._out is not self._raw:
+            self._out.close()
+        self._raw.close()
+
+    def write(self, batch: Sequence[Simulated]) -> None:
+        option = orjson.OPT_APPEND_NEWLINE
+        self._out.write(b"".join(orjson.dumps(turn.record, option=option) for turn in batch))
+
+
+class _Table:
+    """Rows gathered into row groups of one Parquet file."""
+
+    schema: pa.Schema
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        self._writer = pq.ParquetWriter(self._path, self.schema, compression="zstd")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._flush()
+        self._writer.close()
+
+    def write(self, batch: Sequence[Simulated]) -> None:
+        self._rows += [self._row(turn) for turn in batch]
+        if len(self._rows) >= _ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
+            self._rows = []
+
+    def _row(self, turn: Simulated) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Records(_Table):
+    """Trace records as Parquet."""
+
+    schema = RECORD
+
+    def _row(self, turn: Simulated) -> dict[str, Any]:
+        return {**turn.record, "started_at": turn.at}
+
+
+class Truths(_Table):
+    """The truth as Parquet, columns `TRUTH`."""
+
+    schema = TRUTH
+
+    def _row(self, turn: Simulated) -> dict[str, Any]:
+        return turn.truth

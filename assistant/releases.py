@@ -1,0 +1,298 @@
+"""Which version of each component was live when, and what went wrong with some of them.
+
+Releases come at fixed shares of the period. Four of them and one outage are incidents: real changes
+of a component's settings, training data or catalogue, of which nothing but the components knows.
+`Timeline.incidents` describes them for whoever wants to see whether they are found.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from assistant.audio.recogniser import Recogniser, build_recogniser, release
+from assistant.audio.training import text_for_asr
+from assistant.audio.tts import Tts
+from assistant.audio.wake import Wake
+from assistant.contract import Context, Sound, Stages
+from assistant.language.speech import examples, examples_in_context
+from assistant.understanding.fulfilment import Fulfilment, Outage
+from assistant.understanding.nlu import Nlu
+from assistant.understanding.resolver import Resolver
+from assistant.understanding.training import Damage, train_nlu
+from assistant.world import World
+
+# How much the audio channel garbles: with this, 85 to 90 % of all turns come out right.
+LEVEL = 0.2
+# Training sentences for NLU and for the language model of ASR.
+NLU_SENTENCES = 16_000
+ASR_SENTENCES = 25_000
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version of one component, live from a share of the period on.
+
+    `settings` are what the component is built with, beyond its defaults.
+    """
+
+    stage: str
+    version: str
+    since: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_CONFUSED = (
+    Damage("PlayAudiobook", "PlayVideo", 0.75),
+    Damage("ResumeAudiobook", "ResumeVideo", 0.75),
+)
+# How often the back ends let the result stage down.
+_BACK_ENDS = {"timeouts": 0.006, "stale": 0.010, "unreachable": 0.018}
+RELEASES: tuple[Release, ...] = (
+    Release("wake", "wake-3.2", 0.0, {"television_bias": -5.0}),
+    Release("wake", "wake-3.3", 0.61, {"television_bias": -1.5}),
+    Release("wake", "wake-3.4", 0.69, {"television_bias": -5.2}),
+    Release("asr", "asr-4.1", 0.0),
+    Release("asr", "asr-4.2", 0.18, {"far_field": {"en-GB": 2.0}}),
+    Release("asr", "asr-4.3", 0.30),
+    Release("asr", "asr-4.4", 0.80),
+    Release("nlu", "nlu-7.0", 0.0),
+    Release("nlu", "nlu-7.1", 0.40, {"without": _CONFUSED}),
+    Release("nlu", "nlu-7.2", 0.51),
+    Release("er", "er-3.0", 0.0),
+    Release("er", "er-3.1", 0.74, {"aliases": False}),
+    Release("er", "er-3.2", 0.83),
+    Release("result", "result-5.0", 0.0, _BACK_ENDS),
+    Release("result", "result-5.1", 0.35, _BACK_ENDS),
+    Release("result", "result-5.2", 0.70, _BACK_ENDS),
+    Release("tts", "tts-2.0", 0.0),
+    Release("tts", "tts-2.1", 0.55, {"base_ms": 80.0}),
+)
+# The outage begins here; it takes two days, or less where the whole period is short.
+OUTAGE_SINCE = 0.90
+OUTAGE_LONGEST = timedelta(days=2)
+_FAR_FIELD = ("speaker", "display", "tv")
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that went wrong with a component for a while.
+
+    Attributes
+    ----------
+    kind: ``release``, ``import`` or ``outage``. version: "" where no release is to blame.
+    where: the turns that it concerns, as paths of the trace record and their values; {} for all.
+    failure_point: the class whose share rises there.
+    """
+
+    id: str
+    stage: str
+    kind: str
+    version: str
+    start: datetime
+    end: datetime
+    where: Mapping[str, tuple[str | float, ...]]
+    failure_point: str
+    description: str
+
+    def record(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        record = asdict(self)
+        return {
+            **record,
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "where": {path: list(values) for path, values in self.where.items()},
+        }
+
+
+_PLANTED: tuple[tuple[str, str, str, dict[str, tuple[str | float, ...]], str, str], ...] = (
+    (
+        "asr-far-field-en-gb", "asr-4.2", "release",
+        {"locale": ("en-GB",), "device.type": _FAR_FIELD}, "asr",
+        "An ASR release lost its adaptation to British speakers at a distance from the device.",
+    ),
+    (
+        "nlu-audiobook-video", "nlu-7.1", "release",
+        {"gold.domain": ("books",)}, "nlu",
+        "An NLU release was trained with audiobook requests labelled as video requests.",
+    ),
+    (
+        "wake-television", "wake-3.3", "release",
+        {"wake.signals.near_television": (1.0,)}, "false_wake",
+        "A wake model was trained without televisions in the background.",
+    ),
+    (
+        "er-aliases", "er-3.1", "import",
+        {}, "er",
+        "A catalogue import dropped the other names that entities go by.",
+    ),
+)  # fmt: skip
+
+
+class Timeline:
+    """The releases of a period.
+
+    Attributes
+    ----------
+    incidents: what goes wrong in it, in order of time.
+    """
+
+    def __init__(self, start: datetime, days: int, releases: Sequence[Release] = RELEASES) -> None:
+        self.start = start
+        self.period = timedelta(days=days)
+        self._releases: dict[str, list[Release]] = {}
+        for one in sorted(releases, key=lambda r: r.since):
+            self._releases.setdefault(one.stage, []).append(one)
+        self._since = {one.version: self._at(one.since) for one in releases}
+        begin = self._at(OUTAGE_SINCE)
+        self.outage = Outage(
+            begin, begin + min(OUTAGE_LONGEST, self.period / 20), "display", (), 0.6
+        )
+        self.incidents = self._incidents()
+
+    def live(self, stage: str, moment: datetime) -> Release:
+        """The release of a stage that is live at a moment; the first one before the start."""
+        live = self._releases[stage][0]
+        for one in self._releases[stage]:
+            if self._since[one.version] <= moment:
+                live = one
+        return live
+
+    def of(self, stage: str) -> tuple[Release, ...]:
+        """All releases of a stage, the first one first."""
+        return tuple(self._releases[stage])
+
+    def _at(self, share: float) -> datetime:
+        # Whole hours: nobody releases at 03:17:42.5.
+        hours = round(share * self.period / timedelta(hours=1))
+        return self.start + timedelta(hours=hours)
+
+    def _incidents(self) -> tuple[Incident, ...]:
+        found = [
+            Incident(
+                "result-display-outage", "result", "outage", "",
+                self.outage.start, self.outage.end, {"device.type": ("display",)}, "result",
+                "The back end for displays failed most requests.",
+            )
+        ]  # fmt: skip
+        for name, version, kind, where, point, text in _PLANTED:
+            for stage, releases in self._releases.items():
+                ends = [self._at(one.since) for one in releases[1:]] + [self.start + self.period]
+                for one, end in zip(releases, ends, strict=True):
+                    if one.version == version:
+                        begin = self._at(one.since)
+                        found.append(
+                            Incident(name, stage, kind, version, begin, end, where, point, text)
+                        )
+        return tuple(sorted(found, key=lambda incident: incident.start))
+
+
+# What takes seconds to train; everything else is a variant of it.
+PARTS = ("asr", "nlu")
+
+
+def train_part(part: str, world: World, timeline: Timeline, seed: int, level: float) -> bytes:
+    """Train what `Assembly` needs under this name of `PARTS`, pickled for other processes."""
+    if part == "asr":
+        return pickle.dumps(_train_asr(world, seed, level))
+    return pickle.dumps(_train_nlus(world, timeline, seed))
+
+
+def _train_asr(world: World, seed: int, level: float) -> Recogniser:
+    rng = np.random.default_rng([seed, 31])
+    said = examples(world.catalogue, rng, ASR_SENTENCES)
+    things = {
+        (thing.kind, thing.name, thing.aliases): thing
+        for home in world.homes
+        for thing in home.things
+    }
+    entities = [*world.catalogue.entities, *things.values()]
+    text = text_for_asr(said, entities, rng)
+    recogniser = build_recogniser(text, version="asr-4.1", level=level)
+    _warm_up(recogniser, world, rng)
+    return recogniser
+
+
+def _warm_up(recogniser: Recogniser, world: World, rng: np.random.Generator) -> None:
+    """Have the search compiled here, once, and not by every process that simulates."""
+    home = world.homes[0]
+    moment = datetime(2026, 3, 2, tzinfo=UTC)
+    context = Context(home.devices[0], home.locale, moment, home.things, home.town)
+    recogniser(Sound(("hello",), "user", home.locale, 20.0, 2.5, 1.0, False), context, rng)
+
+
+def _train_nlus(world: World, timeline: Timeline, seed: int) -> dict[str, Nlu]:
+    """One NLU per kind of training; the tagger is trained once."""
+    rng = np.random.default_rng([seed, 32])
+    said = examples_in_context(world.catalogue, rng, NLU_SENTENCES)
+    trained: dict[str, Nlu] = {}
+    by_settings: dict[str, Nlu] = {}
+    tagger = None
+    for one in timeline.of("nlu"):
+        settings = repr(sorted(one.settings.items()))
+        if settings not in by_settings:
+            by_settings[settings] = train_nlu(
+                said, seed, one.version, catalogue=world.catalogue, tagger=tagger, **one.settings
+            )
+        nlu = copy(by_settings[settings])
+        nlu.version = one.version
+        tagger = tagger or nlu.tagger
+        trained[one.version] = nlu
+    return trained
+
+
+class Assembly:
+    """Puts the stages of any moment together.
+
+    Attributes
+    ----------
+    flawless: a result stage without faults, which says what the right outcome is.
+    """
+
+    def __init__(self, world: World, timeline: Timeline, parts: Mapping[str, bytes]) -> None:
+        self.timeline = timeline
+        self.flawless = Fulfilment(world.catalogue, "ideal")
+        self._world = world
+        self._asr: Recogniser = pickle.loads(parts["asr"])
+        self._nlus: dict[str, Nlu] = pickle.loads(parts["nlu"])
+        self._made: dict[tuple[str, str], Any] = {}
+        self._stages: dict[tuple[str, ...], Stages] = {}
+
+    def at(self, moment: datetime) -> Stages:
+        """The stages that are live at a moment."""
+        live = [self.timeline.live(stage, moment) for stage in Stages.__slots__]
+        versions = tuple(one.version for one in live)
+        if versions not in self._stages:
+            self._stages[versions] = Stages(*(self._stage(one) for one in live))
+        return self._stages[versions]
+
+    def _stage(self, one: Release) -> Any:
+        key = (one.stage, one.version)
+        if key not in self._made:
+            self._made[key] = self._make(one)
+        return self._made[key]
+
+    def _make(self, one: Release) -> Any:
+        settings = dict(one.settings)
+        catalogue = self._world.catalogue
+        if one.stage == "wake":
+            return Wake(one.version, **settings)
+        if one.stage == "asr":
+            return release(self._asr, one.version, **settings)
+        if one.stage == "nlu":
+            return self._nlus[one.version]
+        if one.stage == "er":
+            aliases = settings.pop("aliases", True)
+            return Resolver(
+                catalogue if aliases else catalogue.without_aliases(), one.version, **settings
+            )
+        if one.stage == "result":
+            return Fulfilment(catalogue, one.version, outages=(self.timeline.outage,), **settings)
+        return Tts(one.version, **settings)

@@ -1,0 +1,343 @@
+"""Days in the life of an assistant: households, their dialogues, and the trace of every turn.
+
+The period is cut into shards of at most some hundred turns, each with a generator of its own, so
+that the same seed gives the same turns whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from assistant.audio.background import overheard
+from assistant.contract import Context, Frame, Sound, Stages
+from assistant.language.goals import Goal, draw_goal, fill
+from assistant.language.intents import INTENTS
+from assistant.language.speech import Style, Utterance, say
+from assistant.record import Ran, trace
+from assistant.releases import Assembly
+from assistant.truth import Logged, Meant, gold, judge, same_outcome
+from assistant.users import Experience, Reaction, react, speak
+from assistant.world import Home, World, device_at
+
+LONGEST = 8  # turns of a dialogue
+# Moments, per dialogue, in which something like the wake phrase might be said to nobody; and how
+# often it is people who say it rather than a television, where there is one.
+OVERHEARD = 2.0
+SIDE_TALK = 0.012
+ASKED_SHARE = 0.06
+ANNOTATORS = 6
+# Local time of each locale, without its summer time.
+_CLOCKS = {
+    "en-US": timezone(timedelta(hours=-6)),
+    "en-GB": timezone(timedelta(0)),
+    "en-IN": timezone(timedelta(hours=5, minutes=30)),
+    "en-AU": timezone(timedelta(hours=10)),
+}
+# How much is asked for at each hour of the local day.
+_NIGHT, _MORNING = (2, 1, 1, 1, 2, 5), (14, 26, 28, 20, 16, 16)
+_AFTERNOON, _EVENING = (20, 18, 15, 16, 21, 30), (36, 35, 32, 27, 17, 7)
+_HOURS = list(accumulate(_NIGHT + _MORNING + _AFTERNOON + _EVENING))
+_TELEVISION_HOURS = frozenset({7, 8, *range(17, 24)})
+_STOP = Goal("Stop", (), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """One turn: its trace record, and the truth about it (`assistant.demo.TRUTH`)."""
+
+    at: datetime
+    record: dict[str, Any]
+    truth: dict[str, Any]
+
+
+# Puts stages of one's own in place of some: gets the release's, returns those to use.
+Adapt = Callable[[Stages], Stages]
+
+
+class Simulation:
+    """Households and the assistant's releases, ready to make turns of any day.
+
+    Parameters
+    ----------
+    gold: share of the dialogues that annotators have looked at.
+    adapt: replaces stages; it is called for every release.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        assembly: Assembly,
+        seed: int,
+        gold: float = 0.08,
+        adapt: Adapt | None = None,
+    ) -> None:
+        self.world = world
+        self.assembly = assembly
+        self.seed = seed
+        self.gold = gold
+        self.adapt = adapt
+        self._adapted: dict[int, tuple[Stages, Stages]] = {}
+        rng = np.random.default_rng([seed, 41])
+        # Some homes talk to it all day, some hardly ever.
+        self._busy = list(accumulate(rng.gamma(1.5, 1.0, len(world.homes)) + 0.05))
+
+    def shard(self, days: range, number: int, turns: int) -> list[Simulated]:
+        """`turns` turns in dialogues that begin on some days, in order of time."""
+        rng = np.random.default_rng([self.seed, 42, days.start, number])
+        shares = list(accumulate(day_weight(self.assembly.timeline.start, day) for day in days))
+        made: list[Simulated] = []
+        dialogues = 0
+        while len(made) < turns:
+            day = days[_place(shares, rng)]
+            midnight = self.assembly.timeline.start + timedelta(days=day)
+            home = self.world.homes[_place(self._busy, rng)]
+            moment = _moment(midnight, home, rng)
+            name = f"s{self.seed}-{days.start:03d}-{number}-{dialogues:04d}"
+            dialogue = _Dialogue(self, home, moment, name, rng)
+            if rng.random() < OVERHEARD / (1 + OVERHEARD):
+                dialogue.overhear()
+            else:
+                dialogue.talk(min(LONGEST, turns - len(made)))
+            dialogues += bool(dialogue.turns)
+            made += dialogue.turns[: turns - len(made)]
+        return sorted(made, key=lambda turn: (turn.at, turn.record["turn_id"]))
+
+    def stages(self, moment: datetime) -> Stages:
+        stages = self.assembly.at(moment)
+        if self.adapt is None:
+            return stages
+        if id(stages) not in self._adapted:
+            self._adapted[id(stages)] = stages, self.adapt(stages)
+        return self._adapted[id(stages)][1]
+
+
+def day_weight(start: datetime, day: int) -> float:
+    """How much is asked for on a day of the period: more at weekends and with the months."""
+    weekend = (start + timedelta(days=day)).weekday() >= 5
+    return (1.2 if weekend else 1.0) * (1.0 + 0.0015 * day)
+
+
+def _place(reached: Sequence[float], rng: np.random.Generator) -> int:
+    return min(bisect_right(reached, rng.random() * reached[-1]), len(reached) - 1)
+
+
+def _moment(midnight: datetime, home: Home, rng: np.random.Generator) -> datetime:
+    """A moment of the day that starts at `midnight`, on the home's clock, at an hour it is up."""
+    clock = _CLOCKS[home.locale]
+    hour = _place(_HOURS, rng)
+    offset = clock.utcoffset(None)
+    seconds = (hour * 3600 + rng.random() * 3600 - offset.total_seconds()) % 86400
+    # Whole milliseconds, as logs have them.
+    return (midnight + timedelta(milliseconds=round(seconds * 1000))).astimezone(clock)
+
+
+class _Dialogue:
+    """One dialogue in the making."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        home: Home,
+        moment: datetime,
+        name: str,
+        rng: np.random.Generator,
+    ) -> None:
+        self.turns: list[Simulated] = []
+        self._sim = simulation
+        self._home = home
+        self._moment = moment
+        self._name = name
+        self._rng = rng
+        self._user = home.users[int(rng.random() * len(home.users))]
+        device = home.devices[int(rng.random() * len(home.devices))]
+        self._device = device_at(home, device, moment, rng)
+        self._tv_on = moment.hour in _TELEVISION_HOURS and rng.random() < 0.5
+        self._before: Frame | None = None
+        self._prompt: tuple[str, tuple[str, ...]] = ("", ())
+        annotated = rng.random() < simulation.gold
+        who = int(rng.integers(ANNOTATORS))
+        self._annotator = f"annotator-{who + 1}" if annotated else None
+        self._goals = 0
+
+    def overhear(self) -> None:
+        """A television or a conversation, which most often wakes nothing."""
+        device, rng = self._device, self._rng
+        if rng.random() < SIDE_TALK:
+            source = "side_talk"
+        elif device.near_television and (self._tv_on or rng.random() < 0.25):
+            source = "television"
+        else:
+            return
+        sound = overheard(source, self._home.locale, rng, far_field=device.far_field)
+        if not self._turn(sound, None, 1, "plain"):
+            return
+        if not self.turns[-1].record["nlu"]["hypotheses"][0].get("intent"):
+            return
+        # Somebody is there to notice, or not; it does not please them.
+        if rng.random() < 0.35:
+            self._wait(float(rng.uniform(1.5, 6.0)))
+            self._pursue(_STOP, LONGEST)
+
+    def talk(self, most: int) -> None:
+        """A user with one goal, or some one after the other."""
+        before: Goal | None = None
+        while len(self.turns) < most:
+            goal = draw_goal(
+                self._rng, self._sim.world, self._home, self._user, self._device, self._moment,
+                before,
+            )  # fmt: skip
+            if not self._pursue(goal, most) or self._rng.random() > 0.42:
+                return
+            before = goal
+
+    def _pursue(self, goal: Goal, most: int) -> bool:
+        """Ask until it is done or given up; whether the user is still there afterwards."""
+        style: Style = "follow_up" if goal.follows else "plain"
+        said = ""
+        self._goals += 1
+        tries = 0
+        while len(self.turns) < most:
+            tries += 1
+            utterance = say(goal, self._user, self._rng, style, said)
+            reaction = self._speak(goal, utterance, tries, style)
+            if reaction is None:
+                return False
+            self._wait(reaction.seconds)
+            if reaction.next == "stop" and goal.intent != "Stop":
+                return self._pursue(_STOP, most) and self._rng.random() < 0.4
+            if reaction.next != "again":
+                return reaction.next == "done"
+            goal = self._fuller(goal)
+            style, said = reaction.style, utterance.text
+        return False
+
+    def _fuller(self, goal: Goal) -> Goal:
+        """With what the assistant asked for, if it asked and that can be said in one sentence."""
+        act = next((act for act in self._prompt[1] if act.startswith("request ")), "")
+        wanted = act.removeprefix("request ")
+        if not act or any(name == wanted for name, _ in goal.slots):
+            return goal
+        for _ in range(12):
+            other = fill(
+                self._rng, INTENTS[goal.intent], self._sim.world.catalogue, self._home, self._user,
+                self._device,
+            )  # fmt: skip
+            if other and {name for name, _ in goal.slots} < {name for name, _ in other.slots}:
+                values = dict(other.slots) | dict(goal.slots)
+                return replace(
+                    other,
+                    slots=tuple(values.items()),
+                    entities={**other.entities, **goal.entities},
+                    names={**other.names, **goal.names},
+                )
+        return goal
+
+    def _speak(self, goal: Goal, utterance: Utterance, tries: int, style: Style) -> Reaction | None:
+        """Say it, louder if nothing happens; None when the assistant never woke up."""
+        for _ in range(3):
+            sound = speak(self._user, utterance, self._device, style, self._tv_on, self._rng)
+            reaction = self._turn(sound, (goal, utterance), tries, style)
+            if reaction:
+                return reaction
+            style = "louder"
+            self._wait(float(self._rng.uniform(2.0, 4.0)))
+        return None
+
+    def _turn(
+        self, sound: Sound, wanted: tuple[Goal, Utterance] | None, tries: int, style: Style
+    ) -> Reaction | None:
+        """One request through all the stages; None when it did not wake the assistant."""
+        rng = self._rng
+        stages = self._sim.stages(self._moment)
+        context = Context(
+            device=self._device,
+            locale=self._home.locale,
+            moment=self._moment,
+            home=self._home.things,
+            town=self._home.town,
+            before=self._before,
+            prompt=self._prompt[0],
+        )
+        heard = stages.wake(sound, context, rng)
+        if not heard.fired:
+            return None
+        transcript = stages.asr(sound, context, rng)
+        understood = stages.nlu(transcript.text, context)
+        resolved = stages.er(understood.frame, context)
+        outcome = stages.result(understood.frame, resolved.entities, context)
+        spoken_ms = stages.tts(outcome.response, rng)
+        meant = self._meant(sound, wanted, context)
+        logged = Logged(transcript.text, understood.frame, resolved.entities, outcome)
+        truth = judge(meant, logged, context, stages)
+        asked = bool(wanted) and rng.random() < ASKED_SHARE
+        reaction = self._reaction(meant, logged, tries, asked)
+        ran = Ran(heard, transcript, understood, resolved, outcome, spoken_ms)
+        turn_id = f"{self._name}-{len(self.turns)}"
+        record = trace(ran, context, stages.versions(), reaction, self._prompt)
+        record |= {
+            "turn_id": turn_id,
+            "dialogue_id": self._name,
+            "turn_index": len(self.turns),
+            "user_id": f"s{self._sim.seed}-{self._user.id}",
+        }
+        if self._annotator:
+            record["gold"] = gold(meant, truth, self._annotator)
+        kept = {
+            "turn_id": turn_id,
+            "dialogue_id": self._name,
+            "failure_point": truth.failure_point,
+            "unsupported": not meant.supported,
+            "goal": f"{self._name}-g{self._goals}",
+            "tries": tries,
+            "style": style if wanted else "",
+            "source": sound.source,
+            "gold": gold(meant, truth),
+        }
+        self.turns.append(Simulated(self._moment.astimezone(UTC), record, kept))
+        self._before = understood.frame if understood.frame.intent else None
+        self._prompt = (outcome.response, outcome.acts)
+        lasted = ran.response_at_ms + (
+            reaction.barge_in_ms or 330.0 * len(outcome.response.split())
+        )
+        self._moment += timedelta(milliseconds=round(lasted))
+        return reaction
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass, in whole milliseconds as logs have them."""
+        self._moment += timedelta(milliseconds=round(1000 * seconds))
+
+    def _meant(
+        self, sound: Sound, wanted: tuple[Goal, Utterance] | None, context: Context
+    ) -> Meant:
+        if wanted is None:
+            return Meant(addressed=False, transcript=" ".join(sound.words))
+        goal, utterance = wanted
+        slots = utterance.slots
+        names = {name for name, _ in slots}
+        entities = {slot: item for slot, item in goal.entities.items() if slot in names}
+        ideal = self._sim.assembly.flawless.ideal(goal.intent, slots, entities, context)
+        frame = Frame(INTENTS[goal.intent].domain, goal.intent, 1.0, slots)
+        return Meant(True, utterance.text, frame, entities, ideal, goal.supported)
+
+    def _reaction(self, meant: Meant, logged: Logged, tries: int, asked: bool) -> Reaction:
+        outcome = logged.outcome
+        if meant.ideal is None:
+            return Reaction("done", terminated=bool(self._rng.random() < 0.1))
+        wrong = ""
+        if not same_outcome(outcome, meant.ideal):
+            similar = outcome.action == meant.ideal.action and outcome.status == "ok"
+            failed = outcome.status != "ok" or outcome.action.startswith("ask_")
+            wrong = "failed" if failed else "similar" if similar else "other"
+        elif outcome.status == "error" or outcome.action.startswith("ask_"):
+            # Right, as it cannot be done here or something was left unsaid; not yet satisfied.
+            wrong = "failed"
+        words = len(outcome.response.split())
+        declined = outcome.status == "unsupported"
+        return react(self._user, Experience(wrong, declined, tries, asked, words), self._rng)

@@ -1,0 +1,153 @@
+"""How people take what the assistant did: they notice, or not; they try again, or let it be.
+
+A user knows what they wanted and sees what happened, nothing else. Patient people try longer,
+clear speakers spell out what they mean, the others raise their voice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from assistant.contract import Device, Sound
+from assistant.language.speech import Style, Utterance
+from assistant.world import User
+
+MOST_TRIES = 4
+# How the wrong outcome shows, and how likely it is noticed.
+_NOTICED = {"failed": 0.98, "other": 0.96, "similar": 0.82}
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What a user met with.
+
+    Attributes
+    ----------
+    wrong: "" if it was what they wanted; ``failed`` (an apology, a question back), ``other``
+        (something else was done) or ``similar`` (the right thing to the wrong item).
+    declined: the assistant said that it cannot do such things.
+    tries: how often this goal has been asked for by now.
+    asked: whether the assistant asked "did I answer your question?".
+    """
+
+    wrong: str
+    declined: bool
+    tries: int
+    asked: bool
+    response_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What a user does next: ``done``, ``again`` (in `style`), ``stop`` or ``leave``.
+
+    `seconds`: until they speak again.
+    """
+
+    next: str
+    style: Style = "plain"
+    seconds: float = 5.0
+    barge_in_ms: float | None = None
+    explicit: str | None = None
+    terminated: bool = False
+    rating: float | None = None
+
+
+def react(user: User, met: Experience, rng: np.random.Generator) -> Reaction:
+    """The reaction of one user to one turn."""
+    noticed = bool(met.wrong) and rng.random() < _NOTICED[met.wrong]
+    hasty = 1.0 - user.patience
+    explicit = _answer(user, met, noticed, rng)
+    rating = _rating(user, noticed, rng)
+    if not noticed:
+        bored = met.response_words > 6 and rng.random() < 0.03 + 0.05 * hasty
+        again = met.declined and met.tries == 1 and rng.random() < 0.22
+        return Reaction(
+            next="again" if again else "done",
+            style="other_words",
+            seconds=_pause(rng, 2.5 if again else 9.0),
+            barge_in_ms=_cut_in(rng, 1500.0) if bored else None,
+            explicit=explicit,
+            terminated=bool(rng.random() < 0.012),
+            rating=rating,
+        )
+    cuts_in = rng.random() < (0.10 if met.wrong == "failed" else 0.25 + 0.40 * hasty)
+    barge_in = _cut_in(rng, 900.0) if cuts_in else None
+    persists = (0.36 + 0.5 * user.patience) * 0.7 ** (met.tries - 1)
+    if met.tries < MOST_TRIES and rng.random() < persists:
+        pause = _pause(rng, 1.2 if cuts_in else 2.4)
+        style = _style(user, met, rng)
+        return Reaction("again", style, pause, barge_in, explicit, rating=rating)
+    stops = met.wrong != "failed" and rng.random() < 0.45
+    ended = not stops and rng.random() < (0.08 if met.wrong == "failed" else 0.35)
+    then = "stop" if stops else "leave" if rng.random() < 0.75 else "done"
+    return Reaction(then, "plain", _pause(rng, 3.0), barge_in, explicit, bool(ended), rating)
+
+
+def _style(user: User, met: Experience, rng: np.random.Generator) -> Style:
+    """In which way to say it again."""
+    weights: dict[Style, float]
+    if met.wrong == "failed":
+        weights = {"plain": 0.9, "louder": 0.7, "explicit": 0.6, "other_words": 0.7, "short": 0.4}
+    else:
+        weights = {"correction": 1.1, "explicit": 0.7, "other_words": 0.6, "short": 0.35}
+        weights |= {"louder": 0.35, "plain": 0.2}
+    weights["explicit"] *= 0.4 + 1.2 * user.clarity
+    weights["louder"] *= 1.6 - 1.2 * user.patience
+    weights["short"] *= 1.5 - user.verbosity
+    if met.tries > 1:
+        weights["louder"] *= 1.5
+        weights["other_words"] *= 1.4
+    shares = np.array(list(weights.values()))
+    styles = list(weights)
+    return styles[int(np.searchsorted(np.cumsum(shares), rng.random() * shares.sum()))]
+
+
+def _answer(user: User, met: Experience, noticed: bool, rng: np.random.Generator) -> str | None:
+    """Yes or no to "did I answer your question?"; most people say nothing."""
+    if not met.asked or rng.random() > 0.25 + user.feedback_rate:
+        return None
+    satisfied = not noticed and not (met.declined and rng.random() < 0.7)
+    if rng.random() < 0.04:
+        satisfied = not satisfied
+    return "yes" if satisfied else "no"
+
+
+def _rating(user: User, noticed: bool, rng: np.random.Generator) -> float | None:
+    if rng.random() > 0.04 * user.feedback_rate:
+        return None
+    return float(np.clip(np.rint(rng.normal(2.0 if noticed else 4.4, 0.9)), 1, 5))
+
+
+def _pause(rng: np.random.Generator, typical: float) -> float:
+    return float(typical * np.exp(rng.normal(0.0, 0.45)))
+
+
+def _cut_in(rng: np.random.Generator, typical: float) -> float:
+    return round(float(typical * np.exp(rng.normal(0.0, 0.5))), 1)
+
+
+def speak(
+    user: User, said: Utterance, device: Device, style: Style, tv_on: bool, rng: np.random.Generator
+) -> Sound:
+    """What reaches the device when a user says something to it, wherever in the room they are."""
+    careful = style in ("explicit", "louder", "correction")
+    loudness = {"louder": 0.9, "correction": 0.4}.get(style, 0.0)
+    nearest, farthest = (0.8, 4.5) if device.far_field else (0.2, 0.7)
+    distance = float(rng.uniform(nearest, farthest))
+    noise = user.noise_db + (4.0 if tv_on and device.near_television else 0.0)
+    noise += 3.0 if device.type == "car" else 0.0
+    snr = 22.0 - noise - 1.2 * distance + rng.normal(0.0, 3.0)
+    rate = user.rate * (0.87 if careful else 1.0) * float(np.exp(rng.normal(0.0, 0.08)))
+    return Sound(
+        words=said.words,
+        source="user",
+        accent=user.locale,
+        snr_db=float(snr),
+        rate=rate,
+        distance_m=distance,
+        far_field=device.far_field,
+        loudness=float(np.clip(loudness + rng.normal(0.0, 0.05), 0.0, 1.0)),
+    )

@@ -1,0 +1,254 @@
+"""Simulated turns: as many as asked for, in order, complete, plausible, and the same every time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assistant.annotators import second_annotator
+from assistant.contract import Context, Sound, Stages, Transcript
+from assistant.demo import Setup, _shards, simulate, write_demo
+from assistant.output import RECORD, TRUTH
+from assistant.releases import PARTS, Assembly
+from assistant.simulate import Simulated, Simulation
+from data.errors import UsageError
+from data.ingest import ingest
+from data.store import Store
+from data.trace import FAILURE_POINTS, Turn
+from labels.failure_point import derive
+
+SETUP = Setup(seed=3, days=30, homes=120)
+TURNS = 2400
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the trained components of `SETUP`."""
+    folder = tmp_path_factory.mktemp("trained")
+    list(simulate(1, SETUP, processes=1, trained=folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def turns(trained: Path) -> list[Simulated]:
+    return [
+        turn for batch in simulate(TURNS, SETUP, processes=2, trained=trained) for turn in batch
+    ]
+
+
+@pytest.fixture(scope="module")
+def assembly(trained: Path) -> Assembly:
+    parts = {part: (trained / part).read_bytes() for part in PARTS}
+    return Assembly(SETUP.world(), SETUP.timeline(), parts)
+
+
+def with_gold(turns: list[Simulated]) -> pa.Table:
+    rows = [turn.record | {"gold": turn.truth["gold"], "started_at": turn.at} for turn in turns]
+    return pa.Table.from_pylist(rows, schema=RECORD)
+
+
+def test_as_many_turns_as_asked_for_in_order_of_time(turns: list[Simulated]) -> None:
+    assert len(turns) == TURNS
+    times = [turn.at for turn in turns]
+    assert times == sorted(times)
+    assert SETUP.start <= times[0]
+    assert times[-1] < SETUP.start + timedelta(days=SETUP.days, hours=1)
+    assert len({turn.record["turn_id"] for turn in turns}) == TURNS
+
+
+def test_every_record_keeps_to_the_trace_format(turns: list[Simulated]) -> None:
+    for turn in turns:
+        read = msgspec.json.decode(json.dumps(turn.record), type=Turn, strict=True)
+        assert read.started_at == turn.at
+
+
+def test_the_turns_of_a_dialogue_are_counted_from_zero(turns: list[Simulated]) -> None:
+    dialogues: dict[str, list[int]] = {}
+    for turn in turns:
+        dialogues.setdefault(turn.record["dialogue_id"], []).append(turn.record["turn_index"])
+    assert all(indices == list(range(len(indices))) for indices in dialogues.values())
+    assert 1.3 < TURNS / len(dialogues) < 3.5
+    assert max(map(len, dialogues.values())) <= 8
+
+
+def test_most_turns_are_right_and_every_stage_fails_sometimes(turns: list[Simulated]) -> None:
+    share = Counter(turn.truth["failure_point"] for turn in turns)
+    assert set(share) == set(FAILURE_POINTS)
+    assert 0.80 < share["correct"] / TURNS < 0.93
+    assert all(share[point] / TURNS > 0.006 for point in FAILURE_POINTS)
+    assert share["asr"] == max(share[point] for point in FAILURE_POINTS if point != "correct")
+
+
+def test_gold_implies_the_failure_point_that_replay_finds(turns: list[Simulated]) -> None:
+    derived = derive(with_gold(turns))
+    differing = [
+        (turn.truth["gold"]["transcript"], turn.truth["failure_point"], row["derived"])
+        for turn, row in zip(turns, derived.to_pylist(), strict=True)
+        if row["derived"] != turn.truth["failure_point"]
+    ]
+    assert len(differing) <= TURNS * 0.01, differing
+
+
+def test_annotators_see_whole_dialogues_a_small_share_of_all(turns: list[Simulated]) -> None:
+    seen: dict[str, set[bool]] = {}
+    for turn in turns:
+        seen.setdefault(turn.record["dialogue_id"], set()).add("gold" in turn.record)
+    assert all(len(kinds) == 1 for kinds in seen.values())
+    assert 0.05 < sum(True in kinds for kinds in seen.values()) / len(seen) < 0.12
+    annotators = {turn.record["gold"]["annotator"] for turn in turns if "gold" in turn.record}
+    assert len(annotators) > 3
+
+
+def test_who_is_not_understood_tries_again_and_sometimes_succeeds(turns: list[Simulated]) -> None:
+    goals: dict[str, list[dict[str, Any]]] = {}
+    for turn in turns:
+        if turn.truth["gold"]["addressed"]:
+            goals.setdefault(turn.truth["goal"], []).append(turn.truth)
+    retried = [tries for tries in goals.values() if len(tries) > 1]
+    missed = [tries for tries in goals.values() if tries[0]["failure_point"] != "correct"]
+    assert len(retried) > 0.3 * len(missed)
+    assert any(tries[-1]["failure_point"] == "correct" for tries in retried)
+    styles = Counter(tries[1]["style"] for tries in retried)
+    assert {"explicit", "other_words", "louder", "short", "correction"} <= set(styles)
+
+
+def test_feedback_goes_with_the_outcome(turns: list[Simulated]) -> None:
+    def cut_in(right: bool) -> Any:
+        of = [t for t in turns if (t.truth["failure_point"] == "correct") is right]
+        return sum(t.record["feedback"]["barge_in"] for t in of) / len(of)
+
+    assert cut_in(right=False) > 2 * cut_in(right=True) > 0
+
+
+def test_a_confident_recogniser_errs_less(turns: list[Simulated]) -> None:
+    def errors(of: list[Simulated]) -> Any:
+        return sum(turn.truth["failure_point"] == "asr" for turn in of) / len(of)
+
+    spoken = [turn for turn in turns if turn.record["asr"]["hypotheses"]]
+    spoken.sort(key=lambda turn: float(turn.record["asr"]["hypotheses"][0]["confidence"]))
+    third = len(spoken) // 3
+    assert errors(spoken[:third]) > 3 * errors(spoken[-third:])
+
+
+def test_the_same_turns_whatever_the_number_of_processes(
+    turns: list[Simulated], trained: Path
+) -> None:
+    again = [
+        turn for batch in simulate(TURNS, SETUP, processes=1, trained=trained) for turn in batch
+    ]
+    assert again == turns
+
+
+class Perfect:
+    """An ASR stage of somebody's own."""
+
+    version = "perfect-1"
+
+    def __call__(self, sound: Sound, context: Context, rng: np.random.Generator) -> Transcript:
+        return Transcript(((" ".join(sound.words), 1.0),), 1000.0, "silence", 20.0, {})
+
+
+def _with_perfect_asr(stages: Stages) -> Stages:
+    return replace(stages, asr=Perfect())
+
+
+def test_a_stage_can_be_replaced(assembly: Assembly) -> None:
+    simulation = Simulation(SETUP.world(), assembly, seed=3, adapt=_with_perfect_asr)
+    made = simulation.shard(range(2), 0, 150)
+    assert {turn.record["versions"]["asr"] for turn in made} == {"perfect-1"}
+    assert all(turn.truth["failure_point"] != "asr" for turn in made)
+
+
+def test_a_second_annotator_agrees_mostly(turns: list[Simulated]) -> None:
+    table = with_gold(turns)
+    second = second_annotator(table, seed=1)
+    assert second.equals(second_annotator(table, seed=1))
+    said = second["failure_point"].to_pylist()
+    first = [turn.truth["failure_point"] for turn in turns]
+    wrong = [(a, b) for a, b in zip(first, said, strict=True) if a != "correct"]
+    assert 0.75 < sum(a == b for a, b in wrong) / len(wrong) < 0.97
+
+
+def test_shards_add_up_and_do_not_hang_on_the_number_of_days() -> None:
+    for turns, days in ((1, 90), (7, 3), (20_000, 90), (5000, 1)):
+        shards = list(_shards(turns, Setup(days=days)))
+        assert sum(size for _, _, size in shards) == turns
+        assert all(0 <= span.start < span.stop <= days for span, _, _ in shards)
+
+
+@pytest.mark.parametrize("name", ["traces.jsonl.gz", "traces.parquet", "folder"])
+def test_traces_truth_and_incidents_are_written_together(
+    name: str, tmp_path: Path, store: Store, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.demo.simulate", _reusing(trained))
+    report = write_demo(tmp_path / name, 150, 3, 30, setup=SETUP, processes=1)
+    assert report.traces.exists()
+    assert sum(report.failure_points.values()) == 150
+    truth = pq.read_table(report.truth)
+    assert truth.schema.equals(TRUTH)
+    assert truth.num_rows == 150
+    assert len(json.loads(report.incidents.read_bytes())) == 5
+    read = ingest(store, [report.traces])
+    assert (read.turns, read.quarantined) == (150, 0)
+    before = report.traces.read_bytes(), report.truth.read_bytes()
+    write_demo(tmp_path / name, 150, 3, 30, setup=SETUP, processes=1)
+    assert (report.traces.read_bytes(), report.truth.read_bytes()) == before
+    assert not [path for path in report.traces.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_scaled_turns_can_be_ingested(
+    tmp_path: Path, store: Store, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.demo.simulate", _reusing(trained))
+    report = write_demo(tmp_path / "many", 150, 3, 30, setup=SETUP, scaled=1000, processes=1)
+    assert sorted(path.name for path in report.traces.glob("turns-*")) == ["turns-00000.parquet"]
+    read = ingest(store, [report.traces / "turns-00000.parquet"])
+    assert (read.turns, read.quarantined) == (1000, 0)
+
+
+def _reusing(trained: Path) -> Any:
+    def run(turns: int, setup: Setup, *, processes: int | None) -> Iterator[list[Simulated]]:
+        return simulate(turns, setup, processes=processes, trained=trained)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"turns": 0}, "Cannot make 0 turns; give at least 1."),
+        ({"days": -3}, "Cannot simulate -3 days; give a number from 1 to 3650."),
+        ({"seed": -1}, "The seed -1 is negative; give 0 or more."),
+        (
+            {"setup": Setup(locales=("en-GB", "fr-FR"))},
+            "Unknown locale 'fr-FR'; there are en-US, en-GB, en-IN, en-AU.",
+        ),
+        ({"setup": Setup(homes=0)}, "Cannot simulate 0 homes; give at least 1."),
+        ({"setup": Setup(gold=1.5)}, "The annotated share must be between 0 and 1; it was 1.5."),
+        ({"scaled": 10}, "Cannot scale 100 turns to 10; give at least as many as are simulated."),
+        ({"to": "traces.csv"}, "its name must end in .jsonl, .jsonl.gz, .jsonl.zst or .parquet"),
+        ({"to": "file/traces.jsonl"}, "Cannot write to .*file: "),
+        ({"to": "file"}, "it is a file, not a folder"),
+        ({"to": "many.parquet", "scaled": 1000}, "must be a folder"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_sentence(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    to = tmp_path / settings.pop("to", "traces.jsonl")
+    with pytest.raises(UsageError, match=message) as raised:
+        write_demo(to, **{"turns": 100, "seed": 0, "days": 9, **settings})
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
