@@ -178,7 +178,8 @@ class _Dialogue:
         sound = overheard(source, self._home.locale, rng, far_field=device.far_field)
         if not self._turn(sound, None, 1, "plain"):
             return
-        if not self.turns[-1].record["nlu"]["hypotheses"][0].get("intent"):
+        readings = self.turns[-1].record["nlu"]["hypotheses"]
+        if not readings or not readings[0].get("intent"):
             return
         # Somebody is there to notice, or not; it does not please them.
         if rng.random() < 0.35:
