@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+import cli
 from assistant.demo import Setup, simulate
 from classifiers import registry
 from classifiers.model import Model
@@ -15,6 +17,7 @@ from classifiers.settings import Settings
 from classifiers.train import train
 from data.ingest import ingest
 from data.store import Store
+from tests.command import Ran, Run
 from tests.logs import write_lines
 from tests.scored import fill
 from tests.traces import logs
@@ -63,3 +66,24 @@ def trained_assistant(tmp_path_factory: pytest.TempPathFactory) -> tuple[Setup, 
     setup, folder = Setup(seed=3, days=30, homes=120), tmp_path_factory.mktemp("trained")
     list(simulate(1, setup, processes=1, trained=folder))
     return setup, folder
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command as its entry point does, in an empty folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("FAULTLINE_STORE", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["faultline", *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Ran(code, *capfd.readouterr())
+
+    return call

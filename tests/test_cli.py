@@ -12,8 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,42 +26,10 @@ from classifiers.model import Model
 from data.ingest import ingest
 from data.store import Store
 from data.trace import FAILURE_POINTS
+from tests.command import Run, must_fail
 from tests.logs import trace, write_lines
 
 ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left behind: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command as its entry point does, in an empty folder."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("FAULTLINE_STORE", raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["faultline", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Ran(code, *capfd.readouterr())
-
-    return call
 
 
 def command(*arguments: object, **options: Any) -> subprocess.Popen[str]:
@@ -75,17 +42,6 @@ def command(*arguments: object, **options: Any) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
-
-
-def must_fail(ran: Ran, *words: str, code: int | None = None) -> None:
-    """The contract of every error: one line, what was given, what to do; never a traceback."""
-    assert ran.code in ((1, 2) if code is None else (code,)), ran
-    assert "Traceback" not in ran.out + ran.err
-    errors = [line for line in ran.err.splitlines() if not line.endswith("…")]
-    assert len(errors) == 1, ran.err
-    assert errors[0].startswith("Error: ")
-    for word in words:
-        assert word in errors[0]
 
 
 @pytest.fixture
