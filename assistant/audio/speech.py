@@ -24,7 +24,7 @@ from scipy.signal import fftconvolve, resample_poly
 
 from assistant.audio.channel import endpoint_of
 from assistant.audio.language_model import MARKS, LanguageModel, write_arpa
-from assistant.audio.lexicon import pronunciations
+from assistant.audio.lexicon import pronunciations, spoken
 from assistant.audio.phones import to_arpabet
 from assistant.audio.recogniser import Recogniser
 from assistant.contract import Context, Sound, Stages, Transcript
@@ -36,6 +36,9 @@ Floats = NDArray[np.float64]
 RATE = 16_000
 # espeak-ng has no Indian or Australian English: the nearest it has, moved in pitch.
 VOICES = {"en-US": "en-us", "en-GB": "en-gb", "en-AU": "en-gb-x-rp", "en-IN": "en-gb-scotland"}
+# Locales whose own pronunciations are in the decoder's dictionary too; the voice that stands for
+# en-IN has nothing of that accent.
+ACCENTS = ("en-GB", "en-AU")
 
 
 def _espeak() -> str:
@@ -112,17 +115,28 @@ class SpokenRecogniser:
         listed: int = 5,
         sharpness: float = 0.1,
     ) -> None:
-        sphinx = _pocketsphinx()
+        _pocketsphinx()
         self.version = version
         self.listed = listed
         self.sharpness = sharpness
         self._model = model
+        self._decoders: dict[str, Any] = {}
+
+    def _decoder(self, locale: str) -> Any:
+        """The decoder with a locale's dictionary, made when it is first needed."""
+        accent = locale if locale in ACCENTS else ""
+        if accent not in self._decoders:
+            self._decoders[accent] = self._new_decoder(accent)
+        return self._decoders[accent]
+
+    def _new_decoder(self, accent: str) -> Any:
+        sphinx = _pocketsphinx()
         with tempfile.TemporaryDirectory() as folder:
             arpa, words = Path(folder, "lm.arpa"), Path(folder, "words.dict")
             with arpa.open("w") as file:
-                write_arpa(model, file)
-            words.write_text("\n".join(_dictionary(model)) + "\n")
-            self._decoder: Any = sphinx.Decoder(
+                write_arpa(self._model, file)
+            words.write_text("\n".join(_dictionary(self._model, accent)) + "\n")
+            return sphinx.Decoder(
                 hmm=str(Path(sphinx.get_model_path()) / "en-us" / "en-us"),
                 lm=str(arpa),
                 dict=str(words),
@@ -133,13 +147,13 @@ class SpokenRecogniser:
         clean = synthesise(sound, pitch=int(rng.integers(30, 71)))
         audio = in_room(clean, sound, rng)
         endpoint = endpoint_of(sound, rng, prompted=bool(context.prompt))
-        decoder = self._decoder
+        decoder = self._decoder(context.locale)
         # It would go on with what it learnt of the channel from the utterances before.
         decoder.reinit_feat()
         decoder.start_utt()
         decoder.process_raw((audio * 32767).astype(np.int16).tobytes(), full_utt=True)
         decoder.end_utt()
-        scores = self._n_best()
+        scores = self._n_best(decoder)
         found = decoder.hyp()
         best = next(reversed(scores), "")
         seconds = len(audio) / RATE
@@ -171,13 +185,13 @@ class SpokenRecogniser:
             signals=signals,
         )
 
-    def _n_best(self, most: int = 40) -> dict[str, float]:
+    def _n_best(self, decoder: Any, most: int = 40) -> dict[str, float]:
         """Text → log likelihood of its best path; the decoder's own choice is the last."""
-        best = self._decoder.hyp()
+        best = decoder.hyp()
         if best is None or not best.hypstr.strip():
             return {}
         found: dict[str, float] = {}
-        for _, other in zip(range(most), self._decoder.nbest() or (), strict=False):
+        for _, other in zip(range(most), decoder.nbest() or (), strict=False):
             if other is not None and other.hypstr.strip() and other.score > 0.0:
                 found.setdefault(other.hypstr, _log(other.score))
         # The best path need not be in the list, which is searched otherwise.
@@ -225,13 +239,14 @@ def _log(score: float) -> float:
     return 1024.0 * math.log(max(score, 1e-300))
 
 
-def _dictionary(model: LanguageModel) -> list[str]:
-    """Lines of a pronunciation dictionary."""
+def _dictionary(model: LanguageModel, accent: str) -> list[str]:
+    """Lines of a pronunciation dictionary: American, and that of another accent if there is one."""
     lines = []
     for word in model.words:
         if word in MARKS:
             continue
-        for n, phones in enumerate(pronunciations(word), 1):
+        ways = spoken(word, accent) if accent else ()
+        for n, phones in enumerate(dict.fromkeys((*ways, *pronunciations(word))), 1):
             head = word if n == 1 else f"{word}({n})"
             lines.append(f"{head} {to_arpabet(phones)}")
     return lines
