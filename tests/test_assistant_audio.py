@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -127,6 +128,26 @@ def test_the_arpa_file_says_what_the_model_says() -> None:
     logp = model.step(model.start, model.numbers["play"])[0] / np.log(10.0)
     assert any(line.startswith(f"{logp:.4f}\t<s> play") for line in lines)
     assert model.step(model.start, END)[0] < logp
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_compiling_needs_no_place_to_write(tmp_path: Path, writable: bool) -> None:
+    module = "from assistant.audio.compiled import compiled\n\n@compiled\ndef add(a, b):\n"
+    (tmp_path / "sums.py").write_text(f"{module}    return a + b\n")
+    if not writable:
+        # Not even root can make a folder of it.
+        (tmp_path / "__pycache__").touch()
+    nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))
+    run = subprocess.run(
+        [sys.executable, "-c", "import sums; print(sums.add(1, 2))"],
+        env={**os.environ, **nowhere, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "3\n"
+    assert len(list(tmp_path.glob("__pycache__/*.nbi"))) == writable
 
 
 def test_a_perfect_channel_is_heard_almost_perfectly(

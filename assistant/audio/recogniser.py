@@ -14,86 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.audio.candidates import SEGMENTS
 from assistant.audio.channel import Channel, Observed, listen
-from assistant.audio.language_model import END, MARKS, LanguageModel, train
-from assistant.audio.lexicon import spoken
-from assistant.audio.phones import INDEX, SPACE
-from assistant.audio.search import LONGEST, SEGMENTS, Workspace, backward, forward
+from assistant.audio.language_model import LanguageModel, train
+from assistant.audio.phones import SPACE
+from assistant.audio.search import Search, Settings
+from assistant.audio.tree import Tree
 from assistant.contract import LOCALES, Context, Sound, Transcript
 from assistant.language.words import spoken as in_words
 
 Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
 HOME = "en-US"
 _NORMS = (SPACE**2).sum(axis=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the recogniser weighs what it knows.
-
-    Attributes
-    ----------
-    deviation: noise that its acoustic model was trained with, in articulatory space.
-    lost, added: log probability of a phone that left no segment, and of a segment that is none.
-    language: weight of the language model against the acoustics. word: cost of every word.
-    at_home: log weight of words from the household's own names (contacts, lamps, rooms).
-    sharpness: scale of path scores in the posteriors.
-    reach, slope: how badly a word may sound, and the share of it that only comes with its length.
-    keep: how many words may begin at one segment, where long ones get `credit` per segment.
-    beam, limit: how far behind the best a sentence may be, and how many go on at one segment.
-    listed, wanted: hypotheses put out, and hypotheses that share the posterior mass.
-    """
-
-    deviation: float = 0.42
-    lost: float = -4.0
-    added: float = -5.0
-    language: float = 0.9
-    word: float = 0.0
-    at_home: float = 1.0
-    sharpness: float = 0.8
-    reach: float = 10.0
-    slope: float = 0.4
-    keep: int = 100
-    credit: float = 0.6
-    beam: float = 10.0
-    limit: int = 12
-    listed: int = 5
-    wanted: int = 12
-
-
-class Tree:
-    """Pronunciations of a vocabulary as a prefix tree, breadth first: children lie side by side."""
-
-    def __init__(self, model: LanguageModel, locale: str) -> None:
-        nodes: list[dict[str, int]] = [{}]
-        at: list[list[int]] = [[]]
-        for number, word in enumerate(model.words):
-            if word in MARKS:
-                continue
-            for phones in spoken(word, locale):
-                here = 0
-                for phone in phones:
-                    down = nodes[here].get(phone)
-                    if down is None:
-                        down = len(nodes)
-                        nodes[here][phone] = down
-                        nodes.append({})
-                        at.append([])
-                    here = down
-                at[here].append(number)
-        order, sounds = [0], [0]
-        for old in order:
-            for phone, down in sorted(nodes[old].items()):
-                order.append(down)
-                sounds.append(INDEX[phone])
-        self.children = np.array([len(nodes[old]) for old in order])
-        self.child = np.cumsum(self.children) - self.children + 1
-        self.phone = np.array(sounds)
-        self.leaves = np.array([len(at[old]) for old in order])
-        self.leaf = np.cumsum(self.leaves) - self.leaves
-        self.word = np.array([number for old in order for number in at[old]])
-        self.nodes = np.stack((self.child, self.children, self.phone, self.leaf, self.leaves))
 
 
 @dataclass(eq=False)
@@ -114,17 +46,7 @@ class Recogniser:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        m = self.model
-        self._lm = (
-            m.unigram, m.unigram_next, np.stack((m.first, m.count, m.shorter)),
-            np.stack((m.word, m.following)), m.logp, m.backoff,
-        )  # fmt: skip
-        self._work = Workspace(max(tree.nodes.shape[1] for tree in self.trees.values()))
-        self._prior = 0.6 * self.settings.language * np.maximum(m.unigram, -12.0)
-        bound = m.unigram.copy()
-        np.maximum.at(bound, m.word, m.logp)
-        self._bound = self.settings.language * bound
-        self._trees = {locale: (tree.nodes, tree.word) for locale, tree in self.trees.items()}
+        self._search = Search(self.model, self.trees, self.settings)
         self._bonus = lru_cache(maxsize=512)(self._bonus_of)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -152,7 +74,9 @@ class Recogniser:
         distance = (points**2).sum(axis=1)[:, None] - 2.0 * points @ SPACE.T + _NORMS
         match = -0.5 * distance / width**2
         match -= match.max(axis=1, initial=-1e9, keepdims=True)
-        scores, lists, looked = self._search(match, locale, names)
+        scores, lists, looked = self._search(
+            match, locale if locale in self.trees else HOME, self._bonus(names)
+        )
         if not lists:
             return self._nothing(observed, rng)
         weights = np.exp(s.sharpness * (scores - scores[0]))
@@ -182,33 +106,6 @@ class Recogniser:
             latency_ms=self._latency(observed, looked, rng),
             signals=signals,
         )
-
-    def _search(
-        self, match: Array, locale: str, names: tuple[str, ...]
-    ) -> tuple[Array, list[list[str]], int]:
-        s, m, work = self.settings, self.model, self._work
-        tree, word_at = self._trees[locale if locale in self._trees else HOME]
-        last, arcs = forward(
-            match, s.lost, s.added, tree, word_at, self._prior, s.reach, s.slope, s.keep, s.credit,
-            *self._lm,
-            self._bonus(names), self._bound, m.start, s.language, s.beam, s.limit, work.tokens,
-            work.token_scores, work.found, work.found_scores, work.rank, work.boundaries,
-            work.reached, work.arcs, work.gains,
-            work.heads, work.best,
-        )  # fmt: skip
-        endings, boundary = [], last
-        while boundary >= 0:
-            state, boundary = work.boundaries[0, boundary], work.boundaries[2, boundary]
-            endings.append(s.language * m.step(int(state), END)[0])
-        scores = np.zeros(s.wanted)
-        found = np.zeros((s.wanted, LONGEST), np.int64)
-        count = backward(
-            last, s.wanted, np.array(endings), work.boundaries, work.reached, work.arcs, work.gains,
-            work.parts, work.part_scores, scores, found,
-        )  # fmt: skip
-        words = m.words
-        lists = [[words[n] for n in row[: row.index(-1)]] for row in found[:count].tolist()]
-        return scores[:count], lists, int(arcs)
 
     def _bonus_of(self, names: tuple[str, ...]) -> Array:
         bonus = np.full(len(self.model.words), self.settings.word)

@@ -1,7 +1,9 @@
 """Real speech behind the same interface: espeak-ng says it, a room blurs it, pocketsphinx hears it.
 
 Much slower than the channel; it is there to check that the channel's errors are like those of a
-real recogniser. Needs the program `espeak-ng` and the extra `speech` (package `pocketsphinx`).
+real recogniser. Needs the program `espeak-ng` and the extra `speech` (package `pocketsphinx`):
+
+    write_demo("spoken", turns=2000, setup=Setup(adapt=RealSpeech()))
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import wave
-from collections.abc import Iterable, Sequence
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,41 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve, resample_poly
 
 from assistant.audio.channel import endpoint_of
-from assistant.audio.language_model import MARKS, LanguageModel, train, write_arpa
-from assistant.audio.lexicon import pronunciations
+from assistant.audio.language_model import MARKS, LanguageModel, write_arpa
+from assistant.audio.lexicon import pronunciations, spoken
 from assistant.audio.phones import to_arpabet
-from assistant.contract import Context, Sound, Transcript
+from assistant.audio.recogniser import Recogniser
+from assistant.contract import Context, Sound, Stages, Transcript
+from assistant.extras import optional
+from data.errors import NotInstalled, UsageError
 
 Floats = NDArray[np.float64]
 
 RATE = 16_000
 # espeak-ng has no Indian or Australian English: the nearest it has, moved in pitch.
 VOICES = {"en-US": "en-us", "en-GB": "en-gb", "en-AU": "en-gb-x-rp", "en-IN": "en-gb-scotland"}
+# Locales whose own pronunciations are in the decoder's dictionary too; the voice that stands for
+# en-IN has nothing of that accent.
+ACCENTS = ("en-GB", "en-AU")
 
 
-class SpeechUnavailable(RuntimeError):
-    """A program or package that real speech needs is missing."""
+def _espeak() -> str:
+    """Path of the program.
+
+    Raises
+    ------
+    NotInstalled: there is none.
+    """
+    program = shutil.which("espeak-ng")
+    if program is None:
+        raise NotInstalled(
+            "Real speech needs the program espeak-ng; install it with: apt-get install espeak-ng"
+        )
+    return program
+
+
+def _pocketsphinx() -> Any:
+    return optional("pocketsphinx", "pocketsphinx", "Real speech", "speech")
 
 
 def synthesise(sound: Sound, pitch: int = 50) -> Floats:
@@ -43,16 +65,13 @@ def synthesise(sound: Sound, pitch: int = 50) -> Floats:
 
     Raises
     ------
-    SpeechUnavailable: espeak-ng is not installed.
+    NotInstalled: espeak-ng is not there.
     """
-    program = shutil.which("espeak-ng")
-    if program is None:
-        raise SpeechUnavailable(
-            "Real speech needs the program espeak-ng. Hint: apt-get install espeak-ng"
-        )
+    if not sound.words:
+        return np.zeros(RATE // 10)
     speed = int(np.clip(60.0 * sound.rate, 110, 260))
     command = [
-        program, "--stdout", "-v", VOICES[sound.accent], "-s", str(speed), "-p", str(pitch),
+        _espeak(), "--stdout", "-v", VOICES[sound.accent], "-s", str(speed), "-p", str(pitch),
         " ".join(sound.words),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, check=True)
@@ -96,21 +115,28 @@ class SpokenRecogniser:
         listed: int = 5,
         sharpness: float = 0.1,
     ) -> None:
-        try:
-            sphinx = import_module("pocketsphinx")
-        except ImportError as error:
-            raise SpeechUnavailable(
-                "Real speech needs the package pocketsphinx. Hint: pip install 'faultline[speech]'"
-            ) from error
+        _pocketsphinx()
         self.version = version
         self.listed = listed
         self.sharpness = sharpness
+        self._model = model
+        self._decoders: dict[str, Any] = {}
+
+    def _decoder(self, locale: str) -> Any:
+        """The decoder with a locale's dictionary, made when it is first needed."""
+        accent = locale if locale in ACCENTS else ""
+        if accent not in self._decoders:
+            self._decoders[accent] = self._new_decoder(accent)
+        return self._decoders[accent]
+
+    def _new_decoder(self, accent: str) -> Any:
+        sphinx = _pocketsphinx()
         with tempfile.TemporaryDirectory() as folder:
             arpa, words = Path(folder, "lm.arpa"), Path(folder, "words.dict")
             with arpa.open("w") as file:
-                write_arpa(model, file)
-            words.write_text("\n".join(_dictionary(model)) + "\n")
-            self._decoder: Any = sphinx.Decoder(
+                write_arpa(self._model, file)
+            words.write_text("\n".join(_dictionary(self._model, accent)) + "\n")
+            return sphinx.Decoder(
                 hmm=str(Path(sphinx.get_model_path()) / "en-us" / "en-us"),
                 lm=str(arpa),
                 dict=str(words),
@@ -121,11 +147,14 @@ class SpokenRecogniser:
         clean = synthesise(sound, pitch=int(rng.integers(30, 71)))
         audio = in_room(clean, sound, rng)
         endpoint = endpoint_of(sound, rng, prompted=bool(context.prompt))
-        decoder = self._decoder
+        decoder = self._decoder(context.locale)
+        # It would go on with what it learnt of the channel from the utterances before.
+        decoder.reinit_feat()
         decoder.start_utt()
         decoder.process_raw((audio * 32767).astype(np.int16).tobytes(), full_utt=True)
         decoder.end_utt()
-        scores = self._n_best()
+        scores = self._n_best(decoder)
+        found = decoder.hyp()
         best = next(reversed(scores), "")
         seconds = len(audio) / RATE
         signals: dict[str, float] = {"snr_db": round(float(sound.snr_db + rng.normal(0, 2.0)), 2)}
@@ -139,11 +168,15 @@ class SpokenRecogniser:
                 key=lambda pair: (-pair[1], pair[0] != best),
             )
             hypotheses = tuple((text, round(p, 4)) for text, p in ranked[: self.listed])
-            signals["words"] = float(len(hypotheses[0][0].split()))
+            words = hypotheses[0][0].split()
+            phones = sum(len(pronunciations(word)[0]) for word in words)
+            signals["words"] = float(len(words))
+            signals["lm_score"] = round(self._model.score(words) / (len(words) + 1), 4)
+            signals["acoustic_score"] = round(_log(found.score) / max(len(audio) / 160, 1.0), 4)
+            signals["speech_rate"] = round(phones / seconds, 3)
             signals["entropy"] = round(
                 float(-(shares * np.log(np.maximum(shares, 1e-12))).sum()), 4
             )
-            signals["acoustic_score"] = round(float(values.max()) / max(len(audio) / 160, 1.0), 4)
         return Transcript(
             hypotheses=hypotheses,
             audio_ms=round(1000.0 * seconds, 1),
@@ -152,16 +185,15 @@ class SpokenRecogniser:
             signals=signals,
         )
 
-    def _n_best(self, most: int = 40) -> dict[str, float]:
+    def _n_best(self, decoder: Any, most: int = 40) -> dict[str, float]:
         """Text → log likelihood of its best path; the decoder's own choice is the last."""
-        best = self._decoder.hyp()
+        best = decoder.hyp()
         if best is None or not best.hypstr.strip():
             return {}
         found: dict[str, float] = {}
-        for _, other in zip(range(most), self._decoder.nbest() or (), strict=False):
+        for _, other in zip(range(most), decoder.nbest() or (), strict=False):
             if other is not None and other.hypstr.strip() and other.score > 0.0:
-                # The decoder keeps its logarithms divided by 1024 and gives out their exponential.
-                found.setdefault(other.hypstr, 1024.0 * math.log(other.score))
+                found.setdefault(other.hypstr, _log(other.score))
         # The best path need not be in the list, which is searched otherwise.
         top = max(found.values(), default=0.0)
         found.pop(best.hypstr, None)
@@ -169,33 +201,52 @@ class SpokenRecogniser:
         return found
 
 
-def build_spoken_recogniser(
-    sentences: Iterable[Sequence[str]], vocabulary: Iterable[str] = (), **settings: Any
-) -> SpokenRecogniser:
-    """Like `build_recogniser`, for real speech."""
-    return SpokenRecogniser(train(sentences, vocabulary), **settings)
+class RealSpeech:
+    """Has the assistant of a simulation hear real speech: the `adapt` of `assistant.demo.Setup`.
+
+    Every release of ASR becomes one and the same `SpokenRecogniser`, with the language model that
+    it had. Each process makes its own when it needs it.
+
+    Raises
+    ------
+    NotInstalled: espeak-ng or pocketsphinx is not there.
+    """
+
+    def __init__(self, version: str = "asr-speech-1.0") -> None:
+        # Now, rather than after the training.
+        _espeak()
+        _pocketsphinx()
+        self.version = version
+        self._made: tuple[LanguageModel, SpokenRecogniser] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"version": self.version, "_made": None}
+
+    def __call__(self, stages: Stages) -> Stages:
+        if not isinstance(stages.asr, Recogniser):
+            raise UsageError(
+                f"Real speech needs the language model of the assistant's own recogniser; "
+                f"{stages.asr.version} has none."
+            )
+        model = stages.asr.model
+        if self._made is None or self._made[0] is not model:
+            self._made = model, SpokenRecogniser(model, version=self.version)
+        return replace(stages, asr=self._made[1])
 
 
-def spoken_turns(
-    recogniser: SpokenRecogniser, requests: Iterable[tuple[Sound, Context]], seed: int
-) -> list[tuple[str, tuple[tuple[str, float], ...]]]:
-    """True words and n-best list of every request, as `statistics.measure` takes them."""
-    return [
-        (
-            " ".join(sound.words),
-            recogniser(sound, context, np.random.default_rng([seed, i])).hypotheses,
-        )
-        for i, (sound, context) in enumerate(requests)
-    ]
+def _log(score: float) -> float:
+    """The decoder keeps its logarithms divided by 1024 and gives out their exponential."""
+    return 1024.0 * math.log(max(score, 1e-300))
 
 
-def _dictionary(model: LanguageModel) -> list[str]:
-    """Lines of a pronunciation dictionary."""
+def _dictionary(model: LanguageModel, accent: str) -> list[str]:
+    """Lines of a pronunciation dictionary: American, and that of another accent if there is one."""
     lines = []
     for word in model.words:
         if word in MARKS:
             continue
-        for n, phones in enumerate(pronunciations(word), 1):
+        ways = spoken(word, accent) if accent else ()
+        for n, phones in enumerate(dict.fromkeys((*ways, *pronunciations(word))), 1):
             head = word if n == 1 else f"{word}({n})"
             lines.append(f"{head} {to_arpabet(phones)}")
     return lines
