@@ -21,7 +21,15 @@ import pyarrow as pa
 
 from assistant.contract import LOCALES
 from assistant.output import Truths, writer_for
-from assistant.releases import LEVEL, PARTS, Assembly, Timeline, train_part
+from assistant.releases import (
+    LEVEL,
+    PARTS,
+    RELEASES,
+    Assembly,
+    Release,
+    Timeline,
+    train_part,
+)
 from assistant.scale import scale
 from assistant.simulate import Adapt, Simulated, Simulation, day_weight
 from assistant.world import World, build_world
@@ -43,7 +51,8 @@ class Setup:
     Attributes
     ----------
     gold: share of the dialogues that are annotated. level: how much the audio channel garbles.
-    locales: of the homes. adapt: replaces stages by others (`Simulation`).
+    locales: of the homes. releases: which versions there are. adapt: replaces stages by others
+        (`Simulation`).
     """
 
     seed: int = 0
@@ -53,6 +62,7 @@ class Setup:
     gold: float = 0.08
     locales: tuple[str, ...] = LOCALES
     level: float = LEVEL
+    releases: tuple[Release, ...] = RELEASES
     adapt: Adapt | None = None
 
     def check(self) -> None:
@@ -75,7 +85,7 @@ class Setup:
             raise UsageError(f"{given}; there are {', '.join(LOCALES)}.")
 
     def timeline(self) -> Timeline:
-        return Timeline(self.start, self.days)
+        return Timeline(self.start, self.days, self.releases)
 
     def world(self) -> World:
         world = build_world(self.seed, self.homes)

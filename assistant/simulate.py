@@ -29,7 +29,7 @@ from assistant.world import Home, World, device_at
 LONGEST = 8  # turns of a dialogue
 # Moments, per dialogue, in which something like the wake phrase might be said to nobody; and how
 # often it is people who say it rather than a television, where there is one.
-OVERHEARD = 2.0
+OVERHEARD = 1.7
 SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
 ANNOTATORS = 6
@@ -201,7 +201,7 @@ class _Dialogue:
     def _pursue(self, goal: Goal, most: int) -> bool:
         """Ask until it is done or given up; whether the user is still there afterwards."""
         style: Style = "follow_up" if goal.follows else "plain"
-        said = ""
+        said: Utterance | str = ""
         self._goals += 1
         tries = 0
         while len(self.turns) < most:
@@ -215,8 +215,12 @@ class _Dialogue:
                 return self._pursue(_STOP, most) and self._rng.random() < 0.4
             if reaction.next != "again":
                 return reaction.next == "done"
-            goal = self._fuller(goal)
-            style, said = reaction.style, utterance.text
+            fuller = self._fuller(goal)
+            if fuller is not goal:
+                goal, said = fuller, utterance.text
+            elif style != "correction":
+                said = utterance
+            style = reaction.style
         return False
 
     def _fuller(self, goal: Goal) -> Goal:
@@ -243,7 +247,7 @@ class _Dialogue:
     def _speak(self, goal: Goal, utterance: Utterance, tries: int, style: Style) -> Reaction | None:
         """Say it, louder if nothing happens; None when the assistant never woke up."""
         for _ in range(3):
-            sound = speak(self._user, utterance, self._device, style, self._tv_on, self._rng)
+            sound = speak(self._user, utterance, self._device, style, self._tv_on, self._rng, tries)
             reaction = self._turn(sound, (goal, utterance), tries, style)
             if reaction:
                 return reaction

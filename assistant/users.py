@@ -75,7 +75,7 @@ def react(user: User, met: Experience, rng: np.random.Generator) -> Reaction:
         )
     cuts_in = rng.random() < (0.10 if met.wrong == "failed" else 0.25 + 0.40 * hasty)
     barge_in = _cut_in(rng, 900.0) if cuts_in else None
-    persists = (0.36 + 0.5 * user.patience) * 0.7 ** (met.tries - 1)
+    persists = (0.30 + 0.5 * user.patience) * 0.5 ** (met.tries - 1)
     if met.tries < MOST_TRIES and rng.random() < persists:
         pause = _pause(rng, 1.2 if cuts_in else 2.4)
         style = _style(user, met, rng)
@@ -130,17 +130,26 @@ def _cut_in(rng: np.random.Generator, typical: float) -> float:
 
 
 def speak(
-    user: User, said: Utterance, device: Device, style: Style, tv_on: bool, rng: np.random.Generator
+    user: User,
+    said: Utterance,
+    device: Device,
+    style: Style,
+    tv_on: bool,
+    rng: np.random.Generator,
+    tries: int = 1,
 ) -> Sound:
-    """What reaches the device when a user says something to it, wherever in the room they are."""
-    careful = style in ("explicit", "louder", "correction")
-    loudness = {"louder": 0.9, "correction": 0.4}.get(style, 0.0)
+    """What reaches the device when a user says something to it, wherever in the room they are.
+
+    Who was not understood at the first of their `tries` speaks slower, and comes closer.
+    """
+    careful = tries > 1 or style in ("explicit", "louder", "correction")
+    loudness = {"louder": 0.9, "correction": 0.4}.get(style, 0.15 if careful else 0.0)
     nearest, farthest = (0.8, 4.5) if device.far_field else (0.2, 0.7)
-    distance = float(rng.uniform(nearest, farthest))
+    distance = float(rng.uniform(nearest, farthest)) * (0.8 if tries > 1 else 1.0)
     noise = user.noise_db + (4.0 if tv_on and device.near_television else 0.0)
     noise += 3.0 if device.type == "car" else 0.0
     snr = 22.0 - noise - 1.2 * distance + rng.normal(0.0, 3.0)
-    rate = user.rate * (0.87 if careful else 1.0) * float(np.exp(rng.normal(0.0, 0.08)))
+    rate = user.rate * (0.82 if careful else 1.0) * float(np.exp(rng.normal(0.0, 0.08)))
     return Sound(
         words=said.words,
         source="user",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from tests.command import Ran, Run
 from tests.logs import write_lines
 from tests.scored import fill
 from tests.traces import logs
+
+if TYPE_CHECKING:
+    from assistant.simulate import Simulated
 
 CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
 
@@ -45,6 +49,23 @@ def store(tmp_path: Path) -> Store:
 def scored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A small seeded store with hand-made predictions; read-only, shared by many tests."""
     return fill(tmp_path_factory.mktemp("scored") / "store")
+
+
+@pytest.fixture(scope="session")
+def demo_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the trained components of the simulated assistant of `tests.simulated`."""
+    # Other tests shall not wait for what the assistant needs.
+    from tests import simulated
+
+    return simulated.train(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def demo_turns(demo_trained: Path) -> list[Simulated]:
+    """Turns of the simulated assistant."""
+    from tests import simulated
+
+    return simulated.run(demo_trained)
 
 
 @pytest.fixture(scope="session")

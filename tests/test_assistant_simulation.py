@@ -20,37 +20,23 @@ from assistant.annotators import second_annotator
 from assistant.contract import Context, Sound, Stages, Transcript
 from assistant.demo import Setup, _shards, simulate, write_demo
 from assistant.output import RECORD, TRUTH
-from assistant.releases import PARTS, Assembly
 from assistant.simulate import Simulated, Simulation
 from data.errors import UsageError
 from data.ingest import ingest
 from data.store import Store
 from data.trace import FAILURE_POINTS, Turn
 from labels.failure_point import derive
-
-SETUP = Setup(seed=3, days=30, homes=120)
-TURNS = 2400
+from tests.simulated import SETUP, TURNS, assembly, run
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the trained components of `SETUP`."""
-    folder = tmp_path_factory.mktemp("trained")
-    list(simulate(1, SETUP, processes=1, trained=folder))
-    return folder
+def trained(demo_trained: Path) -> Path:
+    return demo_trained
 
 
 @pytest.fixture(scope="module")
-def turns(trained: Path) -> list[Simulated]:
-    return [
-        turn for batch in simulate(TURNS, SETUP, processes=2, trained=trained) for turn in batch
-    ]
-
-
-@pytest.fixture(scope="module")
-def assembly(trained: Path) -> Assembly:
-    parts = {part: (trained / part).read_bytes() for part in PARTS}
-    return Assembly(SETUP.world(), SETUP.timeline(), parts)
+def turns(demo_turns: list[Simulated]) -> list[Simulated]:
+    return demo_turns
 
 
 def with_gold(turns: list[Simulated]) -> pa.Table:
@@ -144,10 +130,7 @@ def test_a_confident_recogniser_errs_less(turns: list[Simulated]) -> None:
 def test_the_same_turns_whatever_the_number_of_processes(
     turns: list[Simulated], trained: Path
 ) -> None:
-    again = [
-        turn for batch in simulate(TURNS, SETUP, processes=1, trained=trained) for turn in batch
-    ]
-    assert again == turns
+    assert run(trained, processes=1) == turns
 
 
 class Perfect:
@@ -163,8 +146,8 @@ def _with_perfect_asr(stages: Stages) -> Stages:
     return replace(stages, asr=Perfect())
 
 
-def test_a_stage_can_be_replaced(assembly: Assembly) -> None:
-    simulation = Simulation(SETUP.world(), assembly, seed=3, adapt=_with_perfect_asr)
+def test_a_stage_can_be_replaced(trained: Path) -> None:
+    simulation = Simulation(SETUP.world(), assembly(trained), seed=3, adapt=_with_perfect_asr)
     made = simulation.shard(range(2), 0, 150)
     assert {turn.record["versions"]["asr"] for turn in made} == {"perfect-1"}
     assert all(turn.truth["failure_point"] != "asr" for turn in made)

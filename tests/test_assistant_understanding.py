@@ -346,7 +346,8 @@ class TestFulfilment:
             wrong.append(
                 (done.action, done.status, done.items) != (ideal.action, ideal.status, ideal.items)
             )
-        assert 0.01 < np.mean(wrong) < 0.04
+        # Few of the requests are for what is stale or unreachable, so the sample decides.
+        assert 0.005 < np.mean(wrong) < 0.04
 
     def test_every_intent_has_a_sentence(self) -> None:
         stage = _flawless(_catalogue())

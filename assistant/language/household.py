@@ -215,7 +215,7 @@ is the oven ready
 +what about the oven
 +how about now
 
-# SetOven home 2 temperature:temperature!
+# SetOven home 2 temperature:oven_temperature!
 set the oven to {temperature}
 preheat the oven to {temperature}
 heat the oven to {temperature}

@@ -19,6 +19,7 @@ VALUE_KINDS = (
     "number",
     "percent",
     "temperature",
+    "oven_temperature",
     "message",
     "reminder",
     "event",

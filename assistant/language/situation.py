@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from assistant.contract import Device
 from assistant.language.intents import INTENTS
@@ -114,6 +115,20 @@ _NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "ReadChapter": (("playing", "book"),),
     "SetVolume": (("playing", "music"), ("playing", "radio"), ("playing", "video")),
 }
+
+
+def suited(intent: str, device: Device, draw: float) -> Device:
+    """The device with one of the states that a bare wording of the intent needs, if any is.
+
+    `draw` is in [0, 1).
+    """
+    needed = _NEEDS.get(intent)
+    if not needed:
+        return device
+    key, value = needed[int(draw * len(needed))]
+    return replace(device, state={**device.state, key: value})
+
+
 _TEMPERATURES = ("GetTemperature", "RoomTemperature", "SetThermostat")
 
 

@@ -11,6 +11,7 @@ from assistant.contract import Context, Frame
 from assistant.language.goals import Goal, fill
 from assistant.language.grammar import length_of, render
 from assistant.language.intents import INTENTS, Intent
+from assistant.language.situation import suited
 from assistant.language.vocabulary import LOCAL_WORDS
 from assistant.language.words import listed
 
@@ -24,8 +25,9 @@ STYLES: tuple[Style, ...] = (
 )  # fmt: skip
 # Share of bare wordings where the situation explains them, and where it does not.
 BARE_FITTING = 0.5
-BARE_ELSE = 0.08
-ALIAS_SHARE = 0.3
+BARE_ELSE = 0.05
+# How often another name is used, most often the first of an entity's aliases.
+ALIAS_SHARE = 0.4
 # What a title of a kind must not be called.
 _MEDIUM_WORDS = (
     ("film", "series {"), ("film", "show {"), ("film", "season"), ("series", "<film> {"),
@@ -179,7 +181,7 @@ def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str
         return values
     for slot, aliases in goal.names.items():
         if aliases and rng.random() < ALIAS_SHARE:
-            values[slot] = aliases[int(rng.random() * len(aliases))]
+            values[slot] = aliases[int(rng.random() ** 2 * len(aliases))]
     return values
 
 
@@ -266,6 +268,8 @@ class Example(NamedTuple):
 
 # The part of the catalogue that training sentences name: rare names stay unseen.
 KNOWN = 0.6
+# How often the device is in a state that explains an intent's bare wordings.
+SUITED = 0.5
 
 
 def examples_in_context(
@@ -291,6 +295,10 @@ def examples_in_context(
         moment = datetime(2024, 1, 1) + timedelta(minutes=int(rng.random() * 500_000))
         device = home.devices[int(rng.random() * len(home.devices))]
         device = device_at(home, device, moment, rng)
+        # What is asked in few words while something is going on has to be seen often to be learnt.
+        draw = rng.random()
+        if draw < SUITED:
+            device = suited(intent.name, device, draw / SUITED)
         follows = bool(intent.follow_ups) and rng.random() < 0.12
         goal = fill(rng, intent, catalogue, home, user, device, follows=follows, known=known)
         if goal is None:

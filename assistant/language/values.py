@@ -151,13 +151,15 @@ def percent(rng: np.random.Generator, locale: str) -> str:
 
 
 def temperature(rng: np.random.Generator, locale: str) -> str:
-    """Of a room or an oven; fahrenheit in the United States."""
-    if rng.random() < 0.35:
-        degrees = 10 * int(15 + rng.random() * 10)
-        if locale == "en-US":
-            degrees = 25 * int(12 + rng.random() * 7)
-    else:
-        degrees = int(64 + rng.random() * 13) if locale == "en-US" else int(17 + rng.random() * 9)
+    """Of a room; fahrenheit in the United States."""
+    degrees = int(64 + rng.random() * 13) if locale == "en-US" else int(17 + rng.random() * 9)
+    return number(degrees) + ("" if rng.random() < 0.3 else " degrees")
+
+
+def oven_temperature(rng: np.random.Generator, locale: str) -> str:
+    """Fahrenheit in the United States."""
+    fahrenheit = locale == "en-US"
+    degrees = 25 * int(10 + rng.random() * 10) if fahrenheit else 10 * int(14 + rng.random() * 12)
     return number(degrees) + ("" if rng.random() < 0.3 else " degrees")
 
 
@@ -216,6 +218,7 @@ _DRAWS: dict[str, Callable[[np.random.Generator, str], str]] = {
     "number": small_number,
     "percent": percent,
     "reminder": reminder,
+    "oven_temperature": oven_temperature,
     "temperature": temperature,
     "time": time,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _ONES = [
     "zero",
@@ -57,6 +58,7 @@ def year(n: int) -> str:
     return f"{number(n // 100)} {tail}"
 
 
+@lru_cache(maxsize=50_000)
 def spoken(name: str) -> str:
     """A name as words: lower case letters, apostrophes and single spaces."""
     said = re.sub(r"\d+", lambda found: f" {number(int(found[0]))} ", name.lower())

@@ -20,7 +20,13 @@ PLAYS = frozenset({"music", "books", "video", "radio"})
 TIMES = frozenset({"time", "duration"})
 # Words for a time that the parser of the back end was never taught, "half seven" among them.
 _UNREADABLE = re.compile(r"lunch ?time|dinner ?time|sunrise|^half (?!past|an )")
-_key = lru_cache(maxsize=100_000)(key)
+# "An hour" and "one hour" are the same time.
+_ARTICLE = re.compile(r"^an? (?=hour|minute|second)")
+
+
+@lru_cache(maxsize=100_000)
+def _key(value: str) -> str:
+    return key(_ARTICLE.sub("one ", value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,8 @@ class Fulfilment:
                 names[slot.name] = said[slot.name]
                 continue
             if slot.name not in said and slot.required:
-                return _outcome(f"ask_{slot.name}", "ok", responses.asked(slot), (), ("request",))
+                asks = (f"request {slot.name}",)
+                return _outcome(f"ask_{slot.name}", "ok", responses.asked(slot), (), asks)
             item = entities.get(slot.name) if slot.name in said else _usual(slot, context)
             if not item:
                 if slot.name not in said:
@@ -211,12 +218,14 @@ def _newest_editions(catalogue: Catalogue) -> dict[str, str]:
 
 
 def _usual(slot: SlotSpec, context: Context) -> str:
-    """What is meant when a slot is not mentioned: this town, this room."""
+    """What is meant when a slot is not mentioned: this town, this room, the shopping list."""
     if "town" in slot.kinds:
         return context.town
     if "room" in slot.kinds:
         rooms = (t.id for t in context.home if t.kind == "room" and t.name == context.device.room)
         return next(rooms, "")
+    if slot.kinds == ("list",):
+        return next((t.id for t in context.home if t.kind == "list"), "")
     return ""
 
 

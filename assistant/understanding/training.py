@@ -45,14 +45,14 @@ class Sentence:
 # the tagger sees, and how much chatter there is beside them.
 MISHEARD = 0.15
 CORRECTED = 0.05
-TAGGED = 7000
+TAGGED = 9000
 CHATTER = 0.06
 # Share of the sentences that show how sure the classifier may be.
 HELD_OUT = 0.1
 
 
 def train_nlu(
-    examples: Iterable[Example | tuple[Utterance, Intent]],
+    examples: Iterable[Example | tuple[Utterance, Intent]] | Sequence[Sentence],
     seed: int,
     version: str = "nlu-7.0",
     *,
@@ -64,14 +64,19 @@ def train_nlu(
     """Train the intent classifier and the slot tagger.
 
     examples: sentences with their context; from those without one, NLU cannot learn what the
-        situation tells ("and tomorrow", "what is the temperature" with the oven on).
+        situation tells ("and tomorrow", "what is the temperature" with the oven on). `Sentence`s
+        that `situated` made of them serve several trainings.
     catalogue: whose names it knows, besides those of the household.
     without: damage done to the training data, for a release that regresses.
     tagger: that of an earlier release, to train the intents alone.
     """
     rng = np.random.default_rng([seed, 7])
     gazetteer = Gazetteer(catalogue.by_id.values() if catalogue else ())
-    sentences = situated(list(examples), gazetteer, rng)
+    given = list(examples)
+    ready = [one for one in given if isinstance(one, Sentence)]
+    sentences = ready or situated(
+        [one for one in given if not isinstance(one, Sentence)], gazetteer, rng
+    )
     domains = {name: intent.domain for name, intent in intents.items()}
     allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
     if tagger is None:

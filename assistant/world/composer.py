@@ -76,6 +76,20 @@ class Composer:
             return f"{self.pick(names.INDIAN_FIRST)} {self.pick(names.INDIAN_LAST)}"
         return f"{self.pick(names.FIRST)} {self.pick(names.LAST)}"
 
+    def nickname(self, kind: str, popularity: float) -> list[str]:
+        """What the well known are called, unlike their name: one nickname or none."""
+        if popularity < names.NICKNAMED[kind]:
+            return []
+
+        def compose() -> str:
+            return self.pick(names.NICKNAMES[kind]).format(
+                first=self.pick(names.FIRST),
+                noun=self.pick(names.NOUNS),
+                colour=self.pick(names.COLOURS),
+            )
+
+        return [self.fresh(f"nickname of {kind}", compose)]
+
     def title(self) -> str:
         """A title of one to six words."""
         adjective, noun = self.pick(names.ADJECTIVES), self.pick(names.NOUNS)

@@ -26,6 +26,8 @@ SHARED_TITLES = 42
 EDITIONS = 22
 SAME_SONGS = 24
 ALIKE_SONGS = 36
+# How often they are asked for, beside the other songs.
+ALIKE_WEIGHT = 0.2
 LIMITED_SHARE = 0.06
 PREMIUM_SHARE = 0.05
 
@@ -96,7 +98,8 @@ def _artists(composer: Composer) -> list[Entity]:
     artists = []
     for weight in sorted(composer.zipf(COUNTS["artist"]), reverse=True):
         name = composer.fresh("artist", lambda: _artist(composer))
-        aliases = [name.removeprefix("the ")] if name.startswith("the ") else []
+        aliases = composer.nickname("artist", weight)
+        aliases += [name.removeprefix("the ")] if name.startswith("the ") else []
         first, _, last = name.partition(" ")
         if first in names.FIRST + names.INDIAN_FIRST and last in names.LAST + names.INDIAN_LAST:
             aliases.append(last if composer.chance(0.7) else first)
@@ -130,7 +133,14 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
     for weight in composer.zipf(COUNTS["song"]):
         artist = _one_of(composer, artists)
         songs.append(
-            _add(composer, "song", composer.fresh("song", composer.title), weight, _by(artist))
+            _add(
+                composer,
+                "song",
+                composer.fresh("song", composer.title),
+                weight,
+                _by(artist),
+                composer.nickname("song", weight),
+            )
         )
     for weight in composer.zipf(SAME_SONGS, 0.4):
         other = songs[int(composer.rng.random() * len(songs))]
@@ -144,7 +154,7 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
         noun = composer.pick(names.NOUNS)
         for word in pair:
             title = frame.format(word, other=noun)
-            _add(composer, "song", title, weight * 0.5, _by(_one_of(composer, artists)))
+            _add(composer, "song", title, weight * ALIKE_WEIGHT, _by(_one_of(composer, artists)))
 
 
 def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
@@ -155,7 +165,7 @@ def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
         media = [kind for kind in ("film", "audiobook", "series") if composer.chance(0.75)]
         media = media if len(media) > 1 else ["film", "audiobook"]
         for kind in media:
-            share = weight * float(0.3 + 0.7 * composer.rng.random())
+            share = weight * float(0.12 + 0.35 * composer.rng.random())
             _add(composer, kind, title, share, _maker(composer, kind), short)
         if composer.chance(0.6):
             _add(composer, "album", title, weight * 0.4, _by(_one_of(composer, artists)), short)
@@ -182,9 +192,9 @@ def _stations(composer: Composer) -> None:
         for weight in composer.zipf(19):
             name = composer.fresh("station", partial(_station, composer, locale))
             short = name.removesuffix(" fm").removeprefix("radio ")
-            composer.add(
-                "station", name, (short,) if short != name else (), weight, {"locale": locale}
-            )
+            aliases = composer.nickname("station", weight)
+            aliases += [short] if short != name else []
+            composer.add("station", name, aliases, weight, {"locale": locale})
 
 
 def _station(composer: Composer, locale: str) -> str:

@@ -126,3 +126,19 @@ REGIONS = {
         "victoria|queensland|tasmania|new south wales|south australia|western australia", "|"
     ),
 }
+# Nicknames, which have nothing in common with the name, by kind; and from which popularity on an
+# entity has one: fans name an artist by a habit and a song by the line that everybody sings.
+NICKNAMES = {
+    "artist": (
+        "king {first}", "queen {first}", "big {first}", "lady {noun}", "mister {noun}",
+        "the {noun} man", "sweet {first}", "captain {noun}", "the {noun} twins",
+    ),
+    "song": (
+        "oh {noun}", "hey {noun}", "{noun} {noun}", "that {noun} song", "give me {noun}",
+        "la la {noun}", "no more {noun}", "you and your {noun}", "one more {noun}",
+    ),
+    "station": ("the {noun} beat", "big {noun}", "the {noun} mix", "all {noun}"),
+    "team": ("the {colour}s", "the {colour} {noun}", "the old {colour}s"),
+}  # fmt: skip
+NICKNAMED = {"artist": 0.008, "song": 0.003, "station": 0.1, "team": 0.15}
+COLOURS = listed("red blue green gold black white silver grey")

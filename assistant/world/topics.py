@@ -94,5 +94,6 @@ def _teams(composer: Composer) -> None:
         homes = composer.rng.permutation(len(near[:24]))[:13].tolist()
         for place, weight in zip(homes, composer.zipf(13, 0.8), strict=True):
             town, nick = spoken(near[place].name), composer.pick(goods.TEAM_ENDS[locale])
-            aliases = (town,) if locale == "en-GB" else (f"the {nick}", town)
+            aliases = composer.nickname("team", weight)
+            aliases += [town] if locale == "en-GB" else [f"the {nick}", town]
             composer.add("team", f"{town} {nick}", aliases, weight, {"locale": locale})

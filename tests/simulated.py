@@ -1,0 +1,44 @@
+"""What the tests of simulated turns share: a small setup, and ways to look at its turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from assistant.demo import Setup, simulate
+from assistant.releases import PARTS, Assembly, Incident
+from assistant.simulate import Simulated
+
+SETUP = Setup(seed=3, days=30, homes=120)
+TURNS = 2400
+
+
+def train(folder: Path) -> Path:
+    """Train the components of `SETUP` into a folder."""
+    list(simulate(1, SETUP, processes=1, trained=folder))
+    return folder
+
+
+def run(trained: Path, turns: int = TURNS, processes: int = 2) -> list[Simulated]:
+    """Turns of `SETUP` in order of time."""
+    made = simulate(turns, SETUP, processes=processes, trained=trained)
+    return [turn for batch in made for turn in batch]
+
+
+def assembly(trained: Path) -> Assembly:
+    """The stages of `SETUP`."""
+    parts = {part: (trained / part).read_bytes() for part in PARTS}
+    return Assembly(SETUP.world(), SETUP.timeline(), parts)
+
+
+def concerns(incident: Incident, turn: Simulated) -> bool:
+    """Whether a turn is one of those that an incident describes, whenever it was."""
+    record = {**turn.record, "gold": turn.truth["gold"]}
+    return all(_value(record, path) in values for path, values in incident.where.items())
+
+
+def _value(record: dict[str, Any], path: str) -> Any:
+    value: Any = record
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
