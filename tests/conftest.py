@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cli
-from assistant.demo import Setup, simulate
 from classifiers import registry
 from classifiers.model import Model
 from classifiers.sample import training_turns
@@ -79,14 +78,6 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Model]:
     model, encoder = train(turns, Settings())
     store.promote(registry.save(model, encoder, store.models))
     return store, model
-
-
-@pytest.fixture(scope="session")
-def trained_assistant(tmp_path_factory: pytest.TempPathFactory) -> tuple[Setup, Path]:
-    """A small world and the folder with the components that were trained for it."""
-    setup, folder = Setup(seed=3, days=30, homes=120), tmp_path_factory.mktemp("trained")
-    list(simulate(1, setup, processes=1, trained=folder))
-    return setup, folder
 
 
 @pytest.fixture

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from assistant.demo import Setup, simulate
+from assistant.demo import simulate
+from tests.simulated import SETUP
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize("stage", ["wake", "asr", "nlu", "er", "result", "tts", None])
 def test_every_stage_can_be_replaced_as_the_page_on_the_assistant_says(
-    stage: str | None, tmp_path: Path, trained_assistant: tuple[Setup, Path]
+    stage: str | None, tmp_path: Path, demo_trained: Path
 ) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", (DOCS / "assistant.md").read_text(), re.S)
     if stage:
@@ -31,9 +32,8 @@ def test_every_stage_can_be_replaced_as_the_page_on_the_assistant_says(
     sys.modules["my_stages"] = module
     try:
         spec.loader.exec_module(module)
-        setup, parts = trained_assistant
-        mine = replace(setup, adapt=module.adapt)
-        batches = list(simulate(60, mine, processes=1, trained=parts))
+        mine = replace(SETUP, adapt=module.adapt)
+        batches = list(simulate(60, mine, processes=1, trained=demo_trained))
     finally:
         del sys.modules["my_stages"]
     versions = batches[0][0].record["versions"]
