@@ -48,7 +48,7 @@ class Settings:
     slope: float = 0.4
     keep: int = 100
     credit: float = 0.6
-    beam: float = 10.0
+    beam: float = 8.0
     limit: int = 12
     listed: int = 5
     wanted: int = 12
