@@ -29,9 +29,11 @@ class Category:
     when: When = "own"
 
 
+# Two of the stages are words, the others are spelled.
+_SPOKEN = {stage: stage.upper() for stage in STAGES} | {"wake": "Wake", "result": "Result"}
 CATEGORIES = [
     *[
-        Category(f"{stage}.version", f"[versions['{stage}']]", f"{stage.upper()} version is")
+        Category(f"{stage}.version", f"[versions['{stage}']]", f"{_SPOKEN[stage]} version is")
         for stage in STAGES
     ],
     Category("asr.endpoint", "[asr.endpoint]", "Speech ended by"),
@@ -179,5 +181,5 @@ def sentence(name: str) -> str | None:
         return f"{_BY_NAME[base].sentence} {value}"
     stage, _, signal = name.partition(".signal.")
     if signal and stage in STAGES:
-        return f"{stage.upper()} signal “{signal}”"
+        return f"{_SPOKEN[stage]} signal “{signal}”"
     return None

@@ -110,8 +110,8 @@ with right:
     with st.expander("As a table"):
         shares_table(now)
 st.caption(
-    "Shares are model estimates, days are UTC; whiskers show 95 % intervals, too "
-    "narrow where dialogues are long."
+    "Shares are model estimates, days are UTC; whiskers show 95 % intervals, as if turns were "
+    "independent."
 )
 
 defect_list(view, now)

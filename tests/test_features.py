@@ -349,7 +349,7 @@ def test_the_catalogue_describes_every_feature() -> None:
         ("nlu.intent=play", "nlu", "Intent understood is play", "own"),
         ("nlu.intent=a=b", "nlu", "Intent understood is a=b", "own"),
         ("dialogue.intent_after=no", "dialogue", "Intent of the next turn is no", "after"),
-        ("wake.signal.snr", "wake", "WAKE signal “snr”", "own"),
+        ("wake.signal.snr", "wake", "Wake signal “snr”", "own"),
         ("asr.signal.nlu.intent=x", "asr", "ASR signal “nlu.intent=x”", "own"),
         ("asr.unheard_of", "asr", "asr.unheard_of", "own"),
     ],
