@@ -194,7 +194,7 @@ class Outcome:
         with (what plays, which lamp, which town's weather): the outcome is right if action, status
         and items are.
     status: ``ok``, ``error``, ``no_match``, ``unsupported``.
-    ends: whether the dialogue is over as far as the assistant is concerned (it asked nothing).
+    acts: what the response does, as dialogue acts; ``request SLOT`` when it asks for a slot.
     """
 
     action: str

@@ -9,11 +9,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -38,6 +39,8 @@ from data.workers import runner
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 LONGEST_DAYS = 3650
+MOST_TURNS = 10_000_000
+MOST_SCALED = 1_000_000_000
 # Turns of a shard, about: enough that a dialogue cut short at its end is nothing.
 SHARD = 200
 
@@ -71,8 +74,8 @@ class Setup:
             raise UsageError(
                 f"Cannot simulate {self.days} days; give a number from 1 to {LONGEST_DAYS}."
             )
-        if self.seed < 0:
-            raise UsageError(f"The seed {self.seed} is negative; give 0 or more.")
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(f"The seed {self.seed} is out of range; give 0 to {2**31 - 1}.")
         if self.homes < 1:
             raise UsageError(f"Cannot simulate {self.homes} homes; give at least 1.")
         if not 0.0 <= self.gold <= 1.0:
@@ -144,6 +147,11 @@ def write_demo(
     setup.check()
     if turns < 1:
         raise UsageError(f"Cannot make {turns} turns; give at least 1.")
+    if turns > MOST_TURNS or (scaled or 0) > MOST_SCALED:
+        raise UsageError(
+            f"That is too much: simulate at most {MOST_TURNS} turns, and scale them to at most "
+            f"{MOST_SCALED}."
+        )
     if scaled is not None and scaled < turns:
         raise UsageError(
             f"Cannot scale {turns} turns to {scaled}; give at least as many as are simulated."
@@ -152,11 +160,19 @@ def write_demo(
     folder, traces = _places(target, scaled is not None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("truth.parquet", "incidents.json", traces):
+            if (folder / name).is_dir():
+                raise UsageError(f"{folder / name} is a folder; remove it or write elsewhere.")
         draft = Path(tempfile.mkdtemp(prefix=".demo-", dir=folder))
     except OSError as error:
         raise UsageError(f"Cannot write to {folder}: {error.strerror}.") from error
     try:
         made = _write(draft, traces, turns, setup, scaled, processes, progress)
+        if scaled is not None:
+            # Files of an earlier, larger run would be read along with these.
+            for old in folder.glob("turns-*.parquet"):
+                if not (draft / old.name).exists():
+                    old.unlink()
         for path in sorted(draft.iterdir()):
             os.replace(path, folder / path.name)
     except OSError as error:
@@ -175,7 +191,7 @@ def write_demo(
 def _places(target: Path, scaled: bool) -> tuple[Path, str]:
     """The folder to write into, and the name of the traces in it."""
     if scaled:
-        if target.suffix or target.is_file():
+        if target.is_file() or (target.suffix and not target.is_dir()):
             raise UsageError(f"Scaled turns are several files; {target} must be a folder.")
         return target, "turns"
     if target.is_dir() or not target.suffix:
@@ -187,6 +203,8 @@ def _places(target: Path, scaled: bool) -> tuple[Path, str]:
             f"Cannot write '{target.name}'; its name must end in .jsonl, .jsonl.gz, .jsonl.zst "
             "or .parquet."
         )
+    if target.name.lower() == "truth.parquet":
+        raise UsageError("The truth is written to truth.parquet; give the traces another name.")
     return target.parent, target.name
 
 
@@ -243,7 +261,7 @@ def simulate(
     """
     setup.check()
     if processes is None:
-        processes = min(len(os.sched_getaffinity(0)), 4)
+        processes = min(os.cpu_count() or 1, 4)
     shards = list(_shards(turns, setup))
     with ExitStack() as stack:
         folder = trained or stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-"))
@@ -254,7 +272,8 @@ def simulate(
         missing = [part for part in PARTS if not place.with_name(part).exists()]
         for _ in run.map(_train, ((str(place), part) for part in missing)):
             pass
-        made = run.map(_make, ((str(place), *shard) for shard in shards))
+        name = run_name(turns, setup)
+        made = run.map(_make, ((str(place), name, *shard) for shard in shards))
         late: list[Simulated] = []
         for days, group in groupby(zip(shards, made, strict=True), key=lambda pair: pair[0][0]):
             batch = late + [turn for _, part in group for turn in part]
@@ -266,6 +285,15 @@ def simulate(
             yield batch[:cut]
         if late:
             yield late
+
+
+def run_name(turns: int, setup: Setup) -> str:
+    """What the ids of all dialogues of one run begin with: another one for other settings."""
+    settings = {one.name: getattr(setup, one.name) for one in fields(setup)}
+    adapt = settings.pop("adapt")
+    whose = getattr(adapt, "__qualname__", type(adapt).__qualname__)
+    told = repr((turns, sorted(settings.items()), whose))
+    return f"s{setup.seed}-{crc32(told.encode()):08x}"
 
 
 def _forget() -> None:
@@ -299,7 +327,10 @@ def _loaded(place: str) -> tuple[Setup, World]:
 def _train(place: str, part: str) -> None:
     setup, world = _loaded(place)
     trained = train_part(part, world, setup.timeline(), setup.seed, setup.level)
-    Path(place).with_name(part).write_bytes(trained)
+    # A training that is killed must not leave half a component behind.
+    draft = Path(place).with_name(f".{part}")
+    draft.write_bytes(trained)
+    os.replace(draft, Path(place).with_name(part))
 
 
 @lru_cache(maxsize=1)
@@ -310,5 +341,5 @@ def _simulation(place: str) -> Simulation:
     return Simulation(world, assembly, setup.seed, setup.gold, setup.adapt)
 
 
-def _make(place: str, days: range, number: int, turns: int) -> list[Simulated]:
-    return _simulation(place).shard(days, number, turns)
+def _make(place: str, name: str, days: range, number: int, turns: int) -> list[Simulated]:
+    return _simulation(place).shard(days, number, turns, name)

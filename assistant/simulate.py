@@ -88,8 +88,11 @@ class Simulation:
         # Some homes talk to it all day, some hardly ever.
         self._busy = list(accumulate(rng.gamma(1.5, 1.0, len(world.homes)) + 0.05))
 
-    def shard(self, days: range, number: int, turns: int) -> list[Simulated]:
-        """`turns` turns in dialogues that begin on some days, in order of time."""
+    def shard(self, days: range, number: int, turns: int, name: str = "run") -> list[Simulated]:
+        """`turns` turns in dialogues that begin on some days, in order of time.
+
+        The ids of the dialogues begin with `name`.
+        """
         rng = np.random.default_rng([self.seed, 42, days.start, number])
         shares = list(accumulate(day_weight(self.assembly.timeline.start, day) for day in days))
         made: list[Simulated] = []
@@ -99,8 +102,8 @@ class Simulation:
             midnight = self.assembly.timeline.start + timedelta(days=day)
             home = self.world.homes[_place(self._busy, rng)]
             moment = _moment(midnight, home, rng)
-            name = f"s{self.seed}-{days.start:03d}-{number}-{dialogues:04d}"
-            dialogue = _Dialogue(self, home, moment, name, rng)
+            named = f"{name}-{days.start:03d}-{number}-{dialogues:04d}"
+            dialogue = _Dialogue(self, home, moment, named, rng)
             if rng.random() < OVERHEARD / (1 + OVERHEARD):
                 dialogue.overhear()
             else:

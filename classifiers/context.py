@@ -93,8 +93,10 @@ def plan_sql(context: Context) -> str:
             sum(turns) OVER () AS total
         FROM sizes
     )
+    -- Numbered densely: a dialogue larger than a batch leaves no empty part behind it.
     SELECT turn_id, dialogue_id, context_digest, shared, first_day, last_day,
-        (before * ceil(total / $batch)::BIGINT // total)::INTEGER AS part
+        (dense_rank() OVER (ORDER BY before * ceil(total / $batch)::BIGINT // total) - 1)::INTEGER
+            AS part
     FROM stale JOIN summed USING (dialogue_id)
     ORDER BY part, turn_id
     """

@@ -16,6 +16,7 @@ from cli.models import score, train
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.serve import dashboard, must_be_free
 from cli.terminal import err, number, out, plain, print_json
+from data.errors import UsageError
 
 TurnsOption = Annotated[int, typer.Option(help="Turns to simulate.")]
 DaysOption = Annotated[int, typer.Option(help="Days that they are spread over.")]
@@ -42,6 +43,21 @@ def demo_data(
     as_json: JsonOption = False,
 ) -> None:
     """Write traces of the reference assistant, the truth about them, and its incidents."""
+    _write(to, turns, seed, days, gold, locale, scale, as_json=as_json)
+
+
+def _write(
+    to: Path,
+    turns: int,
+    seed: int,
+    days: int,
+    gold: float,
+    locale: list[str] | None = None,
+    scale: int | None = None,
+    *,
+    as_json: bool = False,
+    tell_next: bool = True,
+) -> None:
     from assistant.contract import LOCALES
     from assistant.demo import Setup, write_demo
     from progress import Counting
@@ -59,6 +75,9 @@ def demo_data(
     total = sum(report.failure_points.values())
     shares = (f"{name} {count / total:.1%}" for name, count in report.failure_points.items())
     out.print(f"Failure points: {', '.join(shares)}.")
+    if tell_next:
+        logs = f"{report.traces}/turns-*.parquet" if scale else str(report.traces)
+        out.print(f"Next: faultline ingest {plain(logs)}")
 
 
 def demo(
@@ -72,12 +91,18 @@ def demo(
     serve: Annotated[bool, typer.Option(help="Serve the dashboard at the end.")] = True,
 ) -> None:
     """Simulate an assistant, train, score and open the dashboard: everything once, in minutes."""
+    from assistant.demo import Setup, run_name
+
     if serve:
         must_be_free(port)
-    _must_hold_no_other(store)
+    if gold == 0:
+        raise UsageError("Without annotated turns there is nothing to learn; give a larger --gold.")
+    if to.suffix:
+        raise UsageError(f"The demo writes several files; {to} must be a folder.")
+    _must_hold_no_other(store, run_name(turns, Setup(seed=seed, days=days, gold=gold)))
     began = time.monotonic()
     with _step("1/4 simulating the reference assistant"):
-        demo_data(to, turns, seed, days, gold)
+        _write(to, turns, seed, days, gold, tell_next=False)
     with _step("2/4 ingesting its traces"):
         ingest([str(to / "traces.jsonl.zst")], store)
     with _step("3/4 training on the annotated turns"):
@@ -99,10 +124,9 @@ def _step(name: str) -> Iterator[None]:
     out.print(f"[dim]({time.monotonic() - began:.0f} s)[/dim]")
 
 
-def _must_hold_no_other(store: str) -> None:
-    """Raise UsageError if the store has turns that are not the reference assistant's."""
-    from assistant.record import ASSISTANT
-    from data.errors import StoreMissing, UsageError
+def _must_hold_no_other(store: str, name: str) -> None:
+    """Raise UsageError if the store has turns that are not of the run `name`."""
+    from data.errors import StoreMissing
     from data.store import Store
 
     try:
@@ -111,10 +135,10 @@ def _must_hold_no_other(store: str) -> None:
         return
     with target.snapshot() as snapshot:
         others = snapshot.query(
-            "SELECT 1 FROM turns WHERE assistant IS DISTINCT FROM ? LIMIT 1", [ASSISTANT]
+            "SELECT 1 FROM turns WHERE NOT starts_with(dialogue_id, ?) LIMIT 1", [f"{name}-"]
         )
     if others.num_rows:
         raise UsageError(
-            f"The store {store} holds turns of another assistant, which the demo must not mix "
-            "with; give another folder with --store."
+            f"The store {store} holds turns of another assistant, or of a demo with other "
+            "settings; give another folder with --store."
         )

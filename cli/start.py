@@ -62,6 +62,11 @@ def main() -> None:
         code = 1
     except MemoryError:
         code = _fail("Out of memory; free some, or give a smaller input.")
+    except RuntimeError as error:
+        # What `Path.expanduser` says of "~nobody/logs".
+        if "home directory" not in str(error):
+            raise
+        code = _fail("The path begins with ~ and a name that is no user here; give it in full.")
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         code = _fail(f"{error.strerror or error}{where}.")

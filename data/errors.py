@@ -43,3 +43,7 @@ class NotInstalled(FaultlineError):
 
 class NotEnoughLabels(ModelError):
     """The labelled turns do not suffice to train or evaluate."""
+
+
+class WorkerLost(FaultlineError):
+    """A process that did part of the work was killed."""

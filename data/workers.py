@@ -9,9 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
+
+from data.errors import WorkerLost
 
 T = TypeVar("T")
 
@@ -39,6 +42,11 @@ class Runner:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise WorkerLost(
+                "A worker process was killed, probably for want of memory; free some, or use fewer "
+                "processes."
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()

@@ -40,12 +40,16 @@ def requests() -> list[str]:
     return [utterance.text for utterance, _ in found]
 
 
-@pytest.fixture(scope="module")
-def recogniser() -> Recogniser:
+def trained_on(sentences: int) -> Recogniser:
     catalogue = build_catalogue(5)
     rng = np.random.default_rng(1)
-    text = text_for_asr(examples(catalogue, rng, 4000), catalogue.entities, rng)
+    text = text_for_asr(examples(catalogue, rng, sentences), catalogue.entities, rng)
     return build_recogniser(text)
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    return trained_on(4000)
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +154,11 @@ def test_compiling_needs_no_place_to_write(tmp_path: Path, writable: bool) -> No
     assert len(list(tmp_path.glob("__pycache__/*.nbi"))) == writable
 
 
-def test_a_perfect_channel_is_heard_almost_perfectly(
-    recogniser: Recogniser, requests: list[str]
-) -> None:
-    # Names that sound alike are the only thing left to be mistaken.
-    perfect = release(recogniser, "perfect", level=0.0)
-    assert errors(perfect, requests[:100], snr_db=25.0).word_error < 0.03
+def test_a_perfect_channel_is_heard_almost_perfectly(requests: list[str]) -> None:
+    # As much text as the simulation has: names that the language model never saw are heard as more
+    # common ones. What sounds alike is then the only thing left to be mistaken.
+    perfect = release(trained_on(25_000), "perfect", level=0.0)
+    assert errors(perfect, requests, snr_db=25.0).word_error < 0.015
 
 
 def test_the_same_seed_hears_the_same(recogniser: Recogniser) -> None:

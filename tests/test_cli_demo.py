@@ -26,6 +26,8 @@ from tests.logs import trace, write_lines
         (["--locale", "en-FR"], ["en-FR", "en-US, en-GB, en-IN, en-AU"]),
         (["--scale", "10"], ["10", "at least as many"]),
         (["--turns", "many"], ["many"]),
+        (["--turns", "1000000000000000000"], ["too much"]),
+        (["--seed", "100000000000000000000"], ["seed", "0 to"]),
     ],
 )
 def test_bad_settings_are_refused_in_one_sentence(
@@ -40,6 +42,11 @@ def test_a_place_that_cannot_be_written_is_refused(run: Run) -> None:
     must_fail(run("demo-data", "--to", "file"), "file")
     must_fail(run("demo-data", "--to", "traces.csv"), "traces.csv", ".jsonl")
     must_fail(run("demo-data"), "--to", code=2)
+    must_fail(run("demo-data", "--to", "truth.parquet"), "truth.parquet", "another name")
+    must_fail(run("demo-data", "--to", "~nosuchuser/x"), "~", "in full")
+    Path("taken/incidents.json").mkdir(parents=True)
+    must_fail(run("demo-data", "--to", "taken"), "incidents.json", "folder")
+    assert [path.name for path in Path("taken").iterdir()] == ["incidents.json"]
 
 
 def test_the_demo_does_not_mix_with_other_logs(run: Run, tmp_path: Path) -> None:
@@ -47,6 +54,8 @@ def test_the_demo_does_not_mix_with_other_logs(run: Run, tmp_path: Path) -> None
     ingest(store, [write_lines(tmp_path / "other.jsonl", [trace("mine")])])
     must_fail(run("demo", "--no-serve"), "another assistant", "--store")
     assert store.snapshot().counts()["turns"] == 1
+    must_fail(run("demo", "--no-serve", "--to", "traces.jsonl"), "traces.jsonl", "folder")
+    must_fail(run("demo", "--no-serve", "--gold", 0), "--gold")
 
 
 def test_the_whole_demo(run: Run) -> None:
@@ -65,3 +74,4 @@ def test_the_whole_demo(run: Run) -> None:
     incidents = json.loads(Path("demo/incidents.json").read_text())
     assert {incident["failure_point"] for incident in incidents} <= set(FAILURE_POINTS)
     assert len(incidents) == 5
+    must_fail(run("demo", "--turns", 500, "--no-serve"), "other settings", "--store")

@@ -203,3 +203,16 @@ def test_training_turns_get_what_models_that_had_not_seen_them_say(
     grown = predictions(copy).filter(pa.compute.field("turn_id") == turn["turn_id"])
     now = np.array([grown[f"p_{name}"][0].as_py() for name in names])
     assert not np.allclose(now, held_out.probability[0], atol=1e-6)
+
+
+def test_a_dialogue_larger_than_a_batch_leaves_no_part_empty(
+    six: tuple[Store, Model], copy: Store, tmp_path: Path
+) -> None:
+    # Logs with one session id have such dialogues.
+    long = [
+        {**turn, "turn_id": f"long{i}", "dialogue_id": "long", "turn_index": i}
+        for i, turn in enumerate(logs()[:90])
+    ]
+    ingest(copy, [write_lines(tmp_path / "long.jsonl", long)])
+    total = copy.snapshot().counts()["turns"]
+    assert score(copy, batch=20, workers=1).scored == total

@@ -43,7 +43,7 @@ class Settings:
     language: float = 0.9
     word: float = 0.0
     at_home: float = 1.0
-    sharpness: float = 0.8
+    sharpness: float = 0.75
     reach: float = 10.0
     slope: float = 0.4
     keep: int = 100
