@@ -212,7 +212,7 @@ def _reusing(trained: Path) -> Any:
     [
         ({"turns": 0}, "Cannot make 0 turns; give at least 1."),
         ({"days": -3}, "Cannot simulate -3 days; give a number from 1 to 3650."),
-        ({"seed": -1}, "The seed -1 is negative; give 0 or more."),
+        ({"seed": -1}, "The seed -1 is out of range; give 0 to 2147483647."),
         (
             {"setup": Setup(locales=("en-GB", "fr-FR"))},
             "Unknown locale 'fr-FR'; there are en-US, en-GB, en-IN, en-AU.",
