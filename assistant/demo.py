@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 
 from assistant.contract import LOCALES
-from assistant.output import Truths, writer_for
+from assistant.output import truths, writer_for
 from assistant.releases import (
     LEVEL,
     PARTS,
@@ -223,10 +223,10 @@ def _write(
     done = 0
     with ExitStack() as stack:
         records = stack.enter_context(writer_for(draft / name))
-        truths = stack.enter_context(Truths(draft / "truth.parquet"))
+        truth = stack.enter_context(truths(draft / "truth.parquet"))
         for batch in simulated:
             records.write(batch)
-            truths.write(batch)
+            truth.write(batch)
             counts.update(turn.truth["failure_point"] for turn in batch)
             done += len(batch)
             if progress:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 import orjson
@@ -44,18 +43,13 @@ class Writer(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def writer_for(path: Path) -> Writer:
     """A writer of trace records in the format that the name says."""
     if path.suffix.lower() == ".parquet":
-        return Records(path)
+        return records(path)
     return Lines(path)
 
 
@@ -76,12 +70,7 @@ class Lines:
             self._out = zstandard.ZstdCompressor(level=6).stream_writer(self._raw, closefd=False)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._out is not self._raw:
             self._out.close()
         self._raw.close()
@@ -91,25 +80,22 @@ class Lines:
         self._out.write(b"".join(orjson.dumps(turn.record, option=option) for turn in batch))
 
 
-class _Table:
-    """Rows gathered into row groups of one Parquet file."""
+class Table:
+    """Rows gathered into row groups of one Parquet file; `row` is what a turn becomes."""
 
-    schema: pa.Schema
-
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, row: Callable[[Simulated], dict[str, Any]]
+    ) -> None:
         self._path = path
+        self._schema = schema
+        self._row = row
         self._rows: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
-        self._writer = pq.ParquetWriter(self._path, self.schema, compression="zstd")
+        self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._flush()
         self._writer.close()
 
@@ -120,26 +106,15 @@ class _Table:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
             self._rows = []
 
-    def _row(self, turn: Simulated) -> dict[str, Any]:
-        raise NotImplementedError
+
+def records(path: Path) -> Table:
+    """A writer of trace records as Parquet."""
+    return Table(path, RECORD, lambda turn: {**turn.record, "started_at": turn.at})
 
 
-class Records(_Table):
-    """Trace records as Parquet."""
-
-    schema = RECORD
-
-    def _row(self, turn: Simulated) -> dict[str, Any]:
-        return {**turn.record, "started_at": turn.at}
-
-
-class Truths(_Table):
-    """The truth as Parquet, columns `TRUTH`."""
-
-    schema = TRUTH
-
-    def _row(self, turn: Simulated) -> dict[str, Any]:
-        return turn.truth
+def truths(path: Path) -> Table:
+    """A writer of the truth as Parquet, columns `TRUTH`."""
+    return Table(path, TRUTH, lambda turn: turn.truth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def score(
         done = 0
         if progress:
             progress(0, stale)
-        parts = math.ceil(stale / batch) and _last_part(plan) + 1
+        parts = _last_part(plan) + 1 if stale else 0
         processes = min(parts, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
         source = _Source(str(store.path), snapshot.version, chosen, processes)
         try:
@@ -176,7 +175,7 @@ def _last_part(plan: Path) -> int:
     """Number of the last part; rows are ordered by part."""
     with pq.ParquetFile(plan) as file:
         last = file.read_row_group(file.num_row_groups - 1, ["part"])["part"]
-    return int(last[-1].as_py() or 0)
+    return int(last.to_numpy()[-1])
 
 
 def predict(

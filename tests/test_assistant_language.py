@@ -16,6 +16,7 @@ from assistant.language.grammar import parse, render, slots_of
 from assistant.language.intents import DOMAINS, INTENTS, VALUE_KINDS, Intent
 from assistant.language.speech import (
     STYLES,
+    Style,
     Utterance,
     examples,
     examples_in_context,
@@ -108,10 +109,10 @@ def test_locales_have_words_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_an_utterance_says_its_goal(world: World, style: str) -> None:
+def test_an_utterance_says_its_goal(world: World, style: Style) -> None:
     rng = np.random.default_rng(4)
     for goal, user, _ in goals(world, 1200):
-        utterance = say(goal, user, rng, style)  # type: ignore[arg-type]
+        utterance = say(goal, user, rng, style)
         assert len(utterance.words) == len(utterance.tags) > 0
         assert all(WORD.fullmatch(word) for word in utterance.words), utterance
         assert sorted(name for name, _ in utterance.slots) == sorted(n for n, _ in goal.slots)
@@ -160,15 +161,15 @@ def test_styles_differ_as_people_do(world: World) -> None:
     rng = np.random.default_rng(6)
     drawn = goals(world, 2500)
 
-    def mean(style: str) -> float:
-        said = [say(g, user, rng, style) for g, user, _ in drawn]  # type: ignore[arg-type]
+    def mean(style: Style) -> float:
+        said = [say(g, user, rng, style) for g, user, _ in drawn]
         return float(np.mean([len(one.words) for one in said]))
 
     assert mean("short") + 0.7 < mean("explicit")
     said = say(drawn[0][0], drawn[0][1], rng)
     assert say(drawn[0][0], drawn[0][1], rng, "louder", said) == said
     with pytest.raises(ValueError, match=r"unknown style 'shouted'; there are plain, explicit"):
-        say(drawn[0][0], drawn[0][1], rng, "shouted")  # type: ignore[arg-type]
+        say(drawn[0][0], drawn[0][1], rng, "shouted")  # type: ignore[arg-type]  # no such style
 
 
 def test_slots_that_nobody_asks_with_are_refused(world: World) -> None:

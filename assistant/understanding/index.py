@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import jellyfish
 import numpy as np
@@ -63,8 +64,8 @@ class Index:
     def __getstate__(self) -> dict[str, object]:
         return {"entities": self._entities, "keep": self._keep}
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        Index.__init__(self, **state)  # type: ignore[arg-type]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Index.__init__(self, **state)
 
     def _near(self, text: str) -> Near:
         """Entities near `text` with their `likeness`, nearest first."""
