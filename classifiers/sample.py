@@ -5,8 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 from classifiers.context import digests_sql
+from data.annotations import SETTLED_SQL
 from data.errors import NotEnoughLabels
 from data.snapshot import Snapshot
+from data.trace import TURNS
 from features.build import Context
 from features.capture import INSTANT, same_instant, several_devices
 
@@ -14,14 +16,26 @@ from features.capture import INSTANT, same_instant, several_devices
 MAX_LABELLED = 120_000
 MAX_UNLABELLED = 20_000
 
+# What was settled in the dashboard goes before what came with the logs.
+_SAID = {
+    "failure_point": "said.failure_point",
+    "annotator": "'dashboard'",
+    **{name: f"coalesce(said.{name}, t.gold.{name})" for name in ("transcript", "intent", "slots")},
+}
+_FIELDS = [field.name for field in TURNS.field("gold").type]
+_GOLD = ", ".join(f"{name}: {_SAID.get(name, f't.gold.{name}')}" for name in _FIELDS)
+
 # Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the
 # cap is reached. What other devices logged of the same requests comes along, so that training sees
 # the pairs that scoring will see.
 _SQL = f"""
-WITH dialogues AS (
-    SELECT dialogue_id, count(*) AS n, count(gold) > 0 AS labelled,
+WITH said AS (
+    SELECT turn_id, failure_point, transcript, intent, slots FROM ({SETTLED_SQL})
+    WHERE failure_point IS NOT NULL
+), dialogues AS (
+    SELECT dialogue_id, count(*) AS n, count(gold) + count(said.turn_id) > 0 AS labelled,
         hash(dialogue_id, $seed) AS draw
-    FROM turns GROUP BY dialogue_id
+    FROM turns LEFT JOIN said USING (turn_id) GROUP BY dialogue_id
 ), chosen AS (
     SELECT dialogue_id FROM dialogues
     QUALIFY sum(n) OVER (PARTITION BY labelled ORDER BY draw, dialogue_id) - n
@@ -32,8 +46,10 @@ WITH dialogues AS (
     SELECT t.dialogue_id FROM turns t SEMI JOIN instants i ON {same_instant("t", "i")}
     QUALIFY {several_devices(f"count(DISTINCT dialogue_id) OVER (PARTITION BY {INSTANT})")}
 ), wanted AS (FROM chosen UNION FROM at_once)
-SELECT t.*, d.context_digest
+SELECT t.* REPLACE (CASE WHEN said.turn_id IS NULL THEN t.gold ELSE {{{{{_GOLD}}}}} END AS gold),
+    d.context_digest
 FROM turns t SEMI JOIN wanted USING (dialogue_id) LEFT JOIN ({{digests}}) d USING (turn_id)
+    LEFT JOIN said USING (turn_id)
 ORDER BY turn_id
 """
 

@@ -20,12 +20,14 @@ from classifiers.context import BATCH_SQL, plan_sql
 from classifiers.explain import Explainer, evidence, reasons
 from classifiers.model import Model
 from data.errors import ModelError
+from data.facts import facts
 from data.scores import commit_predictions
 from data.snapshot import Snapshot
 from data.store import Store
-from data.tables import DIMENSIONS, EVIDENCE, PREDICTIONS
-from data.trace import FAILURE_POINTS, STAGES
+from data.tables import EVIDENCE, PREDICTIONS
+from data.trace import FAILURE_POINTS
 from data.workers import runner
+from labels import known
 
 # Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a
 # turn).
@@ -34,15 +36,6 @@ _MOST_WORKERS = 8
 # DuckDB's share of a worker's memory; the features of a batch have their own.
 _WORKER_MEMORY = "512MB"
 Progress = Callable[[int, int], None]
-
-_DIMENSION_SQL = {
-    "assistant": "assistant",
-    "locale": "locale",
-    "device_type": "device.type",
-    "domain": "nlu.hypotheses[1].domain",
-    "intent": "nlu.hypotheses[1].intent",
-    **{f"version_{stage}": f"versions['{stage}']" for stage in STAGES},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +103,7 @@ def score(
         finally:
             _opened.cache_clear()
         committed = commit_predictions(store, files, chosen) if files else 0
+    known.refresh(store)
     return ScoreReport(
         chosen,
         committed,
@@ -191,20 +185,20 @@ def predict(
     """
     scores = model.score(turns, wanted)
     rows = np.arange(len(scores.verdict))
-    facts = _facts(turns)
+    repeated = facts(turns)
     if wanted is not None:
         wanted = wanted.sort_by("turn_id")
         rows = pc.index_in(
             wanted["turn_id"].combine_chunks(), value_set=scores.turn_ids.combine_chunks()
         ).to_numpy()
-        facts = facts.take(rows)
+        repeated = repeated.take(rows)
     verdict, probability, x = scores.verdict[rows], scores.probability[rows], scores.x[rows]
     position = {FAILURE_POINTS.index(name): i for i, name in enumerate(model.classes)}
     chosen = np.array([position[v] for v in verdict], np.int64)
     contributions = explainer.contributions(x, chosen)
     per_stage = evidence(contributions, model.columns)
     made: dict[str, Any] = {
-        **{name: facts[name] for name in facts.column_names},
+        **{name: repeated[name] for name in repeated.column_names},
         "model_id": pa.array([model.id] * len(rows), pa.string()),
         "failure_point": pa.array(list(FAILURE_POINTS)).take(pa.array(verdict)),
         **{f"p_{name}": probability[:, i] for i, name in enumerate(FAILURE_POINTS)},
@@ -217,21 +211,6 @@ def predict(
         else pa.nulls(len(rows), pa.int64()),
     }
     return pa.table([made[f.name] for f in PREDICTIONS], names=PREDICTIONS.names).cast(PREDICTIONS)
-
-
-def _facts(turns: pa.Table) -> pa.Table:
-    """What a prediction repeats of its turn, so that pages need not join; ordered by turn."""
-    import duckdb
-
-    dimensions = ", ".join(f"{_DIMENSION_SQL[name]} AS {name}" for name in DIMENSIONS)
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.register("turns", turns)
-        facts: pa.Table = con.sql(
-            f"SELECT turn_id, dialogue_id, turn_index, started_at, {dimensions}, day FROM turns"
-            " ORDER BY turn_id"
-        ).to_arrow_table()
-    return facts
 
 
 def _count(column: pa.ChunkedArray[Any], name: str) -> int:

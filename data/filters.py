@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from data.errors import UsageError
-from data.trace import STAGES
+from data.trace import FAILURE_POINTS, STAGES
 
 NOT_LOGGED = "(not logged)"
 
@@ -23,9 +23,32 @@ COLUMNS = {
     "domain": "domain",
     "intent": "intent",
 }
-KEYS = ("since", "until", *COLUMNS, "version")
+# Ranges of numbers, `low..high` in the URL: column (SQL), what it is called, unit.
+RANGES = {
+    "confidence": ("asr_confidence", "ASR confidence", ""),
+    "words": ("words", "length", " words"),
+    "hour": ("hour(started_at)", "hour", " h UTC"),
+    "defect": ("p_defect", "probability of a defect", ""),
+}
+SOURCES = ("predicted", "annotated")
+KEYS = (
+    "since",
+    "until",
+    "stage",
+    *COLUMNS,
+    "slot",
+    "status",
+    "version",
+    *RANGES,
+    "source",
+    "text",
+)
+# Keys that hold several values, alternatives of each other.
+LISTS = ("stage", *COLUMNS, "slot", "status", "version")
 
 _STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
+_CALLED = {"false_wake": "false wake", "correct": "correct", **_STAGE_WORDS}
+_ANNOTATED = "turn_id IN (SELECT turn_id FROM labelled UNION ALL SELECT turn_id FROM annotations)"
 
 
 class Chip(NamedTuple):
@@ -36,28 +59,63 @@ class Chip(NamedTuple):
     words: str
 
 
+class Range(NamedTuple):
+    """Numbers from `low` up to, but not including, `high`; an open end is None."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def parse(cls, key: str, text: str) -> Self:
+        """`0.2..0.5`, `0.2..` or `..0.5`; raises UsageError for anything else."""
+        low, dots, high = text.partition("..")
+        try:
+            made = cls(float(low) if low else None, float(high) if high else None)
+            ends = [end for end in made if end is not None]
+            if dots and ends and not any(end != end for end in ends) and ends == sorted(ends):
+                return made
+        except ValueError:
+            pass
+        raise UsageError(f"{key}={text} is no range: write it like {key}=0.2..0.5 or {key}=..0.5.")
+
+    def __str__(self) -> str:
+        return "..".join("" if end is None else f"{end:.12g}" for end in self)
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which turns to look at. Values of one key are alternatives; keys add up.
 
-    `since` and `until` are UTC days, both included. A version reads `stage:release`; releases of
-    one stage are alternatives, stages add up. The value `(not logged)` stands for null.
+    `since` and `until` are UTC days, both included. `stage` is the verdict, a failure point. A
+    version reads `stage:release`; releases of one stage are alternatives, stages add up. The value
+    `(not logged)` stands for null. `source` is "annotated" for turns whose truth people know,
+    "predicted" for the others. `text` are words that were heard, in any case.
     """
 
     since: date | None = None
     until: date | None = None
+    stage: tuple[str, ...] = ()
     assistant: tuple[str, ...] = ()
     locale: tuple[str, ...] = ()
     device: tuple[str, ...] = ()
     domain: tuple[str, ...] = ()
     intent: tuple[str, ...] = ()
+    slot: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
     version: tuple[str, ...] = ()
+    confidence: Range | None = None
+    words: Range | None = None
+    hour: Range | None = None
+    defect: Range | None = None
+    source: str | None = None
+    text: str | None = None
 
     @classmethod
     def from_query(cls, query: Mapping[str, str | Sequence[str]]) -> Filter:
         """The filter that a URL's parameters describe; parameters of other meaning are ignored.
 
-        Raises UsageError for a bad date, a version without a stage, or an end before the start.
+        Raises UsageError for a bad date or range, an unknown stage or source, a version without a
+        stage, or an end before the start.
         """
         found: dict[str, Any] = {}
         for key in KEYS:
@@ -66,11 +124,18 @@ class Filter:
             if key in ("since", "until"):
                 if values and values[-1]:
                     found[key] = _day(key, values[-1])
+            elif key in RANGES:
+                if values and values[-1]:
+                    found[key] = Range.parse(key, values[-1])
+            elif key in ("source", "text"):
+                found[key] = (values[-1].strip() or None) if values else None
             else:
                 found[key] = tuple(dict.fromkeys(value for value in values if value))
         made = cls(**found)
         for value in made.version:
             _version(value)
+        _known("stage", made.stage, FAILURE_POINTS)
+        _known("source", (made.source,) if made.source else (), SOURCES)
         if made.since and made.until and made.since > made.until:
             raise UsageError(
                 f"since={made.since} lies after until={made.until}: give the earlier day as since."
@@ -84,12 +149,22 @@ class Filter:
             value = getattr(self, key)
             if isinstance(value, date):
                 found[key] = [value.isoformat()]
+            elif isinstance(value, Range | str):
+                found[key] = [str(value)]
             elif value:
                 found[key] = list(value)
         return found
 
+    @property
+    def rollup(self) -> bool:
+        """Whether the daily sums can answer it; if not, every prediction has to be read."""
+        return not any(getattr(self, key) for key in ("slot", "status", *RANGES, "source", "text"))
+
     def sql(self) -> tuple[str, dict[str, Any]]:
-        """A condition over the columns of `predictions` or `rollup`, and its named parameters."""
+        """A condition over the columns of `predictions`, and its named parameters.
+
+        Where `rollup` is true it also holds over the columns of the table `rollup`.
+        """
         clauses: list[str] = []
         params: dict[str, Any] = {}
         if self.since:
@@ -98,11 +173,33 @@ class Filter:
         if self.until:
             clauses.append("day <= $until")
             params["until"] = self.until
+        self._add(clauses, params, "stage", "failure_point", self.stage)
         for key, column in COLUMNS.items():
             self._add(clauses, params, key, column, getattr(self, key))
+        if self.slot:
+            either = []
+            named = {f"slot_{i}": v for i, v in enumerate(self.slot) if v != NOT_LOGGED}
+            if named:
+                either.append(f"list_has_any(slots, [{', '.join('$' + name for name in named)}])")
+            if NOT_LOGGED in self.slot:
+                either.append("coalesce(len(slots), 0) = 0")
+            params |= named
+            clauses.append(f"({' OR '.join(either)})")
+        self._add(clauses, params, "status", "status", self.status)
         for stage in STAGES:
             releases = tuple(r for s, r in map(_version, self.version) if s == stage)
             self._add(clauses, params, f"version_{stage}", f"version_{stage}", releases)
+        for key, (column, _, _) in RANGES.items():
+            given: Range | None = getattr(self, key)
+            for end, sign in (("low", ">="), ("high", "<")):
+                if given and (value := getattr(given, end)) is not None:
+                    clauses.append(f"{column} {sign} ${key}_{end}")
+                    params[f"{key}_{end}"] = value
+        if self.source:
+            clauses.append(_ANNOTATED if self.source == "annotated" else f"NOT ({_ANNOTATED})")
+        if self.text:
+            clauses.append("contains(lower(heard), lower($text))")
+            params["text"] = self.text
         return " AND ".join(clauses) or "true", params
 
     @staticmethod
@@ -126,11 +223,21 @@ class Filter:
             found.append(Chip("since", self.since.isoformat(), f"from {_words(self.since)}"))
         if self.until:
             found.append(Chip("until", self.until.isoformat(), f"to {_words(self.until)}"))
+        found += [Chip("stage", v, f"called {_CALLED[v]}") for v in self.stage]
         for key in COLUMNS:
             found += [Chip(key, v, _value_words(key, v)) for v in getattr(self, key)]
+        found += [Chip("slot", v, _slot_words(v)) for v in self.slot]
+        found += [Chip("status", v, f"status {_value_words('status', v)}") for v in self.status]
         for value in self.version:
             stage, release = _version(value)
             found.append(Chip("version", value, f"{_STAGE_WORDS[stage]} {release}"))
+        for key, (_, name, unit) in RANGES.items():
+            if given := getattr(self, key):
+                found.append(Chip(key, str(given), f"{name} {_range_words(given)}{unit}"))
+        if self.source:
+            found.append(Chip("source", self.source, f"{self.source} only"))
+        if self.text:
+            found.append(Chip("text", self.text, f"heard “{self.text}”"))
         return found
 
     def caption(self) -> str:
@@ -143,7 +250,7 @@ class Filter:
             )
         elif self.since or self.until:
             parts.append(self.chips()[0].words)
-        for key in (*COLUMNS, "version"):
+        for key in KEYS[2:]:
             words = [chip.words for chip in self.chips() if chip.key == key]
             if words:
                 parts.append(" or ".join(words))
@@ -152,7 +259,7 @@ class Filter:
     def without(self, chip: Chip) -> Filter:
         """The same filter less one condition."""
         left: Any = None
-        if chip.key not in ("since", "until"):
+        if chip.key in LISTS:
             left = tuple(v for v in getattr(self, chip.key) if v != chip.value)
         return replace(self, **{chip.key: left})
 
@@ -169,6 +276,12 @@ class Filter:
         return replace(
             self, since=self.since - timedelta(days=days), until=self.since - timedelta(days=1)
         )
+
+    def adding(self, key: str, value: str) -> Filter:
+        """The same filter with one more condition, as from a click; the key is one of the URL's."""
+        query = self.query()
+        query[key] = [*query.get(key, ()), value] if key in LISTS else [value]
+        return Filter.from_query(query)
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -197,3 +310,19 @@ def _words(day: date) -> str:
 
 def _value_words(key: str, value: str) -> str:
     return f"{key} not logged" if value == NOT_LOGGED else value
+
+
+def _slot_words(value: str) -> str:
+    return "no slot" if value == NOT_LOGGED else f"slot {value}"
+
+
+def _range_words(given: Range) -> str:
+    if given.low is None:
+        return f"below {given.high:g}"
+    return f"{given.low:g} or more" if given.high is None else f"{given.low:g} to {given.high:g}"
+
+
+def _known(key: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for value in given:
+        if value not in known:
+            raise UsageError(f"{key}={value} is not known; give one of {', '.join(known)}.")

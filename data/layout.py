@@ -10,10 +10,21 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from data.errors import VersionGone
-from data.tables import PREDICTIONS, QUARANTINE, ROLLUP, RUNS
+from data.tables import (
+    ANNOTATIONS,
+    LABELLED,
+    PREDICTIONS,
+    QUARANTINE,
+    ROLLUP,
+    RUNS,
+    TARGETS,
+    TRIAGE,
+    VIEWS,
+)
 from data.trace import TURNS
 
-FORMAT = 1
+# 2: predictions repeat what one filters by, the roll-up has sums of squares.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -48,14 +59,20 @@ TABLES: Mapping[str, Layout] = {
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
     "runs": Layout("u", RUNS, (), ("started_at",)),
+    "labelled": Layout("l", LABELLED, (), ("dialogue_id", "turn_id")),
+    "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at")),
+    "triage": Layout("g", TRIAGE, (), ("slice",)),
+    "targets": Layout("b", TARGETS, (), ("failure_point",)),
+    "views": Layout("v", VIEWS, (), ("name",)),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")
 
 
 def version_text(versions: Mapping[str, int]) -> str:
-    """Name a set of table versions, e.g. `t12.p9.r9.q3.u3`; a table not mentioned counts as 0."""
-    return ".".join(f"{table.letter}{versions.get(name, 0)}" for name, table in TABLES.items())
+    """Name a set of table versions, e.g. `t12.p9.r9.u3`; tables at version 0 are left out."""
+    parts = [(table.letter, versions.get(name, 0)) for name, table in TABLES.items()]
+    return ".".join(f"{letter}{number}" for letter, number in parts if number) or "t0"
 
 
 def parse_version(text: str) -> dict[str, int]:
@@ -67,7 +84,7 @@ def parse_version(text: str) -> dict[str, int]:
         if match is None or match[1] not in by_letter:
             raise VersionGone(
                 f"'{text}' is not a version of this store; a version looks like "
-                f"'{version_text({})}' and is shown at the foot of every page."
+                f"'t12.p9.r9.u3' and is shown at the foot of every page."
             )
         versions[by_letter[match[1]]] = int(match[2])
     return versions

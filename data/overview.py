@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from data.filters import COLUMNS, NOT_LOGGED, Filter
 from data.intervals import wilson
+from data.rollup import sums_sql
 from data.trace import FAILURE_POINTS, STAGES
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ _TREND = """
 SELECT date_trunc($grain, day)::DATE AS day,
   sum(turns)::BIGINT AS turns,
   {sums}
-FROM rollup
-WHERE model_id = $model AND {clause}
+FROM ({sums_of}) AS sums
 GROUP BY 1
 ORDER BY 1
 """
@@ -77,8 +77,8 @@ WHERE day IN ({days}) AND turn_id IN ({ids})
 _FLOOR = """
 SELECT max(day) AS day FROM (
   SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far
-  FROM rollup
-  WHERE model_id = $model AND {point} AND {clause}
+  FROM ({sums_of}) AS sums
+  WHERE {point}
   GROUP BY day
 )
 WHERE so_far >= $enough
@@ -131,6 +131,24 @@ def bounds(snapshot: Snapshot, model: str) -> tuple[date, date, int] | None:
     return (row["first_day"], row["last_day"], row["turns"]) if row["turns"] else None
 
 
+_FACETS = """
+SELECT 'status' AS key, coalesce(status, $none) AS value, count(*) AS turns
+FROM predictions WHERE model_id = $model GROUP BY ALL
+UNION ALL
+SELECT 'slot', slot, count(*)
+FROM (SELECT unnest(slots) AS slot FROM predictions WHERE model_id = $model) GROUP BY ALL
+ORDER BY turns DESC
+"""
+
+
+def facets(snapshot: Snapshot, model: str, most: int = 200) -> dict[str, list[str]]:
+    """The statuses and slot names that occur, the commonest first, at most `most` of each."""
+    found: dict[str, list[str]] = {"status": [], "slot": []}
+    for row in snapshot.query(_FACETS, {"model": model, "none": NOT_LOGGED}).to_pylist():
+        found[row["key"]].append(row["value"])
+    return {key: values[:most] for key, values in found.items()}
+
+
 def options(snapshot: Snapshot, model: str, most: int = 500) -> dict[str, list[str]]:
     """For each key of `Filter`, the values that occur, the commonest first, at most `most`."""
     columns = [*COLUMNS.values(), *(f"version_{stage}" for stage in STAGES)]
@@ -159,8 +177,8 @@ def grain(first: date, last: date) -> Grain:
 
 def trend(snapshot: Snapshot, model: str, chosen: Filter, by: Grain = "day") -> pa.Table:
     """Turns, counts `n_<class>` and sums `p_<class>` per `day`, the period's first day."""
-    clause, params = chosen.sql()
-    sql = _TREND.format(sums=_SUMS, clause=clause)
+    sums_of, params = sums_sql(chosen)
+    sql = _TREND.format(sums=_SUMS, sums_of=sums_of)
     return snapshot.query(sql, {"grain": by, "model": model, **params})
 
 
@@ -196,9 +214,9 @@ def defects(
     where = "failure_point <> 'correct'"
     if point:
         where, bound["point"] = "failure_point = $point", point
-    if order == "newest":
+    if order == "newest" and chosen.rollup:
         # DuckDB then opens the files of these days only.
-        sql = _FLOOR.format(point=where, clause=clause)
+        sql = _FLOOR.format(point=where, sums_of=sums_sql(chosen)[0])
         floor = snapshot.query(sql, {**bound, "enough": skip + rows})["day"].to_pylist()[0]
         if floor:
             clause, bound["floor"] = f"{clause} AND day >= $floor", floor

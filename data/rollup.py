@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pyarrow as pa
 
 from data.cycle import Cycle
+from data.filters import Filter
 from data.layout import TABLES
 from data.snapshot import scan
 from data.tables import DIMENSIONS
@@ -16,12 +18,38 @@ from data.trace import FAILURE_POINTS
 _MANY_FILES = 24
 
 _KEYS = ", ".join(("day", "model_id", *DIMENSIONS, "failure_point"))
-_SUMS = ", ".join(f"sum(p_{name}::DOUBLE) AS sum_p_{name}" for name in FAILURE_POINTS)
+_SUMS = ", ".join(
+    [
+        *(f"sum(p_{name}::DOUBLE) AS sum_p_{name}" for name in FAILURE_POINTS),
+        *(
+            f"sum(p_{name}::DOUBLE * p_{name}) AS sum_pp_{name}"
+            for name in (*FAILURE_POINTS, "defect")
+        ),
+    ]
+)
 
 
 def rollup_sql(predictions: str) -> str:
     """SQL for the rollup of a SELECT of predictions."""
     return f"SELECT {_KEYS}, count(*) AS turns, {_SUMS} FROM ({predictions}) GROUP BY {_KEYS}"
+
+
+def sums_sql(
+    chosen: Filter, by: Iterable[str] = ("day", "failure_point")
+) -> tuple[str, dict[str, Any]]:
+    """SQL for sums of what a filter lets through, of the model `$model`, and the filter's values.
+
+    The rows are those of `rollup`, at least as fine as `by` (names of its columns); where the daily
+    sums cannot answer the filter, they are added up from the predictions.
+    """
+    clause, params = chosen.sql()
+    where = f"WHERE model_id = $model AND {clause}"
+    if chosen.rollup:
+        return f"FROM rollup {where}", params
+    keys = ", ".join(by)
+    return f"SELECT {keys}, count(*) AS turns, {_SUMS} FROM predictions {where} GROUP BY {keys}", (
+        params
+    )
 
 
 def recompute(cycle: Cycle, days: Iterable[str], model_id: str) -> None:

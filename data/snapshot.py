@@ -28,7 +28,7 @@ class Snapshot:
     Parameters
     ----------
     version
-        The version string shown to people and put into links, e.g. `t12.p9.r9.q3.u3`.
+        The version string shown to people and put into links, e.g. `t12.p9.r9.u3`.
     files
         Table name -> absolute paths of its live Parquet files.
     rows

@@ -126,6 +126,11 @@ class Store:
                     f"The store at {self.path} has format {content['format']}, this version reads "
                     f"up to {FORMAT}; upgrade Faultline."
                 )
+            if content["format"] < FORMAT:
+                raise StoreError(
+                    f"The store at {self.path} has format {content['format']}, of an earlier "
+                    f"version; this one reads {FORMAT}. Ingest the logs again into a new store."
+                )
             return Head({str(k): int(v) for k, v in content["tables"].items()}, content["model"])
         except FileNotFoundError as error:
             raise StoreMissing(f"The store at {self.path} is gone.") from error

@@ -252,7 +252,8 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
             files = cycle.files(name)
             old = [p for p, f in files.items() if f.partition["day"] < oldest.isoformat()]
             dropped[name] = cycle.remove(name, old)
-        cycle.delete_rows("rollup", "day < (SELECT day FROM oldest)", limit)
+        for name in ("rollup", "labelled", "annotations"):
+            cycle.delete_rows(name, "day < (SELECT day FROM oldest)", limit)
         quarantined = cycle.delete_rows(
             "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import streamlit as st
 
 from charts.words import plain
-from data.filters import COLUMNS, Chip, Filter
+from data.filters import COLUMNS, KEYS, LISTS, SOURCES, Chip, Filter, Range
+from data.trace import FAILURE_POINTS
 
 _LABELS = {
     "assistant": "Assistant",
@@ -17,7 +19,23 @@ _LABELS = {
     "domain": "Domain",
     "intent": "Intent",
     "version": "Version",
+    "stage": "Called",
+    "slot": "Slot",
+    "status": "Status",
+    "confidence": "ASR confidence",
+    "words": "Words in the request",
+    "hour": "Hour of the day, UTC",
+    "defect": "Probability of a defect",
+    "source": "Annotated?",
 }
+# Ranges offered for each number; a link may hold any other.
+_BANDS = {
+    "confidence": ("..0.3", "0.3..0.5", "0.5..0.7", "0.7..0.9", "0.9.."),
+    "words": ("..2", "2..4", "4..7", "7..11", "11.."),
+    "hour": ("0..6", "6..12", "12..18", "18.."),
+    "defect": ("..0.2", "0.2..0.5", "0.5..0.8", "0.8.."),
+}
+_MORE = ("text", "stage", "slot", "status", *_BANDS, "source")
 _PERIODS = {"7 days": 7, "28 days": 28, "90 days": 90, "All": None}
 
 
@@ -39,19 +57,49 @@ def filters(first: date, last: date, options: dict[str, list[str]]) -> Filter:
     with st.container(horizontal=True, gap="small"):
         for label, days in _PERIODS.items():
             st.button(label, type="tertiary", on_click=_period, args=(first, last, days))
-    values: dict[str, tuple[str, ...]] = {}
+    values: dict[str, Any] = {"since": since, "until": until}
     for key in (*COLUMNS, "version"):
-        found = options.get(key, [])
-        # One value for everything is nothing to choose, unless a link has chosen it.
-        if len(found) < 2 and not st.query_params.get_all(key):
-            continue
-        picked = st.multiselect(
-            _LABELS[key], found, key=key, placeholder="all", bind="query-params", wrap=True
-        )
-        values[key] = tuple(picked)
+        values[key] = _several(key, options.get(key, []))
+    with st.expander("More", expanded=any(st.query_params.get_all(key) for key in _MORE)):
+        values["text"] = (_words() or "").strip() or None
+        values["stage"] = _several("stage", list(FAILURE_POINTS))
+        for key in ("slot", "status"):
+            values[key] = _several(key, options.get(key, []))
+        for key, bands in _BANDS.items():
+            chosen = _one(key, bands)
+            values[key] = Range.parse(key, chosen) if chosen else None
+        values["source"] = _one("source", SOURCES)
     if since and until and since > until:
         st.caption("“From” lies after “To”: there is no such day.")
-    return Filter(since=since, until=until, **values)
+    return Filter(**values)
+
+
+def _several(key: str, found: list[str]) -> tuple[str, ...]:
+    """Any number of values; what a link has chosen is offered too."""
+    # One value for everything is nothing to choose, unless a link has chosen it.
+    if len(found) < 2 and not st.query_params.get_all(key):
+        return ()
+    picked = st.multiselect(
+        _LABELS[key], found, key=key, placeholder="all", bind="query-params", wrap=True
+    )
+    return tuple(picked)
+
+
+def _one(key: str, offered: Sequence[str]) -> str | None:
+    """One value or none; a link may hold another than those offered."""
+    given = [value for value in st.query_params.get_all(key) if value and value not in offered]
+    return st.selectbox(
+        _LABELS[key],
+        [*offered, *given],
+        index=None,
+        key=key,
+        placeholder="any",
+        bind="query-params",
+    )
+
+
+def _words() -> str | None:
+    return st.text_input("Words heard", key="text", placeholder="any", bind="query-params")
 
 
 def chips(chosen: Filter, turns: str) -> None:
@@ -81,12 +129,14 @@ def _period(first: date, last: date, days: int | None) -> None:
 def _remove(chip: Chip) -> None:
     if chip.key in ("since", "until"):
         st.session_state[chip.key] = None
+    elif chip.key not in LISTS:
+        st.session_state[chip.key] = "" if chip.key == "text" else None
     else:
         st.session_state[chip.key] = [v for v in st.session_state[chip.key] if v != chip.value]
 
 
 def _clear() -> None:
-    for key in (*COLUMNS, "version"):
+    for key in KEYS:
         if key in st.session_state:
-            st.session_state[key] = []
-    st.session_state["since"] = st.session_state["until"] = None
+            empty: Any = [] if key in LISTS else "" if key == "text" else None
+            st.session_state[key] = empty

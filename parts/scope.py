@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from data.filters import Filter
-from data.overview import bounds, models, options
+from data.overview import bounds, facets, models, options
 from data.snapshot import Snapshot
 from data.store import Store
 
@@ -68,7 +68,8 @@ def choices(
 ) -> tuple[tuple[date, date, int] | None, dict[str, list[str]]]:
     """Bounds of the scored days, and the values that each filter can take."""
     snapshot = snapshot_at(path, version)
-    return bounds(snapshot, model), options(snapshot, model)
+    found = options(snapshot, model) | facets(snapshot, model)
+    return bounds(snapshot, model), found
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

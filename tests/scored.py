@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from data.facts import facts
 from data.ingest import ingest
 from data.scores import commit_predictions
 from data.store import Store
 from data.tables import EVIDENCE, PREDICTIONS
-from data.trace import FAILURE_POINTS, STAGES
+from data.trace import FAILURE_POINTS
 
 MODEL = "model-a"
 START = datetime(2024, 3, 1, 8, 0, tzinfo=UTC)
@@ -94,11 +95,10 @@ def predictions_table(turns: pa.Table, model: str = MODEL, seed: int = 11) -> pa
     """Plausible predictions of a table `turns`: probabilities add up, and so does evidence."""
     rng = random.Random(seed)
     rows = []
-    for turn in turns.to_pylist(maps_as_pydicts="lossy"):
+    for turn in facts(turns).to_pylist():
         weights = [rng.expovariate(1.0) for _ in FAILURE_POINTS]
         weights[FAILURE_POINTS.index("correct")] *= 6
         p = [w / sum(weights) for w in weights]
-        nlu = ((turn["nlu"] or {}).get("hypotheses") or [{}])[0]
         reasons: list[dict[str, Any]] = [
             {
                 "feature": f"{stage}.{name}",
@@ -114,16 +114,7 @@ def predictions_table(turns: pa.Table, model: str = MODEL, seed: int = 11) -> pa
             evidence[reason["stage"]] += reason["contribution"]
         rows.append(
             {
-                **{
-                    k: turn[k]
-                    for k in ("turn_id", "dialogue_id", "turn_index", "started_at", "day")
-                },
-                "assistant": turn["assistant"],
-                "locale": turn["locale"],
-                "device_type": (turn["device"] or {}).get("type"),
-                "domain": nlu.get("domain"),
-                "intent": nlu.get("intent"),
-                **{f"version_{s}": (turn["versions"] or {}).get(s) for s in STAGES},
+                **turn,
                 "model_id": model,
                 "failure_point": FAILURE_POINTS[p.index(max(p))],
                 **{f"p_{name}": value for name, value in zip(FAILURE_POINTS, p, strict=True)},

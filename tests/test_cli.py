@@ -321,7 +321,7 @@ def test_one_bad_file_of_several_is_told_and_the_others_are_kept(run: Run) -> No
             ),
             ["/etc/passwd", "cannot be used"],
         ),
-        (("export", "turns", "--to", "a.csv", "--at", "yesterday"), ["yesterday", "t0.p0"]),
+        (("export", "turns", "--to", "a.csv", "--at", "yesterday"), ["yesterday", "t12.p9"]),
         (("export", "turns", "--to", "a.csv", "--at", "t999"), ["t999", "the latest is"]),
         (("export", "turns", "--to", "a.csv", "--at", ""), ["version"]),
         (("vacuum", "--keep-hours", "-1"), ["-1 hours", "0"]),

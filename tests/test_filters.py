@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import UsageError
-from data.filters import NOT_LOGGED, Chip, Filter
+from data.filters import NOT_LOGGED, SOURCES, Chip, Filter, Range
+from data.trace import FAILURE_POINTS
 
 CASES: list[tuple[Filter, str, dict[str, Any], str]] = [
     (Filter(), "true", {}, "all turns"),
@@ -53,6 +54,32 @@ CASES: list[tuple[Filter, str, dict[str, Any], str]] = [
         "ASR 4.2 or NLU 7 or ASR a:b",
     ),
     (
+        Filter(stage=("asr", "false_wake")),
+        "failure_point IN ($stage_0, $stage_1)",
+        {"stage_0": "asr", "stage_1": "false_wake"},
+        "called ASR or called false wake",
+    ),
+    (
+        Filter(slot=("song", NOT_LOGGED), status=("error",)),
+        "(list_has_any(slots, [$slot_0]) OR coalesce(len(slots), 0) = 0) AND status IN ($status_0)",
+        {"slot_0": "song", "status_0": "error"},
+        "slot song or no slot · status error",
+    ),
+    (
+        Filter(confidence=Range(0.2, 0.5), words=Range(None, 3), hour=Range(22, None)),
+        "asr_confidence >= $confidence_low AND asr_confidence < $confidence_high"
+        " AND words < $words_high AND hour(started_at) >= $hour_low",
+        {"confidence_low": 0.2, "confidence_high": 0.5, "words_high": 3, "hour_low": 22},
+        "ASR confidence 0.2 to 0.5 · length below 3 words · hour 22 or more h UTC",
+    ),
+    (
+        Filter(source="predicted", text="50% of _"),
+        "NOT (turn_id IN (SELECT turn_id FROM labelled UNION ALL SELECT turn_id FROM annotations))"
+        " AND contains(lower(heard), lower($text))",
+        {"text": "50% of _"},
+        "predicted only · heard “50% of _”",
+    ),
+    (
         Filter(assistant=("x'; DROP TABLE turns --",)),
         "assistant IN ($assistant_0)",
         {"assistant_0": "x'; DROP TABLE turns --"},
@@ -82,6 +109,12 @@ def test_removing_every_chip_leaves_all_turns(chosen: Filter) -> None:
         ({"since": "yesterday"}, "since=yesterday is no day"),
         ({"version": "4.2"}, "version=4.2 names no stage"),
         ({"since": "2024-03-02", "until": "2024-03-01"}, "lies after"),
+        ({"stage": "tts"}, "stage=tts is not known"),
+        ({"source": "guessed"}, "source=guessed is not known"),
+        ({"confidence": "0.5"}, "confidence=0.5 is no range"),
+        ({"confidence": "0.5..0.2"}, "no range"),
+        ({"words": ".."}, "no range"),
+        ({"hour": "nan..3"}, "no range"),
     ],
 )
 def test_bad_parameters_are_told(query: dict[str, str], told: str) -> None:
@@ -108,7 +141,20 @@ def test_chips_name_what_they_hold() -> None:
     assert Filter(version=("er:9",)).chips() == [Chip("version", "er:9", "ER 9")]
 
 
+def any_end(pair: tuple[float | None, float | None]) -> bool:
+    return pair != (None, None)
+
+
+def in_order(pair: tuple[float | None, float | None]) -> Range:
+    low, high = pair
+    if low is not None and high is not None:
+        low, high = min(low, high), max(low, high)
+    return Range(low, high)
+
+
 words = st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=3).map(tuple)
+ends = st.none() | st.integers(0, 2000).map(lambda n: n / 100)
+ranges = st.none() | st.tuples(ends, ends).filter(any_end).map(in_order)
 releases = st.lists(
     st.builds(
         "{}:{}".format,
@@ -130,6 +176,15 @@ releases = st.lists(
         domain=words,
         intent=words,
         version=releases,
+        stage=st.lists(st.sampled_from(FAILURE_POINTS), unique=True).map(tuple),
+        slot=words,
+        status=words,
+        confidence=ranges,
+        words=ranges,
+        hour=ranges,
+        defect=ranges,
+        source=st.none() | st.sampled_from(SOURCES),
+        text=st.none() | st.text(min_size=1).map(str.strip).map(lambda text: text or None),
     ),
     st.none() | st.integers(0, 400),
 )
@@ -139,3 +194,10 @@ def test_url_gives_the_same_filter_back(chosen: Filter, days: int | None) -> Non
     assert Filter.from_query(chosen.query()) == chosen
     clause, params = chosen.sql()
     assert all(f"${name}" in clause for name in params)
+
+
+def test_a_click_adds_a_condition() -> None:
+    chosen = Filter(locale=("en-GB",)).adding("locale", "en-US").adding("confidence", "..0.3")
+    assert chosen == Filter(locale=("en-GB", "en-US"), confidence=Range(None, 0.3))
+    assert Filter(locale=("en-GB",)).rollup
+    assert not chosen.rollup

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data import conversation, overview
-from data.filters import NOT_LOGGED, Filter
+from data.filters import NOT_LOGGED, Filter, Range
 from data.snapshot import Snapshot
 from data.store import Store
 from tests.scored import MODEL, NASTY
@@ -38,6 +38,15 @@ def rows(snapshot: Snapshot) -> list[dict[str, Any]]:
             lambda row: (row["version_asr"], row["version_nlu"]) == ("4.2", "7"),
         ),
         (Filter(device=("phone",), domain=("music",)), None),
+        (Filter(stage=("asr", "er")), lambda row: row["failure_point"] in ("asr", "er")),
+        (Filter(slot=("song",)), lambda row: "song" in (row["slots"] or [])),
+        (Filter(status=(NOT_LOGGED,)), lambda row: row["status"] is None),
+        (Filter(text="PLAY SONG 1"), lambda row: "play song 1" in (row["heard"] or "")),
+        (
+            Filter(confidence=Range(0.2, 0.6)),
+            lambda row: row["asr_confidence"] is not None and 0.2 <= row["asr_confidence"] < 0.6,
+        ),
+        (Filter(hour=Range(None, 12)), lambda row: row["started_at"].hour < 12),
         (Filter(assistant=("nobody",)), lambda row: False),
     ],
 )
@@ -117,3 +126,15 @@ def test_search_finds_ids_before_words(snapshot: Snapshot) -> None:
     assert conversation.search(snapshot, "SONG 17")["dialogue_id"].to_pylist()[0] == "d017"
     assert conversation.search(snapshot, NASTY)["turn_id"].to_pylist() == ["nasty"]
     assert conversation.search(snapshot, "100%").num_rows == 0
+
+
+def test_sums_from_the_predictions_are_those_of_the_roll_up(scored_store: Store) -> None:
+    """A filter that the daily sums cannot answer, but that lets everything through."""
+    everything = Filter(defect=Range(0, None))
+    assert not everything.rollup
+    with scored_store.snapshot() as snapshot:
+        read = overview.trend(snapshot, MODEL, everything)
+        summed = overview.trend(snapshot, MODEL, Filter())
+    assert read.num_rows
+    for name in summed.column_names:
+        assert read[name].to_pylist() == pytest.approx(summed[name].to_pylist()), name

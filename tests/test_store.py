@@ -132,8 +132,9 @@ def test_a_folder_that_looks_like_a_partition_is_refused(tmp_path: Path) -> None
 
 
 def test_a_version_string_names_every_table() -> None:
-    assert version_text({"turns": 12, "predictions": 9}) == "t12.p9.r0.q0.u0"
-    assert parse_version("t12.p9.r0.q0.u0")["predictions"] == 9
+    assert version_text({"turns": 12, "predictions": 9}) == "t12.p9"
+    assert version_text({}) == "t0"
+    assert parse_version("t12.p9")["predictions"] == 9
 
 
 def test_a_snapshot_does_not_see_later_commits_and_can_be_reopened(store: Store) -> None:

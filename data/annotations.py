@@ -1,0 +1,113 @@
+"""What people say of turns in the dashboard: written one at a time, settled where they differ."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.tables import ANNOTATIONS
+from data.trace import FAILURE_POINTS
+
+if TYPE_CHECKING:
+    from data.snapshot import Snapshot
+    from data.store import Store
+
+# The latest word of each annotator counts; then the adjudicator's decision, else what more than
+# half of the annotators say. A turn on which they are split has no verdict.
+LATEST_SQL = """
+FROM annotations
+QUALIFY row_number() OVER (
+  PARTITION BY turn_id, annotator, adjudicated ORDER BY created_at DESC, annotation_id
+) = 1
+"""
+
+SETTLED_SQL = f"""
+SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
+  coalesce(
+    arg_max(failure_point, created_at) FILTER (adjudicated),
+    CASE WHEN max(votes) * 2 > count(*) FILTER (NOT adjudicated)
+      THEN arg_max(failure_point, votes) FILTER (NOT adjudicated) END
+  ) AS failure_point,
+  arg_max(transcript, created_at) AS transcript,
+  arg_max(intent, created_at) AS intent,
+  arg_max(slots, created_at) AS slots,
+  count(DISTINCT annotator) FILTER (NOT adjudicated) AS annotators,
+  count(DISTINCT failure_point) FILTER (NOT adjudicated) > 1 AS differ,
+  bool_or(adjudicated) AS adjudicated
+FROM (
+  SELECT *, count(*) FILTER (NOT adjudicated) OVER (PARTITION BY turn_id, failure_point) AS votes
+  FROM ({LATEST_SQL})
+)
+GROUP BY turn_id
+"""
+
+
+def annotate(
+    store: Store,
+    turn: Mapping[str, Any],
+    annotator: str,
+    failure_point: str,
+    *,
+    transcript: str | None = None,
+    intent: str | None = None,
+    slots: Sequence[Mapping[str, str]] | None = None,
+    note: str | None = None,
+    adjudicated: bool = False,
+) -> str:
+    """Record one verdict on a turn (`turn_id`, `dialogue_id`, `day`); returns the annotation's id.
+
+    Raises UsageError without an annotator's name or with an unknown failure point.
+    """
+    if not annotator.strip():
+        raise UsageError("An annotation needs the annotator's name; give one.")
+    if failure_point not in FAILURE_POINTS:
+        raise UsageError(
+            f"'{failure_point}' is no failure point; choose one of {', '.join(FAILURE_POINTS)}."
+        )
+    made = {
+        "annotation_id": uuid.uuid4().hex,
+        **{key: turn[key] for key in ("turn_id", "dialogue_id", "day")},
+        "annotator": annotator.strip(),
+        "failure_point": failure_point,
+        "transcript": transcript or None,
+        "intent": intent or None,
+        "slots": list(slots) if slots else None,
+        "note": note or None,
+        "adjudicated": adjudicated,
+        "created_at": datetime.now(UTC),
+    }
+    add(store, pa.Table.from_pylist([made], schema=ANNOTATIONS))
+    return str(made["annotation_id"])
+
+
+def add(store: Store, annotations: pa.Table) -> int:
+    """Append annotations (schema `data.tables.ANNOTATIONS`); returns how many."""
+    with store.commit() as cycle:
+        return cycle.append("annotations", annotations)
+
+
+def withdraw(store: Store, annotation_id: str) -> bool:
+    """Take one annotation back; False when it is not there."""
+    ids = pa.table({"id": [annotation_id]})
+    with store.commit() as cycle:
+        return bool(
+            cycle.delete_rows("annotations", "annotation_id IN (SELECT id FROM ids)", {"ids": ids})
+        )
+
+
+def settled(snapshot: Snapshot) -> pa.Table:
+    """One row per annotated turn: turn_id, dialogue_id, day, failure_point (null while the
+    annotators are split), the newest transcript, intent and slots that anybody gave, annotators
+    (how many), differ, adjudicated."""
+    return snapshot.query(SETTLED_SQL)
+
+
+def of_turn(snapshot: Snapshot, turn_id: str, day: date | None = None) -> list[dict[str, Any]]:
+    """The annotations of one turn, the newest first."""
+    sql = "FROM annotations WHERE turn_id = $turn ORDER BY created_at DESC"
+    return list(snapshot.query(sql, {"turn": turn_id}).to_pylist())
