@@ -219,7 +219,7 @@ def test_a_dialogue_larger_than_a_batch_leaves_no_part_empty(
     assert score(copy, batch=20, workers=1).scored == total
 
 
-def test_one_process_opens_the_store_once(copy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_opens_no_second_snapshot(copy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     snapshot = Store.snapshot
 
@@ -229,7 +229,8 @@ def test_one_process_opens_the_store_once(copy: Store, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Store, "snapshot", counted)
     assert score(copy, batch=100, workers=1).scored
-    assert len(opened) == 1
+    # A process of its own opens the version by name; committing looks at what is visible.
+    assert set(opened) == {None}
 
 
 def test_some_turns_get_what_they_get_among_all(six: tuple[Store, Model]) -> None:
