@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -34,7 +32,9 @@ from assistant.releases import (
 from assistant.scale import scale
 from assistant.simulate import Adapt, Simulated, Simulation, day_weight
 from assistant.world import World, build_world
+from data.drafts import DraftTaken, draft, scratch
 from data.errors import UsageError
+from data.names import must_be_text
 from data.workers import runner
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -43,6 +43,11 @@ MOST_TURNS = 10_000_000
 MOST_SCALED = 1_000_000_000
 # Turns of a shard, about: enough that a dialogue cut short at its end is nothing.
 SHARD = 200
+# Ingestion passes over names that begin with an underscore: a folder of traces stays one.
+TRUTH_NAME = "_truth.parquet"
+INCIDENTS_NAME = "_incidents.json"
+# The traces, where only a folder was named.
+FOLDER_NAME = "traces.jsonl.zst"
 
 Progress = Callable[[int, int], None]
 
@@ -131,8 +136,8 @@ def write_demo(
     ----------
     to
         The traces: a file ``.jsonl``, ``.jsonl.gz``, ``.jsonl.zst`` or ``.parquet``, or a folder,
-        which then gets ``traces.jsonl.zst``. ``truth.parquet`` and ``incidents.json`` are written
-        beside them.
+        which then gets ``traces.jsonl.zst``. ``_truth.parquet`` and ``_incidents.json`` are
+        written beside them, under names that ingesting the folder passes over.
     setup
         Further settings; its `seed` and `days` give way to those given here.
     scaled
@@ -141,7 +146,8 @@ def write_demo(
 
     Raises
     ------
-    UsageError: a setting or the path cannot be; nothing has been written then.
+    UsageError: a setting or the path cannot be, or somebody else is writing a demo into the
+        folder; nothing has been written then.
     """
     setup = replace(setup or Setup(), seed=seed, days=days)
     setup.check()
@@ -158,38 +164,56 @@ def write_demo(
         )
     target = Path(to).expanduser()
     folder, traces = _places(target, scaled is not None)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("truth.parquet", "incidents.json", traces):
-            if (folder / name).is_dir():
-                raise UsageError(f"{folder / name} is a folder; remove it or write elsewhere.")
-        draft = Path(tempfile.mkdtemp(prefix=".demo-", dir=folder))
-    except OSError as error:
-        raise UsageError(f"Cannot write to {folder}: {error.strerror}.") from error
-    try:
-        made = _write(draft, traces, turns, setup, scaled, processes, progress)
-        if scaled is not None:
-            # Files of an earlier, larger run would be read along with these.
-            for old in folder.glob("turns-*.parquet"):
-                if not (draft / old.name).exists():
-                    old.unlink()
-        for path in sorted(draft.iterdir()):
+    for name in (TRUTH_NAME, INCIDENTS_NAME, traces):
+        if (folder / name).is_dir():
+            raise UsageError(f"{folder / name} is a folder; remove it or write elsewhere.")
+    with _drafting(folder) as made:
+        failure_points = _write(made, traces, turns, setup, scaled, processes, progress)
+        # A kill from here on may leave too little, but never the truth about other turns.
+        old = [folder / TRUTH_NAME, folder / INCIDENTS_NAME]
+        if target == folder:
+            # What an earlier run left would be read along with this.
+            old += [folder / FOLDER_NAME, *folder.glob("turns-[0-9][0-9][0-9][0-9][0-9].parquet")]
+        for path in old:
+            path.unlink(missing_ok=True)
+        for path in sorted(made.iterdir(), reverse=True):
             os.replace(path, folder / path.name)
-    except OSError as error:
-        raise UsageError(f"Cannot write to {folder}: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return Report(
         turns=scaled or turns,
         traces=folder / traces if scaled is None else folder,
-        truth=folder / "truth.parquet",
-        incidents=folder / "incidents.json",
-        failure_points=made,
+        truth=folder / TRUTH_NAME,
+        incidents=folder / INCIDENTS_NAME,
+        failure_points=failure_points,
     )
+
+
+@contextmanager
+def _drafting(folder: Path) -> Iterator[Path]:
+    """A draft in `folder`, which is made if it is missing, and goes again if it stays empty.
+
+    The name is always the same, so that only one process at a time writes into the folder, and
+    finds what a killed one left.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft(folder / ".faultline-demo-draft") as made:
+            yield made
+    except DraftTaken as error:
+        raise UsageError(
+            f"Another demo is being written to {folder}; wait until it is done, or write elsewhere."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"Cannot write to {folder}: {error.strerror or error}.") from error
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def _places(target: Path, scaled: bool) -> tuple[Path, str]:
     """The folder to write into, and the name of the traces in it."""
+    must_be_text(target)
     if scaled:
         if target.is_file() or (target.suffix and not target.is_dir()):
             raise UsageError(f"Scaled turns are several files; {target} must be a folder.")
@@ -197,19 +221,19 @@ def _places(target: Path, scaled: bool) -> tuple[Path, str]:
     if target.is_dir() or not target.suffix:
         if target.is_file():
             raise UsageError(f"Cannot write into {target}: it is a file, not a folder.")
-        return target, "traces.jsonl.zst"
+        return target, FOLDER_NAME
     if not target.name.lower().endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")):
         raise UsageError(
             f"Cannot write '{target.name}'; its name must end in .jsonl, .jsonl.gz, .jsonl.zst "
             "or .parquet."
         )
-    if target.name.lower() == "truth.parquet":
-        raise UsageError("The truth is written to truth.parquet; give the traces another name.")
+    if target.name.lower() == TRUTH_NAME:
+        raise UsageError(f"The truth is written to {TRUTH_NAME}; give the traces another name.")
     return target.parent, target.name
 
 
 def _write(
-    draft: Path,
+    made: Path,
     traces: str,
     turns: int,
     setup: Setup,
@@ -217,13 +241,14 @@ def _write(
     processes: int | None,
     progress: Progress | None,
 ) -> dict[str, int]:
-    simulated = simulate(turns, setup, processes=processes)
     counts: Counter[str] = Counter()
     name = "base.parquet" if scaled else traces
     done = 0
     with ExitStack() as stack:
-        records = stack.enter_context(writer_for(draft / name))
-        truth = stack.enter_context(truths(draft / "truth.parquet"))
+        # Closed by hand: whoever is interrupted does not wait for the garbage collector.
+        simulated = stack.enter_context(closing(simulate(turns, setup, processes=processes)))
+        records = stack.enter_context(writer_for(made / name))
+        truth = stack.enter_context(truths(made / TRUTH_NAME))
         for batch in simulated:
             records.write(batch)
             truth.write(batch)
@@ -233,13 +258,13 @@ def _write(
                 progress(done, turns)
     incidents = [incident.record() for incident in setup.timeline().incidents]
     text = orjson.dumps(incidents, option=orjson.OPT_INDENT_2)
-    (draft / "incidents.json").write_bytes(text + b"\n")
+    (made / INCIDENTS_NAME).write_bytes(text + b"\n")
     if scaled:
         import pyarrow.parquet as pq
 
-        base: pa.Table = pq.read_table(draft / name)
-        (draft / name).unlink()
-        scale(base, scaled, draft, setup.seed)
+        base: pa.Table = pq.read_table(made / name)
+        (made / name).unlink()
+        scale(base, scaled, made, setup.seed)
     return dict(sorted(counts.items()))
 
 
@@ -249,7 +274,7 @@ def simulate(
     *,
     processes: int | None = None,
     trained: Path | None = None,
-) -> Iterator[list[Simulated]]:
+) -> Generator[list[Simulated]]:
     """Batches of turns in order of time, `turns` in all.
 
     Parameters
@@ -258,16 +283,23 @@ def simulate(
         One per core if not given, four at most; the turns do not depend on it.
     trained
         A folder where the trained components of this setup are kept from one call to the next.
+
+    Raises
+    ------
+    UsageError: a setting cannot be, or `setup.adapt` cannot be sent to the other processes.
     """
     setup.check()
     if processes is None:
         processes = min(os.cpu_count() or 1, 4)
     shards = list(_shards(turns, setup))
     with ExitStack() as stack:
-        folder = trained or stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-"))
-        place = Path(folder) / "setup.pickle"
-        place.write_bytes(pickle.dumps(setup))
-        stack.callback(_forget)
+        folder = trained or stack.enter_context(scratch("faultline-assistant-"))
+        place = folder / "setup.pickle"
+        stack.callback(_forget, str(place))
+        if processes < 2:
+            _here[str(place)] = setup
+        else:
+            place.write_bytes(_pickled(setup))
         run = stack.enter_context(runner(processes))
         missing = [part for part in PARTS if not place.with_name(part).exists()]
         for _ in run.map(_train, ((str(place), part) for part in missing)):
@@ -296,7 +328,24 @@ def run_name(turns: int, setup: Setup) -> str:
     return f"s{setup.seed}-{crc32(told.encode()):08x}"
 
 
-def _forget() -> None:
+def _pickled(setup: Setup) -> bytes:
+    try:
+        return pickle.dumps(setup)
+    # What pickle raises depends on what it meets.
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise _not_sent(error) from error
+
+
+def _not_sent(error: Exception) -> UsageError:
+    reason = str(error).split("\n")[0].rstrip(".")
+    return UsageError(
+        f"What was given as adapt cannot be sent to other processes ({reason}); give a function "
+        "of a module that can be imported, or simulate with processes=1."
+    )
+
+
+def _forget(place: str) -> None:
+    _here.pop(place, None)
     _loaded.cache_clear()
     _simulation.cache_clear()
 
@@ -318,9 +367,19 @@ def _shards(turns: int, setup: Setup) -> Iterator[tuple[range, int, int]]:
                 yield span, number, size
 
 
+# Setups of the work that is done in this process; they need not be such as can be pickled.
+_here: dict[str, Setup] = {}
+
+
 @lru_cache(maxsize=1)
 def _loaded(place: str) -> tuple[Setup, World]:
-    setup: Setup = pickle.loads(Path(place).read_bytes())
+    setup = _here.get(place)
+    if setup is None:
+        try:
+            setup = pickle.loads(Path(place).read_bytes())
+        except (AttributeError, ImportError) as error:
+            raise _not_sent(error) from error
+        assert isinstance(setup, Setup)
     return setup, setup.world()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,12 +50,19 @@ def scale(turns: pa.Table, count: int, to: Path, seed: int = 0, threads: int = 2
     source = _checked(turns, count)
     to.mkdir(parents=True, exist_ok=True)
     units = list(source.units(count))
+    places = range(0, len(units), FILE)
+    stop = Event()
     with ThreadPoolExecutor(threads) as pool:
-        work = [
-            pool.submit(_write, source, to / f"turns-{file:05d}.parquet", units[at:][:FILE], seed)
-            for file, at in enumerate(range(0, len(units), FILE))
-        ]
-        return sum(part.result() for part in work)
+        try:
+            work = [
+                pool.submit(_write, source, to / f"turns-{file:05d}.parquet", part, seed, stop)
+                for file, part in enumerate(units[at : at + FILE] for at in places)
+            ]
+            return sum(part.result() for part in work)
+        except BaseException:
+            # Whoever interrupts this does not want to wait for the rest of it.
+            stop.set()
+            raise
 
 
 def copies(turns: pa.Table, count: int, seed: int = 0) -> Iterator[pa.Table]:
@@ -72,7 +80,9 @@ def _checked(turns: pa.Table, count: int) -> _Source:
     return _Source.of(turns)
 
 
-def _write(source: _Source, path: Path, units: Sequence[_Unit], seed: int) -> int:
+def _write(source: _Source, path: Path, units: Sequence[_Unit], seed: int, stop: Event) -> int:
+    if stop.is_set():
+        return 0
     # Ids and times repeat too rarely for a dictionary to help; texts and codes gain by it.
     plain = {"turn_id", "dialogue_id", "started_at"}
     schema = source.blocks[0].turns.schema
@@ -81,6 +91,8 @@ def _write(source: _Source, path: Path, units: Sequence[_Unit], seed: int) -> in
         path, schema, compression="lz4", use_dictionary=texts, write_statistics=False
     ) as writer:
         for unit in units:
+            if stop.is_set():
+                break
             writer.write_table(source.copy(unit, seed), row_group_size=2 * GROUP)
     return sum(unit.rows for unit in units)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from classifiers.train import (
     rescore,
     silent,
 )
+from data.drafts import scratch
 from data.errors import UsageError
 
 
@@ -40,9 +39,9 @@ def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent)
         raise UsageError(
             f"Cross-validation needs at least 2 folds, got {n}; give --folds 2 or more."
         )
-    with TemporaryDirectory(prefix="faultline-encoder-") as scratch:
+    with scratch("faultline-encoder-") as folder:
         say("reading features and texts")
-        data, encoder = prepare(turns, settings, Path(scratch))
+        data, encoder = prepare(turns, settings, folder)
         classes = check_labels(data.target)
         # Classes too rare to learn are left out, as in training, not tested against.
         data.target[~np.isin(data.target.astype(str), classes)] = None

@@ -23,17 +23,19 @@ from features.categories import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a model makes of some turns, rows ordered by `turn_id`.
+    """What a model makes of some turns, rows in the order that `Model.score` gives them.
 
     Attributes
     ----------
     turn_ids: n strings.
+    rows: number of each turn among those given to `Model.score`, ordered by `turn_id`.
     x: feature matrix (n, number of columns), float32, NaN where the trace is silent.
     probability: calibrated, (n, 6) in the order of `FAILURE_POINTS`; absent classes are 0.
     verdict: index into `FAILURE_POINTS` per turn.
     """
 
     turn_ids: pa.ChunkedArray[Any]
+    rows: np.ndarray
     x: np.ndarray
     probability: np.ndarray
     verdict: np.ndarray
@@ -74,28 +76,30 @@ class Model:
             table |= zip(self.heads.columns, self.heads.transform(vectors).T, strict=True)
         return ids, stack(table, self.columns)
 
-    def score(self, turns: pa.Table, digests: pa.Table | None = None) -> Scores:
-        """Probabilities and verdicts of whole dialogues.
+    def score(self, turns: pa.Table, wanted: pa.Table | None = None) -> Scores:
+        """Probabilities and verdicts of turns in whole dialogues.
 
         Parameters
         ----------
-        digests: `turn_id` and `context_digest` of turns; those that training saw, unchanged, get
-            their held-out probabilities.
+        wanted: `turn_id` and `context_digest` of the turns to score, in the order of the outcome;
+            those that training saw, unchanged, get their held-out probabilities. All turns by
+            default, ordered by `turn_id`, and nothing held out.
         """
         ids, x = self.matrix(turns)
+        rows = np.arange(len(x))
+        if wanted is not None:
+            place: Any = pc.index_in(wanted["turn_id"], value_set=ids.combine_chunks())
+            rows = place.to_numpy()
+            ids, x = wanted["turn_id"], x[rows]
         raw = self.booster.predict(x)
         calibrated = self.calibration.apply(np.asarray(raw))
-        if self.held_out and digests is not None:
-            place: Any = pc.index_in(digests["turn_id"], value_set=ids.combine_chunks())
-            rows = place.to_numpy()
-            part = calibrated[rows]
-            self.held_out.put_into(part, digests["turn_id"], digests["context_digest"].to_numpy())
-            calibrated[rows] = part
+        if self.held_out and wanted is not None:
+            self.held_out.put_into(calibrated, ids, wanted["context_digest"].to_numpy())
         position = np.array([FAILURE_POINTS.index(name) for name in self.classes])
         probability = np.zeros((len(x), len(FAILURE_POINTS)))
         probability[:, position] = calibrated
         verdict = position[decide(calibrated, self.weights)]
-        return Scores(ids, x, probability, verdict)
+        return Scores(ids, rows, x, probability, verdict)
 
 
 def read_frame(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -87,21 +87,20 @@ def score(
             progress(0, stale)
         parts = _last_part(plan) + 1 if stale else 0
         processes = min(parts, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
-        source = _Source(str(store.path), snapshot.version, chosen, processes)
-        try:
-            with runner(processes) as pool:
-                jobs = (
-                    (source, str(plan), part, str(folder / f"scored-{part}.parquet"))
-                    for part in range(parts)
-                )
-                for path, counts in pool.map(_score_part, jobs):
-                    files.append(Path(path))
-                    done += sum(counts)
-                    verdicts += np.array(counts)
-                    if progress:
-                        progress(done, stale)
-        finally:
-            _opened.cache_clear()
+        if processes == 1:
+            work = _Scorer.of(store, snapshot, chosen).part
+        else:
+            work = partial(_part_elsewhere, str(store.path), snapshot.version, chosen)
+        with runner(processes) as pool:
+            jobs = (
+                (str(plan), part, str(folder / f"scored-{part}.parquet")) for part in range(parts)
+            )
+            for path, counts in pool.map(work, jobs):
+                files.append(Path(path))
+                done += sum(counts)
+                verdicts += np.array(counts)
+                if progress:
+                    progress(done, stale)
         committed = commit_predictions(store, files, chosen) if files else 0
     known.refresh(store)
     return ScoreReport(
@@ -114,42 +113,50 @@ def score(
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """What a process reads from: one version of a store and one model."""
+class _Scorer:
+    """What scores one part of the plan after another: one version of a store and one model."""
 
-    path: str
-    version: str
-    model_id: str
-    processes: int
+    snapshot: Snapshot
+    model: Model
+    explainer: Explainer
+
+    @classmethod
+    def of(cls, store: Store, snapshot: Snapshot, model_id: str, threads: int = 0) -> Self:
+        model = registry.load(store.models, model_id, threads=threads)
+        return cls(snapshot, model, Explainer(model.booster, model.columns))
+
+    def part(self, plan: str, part: int, to: str) -> tuple[str, list[int]]:
+        """Score one part of the plan into the file `to`; returns it and the turns per verdict."""
+        wanted = pq.read_table(plan, filters=[("part", "=", part)])
+        days = pc.min(wanted["first_day"]).as_py(), pc.max(wanted["last_day"]).as_py()
+        turns = self.snapshot.query(
+            BATCH_SQL,
+            {"low": days[0], "high": days[1]},
+            tables={
+                "mine": wanted.select(["dialogue_id"]),
+                "shared": wanted.filter(wanted["shared"]).select(["turn_id"]),
+            },
+        )
+        digests = wanted.select(["turn_id", "context_digest"])
+        table = predict(self.model, self.explainer, turns, digests)
+        pq.write_table(table, to, compression="zstd")
+        return to, [_count(table["failure_point"], name) for name in FAILURE_POINTS]
 
 
 @lru_cache(maxsize=1)
-def _opened(source: _Source) -> tuple[Snapshot, Model, Explainer]:
-    """Opened once per process: loading takes a second."""
-    alone = source.processes == 1
-    store = Store.open(source.path) if alone else Store.open(source.path, memory=_WORKER_MEMORY)
-    if not alone:
-        # The processes are the parallelism; libraries that start threads besides only wait.
-        threadpool_limits(1)
-    model = registry.load(store.models, source.model_id, threads=0 if alone else 1)
-    return store.snapshot(source.version), model, Explainer(model.booster, model.columns)
+def _opened(path: str, version: str, model_id: str) -> _Scorer:
+    """Opened once per worker process: loading takes a second."""
+    # The processes are the parallelism; libraries that start threads besides only wait.
+    threadpool_limits(1)
+    store = Store.open(path, memory=_WORKER_MEMORY)
+    return _Scorer.of(store, store.snapshot(version), model_id, threads=1)
 
 
-def _score_part(source: _Source, plan: str, part: int, to: str) -> tuple[str, list[int]]:
-    """Score one part of the plan into the file `to`; returns it and the turns per verdict."""
-    snapshot, model, explainer = _opened(source)
-    wanted = pq.read_table(plan, filters=[("part", "=", part)])
-    turns = snapshot.query(
-        BATCH_SQL,
-        {"low": pc.min(wanted["first_day"]).as_py(), "high": pc.max(wanted["last_day"]).as_py()},
-        tables={
-            "mine": wanted.select(["dialogue_id"]),
-            "shared": wanted.filter(wanted["shared"]).select(["turn_id"]),
-        },
-    )
-    table = predict(model, explainer, turns, wanted.select(["turn_id", "context_digest"]))
-    pq.write_table(table, to, compression="zstd")
-    return to, [_count(table["failure_point"], name) for name in FAILURE_POINTS]
+def _part_elsewhere(
+    path: str, version: str, model_id: str, plan: str, part: int, to: str
+) -> tuple[str, list[int]]:
+    """`_Scorer.part` in a worker process."""
+    return _opened(path, version, model_id).part(plan, part, to)
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
@@ -183,32 +190,26 @@ def predict(
     wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by
         default.
     """
+    wanted = wanted.sort_by("turn_id") if wanted is not None else None
     scores = model.score(turns, wanted)
-    rows = np.arange(len(scores.verdict))
-    repeated = facts(turns)
-    if wanted is not None:
-        wanted = wanted.sort_by("turn_id")
-        rows = pc.index_in(
-            wanted["turn_id"].combine_chunks(), value_set=scores.turn_ids.combine_chunks()
-        ).to_numpy()
-        repeated = repeated.take(rows)
-    verdict, probability, x = scores.verdict[rows], scores.probability[rows], scores.x[rows]
+    repeated = facts(turns).take(scores.rows)
+    n = len(scores.verdict)
     position = {FAILURE_POINTS.index(name): i for i, name in enumerate(model.classes)}
-    chosen = np.array([position[v] for v in verdict], np.int64)
-    contributions = explainer.contributions(x, chosen)
+    chosen = np.array([position[v] for v in scores.verdict], np.int64)
+    contributions = explainer.contributions(scores.x, chosen)
     per_stage = evidence(contributions, model.columns)
     made: dict[str, Any] = {
         **{name: repeated[name] for name in repeated.column_names},
-        "model_id": pa.array([model.id] * len(rows), pa.string()),
-        "failure_point": pa.array(list(FAILURE_POINTS)).take(pa.array(verdict)),
-        **{f"p_{name}": probability[:, i] for i, name in enumerate(FAILURE_POINTS)},
-        "p_defect": 1 - probability[:, FAILURE_POINTS.index("correct")],
+        "model_id": pa.array([model.id] * n, pa.string()),
+        "failure_point": pa.array(list(FAILURE_POINTS)).take(pa.array(scores.verdict)),
+        **{f"p_{name}": scores.probability[:, i] for i, name in enumerate(FAILURE_POINTS)},
+        "p_defect": 1 - scores.probability[:, FAILURE_POINTS.index("correct")],
         "base_value": explainer.base[chosen],
         **{f"evidence_{name}": per_stage[name] for name in EVIDENCE},
-        "reasons": reasons(x, contributions, model.columns),
+        "reasons": reasons(scores.x, contributions, model.columns),
         "context_digest": wanted["context_digest"]
         if wanted is not None
-        else pa.nulls(len(rows), pa.int64()),
+        else pa.nulls(n, pa.int64()),
     }
     return pa.table([made[f.name] for f in PREDICTIONS], names=PREDICTIONS.names).cast(PREDICTIONS)
 

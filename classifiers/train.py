@@ -226,13 +226,17 @@ def _restrict(split: list[Fold], rows: np.ndarray) -> list[Fold]:
     return [(renumber(train), renumber(held_out)) for train, held_out in split]
 
 
-def train(turns: pa.Table, settings: Settings, say: Say = silent) -> tuple[Model, Path]:
+def train(
+    turns: pa.Table, settings: Settings, say: Say = silent, folder: Path | None = None
+) -> tuple[Model, Path]:
     """Train on `turns`; returns the model and the folder with its encoder files.
+
+    The folder is `folder`, or a new one among the temporary files; who calls removes it.
 
     If `turns` has a column `context_digest` (as `classifiers.sample` gives it), the model keeps
     their held-out probabilities for scoring.
     """
-    folder = Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
         say("reading features and texts")
         data, encoder = prepare(turns, settings, folder)

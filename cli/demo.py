@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,16 @@ from typing import Annotated
 import typer
 
 from cli.logs import ingest
-from cli.models import score, train
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.models import learn, score, settings_of
+from cli.options import DEFAULT_STORE, Context, JsonOption, StoreOption
 from cli.serve import dashboard, must_be_free
 from cli.terminal import err, number, out, plain, print_json
 from data.errors import UsageError
+from data.names import must_be_text
+
+# Annotated turns with which at least two failure points are nearly always often enough among them:
+# the second most frequent one, `asr`, is about one turn in twenty.
+ENOUGH = 400
 
 TurnsOption = Annotated[int, typer.Option(help="Turns to simulate.")]
 DaysOption = Annotated[int, typer.Option(help="Days that they are spread over.")]
@@ -29,7 +35,11 @@ LocaleOption = Annotated[
 
 def demo_data(
     to: Annotated[
-        Path, typer.Option(help="Folder, or a file .jsonl, .jsonl.gz, .jsonl.zst or .parquet.")
+        Path,
+        typer.Option(
+            help="Folder, or a file .jsonl, .jsonl.gz, .jsonl.zst or .parquet.",
+            callback=must_be_text,
+        ),
     ],
     turns: TurnsOption = 20_000,
     seed: DemoSeedOption = 0,
@@ -76,8 +86,7 @@ def _write(
     shares = (f"{name} {count / total:.1%}" for name, count in report.failure_points.items())
     out.print(f"Failure points: {', '.join(shares)}.")
     if tell_next:
-        logs = f"{report.traces}/turns-*.parquet" if scale else str(report.traces)
-        out.print(f"Next: faultline ingest {plain(logs)}")
+        out.print(f"Next: faultline ingest {plain(str(report.traces))}")
 
 
 def demo(
@@ -85,7 +94,9 @@ def demo(
     seed: DemoSeedOption = 0,
     days: DaysOption = 90,
     gold: GoldOption = 0.08,
-    to: Annotated[Path, typer.Option(help="Folder for the traces.")] = Path("demo"),
+    to: Annotated[Path, typer.Option(help="Folder for the traces.", callback=must_be_text)] = Path(
+        "demo"
+    ),
     store: StoreOption = DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
     serve: Annotated[bool, typer.Option(help="Serve the dashboard at the end.")] = True,
@@ -99,14 +110,18 @@ def demo(
         raise UsageError("Without annotated turns there is nothing to learn; give a larger --gold.")
     if to.suffix:
         raise UsageError(f"The demo writes several files; {to} must be a folder.")
-    _must_hold_no_other(store, run_name(turns, Setup(seed=seed, days=days, gold=gold)))
+    setup = Setup(seed=seed, days=days, gold=gold)
+    setup.check()
+    _must_lie_apart(to, store)
+    _must_hold_no_other(store, run_name(turns, setup))
+    _must_suffice(turns, gold)
     began = time.monotonic()
     with _step("1/4 simulating the reference assistant"):
         _write(to, turns, seed, days, gold, tell_next=False)
     with _step("2/4 ingesting its traces"):
         ingest([str(to / "traces.jsonl.zst")], store)
     with _step("3/4 training on the annotated turns"):
-        train(store)
+        learn(store, settings_of(Context.hindsight, 0, None, None))
     with _step("4/4 scoring and explaining every turn"):
         score(store)
     out.print(f"Done in {time.monotonic() - began:.0f} s.")
@@ -124,11 +139,33 @@ def _step(name: str) -> Iterator[None]:
     out.print(f"[dim]({time.monotonic() - began:.0f} s)[/dim]")
 
 
+def _must_suffice(turns: int, gold: float) -> None:
+    """Raise UsageError if too few turns would be annotated to train on."""
+    if turns * gold < ENOUGH:
+        raise UsageError(
+            f"Only about {turns * gold:.0f} of {turns} turns would be annotated, too few to train "
+            f"on; give --turns {math.ceil(ENOUGH / gold)} or more, or a larger --gold."
+        )
+
+
+def _must_lie_apart(to: Path, store: str) -> None:
+    """Raise UsageError if the traces would be written into the folder of the store."""
+    folder, root = to.expanduser().resolve(), Path(store).expanduser().resolve()
+    if folder == root or root in folder.parents:
+        raise UsageError(
+            f"The traces cannot lie in the store's folder {store}; give another with --to."
+        )
+
+
 def _must_hold_no_other(store: str, name: str) -> None:
-    """Raise UsageError if the store has turns that are not of the run `name`."""
+    """Raise UsageError if the store has turns that are not of the run `name`.
+
+    Raises StoreError if there is no store and none can be made.
+    """
     from data.errors import StoreMissing
     from data.store import Store
 
+    Store.must_be_possible(store)
     try:
         target = Store.open(store)
     except StoreMissing:

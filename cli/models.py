@@ -34,22 +34,25 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    import shutil
+    learn(store, settings_of(context, seed, encoder, without), promote=promote, as_json=as_json)
+    if not as_json:
+        out.print(f"Next: faultline score --store {plain(store)}")
 
+
+def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = False) -> None:
+    """Train with `settings` (`classifiers.settings.Settings`) and print how good the model is."""
     from classifiers import registry
     from classifiers.sample import training_turns
     from classifiers.train import train as run
     from data.store import Store
 
     target = Store.open(store)
-    settings = settings_of(context, seed, encoder, without)
     with target.snapshot() as snapshot:
-        turns = training_turns(snapshot, seed, context=settings.context)
-    model, folder = run(turns, settings, say)
-    try:
-        model_id = registry.save(model, folder, target.models)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        turns = training_turns(snapshot, settings.seed, context=settings.context)
+    target.clear_staging()
+    with target.staging() as folder:
+        model, encoder = run(turns, settings, say, folder)
+        model_id = registry.save(model, encoder, target.models)
     if promote:
         target.promote(model_id)
     figures = model.metrics["out_of_fold"]
@@ -63,7 +66,6 @@ def train(
     )
     never_named(model.classes)
     figures_table(figures)
-    out.print(f"Next: faultline score --store {plain(store)}")
 
 
 def score(

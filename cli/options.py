@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from data.names import must_be_text
+
 
 class Context(StrEnum):
     hindsight = "hindsight"
@@ -16,7 +18,9 @@ class Context(StrEnum):
 # Text, not a path: `Path` would make one slash of the two in an object store's address.
 StoreOption = Annotated[
     str,
-    typer.Option("--store", envvar="FAULTLINE_STORE", help="Folder of the store."),
+    typer.Option(
+        "--store", envvar="FAULTLINE_STORE", help="Folder of the store.", callback=must_be_text
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ContextOption = Annotated[

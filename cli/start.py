@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -47,9 +49,47 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character gets "?" for it, not an error.
             stream.reconfigure(errors="replace")
+    with _stoppable() as heard:
+        code = _run()
+    if code and heard:
+        code = 128 + heard[0]
+    if code == _INTERRUPTED or heard:
+        err.print("Interrupted; the store is as it was before this command's last finished step.")
+    if code:
+        sys.exit(code)
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Lets a command end on SIGTERM or SIGHUP as it does on Ctrl-C; gives those that came.
+
+    A signal that whoever started the command ignores, as `nohup` does, stays ignored.
+    """
+    heard: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    stops = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in stops:
+        signal.signal(number, interrupt)
+    try:
+        yield heard
+    finally:
+        for number in stops:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run() -> int:
+    """Run the command that the arguments name; returns its exit code."""
     try:
         # Typer returns the code of an `Exit`; of an interrupt it makes 130 (128 + SIGINT).
-        code = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
+        code: int = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
     except FaultlineError as error:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -70,15 +110,17 @@ def main() -> None:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         code = _fail(f"{error.strerror or error}{where}.")
+    except UnicodeEncodeError as error:
+        if not any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
+            raise
+        # Bytes of a file's name that are no text, as Python shows them.
+        code = _fail(f"The name {error.object!r} is not valid UTF-8; give it another.", 2)
     except Exception as error:
         reason = _damage(error)
         if reason is None:
             raise
         code = _fail(reason)
-    if code == _INTERRUPTED:
-        err.print("Interrupted; the store is as it was before this command's last finished step.")
-    if code:
-        sys.exit(code)
+    return code
 
 
 def _fail(sentence: str, code: int = 1) -> int:

@@ -10,11 +10,17 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.terminal import number, out, plain, print_json
 from data.errors import UsageError
+from data.names import must_be_text
 
 
 def export(
     table: Annotated[str, typer.Argument(help="turns, predictions, rollup, quarantine, runs.")],
-    to: Annotated[Path, typer.Option("--to", help="File ending in .parquet, .csv or .jsonl.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", help="File ending in .parquet, .csv or .jsonl.", callback=must_be_text
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     where: Annotated[str | None, typer.Option(help="SQL condition on the table's columns.")] = None,
     at: Annotated[str | None, typer.Option(help="Data version; the newest if absent.")] = None,

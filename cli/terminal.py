@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from data.names import shown
+
 # Lines are never cut or broken, whatever the width: logs are searched, and paths are copied.
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -19,7 +21,7 @@ def plain(text: str) -> str:
     """`text` without meaning to Rich's markup, and printable whatever the file name held."""
     from rich.markup import escape
 
-    return escape(text.encode("utf-8", "backslashreplace").decode())
+    return escape(shown(text))
 
 
 def number(value: object) -> str:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from data.errors import IngestError, UsageError
+from data.names import shown
 from data.parquet import workbench
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def discover(paths: Sequence[str | Path], format: str | None = None) -> list[Sou
             if not found:
                 raise IngestError(
                     f"{given} holds no traces; expected files ending in .jsonl, .ndjson, .json "
-                    "(also .gz or .zst) or .parquet."
+                    "(also .gz or .zst) or .parquet, and not beginning with . or _, in it or in "
+                    "folders below it."
                 )
         else:
             found = [path]
@@ -96,19 +98,21 @@ def discover(paths: Sequence[str | Path], format: str | None = None) -> list[Sou
             if format is not None:
                 kind = "parquet" if format == "parquet" else "jsonl"
             # A name need not be text; what is shown and stored must be.
-            name = str(file.resolve()).encode("utf-8", "backslashreplace").decode()
-            sources.append(Source(name, file, kind, file.stat().st_size))
+            sources.append(Source(shown(file.resolve()), file, kind, file.stat().st_size))
     return list(dict.fromkeys(sources))
 
 
 def _below(folder: Path) -> list[Path]:
-    """The log files in a folder; hidden files and the files of a store are none."""
+    """The log files in a folder; hidden files and the files of a store are none.
+
+    Hidden is, as in Spark and Hive, what begins with a dot or an underscore, and all below it.
+    """
     found = [path for path in folder.rglob("*") if path.is_file() and _format(path)]
     stores = {path.parent for path in folder.rglob("HEAD.json")}
     return sorted(
         path
         for path in found
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
         and not any(parent in stores for parent in path.parents)
     )
 
@@ -304,7 +308,8 @@ def _parquet_blocks(source: Source) -> Iterator[Block]:
     if source.path is None:
         raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
     try:
-        with pq.ParquetFile(source.path) as file:
+        # Opened here, as a name need not be text.
+        with source.path.open("rb") as raw, pq.ParquetFile(raw) as file:
             schema = file.schema_arrow
             for required in ("turn_id", "dialogue_id", "turn_index", "started_at"):
                 if required not in schema.names:

@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from data.cycle import Cycle, open_snapshot
+from data.drafts import clear, draft
 from data.errors import StoreError, StoreMissing, UsageError, VersionGone
 from data.layout import FORMAT, TABLES, parse_version, version_text
 from data.models import model_ids
+from data.names import must_be_text
 from data.snapshot import Snapshot
 
 
@@ -60,27 +62,24 @@ class Store:
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
             )
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise StoreError(
-                f"{root} exists and is not a store; give the path of a new or empty folder."
-            )
+        _must_be_free(root)
         # Built aside and renamed, so that a killed `create` leaves nothing that looks like a store.
-        draft = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
+        aside = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
         try:
-            draft.mkdir(parents=True)
+            aside.mkdir(parents=True)
             for name, layout in TABLES.items():
-                DeltaTable.create(draft / name, layout.schema, partition_by=list(layout.partition))
-            (draft / "models").mkdir()
-            (draft / ".staging").mkdir()
-            _write_head(draft, Head(dict.fromkeys(TABLES, 0)))
+                DeltaTable.create(aside / name, layout.schema, partition_by=list(layout.partition))
+            (aside / "models").mkdir()
+            (aside / ".staging").mkdir()
+            _write_head(aside, Head(dict.fromkeys(TABLES, 0)))
             try:
-                os.replace(draft, root)
+                os.replace(aside, root)
             except OSError as error:
                 raise StoreError(f"Cannot make a store at {root}: {error.strerror}.") from error
         except PermissionError as error:
             raise StoreError(f"Cannot make a store at {root}: {error.strerror}.") from error
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
         return cls(root, memory=memory)
 
     @classmethod
@@ -94,6 +93,13 @@ class Store:
         store = cls(root, memory=memory)
         store.head()
         return store
+
+    @classmethod
+    def must_be_possible(cls, path: str | Path) -> None:
+        """Raise, as `ensure` would, if no store is at `path` and none can be made; make nothing."""
+        root = _local(path)
+        if not (root / "HEAD.json").exists():
+            _must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
@@ -194,28 +200,12 @@ class Store:
         """A private folder in the store, removed at the end, or by others if this process dies."""
         parent = self.path / ".staging"
         parent.mkdir(exist_ok=True)
-        folder = parent / uuid.uuid4().hex
-        lock = FileLock(folder.with_suffix(".lock"))
-        try:
-            with lock:
-                try:
-                    folder.mkdir()
-                    yield folder
-                finally:
-                    shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            # Here rather than inside: an interrupt may come while the lock is being taken.
-            Path(lock.lock_file).unlink(missing_ok=True)
+        with draft(parent / uuid.uuid4().hex) as folder:
+            yield folder
 
     def clear_staging(self) -> None:
         """Remove what killed processes left behind."""
-        for path in (self.path / ".staging").glob("*.lock"):
-            try:
-                with FileLock(path, timeout=0):
-                    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                    path.unlink(missing_ok=True)
-            except Timeout:
-                continue
+        clear(self.path / ".staging")
 
 
 def _local(path: str | Path) -> Path:
@@ -224,7 +214,7 @@ def _local(path: str | Path) -> Path:
             f"'{path}' is an object-store address, which is not supported yet; "
             "give the path of a local folder."
         )
-    root = Path(path).expanduser().resolve()
+    root = must_be_text(Path(path).expanduser().resolve())
     partitions = {f"{name}=" for layout in TABLES.values() for name in layout.partition}
     for part in root.parts:
         if part.startswith(tuple(partitions)):
@@ -233,6 +223,18 @@ def _local(path: str | Path) -> Path:
                 "partition; choose another place."
             )
     return root
+
+
+def _must_be_free(root: Path) -> None:
+    """Raise `StoreError` if a new store cannot lie at `root`, which is none."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise StoreError(
+            f"{root} exists and is not a store; give the path of a new or empty folder."
+        )
+    above = next(parent for parent in root.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "may not be written to" if above.is_dir() else "is a file"
+        raise StoreError(f"Cannot make a store at {root}: {above} {reason}; choose another place.")
 
 
 def _write_head(root: Path, head: Head) -> None:

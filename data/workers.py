@@ -42,6 +42,10 @@ class Runner:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except (KeyboardInterrupt, SystemExit):
+            # Nobody waits for what is under way.
+            _kill(self._pool)
+            raise
         except BrokenProcessPool as error:
             raise WorkerLost(
                 "A worker process was killed, probably for want of memory; free some, or use fewer "
@@ -56,13 +60,16 @@ class Runner:
                     future.exception()
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
 def _deaf() -> Iterator[None]:
     """A process started inside hears no Ctrl-C, not even before `_start` has run in it.
 
     It inherits the mask; an interrupt of this process waits until the end of the block.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
     finally:
@@ -71,7 +78,11 @@ def _deaf() -> Iterator[None]:
 
 @contextmanager
 def runner(processes: int) -> Iterator[Runner]:
-    """A runner with so many processes; with one or none, the work is done here."""
+    """A runner with so many processes; with one or none, the work is done here.
+
+    If the body fails or is interrupted, the processes are killed in the middle of their work: it
+    must be in folders that are removed as a whole.
+    """
     if processes < 2:
         yield Runner(None, 1)
         return
@@ -80,13 +91,23 @@ def runner(processes: int) -> Iterator[Runner]:
     pool = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(os.getpid(),))
     try:
         yield Runner(pool, processes)
+    except BaseException:
+        _kill(pool)
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    # From Python 3.14 on there is `kill_workers` for it.
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 def _start(parent: int) -> None:
     """Set up a worker: Ctrl-C is for the parent, and without the parent there is no work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from assistant.contract import Stages
+from assistant.demo import Setup, simulate
 from assistant.scale import GROUP, copies, scale
 from data.errors import UsageError
 from data.ingest import ingest
 from data.store import Store
 from data.trace import TURNS
+from tests.simulated import SETUP
 from tests.traces import logs
 
 COUNT = GROUP + GROUP // 2 + 7
@@ -110,3 +116,66 @@ def test_bad_settings_are_refused(turns: pa.Table, tmp_path: Path) -> None:
         scale(turns, 0, tmp_path / "none")
     with pytest.raises(UsageError, match="no turns"):
         scale(turns.slice(0, 0), 10, tmp_path / "none")
+
+
+def test_an_interrupt_does_not_wait_for_the_rest(
+    turns: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = []
+
+    def copy(*_: object) -> pa.Table:
+        copied.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("assistant.scale._Source.copy", copy)
+    with pytest.raises(KeyboardInterrupt):
+        scale(turns, 400 * GROUP, tmp_path / "many", threads=1)
+    # Of 25 files, the one at work and at most the next.
+    assert len(copied) <= 2
+
+
+# -- settings that cannot be -----------------------------------------------------------------------
+
+
+def _not_importable() -> Setup:
+    def adapt(stages: Stages) -> Stages:
+        return stages
+
+    return Setup(adapt=adapt, days=3)
+
+
+@pytest.mark.parametrize("setup", [Setup(adapt=lambda stages: stages), _not_importable()])
+def test_a_function_that_other_processes_cannot_have_is_named(setup: Setup) -> None:
+    with pytest.raises(
+        UsageError, match=r"a module that can be imported, or .*processes=1"
+    ) as told:
+        next(simulate(10, setup, processes=2))
+    assert "\n" not in str(told.value)
+
+
+def test_a_function_of_a_program_that_is_not_a_file_is_named(tmp_path: Path) -> None:
+    program = (
+        "from assistant.demo import Setup, simulate\n"
+        "def adapt(stages): return stages\n"
+        "try: next(simulate(10, Setup(adapt=adapt), processes=2))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("UsageError What was given as adapt cannot be sent"), done
+    assert done.stdout.count("\n") == 1
+
+
+def test_one_process_takes_any_function(demo_trained: Path) -> None:
+    called = []
+
+    def adapt(stages: Stages) -> Stages:
+        called.append(stages)
+        return stages
+
+    setup = replace(SETUP, adapt=adapt)
+    made = [turn for part in simulate(5, setup, processes=1, trained=demo_trained) for turn in part]
+    assert len(made) == 5
+    assert called

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -279,6 +280,32 @@ def test_folders_are_searched_and_other_files_left_alone(store: Store, tmp_path:
     assert [Path(file.file).name for file in ingest(store, [logs]).files] == [
         "a.ndjson", "c.jsonl.zst", "b.jsonl.gz"]  # fmt: skip
     assert rows(store, "SELECT count(*)::INT AS n FROM turns") == [{"n": 3}]
+
+
+def test_hidden_files_and_folders_are_passed_over(store: Store, tmp_path: Path) -> None:
+    for place in ("a.jsonl", "_b.jsonl", ".c.jsonl", "_d/e.jsonl", "f/.g/h.jsonl", "_i/j.parquet"):
+        (tmp_path / "logs" / place).parent.mkdir(parents=True, exist_ok=True)
+        write_lines(tmp_path / "logs" / place, [trace(place)])
+    assert ingest(store, [tmp_path / "logs"]).turns == 1
+    # The rule is about what is found; what is named is read, wherever it lies.
+    assert ingest(store, [tmp_path / "logs" / "_b.jsonl"]).turns == 1
+    assert ingest(store, [tmp_path / "logs" / "_d"]).turns == 1
+    (tmp_path / "logs" / "a.jsonl").unlink()
+    with pytest.raises(IngestError, match=r"holds no traces.*begin"):
+        ingest(store, [tmp_path / "logs"])
+
+
+def test_names_that_are_no_text_are_read(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    write_lines(folder / "a.jsonl", [trace("a")])
+    row = {"turn_id": "b", "dialogue_id": "d", "turn_index": 0}
+    row |= {"started_at": datetime(2024, 5, 1, tzinfo=UTC)}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "b.parquet")
+    (tmp_path / "b.parquet").rename(folder / "b.parquet")
+    report = ingest(store, [folder])
+    assert (report.turns, report.failed) == (2, [])
+    assert all("caf\\udce9" in file.file for file in report.files)
 
 
 def test_a_store_inside_the_folder_is_not_a_log(tmp_path: Path) -> None:

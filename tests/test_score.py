@@ -14,6 +14,7 @@ from classifiers.model import Model
 from classifiers.score import score
 from data.errors import ModelError
 from data.ingest import ingest
+from data.snapshot import Snapshot
 from data.store import Store
 from data.tables import EVIDENCE, PREDICTIONS
 from data.trace import FAILURE_POINTS
@@ -216,3 +217,31 @@ def test_a_dialogue_larger_than_a_batch_leaves_no_part_empty(
     ingest(copy, [write_lines(tmp_path / "long.jsonl", long)])
     total = copy.snapshot().counts()["turns"]
     assert score(copy, batch=20, workers=1).scored == total
+
+
+def test_one_process_opens_no_second_snapshot(copy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    snapshot = Store.snapshot
+
+    def counted(store: Store, at: str | None = None) -> Snapshot:
+        opened.append(at)
+        return snapshot(store, at)
+
+    monkeypatch.setattr(Store, "snapshot", counted)
+    assert score(copy, batch=100, workers=1).scored
+    # A process of its own opens the version by name; committing looks at what is visible.
+    assert set(opened) == {None}
+
+
+def test_some_turns_get_what_they_get_among_all(six: tuple[Store, Model]) -> None:
+    store, model = six
+    with store.snapshot() as snapshot:
+        turns = snapshot.query("SELECT *, 0::BIGINT AS context_digest FROM turns")
+    everything = model.score(turns)
+    wanted = turns.select(["turn_id", "context_digest"]).take([7, 3, 250])
+    some = model.score(turns, wanted)
+    assert some.turn_ids.to_pylist() == wanted["turn_id"].to_pylist()
+    assert everything.turn_ids.take(some.rows).to_pylist() == wanted["turn_id"].to_pylist()
+    assert np.array_equal(some.verdict, everything.verdict[some.rows])
+    assert np.array_equal(some.x, everything.x[some.rows], equal_nan=True)
+    assert np.allclose(some.probability, everything.probability[some.rows])
