@@ -33,6 +33,7 @@ from assistant.releases import (
 )
 from assistant.scale import scale
 from assistant.simulate import Adapt, Simulated, Simulation, day_weight
+from assistant.trained import agree
 from assistant.world import World, build_world
 from data.errors import UsageError
 from data.workers import runner
@@ -86,6 +87,7 @@ class Setup:
         if unknown or not self.locales:
             given = f"Unknown locale '{unknown[0]}'" if unknown else "No locale was given"
             raise UsageError(f"{given}; there are {', '.join(LOCALES)}.")
+        self.timeline()
 
     def timeline(self) -> Timeline:
         return Timeline(self.start, self.days, self.releases)
@@ -257,7 +259,8 @@ def simulate(
     processes
         One per core if not given, four at most; the turns do not depend on it.
     trained
-        A folder where the trained components of this setup are kept from one call to the next.
+        A folder where the trained components of this setup are kept from one call to the next;
+        UsageError where they were trained with other settings.
     """
     setup.check()
     if processes is None:
@@ -266,6 +269,10 @@ def simulate(
     with ExitStack() as stack:
         folder = trained or stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-"))
         place = Path(folder) / "setup.pickle"
+        agree(
+            Path(folder), seed=setup.seed, homes=setup.homes, locales=sorted(set(setup.locales)),
+            level=setup.level, nlu=setup.timeline().of("nlu"),
+        )  # fmt: skip
         place.write_bytes(pickle.dumps(setup))
         stack.callback(_forget)
         run = stack.enter_context(runner(processes))
