@@ -58,7 +58,7 @@ def predicted(
     ingest(store, [folder / "turns.parquet"])
     with store.snapshot() as snapshot:
         model, _ = train(training_turns(snapshot, seed=0), Settings())
-        turns = snapshot.query("SELECT * FROM turns ORDER BY turn_id")
+        turns = snapshot.query("SELECT * FROM turns WHERE gold IS NULL ORDER BY turn_id")
     probabilities = model.score(turns).probability
     return {
         str(turn): dict(zip(FAILURE_POINTS, row, strict=True))
