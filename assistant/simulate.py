@@ -30,7 +30,7 @@ from assistant.world import Home, World, device_at
 LONGEST = 8  # turns of a dialogue
 # Moments, per dialogue, in which something like the wake phrase might be said to nobody; and how
 # often it is people who say it rather than a television, where there is one.
-OVERHEARD = 1.2
+OVERHEARD = 1.05
 SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
 ANNOTATORS = 6
