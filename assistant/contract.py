@@ -191,9 +191,10 @@ class Outcome:
     Attributes
     ----------
     action: what was carried out, e.g. ``play_audiobook``. items: ids of what it was done to or
-        with (what plays, which lamp, which town's weather): the outcome is right if action, status
-        and items are.
-    status: ``ok``, ``error``, ``no_match``, ``unsupported``.
+        with (what plays, which lamp, which town's weather): the outcome is right if action, status,
+        items and cause are.
+    status: ``ok``, ``error``, ``no_match``, ``unsupported``. cause: why it is not ``ok``
+        (``timeout``, ``no_screen`` …): one error is not as good as another. It is not logged.
     acts: what the response does, as dialogue acts; ``request SLOT`` when it asks for a slot.
     """
 
@@ -204,6 +205,7 @@ class Outcome:
     latency_ms: float
     signals: Mapping[str, float]
     acts: tuple[str, ...] = ()
+    cause: str = ""
 
 
 class WakeStage(Protocol):

@@ -31,6 +31,7 @@ from assistant.releases import (
 )
 from assistant.scale import scale
 from assistant.simulate import Adapt, Simulated, Simulation, day_weight
+from assistant.trained import agree
 from assistant.world import World, build_world
 from data.drafts import DraftTaken, draft, scratch
 from data.errors import UsageError
@@ -91,6 +92,7 @@ class Setup:
         if unknown or not self.locales:
             given = f"Unknown locale '{unknown[0]}'" if unknown else "No locale was given"
             raise UsageError(f"{given}; there are {', '.join(LOCALES)}.")
+        self.timeline()
 
     def timeline(self) -> Timeline:
         return Timeline(self.start, self.days, self.releases)
@@ -286,7 +288,7 @@ def simulate(
 
     Raises
     ------
-    UsageError: a setting cannot be, or `setup.adapt` cannot be sent to the other processes.
+    UsageError: a setting cannot be, `trained` holds components of other settings, or `setup.adapt` cannot be sent to the other processes.
     """
     setup.check()
     if processes is None:
@@ -294,6 +296,10 @@ def simulate(
     shards = list(_shards(turns, setup))
     with ExitStack() as stack:
         folder = trained or stack.enter_context(scratch("faultline-assistant-"))
+        agree(
+            folder, seed=setup.seed, homes=setup.homes, locales=sorted(set(setup.locales)),
+            level=setup.level, nlu=setup.timeline().of("nlu"),
+        )  # fmt: skip
         place = folder / "setup.pickle"
         stack.callback(_forget, str(place))
         if processes < 2:

@@ -29,6 +29,7 @@ from assistant.understanding.nlu import Nlu
 from assistant.understanding.resolver import Resolver
 from assistant.understanding.training import Damage, situated, train_nlu
 from assistant.world import World
+from data.errors import UsageError
 
 # How much the audio channel garbles: with this, 85 to 90 % of all turns come out right.
 LEVEL = 0.18
@@ -43,13 +44,15 @@ ASR_SENTENCES = 25_000
 class Release:
     """A version of one component, live from a share of the period on.
 
-    `settings` are what the component is built with, beyond its defaults.
+    `settings` are what the component is built with, beyond its defaults. `incident` is the id of
+    the planted incident that it brings, if any.
     """
 
     stage: str
     version: str
     since: float
     settings: Mapping[str, Any] = field(default_factory=dict)
+    incident: str | None = None
 
 
 _CONFUSED = (
@@ -57,20 +60,20 @@ _CONFUSED = (
     Damage("ResumeAudiobook", "ResumeVideo", 0.75),
 )
 # How often the back ends let the result stage down.
-_BACK_ENDS = {"timeouts": 0.006, "stale": 0.008, "unreachable": 0.015}
+_BACK_ENDS = {"timeouts": 0.007, "stale": 0.008, "unreachable": 0.015}
 RELEASES: tuple[Release, ...] = (
-    Release("wake", "wake-3.2", 0.0, {"television_bias": -5.0}),
-    Release("wake", "wake-3.3", 0.61, {"television_bias": -1.5}),
-    Release("wake", "wake-3.4", 0.69, {"television_bias": -5.2}),
+    Release("wake", "wake-3.2", 0.0),
+    Release("wake", "wake-3.3", 0.61, {"television_bias": 0.6}, "wake-television"),
+    Release("wake", "wake-3.4", 0.69, {"television_bias": -2.9}),
     Release("asr", "asr-4.1", 0.0),
-    Release("asr", "asr-4.2", 0.18, {"far_field": {"en-GB": 2.4}}),
+    Release("asr", "asr-4.2", 0.18, {"far_field": {"en-GB": 2.4}}, "asr-far-field-en-gb"),
     Release("asr", "asr-4.3", 0.30),
     Release("asr", "asr-4.4", 0.80),
     Release("nlu", "nlu-7.0", 0.0),
-    Release("nlu", "nlu-7.1", 0.40, {"without": _CONFUSED}),
+    Release("nlu", "nlu-7.1", 0.40, {"without": _CONFUSED}, "nlu-audiobook-video"),
     Release("nlu", "nlu-7.2", 0.51),
     Release("er", "er-3.0", 0.0),
-    Release("er", "er-3.1", 0.74, {"aliases": False}),
+    Release("er", "er-3.1", 0.74, {"aliases": False}, "er-aliases"),
     Release("er", "er-3.2", 0.83),
     Release("result", "result-5.0", 0.0, _BACK_ENDS),
     Release("result", "result-5.1", 0.35, _BACK_ENDS),
@@ -91,7 +94,9 @@ class Incident:
     Attributes
     ----------
     kind: ``release``, ``import`` or ``outage``. version: "" where no release is to blame.
-    where: the turns that it concerns, as paths of the trace record and their values; {} for all.
+    where: the turns that it concerns, as values of the columns of `data.tables.PREDICTIONS` that
+        the dashboard filters by (``locale``, ``device_type``, ``domain`` as understood …); {} for
+        all. It holds whatever was logged, not what was meant.
     failure_point: the class whose share rises there.
     """
 
@@ -101,7 +106,7 @@ class Incident:
     version: str
     start: datetime
     end: datetime
-    where: Mapping[str, tuple[str | float, ...]]
+    where: Mapping[str, tuple[str, ...]]
     failure_point: str
     description: str
 
@@ -112,49 +117,69 @@ class Incident:
             **record,
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
-            "where": {path: list(values) for path, values in self.where.items()},
+            "where": {column: list(values) for column, values in self.where.items()},
         }
 
 
-_PLANTED: tuple[tuple[str, str, str, dict[str, tuple[str | float, ...]], str, str], ...] = (
-    (
-        "asr-far-field-en-gb", "asr-4.2", "release",
-        {"locale": ("en-GB",), "device.type": _FAR_FIELD}, "asr",
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What is known of an incident before it is known when it happens."""
+
+    kind: str
+    where: Mapping[str, tuple[str, ...]]
+    failure_point: str
+    description: str
+
+
+_PLANTED: Mapping[str, _Fault] = {
+    "asr-far-field-en-gb": _Fault(
+        "release", {"locale": ("en-GB",), "device_type": _FAR_FIELD}, "asr",
         "An ASR release lost its adaptation to British speakers at a distance from the device.",
     ),
-    (
-        "nlu-audiobook-video", "nlu-7.1", "release",
-        {"gold.domain": ("books",)}, "nlu",
+    "nlu-audiobook-video": _Fault(
+        # Where the requests end up, and where the others of their kind still do.
+        "release", {"domain": ("books", "video")}, "nlu",
         "An NLU release was trained with audiobook requests labelled as video requests.",
     ),
-    (
-        "wake-television", "wake-3.3", "release",
-        {"wake.signals.near_television": (1.0,)}, "false_wake",
-        "A wake model was trained without televisions in the background.",
+    "wake-television": _Fault(
+        "release", {"device_type": _FAR_FIELD}, "false_wake",
+        "A wake model was trained without televisions in the background, which phones and cars "
+        "never have.",
     ),
-    (
-        "er-aliases", "er-3.1", "import",
-        {"gold.domain": ("music", "radio", "sport")}, "er",
+    "er-aliases": _Fault(
+        "import", {"domain": ("music", "radio", "sport")}, "er",
         "A catalogue import dropped the nicknames of artists, songs, stations and teams.",
     ),
-)  # fmt: skip
+}  # fmt: skip
+# What a stage without a release of its own runs.
+_FIRST = {one.stage: one for one in reversed(RELEASES)}
 
 
 class Timeline:
-    """The releases of a period.
+    """The releases of a period; stages without one run the first of `RELEASES`.
 
     Attributes
     ----------
     incidents: what goes wrong in it, in order of time.
+
+    Raises
+    ------
+    UsageError: a release of no stage or of an unknown incident, or two of one stage and version.
     """
 
     def __init__(self, start: datetime, days: int, releases: Sequence[Release] = RELEASES) -> None:
         self.start = start
         self.period = timedelta(days=days)
-        self._releases: dict[str, list[Release]] = {}
-        for one in sorted(releases, key=lambda r: r.since):
-            self._releases.setdefault(one.stage, []).append(one)
-        self._since = {one.version: self._at(one.since) for one in releases}
+        _check(releases)
+        own = sorted(releases, key=lambda one: one.since)
+        self._releases = {
+            stage: [one for one in own if one.stage == stage] or [_FIRST[stage]]
+            for stage in Stages.__slots__
+        }
+        self._since = {
+            stage: [(self._at(one.since), one) for one in found]
+            for stage, found in self._releases.items()
+        }
         begin = self._at(OUTAGE_SINCE)
         self.outage = Outage(
             begin, begin + min(OUTAGE_LONGEST, self.period / 20), "display", (), 0.6
@@ -164,8 +189,8 @@ class Timeline:
     def live(self, stage: str, moment: datetime) -> Release:
         """The release of a stage that is live at a moment; the first one before the start."""
         live = self._releases[stage][0]
-        for one in self._releases[stage]:
-            if self._since[one.version] <= moment:
+        for since, one in self._since[stage]:
+            if since <= moment:
                 live = one
         return live
 
@@ -182,20 +207,40 @@ class Timeline:
         found = [
             Incident(
                 "result-display-outage", "result", "outage", "",
-                self.outage.start, self.outage.end, {"device.type": ("display",)}, "result",
+                self.outage.start, self.outage.end, {"device_type": ("display",)}, "result",
                 "The back end for displays failed most requests.",
             )
         ]  # fmt: skip
-        for name, version, kind, where, point, text in _PLANTED:
-            for stage, releases in self._releases.items():
-                ends = [self._at(one.since) for one in releases[1:]] + [self.start + self.period]
-                for one, end in zip(releases, ends, strict=True):
-                    if one.version == version:
-                        begin = self._at(one.since)
-                        found.append(
-                            Incident(name, stage, kind, version, begin, end, where, point, text)
+        for stage, releases in self._releases.items():
+            ends = [self._at(one.since) for one in releases[1:]] + [self.start + self.period]
+            for one, end in zip(releases, ends, strict=True):
+                if one.incident is not None:
+                    known = _PLANTED[one.incident]
+                    found.append(
+                        Incident(
+                            one.incident, stage, known.kind, one.version, self._at(one.since), end,
+                            known.where, known.failure_point, known.description,
                         )
+                    )  # fmt: skip
         return tuple(sorted(found, key=lambda incident: incident.start))
+
+
+def _check(releases: Sequence[Release]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for one in releases:
+        if one.stage not in _FIRST:
+            raise UsageError(
+                f"The release {one.version} is of the stage '{one.stage}'; "
+                f"there are {', '.join(Stages.__slots__)}."
+            )
+        if one.incident is not None and one.incident not in _PLANTED:
+            raise UsageError(
+                f"The release {one.version} names the incident '{one.incident}'; "
+                f"there are {', '.join(_PLANTED)}."
+            )
+        if (one.stage, one.version) in seen:
+            raise UsageError(f"There are two releases {one.version} of {one.stage}; rename one.")
+        seen.add((one.stage, one.version))
 
 
 # What takes seconds to train; everything else is a variant of it.

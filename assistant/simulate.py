@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 
 from assistant.audio.background import overheard
+from assistant.audio.tts import length_ms
 from assistant.contract import Context, Frame, Sound, Stages
 from assistant.language.goals import Goal, draw_goal, fill
 from assistant.language.intents import INTENTS
 from assistant.language.speech import Style, Utterance, say
 from assistant.record import Ran, trace
 from assistant.releases import Assembly
-from assistant.truth import Logged, Meant, gold, judge, same_outcome
+from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
 from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
 
 LONGEST = 8  # turns of a dialogue
 # Moments, per dialogue, in which something like the wake phrase might be said to nobody; and how
 # often it is people who say it rather than a television, where there is one.
-OVERHEARD = 1.7
+OVERHEARD = 1.05
 SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
 ANNOTATORS = 6
@@ -44,7 +45,6 @@ _CLOCKS = {
 _NIGHT, _MORNING = (2, 1, 1, 1, 2, 5), (14, 26, 28, 20, 16, 16)
 _AFTERNOON, _EVENING = (20, 18, 15, 16, 21, 30), (36, 35, 32, 27, 17, 7)
 _HOURS = list(accumulate(_NIGHT + _MORNING + _AFTERNOON + _EVENING))
-_TELEVISION_HOURS = frozenset({7, 8, *range(17, 24)})
 _STOP = Goal("Stop", (), {})
 
 
@@ -161,8 +161,10 @@ class _Dialogue:
         self._user = home.users[int(rng.random() * len(home.users))]
         device = home.devices[int(rng.random() * len(home.devices))]
         self._device = device_at(home, device, moment, rng)
-        self._tv_on = moment.hour in _TELEVISION_HOURS and rng.random() < 0.5
         self._before: Frame | None = None
+        # What the user meant by their last request: the slots that a follow-up goes on with.
+        self._last: Meant | None = None
+        self._content = True
         self._prompt: tuple[str, tuple[str, ...]] = ("", ())
         annotated = rng.random() < simulation.gold
         who = int(rng.integers(ANNOTATORS))
@@ -174,7 +176,7 @@ class _Dialogue:
         device, rng = self._device, self._rng
         if rng.random() < SIDE_TALK:
             source = "side_talk"
-        elif device.near_television and (self._tv_on or rng.random() < 0.25):
+        elif device.state.get("television") == "on":
             source = "television"
         else:
             return
@@ -199,7 +201,13 @@ class _Dialogue:
             )  # fmt: skip
             if not self._pursue(goal, most) or self._rng.random() > 0.42:
                 return
-            before = goal
+            # Nobody goes on with what did not work, unless they were asked for more.
+            before = goal if self._goes_on(goal) else None
+
+    def _goes_on(self, goal: Goal) -> bool:
+        last = self._last
+        asked = any(act.startswith("request ") for act in self._prompt[1])
+        return bool(last and last.frame.intent == goal.intent and (self._content or asked))
 
     def _pursue(self, goal: Goal, most: int) -> bool:
         """Ask until it is done or given up; whether the user is still there afterwards."""
@@ -218,13 +226,33 @@ class _Dialogue:
                 return self._pursue(_STOP, most) and self._rng.random() < 0.4
             if reaction.next != "again":
                 return reaction.next == "done"
-            fuller = self._fuller(goal)
+            fuller = self._fuller(self._in_full(goal, reaction.style))
             if fuller is not goal:
                 goal, said = fuller, utterance.text
             elif style != "correction":
                 said = utterance
             style = reaction.style
         return False
+
+    def _in_full(self, goal: Goal, style: Style) -> Goal:
+        """A follow-up that was not understood, with what it left unsaid, if that can be said."""
+        unsaid, entities = self._kept(goal, goal.slots)
+        slots = goal.slots + unsaid
+        names = tuple(sorted(name for name, _ in slots))
+        again = style in ("explicit", "other_words", "correction")
+        if not unsaid or not again or names not in INTENTS[goal.intent].by_slots:
+            return goal
+        return replace(goal, slots=slots, entities={**goal.entities, **entities}, follows=False)
+
+    def _kept(self, goal: Goal, said: Slots) -> tuple[Slots, dict[str, str]]:
+        """What a follow-up leaves as it was: slots in the words of that time, and entities."""
+        if not goal.follows or self._last is None or self._last.frame.intent != goal.intent:
+            return (), {}
+        told = {name for name, _ in said}
+        kept = INTENTS[goal.intent].kept - told
+        slots = tuple(slot for slot in self._last.frame.slots if slot[0] in kept)
+        before = self._last.entities or {}
+        return slots, {name: before[name] for name, _ in slots if name in before}
 
     def _fuller(self, goal: Goal) -> Goal:
         """With what the assistant asked for, if it asked and that can be said in one sentence."""
@@ -250,7 +278,7 @@ class _Dialogue:
     def _speak(self, goal: Goal, utterance: Utterance, tries: int, style: Style) -> Reaction | None:
         """Say it, louder if nothing happens; None when the assistant never woke up."""
         for _ in range(3):
-            sound = speak(self._user, utterance, self._device, style, self._tv_on, self._rng, tries)
+            sound = speak(self._user, utterance, self._device, style, self._rng, tries)
             reaction = self._turn(sound, (goal, utterance), tries, style)
             if reaction:
                 return reaction
@@ -310,10 +338,10 @@ class _Dialogue:
         }
         self.turns.append(Simulated(self._moment.astimezone(UTC), record, kept))
         self._before = understood.frame if understood.frame.intent else None
+        self._last = meant
+        self._content = reaction.content
         self._prompt = (outcome.response, outcome.acts)
-        lasted = ran.response_at_ms + (
-            reaction.barge_in_ms or 330.0 * len(outcome.response.split())
-        )
+        lasted = ran.response_at_ms + (reaction.barge_in_ms or length_ms(outcome.response))
         self._moment += timedelta(milliseconds=round(lasted))
         return reaction
 
@@ -327,9 +355,10 @@ class _Dialogue:
         if wanted is None:
             return Meant(addressed=False, transcript=" ".join(sound.words))
         goal, utterance = wanted
-        slots = utterance.slots
-        names = {name for name, _ in slots}
-        entities = {slot: item for slot, item in goal.entities.items() if slot in names}
+        kept, before = self._kept(goal, utterance.slots)
+        slots = utterance.slots + kept
+        names = {name for name, _ in utterance.slots}
+        entities = before | {slot: item for slot, item in goal.entities.items() if slot in names}
         ideal = self._sim.assembly.flawless.ideal(goal.intent, slots, entities, context)
         frame = Frame(INTENTS[goal.intent].domain, goal.intent, 1.0, slots)
         return Meant(True, utterance.text, frame, entities, ideal, goal.supported)
@@ -346,6 +375,6 @@ class _Dialogue:
         elif outcome.status == "error" or outcome.action.startswith("ask_"):
             # Right, as it cannot be done here or something was left unsaid; not yet satisfied.
             wrong = "failed"
-        words = len(outcome.response.split())
         declined = outcome.status == "unsupported"
-        return react(self._user, Experience(wrong, declined, tries, asked, words), self._rng)
+        lasts = length_ms(outcome.response)
+        return react(self._user, Experience(wrong, declined, tries, asked, lasts), self._rng)

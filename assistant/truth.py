@@ -30,7 +30,8 @@ class Meant:
     Attributes
     ----------
     addressed: whether the assistant was spoken to; if not, only the transcript means anything.
-    frame: the right frame, with the slots as they were said. entities: slot to entity id.
+    frame: the right frame, with the slots as they were said; those that a follow-up leaves as they
+        were ("and tomorrow": the town), as they were said before. entities: slot to entity id.
     ideal: what a flawless result stage does for them.
     supported: whether the assistant can do what was asked for.
     """
@@ -101,8 +102,13 @@ def _first_material(
 
 
 def same_outcome(one: Outcome, other: Outcome) -> bool:
-    """Whether the same was done, whatever was said about it."""
-    return (one.action, one.status, one.items) == (other.action, other.status, other.items)
+    """Whether the same was done, or failed for the same cause, whatever was said about it."""
+    return (one.action, one.status, one.items, one.cause) == (
+        other.action,
+        other.status,
+        other.items,
+        other.cause,
+    )
 
 
 def same_frame(one: Frame, other: Frame) -> bool:

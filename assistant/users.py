@@ -15,6 +15,8 @@ from assistant.language.speech import Style, Utterance
 from assistant.world import User
 
 MOST_TRIES = 4
+# Responses from this length on bore people.
+LONG_MS = 2300.0
 # How the wrong outcome shows, and how likely it is noticed.
 _NOTICED = {"failed": 0.98, "other": 0.96, "similar": 0.82}
 
@@ -30,20 +32,22 @@ class Experience:
     declined: the assistant said that it cannot do such things.
     tries: how often this goal has been asked for by now.
     asked: whether the assistant asked "did I answer your question?".
+    response_ms: how long the response takes to be said.
     """
 
     wrong: str
     declined: bool
     tries: int
     asked: bool
-    response_words: int
+    response_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
     """What a user does next: ``done``, ``again`` (in `style`), ``stop`` or ``leave``.
 
-    `seconds`: until they speak again.
+    `seconds`: until they speak again. `barge_in_ms`: when they cut the response short, counted from
+    its first sound. `content`: they saw nothing amiss.
     """
 
     next: str
@@ -53,6 +57,7 @@ class Reaction:
     explicit: str | None = None
     terminated: bool = False
     rating: float | None = None
+    content: bool = True
 
 
 def react(user: User, met: Experience, rng: np.random.Generator) -> Reaction:
@@ -62,28 +67,29 @@ def react(user: User, met: Experience, rng: np.random.Generator) -> Reaction:
     explicit = _answer(user, met, noticed, rng)
     rating = _rating(user, noticed, rng)
     if not noticed:
-        bored = met.response_words > 6 and rng.random() < 0.03 + 0.05 * hasty
+        bored = met.response_ms > LONG_MS and rng.random() < 0.03 + 0.05 * hasty
         again = met.declined and met.tries == 1 and rng.random() < 0.22
         return Reaction(
             next="again" if again else "done",
             style="other_words",
             seconds=_pause(rng, 2.5 if again else 9.0),
-            barge_in_ms=_cut_in(rng, 1500.0) if bored else None,
+            barge_in_ms=_cut_in(rng, 1500.0, met.response_ms) if bored else None,
             explicit=explicit,
             terminated=bool(rng.random() < 0.012),
             rating=rating,
         )
     cuts_in = rng.random() < (0.10 if met.wrong == "failed" else 0.25 + 0.40 * hasty)
-    barge_in = _cut_in(rng, 900.0) if cuts_in else None
+    barge_in = _cut_in(rng, 900.0, met.response_ms) if cuts_in else None
     persists = (0.30 + 0.5 * user.patience) * 0.5 ** (met.tries - 1)
     if met.tries < MOST_TRIES and rng.random() < persists:
         pause = _pause(rng, 1.2 if cuts_in else 2.4)
         style = _style(user, met, rng)
-        return Reaction("again", style, pause, barge_in, explicit, rating=rating)
+        return Reaction("again", style, pause, barge_in, explicit, rating=rating, content=False)
     stops = met.wrong != "failed" and rng.random() < 0.45
     ended = not stops and rng.random() < (0.08 if met.wrong == "failed" else 0.35)
     then = "stop" if stops else "leave" if rng.random() < 0.75 else "done"
-    return Reaction(then, "plain", _pause(rng, 3.0), barge_in, explicit, bool(ended), rating)
+    pause = _pause(rng, 3.0)
+    return Reaction(then, "plain", pause, barge_in, explicit, bool(ended), rating, content=False)
 
 
 def _style(user: User, met: Experience, rng: np.random.Generator) -> Style:
@@ -125,8 +131,10 @@ def _pause(rng: np.random.Generator, typical: float) -> float:
     return float(typical * np.exp(rng.normal(0.0, 0.45)))
 
 
-def _cut_in(rng: np.random.Generator, typical: float) -> float:
-    return round(float(typical * np.exp(rng.normal(0.0, 0.5))), 1)
+def _cut_in(rng: np.random.Generator, typical: float, response_ms: float) -> float | None:
+    """When somebody cuts in, None where the response has ended by then."""
+    after = round(float(typical * np.exp(rng.normal(0.0, 0.5))), 1)
+    return after if after < response_ms else None
 
 
 def speak(
@@ -134,7 +142,6 @@ def speak(
     said: Utterance,
     device: Device,
     style: Style,
-    tv_on: bool,
     rng: np.random.Generator,
     tries: int = 1,
 ) -> Sound:
@@ -146,7 +153,7 @@ def speak(
     loudness = {"louder": 0.9, "correction": 0.4}.get(style, 0.15 if careful else 0.0)
     nearest, farthest = (0.8, 4.5) if device.far_field else (0.2, 0.7)
     distance = float(rng.uniform(nearest, farthest)) * (0.8 if tries > 1 else 1.0)
-    noise = user.noise_db + (4.0 if tv_on and device.near_television else 0.0)
+    noise = user.noise_db + (4.0 if device.state.get("television") == "on" else 0.0)
     noise += 3.0 if device.type == "car" else 0.0
     snr = 22.0 - noise - 1.2 * distance + rng.normal(0.0, 3.0)
     rate = user.rate * (0.82 if careful else 1.0) * float(np.exp(rng.normal(0.0, 0.08)))

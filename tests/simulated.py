@@ -33,12 +33,18 @@ def assembly(trained: Path) -> Assembly:
 
 def concerns(incident: Incident, turn: Simulated) -> bool:
     """Whether a turn is one of those that an incident describes, whenever it was."""
-    record = {**turn.record, "gold": turn.truth["gold"]}
-    return all(_value(record, path) in values for path, values in incident.where.items())
+    columns = _columns(turn.record)
+    return all(columns[column] in values for column, values in incident.where.items())
 
 
-def _value(record: dict[str, Any], path: str) -> Any:
-    value: Any = record
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _columns(record: dict[str, Any]) -> dict[str, Any]:
+    """What the columns of predictions that people filter by hold of a trace record."""
+    understood = record["nlu"]["hypotheses"][0] if record["nlu"]["hypotheses"] else {}
+    return {
+        "assistant": record["assistant"],
+        "locale": record["locale"],
+        "device_type": record["device"]["type"],
+        "domain": understood.get("domain"),
+        "intent": understood.get("intent"),
+        **{f"version_{stage}": version for stage, version in record["versions"].items()},
+    }

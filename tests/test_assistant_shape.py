@@ -81,12 +81,15 @@ def test_recognition_is_better_than_by_telephone_but_errs(
 
 
 def test_words_go_wrong_in_the_same_ways(simulated: Errors, telephone: list[Errors]) -> None:
-    # Substitutions lead in every log; the shares of the two corpora differ by up to 0.2 themselves,
-    # so 0.2 beyond what lies between them is allowed.
-    assert simulated.substituted > max(simulated.deleted, simulated.inserted)
-    for kind in ("substituted", "deleted", "inserted"):
+    # Of the wrong words of dstc1 and dstc2 are 43 and 62 % substituted, 54 and 23 % deleted, 3 and
+    # 15 % inserted: two recognisers apart by that much themselves. What lies between them
+    # is allowed, and as much beyond as the 300 wrong words of so few turns can stray by chance in
+    # dialogues (two standard errors of 0.03); insertions are rare and stray less.
+    for kind, slack in (("substituted", 0.08), ("deleted", 0.08), ("inserted", 0.05)):
         real = [getattr(one, kind) for one in telephone]
-        assert min(real) - 0.2 < getattr(simulated, kind) < max(real) + 0.2
+        assert min(real) - slack < getattr(simulated, kind) < max(real) + slack, kind
+    # As in dstc2, the larger log and the later recogniser.
+    assert simulated.substituted > simulated.deleted > simulated.inserted
 
 
 def test_confidence_tells_as_much_about_errors(simulated: Errors, telephone: list[Errors]) -> None:
@@ -121,15 +124,19 @@ def test_several_hypotheses_are_listed(records: list[dict[str, Any]], corpora: P
         [len(turn["asr"].get("hypotheses") or []) for turn in logged(corpora / f"{name}.jsonl.gz")]
         for name in ("dstc1", "dstc2")
     ]
-    # dstc1 lists what its beam left (two, mostly), dstc2 always ten.
-    assert np.mean(real[0]) - 2 < np.mean(ours) < np.mean(real[1])
-    assert 1 <= min(ours) < max(ours) <= 10
+    # dstc1 lists what its beam left (3.7 on average, often one alone); dstc2 always ten, of which
+    # 5.5 on average have a hundredth of the confidence. Ours are at most five.
+    assert np.mean(real[0]) - 0.5 < np.mean(ours) < np.mean(real[1]) / 2 + 0.5
+    assert np.quantile(ours, 0.05) == np.quantile(real[0], 0.05) == 1
+    assert max(ours) == 5
 
 
 def test_an_oracle_would_repair_as_much(simulated: Errors, telephone: list[Errors]) -> None:
-    # The best of the first five repairs a tenth to a half of the wrong words in real lists.
+    # The best of the list repairs 18 % of the wrong words in dstc1 and 27 % in dstc2, where every
+    # third word is wrong and whole turns are lost. Of few errors more are slips of one word, whose
+    # repair is in the list: up to twice as many, with one standard error (0.05) on top.
     real = [one.gain for one in telephone]
-    assert min(real) - 0.15 < simulated.gain < max(real) + 0.25
+    assert min(real) < simulated.gain < 2 * max(real) + 0.05
 
 
 @pytest.mark.parametrize("stage", LATENCIES)

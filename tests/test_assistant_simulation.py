@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from assistant.annotators import second_annotator
+from assistant.audio.tts import length_ms
 from assistant.contract import Context, Sound, Stages, Transcript
 from assistant.demo import Setup, _shards, simulate, write_demo
 from assistant.output import RECORD, TRUTH
@@ -109,6 +114,39 @@ def test_who_is_not_understood_tries_again_and_sometimes_succeeds(turns: list[Si
     assert {"explicit", "other_words", "louder", "short", "correction"} <= set(styles)
 
 
+def test_gold_has_what_a_follow_up_leaves_as_it_was(turns: list[Simulated]) -> None:
+    by_dialogue: dict[str, list[Simulated]] = {}
+    for turn in turns:
+        by_dialogue.setdefault(turn.record["dialogue_id"], []).append(turn)
+    kept = 0
+    for dialogue in by_dialogue.values():
+        for before, turn in pairwise(dialogue):
+            one, gold = before.truth["gold"], turn.truth["gold"]
+            slots = gold.get("slots") or []
+            # Whatever was not said now was said, and meant the same entity, in the turn before.
+            unsaid = [slot for slot in slots if slot["value"] not in gold["transcript"]]
+            for slot in unsaid:
+                assert one["intent"] == gold["intent"]
+                assert slot in one["slots"]
+                name = slot["name"]
+                assert gold["entities"].get(name) == one["entities"].get(name)
+            kept += bool(unsaid)
+    assert kept > 10
+
+
+def test_who_cuts_in_does_so_before_the_response_ends(turns: list[Simulated]) -> None:
+    cut = [turn.record for turn in turns if turn.record["feedback"]["barge_in"]]
+    assert len(cut) > 20
+    for record in cut:
+        assert 0 < record["feedback"]["barge_in_ms"] < length_ms(record["result"]["response"])
+
+
+def test_a_television_is_heard_where_one_is_on(turns: list[Simulated]) -> None:
+    near = [turn for turn in turns if turn.truth["source"] == "television"]
+    assert near
+    assert all(turn.record["device"]["state"]["television"] == "on" for turn in near)
+
+
 def test_feedback_goes_with_the_outcome(turns: list[Simulated]) -> None:
     def cut_in(right: bool) -> Any:
         of = [t for t in turns if (t.truth["failure_point"] == "correct") is right]
@@ -131,6 +169,57 @@ def test_the_same_turns_whatever_the_number_of_processes(
     turns: list[Simulated], trained: Path
 ) -> None:
     assert run(trained, processes=1) == turns
+
+
+_SMALL = """
+import hashlib
+import sys
+from pathlib import Path
+
+import orjson
+
+import assistant.releases
+from assistant.demo import Setup, simulate
+
+assistant.releases.NLU_SENTENCES = assistant.releases.ASR_SENTENCES = 2500
+setup = Setup(seed=5, days=6, homes=12)
+made = simulate(120, setup, processes=1, trained=Path(sys.argv[1]))
+digest = hashlib.sha256()
+for batch in made:
+    for turn in batch:
+        digest.update(orjson.dumps([turn.record, turn.truth]))
+print(digest.hexdigest())
+"""
+
+
+def test_training_and_turns_do_not_hang_on_the_order_of_hashes(tmp_path: Path) -> None:
+    # Each trains for itself, so that an order that got into a component would show.
+    running = []
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", _SMALL, str(tmp_path / seed)],
+                env={**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+                cwd=Path(__file__).parents[1],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    one, other = (process.communicate(timeout=300)[0] for process in running)
+    assert [process.returncode for process in running] == [0, 0]
+    assert one == other
+
+
+def test_components_of_other_settings_are_not_used(trained: Path) -> None:
+    for change, message in (
+        ({"seed": 4}, "trained with another seed;"),
+        ({"level": 0.1, "homes": 9}, "trained with another homes and level;"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            list(simulate(1, replace(SETUP, **change), processes=1, trained=trained))
+    # What nothing is trained for may differ.
+    assert list(simulate(1, replace(SETUP, gold=0.5), processes=1, trained=trained))
 
 
 class Perfect:

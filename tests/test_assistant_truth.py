@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -142,6 +143,18 @@ def test_the_first_stage_whose_error_mattered_is_the_failure_point(
     heard: str, nlu: Nlu0, er: Er0, result: Result0, expected: str
 ) -> None:
     assert judged(heard, nlu, er, result) == expected
+
+
+def test_one_error_does_not_pass_for_another() -> None:
+    # What has no screen would be refused anyway, but that is not why it failed.
+    class TimesOut(Result0):
+        def __call__(self, frame: Frame, entities: Mapping[str, str], context: Context) -> Outcome:
+            return Outcome(frame.intent, "error", "", (), 1.0, {}, cause="timeout")
+
+    refused = Outcome("PlayMusic", "error", "", (), 1.0, {}, cause="no_screen")
+    assert judged("play yellow", Nlu0(), Er0(), TimesOut(), ideal=refused) == "result"
+    late = replace(refused, cause="timeout")
+    assert judged("play yellow", Nlu0(), Er0(), TimesOut(), ideal=late) == "correct"
 
 
 def test_slots_that_differ_without_consequence_leave_the_blame_downstream() -> None:

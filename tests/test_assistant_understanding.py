@@ -15,6 +15,7 @@ from assistant.language.intents import INTENTS
 from assistant.language.speech import Example, examples_in_context
 from assistant.understanding import Damage, Fulfilment, Nlu, Outage, Resolver, train_nlu
 from assistant.understanding.chatter import chatter
+from assistant.understanding.fulfilment import LIMIT_MS
 from assistant.understanding.gazetteer import Gazetteer
 from assistant.understanding.index import Index, likeness
 from assistant.understanding.tagger import slots_of
@@ -54,6 +55,32 @@ def unseen(catalogue: Catalogue) -> list[Example]:
 
 
 class TestNlu:
+    @pytest.mark.parametrize(
+        ("text", "slots"),
+        [
+            # A follow-up is about what the turn before was about, but for what it says itself.
+            ("and tomorrow", {"date": "tomorrow", "town": "bath"}),
+            ("what about on friday", {"date": "on friday", "town": "bath"}),
+            # A request that stands alone is not.
+            ("what's the weather tomorrow", {"date": "tomorrow"}),
+        ],
+    )
+    def test_a_follow_up_keeps_what_it_does_not_say(
+        self, nlu: Nlu, text: str, slots: dict[str, str]
+    ) -> None:
+        before = Frame("weather", "GetWeather", 1.0, (("town", "bath"), ("date", "today")))
+        understood = nlu(text, situation(before=before))
+        assert understood.frame.intent == "GetWeather"
+        assert dict(understood.frame.slots) == slots
+        assert understood.signals["kept_slots"] == ("town" in slots)
+        alone = nlu(text, situation()).frame
+        assert "town" not in dict(alone.slots)
+
+    def test_what_belongs_to_the_words_of_the_turn_before_is_not_kept(self, nlu: Nlu) -> None:
+        before = Frame("music", "PlayMusic", 1.0, (("title", "blue"), ("artist", "ash")))
+        frame = nlu("what about red road", situation(before=before)).frame
+        assert "ash" not in dict(frame.slots).values()
+
     def test_understands_unseen_sentences_with_real_confusions(
         self, nlu: Nlu, unseen: list[Example]
     ) -> None:
@@ -327,6 +354,24 @@ class TestFulfilment:
 
         assert status("display", 1) == "error"
         assert status("speaker", 1) == status("display", -1) == status("display", 48) == "ok"
+
+    def test_the_time_it_took_does_not_give_failures_away(
+        self, catalogue: Catalogue, unseen: list[Example]
+    ) -> None:
+        stage = Fulfilment(catalogue, timeouts=0.1, stale=0.2, unreachable=0.2)
+        took: dict[str, list[float]] = {}
+        for frame, entities, context in _requests(catalogue, unseen):
+            for minute in range(4):
+                then = replace(context, moment=context.moment + timedelta(minutes=minute))
+                outcome = stage(frame, entities, then)
+                took.setdefault(outcome.cause, []).append(outcome.latency_ms)
+        assert all(len(set(took[cause])) > 20 for cause in ("", "timeout", "stale", "unreachable"))
+        assert all(LIMIT_MS < one < 1.2 * LIMIT_MS for one in took["timeout"])
+        # Some answers come as late as that, nearly.
+        assert max(took[""]) > 0.7 * LIMIT_MS
+        for cause in ("stale", "unreachable"):
+            assert np.quantile(took[cause], 0.1) < np.quantile(took[""], 0.75)
+            assert np.quantile(took[cause], 0.9) < max(took[""])
 
     def test_a_replay_fails_where_the_turn_failed(
         self, catalogue: Catalogue, unseen: list[Example]

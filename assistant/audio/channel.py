@@ -80,22 +80,20 @@ def _rare(word: str) -> bool:
     return not known(word)
 
 
-def endpoint_of(sound: Sound, rng: np.random.Generator, *, prompted: bool) -> str:
+def endpoint_of(sound: Sound, rng: np.random.Generator) -> str:
     """Why the microphone closes: in loud rooms the silence that it waits for does not come."""
     snr = sound.snr_db + 4.0 * sound.loudness
     if rng.random() < min(0.5, max(0.0, 0.45 - 0.05 * snr)) * (snr < 6.0):
         return "timeout"
-    return "barge_in" if prompted and rng.random() < 0.07 else "silence"
+    return "silence"
 
 
-def listen(
-    sound: Sound, channel: Channel, rng: np.random.Generator, *, prompted: bool = False
-) -> Observed:
-    """Pass `sound` through `channel`. `prompted`: the assistant was speaking just before."""
+def listen(sound: Sound, channel: Channel, rng: np.random.Generator) -> Observed:
+    """Pass `sound` through `channel`."""
     # A raised voice stands out of the noise.
     snr = sound.snr_db + 4.0 * sound.loudness
     words = sound.words
-    endpoint = endpoint_of(sound, rng, prompted=prompted)
+    endpoint = endpoint_of(sound, rng)
     if len(words) > 3 and rng.random() < channel.cut * channel.level:
         words = words[: -int(rng.integers(1, min(4, len(words) - 1)))]
 

@@ -59,7 +59,7 @@ class Recogniser:
         self._bonus = lru_cache(maxsize=512)(self._bonus_of)
 
     def __call__(self, sound: Sound, context: Context, rng: np.random.Generator) -> Transcript:
-        observed = listen(sound, self.channel, rng, prompted=bool(context.prompt))
+        observed = listen(sound, self.channel, rng)
         names = tuple(name for thing in context.home for name in (thing.name, *thing.aliases))
         return self.decode(observed, context.locale, names, rng)
 

@@ -146,7 +146,7 @@ class SpokenRecogniser:
     def __call__(self, sound: Sound, context: Context, rng: np.random.Generator) -> Transcript:
         clean = synthesise(sound, pitch=int(rng.integers(30, 71)))
         audio = in_room(clean, sound, rng)
-        endpoint = endpoint_of(sound, rng, prompted=bool(context.prompt))
+        endpoint = endpoint_of(sound, rng)
         decoder = self._decoder(context.locale)
         # It would go on with what it learnt of the channel from the utterances before.
         decoder.reinit_feat()

@@ -1,4 +1,4 @@
-"""Speech output: how long until the first sound."""
+"""Speech output: how long until the first sound, and until the last."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
+# What a word takes to be said, pauses included: some 180 words a minute.
+WORD_MS = 330.0
+
+
+def length_ms(response: str) -> float:
+    """How long it takes to say a response, in milliseconds."""
+    return WORD_MS * len(response.split())
 
 
 @dataclass(frozen=True, slots=True)

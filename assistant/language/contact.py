@@ -26,7 +26,7 @@ make a phone call
 +and {contact}
 +{contact}
 
-# SendMessage calls 4 contact:contact! message:message!*
+# SendMessage calls 4 contact:contact!+ message:message!*
 send a message to {contact}
 text {contact} {message}
 tell {contact} {message}
@@ -49,7 +49,7 @@ reply to {contact} {message}
 +and tell {contact} {message}
 +say {message}
 
-# ReadMessages calls 2.5 contact:contact
+# ReadMessages calls 2.5 contact:contact+
 read my messages
 do i have any messages
 do i have new messages from {contact}
@@ -92,7 +92,7 @@ can you announce that {message}
 +also {message}
 +say {message}
 
-# FindPlace places 4 category:category! town:town
+# FindPlace places 4 category:category!+ town:town+
 find a {category} near me
 where's the nearest {category}
 is there a {category} nearby
@@ -115,7 +115,7 @@ search for a {category} in {town}
 +is there one in {town}
 +a {category} instead
 
-# PlaceHours places 2.5 place:place! date:date
+# PlaceHours places 2.5 place:place!+ date:date+
 when does {place} open
 when does {place} close
 is {place} open
@@ -136,7 +136,7 @@ does {place} open {date}
 +what about {date}
 +and {place}
 
-# CallPlace places 1.5 place:place!
+# CallPlace places 1.5 place:place!+
 call {place} for me
 phone {place} and ask for a table
 <ring> {place} [the shop|]

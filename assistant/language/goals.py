@@ -50,8 +50,8 @@ class Goal:
     entities: slot to the id of the entity that is meant, for the slots that name one.
     names: slot to the other ways to say it (aliases). full: slot to the name that tells it from
         others of the same name ("ashton kent"), where there are any.
-    follows: said after a turn about the same, so that it may be elliptical; what it leaves out is
-        as it was.
+    follows: said after a turn about the same, so that it may be elliptical; the slots that its
+        intent keeps (`SlotSpec.kept`) and that it leaves out are as they were.
     fits: the situation (oven on, screen) lets a bare wording be understood.
     """
 

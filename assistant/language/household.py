@@ -56,7 +56,7 @@ lights out
 +the {light} off as well
 +no the {light}
 
-# DimLight home 2.5 light:light! level:percent
+# DimLight home 2.5 light:light!+ level:percent
 dim the {light}
 dim the {light} to {level}
 set the {light} to {level}
@@ -143,7 +143,7 @@ can you check the {appliance}
 +what about the {appliance}
 +how about the {appliance}
 
-# SetThermostat home 4 temperature:temperature! room:room
+# SetThermostat home 4 temperature:temperature! room:room+
 set the <heating> to {temperature}
 set the temperature to {temperature}
 turn the <heating> to {temperature}

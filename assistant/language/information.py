@@ -1,7 +1,7 @@
 """Phrasings: weather, news, sport, knowledge."""
 
 TEXT = """
-# GetWeather weather 8 town:town date:date
+# GetWeather weather 8 town:town+ date:date+
 what's the weather
 what's the weather like
 what's the weather in {town}
@@ -28,7 +28,7 @@ how's it looking in {town} {date}
 +how about {town} {date}
 +{date}
 
-# GetTemperature weather 4 town:town date:date
+# GetTemperature weather 4 town:town+ date:date+
 what's the temperature outside
 how hot is it outside
 how cold is it going to be {date}
@@ -54,7 +54,7 @@ do i need a coat {date}
 +what about {town}
 +what about {date}
 
-# WillItRain weather 4 town:town date:date
+# WillItRain weather 4 town:town+ date:date+
 will it <rain> {date}
 is it going to rain {date}
 is it raining in {town}
@@ -77,7 +77,7 @@ will it stay dry {date}
 +what about {date}
 +how about {town}
 
-# GetSunset weather 1 town:town date:date
+# GetSunset weather 1 town:town+ date:date+
 when does the sun set
 what time is sunset
 when is sunset {date}
@@ -98,7 +98,7 @@ what time does it get dark in {town}
 +and in {town}
 +and sunrise
 
-# GetNews news 4 source:news_source
+# GetNews news 4 source:news_source+
 what's the news
 what's in the news [today|]
 play the news from {source}

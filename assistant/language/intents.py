@@ -32,13 +32,15 @@ THING_KINDS = ("light", "appliance", "room", "door", "contact", "list")
 class SlotSpec:
     """A slot of an intent. `kind` may name several kinds of entity: ``film|series``.
 
-    `open_` slots hold free text (a message), of any words.
+    `open_` slots hold free text (a message), of any words. A follow-up that does not name a `kept`
+    slot leaves it as it was: "and tomorrow" is about the same town.
     """
 
     name: str
     kind: str
     required: bool = False
     open_: bool = False
+    kept: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -80,6 +82,11 @@ class Intent:
         return {slot.name: slot for slot in self.slots}
 
     @cached_property
+    def kept(self) -> frozenset[str]:
+        """Names of the slots that a follow-up leaves as they were."""
+        return frozenset(slot.name for slot in self.slots if slot.kept)
+
+    @cached_property
     def by_slots(self) -> dict[tuple[str, ...], tuple[str, ...]]:
         """Phrasings by the slots they mention (sorted names)."""
         return _group(self.phrasings)
@@ -101,8 +108,8 @@ def _group(templates: tuple[str, ...]) -> dict[tuple[str, ...], tuple[str, ...]]
 
 
 def _slot(text: str) -> SlotSpec:
-    name, kind = text.rstrip("!*").split(":")
-    return SlotSpec(name, kind, required="!" in text, open_="*" in text)
+    name, kind = text.rstrip("!*+").split(":")
+    return SlotSpec(name, kind, required="!" in text, open_="*" in text, kept="+" in text)
 
 
 def _lines(text: str) -> tuple[str, ...]:
@@ -117,8 +124,8 @@ def read_intents(text: str) -> list[Intent]:
     """Intents from the notation of the modules beside this one.
 
     ``# Name domain weight slot:kind! slot:kind`` opens an intent (``!`` required, ``*`` free
-    text, a weight followed by ``-`` marks what the assistant cannot do); one phrasing a line
-    follows; ``~`` opens a bare one, ``+`` a follow-up.
+    text, ``+`` kept by follow-ups that do not name it; a weight followed by ``-`` marks what the
+    assistant cannot do); one phrasing a line follows; ``~`` opens a bare one, ``+`` a follow-up.
     """
     intents: list[Intent] = []
     for block in text.split("\n# ")[1:]:

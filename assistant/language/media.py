@@ -154,7 +154,7 @@ continue watching {title}
 +watch {title} instead
 +what about {title}
 
-# PlayEpisode video 2.5 title:series! number:number!
+# PlayEpisode video 2.5 title:series!+ number:number!
 play episode {number} of {title}
 watch episode {number} of {title}
 put on {title} episode {number}
@@ -175,7 +175,7 @@ play the {title} episode number {number}
 +now episode {number}
 +and season {number}
 
-# WhoStarsIn video 1.5 title:film|series!
+# WhoStarsIn video 1.5 title:film|series!+
 who stars in {title}
 who plays in {title}
 who is in {title}

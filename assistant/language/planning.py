@@ -1,7 +1,7 @@
 """Phrasings: alarms, timers, reminders, calendar, lists."""
 
 TEXT = """
-# SetAlarm clock 6 time:time! date:date
+# SetAlarm clock 6 time:time!+ date:date+
 set an alarm for {time}
 wake me [up|] at {time}
 wake me up at {time} {date}
@@ -115,7 +115,7 @@ timer off
 +the other timer too
 +all of them
 
-# GetTime clock 4 town:town
+# GetTime clock 4 town:town+
 what time is it
 what's the time
 what time is it in {town}
@@ -137,7 +137,7 @@ what day is it
 +what about {town}
 +and now
 
-# SetReminder reminders 5 task:reminder!* time:time date:date
+# SetReminder reminders 5 task:reminder!*+ time:time+ date:date+
 remind me to {task}
 remind me to {task} at {time}
 remind me to {task} {date}
@@ -183,7 +183,7 @@ read me the reminders for {date}
 +what about {date}
 +any for {date}
 
-# AddEvent calendar 3 event:event!* date:date time:time
+# AddEvent calendar 3 event:event!*+ date:date+ time:time
 add {event} to my calendar
 add {event} to my <schedule> {date}
 put {event} in my <schedule> for {date}
@@ -206,7 +206,7 @@ save the date {event} {date}
 +also {event}
 +at {time}
 
-# GetEvents calendar 3.5 date:date
+# GetEvents calendar 3.5 date:date+
 what's on my calendar
 what's on my <schedule> {date}
 what do i have {date}
@@ -228,7 +228,7 @@ my agenda for {date}
 +what about {date}
 +and after that
 
-# CancelEvent calendar 1.2 event:event!* date:date
+# CancelEvent calendar 1.2 event:event!*+ date:date+
 cancel {event} {date}
 cancel my {event}
 delete {event} from my calendar
@@ -249,7 +249,7 @@ can you cancel {event}
 +also cancel {event}
 +and the one {date}
 
-# AddItem lists 6 item:food! list:list
+# AddItem lists 6 item:food! list:list+
 add {item} to my <shopping> list
 add {item} to the list
 put {item} on the list
@@ -273,7 +273,7 @@ get {item} put it on the list
 +also {item}
 +and some {item}
 
-# RemoveItem lists 2 item:food! list:list
+# RemoveItem lists 2 item:food! list:list+
 remove {item} from my <shopping> list
 remove {item} from the {list}
 take {item} off the list
@@ -294,7 +294,7 @@ i already have {item} remove it
 +{item} too
 +also {item}
 
-# ReadList lists 2.5 list:list
+# ReadList lists 2.5 list:list+
 what's on my <shopping> list
 read my <shopping> list
 what's on the {list}

@@ -259,11 +259,12 @@ def _hesitating(
 
 
 class Example(NamedTuple):
-    """A training sentence, and the situation that it was said in."""
+    """A training sentence, the situation it was said in, and whether it continues a request."""
 
     utterance: Utterance
     intent: Intent
     context: Context
+    follows: bool = False
 
 
 # The part of the catalogue that training sentences name: rare names stay unseen.
@@ -305,7 +306,7 @@ def examples_in_context(
             continue
         before = _before(rng, intent, follows)
         context = Context(device, home.locale, moment, home.things, home.town, before)
-        found.append(Example(say(goal, user, rng), intent, context))
+        found.append(Example(say(goal, user, rng), intent, context, follows))
     return found
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from math import exp
+from statistics import NormalDist
 from zlib import crc32
 
 from assistant.contract import Context, Entity, Frame, Outcome
@@ -22,6 +24,17 @@ TIMES = frozenset({"time", "duration"})
 _UNREADABLE = re.compile(r"lunch ?time|dinner ?time|sunrise|^half (?!past|an )")
 # "An hour" and "one hour" are the same time.
 _ARTICLE = re.compile(r"^an? (?=hour|minute|second)")
+
+# After this long a back end is given up.
+LIMIT_MS = 4000.0
+# How long back ends take, by the cause of an error: median in milliseconds, and deviation of the
+# logarithm. Errors are slower or quicker than answers on average, but not by their time alone.
+_TOOK: Mapping[str, tuple[float, float]] = {
+    "": (170.0, 0.5), "stale": (220.0, 0.6), "unreachable": (420.0, 0.7), "refused": (150.0, 0.6),
+}  # fmt: skip
+# Share of the answers that come late, from this many milliseconds up to the limit.
+_LATE, _LATE_FROM = 0.025, 500.0
+_NORMAL = NormalDist()
 
 
 @lru_cache(maxsize=100_000)
@@ -104,11 +117,12 @@ class Fulfilment:
         if intent and intent.supported:
             failed = self._failure(intent, frame, entities, context)
             if failed:
-                return failed
+                return _timed(failed, frame.intent, context)
             if self.newest and intent.domain == "video":
                 entities = {slot: self._edition(item) for slot, item in entities.items()}
             context = self._registered(context)
-        return self.ideal(frame.intent, frame.slots, entities, context)
+        outcome = self.ideal(frame.intent, frame.slots, entities, context)
+        return _timed(outcome, frame.intent, context)
 
     def ideal(
         self,
@@ -119,11 +133,13 @@ class Fulfilment:
     ) -> Outcome:
         """What a flawless result stage does with the right frame and entities.
 
-        ``items`` are ids of entities, and ``slot:words`` for values that are none.
+        ``items`` are ids of entities, and ``slot:words`` for values that are none. It takes no
+        time.
         """
         wanted = self.intents.get(intent)
         if wanted is None:
-            return _outcome("", "no_match", responses.NOT_UNDERSTOOD, (), ("repeat",))
+            text = responses.NOT_UNDERSTOOD
+            return _outcome("", "no_match", text, (), ("repeat",), "not_understood")
         action = wanted.action
         if not wanted.supported:
             return _outcome("decline", "unsupported", responses.declined(wanted), (), ("sorry",))
@@ -144,16 +160,16 @@ class Fulfilment:
                 if slot.name not in said:
                     continue
                 text = responses.not_found(said[slot.name])
-                return _outcome(action, "no_match", text, (), ("sorry",))
+                return _outcome(action, "no_match", text, (), ("sorry",), "not_found")
             entity = self._entity(item, context)
-            problem = _obstacle(entity, context) if entity else ""
+            problem = _obstacle(entity, context) if entity else None
             if problem:
-                return _outcome(action, "error", problem, (item,), ("sorry",))
+                return _outcome(action, "error", problem[1], (item,), ("sorry",), problem[0])
             items.append(item)
             names[slot.name] = entity.name if entity else said.get(slot.name, "it")
             answers.append(entity.facts.get("answer", "") if entity else "")
         if wanted.domain == "video" and not context.device.has_screen:
-            return _outcome(action, "error", responses.NO_SCREEN, (), ("sorry",))
+            return _failed(action, "no_screen", responses.NO_SCREEN)
         response = responses.done(wanted, names, answers, context)
         return _outcome(action, "ok", response, tuple(items), ("inform",))
 
@@ -164,19 +180,21 @@ class Fulfilment:
         draw = chance(context.moment.isoformat(), context.device.id, frame.intent)
         for outage in self.outages:
             if outage.hits(intent.domain, context, draw):
-                return _outcome(intent.action, "error", responses.TROUBLE, (), ("sorry",), 4100.0)
+                # What is down refuses at once, or says nothing until it is given up.
+                down = "timeout" if draw < 0.6 * outage.share else "refused"
+                return _failed(intent.action, down, responses.TROUBLE)
         if intent.domain not in ("dialogue", "chat") and draw > 1 - self.timeouts:
-            return _outcome(intent.action, "error", responses.TROUBLE, (), ("sorry",), 5200.0)
+            return _failed(intent.action, "timeout", responses.TROUBLE)
         for slot, value in frame.slots:
             if slot in TIMES and _UNREADABLE.search(value):
-                return _outcome(intent.action, "error", responses.UNREADABLE, (), ("sorry",))
+                return _failed(intent.action, "unreadable", responses.UNREADABLE)
         for item in entities.values():
             if intent.domain == "home" and self._lost(item, context.moment):
                 entity = self._entity(item, context)
                 text = responses.unreachable(entity.name if entity else "")
-                return _outcome(intent.action, "error", text, (), ("sorry",), 2600.0)
+                return _failed(intent.action, "unreachable", text)
             if intent.domain in PLAYS and self._dead(item):
-                return _outcome(intent.action, "error", responses.STALE, (), ("sorry",), 900.0)
+                return _failed(intent.action, "stale", responses.STALE)
         return None
 
     def _lost(self, item: str, moment: datetime) -> bool:
@@ -229,16 +247,16 @@ def _usual(slot: SlotSpec, context: Context) -> str:
     return ""
 
 
-def _obstacle(entity: Entity, context: Context) -> str:
-    """Why an entity cannot be had here and now, "" when it can."""
+def _obstacle(entity: Entity, context: Context) -> tuple[str, str] | None:
+    """Why an entity cannot be had here and now, as cause and sentence; None when it can."""
     regions = entity.facts.get("regions")
     if regions and context.locale not in regions.split(","):
-        return responses.not_here(entity.name)
+        return "region", responses.not_here(entity.name)
     if entity.kind != "account" and entity.facts.get("plan") == "premium":
         plans = (thing.facts.get("plan") for thing in context.home if thing.kind == "account")
         if next(plans, "premium") != "premium":
-            return responses.not_in_plan(entity.name)
-    return ""
+            return "plan", responses.not_in_plan(entity.name)
+    return None
 
 
 def _outcome(
@@ -247,8 +265,31 @@ def _outcome(
     response: str,
     items: tuple[str, ...],
     acts: tuple[str, ...],
-    latency: float = 0.0,
+    cause: str = "",
 ) -> Outcome:
-    latency = latency or 60.0 + 240.0 * chance(action, response)
     signals = {"items": float(len(items))}
-    return Outcome(action, status, response, items, round(latency, 1), signals, acts)
+    return Outcome(action, status, response, items, 0.0, signals, acts, cause)
+
+
+def _failed(action: str, cause: str, response: str) -> Outcome:
+    return _outcome(action, "error", response, (), ("sorry",), cause)
+
+
+def _timed(outcome: Outcome, intent: str, context: Context) -> Outcome:
+    """The outcome with how long it took, which depends on moment, device and request alone."""
+    return replace(outcome, latency_ms=round(_took(outcome.cause, intent, context), 1))
+
+
+def _took(cause: str, intent: str, context: Context) -> float:
+    draw = chance("took", context.moment.isoformat(), context.device.id, intent)
+    if cause == "timeout":
+        # Noticed a little after the limit.
+        return LIMIT_MS + 40.0 * exp(0.8 * _normal(draw))
+    if draw < _LATE:
+        return _LATE_FROM * float((LIMIT_MS / _LATE_FROM) ** (draw / _LATE))
+    median, deviation = _TOOK.get(cause, _TOOK[""])
+    return min(LIMIT_MS, median * exp(deviation * _normal((draw - _LATE) / (1.0 - _LATE))))
+
+
+def _normal(share: float) -> float:
+    return _NORMAL.inv_cdf(min(max(share, 1e-6), 1.0 - 1e-6))

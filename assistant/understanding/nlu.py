@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from assistant.contract import Context, Frame, Understood
+from assistant.understanding.continuing import Continuing
 from assistant.understanding.cues import Situation, sentence_cues, token_cues
 from assistant.understanding.gazetteer import Gazetteer
 from assistant.understanding.linear import Linear
@@ -43,9 +44,11 @@ class Reading:
 class Nlu:
     """An `assistant.contract.NluStage`: a linear intent classifier and a CRF slot tagger.
 
-    The confidence of a frame is the probability of its intent times that of its tagging.
+    The confidence of a frame is the probability of its intent times that of its tagging. A
+    follow-up's frame has the slots that it leaves as they were in the turn before, after its own.
 
     domains: domain of each intent. allowed: slots of each intent. gazetteer: the names it knows.
+    continuing: what tells and completes follow-ups.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Nlu:
         allowed: Mapping[str, frozenset[str]],
         version: str,
         gazetteer: Gazetteer,
+        continuing: Continuing,
         *,
         remembered: int = 100_000,
     ) -> None:
@@ -65,19 +69,27 @@ class Nlu:
         self.domains = domains
         self.allowed = allowed
         self.gazetteer = gazetteer
+        self.continuing = continuing
         self._homes: dict[tuple[str, ...], Gazetteer] = {}
         self.read = lru_cache(maxsize=remembered)(self._read)
 
     def __reduce__(self) -> tuple[object, ...]:
         parts = (self.classifier, self.tagger, self.domains, self.allowed, self.version)
-        return (type(self), (*parts, self.gazetteer))
+        return (type(self), (*parts, self.gazetteer, self.continuing))
 
     def __call__(self, text: str, context: Context) -> Understood:
-        reading = self.read(text, self.situation(text.split(), context))
+        said = text.split()
+        reading = self.read(text, self.situation(said, context))
         words = reading.signals["words"]
         # A quarter of a millisecond a word on top of the round trip; the unsure search longer.
         latency = 14.0 + 1.3 * words + 9.0 * reading.signals["entropy"]
-        return Understood(reading.hypotheses, round(latency, 1), reading.signals)
+        hypotheses = reading.hypotheses
+        if context.before is not None:
+            before = context.before
+            hypotheses = tuple(self.continuing.complete(said, one, before) for one in hypotheses)
+        kept = len(hypotheses[0].slots) - len(reading.hypotheses[0].slots)
+        signals = {**reading.signals, "kept_slots": float(kept)}
+        return Understood(hypotheses, round(latency, 1), signals)
 
     def situation(self, words: Sequence[str], context: Context) -> Situation:
         """What NLU uses of the context for a sentence."""

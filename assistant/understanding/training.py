@@ -10,6 +10,7 @@ import numpy as np
 from assistant.language.intents import INTENTS, Intent
 from assistant.language.speech import CORRECTIONS, Example, Utterance
 from assistant.understanding.chatter import chatter
+from assistant.understanding.continuing import fit_continuing
 from assistant.understanding.cues import Situation, sentence_cues
 from assistant.understanding.gazetteer import Gazetteer
 from assistant.understanding.linear import fit_linear
@@ -32,13 +33,17 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence to learn from, or to see with how sure the learnt answers may be."""
+    """One sentence to learn from, or to see with how sure the learnt answers may be.
+
+    `follows`: it goes on with the turn before.
+    """
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
     intent: str
     situation: Situation
     held_out: bool = False
+    follows: bool = False
 
 
 # Shares of the sentences that are also learnt with a word misheard and after "no i said", how many
@@ -86,6 +91,9 @@ def train_nlu(
         tagger = fit_tagger(seen, roles_of(intents.values()))
     sentences = damaged(sentences, without, rng)
     sentences += corrected(sentences, domains, rng)
+    kept = {name: intent.kept for name, intent in intents.items()}
+    after_same = ((s.words, s.follows) for s in sentences if s.situation.before == s.intent)
+    continuing = fit_continuing(after_same, kept)
     sentences += misheard(sentences, rng)
     held_out = [sentence.held_out for sentence in sentences]
     nothing = chatter(rng, int(CHATTER * len(sentences)))
@@ -100,7 +108,7 @@ def train_nlu(
     labels = [s.intent for s in sentences] + [NOTHING] * len(nothing)
     held_out += (rng.random(len(nothing)) < HELD_OUT).tolist()
     classifier = fit_linear(rows, labels, rng, held_out=held_out)
-    return Nlu(classifier, tagger, domains, allowed, version, gazetteer)
+    return Nlu(classifier, tagger, domains, allowed, version, gazetteer, continuing)
 
 
 def situated(
@@ -111,16 +119,20 @@ def situated(
     """Sentences with what NLU uses of their context, where they have one."""
     homes: dict[int, Gazetteer] = {}
     sentences = []
-    for utterance, intent, *rest in examples:
+    for example in examples:
+        utterance, intent = example[:2]
         situation = Situation(named=tuple(gazetteer.cues(utterance.words)))
-        for context in rest:
+        follows = False
+        if isinstance(example, Example):
+            follows = example.follows
+            context = example.context
             home = homes.get(id(context.home))
             if home is None:
                 home = homes[id(context.home)] = Gazetteer(context.home)
             situation = situate(utterance.words, context, gazetteer, home)
         held_out = bool(rng.random() < HELD_OUT)
         sentences.append(
-            Sentence(utterance.words, utterance.tags, intent.name, situation, held_out)
+            Sentence(utterance.words, utterance.tags, intent.name, situation, held_out, follows)
         )
     return sentences
 

@@ -150,7 +150,7 @@ def device_at(home: Home, device: Device, moment: datetime, rng: np.random.Gener
 
     ``oven``: on (with ``oven_target``) around meals, in kitchens; ``playing``: music, book, video
     or radio; ``timer`` and ``alarm``: running, ringing; ``television``: on, where there is one
-    near; ``moving``: a car on the road. What is not so is absent.
+    near, which is then heard in the room; ``moving``: a car on the road. What is not so is absent.
     """
     state = dict(device.state)
     hour = moment.hour
@@ -163,7 +163,7 @@ def device_at(home: Home, device: Device, moment: datetime, rng: np.random.Gener
             state["timer"] = "running"
     if device.type == "car":
         state["moving"] = "yes"
-    if device.near_television and rng.random() < (0.6 if 18 <= hour < 23 else 0.2):
+    if device.near_television and rng.random() < _television(hour):
         state["television"] = "on"
     if rng.random() < 0.3:
         state["playing"] = _playing(device, hour, float(rng.random()))
@@ -172,6 +172,10 @@ def device_at(home: Home, device: Device, moment: datetime, rng: np.random.Gener
     if device.room != "kitchen" and 6 <= hour < 9 and rng.random() < 0.15:
         state["alarm"] = "ringing"
     return replace(device, state=state)
+
+
+def _television(hour: int) -> float:
+    return 0.55 if hour >= 17 else 0.5 if hour in (7, 8) else 0.2
 
 
 def _playing(device: Device, hour: int, draw: float) -> str:
