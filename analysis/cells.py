@@ -63,9 +63,18 @@ def coded(table: pa.Table, names: Sequence[str]) -> list[Dimension]:
 
 def _members(column: Any) -> tuple[np.ndarray, Any]:
     """Row and value of each distinct member of a column of lists; nulls are no members."""
-    both = pa.table({"row": pc.list_parent_indices(column), "value": pc.list_flatten(column)})
-    distinct = both.filter(pc.field("value").is_valid()).group_by(["row", "value"]).aggregate([])
-    return distinct["row"].to_numpy(), distinct["value"].combine_chunks()
+    rows, values = pc.list_parent_indices(column), pc.list_flatten(column)
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.string()).dictionary_encode()
+    # Two entries of a dictionary may be equal; one of them then speaks for both.
+    texts = values.dictionary.to_pylist()
+    first = {text: place for place, text in reversed(list(enumerate(texts)))}
+    lookup = np.array([-1 if t is None else first[t] for t in texts] + [-1], np.int64)
+    codes = lookup[values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+    present = codes >= 0
+    pairs = rows.to_numpy().astype(np.int64)[present] * max(1, len(texts)) + codes[present]
+    kept, codes = np.divmod(np.unique(pairs), max(1, len(texts)))
+    return kept, pa.DictionaryArray.from_arrays(pa.array(codes), values.dictionary)
 
 
 def _dimension(name: str, column: Any, rows: np.ndarray | None) -> Dimension:

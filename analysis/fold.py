@@ -100,7 +100,7 @@ def fold(
         if len(groups) == most:
             break
         chosen, place, others = one, at, list(same[at])
-        while (better := _core(candidates, place, taken, effect)) is not None:
+        while (better := _core(candidates, parts, place, taken, effect)) is not None:
             others.append(chosen)
             place, chosen = better, candidates[better]
             taken.add(place)
@@ -150,7 +150,11 @@ def _sibling(
 
 
 def _core(
-    candidates: Sequence[Candidate], place: int, taken: set[int], effect: float
+    candidates: Sequence[Candidate],
+    parts: Sequence[Dimension],
+    place: int,
+    taken: set[int],
+    effect: float,
 ) -> int | None:
     """The part of a slice that holds nearly all of its excess, while the rest of it is as others.
 
@@ -163,6 +167,8 @@ def _core(
         if part.impact < WHOLE * whole.impact:
             break
         if at in taken or part.turns >= fewest or not part.within(whole):
+            continue
+        if part.symptom(parts) != whole.symptom(parts):
             continue
         turns = whole.turns - part.turns
         rate, other = part.failures / part.turns, (whole.failures - part.failures) / turns
@@ -187,6 +193,7 @@ def _nearest(
     groups: Sequence[tuple[Candidate, list[Candidate], np.ndarray]],
 ) -> int:
     """The group that has most of the failures of this slice."""
-    inside = weight[mask]
-    shared = [float(inside[other[mask]].sum()) for _, _, other in groups]
+    rows = np.flatnonzero(mask)
+    inside = weight[rows]
+    shared = [float(inside[other[rows]].sum()) for _, _, other in groups]
     return int(np.argmax(shared))

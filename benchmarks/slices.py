@@ -1,6 +1,6 @@
 """Slice discovery: seconds on resampled traffic beside SQL, and the exam on planted incidents.
 
-`python -m benchmarks.slices STORE [INCIDENTS.json] [TURNS]`
+`python -m benchmarks.slices STORE [INCIDENTS.json] [TURNS]`; the truth lies beside the incidents.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from analysis.fold import SYMPTOMS
 from analysis.slices import find
 from data.filters import Filter
 from data.slices import DIMENSIONS, slice_columns
@@ -86,7 +89,7 @@ class Mark:
     """How one incident fared: the place of the first slice that tells of it; None without any.
 
     `over` is ``period`` (its own days) or ``all`` (every day). precision: the share of the slice's
-    failures that are the incident's. recall: the share of the incident's failures inside it.
+    excess that is the incident's. recall: the share of the incident's excess inside it.
     """
 
     incident: str
@@ -97,75 +100,83 @@ class Mark:
     recall: float
 
 
-def exam(snapshot: Snapshot, incidents: Sequence[Mapping[str, Any]], top: int = 5) -> list[Mark]:
+def exam(
+    snapshot: Snapshot, incidents: Sequence[Mapping[str, Any]], truth: pa.Table, top: int = 5
+) -> list[Mark]:
     """Whether the planted incidents are among the top slices of their stage.
 
-    An incident's turns are those of its days that its `where` names, by truth as far as the log
-    has it. A slice tells of it if at least half of its failures (sums of probabilities) are the
-    incident's, twice the share that the incident has of all failures in view or nine tenths, and
-    it holds a fifth of the incident's failures.
+    An incident's turns are those of its days that its `where` names; `truth` (turn_id, gold) knows
+    what was meant. All excess is over the rate of the turns that the incident has not struck. A
+    slice tells of the incident if at least half of its excess is the incident's, and it holds a
+    fifth of the incident's excess.
     """
+    meant = pa.table(
+        {"turn_id": truth["turn_id"], "gold.domain": pc.struct_field(truth["gold"], "domain")}
+    )
+    truths = snapshot.query(_TRUTHS, tables={"meant": meant})
     marks = []
     for one in incidents:
         begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
         last = (end - timedelta(seconds=1)).date()
         for over in ("period", "all"):
             chosen = Filter(since=begin.date(), until=last) if over == "period" else Filter()
-            marks.append(_mark(snapshot, one, over, chosen, begin, end, top))
+            marks.append(_mark(snapshot, one, truths, over, chosen, top))
     return marks
 
 
-_SHARES = """
-SELECT sum(p) AS failures,
-  sum(p) FILTER (struck) AS struck,
-  sum(p) FILTER (inside) AS inside,
-  sum(p) FILTER (inside AND struck) AS both
+_SUMS = """
+SELECT coalesce(sum(p - usual) FILTER (struck), 0) AS struck,
+  coalesce(sum(p - usual) FILTER (inside), 0) AS inside,
+  coalesce(sum(p - usual) FILTER (inside AND struck), 0) AS both
 FROM (
-  SELECT p_{point} AS p, coalesce({where}, false) AND started_at >= $begin AND started_at < $end
-    AS struck, {inside} AS inside
-  FROM {source} AS facets LEFT JOIN truths USING (turn_id)
-  WHERE model_id = $model AND {clause}
+  SELECT *, sum(p) FILTER (NOT struck) OVER () / count(*) FILTER (NOT struck) OVER () AS usual
+  FROM (
+    SELECT p_{point} AS p,
+      coalesce({where}, false) AND started_at >= $begin AND started_at < $end AS struck,
+      coalesce({inside}, false) AS inside
+    FROM {source} AS facets LEFT JOIN truths USING (turn_id)
+    WHERE model_id = $model AND {clause}
+  )
 )
 """
 _TRUTHS = """
-SELECT turn_id, device.type AS "device.type", gold.domain AS "gold.domain",
+SELECT turn_id, device.type AS "device.type", meant."gold.domain",
   wake.signals['near_television'] AS "wake.signals.near_television"
-FROM turns
+FROM turns LEFT JOIN meant USING (turn_id)
 """
 
 
 def _mark(
     snapshot: Snapshot,
     one: Mapping[str, Any],
+    truths: pa.Table,
     over: str,
     chosen: Filter,
-    begin: datetime,
-    end: datetime,
     top: int,
 ) -> Mark:
     model, point = snapshot.model or "", one["failure_point"]
     view = source(snapshot)
     table, share = slice_columns(snapshot, model, point, chosen, source=view)
     clause, params = chosen.sql()
+    begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
     bound = {"model": model, "begin": begin, "end": end, **params}
     where = []
     for path, values in one["where"].items():
-        # What was meant is known of few turns; what was understood stands for it elsewhere.
-        column = 'coalesce("gold.domain", domain)' if path == "gold.domain" else f'"{path}"'
         names = {f"w{len(where)}_{i}": value for i, value in enumerate(values)}
         bound |= names
-        where.append(f"{column} IN ({', '.join('$' + name for name in names)})")
-    truths = snapshot.query(_TRUTHS)
+        where.append(f'"{path}" IN ({", ".join("$" + name for name in names)})')
     for place, found in enumerate(find(table, point, share=share).slices[:top], 1):
+        if any(name in SYMPTOMS for name, _ in found.conditions):
+            # Low confidence says that something is wrong, not where.
+            continue
         inside, more = found.sql()
-        sql = _SHARES.format(
+        sql = _SUMS.format(
             point=point, where=" AND ".join(where), inside=inside, source=view, clause=clause
         )
         sums = snapshot.query(sql, {**bound, **more}, {"truths": truths}).to_pylist()[0]
-        both, struck = sums["both"] or 0.0, sums["struck"] or 1e-9
-        precision, recall = both / max(sums["inside"], 1e-9), both / struck
-        needed = min(0.9, max(PRECISION, 2 * struck / sums["failures"]))
-        if precision >= needed and recall >= RECALL:
+        precision = sums["both"] / max(sums["inside"], 1e-9)
+        recall = sums["both"] / max(sums["struck"], 1e-9)
+        if precision >= PRECISION and recall >= RECALL:
             return Mark(one["id"], over, place, found.words(), precision, recall)
     return Mark(one["id"], over, None, "", 0.0, 0.0)
 
@@ -187,7 +198,9 @@ def main(store: str, incidents: str | None = None, turns: int = 1_000_000) -> No
         took = time.perf_counter() - began
         print(f"GROUPING SETS alone, 9 of the 10: {took:.1f} s, {cells:,} cells", flush=True)
         if incidents:
-            marks = exam(snapshot, json.loads(Path(incidents).read_text("utf-8")))
+            listed = Path(incidents)
+            truth = pq.read_table(listed.with_name("truth.parquet"), columns=["turn_id", "gold"])
+            marks = exam(snapshot, json.loads(listed.read_text("utf-8")), truth)
             for mark in marks:
                 where = f"place {mark.place}: {mark.words}" if mark.place else "not found"
                 print(

@@ -183,6 +183,7 @@ def condition_words(dimension: str, value: str) -> str:
         words = BANDS[dimension].words
         if value == NOT_LOGGED:
             return words.replace("{}", "").strip() + " not logged"
+        words = "{} word heard" if (dimension, value) == ("words", "1") else words
         return words.format(value.replace("-", "–"))
     if dimension.startswith("version_"):
         stage = dimension.removeprefix("version_")
@@ -192,4 +193,7 @@ def condition_words(dimension: str, value: str) -> str:
         return f"{noun} not logged" if value == NOT_LOGGED else f"{_STAGE_WORDS[stage]} {plain}"
     if value == NOT_LOGGED:
         return f"{noun} not logged"
-    return f"slot {value}" if dimension == "slot" else value
+    # A blank value must be seen to be one.
+    return (
+        f"{noun} {value.strip() or 'blank'}" if dimension == "slot" or not value.strip() else value
+    )
