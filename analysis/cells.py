@@ -74,7 +74,8 @@ def _members(column: Any) -> tuple[np.ndarray, Any]:
     present = codes >= 0
     pairs = rows.to_numpy().astype(np.int64)[present] * max(1, len(texts)) + codes[present]
     kept, codes = np.divmod(np.unique(pairs), max(1, len(texts)))
-    return kept, pa.DictionaryArray.from_arrays(pa.array(codes), values.dictionary)
+    numbers: Any = pa.array(codes)
+    return kept, pa.DictionaryArray.from_arrays(numbers, values.dictionary)
 
 
 def _dimension(name: str, column: Any, rows: np.ndarray | None) -> Dimension:

@@ -169,16 +169,17 @@ def find(
     kept: list[tuple[float, tuple[int, ...], tuple[int, ...], int, float]] = []
     for cells in count.walk(lambda done: progress(0.8 * done) if progress else None):
         impact = _impact(cells, length, total)
-        for at in np.flatnonzero((impact > 0) & (cells.turns <= length - least)):
-            kept.append(
-                (
-                    float(impact[at]),
-                    cells.dimensions,
-                    tuple(int(c) for c in cells.codes[at]),
-                    int(cells.turns[at]),
-                    float(cells.failures[at]),
-                )
+        above = np.flatnonzero((impact > 0) & (cells.turns <= length - least))
+        kept.extend(
+            (
+                float(impact[at]),
+                cells.dimensions,
+                tuple(int(c) for c in cells.codes[at]),
+                int(cells.turns[at]),
+                float(cells.failures[at]),
             )
+            for at in above
+        )
         if len(kept) > 2 * _KEPT:
             kept = sorted(kept, key=lambda one: (-one[0], one[1], one[2]))[:_KEPT]
             # No child of a cell with fewer failures can be among the kept.
@@ -264,13 +265,11 @@ class _Noise:
         # The rest's rate is itself an estimate.
         variance = turns * self.variance * (1 + turns / rest)
         if self.skew <= 0:
-            found: np.ndarray = stats.norm.sf((failures - mean) / np.sqrt(variance))
-            return found
+            return np.asarray(stats.norm.sf((failures - mean) / np.sqrt(variance)))
         jump = self.skew / self.variance
         expected = variance / jump**2
         at = np.maximum((failures - mean) / jump + expected, 1e-9)
-        found = special.gammainc(at, expected)
-        return found
+        return np.asarray(special.gammainc(at, expected))
 
 
 def _slice(

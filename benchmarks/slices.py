@@ -38,12 +38,13 @@ PRECISION, RECALL = 0.5, 0.2
 
 # Facets as `predictions` keeps them, for stores that were scored before it did.
 JOINED = """(
-SELECT p.*, asr.hypotheses[1].confidence AS asr_confidence,
+SELECT p.*, asr.hypotheses[1].text AS heard, asr.hypotheses[1].confidence AS asr_confidence,
+  result.action AS action, result.status AS status,
   CASE WHEN asr.hypotheses IS NOT NULL THEN
     len(list_filter(string_split(coalesce(asr.hypotheses[1].text, ''), ' '), lambda w: w <> ''))
   END AS words,
   list_sort(list_distinct([s.name for s in coalesce(nlu.hypotheses[1].slots, [])])) AS slots
-FROM predictions p JOIN (SELECT turn_id, day, asr, nlu FROM turns) USING (turn_id, day))"""
+FROM predictions p JOIN (SELECT turn_id, day, asr, nlu, result FROM turns) USING (turn_id, day))"""
 
 
 def source(snapshot: Snapshot) -> str:
@@ -110,9 +111,9 @@ def exam(
     slice tells of the incident if at least half of its excess is the incident's, and it holds a
     fifth of the incident's excess.
     """
-    meant = pa.table(
-        {"turn_id": truth["turn_id"], "gold.domain": pc.struct_field(truth["gold"], "domain")}
-    )
+    gold: Any = truth["gold"]
+    columns: Any = {"turn_id": truth["turn_id"], "gold.domain": pc.struct_field(gold, "domain")}
+    meant = pa.table(columns)
     truths = snapshot.query(_TRUTHS, tables={"meant": meant})
     marks = []
     for one in incidents:
@@ -160,7 +161,7 @@ def _mark(
     clause, params = chosen.sql()
     begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
     bound = {"model": model, "begin": begin, "end": end, **params}
-    where = []
+    where: list[str] = []
     for path, values in one["where"].items():
         names = {f"w{len(where)}_{i}": value for i, value in enumerate(values)}
         bound |= names

@@ -130,12 +130,12 @@ def slice_columns(
 
 def _coded(batch: pa.RecordBatch | pa.Table) -> pa.Table:
     table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-    names, columns = [], []
+    columns: dict[str, Any] = {}
     for name in table.column_names:
-        column = table[name]
-        names.append(name.removeprefix("band_"))
-        columns.append(column.dictionary_encode() if pa.types.is_string(column.type) else column)
-    return pa.table(dict(zip(names, columns, strict=True)))
+        column: Any = table[name]
+        text = pa.types.is_string(column.type)
+        columns[name.removeprefix("band_")] = column.dictionary_encode() if text else column
+    return pa.table(columns)
 
 
 def condition_sql(

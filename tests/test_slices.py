@@ -27,7 +27,7 @@ def traffic(
     Outcomes of a dialogue are alike: half of the second turns repeat the first one's.
     """
     rng = np.random.default_rng(seed)
-    values = {
+    values: dict[str, list[Any]] = {
         "locale": ["en-GB", "en-US", None],
         "device_type": ["speaker", "phone", "tv", "car"],
         "domain": ["music", "video", "home", "news", "日本 ‮语"],
@@ -50,7 +50,8 @@ def traffic(
         repeat = (np.arange(rows) % 2 == 1) & (rng.random(rows) < 0.5)
         failed[repeat] = failed[np.flatnonzero(repeat) - 1]
     p = np.where(failed, rng.uniform(0.6, 1, rows), rng.uniform(0, 0.02, rows))
-    return pa.table({"dialogue": np.arange(rows) // 2, "p": p.astype(np.float32), **columns})
+    columns = {"dialogue": np.arange(rows) // 2, "p": p.astype(np.float32), **columns}
+    return pa.table(columns)
 
 
 @pytest.mark.parametrize(
