@@ -60,7 +60,8 @@ def agreement(table: pa.Table, repeats: int = REPEATS, seed: int = 0) -> Agreeme
     marks, annotators = _marks(table)
     shared = marks[:, (marks >= 0).sum(0) >= 2]
     rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, shared.shape[1], shared.shape[1]) for _ in range(repeats)]
+    count = shared.shape[1]
+    draws = [np.asarray(rng.integers(0, count, count)) for _ in range(repeats if count else 0)]
     pairs = tuple(
         _kappa(marks[[one, other]], (annotators[one], annotators[other]), repeats, seed)
         for one, other in combinations(range(len(annotators)), 2)
@@ -125,9 +126,7 @@ def _one_alpha(marks: np.ndarray) -> float | None:
     counts = counts[:, counts.sum(0) > 0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return float(
-            krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
-        )
+        return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
 
 
 def _percentiles(values: list[float | None]) -> tuple[float | None, float | None]:

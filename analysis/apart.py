@@ -105,6 +105,4 @@ def _stage(name: str, inside: dict[str, Any], rest: dict[str, Any]) -> Apart:
     spread = _Z * sqrt(
         inside[f"variance_{name}"] / inside["turns"] + rest[f"variance_{name}"] / rest["turns"]
     )
-    return Apart(
-        name, name, name, left, right, left - right - spread, left - right + spread, 1.0
-    )
+    return Apart(name, name, name, left, right, left - right - spread, left - right + spread, 1.0)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
 from data.trace import FAILURE_POINTS
@@ -58,7 +59,8 @@ class Drift:
 def drift(before: pa.Table, now: pa.Table, names: Sequence[str]) -> list[Drift]:
     """The columns `names` of two tables compared, the largest index first.
 
-    Numbers: two-sample Kolmogorov-Smirnov test; texts and missing values: chi-square. Turns count
+    Numbers: two-sample Kolmogorov-Smirnov test, and chi-square for whether there is a value; texts:
+    chi-square, missing being a category. Turns count
     as independent, so a test errs towards seeing drift where dialogues are long: read it with the
     index. A column without a value on one side is compared by whether it is missing.
     """
@@ -111,6 +113,7 @@ def class_drift(before: dict[str, float], now: dict[str, float]) -> tuple[float,
 
 
 def _compare(name: str, before: Any, now: Any) -> Drift:
+    before, now = (_without_nan(column) for column in (before, now))
     shares = [c.null_count / len(c) if len(c) else 1.0 for c in (before, now)]
     lost = [np.array([c.null_count, len(c) - c.null_count], float) for c in (before, now)]
     if 1.0 in shares:
@@ -122,7 +125,8 @@ def _compare(name: str, before: Any, now: Any) -> Drift:
     if pa.types.is_string(before.type) or pa.types.is_dictionary(before.type):
         counts = _counts(before, now)
         with_missing = [np.r_[count, one[0]] for count, one in zip(counts, lost, strict=True)]
-        return Drift(name, "text", _psi(*with_missing), *_categories(*counts), None, *shares)
+        tested = _categories(*with_missing)
+        return Drift(name, "text", _psi(*with_missing), *tested, None, *shares)
     left, right = (c.drop_null().to_numpy().astype(float) for c in (before, now))
     # Bins of equal shares of the reference; equal edges fall together.
     edges = np.unique(np.quantile(left, np.linspace(0, 1, _BINS + 1)[1:-1]))
@@ -132,10 +136,18 @@ def _compare(name: str, before: Any, now: Any) -> Drift:
     ]
     with_missing = [np.r_[count, one[0]] for count, one in zip(binned, lost, strict=True)]
     test: Any = stats.ks_2samp(left, right, method="asymp")
-    return Drift(
-        name, "number", _psi(*with_missing), float(test.statistic), float(test.pvalue), None,
-        *shares,
-    )  # fmt: skip
+    p_value, logged = float(test.pvalue), _categories(*lost)[1]
+    if logged is not None:
+        # Two ways to differ, the values and whether there are any: Bonferroni over both.
+        p_value = min(1.0, 2 * min(p_value, logged))
+    psi = _psi(*with_missing)
+    return Drift(name, "number", psi, float(test.statistic), p_value, None, *shares)
+
+
+def _without_nan(column: Any) -> Any:
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def _counts(before: Any, now: Any) -> tuple[np.ndarray, np.ndarray]:

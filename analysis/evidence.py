@@ -15,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 
 from data import evidence as queries
 from data.evidence import MOST_TURNS, Inside
+from data.trace import schema
 from features.alike import LONGEST
 from labels.normalise import normalise
 
@@ -87,9 +88,7 @@ def of_slice(
             tables["scores"] = queries.wake_steps(snapshot, inside, most, seed)
             hours = {"hour": "hour(started_at)"}
             tables["hours"] = queries.split_by(snapshot, inside, hours).sort_by("hour")
-            tables["devices"] = queries.split_by(
-                snapshot, inside, {"device_type": "device_type"}
-            )
+            tables["devices"] = queries.split_by(snapshot, inside, {"device_type": "device_type"})
         case "result":
             keys = {"action": "action", "status": "status"}
             tables["outcomes"] = queries.split_by(snapshot, inside, keys)
@@ -196,8 +195,7 @@ def _counted(counted: Counter[Any], names: Sequence[str], top: int) -> pa.Table:
     rows: Iterable[tuple[tuple[str, ...], int]] = sorted(
         counted.items(), key=lambda item: (-item[1], item[0])
     )[:top]
-    fields = [pa.field(name, pa.string()) for name in names]
     return pa.Table.from_pylist(
         [{**dict(zip(names, key, strict=True)), "turns": turns} for key, turns in rows],
-        pa.schema([*fields, pa.field("turns", pa.int64())]),
+        schema([*((name, pa.string()) for name in names), ("turns", pa.int64())]),
     )

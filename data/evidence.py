@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -186,9 +186,7 @@ def split_by(snapshot: Snapshot, inside: Inside, keys: Mapping[str, str]) -> pa.
     )
 
 
-def records(
-    snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0
-) -> pa.Table:
+def records(snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0) -> pa.Table:
     """What was logged on blamed turns inside: at most `most`, a seeded sample, newest first.
 
     Columns: turn_id, day, started_at, heard (hypotheses), said, domain, intent, gold_domain,
@@ -196,9 +194,9 @@ def records(
     """
     sql, params = inside.bind(_DRAWN)
     drawn = snapshot.query(sql, {**params, "most": most, "seed": seed})
-    days = {day for day in drawn["day"].unique().to_pylist()}
+    first: list[Any] = drawn["day"].unique().to_pylist()
     # A dialogue may go on after midnight.
-    days |= {day + timedelta(days=1) for day in days}
+    days: set[date] = {*first, *(day + timedelta(days=1) for day in first)}
     named = {f"day_{i}": day for i, day in enumerate(sorted(days))}
     sql = _RECORDS.format(days=", ".join("$" + name for name in named) or "NULL")
     return snapshot.query(sql, named, {"drawn": drawn})

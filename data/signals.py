@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data.filters import Filter
-from data.trace import STAGES
+from data.trace import STAGES, schema
 
 if TYPE_CHECKING:
     from data.snapshot import Snapshot
@@ -60,6 +60,16 @@ ORDER BY hash(turn_id, $seed), turn_id
 LIMIT $most
 """
 
+_LOGGED = schema(
+    [
+        ("assistant", pa.string()),
+        ("signal", pa.string()),
+        ("turns", pa.int64()),
+        ("logged", pa.int64()),
+        ("missing", pa.float64()),
+    ]
+)
+
 
 def _bound(chosen: Filter) -> dict[str, Any]:
     return {
@@ -95,15 +105,7 @@ def signals_logged(snapshot: Snapshot, chosen: Filter) -> pa.Table:
             }
             for assistant, name, logged in rows
         ],
-        pa.schema(
-            [
-                pa.field("assistant", pa.string()),
-                pa.field("signal", pa.string()),
-                pa.field("turns", pa.int64()),
-                pa.field("logged", pa.int64()),
-                pa.field("missing", pa.float64()),
-            ]
-        ),
+        _LOGGED,
     )
 
 
