@@ -100,7 +100,7 @@ def fold(
         if len(groups) == most:
             break
         chosen, place, others = one, at, list(same[at])
-        while (better := _core(candidates, parts, place, taken, effect)) is not None:
+        while (better := _core(candidates, same, parts, place, taken, effect)) is not None:
             others.append(chosen)
             place, chosen = better, candidates[better]
             taken.add(place)
@@ -151,6 +151,7 @@ def _sibling(
 
 def _core(
     candidates: Sequence[Candidate],
+    same: Sequence[Sequence[Candidate]],
     parts: Sequence[Dimension],
     place: int,
     taken: set[int],
@@ -166,9 +167,10 @@ def _core(
         part = candidates[at]
         if part.impact < WHOLE * whole.impact:
             break
-        if at in taken or part.turns >= fewest or not part.within(whole):
+        if at in taken or part.turns >= fewest or part.symptom(parts) != whole.symptom(parts):
             continue
-        if part.symptom(parts) != whole.symptom(parts):
+        # The shortest name of a set of turns need not repeat the whole's conditions.
+        if not any(name.within(whole) for name in (part, *same[at])):
             continue
         turns = whole.turns - part.turns
         rate, other = part.failures / part.turns, (whole.failures - part.failures) / turns

@@ -35,7 +35,7 @@ def traffic(
         "hour": list(BANDS["hour"].labels),
     }
     columns: dict[str, Any] = {}
-    hit = np.ones(rows, bool)
+    hit = np.full(rows, bool(planted))
     for name, choices in values.items():
         codes = rng.integers(0, len(choices), rows)
         columns[name] = [choices[code] for code in codes]
@@ -75,6 +75,21 @@ def test_a_planted_slice_is_the_first(planted: dict[str, str]) -> None:
     # Its parents and children are no stories of their own.
     assert len(found.slices) == 1
     assert first.folded
+
+
+def test_the_part_that_has_all_the_excess_is_the_name() -> None:
+    # Every intent belongs to one domain; only one intent of the domain fails.
+    table = traffic(rate=0.02)
+    rng = np.random.default_rng(9)
+    intents = [f"{domain}.{n}" for domain, n in zip(
+        table["domain"].to_pylist(), rng.integers(0, 3, table.num_rows), strict=True
+    )]  # fmt: skip
+    p = np.where(np.array(intents) == "video.1", 0.5, table["p"].to_numpy())
+    table = table.set_column(1, "p", pa.array(p)).append_column("intent", pa.array(intents))
+    (only,) = find(table, "nlu").slices
+    assert only.conditions == (("intent", "video.1"),)
+    assert (("domain", "video"),) in only.folded
+    assert (("domain", "video"), ("intent", "video.1")) in only.folded
 
 
 def test_two_slices_stay_two() -> None:
