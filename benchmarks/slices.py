@@ -1,0 +1,222 @@
+"""Slice discovery: seconds on resampled traffic beside SQL, and the exam on planted incidents.
+
+`python -m benchmarks.slices STORE [INCIDENTS.json] [TURNS]`; the truth lies beside the incidents.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analysis.fold import SYMPTOMS
+from analysis.slices import find
+from data.filters import Filter
+from data.slices import DIMENSIONS, slice_columns
+from data.snapshot import Snapshot
+from data.store import Store
+
+# Ten: what the requirement names.
+TEN = (
+    "locale", "device_type", "domain", "intent", "slot", "assistant", "version_asr",
+    "confidence", "words", "hour",
+)  # fmt: skip
+# A slice tells of an incident if most of its excess turns are the incident's, and enough of them.
+PRECISION, RECALL = 0.5, 0.2
+
+# Facets as `predictions` keeps them, for stores that were scored before it did.
+JOINED = """(
+SELECT p.*, asr.hypotheses[1].text AS heard, asr.hypotheses[1].confidence AS asr_confidence,
+  result.action AS action, result.status AS status,
+  CASE WHEN asr.hypotheses IS NOT NULL THEN
+    len(list_filter(string_split(coalesce(asr.hypotheses[1].text, ''), ' '), lambda w: w <> ''))
+  END AS words,
+  list_sort(list_distinct([s.name for s in coalesce(nlu.hypotheses[1].slots, [])])) AS slots
+FROM predictions p JOIN (SELECT turn_id, day, asr, nlu, result FROM turns) USING (turn_id, day))"""
+
+
+def source(snapshot: Snapshot) -> str:
+    """What to read the dimensions from: `predictions`, joined with `turns` where facets lack."""
+    names = snapshot.query("SELECT * FROM predictions LIMIT 0").column_names
+    return "predictions" if "slots" in names else JOINED
+
+
+def resampled(table: pa.Table, turns: int, seed: int = 0) -> pa.Table:
+    """So many turns, drawn with their dialogues from `table`, each draw a dialogue of its own."""
+    rng = np.random.default_rng(seed)
+    dialogues = table["dialogue"].to_numpy()
+    order = np.argsort(dialogues, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(dialogues[order]) != 0])
+    sizes = np.diff(np.r_[starts, len(order)])
+    drawn = rng.integers(0, len(starts), int(1.1 * turns / sizes.mean()) + 10)
+    chosen = sizes[drawn]
+    ends = np.cumsum(chosen)
+    steps = np.arange(ends[-1]) - np.repeat(ends - chosen, chosen)
+    rows = order[np.repeat(starts[drawn], chosen) + steps][:turns]
+    numbers = np.repeat(np.arange(len(drawn), dtype=np.uint64), chosen)[:turns]
+    taken = table.take(pa.array(rows)).combine_chunks()
+    return taken.set_column(taken.schema.get_field_index("dialogue"), "dialogue", pa.array(numbers))
+
+
+def by_sql(table: pa.Table, dimensions: Sequence[str]) -> int:
+    """The same cells counted by DuckDB with GROUPING SETS (slots left out); how many there are."""
+    names = [name for name in dimensions if name != "slot"]
+    sets = [c for depth in (1, 2, 3) for c in combinations(names, depth)]
+    grouping = ", ".join(f"({', '.join(c)})" for c in sets)
+    con = duckdb.connect(config={"threads": 2})
+    con.register("coded", table.select(["p", *names]))
+    sql = (
+        f"SELECT count(*) FROM (SELECT {', '.join(names)}, count(*) AS n, sum(p) AS s FROM coded "
+        f"GROUP BY GROUPING SETS ({grouping}) HAVING n >= {max(30, table.num_rows // 5_000)})"
+    )
+    (found,) = con.execute(sql).fetchall()[0]
+    return int(found)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one incident fared: the place of the first slice that tells of it; None without any.
+
+    `over` is ``period`` (its own days) or ``all`` (every day). precision: the share of the slice's
+    excess that is the incident's. recall: the share of the incident's excess inside it.
+    """
+
+    incident: str
+    over: str
+    place: int | None
+    words: str
+    precision: float
+    recall: float
+
+
+def exam(
+    snapshot: Snapshot, incidents: Sequence[Mapping[str, Any]], truth: pa.Table, top: int = 5
+) -> list[Mark]:
+    """Whether the planted incidents are among the top slices of their stage.
+
+    An incident's turns are those of its days that its `where` names; `truth` (turn_id, gold) knows
+    what was meant. All excess is over the rate of the turns that the incident has not struck. A
+    slice tells of the incident if at least half of its excess is the incident's, and it holds a
+    fifth of the incident's excess.
+    """
+    gold: Any = truth["gold"]
+    columns: Any = {"turn_id": truth["turn_id"], "gold.domain": pc.struct_field(gold, "domain")}
+    meant = pa.table(columns)
+    truths = snapshot.query(_TRUTHS, tables={"meant": meant})
+    marks = []
+    for one in incidents:
+        begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
+        last = (end - timedelta(seconds=1)).date()
+        for over in ("period", "all"):
+            chosen = Filter(since=begin.date(), until=last) if over == "period" else Filter()
+            marks.append(_mark(snapshot, one, truths, over, chosen, top))
+    return marks
+
+
+_SUMS = """
+SELECT coalesce(sum(p - usual) FILTER (struck), 0) AS struck,
+  coalesce(sum(p - usual) FILTER (inside), 0) AS inside,
+  coalesce(sum(p - usual) FILTER (inside AND struck), 0) AS both
+FROM (
+  SELECT *, sum(p) FILTER (NOT struck) OVER () / count(*) FILTER (NOT struck) OVER () AS usual
+  FROM (
+    SELECT p_{point} AS p,
+      coalesce({where}, false) AND started_at >= $begin AND started_at < $end AS struck,
+      coalesce({inside}, false) AS inside
+    FROM {source} AS facets LEFT JOIN truths USING (turn_id)
+    WHERE model_id = $model AND {clause}
+  )
+)
+"""
+_TRUTHS = """
+SELECT turn_id, device.type AS "device.type", meant."gold.domain",
+  wake.signals['near_television'] AS "wake.signals.near_television"
+FROM turns LEFT JOIN meant USING (turn_id)
+"""
+
+
+def _mark(
+    snapshot: Snapshot,
+    one: Mapping[str, Any],
+    truths: pa.Table,
+    over: str,
+    chosen: Filter,
+    top: int,
+) -> Mark:
+    model, point = snapshot.model or "", one["failure_point"]
+    view = source(snapshot)
+    table, share = slice_columns(snapshot, model, point, chosen, source=view)
+    clause, params = chosen.sql()
+    begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
+    bound = {"model": model, "begin": begin, "end": end, **params}
+    where: list[str] = []
+    for path, values in one["where"].items():
+        names = {f"w{len(where)}_{i}": value for i, value in enumerate(values)}
+        bound |= names
+        where.append(f'"{path}" IN ({", ".join("$" + name for name in names)})')
+    for place, found in enumerate(find(table, point, share=share).slices[:top], 1):
+        if any(name in SYMPTOMS for name, _ in found.conditions):
+            # Low confidence says that something is wrong, not where.
+            continue
+        inside, more = found.sql()
+        sql = _SUMS.format(
+            point=point, where=" AND ".join(where), inside=inside, source=view, clause=clause
+        )
+        sums = snapshot.query(sql, {**bound, **more}, {"truths": truths}).to_pylist()[0]
+        precision = sums["both"] / max(sums["inside"], 1e-9)
+        recall = sums["both"] / max(sums["struck"], 1e-9)
+        if precision >= PRECISION and recall >= RECALL:
+            return Mark(one["id"], over, place, found.words(), precision, recall)
+    return Mark(one["id"], over, None, "", 0.0, 0.0)
+
+
+def main(store: str, incidents: str | None = None, turns: int = 1_000_000) -> None:
+    """Print both."""
+    with Store.open(store).snapshot() as snapshot:
+        table, _ = slice_columns(
+            snapshot, snapshot.model or "", "asr", Filter(), source=source(snapshot)
+        )
+        many = resampled(table, turns)
+        for label, names in (("10 dimensions", TEN), (f"{len(DIMENSIONS)} dimensions", DIMENSIONS)):
+            began = time.perf_counter()
+            found = find(many, "asr", dimensions=names)
+            took = time.perf_counter() - began
+            print(f"{label}, {turns:,} turns: {took:.1f} s, {found.tested:,} tested", flush=True)
+        began = time.perf_counter()
+        cells = by_sql(many, TEN)
+        took = time.perf_counter() - began
+        print(f"GROUPING SETS alone, 9 of the 10: {took:.1f} s, {cells:,} cells", flush=True)
+        if incidents:
+            listed = Path(incidents)
+            truth = pq.read_table(listed.with_name("truth.parquet"), columns=["turn_id", "gold"])
+            marks = exam(snapshot, json.loads(listed.read_text("utf-8")), truth)
+            for mark in marks:
+                where = f"place {mark.place}: {mark.words}" if mark.place else "not found"
+                print(
+                    f"{mark.incident:24} {mark.over:6} {where} (precision {mark.precision:.2f}, "
+                    f"recall {mark.recall:.2f})"
+                )
+            for over in ("period", "all"):
+                seen = [mark for mark in marks if mark.over == over]
+                print(f"{over}: {sum(m.place is not None for m in seen)} of {len(seen)}")
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    main(
+        arguments[0],
+        arguments[1] if len(arguments) > 1 else None,
+        int(arguments[2]) if len(arguments) > 2 else 1_000_000,
+    )
