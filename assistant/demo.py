@@ -288,7 +288,8 @@ def simulate(
 
     Raises
     ------
-    UsageError: a setting cannot be, `trained` holds components of other settings, or `setup.adapt` cannot be sent to the other processes.
+    UsageError: a setting cannot be, `trained` holds components of other settings, or `setup.adapt`
+        cannot be sent to the other processes.
     """
     setup.check()
     if processes is None:
