@@ -9,16 +9,10 @@ from data.filters import Filter
 from data.store import Store
 from parts import frame
 from parts.filterbar import filters, model_choice
-from parts.scope import Scope, choices, hand_over, scorers, snapshot_at, store_path
+from parts.scope import Scope, choices, hand_over, pages, scorers, snapshot_at, store_path
 
 st.set_page_config(page_title="Faultline", page_icon=frame.ICON, layout="wide")
-page = st.navigation(
-    [
-        st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
-        st.Page("pages/turn.py", title="Turn", icon=":material/forum:"),
-    ],
-    position="top",
-)
+page = st.navigation(pages(), position="top")
 path = store_path()
 
 

@@ -120,6 +120,15 @@ def chips(chosen: Filter, turns: str) -> None:
             st.button("Clear all", type="tertiary", on_click=_clear)
 
 
+def narrow(key: str, value: str) -> None:
+    """Callback of a click on a mark or a cell: add one condition to the filters."""
+    if key in LISTS:
+        held = st.session_state.get(key) or []
+        st.session_state[key] = [*held, *({value} - set(held))]
+    else:
+        st.session_state[key] = value
+
+
 def _period(first: date, last: date, days: int | None) -> None:
     start = None if days is None else last - timedelta(days=days - 1)
     st.session_state["since"] = max(first, start) if start else None

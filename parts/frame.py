@@ -8,7 +8,7 @@ import streamlit as st
 
 from charts.words import count, plain
 from data.snapshot import Snapshot
-from parts.scope import PINS, Scope, reader_zone
+from parts.scope import Scope, go_to_newest, reader_zone
 
 # Drawn here, because a named icon would be fetched from another host.
 ICON = (
@@ -38,13 +38,7 @@ def foot(scope: Scope) -> None:
 
 def newest_button(label: str) -> None:
     """Leave the pinned version for the newest one, filters and turn kept."""
-    st.button(label, on_click=_go_to_newest, type="tertiary", icon=":material/update:")
-
-
-def _go_to_newest() -> None:
-    for key in PINS:
-        st.session_state.pop(key, None)
-        st.query_params.pop(key, None)
+    st.button(label, on_click=go_to_newest, type="tertiary", icon=":material/update:")
 
 
 def missing_store(message: str, path: str) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, date, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from data.filters import Filter
 from data.overview import bounds, facets, models, options
@@ -19,6 +20,21 @@ STORE = "FAULTLINE_STORE"
 _KEY = "scope"
 # What the URL and the session pin beside the filters.
 PINS = ("at", "model")
+
+
+# The pages in the order of the navigation: script, title, icon.
+PAGES = (
+    ("overview", "Overview", "monitoring"),
+    ("turn", "Turn", "forum"),
+)
+
+
+def pages() -> list[StreamlitPage]:
+    """The pages, for `st.navigation`; the first one is the front page."""
+    return [
+        st.Page(f"pages/{name}.py", title=title, icon=f":material/{icon}:", default=not place)
+        for place, (name, title, icon) in enumerate(PAGES)
+    ]
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,14 @@ class Scope:
         if self.model:
             made["model"] = self.model
         return made | more
+
+
+def go_to_newest() -> None:
+    """Leave the pinned version and model for the newest, filters kept; in a callback, or before a
+    rerun. To be called after a page has written to the store, so that it shows what it wrote."""
+    for key in PINS:
+        st.session_state.pop(key, None)
+        st.query_params.pop(key, None)
 
 
 def store_path() -> str:
@@ -88,7 +112,7 @@ def scope() -> Scope:
     if _KEY not in st.session_state:
         # A server's very first request may name a page, and Streamlit then runs it without
         # `app.py`, because there is a folder `pages`; once `st.navigation` was called, with it.
-        st.navigation(["pages/overview.py", "pages/turn.py"], position="hidden")
+        st.navigation(pages(), position="hidden")
         st.rerun()
     found = st.session_state[_KEY]
     assert isinstance(found, Scope)
