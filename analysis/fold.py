@@ -23,6 +23,8 @@ EXPLAINED = 2 / 3
 # A part of a slice that holds so much of its excess may be the better name for it.
 WHOLE = 0.8
 SYMPTOMS = ("confidence",)
+# Slices whose turns are looked at one by one.
+_LOOKS = 400
 _Z = 2.575829
 # A slice has hundreds of parts, so one of them must stand out by more.
 _Z_PART = 4.0
@@ -79,25 +81,30 @@ def fold(
     candidates: by impact, the greatest first. weight: failures per row.
     effect: the design effect by which variances are widened.
     """
+    mean = float(weight.mean())
     # By places alone, and by symptoms as well.
-    expected = {symptom: np.full(len(weight), weight.mean()) for symptom in (False, True)}
+    expected = {symptom: np.full(len(weight), mean) for symptom in (False, True)}
     candidates, same = _distinct(candidates, parts)
-    groups: list[tuple[Candidate, list[Candidate], np.ndarray]] = []
+    groups: list[_Group] = []
     taken: set[int] = set()
+    looked = 0
     for at, one in enumerate(candidates):
         if progress:
             progress(at / len(candidates))
         if at in taken:
             continue
-        mask = one.mask(parts, len(weight))
-        unlike = expected[one.symptom(parts)]
-        sibling = _sibling(one, parts, groups)
-        if sibling is None and not _stands(mask, weight, unlike, one.impact, effect):
-            sibling = _nearest(mask, weight, groups)
-        if sibling is not None:
-            groups[sibling][1].extend([one, *same[at]])
+        symptom = one.symptom(parts)
+        excess = (1 - EXPLAINED) * (one.failures - one.turns * mean)
+        home = _home([one, *same[at]], symptom, excess, groups)
+        if home is not None:
+            home.others.extend([one, *same[at]])
             continue
-        if len(groups) == most:
+        looked += 1
+        mask = one.mask(parts, len(weight))
+        if groups and not _stands(mask, weight, expected[symptom], excess, effect):
+            _nearest(mask, weight, groups).others.extend([one, *same[at]])
+            continue
+        if len(groups) == most or looked > _LOOKS:
             break
         chosen, place, others = one, at, list(same[at])
         while (better := _core(candidates, same, parts, place, taken, effect)) is not None:
@@ -106,12 +113,41 @@ def fold(
             taken.add(place)
             others.extend(same[place])
             mask = chosen.mask(parts, len(weight))
-        groups.append((chosen, others, mask))
-        if not chosen.symptom(parts):
+        if not symptom:
             _explain(mask, weight, expected[False])
         _explain(mask, weight, expected[True])
-    found = [(chosen, others) for chosen, others, _ in groups]
+        least = {key: float(rates[mask].min()) for key, rates in expected.items()}
+        groups.append(_Group(chosen, symptom, others, mask, least))
+    found = [(group.chosen, group.others) for group in groups]
     return sorted(found, key=lambda group: (-group[0].impact, group[0].places, group[0].codes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A slice that stands. least: the smallest rate expected inside, by places and by all."""
+
+    chosen: Candidate
+    symptom: bool
+    others: list[Candidate]
+    mask: np.ndarray
+    least: dict[bool, float]
+
+
+def _home(
+    names: Sequence[Candidate], symptom: bool, excess: float, groups: Sequence[_Group]
+) -> _Group | None:
+    """The group of a slice that needs no closer look.
+
+    Either a symptom has its slice already, or the slice lies in another whose rate explains it.
+    """
+    one = names[0]
+    for group in groups:
+        if symptom and group.symptom:
+            return group
+        left = one.failures - one.turns * group.least[symptom]
+        if left <= excess and any(name.within(group.chosen) for name in names):
+            return group
+    return None
 
 
 def _distinct(
@@ -119,7 +155,8 @@ def _distinct(
 ) -> tuple[list[Candidate], list[list[Candidate]]]:
     """One candidate per set of turns, the one with the fewest conditions, and its likes.
 
-    Sums are exact, so the same turns and failures in so large a slice mean the same set of turns.
+    Sums are exact and hold a grain of each dialogue (`analysis.slices.find`), so the same turns and
+    failures mean the same set of turns.
     """
     by_turns: dict[tuple[int, float], list[Candidate]] = {}
     for one in candidates:
@@ -130,23 +167,12 @@ def _distinct(
 
 
 def _stands(
-    mask: np.ndarray, weight: np.ndarray, expected: np.ndarray, impact: float, effect: float
+    mask: np.ndarray, weight: np.ndarray, expected: np.ndarray, excess: float, effect: float
 ) -> bool:
     inside = weight[mask]
     left = float((inside - expected[mask]).sum())
     spread = float(np.sqrt(effect * ((inside - inside.mean()) ** 2).sum()))
-    return left > (1 - EXPLAINED) * impact and left > _Z * spread
-
-
-def _sibling(
-    one: Candidate,
-    parts: Sequence[Dimension],
-    groups: Sequence[tuple[Candidate, list[Candidate], np.ndarray]],
-) -> int | None:
-    """The group that a slice with a symptom joins: the first such, for the story is the same."""
-    if not one.symptom(parts):
-        return None
-    return next((at for at, (other, _, _) in enumerate(groups) if other.symptom(parts)), None)
+    return left > excess and left > _Z * spread
 
 
 def _core(
@@ -189,13 +215,9 @@ def _explain(mask: np.ndarray, weight: np.ndarray, expected: np.ndarray) -> None
         expected[below] = np.maximum(expected[below], float(weight[below].mean()))
 
 
-def _nearest(
-    mask: np.ndarray,
-    weight: np.ndarray,
-    groups: Sequence[tuple[Candidate, list[Candidate], np.ndarray]],
-) -> int:
+def _nearest(mask: np.ndarray, weight: np.ndarray, groups: Sequence[_Group]) -> _Group:
     """The group that has most of the failures of this slice."""
     rows = np.flatnonzero(mask)
     inside = weight[rows]
-    shared = [float(inside[other[rows]].sum()) for _, _, other in groups]
-    return int(np.argmax(shared))
+    shared = [float(inside[group.mask[rows]].sum()) for group in groups]
+    return groups[int(np.argmax(shared))]

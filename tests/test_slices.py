@@ -92,6 +92,36 @@ def test_the_part_that_has_all_the_excess_is_the_name() -> None:
     assert (("domain", "video"), ("intent", "video.1")) in only.folded
 
 
+def test_a_slice_may_be_most_of_the_traffic() -> None:
+    rng = np.random.default_rng(2)
+    most = rng.random(4_000) < 0.85
+    failed = rng.random(4_000) < np.where(most, 0.3, 0.01)
+    columns: Any = {
+        "dialogue": np.arange(4_000),
+        "p": failed.astype(float),
+        "domain": np.where(most, "music", "news"),
+    }
+    (only,) = find(pa.table(columns), "er").slices
+    assert only.conditions == (("domain", "music"),)
+    assert only.impact == pytest.approx(most.sum() * 0.29, rel=0.1)
+
+
+def test_equal_counts_are_not_equal_turns() -> None:
+    # Two slices of 200 turns with 100 failures each, and nothing in common.
+    rows = np.arange(4_000)
+    columns: Any = {
+        "dialogue": rows,
+        "p": np.where(rows < 400, rows % 2, rows % 50 == 0).astype(float),
+        "domain": np.where(rows < 200, "video", "music"),
+        "locale": np.where((rows >= 200) & (rows < 400), "en-GB", "en-US"),
+    }
+    found = find(pa.table(columns), "asr").slices
+    assert {one.conditions for one in found} == {
+        (("domain", "video"),),
+        (("locale", "en-GB"),),
+    }
+
+
 def test_two_slices_stay_two() -> None:
     one = traffic(planted={"domain": "video"}, inside=0.5)
     other = traffic(planted={"device_type": "tv"}, inside=0.5, seed=1)
