@@ -1,0 +1,1 @@
+"""Statistics over tables: rates with intervals, change points, what moved, error budgets."""
