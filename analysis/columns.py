@@ -62,6 +62,11 @@ def sums(values: NDArray[np.float64], group: NDArray[np.int64], groups: int) -> 
     return found
 
 
+def by_code(code: NDArray[np.int64], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Sums of values per code, shape (size,)."""
+    return np.bincount(code, values, size).astype(np.float64)
+
+
 def ratio(above: NDArray[np.float64] | float, below: NDArray[np.float64]) -> NDArray[np.float64]:
     """Quotients; 0 where the divisor is not positive."""
     safe = np.where(below > 0, below, 1.0)
