@@ -1,0 +1,384 @@
+"""Honest rates: what share of turns fails, from annotations where there are any.
+
+A model's probabilities are biased in ways that nobody knows until turns are annotated. Prediction-
+powered inference (Angelopoulos, Bates, Fannjiang, Jordan, Zrnic 2023, Science 382) takes the mean
+prediction over many turns and corrects it by the mean error on the annotated ones, with an interval
+that holds however bad the predictions are. Its power-tuned form, PPI++ (Angelopoulos, Duchi, Zrnic
+2023, arXiv:2311.01453), weighs the predictions by what they turn out to be worth.
+
+The rate is that of the traffic which the turns are a sample of, not of these very turns: intervals
+of two periods can then be compared. The annotated dialogues have to be a random sample of the
+dialogues they stand for; annotations that were asked for because the model was unsure are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from analysis.columns import codes, matrix, ratio, sums
+from data.intervals import wilson
+from data.overview import FAILURES
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+RATES = (*FAILURES, "defect")
+ANNOTATED = "annotated and predicted"
+MODEL = "model estimate"
+COUNTED = "verdicts counted"
+# Fewer annotated dialogues say too little: a class of two per cent has then been seen some four
+# times (docs/evaluation.md has the coverage measured at several numbers).
+MINIMUM = 100
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share of turns with its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high: shares between 0 and 1. turns: all turns it speaks of, annotated ones too.
+    labelled: how many of these are annotated. method: `ANNOTATED`, `MODEL` or `COUNTED`.
+    """
+
+    value: float
+    low: float
+    high: float
+    turns: int
+    labelled: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a roll-up knows of groups of turns: their number, sums of p and of p squared.
+
+    Attributes
+    ----------
+    turns: shape (groups,). total, squares: shape (groups, rates).
+    """
+
+    turns: Array
+    total: Array
+    squares: Array
+
+    def mean(self) -> Array:
+        """Mean p, shape (groups, rates); 0 where there are no turns."""
+        return ratio(self.total, self.turns[:, None])
+
+    def variance(self, ddof: int = 0) -> Array:
+        """Variance of p between the turns of a group, shape (groups, rates)."""
+        spread = self.squares - self.total * self.mean()
+        return np.maximum(ratio(spread, self.turns[:, None] - ddof), 0.0)
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(
+            self.turns + other.turns, self.total + other.total, self.squares + other.squares
+        )
+
+    def less(self, other: Moments) -> Moments:
+        """The moments of the other turns, for `other` a part of these."""
+        turns = np.maximum(self.turns - other.turns, 0.0)
+        left = turns[:, None] > 0
+        # Sums of 32-bit numbers in another order differ in their last digits.
+        return Moments(
+            turns,
+            np.where(left, np.maximum(self.total - other.total, 0.0), 0.0),
+            np.where(left, np.maximum(self.squares - other.squares, 0.0), 0.0),
+        )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Annotated turns, one row each.
+
+    Attributes
+    ----------
+    y: 1 where the turn failed so, shape (rows, rates). p: the model's probabilities of the same.
+    group: which group a row belongs to. dialogue: codes of dialogues, or None to take every row
+    as independent of all others.
+    """
+
+    y: Array
+    p: Array
+    group: Codes
+    dialogue: Codes | None = None
+
+    def moments(self, groups: int) -> Moments:
+        """Of the predictions."""
+        turns = np.bincount(self.group, minlength=groups).astype(np.float64)
+        return Moments(turns, sums(self.p, self.group, groups), sums(self.p**2, self.group, groups))
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Shares of many groups at once; arrays have the shape (groups, rates) or (groups,).
+
+    Attributes
+    ----------
+    powered: whether annotations were used. weight: how much the predictions counted (lambda).
+    """
+
+    value: Array
+    low: Array
+    high: Array
+    turns: Array
+    labelled: Array
+    powered: NDArray[np.bool_]
+    weight: Array
+
+    def one(self, group: int, rate: int) -> Estimate:
+        """One of them."""
+        return Estimate(
+            float(self.value[group, rate]),
+            float(self.low[group, rate]),
+            float(self.high[group, rate]),
+            int(self.turns[group]),
+            int(self.labelled[group]),
+            ANNOTATED if self.powered[group] else MODEL,
+        )
+
+
+def powered(
+    unlabelled: Moments,
+    labelled: Labelled,
+    *,
+    weight: float | None = None,
+    minimum: int = MINIMUM,
+    level: float = 0.95,
+) -> Estimates:
+    """Prediction-powered means, with model estimates where too little is annotated.
+
+    With weight w, the estimate is mean(y - w p) over annotated turns + w mean(p) over the others
+    (PPI++, section 2; w = 1 is PPI). Its variance is that of both means. `weight` None takes
+    the w in [0, 1] with the least variance (PPI++, equation 12): cov(y, p) / ((1 + n/N) var(p)).
+
+    Where dialogues are given, variances and the covariance are those of sums over dialogues (Liang
+    and Zeger 1986), with G/(G - 1) for G dialogues. The unlabelled side knows nothing of dialogues:
+    its variance is multiplied by the design effect of p among annotated turns, of all groups
+    together. The published interval is symmetric, and too narrow for rare classes: a sample without
+    the rare turn that the model is sure of and wrong about estimates too low and too surely. So
+    one such turn is added to the variance (1/n squared: Laplace's extra observation), and
+    the interval is Wilson's for as many independent turns as have this variance. Both vanish as n
+    grows; `benchmarks.rates` measures what they do. Without dialogues it is the published interval.
+
+    Groups with fewer than `minimum` annotated dialogues are `model_only`.
+    """
+    groups, rates = unlabelled.total.shape
+    rows = labelled.moments(groups)
+    n, big_n = rows.turns[:, None], unlabelled.turns[:, None]
+    everything = unlabelled + rows
+    design = design_effect(labelled)
+    clusters = _clusters(labelled)
+    independent = labelled.dialogue is None
+    dialogues = np.bincount(clusters.group, minlength=groups).astype(np.float64)[:, None]
+    small = np.ones_like(dialogues) if independent else ratio(dialogues, dialogues - 1)
+
+    mean_y = ratio(sums(labelled.y, labelled.group, groups), n)
+    mean_p = rows.mean()
+    y = clusters.sums(labelled.y - mean_y[labelled.group])
+    p = clusters.sums(labelled.p - mean_p[labelled.group])
+    if weight is None:
+        shared = small * ratio(sums(y * p, clusters.group, groups), n**2)
+        spread = design * everything.variance(ddof=1) * (ratio(1.0, n) + ratio(1.0, big_n))
+        w = np.clip(ratio(shared, spread), 0.0, 1.0)
+    else:
+        w = np.full((groups, rates), weight)
+    w = np.where(big_n > 0, w, 0.0)
+
+    value = mean_y + w * (unlabelled.mean() - mean_p)
+    errors = sums((y - w[clusters.group] * p) ** 2, clusters.group, groups)
+    variance = small * ratio(errors, n**2) + w**2 * design * ratio(unlabelled.variance(), big_n)
+    z = float(norm.ppf((1 + level) / 2))
+    value = np.clip(value, 0.0, 1.0)
+    if independent:
+        half = z * np.sqrt(variance)
+        low, high = np.clip(value - half, 0.0, 1.0), np.clip(value + half, 0.0, 1.0)
+    else:
+        low, high = _score(value, variance + ratio(1.0, n**2), z)
+    model = model_only(everything, design=design, level=level)
+    enough = dialogues[:, 0] >= max(minimum, 2)
+    use = enough[:, None]
+    return Estimates(
+        np.where(use, value, model.value),
+        np.where(use, low, model.low),
+        np.where(use, high, model.high),
+        everything.turns,
+        rows.turns,
+        enough,
+        np.where(use, w, 1.0),
+    )
+
+
+def model_only(turns: Moments, *, design: ArrayLike = 1.0, level: float = 0.95) -> Estimates:
+    """Mean calibrated probabilities, with what they alone cannot be sure of.
+
+    Were the probabilities right, two things would remain open: which turns came, var(p)/N, and how
+    each of them went, mean(p (1 - p))/N. They add up to p(1 - p)/N of the mean (law of total
+    variance). `design` multiplies the first, because turns of one dialogue resemble each other. The
+    interval is Wilson's for as many independent turns as have this variance. Whether the
+    probabilities are right is not in it.
+    """
+    n = turns.turns[:, None]
+    mean = np.clip(turns.mean(), 0.0, 1.0)
+    open_ = np.maximum(mean - ratio(turns.squares, n), 0.0)
+    variance = ratio(np.asarray(design) * turns.variance() + open_, n)
+    effective = np.where(variance > 0, ratio(mean * (1 - mean), variance), n)
+    low, high = _wilson(mean, effective, float(norm.ppf((1 + level) / 2)))
+    groups = len(turns.turns)
+    return Estimates(
+        mean, low, high, turns.turns, np.zeros(groups), np.zeros(groups, bool), np.ones_like(mean)
+    )
+
+
+def plain(count: float, turns: int) -> Estimate:
+    """What counting verdicts claims: their share, with an interval that takes them for true."""
+    low, high = wilson(count, turns)
+    return Estimate(count / turns if turns else 0.0, low, high, turns, 0, COUNTED)
+
+
+def design_effect(labelled: Labelled) -> Array:
+    """How much more the mean of p varies than if turns were independent, shape (rates,).
+
+    Kish's design effect from annotated turns of all groups, at least 1 (Kish 1965, Survey Sampling,
+    section 5.4).
+    """
+    rates = labelled.p.shape[1]
+    if labelled.dialogue is None or not len(labelled.group):
+        return np.ones(rates)
+    groups = int(labelled.group.max()) + 1
+    mean = labelled.moments(groups).mean()
+    centred = labelled.p - mean[labelled.group]
+    together = (_clusters(labelled).sums(centred) ** 2).sum(0)
+    return np.maximum(ratio(together, (centred**2).sum(0)), 1.0)
+
+
+def estimate(
+    rollup: pa.Table, labelled: pa.Table | None = None, **options: Any
+) -> dict[str, Estimate]:
+    """The five failures and `defect` over all rows of a roll-up; see `by_group` for the tables."""
+    table = by_group(rollup, labelled, (), **options)
+    row = table.to_pylist()[0]
+    return {
+        name: Estimate(
+            row[f"value_{name}"], row[f"low_{name}"], row[f"high_{name}"],
+            row["turns"], row["labelled"], row["method"],
+        )
+        for name in RATES
+    }  # fmt: skip
+
+
+def by_group(
+    rollup: pa.Table,
+    labelled: pa.Table | None,
+    by: Sequence[str],
+    *,
+    minimum: int = MINIMUM,
+    level: float = 0.95,
+) -> pa.Table:
+    """Rates of every group of turns.
+
+    Parameters
+    ----------
+    rollup
+        Rows of the roll-up (or sums of them): the columns `by`, `turns`, and `sum_p_<rate>` and
+        `sum_pp_<rate>` of the failures, `sum_p_correct` and `sum_pp_defect`.
+    labelled
+        Annotated turns among these, a random sample of their dialogues: the columns `by`,
+        `dialogue_id`, `truth`, `p_<class>`; None where there are none.
+    by
+        Columns that make a group, e.g. `("day",)`; none of them for one group of all.
+
+    Returns
+    -------
+    One row per group of the roll-up, in the order of `by`: its values, `turns`, `labelled`,
+    `method`, and `value_`, `low_`, `high_` of each rate. One row of zeros for no rows and no `by`.
+    """
+    keys = rollup.select(list(by))
+    own = labelled.select(list(by)).cast(keys.schema) if labelled is not None else None
+    group, names = codes(pa.concat_tables([keys, own]) if own is not None else keys, by)
+    groups = max(names.num_rows, 0 if by else 1)
+    every = _of_rollup(rollup, group[: rollup.num_rows], groups)
+    rows = _of_labelled(labelled, group[rollup.num_rows :])
+    found = powered(every.less(rows.moments(groups)), rows, minimum=minimum, level=level)
+    columns: dict[str, Any] = {name: names[name] for name in by}
+    columns["turns"] = pa.array(found.turns.astype(np.int64))
+    columns["labelled"] = pa.array(found.labelled.astype(np.int64))
+    columns["method"] = pa.array(np.where(found.powered, ANNOTATED, MODEL))
+    for place, name in enumerate(RATES):
+        for part in ("value", "low", "high"):
+            columns[f"{part}_{name}"] = pa.array(getattr(found, part)[:, place])
+    table = pa.table(columns)
+    # A group that only annotations know has not been scored by this model.
+    table = table.filter(pc.field("turns") > 0) if by else table
+    return table.sort_by([(name, "ascending") for name in by]) if by else table
+
+
+def _of_rollup(rollup: pa.Table, group: Codes, groups: int) -> Moments:
+    turns = matrix(rollup, ["turns"])
+    total = matrix(rollup, [f"sum_p_{name}" for name in FAILURES])
+    total = np.column_stack([total, total.sum(1)])
+    squares = matrix(rollup, [f"sum_pp_{name}" for name in RATES])
+    return Moments(
+        sums(turns, group, groups)[:, 0], sums(total, group, groups), sums(squares, group, groups)
+    )
+
+
+def _of_labelled(labelled: pa.Table | None, group: Codes) -> Labelled:
+    if labelled is None:
+        nothing = np.zeros((0, len(RATES)))
+        return Labelled(nothing, nothing, group, np.zeros(0, np.int64))
+    truth = np.asarray(labelled["truth"].to_numpy())
+    y = np.column_stack([truth == name for name in FAILURES])
+    p = matrix(labelled, [f"p_{name}" for name in FAILURES])
+    dialogue, _ = codes(labelled, ["dialogue_id"])
+    return Labelled(
+        np.column_stack([y, y.any(1)]).astype(np.float64),
+        np.column_stack([p, p.sum(1)]),
+        group,
+        dialogue,
+    )
+
+
+@dataclass(frozen=True)
+class _Clusters:
+    """Dialogues within groups: the group of each, and the dialogue of each row."""
+
+    group: Codes
+    row: Codes
+
+    def sums(self, values: Array) -> Array:
+        return sums(values, self.row, len(self.group))
+
+
+def _clusters(labelled: Labelled) -> _Clusters:
+    if labelled.dialogue is None:
+        return _Clusters(labelled.group, np.arange(len(labelled.group)))
+    most = int(labelled.dialogue.max(initial=0)) + 1
+    pairs, row = np.unique(labelled.group * most + labelled.dialogue, return_inverse=True)
+    return _Clusters(pairs // most, row)
+
+
+def _score(value: Array, variance: Array, z: float) -> tuple[Array, Array]:
+    """Wilson's interval for as many independent turns as would have this variance."""
+    # Nearer to 0 or 1 than a standard error, p(1 - p) would say more of chance than of the rate.
+    sd = np.minimum(np.sqrt(variance), 0.5)
+    inside = np.clip(value, sd, 1 - sd)
+    return _wilson(value, ratio(inside * (1 - inside), variance), z)
+
+
+def _wilson(mean: Array, n: Array, z: float) -> tuple[Array, Array]:
+    """`data.intervals.wilson` for arrays; (0, 1) where n is 0."""
+    safe = np.where(n > 0, n, 1.0)
+    centre = (mean + z * z / (2 * safe)) / (1 + z * z / safe)
+    half = z * np.sqrt(mean * (1 - mean) / safe + z * z / (4 * safe * safe)) / (1 + z * z / safe)
+    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)

@@ -1,0 +1,153 @@
+"""How often intervals of rates hold the true rate, as Markdown for docs/evaluation.md.
+
+    python -m benchmarks.rates STORE TRUTH [DRAWS]
+
+STORE is a scored store of the demo and TRUTH its `truth.parquet`. Each draw is a sample of the
+demo's dialogues with replacement, of which a share is annotated with the truth; the true rate is
+that of all turns of the demo.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from analysis.columns import codes, matrix
+from analysis.rates import (
+    RATES,
+    Array,
+    Codes,
+    Estimates,
+    Labelled,
+    Moments,
+    design_effect,
+    model_only,
+    plain,
+    powered,
+)
+from data.errors import FaultlineError, UsageError
+from data.overview import FAILURES
+from data.store import Store
+
+SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+DRAWS = 1000
+
+_SCORED = """
+SELECT dialogue_id, p.failure_point AS verdict, t.failure_point AS truth, {columns}
+FROM predictions AS p JOIN truth AS t USING (turn_id, dialogue_id)
+WHERE model_id = $model
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """The demo's turns in order of dialogue: truth, probabilities, verdicts (rows, rates)."""
+
+    y: Array
+    p: Array
+    verdict: Array
+    start: Codes
+    size: Codes
+
+    @property
+    def dialogues(self) -> int:
+        return len(self.size)
+
+    def rows(self, dialogues: Codes) -> tuple[Codes, Codes]:
+        """The rows of dialogues, and which of the dialogues given each belongs to."""
+        taken = self.size[dialogues]
+        place = np.repeat(np.arange(len(dialogues)), taken)
+        within = np.arange(len(place)) - np.repeat(np.cumsum(taken) - taken, taken)
+        return self.start[dialogues][place] + within, place
+
+    def added(self, values: Array, times: Codes) -> Array:
+        """Sums over drawn dialogues: shape (draws, rates), for `times` (draws, dialogues)."""
+        return np.asarray(times @ np.add.reduceat(values, self.start))
+
+
+def world(store: Store, truth: Path) -> World:
+    """The turns that the store's model has scored, with their truth."""
+    model = store.head().model
+    if model is None:
+        raise UsageError("The store has no model; run 'faultline score' on it first.")
+    known = pq.read_table(truth, columns=["turn_id", "dialogue_id", "failure_point"])
+    columns = ", ".join(f"p_{name}" for name in FAILURES)
+    with store.snapshot() as snapshot:
+        table = snapshot.query(_SCORED.format(columns=columns), {"model": model}, {"truth": known})
+    if not table.num_rows:
+        raise UsageError(f"{truth} speaks of none of the turns in the store; give its own truth.")
+    dialogue, _ = codes(table, ["dialogue_id"])
+    order = np.argsort(dialogue, kind="stable")
+    p = matrix(table, [f"p_{name}" for name in FAILURES])
+
+    def marks(column: str) -> Array:
+        names = np.array(table[column].to_pylist())
+        each = np.column_stack([names == name for name in FAILURES])
+        return np.column_stack([each, each.any(1)]).astype(np.float64)[order]
+
+    size = np.bincount(dialogue)
+    return World(
+        marks("truth"), np.column_stack([p, p.sum(1)])[order], marks("verdict"),
+        np.cumsum(size) - size, size,
+    )  # fmt: skip
+
+
+def covered(found: Estimates, truth: Array) -> tuple[Array, Array]:
+    """Share of the intervals that hold the truth, and their mean width, per rate."""
+    inside = (found.low <= truth) & (truth <= found.high)
+    return inside.mean(0), (found.high - found.low).mean(0)
+
+
+def main(store: str, truth: str, draws: int = DRAWS) -> None:
+    """Print coverage and width of every way to give a rate."""
+    demo = world(Store.open(store), Path(truth))
+    true = demo.y.mean(0)
+    rng = np.random.default_rng(83)
+    drawn = rng.integers(0, demo.dialogues, (draws, demo.dialogues))
+    times = np.stack([np.bincount(one, minlength=demo.dialogues) for one in drawn])
+    every = Moments(
+        (times @ demo.size).astype(np.float64),
+        demo.added(demo.p, times),
+        demo.added(demo.p**2, times),
+    )
+    print(f"{draws:,} draws of {demo.dialogues:,} dialogues ({len(demo.y):,} turns).\n")
+    print("| way | annotated dialogues | " + " | ".join(RATES) + " |")
+    print("|---|---:" + "|---" * len(RATES) + "|")
+    print("| true rate | | " + " | ".join(f"{100 * rate:.1f} %" for rate in true) + " |")
+    design = np.ones(len(RATES))
+    for share in SHARES:
+        some = drawn[:, : round(share * demo.dialogues)]
+        rows, place = demo.rows(some.ravel())
+        sample = Labelled(demo.y[rows], demo.p[rows], place // some.shape[1], place)
+        found = powered(every.less(sample.moments(draws)), sample, minimum=2)
+        design = design_effect(sample)
+        print(_row("annotated and predicted", f"{some.shape[1]:,}", *covered(found, true)))
+    print(_row("model estimate", "", *covered(model_only(every, design=design), true)))
+    counted = demo.added(demo.verdict, times)
+    claims = np.array(
+        [
+            [(one.low, one.high) for one in (plain(n, int(turns)) for n in row)]
+            for row, turns in zip(counted, every.turns, strict=True)
+        ]
+    )
+    low, high = claims[:, :, 0], claims[:, :, 1]
+    inside = (low <= true) & (true <= high)
+    print(_row("verdicts counted", "", inside.mean(0), (high - low).mean(0)))
+
+
+def _row(way: str, annotated: str, inside: Array, width: Array) -> str:
+    cells = [f"{100 * a:.1f} % (±{50 * b:.2f})" for a, b in zip(inside, width, strict=True)]
+    return f"| {way} | {annotated} | " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit("Give a scored store of the demo and its truth.parquet: STORE TRUTH [DRAWS]")
+    try:
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else DRAWS)
+    except FaultlineError as error:
+        sys.exit(str(error))
