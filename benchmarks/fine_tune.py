@@ -1,10 +1,11 @@
 """Is it worth fine-tuning the encoder? Text alone, one grouped split, frozen beside tuned.
 
-    python -m benchmarks.fine_tune STORE [EPOCHS]
+    python -m benchmarks.fine_tune STORE [EPOCHS [TURNS]]
 
 The frozen side is what Faultline uses: linear heads on fixed vectors and hashed words. The tuned
 side trains the whole network with a linear layer on the pair (prompt and words heard; what was
-understood and said next). Both see four fifths of the labelled dialogues, the last is scored.
+understood and said next). Both see four fifths of the labelled dialogues, or TURNS turns of them,
+and the last fifth is scored.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from labels.failure_point import labels
 _BATCH = 32
 
 
-def main(store: str, epochs: int = 3) -> None:
+def main(store: str, epochs: int = 3, most: int | None = None) -> None:
     """Print mean average precision over the classes, and of "defect", for both sides."""
     import torch
 
@@ -44,8 +45,10 @@ def main(store: str, epochs: int = 3) -> None:
         table = texts(con, "hindsight")
     train, test = folds(target, groups(turns), 5, seed=0)[0]
     train, test = (rows[target[rows] != None] for rows in (train, test))  # noqa: E711
+    train = np.random.default_rng(0).permutation(train)[:most]
     y = np.array([classes.index(t) if t else -1 for t in target])
 
+    print(f"{len(train):,} turns to learn from, {len(test):,} to score")
     began = time.perf_counter()
     with TemporaryDirectory() as folder:
         export(DEFAULT, Path(folder))
@@ -117,4 +120,4 @@ def _report(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    main(sys.argv[1], *map(int, sys.argv[2:4]))

@@ -1,0 +1,252 @@
+"""How fast the dashboard answers, on copies of a scored demo store.
+
+    python -m benchmarks.dashboard STORE [TURNS ...]
+
+For each number of turns (1,000,000 and 10,000,000 by default) the store's turns and predictions are
+copied under new ids and times (`assistant.scale`), and the real server is asked for every page:
+first after its start, then with filters it has not seen, then with the same again; by twenty
+visitors at once; and while another process ingests and scores. Prints Markdown for
+docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from assistant.scale import copies, scale
+from benchmarks.visitors import Visit, Visitor
+from data.filters import Filter
+from data.ingest import ingest
+from data.overview import bounds, defects, options
+from data.scores import commit_predictions
+from data.store import Store
+from data.tables import PREDICTIONS
+from labels.known import refresh
+from tests.browser import served
+
+_DERIVED = ("digest", "day", "extra")
+_PART = 500_000
+PAGES = ("", "triage", "turn", "model", "annotate", "explore", "data")
+CROWD = 20
+
+
+def enlarge(source: Path, count: int, to: Path) -> Store:
+    """A store of `count` copied turns with their predictions, as scoring them would have made."""
+    with Store.open(source).snapshot() as snapshot:
+        model = snapshot.model
+        assert model, "the store has to be scored first"
+        turns = snapshot.query("FROM turns ORDER BY turn_id").drop_columns(list(_DERIVED))
+        told = snapshot.query(
+            "FROM predictions WHERE model_id = $model ORDER BY turn_id", {"model": model}
+        )
+    assert told["turn_id"].equals(turns["turn_id"]), "every turn has to be scored"
+    told = told.drop_columns(["day"])
+    store = Store.create(to)
+    shutil.copytree(source / "models", to / "models", dirs_exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
+        folder = Path(scratch) / "turns"
+        scale(turns, count, folder)
+        ingest(store, [folder])
+        shutil.rmtree(folder)
+        for number, part in enumerate(_parts(told, count)):
+            place = Path(scratch) / f"{number}.parquet"
+            day = pc.cast(pc.cast(part["started_at"], pa.timestamp("us")), pa.date32())
+            part = part.append_column("day", day).select(PREDICTIONS.names)
+            pq.write_table(part.cast(PREDICTIONS), place)
+            commit_predictions(store, [place], model)
+            place.unlink()
+    refresh(store)
+    store.promote(model)
+    return store
+
+
+def _parts(told: pa.Table, count: int) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    for part in copies(told, count):
+        held.append(part)
+        if sum(table.num_rows for table in held) >= _PART:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def links(store: Store, seed: int = 0) -> list[str]:
+    """URL parameters of a dozen views: periods, places, versions."""
+    with store.snapshot() as snapshot:
+        assert snapshot.model
+        found = bounds(snapshot, snapshot.model)
+        assert found
+        first, last, _ = found
+        offered = options(snapshot, snapshot.model)
+        turn = defects(snapshot, snapshot.model, Filter(), rows=1).to_pylist()[0]
+    rng = random.Random(seed)
+    views = []
+    for number in range(12):
+        query = {}
+        if number % 2:
+            start = first + timedelta(days=rng.randrange(0, (last - first).days - 28))
+            query["since"] = start.isoformat()
+            query["until"] = (start + timedelta(days=27)).isoformat()
+        for key in rng.sample(("locale", "device", "domain", "version"), 1 + number % 3 // 2):
+            if offered.get(key):
+                query[key] = rng.choice(offered[key][:6])
+        query |= {"turn": turn["turn_id"], "day": turn["day"].isoformat()}
+        views.append("&".join(f"{key}={value}" for key, value in query.items()))
+    return views
+
+
+@dataclass
+class Seen:
+    """What visitors saw of one page, in seconds."""
+
+    cold: float = 0.0
+    first: list[float] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+
+
+def p95(values: Sequence[float]) -> float:
+    return float(np.percentile(values, 95)) if values else float("nan")
+
+
+async def _one(port: int, views: list[str], rounds: int) -> dict[str, Seen]:
+    seen: dict[str, Seen] = {}
+    async with Visitor("127.0.0.1", port) as visitor:
+        for page in PAGES:
+            seen[page] = Seen(cold=_checked(await visitor.open(page, views[0]), page))
+        for page in PAGES:
+            for view in views[1:]:
+                seen[page].first.append(_checked(await visitor.open(page, view), page))
+            for _ in range(rounds):
+                for view in views:
+                    seen[page].again.append(_checked(await visitor.open(page, view), page))
+    return seen
+
+
+async def _crowd(port: int, views: list[str], people: int, clicks: int) -> list[float]:
+    async def person(number: int) -> list[float]:
+        rng = random.Random(number)
+        async with Visitor("127.0.0.1", port) as visitor:
+            return [
+                _checked(await visitor.open(page, rng.choice(views)), page)
+                for page in rng.choices(PAGES, k=clicks)
+            ]
+
+    everybody = await asyncio.gather(*(person(number) for number in range(people)))
+    return [seconds for one in everybody for seconds in one]
+
+
+def _checked(visit: Visit, page: str) -> float:
+    if visit.errors or len(visit.versions) > 1:
+        print(f"- ERROR on {page or 'overview'}: {visit.errors or visit.versions}", flush=True)
+    return visit.seconds
+
+
+@contextmanager
+def _watched(port: int) -> Iterator[dict[str, float]]:
+    """The peak memory of the server, in GiB, all of its processes together."""
+    peak = {"gib": 0.0}
+    over = threading.Event()
+    (server,) = {
+        c.pid
+        for c in psutil.net_connections("tcp")
+        if c.status == "LISTEN" and c.laddr.port == port
+    }
+
+    def watch() -> None:
+        one = psutil.Process(server)
+        while not over.wait(0.2):
+            with suppress(psutil.Error):
+                family = [one, *one.children(recursive=True)]
+                used = sum(p.memory_info().rss for p in family) / 2**30
+                peak["gib"] = max(peak["gib"], used)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def _busy(store: Path, turns: pa.Table) -> Iterator[None]:
+    """Another process ingests and scores, over and over."""
+    over = threading.Event()
+    faultline = str(Path(sys.executable).with_name("faultline"))
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            for number in range(10_000):
+                if over.is_set():
+                    return
+                place = Path(scratch) / f"more-{number}"
+                scale(turns.slice(50 * number % 5000, 50), 2_000, place, seed=1000 + number)
+                for command in (["ingest", str(place)], ["score"]):
+                    subprocess.run(
+                        [faultline, *command, "--store", str(store)],
+                        check=False,
+                        capture_output=True,
+                    )
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def measure(source: Path, count: int) -> None:
+    """Print one section of the report."""
+    with tempfile.TemporaryDirectory(dir=source.parent) as scratch:
+        began = time.perf_counter()
+        store = enlarge(source, count, Path(scratch) / "store")
+        print(f"\n## {count:,} turns (made in {time.perf_counter() - began:.0f} s)\n", flush=True)
+        views = links(store)
+        with served(store.path) as address:
+            port = int(address.rsplit(":", 1)[1])
+            with _watched(port) as memory:
+                seen = asyncio.run(_one(port, views, rounds=3))
+                print("| page | cold | new filters, p95 | seen before, p95 |\n|---|---:|---:|---:|")
+                for page, one in seen.items():
+                    first, again = 1000 * p95(one.first), 1000 * p95(one.again)
+                    name = page or "overview"
+                    print(f"| {name} | {one.cold:.2f} s | {first:.0f} ms | {again:.0f} ms |")
+                crowd = asyncio.run(_crowd(port, views, CROWD, clicks=8))
+                print(f"\n{CROWD} people clicking at once: p95 {p95(crowd):.2f} s", flush=True)
+                with Store.open(source).snapshot() as snapshot:
+                    turns: Any = snapshot.query("FROM turns ORDER BY turn_id LIMIT 6000")
+                turns = turns.drop_columns(list(_DERIVED))
+                with _busy(store.path, turns):
+                    beside = asyncio.run(_crowd(port, views, people=3, clicks=20))
+                print(f"while another process ingests and scores: p95 {p95(beside):.2f} s")
+            print(f"peak memory of the server: {memory['gib']:.2f} GiB", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    for asked in sys.argv[2:] or ["1000000", "10000000"]:
+        measure(Path(sys.argv[1]).resolve(), int(asked.replace(",", "").replace("_", "")))

@@ -1,0 +1,92 @@
+"""Visitors of the dashboard without a browser: they speak Streamlit's own protocol.
+
+A browser costs more than the server; twenty of them would measure themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+
+@dataclass
+class Visit:
+    """One run of a page: seconds from the request to the script's end, and what it showed."""
+
+    seconds: float
+    elements: int = 0
+    # Exceptions and error boxes, as text.
+    errors: list[str] = field(default_factory=list)
+    # Data versions that the page named.
+    versions: set[str] = field(default_factory=set)
+
+
+class Visitor:
+    """One session with the server at `host:port`; an async context manager."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = f"ws://{host}:{port}/_stcore/stream"
+        self._socket: ClientConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._socket = await connect(
+            self._address, subprotocols=[Subprotocol("streamlit")], max_size=None, open_timeout=60
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def open(self, page: str, query: str) -> Visit:
+        """Go to a page (`` for the front page) with URL parameters; wait until it is drawn."""
+        assert self._socket is not None
+        asked = BackMsg()
+        asked.rerun_script.query_string = query
+        asked.rerun_script.page_name = page
+        asked.rerun_script.context_info.timezone = "Europe/London"
+        began = time.perf_counter()
+        await self._socket.send(asked.SerializeToString())
+        visit = Visit(0.0)
+        while True:
+            told = ForwardMsg()
+            received: Any = await self._socket.recv()
+            told.ParseFromString(received)
+            kind = told.WhichOneof("type")
+            if kind == "delta":
+                _note(told, visit)
+            elif kind == "script_finished":
+                if told.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                    continue
+                visit.seconds = time.perf_counter() - began
+                if told.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
+                    visit.errors.append(f"script ended with {told.script_finished}")
+                return visit
+            elif kind == "page_not_found":
+                visit.errors.append(f"no page {page!r}")
+
+
+def _note(told: ForwardMsg, visit: Visit) -> None:
+    if told.delta.WhichOneof("type") != "new_element":
+        return
+    visit.elements += 1
+    element = told.delta.new_element
+    kind = element.WhichOneof("type")
+    if kind == "exception":
+        visit.errors.append(f"{element.exception.type}: {element.exception.message}")
+    elif kind == "markdown":
+        for word in element.markdown.body.split(" · "):
+            if word.startswith("Version "):
+                visit.versions.add(word.removeprefix("Version "))
