@@ -4,7 +4,8 @@
 
 STORE is a scored store of the demo and INCIDENTS its `incidents.json`. An incident is found if a
 change of its failure point for the worse starts within two days of it. A change of the failure
-point within the time of an incident is another view of that; the rest are false alarms.
+point within the time of an incident, or back when it ends, is another view of that; the rest are
+false alarms.
 """
 
 from __future__ import annotations
@@ -104,11 +105,12 @@ def _is(one: Change, incident: Planted) -> bool:
 
 
 def _within(one: Change, incident: Planted) -> bool:
-    return (
-        one.failure_point == incident.failure_point
-        and one.extra_turns > 0
-        and incident.start <= one.start <= incident.end
-    )
+    """It starts while the incident lasts, or mends what the incident broke when that ends."""
+    if one.failure_point != incident.failure_point:
+        return False
+    if one.extra_turns > 0:
+        return incident.start <= one.start <= incident.end
+    return abs((one.start - incident.end).days) <= WITHIN
 
 
 def words(one: Change) -> str:
