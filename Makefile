@@ -1,12 +1,13 @@
 # make demo    simulate an assistant, train, score, open the dashboard
 # make setup   .venv with everything installed
 # make test    lint, types, tests
+# make exam    the whole demo, and whether its planted incidents are found (minutes)
 # make bench   the benchmarks, as a table
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test lint types bench screenshots lock clean
+.PHONY: setup demo test exam lint types bench screenshots lock clean
 
 setup: $(READY)
 
@@ -30,6 +31,9 @@ types: setup
 test: lint types
 	# One test process per core; each would otherwise start a thread pool of its own per core.
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+exam: setup
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -m demo -s
 
 bench: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks

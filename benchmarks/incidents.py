@@ -2,7 +2,7 @@
 
     python -m benchmarks.incidents STORE INCIDENTS
 
-STORE is a scored store of the demo and INCIDENTS its `incidents.json`. An incident is found if a
+STORE is a scored store of the demo and INCIDENTS its `_incidents.json`. An incident is found if a
 change of its failure point for the worse starts within two days of it. A change of the failure
 point within the time of an incident, or back when it ends, is another view of that; the rest are
 false alarms.
@@ -137,7 +137,7 @@ def main(store: str, incidents: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("Give a scored store of the demo and its incidents.json: STORE INCIDENTS")
+        sys.exit("Give a scored store of the demo and its _incidents.json: STORE INCIDENTS")
     try:
         main(sys.argv[1], sys.argv[2])
     except FaultlineError as error:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.rates STORE TRUTH [DRAWS]
 
-STORE is a scored store of the demo and TRUTH its `truth.parquet`. Each draw is a sample of the
+STORE is a scored store of the demo and TRUTH its `_truth.parquet`. Each draw is a sample of the
 demo's dialogues with replacement, of which a share is annotated with the truth; the true rate is
 that of all turns of the demo.
 """
@@ -102,41 +102,71 @@ def covered(found: Estimates, truth: Array) -> tuple[Array, Array]:
     return inside.mean(0), (found.high - found.low).mean(0)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Samples of dialogues with replacement: which, (draws, dialogues), and their sums."""
+
+    demo: World
+    drawn: Codes
+    every: Moments
+    counted: Array
+
+    @classmethod
+    def of(cls, demo: World, draws: int, seed: int = 83) -> Draws:
+        rng = np.random.default_rng(seed)
+        drawn = rng.integers(0, demo.dialogues, (draws, demo.dialogues))
+        times = np.stack([np.bincount(one, minlength=demo.dialogues) for one in drawn])
+        every = Moments(
+            (times @ demo.size).astype(np.float64),
+            demo.added(demo.p, times),
+            demo.added(demo.p**2, times),
+        )
+        return cls(demo, drawn, every, demo.added(demo.verdict, times))
+
+    def sample(self, share: float) -> Labelled:
+        """The first dialogues of every draw, annotated with the truth."""
+        some = self.drawn[:, : round(share * self.demo.dialogues)]
+        rows, place = self.demo.rows(some.ravel())
+        return Labelled(self.demo.y[rows], self.demo.p[rows], place // some.shape[1], place)
+
+    def annotated(self, share: float) -> tuple[Array, Array]:
+        """Coverage and mean width, per rate, of prediction-powered intervals."""
+        sample = self.sample(share)
+        found = powered(self.every.less(sample.moments(len(self.drawn))), sample, minimum=2)
+        return covered(found, self.demo.y.mean(0))
+
+    def model(self, share: float) -> tuple[Array, Array]:
+        """The same of sums of probabilities, dialogues resembling each other as in a sample."""
+        design = design_effect(self.sample(share))
+        return covered(model_only(self.every, design=design), self.demo.y.mean(0))
+
+    def plain(self) -> tuple[Array, Array]:
+        """The same of counted verdicts."""
+        claims = np.array(
+            [
+                [(one.low, one.high) for one in (plain(n, int(turns)) for n in row)]
+                for row, turns in zip(self.counted, self.every.turns, strict=True)
+            ]
+        )
+        low, high = claims[:, :, 0], claims[:, :, 1]
+        truth = self.demo.y.mean(0)
+        return ((low <= truth) & (truth <= high)).mean(0), (high - low).mean(0)
+
+
 def main(store: str, truth: str, draws: int = DRAWS) -> None:
     """Print coverage and width of every way to give a rate."""
     demo = world(Store.open(store), Path(truth))
-    true = demo.y.mean(0)
-    rng = np.random.default_rng(83)
-    drawn = rng.integers(0, demo.dialogues, (draws, demo.dialogues))
-    times = np.stack([np.bincount(one, minlength=demo.dialogues) for one in drawn])
-    every = Moments(
-        (times @ demo.size).astype(np.float64),
-        demo.added(demo.p, times),
-        demo.added(demo.p**2, times),
-    )
+    made = Draws.of(demo, draws)
     print(f"{draws:,} draws of {demo.dialogues:,} dialogues ({len(demo.y):,} turns).\n")
     print("| way | annotated dialogues | " + " | ".join(RATES) + " |")
     print("|---|---:" + "|---" * len(RATES) + "|")
-    print("| true rate | | " + " | ".join(f"{100 * rate:.1f} %" for rate in true) + " |")
-    design = np.ones(len(RATES))
+    true = " | ".join(f"{100 * rate:.1f} %" for rate in demo.y.mean(0))
+    print(f"| true rate | | {true} |")
     for share in SHARES:
-        some = drawn[:, : round(share * demo.dialogues)]
-        rows, place = demo.rows(some.ravel())
-        sample = Labelled(demo.y[rows], demo.p[rows], place // some.shape[1], place)
-        found = powered(every.less(sample.moments(draws)), sample, minimum=2)
-        design = design_effect(sample)
-        print(_row("annotated and predicted", f"{some.shape[1]:,}", *covered(found, true)))
-    print(_row("model estimate", "", *covered(model_only(every, design=design), true)))
-    counted = demo.added(demo.verdict, times)
-    claims = np.array(
-        [
-            [(one.low, one.high) for one in (plain(n, int(turns)) for n in row)]
-            for row, turns in zip(counted, every.turns, strict=True)
-        ]
-    )
-    low, high = claims[:, :, 0], claims[:, :, 1]
-    inside = (low <= true) & (true <= high)
-    print(_row("verdicts counted", "", inside.mean(0), (high - low).mean(0)))
+        many = f"{round(share * demo.dialogues):,}"
+        print(_row("annotated and predicted", many, *made.annotated(share)))
+    print(_row("model estimate", "", *made.model(SHARES[-1])))
+    print(_row("verdicts counted", "", *made.plain()))
 
 
 def _row(way: str, annotated: str, inside: Array, width: Array) -> str:
@@ -146,7 +176,7 @@ def _row(way: str, annotated: str, inside: Array, width: Array) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
-        sys.exit("Give a scored store of the demo and its truth.parquet: STORE TRUTH [DRAWS]")
+        sys.exit("Give a scored store of the demo and its _truth.parquet: STORE TRUTH [DRAWS]")
     try:
         main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else DRAWS)
     except FaultlineError as error:

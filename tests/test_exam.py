@@ -1,0 +1,96 @@
+"""The whole demo, once from its command, and what the dashboard's statistics make of it.
+
+Takes minutes, so `make test` leaves it out: `make exam`. A folder with a finished demo (`demo/` and
+`store/`) in FAULTLINE_DEMO is used instead of making one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.changes import changes
+from analysis.rates import RATES
+from benchmarks.incidents import compare, days, planted, words
+from benchmarks.rates import Draws, world
+from benchmarks.slices import exam
+from data.labelled import labelled
+from data.store import Store
+from data.trace import FAILURE_POINTS
+
+pytestmark = pytest.mark.demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if ready := os.environ.get("FAULTLINE_DEMO"):
+        return Path(ready)
+    folder = tmp_path_factory.mktemp("demo")
+    command = [str(Path(sys.executable).with_name("faultline")), "demo", "--no-serve"]
+    subprocess.run([*command, "--to", "demo", "--store", "store"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(demo: Path) -> Store:
+    return Store.open(demo / "store")
+
+
+def test_every_planted_incident_shows_as_a_change_point(demo: Path, store: Store) -> None:
+    result = compare(changes(days(store)), planted(demo / "demo/_incidents.json"))
+    print({name: one and words(one) for name, one in result.found.items()})
+    print([words(one) for one in result.alarms])
+    assert result.recall == 1.0
+    assert len(result.alarms) <= 1
+
+
+@pytest.mark.parametrize(("over", "least"), [("all", 5), ("period", 4)])
+def test_planted_incidents_are_among_the_top_slices(
+    demo: Path, store: Store, over: str, least: int
+) -> None:
+    incidents = json.loads((demo / "demo/_incidents.json").read_text("utf-8"))
+    truth = pq.read_table(demo / "demo/_truth.parquet", columns=["turn_id", "gold"])
+    with store.snapshot() as snapshot:
+        marks = [mark for mark in exam(snapshot, incidents, truth) if mark.over == over]
+    print([(mark.incident, mark.place, mark.words) for mark in marks])
+    assert sum(mark.place is not None for mark in marks) >= least
+
+
+def test_intervals_hold_the_truth(demo: Path, store: Store) -> None:
+    """At the demo's own share of annotated dialogues; what plain counting claims does not."""
+    draws = Draws.of(world(store, demo / "demo/_truth.parquet"), 1000)
+    powered, _ = draws.annotated(0.08)
+    counted, _ = draws.plain()
+    told = dict(zip(RATES, zip(powered, counted, strict=True), strict=True))
+    print(told)
+    assert np.all((powered >= 0.93) & (powered <= 0.97))
+    assert counted[RATES.index("defect")] < 0.5
+
+
+def test_the_model_knows_what_it_was_not_taught(demo: Path, store: Store) -> None:
+    """Verdicts against the whole truth, on turns that nobody annotated."""
+    truth = pq.read_table(demo / "demo/_truth.parquet", columns=["turn_id", "failure_point"])
+    with store.snapshot() as snapshot:
+        known = set(labelled(snapshot, snapshot.model or "")["turn_id"].to_pylist())
+        told = snapshot.query(
+            "SELECT turn_id, p.failure_point AS verdict, t.failure_point AS truth "
+            "FROM predictions p JOIN truth t USING (turn_id) WHERE model_id = $model",
+            {"model": snapshot.model},
+            {"truth": truth},
+        ).to_pylist()
+    rows = [row for row in told if row["turn_id"] not in known]
+    assert len(rows) > 15_000
+    f1 = []
+    for name in FAILURE_POINTS:
+        hits = sum(row["verdict"] == name == row["truth"] for row in rows)
+        said = sum(row["verdict"] == name for row in rows)
+        true = sum(row["truth"] == name for row in rows)
+        f1.append(2 * hits / (said + true))
+    assert np.mean(f1) >= 0.68
