@@ -40,7 +40,7 @@ def budget_panel(view: Scope, head: Headline) -> None:
             "Stage": [NAMES[one.failure_point] for one in found],
             "Target": [100 * one.target for one in found],
             "Share now": [100 * one.spent / one.turns if one.turns else None for one in found],
-            "Spent": [min(100 * spent_share(one), 100.0) for one in found],
+            "Spent": [100 * spent_share(one) for one in found],
             "Failed of allowed": [f"{count(one.spent)} of {count(one.allowed)}" for one in found],
             "Pace": [
                 "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×" for one in found
@@ -56,7 +56,7 @@ def budget_panel(view: Scope, head: Headline) -> None:
             "Target": st.column_config.NumberColumn(format="%.1f %%"),
             "Share now": st.column_config.NumberColumn(format="%.1f %%"),
             "Spent": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100, color="auto"
+                format="%.0f %%", min_value=0, max_value=100, color="primary"
             ),
             "Pace": st.column_config.TextColumn(
                 help="How many times faster than evenly the last seven days spent it."
@@ -71,11 +71,11 @@ def budget_panel(view: Scope, head: Headline) -> None:
 
 def _form(view: Scope, targets: dict[str, float]) -> None:
     with st.form("targets", border=False):
-        st.caption("The largest share of turns that each stage may cost. Empty: no target.")
+        st.caption("The largest share of turns that each stage may cost. Empty or 0: no target.")
         for name in FAILURES:
             st.number_input(
                 f"{NAMES[name]}, % of turns",
-                min_value=0.1,
+                min_value=0.0,
                 max_value=99.0,
                 step=0.1,
                 format="%.1f",
@@ -96,7 +96,7 @@ def _save(view: Scope, targets: dict[str, float]) -> None:
         store = Store.open(view.path)
         for name in FAILURES:
             given = st.session_state.get(_field(view, name))
-            target = None if given is None else round(float(given) / 100, 6)
+            target = None if not given else round(float(given) / 100, 6)
             if target != targets.get(name):
                 desk.set_target(store, name, target)
     except FaultlineError as error:

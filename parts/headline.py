@@ -16,10 +16,12 @@ from charts.words import count, percent, points
 from data import overview
 from data.filters import Filter
 from data.layout import parse_version, version_text
-from parts.scope import Scope, snapshot_at
+from data.snapshot import Snapshot
+from parts.scope import Scope
 from report import contents
 
 Query = tuple[tuple[str, tuple[str, ...]], ...]
+Bounds = tuple[date, date]
 # What the answers rest on; targets, views and the like may change beside them.
 _TABLES = ("predictions", "rollup", "labelled", "annotations")
 
@@ -39,44 +41,55 @@ def trend(view: Scope, by: overview.Grain) -> pa.Table:
     return _trend(*_key(view), by)
 
 
-def _key(view: Scope) -> tuple[str, str, str, tuple[date, date], Query, str]:
+def _key(view: Scope) -> tuple[Snapshot, Filter, str, str, str, Bounds, Query]:
     assert view.model is not None
     assert view.bounds is not None
     versions = parse_version(view.snapshot.version)
     resting = version_text({name: versions[name] for name in _TABLES})
     query = tuple((key, tuple(values)) for key, values in view.chosen.query().items())
-    return view.path, resting, view.model, view.bounds[:2], query, view.snapshot.version
+    return view.snapshot, view.chosen, view.path, resting, view.model, view.bounds[:2], query
 
 
-# The version is not part of the key, so that setting a target does not look for changes again.
+# The snapshot is not part of the key, but the versions of what the answer rests on are: setting a
+# target does not look for changes again. The query stands for the filter.
 @st.cache_data(max_entries=64, show_spinner=False)
 def _headline(
-    path: str, resting: str, model: str, bounds: tuple[date, date], query: Query, _version: str
+    _snapshot: Snapshot,
+    _chosen: Filter,
+    path: str,
+    resting: str,
+    model: str,
+    bounds: Bounds,
+    query: Query,
 ) -> contents.Headline | None:
-    snapshot = snapshot_at(path, _version)
-    return contents.headline(snapshot, model, Filter.from_query(dict(query)), bounds)
+    return contents.headline(_snapshot, model, _chosen, bounds)
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking for what changed and what moved")
 def _events(
-    path: str, resting: str, model: str, bounds: tuple[date, date], query: Query, _version: str
+    _snapshot: Snapshot,
+    _chosen: Filter,
+    path: str,
+    resting: str,
+    model: str,
+    bounds: Bounds,
+    query: Query,
 ) -> contents.Events:
-    snapshot = snapshot_at(path, _version)
-    return contents.events(snapshot, model, Filter.from_query(dict(query)), bounds)
+    return contents.events(_snapshot, model, _chosen, bounds)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _trend(
+    _snapshot: Snapshot,
+    _chosen: Filter,
     path: str,
     resting: str,
     model: str,
-    bounds: tuple[date, date],
+    bounds: Bounds,
     query: Query,
-    _version: str,
     by: overview.Grain,
 ) -> pa.Table:
-    snapshot = snapshot_at(path, _version)
-    return overview.trend(snapshot, model, Filter.from_query(dict(query)), by)
+    return overview.trend(_snapshot, model, _chosen, by)
 
 
 def numbers(head: contents.Headline) -> None:
@@ -136,7 +149,7 @@ def steps(head: contents.Headline) -> list[overview.Grain]:
     shown = head.periods.shown
     days = (shown.until - shown.since).days + 1
     sizes: dict[overview.Grain, int] = {"day": 1, "week": 7, "month": 30}
-    return [by for by, size in sizes.items() if by == head.by or 4 <= days / size <= 130]
+    return [by for by, size in sizes.items() if by == head.by or 3 <= days / size <= 130]
 
 
 def _shares(table: pa.Table, names: Sequence[str]) -> list[float]:
