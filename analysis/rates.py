@@ -303,8 +303,12 @@ def by_group(
     `method`, and `value_`, `low_`, `high_` of each rate. One row of zeros for no rows and no `by`.
     """
     keys = rollup.select(list(by))
-    own = labelled.select(list(by)).cast(keys.schema) if labelled is not None else None
-    group, names = codes(pa.concat_tables([keys, own]) if own is not None else keys, by)
+    if labelled is not None and by:
+        keys = pa.concat_tables([keys, labelled.select(list(by)).cast(keys.schema)])
+    group, names = codes(keys, by)
+    if not by:
+        # Without columns a table of both would not know how many rows it has.
+        group = np.zeros(rollup.num_rows + (0 if labelled is None else labelled.num_rows), np.int64)
     groups = max(names.num_rows, 0 if by else 1)
     every = _of_rollup(rollup, group[: rollup.num_rows], groups)
     rows = _of_labelled(labelled, group[rollup.num_rows :])

@@ -13,6 +13,17 @@ COLOURS = {
     "result": "#D55E00",
     "correct": "#7FA99B",
 }
+# Letters on these colours, at least 4.5 : 1.
+TEXT_ON = {
+    "false_wake": "#14181D",
+    "asr": "#FFFFFF",
+    "nlu": "#14181D",
+    "er": "#14181D",
+    "result": "#14181D",
+    "correct": "#14181D",
+}
+# What the theme writes with, on light and on dark.
+INK = ("#22272E", "#E3E7EB")
 NEUTRAL = "#8A919C"
 # Grid lines and rules: visible on white and on near-black alike.
 FAINT = "rgba(138, 145, 156, 0.25)"

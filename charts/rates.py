@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 import plotly.graph_objects as go
 import pyarrow as pa
 
+from analysis.changes import Change
+from analysis.rates import Estimate
 from charts.layout import bare
-from charts.palette import COLOURS, NAMES, NEUTRAL
-from charts.words import count, percent
-from data.overview import FAILURES, Grain, Totals
+from charts.palette import COLOURS, NAMES, NEUTRAL, TEXT_ON
+from charts.sentences import (
+    change_words,
+    changes_words,
+    day_words,
+    release_words,
+    releases_words,
+)
+from charts.words import count, inert, percent
+from data.overview import FAILURES, Grain
+from data.releases import Release
 
 _STEP = {"day": 86_400_000, "week": 7 * 86_400_000, "month": "M1"}
 _TITLE = {
@@ -21,8 +33,22 @@ _TITLE = {
 }
 
 
-def trend(table: pa.Table, by: Grain, height: int = 320) -> go.Figure:
-    """Stacked share of the five failures per period of a `data.overview.trend` table."""
+# Part of the width that a name needs on a phone; a name without room shows when pointed at.
+_NAME = 1 / 30
+
+
+def trend(
+    table: pa.Table,
+    by: Grain,
+    releases: Sequence[Release] = (),
+    changes: Sequence[Change] = (),
+    height: int = 340,
+) -> go.Figure:
+    """Stacked share of the five failures per period of a `data.overview.trend` table.
+
+    Releases are thin lines with their names; changes are numbered marks above the bars, in the
+    order given.
+    """
     figure = go.Figure()
     days: list[Any] = table["day"].to_pylist()
     turns: list[Any] = table["turns"].to_pylist()
@@ -59,68 +85,138 @@ def trend(table: pa.Table, by: Grain, height: int = 320) -> go.Figure:
         },
         yaxis={"tickformat": ".0%", "rangemode": "tozero"},
     )
+    if days and (releases or changes):
+        top = max(_heights(table), default=0.0) or 0.01
+        figure.update_yaxes(range=[0, top * (1.45 if releases else 1.15)])
+        _mark_releases(figure, releases, _span(days))
+        _mark_changes(figure, changes, top * 1.07)
     # Plotly would label hours when there are only a day or two to show.
     if len(days) == 1 or (by == "day" and _span(days) < 8):
         figure.update_xaxes(tickmode="array", tickvals=_middles(days, by), ticktext=_labels(days))
     return figure
 
 
-def trend_words(table: pa.Table, by: Grain) -> str:
+def trend_words(
+    table: pa.Table, by: Grain, releases: Sequence[Release] = (), changes: Sequence[Change] = ()
+) -> str:
     """What the trend shows, for those who do not see it."""
-    turns: list[Any] = table["turns"].to_pylist()
-    if not turns:
+    shares = _heights(table)
+    if not shares:
         return "No turns in this period."
-    sums = [
-        sum(values)
-        for values in zip(*(table[f"p_{name}"].to_pylist() for name in FAILURES), strict=True)
-    ]
-    shares = [s / n if n else 0.0 for s, n in zip(sums, turns, strict=True)]
     top = shares.index(max(shares))
-    return (
+    said = [
         f"Stacked bars, one per {by}: estimated share of turns that failed, by failure point. "
         f"Between {percent(min(shares))} and {percent(max(shares))}, highest from "
         f"{table['day'].to_pylist()[top]:%-d %B %Y}."
-    )
+    ]
+    if releases:
+        said.append(releases_words(releases))
+    if changes:
+        said.append(f"Changes: {changes_words(changes)}")
+    return " ".join(said)
 
 
-def shares(total: Totals, before: Totals | None = None, height: int = 320) -> go.Figure:
+def _heights(table: pa.Table) -> list[float]:
+    """Height of each stacked bar."""
+    turns: list[Any] = table["turns"].to_pylist()
+    columns = (table[f"p_{name}"].to_pylist() for name in FAILURES)
+    return [sum(parts) / n if n else 0.0 for n, *parts in zip(turns, *columns, strict=True)]
+
+
+def _mark_releases(figure: go.Figure, releases: Sequence[Release], span: int) -> None:
+    """A line at the start of each day that brought one, its names beside it."""
+    named: date | None = None
+    for day, same in groupby(releases, key=lambda one: one.day):
+        figure.add_shape(
+            type="line",
+            x0=str(day),
+            x1=str(day),
+            y0=0,
+            y1=1,
+            yref="paper",
+            line={"color": NEUTRAL, "width": 1, "dash": "dot"},
+        )
+        names = ", ".join(inert(release_words(one), 24) for one in same)
+        room = named is None or (day - named).days >= span * _NAME
+        named = day if room else named
+        figure.add_annotation(
+            x=str(day),
+            y=1,
+            yref="paper",
+            text=names if room else "\u2002",
+            hovertext=f"{names} · {day_words(day)}",
+            textangle=-90,
+            xanchor="left",
+            yanchor="top",
+            xshift=-1,
+            showarrow=False,
+            font={"size": 10, "color": NEUTRAL},
+        )
+
+
+def _mark_changes(figure: go.Figure, changes: Sequence[Change], height: float) -> None:
+    """A numbered mark above the first day of each change, in the colour of its failure point."""
+    for number, one in enumerate(changes, 1):
+        same = [other.start for other in changes[: number - 1]].count(one.start)
+        figure.add_annotation(
+            x=f"{one.start} 12:00",
+            y=height,
+            yshift=17 * same,
+            text=f"<b>{number}</b>",
+            hovertext=inert(change_words(one), 200),
+            showarrow=False,
+            bgcolor=COLOURS[one.failure_point],
+            borderpad=2,
+            font={"size": 11, "color": TEXT_ON[one.failure_point]},
+        )
+
+
+def shares(
+    rates: Mapping[str, Estimate],
+    before: Mapping[str, float] | None = None,
+    height: int = 340,
+) -> go.Figure:
     """Estimated share of each failure point with its interval, in pipeline order, top to bottom.
 
-    `before`, the same for the period before, is drawn as a hollow mark.
+    `before`, the shares of the period before, is drawn as hollow marks.
     """
     figure = go.Figure()
-    rates = [total.rate(name) for name in FAILURES]
-    spans = [total.interval(name) for name in FAILURES]
+    found = [rates[name] for name in FAILURES]
     labels = [NAMES[name] for name in FAILURES]
     figure.add_bar(
-        x=rates,
+        x=[one.value for one in found],
         y=labels,
         orientation="h",
         marker={"color": [COLOURS[name] for name in FAILURES], "line": {"width": 0}},
         error_x={
             "type": "data",
-            "array": [high - rate for rate, (_, high) in zip(rates, spans, strict=True)],
-            "arrayminus": [rate - low for rate, (low, _) in zip(rates, spans, strict=True)],
+            "array": [one.high - one.value for one in found],
+            "arrayminus": [one.value - one.low for one in found],
             "color": NEUTRAL,
             "thickness": 1.5,
             "width": 4,
         },
         customdata=[
-            (percent(rate), percent(low), percent(high), count(total.sums[name]))
-            for name, rate, (low, high) in zip(FAILURES, rates, spans, strict=True)
+            (
+                percent(one.value),
+                percent(one.low),
+                percent(one.high),
+                count(one.value * one.turns),
+            )
+            for one in found
         ],
         hovertemplate="%{y}: %{customdata[0]} (%{customdata[1]} to %{customdata[2]}), "
         "about %{customdata[3]} turns<extra></extra>",
         showlegend=False,
     )
-    if before is not None and before.turns:
+    if before:
         figure.add_scatter(
-            x=[before.rate(name) for name in FAILURES],
+            x=[before[name] for name in FAILURES],
             y=labels,
             mode="markers",
             name="period before",
             marker={"symbol": "line-ns-open", "size": 22, "color": NEUTRAL, "line": {"width": 2}},
-            customdata=[percent(before.rate(name)) for name in FAILURES],
+            customdata=[percent(before[name]) for name in FAILURES],
             hovertemplate="%{y}, period before: %{customdata}<extra></extra>",
         )
     bare(figure, height)
@@ -135,17 +231,17 @@ def shares(total: Totals, before: Totals | None = None, height: int = 320) -> go
             "tickmode": "array",
             "tickvals": labels,
             "ticktext": [
-                f"{label}  <b>{percent(rate)}</b>"
-                for label, rate in zip(labels, rates, strict=True)
+                f"{label}  <b>{percent(one.value)}</b>"
+                for label, one in zip(labels, found, strict=True)
             ],
         },
     )
     return figure
 
 
-def shares_words(total: Totals) -> str:
+def shares_words(rates: Mapping[str, Estimate]) -> str:
     """What the shares say, for those who do not see them."""
-    parts = [f"{NAMES[name]} {percent(total.rate(name))}" for name in FAILURES]
+    parts = [f"{NAMES[name]} {percent(rates[name].value)}" for name in FAILURES]
     return "Estimated share of turns per failure point: " + ", ".join(parts) + "."
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
+from html import escape
 from typing import Any, Literal
 
 THIN = "\u2009"
@@ -65,6 +66,17 @@ def short(text: str | None, most: int = 80) -> str:
     """The text on one line, at most `most` characters, an ellipsis where it was cut."""
     line = " ".join(_one_line(text).split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def printable(text: str) -> str:
+    """Text that HTML can hold and that stays where it is: controls are spaces, what turns the text
+    around it and what is no character are replaced."""
+    return _one_line(text).encode("utf-8", "replace").decode()
+
+
+def inert(text: str | None, most: int = 40) -> str:
+    """Text for a Plotly label that means only itself: no tag, no link, no template."""
+    return escape(short(text, most), quote=False).replace("%{", "%\u2060{")
 
 
 def plain(text: str | None) -> str:

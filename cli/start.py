@@ -15,6 +15,7 @@ import typer
 from cli.demo import demo, demo_data
 from cli.logs import ingest
 from cli.models import evaluate, labels, promote, score, train
+from cli.reports import report
 from cli.serve import dashboard
 from cli.stores import compact, delete, export, info, retain, vacuum
 from cli.terminal import err, plain
@@ -31,7 +32,7 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain),
-    *(labels, promote, dashboard),
+    *(labels, promote, report, dashboard),
     *(demo, demo_data),
 )
 for command in COMMANDS:

@@ -33,6 +33,19 @@ WHERE p.day = k.day
 ORDER BY turn_id
 """
 
+# Whom the logs' own gold has looked at was not chosen in the dashboard, so its turns stay a sample
+# of the traffic whoever settled them later. Turns that only the dashboard's queue brought up, and
+# those whose gold did not suffice, are no part of it.
+_SAMPLED = f"""
+SELECT p.dialogue_id, p.day, coalesce(s.failure_point, l.failure_point) AS truth,
+  {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
+FROM labelled l
+LEFT JOIN ({SETTLED_SQL}) s USING (turn_id, dialogue_id, day)
+JOIN (FROM predictions WHERE model_id = $model AND {{clause}}) p USING (turn_id, dialogue_id, day)
+WHERE l.failure_point IS NOT NULL
+ORDER BY turn_id
+"""
+
 
 def labelled(snapshot: Snapshot, model: str, chosen: Filter | None = None) -> pa.Table:
     """One row per scored turn whose truth is known, ordered by turn.
@@ -43,3 +56,14 @@ def labelled(snapshot: Snapshot, model: str, chosen: Filter | None = None) -> pa
     """
     clause, params = (chosen or Filter()).sql()
     return snapshot.query(_LABELLED.format(clause=clause), {"model": model, **params})
+
+
+def sampled(snapshot: Snapshot, model: str, chosen: Filter) -> pa.Table:
+    """The turns that stand for all others in estimates: those that came with gold that suffices.
+
+    Columns: dialogue_id, day, truth (what annotators settled in the dashboard, else the gold's
+    failure point), p_<failure point>. Turns annotated in the dashboard alone are left out: a queue
+    chose them, by what the model was unsure of.
+    """
+    clause, params = chosen.sql()
+    return snapshot.query(_SAMPLED.format(clause=clause), {"model": model, **params})

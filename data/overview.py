@@ -7,6 +7,7 @@ Everything additive comes from `rollup`, so it costs the same at ten thousand tu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 from data.filters import COLUMNS, NOT_LOGGED, Filter
 from data.intervals import wilson
 from data.rollup import sums_sql
+from data.tables import DIMENSIONS
 from data.trace import FAILURE_POINTS, STAGES
 
 if TYPE_CHECKING:
@@ -40,6 +42,20 @@ FROM ({sums_of}) AS sums
 GROUP BY 1
 ORDER BY 1
 """
+
+# The sums of the roll-up over coarser groups, under the same names.
+_COARSER = """
+SELECT {by}, sum(turns)::BIGINT AS turns,
+  {sums}
+FROM ({sums_of}) AS sums
+GROUP BY {by}
+ORDER BY {order}
+"""
+_AGAIN = ",\n  ".join(
+    f"coalesce(sum(sum_{kind}_{name}), 0)::DOUBLE AS sum_{kind}_{name}"
+    for kind, names in (("p", FAILURE_POINTS), ("pp", (*FAILURE_POINTS, "defect")))
+    for name in names
+)
 
 _BOUNDS = """
 SELECT min(day) AS first_day, max(day) AS last_day, coalesce(sum(turns), 0)::BIGINT AS turns
@@ -180,6 +196,30 @@ def trend(snapshot: Snapshot, model: str, chosen: Filter, by: Grain = "day") -> 
     sums_of, params = sums_sql(chosen)
     sql = _TREND.format(sums=_SUMS, sums_of=sums_of)
     return snapshot.query(sql, {"grain": by, "model": model, **params})
+
+
+def sums(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    by: Sequence[str] = ("day",),
+    most: int | None = None,
+) -> pa.Table:
+    """The columns `by`, turns, sum_p_<class> and sum_pp_<class> of what a filter lets through.
+
+    In the order of `by`; with `most`, only that many groups, those with the most turns.
+    """
+    sums_of, params = sums_sql(chosen, by)
+    names = ", ".join(by)
+    sql = _COARSER.format(
+        by=names, sums=_AGAIN, sums_of=sums_of, order="turns DESC, 1 LIMIT $most" if most else names
+    )
+    return snapshot.query(sql, {"model": model, **params, **({"most": most} if most else {})})
+
+
+def cells(snapshot: Snapshot, model: str, chosen: Filter) -> pa.Table:
+    """`sums` by day and every dimension: what changes and moves are looked for in."""
+    return sums(snapshot, model, chosen, ("day", *DIMENSIONS))
 
 
 def totals(table: pa.Table) -> Totals:

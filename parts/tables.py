@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import streamlit as st
 
+from analysis.rates import Estimate
 from charts.palette import NAMES
 from data.overview import FAILURES, Grain, Totals
 
@@ -33,15 +35,15 @@ def trend_table(table: pa.Table, by: Grain) -> None:
     )
 
 
-def shares_table(total: Totals) -> None:
+def shares_table(rates: Mapping[str, Estimate], total: Totals) -> None:
     """Estimated share with interval, and the count by verdict, per failure point."""
-    spans = [total.interval(name) for name in FAILURES]
+    found = [rates[name] for name in FAILURES]
     st.dataframe(
         {
             "Failure point": [NAMES[name] for name in FAILURES],
-            "Share": [100 * total.rate(name) for name in FAILURES],
-            "Low": [100 * low for low, _ in spans],
-            "High": [100 * high for _, high in spans],
+            "Share": [100 * one.value for one in found],
+            "Low": [100 * one.low for one in found],
+            "High": [100 * one.high for one in found],
             "Called": [total.counts[name] for name in FAILURES],
         },
         hide_index=True,

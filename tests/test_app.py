@@ -98,12 +98,12 @@ def test_overview_shows_all_turns(opened: Open, scored_store: Store) -> None:
     assert turns_shown(at) == scored_store.snapshot().counts()["predictions"]
     assert [metric.label for metric in at.metric] == [
         "Turns",
-        "Defect rate, estimated",
+        "Defect rate, model estimate",
         "Worst stage",
         "Called defects",
     ]
     charts = at.get("plotly_chart")
-    assert len(charts) == 2
+    assert len(charts) == 3
     assert all(chart.proto.alt for chart in charts)
 
 

@@ -11,10 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from charts import rates, verdict, words
+from analysis.changes import Change
+from analysis.rates import MODEL, Estimate
+from charts import heat, rates, sentences, verdict, words
 from charts.palette import COLOURS, NAMES, colour_of
 from data.intervals import wilson
-from data.overview import FAILURES, Totals
+from data.overview import FAILURES
+from data.releases import Release
 from data.tables import EVIDENCE
 from data.trace import FAILURE_POINTS
 
@@ -59,16 +62,12 @@ def test_short_trends_draw(by: Any, n: int) -> None:
 
 
 def test_shares_carry_intervals() -> None:
-    total = Totals(
-        turns=200,
-        counts=dict.fromkeys(FAILURE_POINTS, 10),
-        sums={**dict.fromkeys(FAILURE_POINTS, 20.0), "correct": 100.0},
-    )
-    figure = rates.shares(total, before=total)
+    found = dict.fromkeys(FAILURES, Estimate(0.1, 0.07, 0.15, 200, 0, MODEL))
+    figure = rates.shares(found, before=dict.fromkeys(FAILURES, 0.2))
     assert list(figure.data[0].x) == [0.1] * 5
-    low, high = wilson(20, 200)
-    assert figure.data[0].error_x.array[0] == pytest.approx(high - 0.1)
-    assert figure.data[0].error_x.arrayminus[0] == pytest.approx(0.1 - low)
+    assert list(figure.data[1].x) == [0.2] * 5
+    assert figure.data[0].error_x.array[0] == pytest.approx(0.05)
+    assert figure.data[0].error_x.arrayminus[0] == pytest.approx(0.03)
     assert figure.data[1].name == "period before"
 
 
@@ -167,3 +166,87 @@ def test_plain_leaves_nothing_to_interpret(text: str) -> None:
     assert not re.search(r"(?<!\\)[*_`\[\]<>$:#~!-]", made)
     assert not re.search(r":(?!\u2060)", made)
     assert not re.search("[\n\u202e]", made)
+
+
+def change(**fields: Any) -> Change:
+    made: dict[str, Any] = {
+        "failure_point": "asr",
+        "where": (("locale", "en-GB"),),
+        "start": date(2026, 3, 18),
+        "end": date(2026, 3, 28),
+        "before": 0.03,
+        "after": 0.108,
+        "extra_turns": 175.0,
+        "p_value": 1e-6,
+        "q_value": 1e-5,
+        "release": "asr-4.2",
+    }
+    return Change(**made | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {},
+            f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, en-GB, with asr-4.2, until 28 March",
+        ),
+        ({"end": None, "where": ()}, f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, with asr-4.2"),
+        (
+            {"after": 0.01, "release": "4.2", "end": None, "where": (("domain", None),)},
+            f"ASR fell from 3.0 to 1.0{NBSP}% on 18 March, domain not logged, with ASR 4.2",
+        ),
+        (
+            {"release": None, "end": date(2026, 3, 18), "where": (("device_type", ""),)},
+            f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, device empty",
+        ),
+    ],
+)
+def test_a_change_is_one_sentence(fields: dict[str, Any], said: str) -> None:
+    assert sentences.change_words(change(**fields)) == said
+
+
+def test_releases_and_changes_stand_on_the_trend() -> None:
+    days = [date(2026, 3, 1) + timedelta(days=i) for i in range(60)]
+    found = [
+        Release("asr", "<a href='https://x.example'>4.2</a>", days[17]),
+        Release("nlu", "7", days[17]),
+        Release("er", "next day", days[18]),
+    ]
+    figure = rates.trend(trend_table(*days), "day", found, [change(), change(failure_point="er")])
+    lines = [shape.x0 for shape in figure.layout.shapes]
+    assert lines == [str(days[17]), str(days[18])]
+    texts = [note.text for note in figure.layout.annotations]
+    # The second release has no room for its name, which shows when pointed at.
+    assert not texts[1].strip()
+    assert "next day" in figure.layout.annotations[1].hovertext
+    assert "NLU 7" in texts[0]
+    assert "<a" not in "".join(texts)
+    assert texts[2:] == ["<b>1</b>", "<b>2</b>"]
+    said = rates.trend_words(trend_table(*days), "day", found, [change()])
+    assert "Releases: " in said
+    assert "ASR rose" in said
+
+
+def test_the_map_tells_cells_with_few_turns_from_cells_without_failures() -> None:
+    columns: dict[str, list[Any]] = {
+        "domain": ["music", None, "%{x} <b>odd</b>"],
+        "turns": [100, 40, heat.FEW - 1],
+    }
+    for name in FAILURES:
+        columns[f"sum_p_{name}"] = [20.0 if name == "asr" else 1.0, 0.0, 9.0]
+    table = pa.table(columns)
+    figure = heat.heat(table)
+    asr = FAILURES.index("asr")
+    assert heat.rates(table)[0][asr] == pytest.approx(0.2)
+    assert heat.rates(table)[1][asr] == 0
+    assert heat.rates(table)[2] == [None] * 5
+    assert [cell[0] for cell in figure.data[asr].customdata] == [0, 1, 2]
+    assert [figure.data[i].name for i in range(5)] == [NAMES[name] for name in FAILURES]
+    shown = " ".join(map(str, figure.layout.yaxis.ticktext))
+    assert "domain not logged" in shown
+    assert "<b>" not in shown
+    assert "%{x}" not in shown
+    assert f"ASR in music 20.0{NBSP}%" in heat.heat_words(table)
+    assert "No domain" in heat.heat_words(table.slice(2))
+    assert heat.heat(table.slice(0, 0)).data[0].x == ()

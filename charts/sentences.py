@@ -1,0 +1,155 @@
+"""What a number, a change, a moved cell or a budget says, as a plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from analysis.budget import Budget
+from analysis.changes import Change
+from analysis.moved import Period
+from analysis.periods import Shift
+from analysis.rates import ANNOTATED, Estimate
+from charts.palette import NAMES
+from charts.words import THIN, count, percent, points, short
+from data.releases import Release
+from data.trace import STAGES
+
+_DIMENSIONS = {"device_type": "device"}
+_FAILURE = dict(zip(STAGES, ("false_wake", *STAGES[1:]), strict=True))
+
+
+def day_words(day: date, year: bool = False) -> str:
+    """`18 March`, or `18 March 2026`."""
+    return f"{day.day} {day:%B %Y}" if year else f"{day.day} {day:%B}"
+
+
+def period_words(period: Period) -> str:
+    """`3 May to 30 May 2026`; one day as itself."""
+    if period.since == period.until:
+        return day_words(period.until, year=True)
+    other = period.since.year != period.until.year
+    return f"{day_words(period.since, other)} to {day_words(period.until, True)}"
+
+
+def dimension_words(dimension: str) -> str:
+    """The name of a column that one cuts by: `device`, `ASR version`."""
+    if dimension.startswith("version_"):
+        return f"{NAMES[_FAILURE[dimension.removeprefix('version_')]]} version"
+    return _DIMENSIONS.get(dimension, dimension)
+
+
+def value_words(dimension: str, value: str | None) -> str:
+    """A value as it stands in a sentence: `en-GB`, `domain not logged`, `ASR 4.2`."""
+    if value is None:
+        return f"{dimension_words(dimension)} not logged"
+    if not value.strip():
+        return f"{dimension_words(dimension)} empty"
+    if dimension.startswith("version_"):
+        return version_words(dimension.removeprefix("version_"), value)
+    return short(value, 40)
+
+
+def version_words(stage: str, version: str) -> str:
+    """A version that says whose it is: `asr-4.2` as it is, `4.2` as `ASR 4.2`."""
+    said = short(version, 30)
+    return said if stage in said.lower() else f"{NAMES[_FAILURE[stage]]} {said}"
+
+
+def release_words(release: Release) -> str:
+    """The name of a release, see `version_words`."""
+    return version_words(release.stage, release.version)
+
+
+def releases_words(releases: Sequence[Release]) -> str:
+    """All releases and their days as one sentence."""
+    named = ", ".join(f"{release_words(one)} on {day_words(one.day)}" for one in releases)
+    return f"Releases: {named}."
+
+
+def change_words(change: Change) -> str:
+    """`ASR rose from 3.0 to 10.8 % on 18 March, en-GB, with asr-4.2, until 28 March`."""
+    way = "rose" if change.after > change.before else "fell"
+    parts = [
+        f"{NAMES[change.failure_point]} {way} from {100 * change.before:.1f} to "
+        f"{percent(change.after)} on {day_words(change.start)}",
+        *(value_words(name, value) for name, value in change.where),
+    ]
+    if change.release:
+        stage = next(s for s, name in _FAILURE.items() if name == change.failure_point)
+        parts.append(f"with {version_words(stage, change.release)}")
+    if change.end and change.end != change.start:
+        parts.append(f"until {day_words(change.end)}")
+    return ", ".join(parts)
+
+
+def extra_words(extra: float) -> str:
+    """Failed turns more or fewer than expected."""
+    about = count(abs(extra))
+    turns = "turn" if about == "1" else "turns"
+    return f"about {about} {turns} {'more' if extra > 0 else 'fewer'} than before"
+
+
+def cell_words(row: Mapping[str, Any]) -> str:
+    """The cell of a row of `analysis.moved.SCHEMA`: `ASR · en-GB`."""
+    return f"{NAMES[row['failure_point']]} · {value_words(row['dimension'], row['value'])}"
+
+
+def span_words(row: Mapping[str, Any]) -> str:
+    """The interval of a moved cell's change, in points."""
+    return f"{100 * row['low']:+.1f} to {points(row['high'])}"
+
+
+def shift_words(shift: Shift) -> str:
+    """Whether a change of the headline is one."""
+    return "clear" if shift.clear else "may be chance"
+
+
+def estimate_words(found: Estimate) -> str:
+    """Where an estimate comes from, as a sentence."""
+    if found.method == ANNOTATED:
+        return (
+            f"From {count(found.labelled)} annotated turns and the model’s probabilities of all "
+            f"{count(found.turns)} (prediction-powered inference); the 95{THIN}% interval takes in "
+            "that turns of one dialogue resemble each other, and holds even if the model is wrong."
+        )
+    return (
+        "Model estimate: the mean of each turn’s calibrated probability. Fewer than 100 annotated "
+        f"dialogues lie in this period, so nothing checks the model here, and the 95{THIN}% "
+        "interval does not say how far it can be trusted."
+    )
+
+
+def lead_words(defect: Estimate, shift: Shift | None, worst: str, rate: float) -> str:
+    """The sentence that the Overview exists for."""
+    said = (
+        f"{percent(defect.value)} of turns failed ({100 * defect.low:.1f} to "
+        f"{percent(defect.high)})"
+    )
+    if shift:
+        way = "up" if shift.value > 0 else "down"
+        said += f", {way} {points(abs(shift.value)).lstrip('+')} on the period before"
+        said += "" if shift.clear else ", which may be chance"
+    return f"{said}; most of them in {NAMES[worst]} ({percent(rate)} of turns)."
+
+
+def budget_words(budget: Budget, last: date) -> str:
+    """How a budget stands on the day `last`."""
+    if budget.burn_rate is None:
+        return "no turns yet"
+    if budget.left < 0 and budget.runs_out:
+        return f"used up on {day_words(budget.runs_out)}"
+    if budget.runs_out and budget.runs_out > last:
+        return f"lasts until {day_words(budget.runs_out)} at this pace"
+    return "kept" if budget.left >= 0 else "used up"
+
+
+def spent_share(budget: Budget) -> float:
+    """What part of a budget is spent; 0 of nothing."""
+    return budget.spent / budget.allowed if budget.allowed else 0.0
+
+
+def changes_words(changes: Sequence[Change]) -> str:
+    """The changes as one text, for those who do not see the chart."""
+    return " ".join(f"{change_words(one)}." for one in changes)

@@ -1,0 +1,307 @@
+"""The Overview as one HTML file that needs nothing else: no network, no script, no font."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis.rates import MODEL
+from charts import heat
+from charts.palette import COLOURS, NAMES
+from charts.rates import trend_words
+from charts.sentences import (
+    budget_words,
+    cell_words,
+    change_words,
+    estimate_words,
+    extra_words,
+    lead_words,
+    period_words,
+    shift_words,
+    span_words,
+    spent_share,
+)
+from charts.words import THIN, count, number, percent, points, printable
+from data import desk, overview
+from data.errors import ModelError, UsageError
+from data.filters import Filter
+from data.overview import FAILURES
+from report import contents, figures
+
+if TYPE_CHECKING:
+    from data.snapshot import Snapshot
+
+WEEKS = 520
+CHANGES = 12
+ROWS = 15
+_NEWEST = "SELECT max(finished_at) AS at FROM runs"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report was made of: data version, model, filter, and when the newest logs came."""
+
+    version: str
+    model: str
+    chosen: Filter
+    arrived: datetime | None
+
+
+def check(weeks: int, to: Path) -> None:
+    """Raise UsageError, before any work, if such a report cannot be made or written."""
+    if not 1 <= weeks <= WEEKS:
+        raise UsageError(f"A report of {weeks} weeks cannot be made; give 1 to {WEEKS}.")
+    _target(to)
+
+
+def weekly(
+    snapshot: Snapshot, weeks: int, tell: Callable[[str], None] = lambda _: None
+) -> tuple[str, contents.Headline]:
+    """The report of the last weeks up to the last scored day, as HTML, and its numbers.
+
+    `tell` hears what is being worked on. Raises ModelError for a store without predictions.
+    """
+    models = overview.models(snapshot)
+    model = snapshot.model if snapshot.model in models else models[0] if models else None
+    bounds = overview.bounds(snapshot, model) if model else None
+    if model is None or bounds is None:
+        raise ModelError(
+            f"No turn of version {snapshot.version} has been scored, so there is nothing to "
+            "report; run 'faultline train' if there is no model, then 'faultline score'."
+        )
+    days = bounds[:2]
+    start = days[1] - timedelta(days=7 * weeks - 1)
+    chosen = Filter(since=max(start, days[0]), until=days[1])
+    tell("Estimating the rates")
+    head = contents.headline(snapshot, model, chosen, days)
+    assert head is not None
+    tell("Looking for what changed and what moved")
+    happened = contents.events(snapshot, model, chosen, days)
+    source = source_of(snapshot, model, chosen)
+    return render(source, head, happened, desk.targets(snapshot)), head
+
+
+def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
+    """What a report of this filter is made of."""
+    arrived = snapshot.query(_NEWEST)["at"].to_pylist()[0]
+    return Source(snapshot.version, model, chosen, arrived)
+
+
+def write(html: str, to: Path) -> None:
+    """Write a report; the file appears when it is complete. Raises UsageError if it cannot."""
+    target = _target(to)
+    draft = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
+    try:
+        draft.write_text(html, encoding="utf-8")
+        os.replace(draft, target)
+    except OSError as error:
+        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _target(to: Path) -> Path:
+    target = to.expanduser()
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"Cannot write {target}; give a file in a folder that exists.")
+    return target
+
+
+def render(
+    source: Source,
+    head: contents.Headline,
+    happened: contents.Events,
+    targets: Mapping[str, float],
+) -> str:
+    """The HTML of a period's numbers and of what happened in it."""
+    pieces = {
+        **_top(source, head),
+        **_over_time(head, happened),
+        **_tables(head, happened),
+        **_budgets(head, targets),
+        "foot": _foot(source),
+    }
+    made: str = _template().render(**pieces)
+    return made
+
+
+def _template() -> Any:
+    # Whatever a log holds is text: it is escaped, and what turns text around is spelt out.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        trim_blocks=True,
+    )
+    environment.filters["px"] = lambda value: f"{value:.1f}"
+    return environment.get_template("page.html")
+
+
+def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
+    total, table, defect, worst = head.total, head.trend, head.rates["defect"], head.worst
+    turns: list[Any] = table["turns"].to_pylist()
+    columns: dict[str, list[Any]] = {n: table[f"p_{n}"].to_pylist() for n in FAILURES}
+    failed = [sum(columns[n][i] for n in FAILURES) / turns[i] for i in range(len(turns))]
+    called = [n - c for n, c in zip(turns, table["n_correct"].to_pylist(), strict=True)]
+    share = [s / n for s, n in zip(columns[worst], turns, strict=True)]
+    rate = head.rates[worst].value
+    estimated = " (model estimate)" if defect.method == MODEL else ""
+    now, before = head.turns
+    shift = head.shifts.get("defect") if head.periods.whole else None
+    words = [chip.words for chip in source.chosen.chips() if chip.key not in ("since", "until")]
+    return {
+        "title": f"Faultline, {period_words(head.periods.shown)}",
+        "caption": " · ".join(words) or "All turns",
+        "lead": lead_words(defect, shift, worst, rate),
+        "numbers": [
+            {
+                "label": "Turns",
+                "value": count(total.turns),
+                "note": _against(head, percent(now / before - 1, 0, "+") if before else None),
+                "line": figures.line(turns),
+            },
+            {
+                "label": f"Defect rate{estimated}",
+                "value": percent(defect.value),
+                "note": f"{percent(defect.low)} to {percent(defect.high)}; "
+                f"{_against(head, _change(head, 'defect'))}",
+                "line": figures.line(failed),
+            },
+            {
+                "label": "Worst stage",
+                "value": NAMES[worst],
+                "note": f"{percent(rate)} of turns; {_against(head, _change(head, worst))}",
+                "line": figures.line(share),
+            },
+            {
+                "label": "Called defects",
+                "value": count(total.defects),
+                "note": f"{percent(total.defects / total.turns)} of turns",
+                "line": figures.line(called),
+            },
+        ],
+        "how": estimate_words(defect),
+    }
+
+
+def _change(head: contents.Headline, name: str) -> str | None:
+    if name not in head.shifts:
+        return None
+    found = head.shifts[name]
+    return points(found.value) + ("" if found.clear else f" ({shift_words(found)})")
+
+
+def _against(head: contents.Headline, change: str | None) -> str:
+    if change is None or head.periods.previous is None:
+        return "no full period before"
+    if head.periods.whole:
+        return f"{change} on the period before"
+    return f"{change}, {period_words(head.periods.recent)} on {period_words(head.periods.previous)}"
+
+
+def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
+    changes = happened.changes[:CHANGES]
+    return {
+        "width": figures.WIDTH,
+        "height": figures.HEIGHT,
+        "by": head.by,
+        "legend": [(NAMES[name], COLOURS[name]) for name in FAILURES],
+        "chart": figures.trend(head.trend, head.by, happened.releases, changes),
+        "alt": trend_words(head.trend, head.by, happened.releases, changes),
+        "changes": [
+            {"words": f"{change_words(one)}", "extra": extra_words(one.extra_turns)}
+            for one in changes
+        ],
+    }
+
+
+def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
+    found, domains = heat.rates(happened.domains), happened.domains
+    most = heat.highest(found)
+    turns: list[Any] = domains["turns"].to_pylist()
+    moved = happened.moved.slice(0, ROWS).to_pylist() if happened.moved is not None else []
+    return {
+        "stages": [
+            {
+                "name": NAMES[name],
+                "colour": COLOURS[name],
+                "share": percent(head.rates[name].value),
+                "interval": f"{percent(head.rates[name].low)} to {percent(head.rates[name].high)}",
+                "change": _change(head, name) or "–",
+                "called": count(head.total.counts[name]),
+            }
+            for name in FAILURES
+        ],
+        "moved_caption": _moved_caption(head, happened),
+        "moved": [
+            {
+                "where": cell_words(row),
+                "before": percent(row["before"]),
+                "after": percent(row["after"]),
+                "span": span_words(row),
+                "extra": f"{row['extra_turns']:+,.0f}".replace(",", THIN),
+                "sure": row["significance"],
+            }
+            for row in moved
+        ],
+        "domains": [
+            {
+                "name": name,
+                "turns": count(n),
+                "cells": [
+                    ("–" if rate is None else percent(rate), heat.shade(point, rate, most))
+                    for point, rate in zip(FAILURES, row, strict=True)
+                ],
+            }
+            for name, n, row in zip(heat.labels(domains), turns, found, strict=True)
+        ],
+        "few": heat.FEW,
+    }
+
+
+def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
+    previous = head.periods.previous
+    if happened.moved is None or previous is None:
+        return "The scored days do not hold as long a period before this one."
+    said = (
+        f"{period_words(head.periods.recent)} against {period_words(previous)}; "
+        f"{count(happened.compared)} cells of stage and dimension compared, false discoveries "
+        "controlled (Benjamini–Hochberg)."
+    )
+    return (
+        said if happened.moved.num_rows else f"{said} None moved further than chance may move it."
+    )
+
+
+def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str, Any]:
+    recent = head.periods.recent
+    return {
+        "budget_caption": f"{period_words(recent)}; failed turns are model estimates.",
+        "budgets": [
+            {
+                "name": NAMES[one.failure_point],
+                "target": percent(one.target),
+                "share": percent(one.spent / one.turns) if one.turns else "–",
+                "spent": f"{count(one.spent)} of {count(one.allowed)}",
+                "pace": "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×",
+                "words": f"{percent(spent_share(one), 0)} spent, {budget_words(one, recent.until)}",
+            }
+            for one in head.budgets(targets)
+        ],
+    }
+
+
+def _foot(source: Source) -> str:
+    parts = [f"Data version {source.version}", f"model {source.model}"]
+    if source.arrived:
+        parts.append(f"last logs {source.arrived.astimezone(UTC):%-d %B %Y, %H:%M} UTC")
+    parts.append(f"made {datetime.now(UTC):%-d %B %Y, %H:%M} UTC")
+    return " · ".join(parts)
