@@ -1,0 +1,1 @@
+"""The Triage page, run without a browser."""
