@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -28,7 +28,7 @@ class Ranked:
     def weeks(self) -> float:
         """Weeks that the turns span, at least one day."""
         table = next(iter(self.days.values()), None)
-        days = table["day"].to_pylist() if table is not None else []
+        days: list[Any] = table["day"].to_pylist() if table is not None else []
         return max(1, (max(days) - min(days)).days + 1) / 7 if days else 1 / 7
 
 

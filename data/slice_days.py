@@ -197,7 +197,8 @@ def narrowed(chosen: Filter, conditions: Conditions) -> Filter | None:
                 high = min((end for end in (high, held.high) if end is not None), default=None)
                 if low is not None and high is not None and low > high:
                     return None
-            found = replace(found, **{key: Range(low, high)})
+            bounds: dict[str, Any] = {key: Range(low, high)}
+            found = replace(found, **bounds)
         elif name.startswith("version_"):
             stage = name.removeprefix("version_")
             others = tuple(v for v in found.version if not v.startswith(f"{stage}:"))
@@ -210,5 +211,6 @@ def narrowed(chosen: Filter, conditions: Conditions) -> Filter | None:
             held_values: Any = getattr(found, key)
             if held_values and value not in held_values:
                 return None
-            found = replace(found, **{key: (value,)})
+            one: dict[str, Any] = {key: (value,)}
+            found = replace(found, **one)
     return found
