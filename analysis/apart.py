@@ -63,7 +63,9 @@ def apart(snapshot: Snapshot, inside: Inside, top: int = 8) -> Comparison:
     """The `top` features that clearly speak more for the verdict inside, and all stages.
 
     Only turns with the verdict count. Without any on either side there is nothing to compare.
+    Where there is much traffic, a sample of the days is read (`data.evidence.within`).
     """
+    inside = evidence.within(snapshot, inside, evidence.MOST_SCORED)
     turns, rest = evidence.blamed(snapshot, inside)
     if not turns or not rest:
         return Comparison((), (), turns, rest)

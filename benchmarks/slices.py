@@ -36,22 +36,6 @@ TEN = (
 # A slice tells of an incident if most of its excess turns are the incident's, and enough of them.
 PRECISION, RECALL = 0.5, 0.2
 
-# Facets as `predictions` keeps them, for stores that were scored before it did.
-JOINED = """(
-SELECT p.*, asr.hypotheses[1].text AS heard, asr.hypotheses[1].confidence AS asr_confidence,
-  result.action AS action, result.status AS status,
-  CASE WHEN asr.hypotheses IS NOT NULL THEN
-    len(list_filter(string_split(coalesce(asr.hypotheses[1].text, ''), ' '), lambda w: w <> ''))
-  END AS words,
-  list_sort(list_distinct([s.name for s in coalesce(nlu.hypotheses[1].slots, [])])) AS slots
-FROM predictions p JOIN (SELECT turn_id, day, asr, nlu, result FROM turns) USING (turn_id, day))"""
-
-
-def source(snapshot: Snapshot) -> str:
-    """What to read the dimensions from: `predictions`, joined with `turns` where facets lack."""
-    names = snapshot.query("SELECT * FROM predictions LIMIT 0").column_names
-    return "predictions" if "slots" in names else JOINED
-
 
 def resampled(table: pa.Table, turns: int, seed: int = 0) -> pa.Table:
     """So many turns, drawn with their dialogues from `table`, each draw a dialogue of its own."""
@@ -135,7 +119,7 @@ FROM (
     SELECT p_{point} AS p,
       coalesce({where}, false) AND started_at >= $begin AND started_at < $end AS struck,
       coalesce({inside}, false) AS inside
-    FROM {source} AS facets LEFT JOIN truths USING (turn_id)
+    FROM predictions AS facets LEFT JOIN truths USING (turn_id)
     WHERE model_id = $model AND {clause}
   )
 )
@@ -156,8 +140,7 @@ def _mark(
     top: int,
 ) -> Mark:
     model, point = snapshot.model or "", one["failure_point"]
-    view = source(snapshot)
-    table, share = slice_columns(snapshot, model, point, chosen, source=view)
+    table, share = slice_columns(snapshot, model, point, chosen)
     clause, params = chosen.sql()
     begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
     bound = {"model": model, "begin": begin, "end": end, **params}
@@ -171,9 +154,7 @@ def _mark(
             # Low confidence says that something is wrong, not where.
             continue
         inside, more = found.sql()
-        sql = _SUMS.format(
-            point=point, where=" AND ".join(where), inside=inside, source=view, clause=clause
-        )
+        sql = _SUMS.format(point=point, where=" AND ".join(where), inside=inside, clause=clause)
         sums = snapshot.query(sql, {**bound, **more}, {"truths": truths}).to_pylist()[0]
         precision = sums["both"] / max(sums["inside"], 1e-9)
         recall = sums["both"] / max(sums["struck"], 1e-9)
@@ -185,9 +166,7 @@ def _mark(
 def main(store: str, incidents: str | None = None, turns: int = 1_000_000) -> None:
     """Print both."""
     with Store.open(store).snapshot() as snapshot:
-        table, _ = slice_columns(
-            snapshot, snapshot.model or "", "asr", Filter(), source=source(snapshot)
-        )
+        table, _ = slice_columns(snapshot, snapshot.model or "", "asr", Filter())
         many = resampled(table, turns)
         for label, names in (("10 dimensions", TEN), (f"{len(DIMENSIONS)} dimensions", DIMENSIONS)):
             began = time.perf_counter()

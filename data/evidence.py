@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from data.filters import Filter
@@ -21,41 +23,63 @@ if TYPE_CHECKING:
     from data.snapshot import Snapshot
 
 # Turns of which the whole record is read.
-MOST_TURNS = 4_000
+MOST_TURNS = 2_000
+# Where there are more, the turns of a sample of days are read: of the predictions with their
+# reasons, and of the logged records, which cost more.
+MOST_SCORED = 400_000
+MOST_LOGGED = 120_000
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A slice of what a filter selects, for one model and failure point.
+    """A slice of what a filter selects, for one model and failure point; `defect` is any of them.
 
-    `source` is what to read the predictions from.
+    `days` are those to read, all where None.
     """
 
     model: str
     failure_point: str
     conditions: tuple[tuple[str, str], ...]
     chosen: Filter = field(default_factory=Filter)
-    source: str = "predictions"
+    days: tuple[date, ...] | None = None
 
     def bind(self, sql: str, **more: str) -> tuple[str, dict[str, Any]]:
-        """`sql` with {source}, {clause} and {inside} filled in, and its parameters."""
+        """`sql` with {clause}, {inside} and {blamed} filled in, and its parameters."""
         clause, params = self.chosen.sql()
         inside, values = condition_sql(self.conditions)
+        if self.days is not None:
+            clause = f"{clause} AND day IN ({_listed(self.days)})"
         text = sql.format(
-            source=self.source,
             clause=f"model_id = $model AND {clause}",
             inside=f"coalesce({inside}, false)",
+            blamed="failure_point <> 'correct'"
+            if self.failure_point == "defect"
+            else "failure_point = $point",
             p=f"p_{self.failure_point}",
             **more,
         )
         params = {**params, **values, "model": self.model, "point": self.failure_point}
         # DuckDB refuses parameters that the statement does not name.
-        return text, {name: value for name, value in params.items() if f"${name}" in text}
+        used = set(_NAMED.findall(text))
+        return text, {name: value for name, value in params.items() if name in used}
+
+
+def _listed(days: Iterable[date]) -> str:
+    """Days as literals: bound ones would come too late for DuckDB to leave the other files be."""
+    return ", ".join(f"DATE '{day.isoformat()}'" for day in days) or "NULL"
+
+
+_NAMED = re.compile(r"\$(\w+)")
+_DAYS = """
+SELECT day, count(*) AS turns, count(*) FILTER ({inside} AND {blamed}) AS blamed
+FROM predictions WHERE {clause}
+GROUP BY day ORDER BY day
+"""
 
 
 _TURNS = """
 SELECT count(*) FILTER ({inside}) AS inside, count(*) FILTER (NOT {inside}) AS rest
-FROM {source} WHERE {clause} AND failure_point = $point
+FROM predictions WHERE {clause} AND {blamed}
 """
 
 _REASONS = """
@@ -63,7 +87,7 @@ SELECT reason.feature AS feature, any_value(reason.stage) AS stage,
   {sums}
 FROM (
   SELECT {inside} AS inside, unnest(reasons) AS reason
-  FROM {source} WHERE {clause} AND failure_point = $point
+  FROM predictions WHERE {clause} AND {blamed}
 )
 GROUP BY 1
 ORDER BY 1
@@ -78,7 +102,7 @@ _REASON_SUMS = ",\n  ".join(
 
 _STAGES = """
 SELECT {inside} AS inside, count(*) AS turns, {means}
-FROM {source} WHERE {clause} AND failure_point = $point
+FROM predictions WHERE {clause} AND {blamed}
 GROUP BY 1
 """
 _STAGE_MEANS = ", ".join(
@@ -91,51 +115,55 @@ _STAGE_MEANS = ", ".join(
 _CONFIDENCE = """
 SELECT least(floor(asr_confidence * 20), 19)::INT AS step,
   count(*) FILTER ({inside}) AS inside, count(*) FILTER (NOT {inside}) AS rest
-FROM {source} WHERE {clause} AND asr_confidence IS NOT NULL
+FROM predictions WHERE {clause} AND asr_confidence IS NOT NULL
 GROUP BY 1 ORDER BY 1
 """
 
 _BY = """
 SELECT {keys}, count(*) AS turns, sum({p}::DOUBLE) AS failures
-FROM {source} WHERE {clause} AND {inside}
+FROM predictions WHERE {clause} AND {inside}
 GROUP BY {numbers}
 ORDER BY failures DESC, {numbers}
 LIMIT 200
 """
 
 # The records of a seeded sample of the blamed turns, newest first, each with the turn after it.
-# Days of the sample are named, so that DuckDB opens their files only.
+# Days of the sample are named, so that DuckDB opens their files only, and once.
 _DRAWN = """
 SELECT turn_id, dialogue_id, turn_index, day
-FROM {source}
-WHERE {clause} AND {inside} AND failure_point = $point
+FROM predictions
+WHERE {clause} AND {inside} AND {blamed}
 ORDER BY hash(turn_id, $seed), turn_id
 LIMIT $most
 """
 _RECORDS = """
-SELECT t.turn_id, t.day, t.started_at, t.asr.hypotheses AS heard, t.gold.transcript AS said,
-  t.nlu.hypotheses[1].domain AS domain, t.nlu.hypotheses[1].intent AS intent,
-  t.gold.domain AS gold_domain, t.gold.intent AS gold_intent, t.er.mentions AS mentions,
-  n.heard AS next_heard, n.domain AS next_domain, n.intent AS next_intent,
-  epoch(n.started_at - t.started_at) AS next_after_s
-FROM turns t
-JOIN drawn USING (turn_id)
-LEFT JOIN (
-  SELECT dialogue_id, turn_index, any_value(asr.hypotheses[1].text) AS heard,
-    any_value(nlu.hypotheses[1].domain) AS domain, any_value(nlu.hypotheses[1].intent) AS intent,
-    min(started_at) AS started_at
+WITH near AS MATERIALIZED (
+  SELECT turn_id, dialogue_id, turn_index, day, started_at, asr.hypotheses AS heard,
+    gold.transcript AS said,
+    nlu.hypotheses[1].domain AS domain, nlu.hypotheses[1].intent AS intent,
+    gold.domain AS gold_domain, gold.intent AS gold_intent, er.mentions AS mentions
   FROM turns SEMI JOIN drawn USING (dialogue_id)
   WHERE day IN ({days})
+)
+SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
+  t.gold_domain, t.gold_intent, t.mentions,
+  n.heard AS next_heard, n.domain AS next_domain, n.intent AS next_intent,
+  epoch(n.started_at - t.started_at) AS next_after_s
+FROM near t
+JOIN drawn d ON d.turn_id = t.turn_id AND d.day = t.day
+LEFT JOIN (
+  SELECT dialogue_id, turn_index, any_value(heard[1].text) AS heard,
+    any_value(domain) AS domain, any_value(intent) AS intent, min(started_at) AS started_at
+  FROM near
   GROUP BY ALL
 ) n ON n.dialogue_id = t.dialogue_id AND n.turn_index = t.turn_index + 1
-WHERE t.day IN ({days})
 ORDER BY t.started_at DESC, t.turn_id
 """
 
 _WAKE = """
 WITH picked AS (
   SELECT turn_id, day, {inside} AS inside
-  FROM {source} WHERE {clause} AND failure_point = $point
+  FROM predictions WHERE {clause} AND {blamed}
   ORDER BY hash(turn_id, $seed), turn_id
   LIMIT $most
 )
@@ -148,6 +176,28 @@ FROM turns t JOIN picked USING (turn_id, day)
 WHERE t.wake.score IS NOT NULL
 GROUP BY 1 ORDER BY 1
 """
+
+
+def within(snapshot: Snapshot, inside: Inside, most: int, seed: int = 0) -> Inside:
+    """The same, on days of at most about `most` turns; on all days where there are not more.
+
+    Days are drawn by weight of the turns blamed inside, seeded (Efraimidis & Spirakis 2006): a
+    slice of a few bad days is then read there, and not on days that it has no turn in.
+    """
+    days: list[dict[str, Any]] = snapshot.query(*inside.bind(_DAYS)).to_pylist()
+    if sum(row["turns"] for row in days) <= most:
+        return inside
+    bad = [row for row in days if row["blamed"]]
+    keys = np.random.default_rng(seed).exponential(size=len(bad))
+    order = np.argsort(keys / np.array([row["blamed"] for row in bad]), kind="stable")
+    kept: list[date] = []
+    read = 0
+    for place in order:
+        if kept and read + bad[place]["turns"] > most:
+            break
+        kept.append(bad[place]["day"])
+        read += bad[place]["turns"]
+    return replace(inside, days=tuple(sorted(kept)))
 
 
 def blamed(snapshot: Snapshot, inside: Inside) -> tuple[int, int]:
@@ -189,17 +239,21 @@ def split_by(snapshot: Snapshot, inside: Inside, keys: Mapping[str, str]) -> pa.
 def records(snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0) -> pa.Table:
     """What was logged on blamed turns inside: at most `most`, a seeded sample, newest first.
 
+    Where there is much traffic, of a sample of the days (`within`), about `MOST_LOGGED` turns.
+
     Columns: turn_id, day, started_at, heard (hypotheses), said, domain, intent, gold_domain,
     gold_intent, mentions, and of the next turn next_heard, next_domain, next_intent, next_after_s.
     """
-    sql, params = inside.bind(_DRAWN)
+    read = within(snapshot, inside, MOST_LOGGED, seed)
+    sql, params = read.bind(_DRAWN)
     drawn = snapshot.query(sql, {**params, "most": most, "seed": seed})
     first: list[Any] = drawn["day"].unique().to_pylist()
-    # A dialogue may go on after midnight.
-    days: set[date] = {*first, *(day + timedelta(days=1) for day in first)}
-    named = {f"day_{i}": day for i, day in enumerate(sorted(days))}
-    sql = _RECORDS.format(days=", ".join("$" + name for name in named) or "NULL")
-    return snapshot.query(sql, named, {"drawn": drawn})
+    days: set[date] = set(first)
+    if read.days is None:
+        # A dialogue may go on after midnight; of a sample that is not worth twice the reading.
+        days |= {day + timedelta(days=1) for day in first}
+    sql = _RECORDS.format(days=_listed(sorted(days)))
+    return snapshot.query(sql, None, {"drawn": drawn})
 
 
 def wake_steps(
@@ -209,5 +263,5 @@ def wake_steps(
 
     close_: those less than 0.1 above the threshold; threshold: its mean inside.
     """
-    sql, params = inside.bind(_WAKE)
+    sql, params = within(snapshot, inside, MOST_SCORED, seed).bind(_WAKE)
     return snapshot.query(sql, {**params, "most": most, "seed": seed})

@@ -6,6 +6,7 @@ the slots of the request. A turn has several slots: `slot` is a membership, not 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +73,11 @@ _PLAIN = (
 # In the order in which a slice is put into words.
 DIMENSIONS = (*_PLAIN[:4], "slot", *_PLAIN[4:], *BANDS)
 
-_COUNT = "SELECT count(*) AS turns FROM {source} WHERE model_id = $model AND {clause}"
+_COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
 
 _TABLE = """
 SELECT hash(dialogue_id) AS dialogue, {p} AS p, {columns}, slots AS slot
-FROM {source}
+FROM predictions
 WHERE model_id = $model AND {clause} AND {drawn}
 """
 
@@ -92,13 +93,14 @@ def slice_columns(
     *,
     most: int = MOST_TURNS,
     seed: int = 0,
-    source: str = "predictions",
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[pa.Table, float]:
     """What slice discovery reads of the turns a filter selects, and the share of turns read.
 
     Columns: dialogue (uint64, a hash), p (float32, calibrated probability of `failure_point`; of
     any failure for ``defect``), one dictionary-coded text per dimension, slot (list of texts).
     Above `most` turns a seeded sample of whole dialogues is read, and the share is below 1.
+    `progress` is called with the share of turns read; what it raises ends the reading.
     Raises UsageError for an unknown failure point.
     """
     if failure_point not in (*FAILURE_POINTS, "defect"):
@@ -108,21 +110,27 @@ def slice_columns(
         )
     clause, params = chosen.sql()
     bound: dict[str, Any] = {"model": model, **params}
-    counted = snapshot.query(_COUNT.format(source=source, clause=clause), bound)
-    share = min(1.0, most / max(1, int(counted["turns"][0].as_py())))
+    counted = snapshot.query(_COUNT.format(clause=clause), bound)
+    there = max(1, int(counted["turns"][0].as_py()))
+    share = min(1.0, most / there)
     drawn = "true"
     if share < 1:
         drawn, bound = _DRAWN, {**bound, "seed": seed, "share": share}
     columns = [*_PLAIN, *(f"{band.cases()} AS band_{name}" for name, band in BANDS.items())]
     sql = _TABLE.format(
-        source=source,
         p=f"p_{failure_point}",
         columns=", ".join(columns),
         clause=clause,
         drawn=drawn,
     )
     # Coded batch by batch: the texts of millions of turns never lie in memory together.
-    batches = [_coded(batch) for batch in snapshot.batches(sql, bound, rows=200_000)]
+    batches = []
+    read = 0
+    for batch in snapshot.batches(sql, bound, rows=200_000):
+        batches.append(_coded(batch))
+        read += batch.num_rows
+        if progress:
+            progress(min(1.0, read / (there * share)))
     if not batches:
         return _coded(snapshot.query(sql + " LIMIT 0", bound)), share
     return pa.concat_tables(batches).unify_dictionaries(), share

@@ -60,8 +60,11 @@ def defect_list(view: Scope, now: overview.Totals) -> None:
         choose(rows, view, f"defects-{where}-{page}")
 
 
-def choose(rows: pa.Table, view: Scope, key: str) -> None:
-    """A table of turns; choosing a row opens the Turn page, filters and version kept."""
+def choose(rows: pa.Table, view: Scope, key: str, **origin: str) -> None:
+    """A table of turns; choosing a row opens the Turn page, filters and version kept.
+
+    `origin` are more URL parameters for the Turn page, which say what one came from.
+    """
     zone = reader_zone()
     found = rows.to_pylist()
     columns: dict[str, list[Any]] = {}
@@ -104,6 +107,6 @@ def choose(rows: pa.Table, view: Scope, key: str) -> None:
         opened = found[chosen[0]]
         st.switch_page(
             "pages/turn.py",
-            query_params=view.link(turn=opened["turn_id"], day=opened["day"].isoformat()),
+            query_params=view.link(turn=opened["turn_id"], day=opened["day"].isoformat(), **origin),
         )
     st.caption("Tick a row to open the turn.")

@@ -25,6 +25,7 @@ PINS = ("at", "model")
 # The pages in the order of the navigation: script, title, icon.
 PAGES = (
     ("overview", "Overview", "monitoring"),
+    ("triage", "Triage", "troubleshoot"),
     ("turn", "Turn", "forum"),
 )
 

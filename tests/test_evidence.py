@@ -10,7 +10,6 @@ import pytest
 
 from analysis.apart import apart
 from analysis.evidence import intents_confused, mentions, of_slice, words_confused
-from benchmarks.slices import source
 from data import evidence
 from data.evidence import Inside
 from data.filters import Filter
@@ -110,7 +109,7 @@ def snapshot(scored_store: Store) -> Any:
 
 @pytest.mark.parametrize("point", FAILURE_POINTS[:5])
 def test_every_stage_has_its_tables(snapshot: Snapshot, point: str) -> None:
-    inside = Inside(MODEL, point, (("device_type", "phone"),), source=source(snapshot))
+    inside = Inside(MODEL, point, (("device_type", "phone"),))
     found = of_slice(snapshot, inside)
     names = {
         "false_wake": {"scores", "hours", "devices"},
@@ -125,7 +124,7 @@ def test_every_stage_has_its_tables(snapshot: Snapshot, point: str) -> None:
 
 
 def test_confidence_counts_every_turn_once(snapshot: Snapshot) -> None:
-    inside = Inside(MODEL, "asr", (("locale", "(not logged)"),), source=source(snapshot))
+    inside = Inside(MODEL, "asr", (("locale", "(not logged)"),))
     steps = evidence.confidence_steps(snapshot, inside).to_pylist()
     known = snapshot.query(
         "SELECT count(asr.hypotheses[1].confidence) AS n, "
@@ -138,7 +137,7 @@ def test_confidence_counts_every_turn_once(snapshot: Snapshot) -> None:
 
 
 def test_records_are_bounded_and_the_same_every_time(snapshot: Snapshot) -> None:
-    inside = Inside(MODEL, "asr", (), source=source(snapshot))
+    inside = Inside(MODEL, "asr", ())
     blamed, rest = evidence.blamed(snapshot, inside)
     assert rest == 0
     assert blamed > 3
@@ -160,7 +159,7 @@ def test_records_are_bounded_and_the_same_every_time(snapshot: Snapshot) -> None
 
 
 def test_what_sets_a_slice_apart(snapshot: Snapshot) -> None:
-    inside = Inside(MODEL, "asr", (("device_type", "phone"),), source=source(snapshot))
+    inside = Inside(MODEL, "asr", (("device_type", "phone"),))
     found = apart(snapshot, inside)
     turns = snapshot.query(
         "SELECT count(*) FILTER (device_type = 'phone') AS n, count(*) AS every FROM predictions "
@@ -174,14 +173,13 @@ def test_what_sets_a_slice_apart(snapshot: Snapshot) -> None:
 
 
 def test_a_slice_without_blamed_turns_has_nothing_to_compare(snapshot: Snapshot) -> None:
-    inside = Inside(MODEL, "asr", (("domain", "nowhere"),), source=source(snapshot))
+    inside = Inside(MODEL, "asr", (("domain", "nowhere"),))
     assert apart(snapshot, inside).features == ()
     assert of_slice(snapshot, inside).read == 0
 
 
 def test_columns_of_slices(snapshot: Snapshot) -> None:
-    view = source(snapshot)
-    whole, share = slice_columns(snapshot, MODEL, "asr", Filter(), source=view)
+    whole, share = slice_columns(snapshot, MODEL, "asr", Filter())
     assert share == 1.0
     assert (
         whole.num_rows
@@ -190,12 +188,12 @@ def test_columns_of_slices(snapshot: Snapshot) -> None:
         ][0].as_py()
     )
     assert pa.types.is_dictionary(whole["locale"].type)
-    part, share = slice_columns(snapshot, MODEL, "asr", Filter(), most=60, source=view)
+    part, share = slice_columns(snapshot, MODEL, "asr", Filter(), most=60)
     assert share == 60 / whole.num_rows
     assert 0 < part.num_rows < whole.num_rows
     # Dialogues are whole.
     sizes = Counter(whole["dialogue"].to_pylist())
     assert all(sizes[one] == n for one, n in Counter(part["dialogue"].to_pylist()).items())
-    none, _ = slice_columns(snapshot, MODEL, "asr", Filter(locale=("nowhere",)), source=view)
+    none, _ = slice_columns(snapshot, MODEL, "asr", Filter(locale=("nowhere",)))
     assert none.num_rows == 0
     assert none.column_names == whole.column_names

@@ -1,0 +1,88 @@
+"""What broke at one stage: its worst slices, and everything about the chosen one."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.slices import parse
+from charts.words import count
+from data import desk, overview
+from data.errors import UsageError
+from data.slices import condition_words
+from parts.decision import decision
+from parts.filterbar import chips
+from parts.frame import no_predictions
+from parts.scope import scope
+from parts.slice import about
+from parts.slices import (
+    TITLES,
+    cards,
+    chosen_point,
+    chosen_slice,
+    others,
+    picker,
+    search,
+    wait,
+)
+
+view = scope()
+if view.model is None or view.bounds is None:
+    no_predictions(view.snapshot, view.path)
+    st.stop()
+
+now = overview.totals(overview.trend(view.snapshot, view.model, view.chosen, "month"))
+chips(view.chosen, f"{count(now.turns)} {'turn' if now.turns == 1 else 'turns'}")
+if not now.turns:
+    st.text("No turn fits these filters. Take one away.")
+    st.stop()
+
+point = chosen_point(now)
+picker(point, now)
+decided = desk.triage(view.snapshot)
+job = search(view, point)
+result = job.result
+if job.error:
+    raise job.error
+
+key = chosen_slice(point)
+if key is None and result and result.found.slices:
+    key = result.found.slices[0].key
+left, right = st.columns([1, 1.7], gap="medium")
+with right:
+    if key:
+        try:
+            failing, conditions = parse(key)
+            if failing != point:
+                raise UsageError(f"The slice “{key}” is not one of {TITLES[point]}.")
+        except UsageError as error:
+            st.subheader("No such slice", anchor=False)
+            st.text(str(error))
+        else:
+            found = next((s for s in result.found.slices if s.key == key), None) if result else None
+            about(view, key, point, conditions, found, result)
+            decision(view, key, point, conditions, decided.get(key))
+    elif result:
+        st.subheader("Nothing stands out", anchor=False)
+        st.text(
+            "No combination of conditions fails clearly more often than the rest of these turns. "
+            "More turns, or fewer filters, show smaller differences."
+        )
+# Last, for it may take seconds: a slice that the link names is shown meanwhile.
+with left:
+    st.subheader(f"Worst slices: {TITLES[point]}", anchor=False)
+    if result is None:
+        wait(view, point, job)
+    else:
+        if not result.found.slices:
+            st.caption(result.found.words())
+        else:
+            cards(result, point, key, decided)
+        kept = {}
+        for other in decided:
+            try:
+                failing, conditions = parse(other)
+            except UsageError:
+                continue
+            if failing == point:
+                kept[other] = " · ".join(condition_words(*one) for one in conditions)
+        others(point, [one.key for one in result.found.slices], key, decided, kept)
