@@ -81,7 +81,7 @@ def trend(
     base = HEIGHT - _BOTTOM
 
     def x(day: date) -> float:
-        return _LEFT + min(max((day - first).days, 0), (last - first).days) * across
+        return float(_LEFT + min(max((day - first).days, 0), (last - first).days) * across)
 
     bars = []
     for i, day in enumerate(days):
