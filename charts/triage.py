@@ -74,6 +74,7 @@ def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int 
     figure.add_scatter(
         x=[*x, *reversed(x)],
         y=[*(step.high for step in inside), *(step.low for step in reversed(inside))],
+        mode="lines",
         fill="toself",
         fillcolor=_faint(colour),
         line={"width": 0},

@@ -13,7 +13,7 @@ from parts.decision import decision
 from parts.filterbar import chips
 from parts.frame import no_predictions
 from parts.scope import scope
-from parts.slice import about
+from parts.slice import ANCHOR, about
 from parts.slices import (
     TITLES,
     cards,
@@ -76,6 +76,7 @@ with left:
         if not result.found.slices:
             st.caption(result.found.words())
         else:
+            st.markdown(f":small[[Skip to the chosen slice](#{ANCHOR})]")
             cards(result, point, key, decided)
         kept = {}
         for other in decided:

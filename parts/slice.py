@@ -38,6 +38,8 @@ from parts.stage_evidence import show
 if TYPE_CHECKING:
     from classifiers.encoder import Encoder
 
+# Where a narrow screen, which has the list first, can jump to.
+ANCHOR = "slice"
 # Verticals that can still be read.
 _MOST_RELEASES = 8
 
@@ -98,7 +100,7 @@ def about(
     inside = Inside(view.model, point, conditions, view.chosen)
     at = (view.path, logged_version(view), query_of(view), view, inside)
     words = " · ".join(condition_words(*condition) for condition in conditions)
-    st.header(f"{TITLES[point]}: {plain(words)}", anchor=False)
+    st.header(f"{TITLES[point]}: {plain(words)}", anchor=ANCHOR)
     days = _days(*at)
     if not sum(_column(days, "turns")):
         st.text("No turn of these filters lies in this slice.")
@@ -194,8 +196,9 @@ def _apart_from_others(found: Comparison, point: str) -> None:
         return
     if not found.features:
         st.caption("Its turns are blamed for the same reasons as turns elsewhere.")
-    reach = max((one.inside for one in found.features), default=1.0)
-    st.html("".join(_reason(one, reach) for one in found.features))
+    else:
+        reach = max(one.inside for one in found.features)
+        st.html("".join(_reason(one, reach) for one in found.features))
     told = ", ".join(
         f"{EVIDENCE_NAMES[one.name]} {one.difference:+.2f}" for one in found.stages if one.low > 0
     )

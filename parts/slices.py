@@ -27,7 +27,7 @@ from parts.scope import Scope
 ANY = "defect"
 POINTS = (*overview.FAILURES, ANY)
 TITLES = {**NAMES, ANY: "Any failure"}
-_SHOWN = 8
+_SHOWN = 6
 _ALSO = 2
 
 
