@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from cli.demo import demo, demo_data
-from cli.logs import ingest
+from cli.logs import annotate, ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.serve import dashboard
 from cli.stores import compact, delete, export, info, retain, vacuum
@@ -31,7 +31,7 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain),
-    *(labels, promote, dashboard),
+    *(annotate, labels, promote, dashboard),
     *(demo, demo_data),
 )
 for command in COMMANDS:

@@ -26,6 +26,7 @@ PINS = ("at", "model")
 PAGES = (
     ("overview", "Overview", "monitoring"),
     ("turn", "Turn", "forum"),
+    ("annotate", "Annotate", "rate_review"),
 )
 
 
