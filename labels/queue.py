@@ -54,7 +54,9 @@ def rank(candidates: pa.Table, kind: str | None = None) -> pa.Table:
     silent = pc.is_null(candidates["heard"]).to_numpy()
     again = np.where(silent, 0, _earlier(words, order))
     score = score * _SAME_WORDS**again * _SAME_FRAME ** _earlier(frames, order)
-    names = np.array(list(KINDS))[fused.argmax(0)]
+    apart = fused - np.median(fused, axis=1, keepdims=True) if fused.size else fused
+    names = np.array(list(KINDS))[apart.argmax(0)]
+    # The reason is what sets a turn apart: where all are alike it is none.
     if kind:
         names[:] = kind
     order = np.argsort(-score, kind="stable")

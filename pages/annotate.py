@@ -53,7 +53,7 @@ if who is None:
     st.caption("Several people can annotate at the same time; nobody gets another’s turn.")
     st.stop()
 with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-    st.caption(f"You are {plain(who)}.")
+    st.caption(f"You are {plain(who)}.", width="content")
     st.button("Somebody else", type="tertiary", on_click=leave)
 if task == "files":
     files_task(view, who, now)

@@ -169,8 +169,7 @@ def similar_turns(view: Scope, found: Row) -> None:
     if not found["heard"]:
         return
     st.subheader("Similar requests", anchor=False)
-    # Drawn last: it may have to encode some texts.
-    slot = st.container()
+    slot = st.container(gap=None)
     with slot, st.spinner("Looking for similar requests"):
         model = str(view.model)
         rows = _similar(
@@ -179,28 +178,30 @@ def similar_turns(view: Scope, found: Row) -> None:
     if not rows:
         st.caption("No recent request has any of these words.")
         return
-    for row in rows:
-        worst = max(FAILURES, key=lambda name: row[f"n_{name}"])
-        named = worst if row[f"n_{worst}"] else "correct"
-        told_of = [
+    with slot:
+        for row in rows:
+            _request(row)
+    st.caption("Among the newest turns, by the meaning of their words; a click opens the newest.")
+
+
+def _request(row: dict[str, Any]) -> None:
+    worst = max(FAILURES, key=lambda name: row[f"n_{name}"])
+    named = worst if row[f"n_{worst}"] else "correct"
+    parts = [f"{count(row['turns'])} {'turn' if row['turns'] == 1 else 'turns'}"]
+    parts.append(f"defect {percent(row['rate'], 0)}")
+    if row["turns"] > 1:
+        parts += [
             f"{count(row[f'n_{name}'])} {NAMES[name]}"
             for name in FAILURE_POINTS
-            if row[f"n_{name}"] and row["turns"] > 1
+            if row[f"n_{name}"]
         ]
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.button(
-                f':color[●]{{foreground="{colour_of(named)}"}} {plain(short(row["heard"], 90))}',
-                key=f"like-{row['turn_id']}",
-                type="tertiary",
-                help=f"{NAMES[named]}; open its newest turn",
-                on_click=open_turn,
-                args=(row,),
-            )
-            turns = f"{count(row['turns'])} {'turn' if row['turns'] == 1 else 'turns'}"
-            parts = [
-                turns,
-                f"{percent(row['rate'], 0)} fail",
-                *([", ".join(told_of)] if told_of else []),
-            ]
-            st.caption(" · ".join(parts))
-    st.caption("Among the newest turns, by the meaning of their words; a click opens the newest.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            f':color[●]{{foreground="{colour_of(named)}"}} {plain(short(row["heard"], 90))}',
+            key=f"like-{row['turn_id']}",
+            type="tertiary",
+            help=f"{NAMES[named]}; open its newest turn",
+            on_click=open_turn,
+            args=(row,),
+        )
+        st.caption(" · ".join(parts), width="content")
