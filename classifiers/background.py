@@ -36,9 +36,12 @@ class Job:
         self.began = time.time()
         self._ended: float | None = None
         self._stopped: float | None = None
+        # Output and progress, when it has ended.
+        self._said: list[str] | None = None
         # They live as long as the job.
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
+        self._lock = threading.Lock()
         here = str(Path(__file__).parents[1])
         paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
@@ -58,9 +61,13 @@ class Job:
             if self._stopped and time.time() > self._stopped + _GRACE_S:
                 self._process.kill()
             return "running"
-        if self._ended is None:
-            self._ended = time.time()
-            atexit.unregister(self._end)
+        with self._lock:
+            if self._ended is None:
+                self._ended = time.time()
+                atexit.unregister(self._end)
+                self._said = [self._text(file) for file in (self._out, self._err)]
+                self._out.close()
+                self._err.close()
         if code == 0:
             return "done"
         return "stopped" if self._stopped else "failed"
@@ -72,14 +79,14 @@ class Job:
 
     def lines(self) -> list[str]:
         """What it has said of its progress so far."""
-        return self._read(self._err).splitlines()
+        return self._read(1).splitlines()
 
     def result(self) -> dict[str, Any]:
         """The JSON that it printed; empty while it runs, or where it printed none."""
         if self.state != "done":
             return {}
         try:
-            found = json.loads(self._read(self._out))
+            found = json.loads(self._read(0))
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
@@ -105,7 +112,12 @@ class Job:
     def _end(self) -> None:
         self._process.terminate()
 
-    def _read(self, file: Any) -> str:
+    def _read(self, which: int) -> str:
+        with self._lock:
+            return self._said[which] if self._said else self._text((self._out, self._err)[which])
+
+    @staticmethod
+    def _text(file: Any) -> str:
         # The process writes where this file's position is, so reading must not move it.
         size = os.fstat(file.fileno()).st_size
         return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")

@@ -30,17 +30,18 @@ tasks = {
     "train": "Train",
 }
 st.header("Annotate", anchor=False)
-with st.container(horizontal=True, vertical_alignment="center"):
-    task = st.segmented_control(
-        "Task",
-        list(tasks),
-        default="queue",
-        required=True,
-        format_func=tasks.__getitem__,
-        key="task",
-        label_visibility="collapsed",
-        bind="query-params",
-    )
+# Not bound to the URL: what is bound there are the words, and these count.
+asked = st.query_params.get("task", "queue")
+task = st.segmented_control(
+    "Task",
+    list(tasks),
+    default=asked if asked in tasks else "queue",
+    required=True,
+    format_func=tasks.__getitem__,
+    key="task",
+    label_visibility="collapsed",
+)
+st.query_params["task"] = task
 
 if task == "agreement":
     agreement_task(view.path, now)
