@@ -15,6 +15,7 @@ from classifiers.calibration import Calibration, decide
 from classifiers.encoder import Encoder
 from classifiers.heads import TextHeads, Vectors
 from classifiers.held_out import HeldOut
+from classifiers.reference import Reference
 from classifiers.settings import Settings
 from data.trace import FAILURE_POINTS
 from features.build import columns, open_frame, texts
@@ -52,6 +53,7 @@ class Model:
     weights: decision weight per class; see `classifiers.calibration.fit_weights`.
     metrics: figures on the training turns, out of fold.
     held_out: probabilities of the training turns, out of fold.
+    reference: where features lie among correct turns; not loaded with the model.
     """
 
     settings: Settings
@@ -66,6 +68,7 @@ class Model:
     metrics: dict[str, Any] = field(default_factory=dict)
     id: str = ""
     held_out: HeldOut | None = None
+    reference: Reference | None = None
 
     def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
         """Turn ids and feature matrix of whole dialogues."""

@@ -7,6 +7,7 @@
     encoder.onnx, tokenizer.json
     metrics.json     out-of-fold figures
     MODEL_CARD.md    what it is, for people
+    reference.parquet  where features lie among correct turns, for people as well
 
 The id is a hash of the files that scoring reads: the same training gives the same id.
 """
@@ -33,6 +34,7 @@ from classifiers.heads import LinearHead, TextHeads
 from classifiers.held_out import HeldOut
 from classifiers.lexical import LexicalHead
 from classifiers.model import Model
+from classifiers.reference import FILE
 from classifiers.settings import Settings
 from data.errors import ModelError
 from data.models import DRAFT, model_ids
@@ -58,10 +60,15 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
         model.id = _content_id(draft)
         (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
         (draft / "MODEL_CARD.md").write_text(card(model), "utf-8")
+        if model.reference:
+            model.reference.write(draft)
         final = models / model.id
         try:
             # Trained again, it is young again: `faultline vacuum` goes by the time of the folder.
             os.utime(final)
+            # One of an earlier version has none.
+            if model.reference and not (final / FILE).exists():
+                os.replace(draft / FILE, final / FILE)
         except FileNotFoundError:
             try:
                 os.replace(draft, final)

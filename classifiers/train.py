@@ -21,6 +21,7 @@ from classifiers.heads import TextHeads, Vectors
 from classifiers.held_out import HeldOut
 from classifiers.metrics import summary
 from classifiers.model import Model, read_frame, stack
+from classifiers.reference import Reference
 from classifiers.settings import Settings
 from classifiers.splits import Fold, folds, groups
 from data.errors import NotEnoughLabels
@@ -196,6 +197,7 @@ def fit(
         held_out=HeldOut(pa.array(data.ids[labelled]), data.digests[labelled], probability)
         if data.digests is not None
         else None,
+        reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.terminal import err, number, out, plain, print_json
+
+# Problems of a file that are told one by one.
+_SHOWN = 20
 
 
 class Format(StrEnum):
@@ -62,4 +66,34 @@ def ingest(
                 f"faultline export quarantine --to quarantine.csv --store {plain(store)}",
             )
     if report.failed or (report.quarantined and not allow_quarantined):
+        raise typer.Exit(1)
+
+
+def annotate(
+    file: Annotated[Path, typer.Argument(help="File ending in .jsonl, .csv or .parquet.")],
+    store: StoreOption = DEFAULT_STORE,
+    allow_quarantined: Annotated[
+        bool, typer.Option(help="Exit 0 even if rows were quarantined.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring people's verdicts on turns into the store, as export annotations writes them."""
+    from data.annotation_files import import_annotations
+    from data.store import Store
+
+    report = import_annotations(Store.open(store), file, str(file))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        parts = [f"{number(report.added)} annotations"]
+        if report.present:
+            parts.append(f"{number(report.present)} already there")
+        if report.problems:
+            parts.append(f"[yellow]{number(len(report.problems))} quarantined[/yellow]")
+        out.print(f"{plain(str(file))}: {', '.join(parts)}")
+        for problem in report.problems[:_SHOWN]:
+            out.print(plain(str(problem)))
+        if len(report.problems) > _SHOWN:
+            out.print(f"and {number(len(report.problems) - _SHOWN)} more, in the quarantine.")
+    if report.problems and not allow_quarantined:
         raise typer.Exit(1)

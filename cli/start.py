@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from cli.demo import demo, demo_data
-from cli.logs import ingest
+from cli.logs import annotate, ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.reports import report
 from cli.serve import dashboard
@@ -32,7 +32,7 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain),
-    *(labels, promote, report, dashboard),
+    *(annotate, labels, promote, report, dashboard),
     *(demo, demo_data),
 )
 for command in COMMANDS:

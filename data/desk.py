@@ -1,7 +1,8 @@
-"""What people decide in the dashboard beside annotations: slices, targets, saved views."""
+"""What people decide in the dashboard beside annotations: slices, targets, views, settings."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -120,3 +121,16 @@ def drop_view(store: Store, name: str) -> bool:
 def views(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The saved views, by name."""
     return list(snapshot.query("FROM views ORDER BY lower(name)").to_pylist())
+
+
+def put_setting(store: Store, name: str, value: Any) -> None:
+    """Set something for everybody who uses the store; `value` is anything that JSON can hold."""
+    row = {"name": name, "value": json.dumps(value), "updated_at": datetime.now(UTC)}
+    _put(store, "settings", "name", row)
+
+
+def setting(snapshot: Snapshot, name: str, otherwise: Any) -> Any:
+    """What was set under a name, or `otherwise`."""
+    sql = "SELECT value FROM settings WHERE name = $name"
+    found = snapshot.query(sql, {"name": name})["value"].to_pylist()
+    return json.loads(str(found[0])) if found else otherwise

@@ -25,6 +25,10 @@ class StoreMissing(StoreError):
     """There is no store at the path given."""
 
 
+class StoreBusy(StoreError):
+    """Another process has been writing for longer than the caller would wait."""
+
+
 class VersionGone(StoreError):
     """The version asked for never existed or has been vacuumed."""
 

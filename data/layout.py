@@ -17,6 +17,7 @@ from data.tables import (
     QUARANTINE,
     ROLLUP,
     RUNS,
+    SETTINGS,
     TARGETS,
     TRIAGE,
     VIEWS,
@@ -64,6 +65,7 @@ TABLES: Mapping[str, Layout] = {
     "triage": Layout("g", TRIAGE, (), ("slice",)),
     "targets": Layout("b", TARGETS, (), ("failure_point",)),
     "views": Layout("v", VIEWS, (), ("name",)),
+    "settings": Layout("s", SETTINGS, (), ("name",)),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")

@@ -17,18 +17,18 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from data.cycle import Cycle, open_snapshot
 from data.drafts import clear, draft
-from data.errors import StoreError, StoreMissing, UsageError, VersionGone
+from data.errors import StoreBusy, StoreError, StoreMissing, UsageError, VersionGone
 from data.layout import FORMAT, TABLES, parse_version, version_text
 from data.models import model_ids
 from data.names import must_be_text
@@ -145,10 +145,11 @@ class Store:
                 f"{self.path / 'HEAD.json'} is damaged; restore it from a backup of the store."
             ) from error
 
-    def snapshot(self, at: str | None = None) -> Snapshot:
+    def snapshot(self, at: str | None = None, only: Sequence[str] = tuple(TABLES)) -> Snapshot:
         """Pin every table: to what is visible now, or to the version string `at`.
 
-        Raises `VersionGone` when `at` never existed or has been vacuumed.
+        `only` names the tables to open; the others are empty in it, and cost nothing. Raises
+        `VersionGone` when `at` never existed or has been vacuumed.
         """
         spill = self.path / ".staging" / "spill"
         for attempt in range(5):
@@ -160,6 +161,7 @@ class Store:
                     f"Version {at} does not exist in {self.path}; the latest is {head.version}."
                 )
             try:
+                versions = {name: versions[name] for name in only if name in versions}
                 return open_snapshot(self.path, versions, head.model, self.memory, spill)
             except VersionGone:
                 # A vacuum may have run between reading HEAD and listing the files.
@@ -168,12 +170,13 @@ class Store:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def commit(self) -> Iterator[Cycle]:
+    def commit(self, patience: float | None = None) -> Iterator[Cycle]:
         """A write cycle: everything changed inside the `with` becomes visible at once at its end.
 
         Holds the writers' lock; an exception inside leaves the store as it was. Not re-entrant.
+        Where another process writes, it waits; beyond `patience` seconds it raises `StoreBusy`.
         """
-        with FileLock(self.path / ".lock"), self.staging() as staging:
+        with self._lock(patience), self.staging() as staging:
             head = self.head()
             cycle = Cycle(self.path, head.tables, staging)
             try:
@@ -183,6 +186,21 @@ class Store:
                 cycle.close()
             if versions != head.tables:
                 _write_head(self.path, replace(head, tables=versions))
+
+    @contextmanager
+    def _lock(self, patience: float | None) -> Iterator[None]:
+        lock = FileLock(self.path / ".lock", timeout=-1 if patience is None else patience)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StoreBusy(
+                f"Another process has been writing to {self.path} for more than {patience:g} "
+                "seconds; nothing was recorded, try again in a moment."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def promote(self, model_id: str) -> None:
         """Make `models/<model_id>` the model that pages and scoring use."""

@@ -168,6 +168,16 @@ TRIAGE = schema(
     ]
 )
 
+# What is set in the dashboard for everybody; one row a name.
+SETTINGS = schema(
+    [
+        ("name", _STR),
+        # JSON.
+        ("value", _STR),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Shares of turns that each failure point may cost, for the error budgets.
 TARGETS = schema(
     [

@@ -106,7 +106,7 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
     except RecursionError:
         raise Fault("", "nested too deeply") from None
     except msgspec.ValidationError:
-        raise Fault(*_explain(message, None)) from None
+        raise Fault(*explain(message, None)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Fault("", _json_reason(str(error))) from None
     if not isinstance(record, dict) or _TURN is None:
@@ -123,7 +123,7 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
     try:
         turn = msgspec.convert(record, Turn)
     except msgspec.ValidationError as error:
-        raise Fault(*_explain(str(error), record)) from None
+        raise Fault(*explain(str(error), record)) from None
     unknown.update(seen)
     if not found:
         return turn, None
@@ -179,7 +179,7 @@ _NAMES = {
 }
 
 
-def _explain(message: str, record: Any) -> tuple[str, str]:
+def explain(message: str, record: Any) -> tuple[str, str]:
     """Turn msgspec's message into (field path, reason), quoting the value where it can be found."""
     at = _AT.search(message)
     path = at["path"] if at else ""

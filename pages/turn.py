@@ -8,11 +8,15 @@ from charts.palette import COLOURS, NAMES
 from charts.words import moment, percent, plain, record_text, short
 from data import conversation as turns
 from data import overview
+from data.listing import Listing
+from labels.heard import proven
+from parts.annotating import desk, signed_in
 from parts.conversation import conversation, day_in_link, open_turn
 from parts.defects import choose
 from parts.frame import no_predictions
 from parts.scope import reader_zone, scope
 from parts.stages import aftermath, annotation, pipeline
+from parts.turn import around, judge, reference, similar_turns, times, transcript
 from parts.verdict import verdict, why
 
 view = scope()
@@ -34,7 +38,8 @@ if not turn_id:
         rows = turns.recent(view.snapshot)
         st.caption("Or choose one of the newest turns.")
     if rows.num_rows:
-        choose(rows, view, f"find-{words}-{view.snapshot.version}")
+        listed = Listing() if view.model and not words.strip() else None
+        choose(rows, view, f"find-{words}-{view.snapshot.version}", listed)
     st.stop()
 
 row = turns.turn(view.snapshot, turn_id, day_in_link())
@@ -51,26 +56,7 @@ found = turns.prediction(view.snapshot, row, view.model)
 dialogue = turns.dialogue(view.snapshot, row, view.model)
 place = next(i for i, other in enumerate(dialogue) if other["turn_id"] == turn_id)
 
-with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-    st.page_link(
-        "pages/overview.py",
-        label="All defects",
-        icon=":material/arrow_back:",
-        query_params=view.link(),
-    )
-    for step, label, icon in (
-        (-1, "Turn before", ":material/chevron_left:"),
-        (+1, "Turn after", ":material/chevron_right:"),
-    ):
-        other = dialogue[place + step] if 0 <= place + step < len(dialogue) else None
-        st.button(
-            label,
-            icon=icon,
-            type="tertiary",
-            disabled=other is None,
-            on_click=open_turn,
-            args=(other,),
-        )
+around(view, found, dialogue, place)
 
 if found:
     name = found["failure_point"]
@@ -93,6 +79,13 @@ facts = [
 ]
 st.caption(" · ".join(facts))
 
+now = desk(view.path)
+said = now.of(turn_id)
+blamed = found["failure_point"] if found else None
+heard_as = [h["text"] for h in (row["asr"] or {}).get("hypotheses") or []]
+later = [other["heard"] for other in dialogue[place + 1 :]]
+right_one = proven(heard_as, transcript(row, said, signed_in(), now.share), later)
+
 left, rest = st.columns([1, 2.3], gap="medium")
 with left:
     st.subheader("Conversation", anchor=False)
@@ -100,24 +93,26 @@ with left:
     after = aftermath(row)
     if after:
         st.html(after)
+    judge(view, row, said, now)
 middle, right = rest.columns([1.2, 1], gap="medium")
 with middle:
     st.subheader("What each stage put out", anchor=False)
+    times(row, blamed)
     with st.container(gap="xsmall"):
-        for block in pipeline(row, found["failure_point"] if found else None):
+        for block in pipeline(row, blamed, right_one):
             st.html(block)
         says_gold = annotation(row)
         if says_gold:
             st.html(says_gold)
 with right:
     if found:
-        verdict(found)
+        verdict(found, reference(view))
     else:
         no_predictions(view.snapshot, view.path)
 if found:
     with rest:
         why(found)
-
+        similar_turns(view, found)
 
 with st.expander("Raw record"):
     st.code(record_text(row), language="json")

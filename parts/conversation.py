@@ -18,8 +18,13 @@ _AROUND = 3
 _LONG = 2 * _AROUND + 3
 
 
-def conversation(turns: Sequence[Mapping[str, Any]], turn_id: str, view: Scope) -> None:
-    """Draw a dialogue (`data.conversation.dialogue`), the present turn outlined."""
+def conversation(
+    turns: Sequence[Mapping[str, Any]], turn_id: str, view: Scope, opens: bool = True
+) -> None:
+    """Draw a dialogue (`data.conversation.dialogue`), the present turn outlined.
+
+    A click on another turn opens it; where it shall not (`opens`), it is only shown.
+    """
     place = next((i for i, row in enumerate(turns) if row["turn_id"] == turn_id), 0)
     first, last = 0, len(turns)
     if len(turns) > _LONG and not st.toggle(f"All {len(turns)} turns", key="whole"):
@@ -29,13 +34,13 @@ def conversation(turns: Sequence[Mapping[str, Any]], turn_id: str, view: Scope) 
     with st.container(gap="xsmall"):
         for i in range(first, last):
             after = turns[i + 1] if i + 1 < len(turns) else None
-            _turn(turns[i], after, view, here=turns[i]["turn_id"] == turn_id)
+            _turn(turns[i], after, opens, here=turns[i]["turn_id"] == turn_id)
     if last < len(turns):
         left = len(turns) - last
         st.caption(f"{left} later {'turn' if left == 1 else 'turns'}")
 
 
-def _turn(row: Mapping[str, Any], after: Mapping[str, Any] | None, view: Scope, here: bool) -> None:
+def _turn(row: Mapping[str, Any], after: Mapping[str, Any] | None, opens: bool, here: bool) -> None:
     if row["prompt"]:
         st.html(bubble(text(row["prompt"], 1000), mine=False))
     name = row["failure_point"]
@@ -43,6 +48,8 @@ def _turn(row: Mapping[str, Any], after: Mapping[str, Any] | None, view: Scope, 
         heard = text(row["heard"], 1000) if row["heard"] else muted("nothing heard")
         verdict = f"<div style='margin-top:.3em'>{chip(name)}</div>" if name else ""
         st.html(bubble(heard + verdict, mine=True, colour=colour_of(name)))
+    elif not opens:
+        st.html(bubble(text(row["heard"], 1000) if row["heard"] else muted("nothing heard"), True))
     else:
         heard = plain(short(row["heard"], 200)) or "*nothing heard*"
         dot = f':color[●]{{foreground="{colour_of(name)}"}} ' if name else ""

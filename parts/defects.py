@@ -11,6 +11,7 @@ from charts.palette import COLOURS, NAMES
 from charts.words import short
 from data import overview
 from data.filters import COLUMNS
+from data.listing import DEFECTS, Listing
 from parts.scope import Scope, choices, reader_zone
 
 ROWS = 20
@@ -56,13 +57,17 @@ def defect_list(view: Scope, now: overview.Totals) -> None:
         rows=ROWS,
         skip=(page - 1) * ROWS,
     )
+    listed = Listing(point or DEFECTS, "newest" if order == "newest" else "certain")
     with slot:
-        choose(rows, view, f"defects-{where}-{page}")
+        choose(rows, view, f"defects-{where}-{page}", listed)
 
 
-def choose(rows: pa.Table, view: Scope, key: str, **origin: str) -> None:
+def choose(
+    rows: pa.Table, view: Scope, key: str, listed: Listing | None = None, **origin: str
+) -> None:
     """A table of turns; choosing a row opens the Turn page, filters and version kept.
 
+    `listed` says which list the rows are of, so that the turn knows the ones before and after;
     `origin` are more URL parameters for the Turn page, which say what one came from.
     """
     zone = reader_zone()
@@ -107,6 +112,11 @@ def choose(rows: pa.Table, view: Scope, key: str, **origin: str) -> None:
         opened = found[chosen[0]]
         st.switch_page(
             "pages/turn.py",
-            query_params=view.link(turn=opened["turn_id"], day=opened["day"].isoformat(), **origin),
+            query_params=view.link(
+                turn=opened["turn_id"],
+                day=opened["day"].isoformat(),
+                **(listed.query() if listed else {}),
+                **origin,
+            ),
         )
     st.caption("Tick a row to open the turn.")

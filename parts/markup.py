@@ -123,3 +123,25 @@ def bubble(inner: str, mine: bool, colour: str | None = None) -> str:
         f'<div style="display:flex;justify-content:{side}"><div style="max-width:92%;border:{edge};'
         f'border-radius:.8em;padding:.4em .75em;background:{fill};{_WRAP}">{inner}</div></div>'
     )
+
+
+def strip(value: float, low: float, high: float, first: float, last: float, colour: str) -> str:
+    """A line from `first` to `last` with the usual range (`low` to `high`) and a mark at `value`.
+
+    It says nothing that the words beside it do not say, so screen readers pass it over.
+    """
+    span = (last - first) or 1.0
+
+    def at(number: float) -> float:
+        return 100 * min(max((number - first) / span, 0), 1)
+
+    return (
+        f'<div aria-hidden="true" title="the band holds 80 % of correct turns" '
+        f'style="position:relative;height:12px;max-width:22em">'
+        f'<div style="position:absolute;top:5px;left:0;right:0;height:2px;'
+        f'background:{SHADE}"></div>'
+        f'<div style="position:absolute;top:3px;height:6px;border-radius:3px;background:{LINE};'
+        f'left:{at(low):.1f}%;width:{max(at(high) - at(low), 1):.1f}%"></div>'
+        f'<div style="position:absolute;top:0;width:4px;height:12px;border-radius:2px;'
+        f'margin-left:-2px;background:{colour};left:{at(value):.1f}%"></div></div>'
+    )

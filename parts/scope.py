@@ -27,6 +27,7 @@ PAGES = (
     ("overview", "Overview", "monitoring"),
     ("triage", "Triage", "troubleshoot"),
     ("turn", "Turn", "forum"),
+    ("annotate", "Annotate", "rate_review"),
 )
 
 

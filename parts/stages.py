@@ -20,9 +20,13 @@ _STATUS = {
 }
 
 
-def pipeline(turn: Record, blamed: str | None) -> list[str]:
+# How it is known which hypothesis was right.
+_RIGHT = {"transcript": "Really said:", "said again": "Said again soon after:"}
+
+
+def pipeline(turn: Record, blamed: str | None, right: tuple[int, str] | None = None) -> list[str]:
     """One block per stage in pipeline order; the stage that the failure point `blamed` names is
-    outlined.
+    outlined. `right` is the hypothesis that was really said, as `labels.heard.proven` finds it.
     """
     made = []
     for stage in STAGES:
@@ -40,7 +44,8 @@ def pipeline(turn: Record, blamed: str | None) -> list[str]:
                 else absent(title, colour)
             )
             continue
-        body = [*_BODIES[stage](record, hit), _signals(record)]
+        inner = _asr(record, hit, right) if stage == "asr" else _BODIES[stage](record, hit)
+        body = [*inner, _signals(record)]
         made.append(block(title, colour, muted(_timing(record)), body, outline=hit, note=note))
     return made
 
@@ -107,7 +112,7 @@ def _wake(record: Record, hit: bool) -> list[str]:
     return [line(f"{said}scored {confidence(score)}{against}")]
 
 
-def _asr(record: Record, hit: bool) -> list[str]:
+def _asr(record: Record, hit: bool, right: tuple[int, str] | None = None) -> list[str]:
     found = list(record.get("hypotheses") or [])
     colour = colour_of("asr")
     if not found:
@@ -121,13 +126,23 @@ def _asr(record: Record, hit: bool) -> list[str]:
             line(muted(f"Passed on, though {_quoted(best['text'])}{_scored(best['confidence'])} "
                        "scored higher."), 0.88)
         )  # fmt: skip
+    if right is not None and right[0]:
+        said = f"{_quoted(found[right[0]]['text'])} (number {right[0] + 1})"
+        body.append(line(f"<b>{_RIGHT[right[1]]}</b> {said}", 0.92))
     rows = [
-        [str(i), _quoted(h["text"]), _measured(h.get("confidence"), colour)]
+        [
+            f"{i} ✓" if right is not None and right[0] == i - 1 else str(i),
+            f"<b>{_quoted(h['text'])}</b> {muted('right')}"
+            if right is not None and right[0] == i - 1
+            else _quoted(h["text"]),
+            _measured(h.get("confidence"), colour),
+        ]
         for i, h in enumerate(found[:_MOST], 1)
     ]
     if len(found) > 1:
+        shown = hit or (right is not None and right[0] > 0)
         body.append(
-            _folded(found, "hypotheses", table(["", "heard", "confidence"], rows, (2,)), hit)
+            _folded(found, "hypotheses", table(["", "heard", "confidence"], rows, (2,)), shown)
         )
     facts = []
     if record.get("audio_ms") is not None:

@@ -20,13 +20,18 @@ from charts.verdict import (
     waterfall_words,
 )
 from charts.words import milliseconds, number, percent, plain
+from classifiers.reference import Place, Reference
 from features import catalogue
+from parts.markup import strip
 
 _SENTENCES = 5
 
 
-def verdict(found: Mapping[str, Any]) -> None:
-    """Six probabilities, one bar of evidence per stage, and the strongest reasons as sentences."""
+def verdict(found: Mapping[str, Any], reference: Reference | None = None) -> None:
+    """Six probabilities, one bar of evidence per stage, and the strongest reasons as sentences.
+
+    With a `reference`, each reason says where its value lies among correct turns.
+    """
     st.subheader("Where it failed", anchor=False)
     st.plotly_chart(
         probabilities(found), config=CONFIG, alt=probabilities_words(found), key="probabilities"
@@ -41,7 +46,11 @@ def verdict(found: Mapping[str, Any]) -> None:
     for reason in sorted(found["reasons"] or [], key=lambda r: -abs(r["contribution"]))[
         :_SENTENCES
     ]:
-        st.markdown(_reason(reason, name))
+        place = reference.place(reason["feature"], reason["value"]) if reference else None
+        with st.container(gap=None):
+            st.markdown(_reason(reason, name))
+            if place is not None:
+                _among(place, _value(reason["feature"], reason["value"]), reason["stage"])
 
 
 def why(found: Mapping[str, Any]) -> None:
@@ -59,6 +68,15 @@ def why(found: Mapping[str, Any]) -> None:
         "The bars add up to the last one."
     )
     st.plotly_chart(waterfall(found, names), config=CONFIG, alt=waterfall_words(found), key="why")
+
+
+def _among(place: Place, value: str, stage: str) -> None:
+    """Where a value lies among correct turns: a strip, and the same in words."""
+    low, high = place.quantiles[10], place.quantiles[90]
+    if place.same < 0.5 and high > low:
+        first, last = min(place.quantiles[1], place.value), max(place.quantiles[99], place.value)
+        st.html(strip(place.value, low, high, first, last, colour_of(stage)))
+    st.caption(plain(f"{value}, {place.words()}"))
 
 
 def _value(feature: str, value: float | None) -> str:

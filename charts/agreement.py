@@ -1,0 +1,63 @@
+"""Chart of the agreement between annotators: alpha per failure point with its interval."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from analysis.agreement import Agreed, Agreement
+from charts.layout import bare
+from charts.palette import COLOURS, NAMES, NEUTRAL
+
+
+def alphas(found: Agreement, height: int = 250) -> go.Figure:
+    """Krippendorff's alpha overall and of each failure point, with 95 % intervals."""
+    rows = [row for row in (found.overall, *found.classes) if row.value is not None]
+    values = [float(row.value or 0.0) for row in rows]
+    lows = [v if row.low is None else row.low for v, row in zip(values, rows, strict=True)]
+    highs = [v if row.high is None else row.high for v, row in zip(values, rows, strict=True)]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=values,
+        y=[_name(row) for row in rows],
+        mode="markers",
+        marker={
+            "color": [COLOURS.get(row.what, NEUTRAL) for row in rows],
+            "size": 11,
+            "symbol": ["circle" if row.what else "diamond" for row in rows],
+        },
+        error_x={
+            "type": "data",
+            "array": [high - v for high, v in zip(highs, values, strict=True)],
+            "arrayminus": [v - low for low, v in zip(lows, values, strict=True)],
+            "color": NEUTRAL,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        customdata=[words(row) for row in rows],
+        hovertemplate="%{y}: %{customdata}<extra></extra>",
+    )
+    bare(figure, height)
+    low = min([0.0, *lows])
+    figure.update_layout(
+        xaxis={"range": [max(-1.0, low) - 0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
+        yaxis={"autorange": "reversed", "showgrid": False},
+    )
+    return figure
+
+
+def alphas_words(found: Agreement) -> str:
+    """The chart as a sentence."""
+    parts = [f"{_name(row)} {words(row)}" for row in (found.overall, *found.classes)]
+    return "Krippendorff's alpha with 95 % interval: " + ", ".join(parts) + "."
+
+
+def words(row: Agreed) -> str:
+    """`0.81 (0.74 to 0.88)`."""
+    if row.value is None:
+        return "not defined"
+    span = f" ({row.low:.2f} to {row.high:.2f})" if row.low is not None else ""
+    return f"{row.value:.2f}{span}"
+
+
+def _name(row: Agreed) -> str:
+    return NAMES.get(row.what, "All")

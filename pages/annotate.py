@@ -1,0 +1,66 @@
+"""Annotate: which turns teach most, who says what of them, and a model that learns from it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from charts.words import plain
+from labels.queue import disputed
+from parts.agreement import agreement_task
+from parts.annotating import annotator, desk, leave
+from parts.annotation_files import files_task
+from parts.filterbar import chips
+from parts.frame import no_predictions
+from parts.queue import differences_task, queue_task
+from parts.retrain import retrain_task
+from parts.scope import scope
+
+view = scope()
+if view.model is None:
+    no_predictions(view.snapshot, view.path)
+    st.stop()
+
+now = desk(view.path)
+split = len(disputed(now.said))
+tasks = {
+    "queue": "Judge turns",
+    "differences": f"Decide differences ({split})" if split else "Decide differences",
+    "agreement": "Agreement",
+    "files": "Import and export",
+    "train": "Train",
+}
+st.header("Annotate", anchor=False)
+# Not bound to the URL: what is bound there are the words, and these count.
+asked = st.query_params.get("task", "queue")
+task = st.segmented_control(
+    "Task",
+    list(tasks),
+    default=asked if asked in tasks else "queue",
+    required=True,
+    format_func=tasks.__getitem__,
+    key="task",
+    label_visibility="collapsed",
+)
+st.query_params["task"] = task
+
+if task == "agreement":
+    agreement_task(view.path, now)
+    st.stop()
+if task == "train":
+    retrain_task(view, now)
+    st.stop()
+who = annotator()
+if who is None:
+    st.caption("Several people can annotate at the same time; nobody gets another’s turn.")
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    st.caption(f"You are {plain(who)}.", width="content")
+    st.button("Somebody else", type="tertiary", on_click=leave)
+if task == "files":
+    files_task(view, who, now)
+elif task == "differences":
+    differences_task(view, who, now)
+else:
+    if view.chosen:
+        chips(view.chosen, "Only turns of these filters")
+    queue_task(view, who, now)

@@ -1,0 +1,207 @@
+"""Pieces of the Turn page: the way around it, its times, its annotations, and requests like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from charts.layout import CONFIG
+from charts.palette import NAMES, colour_of
+from charts.timeline import pipeline_times, pipeline_words, timeline
+from charts.words import count, percent, plain, short
+from classifiers.encoder import Encoder
+from classifiers.reference import Reference
+from classifiers.similar import similar
+from data.annotations import shown_to
+from data.errors import FaultlineError
+from data.filters import Filter
+from data.listing import Listing, neighbours
+from data.overview import FAILURES
+from data.snapshot import Snapshot
+from data.trace import FAILURE_POINTS
+from parts.annotating import Desk, others, signed_in, told, undo, verdicts
+from parts.annotating import done as done_here
+from parts.conversation import open_turn
+from parts.scope import Scope
+
+_ROWS = 8
+Row = Mapping[str, Any]
+
+
+def around(view: Scope, found: Row | None, dialogue: Sequence[dict[str, Any]], place: int) -> None:
+    """Back to the list, the turns before and after in it, and those of the dialogue."""
+    listed = Listing.from_query(st.query_params)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.page_link(
+            "pages/overview.py",
+            label="All defects",
+            icon=":material/arrow_back:",
+            query_params=view.link(),
+        )
+        if listed and found and view.model:
+            before, after = _neighbours(
+                view.path,
+                view.snapshot.version,
+                view.model,
+                repr(sorted(view.chosen.query().items())),
+                listed,
+                found["turn_id"],
+                view.snapshot,
+                view.chosen,
+                dict(found),
+            )
+            noun = listed.words()
+            _step(
+                f"Previous of these {noun}", ":material/keyboard_arrow_up:", before, "list-before"
+            )
+            _step(f"Next of these {noun}", ":material/keyboard_arrow_down:", after, "list-after")
+        for step, label, icon in (
+            (-1, "Turn before", ":material/chevron_left:"),
+            (+1, "Turn after", ":material/chevron_right:"),
+        ):
+            other = dialogue[place + step] if 0 <= place + step < len(dialogue) else None
+            _step(label, icon, other, f"dialogue{step}")
+
+
+def _step(label: str, icon: str, other: dict[str, Any] | None, key: str) -> None:
+    st.button(
+        label,
+        icon=icon,
+        key=key,
+        type="tertiary",
+        disabled=other is None,
+        on_click=open_turn,
+        args=(other,),
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _neighbours(
+    path: str,
+    version: str,
+    model: str,
+    query: str,
+    listed: Listing,
+    turn_id: str,
+    _at: Snapshot,
+    _chosen: Filter,
+    _found: Row,
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    return neighbours(_at, model, _chosen, listed, _found)
+
+
+def times(row: Row, blamed: str | None) -> None:
+    """The pipeline as a waterfall, where times were logged."""
+    line = timeline(row)
+    if line is None:
+        return
+    st.plotly_chart(
+        pipeline_times(line, blamed), config=CONFIG, alt=pipeline_words(line), key="times"
+    )
+    if not line.measured:
+        st.caption("Starts were not logged: the stages are drawn one after the other.")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _reference(path: str, model: str) -> Reference | None:
+    return Reference.read(Path(path) / "models" / model)
+
+
+def reference(view: Scope) -> Reference | None:
+    """Where features lie among correct turns; None for a model that does not know."""
+    return _reference(view.path, view.model) if view.model else None
+
+
+def transcript(row: Row, said: Sequence[Row], who: str | None, share: float) -> str | None:
+    """What was really said: as an annotator wrote here, as far as one may see it, else as gold."""
+    for annotation in reversed(shown_to(said, who, share)):
+        if annotation["transcript"]:
+            return str(annotation["transcript"])
+    written = (row["gold"] or {}).get("transcript")
+    return None if written is None else str(written)
+
+
+def judge(view: Scope, row: Row, said: list[dict[str, Any]], now: Desk) -> None:
+    """What people said of this turn here, and the buttons to say something oneself."""
+    who = signed_in()
+    st.subheader("Judged here", anchor=False)
+    told()
+    others(said, who, now.share)
+    if not said:
+        st.caption("Nobody has judged this turn here.")
+    with st.expander("Judge this turn", key="judge", icon=":material/rate_review:"):
+        if who is None:
+            name = st.text_input("Your name, as it stands beside your verdicts", max_chars=60)
+            who = name.strip() or None
+            if who:
+                st.session_state["annotator_name"] = who
+        if who:
+            st.caption(f"You are {plain(who)}.")
+            verdicts(view.path, row, who, keys=False)
+            if done_here() and done_here()[-1][1]["turn_id"] == row["turn_id"]:
+                st.button("Undo", icon=":material/undo:", on_click=undo, args=(view.path,))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _encoder(path: str, model: str) -> Encoder | None:
+    folder = Path(path) / "models" / model
+    if not (folder / "encoder.onnx").exists():
+        return None
+    try:
+        return Encoder(folder)
+    except FaultlineError:
+        return None
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _similar(
+    path: str, version: str, model: str, turn_id: str, heard: str, _at: Snapshot
+) -> pa.Table:
+    return similar(_at, model, turn_id, heard, _encoder(path, model), _ROWS)
+
+
+def similar_turns(view: Scope, found: Row) -> None:
+    """Requests of recent turns that mean about the same, and how they went."""
+    if not found["heard"]:
+        return
+    st.subheader("Similar requests", anchor=False)
+    slot = st.container(gap=None)
+    with slot, st.spinner("Looking for similar requests"):
+        model = str(view.model)
+        rows = _similar(
+            view.path, view.snapshot.version, model, found["turn_id"], found["heard"], view.snapshot
+        ).to_pylist()
+    if not rows:
+        st.caption("No recent request has any of these words.")
+        return
+    with slot:
+        for row in rows:
+            _request(row)
+    st.caption("Among the newest turns, by the meaning of their words; a click opens the newest.")
+
+
+def _request(row: dict[str, Any]) -> None:
+    worst = max(FAILURES, key=lambda name: row[f"n_{name}"])
+    named = worst if row[f"n_{worst}"] else "correct"
+    parts = [f"{count(row['turns'])} {'turn' if row['turns'] == 1 else 'turns'}"]
+    parts.append(f"defect {percent(row['rate'], 0)}")
+    if row["turns"] > 1:
+        parts += [
+            f"{count(row[f'n_{name}'])} {NAMES[name]}"
+            for name in FAILURE_POINTS
+            if row[f"n_{name}"]
+        ]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            f':color[●]{{foreground="{colour_of(named)}"}} {plain(short(row["heard"], 90))}',
+            key=f"like-{row['turn_id']}",
+            type="tertiary",
+            help=f"{NAMES[named]}; open its newest turn",
+            on_click=open_turn,
+            args=(row,),
+        )
+        st.caption(" · ".join(parts), width="content")
