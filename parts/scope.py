@@ -26,13 +26,19 @@ PINS = ("at", "model")
 PAGES = (
     ("overview", "Overview", "monitoring"),
     ("turn", "Turn", "forum"),
+    ("model", "Model", "model_training"),
 )
 
 
-def pages() -> list[StreamlitPage]:
+def pages(icons: bool = True) -> list[StreamlitPage]:
     """The pages, for `st.navigation`; the first one is the front page."""
     return [
-        st.Page(f"pages/{name}.py", title=title, icon=f":material/{icon}:", default=not place)
+        st.Page(
+            f"pages/{name}.py",
+            title=title,
+            icon=f":material/{icon}:" if icons else None,
+            default=not place,
+        )
         for place, (name, title, icon) in enumerate(PAGES)
     ]
 
@@ -112,7 +118,8 @@ def scope() -> Scope:
     if _KEY not in st.session_state:
         # A server's very first request may name a page, and Streamlit then runs it without
         # `app.py`, because there is a folder `pages`; once `st.navigation` was called, with it.
-        st.navigation(pages(), position="hidden")
+        # A page's icon would be fetched from another host, to stand in the browser's tab.
+        st.navigation(pages(icons=False), position="hidden")
         st.rerun()
     found = st.session_state[_KEY]
     assert isinstance(found, Scope)
