@@ -108,18 +108,7 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
                 "cmax": 1,
                 "size": 4,
                 "opacity": 0.75,
-                "colorbar": {
-                    "thickness": 8,
-                    "tickvals": [0, 1],
-                    "ticktext": ["low value", "high value"],
-                    "outlinewidth": 0,
-                    "orientation": "h",
-                    "y": 1.0,
-                    "yanchor": "bottom",
-                    "x": 1,
-                    "xanchor": "right",
-                    "len": 0.3,
-                },
+                "showscale": False,
             },
         ),
     ):
@@ -133,7 +122,7 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
             hovertemplate="%{customdata[0]}: %{customdata[1]}, %{x:+.2f}<extra></extra>",
             showlegend=False,
         )
-    bare(figure, 90 + 30 * m)
+    bare(figure, 70 + 30 * m)
     figure.update_layout(
         xaxis={
             "title": {"text": f"contribution, log-odds of {NAMES[target]}"},

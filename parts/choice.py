@@ -24,15 +24,17 @@ def one_of(
         held = options[0]
     st.session_state[key] = held
     draw: Any = {"segments": st.segmented_control, "pills": st.pills, "list": st.selectbox}[kind]
+    # A list without an empty entry needs no mark that it is required.
+    extra = {} if kind == "list" else {"required": True}
     picked = draw(
         label,
         options,
-        required=True,
         format_func=words,
         key=key,
         on_change=_keep,
         args=(key,),
         label_visibility="collapsed" if hidden else "visible",
+        **extra,
     )
     return str(picked or held)
 

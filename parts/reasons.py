@@ -185,12 +185,17 @@ def _interactions(found: Explained, k: int) -> None:
         return
     st.dataframe(
         {
+            "Size": [round(size, 3) for _, _, size in rows],
             "Feature": [a for a, _, _ in rows],
             "together with": [b for _, b, _ in rows],
-            "Mean size": [round(size, 3) for _, _, size in rows],
         },
         hide_index=True,
         height="content",
+        column_config={
+            "Size": st.column_config.NumberColumn(format="%.3f", width=60),
+            "Feature": st.column_config.TextColumn(width=220),
+            "together with": st.column_config.TextColumn(width=220),
+        },
     )
     st.caption(
         f"What a pair adds beyond its two parts, in log-odds, on average over "

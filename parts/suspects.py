@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.palette import COLOURS, NAMES
-from charts.words import count, plain, short
+from charts.words import count, short
 from classifiers.suspects import suspects
 from data.quality import heard
 from data.trace import FAILURE_POINTS
@@ -44,7 +44,7 @@ def doubts(view: Scope) -> None:
         both = [(i, r) for i, r in both if known.truth[i] == picked]
     pages = -(-len(both) // ROWS)
     slot = st.container()
-    where = f"{view.snapshot.version}-{view.model}-{plain(view.chosen.caption())}-{picked}"
+    where = f"{view.snapshot.version}-{view.model}-{view.chosen.caption()}-{picked}"
     page = st.pagination(pages, key=f"doubts-page-{where}") if pages > 1 else 1
     shown = both[(page - 1) * ROWS : page * ROWS]
     texts = heard(view.snapshot, view.model, [(known.turn_ids[i], known.days[i]) for i, _ in shown])

@@ -77,15 +77,16 @@ def _verdict(found: Paired, first: str, second: str) -> str:
     span = f"{points(f1.value)} ({points(f1.low)} to {points(f1.high)})"
     if f1.low > 0 or f1.high < 0:
         better = second if f1.low > 0 else first
-        told = f"**{better} is better**"
+        told = f"**By macro-F1 {better} is better**"
     else:
-        told = "**Neither is surely better**"
+        told = "**By macro-F1 neither is surely better**"
     chance = "below 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
     return (
-        f"{told}: macro-F1 {percent(f1.first)} and {percent(f1.second)}, {span}, on "
-        f"{count(found.turns)} labelled turns. Were both right equally often, a difference like "
-        f"this in right verdicts would have probability {chance} :small[:gray[(McNemar’s test, "
-        "as if turns were independent)]]."
+        f"{told}: {percent(f1.first)} and {percent(f1.second)}, {span}, on "
+        f"{count(found.turns)} labelled turns. Where only one is right, it is {first} "
+        f"{count(found.first_only)} times and {second} {count(found.second_only)} times; were "
+        f"they equally good, such a difference would have probability {chance} "
+        ":small[:gray[(McNemar’s test, as if turns were independent)]]."
     )
 
 
