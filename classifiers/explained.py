@@ -103,7 +103,7 @@ class Explained:
     def read(cls, path: Path) -> Explained | None:
         """What `write` wrote; None if there is none; raises `ModelError` if it is damaged."""
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 made = cls(
                     found["turn_ids"],
                     tuple(found["classes"].tolist()),
