@@ -73,18 +73,22 @@ class Job:
 
     def _read(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue
-            if "error" in said:
-                self.error = said["error"]
-            else:
-                self.done, self.total, self.words = said["done"], said["total"], said["words"]
+        with self.process.stdout as lines:
+            for line in lines:
+                self._heed(line)
         code = self.process.wait()
         if code and not self.error and not self.cancelled:
             self.error = f"The work ended early (exit code {code}); start it again."
+
+    def _heed(self, line: str) -> None:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return
+        if "error" in said:
+            self.error = said["error"]
+        else:
+            self.done, self.total, self.words = said["done"], said["total"], said["words"]
 
 
 @st.cache_resource(show_spinner=False)
