@@ -81,16 +81,23 @@ class Explainer:
 
     def many(self, x: np.ndarray, k: int) -> np.ndarray:
         """Contributions to class `k` by WOODELF, (n, d)."""
+        frame = pd.DataFrame(x, columns=self._names, copy=False)
+        values: np.ndarray = np.asarray(self.prepared(k).shap_values(frame, verbose=False))
+        return values
+
+    def prepared(self, k: int) -> Any:
+        """The WOODELF explainer of class `k`, over columns named `Column_0`, `Column_1`, …"""
         if not 0 <= k < self.booster.num_model_per_iteration():
             # woodelf would silently explain another class.
             raise ValueError(f"class {k} of {self.booster.num_model_per_iteration()}")
-        names = [f"Column_{i}" for i in range(len(self.columns))]
         if k not in self._batch:
-            trees = load_decision_tree_ensemble_model(self.booster, names, class_index=k)
+            trees = load_decision_tree_ensemble_model(self.booster, self._names, class_index=k)
             self._batch[k] = WoodelfExplainer(trees, feature_perturbation="tree_path_dependent")
-        frame = pd.DataFrame(x, columns=names, copy=False)
-        values: np.ndarray = np.asarray(self._batch[k].shap_values(frame, verbose=False))
-        return values
+        return self._batch[k]
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"Column_{i}" for i in range(len(self.columns))]
 
     def _pred_contrib(self, x: np.ndarray) -> np.ndarray:
         flat = np.asarray(self.booster.predict(x, pred_contrib=True))

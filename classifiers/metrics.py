@@ -26,6 +26,12 @@ def _rates(table: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def macro_f1(table: np.ndarray) -> float:
+    """F1 averaged over the classes that occur in a confusion table (truth, verdict)."""
+    present = table.sum(1) > 0
+    return float(_rates(table)["f1"][present].mean()) if present.any() else 0.0
+
+
 def summary(
     probability: np.ndarray,
     target: np.ndarray,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import lightgbm as lgb
@@ -20,6 +20,9 @@ from classifiers.settings import Settings
 from data.trace import FAILURE_POINTS
 from features.build import columns, open_frame, texts
 from features.categories import Vocabulary
+
+if TYPE_CHECKING:
+    from classifiers.explained import Explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Model:
     metrics: figures on the training turns, out of fold.
     held_out: probabilities of the training turns, out of fold.
     reference: where features lie among correct turns; not loaded with the model.
+    explained: explanations of a sample of the training turns; scoring does not need them.
     """
 
     settings: Settings
@@ -69,6 +73,7 @@ class Model:
     id: str = ""
     held_out: HeldOut | None = None
     reference: Reference | None = None
+    explained: Explained | None = None
 
     def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
         """Turn ids and feature matrix of whole dialogues."""

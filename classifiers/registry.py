@@ -6,6 +6,8 @@
     held_out.parquet what the training turns got from models that had not seen them
     encoder.onnx, tokenizer.json
     metrics.json     out-of-fold figures
+    shap.npz         explanations of a sample of turns, for people
+    learning.json    what more annotations would buy, if somebody asked
     MODEL_CARD.md    what it is, for people
     reference.parquet  where features lie among correct turns, for people as well
 
@@ -40,6 +42,11 @@ from data.errors import ModelError
 from data.models import DRAFT, model_ids
 from features.categories import Vocabulary
 
+# What is kept for people beside what scoring reads.
+EXPLAINED = "shap.npz"
+LEARNING = "learning.json"
+CARD = "MODEL_CARD.md"
+
 _SCORING = (
     "model.json",
     "booster.txt",
@@ -59,7 +66,7 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
         _write(model, encoder_folder, draft)
         model.id = _content_id(draft)
         (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
-        (draft / "MODEL_CARD.md").write_text(card(model), "utf-8")
+        (draft / CARD).write_text(card(model), "utf-8")
         if model.reference:
             model.reference.write(draft)
         final = models / model.id
@@ -80,7 +87,7 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
 
 def load_settings(models: Path, model_id: str) -> Settings:
     """The settings of `model_id` alone, without loading it; raises as `load`."""
-    folder = _folder(models, model_id)
+    folder = folder_of(models, model_id)
     with _damage_told(models, model_id):
         return Settings.from_json(
             json.loads((folder / "model.json").read_text("utf-8"))["settings"]
@@ -92,7 +99,7 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
 
     Raises `ModelError` if it is missing or damaged.
     """
-    folder = _folder(models, model_id)
+    folder = folder_of(models, model_id)
     with _damage_told(models, model_id):
         if _content_id(folder) != model_id:
             raise ModelError(f"The files of model {model_id} have changed; train it again.")
@@ -114,7 +121,8 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
         )
 
 
-def _folder(models: Path, model_id: str) -> Path:
+def folder_of(models: Path, model_id: str) -> Path:
+    """The folder of `model_id`; raises `ModelError` if there is none."""
     folder = models / model_id
     if not model_id or Path(model_id).name != model_id or not folder.is_dir():
         known = model_ids(models)
@@ -156,6 +164,8 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     np.savez(folder / "heads.npz", **arrays)
     if model.held_out:
         model.held_out.write(folder / "held_out.parquet")
+    if model.explained:
+        model.explained.write(folder / EXPLAINED)
     if model.heads and encoder_folder:
         for name in ("encoder.onnx", "tokenizer.json"):
             shutil.copyfile(encoder_folder / name, folder / name)

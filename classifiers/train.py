@@ -17,6 +17,7 @@ from classifiers import booster
 from classifiers import encoder as encoders
 from classifiers.calibration import Calibration, fit_weights
 from classifiers.encoder import Encoder
+from classifiers.explained import SAMPLE, explained
 from classifiers.heads import TextHeads, Vectors
 from classifiers.held_out import HeldOut
 from classifiers.metrics import summary
@@ -201,13 +202,17 @@ def fit(
     )
 
 
-def rescore(model: Model, data: TrainingSet) -> np.ndarray:
-    """Calibrated probabilities (n, number of classes) of turns prepared with the training turns."""
+def matrix(model: Model, data: TrainingSet) -> np.ndarray:
+    """Feature matrix (n, number of columns) of turns prepared with the training turns."""
     table = dict(data.logged)
     if model.heads and data.vectors:
         table |= zip(model.heads.columns, model.heads.transform(data.vectors).T, strict=True)
-    raw = np.asarray(model.booster.predict(stack(table, model.columns)))
-    return model.calibration.apply(raw)
+    return stack(table, model.columns)
+
+
+def rescore(model: Model, data: TrainingSet) -> np.ndarray:
+    """Calibrated probabilities (n, number of classes) of turns prepared with the training turns."""
+    return model.calibration.apply(np.asarray(model.booster.predict(matrix(model, data))))
 
 
 def _informative(values: np.ndarray) -> bool:
@@ -242,7 +247,12 @@ def train(
     try:
         say("reading features and texts")
         data, encoder = prepare(turns, settings, folder)
-        return fit(data, settings, encoder, say), folder
+        model = fit(data, settings, encoder, say)
+        say("explaining a sample of turns")
+        drawn = np.random.default_rng(settings.seed).permutation(len(data.ids))[:SAMPLE]
+        some = data.take(drawn)
+        model.explained = explained(model, some.ids, matrix(model, some))
+        return model, folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -27,6 +27,7 @@ PAGES = (
     ("overview", "Overview", "monitoring"),
     ("triage", "Triage", "troubleshoot"),
     ("turn", "Turn", "forum"),
+    ("model", "Model", "model_training"),
     ("annotate", "Annotate", "rate_review"),
 )
 

@@ -1,0 +1,37 @@
+"""Markdown from a file, made harmless: headings, tables, emphasis of code; nothing else."""
+
+from __future__ import annotations
+
+import re
+
+from charts.words import plain
+
+_HEADING = re.compile(r"(#{1,6})\s+(.*)")
+_RULE = re.compile(r"\|(\s*:?-+:?\s*\|)+")
+_CODE = re.compile(r"`([^`]*)`")
+
+
+def inert(text: str) -> str:
+    """The same text with no link, picture, HTML, directive or formula left in it.
+
+    Headings go two levels down, so that a page keeps its own.
+    """
+    return "\n".join(_line(line) for line in text.splitlines())
+
+
+def _line(line: str) -> str:
+    stripped = line.strip()
+    heading = _HEADING.fullmatch(stripped)
+    if heading:
+        return f"{'#' * min(len(heading[1]) + 2, 6)} {_words(heading[2])}"
+    if stripped.startswith("|"):
+        if _RULE.fullmatch(stripped):
+            return stripped
+        return f"| {' | '.join(_words(cell.strip()) for cell in stripped.strip('|').split('|'))} |"
+    return _words(stripped)
+
+
+def _words(text: str) -> str:
+    parts = _CODE.split(text)
+    # Odd places are what stood between back-ticks.
+    return "".join(f"`{part}`" if i % 2 else plain(part) for i, part in enumerate(parts))

@@ -1,0 +1,90 @@
+"""Is the model right, why does it say so, is it better than another, what would make it better?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from charts.words import count
+from classifiers import registry
+from data.errors import FaultlineError
+from data.store import Store
+from parts import learning, quality
+from parts.choice import one_of
+from parts.filterbar import chips
+from parts.frame import no_predictions
+from parts.reasons import reasons
+from parts.scope import scope
+from parts.suspects import doubts
+from parts.versus import versus
+
+LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
+NAMES = {
+    "quality": "How right",
+    "thresholds": "Thresholds",
+    "reasons": "What it looks at",
+    "comparison": "Two models",
+    "labels": "Doubtful labels",
+    "learning": "More annotations",
+    "card": "Model card",
+}
+NEED_TRUTH = ("quality", "thresholds", "comparison", "labels")
+
+view = scope()
+if view.model is None or view.bounds is None:
+    no_predictions(view.snapshot, view.path)
+    st.stop()
+
+
+def unlabelled() -> None:
+    """Nothing is known of the turns within the filters."""
+    if view.chosen:
+        st.text("The truth of no turn within these filters is known. Take a filter away.")
+        return
+    st.text(
+        "The truth of no scored turn is known, so nobody can say how right the model is. Annotate "
+        "some turns, or ingest logs with gold fields, and score again:"
+    )
+    st.code("faultline ingest LOGS…\nfaultline score", language="bash")
+
+
+def attempt(draw: Callable[[], None]) -> None:
+    """Draw a part; if it cannot be, say so in one sentence and leave the others alone."""
+    try:
+        draw()
+    except FaultlineError as error:
+        st.text(str(error))
+
+
+known = quality.tested(*quality.question(view))
+chips(view.chosen, f"{count(len(known))} turns of known truth")
+look = one_of("What to look at", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
+
+
+def folder() -> object:
+    """The model's folder; raises if it is gone."""
+    return registry.folder_of(Store.open(view.path).models, str(view.model))
+
+
+if look in NEED_TRUTH and not len(known):
+    unlabelled()
+elif look == "quality":
+    st.markdown(quality.sayings(quality.figures(*quality.question(view))))
+    quality.headline(view, known)
+    quality.rates(view, known)
+    target = quality.target_choice(known)
+    quality.lines(view, known, target)
+elif look == "thresholds":
+    target = quality.target_choice(known)
+    quality.explorer(view, known, target)
+elif look == "comparison":
+    versus(view)
+elif look == "labels":
+    doubts(view)
+elif look == "reasons":
+    attempt(lambda: reasons(view, folder()))
+elif look == "learning":
+    attempt(lambda: learning.curve(view, folder()))
+elif look == "card":
+    attempt(lambda: learning.card(folder()))
