@@ -26,6 +26,7 @@ PINS = ("at", "model")
 PAGES = (
     ("overview", "Overview", "monitoring"),
     ("turn", "Turn", "forum"),
+    ("explore", "Explore", "table_chart"),
 )
 
 
@@ -112,6 +113,10 @@ def scope() -> Scope:
     if _KEY not in st.session_state:
         # A server's very first request may name a page, and Streamlit then runs it without
         # `app.py`, because there is a folder `pages`; once `st.navigation` was called, with it.
+        # The icon first: the navigation's own would be fetched from another host.
+        from parts.frame import ICON
+
+        st.set_page_config(page_title="Faultline", page_icon=ICON, layout="wide")
         st.navigation(pages(), position="hidden")
         st.rerun()
     found = st.session_state[_KEY]
