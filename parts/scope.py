@@ -27,6 +27,7 @@ PAGES = (
     ("overview", "Overview", "monitoring"),
     ("turn", "Turn", "forum"),
     ("explore", "Explore", "table_chart"),
+    ("data", "Data", "database"),
 )
 
 
