@@ -93,16 +93,14 @@ def missing_heat(table: pa.Table) -> Any:
         dtype=float,
     )
     frame.insert(0, "Signal", signals)
-    names = [name_of(a) for a in assistants]
+    names: Any = [name_of(a) for a in assistants]
 
     def shade(value: object) -> str:
         if not isinstance(value, float) or value != value:
             return ""
         return f"background-color: rgba({_SHADE}, {0.55 * value / 100:.3f})"
 
-    return frame.style.map(shade, subset=names).format(
-        lambda value: percent(value / 100), subset=names, na_rep="never"
-    )
+    return frame.style.map(shade, subset=names).format(_percent, subset=names, na_rep="never")
 
 
 def over_time(
@@ -175,6 +173,10 @@ def gap_words(gap: Gap) -> str:
         f"{name_of(gap.assistant)} {verb} {gap.signal} {since}: missing on {percent(gap.before)} "
         f"of turns before, {percent(gap.after)} after."
     )
+
+
+def _percent(value: Any) -> str:
+    return percent(value / 100)
 
 
 def _cell(share: float | None) -> float | None:

@@ -197,7 +197,10 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
             if outside or table not in tables | own:
                 raise UsageError(f"There is no table “{node.get('table_name')}” here; there are: "
                                  f"{', '.join(sorted(tables))}.")  # fmt: skip
-    return text
+    # A semicolon at its end, which may have a comment after it, would stand in the way.
+    whole = text.encode()
+    ends = [at for at, _ in duckdb.tokenize(text) if whole[at : at + 1] == b";"]
+    return whole[: ends[0]].decode() if ends else text
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -34,11 +34,12 @@ def numbers(view: Scope) -> None:
     """Newest turn, newest logs, turns, quarantine."""
     total, fresh, _ = _facts(view.path, view.snapshot.version)
     turns = view.snapshot.counts()["turns"]
-    newest = max(row for row in fresh["newest"].to_pylist())
+    times: list[Any] = fresh["newest"].to_pylist()
+    newest = max(times)
     zone = reader_zone()
     held = view.snapshot.counts()["quarantine"]
     seen = total["turns"] + total["quarantined"]
-    with st.grid(4, min_column_width=150, gap="small"):
+    with st.grid(4, min_column_width=210, gap="small"):
         _metric("Newest turn", _when(newest, zone))
         _metric("Newest logs", _when(total["newest"], zone) if total["newest"] else "–")
         _metric("Turns", count(turns))
@@ -92,7 +93,12 @@ def freshness(view: Scope) -> None:
         hide_index=True,
         column_config={"Newest turn": st.column_config.DatetimeColumn(format=_TIME)},
     )
-    st.caption("Days are UTC.")
+    st.caption(
+        "Days are UTC. Of the filters, the days count for the chart; the rest of this part is of "
+        "the whole store."
+        if chosen
+        else "Days are UTC."
+    )
 
 
 def _behind(lag: Any) -> str:

@@ -102,8 +102,7 @@ def link_query(view: Scope) -> dict[str, list[str]]:
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting")
-def _counts(path: str, version: str, model: str, query: str) -> tuple[overview.Totals, int]:
-    chosen = Filter.from_query(json.loads(query))
+def _counts(path: str, version: str, model: str, chosen: Filter) -> tuple[overview.Totals, int]:
     snapshot = snapshot_at(path, version)
     totals = overview.totals(overview.trend(snapshot, model, chosen, "month"))
     return totals, listing.annotated(snapshot, model, chosen)
@@ -112,18 +111,18 @@ def _counts(path: str, version: str, model: str, query: str) -> tuple[overview.T
 def counts(view: Scope) -> tuple[overview.Totals, int]:
     """What the filter lets through, and how many of the turns people have judged."""
     assert view.model is not None
-    return _counts(view.path, view.snapshot.version, view.model, query_of(view))
+    return _counts(view.path, view.snapshot.version, view.model, view.chosen)
 
 
 def query_of(view: Scope) -> str:
-    """The filter as a key for caches."""
+    """The filter as part of a widget's key."""
     return json.dumps(view.chosen.query())
 
 
 def numbers(total: overview.Totals, known: int) -> None:
     """Four numbers about the slice."""
     low, high = total.defect_interval
-    with st.grid(4, min_column_width=150, gap="small"):
+    with st.grid(4, min_column_width=210, gap="small"):
         st.metric("Turns", count(total.turns), border=True, height="stretch")
         st.metric(
             "Defect rate, estimated",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from typing import Any, cast
 
@@ -27,9 +26,14 @@ MEASURE_WORDS = {
 
 @st.cache_data(max_entries=64, show_spinner="Cutting")
 def _pivot(
-    path: str, version: str, model: str, query: str, down: str, across: str | None, failure: str
+    path: str,
+    version: str,
+    model: str,
+    chosen: Filter,
+    down: str,
+    across: str | None,
+    failure: str,
 ) -> Pivot:
-    chosen = Filter.from_query(json.loads(query))
     return pivot(snapshot_at(path, version), model, chosen, down, across, failure)
 
 
@@ -62,9 +66,7 @@ def pivot_part(view: Scope) -> None:
     if across == down:
         across = NONE
     second = None if across == NONE else across
-    table = _pivot(
-        view.path, view.snapshot.version, view.model, query_of(view), down, second, failure
-    )
+    table = _pivot(view.path, view.snapshot.version, view.model, view.chosen, down, second, failure)
     styled = heat(table, measure, failure)
     shown = f"pivot-{down}-{across}-{failure}-{measure}-{query_of(view)}"
     picked = st.dataframe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -28,17 +27,15 @@ _SAMPLE = 20_000
 _DAYS_OF = 200_000
 
 
-def query_of(view: Scope) -> str:
-    """Days and assistants of the filter, as a key for caches: the rest does not count here."""
+def within(view: Scope) -> Filter:
+    """Days and assistants of the filter: the rest does not count here."""
     chosen = view.chosen
-    return json.dumps(
-        Filter(since=chosen.since, until=chosen.until, assistant=chosen.assistant).query()
-    )
+    return Filter(since=chosen.since, until=chosen.until, assistant=chosen.assistant)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at what is logged")
-def _logged(path: str, version: str, query: str) -> tuple[Days, pa.Table, list[Gap]]:
-    snapshot, chosen = snapshot_at(path, version), Filter.from_query(json.loads(query))
+def _logged(path: str, version: str, chosen: Filter) -> tuple[Days, pa.Table, list[Gap]]:
+    snapshot = snapshot_at(path, version)
     read = days(snapshot, chosen)
     table = logged(snapshot, chosen, read)
     return read, table, gaps(table)
@@ -46,8 +43,8 @@ def _logged(path: str, version: str, query: str) -> tuple[Days, pa.Table, list[G
 
 def signals(view: Scope) -> None:
     """Missing shares per assistant, their changes in words, and their course."""
-    read, table, found = _logged(view.path, view.snapshot.version, query_of(view))
     st.subheader("Signals", anchor=False)
+    read, table, found = _logged(view.path, view.snapshot.version, within(view))
     if not table.num_rows:
         st.caption("No turn lies within these days.")
         return
@@ -86,7 +83,7 @@ def signals(view: Scope) -> None:
             if assistant is None
             else pc.equal(table["assistant"], assistant)
         )
-        offered = list(dict.fromkeys(mine["signal"].to_pylist()))
+        offered = list(dict.fromkeys(str(s) for s in mine["signal"].to_pylist()))
         changed = list(dict.fromkeys(g.signal for g in found if g.assistant == assistant))
         picked = st.multiselect(
             "Signals",
@@ -133,9 +130,9 @@ def _changes(found: list[Gap]) -> None:
 
 @st.cache_data(max_entries=16, show_spinner="Comparing the two periods")
 def _drift(
-    path: str, version: str, query: str, now: tuple[date, date], then: tuple[date, date]
+    path: str, version: str, chosen: Filter, now: tuple[date, date], then: tuple[date, date]
 ) -> tuple[list[Drift], tuple[int, int], bool]:
-    snapshot, chosen = snapshot_at(path, version), Filter.from_query(json.loads(query))
+    snapshot = snapshot_at(path, version)
     sides, sampled = [], False
     for since, until in (then, now):
         period = Filter(since=since, until=until, assistant=chosen.assistant)
@@ -150,9 +147,14 @@ def _drift(
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _classes(
-    path: str, version: str, model: str, query: str, now: tuple[date, date], then: tuple[date, date]
+    path: str,
+    version: str,
+    model: str,
+    chosen: Filter,
+    now: tuple[date, date],
+    then: tuple[date, date],
 ) -> tuple[float, list[Drift], overview.Totals, overview.Totals]:
-    snapshot, chosen = snapshot_at(path, version), Filter.from_query(json.loads(query))
+    snapshot = snapshot_at(path, version)
     sides = [
         overview.totals(
             overview.trend(
@@ -186,13 +188,13 @@ def drifting(view: Scope, first: date, last: date) -> None:
         f"{now[0]:%-d %b} to {now[1]:%-d %b %Y} against {then[0]:%-d %b} to {then[1]:%-d %b %Y}."
         + (f" The store begins on {first:%-d %B %Y}." if first > then[0] else "")
     )
-    query = query_of(view)
-    found, sizes, sampled = _drift(view.path, view.snapshot.version, query, now, then)
+    chosen = within(view)
+    found, sizes, sampled = _drift(view.path, view.snapshot.version, chosen, now, then)
     if not found:
         st.text("One of the two periods has no turns: choose another day as the end, or shorter.")
         return
     if view.model:
-        _class_table(*_classes(view.path, view.snapshot.version, view.model, query, now, then))
+        _class_table(*_classes(view.path, view.snapshot.version, view.model, chosen, now, then))
     moved = [one for one in found if one.significant]
     st.markdown(
         f"**Signals** · {len(moved)} of {len(found)} moved noticeably and by no chance"
@@ -253,7 +255,7 @@ def _level(psi: float) -> str:
 
 
 def _reading(one: Drift) -> str:
-    if one.q_value is not None and one.q_value > 0.05:
+    if one.psi >= NOTICEABLE and one.q_value is not None and one.q_value > 0.05:
         return f"{_level(one.psi)}, may be chance"
     return _level(one.psi)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pyarrow as pa
@@ -35,9 +34,14 @@ def column_label(name: str) -> str:
 
 @st.cache_data(max_entries=64, show_spinner="Reading the turns")
 def _listing(
-    path: str, version: str, model: str, query: str, columns: tuple[str, ...], order: str, page: int
+    path: str,
+    version: str,
+    model: str,
+    chosen: Filter,
+    columns: tuple[str, ...],
+    order: str,
+    page: int,
 ) -> pa.Table:
-    chosen = Filter.from_query(json.loads(query))
     snapshot = snapshot_at(path, version)
     return listing(snapshot, model, chosen, columns, order, ROWS, (page - 1) * ROWS)
 
@@ -64,7 +68,7 @@ def turns_part(view: Scope, turns: int) -> None:
     slot = st.container()
     page = st.pagination(pages, key=f"explore-page-{where}") if pages > 1 else 1
     rows = _listing(
-        view.path, view.snapshot.version, view.model, query_of(view), shown_columns(), order, page
+        view.path, view.snapshot.version, view.model, view.chosen, shown_columns(), order, page
     )
     with slot:
         _draw(view, rows, f"explore-turns-{where}-{page}-{','.join(shown_columns())}")
