@@ -24,16 +24,27 @@ def export(
     store: StoreOption = DEFAULT_STORE,
     where: Annotated[str | None, typer.Option(help="SQL condition on the table's columns.")] = None,
     at: Annotated[str | None, typer.Option(help="Data version; the newest if absent.")] = None,
+    manifest: Annotated[
+        bool,
+        typer.Option(
+            "--manifest", help="Also write FILE.manifest.json: version, rows, SQL, checksum."
+        ),
+    ] = False,
 ) -> None:
     """Write a table of the store to a file."""
-    from data.export import export as run
+    from data.manifest import beside, export_described
     from data.store import Store
 
     with Store.open(store).snapshot(at) as snapshot:
-        rows = run(snapshot, table, to, where)
-        out.print(
-            f"Wrote {number(rows)} rows to {plain(str(to))} (data version {snapshot.version})."
+        made = export_described(
+            snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
         )
+        out.print(
+            f"Wrote {number(made['rows'])} rows to {plain(str(to))} "
+            f"(data version {snapshot.version})."
+        )
+        if manifest:
+            out.print(f"Described in {plain(str(beside(to, made)))}.")
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +20,13 @@ _DERIVED = ("digest", "day")
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
-def export(snapshot: Snapshot, table: str, to: str | Path, where: str | None = None) -> int:
+def export(
+    snapshot: Snapshot,
+    table: str,
+    to: str | Path,
+    where: str | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> int:
     """Write the rows of one table to a file and return how many.
 
     Parameters
@@ -30,6 +38,10 @@ def export(snapshot: Snapshot, table: str, to: str | Path, where: str | None = N
         complete. A JSONL file of `turns` holds trace records, which can be ingested again.
     where
         A SQL condition on the table's columns. It can read nothing but the tables of the snapshot.
+    params
+        Values of the condition's `$name` parameters.
+
+    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     target = Path(to).expanduser()
     if table not in TABLES:
@@ -43,12 +55,15 @@ def export(snapshot: Snapshot, table: str, to: str | Path, where: str | None = N
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         with connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con:
-            _check(con, table, where)
+            if not params:
+                _check(con, table, where)
             # The condition stands alone in its line, so that a comment in it ends there.
             rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
             sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
             try:
-                done = con.execute(f"{sql} ({_OPTIONS[target.suffix.lower()]})").fetchall()
+                done = con.execute(
+                    f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
+                ).fetchall()
             except duckdb.Error as error:
                 raise _bad(table, where, error) from error
         os.replace(draft, target)
@@ -100,11 +115,38 @@ def _columns(table: str, suffix: str) -> str:
             parts.append(f"{_rfc3339(name)} AS {name}")
         elif suffix.lower() == ".csv" and pa.types.is_nested(field.type):
             parts.append(f"to_json({name})::VARCHAR AS {name}")
+        elif suffix.lower() == ".csv" and pa.types.is_string(field.type):
+            parts.append(f"{_inert(name)} AS {name}")
         elif suffix.lower() == ".jsonl" and field.name in ("extra", "unknown_fields"):
             parts.append(f"TRY_CAST({name} AS JSON) AS {name}")
         else:
             parts.append(name)
     return ", ".join(parts)
+
+
+def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: str) -> str:
+    """COPY of a view with these columns (name, SQL type) to a file, as `export` writes them."""
+    suffix, parts = suffix.lower(), []
+    for given, kind in columns:
+        name = '"' + given.replace('"', '""') + '"'
+        nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+        if suffix != ".parquet" and kind == "TIMESTAMP WITH TIME ZONE":
+            parts.append(f"{_rfc3339(name)} AS {name}")
+        elif suffix == ".csv" and (nested or kind == "JSON"):
+            parts.append(f"{_inert(f'to_json({name})::VARCHAR')} AS {name}")
+        elif suffix == ".csv" and kind == "VARCHAR":
+            parts.append(f"{_inert(name)} AS {name}")
+        else:
+            parts.append(name)
+    chosen = f'SELECT {", ".join(parts)} FROM "{source}"'
+    return f"COPY ({chosen}) TO {literal(to)} ({_OPTIONS[suffix]})"
+
+
+def _inert(name: str) -> str:
+    """A text, an apostrophe before it where a spreadsheet would take it for a formula (OWASP, CSV
+    injection)."""
+    risky = f"substr({name}, 1, 1) IN ('=', '+', '-', '@', chr(9), chr(13))"
+    return f"CASE WHEN {risky} THEN '''' || {name} ELSE {name} END"
 
 
 def _rfc3339(name: str) -> str:

@@ -5,6 +5,7 @@ All four come from the same object, so a page, its query, its caption and its li
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
@@ -202,6 +203,11 @@ class Filter:
             params["text"] = self.text
         return " AND ".join(clauses) or "true", params
 
+    def literal_sql(self, model: str) -> str:
+        """`sql` of one model's predictions with the values written out: to be shown, or typed."""
+        clause, params = self.sql()
+        return bind_text(f"model_id = $model AND {clause}", {"model": model, **params})
+
     @staticmethod
     def _add(
         clauses: list[str], params: dict[str, Any], key: str, column: str, values: tuple[str, ...]
@@ -285,6 +291,21 @@ class Filter:
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
+
+
+def bind_text(sql: str, params: Mapping[str, Any]) -> str:
+    """SQL with its `$name` parameters written out as literals; text, dates and numbers only."""
+
+    def written(found: re.Match[str]) -> str:
+        value = params[found[1]]
+        if isinstance(value, date):
+            return f"DATE '{value.isoformat()}'"
+        if isinstance(value, str):
+            return "'" + value.replace("'", "''") + "'"
+        # What is stored as a float has to be compared with a double, as a bound value is.
+        return f"({value!r})::DOUBLE"
+
+    return re.sub(r"\$(\w+)", written, sql)
 
 
 def _day(key: str, text: str) -> date:

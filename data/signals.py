@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -55,7 +57,7 @@ _OWN = f"SELECT assistant, signal, count(value) AS logged FROM ({_NAMED}) GROUP 
 
 _VALUES = f"""
 SELECT {{columns}} FROM turns
-WHERE {_DAYS} AND {_ASSISTANTS}
+WHERE {_DAYS} AND {_ASSISTANTS} AND {{days}}
 ORDER BY hash(turn_id, $seed), turn_id
 LIMIT $most
 """
@@ -110,9 +112,15 @@ def signals_logged(snapshot: Snapshot, chosen: Filter) -> pa.Table:
 
 
 def signal_values(
-    snapshot: Snapshot, chosen: Filter, most: int = 50_000, seed: int = 0
+    snapshot: Snapshot,
+    chosen: Filter,
+    most: int = 50_000,
+    seed: int = 0,
+    days: Sequence[date] = (),
 ) -> pa.Table:
     """The values of all signals of the trace format on at most `most` turns, a seeded sample.
+
+    With `days`, only turns of these days are read.
 
     One column per signal: float64 or text, null where not logged; and `dialogue_id`.
     """
@@ -121,5 +129,7 @@ def signal_values(
         *(f'({sql})::DOUBLE AS "{name}"' for name, sql in NUMBERS.items()),
         *(f'({sql})::VARCHAR AS "{name}"' for name, sql in TEXTS.items()),
     ]
-    sql = _VALUES.format(columns=", ".join(columns))
-    return snapshot.query(sql, {**_bound(chosen), "most": most, "seed": seed})
+    named = {f"day_{i}": day for i, day in enumerate(days)}
+    within = f"day IN ({', '.join('$' + name for name in named)})" if named else "true"
+    sql = _VALUES.format(columns=", ".join(columns), days=within)
+    return snapshot.query(sql, {**_bound(chosen), **named, "most": most, "seed": seed})

@@ -125,8 +125,12 @@ def connect(
     memory: str,
     spill: Path | None,
     writable: Sequence[Path] = (),
+    before_lock: Sequence[str] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the tables as views, locked to their files and to `writable`."""
+    """A DuckDB connection with the tables as views, locked to their files and to `writable`.
+
+    `before_lock` are statements of our own, run before the settings are locked.
+    """
     con = duckdb.connect(
         config={
             "memory_limit": memory,
@@ -154,6 +158,8 @@ def connect(
                 raise StoreError(
                     f"The table '{name}' is damaged ({reason}); restore the store from a backup."
                 ) from error
+    for sql in before_lock:
+        con.execute(sql)
     con.execute("SET lock_configuration = true")
     return con
 

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -69,14 +69,22 @@ class Deletion:
         )
 
 
-def compact(store: Store) -> Compaction:
-    """Merge the small files of each partition, sorted by dialogue; the rows stay the same."""
+def compact(store: Store, step: Callable[[int, int], bool] | None = None) -> Compaction:
+    """Merge the small files of each partition, sorted by dialogue; the rows stay the same.
+
+    `step` is told between commits how many of the tables are done, and ends it by saying False.
+    """
     before = after = 0
-    for name in TABLES:
+    go_on = True
+    for place, name in enumerate(TABLES):
         with store.commit() as cycle:
-            before += len(cycle.files(name))
+            last = len(cycle.files(name))
+        before += last
         done = False
         while not done:
+            go_on = go_on and (step is None or step(place, len(TABLES)))
+            if not go_on:
+                break
             with store.commit() as cycle:
                 rows = 0
                 done = True

@@ -29,6 +29,8 @@ PAGES = (
     ("turn", "Turn", "forum"),
     ("model", "Model", "model_training"),
     ("annotate", "Annotate", "rate_review"),
+    ("explore", "Explore", "table_chart"),
+    ("data", "Data", "database"),
 )
 
 
