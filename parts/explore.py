@@ -11,8 +11,8 @@ from charts.words import count, percent, plain
 from data import desk, overview, rows
 from data.errors import FaultlineError
 from data.filters import KEYS, Filter, Range
-from data.rows import COLUMNS, ORDERS, SHOWN
 from data.pivot import ANY, DIMENSIONS, FAILURES, MEASURES
+from data.rows import COLUMNS, ORDERS, SHOWN
 from data.store import Store
 from parts.scope import Scope, go_to_newest, snapshot_at
 

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from charts.timeline import timeline
 from classifiers.background import Jobs
-from data import annotations, overview
-from data.annotations import annotate, withdraw
+from data import overview
+from data.annotations import SHARE, annotate, withdraw
 from data.conversation import prediction
 from data.desk import put_setting
 from data.errors import StoreBusy, UsageError
@@ -102,7 +102,7 @@ def test_two_people_get_different_turns_and_do_not_see_each_other(
     opened: Open,  # noqa: F811
     mine: Store,
 ) -> None:
-    put_setting(mine, annotations.SHARE, 1.0)
+    put_setting(mine, SHARE, 1.0)
     ann = signed(opened(mine.path, "annotate"), "ann")
     bob = signed(opened(mine.path, "annotate"), "bob")
     first = ann.session_state["queue_turn"]

@@ -11,8 +11,8 @@ import pytest
 
 from charts.pivot import cell_words, heat, label, pivot_words
 from data.filters import NOT_LOGGED, Filter, Range
-from data.rows import COLUMNS, ORDERS, annotated, listing
 from data.pivot import ANY, BANDS, DIMENSIONS, FAILURES, OTHERS, condition, long, pivot
+from data.rows import COLUMNS, ORDERS, annotated, listing
 from data.store import Store
 from parts import filterbar
 from tests.scored import MODEL
