@@ -78,7 +78,8 @@ def test_freshness_and_runs(filled: Store) -> None:
         fresh = {row["assistant"]: row for row in arrivals.freshness(snapshot).to_pylist()}
         assert {name: row["days"] for name, row in fresh.items()} == {"car": 28, "kitchen": 28}
         assert arrivals.runs(snapshot).num_rows == arrivals.totals(snapshot)["runs"] == 2
-        assert sum(arrivals.daily(snapshot)["turns"].to_pylist()) == snapshot.counts()["turns"]
+        daily: list[Any] = arrivals.daily(snapshot)["turns"].to_pylist()
+        assert sum(daily) == snapshot.counts()["turns"]
 
 
 def test_what_stopped_is_told_with_its_day(filled: Store) -> None:
