@@ -26,8 +26,11 @@ from data.errors import FaultlineError, UsageError, VersionGone
 from data.filters import Filter
 from data.snapshot import Snapshot
 
-# The process ends itself at the limit; if it cannot, it is ended so many seconds later.
-_GRACE = 3.0
+# The process ends itself at the limit. If it hangs, it is ended so many seconds later: on a busy
+# machine it may take some to start.
+_GRACE = 20.0
+# How it ends when the statement did not listen to the interruption.
+LATE = 3
 # So many statements at once on one server; others wait their turn, within their own time.
 _TOGETHER = threading.BoundedSemaphore(4)
 
@@ -138,20 +141,19 @@ class Statement:
                 env={"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
                 cwd=request["spill"],
             )
-        began = time.monotonic()
-        # Beyond its own time it takes a moment to start and to hand its rows over.
-        late = threading.Timer(self._limits.seconds + 2 * _GRACE, process.kill)
+        late = threading.Timer(self._limits.seconds + _GRACE, process.kill)
         late.start()
         try:
             found, _ = process.communicate(json.dumps(request).encode())
         finally:
+            hung = late.finished.is_set()
             late.cancel()
         if self._stopped:
             raise Stopped("The statement was stopped.")
         head, _, body = found.partition(b"\n")
         if not head:
             self._must_exist()
-            if time.monotonic() - began >= self._limits.seconds:
+            if hung or process.returncode == LATE:
                 raise self._too_long()
             raise UsageError(
                 f"The statement needed more than {self._limits.megabytes} MB of memory or brought "

@@ -24,6 +24,7 @@ import pyarrow as pa
 from data.errors import FaultlineError, UsageError
 from data.export import copy_sql
 from data.layout import TABLES
+from data.sandbox import LATE
 from data.snapshot import connect
 
 # Functions that give rows without looking at anything outside the statement.
@@ -88,7 +89,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
         con.interrupt()
         # Some functions look for interruption too rarely.
         time.sleep(2)
-        os._exit(3)
+        os._exit(LATE)
 
     timer = threading.Timer(request["seconds"], interrupt)
     timer.daemon = True

@@ -29,7 +29,7 @@ with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     if turns:
         slice_buttons(view, turns)
 if turns:
-    explore.numbers(total, known)
+    explore.numbers(view, total, known)
 
 shown = explore.show_choice()
 if shown == "sql":

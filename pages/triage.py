@@ -6,12 +6,13 @@ import streamlit as st
 
 from analysis.slices import parse
 from charts.words import count
-from data import desk, overview
+from data import desk
 from data.errors import UsageError
 from data.slices import condition_words
 from parts.decision import decision
 from parts.filterbar import chips
 from parts.frame import no_predictions
+from parts.headline import headline
 from parts.scope import scope
 from parts.slice import ANCHOR, about
 from parts.slices import (
@@ -30,14 +31,15 @@ if view.model is None or view.bounds is None:
     no_predictions(view.snapshot, view.path)
     st.stop()
 
-now = overview.totals(overview.trend(view.snapshot, view.model, view.chosen, "month"))
-chips(view.chosen, f"{count(now.turns)} {'turn' if now.turns == 1 else 'turns'}")
-if not now.turns:
+head = headline(view)
+turns = head.total.turns if head else 0
+chips(view.chosen, f"{count(turns)} {'turn' if turns == 1 else 'turns'}")
+if head is None:
     st.text("No turn fits these filters. Take one away.")
     st.stop()
 
-point = chosen_point(now)
-picker(point, now)
+point = chosen_point(head.total)
+picker(point, head.rates)
 decided = desk.triage(view.snapshot)
 job = search(view, point)
 result = job.result

@@ -14,6 +14,7 @@ from data.filters import KEYS, Filter, Range
 from data.pivot import ANY, DIMENSIONS, FAILURES, MEASURES
 from data.rows import COLUMNS, ORDERS, SHOWN
 from data.store import Store
+from parts.headline import defect_rate, headline
 from parts.scope import Scope, go_to_newest, snapshot_at
 
 PARTS = {"pivot": "Pivot", "table": "Turns", "sql": "SQL"}
@@ -119,19 +120,13 @@ def query_of(view: Scope) -> str:
     return json.dumps(view.chosen.query())
 
 
-def numbers(total: overview.Totals, known: int) -> None:
+def numbers(view: Scope, total: overview.Totals, known: int) -> None:
     """Four numbers about the slice."""
-    low, high = total.defect_interval
+    head = headline(view)
+    assert head is not None
     with st.grid(4, min_column_width=210, gap="small"):
         st.metric("Turns", count(total.turns), border=True, height="stretch")
-        st.metric(
-            "Defect rate, estimated",
-            f"{percent(total.defect_rate)} :small[:gray[{percent(low)} to {percent(high)}]]",
-            border=True,
-            height="stretch",
-            help="The mean of each turn’s calibrated probability that it failed, with a 95 % "
-            "interval for the number of turns, as if they were independent.",
-        )
+        defect_rate(head)
         st.metric(
             "Called defects",
             f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)}]]",

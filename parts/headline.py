@@ -96,7 +96,7 @@ def numbers(head: contents.Headline) -> None:
     """Turns, defect rate, worst stage, turns called defects."""
     total, table = head.total, head.trend
     turns: list[Any] = table["turns"].to_pylist()
-    defect, worst = head.rates["defect"], head.worst
+    worst = head.worst
     with st.grid(4, min_column_width=210, gap="small"):
         st.metric(
             "Turns",
@@ -107,14 +107,8 @@ def numbers(head: contents.Headline) -> None:
             help="Requests in this period.",
             **_BOX,
         )
-        st.metric(
-            _ESTIMATED if defect.method == MODEL else "Defect rate",
-            f"{percent(defect.value)} :small[:gray[{percent(defect.low)} to "
-            f"{percent(defect.high)}]]",
-            **_change(head, "defect"),
-            chart_data=_shares(table, overview.FAILURES),
-            help=estimate_words(defect),
-            **_BOX,
+        defect_rate(
+            head, **_change(head, "defect"), chart_data=_shares(table, overview.FAILURES)
         )
         st.metric(
             "Worst stage",
@@ -142,6 +136,18 @@ def numbers(head: contents.Headline) -> None:
             f"{period_words(head.periods.previous)}, in points, with their 95\u2009% intervals; "
             "an arrow where chance would hardly have made it."
         )
+
+
+def defect_rate(head: contents.Headline, **more: Any) -> None:
+    """The defect rate with its interval; other pages show the same."""
+    defect = head.rates["defect"]
+    st.metric(
+        _ESTIMATED if defect.method == MODEL else "Defect rate",
+        f"{percent(defect.value)} :small[:gray[{percent(defect.low)} to {percent(defect.high)}]]",
+        help=estimate_words(defect),
+        **more,
+        **_BOX,
+    )
 
 
 def steps(head: contents.Headline) -> list[overview.Grain]:

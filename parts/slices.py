@@ -52,13 +52,12 @@ def chosen_point(now: overview.Totals) -> str:
     return str(given)
 
 
-def picker(present: str, now: overview.Totals) -> None:
+def picker(present: str, rates: Mapping[str, Estimate]) -> None:
     """The failure points with their estimated rates, and any failure."""
-    rates = {**{name: now.rate(name) for name in overview.FAILURES}, ANY: now.defect_rate}
 
     def title(name: str) -> str:
         return (
-            f':color[●]{{foreground="{colour_of(name)}"}} {TITLES[name]} **{percent(rates[name])}**'
+            f':color[●]{{foreground="{colour_of(name)}"}} {TITLES[name]} **{percent(rates[name].value)}**'
         )
 
     st.session_state["failing_choice"] = present
