@@ -97,9 +97,8 @@ def test_candidates_have_no_label_in_the_logs_and_fit_the_filter(filled: Store) 
         found = queue.candidates(snapshot, MODEL, chosen)
         phones = snapshot.query("SELECT turn_id FROM predictions WHERE device_type = 'phone'")
         drawn = queue.at_random(snapshot, MODEL, chosen)
-        named = queue.of_turns(
-            snapshot, MODEL, [str(turn) for turn in found["turn_id"].to_pylist()[:2]]
-        )
+        two = [str(turn) for turn in found["turn_id"].to_pylist()[:2]]
+        named = queue.of_turns(snapshot, MODEL, two)
     ids = set(found["turn_id"].to_pylist())
     assert ids == set(phones["turn_id"].to_pylist()) - set(gold["turn_id"].to_pylist())
     assert set(drawn["turn_id"].to_pylist()) == ids
