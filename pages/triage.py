@@ -38,7 +38,7 @@ if head is None:
     st.text("No turn fits these filters. Take one away.")
     st.stop()
 
-point = chosen_point(head.total)
+point = chosen_point(head.worst)
 picker(point, head.rates)
 decided = desk.triage(view.snapshot)
 job = search(view, point)

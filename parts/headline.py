@@ -107,9 +107,7 @@ def numbers(head: contents.Headline) -> None:
             help="Requests in this period.",
             **_BOX,
         )
-        defect_rate(
-            head, **_change(head, "defect"), chart_data=_shares(table, overview.FAILURES)
-        )
+        defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, overview.FAILURES))
         st.metric(
             "Worst stage",
             f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)} of turns]]",

@@ -10,6 +10,7 @@ import streamlit as st
 
 from analysis.moved import significance
 from analysis.ranked import Ranked, ranked
+from analysis.rates import Estimate
 from analysis.slices import Slice
 from charts.palette import NAMES, colour_of
 from charts.triage import spark
@@ -31,7 +32,7 @@ _SHOWN = 6
 _ALSO = 2
 
 
-def chosen_point(now: overview.Totals) -> str:
+def chosen_point(worst: str) -> str:
     """The failure point that the link, or else this session, looks at; by default the worst one.
 
     Kept in the URL as `failing`, for `stage` is a filter already.
@@ -42,7 +43,7 @@ def chosen_point(now: overview.Totals) -> str:
         st.query_params.get("failing")
         or (of_slice if of_slice in POINTS else None)
         or st.session_state.get("failing")
-        or now.worst
+        or worst
     )
     if given not in POINTS:
         raise UsageError(f"failing={given} is no failure point; give one of {', '.join(POINTS)}.")
@@ -56,9 +57,7 @@ def picker(present: str, rates: Mapping[str, Estimate]) -> None:
     """The failure points with their estimated rates, and any failure."""
 
     def title(name: str) -> str:
-        return (
-            f':color[●]{{foreground="{colour_of(name)}"}} {TITLES[name]} **{percent(rates[name].value)}**'
-        )
+        return f':color[●]{{foreground="{colour_of(name)}"}} {TITLES[name]} **{percent(rates[name].value)}**'
 
     st.session_state["failing_choice"] = present
     st.segmented_control(

@@ -190,7 +190,7 @@ def test_a_turn_shows_its_stages_and_reasons(opened: Open, scored_store: Store) 
     html = "".join(block.proto.body for block in at.get("html"))
     for said in ("hey you", "play song 1", "not found", "Playing 1.", "Annotator says", "signal"):
         assert said in html
-    assert len(at.get("plotly_chart")) == 3
+    assert len(at.get("plotly_chart")) == 4
     assert all(chart.proto.alt for chart in at.get("plotly_chart"))
     assert "speaks for" in texts(at)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 from charts.timeline import timeline
 from classifiers.background import Jobs
+<<<<<<< HEAD
+=======
+from classifiers.model import Model
+from classifiers.score import score as run_score
+>>>>>>> w-annotate
 from data import overview
 from data.annotations import SHARE, annotate, withdraw
 from data.conversation import prediction
@@ -169,7 +175,7 @@ def test_agreement_of_two(opened: Open, mine: Store) -> None:  # noqa: F811
 
 
 def test_a_writer_that_takes_too_long_is_told(mine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotations, "PATIENCE_S", 0.2)
+    monkeypatch.setattr("data.annotations.PATIENCE_S", 0.2)
     with mine.snapshot() as snapshot:
         turn = snapshot.query("FROM turns LIMIT 1").to_pylist()[0]
     with (
@@ -303,3 +309,36 @@ def test_a_command_is_watched_and_stopped(mine: Store, monkeypatch: pytest.Monke
         assert held.state == "running"
         held.stop()
         assert held.wait(30) == "stopped"
+
+
+def test_a_model_is_trained_compared_and_used_only_then(
+    opened: Open,  # noqa: F811
+    six: tuple[Store, Model],
+    tmp_path: Path,
+) -> None:
+    store = Store.open(shutil.copytree(six[0].path, tmp_path / "six"))
+    run_score(store)
+    with store.snapshot() as snapshot:
+        turns = snapshot.query("FROM predictions ORDER BY turn_id LIMIT 12").to_pylist()
+    for turn in turns:
+        annotate(store, turn, "ann", "correct")
+    at = opened(store.path, "annotate", task="train")
+
+    def until(words: str) -> None:
+        for _ in range(120):
+            if words in texts(at):
+                return
+            time.sleep(1)
+            at.run()
+            assert not at.exception
+        raise AssertionError(texts(at))
+
+    next(b for b in at.button if b.label == "Train").click().run()
+    until("it is not in use")
+    until("McNemar")
+    assert store.head().model == six[1].id
+    next(b for b in at.button if b.label == "Use this model").click().run()
+    assert store.head().model not in (None, six[1].id)
+    until("Scored")
+    next(b for b in at.button if b.label == "Show its results").click().run()
+    assert at.query_params["model"] == store.head().model

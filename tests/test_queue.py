@@ -13,6 +13,7 @@ from data.annotations import annotate, latest, shown_to, wants_second
 from data.errors import UsageError
 from data.filters import Filter
 from data.store import Store
+from labels.known import refresh
 from labels.queue import Leases, disputed, rank, waiting
 from tests.scored import MODEL, fill, score
 
@@ -90,17 +91,20 @@ def test_an_unknown_order_is_told() -> None:
 def test_candidates_have_no_label_in_the_logs_and_fit_the_filter(filled: Store) -> None:
     with filled.snapshot() as snapshot:
         gold = snapshot.query("SELECT turn_id FROM turns WHERE gold.failure_point IS NOT NULL")
-        from labels.known import refresh
-
     refresh(filled)
     chosen = Filter(device=("phone",))
     with filled.snapshot() as snapshot:
         found = queue.candidates(snapshot, MODEL, chosen)
         phones = snapshot.query("SELECT turn_id FROM predictions WHERE device_type = 'phone'")
         drawn = queue.at_random(snapshot, MODEL, chosen)
+<<<<<<< HEAD
         named = queue.of_turns(
             snapshot, MODEL, [str(name) for name in found["turn_id"].to_pylist()[:2]]
         )
+=======
+        two = [str(turn) for turn in found["turn_id"].to_pylist()[:2]]
+        named = queue.of_turns(snapshot, MODEL, two)
+>>>>>>> w-annotate
     ids = set(found["turn_id"].to_pylist())
     assert ids == set(phones["turn_id"].to_pylist()) - set(gold["turn_id"].to_pylist())
     assert set(drawn["turn_id"].to_pylist()) == ids
@@ -121,14 +125,18 @@ def test_a_second_model_is_heard(tmp_path: Path) -> None:
 
 def said(*rows: tuple[str, str, str, bool]) -> pa.Table:
     names = ("turn_id", "annotator", "failure_point", "adjudicated")
+<<<<<<< HEAD
     empty: dict[str, pa.DataType] = {
         "turn_id": pa.string(),
         "annotator": pa.string(),
         "failure_point": pa.string(),
         "adjudicated": pa.bool_(),
     }
+=======
+    kinds = [pa.string(), pa.string(), pa.string(), pa.bool_()]
+>>>>>>> w-annotate
     made = [dict(zip(names, row, strict=True)) for row in rows]
-    return pa.Table.from_pylist(made, schema=pa.schema(list(empty.items())))
+    return pa.Table.from_pylist(made, schema=pa.schema(list(map(pa.field, names, kinds))))
 
 
 def test_nobody_gets_a_turn_that_is_done() -> None:
