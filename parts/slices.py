@@ -57,7 +57,8 @@ def picker(present: str, rates: Mapping[str, Estimate]) -> None:
     """The failure points with their estimated rates, and any failure."""
 
     def title(name: str) -> str:
-        return f':color[●]{{foreground="{colour_of(name)}"}} {TITLES[name]} **{percent(rates[name].value)}**'
+        rate = percent(rates[name].value)
+        return f':color[●]{{foreground="{colour_of(name)}"}} {TITLES[name]} **{rate}**'
 
     st.session_state["failing_choice"] = present
     st.segmented_control(

@@ -13,11 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from charts.timeline import timeline
 from classifiers.background import Jobs
-<<<<<<< HEAD
-=======
 from classifiers.model import Model
 from classifiers.score import score as run_score
->>>>>>> w-annotate
 from data import overview
 from data.annotations import SHARE, annotate, withdraw
 from data.conversation import prediction

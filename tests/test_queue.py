@@ -97,14 +97,8 @@ def test_candidates_have_no_label_in_the_logs_and_fit_the_filter(filled: Store) 
         found = queue.candidates(snapshot, MODEL, chosen)
         phones = snapshot.query("SELECT turn_id FROM predictions WHERE device_type = 'phone'")
         drawn = queue.at_random(snapshot, MODEL, chosen)
-<<<<<<< HEAD
-        named = queue.of_turns(
-            snapshot, MODEL, [str(name) for name in found["turn_id"].to_pylist()[:2]]
-        )
-=======
         two = [str(turn) for turn in found["turn_id"].to_pylist()[:2]]
         named = queue.of_turns(snapshot, MODEL, two)
->>>>>>> w-annotate
     ids = set(found["turn_id"].to_pylist())
     assert ids == set(phones["turn_id"].to_pylist()) - set(gold["turn_id"].to_pylist())
     assert set(drawn["turn_id"].to_pylist()) == ids
@@ -125,16 +119,7 @@ def test_a_second_model_is_heard(tmp_path: Path) -> None:
 
 def said(*rows: tuple[str, str, str, bool]) -> pa.Table:
     names = ("turn_id", "annotator", "failure_point", "adjudicated")
-<<<<<<< HEAD
-    empty: dict[str, pa.DataType] = {
-        "turn_id": pa.string(),
-        "annotator": pa.string(),
-        "failure_point": pa.string(),
-        "adjudicated": pa.bool_(),
-    }
-=======
     kinds = [pa.string(), pa.string(), pa.string(), pa.bool_()]
->>>>>>> w-annotate
     made = [dict(zip(names, row, strict=True)) for row in rows]
     return pa.Table.from_pylist(made, schema=pa.schema(list(map(pa.field, names, kinds))))
 
