@@ -20,8 +20,8 @@ def days(rate: float, count: int, turns: int = 200, seed: int = 0, start: int = 
         {
             "day": [date(2026, 3, 1) + timedelta(days=start + i) for i in range(count)],
             "turns": [turns] * count,
-            "total": total,
-            "squares": total * 0.8,
+            "total": pa.array(total),
+            "squares": pa.array(total * 0.8),
         }
     )
 
