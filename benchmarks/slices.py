@@ -1,6 +1,6 @@
 """Slice discovery: seconds on resampled traffic beside SQL, and the exam on planted incidents.
 
-`python -m benchmarks.slices STORE [INCIDENTS.json] [TURNS]`; the truth lies beside the incidents.
+`python -m benchmarks.slices STORE [_incidents.json] [TURNS]`; the truth lies beside the incidents.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def main(store: str, incidents: str | None = None, turns: int = 1_000_000) -> No
         print(f"GROUPING SETS alone, 9 of the 10: {took:.1f} s, {cells:,} cells", flush=True)
         if incidents:
             listed = Path(incidents)
-            truth = pq.read_table(listed.with_name("truth.parquet"), columns=["turn_id", "gold"])
+            truth = pq.read_table(listed.with_name("_truth.parquet"), columns=["turn_id", "gold"])
             marks = exam(snapshot, json.loads(listed.read_text("utf-8")), truth)
             for mark in marks:
                 where = f"place {mark.place}: {mark.words}" if mark.place else "not found"

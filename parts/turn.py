@@ -42,6 +42,14 @@ def around(view: Scope, found: Row | None, dialogue: Sequence[dict[str, Any]], p
             icon=":material/arrow_back:",
             query_params=view.link(),
         )
+        slice_key = st.query_params.get("slice")
+        if slice_key:
+            st.page_link(
+                "pages/triage.py",
+                label="The slice",
+                icon=":material/troubleshoot:",
+                query_params=view.link(slice=slice_key),
+            )
         if listed and found and view.model:
             before, after = _neighbours(
                 view.path,
