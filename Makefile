@@ -2,12 +2,13 @@
 # make setup   .venv with everything installed
 # make test    lint, types, tests
 # make exam    the whole demo, and whether its planted incidents are found (minutes)
-# make bench   the benchmarks, as a table
+# make bench   the benchmarks, as a table; bench-dashboard: the pages', on large stores
 PYTHON ?= python3
 BIN := .venv/bin
+STORE ?= store
 READY := .venv/.ready
 
-.PHONY: setup demo test exam lint types bench screenshots lock clean
+.PHONY: setup demo test exam lint types bench bench-dashboard screenshots lock clean
 
 setup: $(READY)
 
@@ -37,6 +38,10 @@ exam: setup
 
 bench: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks
+
+# STORE=folder of a scored demo store; makes copies of a million and of ten million turns.
+bench-dashboard: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.dashboard $(STORE)
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

@@ -42,6 +42,13 @@ def around(view: Scope, found: Row | None, dialogue: Sequence[dict[str, Any]], p
             icon=":material/arrow_back:",
             query_params=view.link(),
         )
+        if st.query_params.get("back") == "explore":
+            st.page_link(
+                "pages/explore.py",
+                label="Explore",
+                icon=":material/table_chart:",
+                query_params=view.link(),
+            )
         slice_key = st.query_params.get("slice")
         if slice_key:
             st.page_link(
