@@ -16,10 +16,19 @@ SHOTS = (
     ("overview", "/", 1440, False),
     ("overview-dark", "/", 1440, True),
     ("overview-narrow", "/", 400, False),
+    ("triage", "/triage?failing=er", 1440, False),
+    ("triage-narrow", "/triage?failing=er", 400, False),
     ("turn", "/turn?turn={turn}", 1440, False),
     ("turn-dark", "/turn?turn={turn}", 1440, True),
     ("turn-narrow", "/turn?turn={turn}", 400, False),
+    ("model", "/model", 1440, False),
+    ("model-reasons", "/model?look=reasons", 1440, False),
+    ("annotate", "/annotate", 1440, False),
+    ("explore", "/explore", 1440, False),
+    ("data", "/data", 1440, False),
 )
+# Triage looks for slices and Overview for changes before they can be shown.
+_PATIENCE_MS = 4_000
 
 
 def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]:
@@ -36,6 +45,11 @@ def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]
         for name, path, width, dark in SHOTS:
             with browse(width=width, dark=dark) as watch:
                 watch.page.goto(address + path.format(turn=turn))
+                watch.settle()
+                if name.startswith("annotate"):
+                    watch.page.get_by_role("textbox", name="Your name").fill("Ada")
+                    watch.page.get_by_role("button", name="Start").click()
+                watch.page.wait_for_timeout(_PATIENCE_MS)
                 watch.settle()
                 # The page scrolls inside itself, so the window must be as high as it is.
                 high = watch.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
