@@ -81,7 +81,8 @@ class Explainer:
 
     def many(self, x: np.ndarray, k: int) -> np.ndarray:
         """Contributions to class `k` by WOODELF, (n, d)."""
-        frame = pd.DataFrame(x, columns=self._names, copy=False)
+        # In double, as LightGBM compares: pandas would round a threshold to single before it does.
+        frame = pd.DataFrame(x.astype(np.float64), columns=self._names, copy=False)
         values: np.ndarray = np.asarray(self.prepared(k).shap_values(frame, verbose=False))
         return values
 

@@ -175,7 +175,8 @@ def interactions(
     SHAP interaction values (Lundberg et al. 2020, eq. 2) by WOODELF; a pair's value is shared
     between its two orders, so the size of both together is twice that of one.
     """
-    frame = pd.DataFrame(x, columns=[f"Column_{i}" for i in range(x.shape[1])])
+    # In double: see `Explainer.many`.
+    frame = pd.DataFrame(x.astype(np.float64), columns=[f"Column_{i}" for i in range(x.shape[1])])
     found = explainer.prepared(k).shap_interaction_values(
         frame,
         include_interaction_with_itself=False,

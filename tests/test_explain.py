@@ -80,3 +80,16 @@ def test_a_class_that_does_not_exist_is_not_explained_as_another() -> None:
     )
     with pytest.raises(ValueError, match="class 2"):
         Explainer(booster, ("wake.a", "asr.b", "nlu.c")).many(x, 2)
+
+
+def test_values_next_to_a_threshold_fall_on_the_side_where_they_are_scored() -> None:
+    """Thresholds lie between neighbouring singles and are doubles: rounded, they move values."""
+    rng = np.random.default_rng(5)
+    low = rng.random(200).astype(np.float32)
+    x = np.repeat(np.concatenate([low, np.nextafter(low, np.float32(2))]), 10)[:, None]
+    y = np.tile(np.arange(3).repeat(10), len(x) // 30 + 1)[: len(x)]
+    settings = {"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1}
+    settings |= {"min_data_in_leaf": 5, "min_data_in_bin": 1, "max_bin": 1000}
+    explainer = Explainer(lgb.train(settings, lgb.Dataset(x, y), 20), ("a",))
+    for k in range(3):
+        assert explainer.many(x, k) == pytest.approx(explainer.few(x, k), abs=1e-4)
