@@ -22,7 +22,6 @@ SHOTS = (
     ("turn-dark", "/turn?turn={turn}", 1440, True),
     ("turn-narrow", "/turn?turn={turn}", 400, False),
     ("model", "/model", 1440, False),
-    ("model-reasons", "/model?look=reasons", 1440, False),
     ("annotate", "/annotate", 1440, False),
     ("explore", "/explore", 1440, False),
     ("data", "/data", 1440, False),
