@@ -101,6 +101,7 @@ def test_the_class_is_twice_as_frequent_inside(name: str, targeted: list[Simulat
     assert inside > 2 * outside
 
 
+@pytest.mark.demo
 @pytest.mark.parametrize("name", sorted(INCIDENTS))
 def test_it_shows_in_the_predictions(
     name: str, targeted: list[Simulated], predicted: dict[str, dict[str, float]]
