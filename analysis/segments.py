@@ -158,7 +158,7 @@ def _best_gain(cost: Array) -> float:
     return float(max(one, two / 2))
 
 
-class _Lookup(BaseCost):  # type: ignore[misc]
+class _Lookup(BaseCost):  # type: ignore[misc]  # ruptures is untyped
     """The costs of all segments, worked out at once, as `ruptures` asks for them."""
 
     model = "quasi-poisson"

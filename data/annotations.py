@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -123,7 +123,7 @@ def settled(snapshot: Snapshot) -> pa.Table:
     return snapshot.query(SETTLED_SQL)
 
 
-def of_turn(snapshot: Snapshot, turn_id: str, day: date | None = None) -> list[dict[str, Any]]:
+def of_turn(snapshot: Snapshot, turn_id: str) -> list[dict[str, Any]]:
     """The annotations of one turn, the newest first."""
     sql = "FROM annotations WHERE turn_id = $turn ORDER BY created_at DESC"
     return list(snapshot.query(sql, {"turn": turn_id}).to_pylist())

@@ -14,82 +14,57 @@ from charts.palette import NAMES
 from charts.sentences import estimate_words, period_words
 from charts.words import count, percent, points
 from data import overview
-from data.filters import Filter
 from data.layout import parse_version, version_text
-from data.snapshot import Snapshot
 from parts.scope import Scope
 from report import contents
 
-Query = tuple[tuple[str, tuple[str, ...]], ...]
-Bounds = tuple[date, date]
+# Store, versions of the tables, model, first and last day, filter.
+Key = tuple[str, str, str, tuple[date, date], tuple[tuple[str, tuple[str, ...]], ...]]
 # What the answers rest on; targets, views and the like may change beside them.
 _TABLES = ("predictions", "rollup", "labelled", "annotations")
 
 
 def headline(view: Scope) -> contents.Headline | None:
     """The numbers of the page; None if no turn fits the filters."""
-    return _headline(*_key(view))
+    return _headline(view, _key(view))
 
 
 def events(view: Scope) -> contents.Events:
     """What happened, see `report.contents.Events`."""
-    return _events(*_key(view))
+    return _events(view, _key(view))
 
 
 def trend(view: Scope, by: overview.Grain) -> pa.Table:
     """The trend in steps of `by`."""
-    return _trend(*_key(view), by)
+    return _trend(view, _key(view), by)
 
 
-def _key(view: Scope) -> tuple[Snapshot, Filter, str, str, str, Bounds, Query]:
+def _key(view: Scope) -> Key:
+    """What the cached answers depend on: not the snapshot, but the versions of the tables that they
+    rest on, so that setting a target does not look for changes again."""
     assert view.model is not None
     assert view.bounds is not None
     versions = parse_version(view.snapshot.version)
     resting = version_text({name: versions[name] for name in _TABLES})
     query = tuple((key, tuple(values)) for key, values in view.chosen.query().items())
-    return view.snapshot, view.chosen, view.path, resting, view.model, view.bounds[:2], query
+    return view.path, resting, view.model, view.bounds[:2], query
 
 
-# The snapshot is not part of the key, but the versions of what the answer rests on are: setting a
-# target does not look for changes again. The query stands for the filter.
 @st.cache_data(max_entries=64, show_spinner=False)
-def _headline(
-    _snapshot: Snapshot,
-    _chosen: Filter,
-    path: str,
-    resting: str,
-    model: str,
-    bounds: Bounds,
-    query: Query,
-) -> contents.Headline | None:
-    return contents.headline(_snapshot, model, _chosen, bounds)
+def _headline(_view: Scope, key: Key) -> contents.Headline | None:
+    _, _, model, bounds, _ = key
+    return contents.headline(_view.snapshot, model, _view.chosen, bounds)
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking for what changed and what moved")
-def _events(
-    _snapshot: Snapshot,
-    _chosen: Filter,
-    path: str,
-    resting: str,
-    model: str,
-    bounds: Bounds,
-    query: Query,
-) -> contents.Events:
-    return contents.events(_snapshot, model, _chosen, bounds)
+def _events(_view: Scope, key: Key) -> contents.Events:
+    _, _, model, bounds, _ = key
+    return contents.events(_view.snapshot, model, _view.chosen, bounds)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _trend(
-    _snapshot: Snapshot,
-    _chosen: Filter,
-    path: str,
-    resting: str,
-    model: str,
-    bounds: Bounds,
-    query: Query,
-    by: overview.Grain,
-) -> pa.Table:
-    return overview.trend(_snapshot, model, _chosen, by)
+def _trend(_view: Scope, key: Key, by: overview.Grain) -> pa.Table:
+    return overview.trend(_view.snapshot, key[2], _view.chosen, by)
 
 
 def numbers(head: contents.Headline) -> None:
