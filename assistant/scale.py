@@ -87,13 +87,18 @@ def _write(source: _Source, path: Path, units: Sequence[_Unit], seed: int, stop:
     plain = {"turn_id", "dialogue_id", "started_at"}
     schema = source.blocks[0].turns.schema
     texts: Any = [name for name in _text_leaves(schema) if name.split(".")[0] not in plain]
-    with pq.ParquetWriter(
-        path, schema, compression="lz4", use_dictionary=texts, write_statistics=False
-    ) as writer:
-        for unit in units:
-            if stop.is_set():
-                break
-            writer.write_table(source.copy(unit, seed), row_group_size=2 * GROUP)
+    try:
+        with pq.ParquetWriter(
+            path, schema, compression="lz4", use_dictionary=texts, write_statistics=False
+        ) as writer:
+            for unit in units:
+                if stop.is_set():
+                    break
+                writer.write_table(source.copy(unit, seed), row_group_size=2 * GROUP)
+    except BaseException:
+        # Here and not only where the result is awaited: the next file would have begun by then.
+        stop.set()
+        raise
     return sum(unit.rows for unit in units)
 
 

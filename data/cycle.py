@@ -44,7 +44,11 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
 
 
 def live_files(root: Path, name: str, version: int) -> dict[str, DataFile]:
-    """The files of a table at a version, by relative path."""
+    """The files of a table at a version, by relative path, in the order of their paths.
+
+    The log lists them in no order of its own; a query and an export of one version then read them
+    day after day, the same each time.
+    """
     table = open_table(root, name, version)
     return {} if table is None else _listed(table, name)
 
@@ -54,7 +58,7 @@ def _listed(table: DeltaTable, name: str) -> dict[str, DataFile]:
     partition = TABLES[name].partition
     columns = ["path", "size_bytes", "num_records", *(f"partition.{key}" for key in partition)]
     files = {}
-    for row in actions.select(columns).to_pylist():
+    for row in actions.select(columns).sort_by("path").to_pylist():
         values = {key: str(row[f"partition.{key}"]) for key in partition}
         files[row["path"]] = DataFile(row["path"], row["size_bytes"], row["num_records"], values)
     return files
