@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from charts.layout import bare
 from charts.palette import COLOURS, NAMES, NEUTRAL
 from charts.words import count, percent, points
-from classifiers.paired import Difference
+from classifiers.comparison import Difference
 
 ACCENT = "#3D6B8C"
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
     from data.snapshot import Snapshot
 
 Array = NDArray[np.float64]
+_DRAWS = 1_000
 # With fewer turns on which only one is right the exact binomial test is used.
-_EXACT_BELOW = 25
+_EXACT_BELOW = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of both models, and by how much b is better, with a 95 % interval."""
+class Difference:
+    """A figure of the first model, of the second, and second minus first with a 95 % interval."""
 
-    a: float
-    b: float
+    first: float
+    second: float
     low: float
     high: float
 
     @property
-    def difference(self) -> float:
-        return self.b - self.a
+    def value(self) -> float:
+        return self.second - self.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,105 +50,155 @@ class Comparison:
 
     Attributes
     ----------
-    turns, groups: compared. macro_f1, accuracy: of the verdicts.
-    f1: per failure point that occurs, in pipeline order. support: turns of each.
-    log_loss: mean of -log of the probability of the truth; lower is better.
-    only_a, only_b: turns on which only the one is right. p_value: of McNemar's test that both are
-    wrong equally often; it takes turns as independent.
+    turns, groups: compared. both, first_only, second_only, neither: turns on which they are right.
+    p_value: of McNemar's test that both are wrong equally often; it takes turns as independent.
+    macro_f1, accuracy: of the verdicts. f1: per failure point that occurs, in pipeline order.
+    support: turns of each.
+    log_loss: mean of -log of the probability of the truth, lower is better; None where only
+    verdicts were compared.
     """
 
     turns: int
     groups: int
-    macro_f1: Figure
-    accuracy: Figure
-    log_loss: Figure
-    f1: dict[str, Figure]
-    support: dict[str, int]
-    only_a: int
-    only_b: int
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
     p_value: float
+    macro_f1: Difference
+    accuracy: Difference
+    f1: dict[str, Difference]
+    support: dict[str, int]
+    log_loss: Difference | None
 
     @property
-    def better(self) -> str | None:
-        """ "a" or "b" where the interval of macro-F1's difference leaves out 0; None otherwise."""
+    def better(self) -> Literal["first", "second"] | None:
+        """Which, where the interval of macro-F1's difference leaves out 0; None otherwise."""
         if self.macro_f1.low > 0:
-            return "b"
-        return "a" if self.macro_f1.high < 0 else None
+            return "second"
+        return "first" if self.macro_f1.high < 0 else None
 
 
 def compare(
     truth: Sequence[str],
-    a: Array,
-    b: Array,
+    first: Array,
+    second: Array,
     groups: Sequence[Any],
     *,
-    weights_a: Array | None = None,
-    weights_b: Array | None = None,
+    first_weights: Array | None = None,
+    second_weights: Array | None = None,
     seed: int = 0,
-    draws: int = 500,
 ) -> Comparison:
-    """Compare two models on the same n turns.
+    """Compare the probabilities of two models for the same n turns.
 
     Parameters
     ----------
-    truth: n failure points. a, b: probabilities (n, 6) in the order of `FAILURE_POINTS`, of models
-    that had not seen the turns. groups: n values; turns of one group (a dialogue) are drawn as one.
-    weights_a, weights_b: decision weights (6,) of the verdicts; none by default.
+    truth: n failure points. first, second: probabilities (n, 6) in the order of `FAILURE_POINTS`,
+    of models that had not seen the turns. groups: n values, as for `compare_verdicts`.
+    first_weights, second_weights: decision weights (6,) of the verdicts; none by default.
 
-    Intervals are percentiles of a paired bootstrap over groups (Efron and Tibshirani 1993, ch. 13;
-    both models on the same draws). The test of the verdicts is McNemar's (1947, Psychometrika 12),
-    exact below 25 turns on which they differ. Raises UsageError where there are no turns, the
-    shapes do not fit, or a failure point is unknown.
+    Raises `UsageError` as `compare_verdicts` does.
     """
     n, k = len(truth), len(FAILURE_POINTS)
-    if not n or a.shape != (n, k) or b.shape != (n, k) or len(groups) != n:
+    if not n or first.shape != (n, k) or second.shape != (n, k):
         raise UsageError(
-            f"Two models are compared on the same turns: there are {n} truths, {len(groups)} "
-            f"groups, and probabilities of shapes {a.shape} and {b.shape}; expected ({n}, {k})."
+            f"Two models are compared on the same turns: there are {n} truths and probabilities "
+            f"of shapes {first.shape} and {second.shape}; expected ({n}, {k})."
         )
-    unknown = sorted(set(truth) - set(FAILURE_POINTS))
+    target = _numbers(truth)
+    verdicts, losses = [], []
+    for probability, weights in ((first, first_weights), (second, second_weights)):
+        verdicts.append((probability * (1.0 if weights is None else weights)).argmax(1))
+        losses.append(-np.log(np.clip(probability[np.arange(n), target], 1e-6, 1.0)))
+    return _compared(target, verdicts, groups, losses, seed)
+
+
+def compare_verdicts(
+    truth: Sequence[str],
+    first: Sequence[str],
+    second: Sequence[str],
+    groups: Sequence[Any],
+    *,
+    seed: int = 0,
+) -> Comparison:
+    """Compare the verdicts of two models on the same n turns.
+
+    Parameters
+    ----------
+    truth, first, second: n failure points each.
+    groups: n values; turns of one group (a dialogue) are drawn as one.
+
+    Intervals are percentiles of a paired bootstrap over groups (Efron and Tibshirani 1993, ch. 13;
+    cluster bootstrap: Field and Welsh 2007), both models on the same 1,000 draws. The test of the
+    verdicts is McNemar's (1947, Psychometrika 12), exact below 1,000 turns on which only one is
+    right. Raises `UsageError` where there are no turns, the lengths do not fit, or a failure point
+    is unknown.
+    """
+    if not len(truth) or not len(truth) == len(first) == len(second):
+        raise UsageError(
+            f"Two models are compared on the same turns: there are {len(truth)} truths, and "
+            f"{len(first)} and {len(second)} verdicts."
+        )
+    return _compared(_numbers(truth), [_numbers(first), _numbers(second)], groups, None, seed)
+
+
+def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
+    unknown = sorted(set(names) - set(FAILURE_POINTS))
     if unknown:
         raise UsageError(
             f"'{unknown[0]}' is no failure point; there are {', '.join(FAILURE_POINTS)}."
         )
-    target = np.array([FAILURE_POINTS.index(name) for name in truth])
+    return np.array([FAILURE_POINTS.index(name) for name in names])
+
+
+def _compared(
+    target: NDArray[np.int64],
+    verdicts: Sequence[NDArray[np.int64]],
+    groups: Sequence[Any],
+    losses: Sequence[Array] | None,
+    seed: int,
+) -> Comparison:
+    n, k = len(target), len(FAILURE_POINTS)
+    if len(groups) != n:
+        raise UsageError(f"Each turn belongs to a group: there are {n} and {len(groups)}.")
     number = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
     size = int(number.max()) + 1
-    sums = []
-    hits = []
-    for probability, weights in ((a, weights_a), (b, weights_b)):
-        verdict = (probability * (1.0 if weights is None else weights)).argmax(1)
-        hits.append(verdict == target)
-        loss = -np.log(np.clip(probability[np.arange(n), target], 1e-6, 1.0))
-        # Everything is a sum over turns, so a draw of groups is a product with its counts.
-        table = np.zeros((size, k * k + 1))
-        np.add.at(table, (number, target * k + verdict), 1)
-        table[:, -1] = np.bincount(number, loss, size)
-        sums.append(table)
+    # Everything is a sum over turns, so a draw of groups is a product with how often each came.
+    sums = np.zeros((2, size, k * k + 1))
+    for one, verdict in enumerate(verdicts):
+        np.add.at(sums[one], (number, target * k + verdict), 1)
+        if losses is not None:
+            sums[one, :, -1] = np.bincount(number, losses[one], size)
     rng = np.random.default_rng(seed)
-    drawn = [np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(draws)]
     whole = [_figures(table.sum(0), k) for table in sums]
-    each = [np.array([_figures(counts @ table, k) for counts in drawn]) for table in sums]
+    drawn = np.empty((_DRAWS, len(whole[0])))
+    for draw in range(_DRAWS):
+        times = np.bincount(rng.integers(0, size, size), minlength=size)
+        drawn[draw] = _figures(times @ sums[1], k) - _figures(times @ sums[0], k)
 
-    def figure(place: int) -> Figure:
-        change = each[1][:, place] - each[0][:, place]
-        change = change[~np.isnan(change)]
+    def difference(place: int) -> Difference:
+        # A draw may leave a class out.
+        change = drawn[~np.isnan(drawn[:, place]), place]
         low, high = np.percentile(change, [2.5, 97.5]) if len(change) else (np.nan, np.nan)
-        return Figure(float(whole[0][place]), float(whole[1][place]), float(low), float(high))
+        return Difference(float(whole[0][place]), float(whole[1][place]), float(low), float(high))
 
-    only_a, only_b = int((hits[0] & ~hits[1]).sum()), int((hits[1] & ~hits[0]).sum())
+    right = [verdict == target for verdict in verdicts]
+    first_only, second_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    both = int((right[0] & right[1]).sum())
     support = {name: int((target == i).sum()) for i, name in enumerate(FAILURE_POINTS)}
     return Comparison(
         turns=n,
         groups=size,
-        macro_f1=figure(0),
-        accuracy=figure(1),
-        log_loss=figure(2),
-        f1={name: figure(3 + i) for i, name in enumerate(FAILURE_POINTS) if support[name]},
+        both=both,
+        first_only=first_only,
+        second_only=second_only,
+        neither=n - both - first_only - second_only,
+        p_value=_mcnemar(first_only, second_only),
+        macro_f1=difference(0),
+        accuracy=difference(1),
+        f1={name: difference(3 + i) for i, name in enumerate(FAILURE_POINTS) if support[name]},
         support={name: count for name, count in support.items() if count},
-        only_a=only_a,
-        only_b=only_b,
-        p_value=_mcnemar(only_a, only_b),
+        log_loss=None if losses is None else difference(2),
     )
 
 
@@ -160,11 +211,12 @@ def _figures(sums: Array, k: int) -> Array:
     return np.array([np.nanmean(f1), hit.sum() / turns, sums[-1] / turns, *f1])
 
 
-def _mcnemar(only_a: int, only_b: int) -> float:
-    if only_a + only_b == 0:
+def _mcnemar(first_only: int, second_only: int) -> float:
+    if first_only + second_only == 0:
         return 1.0
-    exact = only_a + only_b < _EXACT_BELOW
-    return float(mcnemar([[0, only_a], [only_b, 0]], exact=exact, correction=True).pvalue)
+    exact = first_only + second_only < _EXACT_BELOW
+    table = [[0, first_only], [second_only, 0]]
+    return float(mcnemar(table, exact=exact, correction=True).pvalue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +286,6 @@ def compare_models(snapshot: Snapshot, models: Path, a: str, b: str) -> Comparis
         one.probability[shared["a"].to_numpy()],
         two.probability[shared["b"].to_numpy()],
         shared["dialogue_id"].to_pylist(),
-        weights_a=one.weights,
-        weights_b=two.weights,
+        first_weights=one.weights,
+        second_weights=two.weights,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 
 from data.errors import FaultlineError
@@ -17,7 +18,8 @@ def unheard(done: int, total: int, words: str) -> None:
 
 
 def tell(work: Callable[[Steps], object]) -> int:
-    """Run `work` with steps written to standard output, an error of a user too; the exit code.
+    """Run `work` with steps written to standard output; a user's error goes to standard error, as
+    the command line's do. Returns the exit code.
 
     The work ends with the process that started it.
     """
@@ -31,6 +33,6 @@ def tell(work: Callable[[Steps], object]) -> int:
     try:
         work(steps)
     except FaultlineError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0

@@ -28,6 +28,7 @@ def curve(view: Scope, folder: Path) -> None:
     if found:
         _curve(found)
     offer(
+        view.path,
         "Work it out again" if found else "Work out the learning curve",
         "The model is trained on growing shares of the labelled dialogues: minutes to tens of "
         "minutes, in a process of its own. The dashboard stays usable meanwhile.",

@@ -35,6 +35,7 @@ def reasons(view: Scope, folder: Path) -> None:
     if found is None:
         st.subheader("What it looks at", anchor=False)
         offer(
+            view.path,
             "Explain the model",
             f"This model has no explanations beside it yet. They are worked out from about "
             f"{count(SAMPLE)} of the turns it has scored, in a minute or two, and kept.",

@@ -6,12 +6,12 @@ import streamlit as st
 
 from charts.palette import NAMES
 from charts.words import count, plain
-from classifiers.background import Job, Jobs
-from classifiers.comparison import Comparison, Figure, compare_models
+from classifiers.comparison import Comparison, Difference, compare_models
 from data.errors import FaultlineError
 from data.store import Store
 from parts.annotating import Desk
 from parts.frame import newest_button
+from parts.process import Job, Jobs, jobs
 from parts.scope import Scope
 
 _STEPS = (
@@ -20,12 +20,6 @@ _STEPS = (
     "boosting out of fold",
     "boosting on all labelled turns",
 )
-
-
-@st.cache_resource
-def jobs(path: str) -> Jobs:
-    """The trainings and scorings of a store, for everybody who uses this server."""
-    return Jobs()
 
 
 def retrain_task(view: Scope, now: Desk) -> None:
@@ -63,7 +57,7 @@ def _watch(view: Scope, work: Jobs) -> None:
 
 
 def _start(path: str, work: Jobs) -> None:
-    work.start("train", ["train", "--no-promote", "--json", "--store", path])
+    work.start("train", "cli", ["train", "--no-promote", "--json", "--store", path])
 
 
 def _running(job: Job, title: str) -> None:
@@ -133,7 +127,8 @@ def _comparison(path: str, present: str, new: str) -> bool:
         st.text(found)
         return True
     st.markdown(f"**{plain(_verdict(found))}**")
-    rows: list[tuple[str, Figure, str]] = [
+    assert found.log_loss is not None
+    rows: list[tuple[str, Difference, str]] = [
         ("Macro-F1", found.macro_f1, ""),
         ("Accuracy", found.accuracy, ""),
         ("Log loss (lower is better)", found.log_loss, ""),
@@ -142,9 +137,9 @@ def _comparison(path: str, present: str, new: str) -> bool:
     st.dataframe(
         {
             "Figure": [name for name, _, _ in rows],
-            "Present": [figure.a for _, figure, _ in rows],
-            "New": [figure.b for _, figure, _ in rows],
-            "Change": [figure.difference for _, figure, _ in rows],
+            "Present": [figure.first for _, figure, _ in rows],
+            "New": [figure.second for _, figure, _ in rows],
+            "Change": [figure.value for _, figure, _ in rows],
             "95 % interval": [f"{f.low:+.3f} to {f.high:+.3f}" for _, f, _ in rows],
             "Turns": [turns or count(found.turns) for _, _, turns in rows],
         },
@@ -158,17 +153,17 @@ def _comparison(path: str, present: str, new: str) -> bool:
     st.caption(
         f"On the same {count(found.turns)} turns of {count(found.groups)} dialogues, each judged "
         "by models that had not seen it. Only the present one is right on "
-        f"{count(found.only_a)}, only the new one on {count(found.only_b)} "
+        f"{count(found.first_only)}, only the new one on {count(found.second_only)} "
         f"({_p(found.p_value)}, McNemar); intervals: bootstrap over dialogues."
     )
     return True
 
 
 def _verdict(found: Comparison) -> str:
-    change = 100 * found.macro_f1.difference
-    if found.better == "b":
+    change = 100 * found.macro_f1.value
+    if found.better == "second":
         return f"The new model is better: macro-F1 {change:+.1f} points."
-    if found.better == "a":
+    if found.better == "first":
         return f"The new model is worse: macro-F1 {change:+.1f} points."
     return f"No difference can be told from chance: macro-F1 {change:+.1f} points."
 
@@ -184,7 +179,7 @@ def _use(path: str, work: Jobs, model: str) -> None:
         st.session_state["retrain_told"] = str(error)
         return
     work.forget("train")
-    work.start("score", ["score", "--json", "--store", path])
+    work.start("score", "cli", ["score", "--json", "--store", path])
 
 
 def _scoring(view: Scope, work: Jobs, job: Job) -> None:

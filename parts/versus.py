@@ -9,7 +9,7 @@ from charts import learning as charts
 from charts.layout import CONFIG
 from charts.palette import NAMES
 from charts.words import count, percent, plain, points
-from classifiers.paired import Difference, Paired, paired
+from classifiers.comparison import Comparison, Difference, compare_verdicts
 from data.trace import FAILURE_POINTS
 from parts.choice import one_of
 from parts.quality import question, tested
@@ -17,14 +17,15 @@ from parts.scope import Scope, scorers
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _compared(path: str, version: str, first: str, second: str, query: str) -> Paired | None:
+def _compared(path: str, version: str, first: str, second: str, query: str) -> Comparison | None:
     a, b = tested(path, version, first, query), tested(path, version, second, query)
     _, mine, theirs = np.intersect1d(
         np.array(a.turn_ids), np.array(b.turn_ids), assume_unique=True, return_indices=True
     )
     if not len(mine):
         return None
-    return paired(a.truth[mine], a.verdict[mine], b.verdict[theirs], a.group[mine], FAILURE_POINTS)
+    columns = (a.truth[mine], a.verdict[mine], b.verdict[theirs], a.group[mine])
+    return compare_verdicts(*(column.tolist() for column in columns))
 
 
 def versus(view: Scope) -> None:
@@ -72,11 +73,11 @@ def versus(view: Scope) -> None:
         _table([("Macro-F1", found.macro_f1), ("Accuracy", found.accuracy)], rows, model, other)
 
 
-def _verdict(found: Paired, first: str, second: str) -> str:
+def _verdict(found: Comparison, first: str, second: str) -> str:
     f1 = found.macro_f1
     span = f"{points(f1.value)} ({points(f1.low)} to {points(f1.high)})"
-    if f1.low > 0 or f1.high < 0:
-        better = second if f1.low > 0 else first
+    if found.better:
+        better = second if found.better == "second" else first
         told = f"**By macro-F1 {better} is better**"
     else:
         told = "**By macro-F1 neither is surely better**"

@@ -17,6 +17,7 @@ from classifiers.settings import Settings
 from classifiers.train import train
 from data.ingest import ingest
 from data.store import Store
+from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
 from tests.scored import fill
@@ -48,6 +49,18 @@ def store(tmp_path: Path) -> Store:
 def scored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A small seeded store with hand-made predictions; read-only, shared by many tests."""
     return fill(tmp_path_factory.mktemp("scored") / "store")
+
+
+@pytest.fixture(scope="session")
+def unscored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The same without predictions; read-only too."""
+    return fill(tmp_path_factory.mktemp("unscored") / "store", scored=False)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Open a page of a store's dashboard, with URL parameters."""
+    return opener(monkeypatch)
 
 
 @pytest.fixture(scope="session")

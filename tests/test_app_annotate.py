@@ -12,7 +12,6 @@ from filelock import FileLock
 from streamlit.testing.v1 import AppTest
 
 from charts.timeline import timeline
-from classifiers.background import Jobs
 from classifiers.model import Model
 from classifiers.score import score as run_score
 from data import overview
@@ -25,8 +24,8 @@ from data.listing import Listing, neighbours
 from data.similar import alike
 from data.store import Store
 from labels.heard import proven
+from tests.app import Open, texts
 from tests.scored import MODEL, fill
-from tests.test_app import Open, opened, texts, unscored_store  # noqa: F401
 
 
 @pytest.fixture
@@ -51,12 +50,12 @@ def press(at: AppTest, prefix: str) -> AppTest:
     return at
 
 
-def test_an_unscored_store_says_what_to_run(opened: Open, unscored_store: Store) -> None:  # noqa: F811
+def test_an_unscored_store_says_what_to_run(opened: Open, unscored_store: Store) -> None:
     at = opened(unscored_store.path, "annotate")
     assert "faultline score --store" in texts(at)
 
 
-def test_the_name_is_asked_once_and_stands_beside_the_verdict(opened: Open, mine: Store) -> None:  # noqa: F811
+def test_the_name_is_asked_once_and_stands_beside_the_verdict(opened: Open, mine: Store) -> None:
     at = opened(mine.path, "annotate")
     assert not any(str(b.key or "").startswith("say-") for b in at.button)
     next(t for t in at.text_input if t.label.startswith("Your name")).set_value(" ann ")
@@ -68,7 +67,7 @@ def test_the_name_is_asked_once_and_stands_beside_the_verdict(opened: Open, mine
     assert "Recorded: NLU" in texts(at)
 
 
-def test_keys_skip_and_undo(opened: Open, mine: Store) -> None:  # noqa: F811
+def test_keys_skip_and_undo(opened: Open, mine: Store) -> None:
     at = signed(opened(mine.path, "annotate"), "ann")
     keys = [b.proto.shortcut.lower() for b in at.button if b.proto.shortcut]
     assert sorted(keys) == ["1", "2", "3", "4", "5", "6", "s", "u"]
@@ -84,7 +83,7 @@ def test_keys_skip_and_undo(opened: Open, mine: Store) -> None:  # noqa: F811
 
 
 def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_told(
-    opened: Open,  # noqa: F811
+    opened: Open,
     mine: Store,
 ) -> None:
     at = signed(opened(mine.path, "annotate"), "ann")
@@ -102,7 +101,7 @@ def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_told(
 
 
 def test_two_people_get_different_turns_and_do_not_see_each_other(
-    opened: Open,  # noqa: F811
+    opened: Open,
     mine: Store,
 ) -> None:
     put_setting(mine, SHARE, 1.0)
@@ -123,12 +122,12 @@ def test_two_people_get_different_turns_and_do_not_see_each_other(
     assert "**Result**" in texts(seen)
 
 
-def test_filters_that_match_nothing_say_so(opened: Open, mine: Store) -> None:  # noqa: F811
+def test_filters_that_match_nothing_say_so(opened: Open, mine: Store) -> None:
     at = opened(mine.path, "annotate", since="2024-03-10", until="2024-03-08")
     assert "Nothing is left to annotate" in texts(signed(at, "ann"))
 
 
-def test_differences_are_decided(opened: Open, mine: Store) -> None:  # noqa: F811
+def test_differences_are_decided(opened: Open, mine: Store) -> None:
     with mine.snapshot() as snapshot:
         turn = snapshot.query("FROM turns WHERE turn_id = 'nasty'").to_pylist()[0]
     annotate(mine, turn, "ann", "asr")
@@ -151,7 +150,7 @@ def test_differences_are_decided(opened: Open, mine: Store) -> None:  # noqa: F8
     ],
 )
 def test_every_task_opens_without_annotations(
-    opened: Open,  # noqa: F811
+    opened: Open,
     scored_store: Store,
     task: str,
     told: str,
@@ -160,7 +159,7 @@ def test_every_task_opens_without_annotations(
     assert told in texts(at)
 
 
-def test_agreement_of_two(opened: Open, mine: Store) -> None:  # noqa: F811
+def test_agreement_of_two(opened: Open, mine: Store) -> None:
     with mine.snapshot() as snapshot:
         turns = snapshot.query("FROM turns ORDER BY turn_id LIMIT 8").to_pylist()
     for i, turn in enumerate(turns):
@@ -186,7 +185,7 @@ def test_a_writer_that_takes_too_long_is_told(mine: Store, monkeypatch: pytest.M
 # -- the Turn page ---------------------------------------------------------------------------------
 
 
-def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -> None:  # noqa: F811
+def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
         ids = overview.defects(snapshot, MODEL, Filter())["turn_id"].to_pylist()
     at = opened(scored_store.path, "turn", turn=ids[1], list="defects", order="newest")
@@ -199,7 +198,7 @@ def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -
     assert at.button(key="list-before").disabled
 
 
-def test_a_list_that_is_none_is_told(opened: Open, scored_store: Store) -> None:  # noqa: F811
+def test_a_list_that_is_none_is_told(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "turn", turn="d001-0", list="best")
     assert "list=best is no list of turns" in texts(at)
 
@@ -281,35 +280,11 @@ def test_times_lie_where_they_were_logged_or_end_to_end() -> None:
     assert timeline({"asr": {"start_ms": 3.0}, "nlu": None}) is None
 
 
-# -- jobs ------------------------------------------------------------------------------------------
-
-
-def test_a_command_runs_aside_and_its_trouble_is_one_sentence(tmp_path: Path) -> None:
-    jobs = Jobs()
-    job = jobs.start("train", ["train", "--no-promote", "--json", "--store", str(tmp_path / "no")])
-    assert jobs.start("train", ["info"]) is job, "one at a time"
-    assert job.wait(60) == "failed"
-    assert job.trouble().startswith("No store at")
-    jobs.forget("train")
-    assert jobs.get("train") is None
-
-
-def test_a_command_is_watched_and_stopped(mine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = Jobs()
-    done = jobs.start("info", ["info", "--json", "--store", str(mine.path)])
-    assert done.wait(60) == "done"
-    assert done.result()["turns"] == mine.snapshot().counts()["turns"]
-    # A writer that never gets the lock.
-    with FileLock(mine.path / ".lock"):
-        held = jobs.start("promote", ["promote", MODEL, "--store", str(mine.path)])
-        time.sleep(3)
-        assert held.state == "running"
-        held.stop()
-        assert held.wait(30) == "stopped"
+# -- a new model -----------------------------------------------------------------------------------
 
 
 def test_a_model_is_trained_compared_and_used_only_then(
-    opened: Open,  # noqa: F811
+    opened: Open,
     six: tuple[Store, Model],
     tmp_path: Path,
 ) -> None:

@@ -93,6 +93,7 @@ def test_there_are_five_of_five_stages() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(INCIDENTS))
 def test_the_class_is_twice_as_frequent_inside(name: str, targeted: list[Simulated]) -> None:
     inside, other_times, outside = _shares(INCIDENTS[name], targeted)
@@ -101,7 +102,7 @@ def test_the_class_is_twice_as_frequent_inside(name: str, targeted: list[Simulat
     assert inside > 2 * outside
 
 
-@pytest.mark.demo
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(INCIDENTS))
 def test_it_shows_in_the_predictions(
     name: str, targeted: list[Simulated], predicted: dict[str, dict[str, float]]

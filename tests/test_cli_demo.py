@@ -63,6 +63,7 @@ def test_the_demo_does_not_mix_with_other_logs(run: Run, tmp_path: Path) -> None
     must_fail(run("demo", "--no-serve", "--gold", 0), "--gold")
 
 
+@pytest.mark.long
 def test_the_whole_demo(run: Run) -> None:
     ran = run("demo", "--turns", 900, "--days", 10, "--gold", 0.6, "--no-serve")
     assert ran.code == 0, ran.err

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from classifiers import registry
-from classifiers.comparison import compare, compare_models
+from classifiers.comparison import compare, compare_models, compare_verdicts
 from classifiers.model import Model
 from data.errors import ModelError, UsageError
 from data.store import Store
@@ -35,14 +35,15 @@ def case(n: int, a: float, b: float, seed: int = 0) -> tuple[list[str], Array, A
 def test_a_better_model_is_found() -> None:
     truth, a, b = case(600, 0.6, 0.8)
     found = compare(truth, a, b, range(600))
-    assert found.better == "b"
+    assert found.better == "second"
     assert found.p_value < 0.001
-    assert found.macro_f1.low < found.macro_f1.difference < found.macro_f1.high
-    assert found.accuracy.b == pytest.approx(0.8, abs=0.05)
-    assert found.log_loss.difference < 0
+    assert found.macro_f1.low < found.macro_f1.value < found.macro_f1.high
+    assert found.accuracy.second == pytest.approx(0.8, abs=0.05)
+    assert found.log_loss is not None
+    assert found.log_loss.value < 0
     back = compare(truth, b, a, range(600))
-    assert back.better == "a"
-    assert (back.only_a, back.only_b) == (found.only_b, found.only_a)
+    assert back.better == "first"
+    assert (back.first_only, back.second_only) == (found.second_only, found.first_only)
 
 
 def test_equal_models_are_not_told_apart() -> None:
@@ -59,7 +60,7 @@ def test_few_differences_are_tested_exactly() -> None:
     a = judged(truth, np.arange(20) >= 8)
     b = judged(truth, np.arange(20) < 18)
     found = compare(["false_wake"] * 20, a, b, range(20))
-    assert (found.only_a, found.only_b) == (2, 8)
+    assert (found.first_only, found.second_only) == (2, 8)
     assert found.p_value == pytest.approx(2 * binom.cdf(2, 10, 0.5))
 
 
@@ -73,9 +74,20 @@ def test_turns_of_one_dialogue_count_as_one_draw() -> None:
 def test_decision_weights_make_the_verdicts() -> None:
     truth, a, _ = case(100, 0.7, 0.7)
     only = np.array([1.0, 0, 0, 0, 0, 0])
-    assert compare(truth, a, a, range(100), weights_b=only).accuracy.b == pytest.approx(
+    assert compare(truth, a, a, range(100), second_weights=only).accuracy.second == pytest.approx(
         truth.count("false_wake") / 100
     )
+
+
+def test_verdicts_alone_are_compared_turn_by_turn() -> None:
+    truth = ["asr"] * 40
+    first, second = ["nlu"] * 2 + truth[2:], truth[:2] + ["nlu"] * 10 + truth[12:]
+    found = compare_verdicts(truth, first, second, range(40))
+    assert (found.both, found.first_only, found.second_only, found.neither) == (28, 10, 2, 0)
+    assert found.p_value == pytest.approx(2 * binom.cdf(2, 12, 0.5))
+    assert found.accuracy.value == pytest.approx(-8 / 40)
+    assert found.accuracy.low < found.accuracy.value < found.accuracy.high < 0
+    assert (list(found.f1), found.log_loss) == (["asr"], None)
 
 
 def test_what_does_not_fit_is_told() -> None:
@@ -84,6 +96,10 @@ def test_what_does_not_fit_is_told() -> None:
         compare(truth, a, b[:5], range(10))
     with pytest.raises(UsageError, match="'tts' is no failure point"):
         compare(["tts", *truth[1:]], a, b, range(10))
+    with pytest.raises(UsageError, match="10 and 9 verdicts"):
+        compare_verdicts(truth, truth, truth[1:], range(10))
+    with pytest.raises(UsageError, match="belongs to a group"):
+        compare(truth, a, b, range(9))
 
 
 def test_models_of_a_store_are_compared_out_of_fold(six: tuple[Store, Model]) -> None:
@@ -92,7 +108,7 @@ def test_models_of_a_store_are_compared_out_of_fold(six: tuple[Store, Model]) ->
     with store.snapshot() as snapshot:
         found = compare_models(snapshot, store.models, model.id, model.id)
         assert found.turns == model.metrics["labelled"]
-        assert found.macro_f1.a == pytest.approx(model.metrics["out_of_fold"]["macro_f1"])
+        assert found.macro_f1.first == pytest.approx(model.metrics["out_of_fold"]["macro_f1"])
         assert found.p_value == 1.0
         with pytest.raises(ModelError, match="cannot be compared"):
             compare_models(snapshot, store.models, model.id, "m-none")

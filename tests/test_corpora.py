@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ def _write(path: Path, records: list[dict[str, Any]]) -> str:
     return str(path)
 
 
+@pytest.mark.long
 def test_later_calls_are_judged_from_earlier_ones(corpora: Path, tmp_path: Path) -> None:
     with gzip.open(corpora / "dstc1.jsonl.gz", "rt") as file:
         turns = [json.loads(line) for line in file]

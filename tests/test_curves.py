@@ -1,8 +1,6 @@
-"""Curves, thresholds, paired comparison, doubtful labels, learning curves: known cases."""
+"""Curves, thresholds, doubtful labels, learning curves: known cases."""
 
 from __future__ import annotations
-
-from math import comb
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from classifiers import curves
 from classifiers.learning import extrapolate, power_law
 from classifiers.metrics import macro_f1
-from classifiers.paired import paired
 from classifiers.suspects import suspects
 from data.intervals import wilson
 from data.trace import FAILURE_POINTS
@@ -108,27 +105,6 @@ def test_intervals_of_shares_cover_the_truth() -> None:
         low, high = curves.share_interval(part, np.ones(len(group)), group)
         covered += low <= 0.25 <= high
     assert 0.92 <= covered / 400 <= 0.985
-
-
-def test_mcnemar_is_the_sign_test_of_the_turns_that_differ() -> None:
-    truth = np.array(["asr"] * 40, object)
-    first, second = truth.copy(), truth.copy()
-    first[:2] = "nlu"
-    second[2:12] = "nlu"
-    found = paired(truth, first, second, np.arange(40), THREE)
-    assert (found.both, found.first_only, found.second_only, found.neither) == (28, 10, 2, 0)
-    exact = 2 * sum(comb(12, i) for i in range(3)) / 2**12
-    assert found.p_value == pytest.approx(exact)
-    assert found.accuracy.value == pytest.approx(-8 / 40)
-    assert found.accuracy.low < found.accuracy.value < found.accuracy.high < 0
-    assert list(found.f1) == ["asr"]
-
-
-def test_a_model_is_as_good_as_itself() -> None:
-    truth = np.array(["asr", "nlu", "correct"] * 10, object)
-    found = paired(truth, truth, truth, np.arange(30), FAILURE_POINTS)
-    assert found.p_value == 1.0
-    assert (found.macro_f1.low, found.macro_f1.high) == (0.0, 0.0)
 
 
 def test_planted_label_errors_are_found(capsys: pytest.CaptureFixture[str]) -> None:

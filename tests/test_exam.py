@@ -25,7 +25,7 @@ from data.labelled import labelled
 from data.store import Store
 from data.trace import FAILURE_POINTS
 
-pytestmark = pytest.mark.demo
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
-"""The sample of explained turns, learning curves on a store, and jobs."""
+"""The sample of explained turns, and learning curves on a store."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from classifiers.sample import training_turns
 from classifiers.train import prepare
 from data.errors import ModelError
 from data.store import Store
-from parts.process import Job
 
 
 def test_training_keeps_explanations_that_are_no_part_of_the_id(
@@ -112,30 +110,3 @@ def test_a_learning_curve_rises_and_is_kept(six: tuple[Store, Model], tmp_path: 
     (tmp_path / registry.LEARNING).write_text("{", "utf-8")
     with pytest.raises(ModelError, match="damaged"):
         read(tmp_path)
-
-
-def _ended(job: Job) -> Job:
-    until = time.monotonic() + 60
-    while job.running and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not job.running
-    return job
-
-
-def test_a_job_tells_what_a_user_did_wrong(tmp_path: Path) -> None:
-    job = _ended(Job.start("classifiers.learning", str(tmp_path / "nowhere"), "m"))
-    assert job.error
-    assert "nowhere" in job.error
-    odd = _ended(Job.start("no.such.module"))
-    assert odd.error
-    assert "ended early" in odd.error
-
-
-def test_a_job_can_be_cancelled(six: tuple[Store, Model]) -> None:
-    store, model = six
-    job = Job.start("classifiers.learning", str(store.path), model.id)
-    job.cancel()
-    assert not job.running
-    assert job.cancelled
-    assert job.error is None
-    assert not (store.models / model.id / registry.LEARNING).exists()

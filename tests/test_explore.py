@@ -14,10 +14,8 @@ import data
 from data import desk
 from data.ingest import ingest
 from data.store import Store
+from tests.app import Open, texts, turns_shown
 from tests.scored import NASTY, fill
-from tests.test_app import Open, opened, texts, turns_shown
-
-__all__ = ["opened"]
 
 
 def frames(at: AppTest) -> list[str]:

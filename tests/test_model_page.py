@@ -20,8 +20,8 @@ from data.filters import Filter
 from data.quality import STEPS, flagged, heard
 from data.store import Store
 from data.trace import FAILURE_POINTS
+from tests.app import Open, texts
 from tests.scored import MODEL, fill, score
-from tests.test_app import Open, opened, texts  # noqa: F401
 
 LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
 
@@ -43,12 +43,12 @@ def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def looked(opened: Open, store: Store, look: str, **query: str) -> AppTest:  # noqa: F811
+def looked(opened: Open, store: Store, look: str, **query: str) -> AppTest:
     return opened(store.path, "model", look=look, **({"model": MODEL} | query))
 
 
 @pytest.mark.parametrize("look", ["quality", "thresholds", "comparison", "labels"])
-def test_what_is_known_is_shown(opened: Open, labelled_store: Store, look: str) -> None:  # noqa: F811
+def test_what_is_known_is_shown(opened: Open, labelled_store: Store, look: str) -> None:
     at = looked(opened, labelled_store, look)
     assert "turns of known truth" in texts(at)
     assert all(chart.proto.alt for chart in at.get("plotly_chart"))
@@ -56,7 +56,7 @@ def test_what_is_known_is_shown(opened: Open, labelled_store: Store, look: str) 
     assert len(at.get("plotly_chart")) == wanted[look]
 
 
-def test_every_figure_carries_an_interval(opened: Open, labelled_store: Store) -> None:  # noqa: F811
+def test_every_figure_carries_an_interval(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "quality")
     for metric in at.metric[:3]:
         assert " to " in metric.value
@@ -64,7 +64,7 @@ def test_every_figure_carries_an_interval(opened: Open, labelled_store: Store) -
     assert "Of ten verdicts it gets right" in texts(at)
 
 
-def test_a_threshold_counts_the_whole_traffic(opened: Open, labelled_store: Store) -> None:  # noqa: F811
+def test_a_threshold_counts_the_whole_traffic(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "thresholds", target="nlu")
     with labelled_store.snapshot() as snapshot:
         wanted = flagged(snapshot, MODEL, Filter(), "nlu")
@@ -100,7 +100,7 @@ def test_what_was_heard_is_found_by_turn(labelled_store: Store) -> None:
 
 @pytest.mark.parametrize("look", ["reasons", "learning", "card"])
 def test_a_missing_model_folder_is_one_sentence(
-    opened: Open,  # noqa: F811
+    opened: Open,
     labelled_store: Store,
     tmp_path: Path,
     look: str,
@@ -114,7 +114,7 @@ def test_a_missing_model_folder_is_one_sentence(
 
 
 def test_damaged_files_beside_a_model_are_one_sentence_each(
-    opened: Open,  # noqa: F811
+    opened: Open,
     labelled_store: Store,
     tmp_path: Path,
 ) -> None:
@@ -128,7 +128,7 @@ def test_damaged_files_beside_a_model_are_one_sentence_each(
     assert "cannot be read" in texts(looked(opened, store, "card"))
 
 
-def test_a_model_without_explanations_offers_them(opened: Open, labelled_store: Store) -> None:  # noqa: F811
+def test_a_model_without_explanations_offers_them(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "reasons")
     assert [button.label for button in at.button if "Explain" in button.label]
     at = looked(opened, labelled_store, "learning")
@@ -136,7 +136,7 @@ def test_a_model_without_explanations_offers_them(opened: Open, labelled_store: 
 
 
 def test_explanations_learning_curve_and_card_are_shown(
-    opened: Open,  # noqa: F811
+    opened: Open,
     labelled_store: Store,
     six: tuple[Store, Model],
     tmp_path: Path,
@@ -175,7 +175,7 @@ def test_a_card_keeps_its_shape_and_loses_its_teeth() -> None:
 
 
 def test_two_models_are_compared_on_the_turns_of_both(
-    opened: Open,  # noqa: F811
+    opened: Open,
     labelled_store: Store,
 ) -> None:
     at = looked(opened, labelled_store, "comparison", other="model-b")
@@ -183,7 +183,7 @@ def test_two_models_are_compared_on_the_turns_of_both(
     assert "By macro\\-F1" in texts(at) or "By macro-F1" in texts(at)
 
 
-def test_one_model_alone_says_how_to_get_another(opened: Open, tmp_path: Path) -> None:  # noqa: F811
+def test_one_model_alone_says_how_to_get_another(opened: Open, tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     with store.snapshot() as snapshot:
         turn = snapshot.query("SELECT turn_id, dialogue_id, day FROM turns LIMIT 1").to_pylist()[0]
@@ -193,7 +193,7 @@ def test_one_model_alone_says_how_to_get_another(opened: Open, tmp_path: Path) -
     assert "faultline train --no-promote" in texts(looked(opened, store, "comparison"))
 
 
-def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> None:  # noqa: F811
+def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "labels")
     version = labelled_store.snapshot().version
     key = f"doubts-{version}-{MODEL}-{Filter().caption()}-None-1"
@@ -205,7 +205,7 @@ def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> 
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_no_known_turn_within_the_filters_says_so(
-    opened: Open,  # noqa: F811
+    opened: Open,
     labelled_store: Store,
     look: str,
 ) -> None:
@@ -214,17 +214,17 @@ def test_no_known_turn_within_the_filters_says_so(
         assert "Take a filter away" in texts(at)
 
 
-def test_odd_links_show_the_first_look(opened: Open, labelled_store: Store) -> None:  # noqa: F811
+def test_odd_links_show_the_first_look(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "<b>", target="\u202e", threshold="x", other="nobody")
     assert at.metric
 
 
-def test_an_unscored_store_says_what_to_run(opened: Open, tmp_path: Path) -> None:  # noqa: F811
+def test_an_unscored_store_says_what_to_run(opened: Open, tmp_path: Path) -> None:
     at = opened(fill(tmp_path / "store", scored=False).path, "model")
     assert "faultline train --store" in texts(at)
 
 
-def test_without_any_truth_it_says_how_to_get_some(opened: Open, scored_store: Store) -> None:  # noqa: F811
+def test_without_any_truth_it_says_how_to_get_some(opened: Open, scored_store: Store) -> None:
     at = looked(opened, scored_store, "quality")
     assert "turns of known truth" in texts(at)
     if not at.metric:

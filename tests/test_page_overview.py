@@ -16,9 +16,7 @@ from data.store import Store
 from parts import headline as top
 from report.contents import Events, events
 from tests import scored
-from tests.test_app import Open, opened, texts, turns_shown
-
-__all__ = ["opened"]
+from tests.app import Open, texts, turns_shown
 
 MARCH = date(2024, 3, 10)
 

@@ -12,10 +12,8 @@ from streamlit.testing.v1 import AppTest
 from data import desk
 from data.scores import commit_predictions
 from data.store import Store
+from tests.app import Open, texts
 from tests.scored import MODEL, NASTY, fill, predictions_table
-from tests.test_app import Open, opened, texts, unscored_store
-
-__all__ = ["opened", "unscored_store"]
 
 PHONES = "asr:device_type=phone"
 

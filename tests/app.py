@@ -1,0 +1,53 @@
+"""Pages of the dashboard run without a browser; the fixture `opened` opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[1]
+Open = Callable[..., AppTest]
+
+_init = PagesManager.__init__
+
+
+def _navigated(self: PagesManager, *args: Any, **kwargs: Any) -> None:
+    # As in a server once `st.navigation` has run; AppTest forgets that before every run, and would
+    # then run a page of the folder `pages` without `app.py`.
+    PagesManager.uses_pages_directory = False
+    _init(self, *args, **kwargs)
+
+
+def opener(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """What opens a page of a store's dashboard, with URL parameters."""
+
+    def run(store: Path, page: str | None = None, **query: str) -> AppTest:
+        monkeypatch.setenv("FAULTLINE_STORE", str(store))
+        monkeypatch.setattr(PagesManager, "__init__", _navigated)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for key, value in query.items():
+            at.query_params[key] = value
+        at.run()
+        if page:
+            at.switch_page(f"pages/{page}.py")
+            for key, value in query.items():
+                at.query_params[key] = value
+            at.run()
+        assert not at.exception
+        return at
+
+    return run
+
+
+def texts(at: AppTest) -> str:
+    kinds = (at.header, at.subheader, at.text, at.caption, at.code, at.markdown)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def turns_shown(at: AppTest) -> int:
+    return int(at.metric[0].value.replace("\u2009", ""))
