@@ -36,9 +36,10 @@ def alphas(found: Agreement, height: int = 250) -> go.Figure:
         customdata=[words(row) for row in rows],
         hovertemplate="%{y}: %{customdata}<extra></extra>",
     )
-    bare(figure, height)
     low = min([0.0, *lows])
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         xaxis={"range": [max(-1.0, low) - 0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         yaxis={"autorange": "reversed", "showgrid": False},
     )

@@ -79,8 +79,9 @@ def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
         textfont={"color": ink, "size": 12} if ink else None,
         showlegend=False,
     )
-    bare(figure, 46 + 28 * max(len(rows), 1))
-    figure.update_layout(
+    bare(
+        figure,
+        46 + 28 * max(len(rows), 1),
         barmode="overlay",
         xaxis={
             "range": [0, len(FAILURES)],

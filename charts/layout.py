@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 
-from charts.palette import FAINT
+from charts.palette import FAINT, NEUTRAL
 
 # No toolbar over the chart, and the wheel scrolls the page.
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
+_AXIS = {
+    "automargin": True,
+    "showline": False,
+    "zeroline": False,
+    "gridcolor": FAINT,
+    "fixedrange": True,
+}
+_MARGIN = {"l": 0, "r": 8, "t": 8, "b": 0}
 
 
-def bare(figure: go.Figure, height: int) -> go.Figure:
-    """Give the figure its height in pixels and the house style; text colours are the theme's."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 0, "r": 8, "t": 8, "b": 0},
-        hoverlabel={"align": "left", "namelength": -1},
-        dragmode=False,
-    )
-    figure.update_xaxes(
-        automargin=True, showline=False, zeroline=False, gridcolor=FAINT, fixedrange=True
-    )
-    figure.update_yaxes(
-        automargin=True, showline=False, zeroline=False, gridcolor=FAINT, fixedrange=True
-    )
+def upright(x: object, **line: Any) -> dict[str, Any]:
+    """A mark for `bare`: a line from bottom to top at x."""
+    where = {"x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
+    return {"type": "line", **where, "line": {"color": NEUTRAL, "width": 1, **line}}
+
+
+def bare(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+    """Give the figure its height in pixels and the house style; text colours are the theme's.
+
+    `layout` is the figure's own, marks (`shapes`, `annotations`) included: all that it had before
+    is gone. Plotly checks a layout as a whole whenever a part of it is changed, so setting it at
+    once takes a quarter of the time, and one mark after the other would take twenty times as long.
+    """
+    axes = {name: {**_AXIS, **layout.pop(name, {})} for name in ("xaxis", "yaxis")}
+    figure.layout = {
+        "height": height,
+        "margin": {**_MARGIN, **layout.pop("margin", {})},
+        "hoverlabel": {"align": "left", "namelength": -1},
+        "dragmode": False,
+        **axes,
+        **layout,
+    }
     return figure

@@ -41,8 +41,9 @@ def learning(curve: Mapping[str, Any]) -> go.Figure:
             hovertemplate="%{customdata[0]} labelled turns: %{y:.3f} (%{customdata[1]} to "
             "%{customdata[2]})",
         )
-    bare(figure, 320)
-    figure.update_layout(
+    bare(
+        figure,
+        320,
         legend={"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
         xaxis={"title": {"text": "labelled turns learned from"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "macro-F1, out of fold"}, "tickformat": ".2f"},
@@ -87,9 +88,10 @@ def differences(rows: Sequence[tuple[str, Difference]]) -> go.Figure:
         hovertemplate="%{y}: F1 %{customdata[0]} → %{customdata[1]}, %{customdata[2]} "
         "(%{customdata[3]} to %{customdata[4]})<extra></extra>",
     )
-    bare(figure, 60 + 34 * len(names))
     reach = max([0.02, *(abs(end) for d in found for end in (d.low, d.high, d.value))]) * 1.08
-    figure.update_layout(
+    bare(
+        figure,
+        60 + 34 * len(names),
         xaxis={
             "range": [-reach, reach],
             "tickformat": "+.0%",

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from charts.layout import bare
+from charts.layout import bare, upright
 from charts.palette import COLOURS, FAINT, NAMES, NEUTRAL
 from charts.words import count, percent
 from classifiers.curves import Bin, Curve
@@ -54,13 +54,20 @@ def confusion(table: Sequence[Sequence[int]], ink: str) -> go.Figure:
         hovertemplate="Truly %{y}, called %{x}: %{customdata[0]} turns, %{customdata[1]} of the "
         "row<extra></extra>",
     )
-    for y, row in zip(names, table, strict=True):
-        for x, n in zip(names, row, strict=True):
-            figure.add_annotation(
-                x=x, y=y, text=count(n) if n else "·", showarrow=False, font={"color": ink}
-            )
-    bare(figure, 330)
-    figure.update_layout(
+    bare(
+        figure,
+        330,
+        annotations=[
+            {
+                "x": x,
+                "y": y,
+                "text": count(n) if n else "·",
+                "showarrow": False,
+                "font": {"color": ink},
+            }
+            for y, row in zip(names, table, strict=True)
+            for x, n in zip(names, row, strict=True)
+        ],
         xaxis={"side": "top", "showgrid": False, "title": {"text": "Called"}, "tickangle": 0},
         yaxis={"autorange": "reversed", "showgrid": False, "title": {"text": "Truly"}},
     )
@@ -119,8 +126,9 @@ def rates(found: Mapping[str, Any]) -> go.Figure:
             hovertemplate="%{customdata[0]}: %{customdata[1]} (%{customdata[2]} to "
             "%{customdata[3]})",
         )
-    bare(figure, 330)
-    figure.update_layout(
+    bare(
+        figure,
+        330,
         legend={"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
         xaxis={"range": [0, 1.02], "tickformat": ".0%"},
         yaxis={
@@ -164,8 +172,9 @@ def precision_recall(curves: Mapping[str, Curve], chosen: str) -> go.Figure:
             customdata=[percent(t) for t in curve.threshold],
             hovertemplate="from %{customdata}: %{y:.1%} right, %{x:.1%} found",
         )
-    bare(figure, 300)
-    figure.update_layout(
+    bare(
+        figure,
+        300,
         showlegend=False,
         xaxis={"range": [0, 1.01], "tickformat": ".0%", "title": {"text": "found (recall)"}},
         yaxis={"range": [0, 1.02], "tickformat": ".0%", "title": {"text": "right (precision)"}},
@@ -211,8 +220,9 @@ def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
         hovertemplate="said %{customdata[0]}, happened %{customdata[1]} (%{customdata[2]} to "
         "%{customdata[3]}), %{customdata[4]} turns<extra></extra>",
     )
-    bare(figure, 300)
-    figure.update_layout(
+    bare(
+        figure,
+        300,
         showlegend=False,
         xaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "it said"}},
         yaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "it happened"}},
@@ -264,9 +274,10 @@ def thresholds(
         line={"color": NEUTRAL, "width": 2, "dash": "dash"},
         hovertemplate="%{y:.1%}",
     )
-    figure.add_vline(threshold, line={"color": NEUTRAL, "width": 1.5})
-    bare(figure, 280)
-    figure.update_layout(
+    bare(
+        figure,
+        280,
+        shapes=[upright(threshold, width=1.5)],
         hovermode="x unified",
         legend={"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
         xaxis={

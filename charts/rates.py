@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from analysis.changes import Change
 from analysis.rates import Estimate
-from charts.layout import bare
+from charts.layout import bare, upright
 from charts.palette import COLOURS, NAMES, NEUTRAL, TEXT_ON
 from charts.sentences import (
     change_words,
@@ -68,12 +68,21 @@ def trend(
             ],
             hovertemplate="%{customdata[0]}, about %{customdata[1]} of %{customdata[2]} turns",
         )
-    bare(figure, height)
-    figure.update_layout(
+    marked = bool(days) and bool(releases or changes)
+    top = max(_heights(table), default=0.0) or 0.01
+    lines, names = _release_marks(releases, _span(days)) if marked else ([], [])
+    # Plotly would label hours when there are only a day or two to show.
+    short = len(days) == 1 or (by == "day" and _span(days) < 8)
+    ticks = {"tickmode": "array", "tickvals": _middles(days, by), "ticktext": _labels(days)}
+    return bare(
+        figure,
+        height,
         barmode="stack",
         bargap=0.15,
         hovermode="x unified",
         legend={"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom", "traceorder": "normal"},
+        shapes=lines,
+        annotations=[*names, *(_change_marks(changes, top * 1.07) if marked else [])],
         xaxis={
             "type": "date",
             "unifiedhovertitle": {"text": _TITLE[by]},
@@ -82,18 +91,14 @@ def trend(
                 {"dtickrange": [86_400_000 * 27, None], "value": "%b\n%Y"},
             ],
             "nticks": 8,
+            **(ticks if short else {}),
         },
-        yaxis={"tickformat": ".0%", "rangemode": "tozero"},
+        yaxis={
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+            **({"range": [0, top * (1.45 if releases else 1.15)]} if marked else {}),
+        },
     )
-    if days and (releases or changes):
-        top = max(_heights(table), default=0.0) or 0.01
-        figure.update_yaxes(range=[0, top * (1.45 if releases else 1.15)])
-        _mark_releases(figure, releases, _span(days))
-        _mark_changes(figure, changes, top * 1.07)
-    # Plotly would label hours when there are only a day or two to show.
-    if len(days) == 1 or (by == "day" and _span(days) < 8):
-        figure.update_xaxes(tickmode="array", tickvals=_middles(days, by), ticktext=_labels(days))
-    return figure
 
 
 def trend_words(
@@ -123,52 +128,55 @@ def _heights(table: pa.Table) -> list[float]:
     return [sum(parts) / n if n else 0.0 for n, *parts in zip(turns, *columns, strict=True)]
 
 
-def _mark_releases(figure: go.Figure, releases: Sequence[Release], span: int) -> None:
-    """A line at the start of each day that brought one, its names beside it."""
+def _release_marks(
+    releases: Sequence[Release], span: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A line at the start of each day that brought one, and its names beside it."""
+    lines: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     named: date | None = None
     for day, same in groupby(releases, key=lambda one: one.day):
-        figure.add_shape(
-            type="line",
-            x0=str(day),
-            x1=str(day),
-            y0=0,
-            y1=1,
-            yref="paper",
-            line={"color": NEUTRAL, "width": 1, "dash": "dot"},
-        )
+        lines.append(upright(str(day), dash="dot"))
         names = ", ".join(inert(release_words(one), 24) for one in same)
         room = named is None or (day - named).days >= span * _NAME
         named = day if room else named
-        figure.add_annotation(
-            x=str(day),
-            y=1,
-            yref="paper",
-            text=names if room else "\u2002",
-            hovertext=f"{names} · {day_words(day)}",
-            textangle=-90,
-            xanchor="left",
-            yanchor="top",
-            xshift=-1,
-            showarrow=False,
-            font={"size": 10, "color": NEUTRAL},
+        found.append(
+            {
+                "x": str(day),
+                "y": 1,
+                "yref": "paper",
+                "text": names if room else "\u2002",
+                "hovertext": f"{names} · {day_words(day)}",
+                "textangle": -90,
+                "xanchor": "left",
+                "yanchor": "top",
+                "xshift": -1,
+                "showarrow": False,
+                "font": {"size": 10, "color": NEUTRAL},
+            }
         )
+    return lines, found
 
 
-def _mark_changes(figure: go.Figure, changes: Sequence[Change], height: float) -> None:
-    """A numbered mark above the first day of each change, in the colour of its failure point."""
+def _change_marks(changes: Sequence[Change], height: float) -> list[dict[str, Any]]:
+    """A number above the first day of each change, in the colour of its failure point."""
+    found: list[dict[str, Any]] = []
     for number, one in enumerate(changes, 1):
         same = [other.start for other in changes[: number - 1]].count(one.start)
-        figure.add_annotation(
-            x=f"{one.start} 12:00",
-            y=height,
-            yshift=17 * same,
-            text=f"<b>{number}</b>",
-            hovertext=inert(change_words(one), 200),
-            showarrow=False,
-            bgcolor=COLOURS[one.failure_point],
-            borderpad=2,
-            font={"size": 11, "color": TEXT_ON[one.failure_point]},
+        found.append(
+            {
+                "x": f"{one.start} 12:00",
+                "y": height,
+                "yshift": 17 * same,
+                "text": f"<b>{number}</b>",
+                "hovertext": inert(change_words(one), 200),
+                "showarrow": False,
+                "bgcolor": COLOURS[one.failure_point],
+                "borderpad": 2,
+                "font": {"size": 11, "color": TEXT_ON[one.failure_point]},
+            }
         )
+    return found
 
 
 def shares(
@@ -219,8 +227,9 @@ def shares(
             customdata=[percent(before[name]) for name in FAILURES],
             hovertemplate="%{y}, period before: %{customdata}<extra></extra>",
         )
-    bare(figure, height)
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         bargap=0.45,
         legend={"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom"},
         xaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 5},

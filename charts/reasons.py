@@ -32,8 +32,9 @@ def stages(strength: Sequence[float], target: str) -> go.Figure:
         textposition="outside",
         hovertemplate="%{y}: %{x:.2f} log-odds on average<extra></extra>",
     )
-    bare(figure, 260)
-    figure.update_layout(
+    bare(
+        figure,
+        260,
         bargap=0.35,
         xaxis={
             "title": {"text": f"mean size, log-odds of {NAMES[target]}"},
@@ -58,8 +59,9 @@ def features(
         customdata=[sentence.replace("<", "&lt;") for sentence in sentences],
         hovertemplate="%{customdata}: %{x:.3f} log-odds on average<extra></extra>",
     )
-    bare(figure, 60 + 22 * len(rows))
-    figure.update_layout(
+    bare(
+        figure,
+        60 + 22 * len(rows),
         bargap=0.35,
         xaxis={"title": {"text": f"mean size, log-odds of {NAMES[target]}"}, "nticks": 5},
         yaxis={
@@ -122,8 +124,9 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
             hovertemplate="%{customdata[0]}: %{customdata[1]}, %{x:+.2f}<extra></extra>",
             showlegend=False,
         )
-    bare(figure, 70 + 30 * m)
-    figure.update_layout(
+    bare(
+        figure,
+        70 + 30 * m,
         xaxis={
             "title": {"text": f"contribution, log-odds of {NAMES[target]}"},
             "zeroline": True,
@@ -211,6 +214,7 @@ def dependence(
         + ("<br>the other: %{customdata}" if other else "")
         + "<extra></extra>",
     )
+    notes: list[dict[str, object]] = []
     span = float(np.ptp(x[logged])) if logged.any() else 1.0
     if (~logged).any():
         left = (float(x[logged].min()) if logged.any() else 0.0) - 0.08 * (span or 1.0)
@@ -222,11 +226,12 @@ def dependence(
             marker={"size": 5, "opacity": 0.35, "color": NEUTRAL},
             hovertemplate="not logged: %{y:+.2f}<extra></extra>",
         )
-        figure.add_annotation(
-            x=left, y=1, yref="paper", yanchor="bottom", text="not logged", showarrow=False
-        )
-    bare(figure, 320)
-    figure.update_layout(
+        place = {"x": left, "y": 1, "yref": "paper", "yanchor": "bottom"}
+        notes.append({**place, "text": "not logged", "showarrow": False})
+    bare(
+        figure,
+        320,
+        annotations=notes,
         showlegend=False,
         margin={"t": 22},
         xaxis={"title": {"text": f"{_label(sentence, 60)} ({unit})"}},

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from analysis.gaps import Gap
-from charts.layout import bare
+from charts.layout import bare, upright
 from charts.palette import NEUTRAL
 from charts.words import count, percent
 
@@ -45,8 +45,9 @@ def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
             customdata=[count(row["turns"]) for row in mine],
             hovertemplate="%{customdata} turns",
         )
-    bare(figure, height)
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         barmode="stack",
         bargap=0.15,
         hovermode="x unified",
@@ -126,19 +127,23 @@ def over_time(
             customdata=[(percent(s), count(r["turns"])) for s, r in zip(shares, mine, strict=True)],
             hovertemplate="%{customdata[0]} of %{customdata[1]} turns",
         )
-    for day in sorted({m.day for m in marks if m.assistant == assistant and m.signal in signals}):
-        figure.add_vline(x=day.isoformat(), line={"color": NEUTRAL, "width": 1, "dash": "dot"})
-        figure.add_annotation(
-            x=day.isoformat(),
-            y=1,
-            yref="paper",
-            yanchor="bottom",
-            text=f"{day.day} {day:%b}",
-            showarrow=False,
-            font={"color": NEUTRAL},
-        )
-    bare(figure, height)
-    figure.update_layout(
+    days = sorted({m.day for m in marks if m.assistant == assistant and m.signal in signals})
+    bare(
+        figure,
+        height,
+        shapes=[upright(day.isoformat(), dash="dot") for day in days],
+        annotations=[
+            {
+                "x": day.isoformat(),
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "text": f"{day.day} {day:%b}",
+                "showarrow": False,
+                "font": {"color": NEUTRAL},
+            }
+            for day in days
+        ],
         hovermode="x unified",
         margin={"t": 24},
         showlegend=True,

@@ -103,8 +103,9 @@ def pipeline_times(line: Timeline, blamed: str | None = None) -> go.Figure:
         + (", from %{customdata[0]}" if line.measured else "")
         + "<extra></extra>",
     )
-    bare(figure, 44 + 24 * len(labels))
-    figure.update_layout(
+    bare(
+        figure,
+        44 + 24 * len(labels),
         bargap=0.35,
         xaxis={"range": [0, max(line.end, 1.0) * 1.02], "ticksuffix": " ms", "nticks": 6},
         yaxis={

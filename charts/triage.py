@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from charts.layout import bare
+from charts.layout import bare, upright
 from charts.palette import NEUTRAL, colour_of
 from charts.words import count, percent
 from data.intervals import wilson
@@ -104,36 +104,46 @@ def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int 
         hovertemplate="%{customdata[0]} (%{customdata[1]} to %{customdata[2]}) of "
         "%{customdata[3]} turns<extra></extra>",
     )
-    bare(figure, height)
-    figure.update_layout(
+    length = (found[-1].day - found[0].day).days if found else 0
+    lines = [
+        {**upright(day.isoformat()), "opacity": 0.7, "layer": "below"} for day in sorted(releases)
+    ]
+    bare(
+        figure,
+        height,
         hovermode="x unified",
-        margin_t=46,
+        margin={"t": 46},
         legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
+        shapes=lines,
+        annotations=_release_names(releases, 0.2 * length),
         xaxis={"type": "date", "nticks": 6, "tickformat": "%-d %b"},
         yaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 5},
     )
+    return figure
+
+
+def _release_names(releases: Mapping[date, str], room: float) -> list[dict[str, Any]]:
+    """Labels above the chart; those that lie closer than `room` days take turns in height."""
+    found: list[dict[str, Any]] = []
     previous: date | None = None
     raised = 0
-    length = (found[-1].day - found[0].day).days if found else 0
     for day, name in sorted(releases.items()):
-        # Labels of releases that lie close together take turns in height.
-        close = previous is not None and (day - previous).days < 0.2 * length
+        close = previous is not None and (day - previous).days < room
         raised = (raised + 1) % 3 if close else 0
         previous = day
-        figure.add_vline(
-            x=day.isoformat(), line={"color": NEUTRAL, "width": 1}, opacity=0.7, layer="below"
+        found.append(
+            {
+                "x": day.isoformat(),
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "yshift": 13 * raised,
+                "text": name.replace("<", "&lt;"),
+                "showarrow": False,
+                "font": {"size": 11, "color": NEUTRAL},
+            }
         )
-        figure.add_annotation(
-            x=day.isoformat(),
-            y=1,
-            yref="paper",
-            yanchor="bottom",
-            yshift=13 * raised,
-            text=name.replace("<", "&lt;"),
-            showarrow=False,
-            font={"size": 11, "color": NEUTRAL},
-        )
-    return figure
+    return found
 
 
 def trend_words(days: pa.Table, releases: Mapping[date, str]) -> str:
@@ -199,19 +209,28 @@ def distribution(
                 customdata=texts,
                 hovertemplate="%{customdata}<extra></extra>",
             )
-    bare(figure, height)
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         bargap=0,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        shapes=[] if threshold is None else [upright(threshold, width=1.5, dash="dash")],
+        annotations=[]
+        if threshold is None
+        else [
+            {
+                "x": threshold,
+                "y": 1,
+                "yref": "paper",
+                "xanchor": "left",
+                "text": f" threshold {threshold:.2f}",
+                "showarrow": False,
+                "font": {"size": 11, "color": NEUTRAL},
+            }
+        ],
         xaxis={"range": [0, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         yaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 4},
     )
-    if threshold is not None:
-        figure.add_vline(x=threshold, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
-        figure.add_annotation(
-            x=threshold, y=1, yref="paper", xanchor="left", text=f" threshold {threshold:.2f}",
-            showarrow=False, font={"size": 11, "color": NEUTRAL},
-        )  # fmt: skip
     return figure
 
 
@@ -242,8 +261,9 @@ def hours(table: pa.Table, point: str, height: int = 160) -> go.Figure:
         ],
         hovertemplate="%{customdata} turns<extra></extra>",
     )
-    bare(figure, height)
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         bargap=0.2,
         xaxis={"tickvals": list(range(0, 24, 6)), "ticksuffix": " h"},
         yaxis={"rangemode": "tozero", "nticks": 4},

@@ -33,10 +33,11 @@ def probabilities(prediction: Mapping[str, Any], height: int = 210) -> go.Figure
         customdata=[percent(value) for value in values],
         hovertemplate="%{y}: %{customdata}<extra></extra>",
     )
-    bare(figure, height)
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         bargap=0.35,
-        margin_r=24,
+        margin={"r": 24},
         xaxis={"range": [0, 1], "tickformat": ".0%", "tickvals": [0, 0.5, 1]},
         yaxis={
             "autorange": "reversed",
@@ -86,9 +87,10 @@ def evidence(prediction: Mapping[str, Any], height: int = 230) -> go.Figure:
         customdata=[f"{value:+.2f}" for value in values],
         hovertemplate="%{y}: %{customdata} log-odds<extra></extra>",
     )
-    bare(figure, height)
     reach = max(1.0, *(abs(value) for value in values)) * 1.08
-    figure.update_layout(
+    bare(
+        figure,
+        height,
         bargap=0.35,
         xaxis={"range": [-reach, reach], "nticks": 5, "zeroline": True, "zerolinecolor": NEUTRAL},
         yaxis={
@@ -164,9 +166,10 @@ def waterfall(
         hovertemplate="%{customdata}: %{text}<extra></extra>",
         showlegend=False,
     )
-    bare(figure, 60 + 26 * len(names))
     texts = figure.data[0].text
-    figure.update_layout(
+    bare(
+        figure,
+        60 + 26 * len(names),
         waterfallgap=0.35,
         xaxis={"title": {"text": f"log-odds of {NAMES[prediction['failure_point']]}"}, "nticks": 6},
         yaxis={
