@@ -16,7 +16,7 @@ from parts.defects import choose
 from parts.frame import no_predictions
 from parts.scope import reader_zone, scope
 from parts.stages import aftermath, annotation, pipeline
-from parts.turn import around, judge, reference, similar_turns, times, transcript
+from parts.turn import around, judge, look_up, reference, similar_turns, times, transcript
 from parts.verdict import verdict, why
 
 view = scope()
@@ -42,8 +42,8 @@ if not turn_id:
         choose(rows, view, f"find-{words}-{view.snapshot.version}", listed)
     st.stop()
 
-row = turns.turn(view.snapshot, turn_id, day_in_link())
-if row is None:
+looked_up = look_up(view, turn_id, day_in_link())
+if looked_up is None:
     st.subheader("No such turn", anchor=False)
     st.text(
         f"There is no turn “{short(turn_id)}” in version {view.snapshot.version} of this store; "
@@ -52,8 +52,7 @@ if row is None:
     st.button("Find a turn", on_click=open_turn, args=(None,))
     st.stop()
 
-found = turns.prediction(view.snapshot, row, view.model)
-dialogue = turns.dialogue(view.snapshot, row, view.model)
+row, found, dialogue = looked_up
 place = next(i for i, other in enumerate(dialogue) if other["turn_id"] == turn_id)
 
 around(view, found, dialogue, place)

@@ -14,7 +14,7 @@ from data.errors import FaultlineError
 from data.slice_days import Conditions, before_and_on, find_release
 from data.store import Store
 from parts.scope import Scope, go_to_newest
-from parts.slices import logged_version, query_of, release_words
+from parts.slices import release_words
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -45,7 +45,7 @@ def decision(
     st.subheader("Who looks after it", anchor=False)
     if held and held["state"] == "fixed" and held["version"]:
         release = find_release(view.snapshot, view.model, point, held["version"])
-        at = (view.path, logged_version(view), query_of(view), view)
+        at = (view.path, view.logged, view.query, view)
         found = _fixed(*at, point, conditions, release)
         st.markdown(plain(fixed_words(found, release_words(":".join(release)))))
     held = held or {}

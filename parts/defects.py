@@ -48,18 +48,33 @@ def defect_list(view: Scope, now: overview.Totals) -> None:
     # The key changes with the list, so that a shorter list never starts on a page it does not have.
     where = f"{view.chosen.caption()}-{view.model}-{point}-{order}"
     page = st.pagination(pages, key=f"page-{where}") if pages > 1 else 1
-    rows = overview.defects(
-        view.snapshot,
-        view.model,
-        view.chosen,
-        point=point,
-        order=cast(overview.Order, order),
-        rows=ROWS,
-        skip=(page - 1) * ROWS,
+    rows = _page(
+        (view.path, view.logged, view.model, view.query),
+        point,
+        cast(overview.Order, order),
+        page,
+        view,
     )
     listed = Listing(point or DEFECTS, "newest" if order == "newest" else "certain")
     with slot:
         choose(rows, view, f"defects-{where}-{page}", listed)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _page(
+    key: tuple[str, ...], point: str | None, order: overview.Order, page: int, _view: Scope
+) -> pa.Table:
+    """One page of the list; `key` says of what."""
+    assert _view.model is not None
+    return overview.defects(
+        _view.snapshot,
+        _view.model,
+        _view.chosen,
+        point=point,
+        order=order,
+        rows=ROWS,
+        skip=(page - 1) * ROWS,
+    )
 
 
 def choose(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
@@ -113,11 +112,6 @@ def counts(view: Scope) -> tuple[overview.Totals, int]:
     """What the filter lets through, and how many of the turns people have judged."""
     assert view.model is not None
     return _counts(view.path, view.snapshot.version, view.model, view.chosen)
-
-
-def query_of(view: Scope) -> str:
-    """The filter as part of a widget's key."""
-    return json.dumps(view.chosen.query())
 
 
 def numbers(view: Scope, total: overview.Totals, known: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 
 import streamlit as st
 
 from charts.words import count, plain
 from data.snapshot import Snapshot
-from parts.scope import Scope, go_to_newest, reader_zone
+from parts.scope import Scope, go_to_newest, reader_zone, snapshot_at
 
 # Drawn here, because a named icon would be fetched from another host.
 ICON = (
@@ -28,12 +29,19 @@ def foot(scope: Scope) -> None:
         parts.append(f"model {plain(scope.model)}" if scope.model else "no model yet")
         if scope.bounds:
             parts.append(f"scored up to {scope.bounds[1]:%-d %B %Y}")
-        arrived = scope.snapshot.query(_NEWEST)["at"].to_pylist()[0]
+        arrived = _arrived(scope.path, scope.snapshot.version)
         if arrived:
             parts.append(f"last logs {arrived.astimezone(reader_zone()):%-d %B %Y, %H:%M %Z}")
         st.caption(" · ".join(parts))
         if scope.outdated:
             newest_button("There is newer data: go to it")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _arrived(path: str, version: str) -> datetime | None:
+    """When logs were last read in."""
+    found: datetime | None = snapshot_at(path, version).query(_NEWEST)["at"].to_pylist()[0]
+    return found
 
 
 def newest_button(label: str) -> None:

@@ -12,7 +12,7 @@ from charts.pivot import cell_words, heat, label, pivot_words
 from charts.words import plain
 from data.filters import Filter
 from data.pivot import ANY, DIMENSIONS, Measure, Pivot, condition, long, pivot
-from parts.explore import CHOICES, NONE, query_of, said, say
+from parts.explore import CHOICES, NONE, said, say
 from parts.filterbar import narrow
 from parts.scope import Scope, snapshot_at
 
@@ -68,7 +68,7 @@ def pivot_part(view: Scope) -> None:
     second = None if across == NONE else across
     table = _pivot(view.path, view.snapshot.version, view.model, view.chosen, down, second, failure)
     styled = heat(table, measure, failure)
-    shown = f"pivot-{down}-{across}-{failure}-{measure}-{query_of(view)}"
+    shown = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
     picked = st.dataframe(
         styled,
         key=shown,

@@ -6,12 +6,14 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from data.filters import Filter
+from data.layout import parse_version, version_text
 from data.overview import bounds, facets, models, options
 from data.snapshot import Snapshot
 from data.store import Store
@@ -59,6 +61,20 @@ class Scope:
     # First and last scored day and the number of scored turns; None before scoring.
     bounds: tuple[date, date, int] | None
     chosen: Filter
+
+    @property
+    def query(self) -> str:
+        """The filter as text, for keys of caches."""
+        return urlencode(self.chosen.query(), doseq=True)
+
+    @property
+    def logged(self) -> str:
+        """The part of the version that searches and evidence rest on: a note changes it not."""
+        names = ["turns", "predictions"]
+        if self.chosen.source:
+            names += ["labelled", "annotations"]
+        versions = parse_version(self.snapshot.version)
+        return version_text({name: versions.get(name, 0) for name in names})
 
     def link(self, **more: str) -> dict[str, str]:
         """URL parameters that lead another page to the same view.

@@ -32,7 +32,7 @@ from parts.defects import choose
 from parts.marks import bar
 from parts.markup import line, mark, muted, table, text
 from parts.scope import PAGES, Scope
-from parts.slices import ANY, TITLES, also, logged_version, query_of
+from parts.slices import ANY, TITLES, also
 from parts.stage_evidence import show
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def about(
     """Everything about a slice; `found` is None where it is not among the slices that stand out."""
     assert view.model is not None
     inside = Inside(view.model, point, conditions, view.chosen)
-    at = (view.path, logged_version(view), query_of(view), view, inside)
+    at = (view.path, view.logged, view.query, view, inside)
     words = " · ".join(condition_words(*condition) for condition in conditions)
     st.header(f"{TITLES[point]}: {plain(words)}", anchor=ANCHOR)
     days = _days(*at)
@@ -135,7 +135,7 @@ def known_releases(view: Scope, point: str, conditions: Conditions) -> dict[date
     found: dict[date, list[str]] = {}
     for stage in STAGES:
         if stage in named:
-            seen = _releases(view.path, logged_version(view), view.model, stage, view)
+            seen = _releases(view.path, view.logged, view.model, stage, view)
             for version, day in seen.items():
                 found.setdefault(day, []).append(condition_words(f"version_{stage}", version))
     return {day: ", ".join(short(name, 24) for name in names) for day, names in found.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -17,7 +16,6 @@ from charts.triage import spark
 from charts.words import count, percent, plain
 from data import overview
 from data.errors import UsageError
-from data.layout import parse_version, version_text
 from data.slices import condition_words
 from data.trace import STAGES
 from parts.job import Job
@@ -93,20 +91,6 @@ def choose_slice(key: str) -> None:
     st.query_params["slice"] = key
 
 
-def logged_version(view: Scope) -> str:
-    """The part of the version that searches and evidence rest on: saving a note changes it not."""
-    names = ["turns", "predictions"]
-    if view.chosen.source:
-        names += ["labelled", "annotations"]
-    versions = parse_version(view.snapshot.version)
-    return version_text({name: versions.get(name, 0) for name in names})
-
-
-def query_of(view: Scope) -> str:
-    """The filter as text, for keys of caches."""
-    return urlencode(view.chosen.query(), doseq=True)
-
-
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _search(
     path: str, version: str, model: str, query: str, point: str, _view: Scope
@@ -118,7 +102,7 @@ def _search(
 def search(view: Scope, point: str) -> Job[Ranked]:
     """The search for slices, begun now or by whoever came first."""
     assert view.model is not None
-    key = (view.path, logged_version(view), view.model, query_of(view), point)
+    key = (view.path, view.logged, view.model, view.query, point)
     job = _search(*key, view)
     # One that another reader has stopped begins anew; one's own waits until asked.
     mine = st.session_state.get("stopped") == key
@@ -133,7 +117,7 @@ def search(view: Scope, point: str) -> Job[Ranked]:
 def wait(view: Scope, point: str, job: Job[Ranked]) -> None:
     """Show how far the search is and a way to stop it; reruns the page when it has ended."""
     assert view.model is not None
-    key = (view.path, logged_version(view), view.model, query_of(view), point)
+    key = (view.path, view.logged, view.model, view.query, point)
     if job.stopped:
         st.text("The search was stopped.")
         st.button("Search again", on_click=_again, args=(key,), icon=":material/refresh:")

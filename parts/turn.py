@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import streamlit as st
@@ -16,6 +17,7 @@ from charts.words import count, percent, plain, short
 from classifiers.encoder import Encoder
 from classifiers.reference import Reference
 from classifiers.similar import similar
+from data import conversation as turns
 from data.annotations import shown_to
 from data.errors import FaultlineError
 from data.filters import Filter
@@ -30,6 +32,33 @@ from parts.scope import Scope
 
 _ROWS = 8
 Row = Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """A turn as logged, what the model says about it if it does, and the dialogue around it."""
+
+    row: dict[str, Any]
+    prediction: dict[str, Any] | None
+    dialogue: list[dict[str, Any]]
+
+
+def look_up(view: Scope, turn_id: str, day: date | None) -> Found | None:
+    """All that the page needs of a turn; None when there is no such turn."""
+    return _look_up((view.path, view.logged, view.model), turn_id, day, view)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _look_up(
+    key: tuple[str | None, ...], turn_id: str, day: date | None, _view: Scope
+) -> Found | None:
+    row = turns.turn(_view.snapshot, turn_id, day)
+    if row is None:
+        return None
+    return Found(
+        row,
+        turns.prediction(_view.snapshot, row, _view.model),
+        turns.dialogue(_view.snapshot, row, _view.model),
+    )
 
 
 def around(view: Scope, found: Row | None, dialogue: Sequence[dict[str, Any]], place: int) -> None:

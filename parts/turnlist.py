@@ -11,7 +11,7 @@ from charts.palette import COLOURS, NAMES
 from charts.words import count, short
 from data.filters import Filter
 from data.rows import COLUMNS, REACH, SHOWN, listing
-from parts.explore import COLS, query_of, say, shown_columns
+from parts.explore import COLS, say, shown_columns
 from parts.pivoting import select
 from parts.scope import Scope, reader_zone, snapshot_at
 
@@ -64,7 +64,7 @@ def turns_part(view: Scope, turns: int) -> None:
         )
     reached = min(turns, REACH)
     pages = max(1, -(-reached // ROWS))
-    where = f"{order}-{query_of(view)}"
+    where = f"{order}-{view.query}"
     slot = st.container()
     page = st.pagination(pages, key=f"explore-page-{where}") if pages > 1 else 1
     rows = _listing(
