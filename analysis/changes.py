@@ -11,14 +11,15 @@ of a clearer change of the same time is folded into that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
+from scipy.stats import false_discovery_control
 
 from analysis.columns import by_code, matrix, need
 from analysis.segments import (
@@ -101,7 +102,7 @@ class _Candidate:
     searched: int
     q: float = 1.0
 
-    @property
+    @cached_property
     def p(self) -> float:
         return self.p_of(self.statistic)
 
@@ -167,9 +168,14 @@ class _Days:
 
     def series(self, rows: Mask) -> tuple[Array, Array]:
         """Turns (days,) and sums (days, failures) of some rows."""
+        every = [self.one_series(rows, point) for point in range(len(FAILURES))]
+        return every[0][0], np.column_stack([total for _, total in every])
+
+    def one_series(self, rows: Mask, point: int) -> tuple[Array, Array]:
+        """Turns (days,) and sums (days,) of one failure point."""
         day = self.day[rows]
-        total = [by_code(day, column, self.days) for column in self.total[rows].T]
-        return by_code(day, self.turns[rows], self.days), np.column_stack(total)
+        total = by_code(day, self.total[rows, point], self.days)
+        return by_code(day, self.turns[rows], self.days), total
 
     def parts(self) -> Iterator[_Series]:
         """All traffic, then every value with enough turns, for each failure point."""
@@ -277,9 +283,9 @@ def _discoveries(tested: Sequence[_Candidate | None], q: float) -> list[_Candida
     if not tested:
         return []
     p = np.array([one.p if one else 1.0 for one in tested])
-    adjusted = multipletests(p, method="fdr_bh")[1]
+    adjusted = false_discovery_control(p)
     return [
-        _Candidate(**{**vars(one), "q": float(value)})
+        replace(one, q=float(value))
         for one, value in zip(tested, adjusted, strict=True)
         if one and value <= q
     ]
@@ -325,9 +331,9 @@ def _echo(one: _Candidate, other: _Candidate) -> bool:
 
 def _remains(days: _Days, one: _Candidate, gone: Mask) -> bool:
     """Whether a change is still there, the same way, without some rows."""
-    turns, total = days.series(days.mask(one.where) & ~gone)
-    before = _level(turns, total[:, one.point], one.normal)
-    after = _level(turns, total[:, one.point], np.arange(one.first, one.last))
+    turns, total = days.one_series(days.mask(one.where) & ~gone, one.point)
+    before = _level(turns, total, one.normal)
+    after = _level(turns, total, np.arange(one.first, one.last))
     same = (after.rate - before.rate) * one.extra > 0
     return same and one.p_of(gain(before, after) / one.dispersion) < _REMAINS
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
-from statsmodels.stats.multitest import multipletests
+from scipy.stats import false_discovery_control
 
 from analysis.columns import codes, matrix, need, ratio, sums
 from data.errors import UsageError
@@ -96,7 +96,7 @@ def moved(rollup: pa.Table, before: Period, after: Period, q: float = 0.05) -> p
     table = pa.concat_tables([SCHEMA.empty_table(), *cells])
     if not table.num_rows:
         return table
-    adjusted = multipletests(table["p_value"].to_numpy(), method="fdr_bh")[1]
+    adjusted = false_discovery_control(table["p_value"].to_numpy())
     words = pa.array([significance(float(value)) for value in adjusted])
     for name, column in (("q_value", pa.array(adjusted)), ("significance", words)):
         table = table.set_column(SCHEMA.get_field_index(name), name, column)

@@ -18,9 +18,14 @@ from websockets.typing import Subprotocol
 
 @dataclass
 class Visit:
-    """One run of a page: seconds from the request to the script's end, and what it showed."""
+    """One run of a page: seconds from the request until it is drawn, and what it showed.
+
+    A page that ends with a progress bar is drawn when the bar is there; `ended` is the script's
+    end, by which what was waited for has come.
+    """
 
     seconds: float
+    ended: float = 0.0
     elements: int = 0
     # Exceptions and error boxes, as text.
     errors: list[str] = field(default_factory=list)
@@ -29,7 +34,7 @@ class Visit:
 
 
 class Visitor:
-    """One session with the server at `host:port`; an async context manager."""
+    """A session with the server at `host:port`, like a new tab; an async context manager."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = f"ws://{host}:{port}/_stcore/stream"
@@ -67,15 +72,23 @@ class Visitor:
             kind = told.WhichOneof("type")
             if kind == "delta":
                 _note(told, visit)
+                if _waits(told):
+                    visit.seconds = visit.seconds or time.perf_counter() - began
             elif kind == "script_finished":
                 if told.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                     continue
-                visit.seconds = time.perf_counter() - began
+                visit.ended = time.perf_counter() - began
+                visit.seconds = visit.seconds or visit.ended
                 if told.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
                     visit.errors.append(f"script ended with {told.script_finished}")
                 return visit
             elif kind == "page_not_found":
                 visit.errors.append(f"no page {page!r}")
+
+
+def _waits(told: ForwardMsg) -> bool:
+    new = told.delta.WhichOneof("type") == "new_element"
+    return new and told.delta.new_element.WhichOneof("type") == "progress"
 
 
 def _note(told: ForwardMsg, visit: Visit) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy.stats import binomtest
 
 from classifiers.held_out import HeldOut
 from data.errors import ModelError, UsageError
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _DRAWS = 1_000
-# With fewer turns on which only one is right the exact binomial test is used.
-_EXACT_BELOW = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +128,8 @@ def compare_verdicts(
 
     Intervals are percentiles of a paired bootstrap over groups (Efron and Tibshirani 1993, ch. 13;
     cluster bootstrap: Field and Welsh 2007), both models on the same 1,000 draws. The test of the
-    verdicts is McNemar's (1947, Psychometrika 12), exact below 1,000 turns on which only one is
-    right. Raises `UsageError` where there are no turns, the lengths do not fit, or a failure point
-    is unknown.
+    verdicts is McNemar's (1947, Psychometrika 12) in its exact form, a binomial one. Raises
+    `UsageError` where there are no turns, the lengths do not fit, or a failure point is unknown.
     """
     if not len(truth) or not len(truth) == len(first) == len(second):
         raise UsageError(
@@ -214,9 +211,7 @@ def _figures(sums: Array, k: int) -> Array:
 def _mcnemar(first_only: int, second_only: int) -> float:
     if first_only + second_only == 0:
         return 1.0
-    exact = first_only + second_only < _EXACT_BELOW
-    table = [[0, first_only], [second_only, 0]]
-    return float(mcnemar(table, exact=exact, correction=True).pvalue)
+    return float(binomtest(first_only, first_only + second_only).pvalue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def dashboard(
     out.print(f"Faultline is at http://127.0.0.1:{port} (stop it with Ctrl-C).")
     sys.stdout.flush()
     command = [
-        *(sys.executable, "-m", "streamlit", "run", str(script)),
+        *(sys.executable, "-m", "parts.server"),
         *("--server.address", "127.0.0.1", "--server.port", str(port)),
         *("--server.headless", "true" if headless else "false"),
     ]

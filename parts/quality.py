@@ -36,7 +36,7 @@ def question(view: Scope, model: str | None = None) -> tuple[str, str, str, str]
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=24, show_spinner=False)
 def tested(path: str, version: str, model: str, query: str) -> Tested:
     """The turns within the filter whose truth is known; shared, so not to be changed."""
     chosen = Filter.from_query(json.loads(query))

@@ -43,7 +43,7 @@ def served(store: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "parts.server", "--server.port", str(port)]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],
