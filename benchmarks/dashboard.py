@@ -45,7 +45,7 @@ from labels.known import refresh
 from tests.browser import served
 
 _DERIVED = ("digest", "day", "extra")
-_PART = 500_000
+_PART = 2_000_000
 PAGES = ("", "triage", "turn", "model", "annotate", "explore", "data")
 CROWD = 20
 

@@ -283,12 +283,6 @@ class Filter:
             self, since=self.since - timedelta(days=days), until=self.since - timedelta(days=1)
         )
 
-    def adding(self, key: str, value: str) -> Filter:
-        """The same filter with one more condition, as from a click; the key is one of the URL's."""
-        query = self.query()
-        query[key] = [*query.get(key, ()), value] if key in LISTS else [value]
-        return Filter.from_query(query)
-
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
 

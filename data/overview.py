@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.filters import COLUMNS, NOT_LOGGED, Filter
-from data.intervals import wilson
 from data.rollup import sums_sql
 from data.tables import DIMENSIONS
 from data.trace import FAILURE_POINTS, STAGES
@@ -109,31 +108,10 @@ class Totals:
     counts: dict[str, int]
     sums: dict[str, float]
 
-    def rate(self, failure_point: str) -> float:
-        """Estimated share of turns that failed there; 0 when there are no turns."""
-        return self.sums[failure_point] / self.turns if self.turns else 0.0
-
-    def interval(self, failure_point: str) -> tuple[float, float]:
-        """95 % interval of `rate` (sampling of independent turns only; see `wilson`)."""
-        return wilson(self.sums[failure_point], self.turns)
-
-    @property
-    def defect_rate(self) -> float:
-        return sum(self.rate(name) for name in FAILURES)
-
-    @property
-    def defect_interval(self) -> tuple[float, float]:
-        return wilson(sum(self.sums[name] for name in FAILURES), self.turns)
-
     @property
     def defects(self) -> int:
         """Turns whose verdict is a failure."""
         return sum(self.counts[name] for name in FAILURES)
-
-    @property
-    def worst(self) -> str:
-        """The failure point with the largest rate; the earliest of equals."""
-        return max(FAILURES, key=lambda name: self.sums[name])
 
 
 def models(snapshot: Snapshot) -> list[str]:
