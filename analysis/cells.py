@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 from data.filters import NOT_LOGGED
 
 Progress = Callable[[float], None]
+# With more pairs of values, whether one dimension settles another is not worth finding out.
+_MOST_PAIRS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +166,15 @@ class Count:
         single: tuple[tuple[int, ...], np.ndarray, Cells, np.ndarray | None],
     ) -> tuple[np.ndarray, Cells, np.ndarray | None] | None:
         (other,), other_codes, other_cells, other_rows = single
-        if rows is not None and other_rows is not None:
-            return None
         # Code 0 is what was left out on the level above.
         if other_rows is not None:
+            if any(self.dimensions[place].rows is not None for place in places):
+                return None
+            if rows is not None:
+                # Rows that were dropped because they are in no cell.
+                full = np.zeros(len(self.weight), codes.dtype)
+                full[rows] = codes
+                codes = full
             rows, codes = other_rows, codes[other_rows]
         elif rows is not None:
             other_codes = other_codes[rows]
@@ -187,21 +194,20 @@ class Count:
         dead = (first == 0) | (second == 0)
         made, codes = self._cells((*places, other), joined, names, rows, dead)
         if len(places) == 1:
-            self._note_same(places[0], other, joined, dead, cells, other_cells)
+            self._note_same(places[0], other)
         return codes, made, rows
 
-    def _note_same(
-        self,
-        one: int,
-        other: int,
-        joined: np.ndarray,
-        dead: np.ndarray,
-        cells: Cells,
-        other_cells: Cells,
-    ) -> None:
-        """Where one dimension settles the other, both together say nothing new."""
-        pairs = int(((np.bincount(joined, minlength=len(dead)) > 0) & ~dead).sum())
-        if pairs <= max(len(cells.turns), len(other_cells.turns)):
+    def _note_same(self, one: int, other: int) -> None:
+        """Where one dimension settles the other, both together say nothing new.
+
+        All values count: those without cells of their own tell the others apart.
+        """
+        a, b = self.dimensions[one], self.dimensions[other]
+        size = len(a.values) * len(b.values)
+        if a.rows is not None or b.rows is not None or size > _MOST_PAIRS:
+            return
+        pairs = np.bincount(a.codes * np.int64(len(b.values)) + b.codes, minlength=size)
+        if int((pairs > 0).sum()) <= max(len(a.values), len(b.values)):
             self._same.add((one, other))
 
     def _cells(

@@ -28,7 +28,6 @@ ALIKE = 0.6
 SOON_S = 60.0
 # Candidates of a mention whose scores are this close leave it open which was meant.
 CLOSE = 0.1
-SOURCES = ("gold", "rephrase", "n-best")
 
 
 @dataclass(frozen=True, slots=True)

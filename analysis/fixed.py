@@ -18,7 +18,7 @@ from scipy.special import stdtr, stdtrit
 from analysis.columns import matrix
 from analysis.moved import FAILED, TURNS
 
-LEVEL = 0.05
+LEVEL = 0.025
 Finding = Literal["unseen", "few", "fell", "stayed", "rose"]
 
 

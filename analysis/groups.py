@@ -42,10 +42,6 @@ class Group:
     turns: int
     texts: tuple[str, ...]
 
-    @property
-    def distinct(self) -> int:
-        return len(self.texts)
-
 
 def groups(
     texts: Sequence[str | None], encoder: Encodes, *, least: int = 2, top: int = 8, words: int = 3

@@ -55,16 +55,6 @@ class Slice:
     folded: tuple[tuple[tuple[str, str], ...], ...] = ()
 
     @property
-    def ratio(self) -> float:
-        """Rate inside over rate outside; infinite where nothing fails outside."""
-        return self.rate / self.rest_rate if self.rest_rate else float("inf")
-
-    @property
-    def difference(self) -> float:
-        """Rate inside less rate outside."""
-        return self.rate - self.rest_rate
-
-    @property
     def key(self) -> str:
         """A name that stays the same, for links and as a key: `asr:locale=en-GB;hour=08-12`."""
         parts = [f"{name}={quote(value, safe='')}" for name, value in self.conditions]

@@ -115,9 +115,10 @@ def estimate_words(found: Estimate) -> str:
             "that turns of one dialogue resemble each other, and holds even if the model is wrong."
         )
     return (
-        "Model estimate: the mean of each turn’s calibrated probability. Fewer than 100 annotated "
-        f"dialogues lie in this period, so nothing checks the model here, and the 95{THIN}% "
-        "interval does not say how far it can be trusted."
+        "Model estimate: the mean of each turn’s calibrated probability. Among these turns fewer "
+        "than 100 dialogues came annotated at random (with their logs), or the filter itself is "
+        f"about annotation, so nothing checks the model here, and the 95{THIN}% interval does not "
+        "say how far it can be trusted."
     )
 
 
@@ -131,17 +132,15 @@ def lead_words(defect: Estimate, shift: Shift | None, worst: str, rate: float) -
         way = "up" if shift.value > 0 else "down"
         said += f", {way} {points(abs(shift.value)).lstrip('+')} on the period before"
         said += "" if shift.clear else ", which may be chance"
-    return f"{said}; most of them in {NAMES[worst]} ({percent(rate)} of turns)."
+    return f"{said}; the largest part in {NAMES[worst]} ({percent(rate)} of turns)."
 
 
-def budget_words(budget: Budget, last: date) -> str:
-    """How a budget stands on the day `last`."""
+def budget_words(budget: Budget) -> str:
+    """How a budget stands at the end of its period."""
     if budget.burn_rate is None:
         return "no turns yet"
     if budget.left < 0 and budget.runs_out:
         return f"used up on {day_words(budget.runs_out)}"
-    if budget.runs_out and budget.runs_out > last:
-        return f"lasts until {day_words(budget.runs_out)} at this pace"
     return "kept" if budget.left >= 0 else "used up"
 
 

@@ -99,7 +99,7 @@ def learning_curve(
             kept.append((share, float(np.mean(sizes))))
             tables.append(_tables(truth, verdict[labelled], group, len(classes)))
     steps(total, total, "done")
-    if len({share for share, _ in kept}) < 3:
+    if len({size for _, size in kept}) < 3:
         raise NotEnoughLabels(
             f"A learning curve needs more labelled turns than {len(labelled)}: parts of them do "
             "not suffice to train on; annotate some more."

@@ -116,19 +116,6 @@ def withdraw(store: Store, annotation_id: str) -> bool:
         )
 
 
-def settled(snapshot: Snapshot) -> pa.Table:
-    """One row per annotated turn: turn_id, dialogue_id, day, failure_point (null while the
-    annotators are split), the newest transcript, intent and slots that anybody gave, annotators
-    (how many), differ, adjudicated."""
-    return snapshot.query(SETTLED_SQL)
-
-
-def of_turn(snapshot: Snapshot, turn_id: str) -> list[dict[str, Any]]:
-    """The annotations of one turn, the newest first."""
-    sql = "FROM annotations WHERE turn_id = $turn ORDER BY created_at DESC"
-    return list(snapshot.query(sql, {"turn": turn_id}).to_pylist())
-
-
 def latest(snapshot: Snapshot) -> pa.Table:
     """The latest annotation of each annotator per turn, and of each adjudicator; by turn."""
     return snapshot.query(

@@ -41,7 +41,7 @@ def export(
     params
         Values of the condition's `$name` parameters.
 
-    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Rows are in the order of time. In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     target = Path(to).expanduser()
     if table not in TABLES:
@@ -59,6 +59,8 @@ def export(
                 _check(con, table, where)
             # The condition stands alone in its line, so that a comment in it ends there.
             rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
+            # Spelt out: DuckDB does not keep the order of files where it writes in parallel.
+            rows += f" ORDER BY {', '.join(_order(table))}"
             sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
             try:
                 done = con.execute(
@@ -98,6 +100,14 @@ def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
         f"The condition {where!r} cannot be used: {reason.rstrip('.')}. "
         f"The columns of {table} are: {', '.join(TABLES[table].columns)}."
     )
+
+
+def _order(table: str) -> tuple[str, ...]:
+    """By time where turns have one, else as the rows are stored."""
+    layout = TABLES[table]
+    if {"started_at", "turn_id"} <= set(layout.columns):
+        return (f'"{table}".started_at', "turn_id")
+    return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
 
 
 def _columns(table: str, suffix: str) -> str:
@@ -145,7 +155,7 @@ def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: 
 def _inert(name: str) -> str:
     """A text, an apostrophe before it where a spreadsheet would take it for a formula (OWASP, CSV
     injection)."""
-    risky = f"substr({name}, 1, 1) IN ('=', '+', '-', '@', chr(9), chr(13))"
+    risky = f"substr({name}, 1, 1) IN ('=', '+', '-', '@', chr(9), chr(10), chr(13))"
     return f"CASE WHEN {risky} THEN '''' || {name} ELSE {name} END"
 
 

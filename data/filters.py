@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, NamedTuple, Self
 
 from data.errors import UsageError
@@ -49,7 +49,10 @@ LISTS = ("stage", *COLUMNS, "slot", "status", "version")
 
 _STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
 _CALLED = {"false_wake": "false wake", "correct": "correct", **_STAGE_WORDS}
-_ANNOTATED = "turn_id IN (SELECT turn_id FROM labelled UNION ALL SELECT turn_id FROM annotations)"
+_ANNOTATED = (
+    "turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL "
+    "UNION ALL SELECT turn_id FROM annotations)"
+)
 
 
 class Chip(NamedTuple):
@@ -268,20 +271,6 @@ class Filter:
         if chip.key in LISTS:
             left = tuple(v for v in getattr(self, chip.key) if v != chip.value)
         return replace(self, **{chip.key: left})
-
-    def before(self, last_day: date) -> Filter | None:
-        """The same filter over the equally long period just before; None without a start.
-
-        `last_day` ends the period where the filter leaves its end open.
-        """
-        if self.since is None:
-            return None
-        days = (min(self.until or last_day, last_day) - self.since).days + 1
-        if days < 1:
-            return None
-        return replace(
-            self, since=self.since - timedelta(days=days), until=self.since - timedelta(days=1)
-        )
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

@@ -32,7 +32,8 @@ BANDS = {
     "words": ("..2", "2..4", "4..7", "7..11", "11.."),
     "hour": ("0..6", "6..12", "12..18", "18.."),
 }
-_NUMBERS = {"confidence": "asr_confidence", "words": "words", "hour": "hour(started_at)"}
+# As a double, as the bounds of a filter are: 0.7 as a float lies beside 0.7 as a double.
+_NUMBERS = {"confidence": "asr_confidence::DOUBLE", "words": "words", "hour": "hour(started_at)"}
 
 
 @dataclass(frozen=True)

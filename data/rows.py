@@ -89,6 +89,7 @@ def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
     clause, params = chosen.sql()
     sql = f"""
     SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {clause})
-    WHERE turn_id IN (SELECT turn_id FROM labelled UNION SELECT turn_id FROM annotations)
+    WHERE turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL
+      UNION SELECT turn_id FROM annotations)
     """
     return int(snapshot.query(sql, {"model": model, **params})["n"][0].as_py())

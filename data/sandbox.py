@@ -31,6 +31,8 @@ from data.snapshot import Snapshot
 _GRACE = 20.0
 # How it ends when the statement did not listen to the interruption.
 LATE = 3
+# How often a statement that waits looks whether it was stopped, in seconds.
+_PATIENCE = 0.1
 # So many statements at once on one server; others wait their turn, within their own time.
 _TOGETHER = threading.BoundedSemaphore(4)
 
@@ -41,7 +43,7 @@ class Limits:
 
     Attributes
     ----------
-    seconds: from its start in the process, or from asking if it had to wait.
+    seconds: of running; what it waited for its turn is taken from them.
     megabytes: DuckDB's memory; the process as a whole gets a fixed amount more.
     rows, result_megabytes: of the answer; what is beyond is left out, and said.
     file_megabytes: of a file to be written.
@@ -114,11 +116,14 @@ class Statement:
 
     def _work(self) -> None:
         spill = tempfile.mkdtemp(prefix="faultline-sql-")
-        entered = _TOGETHER.acquire(timeout=self._limits.seconds)
+        entered = False
         try:
-            if not entered:
+            while not entered and self.seconds < self._limits.seconds and not self._stopped:
+                entered = _TOGETHER.acquire(timeout=_PATIENCE)
+            if not entered and not self._stopped:
                 raise UsageError("Too many statements are running; try again in a few seconds.")
-            self._found = self._run({**self._request, "spill": spill})
+            left = max(self._limits.seconds - self.seconds, _PATIENCE)
+            self._found = self._run({**self._request, "spill": spill, "seconds": left})
         except FaultlineError as error:
             self._found = error
         except Exception as error:
@@ -206,7 +211,6 @@ def start(
         "slice": slice_sql(model, chosen or Filter()) if model else None,
         "sql": sql,
         "to": str(to) if to else None,
-        "seconds": limits.seconds,
         "megabytes": limits.megabytes,
         "rows": limits.rows,
         "result_megabytes": limits.result_megabytes,

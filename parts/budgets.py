@@ -34,7 +34,6 @@ def budget_panel(view: Scope, head: Headline) -> None:
             "how much of it is spent."
         )
         return
-    last = head.periods.recent.until
     st.dataframe(
         {
             "Stage": [NAMES[one.failure_point] for one in found],
@@ -46,7 +45,7 @@ def budget_panel(view: Scope, head: Headline) -> None:
                 "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×" for one in found
             ],
             "How it stands": [
-                f"{percent(spent_share(one), 0)} spent, {budget_words(one, last)}" for one in found
+                f"{percent(spent_share(one), 0)} spent, {budget_words(one)}" for one in found
             ],
         },
         hide_index=True,

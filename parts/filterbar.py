@@ -121,10 +121,16 @@ def chips(chosen: Filter, turns: str) -> None:
 
 
 def narrow(key: str, value: str) -> None:
-    """Callback of a click on a mark or a cell: add one condition to the filters."""
+    """Callback of a click on a mark or a cell: of what the filters let through, only that.
+
+    Values of a list are alternatives, so the new one takes the place of the others, but for
+    versions of other stages.
+    """
     if key in LISTS:
+        stage = value.partition(":")[0]
         held = st.session_state.get(key) or []
-        st.session_state[key] = [*held, *({value} - set(held))]
+        others = [v for v in held if key == "version" and v.partition(":")[0] != stage]
+        st.session_state[key] = [*others, value]
     else:
         st.session_state[key] = value
 

@@ -16,6 +16,7 @@ from charts.sentences import cell_words, change_words, extra_words, period_words
 from charts.words import count, percent, plain
 from data.filters import COLUMNS, NOT_LOGGED
 from data.overview import FAILURES
+from parts.filterbar import narrow
 from parts.scope import Scope, choices
 from report.contents import Events, Headline
 
@@ -38,9 +39,7 @@ def look_at(
         key, chosen = _condition(column, value)
         # A widget that is not drawn, or does not offer the value, cannot hold it.
         if chosen in offered.get(key, ()) and len(offered[key]) > 1:
-            held = st.session_state.get(key) or []
-            others = [v for v in held if key == "version" and not _same_stage(v, chosen)]
-            st.session_state[key] = [*others, chosen]
+            narrow(key, chosen)
     if since:
         st.session_state["since"], st.session_state["until"] = since, until
 
@@ -195,7 +194,3 @@ def _condition(column: str, value: str | None) -> tuple[str, str]:
     if column.startswith("version_"):
         return "version", f"{column.removeprefix('version_')}:{said}"
     return _KEYS[column], said
-
-
-def _same_stage(one: str, other: str) -> bool:
-    return one.partition(":")[0] == other.partition(":")[0]

@@ -119,6 +119,9 @@ def _clicked(view: Scope, table: Pivot, cells: list[Any]) -> None:
     wanted = condition(table.down, row)
     if table.across and across:
         wanted += condition(table.across, across[0])
+    if view.chosen.slot and "slot" in (key for key, _ in wanted):
+        # Slots are alternatives in a filter: two of them at once cannot be said.
+        wanted = []
     cell = table.total(row, across[0] if across else None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(plain(cell_words(table, row, across[0] if across else None, cell)))

@@ -42,7 +42,7 @@ class Job:
         self.arguments = tuple(arguments)
         self.began = time.time()
         self._ended: float | None = None
-        self._stopped: float | None = None
+        self._stopped = False
         # Output and progress, when it has ended.
         self._said: list[str] | None = None
         # They live as long as the job.
@@ -69,8 +69,6 @@ class Job:
     def state(self) -> State:
         code = self._process.poll()
         if code is None:
-            if self._stopped and time.time() > self._stopped + _GRACE_S:
-                self._process.kill()
             return "running"
         with self._lock:
             if self._ended is None:
@@ -122,8 +120,11 @@ class Job:
     def stop(self) -> None:
         """Ask it to end; it leaves nothing half made."""
         if self.state == "running":
-            self._stopped = self._stopped or time.time()
+            self._stopped = True
             self._process.terminate()
+            insist = threading.Timer(_GRACE_S, self._process.kill)
+            insist.daemon = True
+            insist.start()
 
     def wait(self, seconds: float) -> State:
         """Wait for its end, at most so long."""

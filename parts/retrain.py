@@ -14,6 +14,7 @@ from parts.frame import newest_button
 from parts.process import Job, Jobs, jobs
 from parts.scope import Scope
 
+_LABELS = "SELECT count(*) AS n FROM labelled WHERE failure_point IS NOT NULL"
 _STEPS = (
     "reading features and texts",
     "fitting text heads",
@@ -25,7 +26,7 @@ _STEPS = (
 def retrain_task(view: Scope, now: Desk) -> None:
     """Start a training, watch it, and decide on its outcome."""
     st.subheader("Train a new model", anchor=False)
-    known = view.snapshot.counts()["labelled"]
+    known = int(view.snapshot.query(_LABELS)["n"][0].as_py())
     turns = len(set(now.said["turn_id"].to_pylist()))
     st.text(
         f"{count(turns)} turns are annotated here, and the logs brought {count(known)} labels. "

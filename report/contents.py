@@ -41,7 +41,8 @@ class Headline:
     ----------
     trend: turns, counts and sums per `by`, see `data.overview.trend`. total: its sums.
     rates: estimates of the five failures and of "defect" over the period shown.
-    shifts: their change between the compared periods; empty where there is none before.
+    before: the same over the period before, as far as it is estimated the same way; empty where
+    there is none. shifts: the change between the compared periods.
     turns: of the compared periods, the later one first. days: sums per day of all these.
     """
 
@@ -50,6 +51,7 @@ class Headline:
     trend: pa.Table
     total: overview.Totals
     rates: dict[str, Estimate]
+    before: dict[str, Estimate]
     shifts: dict[str, Shift]
     turns: tuple[int, int]
     days: pa.Table
@@ -61,9 +63,10 @@ class Headline:
 
     def earlier(self, name: str) -> float | None:
         """The rate of the period before, where the shown one is what it is compared with."""
-        if name not in self.shifts or not self.periods.whole:
+        found = self.before.get(name)
+        if found is None or not self.periods.whole or found.method != self.rates[name].method:
             return None
-        return self.rates[name].value - self.shifts[name].value
+        return found.value
 
     def budgets(self, targets: Mapping[str, float]) -> list[Budget]:
         """What is left of the error budgets of the compared period, see `analysis.budget`."""
@@ -113,6 +116,7 @@ def headline(
     # People were asked about turns at random, but a filter on them is no random part of these.
     known = None if chosen.source else sampled(snapshot, model, wide)
     rates = _rates(days, known, shown)
+    before: dict[str, Estimate] = {}
     shifts: dict[str, Shift] = {}
     turns = (0, 0)
     if previous:
@@ -123,7 +127,7 @@ def headline(
                 # Two methods differ by more than what happened.
                 now, before = _rates(days, None, recent), _rates(days, None, previous)
             shifts = {name: shift(now[name], before[name]) for name in now}
-    return Headline(found, by, trend, total, rates, shifts, turns, days)
+    return Headline(found, by, trend, total, rates, before, shifts, turns, days)
 
 
 def events(snapshot: Snapshot, model: str, chosen: Filter, bounds: tuple[date, date]) -> Events:

@@ -101,8 +101,9 @@ def trend(
     ]
     # About eight dates, wherever they fall.
     every = max(ceil(len(days) / 8), 1)
+    years = len({day.year for day in days}) > 1
     dates = [
-        Mark((x(day) + x(_end(day, by))) / 2, base, f"{day.day} {day:%b}", f"{day.year}")
+        Mark((x(day) + x(_end(day, by))) / 2, base, f"{day.day} {day:%b}{f' {day:%Y}' * years}")
         for day in days[::every]
     ]
     return Trend(bars, rules, dates, _releases(releases, x), _changes(changes, x))

@@ -292,7 +292,7 @@ def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str,
                 "share": percent(one.spent / one.turns) if one.turns else "–",
                 "spent": f"{count(one.spent)} of {count(one.allowed)}",
                 "pace": "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×",
-                "words": f"{percent(spent_share(one), 0)} spent, {budget_words(one, recent.until)}",
+                "words": f"{percent(spent_share(one), 0)} spent, {budget_words(one)}",
             }
             for one in head.budgets(targets)
         ],

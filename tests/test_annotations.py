@@ -9,10 +9,12 @@ import pytest
 
 from classifiers.sample import training_turns
 from data import desk
-from data.annotations import annotate, of_turn, settled, withdraw
+from data.annotations import SETTLED_SQL, annotate, latest, withdraw
 from data.errors import UsageError
+from data.filters import Filter
 from data.ingest import ingest
 from data.labelled import labelled
+from data.rows import annotated
 from data.store import Store
 from data.upkeep import delete
 from labels.known import refresh
@@ -43,7 +45,7 @@ def turn(store: Store, name: str) -> dict[str, Any]:
 
 def verdicts(store: Store) -> dict[str, str | None]:
     with store.snapshot() as snapshot:
-        rows = settled(snapshot).to_pylist()
+        rows = snapshot.query(SETTLED_SQL).to_pylist()
     return {row["turn_id"]: row["failure_point"] for row in rows}
 
 
@@ -116,7 +118,7 @@ def test_annotations_go_with_their_turn(filled: Store) -> None:
     annotate(filled, turn(filled, "one"), "ann", "asr")
     delete(filled, dialogue_ids=["one"])
     with filled.snapshot() as snapshot:
-        assert of_turn(snapshot, "one") == []
+        assert latest(snapshot).num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -163,3 +165,11 @@ def test_bad_triage_is_told(store: Store, wrong: dict[str, str], told: str) -> N
 def test_a_target_is_a_share(store: Store, target: float) -> None:
     with pytest.raises(UsageError, match="is no share"):
         desk.set_target(store, "asr", target)
+
+
+def test_gold_without_a_truth_is_no_judgement(filled: Store) -> None:
+    with filled.snapshot() as snapshot:
+        assert snapshot.counts()["labelled"] == 2
+        assert annotated(snapshot, MODEL, Filter()) == 1
+        assert annotated(snapshot, MODEL, Filter(source="annotated")) == 1
+        assert annotated(snapshot, MODEL, Filter(source="predicted")) == 0

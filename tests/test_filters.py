@@ -74,7 +74,8 @@ CASES: list[tuple[Filter, str, dict[str, Any], str]] = [
     ),
     (
         Filter(source="predicted", text="50% of _"),
-        "NOT (turn_id IN (SELECT turn_id FROM labelled UNION ALL SELECT turn_id FROM annotations))"
+        "NOT (turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL "
+        "UNION ALL SELECT turn_id FROM annotations))"
         " AND contains(lower(heard), lower($text))",
         {"text": "50% of _"},
         "predicted only · heard “50% of _”",
@@ -125,16 +126,6 @@ def test_bad_parameters_are_told(query: dict[str, str], told: str) -> None:
 def test_other_parameters_are_ignored() -> None:
     query = {"turn": "t1", "at": "t1.p1", "locale": "en-GB", "device": "", "until": ""}
     assert Filter.from_query(query) == Filter(locale=("en-GB",))
-
-
-def test_period_before_is_as_long_and_ends_the_day_before() -> None:
-    chosen = Filter(since=date(2024, 3, 8), until=date(2024, 3, 14), locale=("en-GB",))
-    before = chosen.before(date(2024, 12, 31))
-    assert before == Filter(since=date(2024, 3, 1), until=date(2024, 3, 7), locale=("en-GB",))
-    assert Filter(since=date(2024, 3, 8)).before(date(2024, 3, 14)) == Filter(
-        since=date(2024, 3, 1), until=date(2024, 3, 7)
-    )
-    assert Filter(until=date(2024, 3, 8)).before(date(2024, 3, 14)) is None
 
 
 def test_chips_name_what_they_hold() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import date
 from typing import Any
 
+import duckdb
 import pytest
 
 from charts.pivot import cell_words, heat, label, pivot_words
@@ -145,3 +146,15 @@ def test_annotated_turns_are_counted(scored_store: Store) -> None:
         assert annotated(snapshot, MODEL, Filter()) == len(
             rows_of(scored_store, Filter(source="annotated"))
         )
+
+
+@pytest.mark.parametrize("value", [0.3, 0.5, 0.7, 0.9])
+def test_a_confidence_on_an_edge_lies_where_its_filter_looks(value: float) -> None:
+    # As stored, a float: 0.7 and 0.9 lie beside the doubles of the same name.
+    con = duckdb.connect()
+    con.execute(f"CREATE TABLE predictions AS SELECT {value}::FLOAT AS asr_confidence")
+    sql = DIMENSIONS["confidence"].sql
+    (band,) = con.execute(f"SELECT {sql} FROM predictions").fetchone() or ("",)
+    clause, params = Filter(confidence=Range.parse("confidence", band)).sql()
+    found = con.execute(f"SELECT count(*) FROM predictions WHERE {clause}", params).fetchall()
+    assert found == [(1,)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data import sandbox
 from data.errors import UsageError
 from data.filters import Filter, Range
 from data.sandbox import Limits, Stopped, run, start
@@ -187,3 +188,19 @@ def test_a_file_has_a_largest_size(scored_store: Store, tmp_path: Path) -> None:
     sql = "SELECT repeat(md5(x::VARCHAR), 9) AS a FROM range(100000) t(x)"
     with scored_store.snapshot() as snapshot, pytest.raises(UsageError, match="larger than 1 MB"):
         run(snapshot, sql, to=tmp_path / "out.csv", limits=small)
+
+
+def test_one_that_waits_can_be_stopped_and_its_wait_counts(scored_store: Store) -> None:
+    held = [sandbox._TOGETHER.acquire(timeout=30) for _ in range(4)]
+    try:
+        with scored_store.snapshot() as snapshot:
+            waiting = start(snapshot, "SELECT 1", limits=Limits(seconds=60))
+            waiting.stop()
+            with pytest.raises(Stopped):
+                waiting.answer()
+            assert waiting.seconds < 30
+            with pytest.raises(UsageError, match="Too many statements"):
+                run(snapshot, "SELECT 1", limits=Limits(seconds=0.3))
+    finally:
+        for _ in held:
+            sandbox._TOGETHER.release()

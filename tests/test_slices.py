@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from typing import Any
 
 import duckdb
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from analysis.cells import Count, coded
 from analysis.slices import Slice, find, parse
 from data.errors import UsageError
 from data.filters import NOT_LOGGED
@@ -257,3 +259,44 @@ def test_conditions_in_sql_select_what_the_bands_say() -> None:
             left, right = con.execute(sql, {**params, "label": label}).fetchall()[0]
             assert left == right
     assert set(BANDS) < set(DIMENSIONS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_combination_with_enough_turns_is_counted(seed: int) -> None:
+    # Rare values, values without failures, and memberships: what is left out of a level, and the
+    # rows dropped with it, must not be missed on the next.
+    rng = np.random.default_rng(seed)
+    rows = 1_500
+    columns: dict[str, Any] = {
+        "locale": rng.choice(["a", "b", "c"], rows, p=[0.5, 0.48, 0.02]),
+        "device_type": rng.choice(["d", "e"], rows, p=[0.97, 0.03]),
+        "slot": [sorted(set(rng.choice(["s", "t", "u"], 2))) for _ in range(rows)],
+        "hour": rng.choice(list("wxyz"), rows),
+    }
+    # Values of `locale` b seldom fail.
+    weight = np.where(columns["locale"] == "b", 0.002, 0.3) * rng.random(rows)
+    table = pa.table(columns)
+    count = Count(coded(table, list(columns)), weight, 20, 2.0)
+    names = [dimension.name for dimension in count.dimensions]
+    found = {
+        tuple(
+            (names[place], count.dimensions[place].values[code])
+            for place, code in zip(cells.dimensions, codes, strict=True)
+        ): (int(turns), round(float(failures), 9))
+        for cells in count.walk()
+        for codes, turns, failures in zip(cells.codes, cells.turns, cells.failures, strict=True)
+    }
+    expected = {}
+    values = {name: count.dimensions[place].values for place, name in enumerate(names)}
+    for depth in (1, 2, 3):
+        for chosen in combinations(names, depth):
+            for cell in product(*(values[name] for name in chosen)):
+                inside = np.ones(rows, bool)
+                for name, value in zip(chosen, cell, strict=True):
+                    held = columns[name]
+                    inside &= np.array([value in one if name == "slot" else value == one
+                                        for one in held])  # fmt: skip
+                if inside.sum() >= 20 and weight[inside].sum() >= 2.0:
+                    key = tuple(zip(chosen, cell, strict=True))
+                    expected[key] = (int(inside.sum()), round(float(weight[inside].sum()), 9))
+    assert found == expected
