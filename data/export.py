@@ -41,7 +41,8 @@ def export(
     params
         Values of the condition's `$name` parameters.
 
-    Rows are in the order of time. In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Rows are in the order of time. In CSV a text that a spreadsheet would take for a formula gets an
+    apostrophe in front.
     """
     target = Path(to).expanduser()
     if table not in TABLES:
