@@ -8,7 +8,7 @@ from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
 from data.filters import Filter
 from data.store import Store
 from parts import frame
-from parts.filterbar import filters, model_choice
+from parts.filterbar import clear, filters, model_choice
 from parts.scope import Scope, choices, hand_over, pages, scorers, snapshot_at, store_path
 
 st.set_page_config(page_title="Faultline", page_icon=frame.ICON, layout="wide")
@@ -68,6 +68,8 @@ except StoreMissing as error:
     frame.missing_store(str(error), path)
 except (VersionGone, UsageError) as error:
     frame.trouble(str(error))
+    if isinstance(error, UsageError):
+        st.button("Clear the filters", on_click=clear, icon=":material/filter_alt_off:")
     frame.newest_button("Go to the newest version")
 except FaultlineError as error:
     frame.trouble(str(error))

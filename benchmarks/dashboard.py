@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 
 from assistant.scale import copies, scale
 from benchmarks.visitors import Visit, Visitor
+from classifiers.context import digests_sql
 from data.filters import Filter
 from data.ingest import ingest
 from data.overview import bounds, defects, options
@@ -46,6 +47,11 @@ from tests.browser import served
 
 _DERIVED = ("digest", "day", "extra")
 _PART = 2_000_000
+_DIGESTS = f"SELECT turn_id, context_digest FROM ({digests_sql('hindsight')})"
+_UP_TO_DATE = """
+SELECT part.* REPLACE (digests.context_digest AS context_digest)
+FROM part JOIN digests USING (turn_id)
+"""
 PAGES = ("", "triage", "turn", "model", "annotate", "explore", "data")
 CROWD = 20
 
@@ -68,7 +74,12 @@ def enlarge(source: Path, count: int, to: Path) -> Store:
         scale(turns, count, folder)
         ingest(store, [folder])
         shutil.rmtree(folder)
+        with store.snapshot() as there:
+            # Or scoring would take the copies for changed turns.
+            digests = there.query(_DIGESTS)
         for number, part in enumerate(_parts(told, count)):
+            with store.snapshot() as there:
+                part = there.query(_UP_TO_DATE, tables={"part": part, "digests": digests})
             place = Path(scratch) / f"{number}.parquet"
             day = pc.cast(pc.cast(part["started_at"], pa.timestamp("us")), pa.date32())
             part = part.append_column("day", day).select(PREDICTIONS.names)

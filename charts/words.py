@@ -35,6 +35,11 @@ def count(n: float) -> str:
     return f"{n:,.0f}".replace(",", THIN)
 
 
+def several(n: int, noun: str) -> str:
+    """`1 turn`, `1 234 turns`."""
+    return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A logged number, short: at most `digits` significant places; a dash when not logged."""
     if value is None or value != value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from data.store import Store
 
 STATES = ("new", "looking", "fixed", "won't fix")
+# Of a ticket's address; browsers take no longer ones for granted.
+_LONGEST = 2_000
 
 
 def _put(store: Store, table: str, key: str, row: dict[str, Any]) -> None:
@@ -56,8 +59,11 @@ def set_triage(
         raise UsageError(f"'{state}' is no state; choose one of {', '.join(STATES)}.")
     if state == "fixed" and not (version or "").strip():
         raise UsageError("A slice is fixed in a version; say in which one.")
-    if link and not link.startswith(("https://", "http://")):
-        raise UsageError(f"'{link}' is no web address; a link starts with https:// or http://.")
+    if link and not _web_address(link):
+        raise UsageError(
+            f"'{link[:80]}' is no web address; give one that starts with https:// or http:// and "
+            f"has at most {_LONGEST} characters."
+        )
     row = {
         "slice": slice_key,
         "failure_point": failure_point,
@@ -69,6 +75,19 @@ def set_triage(
         "updated_at": datetime.now(UTC),
     }
     _put(store, "triage", "slice", row)
+
+
+def _web_address(link: str) -> bool:
+    if (
+        not link.startswith(("https://", "http://"))
+        or len(link) > _LONGEST
+        or len(link.split()) > 1
+    ):
+        return False
+    try:
+        return bool(urlsplit(link).hostname)
+    except ValueError:
+        return False
 
 
 def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:

@@ -127,7 +127,7 @@ class Filter:
             values = (given,) if isinstance(given, str) else tuple(given)
             if key in ("since", "until"):
                 if values and values[-1]:
-                    found[key] = _day(key, values[-1])
+                    found[key] = day_of(key, values[-1])
             elif key in RANGES:
                 if values and values[-1]:
                     found[key] = Range.parse(key, values[-1])
@@ -135,16 +135,21 @@ class Filter:
                 found[key] = (values[-1].strip() or None) if values else None
             else:
                 found[key] = tuple(dict.fromkeys(value for value in values if value))
-        made = cls(**found)
-        for value in made.version:
-            _version(value)
-        _known("stage", made.stage, FAILURE_POINTS)
-        _known("source", (made.source,) if made.source else (), SOURCES)
+        made = cls(**found).checked()
         if made.since and made.until and made.since > made.until:
             raise UsageError(
                 f"since={made.since} lies after until={made.until}: give the earlier day as since."
             )
         return made
+
+    def checked(self) -> Filter:
+        """The filter itself; UsageError for an unknown stage or source, or a version without a
+        stage."""
+        for value in self.version:
+            _version(value)
+        _known("stage", self.stage, FAILURE_POINTS)
+        _known("source", (self.source,) if self.source else (), SOURCES)
+        return self
 
     def query(self) -> dict[str, list[str]]:
         """URL parameters; `from_query` gives the same filter back."""
@@ -291,7 +296,7 @@ def bind_text(sql: str, params: Mapping[str, Any]) -> str:
     return re.sub(r"\$(\w+)", written, sql)
 
 
-def _day(key: str, text: str) -> date:
+def day_of(key: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:

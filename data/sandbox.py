@@ -176,8 +176,8 @@ class Statement:
 
     def _too_long(self) -> UsageError:
         return UsageError(
-            f"The statement was interrupted after {self._limits.seconds:g} seconds; ask for fewer "
-            "days or rows."
+            f"The statement was interrupted after {self._limits.seconds:g} seconds; make it "
+            "smaller."
         )
 
     def _must_exist(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from charts.words import count
+from charts.words import several
 from classifiers import registry
 from data.errors import FaultlineError
 from data.store import Store
@@ -58,7 +58,7 @@ def attempt(draw: Callable[[], None]) -> None:
 
 
 known = quality.tested(*quality.question(view))
-chips(view.chosen, f"{count(len(known))} turns of known truth")
+chips(view.chosen, f"{several(len(known), 'turn')} of known truth")
 look = one_of("What to look at", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
 
 

@@ -119,7 +119,7 @@ def verdicts(
                 help=_MEANS[name],
                 width="stretch",
                 on_click=_say,
-                args=(path, place, who, name, decides),
+                args=(path, place, who, name, decides, keys),
             )
     with st.expander("What was really said and meant", key=f"{base}-fields"):
         st.text_input("Words that were said", key=f"{base}-transcript")
@@ -161,7 +161,10 @@ def undo(path: str) -> None:
     st.session_state[_TOLD] = ("done", "Taken back.")
 
 
-def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool) -> None:
+def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, once: bool) -> None:
+    if once and done() and done()[-1][1]["turn_id"] == turn["turn_id"]:
+        # A second key, pressed before the next turn was there.
+        return
     base = f"gold-{turn['turn_id']}"
 
     def typed(field: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from charts.words import count, plain
+from charts.words import count, plain, several
 from data.annotation_files import SUFFIXES, Imported, import_annotations
 from data.annotations import DESK, shown_to
 from data.errors import FaultlineError
@@ -29,7 +29,8 @@ def files_task(view: Scope, who: str, now: Desk) -> None:
     with left:
         st.subheader("Export", anchor=False)
         hidden = _hidden(now, who)
-        st.text(f"{count(now.said.num_rows - len(hidden))} annotations, the latest of each person.")
+        shown = now.said.num_rows - len(hidden)
+        st.text(f"{several(shown, 'annotation')}, the latest of each person.")
         if hidden:
             st.caption(
                 f"{count(len(hidden))} verdicts of others are left out until a second person has "
@@ -114,11 +115,11 @@ def _take(path: str, name: str, content: bytes) -> None:
 
 
 def _report(name: str, came: Imported) -> None:
-    parts = [f"{count(came.added)} annotations added"]
+    parts = [f"{several(came.added, 'annotation')} added"]
     if came.present:
         parts.append(f"{count(came.present)} were there already")
     if came.problems:
-        parts.append(f"{count(len(came.problems))} rows not taken")
+        parts.append(f"{several(len(came.problems), 'row')} not taken")
     st.markdown(f"{plain(name)}: {', '.join(parts)}.")
     if came.problems:
         rows = came.problems[:_PROBLEMS]

@@ -39,7 +39,7 @@ def numbers(view: Scope) -> None:
     zone = reader_zone()
     held = view.snapshot.counts()["quarantine"]
     seen = total["turns"] + total["quarantined"]
-    with st.grid(4, min_column_width=210, gap="small"):
+    with st.grid(4, min_column_width=185, gap="small"):
         _metric("Newest turn", _when(newest, zone))
         _metric("Newest logs", _when(total["newest"], zone) if total["newest"] else "–")
         _metric("Turns", count(turns))

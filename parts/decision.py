@@ -51,18 +51,23 @@ def decision(
     held = held or {}
     with st.form(f"decision-{key}"):
         with st.grid(3, min_column_width=160, gap="small"):
-            owner = st.text_input("Owner", held.get("owner") or "", placeholder="nobody yet")
+            owner = st.text_input(
+                "Owner", held.get("owner") or "", placeholder="nobody yet", max_chars=60
+            )
             state = st.selectbox(
                 "State", desk.STATES, desk.STATES.index(held.get("state") or "new")
             )
             version = st.text_input(
                 "Fixed in version",
                 held.get("version") or "",
+                max_chars=100,
                 placeholder="the release, as logged",
                 help="As the logs name it, e.g. asr-4.3; needed for the state “fixed”.",
             )
-        link = st.text_input("Ticket", held.get("link") or "", placeholder="https://…")
-        note = st.text_area("Note", held.get("note") or "", height=80)
+        link = st.text_input(
+            "Ticket", held.get("link") or "", placeholder="https://…", max_chars=2_000
+        )
+        note = st.text_area("Note", held.get("note") or "", height=80, max_chars=5_000)
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
             if held.get("link"):
@@ -95,7 +100,10 @@ def decision(
 def fixed_words(found: Fixed, release: str) -> str:
     """What became of a slice that is said to be fixed, in a sentence."""
     if found.finding == "unseen":
-        return f"{release} is not yet seen in these turns, so whether it helps is open."
+        return (
+            f"{release} is not yet seen in these turns, so whether it helps is open; if it should "
+            "be, compare its name with the versions among the filters."
+        )
     sizes = f"{count(found.turns)} turns on {release}, {count(found.turns_before)} before"
     if found.finding == "few":
         return f"There are too few turns to tell whether {release} helped: {sizes}."

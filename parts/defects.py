@@ -90,9 +90,8 @@ def choose(
     columns: dict[str, list[Any]] = {}
     if "failure_point" in rows.column_names:
         columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in found]
-    columns["Heard"] = [short(row["heard"], 160) or "–" for row in found]
-    if "failure_point" in rows.column_names:
         columns["Probability"] = [100 * row["p"] for row in found]
+    columns["Heard"] = [short(row["heard"], 160) or "–" for row in found]
     columns["When"] = [row["started_at"].astimezone(zone) for row in found]
     varied = choices(view.path, view.snapshot.version, view.model)[1] if view.model else {}
     for name, label in (("assistant", "Assistant"), ("device", "Device"), ("intent", "Intent")):

@@ -119,7 +119,11 @@ def _show(view: Scope, running: Statement, text: str) -> None:
         st.caption("The statement gave no row.")
         return
     st.dataframe(_table(answer), hide_index=True, placeholder="–")
-    more = " There are more; the file holds all of them." if answer.cut else ""
+    more = (
+        f" There are more; the file holds them, up to {LIMITS.file_megabytes} MB."
+        if answer.cut
+        else ""
+    )
     first = "The first " if answer.cut else ""
     rows = f"{count(answer.rows)} {'row' if answer.rows == 1 else 'rows'}"
     st.caption(plain(f"{first}{rows}, in {answer.seconds:.2f} s.") + more)

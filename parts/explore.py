@@ -118,7 +118,7 @@ def numbers(view: Scope, total: overview.Totals, known: int) -> None:
     """Four numbers about the slice."""
     head = headline(view)
     assert head is not None
-    with st.grid(4, min_column_width=210, gap="small"):
+    with st.grid(4, min_column_width=185, gap="small"):
         st.metric("Turns", count(total.turns), border=True, height="stretch")
         defect_rate(head)
         st.metric(

@@ -9,7 +9,8 @@ from typing import Any
 import streamlit as st
 
 from charts.words import plain
-from data.filters import COLUMNS, KEYS, LISTS, SOURCES, Chip, Filter, Range
+from data.errors import UsageError
+from data.filters import COLUMNS, KEYS, LISTS, SOURCES, Chip, Filter, Range, day_of
 from data.trace import FAILURE_POINTS
 
 _LABELS = {
@@ -51,6 +52,7 @@ def _use_model() -> None:
 
 def filters(first: date, last: date, options: dict[str, list[str]]) -> Filter:
     """Draw the widgets and return what they say; `first` and `last` bound the days."""
+    _must_overlap(first, last)
     bounds: dict[str, Any] = {"min_value": first, "max_value": last, "format": "YYYY-MM-DD"}
     since = st.date_input("From", value=None, key="since", bind="query-params", **bounds)
     until = st.date_input("To", value=None, key="until", bind="query-params", **bounds)
@@ -71,31 +73,58 @@ def filters(first: date, last: date, options: dict[str, list[str]]) -> Filter:
         values["source"] = _one("source", SOURCES)
     if since and until and since > until:
         st.caption("“From” lies after “To”: there is no such day.")
-    return Filter(**values)
+    return Filter(**values).checked()
+
+
+def _must_overlap(first: date, last: date) -> None:
+    """A day of a link or a view that the widget would drop without a word, and show all turns."""
+    for key in ("since", "until"):
+        given = st.query_params.get(key)
+        held: Any = st.session_state.get(key) or (day_of(key, given) if given else None)
+        if held and (held > last if key == "since" else held < first):
+            raise UsageError(
+                f"{key}={held} leaves no day: turns were scored from {first} to {last}; choose a "
+                "day of these."
+            )
+        if held and not first <= held <= last:
+            # All of the days that there are.
+            st.session_state[key] = None
 
 
 def _several(key: str, found: list[str]) -> tuple[str, ...]:
-    """Any number of values; what a link has chosen is offered too."""
+    """Any number of values; what a link or a view has chosen is offered too."""
+    given = _given(key)
     # One value for everything is nothing to choose, unless a link has chosen it.
-    if len(found) < 2 and not st.query_params.get_all(key):
+    if len(found) < 2 and not given:
         return ()
     picked = st.multiselect(
-        _LABELS[key], found, key=key, placeholder="all", bind="query-params", wrap=True
+        _LABELS[key],
+        [*found, *(value for value in given if value not in found)],
+        key=key,
+        placeholder="all",
+        bind="query-params",
+        wrap=True,
     )
     return tuple(picked)
 
 
 def _one(key: str, offered: Sequence[str]) -> str | None:
-    """One value or none; a link may hold another than those offered."""
-    given = [value for value in st.query_params.get_all(key) if value and value not in offered]
+    """One value or none; a link or a view may hold another than those offered."""
     return st.selectbox(
         _LABELS[key],
-        [*offered, *given],
+        [*offered, *(value for value in _given(key) if value not in offered)],
         index=None,
         key=key,
         placeholder="any",
         bind="query-params",
     )
+
+
+def _given(key: str) -> list[str]:
+    """What a link says, and what this session holds."""
+    held: Any = st.session_state.get(key) or []
+    values = [*st.query_params.get_all(key), *([held] if isinstance(held, str) else held)]
+    return [value for value in dict.fromkeys(values) if value]
 
 
 def _words() -> str | None:
@@ -117,7 +146,7 @@ def chips(chosen: Filter, turns: str) -> None:
                 args=(chip,),
             )
         if len(chosen.chips()) > 1:
-            st.button("Clear all", type="tertiary", on_click=_clear)
+            st.button("Clear all", type="tertiary", on_click=clear)
 
 
 def narrow(key: str, value: str) -> None:
@@ -150,7 +179,15 @@ def _remove(chip: Chip) -> None:
         st.session_state[chip.key] = [v for v in st.session_state[chip.key] if v != chip.value]
 
 
-def _clear() -> None:
+def clear() -> None:
+    """Callback: take all filters away, and what else a link may have got wrong."""
+    for key in ("failing", "slice"):
+        st.session_state.pop(key, None)
+        st.query_params.pop(key, None)
+    for key in ("since", "until"):
+        # Widgets that were not drawn because of what the link said.
+        if key not in st.session_state:
+            st.query_params.pop(key, None)
     for key in KEYS:
         if key in st.session_state:
             empty: Any = [] if key in LISTS else "" if key == "text" else None

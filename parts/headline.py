@@ -72,7 +72,7 @@ def numbers(head: contents.Headline) -> None:
     total, table = head.total, head.trend
     turns: list[Any] = table["turns"].to_pylist()
     worst = head.worst
-    with st.grid(4, min_column_width=210, gap="small"):
+    with st.grid(4, min_column_width=185, gap="small"):
         st.metric(
             "Turns",
             count(total.turns),

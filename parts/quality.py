@@ -93,7 +93,7 @@ def headline(view: Scope, found: Tested) -> None:
     spans = made["intervals"]
     flags, defects = found.hit("defect"), found.verdict != "correct"
     right = flags & defects
-    with st.grid(4, min_column_width=210, gap="small"):
+    with st.grid(4, min_column_width=185, gap="small"):
         st.metric(
             "Macro-F1",
             _with_span(made["macro_f1"], spans["macro_f1"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.palette import NAMES
-from charts.words import count, plain
+from charts.words import count, plain, several
 from classifiers.comparison import Comparison, Difference, compare_models
 from data.errors import FaultlineError
 from data.store import Store
@@ -29,7 +29,7 @@ def retrain_task(view: Scope, now: Desk) -> None:
     known = int(view.snapshot.query(_LABELS)["n"][0].as_py())
     turns = len(set(now.said["turn_id"].to_pylist()))
     st.text(
-        f"{count(turns)} turns are annotated here, and the logs brought {count(known)} labels. "
+        f"{several(turns, 'turn')} annotated here, {several(known, 'label')} from the logs. "
         "A new model learns from all of them; the present one stays in use until you say otherwise."
     )
     work = jobs(view.path)

@@ -44,7 +44,7 @@ def versus(view: Scope) -> None:
         st.text(f"No labelled turn within these filters was scored by {other} too.")
         return
     st.markdown(_verdict(found, plain(model), plain(other)))
-    with st.grid(4, min_column_width=200, gap="small"):
+    with st.grid(4, min_column_width=185, gap="small"):
         for label, value in (
             ("Both right", found.both),
             (f"Only {plain(model)} right", found.first_only),

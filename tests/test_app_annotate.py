@@ -24,6 +24,7 @@ from data.listing import Listing, neighbours
 from data.similar import alike
 from data.store import Store
 from labels.heard import proven
+from parts import annotating
 from tests.app import Open, texts
 from tests.scored import MODEL, fill
 
@@ -80,6 +81,20 @@ def test_keys_skip_and_undo(opened: Open, mine: Store) -> None:
     next(b for b in at.button if b.label == "Undo").click().run()
     assert rows(mine) == []
     assert at.session_state["queue_turn"] == other
+
+
+def test_a_second_key_before_the_next_turn_is_there_says_nothing(
+    mine: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = mine.snapshot().query("FROM turns LIMIT 1").to_pylist()[0]
+    said = [("annotation", {"turn_id": turn["turn_id"]})]
+    monkeypatch.setattr(annotating, "done", lambda: said)
+    # The browser sends what was drawn, and that was the turn before.
+    annotating._say(str(mine.path), turn, "ann", "er", decides=False, once=True)
+    assert rows(mine) == []
+    # On the page of a turn one may think again.
+    annotating._say(str(mine.path), turn, "ann", "er", decides=False, once=False)
+    assert [row["failure_point"] for row in rows(mine)] == ["er"]
 
 
 def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_told(

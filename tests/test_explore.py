@@ -12,10 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 import data
 from data import desk
+from data.filters import Filter, Range
 from data.ingest import ingest
+from data.overview import totals, trend
 from data.store import Store
 from tests.app import Open, texts, turns_shown
-from tests.scored import NASTY, fill
+from tests.scored import MODEL, NASTY, fill
 
 
 def frames(at: AppTest) -> list[str]:
@@ -215,3 +217,53 @@ def test_compaction_runs_from_the_page(opened: Open, tmp_path: Path) -> None:
     _chore(str(store.path)).wait(60)
     at.run()
     assert "Compaction left" in texts(at)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"locale": "xx-XX"},
+        {"intent": "nothing of the kind"},
+        {"slot": "none", "status": "weird"},
+        {"confidence": "0.11..0.12", "locale": "en-GB"},
+    ],
+)
+def test_a_link_to_what_is_not_there_finds_nothing(
+    opened: Open, scored_store: Store, query: dict[str, str]
+) -> None:
+    at = opened(scored_store.path, "explore", **query)
+    assert "All turns" not in texts(at)
+    assert at.button(key=f"chip-locale-{query['locale']}") if "locale" in query else True
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"source": "xyz"}, "source=xyz is not known"),
+        ({"stage": "tts"}, "stage=tts is not known"),
+        ({"version": "asr"}, "names no stage"),
+        ({"since": "2031-01-01"}, "leaves no day"),
+        ({"until": "1999-01-01"}, "leaves no day"),
+        ({"since": "banana"}, "banana"),
+    ],
+)
+def test_a_filter_that_says_nothing_is_told_and_can_be_cleared(
+    opened: Open, scored_store: Store, query: dict[str, str], words: str
+) -> None:
+    at = opened(scored_store.path, "explore", **query)
+    assert words in texts(at)
+    (button,) = [one for one in at.button if one.label == "Clear the filters"]
+    button.click().run()
+    assert words not in texts(at)
+    assert "All turns" in texts(at)
+
+
+def test_a_view_keeps_what_the_filter_bar_does_not_offer(opened: Open, tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    desk.save_view(store, "mine", "explore", urlencode({"confidence": "0.11..0.62"}))
+    with store.snapshot() as snapshot:
+        wanted = totals(trend(snapshot, MODEL, Filter(confidence=Range(0.11, 0.62)))).turns
+    at = opened(store.path, "explore")
+    assert turns_shown(at) > wanted > 0
+    at.button(key="view-0").click().run()
+    assert turns_shown(at) == wanted
