@@ -166,16 +166,13 @@ class _Days:
             found &= self.codes[name] == self.values[name].index(value)
         return found
 
-    def series(self, rows: Mask) -> tuple[Array, Array]:
-        """Turns (days,) and sums (days, failures) of some rows."""
-        every = [self.one_series(rows, point) for point in range(len(FAILURES))]
-        return every[0][0], np.column_stack([total for _, total in every])
-
-    def one_series(self, rows: Mask, point: int) -> tuple[Array, Array]:
-        """Turns (days,) and sums (days,) of one failure point."""
+    def series(
+        self, rows: Mask, points: Sequence[int] = range(len(FAILURES))
+    ) -> tuple[Array, Array]:
+        """Turns (days,) and sums (days, points) of some rows; of all failure points by default."""
         day = self.day[rows]
-        total = by_code(day, self.total[rows, point], self.days)
-        return by_code(day, self.turns[rows], self.days), total
+        total = [by_code(day, self.total[rows, point], self.days) for point in points]
+        return by_code(day, self.turns[rows], self.days), np.column_stack(total)
 
     def parts(self) -> Iterator[_Series]:
         """All traffic, then every value with enough turns, for each failure point."""
@@ -331,9 +328,9 @@ def _echo(one: _Candidate, other: _Candidate) -> bool:
 
 def _remains(days: _Days, one: _Candidate, gone: Mask) -> bool:
     """Whether a change is still there, the same way, without some rows."""
-    turns, total = days.one_series(days.mask(one.where) & ~gone, one.point)
-    before = _level(turns, total, one.normal)
-    after = _level(turns, total, np.arange(one.first, one.last))
+    turns, total = days.series(days.mask(one.where) & ~gone, [one.point])
+    before = _level(turns, total[:, 0], one.normal)
+    after = _level(turns, total[:, 0], np.arange(one.first, one.last))
     same = (after.rate - before.rate) * one.extra > 0
     return same and one.p_of(gain(before, after) / one.dispersion) < _REMAINS
 

@@ -26,6 +26,12 @@ def upright(x: object, **line: Any) -> dict[str, Any]:
     return {"type": "line", **where, "line": {"color": NEUTRAL, "width": 1, **line}}
 
 
+def note(x: object, text: str, **more: Any) -> dict[str, Any]:
+    """A mark for `bare`: quiet words at x, on top of the chart unless `more` says otherwise."""
+    place = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom"}
+    return {**place, "text": text, "showarrow": False, "font": {"color": NEUTRAL}, **more}
+
+
 def bare(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
     """Give the figure its height in pixels and the house style; text colours are the theme's.
 

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from analysis.gaps import Gap
-from charts.layout import bare, upright
-from charts.palette import NEUTRAL
+from charts.layout import bare, note, upright
 from charts.words import count, percent
 
 # Assistants and signals are no failure points: shades of one blue and line patterns tell them.
@@ -132,18 +131,7 @@ def over_time(
         figure,
         height,
         shapes=[upright(day.isoformat(), dash="dot") for day in days],
-        annotations=[
-            {
-                "x": day.isoformat(),
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "text": f"{day.day} {day:%b}",
-                "showarrow": False,
-                "font": {"color": NEUTRAL},
-            }
-            for day in days
-        ],
+        annotations=[note(day.isoformat(), f"{day.day} {day:%b}") for day in days],
         hovermode="x unified",
         margin={"t": 24},
         showlegend=True,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from charts.layout import bare, upright
+from charts.layout import bare, note, upright
 from charts.palette import NEUTRAL, colour_of
 from charts.words import count, percent
 from data.intervals import wilson
@@ -17,6 +17,7 @@ from data.overview import grain
 
 # Marks of a sparkline at most.
 _SPARKS = 40
+_SMALL = {"size": 11, "color": NEUTRAL}
 
 
 class Step(NamedTuple):
@@ -131,18 +132,8 @@ def _release_names(releases: Mapping[date, str], room: float) -> list[dict[str, 
         close = previous is not None and (day - previous).days < room
         raised = (raised + 1) % 3 if close else 0
         previous = day
-        found.append(
-            {
-                "x": day.isoformat(),
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "yshift": 13 * raised,
-                "text": name.replace("<", "&lt;"),
-                "showarrow": False,
-                "font": {"size": 11, "color": NEUTRAL},
-            }
-        )
+        text = name.replace("<", "&lt;")
+        found.append(note(day.isoformat(), text, yshift=13 * raised, font=_SMALL))
     return found
 
 
@@ -209,25 +200,18 @@ def distribution(
                 customdata=texts,
                 hovertemplate="%{customdata}<extra></extra>",
             )
+    lines, names = [], []
+    if threshold is not None:
+        lines.append(upright(threshold, width=1.5, dash="dash"))
+        words = f" threshold {threshold:.2f}"
+        names.append(note(threshold, words, xanchor="left", yanchor="auto", font=_SMALL))
     bare(
         figure,
         height,
         bargap=0,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        shapes=[] if threshold is None else [upright(threshold, width=1.5, dash="dash")],
-        annotations=[]
-        if threshold is None
-        else [
-            {
-                "x": threshold,
-                "y": 1,
-                "yref": "paper",
-                "xanchor": "left",
-                "text": f" threshold {threshold:.2f}",
-                "showarrow": False,
-                "font": {"size": 11, "color": NEUTRAL},
-            }
-        ],
+        shapes=lines,
+        annotations=names,
         xaxis={"range": [0, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         yaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 4},
     )
