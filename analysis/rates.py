@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from analysis.columns import codes, matrix, ratio, sums
 from data.intervals import wilson
@@ -37,6 +37,9 @@ COUNTED = "verdicts counted"
 # Fewer annotated dialogues say too little: a class of two per cent has then been seen some four
 # times (docs/evaluation.md has the coverage measured at several numbers).
 MINIMUM = 100
+# What a sample does not show may still be there: half an observation, as Jeffreys' prior for a
+# proportion counts (Jeffreys 1946).
+UNSEEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,10 @@ def powered(
     its variance is multiplied by the design effect of p among annotated turns, of all groups
     together. The published interval is symmetric, and too narrow for rare classes: a sample without
     the rare turn that the model is sure of and wrong about estimates too low and too surely. So
-    one such turn is added to the variance (1/n squared: Laplace's extra observation), and
-    the interval is Wilson's for as many independent turns as have this variance. Both vanish as n
-    grows; `benchmarks.rates` measures what they do. Without dialogues it is the published interval.
+    half such a turn is added to the variance (`UNSEEN`), and the interval is Wilson's for as many
+    independent turns as have this variance, with Student's t for the normal quantile: a variance
+    that a few dialogues make up is itself uncertain (`_freedom`). All of it vanishes as n grows;
+    `benchmarks.rates` measures what it does. Without dialogues it is the published interval.
 
     Groups with fewer than `minimum` annotated dialogues are `model_only`.
     """
@@ -195,15 +199,19 @@ def powered(
     w = np.where(big_n > 0, w, 0.0)
 
     value = mean_y + w * (unlabelled.mean() - mean_p)
-    errors = sums((y - w[clusters.group] * p) ** 2, clusters.group, groups)
-    variance = small * ratio(errors, n**2) + w**2 * design * ratio(unlabelled.variance(), big_n)
-    z = float(norm.ppf((1 + level) / 2))
+    errors = (y - w[clusters.group] * p) ** 2
+    squares = sums(errors, clusters.group, groups)
+    variance = small * ratio(squares, n**2) + w**2 * design * ratio(unlabelled.variance(), big_n)
+    quantile = (1 + level) / 2
     value = np.clip(value, 0.0, 1.0)
     if independent:
-        half = z * np.sqrt(variance)
+        half = float(norm.ppf(quantile)) * np.sqrt(variance)
         low, high = np.clip(value - half, 0.0, 1.0), np.clip(value + half, 0.0, 1.0)
     else:
-        low, high = _score(value, variance + ratio(1.0, n**2), z)
+        fourths = sums(errors**2, clusters.group, groups)
+        freedom = _freedom(squares + UNSEEN, fourths + UNSEEN, dialogues + UNSEEN)
+        low, high = _score(value, variance + ratio(UNSEEN, n**2), t.ppf(quantile, freedom))
+        low, high = np.minimum(low, value), np.maximum(high, value)
     model = model_only(everything, design=design, level=level)
     enough = dialogues[:, 0] >= max(minimum, 2)
     use = enough[:, None]
@@ -371,7 +379,18 @@ def _clusters(labelled: Labelled) -> _Clusters:
     return _Clusters(pairs // most, row)
 
 
-def _score(value: Array, variance: Array, z: float) -> tuple[Array, Array]:
+def _freedom(squares: Array, fourths: Array, clusters: Array) -> Array:
+    """Degrees of freedom of a sum of squared errors, 2 V^2 / var(V) (Satterthwaite 1946).
+
+    var(V) is that of the sum over independent clusters, from the fourth powers. With m rare errors
+    of one size among many clusters it is about 2m: what counts is how many dialogues err, not how
+    many there are. At least 1; large where all errors are alike.
+    """
+    spread = np.maximum(fourths - ratio(squares**2, clusters), 2e-9 * squares**2)
+    return np.maximum(ratio(2 * squares**2, spread), 1.0)
+
+
+def _score(value: Array, variance: Array, z: Array) -> tuple[Array, Array]:
     """Wilson's interval for as many independent turns as would have this variance."""
     # Nearer to 0 or 1 than a standard error, p(1 - p) would say more of chance than of the rate.
     sd = np.minimum(np.sqrt(variance), 0.5)
@@ -379,7 +398,7 @@ def _score(value: Array, variance: Array, z: float) -> tuple[Array, Array]:
     return _wilson(value, ratio(inside * (1 - inside), variance), z)
 
 
-def _wilson(mean: Array, n: Array, z: float) -> tuple[Array, Array]:
+def _wilson(mean: Array, n: Array, z: float | Array) -> tuple[Array, Array]:
     """`data.intervals.wilson` for arrays; (0, 1) where n is 0."""
     safe = np.where(n > 0, n, 1.0)
     centre = (mean + z * z / (2 * safe)) / (1 + z * z / safe)

@@ -39,7 +39,7 @@ DRAWS = 1000
 _SCORED = """
 SELECT dialogue_id, p.failure_point AS verdict, t.failure_point AS truth, {columns}
 FROM predictions AS p JOIN truth AS t USING (turn_id, dialogue_id)
-WHERE model_id = $model
+WHERE model_id = $model ORDER BY turn_id
 """
 
 

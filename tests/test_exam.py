@@ -65,9 +65,11 @@ def test_planted_incidents_are_among_the_top_slices(
 
 def test_intervals_hold_the_truth(demo: Path, store: Store) -> None:
     """At the demo's own share of annotated dialogues; what plain counting claims does not."""
-    draws = Draws.of(world(store, demo / "demo/_truth.parquet"), 1000)
-    powered, _ = draws.annotated(0.08)
-    counted, _ = draws.plain()
+    truth = world(store, demo / "demo/_truth.parquet")
+    # A thousand draws leave the coverage uncertain by 0.7 points, eight thousand by 0.25.
+    draws = [Draws.of(truth, 1000, seed) for seed in range(83, 91)]
+    powered = np.mean([each.annotated(0.08)[0] for each in draws], 0)
+    counted, _ = draws[0].plain()
     told = dict(zip(RATES, zip(powered, counted, strict=True), strict=True))
     print(told)
     assert np.all((powered >= 0.93) & (powered <= 0.97))
