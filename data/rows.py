@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -82,14 +83,43 @@ def listing(
     return snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
 
 
+_JUDGED = "SELECT turn_id, day FROM labelled WHERE failure_point IS NOT NULL"
+
+_ANNOTATED = f"""
+SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {{clause}})
+WHERE turn_id IN (SELECT turn_id FROM ({_JUDGED}) UNION ALL SELECT turn_id FROM annotations)
+"""
+
+# On days that the model has scored throughout, labels alone say it: none is of an unscored turn.
+_BEHIND = """
+SELECT day FROM (SELECT day, count(*) AS turns FROM turns GROUP BY day)
+LEFT JOIN (
+  SELECT day, sum(turns) AS scored FROM rollup WHERE model_id = $model GROUP BY day
+) USING (day)
+WHERE turns IS DISTINCT FROM scored
+"""
+_ANNOTATED_DAYS = f"""
+SELECT (SELECT count(*) FROM ({_JUDGED}) WHERE {{clause}})
+  + (SELECT count(DISTINCT turn_id) FROM annotations ANTI JOIN ({_JUDGED}) USING (turn_id)
+     WHERE {{clause}}) AS n
+"""
+
+
 def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
     """How many turns of the filter people have judged, in the logs or in the dashboard."""
-    if not any(snapshot.counts()[name] for name in ("labelled", "annotations")):
+    counts = snapshot.counts()
+    if not any(counts[name] for name in ("labelled", "annotations")):
         return 0
     clause, params = chosen.sql()
-    sql = f"""
-    SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {clause})
-    WHERE turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL
-      UNION SELECT turn_id FROM annotations)
-    """
-    return int(snapshot.query(sql, {"model": model, **params})["n"][0].as_py())
+    whole = _ANNOTATED.format(clause=clause)
+    if replace(chosen, since=None, until=None):
+        return int(snapshot.query(whole, {"model": model, **params})["n"][0].as_py())
+    behind = snapshot.query(_BEHIND, {"model": model})["day"].to_pylist()
+    days = {f"day_{i}": day for i, day in enumerate(behind)}
+    these = f"day IN ({', '.join('$' + name for name in days)})" if days else "false"
+    easy = _ANNOTATED_DAYS.format(clause=f"{clause} AND NOT {these}")
+    found = int(snapshot.query(easy, {**params, **days})["n"][0].as_py())
+    if days:
+        hard = _ANNOTATED.format(clause=f"{clause} AND {these}")
+        found += int(snapshot.query(hard, {"model": model, **params, **days})["n"][0].as_py())
+    return found

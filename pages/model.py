@@ -58,7 +58,12 @@ def attempt(draw: Callable[[], None]) -> None:
 
 
 known = quality.tested(*quality.question(view))
-chips(view.chosen, f"{several(len(known), 'turn')} of known truth")
+part = quality.drawn(*quality.question(view))
+chips(
+    view.chosen,
+    f"{several(len(known), 'turn')} of known truth"
+    + (f", one dialogue in {part} of them, drawn at random" if part > 1 else ""),
+)
 look = one_of("What to look at", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
 
 

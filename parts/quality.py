@@ -16,7 +16,7 @@ from classifiers import curves
 from classifiers.curves import Curve
 from classifiers.tested import Tested, quality
 from data.filters import Filter
-from data.labelled import labelled
+from data.labelled import labelled, one_in
 from data.quality import STEPS, TARGETS, flagged
 from data.trace import FAILURE_POINTS
 from parts.choice import one_of
@@ -41,6 +41,12 @@ def tested(path: str, version: str, model: str, query: str) -> Tested:
     """The turns within the filter whose truth is known; shared, so not to be changed."""
     chosen = Filter.from_query(json.loads(query))
     return Tested.of(labelled(snapshot_at(path, version), model, chosen))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def drawn(path: str, version: str, model: str, query: str) -> int:
+    """One of how many dialogues of known truth was read; 1 where all were."""
+    return one_in(snapshot_at(path, version), model, Filter.from_query(json.loads(query)))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
