@@ -9,7 +9,16 @@ from data.filters import Filter
 from data.store import Store
 from parts import frame
 from parts.filterbar import clear, filters, model_choice
-from parts.scope import Scope, choices, hand_over, pages, scorers, snapshot_at, store_path
+from parts.scope import (
+    Scope,
+    choices,
+    facet_choices,
+    hand_over,
+    pages,
+    scorers,
+    snapshot_at,
+    store_path,
+)
 
 st.set_page_config(page_title="Faultline", page_icon=frame.ICON, layout="wide")
 page = st.navigation(pages(), position="top")
@@ -48,7 +57,7 @@ def open_scope() -> Scope:
     with st.sidebar:
         if len(scored) > 1:
             model_choice(scored, model)
-        chosen = filters(bounds[0], bounds[1], options)
+        chosen = filters(*bounds[:2], options, lambda: facet_choices(path, version, model))
     return Scope(path, snapshot, outdated, model, bounds, chosen)
 
 

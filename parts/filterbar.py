@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -50,8 +50,17 @@ def _use_model() -> None:
     st.query_params["model"] = st.session_state["model"] = st.session_state["model_choice"]
 
 
-def filters(first: date, last: date, options: dict[str, list[str]]) -> Filter:
-    """Draw the widgets and return what they say; `first` and `last` bound the days."""
+def filters(
+    first: date,
+    last: date,
+    options: dict[str, list[str]],
+    facets: Callable[[], dict[str, list[str]]],
+) -> Filter:
+    """Draw the widgets and return what they say.
+
+    `first` and `last` bound the days; `facets` gives what takes a look at every turn, and is asked
+    only when its widgets are drawn.
+    """
     _must_overlap(first, last)
     bounds: dict[str, Any] = {"min_value": first, "max_value": last, "format": "YYYY-MM-DD"}
     since = st.date_input("From", value=None, key="since", bind="query-params", **bounds)
@@ -62,18 +71,28 @@ def filters(first: date, last: date, options: dict[str, list[str]]) -> Filter:
     values: dict[str, Any] = {"since": since, "until": until}
     for key in (*COLUMNS, "version"):
         values[key] = _several(key, options.get(key, []))
-    with st.expander("More", expanded=any(st.query_params.get_all(key) for key in _MORE)):
-        values["text"] = (_words() or "").strip() or None
-        values["stage"] = _several("stage", list(FAILURE_POINTS))
-        for key in ("slot", "status"):
-            values[key] = _several(key, options.get(key, []))
-        for key, bands in _BANDS.items():
-            chosen = _one(key, bands)
-            values[key] = Range.parse(key, chosen) if chosen else None
-        values["source"] = _one("source", SOURCES)
+    given = any(_given(key) for key in _MORE)
+    more = st.expander("More", expanded=given, key="more", on_change="rerun")
+    # Half of the widgets, which few look at: they are drawn for those who do.
+    if given or more.open:
+        with more:
+            values |= _more(facets())
     if since and until and since > until:
         st.caption("“From” lies after “To”: there is no such day.")
     return Filter(**values).checked()
+
+
+def _more(facets: dict[str, list[str]]) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "text": (_words() or "").strip() or None,
+        "stage": _several("stage", list(FAILURE_POINTS)),
+    }
+    for key in ("slot", "status"):
+        values[key] = _several(key, facets[key])
+    for key, bands in _BANDS.items():
+        chosen = _one(key, bands)
+        values[key] = Range.parse(key, chosen) if chosen else None
+    return values | {"source": _one("source", SOURCES)}
 
 
 def _must_overlap(first: date, last: date) -> None:

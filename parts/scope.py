@@ -116,10 +116,15 @@ def snapshot_at(path: str, version: str) -> Snapshot:
 def choices(
     path: str, version: str, model: str
 ) -> tuple[tuple[date, date, int] | None, dict[str, list[str]]]:
-    """Bounds of the scored days, and the values that each filter can take."""
+    """Bounds of the scored days, and the values that a filter on the daily sums can take."""
     snapshot = snapshot_at(path, version)
-    found = options(snapshot, model) | facets(snapshot, model)
-    return bounds(snapshot, model), found
+    return bounds(snapshot, model), options(snapshot, model)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def facet_choices(path: str, version: str, model: str) -> dict[str, list[str]]:
+    """The values that the other filters can take."""
+    return facets(snapshot_at(path, version), model)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

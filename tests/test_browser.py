@@ -72,6 +72,29 @@ def test_filters_and_turn_travel_in_the_url(address: str) -> None:
         assert page.get_by_test_id("stMetricValue").first.inner_text() == before
 
 
+def test_further_filters_are_drawn_when_asked_for(address: str) -> None:
+    with browse() as watch:
+        page = watch.page
+        page.goto(address)
+        check(watch)
+        verdict = page.get_by_role("combobox", name="Called")
+        assert verdict.count() == 0
+        page.get_by_text("More", exact=True).click()
+        verdict.click()
+        page.get_by_role("option", name="nlu").click()
+        watch.settle()
+        page.wait_for_url("**stage=nlu**")
+        assert page.get_by_role("button", name="called NLU").is_visible()
+        page.get_by_role("link", name="Explore").click()
+        watch.settle()
+        page.wait_for_url("**/explore?**stage=nlu**")
+        assert page.get_by_role("button", name="called NLU").is_visible()
+        page.get_by_role("button", name="called NLU").click()
+        watch.settle()
+        page.wait_for_function("!location.search.includes('stage=')")
+        check(watch)
+
+
 def test_nothing_in_a_logged_text_is_interpreted(address: str) -> None:
     with browse() as watch:
         watch.page.goto(f"{address}/turn?turn=nasty")
