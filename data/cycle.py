@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -287,13 +288,18 @@ def open_snapshot(
 ) -> Snapshot:
     """A snapshot of every table at the versions given; `VersionGone` if a file is missing."""
     files, rows = {}, {}
-    for name in TABLES:
+    days: dict[str, Counter[str]] = {}
+    for name, layout in TABLES.items():
         # A table that is not asked for is not looked at.
         live = live_files(root, name, versions[name]) if name in versions else {}
         files[name] = [root / name / path for path in live]
         rows[name] = sum(file.rows for file in live.values())
+        if "day" in layout.partition:
+            days[name] = Counter()
+            for file in live.values():
+                days[name][file.partition["day"]] += file.rows
     missing = [path for paths in files.values() for path in paths if not path.exists()]
     text = version_text(versions)
     if missing:
         raise VersionGone(f"Version {text} has been vacuumed; open the latest version instead.")
-    return Snapshot(text, files, rows, memory=memory, spill=spill, model=model)
+    return Snapshot(text, files, rows, days=days, memory=memory, spill=spill, model=model)

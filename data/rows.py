@@ -91,12 +91,8 @@ WHERE turn_id IN (SELECT turn_id FROM ({_JUDGED}) UNION ALL SELECT turn_id FROM 
 """
 
 # On days that the model has scored throughout, labels alone say it: none is of an unscored turn.
-_BEHIND = """
-SELECT day FROM (SELECT day, count(*) AS turns FROM turns GROUP BY day)
-LEFT JOIN (
-  SELECT day, sum(turns) AS scored FROM rollup WHERE model_id = $model GROUP BY day
-) USING (day)
-WHERE turns IS DISTINCT FROM scored
+_SCORED = """
+SELECT day, sum(turns)::BIGINT AS turns FROM rollup WHERE model_id = $model GROUP BY day
 """
 _ANNOTATED_DAYS = f"""
 SELECT (SELECT count(*) FROM ({_JUDGED}) WHERE {{clause}})
@@ -114,7 +110,9 @@ def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
     whole = _ANNOTATED.format(clause=clause)
     if replace(chosen, since=None, until=None):
         return int(snapshot.query(whole, {"model": model, **params})["n"][0].as_py())
-    behind = snapshot.query(_BEHIND, {"model": model})["day"].to_pylist()
+    rows = snapshot.query(_SCORED, {"model": model}).to_pylist()
+    scored = {row["day"]: row["turns"] for row in rows}
+    behind = [day for day, n in snapshot.rows_by_day("turns").items() if scored.get(day) != n]
     days = {f"day_{i}": day for i, day in enumerate(behind)}
     these = f"day IN ({', '.join('$' + name for name in days)})" if days else "false"
     easy = _ANNOTATED_DAYS.format(clause=f"{clause} AND NOT {these}")

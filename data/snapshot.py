@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,8 @@ class Snapshot:
         Table name -> absolute paths of its live Parquet files.
     rows
         Table name -> number of rows, known from the log without reading a file.
+    days
+        Tables with a folder a day -> rows of each day (ISO date), known likewise.
     memory
         DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
     """
@@ -42,6 +45,7 @@ class Snapshot:
         files: Mapping[str, Sequence[Path]],
         rows: Mapping[str, int],
         *,
+        days: Mapping[str, Mapping[str, int]] | None = None,
         memory: str = "2GB",
         spill: Path | None = None,
         model: str | None = None,
@@ -50,6 +54,7 @@ class Snapshot:
         self.model = model
         self.files = {name: tuple(files.get(name, ())) for name in TABLES}
         self._rows = {name: rows.get(name, 0) for name in TABLES}
+        self._days = dict(days or {})
         self._lock = threading.Lock()
         self.spill = spill
         self._con = connect(self.files, memory, spill)
@@ -94,6 +99,10 @@ class Snapshot:
     def counts(self) -> dict[str, int]:
         """Rows per table."""
         return dict(self._rows)
+
+    def rows_by_day(self, name: str) -> dict[date, int]:
+        """Rows of each day of a table that has a folder a day; of a snapshot of the store."""
+        return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
 
     def close(self) -> None:
         self._con.close()
