@@ -10,6 +10,7 @@ variance, or take from it, is one factor, the dispersion, which the series itsel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from math import exp, log, pi, sqrt
 
@@ -111,13 +112,20 @@ def scan_p(statistic: float, days: int) -> float:
     b = sqrt(statistic)
     if days < 2 * SHORTEST or b < 1.5:
         return 1.0
-    # Spaced by its logarithm: nearly all of the integral lies at the shortest segments.
-    rest = np.geomspace(SHORTEST / days, 0.5, 200)
-    t = 1 - rest
-    area = np.trapezoid(_nu(b / np.sqrt(days * t * rest)) ** 2 / (t * rest**2), rest)
+    rest, root, weight = _arcs(days)
+    area = np.trapezoid(_nu(b / root) ** 2 / weight, rest)
     tail = b**3 * exp(-b * b / 2) / sqrt(2 * pi) / 2 * float(area)
     # The formula falls below a single test's where b is small.
     return min(max(tail, single_p(statistic)), 1.0)
+
+
+@cache
+def _arcs(days: int) -> tuple[Array, Array, Array]:
+    """Lengths 1 - t of segments, and the factors of the integral over them that only they make."""
+    # Spaced by its logarithm: nearly all of the integral lies at the shortest segments.
+    rest = np.geomspace(SHORTEST / days, 0.5, 200)
+    t = 1 - rest
+    return rest, np.sqrt(days * t * rest), t * rest**2
 
 
 def single_p(statistic: float) -> float:

@@ -41,13 +41,13 @@ ORDER BY turn_id
 # of the traffic whoever settled them later. Turns that only the dashboard's queue brought up, and
 # those whose gold did not suffice, are no part of it.
 _SAMPLED = f"""
-SELECT p.dialogue_id, p.day, coalesce(s.failure_point, l.failure_point) AS truth,
+SELECT l.dialogue_id, l.day, coalesce(s.failure_point, l.failure_point) AS truth,
   {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
 FROM (FROM labelled WHERE {{drawn}}) l
 LEFT JOIN ({SETTLED_SQL}) s USING (turn_id, dialogue_id, day)
-JOIN (FROM predictions WHERE model_id = $model AND {{clause}}) p USING (turn_id, dialogue_id, day)
-WHERE l.failure_point IS NOT NULL
-ORDER BY turn_id
+JOIN (FROM predictions WHERE model_id = $model AND {{clause}}) p ON p.turn_id = l.turn_id
+WHERE p.day = l.day AND l.failure_point IS NOT NULL
+ORDER BY l.turn_id
 """
 
 
