@@ -68,7 +68,7 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
     colour = _rgb(COLOURS.get(failure, _ANY_COLOUR))
 
     def shade(_: pd.DataFrame) -> pd.DataFrame:
-        styles = pd.DataFrame("", index=frame.index, columns=frame.columns)
+        styles = [[""] * frame.shape[1] for _ in range(len(frame))]
         for y, cells in enumerate(grid):
             for x, cell in enumerate(cells):
                 value = values[y][x]
@@ -76,8 +76,8 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
                     continue
                 if x < len(heads) or not heads:
                     opacity = SHADES * min(1.0, value / top)
-                    styles.iloc[y, x + 1] = f"background-color: rgba({colour}, {opacity:.3f})"
-        return styles
+                    styles[y][x + 1] = f"background-color: rgba({colour}, {opacity:.3f})"
+        return pd.DataFrame(styles, index=frame.index, columns=frame.columns)
 
     few = {
         (y, x)

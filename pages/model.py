@@ -58,7 +58,7 @@ def attempt(draw: Callable[[], None]) -> None:
 
 
 known = quality.tested(*quality.question(view))
-part = quality.drawn(*quality.question(view))
+part = quality.one_dialogue_in(*quality.question(view))
 chips(
     view.chosen,
     f"{several(len(known), 'turn')} of known truth"

@@ -12,6 +12,7 @@ from data.overview import FAILURES
 from parts import headline as top
 from parts.budgets import budget_panel
 from parts.defects import defect_list
+from parts.figures import drawn
 from parts.filterbar import chips
 from parts.frame import no_predictions
 from parts.mail import report_button
@@ -58,7 +59,7 @@ with left:
     table = head.trend if by == head.by else top.trend(view, by)
     marked = happened.changes[:CHANGES]
     st.plotly_chart(
-        trend(table, by, happened.releases, marked),
+        drawn(view, "trend", lambda: trend(table, by, happened.releases, marked), by),
         config=CONFIG,
         alt=trend_words(table, by, happened.releases, marked),
         key="trend",
@@ -72,7 +73,10 @@ with right:
     before = {name: head.earlier(name) for name in FAILURES} if head.shifts else None
     before = None if before is None or None in before.values() else before
     st.plotly_chart(
-        shares(head.rates, before), config=CONFIG, alt=shares_words(head.rates), key="shares"
+        drawn(view, "shares", lambda: shares(head.rates, before)),
+        config=CONFIG,
+        alt=shares_words(head.rates),
+        key="shares",
     )
     with st.expander("As a table"):
         shares_table(head.rates, head.total)

@@ -16,6 +16,7 @@ from charts.sentences import cell_words, change_words, extra_words, period_words
 from charts.words import count, percent, plain
 from data.filters import COLUMNS, NOT_LOGGED
 from data.overview import FAILURES
+from parts.figures import drawn
 from parts.filterbar import narrow
 from parts.scope import Scope, choices
 from report.contents import Events, Headline
@@ -129,8 +130,9 @@ def heat_map(view: Scope, happened: Events) -> None:
     st.subheader("Where, by domain", anchor=False)
     domains = happened.domains
     key = f"heat-{view.snapshot.version}-{view.chosen.caption()}"
+    dark = st.context.theme.type == "dark"
     st.plotly_chart(
-        heat(domains, INK[st.context.theme.type == "dark"]),
+        drawn(view, "heat", lambda: heat(domains, INK[dark]), dark),
         config=CONFIG,
         alt=heat_words(domains),
         key=key,

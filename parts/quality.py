@@ -20,6 +20,7 @@ from data.labelled import labelled, one_in
 from data.quality import STEPS, TARGETS, flagged
 from data.trace import FAILURE_POINTS
 from parts.choice import one_of
+from parts.figures import drawn
 from parts.scope import Scope, snapshot_at
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
@@ -44,7 +45,7 @@ def tested(path: str, version: str, model: str, query: str) -> Tested:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def drawn(path: str, version: str, model: str, query: str) -> int:
+def one_dialogue_in(path: str, version: str, model: str, query: str) -> int:
     """One of how many dialogues of known truth was read; 1 where all were."""
     return one_in(snapshot_at(path, version), model, Filter.from_query(json.loads(query)))
 
@@ -152,7 +153,7 @@ def rates(view: Scope, found: Tested) -> None:
     with left:
         st.subheader("What it is called, by what it is", anchor=False)
         st.plotly_chart(
-            charts.confusion(made["confusion"], ink()),
+            drawn(view, "confusion", lambda: charts.confusion(made["confusion"], ink()), ink()),
             config=CONFIG,
             alt=charts.confusion_words(made["confusion"]),
             key="confusion",
@@ -169,7 +170,10 @@ def rates(view: Scope, found: Tested) -> None:
     with right:
         st.subheader("How right it is, per failure point", anchor=False)
         st.plotly_chart(
-            charts.rates(made), config=CONFIG, alt=charts.rates_words(made), key="rates"
+            drawn(view, "rates", lambda: charts.rates(made)),
+            config=CONFIG,
+            alt=charts.rates_words(made),
+            key="rates",
         )
         with st.expander("As a table"):
             _rates_table(made)
@@ -216,7 +220,7 @@ def lines(view: Scope, found: Tested, target: str) -> None:
     with left:
         st.subheader("Right against found", anchor=False)
         st.plotly_chart(
-            charts.precision_recall(every, target),
+            drawn(view, "curves", lambda: charts.precision_recall(every, target), target),
             config=CONFIG,
             alt=charts.precision_recall_words(every),
             key="precision-recall",
@@ -239,7 +243,7 @@ def lines(view: Scope, found: Tested, target: str) -> None:
     with right:
         st.subheader("Does 70 % mean 70 %?", anchor=False)
         st.plotly_chart(
-            charts.calibration(bins, target),
+            drawn(view, "calibration", lambda: charts.calibration(bins, target), target),
             config=CONFIG,
             alt=charts.calibration_words(bins, target),
             key="calibration",
