@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import lightgbm as lgb
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from classifiers.calibration import Calibration, decide
 from classifiers.encoder import Encoder
+from classifiers.explanations import Explained
 from classifiers.heads import TextHeads, Vectors
 from classifiers.held_out import HeldOut
 from classifiers.reference import Reference
@@ -20,9 +21,6 @@ from classifiers.settings import Settings
 from data.trace import FAILURE_POINTS
 from features.build import columns, open_frame, texts
 from features.categories import Vocabulary
-
-if TYPE_CHECKING:
-    from classifiers.explained import Explained
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,4 +78,7 @@ def card(folder: Path) -> None:
         raise ModelError(
             f"The card of model {folder.name} cannot be read ({error}); train the model again."
         ) from error
-    st.markdown(inert(text))
+    with st.container(key="model-card"):
+        # Its widest table scrolls in itself on a phone; the page does not.
+        st.html("<style>.st-key-model-card table {display: block; overflow-x: auto}</style>")
+        st.markdown(inert(text))

@@ -12,7 +12,8 @@ from charts.layout import CONFIG
 from charts.palette import EVIDENCE_NAMES, NAMES
 from charts.words import count
 from classifiers import registry
-from classifiers.explained import SAMPLE, Explained
+from classifiers.explained import SAMPLE
+from classifiers.explanations import Explained
 from data.tables import EVIDENCE
 from features import catalogue
 from parts.choice import one_of

@@ -12,7 +12,8 @@ import pytest
 
 from classifiers import registry
 from classifiers.explain import Explainer
-from classifiers.explained import KEPT, Explained, explain_store, explained, interactions
+from classifiers.explained import KEPT, explain_store, explained, interactions
+from classifiers.explanations import Explained
 from classifiers.learning import learning_curve, read
 from classifiers.model import Model
 from classifiers.sample import training_turns

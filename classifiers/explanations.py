@@ -1,0 +1,91 @@
+"""What was explained of a model, as it lies beside it: `shap.npz`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """SHAP values (log-odds before calibration) of n sampled turns, for each of k classes.
+
+    Attributes
+    ----------
+    turn_ids: n strings. classes: k failure points. columns: all d features.
+    strength: mean size of a feature's contribution, (k, d).
+    stages: mean size of a stage's summed contribution, (k, len(EVIDENCE)).
+    kept: names of the m strongest features. x: their values, (n, m), NaN where not logged.
+    values: their contributions, (k, n, m).
+    pairs: the strongest interactions of each class, (k, p, 2) numbers of columns.
+    pair_strength: mean size of what a pair adds beyond its two parts, (k, p).
+    paired: how many turns the interactions rest on.
+    """
+
+    turn_ids: np.ndarray
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    strength: np.ndarray
+    stages: np.ndarray
+    kept: tuple[str, ...]
+    x: np.ndarray
+    values: np.ndarray
+    pairs: np.ndarray
+    pair_strength: np.ndarray
+    paired: int
+
+    def write(self, path: Path) -> None:
+        arrays: dict[str, Any] = {
+            "turn_ids": self.turn_ids.astype(str),
+            "classes": np.array(self.classes),
+            "columns": np.array(self.columns),
+            "strength": self.strength.astype(np.float32),
+            "stages": self.stages.astype(np.float32),
+            "kept": np.array(self.kept),
+            "x": self.x.astype(np.float32),
+            "values": self.values.astype(np.float16),
+            "pairs": self.pairs.astype(np.int32),
+            "pair_strength": self.pair_strength.astype(np.float32),
+            "paired": np.array(self.paired),
+        }
+        # Another process may be reading, or making the same.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".shap-", delete=False) as file:
+            np.savez_compressed(file, **arrays)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+
+    @classmethod
+    def read(cls, path: Path) -> Explained | None:
+        """What `write` wrote; None if there is none; raises `ModelError` if it is damaged."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+                made = cls(
+                    found["turn_ids"],
+                    tuple(found["classes"].tolist()),
+                    tuple(found["columns"].tolist()),
+                    found["strength"],
+                    found["stages"],
+                    tuple(found["kept"].tolist()),
+                    found["x"],
+                    found["values"].astype(np.float32),
+                    found["pairs"],
+                    found["pair_strength"],
+                    int(found["paired"]),
+                )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"The explanations in {path} are damaged ({error}); delete the file."
+            ) from error
+        if made.values.shape != (len(made.classes), len(made.turn_ids), len(made.kept)):
+            raise ModelError(f"The explanations in {path} are damaged; delete the file.")
+        return made
