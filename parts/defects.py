@@ -12,7 +12,8 @@ from charts.words import short
 from data import overview
 from data.filters import COLUMNS
 from data.listing import DEFECTS, Listing
-from parts.scope import Scope, choices, reader_zone
+from parts.openable import openable, times
+from parts.scope import Scope, choices
 
 ROWS = 20
 _ORDERS = ("newest", "most certain")
@@ -85,52 +86,27 @@ def choose(
     `listed` says which list the rows are of, so that the turn knows the ones before and after;
     `origin` are more URL parameters for the Turn page, which say what one came from.
     """
-    zone = reader_zone()
     found = rows.to_pylist()
     columns: dict[str, list[Any]] = {}
     if "failure_point" in rows.column_names:
         columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in found]
         columns["Probability"] = [100 * row["p"] for row in found]
     columns["Heard"] = [short(row["heard"], 160) or "–" for row in found]
-    columns["When"] = [row["started_at"].astimezone(zone) for row in found]
+    columns["When"], when = times(found)
     varied = choices(view.path, view.snapshot.version, view.model)[1] if view.model else {}
     for name, label in (("assistant", "Assistant"), ("device", "Device"), ("intent", "Intent")):
         # What is the same everywhere says nothing about a row.
         if COLUMNS[name] in rows.column_names and len(varied.get(name, ())) != 1:
             columns[label] = [row[COLUMNS[name]] for row in found]
-    picked = st.dataframe(
-        columns,
-        hide_index=True,
-        key=key,
-        on_select="rerun",
-        selection_mode="single-row",
-        height="content",
-        placeholder="–",
-        column_config={
-            "When": st.column_config.DatetimeColumn(
-                f"When ({found[0]['started_at'].astimezone(zone):%Z})" if found else "When",
-                format="D MMM YYYY, HH:mm:ss",
-                width=170,
-            ),
-            "Failure point": st.column_config.MultiselectColumn(
-                options=[NAMES[name] for name in overview.FAILURES],
-                color=[COLOURS[name] for name in overview.FAILURES],
-                width=110,
-            ),
-            "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),
-            "Heard": st.column_config.TextColumn(width=340),
-        },
-    )
-    chosen = picked["selection"]["rows"]
-    if chosen:
-        opened = found[chosen[0]]
-        st.switch_page(
-            "pages/turn.py",
-            query_params=view.link(
-                turn=opened["turn_id"],
-                day=opened["day"].isoformat(),
-                **(listed.query() if listed else {}),
-                **origin,
-            ),
-        )
+    config = {
+        "When": when,
+        "Failure point": st.column_config.MultiselectColumn(
+            options=[NAMES[name] for name in overview.FAILURES],
+            color=[COLOURS[name] for name in overview.FAILURES],
+            width=110,
+        ),
+        "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),
+        "Heard": st.column_config.TextColumn(width=340),
+    }
+    openable(view, found, columns, config, key, **(listed.query() if listed else {}), **origin)
     st.caption("Tick a row to open the turn.")

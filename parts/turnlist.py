@@ -12,8 +12,9 @@ from charts.words import count, short
 from data.filters import Filter
 from data.rows import COLUMNS, REACH, SHOWN, listing
 from parts.explore import COLS, say, shown_columns
+from parts.openable import openable, times
 from parts.pivoting import select
-from parts.scope import Scope, reader_zone, snapshot_at
+from parts.scope import Scope, snapshot_at
 
 ROWS = 50
 _LABELS = {
@@ -91,7 +92,6 @@ def _columns() -> None:
 
 
 def _draw(view: Scope, rows: pa.Table, key: str) -> None:
-    zone = reader_zone()
     found = rows.to_pylist()
     columns: dict[str, list[Any]] = {}
     config: dict[str, Any] = {}
@@ -101,12 +101,7 @@ def _draw(view: Scope, rows: pa.Table, key: str) -> None:
         title = column_label(name)
         values: list[Any] = rows[name].to_pylist()
         if name == "started_at":
-            columns[title] = [value.astimezone(zone) for value in values]
-            config[title] = st.column_config.DatetimeColumn(
-                f"When ({values[0].astimezone(zone):%Z})" if values else "When",
-                format="D MMM YYYY, HH:mm:ss",
-                width=170,
-            )
+            columns[title], config[title] = times(found)
         elif name == "failure_point":
             columns[title] = [[NAMES[value]] for value in values]
             config[title] = st.column_config.MultiselectColumn(
@@ -121,22 +116,4 @@ def _draw(view: Scope, rows: pa.Table, key: str) -> None:
                 config[title] = st.column_config.TextColumn(width=320)
         else:
             columns[title] = values
-    picked = st.dataframe(
-        columns,
-        hide_index=True,
-        key=key,
-        on_select="rerun",
-        selection_mode="single-row",
-        height="content",
-        placeholder="–",
-        column_config=config,
-    )
-    chosen = picked["selection"]["rows"]
-    if chosen and chosen[0] < len(found):
-        opened = found[chosen[0]]
-        st.switch_page(
-            "pages/turn.py",
-            query_params=view.link(
-                turn=opened["turn_id"], day=opened["day"].isoformat(), back="explore"
-            ),
-        )
+    openable(view, found, columns, config, key, back="explore")
