@@ -62,7 +62,7 @@ part = quality.one_dialogue_in(*quality.question(view))
 chips(
     view.chosen,
     f"{several(len(known), 'turn')} of known truth"
-    + (f", one dialogue in {part} of them, drawn at random" if part > 1 else ""),
+    + (f", one dialogue in {part} drawn at random" if part > 1 else ""),
 )
 look = one_of("What to look at", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,12 @@ from classifiers.model import Model
 from data.annotations import annotate
 from data.errors import UsageError
 from data.filters import Filter
+from data.labelled import labelled, one_in
 from data.quality import STEPS, flagged, heard
 from data.store import Store
 from data.trace import FAILURE_POINTS
+from labels.known import refresh
+from parts import quality
 from tests.app import Open, texts
 from tests.scored import MODEL, fill, score
 
@@ -62,6 +66,21 @@ def test_every_figure_carries_an_interval(opened: Open, labelled_store: Store) -
         assert " to " in metric.value
     assert "No turn is known to be False wake here" in texts(at)
     assert "Of ten verdicts it gets right" in texts(at)
+
+
+def test_it_says_when_only_some_dialogues_were_read(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "labelled", partial(labelled, most=10))
+    monkeypatch.setattr(quality, "one_in", partial(one_in, most=10))
+    store = fill(tmp_path / "store")
+    refresh(store)
+    with store.snapshot() as snapshot:
+        part = one_in(snapshot, MODEL, Filter(), 10)
+        read = labelled(snapshot, MODEL, most=10).num_rows
+    assert part > 1
+    at = looked(opened, store, "quality")
+    assert f"{read} turns of known truth, one dialogue in {part} drawn at random" in texts(at)
 
 
 def test_a_threshold_counts_the_whole_traffic(opened: Open, labelled_store: Store) -> None:
