@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
 from analysis.columns import codes, matrix, ratio, sums
+from analysis.intervals import freedom_of, score_intervals, wilson_intervals
 from data.intervals import wilson
 from data.overview import FAILURES
 
@@ -171,7 +172,7 @@ def powered(
     the rare turn that the model is sure of and wrong about estimates too low and too surely. So
     half such a turn is added to the variance (`UNSEEN`), and the interval is Wilson's for as many
     independent turns as have this variance, with Student's t for the normal quantile: a variance
-    that a few dialogues make up is itself uncertain (`_freedom`). All of it vanishes as n grows;
+    that a few dialogues make up is itself uncertain (`freedom_of`). All of it vanishes as n grows;
     `benchmarks.rates` measures what it does. Without dialogues it is the published interval.
 
     Groups with fewer than `minimum` annotated dialogues are `model_only`.
@@ -209,8 +210,9 @@ def powered(
         low, high = np.clip(value - half, 0.0, 1.0), np.clip(value + half, 0.0, 1.0)
     else:
         fourths = sums(errors**2, clusters.group, groups)
-        freedom = _freedom(squares + UNSEEN, fourths + UNSEEN, dialogues + UNSEEN)
-        low, high = _score(value, variance + ratio(UNSEEN, n**2), t.ppf(quantile, freedom))
+        freedom = freedom_of(squares + UNSEEN, fourths + UNSEEN, dialogues + UNSEEN)
+        z = t.ppf(quantile, freedom)
+        low, high = score_intervals(value, variance + ratio(UNSEEN, n**2), z)
         low, high = np.minimum(low, value), np.maximum(high, value)
     model = model_only(everything, design=design, level=level)
     enough = dialogues[:, 0] >= max(minimum, 2)
@@ -240,7 +242,7 @@ def model_only(turns: Moments, *, design: ArrayLike = 1.0, level: float = 0.95) 
     open_ = np.maximum(mean - ratio(turns.squares, n), 0.0)
     variance = ratio(np.asarray(design) * turns.variance() + open_, n)
     effective = np.where(variance > 0, ratio(mean * (1 - mean), variance), n)
-    low, high = _wilson(mean, effective, float(norm.ppf((1 + level) / 2)))
+    low, high = wilson_intervals(mean, effective, float(norm.ppf((1 + level) / 2)))
     groups = len(turns.turns)
     return Estimates(
         mean, low, high, turns.turns, np.zeros(groups), np.zeros(groups, bool), np.ones_like(mean)
@@ -377,31 +379,3 @@ def _clusters(labelled: Labelled) -> _Clusters:
     most = int(labelled.dialogue.max(initial=0)) + 1
     pairs, row = np.unique(labelled.group * most + labelled.dialogue, return_inverse=True)
     return _Clusters(pairs // most, row)
-
-
-def _freedom(squares: Array, fourths: Array, clusters: Array) -> Array:
-    """Degrees of freedom of a sum of squared errors, 2 V^2 / var(V) (Satterthwaite 1946).
-
-    var(V) is that of the sum over independent clusters, from the fourth powers. With m rare errors
-    of one size among many clusters it is about 2m: what counts is how many dialogues err, not how
-    many there are. At least 1; large where all errors are alike.
-    """
-    spread = np.maximum(fourths - ratio(squares**2, clusters), 2e-9 * squares**2)
-    return np.maximum(ratio(2 * squares**2, spread), 1.0)
-
-
-def _score(value: Array, variance: Array, z: Array) -> tuple[Array, Array]:
-    """Wilson's interval for as many independent turns as would have this variance."""
-    # Nearer to 0 or 1 than a standard error, p(1 - p) would say more of chance than of the rate.
-    sd = np.minimum(np.sqrt(variance), 0.5)
-    inside = np.clip(value, sd, 1 - sd)
-    return _wilson(value, ratio(inside * (1 - inside), variance), z)
-
-
-def _wilson(mean: Array, n: Array, z: float | Array) -> tuple[Array, Array]:
-    """`data.intervals.wilson` for arrays; (0, 1) where n is 0."""
-    safe = np.where(n > 0, n, 1.0)
-    centre = (mean + z * z / (2 * safe)) / (1 + z * z / safe)
-    half = z * np.sqrt(mean * (1 - mean) / safe + z * z / (4 * safe * safe)) / (1 + z * z / safe)
-    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-    return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from analysis.intervals import freedom_of
 from analysis.rates import (
     ANNOTATED,
     COUNTED,
@@ -143,6 +144,19 @@ def test_intervals_cover_what_they_say_and_counting_does_not() -> None:
                         for row in claims]).mean(0)  # fmt: skip
     print("counted", claimed)
     assert claimed.max() < 0.5
+
+
+@pytest.mark.parametrize(("erring", "expected"), [(1, 2.01), (20, 41.67), (250, 1000.0)])
+def test_freedom_counts_the_dialogues_that_err(erring: int, expected: float) -> None:
+    """2m/(1 - m/G) for m of G = 500 errors of one size, whatever the size."""
+    for size in (1.0, 3.0):
+        e = np.zeros(500)
+        e[:erring] = size
+        sums = [np.array([[float((e**power).sum())]]) for power in (2, 4)]
+        found = freedom_of(*sums, np.array([[500.0]]))
+        assert found[0, 0] == pytest.approx(expected, rel=0.01)
+    alike = freedom_of(*(np.array([[500.0]]) for _ in range(3)))
+    assert alike[0, 0] > 1e6
 
 
 def test_dialogues_widen_the_interval() -> None:

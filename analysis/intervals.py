@@ -1,0 +1,38 @@
+"""Intervals of many shares at once, from their variance; `data.intervals` has the plain one."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.columns import ratio
+
+Array = NDArray[np.float64]
+
+
+def freedom_of(squares: Array, fourths: Array, clusters: Array) -> Array:
+    """Degrees of freedom of a sum of squared errors, 2 V^2 / var(V) (Satterthwaite 1946).
+
+    var(V) is that of the sum over independent clusters, from the fourth powers. With m rare errors
+    of one size among many clusters it is about 2m: what counts is how many dialogues err, not how
+    many there are. At least 1; large where all errors are alike.
+    """
+    spread = np.maximum(fourths - ratio(squares**2, clusters), 2e-9 * squares**2)
+    return np.maximum(ratio(2 * squares**2, spread), 1.0)
+
+
+def score_intervals(value: Array, variance: Array, z: Array) -> tuple[Array, Array]:
+    """Wilson's interval for as many independent turns as would have this variance."""
+    # Nearer to 0 or 1 than a standard error, p(1 - p) would say more of chance than of the rate.
+    sd = np.minimum(np.sqrt(variance), 0.5)
+    inside = np.clip(value, sd, 1 - sd)
+    return wilson_intervals(value, ratio(inside * (1 - inside), variance), z)
+
+
+def wilson_intervals(mean: Array, n: Array, z: float | Array) -> tuple[Array, Array]:
+    """`data.intervals.wilson` for arrays; (0, 1) where n is 0."""
+    safe = np.where(n > 0, n, 1.0)
+    centre = (mean + z * z / (2 * safe)) / (1 + z * z / safe)
+    half = z * np.sqrt(mean * (1 - mean) / safe + z * z / (4 * safe * safe)) / (1 + z * z / safe)
+    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)
