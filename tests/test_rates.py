@@ -152,11 +152,11 @@ def test_freedom_counts_the_dialogues_that_err(erring: int, expected: float) -> 
     for size in (1.0, 3.0):
         e = np.zeros(500)
         e[:erring] = size
-        sums = [np.array([[float((e**power).sum())]]) for power in (2, 4)]
-        found = freedom_of(*sums, np.array([[500.0]]))
+        squares, fourths = (np.array([[(e**power).sum()]]) for power in (2, 4))
+        found = freedom_of(squares, fourths, np.array([[500.0]]))
         assert found[0, 0] == pytest.approx(expected, rel=0.01)
-    alike = freedom_of(*(np.array([[500.0]]) for _ in range(3)))
-    assert alike[0, 0] > 1e6
+    same = np.array([[500.0]])
+    assert freedom_of(same, same, same)[0, 0] > 1e6
 
 
 def test_dialogues_widen_the_interval() -> None:
