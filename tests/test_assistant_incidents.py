@@ -151,6 +151,7 @@ def test_impossible_releases_are_refused_in_one_sentence(release: Release, messa
         Setup(releases=(*RELEASES, release)).check()
 
 
+@pytest.mark.long
 def test_without_nicknames_they_are_not_found(targeted: list[Simulated]) -> None:
     inside, other_times, _ = _shares(INCIDENTS["er-aliases"], targeted)
     assert inside > 3 * other_times

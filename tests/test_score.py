@@ -95,6 +95,7 @@ def test_a_deleted_turn_takes_its_prediction_along(copy: Store) -> None:
     assert score(copy).scored == 0
 
 
+@pytest.mark.long
 def test_small_batches_and_pieces_give_what_one_go_gives(
     six: tuple[Store, Model], copy: Store, tmp_path: Path
 ) -> None:
