@@ -97,6 +97,8 @@ def trend(
             "tickformat": ".0%",
             "rangemode": "tozero",
             **({"range": [0, top * (1.45 if releases else 1.15)]} if marked else {}),
+            # The room for names above the bars is no share.
+            **({"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1.0]} if marked and top > 0.6 else {}),
         },
     )
 

@@ -85,7 +85,7 @@ def numbers(head: contents.Headline) -> None:
         defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, overview.FAILURES))
         st.metric(
             "Worst stage",
-            f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)} of turns]]",
+            f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",
             **_change(head, worst),
             chart_data=_shares(table, (worst,)),
             help="The failure point with the largest share of turns, estimated as the defect rate.",

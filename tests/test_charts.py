@@ -228,6 +228,15 @@ def test_releases_and_changes_stand_on_the_trend() -> None:
     assert "ASR rose" in said
 
 
+def test_no_share_above_everything_is_labelled() -> None:
+    """Names of releases stand above the bars, and make the axis longer than its numbers."""
+    table = trend_table(date(2026, 3, 1), date(2026, 3, 2))
+    table = table.set_column(1, "turns", pa.array([16, 20]))
+    figure = rates.trend(table, "day", [Release("asr", "4.2", date(2026, 3, 2))])
+    assert figure.layout.yaxis.range[1] > 1
+    assert max(figure.layout.yaxis.tickvals) == 1
+
+
 def test_the_map_tells_cells_with_few_turns_from_cells_without_failures() -> None:
     columns: dict[str, list[Any]] = {
         "domain": ["music", None, "%{x} <b>odd</b>"],
