@@ -213,6 +213,7 @@ def powered(
         freedom = freedom_of(squares + UNSEEN, fourths + UNSEEN, dialogues + UNSEEN)
         z = t.ppf(quantile, freedom)
         low, high = score_intervals(value, variance + ratio(UNSEEN, n**2), z)
+        # Next to 0 or 1 rounding can leave the value itself outside.
         low, high = np.minimum(low, value), np.maximum(high, value)
     model = model_only(everything, design=design, level=level)
     enough = dialogues[:, 0] >= max(minimum, 2)

@@ -49,7 +49,8 @@ LISTS = ("stage", *COLUMNS, "slot", "status", "version")
 
 _STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
 _CALLED = {"false_wake": "false wake", "correct": "correct", **_STAGE_WORDS}
-_ANNOTATED = (
+# A condition over turn ids: people have judged the turn, in the logs or in the dashboard.
+ANNOTATED = (
     "turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL "
     "UNION ALL SELECT turn_id FROM annotations)"
 )
@@ -205,7 +206,7 @@ class Filter:
                     clauses.append(f"{column} {sign} ${key}_{end}")
                     params[f"{key}_{end}"] = value
         if self.source:
-            clauses.append(_ANNOTATED if self.source == "annotated" else f"NOT ({_ANNOTATED})")
+            clauses.append(ANNOTATED if self.source == "annotated" else f"NOT ({ANNOTATED})")
         if self.text:
             clauses.append("contains(lower(heard), lower($text))")
             params["text"] = self.text

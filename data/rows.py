@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from data.filters import Filter
+from data.filters import ANNOTATED, Filter
 from data.rollup import sums_sql
 from data.tables import PREDICTIONS
 from data.trace import FAILURE_POINTS
@@ -83,17 +83,16 @@ def listing(
     return snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
 
 
-_JUDGED = "SELECT turn_id, day FROM labelled WHERE failure_point IS NOT NULL"
-
 _ANNOTATED = f"""
 SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {{clause}})
-WHERE turn_id IN (SELECT turn_id FROM ({_JUDGED}) UNION ALL SELECT turn_id FROM annotations)
+WHERE {ANNOTATED}
 """
 
 # On days that the model has scored throughout, labels alone say it: none is of an unscored turn.
 _SCORED = """
 SELECT day, sum(turns)::BIGINT AS turns FROM rollup WHERE model_id = $model GROUP BY day
 """
+_JUDGED = "SELECT turn_id, day FROM labelled WHERE failure_point IS NOT NULL"
 _ANNOTATED_DAYS = f"""
 SELECT (SELECT count(*) FROM ({_JUDGED}) WHERE {{clause}})
   + (SELECT count(DISTINCT turn_id) FROM annotations ANTI JOIN ({_JUDGED}) USING (turn_id)
