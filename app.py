@@ -5,11 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
-from data.filters import Filter
-from data.store import Store
-from parts import frame
-from parts.filterbar import clear, filters, model_choice
-from parts.scope import (
+from data.queries.filters import Filter
+from data.store.store import Store
+from parts.shared import page_frame
+from parts.shared.filter_bar import (
+    clear,
+    filters,
+    model_choice,
+)
+from parts.shared.view import (
     Scope,
     choices,
     facet_choices,
@@ -20,7 +24,7 @@ from parts.scope import (
     store_path,
 )
 
-st.set_page_config(page_title="Faultline", page_icon=frame.ICON, layout="wide")
+st.set_page_config(page_title="Faultline", page_icon=page_frame.ICON, layout="wide")
 page = st.navigation(pages(), position="top")
 path = store_path()
 
@@ -66,19 +70,19 @@ try:
     scope = open_scope()
     # Before the page, which may end the script early.
     with foot:
-        frame.foot(scope)
+        page_frame.foot(scope)
     with body:
         hand_over(scope)
         if scope.snapshot.counts()["turns"]:
             page.run()
         else:
-            frame.no_turns(path)
+            page_frame.no_turns(path)
 except StoreMissing as error:
-    frame.missing_store(str(error), path)
+    page_frame.missing_store(str(error), path)
 except (VersionGone, UsageError) as error:
-    frame.trouble(str(error))
+    page_frame.trouble(str(error))
     if isinstance(error, UsageError):
         st.button("Clear the filters", on_click=clear, icon=":material/filter_alt_off:")
-    frame.newest_button("Go to the newest version")
+    page_frame.newest_button("Go to the newest version")
 except FaultlineError as error:
-    frame.trouble(str(error))
+    page_frame.trouble(str(error))

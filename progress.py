@@ -52,7 +52,7 @@ class _Bar:
 
 
 class Ingesting(_Bar):
-    """Called by `data.ingest.ingest`: one bar per input, by bytes, with turns per second."""
+    """Called by `data.ingest.ingest.ingest`: one bar per input, by bytes, with turns per second."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(

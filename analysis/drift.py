@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from data.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS
 
 # Usual reading of the index (Siddiqi 2006, Credit Risk Scorecards): below 0.1 stable, above 0.25
 # shifted.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.columns import ratio
+from analysis.arrays import ratio
 
 Array = NDArray[np.float64]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from math import hypot
 
-from analysis.moved import Period
+from analysis.period_comparison import Period
 from analysis.rates import Estimate
-from data.filters import Filter
+from data.queries.filters import Filter
 
 # Without a start there is no period before: the last four weeks are then set against the four
 # before them, or half of the days against the other half where there are fewer.

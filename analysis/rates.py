@@ -23,10 +23,15 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
-from analysis.columns import codes, matrix, ratio, sums
+from analysis.arrays import (
+    codes,
+    matrix,
+    ratio,
+    sums,
+)
 from analysis.intervals import freedom_of, score_intervals, wilson_intervals
 from data.intervals import wilson
-from data.overview import FAILURES
+from data.queries.overview import FAILURES
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -1,1 +1,4 @@
-"""A small reference voice assistant whose stages really run and really fail."""
+"""The reference assistant: a world, users, and stages that really run and really fail.
+
+Only `faultline demo`, tests and benchmarks use it; nothing of the product may depend on it.
+"""

@@ -18,7 +18,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from assistant.contract import LOCALES
 from assistant.output import truths, writer_for
 from assistant.releases import (
     LEVEL,
@@ -31,12 +30,17 @@ from assistant.releases import (
 )
 from assistant.scale import scale
 from assistant.simulate import Adapt, Simulated, Simulation, day_weight
+from assistant.stages import LOCALES
 from assistant.trained import agree
 from assistant.world import World, build_world
-from data.drafts import DraftTaken, draft, scratch
 from data.errors import UsageError
-from data.names import must_be_text
-from data.workers import runner
+from data.parallel import runner
+from data.store.paths import must_be_text
+from data.store.temporary import (
+    DraftTaken,
+    draft,
+    scratch,
+)
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 LONGEST_DAYS = 3650

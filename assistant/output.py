@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from assistant.simulate import Simulated
-from data.trace import TURNS, schema
+from data.schema.trace import TURNS, schema
 
 # A trace record; what a store derives itself is not in it.
 RECORD = pa.schema([field for field in TURNS if field.name not in ("extra", "digest", "day")])

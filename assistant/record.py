@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from assistant.contract import Context, Heard, Outcome, Resolved, Transcript, Understood
+from assistant.stages import (
+    Context,
+    Heard,
+    Outcome,
+    Resolved,
+    Transcript,
+    Understood,
+)
 from assistant.truth import slot_records
 from assistant.users import Reaction
 
@@ -46,7 +53,7 @@ def trace(
     reaction: Reaction,
     prompt: tuple[str, tuple[str, ...]],
 ) -> dict[str, Any]:
-    """The record of `data.trace.Turn`, without ids and gold."""
+    """The record of `data.schema.trace.Turn`, without ids and gold."""
     heard, transcript, understood = ran.heard, ran.transcript, ran.understood
     resolved, outcome = ran.resolved, ran.outcome
     device = context.device

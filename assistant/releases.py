@@ -16,18 +16,34 @@ from typing import Any
 
 import numpy as np
 
-from assistant.audio.recogniser import Recogniser, build_recogniser, release
-from assistant.audio.search import Settings
-from assistant.audio.training import text_for_asr
-from assistant.audio.tts import Tts
-from assistant.audio.wake import Wake
-from assistant.contract import Context, Sound, Stages
-from assistant.language.speech import CORRECTIONS, examples, examples_in_context
-from assistant.understanding.fulfilment import Fulfilment, Outage
-from assistant.understanding.gazetteer import Gazetteer
-from assistant.understanding.nlu import Nlu
-from assistant.understanding.resolver import Resolver
-from assistant.understanding.training import Damage, situated, train_nlu
+from assistant.asr.recogniser import (
+    Recogniser,
+    build_recogniser,
+    release,
+)
+from assistant.asr.search import Settings
+from assistant.asr.training_text import text_for_asr
+from assistant.er.resolver import Resolver
+from assistant.language.wording import (
+    CORRECTIONS,
+    examples,
+    examples_in_context,
+)
+from assistant.nlu.gazetteer import Gazetteer
+from assistant.nlu.nlu import Nlu
+from assistant.nlu.train import (
+    Damage,
+    situated,
+    train_nlu,
+)
+from assistant.result.fulfilment import Fulfilment, Outage
+from assistant.stages import (
+    Context,
+    Sound,
+    Stages,
+)
+from assistant.tts import Tts
+from assistant.wake import Wake
 from assistant.world import World
 from data.errors import UsageError
 
@@ -94,7 +110,8 @@ class Incident:
     Attributes
     ----------
     kind: ``release``, ``import`` or ``outage``. version: "" where no release is to blame.
-    where: the turns that it concerns, as values of the columns of `data.tables.PREDICTIONS` that
+    where: the turns that it concerns, as values of the columns of `data.schema.tables.PREDICTIONS`
+    that
         the dashboard filters by (``locale``, ``device_type``, ``domain`` as understood …); {} for
         all. It holds whatever was logged, not what was meant.
     failure_point: the class whose share rises there.

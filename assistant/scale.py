@@ -41,7 +41,7 @@ def scale(turns: pa.Table, count: int, to: Path, seed: int = 0, threads: int = 2
     Parameters
     ----------
     turns
-        Columns of `data.trace.TURNS` without those that a store derives; any number of rows.
+        Columns of `data.schema.trace.TURNS` without those that a store derives; any number of rows.
     to
         A folder, made if missing, that gets files `turns-00000.parquet` of about a million turns.
     threads

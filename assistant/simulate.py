@@ -15,15 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from assistant.audio.background import overheard
-from assistant.audio.tts import length_ms
-from assistant.contract import Context, Frame, Sound, Stages
+from assistant.background import overheard
+from assistant.intents.intents import INTENTS
 from assistant.language.goals import Goal, draw_goal, fill
-from assistant.language.intents import INTENTS
-from assistant.language.speech import Style, Utterance, say
+from assistant.language.wording import (
+    Style,
+    Utterance,
+    say,
+)
 from assistant.record import Ran, trace
 from assistant.releases import Assembly
+from assistant.stages import (
+    Context,
+    Frame,
+    Sound,
+    Stages,
+)
 from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
+from assistant.tts import length_ms
 from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
 

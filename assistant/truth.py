@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from assistant.contract import Context, Frame, Outcome, Stages
+from assistant.stages import (
+    Context,
+    Frame,
+    Outcome,
+    Stages,
+)
 from labels.normalise import key
 
 Slots = tuple[tuple[str, str], ...]
@@ -129,7 +134,7 @@ def _bag(slots: Slots) -> list[tuple[str, str]]:
 
 
 def gold(meant: Meant, truth: Truth, annotator: str | None = None) -> dict[str, Any]:
-    """The annotation of a turn, as in `data.trace.Gold`."""
+    """The annotation of a turn, as in `data.schema.trace.Gold`."""
     record: dict[str, Any] = {"addressed": meant.addressed, "transcript": meant.transcript}
     if meant.addressed and meant.ideal and truth.replay:
         record |= {

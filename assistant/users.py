@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assistant.contract import Device, Sound
-from assistant.language.speech import Style, Utterance
+from assistant.language.wording import Style, Utterance
+from assistant.stages import Device, Sound
 from assistant.world import User
 
 MOST_TRIES = 4

@@ -24,14 +24,14 @@ from benchmarks import ingest as ingest_benchmark
 from benchmarks.memory import peak_gib
 from classifiers import registry
 from classifiers.encoder import DEFAULT, Encoder, export, locate
-from classifiers.explain import Explainer
-from classifiers.sample import training_turns
-from classifiers.score import score
+from classifiers.scoring.score import score
 from classifiers.settings import Settings
+from classifiers.shap_values import Explainer
 from classifiers.train import train
-from data.ingest import ingest
-from data.store import Store
-from features.build import open_frame, texts
+from classifiers.training_data import training_turns
+from data.ingest.ingest import ingest
+from data.store.store import Store
+from features.matrix import open_frame, texts
 
 _GOAL = {
     "ingest": 50_000,

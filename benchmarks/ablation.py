@@ -12,10 +12,10 @@ import sys
 import time
 from dataclasses import replace
 
-from classifiers.evaluate import evaluate
-from classifiers.sample import training_turns
+from classifiers.evaluation.cross_validation import evaluate
 from classifiers.settings import Settings
-from data.store import Store
+from classifiers.training_data import training_turns
+from data.store.store import Store
 
 VARIANTS = [
     ("log features only", Settings(without=("after", "before", "capture", "text"))),

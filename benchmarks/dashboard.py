@@ -35,14 +35,18 @@ import pyarrow.parquet as pq
 
 from assistant.scale import copies, scale
 from benchmarks.visitors import Visit, Visitor
-from classifiers.context import digests_sql
-from data.filters import Filter
-from data.ingest import ingest
-from data.overview import bounds, defects, options
-from data.scores import commit_predictions
-from data.store import Store
-from data.tables import PREDICTIONS
-from labels.known import refresh
+from classifiers.context_digest import digests_sql
+from data.ingest.ingest import ingest
+from data.queries.filters import Filter
+from data.queries.overview import (
+    bounds,
+    defects,
+    options,
+)
+from data.schema.tables import PREDICTIONS
+from data.store.predictions import commit_predictions
+from data.store.store import Store
+from labels.derived import refresh
 from tests.browser import served
 
 _DERIVED = ("digest", "day", "extra")

@@ -23,18 +23,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from assistant.annotators import second_annotator
 from assistant.demo import Setup, write_demo
 from assistant.releases import RELEASES
+from benchmarks.simulated_annotators import second_annotator
 from classifiers.metrics import bootstrap, summary
 from classifiers.model import Model
-from classifiers.sample import training_turns
 from classifiers.settings import Settings
 from classifiers.train import train
+from classifiers.training_data import training_turns
 from data.errors import NotEnoughLabels
-from data.ingest import ingest
-from data.store import Store
-from data.trace import FAILURE_POINTS
+from data.ingest.ingest import ingest
+from data.schema.trace import FAILURE_POINTS
+from data.store.store import Store
 
 TURNS = 20_000
 SHARES = (0.02, 0.04, 0.08, 0.16, 1.0)

@@ -18,11 +18,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.ingest import ingest
-from data.store import Store
+from data.ingest.ingest import ingest
+from data.store.store import Store
 from features.arrow import pc
-from features.build import build, learn, open_frame
 from features.categories import Vocabulary
+from features.matrix import (
+    build,
+    learn,
+    open_frame,
+)
 
 CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
 BATCH = 40_000

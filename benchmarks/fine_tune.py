@@ -21,12 +21,12 @@ import pyarrow as pa
 from sklearn.metrics import average_precision_score
 
 from classifiers.encoder import DEFAULT, Encoder, export, load_torch
-from classifiers.heads import TextHeads, Vectors
-from classifiers.sample import training_turns
 from classifiers.splits import folds, groups
-from data.store import Store
-from data.trace import FAILURE_POINTS
-from features.build import open_frame, texts
+from classifiers.text_heads import TextHeads, Vectors
+from classifiers.training_data import training_turns
+from data.schema.trace import FAILURE_POINTS
+from data.store.store import Store
+from features.matrix import open_frame, texts
 from labels.failure_point import labels
 
 _BATCH = 32

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from analysis.changes import Change, changes
+from analysis.change_points import Change, changes
 from data.errors import FaultlineError, UsageError
-from data.overview import FAILURES
-from data.store import Store
-from data.tables import DIMENSIONS
+from data.queries.overview import FAILURES
+from data.schema.tables import DIMENSIONS
+from data.store.store import Store
 
 WITHIN = 2
 

@@ -22,8 +22,8 @@ DAYS = 30
 
 _MEASURE = """
 import json, resource, sys, time
-from data.store import Store
-from data.ingest import ingest
+from data.store.store import Store
+from data.ingest.ingest import ingest
 if __name__ == "__main__":
     store = Store.create(sys.argv[1])
     began = time.perf_counter()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from analysis.columns import codes, matrix
+from analysis.arrays import codes, matrix
 from analysis.rates import (
     RATES,
     Array,
@@ -30,8 +30,8 @@ from analysis.rates import (
     powered,
 )
 from data.errors import FaultlineError, UsageError
-from data.overview import FAILURES
-from data.store import Store
+from data.queries.overview import FAILURES
+from data.store.store import Store
 
 SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 DRAWS = 1000

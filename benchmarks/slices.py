@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.fold import SYMPTOMS
-from analysis.slices import find
-from data.filters import Filter
-from data.slices import DIMENSIONS, slice_columns
-from data.snapshot import Snapshot
-from data.store import Store
+from analysis.slices.deduplicate import SYMPTOMS
+from analysis.slices.search import find
+from data.queries.dimensions import DIMENSIONS, slice_columns
+from data.queries.filters import Filter
+from data.store.snapshot import Snapshot
+from data.store.store import Store
 
 # Ten: what the requirement names.
 TEN = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from analysis.agreement import Agreed, Agreement
+from annotation.agreement import Agreed, Agreement
 from charts.layout import bare
 from charts.palette import COLOURS, NAMES, NEUTRAL
 

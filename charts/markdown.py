@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from charts.words import plain
+from charts.formatting import plain
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _RULE = re.compile(r"\|(\s*:?-+:?\s*\|)+")

@@ -7,10 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from charts.formatting import count, percent
 from charts.palette import COLOURS, NAMES
-from charts.words import count, percent
-from data.filters import NOT_LOGGED
-from data.pivot import ANY, DIMENSIONS, FEW, OTHERS, Cell, Measure, Pivot
+from data.queries.filters import NOT_LOGGED
+from data.queries.pivot import (
+    ANY,
+    DIMENSIONS,
+    FEW,
+    OTHERS,
+    Cell,
+    Measure,
+    Pivot,
+)
 
 # Opacity of the strongest cell: text stays readable on it, on white and on near-black.
 SHADES = 0.62

@@ -10,8 +10,13 @@ from typing import Any
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from analysis.changes import Change
+from analysis.change_points import Change
 from analysis.rates import Estimate
+from charts.formatting import (
+    count,
+    inert,
+    percent,
+)
 from charts.layout import bare, upright
 from charts.palette import COLOURS, NAMES, NEUTRAL, TEXT_ON
 from charts.sentences import (
@@ -21,9 +26,8 @@ from charts.sentences import (
     release_words,
     releases_words,
 )
-from charts.words import count, inert, percent
-from data.overview import FAILURES, Grain
-from data.releases import Release
+from data.queries.overview import FAILURES, Grain
+from data.queries.releases import Release
 
 _STEP = {"day": 86_400_000, "week": 7 * 86_400_000, "month": "M1"}
 _TITLE = {
@@ -44,7 +48,7 @@ def trend(
     changes: Sequence[Change] = (),
     height: int = 340,
 ) -> go.Figure:
-    """Stacked share of the five failures per period of a `data.overview.trend` table.
+    """Stacked share of the five failures per period of a `data.queries.overview.trend` table.
 
     Releases are thin lines with their names; changes are numbered marks above the bars, in the
     order given.

@@ -6,15 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from analysis.budget import Budget
-from analysis.changes import Change
-from analysis.moved import Period
+from analysis.change_points import Change
+from analysis.error_budget import Budget
+from analysis.period_comparison import Period
 from analysis.periods import Shift
 from analysis.rates import ANNOTATED, Estimate
+from charts.formatting import (
+    THIN,
+    count,
+    percent,
+    points,
+    short,
+)
 from charts.palette import NAMES
-from charts.words import THIN, count, percent, points, short
-from data.releases import Release
-from data.trace import STAGES
+from data.queries.releases import Release
+from data.schema.trace import STAGES
 
 _DIMENSIONS = {"device_type": "device"}
 _FAILURE = dict(zip(STAGES, ("false_wake", *STAGES[1:]), strict=True))
@@ -92,7 +98,7 @@ def extra_words(extra: float) -> str:
 
 
 def cell_words(row: Mapping[str, Any]) -> str:
-    """The cell of a row of `analysis.moved.SCHEMA`: `ASR · en-GB`."""
+    """The cell of a row of `analysis.period_comparison.SCHEMA`: `ASR · en-GB`."""
     return f"{NAMES[row['failure_point']]} · {value_words(row['dimension'], row['value'])}"
 
 

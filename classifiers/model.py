@@ -13,14 +13,18 @@ import pyarrow.compute as pc
 
 from classifiers.calibration import Calibration, decide
 from classifiers.encoder import Encoder
-from classifiers.explanations import Explained
-from classifiers.heads import TextHeads, Vectors
-from classifiers.held_out import HeldOut
-from classifiers.reference import Reference
+from classifiers.out_of_fold import HeldOut
+from classifiers.reference_values import Reference
 from classifiers.settings import Settings
-from data.trace import FAILURE_POINTS
-from features.build import columns, open_frame, texts
+from classifiers.shap_archive import Explained
+from classifiers.text_heads import TextHeads, Vectors
+from data.schema.trace import FAILURE_POINTS
 from features.categories import Vocabulary
+from features.matrix import (
+    columns,
+    open_frame,
+    texts,
+)
 
 
 @dataclass(frozen=True, slots=True)

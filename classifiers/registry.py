@@ -30,16 +30,16 @@ import lightgbm as lgb
 import numpy as np
 
 from classifiers.calibration import Calibration
-from classifiers.card import card
 from classifiers.encoder import Encoder
-from classifiers.heads import LinearHead, TextHeads
-from classifiers.held_out import HeldOut
-from classifiers.lexical import LexicalHead
+from classifiers.lexical_heads import LexicalHead
 from classifiers.model import Model
-from classifiers.reference import FILE
+from classifiers.model_card import card
+from classifiers.out_of_fold import HeldOut
+from classifiers.reference_values import FILE
 from classifiers.settings import Settings
+from classifiers.text_heads import LinearHead, TextHeads
 from data.errors import ModelError
-from data.models import DRAFT, model_ids
+from data.store.model_folders import DRAFT, model_ids
 from features.categories import Vocabulary
 
 # What is kept for people beside what scoring reads.

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from classifiers.encoder import DEFAULT
-from features.build import Context
+from features.matrix import Context
 
 PARTS = ("before", "after", "capture", "text")
 

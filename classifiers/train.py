@@ -17,19 +17,19 @@ from classifiers import booster
 from classifiers import encoder as encoders
 from classifiers.calibration import Calibration, fit_weights
 from classifiers.encoder import Encoder
-from classifiers.explained import SAMPLE, explained
-from classifiers.heads import TextHeads, Vectors
-from classifiers.held_out import HeldOut
 from classifiers.metrics import summary
 from classifiers.model import Model, read_frame, stack
-from classifiers.reference import Reference
+from classifiers.out_of_fold import HeldOut
+from classifiers.reference_values import Reference
 from classifiers.settings import Settings
+from classifiers.shap_sample import SAMPLE, explained
 from classifiers.splits import Fold, folds, groups
+from classifiers.text_heads import TextHeads, Vectors
 from data.errors import NotEnoughLabels
-from data.trace import FAILURE_POINTS
-from features.build import learn, open_frame
+from data.schema.trace import FAILURE_POINTS
 from features.catalogue import feature
 from features.categories import Vocabulary
+from features.matrix import learn, open_frame
 from labels.failure_point import labels
 
 MIN_PER_CLASS = 10
@@ -52,7 +52,7 @@ class TrainingSet:
     gold_intents: intent that an annotator gave, or None.
     gold_slots: slot names that an annotator gave, or null.
     group: what must not be split; see `classifiers.splits.groups`.
-    digests: fingerprint of what each verdict rests on, if known; see `classifiers.context`.
+    digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
     """
 
     ids: np.ndarray
@@ -240,8 +240,8 @@ def train(
 
     The folder is `folder`, or a new one among the temporary files; who calls removes it.
 
-    If `turns` has a column `context_digest` (as `classifiers.sample` gives it), the model keeps
-    their held-out probabilities for scoring.
+    If `turns` has a column `context_digest` (as `classifiers.training_data` gives it), the model
+    keeps their held-out probabilities for scoring.
     """
     folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:

@@ -1,8 +1,4 @@
-"""The command line: `faultline ingest | train | score | evaluate | export | …`.
+"""The command line: one module per noun, and what they share.
 
-One module per noun holds its commands; `cli.start` puts them together.
+Options and words only; the work lies in lower rooms.
 """
-
-from cli.start import app, main
-
-__all__ = ["app", "main"]

@@ -12,13 +12,19 @@ from typing import Annotated
 
 import typer
 
-from cli.logs import ingest
+from cli.dashboard import dashboard, must_be_free
+from cli.ingest import ingest
 from cli.models import learn, score, settings_of
 from cli.options import DEFAULT_STORE, Context, JsonOption, StoreOption
-from cli.serve import dashboard, must_be_free
-from cli.terminal import err, number, out, plain, print_json
+from cli.output import (
+    err,
+    number,
+    out,
+    plain,
+    print_json,
+)
 from data.errors import UsageError
-from data.names import must_be_text
+from data.store.paths import must_be_text
 
 # Annotated turns with which at least two failure points are nearly always often enough among them:
 # the second most frequent one, `asr`, is about one turn in twenty.
@@ -68,8 +74,8 @@ def _write(
     as_json: bool = False,
     tell_next: bool = True,
 ) -> None:
-    from assistant.contract import LOCALES
     from assistant.demo import Setup, write_demo
+    from assistant.stages import LOCALES
     from progress import Counting
 
     setup = Setup(gold=gold, locales=tuple(locale) if locale else LOCALES)
@@ -163,7 +169,7 @@ def _must_hold_no_other(store: str, name: str) -> None:
     Raises StoreError if there is no store and none can be made.
     """
     from data.errors import StoreMissing
-    from data.store import Store
+    from data.store.store import Store
 
     Store.must_be_possible(store)
     try:

@@ -18,7 +18,16 @@ from cli.options import (
     StoreOption,
     WithoutOption,
 )
-from cli.terminal import err, figures_table, never_named, number, out, plain, print_json, say
+from cli.output import (
+    err,
+    figures_table,
+    never_named,
+    number,
+    out,
+    plain,
+    print_json,
+    say,
+)
 from data.errors import UsageError
 
 
@@ -42,9 +51,9 @@ def train(
 def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = False) -> None:
     """Train with `settings` (`classifiers.settings.Settings`) and print how good the model is."""
     from classifiers import registry
-    from classifiers.sample import training_turns
     from classifiers.train import train as run
-    from data.store import Store
+    from classifiers.training_data import training_turns
+    from data.store.store import Store
 
     target = Store.open(store)
     with target.snapshot() as snapshot:
@@ -79,8 +88,8 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score the turns that are new, changed, or whose dialogue has grown."""
-    from classifiers.score import score as run
-    from data.store import Store
+    from classifiers.scoring.score import score as run
+    from data.store.store import Store
     from progress import Counting
 
     target = Store.open(store)
@@ -111,9 +120,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
-    from classifiers.evaluate import evaluate as run
-    from classifiers.sample import training_turns
-    from data.store import Store
+    from classifiers.evaluation.cross_validation import evaluate as run
+    from classifiers.training_data import training_turns
+    from data.store.store import Store
 
     settings = settings_of(context, seed, encoder, without)
     with Store.open(store).snapshot() as snapshot:
@@ -142,9 +151,9 @@ def labels(
     show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
 ) -> None:
     """Compare the annotators' failure points with those derived from the rest of gold."""
-    from data.store import Store
-    from labels.compare import report
+    from data.store.store import Store
     from labels.failure_point import compare
+    from labels.rule_agreement import report
 
     with Store.open(store).snapshot() as snapshot:
         turns = snapshot.query("SELECT * FROM turns WHERE gold IS NOT NULL")
@@ -160,7 +169,7 @@ def promote(
     model: Annotated[str, typer.Argument(help="Model id.")], store: StoreOption = DEFAULT_STORE
 ) -> None:
     """Make a model the one that score and the dashboard use."""
-    from data.store import Store
+    from data.store.store import Store
 
     Store.open(store).promote(model)
     out.print(f"{plain(model)} is now the promoted model.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from data.names import must_be_text
+from data.store.paths import must_be_text
 
 
 class Context(StrEnum):

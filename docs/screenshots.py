@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from data.filters import Filter
-from data.overview import defects
-from data.store import Store
+from data.queries.filters import Filter
+from data.queries.overview import defects
+from data.store.store import Store
 from tests.browser import browse, served
 
 IMAGES = Path(__file__).parent / "images"

@@ -6,11 +6,11 @@ from functools import cache
 
 import pyarrow as pa
 
-from data.trace import FAILURE_POINTS
-from features.build import LOGGED
+from data.schema.trace import FAILURE_POINTS
 from features.categories import CATEGORIES
 from features.categories import sentence as column_sentence
 from features.feature import Feature
+from features.matrix import LOGGED
 from features.text import AGREEMENT, HEADS, LEXICAL, SIMILARITIES, Head, Lexical
 
 _WORDS = {

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from data.trace import STAGES
+from data.schema.trace import STAGES
 from features.arrow import Column, pc
 from features.feature import When
 

@@ -17,10 +17,14 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from features.alike import letters_alike, words_alike
 from features.arrow import Column, pc, whole
-from features.capture import INSTANT, same_instant, several_devices
+from features.multi_device import (
+    INSTANT,
+    same_instant,
+    several_devices,
+)
 from features.nbest import NBest
+from features.similarity import letters_alike, words_alike
 
 # Left aside before anything is looked at: what annotators said, and what is no signal.
 _UNREAD = ("gold", "extra", "digest", "day")
@@ -261,7 +265,8 @@ def _first_texts(hypotheses: Column) -> Column:
 
 
 def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool) -> None:
-    """Create the temporary table `frame` in `con` from turns in the shape of `data.trace.TURNS`.
+    """Create the temporary table `frame` in `con` from turns in the shape of
+    `data.schema.trace.TURNS`.
 
     Every dialogue in `turns` must be whole; with `hindsight` false, no column of the frame depends
     on a later turn.

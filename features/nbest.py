@@ -13,8 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.alike import WordSets, compared, pair_letters, word_sets
 from features.arrow import Column, pc
+from features.similarity import (
+    WordSets,
+    compared,
+    pair_letters,
+    word_sets,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from data.errors import UsageError
-from labels import frames
+from labels import comparison_sql
 from labels.normalise import joined, normalise
 
 COLUMNS = ("turn_id", "prompt", "asr", "nlu", "er", "result", "gold")
@@ -94,10 +94,11 @@ RULES: tuple[Rule, ...] = (
 def derive(turns: pa.Table) -> pa.Table:
     """The failure point that gold implies, for each row of `turns`, in the order of `turns`.
 
-    `turns` has at least the columns `COLUMNS` of `data.trace.TURNS`; `gold.failure_point` is not
-    read. Returns a table of schema `DERIVED`: `derived` is one of `data.trace.FAILURE_POINTS`, or
-    null where gold does not suffice; `reason` names the rule that decided; `unsupported` marks
-    requests that gold calls beyond the assistant. Raises UsageError when a column is missing.
+    `turns` has at least the columns `COLUMNS` of `data.schema.trace.TURNS`; `gold.failure_point` is
+    not read. Returns a table of schema `DERIVED`: `derived` is one of
+    `data.schema.trace.FAILURE_POINTS`, or null where gold does not suffice; `reason` names the rule
+    that decided; `unsupported` marks requests that gold calls beyond the assistant. Raises
+    UsageError when a column is missing.
     """
     missing = [name for name in COLUMNS if name not in turns.column_names]
     if missing:
@@ -110,12 +111,12 @@ def derive(turns: pa.Table) -> pa.Table:
     )
     with duckdb.connect() as con:
         con.register("turns", numbered)
-        con.execute(frames.FLAT)
-        texts = [text for (text,) in con.execute(frames.TEXTS).fetchall()]
+        con.execute(comparison_sql.FLAT)
+        texts = [text for (text,) in con.execute(comparison_sql.TEXTS).fetchall()]
         con.register("keys", _keys(texts))
-        con.execute(frames.DIFFERENCES)
+        con.execute(comparison_sql.DIFFERENCES)
         con.register("rules", _rules())
-        walked: pa.Table = con.sql(frames.EVIDENCE + _first_fitting_rule()).to_arrow_table()
+        walked: pa.Table = con.sql(comparison_sql.EVIDENCE + _first_fitting_rule()).to_arrow_table()
     return walked.cast(DERIVED)
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from charts.words import plain
-from labels.queue import disputed
-from parts.agreement import agreement_task
-from parts.annotating import annotator, desk, leave
-from parts.annotation_files import files_task
-from parts.filterbar import chips
-from parts.frame import no_predictions
-from parts.queue import differences_task, queue_task
-from parts.retrain import retrain_task
-from parts.scope import scope
+from annotation.queue import disputed
+from charts.formatting import plain
+from parts.annotate.agreement import agreement_task
+from parts.annotate.files import files_task
+from parts.annotate.queue import differences_task, queue_task
+from parts.annotate.retrain import retrain_task
+from parts.shared.filter_bar import chips
+from parts.shared.page_frame import no_predictions
+from parts.shared.verdict_form import (
+    annotator,
+    desk,
+    leave,
+)
+from parts.shared.view import scope
 
 view = scope()
 if view.model is None:

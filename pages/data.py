@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from data import arrivals as arrived
-from parts import arrivals
-from parts.scope import scope
-from parts.signals import drifting, signals
-from parts.storage import sizes, upkeep
+from data.queries import ingest_runs as arrived
+from parts.data import ingest_runs
+from parts.data.signals import drifting, signals
+from parts.data.storage import sizes, upkeep
+from parts.shared.view import scope
 
 PARTS = {
     "arrivals": "Arrivals",
@@ -29,7 +29,7 @@ def choose() -> None:
     st.query_params["part"] = st.session_state["data-part"]
 
 
-arrivals.numbers(view)
+ingest_runs.numbers(view)
 st.session_state["data-part"] = st.session_state["data-held"] = part
 st.segmented_control(
     "Show",
@@ -41,9 +41,9 @@ st.segmented_control(
     on_change=choose,
 )
 if part == "arrivals":
-    arrivals.freshness(view)
-    arrivals.run_list(view)
-    arrivals.quarantine(view)
+    ingest_runs.freshness(view)
+    ingest_runs.run_list(view)
+    ingest_runs.quarantine(view)
 elif part == "signals":
     signals(view)
 elif part == "drift":

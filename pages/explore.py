@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import streamlit as st
 
-from charts.words import count
-from parts import explore
-from parts.downloads import slice_buttons
-from parts.editor import editor
-from parts.filterbar import chips
-from parts.frame import no_predictions
-from parts.pivoting import pivot_part
-from parts.scope import scope
-from parts.turnlist import turns_part
+from charts.formatting import count
+from parts.explore import saved_views
+from parts.explore.downloads import slice_buttons
+from parts.explore.pivot import pivot_part
+from parts.explore.sql_editor import editor
+from parts.explore.turn_table import turns_part
+from parts.shared.filter_bar import chips
+from parts.shared.page_frame import no_predictions
+from parts.shared.view import scope
 
 view = scope()
 if view.model is None or view.bounds is None:
     no_predictions(view.snapshot, view.path)
     st.stop()
 
-explore.restore()
-total, known = explore.counts(view)
+saved_views.restore()
+total, known = saved_views.counts(view)
 turns = total.turns
 with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     with st.container(width="stretch"):
         chips(view.chosen, f"{count(turns)} {'turn' if turns == 1 else 'turns'}")
-    explore.views_menu(view)
+    saved_views.views_menu(view)
     if turns:
         slice_buttons(view, turns)
 if turns:
-    explore.numbers(view, total, known)
+    saved_views.numbers(view, total, known)
 
-shown = explore.show_choice()
+shown = saved_views.show_choice()
 if shown == "sql":
     st.subheader("Ask in SQL", anchor=False)
     editor(view)

@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from charts.words import several
+from charts.formatting import several
 from classifiers import registry
 from data.errors import FaultlineError
-from data.store import Store
-from parts import learning, quality
-from parts.choice import one_of
-from parts.filterbar import chips
-from parts.frame import no_predictions
-from parts.reasons import reasons
-from parts.scope import scope
-from parts.suspects import doubts
-from parts.versus import versus
+from data.store.store import Store
+from parts.model import learning_curve, quality
+from parts.model.choice import one_of
+from parts.model.comparison import versus
+from parts.model.explanations import reasons
+from parts.model.label_errors import doubts
+from parts.shared.filter_bar import chips
+from parts.shared.page_frame import no_predictions
+from parts.shared.view import scope
 
 LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
 NAMES = {
@@ -90,6 +90,6 @@ elif look == "labels":
 elif look == "reasons":
     attempt(lambda: reasons(view, folder()))
 elif look == "learning":
-    attempt(lambda: learning.curve(view, folder()))
+    attempt(lambda: learning_curve.curve(view, folder()))
 elif look == "card":
-    attempt(lambda: learning.card(folder()))
+    attempt(lambda: learning_curve.card(folder()))

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import streamlit as st
 
+from charts.formatting import count, plain
 from charts.layout import CONFIG
 from charts.rates import shares, shares_words, trend, trend_words
 from charts.sentences import releases_words
-from charts.words import count, plain
-from data.overview import FAILURES
-from parts import headline as top
-from parts.budgets import budget_panel
-from parts.defects import defect_list
-from parts.figures import drawn
-from parts.filterbar import chips
-from parts.frame import no_predictions
-from parts.mail import report_button
-from parts.movements import CHANGES, change_list, heat_map, moved_table
-from parts.scope import scope
-from parts.tables import shares_table, trend_table
+from data.queries.overview import FAILURES
+from parts.overview.budgets import budget_panel
+from parts.overview.changes import (
+    CHANGES,
+    change_list,
+    heat_map,
+    moved_table,
+)
+from parts.overview.report_button import report_button
+from parts.overview.tables import shares_table, trend_table
+from parts.shared import headline as top
+from parts.shared.cached_figures import drawn
+from parts.shared.filter_bar import chips
+from parts.shared.page_frame import no_predictions
+from parts.shared.turn_list import defect_list
+from parts.shared.view import scope
 
 view = scope()
 if view.model is None or view.bounds is None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.slices import parse
-from charts.words import count
-from data import desk
+from analysis.slices.search import parse
+from charts.formatting import count
 from data.errors import UsageError
-from data.slices import condition_words
-from parts.decision import decision
-from parts.filterbar import chips
-from parts.frame import no_predictions
-from parts.headline import headline
-from parts.scope import scope
-from parts.slice import ANCHOR, about
-from parts.slices import (
+from data.queries.dimensions import condition_words
+from data.store import workspace
+from parts.shared.filter_bar import chips
+from parts.shared.headline import headline
+from parts.shared.page_frame import no_predictions
+from parts.shared.view import scope
+from parts.triage.decision import decision
+from parts.triage.slice_detail import ANCHOR, about
+from parts.triage.slice_picker import (
     TITLES,
     cards,
     chosen_point,
@@ -40,7 +40,7 @@ if head is None:
 
 point = chosen_point(head.worst)
 picker(point, head.rates)
-decided = desk.triage(view.snapshot)
+decided = workspace.triage(view.snapshot)
 job = search(view, point)
 result = job.result
 if job.error:

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import streamlit as st
 
+from charts.formatting import (
+    moment,
+    percent,
+    plain,
+    record_text,
+    short,
+)
 from charts.palette import COLOURS, NAMES
-from charts.words import moment, percent, plain, record_text, short
-from data import conversation as turns
-from data import overview
-from data.listing import Listing
-from labels.heard import proven
-from parts.annotating import desk, signed_in
-from parts.conversation import conversation, day_in_link, open_turn
-from parts.defects import choose
-from parts.frame import no_predictions
-from parts.scope import reader_zone, scope
-from parts.stages import aftermath, annotation, pipeline
-from parts.turn import around, judge, look_up, reference, similar_turns, times, transcript
-from parts.verdict import verdict, why
+from data.queries import overview, turns
+from data.queries.turn_list import Listing
+from labels.correct_hypothesis import proven
+from parts.shared.conversation import (
+    conversation,
+    day_in_link,
+    open_turn,
+)
+from parts.shared.page_frame import no_predictions
+from parts.shared.stage_output import (
+    aftermath,
+    annotation,
+    pipeline,
+)
+from parts.shared.turn_list import choose
+from parts.shared.verdict_form import desk, signed_in
+from parts.shared.view import reader_zone, scope
+from parts.turn.detail import (
+    around,
+    judge,
+    look_up,
+    reference,
+    similar_turns,
+    times,
+    transcript,
+)
+from parts.turn.verdict import verdict, why
 
 view = scope()
 turn_id = st.query_params.get("turn")

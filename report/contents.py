@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.budget import Budget, budgets
-from analysis.changes import Change, changes
-from analysis.moved import Period, moved
+from analysis.change_points import Change, changes
+from analysis.error_budget import Budget, budgets
+from analysis.period_comparison import Period, moved
 from analysis.periods import Periods, Shift, periods, shift
 from analysis.rates import Estimate, estimate
-from data import overview
-from data.filters import Filter
-from data.labelled import sampled
-from data.releases import Release, releases
+from data.queries import overview
+from data.queries.filters import Filter
+from data.queries.ground_truth import sampled
+from data.queries.releases import Release, releases
 
 if TYPE_CHECKING:
-    from data.snapshot import Snapshot
+    from data.store.snapshot import Snapshot
 
 # Change points are looked for in at most so many days: the work grows with their square.
 HISTORY = 366
@@ -39,7 +39,7 @@ class Headline:
 
     Attributes
     ----------
-    trend: turns, counts and sums per `by`, see `data.overview.trend`. total: its sums.
+    trend: turns, counts and sums per `by`, see `data.queries.overview.trend`. total: its sums.
     rates: estimates of the five failures and of "defect" over the period shown.
     before: the same over the period before, as far as it is estimated the same way; empty where
     there is none. shifts: the change between the compared periods.
@@ -69,7 +69,7 @@ class Headline:
         return found.value
 
     def budgets(self, targets: Mapping[str, float]) -> list[Budget]:
-        """What is left of the error budgets of the compared period, see `analysis.budget`."""
+        """What is left of the error budgets of the compared period, see `analysis.error_budget`."""
         known = {name: target for name, target in targets.items() if name in overview.FAILURES}
         recent = self.periods.recent
         return budgets(self.days, known, recent.since, recent.until)
@@ -82,9 +82,9 @@ class Events:
     Attributes
     ----------
     releases: of the period shown. changes: that start in it, the latest first. moved: cells that
-    differ between the compared periods or perhaps do, see `analysis.moved.SCHEMA`; None where there
-    is no period before. compared: how many cells were. domains: sums per domain, the largest first,
-    at most `DOMAINS`.
+    differ between the compared periods or perhaps do, see `analysis.period_comparison.SCHEMA`; None
+    where there is no period before. compared: how many cells were. domains: sums per domain, the
+    largest first, at most `DOMAINS`.
     """
 
     releases: list[Release]

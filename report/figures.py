@@ -14,12 +14,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.changes import Change
+from analysis.change_points import Change
+from charts.formatting import (
+    count,
+    percent,
+    short,
+)
 from charts.palette import COLOURS, NAMES, TEXT_ON
 from charts.sentences import change_words, day_words, release_words
-from charts.words import count, percent, short
-from data.overview import FAILURES, Grain
-from data.releases import Release
+from data.queries.overview import FAILURES, Grain
+from data.queries.releases import Release
 
 WIDTH, HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 84, 40
@@ -69,7 +73,8 @@ class Trend:
 def trend(
     table: pa.Table, by: Grain, releases: Sequence[Release], changes: Sequence[Change]
 ) -> Trend:
-    """Stacked shares per period of a `data.overview.trend` table, which must not be empty."""
+    """Stacked shares per period of a `data.queries.overview.trend` table, which must not be
+    empty."""
     days: list[Any] = table["day"].to_pylist()
     turns: list[Any] = table["turns"].to_pylist()
     first, last = days[0], _end(days[-1], by)

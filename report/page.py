@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.rates import MODEL
-from charts import heat
+from charts import stage_heatmap
+from charts.formatting import (
+    THIN,
+    count,
+    number,
+    percent,
+    points,
+    printable,
+)
 from charts.palette import COLOURS, NAMES
 from charts.rates import trend_words
 from charts.sentences import (
@@ -28,15 +36,15 @@ from charts.sentences import (
     span_words,
     spent_share,
 )
-from charts.words import THIN, count, number, percent, points, printable
-from data import desk, overview
 from data.errors import ModelError, UsageError
-from data.filters import Filter
-from data.overview import FAILURES
+from data.queries import overview
+from data.queries.filters import Filter
+from data.queries.overview import FAILURES
+from data.store import workspace
 from report import contents, figures
 
 if TYPE_CHECKING:
-    from data.snapshot import Snapshot
+    from data.store.snapshot import Snapshot
 
 WEEKS = 520
 CHANGES = 12
@@ -85,7 +93,7 @@ def weekly(
     tell("Looking for what changed and what moved")
     happened = contents.events(snapshot, model, chosen, days)
     source = source_of(snapshot, model, chosen)
-    return render(source, head, happened, desk.targets(snapshot)), head
+    return render(source, head, happened, workspace.targets(snapshot)), head
 
 
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
@@ -224,8 +232,8 @@ def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, 
 
 
 def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
-    found, domains = heat.rates(happened.domains), happened.domains
-    most = heat.highest(found)
+    found, domains = stage_heatmap.rates(happened.domains), happened.domains
+    most = stage_heatmap.highest(found)
     turns: list[Any] = domains["turns"].to_pylist()
     moved = happened.moved.slice(0, ROWS).to_pylist() if happened.moved is not None else []
     return {
@@ -257,13 +265,13 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                 "name": name,
                 "turns": count(n),
                 "cells": [
-                    ("–" if rate is None else percent(rate), heat.shade(point, rate, most))
+                    ("–" if rate is None else percent(rate), stage_heatmap.shade(point, rate, most))
                     for point, rate in zip(FAILURES, row, strict=True)
                 ],
             }
-            for name, n, row in zip(heat.labels(domains), turns, found, strict=True)
+            for name, n, row in zip(stage_heatmap.labels(domains), turns, found, strict=True)
         ],
-        "few": heat.FEW,
+        "few": stage_heatmap.FEW,
     }
 
 

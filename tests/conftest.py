@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import cli
 from classifiers import registry
 from classifiers.model import Model
-from classifiers.sample import training_turns
 from classifiers.settings import Settings
 from classifiers.train import train
-from data.ingest import ingest
-from data.store import Store
+from classifiers.training_data import training_turns
+from cli.main import main
+from data.ingest.ingest import ingest
+from data.store.store import Store
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
@@ -106,7 +106,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         capfd.readouterr()
         code = 0
         try:
-            cli.main()
+            main()
         except SystemExit as end:
             code = int(end.code or 0)
         return Ran(code, *capfd.readouterr())

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.ingest import ingest
-from data.store import Store
+from data.ingest.ingest import ingest
+from data.store.store import Store
 
 _START = "2024-05-01T09:{:02d}:{:02d}Z"
 

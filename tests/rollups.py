@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.overview import FAILURES
-from data.tables import DIMENSIONS
-from data.trace import schema
+from data.queries.overview import FAILURES
+from data.schema.tables import DIMENSIONS
+from data.schema.trace import schema
 
 START = date(2026, 3, 2)
 LOCALES = ("en-GB", "en-US", "en-IN")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.facts import facts
-from data.ingest import ingest
-from data.scores import commit_predictions
-from data.store import Store
-from data.tables import EVIDENCE, PREDICTIONS
-from data.trace import FAILURE_POINTS
+from data.ingest.ingest import ingest
+from data.schema.tables import EVIDENCE, PREDICTIONS
+from data.schema.trace import FAILURE_POINTS
+from data.store.predictions import commit_predictions
+from data.store.store import Store
+from data.store.turn_columns import facts
 
 MODEL = "model-a"
 START = datetime(2024, 3, 1, 8, 0, tzinfo=UTC)

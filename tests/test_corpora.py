@@ -12,11 +12,11 @@ import pytest
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
-import cli
+from cli.main import app
 
 
 def _run(*arguments: str) -> None:
-    result = CliRunner().invoke(cli.app, list(arguments))
+    result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == 0, result.output
 
 

@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.changes import changes
+from analysis.change_points import changes
 from analysis.rates import RATES
 from benchmarks.incidents import compare, days, planted, words
 from benchmarks.rates import Draws, world
 from benchmarks.slices import exam
-from data.labelled import labelled
-from data.store import Store
-from data.trace import FAILURE_POINTS
+from data.queries.ground_truth import labelled
+from data.schema.trace import FAILURE_POINTS
+from data.store.store import Store
 
 pytestmark = pytest.mark.long
 

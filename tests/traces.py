@@ -10,7 +10,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from data.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS
 
 _SONGS = ["hunger games", "yellow", "bad moon", "hey jude", "thriller", "clocks", "halo", "creep"]
 _HEARD = ["hungry james", "fellow", "bad room", "hay dude", "filler", "locks", "hello", "greek"]

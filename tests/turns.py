@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.trace import TURNS
+from data.schema.trace import TURNS
 
 START = datetime(2024, 5, 1, 9, 30, tzinfo=UTC)
 

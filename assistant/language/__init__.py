@@ -1,6 +1,4 @@
-"""What people want from the assistant and how they say it.
+"""How users put a goal into words: slot values, spoken forms, situations.
 
-`intents` holds what can be asked for, its phrasings in `music`, `media`, `household`,
-`information`, `planning`, `contact` and `dialogue`; `goals` draws what somebody wants now, and
-`speech` puts it into their words.
+The phrases themselves are in `assistant.intents`.
 """

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.contract import Device, Entity
-from assistant.language.grammar import slots_of
-from assistant.language.intents import INTENTS, THING_KINDS, Intent
+from assistant.intents.grammar import slots_of
+from assistant.intents.intents import (
+    INTENTS,
+    THING_KINDS,
+    Intent,
+)
 from assistant.language.situation import boosts, fits
-from assistant.language.values import draw_value
-from assistant.language.words import spoken
+from assistant.language.slot_values import draw_value
+from assistant.spoken_forms import spoken
+from assistant.stages import Device, Entity
 
 if TYPE_CHECKING:
     from assistant.world import World

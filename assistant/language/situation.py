@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from assistant.contract import Device
-from assistant.language.intents import INTENTS
-from assistant.language.words import listed
+from assistant.intents.intents import INTENTS
+from assistant.spoken_forms import listed
+from assistant.stages import Device
 
 # Factors by domain for the parts of a day: night, morning, day, evening.
 _HOURS: Mapping[str, tuple[float, float, float, float]] = {

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from assistant.contract import Entity
+from assistant.stages import Entity
 
 # How much less a user asks for what belongs to another locale, or cannot be played in theirs.
 ELSEWHERE = 0.06

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from assistant.contract import Entity
+from assistant.stages import Entity
 from assistant.world import names
 
 

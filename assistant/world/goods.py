@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from assistant.language.words import listed
+from assistant.spoken_forms import listed
 
 FOODS = listed(
     """

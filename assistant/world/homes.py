@@ -8,8 +8,12 @@ from datetime import datetime
 
 import numpy as np
 
-from assistant.contract import LOCALES, Device, Entity
-from assistant.language.intents import DOMAINS, INTENTS
+from assistant.intents.intents import DOMAINS, INTENTS
+from assistant.stages import (
+    LOCALES,
+    Device,
+    Entity,
+)
 from assistant.world.catalogue import Catalogue
 from assistant.world.things import make_things
 

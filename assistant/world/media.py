@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from assistant.contract import LOCALES, Entity
-from assistant.language.words import number, spoken, year
+from assistant.spoken_forms import (
+    number,
+    spoken,
+    year,
+)
+from assistant.stages import LOCALES, Entity
 from assistant.world import names
 from assistant.world.composer import Composer
 

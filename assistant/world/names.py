@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assistant.language.words import listed
+from assistant.spoken_forms import listed
 
 FIRST = listed("""
 ada adele alba alfie amara amos anders anita annie arlo arthur asha astrid aubrey ava basil bea

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from assistant.contract import LOCALES, Entity
-from assistant.language.words import spoken
+from assistant.spoken_forms import spoken
+from assistant.stages import LOCALES, Entity
 from assistant.world import names
 from assistant.world.composer import Composer
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from assistant.contract import Entity
-from assistant.language.words import listed
+from assistant.spoken_forms import listed
+from assistant.stages import Entity
 from assistant.world import names
 
 ROOMS = {

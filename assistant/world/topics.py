@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assistant.contract import LOCALES
-from assistant.language.words import spoken, year
+from assistant.spoken_forms import spoken, year
+from assistant.stages import LOCALES
 from assistant.world import goods, names
 from assistant.world.composer import Composer
 

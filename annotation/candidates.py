@@ -1,0 +1,139 @@
+"""Turns that could be annotated next, with what speaks for each: read for `annotation.queue`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data.queries.filters import Filter
+from data.schema.trace import FAILURE_POINTS
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# Turns that are looked at; of more, a sample by a hash of the turn.
+MOST_TURNS = 300_000
+# Statuses of the result that say by themselves that something went wrong.
+FAILED = ("error", "no_match", "unsupported")
+
+_SHOWN = "turn_id, dialogue_id, day, started_at, heard, domain, intent, status"
+_SORTED = f"list_sort([{', '.join(f'p_{name}' for name in FAILURE_POINTS)}], 'DESC')"
+
+_COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
+
+# `clash`: another model says something else, or the verdict is "correct" where the status is not.
+_CANDIDATES = f"""
+WITH seen AS (
+  SELECT {_SHOWN}, failure_point, p_defect, {_SORTED} AS p
+  FROM predictions
+  WHERE model_id = $model AND {{clause}} AND {{drawn}}
+), frames AS (
+  SELECT domain, intent, count(*) AS frame_turns,
+    sum(p_defect) - count(*) * (SELECT avg(p_defect) FROM seen) AS frame_excess
+  FROM seen GROUP BY ALL
+), taught AS (
+  SELECT p.domain, p.intent, count(*) AS frame_labelled
+  FROM predictions p
+  SEMI JOIN (
+    SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL
+    UNION ALL SELECT turn_id FROM annotations
+  ) USING (turn_id)
+  WHERE p.model_id = $model
+  GROUP BY ALL
+), open AS (
+  SELECT s.* EXCLUDE (p), (s.p[1] - s.p[2])::DOUBLE AS margin,
+    count(*) OVER (PARTITION BY lower(heard)) AS asked,
+    o.failure_point AS other,
+    coalesce(o.failure_point <> s.failure_point, false) AS differs,
+    s.failure_point = 'correct' AND coalesce(s.status IN ({{failed}}), false) AS odd
+  FROM seen s
+  LEFT JOIN (SELECT turn_id, failure_point FROM predictions WHERE model_id = $other) o
+    USING (turn_id)
+), kept AS (
+  SELECT o.*, f.frame_turns, f.frame_excess, coalesce(t.frame_labelled, 0) AS frame_labelled
+  FROM open o
+  JOIN frames f ON o.domain IS NOT DISTINCT FROM f.domain
+    AND o.intent IS NOT DISTINCT FROM f.intent
+  LEFT JOIN taught t ON o.domain IS NOT DISTINCT FROM t.domain
+    AND o.intent IS NOT DISTINCT FROM t.intent
+  ANTI JOIN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL) l
+    ON o.turn_id = l.turn_id
+)
+{{each}}
+ORDER BY turn_id
+"""
+# The best of each kind, so that none is crowded out before they are weighed.
+_EACH = (
+    "margin",
+    "(differs OR odd) DESC, margin",
+    "frame_labelled, frame_turns, margin",
+    "frame_excess * p_defect DESC",
+    "(heard IS NOT NULL) DESC, asked * p_defect DESC",
+)
+
+_OF = f"""
+SELECT {_SHOWN}, failure_point, p_defect
+FROM predictions
+WHERE model_id = $model AND turn_id IN (SELECT turn_id FROM wanted)
+ORDER BY turn_id
+"""
+
+_RANDOM = f"""
+SELECT {_SHOWN}, failure_point, p_defect
+FROM predictions
+ANTI JOIN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL) USING (turn_id)
+WHERE model_id = $model AND {{clause}}
+ORDER BY hash(dialogue_id, $seed), dialogue_id, turn_index, turn_id
+LIMIT $most
+"""
+
+
+def candidates(
+    snapshot: Snapshot, model: str, chosen: Filter, other: str | None = None, most: int = 300
+) -> pa.Table:
+    """Turns without a label in the logs that would teach most: up to `most` of each kind, by turn.
+
+    Columns: turn_id, dialogue_id, day, started_at, heard, domain, intent, status, failure_point
+    and p_defect (the model's), margin (between its two largest probabilities), asked (turns with
+    the same words), other (what the model `other` says), differs, odd (verdict "correct" where the
+    status is not ok), frame_turns, frame_excess (failures above what the overall rate gives) and
+    frame_labelled (labelled turns) of the turn's domain and intent. Above `MOST_TURNS` turns
+    counts are those of a sample.
+    """
+    clause, params = chosen.sql()
+    bound: dict[str, Any] = {"model": model, **params}
+    turns = int(snapshot.query(_COUNT.format(clause=clause), bound)["turns"][0].as_py())
+    drawn = "true"
+    if turns > MOST_TURNS:
+        drawn = "hash(turn_id) < $share::DOUBLE * 18446744073709551615"
+        bound["share"] = MOST_TURNS / turns
+    failed = {f"failed_{i}": status for i, status in enumerate(FAILED)}
+    sql = _CANDIDATES.format(
+        clause=clause,
+        drawn=drawn,
+        failed=", ".join("$" + name for name in failed),
+        each="\nUNION\n".join(
+            f"(FROM kept ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
+        ),
+    )
+    return snapshot.query(sql, {**bound, **failed, "other": other or "", "most": most})
+
+
+def of_turns(snapshot: Snapshot, model: str, turn_ids: Sequence[str]) -> pa.Table:
+    """The same turns' first columns (up to p_defect), for given ids; by turn."""
+    wanted = pa.table({"turn_id": pa.array(turn_ids, pa.string())})
+    return snapshot.query(_OF, {"model": model}, {"wanted": wanted})
+
+
+def at_random(
+    snapshot: Snapshot, model: str, chosen: Filter, most: int = 500, seed: int = 0
+) -> pa.Table:
+    """Turns of dialogues drawn by a seeded hash, in that order; columns up to p_defect.
+
+    Unlike those of `candidates` they stand for all turns of the filter.
+    """
+    clause, params = chosen.sql()
+    bound = {"model": model, **params, "seed": seed, "most": most}
+    return snapshot.query(_RANDOM.format(clause=clause), bound)

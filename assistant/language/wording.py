@@ -1,0 +1,330 @@
+"""How a goal is put into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from assistant.intents.grammar import length_of, render
+from assistant.intents.intents import INTENTS, Intent
+from assistant.intents.vocabulary import LOCAL_WORDS
+from assistant.language.goals import Goal, fill
+from assistant.language.situation import suited
+from assistant.spoken_forms import listed
+from assistant.stages import Context, Frame
+
+if TYPE_CHECKING:
+    from assistant.world.catalogue import Catalogue
+    from assistant.world.homes import User
+
+Style = Literal["plain", "explicit", "short", "louder", "correction", "follow_up", "other_words"]
+STYLES: tuple[Style, ...] = (
+    "plain", "explicit", "short", "louder", "correction", "follow_up", "other_words",
+)  # fmt: skip
+# Share of bare wordings where the situation explains them, and where it does not.
+BARE_FITTING = 0.5
+BARE_ELSE = 0.05
+# How often another name is used, most often the first of an entity's aliases.
+ALIAS_SHARE = 0.4
+# What a title of a kind must not be called.
+_MEDIUM_WORDS = (
+    ("film", "series {"), ("film", "show {"), ("film", "season"), ("series", "<film> {"),
+)  # fmt: skip
+_DETERMINERS = ("a", "an", "half", "the", "one", "two", "my")
+_BEFORE_NAMES = ("the", "some", "a", "more", "that", "new", "latest", "my", "of]", "some]")
+SAME_AGAIN_SHARE = 0.5
+CORRECTIONS = (
+    "no i said", "no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant",
+    "i meant", "wrong", "no listen",
+)  # fmt: skip
+FILLERS = ("um", "uh", "er", "um", "uh", "like", "you know", "let me see", "what's it called")
+OPENINGS = ("can you", "could you", "would you", "i want you to", "i'd like you to", "go and")
+IMPERATIVES = frozenset(
+    listed(
+        "add announce book bring broadcast buy calculate call cancel carry catch change check "
+        "clear close continue cook create cross define delete dial dim do drive feed find get give "
+        "go increase let lock look lower make mark message navigate open order pause pay phone "
+        "play preheat put raise read recommend remind remove resume schedule search send set show "
+        "shuffle skip start stop stream switch take tell text time tune turn unlock update wake "
+        "warm wash watch write"
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Words and the slot tag of each: ``B-title``, ``I-title``, ``O``."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    @property
+    def slots(self) -> tuple[tuple[str, str], ...]:
+        """(name, surface words) in the order of the text."""
+        found: list[tuple[str, list[str]]] = []
+        for word, tag in zip(self.words, self.tags, strict=True):
+            if tag[0] == "B":
+                found.append((tag[2:], [word]))
+            elif tag[0] == "I":
+                found[-1][1].append(word)
+        return tuple((name, " ".join(words)) for name, words in found)
+
+
+def say(
+    goal: Goal,
+    user: User,
+    rng: np.random.Generator,
+    style: Style = "plain",
+    said: Utterance | str = "",
+) -> Utterance:
+    """The goal in a user's words.
+
+    Parameters
+    ----------
+    style: ``explicit`` names the medium and the full name; ``other_words`` avoids the wording of
+        `said`; ``correction`` opens with "no i said"; ``follow_up`` leans on the turn before.
+    said: what was said before: ``louder`` says it again, ``correction`` often does.
+
+    Raises
+    ------
+    ValueError: a style that does not exist, or slots that the intent is never asked with.
+    """
+    if style not in STYLES:
+        raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
+    intent = INTENTS[goal.intent]
+    if isinstance(said, Utterance) and style == "louder":
+        return said
+    if isinstance(said, Utterance) and style == "correction" and rng.random() < SAME_AGAIN_SHARE:
+        again = ["no", "i", "said", *said.words]
+        return Utterance(tuple(again), ("O", "O", "O", *said.tags))
+    before = said.text if isinstance(said, Utterance) else said
+    names = tuple(sorted(name for name, _ in goal.slots))
+    for _ in range(8):
+        template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
+        values = _values(goal, rng, style)
+        _settle(template, values)
+        words, tags = render(template, values, user.locale, rng)
+        if style != "other_words" or " ".join(words) not in before:
+            break
+    return _as_people_talk(words, tags, user, rng, style)
+
+
+def _templates(
+    intent: Intent,
+    names: tuple[str, ...],
+    goal: Goal,
+    user: User,
+    rng: np.random.Generator,
+    style: Style,
+) -> tuple[str, ...]:
+    clear = _suited(intent.by_slots.get(names, ()), goal)
+    if (goal.follows and style not in ("explicit", "correction")) or style == "follow_up":
+        follow_ups = _suited(intent.follow_ups_by_slots.get(names, ()), goal)
+        if follow_ups:
+            return follow_ups
+    bare = intent.bare_by_slots.get(names, ())
+    if bare and style not in ("explicit", "correction"):
+        # Terse people leave more to be guessed.
+        share = (BARE_FITTING if goal.fits else BARE_ELSE) * (1.5 - user.verbosity)
+        if not clear or rng.random() < share:
+            return bare
+    for group in (intent.by_slots, intent.bare_by_slots, intent.follow_ups_by_slots):
+        clear = clear or bare or group.get(names, ())
+    if not clear:
+        raise ValueError(f"{intent.name} has no phrasing with just the slots {', '.join(names)}")
+    return clear
+
+
+def _suited(templates: tuple[str, ...], goal: Goal) -> tuple[str, ...]:
+    """Phrasings that do not call a film a series, nor say "a an hour timer"."""
+    kinds = [identity.rpartition("-")[0] for identity in goal.entities.values()]
+    wrong = tuple(word for kind, word in _MEDIUM_WORDS if kind in kinds)
+    wrong += tuple(
+        f" a {{{slot}}}" for slot, value in goal.slots if value.split()[0] in _DETERMINERS
+    )
+    if not wrong:
+        return templates
+    return tuple(one for one in templates if not any(word in one for word in wrong))
+
+
+def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, style: Style) -> str:
+    """One phrasing; terse people, and the style ``short``, prefer short ones."""
+    count = len(templates)
+    first = templates[int(rng.random() * count)]
+    # A name and nothing else is rare, unless one was asked for.
+    if _is_name(first) and rng.random() < 0.8:
+        first = templates[int(rng.random() * count)]
+    if count == 1 or style in ("other_words", "follow_up"):
+        return first
+    second = templates[int(rng.random() * count)]
+    if _is_name(second) and rng.random() < 0.8:
+        second = first
+    long_wanted = 0.0 if style == "short" else 1.0 if style == "explicit" else user.verbosity
+    longer, shorter = (first, second) if length_of(first) >= length_of(second) else (second, first)
+    return longer if rng.random() < long_wanted else shorter
+
+
+def _is_name(template: str) -> bool:
+    return template[0] == "{" and template[-1] == "}" and " " not in template
+
+
+def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str]:
+    values = dict(goal.slots)
+    if style == "explicit":
+        values.update(goal.full)
+        return values
+    for slot, aliases in goal.names.items():
+        if aliases and rng.random() < ALIAS_SHARE:
+            values[slot] = aliases[int(rng.random() ** 2 * len(aliases))]
+    return values
+
+
+def _settle(template: str, values: dict[str, str]) -> None:
+    """Drops a name's article where the phrasing brings one: "some crimson violins"."""
+    for slot, value in values.items():
+        if value.startswith("the ") and any(f"{w} {{{slot}}}" in template for w in _BEFORE_NAMES):
+            values[slot] = value.removeprefix("the ")
+
+
+def _mend(words: list[str], tags: list[str]) -> None:
+    """What grammar asks for when a value meets its phrasing: "a ten minute timer"."""
+    for place in range(1, len(words)):
+        if words[place] == "timer" and words[place - 1] in ("minutes", "seconds", "hours"):
+            words[place - 1] = words[place - 1][:-1]
+        elif (
+            words[place - 1] == "a"
+            and tags[place][0] != "I"
+            and words[place][0] in "aeio"
+            and words[place] != "one"
+        ):
+            words[place - 1] = "an"
+
+
+def _as_people_talk(
+    words: list[str], tags: list[str], user: User, rng: np.random.Generator, style: Style
+) -> Utterance:
+    """Adds politeness, fillers and false starts; they belong to no slot."""
+    _mend(words, tags)
+    if style == "correction":
+        opening = CORRECTIONS[int(rng.random() * len(CORRECTIONS))].split()
+        words, tags = opening + words, ["O"] * len(opening) + tags
+    elif style in ("plain", "explicit", "other_words") and len(words) > 2:
+        if rng.random() < 0.03 + 0.15 * user.verbosity:
+            words, tags = _politely(words, tags, user, rng)
+        if rng.random() < 0.12 * (1.2 - user.clarity):
+            words, tags = _hesitating(words, tags, rng)
+    return Utterance(tuple(words), tuple(tags))
+
+
+def _politely(
+    words: list[str], tags: list[str], user: User, rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    polite = LOCAL_WORDS["please"][user.locale]
+    extra = polite[int(rng.random() * len(polite))].split()
+    asks = words[0] in IMPERATIVES
+    if asks and rng.random() < 0.25:
+        opening = OPENINGS[int(rng.random() * len(OPENINGS))].split()
+        return opening + words, ["O"] * len(opening) + tags
+    if (
+        asks
+        and extra[0] in ("please", "could", "kindly")
+        and (len(extra) > 1 or extra[0] == "kindly" or rng.random() < 0.4)
+    ):
+        return extra + words, ["O"] * len(extra) + tags
+    if extra[0] in ("could", "kindly") or "please" in words:
+        return words, tags
+    return words + extra, tags + ["O"] * len(extra)
+
+
+def _hesitating(
+    words: list[str], tags: list[str], rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    """A filler somewhere between the slots, or the opening words said twice."""
+    draw = rng.random()
+    if draw < 0.2 and tags[:2] == ["O", "O"]:
+        return words[:2] + words, ["O", "O", *tags]
+    if draw < 0.35 and tags[0] == "O":
+        return [words[0], *words], ["O", *tags]
+    at = int(rng.random() * len(words))
+    if tags[at][0] == "I":
+        at = 0
+    filler = FILLERS[int(rng.random() * len(FILLERS))].split()
+    return words[:at] + filler + words[at:], tags[:at] + ["O"] * len(filler) + tags[at:]
+
+
+class Example(NamedTuple):
+    """A training sentence, the situation it was said in, and whether it continues a request."""
+
+    utterance: Utterance
+    intent: Intent
+    context: Context
+    follows: bool = False
+
+
+# The part of the catalogue that training sentences name: rare names stay unseen.
+KNOWN = 0.6
+# How often the device is in a state that explains an intent's bare wordings.
+SUITED = 0.5
+
+
+def examples_in_context(
+    catalogue: Catalogue, rng: np.random.Generator, n: int, known: float = KNOWN
+) -> list[Example]:
+    """`n` training sentences with device, home and the frame of the turn before.
+
+    Intents are drawn by the square root of their weight, so that rare ones are learnt too.
+    """
+    from datetime import datetime, timedelta
+
+    from assistant.world.homes import build_homes, device_at
+
+    homes = build_homes(int(rng.integers(1 << 30)), catalogue, 24)
+    intents = list(INTENTS.values())
+    shares = np.sqrt([intent.weight for intent in intents])
+    order = rng.choice(len(intents), size=n, p=shares / shares.sum())
+    found: list[Example] = []
+    for place in order.tolist():
+        intent = intents[place]
+        home = homes[int(rng.random() * len(homes))]
+        user = home.users[int(rng.random() * len(home.users))]
+        moment = datetime(2024, 1, 1) + timedelta(minutes=int(rng.random() * 500_000))
+        device = home.devices[int(rng.random() * len(home.devices))]
+        device = device_at(home, device, moment, rng)
+        # What is asked in few words while something is going on has to be seen often to be learnt.
+        draw = rng.random()
+        if draw < SUITED:
+            device = suited(intent.name, device, draw / SUITED)
+        follows = bool(intent.follow_ups) and rng.random() < 0.12
+        goal = fill(rng, intent, catalogue, home, user, device, follows=follows, known=known)
+        if goal is None:
+            continue
+        before = _before(rng, intent, follows)
+        context = Context(device, home.locale, moment, home.things, home.town, before)
+        found.append(Example(say(goal, user, rng), intent, context, follows))
+    return found
+
+
+def _before(rng: np.random.Generator, intent: Intent, follows: bool) -> Frame | None:
+    """The turn before: the same intent for a follow-up; else mostly none, sometimes another."""
+    if follows:
+        return Frame(intent.domain, intent.name)
+    if rng.random() > 0.3:
+        return None
+    names = list(INTENTS)
+    other = INTENTS[names[int(rng.random() * len(names))]]
+    if rng.random() < 0.4:
+        other = intent
+    return Frame(other.domain, other.name)
+
+
+def examples(
+    catalogue: Catalogue, rng: np.random.Generator, n: int
+) -> list[tuple[Utterance, Intent]]:
+    """Training sentences alone, as `examples_in_context` makes them."""
+    return [(e.utterance, e.intent) for e in examples_in_context(catalogue, rng, n)]

@@ -1,0 +1,4 @@
+"""The simulated recogniser against real speech: recordings, error statistics, a comparison.
+
+Needs espeak-ng and pocketsphinx.
+"""

@@ -1,0 +1,116 @@
+"""The learning curve, and the difference between two models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from charts.formatting import (
+    count,
+    percent,
+    points,
+)
+from charts.layout import bare
+from charts.palette import COLOURS, NAMES, NEUTRAL
+from classifiers.evaluation.comparison import Difference
+
+ACCENT = "#3D6B8C"
+
+
+def learning(curve: Mapping[str, Any]) -> go.Figure:
+    """Macro-F1 against labelled turns: what was measured, and the power law's way on."""
+    figure = go.Figure()
+    for rows, name, symbol, dash in (
+        (curve["points"], "measured", "circle", None),
+        (curve["ahead"], "extrapolated", "circle-open", "dot"),
+    ):
+        figure.add_scatter(
+            x=[row["labels"] for row in rows],
+            y=[row["macro_f1"] for row in rows],
+            name=name,
+            mode="lines+markers" if dash else "markers",
+            line={"dash": dash or "solid", "color": NEUTRAL if dash else ACCENT, "width": 1.5},
+            marker={"symbol": symbol, "size": 9, "color": NEUTRAL if dash else ACCENT},
+            error_y={
+                "array": [max(row["high"] - row["macro_f1"], 0) for row in rows],
+                "arrayminus": [max(row["macro_f1"] - row["low"], 0) for row in rows],
+                "thickness": 1.2,
+                "width": 3,
+            },
+            customdata=[
+                (count(row["labels"]), f"{row['low']:.3f}", f"{row['high']:.3f}") for row in rows
+            ],
+            hovertemplate="%{customdata[0]} labelled turns: %{y:.3f} (%{customdata[1]} to "
+            "%{customdata[2]})",
+        )
+    bare(
+        figure,
+        320,
+        legend={"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
+        xaxis={"title": {"text": "labelled turns learned from"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "macro-F1, out of fold"}, "tickformat": ".2f"},
+    )
+    return figure
+
+
+def learning_words(curve: Mapping[str, Any]) -> str:
+    """The curve as a sentence."""
+    parts = [f"{row['macro_f1']:.2f} at {row['labels']:.0f}" for row in curve["points"]]
+    ahead = [f"{row['macro_f1']:.2f} at {row['labels']:.0f}" for row in curve["ahead"]]
+    return (
+        "Macro-F1 by labelled turns: "
+        + ", ".join(parts)
+        + "; extrapolated "
+        + ", ".join(ahead)
+        + "."
+    )
+
+
+def differences(rows: Sequence[tuple[str, Difference]]) -> go.Figure:
+    """Second model minus first, per class, with intervals."""
+    figure = go.Figure()
+    names = [NAMES[name] for name, _ in rows]
+    found = [difference for _, difference in rows]
+    figure.add_scatter(
+        x=[d.value for d in found],
+        y=names,
+        mode="markers",
+        marker={"size": 11, "color": [COLOURS[name] for name, _ in rows]},
+        error_x={
+            "array": [max(d.high - d.value, 0) for d in found],
+            "arrayminus": [max(d.value - d.low, 0) for d in found],
+            "color": NEUTRAL,
+            "thickness": 1.2,
+            "width": 4,
+        },
+        customdata=[
+            (percent(d.first), percent(d.second), points(d.value), points(d.low), points(d.high))
+            for d in found
+        ],
+        hovertemplate="%{y}: F1 %{customdata[0]} → %{customdata[1]}, %{customdata[2]} "
+        "(%{customdata[3]} to %{customdata[4]})<extra></extra>",
+    )
+    reach = max([0.02, *(abs(end) for d in found for end in (d.low, d.high, d.value))]) * 1.08
+    bare(
+        figure,
+        60 + 34 * len(names),
+        xaxis={
+            "range": [-reach, reach],
+            "tickformat": "+.0%",
+            "zeroline": True,
+            "zerolinecolor": NEUTRAL,
+            "title": {"text": "difference of F1, in points"},
+        },
+        yaxis={"autorange": "reversed", "showgrid": False},
+    )
+    return figure
+
+
+def differences_words(rows: Sequence[tuple[str, Difference]]) -> str:
+    """The differences as a sentence."""
+    parts = [
+        f"{NAMES[name]} {points(d.value)} ({points(d.low)} to {points(d.high)})" for name, d in rows
+    ]
+    return "F1 of the second model minus the first, per class: " + ", ".join(parts) + "."

@@ -1,0 +1,291 @@
+"""Charts of the Model page: confusion, rates per class, curves, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from charts.formatting import count, percent
+from charts.layout import bare, upright
+from charts.palette import COLOURS, FAINT, NAMES, NEUTRAL
+from classifiers.evaluation.curves import Bin, Curve
+from data.schema.trace import FAILURE_POINTS
+
+DEFECT = "defect"
+_SHADE = [[0.0, "rgba(61, 107, 140, 0.04)"], [1.0, "rgba(61, 107, 140, 0.55)"]]
+# What a figure of a class is called.
+RATES = {"precision": "Right when it says so", "recall": "Found of those there are", "f1": "F1"}
+
+
+def target_name(target: str) -> str:
+    """A failure point's name, or "Any defect"."""
+    return NAMES.get(target, "Any defect")
+
+
+def target_colour(target: str) -> str:
+    """Neutral for any defect."""
+    return COLOURS.get(target, NEUTRAL)
+
+
+def confusion(table: Sequence[Sequence[int]], ink: str) -> go.Figure:
+    """Truth (rows) against verdict (columns); shade is the share of the row, text the turns.
+
+    `ink` is the colour of the text.
+    """
+    names = [NAMES[name] for name in FAILURE_POINTS]
+    shares = [[n / max(sum(row), 1) for n in row] for row in table]
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=shares,
+        x=names,
+        y=names,
+        zmin=0,
+        zmax=1,
+        colorscale=_SHADE,
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        customdata=[
+            [(count(n), percent(share)) for n, share in zip(row, part, strict=True)]
+            for row, part in zip(table, shares, strict=True)
+        ],
+        hovertemplate="Truly %{y}, called %{x}: %{customdata[0]} turns, %{customdata[1]} of the "
+        "row<extra></extra>",
+    )
+    bare(
+        figure,
+        330,
+        annotations=[
+            {
+                "x": x,
+                "y": y,
+                "text": count(n) if n else "·",
+                "showarrow": False,
+                "font": {"color": ink},
+            }
+            for y, row in zip(names, table, strict=True)
+            for x, n in zip(names, row, strict=True)
+        ],
+        xaxis={"side": "top", "showgrid": False, "title": {"text": "Called"}, "tickangle": 0},
+        yaxis={"autorange": "reversed", "showgrid": False, "title": {"text": "Truly"}},
+    )
+    return figure
+
+
+def confusion_words(table: Sequence[Sequence[int]]) -> str:
+    """The matrix as a sentence."""
+    total = sum(map(sum, table))
+    right = sum(table[i][i] for i in range(len(table)))
+    off = [
+        (table[i][j], NAMES[FAILURE_POINTS[i]], NAMES[FAILURE_POINTS[j]])
+        for i in range(len(table))
+        for j in range(len(table))
+        if i != j
+    ]
+    most, truly, called = max(off)
+    return (
+        f"Confusion matrix of {count(total)} turns: {count(right)} are called what they are; the "
+        f"commonest mistake is {truly} called {called}, {count(most)} turns."
+    )
+
+
+def rates(found: Mapping[str, Any]) -> go.Figure:
+    """Precision, recall and F1 per class with intervals; a class without turns is left out."""
+    figure = go.Figure()
+    classes, spans = found["classes"], found["intervals"]["classes"]
+    names = [name for name in FAILURE_POINTS if classes[name]["support"]]
+    for key, symbol, shift in (("precision", "circle", -0.2), ("recall", "diamond", 0.0),
+                               ("f1", "square", 0.2)):  # fmt: skip
+        value = [classes[name][key] for name in names]
+        low = [spans[name][key][0] for name in names]
+        high = [spans[name][key][1] for name in names]
+        figure.add_scatter(
+            x=value,
+            y=[i + shift for i in range(len(names))],
+            name=RATES[key],
+            mode="markers",
+            marker={
+                "symbol": symbol,
+                "size": 9,
+                "color": [COLOURS[name] for name in names],
+                "line": {"width": 0},
+            },
+            error_x={
+                "array": [max(h - v, 0) for v, h in zip(value, high, strict=True)],
+                "arrayminus": [max(v - lo, 0) for v, lo in zip(value, low, strict=True)],
+                "color": NEUTRAL,
+                "thickness": 1,
+                "width": 3,
+            },
+            customdata=[
+                (NAMES[n], percent(v), percent(lo), percent(h))
+                for n, v, lo, h in zip(names, value, low, high, strict=True)
+            ],
+            hovertemplate="%{customdata[0]}: %{customdata[1]} (%{customdata[2]} to "
+            "%{customdata[3]})",
+        )
+    bare(
+        figure,
+        330,
+        legend={"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
+        xaxis={"range": [0, 1.02], "tickformat": ".0%"},
+        yaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": [NAMES[name] for name in names],
+            "range": [len(names) - 0.5, -0.5],
+            "showgrid": False,
+        },
+    )
+    return figure
+
+
+def rates_words(found: Mapping[str, Any]) -> str:
+    """The rates as a sentence."""
+    parts = [
+        f"{NAMES[name]} precision {percent(row['precision'])}, recall {percent(row['recall'])}"
+        for name, row in found["classes"].items()
+        if row["support"]
+    ]
+    return "Precision and recall with 95 % intervals: " + "; ".join(parts) + "."
+
+
+def precision_recall(curves: Mapping[str, Curve], chosen: str) -> go.Figure:
+    """Precision against recall of every target, the chosen one in front."""
+    figure = go.Figure()
+    for target in sorted(curves, key=lambda name: name == chosen):
+        curve = curves[target]
+        mine = target == chosen
+        figure.add_scatter(
+            x=curve.recall,
+            y=curve.precision,
+            name=target_name(target),
+            mode="lines",
+            line={
+                "shape": "hv",
+                "color": target_colour(target),
+                "width": 3 if mine else 1.2,
+            },
+            opacity=1.0 if mine else 0.45,
+            customdata=[percent(t) for t in curve.threshold],
+            hovertemplate="from %{customdata}: %{y:.1%} right, %{x:.1%} found",
+        )
+    bare(
+        figure,
+        300,
+        showlegend=False,
+        xaxis={"range": [0, 1.01], "tickformat": ".0%", "title": {"text": "found (recall)"}},
+        yaxis={"range": [0, 1.02], "tickformat": ".0%", "title": {"text": "right (precision)"}},
+    )
+    return figure
+
+
+def precision_recall_words(curves: Mapping[str, Curve]) -> str:
+    """Average precisions as a sentence."""
+    parts = [f"{target_name(name)} {curve.average:.2f}" for name, curve in curves.items()]
+    return "Precision–recall curves; average precision: " + ", ".join(parts) + "."
+
+
+def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
+    """What happened against what was said, with intervals; on the diagonal 70 % means 70 %."""
+    figure = go.Figure()
+    top = max([0.05, *(max(b.said, b.high) for b in bins)]) * 1.04
+    top = min(top, 1.02)
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": NEUTRAL, "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=[b.said for b in bins],
+        y=[b.happened for b in bins],
+        mode="lines+markers",
+        marker={"size": 8},
+        line={"color": target_colour(target), "width": 2},
+        error_y={
+            "array": [b.high - b.happened for b in bins],
+            "arrayminus": [b.happened - b.low for b in bins],
+            "color": target_colour(target),
+            "thickness": 1.2,
+            "width": 3,
+        },
+        customdata=[
+            (percent(b.said), percent(b.happened), percent(b.low), percent(b.high), count(b.turns))
+            for b in bins
+        ],
+        hovertemplate="said %{customdata[0]}, happened %{customdata[1]} (%{customdata[2]} to "
+        "%{customdata[3]}), %{customdata[4]} turns<extra></extra>",
+    )
+    bare(
+        figure,
+        300,
+        showlegend=False,
+        xaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "it said"}},
+        yaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "it happened"}},
+    )
+    return figure
+
+
+def calibration_words(bins: Sequence[Bin], target: str) -> str:
+    """The bins as a sentence."""
+    parts = [f"{percent(b.said)} said, {percent(b.happened)} happened" for b in bins]
+    return f"Calibration of {target_name(target)}: " + "; ".join(parts) + "."
+
+
+def thresholds(
+    steps: Sequence[float],
+    precision: Sequence[tuple[float | None, float, float]],
+    recall: Sequence[float | None],
+    threshold: float,
+    target: str,
+) -> go.Figure:
+    """Precision (with its interval) and recall at every threshold, the chosen one marked."""
+    figure = go.Figure()
+    colour = target_colour(target)
+    shown = [(s, p) for s, p in zip(steps, precision, strict=True) if p[0] is not None]
+    xs = [s for s, _ in shown]
+    figure.add_scatter(
+        x=[*xs, *reversed(xs)],
+        y=[*(p[2] for _, p in shown), *(p[1] for _, p in reversed(shown))],
+        fill="toself",
+        mode="none",
+        opacity=0.25,
+        fillcolor=colour,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.add_scatter(
+        x=xs,
+        y=[p[0] for _, p in shown],
+        name="right of the flagged (precision)",
+        mode="lines",
+        line={"color": colour, "width": 2.5},
+        hovertemplate="%{y:.1%}",
+    )
+    figure.add_scatter(
+        x=list(steps),
+        y=list(recall),
+        name="flagged of those there are (recall)",
+        mode="lines",
+        line={"color": NEUTRAL, "width": 2, "dash": "dash"},
+        hovertemplate="%{y:.1%}",
+    )
+    bare(
+        figure,
+        280,
+        shapes=[upright(threshold, width=1.5)],
+        hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom"},
+        xaxis={
+            "range": [0, 1],
+            "tickformat": ".0%",
+            "title": {"text": "flagged from this probability on"},
+            "unifiedhovertitle": {"text": "from %{x:.0%}"},
+        },
+        yaxis={"range": [0, 1.02], "tickformat": ".0%", "gridcolor": FAINT},
+    )
+    return figure

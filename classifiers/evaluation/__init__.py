@@ -1,0 +1,4 @@
+"""How good a model is: cross-validation, curves, paired comparison, suspected label errors.
+
+Nothing here changes a model or writes predictions.
+"""

@@ -1,0 +1,286 @@
+"""Two models side by side on the same turns: which one is right more often, and is it luck?
+
+Both are judged by probabilities of models that had not seen the turns, so neither knows an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from classifiers.out_of_fold import HeldOut
+from data.errors import ModelError, UsageError
+from data.queries.ground_truth import KNOWN_SQL
+from data.schema.trace import FAILURE_POINTS
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+Array = NDArray[np.float64]
+_DRAWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of the first model, of the second, and second minus first with a 95 % interval."""
+
+    first: float
+    second: float
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        return self.second - self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes
+    ----------
+    turns, groups: compared. both, first_only, second_only, neither: turns on which they are right.
+    p_value: of McNemar's test that both are wrong equally often; it takes turns as independent.
+    macro_f1, accuracy: of the verdicts. f1: per failure point that occurs, in pipeline order.
+    support: turns of each.
+    log_loss: mean of -log of the probability of the truth, lower is better; None where only
+    verdicts were compared.
+    """
+
+    turns: int
+    groups: int
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    p_value: float
+    macro_f1: Difference
+    accuracy: Difference
+    f1: dict[str, Difference]
+    support: dict[str, int]
+    log_loss: Difference | None
+
+    @property
+    def better(self) -> Literal["first", "second"] | None:
+        """Which, where the interval of macro-F1's difference leaves out 0; None otherwise."""
+        if self.macro_f1.low > 0:
+            return "second"
+        return "first" if self.macro_f1.high < 0 else None
+
+
+def compare(
+    truth: Sequence[str],
+    first: Array,
+    second: Array,
+    groups: Sequence[Any],
+    *,
+    first_weights: Array | None = None,
+    second_weights: Array | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compare the probabilities of two models for the same n turns.
+
+    Parameters
+    ----------
+    truth: n failure points. first, second: probabilities (n, 6) in the order of `FAILURE_POINTS`,
+    of models that had not seen the turns. groups: n values, as for `compare_verdicts`.
+    first_weights, second_weights: decision weights (6,) of the verdicts; none by default.
+
+    Raises `UsageError` as `compare_verdicts` does.
+    """
+    n, k = len(truth), len(FAILURE_POINTS)
+    if not n or first.shape != (n, k) or second.shape != (n, k):
+        raise UsageError(
+            f"Two models are compared on the same turns: there are {n} truths and probabilities "
+            f"of shapes {first.shape} and {second.shape}; expected ({n}, {k})."
+        )
+    target = _numbers(truth)
+    verdicts, losses = [], []
+    for probability, weights in ((first, first_weights), (second, second_weights)):
+        verdicts.append((probability * (1.0 if weights is None else weights)).argmax(1))
+        losses.append(-np.log(np.clip(probability[np.arange(n), target], 1e-6, 1.0)))
+    return _compared(target, verdicts, groups, losses, seed)
+
+
+def compare_verdicts(
+    truth: Sequence[str],
+    first: Sequence[str],
+    second: Sequence[str],
+    groups: Sequence[Any],
+    *,
+    seed: int = 0,
+) -> Comparison:
+    """Compare the verdicts of two models on the same n turns.
+
+    Parameters
+    ----------
+    truth, first, second: n failure points each.
+    groups: n values; turns of one group (a dialogue) are drawn as one.
+
+    Intervals are percentiles of a paired bootstrap over groups (Efron and Tibshirani 1993, ch. 13;
+    cluster bootstrap: Field and Welsh 2007), both models on the same 1,000 draws. The test of the
+    verdicts is McNemar's (1947, Psychometrika 12) in its exact form, a binomial one. Raises
+    `UsageError` where there are no turns, the lengths do not fit, or a failure point is unknown.
+    """
+    if not len(truth) or not len(truth) == len(first) == len(second):
+        raise UsageError(
+            f"Two models are compared on the same turns: there are {len(truth)} truths, and "
+            f"{len(first)} and {len(second)} verdicts."
+        )
+    return _compared(_numbers(truth), [_numbers(first), _numbers(second)], groups, None, seed)
+
+
+def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
+    unknown = sorted(set(names) - set(FAILURE_POINTS))
+    if unknown:
+        raise UsageError(
+            f"'{unknown[0]}' is no failure point; there are {', '.join(FAILURE_POINTS)}."
+        )
+    return np.array([FAILURE_POINTS.index(name) for name in names])
+
+
+def _compared(
+    target: NDArray[np.int64],
+    verdicts: Sequence[NDArray[np.int64]],
+    groups: Sequence[Any],
+    losses: Sequence[Array] | None,
+    seed: int,
+) -> Comparison:
+    n, k = len(target), len(FAILURE_POINTS)
+    if len(groups) != n:
+        raise UsageError(f"Each turn belongs to a group: there are {n} and {len(groups)}.")
+    number = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
+    size = int(number.max()) + 1
+    # Everything is a sum over turns, so a draw of groups is a product with how often each came.
+    sums = np.zeros((2, size, k * k + 1))
+    for one, verdict in enumerate(verdicts):
+        np.add.at(sums[one], (number, target * k + verdict), 1)
+        if losses is not None:
+            sums[one, :, -1] = np.bincount(number, losses[one], size)
+    rng = np.random.default_rng(seed)
+    whole = [_figures(table.sum(0), k) for table in sums]
+    drawn = np.empty((_DRAWS, len(whole[0])))
+    for draw in range(_DRAWS):
+        times = np.bincount(rng.integers(0, size, size), minlength=size)
+        drawn[draw] = _figures(times @ sums[1], k) - _figures(times @ sums[0], k)
+
+    def difference(place: int) -> Difference:
+        # A draw may leave a class out.
+        change = drawn[~np.isnan(drawn[:, place]), place]
+        low, high = np.percentile(change, [2.5, 97.5]) if len(change) else (np.nan, np.nan)
+        return Difference(float(whole[0][place]), float(whole[1][place]), float(low), float(high))
+
+    right = [verdict == target for verdict in verdicts]
+    first_only, second_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    both = int((right[0] & right[1]).sum())
+    support = {name: int((target == i).sum()) for i, name in enumerate(FAILURE_POINTS)}
+    return Comparison(
+        turns=n,
+        groups=size,
+        both=both,
+        first_only=first_only,
+        second_only=second_only,
+        neither=n - both - first_only - second_only,
+        p_value=_mcnemar(first_only, second_only),
+        macro_f1=difference(0),
+        accuracy=difference(1),
+        f1={name: difference(3 + i) for i, name in enumerate(FAILURE_POINTS) if support[name]},
+        support={name: count for name, count in support.items() if count},
+        log_loss=None if losses is None else difference(2),
+    )
+
+
+def _figures(sums: Array, k: int) -> Array:
+    """Macro-F1, accuracy, log loss, then F1 per class (NaN where it does not occur)."""
+    table = sums[:-1].reshape(k, k)
+    hit, said, true = np.diag(table), table.sum(0), table.sum(1)
+    f1 = np.where(true > 0, 2 * hit / np.maximum(said + true, 1), np.nan)
+    turns = max(table.sum(), 1)
+    return np.array([np.nanmean(f1), hit.sum() / turns, sums[-1] / turns, *f1])
+
+
+def _mcnemar(first_only: int, second_only: int) -> float:
+    if first_only + second_only == 0:
+        return 1.0
+    return float(binomtest(first_only, first_only + second_only).pvalue)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model says of turns that it had not seen: ids, (n, 6) probabilities, weights (6,)."""
+
+    turn_ids: pa.Array[Any]
+    probability: Array
+    weights: Array
+
+
+def out_of_fold(models: Path, model_id: str) -> Judged:
+    """The out-of-fold probabilities that were kept with a model, without loading it.
+
+    Raises `ModelError` where the model is missing or damaged, or has none.
+    """
+    folder = models / model_id
+    try:
+        content = json.loads((folder / "model.json").read_text("utf-8"))
+        held = HeldOut.read(folder / "held_out.parquet")
+        place = [FAILURE_POINTS.index(name) for name in content["classes"]]
+        weights = np.zeros(len(FAILURE_POINTS))
+        weights[place] = content["weights"]
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise ModelError(
+            f"The model {model_id} cannot be compared: its files are missing or damaged; train it "
+            "again."
+        ) from error
+    if held is None:
+        raise ModelError(
+            f"The model {model_id} keeps no probabilities of turns that it had not seen; train it "
+            "again."
+        )
+    probability = np.zeros((len(held.turn_ids), len(FAILURE_POINTS)))
+    probability[:, place] = held.probability
+    return Judged(held.turn_ids, probability, weights)
+
+
+_SHARED = f"""
+SELECT k.dialogue_id, k.truth, a.place AS a, b.place AS b
+FROM ({KNOWN_SQL}) k
+JOIN a USING (turn_id)
+JOIN b USING (turn_id)
+WHERE k.truth IS NOT NULL
+ORDER BY turn_id
+"""
+
+
+def compare_models(snapshot: Snapshot, models: Path, a: str, b: str) -> Comparison:
+    """Compare two models of a store on the turns that both were trained on, held out from each.
+
+    The truth is what is known now. Raises `ModelError` where a model is missing, or they share no
+    turn whose truth is known.
+    """
+    one, two = out_of_fold(models, a), out_of_fold(models, b)
+    tables = {
+        name: pa.table({"turn_id": judged.turn_ids, "place": pa.array(range(len(judged.turn_ids)))})
+        for name, judged in (("a", one), ("b", two))
+    }
+    shared = snapshot.query(_SHARED, tables=tables)
+    if not shared.num_rows:
+        raise ModelError(
+            f"The models {a} and {b} have no labelled turn in common; train one of them again."
+        )
+    return compare(
+        [str(truth) for truth in shared["truth"].to_pylist()],
+        one.probability[shared["a"].to_numpy()],
+        two.probability[shared["b"].to_numpy()],
+        shared["dialogue_id"].to_pylist(),
+        first_weights=one.weights,
+        second_weights=two.weights,
+    )

@@ -1,0 +1,84 @@
+"""Cross-validation by dialogue: what would the model say of dialogues that it never saw?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from classifiers.calibration import decide
+from classifiers.metrics import bootstrap, summary
+from classifiers.settings import Settings
+from classifiers.splits import folds
+from classifiers.train import (
+    Say,
+    TrainingSet,
+    check_labels,
+    fit,
+    prepare,
+    rescore,
+    silent,
+)
+from data.errors import UsageError
+from data.store.temporary import scratch
+
+
+def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent) -> dict[str, Any]:
+    """Fit on n-1 parts of the labelled turns, score the held-out part, n times.
+
+    Heads, booster, calibration and decision weights are all fitted inside the training parts. Parts
+    share no dialogue (no sentence, where recordings repeat).
+
+    Returns
+    -------
+    `classifiers.metrics.summary`, with ``intervals`` (95 %, bootstrap over dialogues) and
+    ``folds``.
+    """
+    if n < 2:
+        raise UsageError(
+            f"Cross-validation needs at least 2 folds, got {n}; give --folds 2 or more."
+        )
+    with scratch("faultline-encoder-") as folder:
+        say("reading features and texts")
+        data, encoder = prepare(turns, settings, folder)
+        classes = check_labels(data.target)
+        # Classes too rare to learn are left out, as in training, not tested against.
+        data.target[~np.isin(data.target.astype(str), classes)] = None
+        probability, verdict = _cross_validate(data, settings, encoder, classes, n, say)
+    rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
+    number = {name: i for i, name in enumerate(classes)}
+    target = np.array([number[t] for t in data.target[rows]])
+    result = summary(probability[rows], target, None, classes, verdict[rows])
+    result["intervals"] = bootstrap(
+        target, verdict[rows], data.group[rows], classes, seed=settings.seed
+    )
+    result["folds"] = n
+    result["context"] = settings.context
+    result["seed"] = settings.seed
+    result["without"] = list(settings.without)
+    return result
+
+
+def _cross_validate(
+    data: TrainingSet,
+    settings: Settings,
+    encoder: Any,
+    classes: tuple[str, ...],
+    n: int,
+    say: Say,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated probabilities (turns, k) and verdicts (turns,) of every turn, held out."""
+    probability = np.zeros((len(data.target), len(classes)))
+    verdict = np.zeros(len(data.target), np.int64)
+    # Another seed than the folds inside `fit`, so that the two splits are unrelated.
+    for i, (train, held_out) in enumerate(
+        folds(data.target, data.group, n, settings.seed + 1000), start=1
+    ):
+        model = fit(data.take(train), settings, encoder, minimum=2)
+        part = rescore(model, data.take(held_out))
+        position = np.array([classes.index(name) for name in model.classes])
+        probability[np.ix_(held_out, position)] = part
+        verdict[held_out] = position[decide(part, model.weights)]
+        say(f"fold {i} of {n}")
+    return probability, verdict

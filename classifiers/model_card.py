@@ -1,0 +1,77 @@
+"""The model card (Mitchell et al. 2019): what a model is, what it was fitted to, how good it is."""
+
+from __future__ import annotations
+
+from classifiers.model import Model
+from data.schema.trace import FAILURE_POINTS
+
+
+def card(model: Model) -> str:
+    """Markdown."""
+    figures = model.metrics.get("out_of_fold", {})
+    absent = [name for name in FAILURE_POINTS if name not in model.classes]
+    settings = model.settings
+    later = (
+        "It reads the turns that follow (hindsight)."
+        if settings.context == "hindsight"
+        else "It reads nothing of later turns (live)."
+    )
+    lines = [
+        f"# Model {model.id}",
+        "",
+        "Gives every turn of a voice assistant calibrated probabilities of the stage that failed "
+        f"first. {later}",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| labelled turns | {model.metrics.get('labelled', 0):,} |",
+        f"| turns read | {model.metrics.get('turns', 0):,} |",
+        f"| independent groups (dialogues or sentences) | {model.metrics.get('groups', 0):,} |",
+        f"| columns | {len(model.columns)} |",
+        f"| boosting rounds | {model.metrics.get('rounds', 0)} |",
+        f"| encoder | {settings.encoder if model.encoder else 'none'} |",
+        f"| seed | {settings.seed} |",
+        f"| left out | {', '.join(settings.without) or 'nothing'} |",
+        "",
+    ]
+    if absent:
+        lines += [
+            f"Training saw no {' and no '.join(absent)} turns (or too few); their probability is "
+            "always 0.",
+            "",
+        ]
+    if figures:
+        lines += [
+            "## Out-of-fold figures",
+            "",
+            "On the training turns, each scored by models that did not see its dialogue. "
+            "Calibration and decision weights were fitted on these same scores: "
+            "`faultline evaluate` gives figures free of that.",
+            "",
+            f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",
+            "",
+            "| failure point | turns | precision | recall | F1 | calibration error "
+            "| decision weight |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+            *[
+                f"| {name} | {row['support']:,} | {row['precision']:.3f} | {row['recall']:.3f} "
+                f"| {row['f1']:.3f} | {row['calibration_error']:.3f} | {weight:.2f} |"
+                for (name, row), weight in zip(
+                    figures["classes"].items(), model.weights, strict=True
+                )
+            ],
+            "",
+        ]
+    lines += [
+        "## Reading it",
+        "",
+        "`p_…` are calibrated probabilities. `failure_point` is the largest probability after "
+        "multiplying by the decision weights, chosen for macro-F1 so that rare stages are "
+        "named at all: it can differ from the largest plain probability. For rates, add up "
+        "probabilities; do not count verdicts.",
+        "",
+        "Not for judging people. Labels come from annotators or are derived from their "
+        "transcriptions; a few per cent of them are wrong, and so the figures.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,4 @@
+"""Scoring: which turns to score, the work on a part of them, and the commit of the outcome.
+
+Training and evaluation are elsewhere in `classifiers`.
+"""

@@ -1,0 +1,105 @@
+"""Commands about the logs that go in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import (
+    err,
+    number,
+    out,
+    plain,
+    print_json,
+)
+
+# Problems of a file that are told one by one.
+_SHOWN = 20
+
+
+class Format(StrEnum):
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    store: StoreOption = DEFAULT_STORE,
+    format: Annotated[
+        Format | None, typer.Option(help="Read all inputs as this, whatever their suffix.")
+    ] = None,
+    allow_quarantined: Annotated[
+        bool, typer.Option(help="Exit 0 even if lines were quarantined.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring trace logs into the store: JSONL (.gz, .zst) or Parquet."""
+    from data.ingest.ingest import ingest as run
+    from data.ingest.sources import discover
+    from data.store.store import Store
+    from progress import Ingesting
+
+    # A mistyped path must not leave an empty store behind.
+    discover(paths, format.value if format else None)
+    target = Store.ensure(store)
+    with Ingesting(err) as progress:
+        report = run(target, paths, format.value if format else None, progress)
+    if as_json:
+        print_json({"files": [asdict(file) for file in report.files]})
+    else:
+        for file in report.files:
+            if file.error:
+                err.print(f"[red]{plain(file.error)}[/red]")
+                continue
+            parts = [f"{number(file.turns)} turns"]
+            if file.replaced:
+                parts.append(f"{number(file.replaced)} replaced")
+            if file.unchanged:
+                parts.append(f"{number(file.unchanged)} already there")
+            if file.quarantined:
+                parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
+            out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
+        for name, count in list(report.unknown.items())[:20]:
+            out.print(f"Unknown field {plain(name)!r} kept in extra, {number(count)} records.")
+        if report.quarantined:
+            out.print(
+                f"{number(report.quarantined)} lines were quarantined. See why with: "
+                f"faultline export quarantine --to quarantine.csv --store {plain(store)}",
+            )
+    if report.failed or (report.quarantined and not allow_quarantined):
+        raise typer.Exit(1)
+
+
+def annotate(
+    file: Annotated[Path, typer.Argument(help="File ending in .jsonl, .csv or .parquet.")],
+    store: StoreOption = DEFAULT_STORE,
+    allow_quarantined: Annotated[
+        bool, typer.Option(help="Exit 0 even if rows were quarantined.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring people's verdicts on turns into the store, as export annotations writes them."""
+    from annotation.files import import_annotations
+    from data.store.store import Store
+
+    report = import_annotations(Store.open(store), file, str(file))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        parts = [f"{number(report.added)} annotations"]
+        if report.present:
+            parts.append(f"{number(report.present)} already there")
+        if report.problems:
+            parts.append(f"[yellow]{number(len(report.problems))} quarantined[/yellow]")
+        out.print(f"{plain(str(file))}: {', '.join(parts)}")
+        for problem in report.problems[:_SHOWN]:
+            out.print(plain(str(problem)))
+        if len(report.problems) > _SHOWN:
+            out.print(f"and {number(len(report.problems) - _SHOWN)} more, in the quarantine.")
+    if report.problems and not allow_quarantined:
+        raise typer.Exit(1)

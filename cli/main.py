@@ -1,0 +1,170 @@
+"""The front door: the commands in their order, and one sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from cli.dashboard import dashboard
+from cli.demo import demo, demo_data
+from cli.ingest import annotate, ingest
+from cli.models import evaluate, labels, promote, score, train
+from cli.output import err, plain
+from cli.report import report
+from cli.store import (
+    compact,
+    delete,
+    export,
+    info,
+    retain,
+    vacuum,
+)
+from data.errors import FaultlineError
+
+app = typer.Typer(
+    name="faultline",
+    help="Find the component that failed first on every turn of a voice assistant.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# In the order in which `faultline --help` lists them.
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    *(ingest, train, score, evaluate, export, info),
+    *(compact, vacuum, delete, retain),
+    *(annotate, labels, promote, report, dashboard),
+    *(demo, demo_data),
+)
+for command in COMMANDS:
+    app.command()(command)
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: every error that a user can cause is one sentence and exit code 1 or 2."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Idle OpenMP threads that spin starve whatever else runs on the machine, many times over.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets "?" for it, not an error.
+            stream.reconfigure(errors="replace")
+    with _stoppable() as heard:
+        code = _run()
+    if code and heard:
+        code = 128 + heard[0]
+    if code == _INTERRUPTED or heard:
+        err.print("Interrupted; the store is as it was before this command's last finished step.")
+    if code:
+        sys.exit(code)
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Lets a command end on SIGTERM or SIGHUP as it does on Ctrl-C; gives those that came.
+
+    A signal that whoever started the command ignores, as `nohup` does, stays ignored.
+    """
+    heard: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    stops = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in stops:
+        signal.signal(number, interrupt)
+    try:
+        yield heard
+    finally:
+        for number in stops:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run() -> int:
+    """Run the command that the arguments name; returns its exit code."""
+    try:
+        # Typer returns the code of an `Exit`; of an interrupt it makes 130 (128 + SIGINT).
+        code: int = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
+    except FaultlineError as error:
+        code = _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        code = _fail(_misuse(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except MemoryError:
+        code = _fail("Out of memory; free some, or give a smaller input.")
+    except RuntimeError as error:
+        # What `Path.expanduser` says of "~nobody/logs".
+        if "home directory" not in str(error):
+            raise
+        code = _fail("The path begins with ~ and a name that is no user here; give it in full.")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        code = _fail(f"{error.strerror or error}{where}.")
+    except UnicodeEncodeError as error:
+        if not any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
+            raise
+        # Bytes of a file's name that are no text, as Python shows them.
+        code = _fail(f"The name {error.object!r} is not valid UTF-8; give it another.", 2)
+    except Exception as error:
+        reason = _damage(error)
+        if reason is None:
+            raise
+        code = _fail(reason)
+    return code
+
+
+def _fail(sentence: str, code: int = 1) -> int:
+    err.print(f"[red]Error:[/red] {plain(sentence)}")
+    return code
+
+
+def _misuse(error: typer.TyperException) -> str:
+    """Typer's complaint about an option or argument as one sentence that names the help."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "faultline"
+    complaint = " ".join(error.format_message().split()).rstrip(".")
+    given = _given(getattr(getattr(error, "param", None), "opts", ()))
+    got = f" (got {given})" if given and given not in complaint else ""
+    return f"{complaint}{got}; see: {command} --help"
+
+
+def _damage(error: Exception) -> str | None:
+    """What to say when the machine or the store's files are at fault; None for our own mistakes."""
+    import duckdb
+    from deltalake.exceptions import DeltaError
+
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"Out of memory ({reason}); free some, or do less at once."
+    if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, DeltaError)):
+        return f"The store cannot be read or written ({reason}); free disk space or restore it."
+    return None
+
+
+def _given(options: Sequence[str]) -> str | None:
+    """The value on the command line for one of the names of an option."""
+    for word, following in zip(sys.argv, [*sys.argv[1:], None], strict=True):
+        if word in options:
+            return following
+        name, equals, value = word.partition("=")
+        if equals and name in options:
+            return value
+    return None

@@ -1,0 +1,77 @@
+"""What commands print: sentences and tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data.store.paths import shown
+
+# Lines are never cut or broken, whatever the width: logs are searched, and paths are copied.
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """`text` without meaning to Rich's markup, and printable whatever the file name held."""
+    from rich.markup import escape
+
+    return escape(shown(text))
+
+
+def number(value: object) -> str:
+    """Whole numbers with narrow spaces between thousands; anything else as it is."""
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+
+
+def print_json(content: Any) -> None:
+    """`content` on standard output; what JSON cannot hold, such as a date, as text."""
+    default: Callable[[Any], str] = str
+    sys.stdout.write(json.dumps(content, indent=1, default=default) + "\n")
+
+
+def say(text: str) -> None:
+    """A step that has begun, on standard error."""
+    err.print(f"[dim]{text} …[/dim]")
+
+
+def never_named(classes: tuple[str, ...]) -> None:
+    """Which failure points a model with these `classes` cannot tell, if any."""
+    from data.schema.trace import FAILURE_POINTS
+
+    missing = [name for name in FAILURE_POINTS if name not in classes]
+    if missing:
+        names = " or ".join(missing)
+        verb = "their probability is" if len(missing) > 1 else "its probability is"
+        out.print(f"Too few labelled {names} turns to learn from: {verb} always 0.")
+
+
+def figures_table(figures: dict[str, Any]) -> None:
+    """The figures per failure point of `classifiers.metrics.summary`, as a table."""
+    table = Table(box=None)
+    for name in (
+        "failure point",
+        "turns",
+        "precision",
+        "recall",
+        "F1",
+        "95 %",
+        "calibration error",
+    ):
+        table.add_column(name, justify="left" if name == "failure point" else "right")
+    intervals = figures.get("intervals", {}).get("classes", {})
+    for name, row in figures["classes"].items():
+        interval = intervals.get(name, {}).get("f1")
+        table.add_row(
+            name,
+            number(row["support"]),
+            *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")),
+            f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "",
+            f"{row['calibration_error']:.3f}",
+        )
+    out.print(table, soft_wrap=False)

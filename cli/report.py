@@ -1,0 +1,40 @@
+"""The command that writes the Overview as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORE, StoreOption
+from cli.output import (
+    out,
+    plain,
+    say,
+)
+from data.errors import UsageError
+from data.store.paths import must_be_text
+
+
+def report(
+    to: Annotated[Path, typer.Option("--to", help="File ending in .html.", callback=must_be_text)],
+    weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
+    store: StoreOption = DEFAULT_STORE,
+    at: Annotated[str | None, typer.Option(help="Data version; the newest if absent.")] = None,
+) -> None:
+    """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
+    from charts.sentences import period_words
+    from data.store.store import Store
+    from report.page import check, weekly, write
+
+    if to.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
+    check(weeks, to)
+    with Store.open(store).snapshot(at) as snapshot:
+        html, head = weekly(snapshot, weeks, say)
+        write(html, to)
+        out.print(
+            f"Wrote {period_words(head.periods.shown)} to {plain(str(to))} "
+            f"(data version {snapshot.version})."
+        )

@@ -1,0 +1,133 @@
+"""Commands about a store as a whole: look into it, copy out of it, keep it small and lawful."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import (
+    number,
+    out,
+    plain,
+    print_json,
+)
+from data.errors import UsageError
+from data.store.paths import must_be_text
+
+
+def export(
+    table: Annotated[str, typer.Argument(help="turns, predictions, rollup, quarantine, runs.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", help="File ending in .parquet, .csv or .jsonl.", callback=must_be_text
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    where: Annotated[str | None, typer.Option(help="SQL condition on the table's columns.")] = None,
+    at: Annotated[str | None, typer.Option(help="Data version; the newest if absent.")] = None,
+    manifest: Annotated[
+        bool,
+        typer.Option(
+            "--manifest", help="Also write FILE.manifest.json: version, rows, SQL, checksum."
+        ),
+    ] = False,
+) -> None:
+    """Write a table of the store to a file."""
+    from data.export.manifest import beside, export_described
+    from data.store.store import Store
+
+    with Store.open(store).snapshot(at) as snapshot:
+        made = export_described(
+            snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
+        )
+        out.print(
+            f"Wrote {number(made['rows'])} rows to {plain(str(to))} "
+            f"(data version {snapshot.version})."
+        )
+        if manifest:
+            out.print(f"Described in {plain(str(beside(to, made)))}.")
+
+
+def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """What the store holds."""
+    from data.store.store import Store
+    from data.store.summary import describe
+
+    target = Store.open(store)
+    facts = describe(target) | {"models": target.model_ids()}
+    if as_json:
+        print_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else number(value)
+        out.print(f"{name.replace('_', ' '):<{width}}  {plain(text)}".rstrip())
+
+
+def compact(store: StoreOption = DEFAULT_STORE) -> None:
+    """Merge small files; safe while others read and write."""
+    from data.store.maintenance import compact as run
+    from data.store.store import Store
+
+    done = run(Store.open(store))
+    out.print(f"{number(done.before)} files before, {number(done.after)} after.")
+
+
+def vacuum(
+    store: StoreOption = DEFAULT_STORE,
+    keep_hours: Annotated[
+        float,
+        typer.Option(
+            help="Keep versions younger than this many hours readable, and models as young."
+        ),
+    ] = 168.0,
+    promoted_only: Annotated[
+        bool,
+        typer.Option(help="Also drop all models but the promoted one, with their predictions."),
+    ] = False,
+) -> None:
+    """Remove files that no kept version needs; older versions can no longer be opened.
+
+    Models go too if they are not promoted, have no predictions, and are older than that and a day.
+    """
+    from data.store.maintenance import vacuum as run
+    from data.store.store import Store
+
+    target = Store.open(store)
+    promoted = target.head().model
+    keep = [promoted] if promoted_only and promoted else None
+    done = run(target, keep_hours=keep_hours, keep_models=keep)
+    out.print(f"Removed {number(done.files)} files, {done.bytes / 1e6:.1f} MB.")
+    if done.models:
+        out.print(f"Models removed: {plain(', '.join(done.models))}.")
+
+
+def delete(
+    store: StoreOption = DEFAULT_STORE,
+    dialogue: Annotated[list[str] | None, typer.Option(help="Dialogue id. Repeatable.")] = None,
+    user: Annotated[list[str] | None, typer.Option(help="User id. Repeatable.")] = None,
+) -> None:
+    """Delete the turns of dialogues or users, with their predictions."""
+    from data.store.maintenance import delete as run
+    from data.store.store import Store
+
+    if not dialogue and not user:
+        raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
+    out.print(
+        str(run(Store.open(store), dialogue_ids=dialogue or (), user_ids=user or ())),
+    )
+
+
+def retain(
+    days: Annotated[int, typer.Option(min=1, help="Days to keep, counted back from today (UTC).")],
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Delete turns older than so many days."""
+    from data.store.maintenance import retain as run
+    from data.store.store import Store
+
+    out.print(str(run(Store.open(store), days=days)))

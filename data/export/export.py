@@ -1,0 +1,173 @@
+"""Writing rows of a snapshot to a file: Parquet, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.schema.layout import TABLES
+from data.store.snapshot import (
+    Snapshot,
+    connect,
+    literal,
+)
+
+# What the store derives itself and a trace record does not have.
+_DERIVED = ("digest", "day")
+_SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def export(
+    snapshot: Snapshot,
+    table: str,
+    to: str | Path,
+    where: str | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> int:
+    """Write the rows of one table to a file and return how many.
+
+    Parameters
+    ----------
+    table
+        `turns`, `predictions`, ...
+    to
+        The file to make; its suffix (.parquet, .csv, .jsonl) says the format. It appears when it is
+        complete. A JSONL file of `turns` holds trace records, which can be ingested again.
+    where
+        A SQL condition on the table's columns. It can read nothing but the tables of the snapshot.
+    params
+        Values of the condition's `$name` parameters.
+
+    Rows are in the order of time. In CSV a text that a spreadsheet would take for a formula gets an
+    apostrophe in front.
+    """
+    target = Path(to).expanduser()
+    if table not in TABLES:
+        raise UsageError(f"There is no table '{table}'; there are: {', '.join(TABLES)}.")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"Cannot export to '{target.name}'; its name must end in {', '.join(_SUFFIXES)}."
+        )
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"Cannot write {target}; give a file in a folder that exists.")
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con:
+            if not params:
+                _check(con, table, where)
+            # The condition stands alone in its line, so that a comment in it ends there.
+            rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
+            # Spelt out: DuckDB does not keep the order of files where it writes in parallel.
+            rows += f" ORDER BY {', '.join(_order(table))}"
+            sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
+            try:
+                done = con.execute(
+                    f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
+                ).fetchall()
+            except duckdb.Error as error:
+                raise _bad(table, where, error) from error
+        os.replace(draft, target)
+    except OSError as error:
+        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return int(done[0][0])
+
+
+_OPTIONS = {
+    ".parquet": "FORMAT parquet, COMPRESSION zstd",
+    ".csv": "FORMAT csv, HEADER true",
+    ".jsonl": "FORMAT json",
+}
+
+
+def _check(con: duckdb.DuckDBPyConnection, table: str, where: str | None) -> None:
+    """Refuse a condition that is not one expression over the table."""
+    if where is None:
+        return
+    try:
+        # Parsed as an expression of its own: a `)` cannot close what stands around it.
+        con.table(table).filter(where).limit(0).fetchall()
+    except duckdb.Error as error:
+        raise _bad(table, where, error) from error
+
+
+def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
+    reason = str(error).strip().splitlines()[0]
+    return UsageError(
+        f"The condition {where!r} cannot be used: {reason.rstrip('.')}. "
+        f"The columns of {table} are: {', '.join(TABLES[table].columns)}."
+    )
+
+
+def _order(table: str) -> tuple[str, ...]:
+    """By time where turns have one, else as the rows are stored."""
+    layout = TABLES[table]
+    if {"started_at", "turn_id"} <= set(layout.columns):
+        return (f'"{table}".started_at', "turn_id")
+    return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
+
+
+def _columns(table: str, suffix: str) -> str:
+    """The SELECT list of an export: as stored in Parquet; in text, times as RFC 3339 in UTC and (in
+    CSV) nested values as JSON."""
+    schema = TABLES[table].schema
+    if suffix.lower() == ".parquet":
+        return ", ".join(f'"{name}"' for name in schema.names)
+    parts = []
+    for field in schema:
+        name = f'"{field.name}"'
+        if suffix.lower() == ".jsonl" and table == "turns" and field.name in _DERIVED:
+            continue
+        if pa.types.is_timestamp(field.type):
+            parts.append(f"{_rfc3339(name)} AS {name}")
+        elif suffix.lower() == ".csv" and pa.types.is_nested(field.type):
+            parts.append(f"to_json({name})::VARCHAR AS {name}")
+        elif suffix.lower() == ".csv" and pa.types.is_string(field.type):
+            parts.append(f"{_inert(name)} AS {name}")
+        elif suffix.lower() == ".jsonl" and field.name in ("extra", "unknown_fields"):
+            parts.append(f"TRY_CAST({name} AS JSON) AS {name}")
+        else:
+            parts.append(name)
+    return ", ".join(parts)
+
+
+def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: str) -> str:
+    """COPY of a view with these columns (name, SQL type) to a file, as `export` writes them."""
+    suffix, parts = suffix.lower(), []
+    for given, kind in columns:
+        name = '"' + given.replace('"', '""') + '"'
+        nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+        if suffix != ".parquet" and kind == "TIMESTAMP WITH TIME ZONE":
+            parts.append(f"{_rfc3339(name)} AS {name}")
+        elif suffix == ".csv" and (nested or kind == "JSON"):
+            parts.append(f"{_inert(f'to_json({name})::VARCHAR')} AS {name}")
+        elif suffix == ".csv" and kind == "VARCHAR":
+            parts.append(f"{_inert(name)} AS {name}")
+        else:
+            parts.append(name)
+    chosen = f'SELECT {", ".join(parts)} FROM "{source}"'
+    return f"COPY ({chosen}) TO {literal(to)} ({_OPTIONS[suffix]})"
+
+
+def _inert(name: str) -> str:
+    """A text, an apostrophe before it where a spreadsheet would take it for a formula (OWASP, CSV
+    injection)."""
+    risky = f"substr({name}, 1, 1) IN ('=', '+', '-', '@', chr(9), chr(10), chr(13))"
+    return f"CASE WHEN {risky} THEN '''' || {name} ELSE {name} END"
+
+
+def _rfc3339(name: str) -> str:
+    """Milliseconds, or microseconds where there are any: nothing is lost and most stay short."""
+    utc = f"timezone('UTC', {name})"
+    return (
+        f"CASE WHEN epoch_us({name}) % 1000 = 0 THEN strftime({utc}, '%Y-%m-%dT%H:%M:%S.%gZ') "
+        f"ELSE strftime({utc}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
+    )

@@ -1,0 +1,237 @@
+"""The process in which `data.export.sandbox` runs a statement: `python -m
+data.export.sandbox_worker`.
+
+A request comes on standard input as JSON. On standard output goes one line of JSON that says how it
+went, then the rows as an Arrow stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from data.errors import FaultlineError, UsageError
+from data.export.export import copy_sql
+from data.export.sandbox import LATE
+from data.schema.layout import TABLES
+from data.store.snapshot import connect
+
+# Functions that give rows without looking at anything outside the statement.
+_SOURCES = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each",
+                      "json_tree"})  # fmt: skip
+# They tell of the server or change its state.
+_CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "nextval", "setval",
+                     "current_query", "sleep_ms", "setseed"})  # fmt: skip
+_BATCH = 1024
+# Address space beyond DuckDB's memory: threads' stacks, arenas, the rows on their way out.
+_HEADROOM = 700_000_000
+
+
+def main() -> None:
+    """Run the request on standard input."""
+    # The parent's Ctrl-C is its own matter.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    request = json.loads(sys.stdin.buffer.read())
+    out = os.fdopen(os.dup(1), "wb")
+    # Whatever prints must not get between the rows.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    head: dict[str, Any]
+    table: pa.Table | None = None
+    late = threading.Event()
+    try:
+        head, table = _answer(request, late)
+    except Exception as error:
+        head = {"error": _sentence(error, request)}
+    if late.is_set() and "error" in head:
+        head = {"late": True}
+    out.write(json.dumps(head).encode() + b"\n")
+    if table is not None:
+        with pa.ipc.new_stream(out, table.schema) as writer:
+            writer.write_table(table)
+    out.flush()
+    # A statement that cannot be interrupted must not keep the process.
+    os._exit(0)
+
+
+def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, Any], pa.Table]:
+    files = {name: [Path(path) for path in paths] for name, paths in request["files"].items()}
+    target = Path(request["to"]) if request["to"] else None
+    spill = Path(request["spill"]) / "spill"
+    con = connect(
+        files,
+        f"{request['megabytes']}MB",
+        spill,
+        writable=[target] if target else [],
+        before_lock=[
+            "SET threads = 2",
+            "SET max_temp_directory_size = '1GB'",
+            *([f"CREATE TEMP VIEW slice AS {request['slice']}"] if request["slice"] else []),
+        ],
+    )
+    sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
+    _bound(request, target)
+
+    def interrupt() -> None:
+        late.set()
+        con.interrupt()
+        # Some functions look for interruption too rarely.
+        time.sleep(2)
+        os._exit(LATE)
+
+    timer = threading.Timer(request["seconds"], interrupt)
+    timer.daemon = True
+    timer.start()
+    began = time.monotonic()
+    try:
+        found = con.sql(sql)
+        columns = [(str(n), str(t)) for n, t in zip(found.columns, found.types, strict=True)]
+        if len({name for name, _ in columns}) < len(columns):
+            raise UsageError("Two columns have the same name; name each with AS.")
+        head: dict[str, Any] = {"columns": columns, "cut": False}
+        if target:
+            found.create_view("answer")
+            done = con.execute(copy_sql("answer", columns, target, target.suffix)).fetchall()
+            head["rows"], table = int(done[0][0]), pa.table({})
+        else:
+            table, head["cut"] = _taken(found, request)
+            head["rows"] = table.num_rows
+    finally:
+        timer.cancel()
+    return head | {"seconds": time.monotonic() - began}, table
+
+
+def _taken(found: duckdb.DuckDBPyRelation, request: dict[str, Any]) -> tuple[pa.Table, bool]:
+    """The first rows, up to the limits on their number and size, and whether there are more."""
+    most, room = request["rows"], request["result_megabytes"] * 1_000_000
+    reader = found.limit(most + 1).to_arrow_reader(_BATCH)
+    batches: list[pa.RecordBatch] = []
+    rows, cut = 0, False
+    for batch in reader:
+        room -= batch.nbytes
+        if room < 0:
+            cut = True
+            if batches:
+                break
+            raise UsageError(
+                f"One row is larger than {request['result_megabytes']} MB; cut its texts."
+            )
+        batches.append(batch)
+        rows += batch.num_rows
+    table = pa.Table.from_batches(batches, reader.schema)
+    return table.slice(0, most), cut or rows > most
+
+
+def _bound(request: dict[str, Any], target: Path | None) -> None:
+    """Limit what this process as a whole may take."""
+    size = request["file_megabytes"] * 1_000_000 if target else 1_000_000_000
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = [
+        (resource.RLIMIT_FSIZE, size),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, int(4 * request["seconds"]) + 5),
+    ]
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        used = pages * os.sysconf("SC_PAGE_SIZE")
+        limits.append((resource.RLIMIT_AS, used + request["megabytes"] * 1_000_000 + _HEADROOM))
+    except (OSError, ValueError):
+        pass
+    for kind, value in limits:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(kind, (value, value))
+
+
+def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> str:
+    """The one SELECT statement that a text holds, looking at nothing but `tables`.
+
+    Raises UsageError for none, several or other statements, for other tables, and for functions
+    that read files or speak of the server; DuckDB's own error where it cannot be parsed.
+    """
+    if "\0" in sql:
+        raise UsageError("The statement holds a NUL character; take it out.")
+    found = con.extract_statements(sql)
+    if not found:
+        raise UsageError("There is no statement; write one, for example: FROM predictions LIMIT 9")
+    if len(found) > 1:
+        raise UsageError(f"These are {len(found)} statements; give one.")
+    text = found[0].query
+    kind = found[0].type.name
+    if kind != "SELECT":
+        raise UsageError(f"This is no SELECT statement but {kind.replace('_', ' ')}; only reading "
+                         "is possible here.")  # fmt: skip
+    tree = json.loads(
+        con.execute("SELECT json_serialize_sql($1::VARCHAR)", [text]).fetchall()[0][0]
+    )
+    if tree["error"]:
+        raise UsageError(f"This kind of statement cannot be run here: {tree['error_message']}")
+    nodes = list(_nodes(tree["statements"]))
+    own = {str(entry["key"]).lower() for node in nodes if isinstance(node.get("cte_map"), dict)
+           for entry in node["cte_map"]["map"]}  # fmt: skip
+    for name in sorted(own):
+        if name.startswith(("duckdb_", "sqlite_", "pg_", "pragma_")):
+            raise UsageError(f"A query in WITH cannot be called “{name}”; choose another name.")
+    for node in nodes:
+        name = str(node.get("function_name") or "").lower()
+        if node.get("type") == "TABLE_FUNCTION":
+            source = str(node["function"].get("function_name") or "").lower()
+            if source not in _SOURCES:
+                raise UsageError(f"The function “{source}” cannot be read from here; read from "
+                                 f"{', '.join(sorted(tables))}.")  # fmt: skip
+        elif name in _CLOSED:
+            raise UsageError(f"The function “{name}” cannot be used here.")
+        elif node.get("type") == "BASE_TABLE":
+            table = str(node.get("table_name") or "").lower()
+            outside = node.get("schema_name") not in ("", None, "main") or node.get("catalog_name")
+            if outside or table not in tables | own:
+                raise UsageError(f"There is no table “{node.get('table_name')}” here; there are: "
+                                 f"{', '.join(sorted(tables))}.")  # fmt: skip
+    # A semicolon at its end, which may have a comment after it, would stand in the way.
+    whole = text.encode()
+    ends = [at for at, _ in duckdb.tokenize(text) if whole[at : at + 1] == b";"]
+    return whole[: ends[0]].decode() if ends else text
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a parsed statement; a loop, as the tree may be deep."""
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            yield node
+            left.extend(node.values())
+        elif isinstance(node, list):
+            left.extend(node)
+
+
+def _sentence(error: Exception, request: dict[str, Any]) -> str:
+    """The error in one sentence. DuckDB's first line is the reason, the rest shows the place."""
+    if isinstance(error, FaultlineError):
+        return str(error)
+    memory = isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError | MemoryError)
+    if memory or "failed to allocate" in str(error):
+        return f"The statement needs more than {request['megabytes']} MB of memory; ask for less."
+    if request["to"] and (
+        "File too large" in str(error) or "could not write" in str(error).lower()
+    ):
+        return f"The file would be larger than {request['file_megabytes']} MB; ask for fewer rows."
+    lines = str(error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    return f"DuckDB cannot run this. {reason.rstrip('.')}."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Ingestion: log files into the store, each whole or not at all.
+
+A file is parsed and checked outside the lock, in blocks, by a few processes; what came of it is
+staged inside the store. Then one pass finds repeated, unchanged and replaced turns by their keys,
+the final files are written, and one write cycle makes turns, quarantine and run record visible
+together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from data.errors import IngestError
+from data.ingest.sources import (
+    Source,
+    blocks,
+    discover,
+)
+from data.ingest.staging import Staged, stage
+from data.ingest.upsert import TurnsNow, plan
+from data.parallel import Runner, runner
+from data.schema.layout import TABLES
+from data.store.snapshot import literal
+from data.store.store import Store
+from data.store.transaction import Cycle
+
+Progress = Callable[[str, int, int, int | None], None]
+
+# Below this many bytes of input, starting processes costs more than it saves.
+_POOL_FROM = 48 << 20
+# Single-file tables are rewritten into one file when they have this many.
+_MANY_FILES = 24
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one input. `turns` counts distinct good turns; of these, `replaced` changed a
+    turn that was there and `unchanged` were there already, equal."""
+
+    file: str
+    format: str
+    turns: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    # Why nothing of this input was ingested; None when it was.
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What became of every input, in the order they were read."""
+
+    files: list[FileReport]
+
+    @property
+    def turns(self) -> int:
+        return sum(file.turns for file in self.files)
+
+    @property
+    def replaced(self) -> int:
+        return sum(file.replaced for file in self.files)
+
+    @property
+    def quarantined(self) -> int:
+        return sum(file.quarantined for file in self.files)
+
+    @property
+    def failed(self) -> list[FileReport]:
+        return [file for file in self.files if file.error is not None]
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for file in self.files:
+            total.update(file.unknown)
+        return dict(total.most_common())
+
+
+def ingest(
+    store: Store,
+    paths: Sequence[str | Path],
+    format: str | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> IngestReport:
+    """Bring log files into the store.
+
+    Parameters
+    ----------
+    paths
+        Files (.jsonl, .ndjson, .json, each also .gz or .zst; .parquet), folders, or `-` for JSONL
+        on standard input.
+    format
+        `jsonl` or `parquet`, instead of what the suffix says.
+    progress
+        Called with (file, turns so far, bytes read, bytes in all or None).
+    workers
+        Processes; by default one per core, and none of its own for small inputs.
+
+    An input that cannot be read at all is reported (`IngestReport.failed`) and the others go on;
+    when that is true of every input, the first one's `IngestError` is raised.
+    """
+    sources = discover(paths, format)
+    store.clear_staging()
+    reports: list[FileReport] = []
+    errors: list[IngestError] = []
+    with runner(_processes(sources, workers)) as run:
+        for source in sources:
+            try:
+                reports.append(_ingest_one(store, source, run, progress))
+            except IngestError as error:
+                errors.append(error)
+                reports.append(FileReport(source.name, source.format, error=str(error)))
+    if len(errors) == len(sources):
+        raise errors[0]
+    return IngestReport(reports)
+
+
+def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress | None) -> FileReport:
+    began, clock = datetime.now(UTC), time.monotonic()
+    with store.staging() as folder:
+        staged = _stage_all(source, run, folder, progress)
+        planned = plan(TurnsNow.of(store), staged, run, folder / "plan")
+        run_id = uuid.uuid4().hex
+        with store.commit() as cycle:
+            if cycle.versions.get("turns", 0) != planned.version:
+                # Someone else committed meanwhile; what is replaced must be worked out again.
+                planned = plan(TurnsNow.within(cycle), staged, run, folder / "plan-again")
+            planned.apply(cycle)
+            _quarantine(cycle, source.name, run_id, staged)
+            report = FileReport(
+                source.name,
+                source.format,
+                turns=planned.turns,
+                replaced=planned.replaced,
+                unchanged=planned.unchanged,
+                quarantined=sum(block.faulty for block in staged),
+                unknown=dict(sum((block.unknown for block in staged), Counter()).most_common()),
+                seconds=time.monotonic() - clock,
+            )
+            _record(cycle, report, run_id, began)
+        return report
+
+
+def _stage_all(
+    source: Source, run: Runner, folder: Path, progress: Progress | None
+) -> list[Staged]:
+    staged: list[Staged] = []
+    turns = 0
+    work = ((block, index, folder) for index, block in enumerate(blocks(source)))
+    for block in run.map(stage, work):
+        staged.append(block)
+        turns += block.count
+        if progress is not None:
+            progress(source.name, turns, block.done, source.size)
+    faulty = sum(block.faulty for block in staged)
+    if turns == 0 and faulty == 0:
+        raise IngestError(f"{source.name} is empty; expected one JSON object per line.")
+    if turns == 0 and faulty == sum(block.junk for block in staged):
+        raise IngestError(
+            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; "
+            "expected one per line."
+        )
+    return staged
+
+
+# -- the other tables ------------------------------------------------------------------------------
+
+
+def _quarantine(cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged]) -> None:
+    """Put the faults of this run in the place of those of earlier runs of the same file."""
+    cycle.delete_rows(
+        "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
+    )
+    before = 0
+    selects = []
+    for block in staged:
+        if block.faults is not None:
+            selects.append(
+                f"SELECT line + {before} AS line, field, reason, excerpt "
+                f"FROM read_parquet({literal(block.faults)})"
+            )
+        before += block.lines
+    if selects:
+        cycle.con.register("run", pa.table({"run_id": [run_id], "file": [name]}))
+        source = " UNION ALL ".join(selects)
+        cycle.append_query("quarantine", f"SELECT *, now() AS quarantined_at FROM ({source}), run")
+        cycle.con.unregister("run")
+    _tidy(cycle, "quarantine")
+
+
+def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> None:
+    row = {
+        "run_id": run_id,
+        "file": report.file,
+        "format": report.format,
+        "turns": report.turns,
+        "replaced": report.replaced,
+        "quarantined": report.quarantined,
+        "unknown_fields": json.dumps(report.unknown, ensure_ascii=False),
+        "started_at": began,
+        "finished_at": datetime.now(UTC),
+    }
+    cycle.append("runs", pa.Table.from_pylist([row], schema=TABLES["runs"].schema))
+    _tidy(cycle, "runs")
+
+
+def _tidy(cycle: Cycle, name: str) -> None:
+    small = [file.path for file in cycle.files(name).values() if file.rows < 10_000]
+    if len(small) >= _MANY_FILES:
+        cycle.rewrite(name, small)
+
+
+def _processes(sources: Sequence[Source], workers: int | None) -> int:
+    count = workers if workers is not None else min(os.cpu_count() or 1, 16)
+    known = sum(source.size or _POOL_FROM for source in sources)
+    return count if known >= _POOL_FROM else 1

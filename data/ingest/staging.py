@@ -1,0 +1,243 @@
+"""The work on one block of lines: check them, turn the good ones into Arrow, write both aside.
+
+Runs in worker processes. A block leaves three files in the staging folder: its turns (Arrow,
+grouped by day), their keys (Parquet, for finding duplicates without loading the turns) and its
+faults.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data.ingest.sources import LONGEST_LINE, Block
+from data.ingest.validation import (
+    Fault,
+    check,
+    excerpt,
+)
+from data.schema.layout import TABLES
+from data.schema.trace import TURNS, schema
+from data.store.parquet import (
+    DataFile,
+    fitted,
+    workbench,
+    write_batches,
+)
+from data.store.snapshot import literal
+
+FAULTS = schema(
+    [
+        ("line", pa.int64()),
+        ("field", pa.string()),
+        ("reason", pa.string()),
+        ("excerpt", pa.string()),
+    ]
+)
+_STAGED = pa.schema([field for field in TURNS if field.name != "day"])
+# The same for the store's rows and for staged ones; two turns with the same digest and the same
+# gold are the same turn.
+GOLD_TEXT = "CASE WHEN gold IS NOT NULL THEN md5(to_json(gold)::VARCHAR) END"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What one block became. `days` are (day, rows) of the record batches of `turns`."""
+
+    index: int
+    lines: int
+    count: int
+    turns: Path
+    keys: Path
+    days: Sequence[tuple[Any, int]]
+    faults: Path | None
+    faulty: int
+    # Faulty lines that are not even a JSON object.
+    junk: int
+    unknown: Counter[str]
+    done: int
+
+
+def stage(block: Block, index: int, folder: Path) -> Staged:
+    """Check a block and write its turns, keys and faults into `folder`."""
+    # Pieces of the canonical lines, joined once: copying each line would cost more than checking
+    # it.
+    pieces: list[bytes] = []
+    extras: list[str | None] = []
+    digests: list[bytes] = []
+    numbers: list[int] = []
+    faults: list[tuple[int, str, str, str]] = []
+    unknown: Counter[str] = Counter()
+    junk = 0
+    data, overlong = block.load()
+    for offset, begin in overlong:
+        reason = f"longer than {LONGEST_LINE >> 20} MiB"
+        faults.append((offset + 1, "", reason, excerpt(begin)))
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line or line.isspace():
+            continue
+        try:
+            body, gold, extra, digest = check(line, unknown)
+        except Fault as fault:
+            junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
+            faults.append((number, fault.field, fault.reason, excerpt(line)))
+            continue
+        pieces += (b'{"turn":', body, b',"gold":', gold, b"}\n")
+        extras.append(extra)
+        digests.append(digest)
+        numbers.append(number)
+    # A block ends with a line break, but for the last one.
+    total = len(lines) - (not lines[-1])
+    del lines, data
+    turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
+    days: list[tuple[Any, int]] = []
+    if numbers:
+        table = _to_arrow(pieces, folder / f"{index}.jsonl")
+        # Arrays of Python values make pyarrow import pandas, which costs more than a small file.
+        none = all(extra is None for extra in extras)
+        kept = pa.nulls(len(extras), pa.string()) if none else pa.array(extras, pa.string())
+        table = table.append_column("extra", kept)
+        seals = np.frombuffer(b"".join(digests), dtype="<i8")
+        table = fitted(table.append_column("digest", pa.array(seals)), _STAGED)
+        days = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
+    fault_file = None
+    if faults:
+        fault_file = folder / f"{index}.faults.parquet"
+        columns = list(zip(*sorted(faults), strict=True))
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, FAULTS, strict=True)]
+        pq.write_table(pa.Table.from_arrays(arrays, schema=FAULTS), fault_file)
+    return Staged(index, total, len(numbers), turns, keys, days, fault_file, len(faults), junk,
+                  unknown, block.done)  # fmt: skip
+
+
+def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
+    """Canonical JSON to Arrow: DuckDB parses it faster from a file than from memory."""
+    with scratch.open("wb") as file:
+        file.write(b"".join(pieces))
+    expected = len(pieces) // 5
+    pieces.clear()
+    try:
+        table: pa.Table = (
+            _con()
+            .sql(
+                f"SELECT turn.*, gold FROM read_json({literal(scratch)}, columns = {_COLUMNS}, "
+                f"format = 'newline_delimited', maximum_object_size = {2 * LONGEST_LINE})"
+            )
+            .to_arrow_table()
+        )
+    finally:
+        os.unlink(scratch)
+    if table.num_rows != expected:
+        raise AssertionError(f"{expected} lines became {table.num_rows} rows")
+    return table
+
+
+_kept = threading.local()
+
+
+def _con() -> duckdb.DuckDBPyConnection:
+    """One connection per thread, kept: making one costs as much as a tenth of a block."""
+    if not hasattr(_kept, "con"):
+        _kept.con = workbench("1GB")
+        # One thread keeps the rows in the order of the lines; the parallelism is in the processes.
+        _kept.con.execute("SET threads = 1")
+    con: duckdb.DuckDBPyConnection = _kept.con
+    return con
+
+
+def _write(
+    table: pa.Table, lines: np.ndarray[Any, Any], index: int, turns: Path, keys: Path
+) -> list[tuple[Any, int]]:
+    """Write the turns, one record batch per day, and their keys; returns (day, rows) per batch."""
+    day = pc.floor_temporal(table["started_at"], unit="day").cast(pa.date32()).combine_chunks()
+    number = day.cast(pa.int32()).to_numpy()
+    if (np.diff(number) < 0).any():
+        order = np.argsort(number, kind="stable")
+        table, lines, number, day = table.take(order), lines[order], number[order], day.take(order)
+    table = table.combine_chunks()
+    cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
+    sizes = np.diff(cuts)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        pa.OSFile(str(turns), "wb") as sink,
+        pa.ipc.new_file(sink, _STAGED, options=options) as writer,
+    ):
+        for start, size in zip(cuts, sizes, strict=False):
+            writer.write_table(table.slice(start, int(size)))
+    pq.write_table(
+        pa.table(
+            {
+                "turn_id": table["turn_id"].combine_chunks(),
+                "digest": table["digest"].combine_chunks(),
+                "day": day,
+                "block": pa.array(np.full(len(number), index, dtype=np.int32)),
+                "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
+                "row": pa.array(np.arange(len(number)) - np.repeat(cuts[:-1], sizes), pa.int32()),
+                "line": pa.array(lines),
+            }
+        ),
+        keys,
+        compression="lz4",
+    )
+    return [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A record batch of a staged file, without the rows in `drop`."""
+
+    turns: Path
+    batch: int
+    drop: np.ndarray[Any, Any] | None
+
+    def read(self, columns: Sequence[str] = _STAGED.names) -> pa.Table:
+        with pa.memory_map(str(self.turns)) as source:
+            batch = pa.ipc.open_file(source).get_batch(self.batch)
+        table = pa.Table.from_batches([batch]).select(list(columns))
+        if self.drop is not None and len(self.drop):
+            keep = np.ones(table.num_rows, dtype=bool)
+            keep[self.drop] = False
+            table = table.filter(pa.array(keep))
+        return table
+
+
+def write_day(day: Any, parts: Sequence[Part], folder: Path) -> list[DataFile]:
+    """Gather the staged rows of one day, sort them, and write the final Parquet file."""
+    layout = TABLES["turns"]
+    table = pa.concat_tables([part.read() for part in parts])
+    table = table.sort_by([(name, "ascending") for name in layout.order])
+    table = table.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), table.num_rows))
+    return write_batches(table.to_batches(), layout, folder)
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{f.name} {_sql_type(f.type)}' for f in kind)})"
+    if pa.types.is_map(kind):
+        return f"MAP(VARCHAR, {_sql_type(kind.item_type)})"
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    # Times are canonical UTC here; as TIMESTAMP they parse without the time zone machinery.
+    names = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "bool": "BOOLEAN"}
+    return "TIMESTAMP" if pa.types.is_timestamp(kind) else names[str(kind)]
+
+
+def _columns() -> str:
+    inner = [f for f in TURNS if f.name not in ("gold", "extra", "digest", "day")]
+    turn = ", ".join(f"{field.name} {_sql_type(field.type)}" for field in inner)
+    return f"{{turn: 'STRUCT({turn})', gold: '{_sql_type(TURNS.field('gold').type)}'}}"
+
+
+_COLUMNS = _columns()

@@ -1,0 +1,191 @@
+"""Putting staged turns into the store: which are new, which replace others, which are there
+already.
+
+Works on the keys of the staged turns (id, fingerprint, place), so that memory does not grow with
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from data.ingest.staging import (
+    GOLD_TEXT,
+    Part,
+    Staged,
+    write_day,
+)
+from data.parallel import Runner
+from data.schema.layout import TABLES
+from data.schema.trace import schema
+from data.store.parquet import DataFile, workbench
+from data.store.predictions import forget
+from data.store.snapshot import literal, scan
+from data.store.store import Store
+from data.store.transaction import Cycle, live_files
+
+# Rows gathered in memory for one final file.
+_FILE_ROWS = 400_000
+
+
+@dataclass(frozen=True)
+class TurnsNow:
+    version: int
+    paths: list[Path]
+
+    @classmethod
+    def of(cls, store: Store) -> TurnsNow:
+        version = store.head().tables.get("turns", 0)
+        return cls(
+            version, [store.path / "turns" / p for p in live_files(store.path, "turns", version)]
+        )
+
+    @classmethod
+    def within(cls, cycle: Cycle) -> TurnsNow:
+        return cls(cycle.versions.get("turns", 0), cycle.paths("turns"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The final files of one input, ready to be moved in, and the turns they replace."""
+
+    version: int
+    folder: Path
+    files: list[DataFile]
+    turns: int
+    replaced: int
+    unchanged: int
+
+    def apply(self, cycle: Cycle) -> None:
+        if self.replaced:
+            ids = f"read_parquet({literal(self.folder / 'replaced.parquet')})"
+            cycle.delete_rows("turns", f"turn_id IN (SELECT turn_id FROM {ids})")
+            # A turn that moved to another day is another row to the charts over time.
+            forget(cycle, f"turn_id IN (SELECT turn_id FROM {ids} WHERE moved)")
+        cycle.adopt("turns", self.files, self.folder)
+
+
+def plan(now: TurnsNow, staged: Sequence[Staged], run: Runner, folder: Path) -> Plan:
+    folder.mkdir()
+    good = [block for block in staged if block.count]
+    if not good:
+        return Plan(now.version, folder, [], 0, 0, 0)
+    with workbench(spill=folder / "spill") as con:
+        keys = ", ".join(literal(block.keys) for block in good)
+        con.execute(f"CREATE VIEW keys AS FROM read_parquet([{keys}])")
+        repeated = _repeated(con)
+        replaced = unchanged = 0
+        if now.paths:
+            replaced, unchanged = _present(con, now.paths, good, folder / "replaced.parquet")
+        drops = con.sql("FROM drops").to_arrow_table()
+    turns = sum(block.count for block in good) - repeated
+    files: list[DataFile] = []
+    if turns > unchanged:
+        work = ((day, parts, folder) for day, parts in _days(good, drops))
+        for made in run.map(write_day, work):
+            files += made
+    return Plan(now.version, folder, files, turns, replaced, unchanged)
+
+
+def _repeated(con: duckdb.DuckDBPyConnection) -> int:
+    """Note the rows of turns that come again later in the same input (the later one wins)."""
+    con.execute("CREATE TABLE drops (block INTEGER, batch INTEGER, row INTEGER)")
+    (repeated,) = con.execute("SELECT count(*) - count(DISTINCT turn_id) FROM keys").fetchall()[0]
+    if repeated:
+        con.execute(
+            "INSERT INTO drops SELECT block, batch, row FROM keys "
+            "QUALIFY row_number() OVER (PARTITION BY turn_id ORDER BY block DESC, line DESC) > 1"
+        )
+    return int(repeated)
+
+
+def _present(
+    con: duckdb.DuckDBPyConnection, paths: Sequence[Path], staged: Sequence[Staged], replaced: Path
+) -> tuple[int, int]:
+    """Compare with the turns already stored; returns how many are changed and how many equal.
+
+    Equal ones join the dropped rows, the ids of changed ones are written to `replaced`.
+    """
+    con.execute(f"CREATE VIEW stored AS {scan(TABLES['turns'], paths)}")
+    con.execute(
+        "CREATE TABLE present AS SELECT k.block, k.batch, k.row, turn_id, "
+        "k.digest IS NOT DISTINCT FROM s.digest AS same, k.day <> s.day AS moved "
+        "FROM (FROM keys ANTI JOIN drops USING (block, batch, row)) k "
+        "JOIN (SELECT turn_id, digest, day FROM stored) s USING (turn_id)"
+    )
+    suspects = [
+        r[0] for r in con.execute("SELECT DISTINCT block FROM present WHERE same").fetchall()
+    ]
+    if suspects:
+        # The fingerprint leaves the annotation out, so that has to be compared by itself.
+        con.register("golds", _golds([item for item in staged if item.index in set(suspects)]))
+        con.execute(
+            f"UPDATE present SET same = false "
+            f"FROM (SELECT block, batch, row, {GOLD_TEXT} AS text FROM golds) g, "
+            f"(SELECT turn_id, {GOLD_TEXT} AS text FROM stored) s "
+            "WHERE present.same AND present.block = g.block AND present.batch = g.batch "
+            "AND present.row = g.row AND present.turn_id = s.turn_id "
+            "AND g.text IS DISTINCT FROM s.text"
+        )
+        con.unregister("golds")
+    con.execute("INSERT INTO drops SELECT block, batch, row FROM present WHERE same")
+    con.execute(
+        f"COPY (SELECT turn_id, moved FROM present WHERE NOT same) TO {literal(replaced)} "
+        "(FORMAT parquet)"
+    )
+    counts = "SELECT count(*) FILTER (NOT same), count(*) FILTER (same) FROM present"
+    changed, equal = con.execute(counts).fetchall()[0]
+    return changed, equal
+
+
+def _golds(staged: Sequence[Staged]) -> pa.RecordBatchReader:
+    """The annotations of staged turns and where they lie, streamed."""
+    place = [("block", pa.int32()), ("batch", pa.int32()), ("row", pa.int32())]
+    kinds = schema([TABLES["turns"].schema.field("gold"), *place])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for item in staged:
+            for batch, (_, rows) in enumerate(item.days):
+                gold = Part(item.turns, batch, None).read(["gold"])["gold"].combine_chunks()
+                number = np.arange(rows, dtype=np.int32)
+                same = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
+                columns = [gold, *(pa.array(values) for values in (*same, number))]
+                yield pa.RecordBatch.from_arrays(columns, schema=kinds)
+
+    return pa.RecordBatchReader.from_batches(kinds, batches())
+
+
+def _days(staged: Sequence[Staged], drops: pa.Table) -> Iterator[tuple[Any, list[Part]]]:
+    """Which staged rows make which final file: a day's, at most about `_FILE_ROWS` at once."""
+    dropped: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
+    if drops.num_rows:
+        drops = drops.sort_by([("block", "ascending"), ("batch", "ascending")])
+        block, batch, row = (drops[name].to_numpy() for name in ("block", "batch", "row"))
+        starts = np.flatnonzero(np.r_[True, (np.diff(block) != 0) | (np.diff(batch) != 0)])
+        for begin, gone in zip(starts, np.split(row, starts[1:]), strict=True):
+            dropped[int(block[begin]), int(batch[begin])] = gone
+    by_day: dict[Any, list[tuple[Part, int]]] = {}
+    for item in staged:
+        for index, (day, rows) in enumerate(item.days):
+            drop = dropped.get((item.index, index))
+            left = rows - (0 if drop is None else len(drop))
+            if left:
+                by_day.setdefault(day, []).append((Part(item.turns, index, drop), left))
+    for day in sorted(by_day):
+        group: list[Part] = []
+        total = 0
+        for part, left in by_day[day]:
+            group.append(part)
+            total += left
+            if total >= _FILE_ROWS:
+                yield day, group
+                group, total = [], 0
+        if group:
+            yield day, group

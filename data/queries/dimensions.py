@@ -1,0 +1,207 @@
+"""Dimensions that a slice of the traffic is made of: as columns, as SQL conditions, in words.
+
+Beside the stored columns there are three bands (ASR confidence, words heard, hour of the day) and
+the slots of the request. A turn has several slots: `slot` is a membership, not a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.queries.filters import NOT_LOGGED, Filter
+from data.schema.trace import FAILURE_POINTS, STAGES
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# Above so many turns a sample of the dialogues is read.
+MOST_TURNS = 2_000_000
+
+_STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Ranges of a number: band i holds `edges[i] <= column < edges[i + 1]`.
+
+    `labels` name the bands in links, `words` (a format string) names them for people.
+    """
+
+    sql: str
+    edges: tuple[float, ...]
+    labels: tuple[str, ...]
+    words: str
+
+    def cases(self) -> str:
+        """SQL for the label of a row's band; null where the number is missing."""
+        limits = zip(self.edges[1:], self.labels, strict=True)
+        found = " ".join(f"WHEN {self.sql} < {edge} THEN '{label}'" for edge, label in limits)
+        return f"CASE WHEN {self.sql} IS NULL THEN NULL {found} END"
+
+
+BANDS = {
+    # The edges lie apart enough that the same slice is found again next week.
+    "confidence": Band(
+        "asr_confidence",
+        (-1e9, 0.2, 0.4, 0.6, 0.8, 1e9),
+        ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0"),
+        "ASR confidence {}",
+    ),
+    "words": Band(
+        "words",
+        (-1e9, 1, 2, 3, 5, 8, 12, 1e9),
+        ("0", "1", "2", "3-4", "5-7", "8-11", "12+"),
+        "{} words heard",
+    ),
+    "hour": Band(
+        "hour(started_at)",
+        (0, 4, 8, 12, 16, 20, 24),
+        ("00-04", "04-08", "08-12", "12-16", "16-20", "20-24"),
+        "{} h UTC",
+    ),
+}
+
+_PLAIN = (
+    *("locale", "device_type", "domain", "intent"),
+    *("assistant", *(f"version_{stage}" for stage in STAGES)),
+)
+# In the order in which a slice is put into words.
+DIMENSIONS = (*_PLAIN[:4], "slot", *_PLAIN[4:], *BANDS)
+
+_COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
+
+_TABLE = """
+SELECT hash(dialogue_id) AS dialogue, {p} AS p, {columns}, slots AS slot
+FROM predictions
+WHERE model_id = $model AND {clause} AND {drawn}
+"""
+
+# Whole dialogues, drawn by a seeded hash: the same turns every time.
+_DRAWN = "hash(dialogue_id, $seed) < $share::DOUBLE * 18446744073709551615"
+
+
+def slice_columns(
+    snapshot: Snapshot,
+    model: str,
+    failure_point: str,
+    chosen: Filter,
+    *,
+    most: int = MOST_TURNS,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[pa.Table, float]:
+    """What slice discovery reads of the turns a filter selects, and the share of turns read.
+
+    Columns: dialogue (uint64, a hash), p (float32, calibrated probability of `failure_point`; of
+    any failure for ``defect``), one dictionary-coded text per dimension, slot (list of texts).
+    Above `most` turns a seeded sample of whole dialogues is read, and the share is below 1.
+    `progress` is called with the share of turns read; what it raises ends the reading.
+    Raises UsageError for an unknown failure point.
+    """
+    if failure_point not in (*FAILURE_POINTS, "defect"):
+        raise UsageError(
+            f"There is no failure point '{failure_point}'; give one of "
+            f"{', '.join((*FAILURE_POINTS, 'defect'))}."
+        )
+    clause, params = chosen.sql()
+    bound: dict[str, Any] = {"model": model, **params}
+    counted = snapshot.query(_COUNT.format(clause=clause), bound)
+    there = max(1, int(counted["turns"][0].as_py()))
+    share = min(1.0, most / there)
+    drawn = "true"
+    if share < 1:
+        drawn, bound = _DRAWN, {**bound, "seed": seed, "share": share}
+    columns = [*_PLAIN, *(f"{band.cases()} AS band_{name}" for name, band in BANDS.items())]
+    sql = _TABLE.format(
+        p=f"p_{failure_point}",
+        columns=", ".join(columns),
+        clause=clause,
+        drawn=drawn,
+    )
+    # Coded batch by batch: the texts of millions of turns never lie in memory together.
+    batches = []
+    read = 0
+    for batch in snapshot.batches(sql, bound, rows=200_000):
+        batches.append(_coded(batch))
+        read += batch.num_rows
+        if progress:
+            progress(min(1.0, read / (there * share)))
+    if not batches:
+        return _coded(snapshot.query(sql + " LIMIT 0", bound)), share
+    return pa.concat_tables(batches).unify_dictionaries(), share
+
+
+def _coded(batch: pa.RecordBatch | pa.Table) -> pa.Table:
+    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        column: Any = table[name]
+        text = pa.types.is_string(column.type)
+        columns[name.removeprefix("band_")] = column.dictionary_encode() if text else column
+    return pa.table(columns)
+
+
+def condition_sql(
+    conditions: tuple[tuple[str, str], ...], prefix: str = "slice"
+) -> tuple[str, dict[str, Any]]:
+    """A condition over `predictions` and its named parameters, as `Filter.sql` gives them.
+
+    Raises UsageError for an unknown dimension or band.
+    """
+    clauses: list[str] = []
+    params: dict[str, Any] = {}
+    for place, (dimension, value) in enumerate(conditions):
+        name = f"{prefix}_{place}"
+        if dimension in BANDS:
+            band = BANDS[dimension]
+            if value == NOT_LOGGED:
+                clauses.append(f"{band.sql} IS NULL")
+                continue
+            if value not in band.labels:
+                raise UsageError(
+                    f"{dimension}={value} is no band; give one of {', '.join(band.labels)}."
+                )
+            at = band.labels.index(value)
+            params[f"{name}_from"], params[f"{name}_to"] = band.edges[at], band.edges[at + 1]
+            clauses.append(f"({band.sql} >= ${name}_from AND {band.sql} < ${name}_to)")
+        elif dimension not in DIMENSIONS:
+            raise UsageError(
+                f"A slice has no dimension '{dimension}'; give some of {', '.join(DIMENSIONS)}."
+            )
+        elif dimension == "slot":
+            params[name] = value
+            clauses.append(f"list_contains(slots, ${name})")
+        elif value == NOT_LOGGED:
+            clauses.append(f"{dimension} IS NULL")
+        else:
+            params[name] = value
+            clauses.append(f"{dimension} = ${name}")
+    return " AND ".join(clauses) or "true", params
+
+
+def condition_words(dimension: str, value: str) -> str:
+    """One condition in words: `ASR 4.2`, `5-7 words heard`, `locale not logged`."""
+    noun = dimension.removesuffix("_type")
+    if dimension in BANDS:
+        words = BANDS[dimension].words
+        if value == NOT_LOGGED:
+            return words.replace("{}", "").strip() + " not logged"
+        words = "{} word heard" if (dimension, value) == ("words", "1") else words
+        return words.format(value.replace("-", "–"))
+    if dimension.startswith("version_"):
+        stage = dimension.removeprefix("version_")
+        noun = f"{_STAGE_WORDS[stage]} version"
+        # Releases are often named after their stage.
+        plain = value.removeprefix(f"{stage}-") or value
+        return f"{noun} not logged" if value == NOT_LOGGED else f"{_STAGE_WORDS[stage]} {plain}"
+    if value == NOT_LOGGED:
+        return f"{noun} not logged"
+    # A blank value must be seen to be one.
+    return (
+        f"{noun} {value.strip() or 'blank'}" if dimension == "slot" or not value.strip() else value
+    )

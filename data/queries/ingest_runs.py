@@ -1,0 +1,74 @@
+"""What arrived when, and what did not get in: ingestion runs, freshness, quarantine."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+_RUNS = """
+SELECT file, format, turns, replaced, quarantined, unknown_fields, started_at, finished_at
+FROM runs ORDER BY started_at DESC, run_id LIMIT $rows OFFSET $skip
+"""
+_TOTALS = """
+SELECT count(*) AS runs, coalesce(sum(turns), 0)::BIGINT AS turns,
+  coalesce(sum(quarantined), 0)::BIGINT AS quarantined, max(finished_at) AS newest
+FROM runs
+"""
+_FRESH = """
+SELECT assistant, count(*) AS turns, max(started_at) AS newest, min(day) AS first_day,
+  max(day) AS last_day, count(DISTINCT day) AS days
+FROM turns GROUP BY 1 ORDER BY turns DESC, 1
+"""
+_DAILY = """
+SELECT day, assistant, count(*) AS turns FROM turns
+WHERE day >= coalesce($since, DATE '0001-01-01') AND day <= coalesce($until, DATE '9999-12-31')
+GROUP BY ALL ORDER BY ALL
+"""
+_REASONS = """
+SELECT field, reason, count(*) AS lines, count(DISTINCT file) AS files,
+  min(quarantined_at) AS first, max(quarantined_at) AS last
+FROM quarantine GROUP BY 1, 2 ORDER BY lines DESC, field, reason LIMIT 200
+"""
+_EXAMPLES = """
+SELECT file, line, excerpt, quarantined_at FROM quarantine
+WHERE field IS NOT DISTINCT FROM $field AND reason IS NOT DISTINCT FROM $reason
+ORDER BY quarantined_at DESC, file, line LIMIT $rows OFFSET $skip
+"""
+
+
+def totals(snapshot: Snapshot) -> dict[str, Any]:
+    """Of all runs: runs, turns, quarantined lines, and the end of the newest (None without one)."""
+    return dict(snapshot.query(_TOTALS).to_pylist()[0])
+
+
+def runs(snapshot: Snapshot, rows: int = 20, skip: int = 0) -> pa.Table:
+    """Ingestion runs, one row a file, newest first."""
+    return snapshot.query(_RUNS, {"rows": rows, "skip": skip})
+
+
+def freshness(snapshot: Snapshot) -> pa.Table:
+    """Per assistant: turns, newest turn, first and last day, days with turns."""
+    return snapshot.query(_FRESH)
+
+
+def daily(snapshot: Snapshot, since: date | None = None, until: date | None = None) -> pa.Table:
+    """Turns per day and assistant."""
+    return snapshot.query(_DAILY, {"since": since, "until": until})
+
+
+def reasons(snapshot: Snapshot) -> pa.Table:
+    """Quarantined lines by field and reason, the commonest first, at most 200 kinds."""
+    return snapshot.query(_REASONS)
+
+
+def examples(
+    snapshot: Snapshot, field: str | None, reason: str | None, rows: int = 10, skip: int = 0
+) -> pa.Table:
+    """Quarantined lines of one kind, newest first: file, line, excerpt, quarantined_at."""
+    bound = {"field": field, "reason": reason, "rows": rows, "skip": skip}
+    return snapshot.query(_EXAMPLES, bound)

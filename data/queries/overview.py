@@ -1,0 +1,266 @@
+"""Queries behind the Overview: rates over time from the roll-up, and the list of defect turns.
+
+Rates are sums of calibrated probabilities over turns; counts are turns by verdict, which
+is the largest weighted probability (the weights are chosen so that rare stages are named too).
+Everything additive comes from `rollup`, so it costs the same at ten thousand turns and ten million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.queries.filters import (
+    COLUMNS,
+    NOT_LOGGED,
+    Filter,
+)
+from data.schema.tables import DIMENSIONS
+from data.schema.trace import FAILURE_POINTS, STAGES
+from data.store.rollup import sums_sql
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+FAILURES = tuple(name for name in FAILURE_POINTS if name != "correct")
+Grain = Literal["day", "week", "month"]
+Order = Literal["newest", "most certain"]
+
+_SUMS = ",\n  ".join(
+    f"coalesce(sum(turns) FILTER (failure_point = '{name}'), 0)::BIGINT AS n_{name},\n"
+    f"  coalesce(sum(sum_p_{name}), 0)::DOUBLE AS p_{name}"
+    for name in FAILURE_POINTS
+)
+
+_TREND = """
+SELECT date_trunc($grain, day)::DATE AS day,
+  sum(turns)::BIGINT AS turns,
+  {sums}
+FROM ({sums_of}) AS sums
+GROUP BY 1
+ORDER BY 1
+"""
+
+# The sums of the roll-up over coarser groups, under the same names.
+_COARSER = """
+SELECT {by}, sum(turns)::BIGINT AS turns,
+  {sums}
+FROM ({sums_of}) AS sums
+GROUP BY {by}
+ORDER BY {order}
+"""
+_AGAIN = ",\n  ".join(
+    f"coalesce(sum(sum_{kind}_{name}), 0)::DOUBLE AS sum_{kind}_{name}"
+    for kind, names in (("p", FAILURE_POINTS), ("pp", (*FAILURE_POINTS, "defect")))
+    for name in names
+)
+
+_BOUNDS = """
+SELECT min(day) AS first_day, max(day) AS last_day, coalesce(sum(turns), 0)::BIGINT AS turns
+FROM rollup
+WHERE model_id = $model
+"""
+
+_MODELS = "SELECT model_id, sum(turns)::BIGINT AS turns FROM rollup GROUP BY 1 ORDER BY 2 DESC, 1"
+
+_OPTIONS = """
+SELECT {columns}, sum(turns)::BIGINT AS turns,
+  GROUPING_ID({columns}) AS grouping
+FROM rollup
+WHERE model_id = $model
+GROUP BY GROUPING SETS ({sets})
+ORDER BY turns DESC
+"""
+
+_DEFECTS = """
+SELECT turn_id, dialogue_id, started_at, day, failure_point, p_defect,
+  CASE failure_point {p} END AS p, assistant, locale, device_type, domain, intent
+FROM predictions
+WHERE model_id = $model AND {point} AND {clause}
+ORDER BY {order}
+LIMIT $rows OFFSET $skip
+"""
+
+_HEARD = """
+SELECT turn_id, asr.hypotheses[1].text AS heard, coalesce(result.response, '') AS response
+FROM turns
+WHERE day IN ({days}) AND turn_id IN ({ids})
+"""
+
+# The newest defects all lie on or after the day by which the roll-up has counted enough of them.
+_FLOOR = """
+SELECT max(day) AS day FROM (
+  SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far
+  FROM ({sums_of}) AS sums
+  WHERE {point}
+  GROUP BY day
+)
+WHERE so_far >= $enough
+"""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a set of turns adds up to: turns, counts by verdict, sums of probabilities."""
+
+    turns: int
+    counts: dict[str, int]
+    sums: dict[str, float]
+
+    @property
+    def defects(self) -> int:
+        """Turns whose verdict is a failure."""
+        return sum(self.counts[name] for name in FAILURES)
+
+
+def models(snapshot: Snapshot) -> list[str]:
+    """Models that have scored turns, the one with the most turns first."""
+    return [str(name) for name in snapshot.query(_MODELS)["model_id"].to_pylist()]
+
+
+def bounds(snapshot: Snapshot, model: str) -> tuple[date, date, int] | None:
+    """First and last day that the model has scored, and how many turns; None when none."""
+    row = snapshot.query(_BOUNDS, {"model": model}).to_pylist()[0]
+    return (row["first_day"], row["last_day"], row["turns"]) if row["turns"] else None
+
+
+_FACETS = """
+SELECT 'status' AS key, coalesce(status, $none) AS value, count(*) AS turns
+FROM predictions WHERE model_id = $model GROUP BY ALL
+UNION ALL
+SELECT 'slot', slot, count(*)
+FROM (SELECT unnest(slots) AS slot FROM predictions WHERE model_id = $model) GROUP BY ALL
+ORDER BY turns DESC
+"""
+
+
+def facets(snapshot: Snapshot, model: str, most: int = 200) -> dict[str, list[str]]:
+    """The statuses and slot names that occur, the commonest first, at most `most` of each."""
+    found: dict[str, list[str]] = {"status": [], "slot": []}
+    for row in snapshot.query(_FACETS, {"model": model, "none": NOT_LOGGED}).to_pylist():
+        found[row["key"]].append(row["value"])
+    return {key: values[:most] for key, values in found.items()}
+
+
+def options(snapshot: Snapshot, model: str, most: int = 500) -> dict[str, list[str]]:
+    """For each key of `Filter`, the values that occur, the commonest first, at most `most`."""
+    columns = [*COLUMNS.values(), *(f"version_{stage}" for stage in STAGES)]
+    sql = _OPTIONS.format(columns=", ".join(columns), sets=", ".join(f"({c})" for c in columns))
+    table = snapshot.query(sql, {"model": model})
+    # GROUPING_ID sets a bit, the first column's the highest, for each column not grouped by.
+    every = (1 << len(columns)) - 1
+    found: dict[str, list[str]] = {}
+    for place, column in enumerate(columns):
+        mask = every ^ (1 << (len(columns) - 1 - place))
+        values = table.filter(pc.field("grouping") == mask)[column].to_pylist()[:most]
+        if column.startswith("version_"):
+            stage = column.removeprefix("version_")
+            found.setdefault("version", []).extend(f"{stage}:{v}" for v in values if v is not None)
+        else:
+            key = next(k for k, c in COLUMNS.items() if c == column)
+            found[key] = [NOT_LOGGED if v is None else v for v in values]
+    return found
+
+
+def grain(first: date, last: date) -> Grain:
+    """How finely to draw a period so that it stays readable: at most about a hundred marks."""
+    days = (last - first).days + 1
+    return "day" if days <= 100 else "week" if days <= 700 else "month"
+
+
+def trend(snapshot: Snapshot, model: str, chosen: Filter, by: Grain = "day") -> pa.Table:
+    """Turns, counts `n_<class>` and sums `p_<class>` per `day`, the period's first day."""
+    sums_of, params = sums_sql(chosen)
+    sql = _TREND.format(sums=_SUMS, sums_of=sums_of)
+    return snapshot.query(sql, {"grain": by, "model": model, **params})
+
+
+def sums(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    by: Sequence[str] = ("day",),
+    most: int | None = None,
+) -> pa.Table:
+    """The columns `by`, turns, sum_p_<class> and sum_pp_<class> of what a filter lets through.
+
+    In the order of `by`; with `most`, only that many groups, those with the most turns.
+    """
+    sums_of, params = sums_sql(chosen, by)
+    names = ", ".join(by)
+    sql = _COARSER.format(
+        by=names, sums=_AGAIN, sums_of=sums_of, order="turns DESC, 1 LIMIT $most" if most else names
+    )
+    return snapshot.query(sql, {"model": model, **params, **({"most": most} if most else {})})
+
+
+def cells(snapshot: Snapshot, model: str, chosen: Filter) -> pa.Table:
+    """`sums` by day and every dimension: what changes and moves are looked for in."""
+    return sums(snapshot, model, chosen, ("day", *DIMENSIONS))
+
+
+def totals(table: pa.Table) -> Totals:
+    """The sums over all rows of a `trend`."""
+
+    def add(column: str) -> Any:
+        return pc.sum(table[column]).as_py() or 0
+
+    return Totals(
+        turns=int(add("turns")),
+        counts={name: int(add(f"n_{name}")) for name in FAILURE_POINTS},
+        sums={name: float(add(f"p_{name}")) for name in FAILURE_POINTS},
+    )
+
+
+def defects(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    point: str | None = None,
+    order: Order = "newest",
+    rows: int = 20,
+    skip: int = 0,
+) -> pa.Table:
+    """One page of turns whose verdict is a failure (`point`, or any), with what was heard.
+
+    Columns: turn_id, dialogue_id, started_at, day, failure_point, p_defect, p (of the failure
+    point), the dimensions, heard, response.
+    """
+    clause, params = chosen.sql()
+    bound = {"model": model, **params}
+    where = "failure_point <> 'correct'"
+    if point:
+        where, bound["point"] = "failure_point = $point", point
+    if order == "newest" and chosen.rollup:
+        # DuckDB then opens the files of these days only.
+        sql = _FLOOR.format(point=where, sums_of=sums_sql(chosen)[0])
+        floor = snapshot.query(sql, {**bound, "enough": skip + rows})["day"].to_pylist()[0]
+        if floor:
+            clause, bound["floor"] = f"{clause} AND day >= $floor", floor
+    # Sorting by a stored column lets DuckDB read the others for the rows it returns only.
+    certain = f"p_{point}" if point in FAILURE_POINTS else "p_defect"
+    sql = _DEFECTS.format(
+        p=" ".join(f"WHEN '{name}' THEN p_{name}" for name in FAILURE_POINTS),
+        point=where,
+        clause=clause,
+        order="started_at DESC, turn_id" if order == "newest" else f"{certain} DESC, turn_id",
+    )
+    page = snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
+    # Texts only for the rows shown, and only from the days they lie in.
+    texts = {}
+    if page.num_rows:
+        days = {f"day_{i}": d for i, d in enumerate(page["day"].unique().to_pylist())}
+        ids = {f"id_{i}": t for i, t in enumerate(page["turn_id"].to_pylist())}
+        sql = _HEARD.format(
+            days=", ".join("$" + name for name in days), ids=", ".join("$" + name for name in ids)
+        )
+        texts = {r["turn_id"]: r for r in snapshot.query(sql, {**days, **ids}).to_pylist()}
+    for column in ("heard", "response"):
+        values = [texts.get(t, {}).get(column) for t in page["turn_id"].to_pylist()]
+        page = page.append_column(column, pa.array(values, pa.string()))
+    return page

@@ -1,0 +1,270 @@
+"""One dimension against another: turns and expected failures of every cell.
+
+From the daily sums where they can tell, else from the predictions of the filter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from data.intervals import wilson
+from data.queries.filters import NOT_LOGGED, Filter
+from data.schema.trace import FAILURE_POINTS, STAGES
+from data.store.rollup import sums_sql
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+FAILURES = tuple(name for name in FAILURE_POINTS if name != "correct")
+ANY = "any"
+MEASURES = ("rate", "failures", "turns", "share")
+Measure = Literal["rate", "failures", "turns", "share"]
+OTHERS = "(others)"
+# Cells with fewer turns are shown, but not relied upon.
+FEW = 30
+# The ranges that the filter bar offers, so that a click says no more than the cell did.
+BANDS = {
+    "confidence": ("..0.3", "0.3..0.5", "0.5..0.7", "0.7..0.9", "0.9.."),
+    "words": ("..2", "2..4", "4..7", "7..11", "11.."),
+    "hour": ("0..6", "6..12", "12..18", "18.."),
+}
+# As a double, as the bounds of a filter are: 0.7 as a float lies beside 0.7 as a double.
+_NUMBERS = {"confidence": "asr_confidence::DOUBLE", "words": "words", "hour": "hour(started_at)"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """Something to cut by.
+
+    Attributes
+    ----------
+    sql: over `predictions`, or over `rollup` where `summed`. key: of the filter that a cell's
+    value is a condition of; None where there is none. order: the values in their own order, or ()
+    for the commonest first; None for the order of the values themselves.
+    """
+
+    label: str
+    sql: str
+    key: str | None
+    summed: bool = True
+    order: tuple[str, ...] | None = ()
+
+
+def _band(key: str) -> str:
+    cases = []
+    for band in BANDS[key]:
+        high = band.partition("..")[2]
+        cases.append(f"WHEN {_NUMBERS[key]} < {high} THEN '{band}'" if high else f"ELSE '{band}'")
+    return f"CASE WHEN {_NUMBERS[key]} IS NULL THEN NULL {' '.join(cases)} END"
+
+
+_STAGE_LABELS = {"wake": "Wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "Result"}
+DIMENSIONS = {
+    "domain": Dimension("Domain", "domain", "domain"),
+    "intent": Dimension("Intent", "intent", "intent"),
+    "slot": Dimension("Slot", "slot", "slot", summed=False),
+    "locale": Dimension("Locale", "locale", "locale"),
+    "device": Dimension("Device", "device_type", "device"),
+    "assistant": Dimension("Assistant", "assistant", "assistant"),
+    **{
+        f"version_{stage}": Dimension(
+            f"{_STAGE_LABELS[stage]} version", f"version_{stage}", "version"
+        )
+        for stage in STAGES
+    },
+    "confidence": Dimension(
+        "ASR confidence", _band("confidence"), "confidence", False, BANDS["confidence"]
+    ),
+    "words": Dimension("Words", _band("words"), "words", False, BANDS["words"]),
+    "hour": Dimension("Hour, UTC", _band("hour"), "hour", False, BANDS["hour"]),
+    "status": Dimension("Status", "status", "status", summed=False),
+    "action": Dimension("Action", "action", None, summed=False),
+    "verdict": Dimension("Called", "failure_point", "stage", order=FAILURE_POINTS),
+    "day": Dimension("Day", "day::VARCHAR", "day", order=None),
+    "week": Dimension("Week", "date_trunc('week', day)::DATE::VARCHAR", "week", order=None),
+}
+
+_FAILED = {
+    ANY: " + ".join(f"sum_p_{name}" for name in FAILURES),
+    **{name: f"sum_p_{name}" for name in FAILURES},
+}
+
+# Values beyond the largest are put together; `down` and `across` keep the number of cells small.
+_PIVOT = """
+WITH cells AS (
+  SELECT {down} AS r, {across} AS c, sum(turns)::BIGINT AS turns, sum({failed})::DOUBLE AS failures
+  FROM ({source}) AS sums
+  GROUP BY ALL
+),
+downs AS (
+  SELECT r, sum(turns) AS n FROM cells GROUP BY ALL ORDER BY {first_r} LIMIT $down
+),
+acrosses AS (
+  SELECT c, sum(turns) AS n FROM cells GROUP BY ALL ORDER BY {first_c} LIMIT $across
+)
+SELECT
+  CASE WHEN d.n IS NULL THEN $others ELSE coalesce(cells.r, $none) END AS r,
+  CASE WHEN a.n IS NULL THEN $others ELSE coalesce(cells.c, $none) END AS c,
+  sum(turns)::BIGINT AS turns, sum(failures)::DOUBLE AS failures
+FROM cells
+LEFT JOIN downs d ON d.r IS NOT DISTINCT FROM cells.r
+LEFT JOIN acrosses a ON a.c IS NOT DISTINCT FROM cells.c
+GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Turns, and how many of them failed by the model's probabilities."""
+
+    turns: int
+    failures: float
+
+    @property
+    def rate(self) -> float:
+        return self.failures / self.turns if self.turns else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, as if turns were independent."""
+        return wilson(self.failures, self.turns)
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """Rows and columns in their order; `cells` has those where there are turns.
+
+    Where a dimension is the slot, a turn counts under each of its slots.
+    """
+
+    down: str
+    across: str | None
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: dict[tuple[str, str], Cell]
+    # Whether the daily sums answered.
+    summed: bool
+
+    def total(self, row: str | None = None, column: str | None = None) -> Cell:
+        found = [
+            cell for (r, c), cell in self.cells.items() if row in (None, r) and column in (None, c)
+        ]
+        return Cell(sum(c.turns for c in found), sum(c.failures for c in found))
+
+
+def pivot(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    down: str,
+    across: str | None = None,
+    failure: str = ANY,
+    rows: int = 30,
+    columns: int = 12,
+) -> Pivot:
+    """Cut what the filter lets through by one or two of `DIMENSIONS`.
+
+    At most so many rows and columns: the commonest values, of days and weeks the latest; what is
+    left makes up the row or column `(others)`.
+    """
+    one, two = DIMENSIONS[down], DIMENSIONS[across] if across else None
+    both = [one, *([two] if two else [])]
+    summed = chosen.rollup and all(d.summed for d in both)
+    source, params = _source(chosen, [down, *([across] if across else [])], summed)
+    sql = _PIVOT.format(
+        down=one.sql if summed else "r",
+        across=("''" if two is None else two.sql) if summed else "c",
+        failed=_FAILED[failure],
+        source=source,
+        first_r="r DESC" if one.order is None else "n DESC, r",
+        first_c="c DESC" if two and two.order is None else "n DESC, c",
+    )
+    bound = {"model": model, "down": rows, "across": columns, "others": OTHERS, "none": NOT_LOGGED}
+    found = snapshot.query(sql, {**params, **bound}).to_pylist()
+    cells = {(r["r"], r["c"]): Cell(int(r["turns"]), float(r["failures"])) for r in found}
+    return Pivot(
+        down,
+        across,
+        _ordered(one, cells, 0),
+        _ordered(two, cells, 1) if two else ("",) if cells else (),
+        cells,
+        summed,
+    )
+
+
+def _source(chosen: Filter, names: list[str], summed: bool) -> tuple[str, dict[str, Any]]:
+    if summed:
+        return sums_sql(chosen, ("day", "failure_point", *_columns(names)))
+    clause, params = chosen.sql()
+    # The probabilities of a turn are named as the daily sums are.
+    sums = ", ".join(f"p_{name}::DOUBLE AS sum_p_{name}" for name in FAILURES)
+    values = [DIMENSIONS[name].sql for name in names]
+    if "slot" in names:
+        # A turn without a slot is kept, as a row of its own.
+        slots = "unnest(CASE WHEN coalesce(len(slots), 0) = 0 THEN [NULL] ELSE slots END) AS slot"
+        rows = f"SELECT *, {slots} FROM predictions WHERE model_id = $model AND {clause}"
+    else:
+        rows = f"SELECT * FROM predictions WHERE model_id = $model AND {clause}"
+    second = values[1] if len(values) > 1 else "''"
+    return f"SELECT {values[0]} AS r, {second} AS c, 1 AS turns, {sums} FROM ({rows})", params
+
+
+def _columns(names: list[str]) -> list[str]:
+    return [DIMENSIONS[name].sql for name in names if name not in ("day", "week", "verdict")]
+
+
+def _ordered(one: Dimension, cells: dict[tuple[str, str], Cell], place: int) -> tuple[str, ...]:
+    turns: dict[str, int] = {}
+    for key, cell in cells.items():
+        turns[key[place]] = turns.get(key[place], 0) + cell.turns
+    last = (NOT_LOGGED, OTHERS)
+    named = [value for value in turns if value not in last]
+    if one.order is None:
+        named.sort()
+    elif one.order:
+        named.sort(key=one.order.index)
+    else:
+        named.sort(key=lambda value: (-turns[value], value))
+    return (*named, *(value for value in last if value in turns))
+
+
+def condition(name: str, value: str) -> list[tuple[str, str]]:
+    """The filters, key and value, that a row or column is; none where no filter says it.
+
+    A week gives its two ends. `(others)` is none, nor is a range that was not logged.
+    """
+    key = DIMENSIONS[name].key
+    if key is None or value == OTHERS:
+        return []
+    if key == "day":
+        return [("since", value), ("until", value)]
+    if key == "week":
+        return [("since", value), ("until", str(date.fromisoformat(value) + timedelta(days=6)))]
+    if value == NOT_LOGGED and key in (*BANDS, "version"):
+        return []
+    if key == "version":
+        return [("version", f"{name.removeprefix('version_')}:{value}")]
+    return [(key, value)]
+
+
+def long(table: Pivot) -> pa.Table:
+    """The pivot as rows: both values, turns, failures, rate and its interval."""
+    rows = [
+        {
+            "row": r,
+            "column": c,
+            "turns": cell.turns,
+            "failures": cell.failures,
+            "rate": cell.rate,
+            "low": cell.interval[0],
+            "high": cell.interval[1],
+        }
+        for r in table.rows
+        for c in table.columns
+        if (cell := table.cells.get((r, c)))
+    ]
+    return pa.Table.from_pylist(rows) if rows else pa.table({"row": [], "column": [], "turns": []})

@@ -1,0 +1,267 @@
+"""Queries behind a slice: its reasons, and what each stage logged on the turns it is blamed for.
+
+`where` is a condition over `predictions` with its named parameters, as of `Filter.sql` joined with
+`data.queries.dimensions.condition_sql`. A turn that a stage is blamed for is one with that verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from data.queries.dimensions import condition_sql
+from data.queries.filters import Filter
+from data.schema.tables import EVIDENCE
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# Turns of which the whole record is read.
+MOST_TURNS = 2_000
+# Where there are more, the turns of a sample of days are read: of the predictions with their
+# reasons, and of the logged records, which cost more.
+MOST_SCORED = 400_000
+MOST_LOGGED = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A slice of what a filter selects, for one model and failure point; `defect` is any of them.
+
+    `days` are those to read, all where None.
+    """
+
+    model: str
+    failure_point: str
+    conditions: tuple[tuple[str, str], ...]
+    chosen: Filter = field(default_factory=Filter)
+    days: tuple[date, ...] | None = None
+
+    def bind(self, sql: str, **more: str) -> tuple[str, dict[str, Any]]:
+        """`sql` with {clause}, {inside} and {blamed} filled in, and its parameters."""
+        clause, params = self.chosen.sql()
+        inside, values = condition_sql(self.conditions)
+        if self.days is not None:
+            clause = f"{clause} AND day IN ({_listed(self.days)})"
+        text = sql.format(
+            clause=f"model_id = $model AND {clause}",
+            inside=f"coalesce({inside}, false)",
+            blamed="failure_point <> 'correct'"
+            if self.failure_point == "defect"
+            else "failure_point = $point",
+            p=f"p_{self.failure_point}",
+            **more,
+        )
+        params = {**params, **values, "model": self.model, "point": self.failure_point}
+        # DuckDB refuses parameters that the statement does not name.
+        used = set(_NAMED.findall(text))
+        return text, {name: value for name, value in params.items() if name in used}
+
+
+def _listed(days: Iterable[date]) -> str:
+    """Days as literals: bound ones would come too late for DuckDB to leave the other files be."""
+    return ", ".join(f"DATE '{day.isoformat()}'" for day in days) or "NULL"
+
+
+_NAMED = re.compile(r"\$(\w+)")
+_DAYS = """
+SELECT day, count(*) AS turns, count(*) FILTER ({inside} AND {blamed}) AS blamed
+FROM predictions WHERE {clause}
+GROUP BY day ORDER BY day
+"""
+
+
+_TURNS = """
+SELECT count(*) FILTER ({inside}) AS inside, count(*) FILTER (NOT {inside}) AS rest
+FROM predictions WHERE {clause} AND {blamed}
+"""
+
+_REASONS = """
+SELECT reason.feature AS feature, any_value(reason.stage) AS stage,
+  {sums}
+FROM (
+  SELECT {inside} AS inside, unnest(reasons) AS reason
+  FROM predictions WHERE {clause} AND {blamed}
+)
+GROUP BY 1
+ORDER BY 1
+"""
+_REASON_SUMS = ",\n  ".join(
+    f"count(*) FILTER ({which}) AS named_{side},\n"
+    f"  coalesce(sum(reason.contribution) FILTER ({which}), 0) AS sum_{side},\n"
+    f"  coalesce(sum(reason.contribution ** 2) FILTER ({which}), 0) AS squares_{side},\n"
+    f"  avg(reason.value) FILTER ({which}) AS value_{side}"
+    for side, which in (("inside", "inside"), ("rest", "NOT inside"))
+)
+
+_STAGES = """
+SELECT {inside} AS inside, count(*) AS turns, {means}
+FROM predictions WHERE {clause} AND {blamed}
+GROUP BY 1
+"""
+_STAGE_MEANS = ", ".join(
+    f"avg(evidence_{name})::DOUBLE AS mean_{name}, "
+    f"coalesce(var_samp(evidence_{name}), 0)::DOUBLE AS variance_{name}"
+    for name in EVIDENCE
+)
+
+# Twenty steps of 0.05; the last one holds 1.0.
+_CONFIDENCE = """
+SELECT least(floor(asr_confidence * 20), 19)::INT AS step,
+  count(*) FILTER ({inside}) AS inside, count(*) FILTER (NOT {inside}) AS rest
+FROM predictions WHERE {clause} AND asr_confidence IS NOT NULL
+GROUP BY 1 ORDER BY 1
+"""
+
+_BY = """
+SELECT {keys}, count(*) AS turns, sum({p}::DOUBLE) AS failures
+FROM predictions WHERE {clause} AND {inside}
+GROUP BY {numbers}
+ORDER BY failures DESC, {numbers}
+LIMIT 200
+"""
+
+# The records of a seeded sample of the blamed turns, newest first, each with the turn after it.
+# Days of the sample are named, so that DuckDB opens their files only, and once.
+_DRAWN = """
+SELECT turn_id, dialogue_id, turn_index, day
+FROM predictions
+WHERE {clause} AND {inside} AND {blamed}
+ORDER BY hash(turn_id, $seed), turn_id
+LIMIT $most
+"""
+_RECORDS = """
+WITH near AS MATERIALIZED (
+  SELECT turn_id, dialogue_id, turn_index, day, started_at, asr.hypotheses AS heard,
+    gold.transcript AS said,
+    nlu.hypotheses[1].domain AS domain, nlu.hypotheses[1].intent AS intent,
+    gold.domain AS gold_domain, gold.intent AS gold_intent, er.mentions AS mentions
+  FROM turns SEMI JOIN drawn USING (dialogue_id)
+  WHERE day IN ({days})
+)
+SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
+  t.gold_domain, t.gold_intent, t.mentions,
+  n.heard AS next_heard, n.domain AS next_domain, n.intent AS next_intent,
+  epoch(n.started_at - t.started_at) AS next_after_s
+FROM near t
+JOIN drawn d ON d.turn_id = t.turn_id AND d.day = t.day
+LEFT JOIN (
+  SELECT dialogue_id, turn_index, any_value(heard[1].text) AS heard,
+    any_value(domain) AS domain, any_value(intent) AS intent, min(started_at) AS started_at
+  FROM near
+  GROUP BY ALL
+) n ON n.dialogue_id = t.dialogue_id AND n.turn_index = t.turn_index + 1
+ORDER BY t.started_at DESC, t.turn_id
+"""
+
+_WAKE = """
+WITH picked AS (
+  SELECT turn_id, day, {inside} AS inside
+  FROM predictions WHERE {clause} AND {blamed}
+  ORDER BY hash(turn_id, $seed), turn_id
+  LIMIT $most
+)
+SELECT least(floor(t.wake.score * 20), 19)::INT AS step,
+  count(*) FILTER (inside) AS inside, count(*) FILTER (NOT inside) AS rest,
+  count(*) FILTER (inside AND t.wake.score - t.wake.threshold < 0.1) AS close_inside,
+  count(*) FILTER (NOT inside AND t.wake.score - t.wake.threshold < 0.1) AS close_rest,
+  avg(t.wake.threshold) FILTER (inside) AS threshold
+FROM turns t JOIN picked USING (turn_id, day)
+WHERE t.wake.score IS NOT NULL
+GROUP BY 1 ORDER BY 1
+"""
+
+
+def within(snapshot: Snapshot, inside: Inside, most: int, seed: int = 0) -> Inside:
+    """The same, on days of at most about `most` turns; on all days where there are not more.
+
+    Days are drawn by weight of the turns blamed inside, seeded (Efraimidis & Spirakis 2006): a
+    slice of a few bad days is then read there, and not on days that it has no turn in.
+    """
+    days: list[dict[str, Any]] = snapshot.query(*inside.bind(_DAYS)).to_pylist()
+    if sum(row["turns"] for row in days) <= most:
+        return inside
+    bad = [row for row in days if row["blamed"]]
+    keys = np.random.default_rng(seed).exponential(size=len(bad))
+    order = np.argsort(keys / np.array([row["blamed"] for row in bad]), kind="stable")
+    kept: list[date] = []
+    read = 0
+    for place in order:
+        if kept and read + bad[place]["turns"] > most:
+            break
+        kept.append(bad[place]["day"])
+        read += bad[place]["turns"]
+    return replace(inside, days=tuple(sorted(kept)))
+
+
+def blamed(snapshot: Snapshot, inside: Inside) -> tuple[int, int]:
+    """Turns blamed on the failure point, inside and in the rest."""
+    row = snapshot.query(*inside.bind(_TURNS)).to_pylist()[0]
+    return int(row["inside"]), int(row["rest"])
+
+
+def reasons(snapshot: Snapshot, inside: Inside) -> pa.Table:
+    """Per feature among the reasons of blamed turns: stage, and for both sides named_, sum_,
+    squares_ (of contributions, log-odds) and value_ (mean).
+
+    A turn keeps its strongest reasons only; a feature that it does not name adds nothing.
+    """
+    return snapshot.query(*inside.bind(_REASONS, sums=_REASON_SUMS))
+
+
+def stages(snapshot: Snapshot, inside: Inside) -> pa.Table:
+    """Mean and variance of the evidence of each stage over blamed turns, inside and rest."""
+    return snapshot.query(*inside.bind(_STAGES, means=_STAGE_MEANS))
+
+
+def confidence_steps(snapshot: Snapshot, inside: Inside) -> pa.Table:
+    """Turns per step of 0.05 of ASR confidence, inside and rest, whatever their verdict."""
+    return snapshot.query(*inside.bind(_CONFIDENCE))
+
+
+def split_by(snapshot: Snapshot, inside: Inside, keys: Mapping[str, str]) -> pa.Table:
+    """Turns and failures (summed probability) inside, by up to 200 values; `keys`: name to SQL."""
+    return snapshot.query(
+        *inside.bind(
+            _BY,
+            keys=", ".join(f"{sql} AS {name}" for name, sql in keys.items()),
+            numbers=", ".join(str(number) for number in range(1, len(keys) + 1)),
+        )
+    )
+
+
+def records(snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0) -> pa.Table:
+    """What was logged on blamed turns inside: at most `most`, a seeded sample, newest first.
+
+    Where there is much traffic, of a sample of the days (`within`), about `MOST_LOGGED` turns.
+
+    Columns: turn_id, day, started_at, heard (hypotheses), said, domain, intent, gold_domain,
+    gold_intent, mentions, and of the next turn next_heard, next_domain, next_intent, next_after_s.
+    """
+    read = within(snapshot, inside, MOST_LOGGED, seed)
+    sql, params = read.bind(_DRAWN)
+    drawn = snapshot.query(sql, {**params, "most": most, "seed": seed})
+    first: list[Any] = drawn["day"].unique().to_pylist()
+    days: set[date] = set(first)
+    if read.days is None:
+        # A dialogue may go on after midnight; of a sample that is not worth twice the reading.
+        days |= {day + timedelta(days=1) for day in first}
+    sql = _RECORDS.format(days=_listed(sorted(days)))
+    return snapshot.query(sql, None, {"drawn": drawn})
+
+
+def wake_steps(
+    snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0
+) -> pa.Table:
+    """Blamed turns per step of 0.05 of the wake score, inside and rest, of at most `most` turns.
+
+    close_: those less than 0.1 above the threshold; threshold: its mean inside.
+    """
+    sql, params = within(snapshot, inside, MOST_SCORED, seed).bind(_WAKE)
+    return snapshot.query(sql, {**params, "most": most, "seed": seed})

@@ -1,0 +1,128 @@
+"""A list of turns, as the URL carries it: so that a turn knows which one comes before and after.
+
+A page that lists turns puts `Listing(...).query()` into the link to a turn; the filters travel in
+the URL by themselves. The lists of `data.queries.overview.defects` and of a slice's turns are such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data.errors import UsageError
+from data.queries.dimensions import condition_sql
+from data.queries.filters import Filter
+from data.schema.trace import FAILURE_POINTS
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+ORDERS = ("newest", "certain")
+DEFECTS = "defects"
+_POINTS = (DEFECTS, "all", *FAILURE_POINTS)
+
+_NEXT = """
+SELECT turn_id, dialogue_id, day FROM predictions
+WHERE model_id = $model AND {clause} AND {beyond}
+ORDER BY {order}
+LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which turns, beside the filter, and in which order.
+
+    Attributes
+    ----------
+    of: the verdict that they share: a failure point, "defects" for any failure, "all" for any.
+    order: "newest" first, or most "certain" first: by the probability of the failure point (of a
+    defect for "defects" and "all").
+    within: conditions of a slice, as of `data.queries.dimensions.condition_sql`.
+    """
+
+    of: str = DEFECTS
+    order: str = "newest"
+    within: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Listing | None:
+        """The list that a URL's parameters name; None where they name none.
+
+        Raises UsageError for an unknown verdict, order or dimension.
+        """
+        of, order = query.get("list"), query.get("order") or "newest"
+        if not of:
+            return None
+        if of not in _POINTS:
+            raise UsageError(f"list={of} is no list of turns; give one of {', '.join(_POINTS)}.")
+        if order not in ORDERS:
+            raise UsageError(f"order={order} is no order; give one of {', '.join(ORDERS)}.")
+        pairs = [part.partition("=") for part in (query.get("within") or "").split(";") if part]
+        # A value may hold what parts one condition from the next.
+        within = tuple((name, _unescape(value)) for name, _, value in pairs)
+        condition_sql(within)
+        return cls(of, order, within)
+
+    def query(self) -> dict[str, str]:
+        """URL parameters; `from_query` gives the same list back."""
+        made = {"list": self.of, "order": self.order}
+        if self.within:
+            made["within"] = ";".join(f"{name}={_escape(value)}" for name, value in self.within)
+        return made
+
+    def words(self) -> str:
+        """What one goes back to: "all defects", "ASR defects"."""
+        names = {"false_wake": "false wakes", "correct": "correct turns", "all": "all turns"}
+        if self.of == DEFECTS:
+            return "defects"
+        return names.get(self.of, f"{self.of.upper() if self.of != 'result' else 'result'} defects")
+
+
+def neighbours(
+    snapshot: Snapshot, model: str, chosen: Filter, listing: Listing, found: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The turns before and after one (a row of `predictions`) in a list; None at either end.
+
+    Each is turn_id, dialogue_id, day. The turn itself need not be in the list: then they are those
+    that it would lie between.
+    """
+    clause, params = chosen.sql()
+    within, more = condition_sql(listing.within, "within")
+    clauses = [clause, within]
+    bound: dict[str, Any] = {"model": model, **params, **more, "id": found["turn_id"]}
+    if listing.of == DEFECTS:
+        clauses.append("failure_point <> 'correct'")
+    elif listing.of != "all":
+        clauses.append("failure_point = $of")
+        bound["of"] = listing.of
+    column = "started_at"
+    if listing.order == "certain":
+        column = f"p_{listing.of}" if listing.of in FAILURE_POINTS else "p_defect"
+    bound["here"] = found[column]
+    # `day` is the partition: with it, DuckDB opens the files on one side only.
+    newest = listing.order == "newest"
+    if newest:
+        bound["day"] = found["day"]
+    sides = []
+    for sign, way, tie, back in ((">", "ASC", "<", "DESC"), ("<", "DESC", ">", "ASC")):
+        beyond = f"({column} {sign} $here OR ({column} = $here AND turn_id {tie} $id))"
+        if newest:
+            beyond += f" AND day {sign}= $day"
+        sql = _NEXT.format(
+            clause=" AND ".join(f"({part})" for part in clauses),
+            beyond=beyond,
+            order=f"{column} {way}, turn_id {back}",
+        )
+        rows = snapshot.query(sql, bound).to_pylist()
+        sides.append(dict(rows[0]) if rows else None)
+    return sides[0], sides[1]
+
+
+def _escape(value: str) -> str:
+    return value.replace("%", "%25").replace(";", "%3B")
+
+
+def _unescape(value: str) -> str:
+    return value.replace("%3B", ";").replace("%25", "%")

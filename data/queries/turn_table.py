@@ -1,0 +1,122 @@
+"""The table of Explore: one page of predictions, in a chosen order, texts cut short in SQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from data.queries.filters import ANNOTATED, Filter
+from data.schema.tables import PREDICTIONS
+from data.schema.trace import FAILURE_POINTS
+from data.store.rollup import sums_sql
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# What can be shown of a turn: all that is stored with its prediction, but the reasons.
+COLUMNS = tuple(name for name in PREDICTIONS.names if name not in ("reasons", "context_digest"))
+SHOWN = (
+    "started_at", "heard", "failure_point", "p_defect", "domain", "intent", "locale", "device_type"
+)  # fmt: skip
+ORDERS = {
+    "newest": "started_at DESC, turn_id",
+    "oldest": "started_at, turn_id",
+    "most likely defects": "p_defect DESC, turn_id",
+    "least likely defects": "p_defect, turn_id",
+    **{f"most likely {name}": f"p_{name} DESC, turn_id" for name in FAILURE_POINTS[:-1]},
+    "least sure recogniser": "asr_confidence NULLS LAST, turn_id",
+    "longest requests": "words DESC NULLS LAST, turn_id",
+}
+# Beyond this many rows one narrows or exports: every page would sort all the rows before it.
+REACH = 10_000
+_LONGEST = 160
+
+_PAGE = """
+SELECT turn_id, day, {columns} FROM (
+  SELECT * FROM predictions
+  WHERE model_id = $model AND {clause}
+  ORDER BY {order}
+  LIMIT $rows OFFSET $skip
+)
+ORDER BY {order}
+"""
+
+# The newest turns all lie on or after the day by which the roll-up has counted enough of them.
+_FLOOR = """
+SELECT max(day) AS day FROM (
+  SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far FROM ({sums}) GROUP BY day
+) WHERE so_far >= $enough
+"""
+
+
+def listing(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    columns: tuple[str, ...] = SHOWN,
+    order: str = "newest",
+    rows: int = 50,
+    skip: int = 0,
+) -> pa.Table:
+    """Rows `skip` to `skip + rows` of the filter: turn_id, day, and the `columns` asked for.
+
+    Texts have at most 160 characters.
+    """
+    clause, params = chosen.sql()
+    bound = {"model": model, **params}
+    if order == "newest" and chosen.rollup:
+        # DuckDB then opens the files of these days only.
+        sql = _FLOOR.format(sums=sums_sql(chosen)[0])
+        floor = snapshot.query(sql, {**bound, "enough": skip + rows})["day"].to_pylist()[0]
+        if floor:
+            clause, bound["floor"] = f"{clause} AND day >= $floor", floor
+    wanted = [name for name in columns if name in COLUMNS and name not in ("turn_id", "day")]
+    parts = [
+        f'left("{name}", {_LONGEST}) AS "{name}"'
+        if pa.types.is_string(PREDICTIONS.field(name).type)
+        else f'"{name}"'
+        for name in wanted
+    ] or ["started_at"]
+    sql = _PAGE.format(columns=", ".join(parts), clause=clause, order=ORDERS[order])
+    return snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
+
+
+_ANNOTATED = f"""
+SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {{clause}})
+WHERE {ANNOTATED}
+"""
+
+# On days that the model has scored throughout, labels alone say it: none is of an unscored turn.
+_SCORED = """
+SELECT day, sum(turns)::BIGINT AS turns FROM rollup WHERE model_id = $model GROUP BY day
+"""
+_JUDGED = "SELECT turn_id, day FROM labelled WHERE failure_point IS NOT NULL"
+_ANNOTATED_DAYS = f"""
+SELECT (SELECT count(*) FROM ({_JUDGED}) WHERE {{clause}})
+  + (SELECT count(DISTINCT turn_id) FROM annotations ANTI JOIN ({_JUDGED}) USING (turn_id)
+     WHERE {{clause}}) AS n
+"""
+
+
+def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
+    """How many turns of the filter people have judged, in the logs or in the dashboard."""
+    counts = snapshot.counts()
+    if not any(counts[name] for name in ("labelled", "annotations")):
+        return 0
+    clause, params = chosen.sql()
+    whole = _ANNOTATED.format(clause=clause)
+    if replace(chosen, since=None, until=None):
+        return int(snapshot.query(whole, {"model": model, **params})["n"][0].as_py())
+    rows = snapshot.query(_SCORED, {"model": model}).to_pylist()
+    scored = {row["day"]: row["turns"] for row in rows}
+    behind = [day for day, n in snapshot.rows_by_day("turns").items() if scored.get(day) != n]
+    days = {f"day_{i}": day for i, day in enumerate(behind)}
+    these = f"day IN ({', '.join('$' + name for name in days)})" if days else "false"
+    easy = _ANNOTATED_DAYS.format(clause=f"{clause} AND NOT {these}")
+    found = int(snapshot.query(easy, {**params, **days})["n"][0].as_py())
+    if days:
+        hard = _ANNOTATED.format(clause=f"{clause} AND {these}")
+        found += int(snapshot.query(hard, {"model": model, **params, **days})["n"][0].as_py())
+    return found

@@ -1,0 +1,92 @@
+"""Which tables a store holds, how each is partitioned, and which letter names it in a version
+string."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from data.errors import VersionGone
+from data.schema.tables import (
+    ANNOTATIONS,
+    LABELLED,
+    PREDICTIONS,
+    QUARANTINE,
+    ROLLUP,
+    RUNS,
+    SETTINGS,
+    TARGETS,
+    TRIAGE,
+    VIEWS,
+)
+from data.schema.trace import TURNS
+
+# 2: predictions repeat what one filters by, the roll-up has sums of squares.
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shape of one table on disk.
+
+    `order` is the sort order inside a file: the rows of one dialogue lie together, so a page that
+    opens a dialogue reads one row group.
+    """
+
+    letter: str
+    schema: pa.Schema
+    partition: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.schema.names)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The columns that lie in the Parquet files; partition columns live in the path."""
+        return tuple(name for name in self.schema.names if name not in self.partition)
+
+
+# A new table is added here; stores made before it existed open as if it were empty.
+TABLES: Mapping[str, Layout] = {
+    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", "turn_index", "turn_id")),
+    "predictions": Layout(
+        "p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", "turn_index", "turn_id")
+    ),
+    "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
+    "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
+    "runs": Layout("u", RUNS, (), ("started_at",)),
+    "labelled": Layout("l", LABELLED, (), ("dialogue_id", "turn_id")),
+    "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at")),
+    "triage": Layout("g", TRIAGE, (), ("slice",)),
+    "targets": Layout("b", TARGETS, (), ("failure_point",)),
+    "views": Layout("v", VIEWS, (), ("name",)),
+    "settings": Layout("s", SETTINGS, (), ("name",)),
+}
+
+_PART = re.compile(r"([a-z]+)(\d+)")
+
+
+def version_text(versions: Mapping[str, int]) -> str:
+    """Name a set of table versions, e.g. `t12.p9.r9.u3`; tables at version 0 are left out."""
+    parts = [(table.letter, versions.get(name, 0)) for name, table in TABLES.items()]
+    return ".".join(f"{letter}{number}" for letter, number in parts if number) or "t0"
+
+
+def parse_version(text: str) -> dict[str, int]:
+    """The table versions behind a version string; a table not mentioned was empty then."""
+    by_letter = {table.letter: name for name, table in TABLES.items()}
+    versions = dict.fromkeys(TABLES, 0)
+    for part in text.split("."):
+        match = _PART.fullmatch(part)
+        if match is None or match[1] not in by_letter:
+            raise VersionGone(
+                f"'{text}' is not a version of this store; a version looks like "
+                f"'t12.p9.r9.u3' and is shown at the foot of every page."
+            )
+        versions[by_letter[match[1]]] = int(match[2])
+    return versions

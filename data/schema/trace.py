@@ -1,0 +1,349 @@
+"""The trace record: one turn of a voice assistant, as it is logged and as it is stored.
+
+`Turn` is the wire format. `msgspec` checks it strictly (types, ranges, RFC 3339 times) and names
+the path of what is wrong. `TURNS` is the same record as an Arrow schema, the shape of the table
+`turns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+
+STAGES = ("wake", "asr", "nlu", "er", "result")
+FAILURE_POINTS = ("false_wake", "asr", "nlu", "er", "result", "correct")
+STATUSES = ("ok", "error", "no_match", "unsupported")
+
+Unit = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+Scalar = str | int | float | bool | None
+Signals = dict[str, float | None]
+
+
+class Record(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """Base of every part of a trace.
+
+    Unknown fields are refused here so that they are noticed; `data.ingest.validation` sets them
+    aside and keeps them. Nulls are left out when writing: a missing field and a null field mean the
+    same.
+    """
+
+
+class Slot(Record):
+    name: str
+    value: Scalar = None
+
+
+class Act(Record):
+    act: str
+    slots: list[Slot] | None = None
+
+
+class Device(Record):
+    type: str | None = None
+    id: str | None = None
+    has_screen: bool | None = None
+    state: dict[str, str | None] | None = None
+
+
+class Prompt(Record):
+    text: str | None = None
+    acts: list[Act] | None = None
+
+
+class Wake(Record):
+    score: Unit | None = None
+    threshold: Unit | None = None
+    phrase: str | None = None
+    start_ms: float | None = None
+    latency_ms: float | None = None
+    signals: Signals | None = None
+
+
+class AsrHypothesis(Record):
+    text: str
+    confidence: Unit | None = None
+
+
+class Asr(Record):
+    hypotheses: list[AsrHypothesis] | None = None
+    audio_ms: float | None = None
+    endpoint: str | None = None
+    start_ms: float | None = None
+    latency_ms: float | None = None
+    signals: Signals | None = None
+
+
+class NluHypothesis(Record):
+    domain: str | None = None
+    intent: str | None = None
+    confidence: Unit | None = None
+    slots: list[Slot] | None = None
+
+
+class Nlu(Record):
+    hypotheses: list[NluHypothesis] | None = None
+    start_ms: float | None = None
+    latency_ms: float | None = None
+    signals: Signals | None = None
+
+
+class Candidate(Record):
+    id: str | None = None
+    name: str | None = None
+    score: Unit | None = None
+
+
+class Mention(Record):
+    slot: str | None = None
+    text: str | None = None
+    candidates: list[Candidate] | None = None
+
+
+class Er(Record):
+    mentions: list[Mention] | None = None
+    start_ms: float | None = None
+    latency_ms: float | None = None
+    signals: Signals | None = None
+
+
+class Result(Record):
+    action: str | None = None
+    status: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(STATUSES)})$")] | None = None
+    response: str | None = None
+    acts: list[Act] | None = None
+    items: list[Any] | None = None
+    start_ms: float | None = None
+    latency_ms: float | None = None
+    signals: Signals | None = None
+
+
+class Tts(Record):
+    start_ms: float | None = None
+    latency_ms: float | None = None
+
+
+class Feedback(Record):
+    barge_in: bool | None = None
+    barge_in_ms: float | None = None
+    explicit: Annotated[str, msgspec.Meta(pattern="^(yes|no)$")] | None = None
+    terminated: bool | None = None
+    rating: float | None = None
+
+
+class Replay(Record):
+    intent: str | None = None
+    slots: list[Slot] | None = None
+
+
+class Gold(Record):
+    addressed: bool | None = None
+    transcript: str | None = None
+    domain: str | None = None
+    intent: str | None = None
+    slots: list[Slot] | None = None
+    entities: dict[str, str | None] | None = None
+    action: str | None = None
+    result_ok: bool | None = None
+    unsupported: bool | None = None
+    replay: Replay | None = None
+    failure_point: (
+        Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(FAILURE_POINTS)})$")] | None
+    ) = None
+    annotator: str | None = None
+
+
+class Turn(Record):
+    """One request to the assistant and what the assistant did with it."""
+
+    turn_id: NonEmpty
+    dialogue_id: NonEmpty
+    turn_index: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    started_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    assistant: str | None = None
+    user_id: str | None = None
+    locale: str | None = None
+    device: Device | None = None
+    versions: dict[str, str | None] | None = None
+    prompt: Prompt | None = None
+    wake: Wake | None = None
+    asr: Asr | None = None
+    nlu: Nlu | None = None
+    er: Er | None = None
+    result: Result | None = None
+    tts: Tts | None = None
+    feedback: Feedback | None = None
+    gold: Gold | None = None
+
+
+_STR = pa.string()
+_F64 = pa.float64()
+_SIGNALS = pa.map_(_STR, _F64)
+_SLOTS = pa.list_(pa.struct([("name", _STR), ("value", _STR)]))
+_ACTS = pa.list_(pa.struct([("act", _STR), ("slots", _SLOTS)]))
+_TIMING = [("start_ms", _F64), ("latency_ms", _F64)]
+
+
+def schema(fields: Sequence[Any]) -> pa.Schema:
+    """An Arrow schema of (name, type) pairs; typed loosely, as the stubs know no such lists."""
+    return pa.schema(fields)
+
+
+TURNS = schema(
+    [
+        ("turn_id", _STR),
+        ("dialogue_id", _STR),
+        ("turn_index", pa.int32()),
+        ("started_at", pa.timestamp("us", tz="UTC")),
+        ("assistant", _STR),
+        ("user_id", _STR),
+        ("locale", _STR),
+        (
+            "device",
+            pa.struct(
+                [
+                    ("type", _STR),
+                    ("id", _STR),
+                    ("has_screen", pa.bool_()),
+                    ("state", pa.map_(_STR, _STR)),
+                ]
+            ),
+        ),
+        ("versions", pa.map_(_STR, _STR)),
+        ("prompt", pa.struct([("text", _STR), ("acts", _ACTS)])),
+        (
+            "wake",
+            pa.struct(
+                [
+                    ("score", _F64),
+                    ("threshold", _F64),
+                    ("phrase", _STR),
+                    *_TIMING,
+                    ("signals", _SIGNALS),
+                ]
+            ),
+        ),
+        (
+            "asr",
+            pa.struct(
+                [
+                    (
+                        "hypotheses",
+                        pa.list_(pa.struct([("text", _STR), ("confidence", _F64)])),
+                    ),
+                    ("audio_ms", _F64),
+                    ("endpoint", _STR),
+                    *_TIMING,
+                    ("signals", _SIGNALS),
+                ]
+            ),
+        ),
+        (
+            "nlu",
+            pa.struct(
+                [
+                    (
+                        "hypotheses",
+                        pa.list_(
+                            pa.struct(
+                                [
+                                    ("domain", _STR),
+                                    ("intent", _STR),
+                                    ("confidence", _F64),
+                                    ("slots", _SLOTS),
+                                ]
+                            )
+                        ),
+                    ),
+                    *_TIMING,
+                    ("signals", _SIGNALS),
+                ]
+            ),
+        ),
+        (
+            "er",
+            pa.struct(
+                [
+                    (
+                        "mentions",
+                        pa.list_(
+                            pa.struct(
+                                [
+                                    ("slot", _STR),
+                                    ("text", _STR),
+                                    (
+                                        "candidates",
+                                        pa.list_(
+                                            pa.struct(
+                                                [("id", _STR), ("name", _STR), ("score", _F64)]
+                                            )
+                                        ),
+                                    ),
+                                ]
+                            )
+                        ),
+                    ),
+                    *_TIMING,
+                    ("signals", _SIGNALS),
+                ]
+            ),
+        ),
+        (
+            "result",
+            pa.struct(
+                [
+                    ("action", _STR),
+                    ("status", _STR),
+                    ("response", _STR),
+                    ("acts", _ACTS),
+                    ("items", pa.list_(_STR)),
+                    *_TIMING,
+                    ("signals", _SIGNALS),
+                ]
+            ),
+        ),
+        ("tts", pa.struct(_TIMING)),
+        (
+            "feedback",
+            pa.struct(
+                [
+                    ("barge_in", pa.bool_()),
+                    ("barge_in_ms", _F64),
+                    ("explicit", _STR),
+                    ("terminated", pa.bool_()),
+                    ("rating", _F64),
+                ]
+            ),
+        ),
+        (
+            "gold",
+            pa.struct(
+                [
+                    ("addressed", pa.bool_()),
+                    ("transcript", _STR),
+                    ("domain", _STR),
+                    ("intent", _STR),
+                    ("slots", _SLOTS),
+                    ("entities", pa.map_(_STR, _STR)),
+                    ("action", _STR),
+                    ("result_ok", pa.bool_()),
+                    ("unsupported", pa.bool_()),
+                    ("replay", pa.struct([("intent", _STR), ("slots", _SLOTS)])),
+                    ("failure_point", _STR),
+                    ("annotator", _STR),
+                ]
+            ),
+        ),
+        # What the record said beyond the format, as a JSON object; null when nothing.
+        ("extra", _STR),
+        # 64-bit fingerprint of everything but gold: scoring again depends on it, annotation does
+        # not. Signed, because Delta Lake has no unsigned integers.
+        ("digest", pa.int64()),
+        # Partition column: the UTC date of started_at.
+        ("day", pa.date32()),
+    ]
+)

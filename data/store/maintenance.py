@@ -1,0 +1,268 @@
+"""Keeping a store small and lawful: compaction, vacuum, deletion and retention.
+
+All of it is safe while others read, ingest and score. Deletion and retention make rows invisible at
+once; the bytes are gone after `vacuum`, which also decides how far back old versions can be opened.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from data.errors import UsageError
+from data.schema.layout import TABLES
+from data.store.model_folders import remove_models
+from data.store.parquet import DataFile
+from data.store.predictions import forget
+from data.store.store import Store
+from data.store.transaction import Cycle
+
+# A file below this is worth merging with its neighbours; a merged file has at most a million rows.
+_SMALL = 250_000
+# Rows rewritten under one hold of the lock, so that other writers need not wait long.
+_ROWS_PER_CYCLE = 2_000_000
+# Days: a century. Beyond it lie mistakes, and times that cannot be computed with.
+_LONGEST = 36_500
+# A model this young may still wait to be tried, even when old versions are given up at once.
+_NEW_HOURS = 24.0
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """Files of all tables before and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Vacuum:
+    """Files removed for good, their size, and the ids of the models that were among them."""
+
+    files: int
+    bytes: int
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Rows made invisible. Earlier versions still hold them until `vacuum(store, keep_hours=0)`."""
+
+    turns: int
+    predictions: int
+    quarantined: int
+
+    def __str__(self) -> str:
+        return (
+            f"Deleted {self.turns} turns, {self.predictions} predictions and {self.quarantined} "
+            "quarantined lines. Earlier versions still hold them until: faultline vacuum "
+            "--keep-hours 0"
+        )
+
+
+def compact(store: Store, step: Callable[[int, int], bool] | None = None) -> Compaction:
+    """Merge the small files of each partition, sorted by dialogue; the rows stay the same.
+
+    `step` is told between commits how many of the tables are done, and ends it by saying False.
+    """
+    before = after = 0
+    go_on = True
+    for place, name in enumerate(TABLES):
+        with store.commit() as cycle:
+            last = len(cycle.files(name))
+        before += last
+        done = False
+        while not done:
+            go_on = go_on and (step is None or step(place, len(TABLES)))
+            if not go_on:
+                break
+            with store.commit() as cycle:
+                rows = 0
+                done = True
+                for group in _groups(cycle.files(name).values()):
+                    if rows >= _ROWS_PER_CYCLE:
+                        done = False
+                        break
+                    rows += sum(file.rows for file in group)
+                    cycle.rewrite(name, [file.path for file in group])
+                last = len(cycle.files(name))
+        after += last
+    return Compaction(before, after)
+
+
+def _groups(files: Iterable[DataFile]) -> list[list[DataFile]]:
+    by_partition: dict[tuple[str, ...], list[DataFile]] = {}
+    for file in files:
+        if file.rows < _SMALL:
+            by_partition.setdefault(tuple(file.partition.values()), []).append(file)
+    return [group for group in by_partition.values() if len(group) > 1]
+
+
+def vacuum(
+    store: Store, keep_hours: float = 168.0, keep_models: Sequence[str] | None = None
+) -> Vacuum:
+    """Remove the files that no version of the last `keep_hours` hours needs.
+
+    Versions older than that can then no longer be opened (`VersionGone`), and an open snapshot of
+    one fails at its next query.
+
+    Models go as well, if they are not promoted, have no predictions left, and were trained more
+    than `keep_hours` ago, but never within a day. With `keep_models`, all models but these and the
+    promoted one are dropped whatever their age, and their predictions with them.
+    """
+    if not 0 <= keep_hours <= _LONGEST * 24:
+        raise UsageError(
+            f"Cannot keep {keep_hours:g} hours of versions; give 0 to {_LONGEST * 24}."
+        )
+    store.clear_staging()
+    with store.commit() as cycle:
+        if keep_models is not None:
+            keep = {*keep_models, store.head().model}
+            for name in ("predictions", "rollup"):
+                old = [
+                    p for p, f in cycle.files(name).items() if f.partition["model_id"] not in keep
+                ]
+                cycle.remove(name, old)
+        # What a killed writer left in the Delta logs must not count as live.
+        cycle.undo_strays()
+    with store.commit() as cycle:
+        needed = {file.partition["model_id"] for file in cycle.files("predictions").values()}
+        needed.update(keep_models or ())
+        if promoted := store.head().model:
+            needed.add(promoted)
+        young = time.time() - max(keep_hours, _NEW_HOURS) * 3600
+        before = young if keep_models is None else math.inf
+        models = remove_models(store.models, needed, before, cycle.staging)
+        files, size = models.files, models.bytes
+        for name in TABLES:
+            for path in _unneeded(cycle, name, keep_hours):
+                size += path.stat().st_size
+                files += 1
+                path.unlink()
+            for folder in sorted((store.path / name).glob("**/*=*"), reverse=True):
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+    return Vacuum(files, size, models.models)
+
+
+def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:
+    folder = cycle.root / name
+    if not (folder / "_delta_log").exists():
+        return []
+    live = cycle.files(name)
+    removed = _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
+    return [
+        path
+        for path in folder.rglob("*.parquet")
+        if "_delta_log" not in path.parts
+        and (relative := path.relative_to(folder).as_posix()) not in live
+        and relative not in removed
+    ]
+
+
+def _removed_since(folder: Path, cutoff: datetime) -> set[str]:
+    """Files that were live at some time since `cutoff`: of the versions superseded after it."""
+    table = DeltaTable(folder)
+    commits = sorted((c["version"], c["timestamp"]) for c in table.history())
+    needed: set[str] = set()
+    for (version, _), (_, superseded) in itertools.pairwise(commits):
+        if superseded / 1000 >= cutoff.timestamp():
+            try:
+                actions = pa.table(
+                    DeltaTable(folder, version=version).get_add_actions(flatten=True)
+                )
+            except Exception:
+                continue
+            needed.update(str(path) for path in actions["path"].to_pylist())
+    return needed
+
+
+def delete(
+    store: Store,
+    *,
+    dialogue_ids: Sequence[str] = (),
+    user_ids: Sequence[str] = (),
+    turn_ids: Sequence[str] = (),
+) -> Deletion:
+    """Delete turns by dialogue, user or turn, with their predictions and their part of the rollup.
+
+    Quarantined lines that name one of the ids are deleted too. The rows are invisible at once, but
+    earlier versions hold them until `vacuum(store, keep_hours=0)`.
+    """
+    wanted = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
+    if not any(wanted.values()):
+        raise UsageError("Nothing to delete was named; give dialogue, user or turn ids.")
+    ids = pa.table(
+        {
+            "kind": [kind for kind, values in wanted.items() for _ in values],
+            "id": [value for values in wanted.values() for value in values],
+        }
+    )
+
+    def named(column: str) -> str:
+        return f"{column} IN (SELECT id FROM ids WHERE kind = '{column}')"
+
+    with store.commit() as cycle:
+        gone = _turn_ids(cycle, " OR ".join(named(kind) for kind in wanted), ids)
+        tables = {"ids": ids, "gone": gone}
+        one_of = f"turn_id IN (SELECT turn_id FROM gone) OR {named('dialogue_id')}"
+        turns = cycle.delete_rows("turns", "turn_id IN (SELECT turn_id FROM gone)", tables)
+        predictions = forget(cycle, one_of, tables)
+        for name, layout in TABLES.items():
+            if name not in ("turns", "predictions") and "turn_id" in layout.columns:
+                cycle.delete_rows(name, "turn_id IN (SELECT turn_id FROM gone)", tables)
+        needles = {"needles": pa.table({"needle": pa.array(_needles(wanted), pa.string())})}
+        quarantined = cycle.delete_rows(
+            "quarantine",
+            "EXISTS (SELECT 1 FROM needles WHERE contains(excerpt, needle))",
+            needles,
+        )
+    return Deletion(turns, predictions, quarantined)
+
+
+def _turn_ids(cycle: Cycle, condition: str, ids: pa.Table) -> pa.Table:
+    with cycle.snapshot("turns") as snapshot:
+        return snapshot.query(f"SELECT turn_id FROM turns WHERE {condition}", tables={"ids": ids})
+
+
+def _needles(wanted: Mapping[str, Sequence[str]]) -> list[str]:
+    """How an id looks inside a quarantined line: as a JSON string, and bare when long enough to be
+    no accident."""
+    needles: set[str] = set()
+    for value in {value for values in wanted.values() for value in values}:
+        needles |= {json.dumps(value), json.dumps(value, ensure_ascii=False)}
+        if len(value) >= 6:
+            needles.add(value)
+    return sorted(needles)
+
+
+def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
+    """Drop everything older than `days` days before `today` (by default the present date in UTC).
+
+    The same as for `delete` holds for earlier versions.
+    """
+    if not 1 <= days <= _LONGEST:
+        raise UsageError(f"Cannot retain {days} days; give 1 to {_LONGEST}.")
+    oldest = (today or datetime.now(UTC).date()) - timedelta(days=days)
+    limit = {"oldest": pa.table({"day": pa.array([oldest], pa.date32())})}
+    with store.commit() as cycle:
+        dropped = {}
+        for name in ("turns", "predictions"):
+            files = cycle.files(name)
+            old = [p for p, f in files.items() if f.partition["day"] < oldest.isoformat()]
+            dropped[name] = cycle.remove(name, old)
+        for name in ("rollup", "labelled", "annotations"):
+            cycle.delete_rows(name, "day < (SELECT day FROM oldest)", limit)
+        quarantined = cycle.delete_rows(
+            "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
+        )
+    return Deletion(dropped["turns"], dropped["predictions"], quarantined)

@@ -1,0 +1,146 @@
+"""Writing the store's Parquet files: sorted rows in, one file or a few per partition out."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data.schema.layout import Layout
+
+ROW_GROUP = 64_000
+FILE_ROWS = 1_000_000
+# Rows per batch handed from DuckDB to the writer.
+BATCH = 16_000
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One live Parquet file of a table; `path` is relative to the table's folder."""
+
+    path: str
+    size: int
+    rows: int
+    partition: Mapping[str, str]
+
+
+def workbench(memory: str = "1500MB", spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A private in-memory DuckDB connection: UTC, bounded memory, spilling to `spill`."""
+    con = duckdb.connect(config={"memory_limit": memory, "python_enable_replacements": False})
+    if spill is not None:
+        con.execute("SET temp_directory = ?", [str(spill)])
+    con.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
+    return con
+
+
+def order_by(layout: Layout) -> str:
+    """The ORDER BY list of a table: partitions first, then the order inside a file."""
+    return ", ".join(f'"{name}"' for name in (*layout.partition, *layout.order))
+
+
+def write_query(
+    con: duckdb.DuckDBPyConnection, source: str, layout: Layout, folder: Path
+) -> list[DataFile]:
+    """Sort the rows of `source` (a SELECT with all columns of the table) and write them into
+    `folder`."""
+    columns = ", ".join(f'"{name}"' for name in layout.columns)
+    reader = con.sql(
+        f"SELECT {columns} FROM ({source}) ORDER BY {order_by(layout)}"
+    ).to_arrow_reader(BATCH)
+    return write_batches(reader, layout, folder)
+
+
+def write_batches(
+    batches: Iterable[pa.RecordBatch], layout: Layout, folder: Path
+) -> list[DataFile]:
+    """Write record batches, already grouped by partition, and return the files made.
+
+    A partition that ends and comes back later simply gets a second file.
+    """
+    stored = pa.schema([layout.schema.field(name) for name in layout.stored])
+    files: list[DataFile] = []
+    writer: _Writer | None = None
+    for batch in batches:
+        for partition, rows in _split(batch, layout.partition):
+            if writer is None or writer.partition != partition or writer.rows >= FILE_ROWS:
+                if writer is not None:
+                    files.append(writer.close())
+                writer = _Writer(folder, partition, stored)
+            writer.write(rows.select(list(layout.stored)))
+    if writer is not None:
+        files.append(writer.close())
+    return files
+
+
+def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the types of `schema`; only columns that differ are touched.
+
+    Casting a nested column copies it, even to its own type.
+    """
+    for index, field in enumerate(schema):
+        if table.schema.field(index).type != field.type:
+            table = table.set_column(index, field, table.column(index).cast(field.type))
+    return table if table.schema == schema else table.cast(schema)
+
+
+class _Writer:
+    """One file in the making; small batches are gathered into row groups."""
+
+    def __init__(self, folder: Path, partition: Mapping[str, str], schema: pa.Schema) -> None:
+        self.partition = partition
+        self.rows = 0
+        self._schema = schema
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        where = "/".join(f"{name}={value}" for name, value in partition.items())
+        name = f"part-{uuid.uuid4().hex}.parquet"
+        self._relative = f"{where}/{name}" if where else name
+        self._path = folder / self._relative
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._pending_rows >= ROW_GROUP:
+            self._flush()
+
+    def close(self) -> DataFile:
+        self._flush()
+        self._writer.close()
+        return DataFile(self._relative, self._path.stat().st_size, self.rows, self.partition)
+
+    def _flush(self) -> None:
+        if self._pending:
+            table = fitted(pa.Table.from_batches(self._pending), self._schema)
+            self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
+        self._pending, self._pending_rows = [], 0
+
+
+def _split(
+    batch: pa.RecordBatch, partition: tuple[str, ...]
+) -> Iterator[tuple[dict[str, str], pa.RecordBatch]]:
+    """Cut a batch where a partition column changes its value."""
+    if batch.num_rows == 0:
+        return
+    if not partition:
+        yield {}, batch
+        return
+    change = np.zeros(batch.num_rows - 1, dtype=bool)
+    for name in partition:
+        codes: Any = pc.dictionary_encode(batch.column(name))
+        change |= np.diff(codes.indices.to_numpy(zero_copy_only=False)) != 0
+    cuts = [0, *(np.flatnonzero(change) + 1).tolist(), batch.num_rows]
+    for start, end in itertools.pairwise(cuts):
+        values = {name: str(batch.column(name)[start].as_py()) for name in partition}
+        yield values, batch.slice(start, end - start)

@@ -1,0 +1,199 @@
+"""A snapshot: every table of the store at one version, as SQL views, read without any lock."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from data.errors import StoreError, VersionGone
+from data.schema.layout import TABLES, Layout
+
+Params = Sequence[Any] | Mapping[str, Any]
+
+
+class Snapshot:
+    """The tables at one version, for any number of threads.
+
+    The views are named as the tables (`turns`, `predictions`, ...). Nothing but their Parquet files
+    can be read through them: the connection has no access to other files, to the network or to
+    Python variables.
+
+    Parameters
+    ----------
+    version
+        The version string shown to people and put into links, e.g. `t12.p9.r9.u3`.
+    files
+        Table name -> absolute paths of its live Parquet files.
+    rows
+        Table name -> number of rows, known from the log without reading a file.
+    days
+        Tables with a folder a day -> rows of each day (ISO date), known likewise.
+    memory
+        DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        files: Mapping[str, Sequence[Path]],
+        rows: Mapping[str, int],
+        *,
+        days: Mapping[str, Mapping[str, int]] | None = None,
+        memory: str = "2GB",
+        spill: Path | None = None,
+        model: str | None = None,
+    ) -> None:
+        self.version = version
+        self.model = model
+        self.files = {name: tuple(files.get(name, ())) for name in TABLES}
+        self._rows = {name: rows.get(name, 0) for name in TABLES}
+        self._days = dict(days or {})
+        self._lock = threading.Lock()
+        self.spill = spill
+        self._con = connect(self.files, memory, spill)
+
+    def query(
+        self,
+        sql: str,
+        params: Params | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run one SELECT and return all of its rows.
+
+        `params` are bound to `?` (a sequence) or `$name` (a mapping); `tables` are Arrow tables
+        that the statement may name beside the views. Raises `VersionGone` when a file of this
+        version has been vacuumed meanwhile, and DuckDB's own error when the statement is wrong.
+        """
+        cursor = self._cursor(tables)
+        try:
+            found: pa.Table = cursor.sql(sql, params=params).to_arrow_table()
+            return found
+        except (duckdb.IOException, duckdb.PermissionException) as error:
+            raise self._gone(error) from error
+        finally:
+            cursor.close()
+
+    def batches(
+        self,
+        sql: str,
+        params: Params | None = None,
+        rows: int = 50_000,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of one SELECT in record batches of about `rows` rows."""
+        cursor = self._cursor(tables)
+        try:
+            yield from cursor.sql(sql, params=params).to_arrow_reader(rows)
+        except (duckdb.IOException, duckdb.PermissionException) as error:
+            raise self._gone(error) from error
+        finally:
+            cursor.close()
+
+    def counts(self) -> dict[str, int]:
+        """Rows per table."""
+        return dict(self._rows)
+
+    def rows_by_day(self, name: str) -> dict[date, int]:
+        """Rows of each day of a table that has a folder a day; of a snapshot of the store."""
+        return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
+
+    def close(self) -> None:
+        self._con.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _cursor(self, tables: Mapping[str, pa.Table] | None) -> duckdb.DuckDBPyConnection:
+        # Making a cursor touches the parent connection; using one does not.
+        with self._lock:
+            cursor = self._con.cursor()
+        for name, table in (tables or {}).items():
+            cursor.register(name, table)
+        return cursor
+
+    def _gone(self, error: duckdb.Error) -> Exception:
+        if any(not path.exists() for paths in self.files.values() for path in paths):
+            return VersionGone(
+                f"Version {self.version} has been vacuumed; open the latest version instead."
+            )
+        return error
+
+
+def connect(
+    files: Mapping[str, Sequence[Path]],
+    memory: str,
+    spill: Path | None,
+    writable: Sequence[Path] = (),
+    before_lock: Sequence[str] = (),
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the tables as views, locked to their files and to `writable`.
+
+    `before_lock` are statements of our own, run before the settings are locked.
+    """
+    con = duckdb.connect(
+        config={
+            "memory_limit": memory,
+            "temp_directory": str(spill or Path(tempfile.gettempdir()) / "faultline"),
+            "python_enable_replacements": False,
+        }
+    )
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    for name, paths in files.items():
+        if not paths:
+            con.register("empty", TABLES[name].schema.empty_table())
+            con.execute(f'CREATE TABLE "{name}" AS FROM empty')
+            con.unregister("empty")
+    allowed = [*(path for paths in files.values() for path in paths), *writable]
+    con.execute(f"SET allowed_paths = [{_literals(allowed)}]")
+    con.execute("SET enable_external_access = false")
+    for name, paths in files.items():
+        if paths:
+            try:
+                con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                if not all(path.exists() for path in paths):
+                    raise
+                reason = str(error).splitlines()[0].rstrip(".")
+                raise StoreError(
+                    f"The table '{name}' is damaged ({reason}); restore the store from a backup."
+                ) from error
+    for sql in before_lock:
+        con.execute(sql)
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
+    """SQL that reads the given files of one table, columns in the order of its schema.
+
+    The columns are named one by one, because a `name=value` folder above the store would otherwise
+    turn up as a partition column.
+    """
+    columns = ", ".join(f'"{name}"' for name in table.columns)
+    types = {n: "DATE" if pa.types.is_date(table.schema.field(n).type) else "VARCHAR"
+             for n in table.partition}  # fmt: skip
+    hive = ", ".join(f"'{name}': {kind}" for name, kind in types.items())
+    partitioned = f", hive_partitioning = true, hive_types = {{{hive}}}" if hive else ""
+    return (
+        f"SELECT {columns}{extra} FROM read_parquet([{_literals(paths)}]"
+        f"{partitioned or ', hive_partitioning = false'})"
+    )
+
+
+def literal(text: object) -> str:
+    """A SQL string literal, for what cannot be bound: file lists and COPY targets."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _literals(paths: Sequence[Path]) -> str:
+    return ", ".join(literal(path) for path in paths)

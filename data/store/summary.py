@@ -1,0 +1,31 @@
+"""What a store holds, in figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.store.store import Store
+
+_SQL = """
+SELECT count(DISTINCT dialogue_id) AS dialogues,
+    min(started_at)::VARCHAR AS first_turn, max(started_at)::VARCHAR AS last_turn,
+    list_sort(list(DISTINCT assistant)) AS assistants,
+    count(gold) AS turns_with_gold
+FROM turns
+"""
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """Path, version, promoted model, rows per table, dialogues, span of time, assistants, size."""
+    with store.snapshot() as snapshot:
+        facts: dict[str, Any] = {
+            "path": str(store.path),
+            "version": snapshot.version,
+            "model": snapshot.model or "none",
+            **snapshot.counts(),
+            **snapshot.query(_SQL).to_pylist()[0],
+        }
+        files = [path for paths in snapshot.files.values() for path in paths]
+        facts["files"] = len(files)
+        facts["megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6, 1)
+    return facts

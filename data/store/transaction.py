@@ -1,0 +1,309 @@
+"""One write cycle: changes to several tables that become visible together.
+
+Data files are written first, then one Delta commit per changed table, then `HEAD.json` moves. Only
+what `HEAD.json` names is visible, so a writer that is killed anywhere before the last step leaves
+the store as it was; the Delta commits it may have left behind are undone (restored) by the next
+cycle that touches the same table.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+
+from data.errors import VersionGone
+from data.schema.layout import TABLES, version_text
+from data.store.parquet import (
+    DataFile,
+    workbench,
+    write_query,
+)
+from data.store.snapshot import Snapshot, scan
+
+Data = pa.Table | pa.RecordBatchReader
+
+
+def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
+    """The Delta table at a version (None: the newest); None when it was never written."""
+    folder = root / name
+    if not (folder / "_delta_log").exists():
+        if version:
+            raise VersionGone(f"Version {version} of table '{name}' does not exist in {root}.")
+        return None
+    try:
+        return DeltaTable(folder, version=version)
+    except (DeltaError, OSError, ValueError) as error:
+        raise VersionGone(
+            f"Version {version} of table '{name}' cannot be opened any more; "
+            "open the latest version instead."
+        ) from error
+
+
+def live_files(root: Path, name: str, version: int) -> dict[str, DataFile]:
+    """The files of a table at a version, by relative path, in the order of their paths.
+
+    The log lists them in no order of its own; a query and an export of one version then read them
+    day after day, the same each time.
+    """
+    table = open_table(root, name, version)
+    return {} if table is None else _listed(table, name)
+
+
+def _listed(table: DeltaTable, name: str) -> dict[str, DataFile]:
+    actions = pa.table(table.get_add_actions(flatten=True))
+    partition = TABLES[name].partition
+    columns = ["path", "size_bytes", "num_records", *(f"partition.{key}" for key in partition)]
+    files = {}
+    for row in actions.select(columns).sort_by("path").to_pylist():
+        values = {key: str(row[f"partition.{key}"]) for key in partition}
+        files[row["path"]] = DataFile(row["path"], row["size_bytes"], row["num_records"], values)
+    return files
+
+
+class Cycle:
+    """Pending changes to the tables of a store; made by `Store.commit()`, for inside its `with`."""
+
+    def __init__(self, root: Path, versions: Mapping[str, int], staging: Path) -> None:
+        self.root = root
+        self.versions = dict(versions)
+        self.staging = staging
+        self._con: duckdb.DuckDBPyConnection | None = None
+        self._live: dict[str, dict[str, DataFile]] = {}
+        self._before: dict[str, dict[str, DataFile]] = {}
+        self._newest: dict[str, DeltaTable] = {}
+        self._strays: set[str] = set()
+        # Files whose rows were only moved into other files.
+        self._rewritten: set[str] = set()
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def files(self, name: str) -> dict[str, DataFile]:
+        """The live files of a table as this cycle sees it, its own changes included."""
+        if name not in self._live:
+            pinned = self.versions.get(name, 0)
+            newest = open_table(self.root, name, None)
+            if newest is not None and newest.version() == pinned:
+                # Opening a log is the slow part of a small commit: open it once.
+                self._newest[name] = newest
+                self._before[name] = _listed(newest, name)
+            else:
+                self._before[name] = live_files(self.root, name, pinned)
+            self._live[name] = dict(self._before[name])
+        return self._live[name]
+
+    def paths(self, name: str) -> list[Path]:
+        return [self.root / name / path for path in self.files(name)]
+
+    def snapshot(self, *names: str) -> Snapshot:
+        """The named tables as this cycle sees them (others look empty)."""
+        return Snapshot(
+            "pending",
+            {name: self.paths(name) for name in names},
+            {name: sum(file.rows for file in self.files(name).values()) for name in names},
+            spill=self.staging / "spill",
+        )
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection for internal SQL, private to this cycle."""
+        if self._con is None:
+            self._con = workbench(spill=self.staging / "spill")
+        return self._con
+
+    def close(self) -> None:
+        if self._con is not None:
+            self._con.close()
+
+    # -- changing ------------------------------------------------------------------------------
+
+    def append(self, name: str, data: Data) -> int:
+        """Add rows (all columns of the table's schema, any order); returns how many."""
+        self.con.register("data", data)
+        try:
+            return self.append_query(name, "FROM data")
+        finally:
+            self.con.unregister("data")
+
+    def append_query(self, name: str, source: str) -> int:
+        """Add the rows of a SELECT (internal SQL, run on `con`); returns how many."""
+        return self.add(name, write_query(self.con, source, TABLES[name], self.root / name))
+
+    def add(self, name: str, files: Iterable[DataFile]) -> int:
+        """Add files that already lie in the table's folder; returns their rows."""
+        added = {file.path: file for file in files}
+        self.files(name).update(added)
+        return sum(file.rows for file in added.values())
+
+    def adopt(self, name: str, files: Iterable[DataFile], staged: Path) -> int:
+        """Move files written under `staged` into the table's folder and add them."""
+        files = list(files)
+        for file in files:
+            target = self.root / name / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staged / file.path, target)
+        return self.add(name, files)
+
+    def remove(self, name: str, paths: Iterable[str]) -> int:
+        """Take whole files out of a table; returns their rows."""
+        live = self.files(name)
+        return sum(live.pop(path).rows for path in list(paths))
+
+    def replace(self, name: str, where: Mapping[str, Sequence[str]], data: Data) -> int:
+        """Put `data` in the place of the partitions named, e.g. `{"model_id": ["m1"]}`."""
+        self.remove(name, self.matching(name, where))
+        return self.append(name, data)
+
+    def matching(self, name: str, where: Mapping[str, Sequence[str]]) -> list[str]:
+        """Paths of the live files whose partition values are among those given."""
+        allowed = {key: set(values) for key, values in where.items()}
+        return [
+            path
+            for path, file in self.files(name).items()
+            if all(file.partition[key] in values for key, values in allowed.items())
+        ]
+
+    def delete_rows(
+        self,
+        name: str,
+        condition: str,
+        tables: Mapping[str, pa.Table] | None = None,
+        among: Sequence[str] | None = None,
+    ) -> int:
+        """Delete the rows for which `condition` (internal SQL, may name `tables`) is true.
+
+        Only files that hold such a row are rewritten; `among` limits the search to some of the live
+        files. Returns the number of rows deleted.
+        """
+        layout = TABLES[name]
+        chosen = self.files(name) if among is None else among
+        paths = [self.root / name / path for path in chosen]
+        if not paths:
+            return 0
+        for key, value in (tables or {}).items():
+            self.con.register(key, value)
+        try:
+            hits = self.con.execute(
+                f"SELECT filename, count(*) FROM ({scan(layout, paths, ', filename')}) "
+                f"WHERE {condition} GROUP BY filename"
+            ).fetchall()
+            for path, count in hits:
+                relative = Path(path).relative_to(self.root / name).as_posix()
+                file = self.files(name)[relative]
+                self.remove(name, [relative])
+                if count < file.rows:
+                    rest = f"FROM ({scan(layout, [Path(path)])}) WHERE ({condition}) IS NOT TRUE"
+                    self.append_query(name, rest)
+        finally:
+            for key in tables or {}:
+                self.con.unregister(key)
+        return sum(count for _, count in hits)
+
+    def rewrite(self, name: str, paths: Sequence[str]) -> int:
+        """Write the rows of some files anew, sorted, as few files; returns how many files now."""
+        old = [self.root / name / path for path in paths]
+        files = write_query(self.con, scan(TABLES[name], old), TABLES[name], self.root / name)
+        self.remove(name, paths)
+        self.add(name, files)
+        self._rewritten.update(paths, (file.path for file in files))
+        return len(files)
+
+    # -- committing ----------------------------------------------------------------------------
+
+    def commit(self) -> dict[str, int]:
+        """Commit every changed table to its Delta log; returns the new versions of all tables.
+
+        Nothing is visible yet: the caller moves `HEAD.json`.
+        """
+        versions = dict(self.versions)
+        for name in self._live:
+            if self._live[name].keys() != self._before[name].keys():
+                versions[name] = self._commit_table(name)
+        for name in self._strays - self._live.keys():
+            versions[name] = self._restored(name).version()
+        return versions
+
+    def undo_strays(self) -> None:
+        """At the end of this cycle, undo what killed writers committed to any Delta log."""
+        for name in TABLES:
+            table = open_table(self.root, name, None)
+            if table is not None and table.version() != self.versions.get(name, 0):
+                self._strays.add(name)
+
+    def _restored(self, name: str) -> DeltaTable:
+        """The Delta table with the content that HEAD names as its newest version."""
+        folder, pinned = self.root / name, self.versions.get(name, 0)
+        table = self._newest.get(name) or DeltaTable(folder)
+        if table.version() != pinned:
+            # A writer died between its Delta commit and HEAD; what it wrote was never visible.
+            table.restore(pinned)
+            table = DeltaTable(folder)
+        return table
+
+    def _commit_table(self, name: str) -> int:
+        layout, folder = TABLES[name], self.root / name
+        if not (folder / "_delta_log").exists():
+            DeltaTable.create(folder, layout.schema, partition_by=list(layout.partition))
+        table = self._restored(name)
+        before, live = self._before[name], self._live[name]
+        now = int(time.time() * 1000)
+        # Statistics hold the row count only: minima and maxima would leave user ids in the log
+        # after the rows are deleted.
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(
+                path=file.path,
+                size=file.size,
+                partition_values=dict(file.partition),
+                modification_time=now,
+                data_change=file.path not in self._rewritten,
+                stats=f'{{"numRecords": {file.rows}}}',
+            )
+            for path, file in live.items()
+            if path not in before
+        ]
+        actions += [
+            RemoveAction(
+                path=file.path,
+                data_change=file.path not in self._rewritten,
+                deletion_timestamp=now,
+                size=file.size,
+                partition_values=dict(file.partition),
+            )
+            for path, file in before.items()
+            if path not in live
+        ]
+        table.create_write_transaction(
+            actions, mode="append", schema=layout.schema, partition_by=list(layout.partition)
+        )
+        table.update_incremental()
+        return table.version()
+
+
+def open_snapshot(
+    root: Path, versions: Mapping[str, int], model: str | None, memory: str, spill: Path
+) -> Snapshot:
+    """A snapshot of every table at the versions given; `VersionGone` if a file is missing."""
+    files, rows = {}, {}
+    days: dict[str, Counter[str]] = {}
+    for name, layout in TABLES.items():
+        # A table that is not asked for is not looked at.
+        live = live_files(root, name, versions[name]) if name in versions else {}
+        files[name] = [root / name / path for path in live]
+        rows[name] = sum(file.rows for file in live.values())
+        if "day" in layout.partition:
+            days[name] = Counter()
+            for file in live.values():
+                days[name][file.partition["day"]] += file.rows
+    missing = [path for paths in files.values() for path in paths if not path.exists()]
+    text = version_text(versions)
+    if missing:
+        raise VersionGone(f"Version {text} has been vacuumed; open the latest version instead.")
+    return Snapshot(text, files, rows, days=days, memory=memory, spill=spill, model=model)

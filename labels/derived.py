@@ -1,0 +1,69 @@
+"""The table `labelled`: what the logs' own gold says of each turn, kept beside the turns.
+
+Deriving a failure point from gold reads whole records; pages need only its outcome. So it is
+worked out when the logs are trained on or scored, for turns whose gold is new or has changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from data.schema.tables import LABELLED
+from data.store.store import Store
+from labels.failure_point import COLUMNS, labels
+
+# Records held at a time; a record with its hypotheses is some kilobytes.
+_BATCH = 20_000
+
+# Half of the hash: Delta Lake has no unsigned integers.
+_DIGEST = "(hash(digest, gold) >> 1)::BIGINT"
+
+_GONE = f"""
+SELECT turn_id FROM labelled
+ANTI JOIN (
+  SELECT turn_id, day, {_DIGEST} AS gold_digest FROM turns WHERE gold IS NOT NULL
+) USING (turn_id, day, gold_digest)
+"""
+
+_NEW = f"""
+SELECT * FROM (
+  SELECT dialogue_id, day, {_DIGEST} AS gold_digest, {", ".join(COLUMNS)}
+  FROM turns WHERE gold IS NOT NULL
+) ANTI JOIN labelled USING (turn_id, day, gold_digest)
+"""
+
+
+def refresh(store: Store) -> int:
+    """Bring `labelled` up to date with `turns`; returns how many labels are new or changed."""
+    with store.snapshot() as snapshot:
+        gone = snapshot.query(_GONE)
+        found = []
+        for batch in snapshot.batches(_NEW, rows=_BATCH):
+            turns = pa.table(batch)
+            said = labels(turns)
+            made: dict[str, Any] = {
+                **{name: turns[name] for name in ("dialogue_id", "day", "gold_digest")},
+                **{name: said[name] for name in ("turn_id", "failure_point", "source")},
+            }
+            found.append(pa.table(made).select(LABELLED.names).cast(LABELLED))
+    if not gone.num_rows and not found:
+        return 0
+    new = pa.concat_tables(found) if found else LABELLED.empty_table()
+    ids = pa.concat_tables([gone.select(["turn_id"]), new.select(["turn_id"])])
+    with store.commit() as cycle:
+        # By id alone: another process may have labelled the same turns in the meantime.
+        cycle.delete_rows("labelled", "turn_id IN (SELECT turn_id FROM ids)", {"ids": ids})
+        if new.num_rows:
+            # Only of turns that are still there as they were read.
+            with cycle.snapshot("turns") as now:
+                kept = now.query(
+                    f"SELECT n.* FROM new n SEMI JOIN (SELECT turn_id, day, {_DIGEST} AS "
+                    "gold_digest FROM turns WHERE gold IS NOT NULL) "
+                    "USING (turn_id, day, gold_digest)",
+                    tables={"new": new},
+                )
+            if kept.num_rows:
+                cycle.append("labelled", kept)
+    return new.num_rows

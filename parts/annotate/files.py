@@ -1,0 +1,143 @@
+"""Annotations as files: what goes out, and what comes in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from annotation.files import (
+    SUFFIXES,
+    Imported,
+    import_annotations,
+)
+from charts.formatting import (
+    count,
+    plain,
+    several,
+)
+from data.errors import FaultlineError
+from data.export.export import export
+from data.store.annotations import DESK, shown_to
+from data.store.snapshot import literal
+from data.store.store import Store
+from parts.shared.verdict_form import Desk
+from parts.shared.view import Scope
+
+_KINDS = {"jsonl": "application/x-ndjson", "csv": "text/csv", "parquet": "application/octet-stream"}
+_PROBLEMS = 200
+
+
+def files_task(view: Scope, who: str, now: Desk) -> None:
+    """Download what people said, upload what was said elsewhere."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Export", anchor=False)
+        hidden = _hidden(now, who)
+        shown = now.said.num_rows - len(hidden)
+        st.text(f"{several(shown, 'annotation')}, the latest of each person.")
+        if hidden:
+            st.caption(
+                f"{count(len(hidden))} verdicts of others are left out until a second person has "
+                "judged their turns."
+            )
+        with st.container(horizontal=True):
+            for suffix, kind in _KINDS.items():
+                st.download_button(
+                    suffix.upper() if suffix != "parquet" else "Parquet",
+                    _content(view.path, suffix, tuple(hidden)),
+                    f"annotations.{suffix}",
+                    kind,
+                    icon=":material/download:",
+                    on_click="ignore",
+                    disabled=not now.said.num_rows,
+                )
+    with right:
+        st.subheader("Import", anchor=False)
+        given = st.file_uploader(
+            "A file with one annotation a row: turn_id, annotator, failure_point, and what else "
+            "an export holds",
+            [suffix.removeprefix(".") for suffix in SUFFIXES],
+            key=f"upload-{st.session_state.get('uploads', 0)}",
+        )
+        if given is not None:
+            st.button(
+                "Import",
+                type="primary",
+                on_click=_take,
+                args=(view.path, given.name, given.getvalue()),
+            )
+        came = st.session_state.get("imported")
+        if isinstance(came, str):
+            st.error(came, icon=":material/error:")
+        elif isinstance(came, tuple):
+            _report(*came)
+
+
+def _hidden(now: Desk, who: str) -> list[str]:
+    """Ids of the annotations that a person may not see yet."""
+    by: dict[str, list[dict[str, object]]] = {}
+    for row in now.said.to_pylist():
+        by.setdefault(row["turn_id"], []).append(row)
+    found = []
+    for rows in by.values():
+        shown = {row["annotation_id"] for row in shown_to(rows, who, now.share)}
+        found += [str(r["annotation_id"]) for r in rows if r["annotation_id"] not in shown]
+    return found
+
+
+def _content(path: str, suffix: str, hidden: tuple[str, ...]) -> Callable[[], bytes]:
+    return partial(_made, path, suffix, hidden)
+
+
+def _made(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
+    """An export, written when the button is pressed."""
+    # Of a turn that is hidden, earlier verdicts of the same person are hidden too.
+    ids = ", ".join(literal(found) for found in hidden)
+    where = (
+        "(turn_id, annotator) NOT IN (SELECT (turn_id, annotator) FROM annotations "
+        f"WHERE annotation_id IN ({ids}))"
+        if hidden
+        else None
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(path).snapshot(only=DESK) as snapshot,
+    ):
+        to = Path(folder) / f"annotations.{suffix}"
+        export(snapshot, "annotations", to, where)
+        return to.read_bytes()
+
+
+def _take(path: str, name: str, content: bytes) -> None:
+    try:
+        came = import_annotations(Store.open(path), content, name)
+        st.session_state["imported"] = (name, came)
+    except FaultlineError as error:
+        st.session_state["imported"] = str(error)
+    # A new uploader, so that the same file is not offered again.
+    st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
+
+
+def _report(name: str, came: Imported) -> None:
+    parts = [f"{several(came.added, 'annotation')} added"]
+    if came.present:
+        parts.append(f"{count(came.present)} were there already")
+    if came.problems:
+        parts.append(f"{several(len(came.problems), 'row')} not taken")
+    st.markdown(f"{plain(name)}: {', '.join(parts)}.")
+    if came.problems:
+        rows = came.problems[:_PROBLEMS]
+        st.dataframe(
+            {
+                "Line": [row.line for row in rows],
+                "Field": [row.field or "–" for row in rows],
+                "Reason": [row.reason for row in rows],
+            },
+            hide_index=True,
+            height="content" if len(rows) < 12 else 400,
+        )
+        st.caption("They lie in the quarantine, with their text.")

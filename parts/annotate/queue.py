@@ -1,0 +1,292 @@
+"""The queue of the Annotate page: one turn a screen, with the evidence and the six verdicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from annotation import candidates
+from annotation.queue import (
+    KINDS,
+    Leases,
+    disputed,
+    rank,
+    waiting,
+)
+from charts.formatting import (
+    count,
+    moment,
+    plain,
+    short,
+)
+from charts.layout import CONFIG
+from charts.palette import NAMES
+from charts.prediction import probabilities, probabilities_words
+from charts.turn_timeline import (
+    pipeline_times,
+    pipeline_words,
+    timeline,
+)
+from data.errors import FaultlineError
+from data.queries import turns
+from data.queries.filters import Filter
+from data.queries.overview import models
+from data.schema.trace import FAILURE_POINTS
+from data.store.annotations import SHARE
+from data.store.snapshot import Snapshot
+from data.store.store import Store
+from data.store.workspace import put_setting
+from parts.shared.conversation import conversation
+from parts.shared.stage_output import aftermath, pipeline
+from parts.shared.verdict_form import (
+    Desk,
+    done,
+    others,
+    told,
+    undo,
+    verdicts,
+)
+from parts.shared.view import Scope, reader_zone
+
+RANDOM = "random"
+_ORDERS = {
+    "all": "Most useful",
+    **{
+        "uncertainty": "Unsure",
+        "disagreement": "Disputed",
+        "novelty": "New",
+        "impact": "Heavy",
+    },
+    RANDOM: "At random",
+}
+assert set(KINDS) < set(_ORDERS)
+_SKIPPED = "skipped"
+
+
+@st.cache_resource
+def leases(path: str) -> Leases:
+    """Who looks at what, for everybody who uses this server."""
+    return Leases()
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking for the turns that teach most")
+def _ranked(
+    path: str, version: str, model: str, query: str, kind: str, _at: Snapshot, _chosen: Filter
+) -> pa.Table:
+    shown = ["turn_id", "dialogue_id", "day", "kind", "reason"]
+    if kind == RANDOM:
+        found = candidates.at_random(_at, model, _chosen)
+        said = pa.array(["Drawn at random: it stands for all turns."] * found.num_rows, pa.string())
+        found = found.append_column("kind", pa.array([RANDOM] * found.num_rows, pa.string()))
+        return found.append_column("reason", said).select(shown)
+    other = next((name for name in models(_at) if name != model), None)
+    found = candidates.candidates(_at, model, _chosen, other)
+    return rank(found, None if kind == "all" else kind).select(shown)
+
+
+def queue_task(view: Scope, who: str, now: Desk) -> None:
+    """Draw the next turn of the queue."""
+    assert view.model is not None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.segmented_control(
+            "Which turns first",
+            list(_ORDERS),
+            default="all",
+            required=True,
+            format_func=_ORDERS.__getitem__,
+            key="queue_order",
+            help="Most useful weighs the others together. Only turns drawn at random stand for all "
+            "turns: rates that rest on annotations need those.",
+        )
+        _settings(view.path, now)
+    query = repr(sorted(view.chosen.query().items()))
+    ranked = _ranked(
+        view.path, view.snapshot.version, view.model, query, kind, view.snapshot, view.chosen
+    )
+    skipped: set[str] = st.session_state.setdefault(_SKIPPED, set())
+    ids = [turn for turn in waiting(ranked, now.said, who, now.share) if turn not in skipped]
+    taken = leases(view.path).take(ids, who, st.session_state.get("queue_turn"))
+    _progress(now, who, len(ids))
+    told()
+    if taken is None:
+        _empty(view, skipped)
+        return
+    st.session_state["queue_turn"] = taken
+    places = {row["turn_id"]: row for row in ranked.to_pylist()} | {
+        row["turn_id"]: {**row, "reason": "Somebody has judged this turn; a second opinion."}
+        for row in now.of(taken)
+    }
+    place = places[taken]
+    row = turns.turn(view.snapshot, taken, place["day"])
+    if row is None:
+        # It came to the store after the version that this page shows.
+        st.text("The next turn is not part of this version of the data; go to newer data below.")
+        st.button("Skip it", on_click=_skip, args=(taken,))
+        return
+    st.markdown(f"**Why this one:** {plain(place['reason'])}")
+    evidence(view, row, who, reveals=True)
+
+
+def evidence(
+    view: Scope, row: dict[str, Any], who: str, reveals: bool = False, said: Any = None
+) -> None:
+    """The conversation, what the stages put out, and the buttons; nothing of the model's verdict.
+
+    `said` are annotations to decide between, for the adjudicator.
+    """
+    dialogue = turns.dialogue(view.snapshot, row, None)
+    device = row["device"] or {}
+    facts = [device.get("type"), row["locale"], row["assistant"]]
+    st.caption(
+        " · ".join(
+            [
+                moment(row["started_at"], reader_zone()),
+                *(plain(short(fact, 60)) for fact in facts if fact),
+            ]
+        )
+    )
+    left, middle, right = st.columns([1, 1.25, 0.8], gap="medium")
+    with left:
+        st.subheader("Conversation", anchor=False)
+        conversation(dialogue, row["turn_id"], view, opens=False)
+        after = aftermath(row)
+        if after:
+            st.html(after)
+    with middle:
+        st.subheader("What each stage put out", anchor=False)
+        line = timeline(row)
+        if line:
+            st.plotly_chart(
+                pipeline_times(line), config=CONFIG, alt=pipeline_words(line), key="times"
+            )
+        with st.container(gap="xsmall"):
+            for block in pipeline(row, None):
+                st.html(block)
+    with right:
+        st.subheader("What failed first?", anchor=False)
+        if said is not None:
+            others(said, who, 0.0)
+        verdicts(view.path, row, who, decides=said is not None)
+        with st.container(horizontal=True, gap="xsmall"):
+            if reveals:
+                st.button(
+                    "Skip",
+                    shortcut="S",
+                    icon=":material/skip_next:",
+                    type="tertiary",
+                    on_click=_skip,
+                    args=(row["turn_id"],),
+                )
+            st.button(
+                "Undo",
+                shortcut="U",
+                icon=":material/undo:",
+                type="tertiary",
+                disabled=not done(),
+                help="Take back your last verdict and see its turn again",
+                on_click=undo,
+                args=(view.path,),
+            )
+        if reveals and st.toggle(
+            "Show what the model says",
+            key="reveal",
+            help="Off, so that the verdict is yours and not the model’s",
+        ):
+            found = turns.prediction(view.snapshot, row, view.model)
+            if found:
+                st.plotly_chart(
+                    probabilities(found),
+                    config=CONFIG,
+                    alt=probabilities_words(found),
+                    key="probabilities",
+                )
+
+
+def differences_task(view: Scope, who: str, now: Desk) -> None:
+    """Turns on which annotators differ, one a screen, for an adjudicator to decide."""
+    told()
+    found = disputed(now.said)
+    if not found:
+        st.text("Annotators agree on every turn that two of them have judged.")
+        return
+    ids = list(found)
+    place = min(int(st.session_state.get("dispute", 0)), len(ids) - 1)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{count(len(ids))}** {'turn' if len(ids) == 1 else 'turns'} to decide")
+        for step, label in ((-1, "Before"), (1, "Next")):
+            st.button(
+                label,
+                type="tertiary",
+                disabled=not 0 <= place + step < len(ids),
+                on_click=st.session_state.__setitem__,
+                args=("dispute", place + step),
+            )
+    rows = found[ids[place]]
+    row = turns.turn(view.snapshot, ids[place], rows[0]["day"])
+    if row is None:
+        st.text("This turn is not part of this version of the data; go to newer data below.")
+        return
+    evidence(view, row, who, said=rows)
+
+
+def _skip(turn_id: str) -> None:
+    st.session_state[_SKIPPED].add(turn_id)
+
+
+def _empty(view: Scope, skipped: set[str]) -> None:
+    st.text(
+        "Nothing is left to annotate within these filters"
+        + (f" but the {count(len(skipped))} that you skipped." if skipped else ".")
+    )
+    if skipped:
+        st.button("Look at those again", on_click=skipped.clear)
+
+
+def _progress(now: Desk, who: str, left: int) -> None:
+    rows = now.counts.to_pylist()
+    mine = [row for row in rows if row["annotator"] == who]
+    today, total = sum(row["today"] for row in mine), sum(row["turns"] for row in mine)
+    everybody = len(set(now.said["turn_id"].to_pylist()))
+    st.caption(
+        f"{count(today)} today, {count(total)} in all by {plain(who)} · "
+        f"{count(everybody)} {'turn' if everybody == 1 else 'turns'} by everybody · "
+        f"{count(left)} waiting"
+    )
+
+
+def progress_table(now: Desk) -> None:
+    """Turns per annotator and failure point."""
+    rows = now.counts.to_pylist()
+    people = sorted({row["annotator"] for row in rows})
+    said = {(row["annotator"], row["failure_point"]): row["turns"] for row in rows}
+    today: dict[str, int] = dict.fromkeys(people, 0)
+    for row in rows:
+        today[row["annotator"]] += row["today"]
+    columns: dict[str, list[Any]] = {"Annotator": people, "Today": [today[p] for p in people]}
+    for name in FAILURE_POINTS:
+        columns[NAMES[name]] = [said.get((person, name), 0) for person in people]
+    columns["All"] = [sum(said.get((p, n), 0) for n in FAILURE_POINTS) for p in people]
+    st.dataframe(columns, hide_index=True, height="content")
+
+
+def _settings(path: str, now: Desk) -> None:
+    with st.popover("Second opinions", icon=":material/group:", type="tertiary"):
+        share = st.slider(
+            "Share of turns that two people judge, without knowing of each other",
+            0,
+            100,
+            round(100 * now.share),
+            5,
+            format="%d %%",
+            key=f"share-{now.version}",
+        )
+        st.caption("For everybody who annotates in this store.")
+        if share != round(100 * now.share):
+            try:
+                put_setting(Store.open(path), SHARE, share / 100)
+            except FaultlineError as error:
+                st.text(str(error))
+            else:
+                st.rerun()

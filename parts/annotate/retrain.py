@@ -1,0 +1,211 @@
+"""Train a model with what was annotated, compare it with the present one, and only then use it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from charts.formatting import (
+    count,
+    plain,
+    several,
+)
+from charts.palette import NAMES
+from classifiers.evaluation.comparison import (
+    Comparison,
+    Difference,
+    compare_models,
+)
+from data.errors import FaultlineError
+from data.store.store import Store
+from parts.jobs.process import (
+    Job,
+    Jobs,
+    jobs,
+)
+from parts.shared.page_frame import newest_button
+from parts.shared.verdict_form import Desk
+from parts.shared.view import Scope
+
+_LABELS = "SELECT count(*) AS n FROM labelled WHERE failure_point IS NOT NULL"
+_STEPS = (
+    "reading features and texts",
+    "fitting text heads",
+    "boosting out of fold",
+    "boosting on all labelled turns",
+)
+
+
+def retrain_task(view: Scope, now: Desk) -> None:
+    """Start a training, watch it, and decide on its outcome."""
+    st.subheader("Train a new model", anchor=False)
+    known = int(view.snapshot.query(_LABELS)["n"][0].as_py())
+    turns = len(set(now.said["turn_id"].to_pylist()))
+    st.text(
+        f"{several(turns, 'turn')} annotated here, {several(known, 'label')} from the logs. "
+        "A new model learns from all of them; the present one stays in use until you say otherwise."
+    )
+    work = jobs(view.path)
+    running = [job for name in ("train", "score") if (job := work.get(name))]
+    every = 1.5 if any(job.state == "running" for job in running) else None
+    st.fragment(_watch, run_every=every)(view, work)
+
+
+def _watch(view: Scope, work: Jobs) -> None:
+    scoring, training = work.get("score"), work.get("train")
+    if scoring is not None:
+        _scoring(view, work, scoring)
+    elif training is None:
+        st.button(
+            "Train",
+            type="primary",
+            icon=":material/model_training:",
+            on_click=_start,
+            args=(view.path, work),
+        )
+        st.caption("It takes some minutes and all cores; the pages stay open meanwhile.")
+    elif training.state == "running":
+        _running(training, "Training")
+    else:
+        _trained(view, work, training)
+
+
+def _start(path: str, work: Jobs) -> None:
+    work.start("train", "cli", ["train", "--no-promote", "--json", "--store", path])
+
+
+def _running(job: Job, title: str) -> None:
+    said = [line.removesuffix(" …") for line in job.lines() if line.strip()]
+    step = next((i for i, name in reversed(list(enumerate(_STEPS))) if name in said), 0)
+    part = (step + 0.5) / len(_STEPS) if title == "Training" else _share(said)
+    st.progress(
+        part, f"{title}, {job.seconds:.0f}\u2009s: {plain(said[-1]) if said else 'starting'}"
+    )
+    st.button("Stop", icon=":material/stop:", on_click=job.stop)
+    # Whoever started elsewhere, or has just pressed the button, sees it end as well.
+    if job.state != "running":
+        st.rerun()
+
+
+def _share(said: list[str]) -> float:
+    """How far a line like `scoring: 12,000 of 20,000 turns, 900 turns/s` says it is."""
+    words = said[-1].replace(",", "").split() if said else []
+    try:
+        at = words.index("of")
+        return min(1.0, int(words[at - 1]) / max(1, int(words[at + 1])))
+    except (ValueError, IndexError):
+        return 0.0
+
+
+def _trained(view: Scope, work: Jobs, job: Job) -> None:
+    if job.state != "done":
+        st.text("The training was stopped." if job.state == "stopped" else job.trouble())
+        st.button("Back", on_click=work.forget, args=("train",))
+        return
+    new = str(job.result().get("model", ""))
+    present = Store.open(view.path).head().model
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plain(new)}** is trained, in {job.seconds:.0f}\u2009s; it is not in use.")
+    if new == present:
+        st.text("It is the model in use: nothing that it learns from has changed.")
+    elif present is None or _comparison(view.path, present, new):
+        with st.container(horizontal=True):
+            st.button(
+                "Use this model",
+                type="primary",
+                icon=":material/check:",
+                on_click=_use,
+                args=(view.path, work, new),
+                help="All turns are then scored with it; pages keep the old model until you go to "
+                "newer data",
+            )
+            st.button("Keep the present one", on_click=work.forget, args=("train",))
+        return
+    st.button("Back", on_click=work.forget, args=("train",))
+
+
+@st.cache_data(max_entries=8, show_spinner="Comparing the models")
+def _compared(path: str, version: str, a: str, b: str) -> Comparison | str:
+    store = Store.open(path)
+    try:
+        with store.snapshot(only=("annotations", "labelled")) as snapshot:
+            return compare_models(snapshot, store.models, a, b)
+    except FaultlineError as error:
+        return str(error)
+
+
+def _comparison(path: str, present: str, new: str) -> bool:
+    """Both models on the same turns; False where they cannot be compared."""
+    found = _compared(path, Store.open(path).head().version, present, new)
+    if isinstance(found, str):
+        st.text(found)
+        return True
+    st.markdown(f"**{plain(_verdict(found))}**")
+    assert found.log_loss is not None
+    rows: list[tuple[str, Difference, str]] = [
+        ("Macro-F1", found.macro_f1, ""),
+        ("Accuracy", found.accuracy, ""),
+        ("Log loss (lower is better)", found.log_loss, ""),
+        *((f"F1 of {NAMES[name]}", f, count(found.support[name])) for name, f in found.f1.items()),
+    ]
+    st.dataframe(
+        {
+            "Figure": [name for name, _, _ in rows],
+            "Present": [figure.first for _, figure, _ in rows],
+            "New": [figure.second for _, figure, _ in rows],
+            "Change": [figure.value for _, figure, _ in rows],
+            "95 % interval": [f"{f.low:+.3f} to {f.high:+.3f}" for _, f, _ in rows],
+            "Turns": [turns or count(found.turns) for _, _, turns in rows],
+        },
+        hide_index=True,
+        height="content",
+        column_config={
+            **{n: st.column_config.NumberColumn(format="%.3f") for n in ("Present", "New")},
+            "Change": st.column_config.NumberColumn(format="%+.3f"),
+        },
+    )
+    st.caption(
+        f"On the same {count(found.turns)} turns of {count(found.groups)} dialogues, each judged "
+        "by models that had not seen it. Only the present one is right on "
+        f"{count(found.first_only)}, only the new one on {count(found.second_only)} "
+        f"({_p(found.p_value)}, McNemar); intervals: bootstrap over dialogues."
+    )
+    return True
+
+
+def _verdict(found: Comparison) -> str:
+    change = 100 * found.macro_f1.value
+    if found.better == "second":
+        return f"The new model is better: macro-F1 {change:+.1f} points."
+    if found.better == "first":
+        return f"The new model is worse: macro-F1 {change:+.1f} points."
+    return f"No difference can be told from chance: macro-F1 {change:+.1f} points."
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _use(path: str, work: Jobs, model: str) -> None:
+    try:
+        Store.open(path).promote(model)
+    except FaultlineError as error:
+        st.session_state["retrain_told"] = str(error)
+        return
+    work.forget("train")
+    work.start("score", "cli", ["score", "--json", "--store", path])
+
+
+def _scoring(view: Scope, work: Jobs, job: Job) -> None:
+    if job.state == "running":
+        st.text("The new model is in use; it scores the turns now.")
+        _running(job, "Scoring")
+        return
+    if job.state == "done":
+        done = job.result()
+        st.text(f"Scored {count(int(done.get('scored', 0)))} turns with {done.get('model_id')}.")
+        newest_button("Show its results")
+    elif job.state == "stopped":
+        st.text("The scoring was stopped; turns that are not scored yet keep the old model’s word.")
+    else:
+        st.text(job.trouble())
+    st.button("Back", on_click=work.forget, args=("score",))

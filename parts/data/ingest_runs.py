@@ -1,0 +1,197 @@
+"""Arrivals on the Data page: freshness, turns per day, runs, quarantine."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from charts.formatting import (
+    count,
+    percent,
+    plain,
+    short,
+)
+from charts.layout import CONFIG
+from charts.signals import arrivals as drawn
+from charts.signals import arrivals_words, name_of
+from data.queries import ingest_runs
+from parts.shared.view import (
+    Scope,
+    reader_zone,
+    snapshot_at,
+)
+
+ROWS = 15
+_TIME = "D MMM YYYY, HH:mm"
+
+
+@st.cache_data(max_entries=8, show_spinner="Counting")
+def _facts(path: str, version: str) -> tuple[dict[str, Any], pa.Table, pa.Table]:
+    snapshot = snapshot_at(path, version)
+    return (
+        ingest_runs.totals(snapshot),
+        ingest_runs.freshness(snapshot),
+        ingest_runs.reasons(snapshot),
+    )
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _daily(path: str, version: str, since: date | None, until: date | None) -> pa.Table:
+    return ingest_runs.daily(snapshot_at(path, version), since, until)
+
+
+def numbers(view: Scope) -> None:
+    """Newest turn, newest logs, turns, quarantine."""
+    total, fresh, _ = _facts(view.path, view.snapshot.version)
+    turns = view.snapshot.counts()["turns"]
+    times: list[Any] = fresh["newest"].to_pylist()
+    newest = max(times)
+    zone = reader_zone()
+    held = view.snapshot.counts()["quarantine"]
+    seen = total["turns"] + total["quarantined"]
+    with st.grid(4, min_column_width=185, gap="small"):
+        _metric("Newest turn", _when(newest, zone))
+        _metric("Newest logs", _when(total["newest"], zone) if total["newest"] else "–")
+        _metric("Turns", count(turns))
+        share = f" :small[:gray[{percent(held / seen)} of lines]]" if held and seen else ""
+        _metric("Quarantined lines", f"{count(held)}{share}")
+
+
+def _when(value: Any, zone: Any) -> str:
+    local = value.astimezone(zone)
+    return f"{local.day} {local:%b} :small[:gray[{local:%Y, %H:%M %Z}]]"
+
+
+def _metric(label: str, value: str) -> None:
+    st.metric(label, value, border=True, height="stretch")
+
+
+def freshness(view: Scope) -> None:
+    """Turns per day, and how fresh each assistant is."""
+    _, fresh, _ = _facts(view.path, view.snapshot.version)
+    chosen, zone = view.chosen, reader_zone()
+    daily = _daily(view.path, view.snapshot.version, chosen.since, chosen.until)
+    st.subheader("Turns per day", anchor=False)
+    if daily.num_rows:
+        st.plotly_chart(drawn(daily), config=CONFIG, alt=arrivals_words(daily), key="arrivals")
+        with st.expander("As a table"):
+            st.dataframe(
+                {
+                    "Day": daily["day"].to_pylist(),
+                    "Assistant": [name_of(a) for a in daily["assistant"].to_pylist()],
+                    "Turns": daily["turns"].to_pylist(),
+                },
+                hide_index=True,
+                height=280,
+            )
+    else:
+        st.caption("No turn lies within these days.")
+    rows: list[dict[str, Any]] = fresh.to_pylist()
+    last = max(row["newest"] for row in rows)
+    st.dataframe(
+        {
+            "Assistant": [name_of(row["assistant"]) for row in rows],
+            "Newest turn": [row["newest"].astimezone(zone) for row in rows],
+            "Behind the newest of all": [_behind(last - row["newest"]) for row in rows],
+            "Turns": [row["turns"] for row in rows],
+            "First day": [row["first_day"] for row in rows],
+            "Days with turns": [row["days"] for row in rows],
+            "Days without": [
+                (row["last_day"] - row["first_day"]).days + 1 - row["days"] for row in rows
+            ],
+        },
+        hide_index=True,
+        column_config={"Newest turn": st.column_config.DatetimeColumn(format=_TIME)},
+    )
+    st.caption(
+        "Days are UTC. Of the filters, the days count for the chart; the rest of this part is of "
+        "the whole store."
+        if chosen
+        else "Days are UTC."
+    )
+
+
+def _behind(lag: Any) -> str:
+    hours = lag.total_seconds() / 3600
+    if hours < 1 / 60:
+        return "–"
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def run_list(view: Scope) -> None:
+    """Ingestion runs, newest first."""
+    st.subheader("Ingestion runs", anchor=False)
+    number = view.snapshot.counts()["runs"]
+    if not number:
+        st.caption("No run is recorded.")
+        return
+    slot = st.container()
+    pages = -(-number // ROWS)
+    page = st.pagination(pages, key="runs-page") if pages > 1 else 1
+    rows: list[dict[str, Any]] = ingest_runs.runs(
+        view.snapshot, ROWS, (page - 1) * ROWS
+    ).to_pylist()
+    zone = reader_zone()
+    slot.dataframe(
+        {
+            "Finished": [row["finished_at"].astimezone(zone) for row in rows],
+            "Took": [
+                f"{(row['finished_at'] - row['started_at']).total_seconds():.1f} s" for row in rows
+            ],
+            "File": [short(row["file"], 120) for row in rows],
+            "Format": [row["format"] for row in rows],
+            "Turns": [row["turns"] for row in rows],
+            "Replaced": [row["replaced"] for row in rows],
+            "Quarantined": [row["quarantined"] for row in rows],
+            "Unknown fields": [
+                None if row["unknown_fields"] in (None, "{}") else short(row["unknown_fields"], 120)
+                for row in rows
+            ],
+        },
+        hide_index=True,
+        placeholder="–",
+        column_config={"Finished": st.column_config.DatetimeColumn(format=_TIME)},
+    )
+    st.caption(f"{count(number)} {'run' if number == 1 else 'runs'}, newest first.")
+
+
+def quarantine(view: Scope) -> None:
+    """Lines that did not get in: kinds of reasons, and examples of a chosen kind."""
+    st.subheader("Quarantine", anchor=False)
+    kinds: list[dict[str, Any]] = _facts(view.path, view.snapshot.version)[2].to_pylist()
+    if not kinds:
+        st.caption("Every line was understood: nothing is in quarantine.")
+        return
+    picked = st.dataframe(
+        {
+            "Field": [short(row["field"], 80) or "the line" for row in kinds],
+            "Reason": [short(row["reason"], 160) for row in kinds],
+            "Lines": [row["lines"] for row in kinds],
+            "Files": [row["files"] for row in kinds],
+            "Last": [row["last"].astimezone(reader_zone()) for row in kinds],
+        },
+        hide_index=True,
+        key="quarantine-kinds",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "Last": st.column_config.DatetimeColumn(format=_TIME),
+            "Reason": st.column_config.TextColumn(width="large"),
+        },
+    )
+    place = (picked["selection"]["rows"] or [0])[0]
+    kind = kinds[place if place < len(kinds) else 0]
+    where = f"{kind['field'] or 'the line'}: {short(kind['reason'], 120)}"
+    st.markdown(f"**Examples** · {plain(where)}")
+    slot = st.container()
+    pages = -(-kind["lines"] // 5)
+    page = st.pagination(pages, key=f"quarantine-page-{place}") if pages > 1 else 1
+    found = ingest_runs.examples(view.snapshot, kind["field"], kind["reason"], 5, (page - 1) * 5)
+    with slot:
+        for row in found.to_pylist():
+            st.caption(plain(f"{short(row['file'], 120)}, line {row['line']}"))
+            st.code(short(row["excerpt"], 600), language=None, wrap_lines=True)
+    st.caption("Tick a reason to see its lines. Mended lines can be ingested again.")

@@ -1,0 +1,98 @@
+"""Download buttons of Explore: made when clicked, a zip of the file and its manifest."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from charts.formatting import count
+from data.errors import FaultlineError
+from data.export.manifest import (
+    MOST_ROWS,
+    SUFFIXES,
+    answer_zip,
+    command,
+    slice_zip,
+)
+from parts.explore.saved_views import link_query
+from parts.shared.view import Scope
+
+_WORDS = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSONL"}
+Make = Callable[[Path], object]
+
+
+def slice_buttons(view: Scope, turns: int) -> None:
+    """The slice as a file, in three formats, and the command that does the same."""
+    assert view.model is not None
+    with st.popover("Export", icon=":material/download:"):
+        st.markdown(f"**{count(turns)} rows** of predictions, with a manifest")
+        for suffix in SUFFIXES:
+            most = MOST_ROWS[suffix]
+            make = partial(
+                slice_zip, view.snapshot, view.model, view.chosen, suffix, link=link_query(view)
+            )
+            _button(
+                f"{_WORDS[suffix]}" + (f" (at most {count(most)} rows)" if turns > most else ""),
+                f"predictions-{view.snapshot.version}-{suffix}.zip",
+                make,
+                disabled=turns > most,
+            )
+        st.caption(
+            "A zip of the file and of a manifest: the filter in words, the SQL, version, model, "
+            "rows, checksum. In CSV, texts that a spreadsheet would run have an apostrophe in "
+            "front. Without a limit, on the command line:"
+        )
+        words = command(view.model, view.chosen, "parquet", view.path, view.snapshot.version)
+        st.code(shlex.join(words), language="bash", wrap_lines=True)
+
+
+def answer_buttons(view: Scope, sql: str) -> None:
+    """All rows of a statement as a file; it runs again, within the same limits."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        for suffix in SUFFIXES:
+            make = partial(
+                answer_zip,
+                view.snapshot,
+                view.model,
+                view.chosen,
+                sql,
+                suffix,
+                link=link_query(view),
+            )
+            _button(_WORDS[suffix], f"answer-{view.snapshot.version}-{suffix}.zip", make)
+
+
+def _button(label: str, name: str, make: Callable[..., object], disabled: bool = False) -> None:
+    st.download_button(
+        label,
+        data=partial(_made, make),
+        file_name=name,
+        mime="application/zip",
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"download-{name}",
+        disabled=disabled,
+    )
+
+
+def _made(make: Make) -> bytes:
+    """Write it to disk, then hand it over; a failure becomes a file that says why."""
+    with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
+        target = Path(folder) / "made.zip"
+        try:
+            make(target)
+        except FaultlineError as error:
+            return _told(target, str(error))
+        return target.read_bytes()
+
+
+def _told(target: Path, reason: str) -> bytes:
+    with zipfile.ZipFile(target, "w") as pack:
+        pack.writestr("not-exported.txt", reason + "\n")
+    return target.read_bytes()

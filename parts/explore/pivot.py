@@ -1,0 +1,162 @@
+"""The pivot of Explore: what to cut by, the heat table, and the rows behind it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, cast
+
+import streamlit as st
+
+from charts.formatting import plain
+from charts.palette import NAMES
+from charts.pivot import cell_words, heat, label, pivot_words
+from data.queries.filters import Filter
+from data.queries.pivot import (
+    ANY,
+    DIMENSIONS,
+    Measure,
+    Pivot,
+    condition,
+    long,
+    pivot,
+)
+from parts.explore.saved_views import (
+    CHOICES,
+    NONE,
+    said,
+    say,
+)
+from parts.shared.filter_bar import narrow
+from parts.shared.view import Scope, snapshot_at
+
+MEASURE_WORDS = {
+    "rate": "Rate",
+    "failures": "Failures",
+    "turns": "Turns",
+    "share": "Share of failures",
+}
+
+
+@st.cache_data(max_entries=64, show_spinner="Cutting")
+def _pivot(
+    path: str,
+    version: str,
+    model: str,
+    chosen: Filter,
+    down: str,
+    across: str | None,
+    failure: str,
+) -> Pivot:
+    return pivot(snapshot_at(path, version), model, chosen, down, across, failure)
+
+
+def _choose(key: str) -> None:
+    say(key, st.session_state[f"explore-w-{key}"])
+
+
+def select(key: str, title: str, words: Any) -> str:
+    """A choice that lives in the link."""
+    st.session_state[f"explore-w-{key}"] = said(key)
+    st.selectbox(
+        title,
+        CHOICES[key],
+        key=f"explore-w-{key}",
+        format_func=words,
+        on_change=_choose,
+        args=(key,),
+    )
+    return said(key)
+
+
+def pivot_part(view: Scope) -> None:
+    """Controls, heat table, and the same as rows."""
+    assert view.model is not None
+    with st.grid(4, min_column_width=140, gap="small"):
+        down = select("rows", "Rows", lambda name: DIMENSIONS[name].label)
+        across = select("cols", "Columns", lambda n: "None" if n == NONE else DIMENSIONS[n].label)
+        failure = select("of", "Failure", lambda n: "Any failure" if n == ANY else NAMES[n])
+        measure = cast(Measure, select("measure", "Show", MEASURE_WORDS.__getitem__))
+    if across == down:
+        across = NONE
+    second = None if across == NONE else across
+    table = _pivot(view.path, view.snapshot.version, view.model, view.chosen, down, second, failure)
+    styled = heat(table, measure, failure)
+    shown = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
+    picked = st.dataframe(
+        styled,
+        key=shown,
+        on_select="rerun",
+        selection_mode="single-cell",
+        height="content",
+        hide_index=True,
+        column_config={DIMENSIONS[down].label: st.column_config.TextColumn(pinned=True, width=150)},
+    )
+    st.caption(pivot_words(table, measure, failure))
+    _clicked(view, table, picked["selection"]["cells"])
+    with st.expander("As a table"):
+        _rows(table)
+
+
+def _rows(table: Pivot) -> None:
+    """The pivot as rows, with the interval of each rate."""
+    rows: list[dict[str, Any]] = long(table).to_pylist()
+    columns: dict[str, list[Any]] = {
+        DIMENSIONS[table.down].label: [label(table.down, row["row"]) for row in rows]
+    }
+    if table.across:
+        named = [label(table.across, row["column"]) for row in rows]
+        columns[DIMENSIONS[table.across].label] = named
+    columns["Turns"] = [row["turns"] for row in rows]
+    columns["Failures"] = [round(row["failures"], 1) for row in rows]
+    for name in ("rate", "low", "high"):
+        columns[name.capitalize()] = [100 * row[name] for row in rows]
+    st.dataframe(
+        columns,
+        hide_index=True,
+        column_config={
+            name: st.column_config.NumberColumn(format="%.1f %%")
+            for name in ("Rate", "Low", "High")
+        },
+    )
+
+
+def _clicked(view: Scope, table: Pivot, cells: list[Any]) -> None:
+    """What the chosen cell says, and a button that narrows the filters to it."""
+    if not cells:
+        return
+    place, name = cells[0]
+    if not 0 <= place < len(table.rows):
+        return
+    row = table.rows[place]
+    across = [c for c in table.columns if label(table.across, c) == name] if table.across else []
+    wanted = condition(table.down, row)
+    if table.across and across:
+        wanted += condition(table.across, across[0])
+    if view.chosen.slot and "slot" in (key for key, _ in wanted):
+        # Slots are alternatives in a filter: two of them at once cannot be said.
+        wanted = []
+    cell = table.total(row, across[0] if across else None)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(plain(cell_words(table, row, across[0] if across else None, cell)))
+        if wanted:
+            st.button(
+                "Narrow the filters to this",
+                icon=":material/filter_alt:",
+                on_click=_narrow,
+                args=(wanted,),
+                type="primary",
+            )
+        else:
+            st.caption("No filter says this.")
+
+
+def _narrow(wanted: list[tuple[str, str]]) -> None:
+    for key, value in wanted:
+        if key in ("since", "until"):
+            held = st.session_state.get(key)
+            day = date.fromisoformat(value)
+            # Within a period that is chosen already.
+            closer = max if key == "since" else min
+            st.session_state[key] = closer(held, day) if held else day
+        else:
+            narrow(key, value)

@@ -1,0 +1,241 @@
+"""Explore: what the page keeps in its link, the counts, and the saved views."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode
+
+import streamlit as st
+
+from charts.formatting import (
+    count,
+    percent,
+    plain,
+)
+from data.errors import FaultlineError
+from data.queries import overview, turn_table
+from data.queries.filters import (
+    KEYS,
+    Filter,
+    Range,
+)
+from data.queries.pivot import (
+    ANY,
+    DIMENSIONS,
+    FAILURES,
+    MEASURES,
+)
+from data.queries.turn_table import (
+    COLUMNS,
+    ORDERS,
+    SHOWN,
+)
+from data.store import workspace
+from data.store.store import Store
+from parts.shared.headline import defect_rate, headline
+from parts.shared.view import (
+    Scope,
+    go_to_newest,
+    snapshot_at,
+)
+
+PARTS = {"pivot": "Pivot", "table": "Turns", "sql": "SQL"}
+NONE = "none"
+# URL parameter -> the values it may have, the first one being meant where it is absent.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "show": tuple(PARTS),
+    "rows": tuple(DIMENSIONS),
+    "cols": (NONE, *DIMENSIONS),
+    "of": (ANY, *FAILURES),
+    "measure": MEASURES,
+    "order": tuple(ORDERS),
+}
+FIRST = {"cols": "locale"}
+# Parameters of free text; a longer statement does not fit a link.
+COLS, SQL = "columns", "sql"
+KEPT = (*CHOICES, COLS, SQL)
+LONGEST_SQL = 6000
+_HELD = "explore-held"
+
+
+def restore() -> None:
+    """Bring back what this session last chose where the link is silent; drop what is no choice.
+
+    Filters are bound to the URL by their widgets; these parameters are not, so that other pages
+    can link here.
+    """
+    held: dict[str, str] = st.session_state.setdefault(_HELD, {})
+    # A link that says anything of the page says all of it.
+    if any(key in st.query_params for key in KEPT):
+        held.clear()
+    for key in KEPT:
+        value = st.query_params.get(key, held.get(key))
+        known = CHOICES.get(key)
+        if value is None or (known and value not in known):
+            st.query_params.pop(key, None)
+            held.pop(key, None)
+        else:
+            held[key] = value
+            if st.query_params.get(key) != value:
+                st.query_params[key] = value
+
+
+def said(key: str) -> str:
+    """What the link says of a parameter, or what is meant without it."""
+    if key not in CHOICES:
+        return str(st.query_params.get(key, ""))
+    return str(st.query_params.get(key, FIRST.get(key, CHOICES[key][0])))
+
+
+def say(key: str, value: str | None) -> None:
+    """Put a choice into the link; in a callback, or before a rerun."""
+    held: dict[str, str] = st.session_state.setdefault(_HELD, {})
+    if not value or value == (FIRST.get(key) or CHOICES.get(key, ("",))[0]):
+        st.query_params.pop(key, None)
+        held.pop(key, None)
+    else:
+        st.query_params[key] = held[key] = value
+
+
+def show_choice() -> str:
+    """Which part of the page is looked at."""
+    st.session_state["explore-w-show"] = said("show")
+    st.segmented_control(
+        "Show",
+        tuple(PARTS),
+        key="explore-w-show",
+        format_func=PARTS.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        on_change=lambda: say("show", st.session_state["explore-w-show"]),
+    )
+    return said("show")
+
+
+def shown_columns() -> tuple[str, ...]:
+    """The columns of the table, as the link says."""
+    named = tuple(name for name in said(COLS).split(",") if name in COLUMNS)
+    return named or SHOWN
+
+
+def link_query(view: Scope) -> dict[str, list[str]]:
+    """All URL parameters of what is on the page: version, model, filters, and these choices."""
+    mine = {key: [st.query_params[key]] for key in KEPT if key in st.query_params}
+    return {**{k: [v] for k, v in view.link().items()}, **view.chosen.query(), **mine}
+
+
+@st.cache_data(max_entries=64, show_spinner="Counting")
+def _counts(path: str, version: str, model: str, chosen: Filter) -> tuple[overview.Totals, int]:
+    snapshot = snapshot_at(path, version)
+    totals = overview.totals(overview.trend(snapshot, model, chosen, "month"))
+    return totals, turn_table.annotated(snapshot, model, chosen)
+
+
+def counts(view: Scope) -> tuple[overview.Totals, int]:
+    """What the filter lets through, and how many of the turns people have judged."""
+    assert view.model is not None
+    return _counts(view.path, view.snapshot.version, view.model, view.chosen)
+
+
+def numbers(view: Scope, total: overview.Totals, known: int) -> None:
+    """Four numbers about the slice."""
+    head = headline(view)
+    assert head is not None
+    with st.grid(4, min_column_width=185, gap="small"):
+        st.metric("Turns", count(total.turns), border=True, height="stretch")
+        defect_rate(head)
+        st.metric(
+            "Called defects",
+            f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)}]]",
+            border=True,
+            height="stretch",
+            help="Turns whose verdict is a failure.",
+        )
+        st.metric(
+            "Judged by people",
+            f"{count(known)} :small[:gray[{percent(known / total.turns)}]]",
+            border=True,
+            height="stretch",
+            help="Turns with a failure point from the logs’ own gold or from annotators.",
+        )
+
+
+def views_menu(view: Scope) -> None:
+    """Open, save and forget named views."""
+    found = [one for one in workspace.views(view.snapshot) if one["page"] == "explore"]
+    with st.popover("Views", icon=":material/bookmark:"):
+        if not found:
+            st.caption("No view is saved yet. A view keeps the filters and everything chosen here.")
+        for place, one in enumerate(found):
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                st.button(
+                    plain(one["name"]),
+                    key=f"view-{place}",
+                    on_click=open_view,
+                    args=(str(one["query"]),),
+                    width="stretch",
+                )
+                st.button(
+                    "Forget",
+                    key=f"forget-{place}",
+                    icon=":material/delete:",
+                    type="tertiary",
+                    help=f"Forget the view {plain(one['name'])}",
+                    on_click=_forget,
+                    args=(view.path, str(one["name"])),
+                )
+        with st.form("save-view", border=False, clear_on_submit=True):
+            st.text_input("Name", key="view-name", max_chars=100)
+            st.form_submit_button(
+                "Save this view", icon=":material/bookmark_add:", on_click=_save, args=(view,)
+            )
+        if trouble := st.session_state.pop("view-trouble", None):
+            st.caption(trouble)
+
+
+def _save(view: Scope) -> None:
+    query = {k: v for k, v in link_query(view).items() if k not in ("at", "model")}
+    try:
+        name = st.session_state["view-name"]
+        workspace.save_view(Store.open(view.path), name, "explore", urlencode(query, doseq=True))
+        go_to_newest()
+    except (FaultlineError, OSError) as error:
+        st.session_state["view-trouble"] = str(error)
+
+
+def _forget(path: str, name: str) -> None:
+    try:
+        workspace.drop_view(Store.open(path), name)
+        go_to_newest()
+    except (FaultlineError, OSError) as error:
+        st.session_state["view-trouble"] = str(error)
+
+
+def open_view(query: str) -> None:
+    """Callback: set the filters and the choices of a saved view; the version stays as it is."""
+    given: dict[str, list[str]] = {}
+    for key, value in parse_qsl(query):
+        given.setdefault(key, []).append(value)
+    try:
+        chosen = Filter.from_query(given)
+    except FaultlineError as error:
+        st.session_state["view-trouble"] = str(error)
+        return
+    set_filter(chosen)
+    st.session_state[_HELD] = {}
+    for key in KEPT:
+        st.query_params.pop(key, None)
+        say(key, given[key][-1] if key in given else None)
+    # Its widget keeps a text of its own.
+    st.session_state.pop("explore-w-sql", None)
+
+
+def set_filter(chosen: Filter) -> None:
+    """Put a whole filter into the widgets of the sidebar; in a callback."""
+    for key in KEYS:
+        value = getattr(chosen, key)
+        if isinstance(value, tuple) and not isinstance(value, Range):
+            st.session_state[key] = list(value)
+        elif isinstance(value, Range):
+            st.session_state[key] = str(value)
+        else:
+            st.session_state[key] = "" if key == "text" and value is None else value

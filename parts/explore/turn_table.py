@@ -1,0 +1,128 @@
+"""The table of turns of Explore: columns and order to choose, a page at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from charts.formatting import count, short
+from charts.palette import COLOURS, NAMES
+from data.queries.filters import Filter
+from data.queries.turn_table import (
+    COLUMNS,
+    REACH,
+    SHOWN,
+    listing,
+)
+from parts.explore.pivot import select
+from parts.explore.saved_views import (
+    COLS,
+    say,
+    shown_columns,
+)
+from parts.shared.turn_links import openable, times
+from parts.shared.view import Scope, snapshot_at
+
+ROWS = 50
+_LABELS = {
+    "started_at": "When",
+    "heard": "Heard",
+    "failure_point": "Called",
+    "p_defect": "P(defect)",
+    "device_type": "Device",
+    "asr_confidence": "ASR confidence",
+    **{f"p_{name}": f"P({words})" for name, words in NAMES.items()},
+}
+
+
+def column_label(name: str) -> str:
+    """What a column is called."""
+    return _LABELS.get(name) or name.replace("_", " ").capitalize().replace("asr", "ASR")
+
+
+@st.cache_data(max_entries=64, show_spinner="Reading the turns")
+def _listing(
+    path: str,
+    version: str,
+    model: str,
+    chosen: Filter,
+    columns: tuple[str, ...],
+    order: str,
+    page: int,
+) -> pa.Table:
+    snapshot = snapshot_at(path, version)
+    return listing(snapshot, model, chosen, columns, order, ROWS, (page - 1) * ROWS)
+
+
+def turns_part(view: Scope, turns: int) -> None:
+    """The turns of the filter; ticking one opens it, and its page leads back here."""
+    assert view.model is not None
+    left, right = st.columns([1, 2.2], vertical_alignment="bottom")
+    with left:
+        order = select("order", "Order", str.capitalize)
+    with right, st.popover("Columns", icon=":material/view_column:"):
+        st.session_state["explore-w-columns"] = list(shown_columns())
+        st.pills(
+            "Columns",
+            COLUMNS,
+            selection_mode="multi",
+            format_func=column_label,
+            key="explore-w-columns",
+            on_change=_columns,
+        )
+    reached = min(turns, REACH)
+    pages = max(1, -(-reached // ROWS))
+    where = f"{order}-{view.query}"
+    slot = st.container()
+    page = st.pagination(pages, key=f"explore-page-{where}") if pages > 1 else 1
+    rows = _listing(
+        view.path, view.snapshot.version, view.model, view.chosen, shown_columns(), order, page
+    )
+    with slot:
+        _draw(view, rows, f"explore-turns-{where}-{page}-{','.join(shown_columns())}")
+    first = (page - 1) * ROWS + 1
+    beyond = (
+        f" The first {count(REACH)} can be paged through; narrow the filters or export for the "
+        "rest."
+        if turns > REACH
+        else ""
+    )
+    st.caption(
+        f"Turns {count(first)} to {count(first + rows.num_rows - 1)} of {count(turns)}. "
+        f"Tick a row to open the turn.{beyond}"
+    )
+
+
+def _columns() -> None:
+    chosen = [name for name in COLUMNS if name in st.session_state["explore-w-columns"]]
+    say(COLS, None if set(chosen) == set(SHOWN) else ",".join(chosen))
+
+
+def _draw(view: Scope, rows: pa.Table, key: str) -> None:
+    found = rows.to_pylist()
+    columns: dict[str, list[Any]] = {}
+    config: dict[str, Any] = {}
+    for name in rows.column_names:
+        if name not in shown_columns():
+            continue
+        title = column_label(name)
+        values: list[Any] = rows[name].to_pylist()
+        if name == "started_at":
+            columns[title], config[title] = times(found)
+        elif name == "failure_point":
+            columns[title] = [[NAMES[value]] for value in values]
+            config[title] = st.column_config.MultiselectColumn(
+                options=list(NAMES.values()), color=[COLOURS[n] for n in NAMES], width=105
+            )
+        elif name.startswith("p_"):
+            columns[title] = [100 * value for value in values]
+            config[title] = st.column_config.NumberColumn(format="%.1f %%", width=90)
+        elif pa.types.is_string(rows.schema.field(name).type):
+            columns[title] = [short(value, 160) if value else None for value in values]
+            if name == "heard":
+                config[title] = st.column_config.TextColumn(width=320)
+        else:
+            columns[title] = values
+    openable(view, found, columns, config, key, back="explore")

@@ -1,0 +1,126 @@
+"""Two models on the same turns."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from charts import learning_curve as charts
+from charts.formatting import (
+    count,
+    percent,
+    plain,
+    points,
+)
+from charts.layout import CONFIG
+from charts.palette import NAMES
+from classifiers.evaluation.comparison import (
+    Comparison,
+    Difference,
+    compare_verdicts,
+)
+from data.schema.trace import FAILURE_POINTS
+from parts.model.choice import one_of
+from parts.model.quality import question, tested
+from parts.shared.view import Scope, scorers
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _compared(path: str, version: str, first: str, second: str, query: str) -> Comparison | None:
+    a, b = tested(path, version, first, query), tested(path, version, second, query)
+    _, mine, theirs = np.intersect1d(
+        np.array(a.turn_ids), np.array(b.turn_ids), assume_unique=True, return_indices=True
+    )
+    if not len(mine):
+        return None
+    columns = (a.truth[mine], a.verdict[mine], b.verdict[theirs], a.group[mine])
+    return compare_verdicts(*(column.tolist() for column in columns))
+
+
+def versus(view: Scope) -> None:
+    """Another model beside the present one, on the turns that both have scored."""
+    assert view.model is not None
+    others = [name for name in scorers(view.path, view.snapshot.version) if name != view.model]
+    st.subheader("Beside another model", anchor=False)
+    if not others:
+        st.text("Only one model has scored these turns. Train another and score with it:")
+        st.code("faultline train --no-promote\nfaultline score --model MODEL", language="bash")
+        return
+    other = one_of("Compare with", others, "other", kind="list")
+    path, version, model, query = question(view)
+    found = _compared(path, version, model, other, query)
+    if found is None:
+        st.text(f"No labelled turn within these filters was scored by {other} too.")
+        return
+    st.markdown(_verdict(found, plain(model), plain(other)))
+    with st.grid(4, min_column_width=185, gap="small"):
+        for label, value in (
+            ("Both right", found.both),
+            (f"Only {plain(model)} right", found.first_only),
+            (f"Only {plain(other)} right", found.second_only),
+            ("Both wrong", found.neither),
+        ):
+            st.metric(
+                label,
+                f"{count(value)} :small[:gray[{percent(value / found.turns)}]]",
+                border=True,
+                height="stretch",
+            )
+    rows = [(name, found.f1[name]) for name in FAILURE_POINTS if name in found.f1]
+    st.plotly_chart(
+        charts.differences(rows),
+        config=CONFIG,
+        alt=charts.differences_words(rows),
+        key="differences",
+    )
+    st.caption(
+        f"F1 of {plain(other)} minus {plain(model)}, per failure point: right of the line "
+        f"{plain(other)} is better. 95 % intervals from resampling dialogues, both models on the "
+        "same draw."
+    )
+    with st.expander("As a table"):
+        _table([("Macro-F1", found.macro_f1), ("Accuracy", found.accuracy)], rows, model, other)
+
+
+def _verdict(found: Comparison, first: str, second: str) -> str:
+    f1 = found.macro_f1
+    span = f"{points(f1.value)} ({points(f1.low)} to {points(f1.high)})"
+    if found.better:
+        better = second if found.better == "second" else first
+        told = f"**By macro-F1 {better} is better**"
+    else:
+        told = "**By macro-F1 neither is surely better**"
+    chance = "below 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+    return (
+        f"{told}: {percent(f1.first)} and {percent(f1.second)}, {span}, on "
+        f"{count(found.turns)} labelled turns. Where only one is right, it is {first} "
+        f"{count(found.first_only)} times and {second} {count(found.second_only)} times; were "
+        f"they equally good, such a difference would have probability {chance} "
+        ":small[:gray[(McNemar’s test, as if turns were independent)]]."
+    )
+
+
+def _table(
+    totals: list[tuple[str, Difference]],
+    rows: list[tuple[str, Difference]],
+    first: str,
+    second: str,
+) -> None:
+    every = [*totals, *((f"F1, {NAMES[name]}", d) for name, d in rows)]
+    columns = {
+        "Figure": [name for name, _ in every],
+        first: [100 * d.first for _, d in every],
+        second: [100 * d.second for _, d in every],
+        "Difference": [100 * d.value for _, d in every],
+        "Low": [100 * d.low for _, d in every],
+        "High": [100 * d.high for _, d in every],
+    }
+    st.dataframe(
+        columns,
+        hide_index=True,
+        column_config={
+            name: st.column_config.NumberColumn(format="%.1f %%")
+            for name in columns
+            if name != "Figure"
+        },
+    )

@@ -1,0 +1,205 @@
+"""What the model looks at: SHAP values of a sample of turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from charts import explanations as charts
+from charts.formatting import count
+from charts.layout import CONFIG
+from charts.palette import EVIDENCE_NAMES, NAMES
+from classifiers import registry
+from classifiers.shap_archive import Explained
+from classifiers.shap_sample import SAMPLE
+from data.schema.tables import EVIDENCE
+from features import catalogue
+from parts.jobs.process import offer
+from parts.model.choice import one_of
+from parts.shared.view import Scope
+
+_TOP = 15
+_SWARM = (12, 400)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _read(path: str, stamp: float) -> Explained | None:
+    return Explained.read(Path(path))
+
+
+def reasons(view: Scope, folder: Path) -> None:
+    """Global importance, spread, dependence and interactions, for one class."""
+    path = folder / registry.EXPLAINED
+    found = _read(str(path), path.stat().st_mtime) if path.exists() else None
+    if found is None:
+        st.subheader("What it looks at", anchor=False)
+        offer(
+            view.path,
+            "Explain the model",
+            f"This model has no explanations beside it yet. They are worked out from about "
+            f"{count(SAMPLE)} of the turns it has scored, in a minute or two, and kept.",
+            "classifiers.shap_sample",
+            view.path,
+            folder.name,
+        )
+        return
+    target = one_of("Speaking for", found.classes, "speaking", lambda name: NAMES.get(name, name))
+    k = found.classes.index(target)
+    _strength(found, k)
+    _swarm(found, k)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _dependence(found, k)
+    with right:
+        _interactions(found, k)
+    st.caption(
+        f"SHAP values in log-odds before calibration, of {count(len(found.turn_ids))} turns drawn "
+        f"at random; interactions of {count(found.paired)} of them. They say what the model "
+        "weighs, not what causes failures."
+    )
+
+
+def _strength(found: Explained, k: int) -> None:
+    target = found.classes[k]
+    left, right = st.columns([1, 1.7], gap="medium")
+    with left:
+        st.subheader("Per stage", anchor=False)
+        strength = [float(v) for v in found.stages[k]]
+        names = [EVIDENCE_NAMES[name] for name in EVIDENCE]
+        st.plotly_chart(
+            charts.stages(strength, target),
+            config=CONFIG,
+            alt=charts.strength_words(names, strength, target),
+            key="stages",
+        )
+        with st.expander("As a table"):
+            st.dataframe(
+                {"Stage": names, "Mean size, log-odds": np.round(strength, 3)}, hide_index=True
+            )
+    with right:
+        st.subheader("Per feature", anchor=False)
+        order = np.argsort(-found.strength[k], kind="stable")
+        top = order[:_TOP]
+        sentences = [catalogue.sentence(found.columns[j]) for j in top]
+        values = [float(found.strength[k, j]) for j in top]
+        st.plotly_chart(
+            charts.features(
+                sentences, [catalogue.stage(found.columns[j]) for j in top], values, target
+            ),
+            config=CONFIG,
+            alt=charts.strength_words(sentences, values, target),
+            key="features",
+        )
+        with st.expander("As a table"):
+            most = order[:100]
+            st.dataframe(
+                {
+                    "Feature": [catalogue.sentence(found.columns[j]) for j in most],
+                    "Stage": [EVIDENCE_NAMES[catalogue.stage(found.columns[j])] for j in most],
+                    "Mean size, log-odds": np.round(found.strength[k, most], 3),
+                },
+                hide_index=True,
+            )
+
+
+def _strongest(found: Explained, k: int) -> list[int]:
+    """Places among the kept features, the strongest for class `k` first."""
+    size = np.abs(found.values[k]).mean(0)
+    return [int(j) for j in np.argsort(-size, kind="stable")]
+
+
+def _swarm(found: Explained, k: int) -> None:
+    features, turns = _SWARM
+    top = _strongest(found, k)[:features]
+    sentences = [catalogue.sentence(found.kept[j]) for j in top]
+    x, values = found.x[:turns, top], found.values[k][:turns, top]
+    st.subheader("Turn by turn", anchor=False)
+    st.plotly_chart(
+        charts.beeswarm(sentences, x, values, found.classes[k]),
+        config=CONFIG,
+        alt=charts.beeswarm_words(sentences, len(x), found.classes[k]),
+        key="swarm",
+    )
+    st.caption(
+        f"One dot per turn, {count(len(x))} turns: right of the line it speaks for "
+        f"{NAMES[found.classes[k]]}, left against; blue is a low value of the feature, orange a "
+        "high one, grey not logged."
+    )
+
+
+def _dependence(found: Explained, k: int) -> None:
+    st.subheader("One feature", anchor=False)
+    target = found.classes[k]
+    order = _strongest(found, k)
+    name = st.selectbox(
+        "Feature",
+        [found.kept[j] for j in order],
+        format_func=catalogue.sentence,
+        key=f"feature-{target}",
+    )
+    j = found.kept.index(name)
+    other = _partner(found, k, name)
+    x, values = found.x[:, j], found.values[k][:, j]
+    sentence = catalogue.sentence(name)
+    unit = catalogue.feature(name).unit
+    st.plotly_chart(
+        charts.dependence(
+            sentence,
+            unit,
+            x,
+            values,
+            target,
+            (catalogue.sentence(other), found.x[:, found.kept.index(other)]) if other else None,
+        ),
+        config=CONFIG,
+        alt=charts.dependence_words(sentence, x, values, target),
+        key="dependence",
+    )
+    if other:
+        st.caption(
+            f"Colour, blue low and orange high: “{catalogue.sentence(other)}”, with which it acts "
+            "together most."
+        )
+
+
+def _partner(found: Explained, k: int, name: str) -> str | None:
+    """The feature that `name` acts together with most, if that pair is among the strongest."""
+    for (a, b), size in zip(found.pairs[k], found.pair_strength[k], strict=True):
+        pair = (found.columns[a], found.columns[b])
+        if size > 0 and name in pair:
+            other = pair[1] if pair[0] == name else pair[0]
+            if other in found.kept:
+                return str(other)
+    return None
+
+
+def _interactions(found: Explained, k: int) -> None:
+    st.subheader("Acting together", anchor=False)
+    rows = [
+        (catalogue.sentence(found.columns[a]), catalogue.sentence(found.columns[b]), float(size))
+        for (a, b), size in zip(found.pairs[k], found.pair_strength[k], strict=True)
+        if size > 0
+    ]
+    if not rows:
+        st.caption("No two features act together.")
+        return
+    st.dataframe(
+        {
+            "Size": [round(size, 3) for _, _, size in rows],
+            "Feature": [a for a, _, _ in rows],
+            "together with": [b for _, b, _ in rows],
+        },
+        hide_index=True,
+        height="content",
+        column_config={
+            "Size": st.column_config.NumberColumn(format="%.3f", width=60),
+            "Feature": st.column_config.TextColumn(width=220),
+            "together with": st.column_config.TextColumn(width=220),
+        },
+    )
+    st.caption(
+        f"What a pair adds beyond its two parts, in log-odds, on average over "
+        f"{count(found.paired)} turns."
+    )

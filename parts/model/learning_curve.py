@@ -1,0 +1,84 @@
+"""What more annotations would buy, and the model card."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from charts.formatting import count, points
+from charts.layout import CONFIG
+from charts.learning_curve import learning, learning_words
+from charts.markdown import inert
+from classifiers import registry
+from classifiers.evaluation.learning_curve import read
+from data.errors import ModelError
+from parts.jobs.process import offer
+from parts.shared.view import Scope, reader_zone
+
+_MOST = 65_536
+
+
+def curve(view: Scope, folder: Path) -> None:
+    """The learning curve kept beside the model; a button that works it out."""
+    st.subheader("What more annotations would buy", anchor=False)
+    found = read(folder)
+    if found:
+        _curve(found)
+    offer(
+        view.path,
+        "Work it out again" if found else "Work out the learning curve",
+        "The model is trained on growing shares of the labelled dialogues: minutes to tens of "
+        "minutes, in a process of its own. The dashboard stays usable meanwhile.",
+        "classifiers.evaluation.learning_curve",
+        view.path,
+        folder.name,
+    )
+
+
+def _curve(found: dict[str, Any]) -> None:
+    bought = next((row for row in found["ahead"] if row["more"] == 500), found["ahead"][-1])
+    st.markdown(
+        f"**{count(bought['more'])} more annotations would buy about {points(bought['gain'])} of "
+        f"macro-F1** :small[:gray[{points(bought['gain_low'])} to {points(bought['gain_high'])}, "
+        f"from {count(found['labelled'])} now]]"
+    )
+    st.plotly_chart(learning(found), config=CONFIG, alt=learning_words(found), key="learning")
+    made_at = datetime.fromtimestamp(found.get("made_at", 0), UTC).astimezone(reader_zone())
+    st.caption(
+        "Out-of-fold macro-F1; whiskers are 95 % intervals from resampling dialogues. Hollow: a "
+        "power law through the points, whose interval also resamples the fits; it takes new "
+        f"annotations to be like the old ones. {found['fixed']} Worked out on "
+        f"{made_at:%-d %B %Y, %H:%M %Z}, version {found.get('version', '–')}."
+    )
+    with st.expander("As a table"):
+        rows = [*found["points"], *found["ahead"]]
+        st.dataframe(
+            {
+                "Labelled turns": [round(row["labels"]) for row in rows],
+                "Macro-F1": [round(row["macro_f1"], 3) for row in rows],
+                "Low": [round(row["low"], 3) for row in rows],
+                "High": [round(row["high"], 3) for row in rows],
+                "": ["extrapolated" if "more" in row else "measured" for row in rows],
+            },
+            hide_index=True,
+        )
+
+
+def card(folder: Path) -> None:
+    """The model card; nothing in it is interpreted but headings, tables and code."""
+    st.subheader("Model card", anchor=False)
+    path = folder / registry.CARD
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"The card of model {folder.name} cannot be read ({error}); train the model again."
+        ) from error
+    with st.container(key="model-card"):
+        # Its widest table scrolls in itself on a phone; the page does not.
+        st.html("<style>.st-key-model-card table {display: block; overflow-x: auto}</style>")
+        st.markdown(inert(text))

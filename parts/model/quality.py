@@ -1,0 +1,368 @@
+"""How right the model is: confusion, rates, curves, thresholds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from charts import model_quality as charts
+from charts.formatting import count, percent
+from charts.layout import CONFIG
+from charts.palette import NAMES
+from classifiers.evaluation import curves
+from classifiers.evaluation.curves import Curve
+from classifiers.evaluation.judged import Tested, quality
+from data.queries.filters import Filter
+from data.queries.ground_truth import labelled, one_in
+from data.queries.thresholds import (
+    STEPS,
+    TARGETS,
+    flagged,
+)
+from data.schema.trace import FAILURE_POINTS
+from parts.model.choice import one_of
+from parts.shared.cached_figures import drawn
+from parts.shared.view import Scope, snapshot_at
+
+_PERCENT = st.column_config.NumberColumn(format="%.1f %%")
+
+
+def question(view: Scope, model: str | None = None) -> tuple[str, str, str, str]:
+    """What a cached answer depends on: path, version, model and filter."""
+    assert view.model is not None
+    return (
+        view.path,
+        view.snapshot.version,
+        model or view.model,
+        json.dumps(view.chosen.query(), sort_keys=True),
+    )
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def tested(path: str, version: str, model: str, query: str) -> Tested:
+    """The turns within the filter whose truth is known; shared, so not to be changed."""
+    chosen = Filter.from_query(json.loads(query))
+    return Tested.of(labelled(snapshot_at(path, version), model, chosen))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def one_dialogue_in(path: str, version: str, model: str, query: str) -> int:
+    """One of how many dialogues of known truth was read; 1 where all were."""
+    return one_in(snapshot_at(path, version), model, Filter.from_query(json.loads(query)))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def figures(path: str, version: str, model: str, query: str) -> dict[str, Any]:
+    """`classifiers.evaluation.judged.quality` of at least one turn."""
+    return quality(tested(path, version, model, query))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _curves(path: str, version: str, model: str, query: str) -> dict[str, Curve]:
+    found = tested(path, version, model, query)
+    return {
+        target: curves.precision_recall(found.hit(target), found.p(target))
+        for target in TARGETS
+        if found.hit(target).any()
+    }
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _bins(path: str, version: str, model: str, query: str, target: str) -> list[curves.Bin]:
+    found = tested(path, version, model, query)
+    return curves.calibration(found.hit(target), found.p(target), found.group)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _flagged(path: str, version: str, model: str, query: str, target: str) -> list[int]:
+    chosen = Filter.from_query(json.loads(query))
+    return flagged(snapshot_at(path, version), model, chosen, target)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _sweep(
+    path: str, version: str, model: str, query: str, target: str
+) -> tuple[list[float], list[tuple[float | None, float, float]], list[float | None]]:
+    """Precision with interval, and recall, at every hundredth."""
+    found = tested(path, version, model, query)
+    hit, p = found.hit(target), found.p(target)
+    steps = [i / STEPS for i in range(1, STEPS)]
+    all_at = [curves.at(hit, p, found.group, step) for step in steps]
+    return (
+        steps,
+        [(a.precision, *a.precision_interval) for a in all_at],
+        [a.recall for a in all_at],
+    )
+
+
+def headline(view: Scope, found: Tested) -> None:
+    """Four numbers, each with its interval."""
+    made = figures(*question(view))
+    spans = made["intervals"]
+    flags, defects = found.hit("defect"), found.verdict != "correct"
+    right = flags & defects
+    with st.grid(4, min_column_width=185, gap="small"):
+        st.metric(
+            "Macro-F1",
+            _with_span(made["macro_f1"], spans["macro_f1"]),
+            border=True,
+            height="stretch",
+            help="F1 averaged over the failure points that occur, rare ones counting as much as "
+            "common ones; 95 % interval from resampling dialogues.",
+        )
+        n = int(defects.sum())
+        low, high = curves.share_interval(right, defects, found.group)
+        st.metric(
+            "Right when it calls a defect",
+            _with_span(right.sum() / n, (low, high)) if n else "–",
+            border=True,
+            height="stretch",
+            help="Of the turns whose verdict is a failure, the share that truly failed, at "
+            "whatever stage.",
+        )
+        of = int(flags.sum())
+        low, high = curves.share_interval(right, flags, found.group)
+        st.metric(
+            "Defects it finds",
+            _with_span(right.sum() / of, (low, high)) if of else "–",
+            border=True,
+            height="stretch",
+            help="Of the turns that truly failed, the share whose verdict is a failure.",
+        )
+        st.metric(
+            "Calibration error",
+            _points(made.get("defect_calibration_error")),
+            border=True,
+            height="stretch",
+            help="Mean distance between the probability of a defect and how often there is one, "
+            "in percentage points.",
+        )
+
+
+def _with_span(value: float, span: tuple[float, float]) -> str:
+    return f"{percent(value)} :small[:gray[{percent(span[0])} to {percent(span[1])}]]"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}\u2009pts"
+
+
+def rates(view: Scope, found: Tested) -> None:
+    """Confusion and rates per class, with the numbers behind them."""
+    made = figures(*question(view))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("What it is called, by what it is", anchor=False)
+        st.plotly_chart(
+            drawn(view, "confusion", lambda: charts.confusion(made["confusion"], ink()), ink()),
+            config=CONFIG,
+            alt=charts.confusion_words(made["confusion"]),
+            key="confusion",
+        )
+        with st.expander("As a table"):
+            st.dataframe(
+                {"Truly": [NAMES[n] for n in FAILURE_POINTS]}
+                | {
+                    f"Called {NAMES[n]}": [row[i] for row in made["confusion"]]
+                    for i, n in enumerate(FAILURE_POINTS)
+                },
+                hide_index=True,
+            )
+    with right:
+        st.subheader("How right it is, per failure point", anchor=False)
+        st.plotly_chart(
+            drawn(view, "rates", lambda: charts.rates(made)),
+            config=CONFIG,
+            alt=charts.rates_words(made),
+            key="rates",
+        )
+        with st.expander("As a table"):
+            _rates_table(made)
+    absent = [NAMES[n] for n in FAILURE_POINTS if not found.counts[n]]
+    st.caption(
+        "Each turn that the model learned from is judged by models that had not seen its "
+        "dialogue. Whiskers are 95 % intervals from resampling dialogues."
+        + (f" No turn is known to be {', '.join(absent)} here." if absent else "")
+    )
+
+
+def _rates_table(made: dict[str, Any]) -> None:
+    spans = made["intervals"]["classes"]
+    names = [name for name in FAILURE_POINTS if made["classes"][name]["support"]]
+    columns: dict[str, list[Any]] = {
+        "Failure point": [NAMES[name] for name in names],
+        "Turns": [made["classes"][name]["support"] for name in names],
+    }
+    for key, label in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
+        columns[label] = [100 * made["classes"][name][key] for name in names]
+        for end, word in enumerate(("low", "high")):
+            columns[f"{label}, {word}"] = [100 * spans[name][key][end] for name in names]
+    columns["Calibration error"] = [
+        100 * made["classes"][name]["calibration_error"] for name in names
+    ]
+    st.dataframe(
+        columns,
+        hide_index=True,
+        column_config=dict.fromkeys(list(columns)[2:], _PERCENT),
+    )
+
+
+def target_choice(found: Tested) -> str:
+    """Which probability to look at: any defect, or one failure point; those that occur."""
+    options = [target for target in TARGETS if found.hit(target).any()]
+    return one_of("Probability of", options, "target", charts.target_name)
+
+
+def lines(view: Scope, found: Tested, target: str) -> None:
+    """Precision against recall, and calibration, of one target."""
+    every, bins = _curves(*question(view)), _bins(*question(view), target)
+    name = charts.target_name(target)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("Right against found", anchor=False)
+        st.plotly_chart(
+            drawn(view, "curves", lambda: charts.precision_recall(every, target), target),
+            config=CONFIG,
+            alt=charts.precision_recall_words(every),
+            key="precision-recall",
+        )
+        share = found.hit(target).mean()
+        st.caption(
+            f"Thick: {name}, average precision {every[target].average:.2f} (chance would give "
+            f"{share:.2f}). Thin: the others."
+        )
+        with st.expander("As a table"):
+            st.dataframe(
+                {
+                    "Probability of": [charts.target_name(t) for t in every],
+                    "Average precision": [round(c.average, 3) for c in every.values()],
+                    "Chance": [round(float(found.hit(t).mean()), 3) for t in every],
+                    "Turns": [int(found.hit(t).sum()) for t in every],
+                },
+                hide_index=True,
+            )
+    with right:
+        st.subheader("Does 70 % mean 70 %?", anchor=False)
+        st.plotly_chart(
+            drawn(view, "calibration", lambda: charts.calibration(bins, target), target),
+            config=CONFIG,
+            alt=charts.calibration_words(bins, target),
+            key="calibration",
+        )
+        st.caption(
+            f"{name}: what it said against what happened, {len(bins)} groups of turns with 95 % "
+            "intervals; on the dotted line it means what it says."
+        )
+        with st.expander("As a table"):
+            st.dataframe(
+                {
+                    "It said": [100 * b.said for b in bins],
+                    "It happened": [100 * b.happened for b in bins],
+                    "Low": [100 * b.low for b in bins],
+                    "High": [100 * b.high for b in bins],
+                    "Turns": [b.turns for b in bins],
+                },
+                hide_index=True,
+                column_config=dict.fromkeys(("It said", "It happened", "Low", "High"), _PERCENT),
+            )
+
+
+def explorer(view: Scope, found: Tested, target: str) -> None:
+    """At this threshold: how many turns are flagged, and how many of them are right."""
+    name = charts.target_name(target)
+    st.subheader("Flagging from a probability on", anchor=False)
+    threshold = (
+        st.slider(
+            f"Flag a turn when its probability of {name[0].lower() + name[1:]} is at least"
+            if target == charts.DEFECT
+            else f"Flag a turn when its probability of {name} is at least",
+            1,
+            99,
+            50,
+            format="%d %%",
+            key="threshold",
+            bind="query-params",
+        )
+        / 100
+    )
+    every = _flagged(*question(view), target)
+    here = curves.at(found.hit(target), found.p(target), found.group, threshold)
+    n = every[round(threshold * STEPS)]
+    with st.grid(3, min_column_width=230, gap="small"):
+        st.metric(
+            "Flagged",
+            f"{count(n)} :small[:gray[of {count(every[0])} turns, "
+            f"{percent(n / every[0] if every[0] else 0.0)}]]",
+            border=True,
+            height="stretch",
+            help="All scored turns within the filters, annotated or not.",
+        )
+        low, high = here.precision_interval
+        about = (
+            f"{count(n * here.precision)} :small[:gray[{count(n * low)} to {count(n * high)}, "
+            f"{percent(here.precision)}]]"
+            if here.precision is not None
+            else "– :small[:gray[no labelled turn is flagged]]"
+        )
+        st.metric(
+            "Right among them, about",
+            about,
+            border=True,
+            height="stretch",
+            help=f"Of {count(here.flagged)} flagged turns whose truth is known, "
+            f"{count(here.right)} are right; their share times all flagged turns. It holds if the "
+            "labelled dialogues are like the others.",
+        )
+        low, high = here.recall_interval
+        st.metric(
+            "Found of those there are",
+            _with_span(here.recall, (low, high)) if here.recall is not None else "–",
+            border=True,
+            height="stretch",
+            help=f"Of {count(here.of_class)} turns known to be of this kind.",
+        )
+    steps, precision, recall = _sweep(*question(view), target)
+    st.plotly_chart(
+        charts.thresholds(steps, precision, recall, threshold, target),
+        config=CONFIG,
+        alt=f"At {percent(threshold, 0)} {count(n)} turns are flagged for {name}; precision and "
+        "recall at every threshold are in the table.",
+        key="thresholds",
+    )
+    st.caption(
+        f"Precision and recall on {count(len(found))} turns whose truth is known; the band is the "
+        "95 % interval, dialogues taken together."
+    )
+    with st.expander("As a table"):
+        rows = list(range(4, len(steps), 5))
+        st.dataframe(
+            {
+                "From": [100 * steps[i] for i in rows],
+                "Flagged": [every[round(steps[i] * STEPS)] for i in rows],
+                "Right": [None if (p := precision[i][0]) is None else 100 * p for i in rows],
+                "Low": [100 * precision[i][1] for i in rows],
+                "High": [100 * precision[i][2] for i in rows],
+                "Found": [None if (r := recall[i]) is None else 100 * r for i in rows],
+            },
+            hide_index=True,
+            column_config=dict.fromkeys(("From", "Right", "Low", "High", "Found"), _PERCENT),
+        )
+
+
+def ink() -> str:
+    """The colour of text on the page, for numbers that stand on a shade."""
+    return "#E3E7EB" if st.context.theme.type == "dark" else "#22272E"
+
+
+def sayings(found: dict[str, Any]) -> str:
+    """The page's sentence: how often each verdict is right, in tenths."""
+    said = np.array(found["confusion"]).sum(0)
+    parts = [
+        f"{NAMES[name]} {found['classes'][name]['precision'] * 10:.0f}"
+        for i, name in enumerate(FAILURE_POINTS)
+        if said[i]
+    ]
+    return "Of ten verdicts it gets right: " + ", ".join(parts) + "."

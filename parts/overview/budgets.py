@@ -1,0 +1,111 @@
+"""Error budgets: the form that sets the targets, and how each budget stands."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from charts.formatting import (
+    count,
+    number,
+    percent,
+)
+from charts.palette import NAMES
+from charts.sentences import budget_words, period_words, spent_share
+from data.errors import FaultlineError
+from data.queries.overview import FAILURES
+from data.store import workspace
+from data.store.store import Store
+from parts.shared.view import Scope, go_to_newest
+from report.contents import Headline
+
+_TROUBLE = "targets_trouble"
+
+
+def budget_panel(view: Scope, head: Headline) -> None:
+    """One row per stage that has a target; a form to set them."""
+    targets = workspace.targets(view.snapshot)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Error budgets", anchor=False)
+        with st.popover("Set targets", icon=":material/target:"):
+            _form(view, targets)
+    trouble = st.session_state.pop(_TROUBLE, None)
+    if trouble:
+        st.text(trouble)
+    found = head.budgets(targets)
+    if not found:
+        st.caption(
+            "No stage has a target yet. Set the share of turns that each may cost, and this shows "
+            "how much of it is spent."
+        )
+        return
+    st.dataframe(
+        {
+            "Stage": [NAMES[one.failure_point] for one in found],
+            "Target": [100 * one.target for one in found],
+            "Share now": [100 * one.spent / one.turns if one.turns else None for one in found],
+            "Spent": [100 * spent_share(one) for one in found],
+            "Failed of allowed": [f"{count(one.spent)} of {count(one.allowed)}" for one in found],
+            "Pace": [
+                "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×" for one in found
+            ],
+            "How it stands": [
+                f"{percent(spent_share(one), 0)} spent, {budget_words(one)}" for one in found
+            ],
+        },
+        hide_index=True,
+        height="content",
+        placeholder="–",
+        column_config={
+            "Target": st.column_config.NumberColumn(format="%.1f %%"),
+            "Share now": st.column_config.NumberColumn(format="%.1f %%"),
+            "Spent": st.column_config.ProgressColumn(
+                format="%.0f %%", min_value=0, max_value=100, color="primary"
+            ),
+            "Pace": st.column_config.TextColumn(
+                help="How many times faster than evenly the last seven days spent it."
+            ),
+        },
+    )
+    st.caption(
+        f"{period_words(head.periods.recent)}, of the turns within the filters; failed turns are "
+        "model estimates."
+    )
+
+
+def _form(view: Scope, targets: dict[str, float]) -> None:
+    with st.form("targets", border=False):
+        st.caption("The largest share of turns that each stage may cost. Empty or 0: no target.")
+        for name in FAILURES:
+            st.number_input(
+                f"{NAMES[name]}, % of turns",
+                min_value=0.0,
+                max_value=99.0,
+                step=0.1,
+                format="%.1f",
+                value=100 * targets[name] if name in targets else None,
+                placeholder="none",
+                key=_field(view, name),
+            )
+        st.form_submit_button("Save", on_click=_save, args=(view, targets))
+
+
+def _field(view: Scope, name: str) -> str:
+    return f"target-{name}-{view.snapshot.version}"
+
+
+def _save(view: Scope, targets: dict[str, float]) -> None:
+    """Write what is other than shown, and go to the version that has it."""
+    try:
+        store = Store.open(view.path)
+        for name in FAILURES:
+            given = st.session_state.get(_field(view, name))
+            target = None if not given else round(float(given) / 100, 6)
+            if target != targets.get(name):
+                workspace.set_target(store, name, target)
+    except FaultlineError as error:
+        st.session_state[_TROUBLE] = str(error)
+    except OSError as error:
+        st.session_state[_TROUBLE] = (
+            f"The targets could not be saved: the store cannot be written ({error.strerror})."
+        )
+    go_to_newest()

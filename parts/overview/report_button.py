@@ -1,0 +1,31 @@
+"""The Overview as a file to keep or to mail."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from data.store import workspace
+from parts.shared.view import Scope
+from report.contents import Events, Headline
+from report.page import render, source_of
+
+
+def report_button(view: Scope, head: Headline, happened: Events) -> None:
+    """A button that makes the file when it is pressed; what it holds is there already."""
+
+    def make() -> bytes:
+        assert view.model is not None
+        source = source_of(view.snapshot, view.model, view.chosen)
+        html = render(source, head, happened, workspace.targets(view.snapshot))
+        return html.encode()
+
+    shown = head.periods.shown
+    st.download_button(
+        "Report",
+        make,
+        file_name=f"faultline-{shown.since}-{shown.until}.html",
+        mime="text/html",
+        on_click="ignore",
+        icon=":material/download:",
+        help="This page as one HTML file that opens offline and can be mailed.",
+    )

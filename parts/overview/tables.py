@@ -1,0 +1,55 @@
+"""The table behind each chart, and lists of turns to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from analysis.rates import Estimate
+from charts.palette import NAMES
+from data.queries.overview import (
+    FAILURES,
+    Grain,
+    Totals,
+)
+
+_PERCENT = st.column_config.NumberColumn(format="%.1f %%")
+
+
+def trend_table(table: pa.Table, by: Grain) -> None:
+    """Turns and estimated shares per period."""
+    turns: list[Any] = table["turns"].to_pylist()
+    columns: dict[str, list[Any]] = {
+        by.capitalize(): table["day"].to_pylist(),
+        "Turns": turns,
+    }
+    for name in FAILURES:
+        sums: list[Any] = table[f"p_{name}"].to_pylist()
+        columns[NAMES[name]] = [
+            100 * s / n if n else None for s, n in zip(sums, turns, strict=True)
+        ]
+    st.dataframe(
+        columns,
+        hide_index=True,
+        height=280,
+        column_config={NAMES[name]: _PERCENT for name in FAILURES},
+    )
+
+
+def shares_table(rates: Mapping[str, Estimate], total: Totals) -> None:
+    """Estimated share with interval, and the count by verdict, per failure point."""
+    found = [rates[name] for name in FAILURES]
+    st.dataframe(
+        {
+            "Failure point": [NAMES[name] for name in FAILURES],
+            "Share": [100 * one.value for one in found],
+            "Low": [100 * one.low for one in found],
+            "High": [100 * one.high for one in found],
+            "Called": [total.counts[name] for name in FAILURES],
+        },
+        hide_index=True,
+        column_config={"Share": _PERCENT, "Low": _PERCENT, "High": _PERCENT},
+    )

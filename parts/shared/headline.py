@@ -1,0 +1,162 @@
+"""The top of the Overview: its cached answers, and four numbers with sparkline and change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from analysis.rates import MODEL
+from charts.formatting import (
+    count,
+    percent,
+    points,
+)
+from charts.palette import NAMES
+from charts.sentences import estimate_words, period_words
+from data.queries import overview
+from data.schema.layout import parse_version, version_text
+from parts.shared.view import Scope
+from report import contents
+
+# Store, versions of the tables, model, first and last day, filter.
+Key = tuple[str, str, str, tuple[date, date], tuple[tuple[str, tuple[str, ...]], ...]]
+# What the answers rest on; targets, views and the like may change beside them.
+_TABLES = ("predictions", "rollup", "labelled", "annotations")
+
+
+def headline(view: Scope) -> contents.Headline | None:
+    """The numbers of the page; None if no turn fits the filters."""
+    return _headline(view, _key(view))
+
+
+def events(view: Scope) -> contents.Events:
+    """What happened, see `report.contents.Events`."""
+    return _events(view, _key(view))
+
+
+def trend(view: Scope, by: overview.Grain) -> pa.Table:
+    """The trend in steps of `by`."""
+    return _trend(view, _key(view), by)
+
+
+def _key(view: Scope) -> Key:
+    """What the cached answers depend on: not the snapshot, but the versions of the tables that they
+    rest on, so that setting a target does not look for changes again."""
+    assert view.model is not None
+    assert view.bounds is not None
+    versions = parse_version(view.snapshot.version)
+    resting = version_text({name: versions[name] for name in _TABLES})
+    query = tuple((key, tuple(values)) for key, values in view.chosen.query().items())
+    return view.path, resting, view.model, view.bounds[:2], query
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _headline(_view: Scope, key: Key) -> contents.Headline | None:
+    _, _, model, bounds, _ = key
+    return contents.headline(_view.snapshot, model, _view.chosen, bounds)
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking for what changed and what moved")
+def _events(_view: Scope, key: Key) -> contents.Events:
+    _, _, model, bounds, _ = key
+    return contents.events(_view.snapshot, model, _view.chosen, bounds)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _trend(_view: Scope, key: Key, by: overview.Grain) -> pa.Table:
+    return overview.trend(_view.snapshot, key[2], _view.chosen, by)
+
+
+def numbers(head: contents.Headline) -> None:
+    """Turns, defect rate, worst stage, turns called defects."""
+    total, table = head.total, head.trend
+    turns: list[Any] = table["turns"].to_pylist()
+    worst = head.worst
+    with st.grid(4, min_column_width=185, gap="small"):
+        st.metric(
+            "Turns",
+            count(total.turns),
+            delta=_turns_delta(head),
+            chart_data=turns,
+            chart_type="bar",
+            help="Requests in this period.",
+            **_BOX,
+        )
+        defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, overview.FAILURES))
+        st.metric(
+            "Worst stage",
+            f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",
+            **_change(head, worst),
+            chart_data=_shares(table, (worst,)),
+            help="The failure point with the largest share of turns, estimated as the defect rate.",
+            **_BOX,
+        )
+        correct = table["n_correct"].to_pylist()
+        st.metric(
+            "Called defects",
+            f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)} of "
+            "turns]]",
+            chart_data=[n - c for n, c in zip(turns, correct, strict=True)],
+            chart_type="bar",
+            help="Turns whose verdict is a failure: those listed below. The verdict weighs the "
+            "probabilities so that rare stages are named too, and close calls all fall to one "
+            "side; for the rate trust the estimate.",
+            **_BOX,
+        )
+    if head.turns[1] and head.periods.previous:
+        st.caption(
+            f"Changes: {period_words(head.periods.recent)} against "
+            f"{period_words(head.periods.previous)}, in points, with their 95\u2009% intervals; "
+            "an arrow where chance would hardly have made it."
+        )
+
+
+def defect_rate(head: contents.Headline, **more: Any) -> None:
+    """The defect rate with its interval; other pages show the same."""
+    defect = head.rates["defect"]
+    st.metric(
+        _ESTIMATED if defect.method == MODEL else "Defect rate",
+        f"{percent(defect.value)} :small[:gray[{percent(defect.low)} to {percent(defect.high)}]]",
+        help=estimate_words(defect),
+        **more,
+        **_BOX,
+    )
+
+
+def steps(head: contents.Headline) -> list[overview.Grain]:
+    """In which steps the period can be drawn so that there are some bars, and not too many."""
+    shown = head.periods.shown
+    days = (shown.until - shown.since).days + 1
+    sizes: dict[overview.Grain, int] = {"day": 1, "week": 7, "month": 30}
+    return [by for by, size in sizes.items() if by == head.by or 3 <= days / size <= 130]
+
+
+def _shares(table: pa.Table, names: Sequence[str]) -> list[float]:
+    columns = (table[f"p_{name}"].to_pylist() for name in names)
+    turns = table["turns"].to_pylist()
+    return [sum(parts) / n for n, *parts in zip(turns, *columns, strict=True)]
+
+
+def _turns_delta(head: contents.Headline) -> str | None:
+    now, before = head.turns
+    return percent(now / before - 1, 0, "+") if before else None
+
+
+def _change(head: contents.Headline, name: str) -> dict[str, Any]:
+    """A change with its interval; an arrow only where chance alone would hardly have made it."""
+    if name not in head.shifts:
+        return {}
+    found = head.shifts[name]
+    return {
+        "delta": points(found.value),
+        "delta_arrow": "auto" if found.clear else "off",
+        "delta_description": f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
+    }
+
+
+_ESTIMATED = "Defect rate, model estimate"
+_BOX: dict[str, Any] = {"border": True, "height": "stretch", "delta_color": "off"}

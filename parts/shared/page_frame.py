@@ -1,0 +1,93 @@
+"""What stands around every page: its foot, and the pages that say what to run."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+
+import streamlit as st
+
+from charts.formatting import count, plain
+from data.store.snapshot import Snapshot
+from parts.shared.view import (
+    Scope,
+    go_to_newest,
+    reader_zone,
+    snapshot_at,
+)
+
+# Drawn here, because a named icon would be fetched from another host.
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
+    '<rect width="32" height="32" rx="7" fill="#3D6B8C"/>'
+    '<path d="M4 13h9l4 7h11" fill="none" stroke="#fff" stroke-width="3.2"/>'
+    '<circle cx="15" cy="16.5" r="3.4" fill="#E69F00"/></svg>'
+)
+_NEWEST = "SELECT max(finished_at) AS at FROM runs"
+
+
+def foot(scope: Scope) -> None:
+    """Data version, model and freshness; a way to the newest version where there is one."""
+    st.space("small")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        parts = [f"Version {scope.snapshot.version}"]
+        parts.append(f"model {plain(scope.model)}" if scope.model else "no model yet")
+        if scope.bounds:
+            parts.append(f"scored up to {scope.bounds[1]:%-d %B %Y}")
+        arrived = _arrived(scope.path, scope.snapshot.version)
+        if arrived:
+            parts.append(f"last logs {arrived.astimezone(reader_zone()):%-d %B %Y, %H:%M %Z}")
+        st.caption(" · ".join(parts))
+        if scope.outdated:
+            newest_button("There is newer data: go to it")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _arrived(path: str, version: str) -> datetime | None:
+    """When logs were last read in."""
+    found: datetime | None = snapshot_at(path, version).query(_NEWEST)["at"].to_pylist()[0]
+    return found
+
+
+def newest_button(label: str) -> None:
+    """Leave the pinned version for the newest one, filters and turn kept."""
+    st.button(label, on_click=go_to_newest, type="tertiary", icon=":material/update:")
+
+
+def missing_store(message: str, path: str) -> None:
+    """A page for a store that is not there."""
+    st.header("No store here yet", anchor=False)
+    st.text(message)
+    _command("ingest", "LOGS…", path)
+
+
+def trouble(message: str) -> None:
+    """A page for a store or a link that cannot be read, in one sentence."""
+    st.header("This cannot be shown", anchor=False)
+    st.text(message)
+
+
+def no_turns(path: str) -> None:
+    """A page for a store without turns."""
+    st.header("This store is empty", anchor=False)
+    st.text("Read some logs into it: one JSON object per turn and line, plain or compressed.")
+    _command("ingest", "LOGS…", path)
+
+
+def no_predictions(snapshot: Snapshot, path: str) -> None:
+    """A page for a store whose turns have not been scored."""
+    turns = snapshot.counts()["turns"]
+    st.header("Not scored yet", anchor=False)
+    if snapshot.model:
+        st.text(f"There are {count(turns)} turns and a model. Score them:")
+    else:
+        st.text(
+            f"There are {count(turns)} turns, but no model has seen them. Train one, then score:"
+        )
+        _command("train", "", path)
+    _command("score", "", path)
+
+
+def _command(name: str, arguments: str, path: str) -> None:
+    words = ["faultline", name, *([arguments] if arguments else []), "--store", shlex.quote(path)]
+    st.code(" ".join(words), language="bash")

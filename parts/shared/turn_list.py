@@ -1,0 +1,112 @@
+"""A paged list of turns that were called defects; choosing one opens it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pyarrow as pa
+import streamlit as st
+
+from charts.formatting import short
+from charts.palette import COLOURS, NAMES
+from data.queries import overview
+from data.queries.filters import COLUMNS
+from data.queries.turn_list import DEFECTS, Listing
+from parts.shared.turn_links import openable, times
+from parts.shared.view import Scope, choices
+
+ROWS = 20
+_ORDERS = ("newest", "most certain")
+
+
+def defect_list(view: Scope, now: overview.Totals) -> None:
+    """Defect turns within the filter, newest or most certain first, twenty to a page."""
+    assert view.model is not None
+    st.subheader("Defect turns", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        point = st.pills(
+            "Failure point",
+            [name for name in overview.FAILURES if now.counts[name]],
+            format_func=lambda name: f"{NAMES[name]} {now.counts[name]:,}".replace(",", "\u2009"),
+            key="point",
+            label_visibility="collapsed",
+        )
+        order = st.segmented_control(
+            "Order",
+            _ORDERS,
+            default="newest",
+            required=True,
+            format_func=lambda name: f"{name.capitalize()} first",
+            key="order",
+            label_visibility="collapsed",
+        )
+    total = now.counts[point] if point else now.defects
+    if not total:
+        st.caption("No turn within this filter was called a defect.")
+        return
+    pages = -(-total // ROWS)
+    slot = st.container()
+    # The key changes with the list, so that a shorter list never starts on a page it does not have.
+    where = f"{view.chosen.caption()}-{view.model}-{point}-{order}"
+    page = st.pagination(pages, key=f"page-{where}") if pages > 1 else 1
+    rows = _page(
+        (view.path, view.logged, view.model, view.query),
+        point,
+        cast(overview.Order, order),
+        page,
+        view,
+    )
+    listed = Listing(point or DEFECTS, "newest" if order == "newest" else "certain")
+    with slot:
+        choose(rows, view, f"defects-{where}-{page}", listed)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _page(
+    key: tuple[str, ...], point: str | None, order: overview.Order, page: int, _view: Scope
+) -> pa.Table:
+    """One page of the list; `key` says of what."""
+    assert _view.model is not None
+    return overview.defects(
+        _view.snapshot,
+        _view.model,
+        _view.chosen,
+        point=point,
+        order=order,
+        rows=ROWS,
+        skip=(page - 1) * ROWS,
+    )
+
+
+def choose(
+    rows: pa.Table, view: Scope, key: str, listed: Listing | None = None, **origin: str
+) -> None:
+    """A table of turns; choosing a row opens the Turn page, filters and version kept.
+
+    `listed` says which list the rows are of, so that the turn knows the ones before and after;
+    `origin` are more URL parameters for the Turn page, which say what one came from.
+    """
+    found = rows.to_pylist()
+    columns: dict[str, list[Any]] = {}
+    if "failure_point" in rows.column_names:
+        columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in found]
+        columns["Probability"] = [100 * row["p"] for row in found]
+    columns["Heard"] = [short(row["heard"], 160) or "–" for row in found]
+    columns["When"], when = times(found)
+    varied = choices(view.path, view.snapshot.version, view.model)[1] if view.model else {}
+    for name, label in (("assistant", "Assistant"), ("device", "Device"), ("intent", "Intent")):
+        # What is the same everywhere says nothing about a row.
+        if COLUMNS[name] in rows.column_names and len(varied.get(name, ())) != 1:
+            columns[label] = [row[COLUMNS[name]] for row in found]
+    config = {
+        "When": when,
+        "Failure point": st.column_config.MultiselectColumn(
+            options=[NAMES[name] for name in overview.FAILURES],
+            color=[COLOURS[name] for name in overview.FAILURES],
+            width=110,
+        ),
+        "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),
+        "Heard": st.column_config.TextColumn(width=340),
+    }
+    openable(view, found, columns, config, key, **(listed.query() if listed else {}), **origin)
+    st.caption("Tick a row to open the turn.")

@@ -1,0 +1,314 @@
+"""One slice: its trend, what sets it apart, the stage's own evidence, its requests and turns."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pyarrow as pa
+import streamlit as st
+
+from analysis import stage_evidence as reading
+from analysis.change_points import STAGE
+from analysis.period_comparison import significance
+from analysis.request_clusters import Group, groups
+from analysis.slices.contrast import (
+    Apart,
+    Comparison,
+    apart,
+)
+from analysis.slices.ranking import Ranked
+from analysis.slices.search import Slice
+from charts.formatting import (
+    count,
+    number,
+    percent,
+    plain,
+    short,
+)
+from charts.layout import CONFIG
+from charts.palette import EVIDENCE_NAMES, NAMES, colour_of
+from charts.slices import (
+    steps,
+    trend,
+    trend_words,
+)
+from classifiers import registry
+from data.errors import FaultlineError
+from data.queries.dimensions import condition_words
+from data.queries.slice_evidence import Inside
+from data.queries.slices import (
+    Conditions,
+    daily,
+    examples,
+    narrowed,
+    releases,
+    requests,
+)
+from data.schema.trace import STAGES
+from data.store.store import Store
+from features import catalogue
+from parts.shared.html import (
+    line,
+    mark,
+    muted,
+    table,
+    text,
+)
+from parts.shared.turn_list import choose
+from parts.shared.view import PAGES, Scope
+from parts.triage.inline_bars import bar
+from parts.triage.slice_picker import (
+    ANY,
+    TITLES,
+    also,
+)
+from parts.triage.stage_evidence import show
+
+if TYPE_CHECKING:
+    from classifiers.encoder import Encoder
+
+# Where a narrow screen, which has the list first, can jump to.
+ANCHOR = "slice"
+# Verticals that can still be read.
+_MOST_RELEASES = 8
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _days(path: str, version: str, query: str, _view: Scope, inside: Inside) -> pa.Table:
+    assert _view.model is not None
+    return daily(
+        _view.snapshot, _view.model, inside.failure_point, _view.chosen, [inside.conditions]
+    )[0]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _apart(path: str, version: str, query: str, _view: Scope, inside: Inside) -> Comparison:
+    return apart(_view.snapshot, inside)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _evidence(
+    path: str, version: str, query: str, _view: Scope, inside: Inside
+) -> reading.Evidence:
+    return reading.of_slice(_view.snapshot, inside)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _examples(path: str, version: str, query: str, _view: Scope, inside: Inside) -> pa.Table:
+    return examples(_view.snapshot, inside)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _releases(path: str, version: str, model: str, stage: str, _view: Scope) -> dict[str, date]:
+    return releases(_view.snapshot, model, stage)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _encoder(path: str, model: str) -> Encoder | None:
+    return registry.load(Store.open(path).models, model, threads=1).encoder
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _groups(
+    path: str, version: str, query: str, _view: Scope, inside: Inside
+) -> list[Group] | None:
+    encoder = _encoder(path, inside.model)
+    return None if encoder is None else groups(requests(_view.snapshot, inside), encoder)
+
+
+def about(
+    view: Scope,
+    key: str,
+    point: str,
+    conditions: Conditions,
+    found: Slice | None,
+    result: Ranked | None,
+) -> None:
+    """Everything about a slice; `found` is None where it is not among the slices that stand out."""
+    assert view.model is not None
+    inside = Inside(view.model, point, conditions, view.chosen)
+    at = (view.path, view.logged, view.query, view, inside)
+    words = " · ".join(condition_words(*condition) for condition in conditions)
+    st.header(f"{TITLES[point]}: {plain(words)}", anchor=ANCHOR)
+    days = _days(*at)
+    if not sum(_column(days, "turns")):
+        st.text("No turn of these filters lies in this slice.")
+        return
+    _numbers(days, found, result)
+    came = known_releases(view, point, conditions)
+    dates = _column(days, "day")
+    shown = {day: name for day, name in came.items() if dates[0] < day <= dates[-1]}
+    recent = dict(sorted(shown.items())[-_MOST_RELEASES:])
+    st.plotly_chart(
+        trend(days, point, recent), config=CONFIG, alt=trend_words(days, recent), key="slice-trend"
+    )
+    with st.expander("As a table"):
+        _table(days)
+    with st.spinner("Reading the turns of this slice"):
+        _apart_from_others(_apart(*at), point)
+        show(_evidence(*at), inside, at[:3], view)
+        _requests(at, key)
+        _turns(at, key)
+    link = _explore(view, point, conditions)
+    if link:
+        st.link_button("These turns in Explore", link, icon=":material/table_view:")
+
+
+def known_releases(view: Scope, point: str, conditions: Conditions) -> dict[date, str]:
+    """First days of the releases of the stage that is blamed, and of the stages in the slice."""
+    assert view.model is not None
+    named = {
+        *([STAGE[point]] if point in STAGE else []),
+        *(name.removeprefix("version_") for name, _ in conditions if name.startswith("version_")),
+    }
+    found: dict[date, list[str]] = {}
+    for stage in STAGES:
+        if stage in named:
+            seen = _releases(view.path, view.logged, view.model, stage, view)
+            for version, day in seen.items():
+                found.setdefault(day, []).append(condition_words(f"version_{stage}", version))
+    return {day: ", ".join(short(name, 24) for name in names) for day, names in found.items()}
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    found: list[Any] = table[name].to_pylist()
+    return found
+
+
+def _numbers(days: pa.Table, found: Slice | None, result: Ranked | None) -> None:
+    turns, total, everything, failed = (
+        sum(_column(days, name)) for name in ("turns", "total", "all_turns", "all_total")
+    )
+    rest = (failed - total) / (everything - turns) if everything > turns else 0.0
+    parts = [
+        f"**{percent(total / turns)}** of {count(turns)} turns, "
+        f"against {percent(max(0.0, rest))} elsewhere"
+    ]
+    if found:
+        parts.append(
+            f"**{count(found.impact)}** turns above expectation "
+            f"({count(found.low)} to {count(found.high)})"
+        )
+        parts.append(significance(found.q_value))
+    elif result:
+        parts.append("not among the slices that stand out within these filters")
+    st.markdown(" · ".join(parts))
+    if found and found.folded:
+        st.html(line(muted("The same story, told otherwise: " + also(found, 6)), 0.88))
+
+
+def _table(days: pa.Table) -> None:
+    found = steps(days)
+    st.dataframe(
+        {
+            "From": [step.day for step in found],
+            "Turns": [step.turns for step in found],
+            "Rate": [None if step.rate is None else 100 * step.rate for step in found],
+            "Low": [100 * step.low if step.turns else None for step in found],
+            "High": [100 * step.high if step.turns else None for step in found],
+            "Elsewhere": [None if step.rest is None else 100 * step.rest for step in found],
+        },
+        hide_index=True,
+        height=240,
+        column_config={
+            name: st.column_config.NumberColumn(format="%.1f %%")
+            for name in ("Rate", "Low", "High", "Elsewhere")
+        },
+    )
+
+
+def _apart_from_others(found: Comparison, point: str) -> None:
+    st.subheader("What sets it apart", anchor=False)
+    if not found.turns or not found.rest:
+        where = "elsewhere" if found.turns else "in this slice"
+        st.caption(f"No turn {where} has this verdict, so there is nothing to compare.")
+        return
+    if not found.features:
+        st.caption("Its turns are blamed for the same reasons as turns elsewhere.")
+    else:
+        reach = max(one.inside for one in found.features)
+        st.html("".join(_reason(one, reach) for one in found.features))
+    told = ", ".join(
+        f"{EVIDENCE_NAMES[one.name]} {one.difference:+.2f}" for one in found.stages if one.low > 0
+    )
+    st.caption(
+        f"Coloured: how much each speaks for {NAMES.get(point, 'the verdict')} here, in log-odds; "
+        f"grey: in turns blamed alike elsewhere. {count(found.turns)} turns against "
+        f"{count(found.rest)}." + (f" By stage, more than elsewhere: {told}." if told else "")
+    )
+
+
+def _reason(one: Apart, reach: float) -> str:
+    unit = catalogue.feature(one.name).unit
+    values = ""
+    if one.value is not None and unit != "yes/no":
+        values = f" {muted(f'on average {number(one.value)}, elsewhere {number(one.rest_value)}')}"
+    words = (
+        f"{one.inside:.2f} here, {one.rest:.2f} elsewhere; difference {one.difference:.2f} "
+        f"({one.low:.2f} to {one.high:.2f})"
+    )
+    colour = colour_of(one.stage)
+    head = (
+        '<div style="display:flex;justify-content:space-between;gap:1em;align-items:baseline">'
+        f"<span>{mark(colour)}{text(one.sentence)}{values}</span>"
+        f'<span style="white-space:nowrap;font-variant-numeric:tabular-nums">'
+        f"{one.difference:+.2f}</span></div>"
+    )
+    return line(head + bar(one.inside, max(0.0, one.rest), reach, colour, words), 0.92)
+
+
+def _requests(at: tuple[str, str, str, Scope, Inside], key: str) -> None:
+    st.subheader("Groups of similar requests", anchor=False)
+    asked = st.session_state.setdefault("grouped", set())
+    if key not in asked:
+        st.button(
+            "Group the requests",
+            icon=":material/workspaces:",
+            help="Takes some seconds: the model’s text encoder reads up to a thousand requests.",
+            on_click=asked.add,
+            args=(key,),
+        )
+        return
+    try:
+        found = _groups(*at)
+    except FaultlineError as error:
+        st.caption(plain(str(error)))
+        return
+    if found is None:
+        st.caption("This model was trained without a text encoder, so requests are not grouped.")
+    elif not found:
+        st.caption("No two requests of this slice are alike.")
+    else:
+        rows = [
+            [
+                f"<b>{text(group.name, 80)}</b>",
+                "“" + "”, “".join(text(said, 80) for said in group.texts[:3]) + "”",
+                count(group.turns),
+            ]
+            for group in found
+        ]
+        st.html(table(["group", "such as", "turns"], rows, (2,)))
+
+
+def _turns(at: tuple[str, str, str, Scope, Inside], key: str) -> None:
+    rows = _examples(*at)
+    st.subheader("Surest turns", anchor=False)
+    if rows.num_rows:
+        choose(rows, at[3], f"slice-turns-{key}", failing=at[4].failure_point, slice=key)
+    else:
+        st.caption("No turn of this slice has this verdict; its excess lies in close calls.")
+
+
+def _explore(view: Scope, point: str, conditions: Conditions) -> str | None:
+    """Address of Explore with these turns; None where no filter says the same, or without it."""
+    if not any(name == "explore" for name, _, _ in PAGES):
+        return None
+    found = narrowed(view.chosen, conditions)
+    if found is None:
+        return None
+    query = found.query()
+    if point != ANY:
+        query["stage"] = [point]
+    return "explore?" + urlencode({**view.link(), **query}, doseq=True)

@@ -1,0 +1,267 @@
+"""Pieces of the Turn page: the way around it, its times, its annotations, and requests like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import streamlit as st
+
+from charts.formatting import (
+    count,
+    percent,
+    plain,
+    short,
+)
+from charts.layout import CONFIG
+from charts.palette import NAMES, colour_of
+from charts.turn_timeline import (
+    pipeline_times,
+    pipeline_words,
+    timeline,
+)
+from classifiers.encoder import Encoder
+from classifiers.reference_values import Reference
+from classifiers.similar_requests import similar
+from data.errors import FaultlineError
+from data.queries import turns
+from data.queries.filters import Filter
+from data.queries.overview import FAILURES
+from data.queries.turn_list import Listing, neighbours
+from data.schema.trace import FAILURE_POINTS
+from data.store.annotations import shown_to
+from data.store.snapshot import Snapshot
+from parts.shared.conversation import open_turn
+from parts.shared.verdict_form import (
+    Desk,
+    others,
+    signed_in,
+    told,
+    undo,
+    verdicts,
+)
+from parts.shared.verdict_form import done as done_here
+from parts.shared.view import Scope
+
+_ROWS = 8
+Row = Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """A turn as logged, what the model says about it if it does, and the dialogue around it."""
+
+    row: dict[str, Any]
+    prediction: dict[str, Any] | None
+    dialogue: list[dict[str, Any]]
+
+
+def look_up(view: Scope, turn_id: str, day: date | None) -> Found | None:
+    """All that the page needs of a turn; None when there is no such turn."""
+    return _look_up((view.path, view.logged, view.model), turn_id, day, view)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _look_up(
+    key: tuple[str | None, ...], turn_id: str, day: date | None, _view: Scope
+) -> Found | None:
+    row = turns.turn(_view.snapshot, turn_id, day)
+    if row is None:
+        return None
+    return Found(
+        row,
+        turns.prediction(_view.snapshot, row, _view.model),
+        turns.dialogue(_view.snapshot, row, _view.model),
+    )
+
+
+def around(view: Scope, found: Row | None, dialogue: Sequence[dict[str, Any]], place: int) -> None:
+    """Back to the list, the turns before and after in it, and those of the dialogue."""
+    listed = Listing.from_query(st.query_params)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.page_link(
+            "pages/overview.py",
+            label="All defects",
+            icon=":material/arrow_back:",
+            query_params=view.link(),
+        )
+        if st.query_params.get("back") == "explore":
+            st.page_link(
+                "pages/explore.py",
+                label="Explore",
+                icon=":material/table_chart:",
+                query_params=view.link(),
+            )
+        slice_key = st.query_params.get("slice")
+        if slice_key:
+            st.page_link(
+                "pages/triage.py",
+                label="The slice",
+                icon=":material/troubleshoot:",
+                query_params=view.link(slice=slice_key),
+            )
+        if listed and found and view.model:
+            before, after = _neighbours(
+                view.path,
+                view.snapshot.version,
+                view.model,
+                repr(sorted(view.chosen.query().items())),
+                listed,
+                found["turn_id"],
+                view.snapshot,
+                view.chosen,
+                dict(found),
+            )
+            noun = listed.words()
+            _step(
+                f"Previous of these {noun}", ":material/keyboard_arrow_up:", before, "list-before"
+            )
+            _step(f"Next of these {noun}", ":material/keyboard_arrow_down:", after, "list-after")
+        for step, label, icon in (
+            (-1, "Turn before", ":material/chevron_left:"),
+            (+1, "Turn after", ":material/chevron_right:"),
+        ):
+            other = dialogue[place + step] if 0 <= place + step < len(dialogue) else None
+            _step(label, icon, other, f"dialogue{step}")
+
+
+def _step(label: str, icon: str, other: dict[str, Any] | None, key: str) -> None:
+    st.button(
+        label,
+        icon=icon,
+        key=key,
+        type="tertiary",
+        disabled=other is None,
+        on_click=open_turn,
+        args=(other,),
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _neighbours(
+    path: str,
+    version: str,
+    model: str,
+    query: str,
+    listed: Listing,
+    turn_id: str,
+    _at: Snapshot,
+    _chosen: Filter,
+    _found: Row,
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    return neighbours(_at, model, _chosen, listed, _found)
+
+
+def times(row: Row, blamed: str | None) -> None:
+    """The pipeline as a waterfall, where times were logged."""
+    line = timeline(row)
+    if line is None:
+        return
+    st.plotly_chart(
+        pipeline_times(line, blamed), config=CONFIG, alt=pipeline_words(line), key="times"
+    )
+    if not line.measured:
+        st.caption("Starts were not logged: the stages are drawn one after the other.")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _reference(path: str, model: str) -> Reference | None:
+    return Reference.read(Path(path) / "models" / model)
+
+
+def reference(view: Scope) -> Reference | None:
+    """Where features lie among correct turns; None for a model that does not know."""
+    return _reference(view.path, view.model) if view.model else None
+
+
+def transcript(row: Row, said: Sequence[Row], who: str | None, share: float) -> str | None:
+    """What was really said: as an annotator wrote here, as far as one may see it, else as gold."""
+    for annotation in reversed(shown_to(said, who, share)):
+        if annotation["transcript"]:
+            return str(annotation["transcript"])
+    written = (row["gold"] or {}).get("transcript")
+    return None if written is None else str(written)
+
+
+def judge(view: Scope, row: Row, said: list[dict[str, Any]], now: Desk) -> None:
+    """What people said of this turn here, and the buttons to say something oneself."""
+    who = signed_in()
+    st.subheader("Judged here", anchor=False)
+    told()
+    others(said, who, now.share)
+    if not said:
+        st.caption("Nobody has judged this turn here.")
+    with st.expander("Judge this turn", key="judge", icon=":material/rate_review:"):
+        if who is None:
+            name = st.text_input("Your name, as it stands beside your verdicts", max_chars=60)
+            who = name.strip() or None
+            if who:
+                st.session_state["annotator_name"] = who
+        if who:
+            st.caption(f"You are {plain(who)}.")
+            verdicts(view.path, row, who, keys=False)
+            if done_here() and done_here()[-1][1]["turn_id"] == row["turn_id"]:
+                st.button("Undo", icon=":material/undo:", on_click=undo, args=(view.path,))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _encoder(path: str, model: str) -> Encoder | None:
+    folder = Path(path) / "models" / model
+    if not (folder / "encoder.onnx").exists():
+        return None
+    try:
+        return Encoder(folder)
+    except FaultlineError:
+        return None
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _similar(
+    path: str, version: str, model: str, turn_id: str, heard: str, _at: Snapshot
+) -> pa.Table:
+    return similar(_at, model, turn_id, heard, _encoder(path, model), _ROWS)
+
+
+def similar_turns(view: Scope, found: Row) -> None:
+    """Requests of recent turns that mean about the same, and how they went."""
+    if not found["heard"]:
+        return
+    st.subheader("Similar requests", anchor=False)
+    slot = st.container(gap=None)
+    with slot, st.spinner("Looking for similar requests"):
+        model = str(view.model)
+        rows = _similar(
+            view.path, view.snapshot.version, model, found["turn_id"], found["heard"], view.snapshot
+        ).to_pylist()
+    if not rows:
+        st.caption("No recent request has any of these words.")
+        return
+    with slot:
+        for row in rows:
+            _request(row)
+    st.caption("Among the newest turns, by the meaning of their words; a click opens the newest.")
+
+
+def _request(row: dict[str, Any]) -> None:
+    worst = max(FAILURES, key=lambda name: row[f"n_{name}"])
+    named = worst if row[f"n_{worst}"] else "correct"
+    parts = [f"{count(row['turns'])} {'turn' if row['turns'] == 1 else 'turns'}"]
+    parts.append(f"defect {percent(row['rate'], 0)}")
+    if row["turns"] > 1:
+        parts += [
+            f"{count(row[f'n_{name}'])} {NAMES[name]}"
+            for name in FAILURE_POINTS
+            if row[f"n_{name}"]
+        ]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            f':color[●]{{foreground="{colour_of(named)}"}} {plain(short(row["heard"], 90))}',
+            key=f"like-{row['turn_id']}",
+            type="tertiary",
+            help=f"{NAMES[named]}; open its newest turn",
+            on_click=open_turn,
+            args=(row,),
+        )
+        st.caption(" · ".join(parts), width="content")

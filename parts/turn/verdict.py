@@ -1,0 +1,107 @@
+"""What the model says about one turn, and why: probabilities, evidence, sentences, waterfall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from charts.formatting import (
+    milliseconds,
+    number,
+    percent,
+    plain,
+)
+from charts.layout import CONFIG
+from charts.palette import NAMES, colour_of
+from charts.prediction import (
+    evidence,
+    evidence_words,
+    likelier,
+    probabilities,
+    probabilities_words,
+    steps,
+    waterfall,
+    waterfall_words,
+)
+from classifiers.reference_values import Place, Reference
+from features import catalogue
+from parts.shared.html import strip
+
+_SENTENCES = 5
+
+
+def verdict(found: Mapping[str, Any], reference: Reference | None = None) -> None:
+    """Six probabilities, one bar of evidence per stage, and the strongest reasons as sentences.
+
+    With a `reference`, each reason says where its value lies among correct turns.
+    """
+    st.subheader("Where it failed", anchor=False)
+    st.plotly_chart(
+        probabilities(found), config=CONFIG, alt=probabilities_words(found), key="probabilities"
+    )
+    other = likelier(found)
+    if other:
+        st.caption(other)
+    name = NAMES[found["failure_point"]]
+    st.subheader(f"Why {plain(name)}", anchor=False)
+    st.plotly_chart(evidence(found), config=CONFIG, alt=evidence_words(found), key="evidence")
+    st.caption(f"Right of the line speaks for {name}, left against it; in log-odds.")
+    for reason in sorted(found["reasons"] or [], key=lambda r: -abs(r["contribution"]))[
+        :_SENTENCES
+    ]:
+        place = reference.place(reason["feature"], reason["value"]) if reference else None
+        with st.container(gap=None):
+            st.markdown(_reason(reason, name))
+            if place is not None:
+                _among(place, _value(reason["feature"], reason["value"]), reason["stage"])
+
+
+def why(found: Mapping[str, Any]) -> None:
+    """The waterfall from the average turn to this one."""
+    name = NAMES[found["failure_point"]]
+    values = {r["feature"]: r["value"] for r in found["reasons"] or []}
+    names = [
+        (catalogue.sentence(feature), _value(feature, values[feature]))
+        for feature, _ in steps(found)
+        if feature is not None
+    ]
+    st.subheader("From the average turn to this one", anchor=False)
+    st.caption(
+        f"Log-odds of {name} before calibration; each +1 multiplies its odds by 2.7. "
+        "The bars add up to the last one."
+    )
+    st.plotly_chart(waterfall(found, names), config=CONFIG, alt=waterfall_words(found), key="why")
+
+
+def _among(place: Place, value: str, stage: str) -> None:
+    """Where a value lies among correct turns: a strip, and the same in words."""
+    low, high = place.quantiles[10], place.quantiles[90]
+    if place.same < 0.5 and high > low:
+        first, last = min(place.quantiles[1], place.value), max(place.quantiles[99], place.value)
+        st.html(strip(place.value, low, high, first, last, colour_of(stage)))
+    st.caption(plain(f"{value}, {place.words()}"))
+
+
+def _value(feature: str, value: float | None) -> str:
+    if value is None:
+        return "not logged"
+    unit = catalogue.feature(feature).unit
+    if unit == "yes/no":
+        return "yes" if value else "no"
+    if unit == "probability":
+        return percent(value)
+    if unit == "ms":
+        return milliseconds(value)
+    return number(value)
+
+
+def _reason(reason: Mapping[str, Any], name: str) -> str:
+    value = _value(reason["feature"], reason["value"])
+    way = "for" if reason["contribution"] > 0 else "against"
+    return (
+        f':color[●]{{foreground="{colour_of(reason["stage"])}"}} '
+        f"{plain(catalogue.sentence(reason['feature']))}: **{plain(value)}** "
+        f":small[:gray[speaks {way} {name}, {reason['contribution']:+.2f}]]"
+    )

@@ -1,0 +1,99 @@
+"""Drift of signals and classes, and which signals are logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from analysis.drift import LARGE, class_drift, drift
+from data.queries.filters import Filter
+from data.queries.signals import signal_values, signals_logged
+from data.store.store import Store
+
+
+def period(seed: int, shift: float = 0.0, missing: float = 0.0, rows: int = 2_000) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    lost = rng.random(rows) < missing
+    columns: dict[str, Any] = {
+        "steady": rng.normal(size=rows),
+        "moved": rng.normal(shift, 1, rows),
+        "lost": pa.array(rng.random(rows), mask=lost),
+        "text": rng.choice(["a", "b", "ü"], rows),
+        "never": pa.nulls(rows, pa.float64()),
+    }
+    return pa.table(columns)
+
+
+NAMES = ("steady", "moved", "lost", "text", "never")
+
+
+def test_what_moved_is_told_and_what_did_not_is_not() -> None:
+    found = {one.name: one for one in drift(period(0), period(1, 1.0, 0.3), NAMES)}
+    assert found["moved"].significant
+    assert found["moved"].psi > LARGE
+    assert found["lost"].significant
+    assert found["lost"].missing_now == pytest.approx(0.3, abs=0.04)
+    assert not any(found[name].significant for name in ("steady", "text", "never"))
+    assert found["never"].p_value is None
+    assert drift(period(0), period(1, 1.0, 0.3), NAMES)[0].name in ("moved", "lost")
+
+
+def test_without_drift_hardly_anything_is_significant() -> None:
+    seen = [drift(period(2 * seed), period(2 * seed + 1), NAMES) for seed in range(40)]
+    assert (
+        sum(any(one.q_value is not None and one.q_value <= 0.05 for one in run) for run in seen)
+        <= 6
+    )
+    assert not any(one.significant for run in seen for one in run)
+
+
+def test_a_signal_that_stops_is_compared_by_being_missing() -> None:
+    before = period(0)
+    now = period(1).set_column(0, "steady", pa.nulls(2_000, pa.float64()))
+    first = drift(before, now, NAMES)[0]
+    assert (first.name, first.kind, first.missing_now) == ("steady", "missing", 1.0)
+    assert first.significant
+
+
+def test_an_empty_period_is_no_error() -> None:
+    empty = period(0).slice(0, 0)
+    assert {one.p_value for one in drift(empty, period(1), NAMES)} == {None}
+
+
+def test_nan_is_missing() -> None:
+    before = pa.table({"x": [1.0, 2.0, 3.0, 4.0]})
+    (found,) = drift(before, pa.table({"x": [1.0, float("nan")]}), ["x"])
+    assert found.missing_now == 0.5
+
+
+def test_shares_of_classes() -> None:
+    before = {"correct": 900.0, "asr": 50.0, "nlu": 50.0}
+    index, classes = class_drift(before, {"correct": 800.0, "asr": 150.0, "nlu": 50.0})
+    found = {one.name: one for one in classes}
+    assert index > 0.05
+    assert found["asr"].q_value is not None
+    assert found["asr"].q_value < 1e-6
+    assert found["nlu"].distance == 0.0
+    assert found["er"].p_value is None
+    assert class_drift(before, before)[0] == pytest.approx(0.0)
+    assert class_drift({}, before) == (0.0, [])
+
+
+def test_signals_logged_per_assistant(scored_store: Store) -> None:
+    with scored_store.snapshot() as snapshot:
+        rows = signals_logged(snapshot, Filter()).to_pylist()
+        turns = snapshot.counts()["turns"]
+        some = signals_logged(snapshot, Filter(assistant=("car",))).to_pylist()
+        values = signal_values(snapshot, Filter(), most=20)
+    by = {(row["assistant"], row["signal"]): row for row in rows}
+    assert by["car", "asr.confidence"]["missing"] == 0.0
+    assert 0 < by["car", "nlu.confidence"]["missing"] < 1
+    assert by["car", "asr.signal.snr"]["logged"] == by["car", "asr.confidence"]["turns"]
+    total = sum(row["turns"] for row in rows if row["signal"] == "asr.confidence")
+    assert total == turns
+    assert {row["assistant"] for row in some} == {"car"}
+    assert values.num_rows == 20
+    assert values["asr.confidence"].null_count == 0

@@ -1,0 +1,269 @@
+"""Charts: tables in, figures out, the numbers and the vocabulary of colour intact."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from analysis.change_points import Change
+from analysis.rates import MODEL, Estimate
+from charts import (
+    formatting,
+    rates,
+    sentences,
+    stage_heatmap,
+)
+from charts import (
+    prediction as verdict,
+)
+from charts.palette import COLOURS, NAMES, colour_of
+from data.intervals import wilson
+from data.queries.overview import FAILURES
+from data.queries.releases import Release
+from data.schema.tables import EVIDENCE
+from data.schema.trace import FAILURE_POINTS
+
+NBSP = formatting.THIN
+
+
+def trend_table(*days: date) -> pa.Table:
+    columns: dict[str, list[Any]] = {"day": list(days), "turns": [100] * len(days)}
+    for i, name in enumerate(FAILURE_POINTS):
+        columns[f"n_{name}"] = [i] * len(days)
+        columns[f"p_{name}"] = [float(i + 1)] * len(days)
+    return pa.table(columns)
+
+
+def prediction(**fields: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {f"p_{name}": 0.1 for name in FAILURE_POINTS}
+    made |= {"p_nlu": 0.5, "failure_point": "nlu", "base_value": -1.5}
+    made |= {f"evidence_{name}": 0.1 * i for i, name in enumerate(EVIDENCE)}
+    made["reasons"] = [
+        {"feature": f"asr.f{i}", "stage": "asr", "value": None, "contribution": (-1) ** i * i / 4}
+        for i in range(14)
+    ]
+    return made | fields
+
+
+def test_trend_shows_the_five_failures_in_pipeline_order() -> None:
+    table = trend_table(*(date(2024, 3, 1) + timedelta(days=i) for i in range(10)))
+    figure = rates.trend(table, "day")
+    assert [bar.name for bar in figure.data] == [NAMES[name] for name in FAILURES]
+    assert [bar.marker.color for bar in figure.data] == [COLOURS[name] for name in FAILURES]
+    assert figure.data[1].y[0] == pytest.approx(0.02)
+    assert figure.data[1].customdata[0][2] == "100"
+
+
+@pytest.mark.parametrize("by", ["day", "week", "month"])
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_short_trends_draw(by: Any, n: int) -> None:
+    table = trend_table(*(date(2024, 3, 1) + timedelta(days=i) for i in range(n)))
+    figure = rates.trend(table, by)
+    assert len(figure.data[0].x) == n
+    assert rates.trend_words(table, by)
+
+
+def test_shares_carry_intervals() -> None:
+    found = dict.fromkeys(FAILURES, Estimate(0.1, 0.07, 0.15, 200, 0, MODEL))
+    figure = rates.shares(found, before=dict.fromkeys(FAILURES, 0.2))
+    assert list(figure.data[0].x) == [0.1] * 5
+    assert list(figure.data[1].x) == [0.2] * 5
+    assert figure.data[0].error_x.array[0] == pytest.approx(0.05)
+    assert figure.data[0].error_x.arrayminus[0] == pytest.approx(0.03)
+    assert figure.data[1].name == "period before"
+
+
+def test_wilson_knows_its_textbook_value() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263.
+    low, high = wilson(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("point", "said"), [("nlu", None), ("er", "NLU is more probable")])
+def test_a_verdict_that_is_not_the_most_probable_class_says_so(
+    point: str, said: str | None
+) -> None:
+    sentence = verdict.likelier(prediction(failure_point=point))
+    assert sentence is None if said is None else str(sentence).startswith(said)
+
+
+def test_probabilities_mark_the_verdict() -> None:
+    figure = verdict.probabilities(prediction())
+    assert list(figure.data[0].x)[2] == 0.5
+    assert "<b>" in figure.layout.yaxis.ticktext[2]
+    assert figure.data[0].marker.opacity[2] == 1.0
+
+
+def test_waterfall_adds_up() -> None:
+    row = prediction()
+    parts = verdict.steps(row, most=5)
+    total = sum(row[f"evidence_{name}"] for name in EVIDENCE)
+    assert len(parts) == 6
+    assert parts[-1][0] is None
+    assert sum(value for _, value in parts) == pytest.approx(total)
+    figure = verdict.waterfall(
+        row, [(f"<b>{name}</b>" * 9, "not logged") for name, _ in verdict.steps(row)[:-1]]
+    )
+    assert figure.data[0].measure[0] == "absolute"
+    assert figure.data[0].measure[-1] == "total"
+    assert figure.data[0].text[-1] == f"{total - 1.5:.2f}"
+    assert not any("<b>" in text for text in figure.layout.yaxis.ticktext)
+    assert "…: not logged" in figure.layout.yaxis.ticktext[1]
+
+
+def test_charts_of_a_turn_survive_without_reasons() -> None:
+    row = prediction(reasons=None, base_value=None, evidence_asr=None)
+    assert verdict.waterfall(row, []).data[0].text[0] == "0.00"
+    assert verdict.evidence(row).data[0].x[1] == 0.0
+    for said in (verdict.evidence_words, verdict.waterfall_words, verdict.probabilities_words):
+        assert "NLU" in said(row)
+
+
+def test_theme_and_palette_agree() -> None:
+    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit/config.toml").read_text())
+    assert config["theme"]["chartCategoricalColors"] == [COLOURS[n] for n in FAILURE_POINTS]
+    assert config["server"]["address"] == "127.0.0.1"
+    assert config["browser"]["gatherUsageStats"] is False
+
+
+def test_a_stage_has_the_colour_of_its_failure_point() -> None:
+    assert colour_of("wake") == COLOURS["false_wake"]
+    assert colour_of("dialogue") == colour_of(None)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (formatting.percent(0.0843), f"8.4{NBSP}%"),
+        (formatting.points(0.0112), f"+1.1{NBSP}pts"),
+        (formatting.points(-0.0001), f"0.0{NBSP}pts"),
+        (formatting.count(1234567), f"1{NBSP}234{NBSP}567"),
+        (formatting.number(None), "–"),
+        (formatting.number(float("nan")), "–"),
+        (formatting.number(3.0), "3"),
+        (formatting.number(0.123456), "0.123"),
+        (formatting.milliseconds(80), f"80{NBSP}ms"),
+        (formatting.milliseconds(1520), f"1.52{NBSP}s"),
+        (formatting.confidence(0.5), "0.500"),
+        (formatting.short("a  b\n c" + "x" * 99, 8), "a b cxx…"),
+        (formatting.short(None), ""),
+        (
+            formatting.moment(datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), UTC),
+            "2 January 2024, 03:04:05 UTC",
+        ),
+    ],
+)
+def test_words(said: str, expected: str) -> None:
+    assert said == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["**b** [a](x) :red[c] $x$ <b> `d`", ":material/home:", "a -> b", "\u202egnp", "1. x\ny"],
+)
+def test_plain_leaves_nothing_to_interpret(text: str) -> None:
+    made = formatting.plain(text)
+    # What CommonMark would take for markup is escaped, what Streamlit would is broken up.
+    assert not re.search(r"(?<!\\)[*_`\[\]<>$:#~!-]", made)
+    assert not re.search(r":(?!\u2060)", made)
+    assert not re.search("[\n\u202e]", made)
+
+
+def change(**fields: Any) -> Change:
+    made: dict[str, Any] = {
+        "failure_point": "asr",
+        "where": (("locale", "en-GB"),),
+        "start": date(2026, 3, 18),
+        "end": date(2026, 3, 28),
+        "before": 0.03,
+        "after": 0.108,
+        "extra_turns": 175.0,
+        "p_value": 1e-6,
+        "q_value": 1e-5,
+        "release": "asr-4.2",
+    }
+    return Change(**made | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {},
+            f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, en-GB, with asr-4.2, until 28 March",
+        ),
+        ({"end": None, "where": ()}, f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, with asr-4.2"),
+        (
+            {"after": 0.01, "release": "4.2", "end": None, "where": (("domain", None),)},
+            f"ASR fell from 3.0 to 1.0{NBSP}% on 18 March, domain not logged, with ASR 4.2",
+        ),
+        (
+            {"release": None, "end": date(2026, 3, 18), "where": (("device_type", ""),)},
+            f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, device empty",
+        ),
+    ],
+)
+def test_a_change_is_one_sentence(fields: dict[str, Any], said: str) -> None:
+    assert sentences.change_words(change(**fields)) == said
+
+
+def test_releases_and_changes_stand_on_the_trend() -> None:
+    days = [date(2026, 3, 1) + timedelta(days=i) for i in range(60)]
+    found = [
+        Release("asr", "<a href='https://x.example'>4.2</a>", days[17]),
+        Release("nlu", "7", days[17]),
+        Release("er", "next day", days[18]),
+    ]
+    figure = rates.trend(trend_table(*days), "day", found, [change(), change(failure_point="er")])
+    lines = [shape.x0 for shape in figure.layout.shapes]
+    assert lines == [str(days[17]), str(days[18])]
+    texts = [note.text for note in figure.layout.annotations]
+    # The second release has no room for its name, which shows when pointed at.
+    assert not texts[1].strip()
+    assert "next day" in figure.layout.annotations[1].hovertext
+    assert "NLU 7" in texts[0]
+    assert "<a" not in "".join(texts)
+    assert texts[2:] == ["<b>1</b>", "<b>2</b>"]
+    said = rates.trend_words(trend_table(*days), "day", found, [change()])
+    assert "Releases: " in said
+    assert "ASR rose" in said
+
+
+def test_no_share_above_everything_is_labelled() -> None:
+    """Names of releases stand above the bars, and make the axis longer than its numbers."""
+    table = trend_table(date(2026, 3, 1), date(2026, 3, 2))
+    table = table.set_column(1, "turns", pa.array([16, 20]))
+    figure = rates.trend(table, "day", [Release("asr", "4.2", date(2026, 3, 2))])
+    assert figure.layout.yaxis.range[1] > 1
+    assert max(figure.layout.yaxis.tickvals) == 1
+
+
+def test_the_map_tells_cells_with_few_turns_from_cells_without_failures() -> None:
+    columns: dict[str, list[Any]] = {
+        "domain": ["music", None, "%{x} <b>odd</b>"],
+        "turns": [100, 40, stage_heatmap.FEW - 1],
+    }
+    for name in FAILURES:
+        columns[f"sum_p_{name}"] = [20.0 if name == "asr" else 1.0, 0.0, 9.0]
+    table = pa.table(columns)
+    figure = stage_heatmap.heat(table)
+    asr = FAILURES.index("asr")
+    assert stage_heatmap.rates(table)[0][asr] == pytest.approx(0.2)
+    assert stage_heatmap.rates(table)[1][asr] == 0
+    assert stage_heatmap.rates(table)[2] == [None] * 5
+    assert [cell[0] for cell in figure.data[asr].customdata] == [0, 1, 2]
+    assert [figure.data[i].name for i in range(5)] == [NAMES[name] for name in FAILURES]
+    shown = " ".join(map(str, figure.layout.yaxis.ticktext))
+    assert "domain not logged" in shown
+    assert "<b>" not in shown
+    assert "%{x}" not in shown
+    assert f"ASR in music 20.0{NBSP}%" in stage_heatmap.heat_words(table)
+    assert "No domain" in stage_heatmap.heat_words(table.slice(2))
+    assert stage_heatmap.heat(table.slice(0, 0)).data[0].x == ()

@@ -1,0 +1,278 @@
+"""Encoder, heads, calibration, booster and model: what each promises."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from classifiers import registry
+from classifiers.calibration import (
+    Calibration,
+    decide,
+    expected_calibration_error,
+    fit_weights,
+)
+from classifiers.context_digest import digests_sql
+from classifiers.encoder import DEFAULT, Encoder, export, load_torch
+from classifiers.evaluation.cross_validation import evaluate
+from classifiers.metrics import bootstrap, summary
+from classifiers.model import Model
+from classifiers.settings import Settings
+from classifiers.splits import folds, groups
+from classifiers.train import train
+from classifiers.training_data import training_turns
+from data.errors import ModelError, NotEnoughLabels
+from data.schema.trace import FAILURE_POINTS
+from data.store.store import Store
+from features.matrix import Context
+from tests.models import turns_of
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    folder = tmp_path_factory.mktemp("encoder")
+    export(DEFAULT, folder)
+    return Encoder(folder)
+
+
+def test_quantised_vectors_are_close_to_the_network_s_own(encoder: Encoder) -> None:
+    import torch
+
+    texts = ["play hunger games", "what is the weather", "no", "", "café ☕ النص"] + [
+        f"set a timer for {n} minutes" for n in range(20)
+    ]
+    model, tokenizer = load_torch(DEFAULT)
+    with torch.no_grad():
+        batch = tokenizer(texts, return_tensors="pt", padding=True)
+        states = model(**batch).last_hidden_state
+        mask = batch.attention_mask[..., None]
+        exact = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
+    cosine = (encoder.encode(texts) * exact).sum(1)
+    assert cosine.mean() > 0.99
+    assert cosine.min() > 0.97
+
+
+def test_a_column_is_encoded_once_per_distinct_text(encoder: Encoder) -> None:
+    vectors, index = encoder.encode_column(pa.chunked_array([["a", "b"], ["a", None]]))
+    assert len(vectors) == 3
+    assert index[0] == index[2] != index[1]
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+
+def test_order_and_company_do_not_change_a_vector(encoder: Encoder) -> None:
+    texts = ["yes", "play some music by queen please", "what time is it"]
+    together = encoder.encode(texts)
+    alone = np.vstack([encoder.encode([t]) for t in reversed(texts)])[::-1]
+    assert np.allclose(together, alone, atol=1e-4)
+
+
+def test_an_unknown_encoder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        export(str(tmp_path), tmp_path / "out")
+
+
+def test_calibration_repairs_an_overconfident_model() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.dirichlet([1, 1, 2], 20_000)
+    target = np.array([rng.choice(3, p=p) for p in true])
+    sharp = true**2 / (true**2).sum(1, keepdims=True)
+    calibrated = Calibration.fit(sharp, target).apply(sharp)
+    assert np.allclose(calibrated.sum(1), 1)
+    for k in range(3):
+        before = expected_calibration_error(sharp[:, k], target == k)
+        after = expected_calibration_error(calibrated[:, k], target == k)
+        assert after < 0.02 < before
+
+
+def test_decision_weights_name_rare_classes_without_losing_macro_f1() -> None:
+    rng = np.random.default_rng(1)
+    target = (rng.random(5000) < 0.06).astype(int)
+    p = np.clip(0.06 + 0.25 * target + rng.normal(0, 0.1, 5000), 0.001, 0.999)
+    probability = np.column_stack([1 - p, p])
+    weights = fit_weights(probability, target, np.arange(5000))
+    plain = summary(probability, target, None, ("correct", "asr"))
+    tuned = summary(probability, target, weights, ("correct", "asr"))
+    assert tuned["macro_f1"] > plain["macro_f1"] + 0.05
+    assert decide(probability, weights).sum() > decide(probability, np.ones(2)).sum()
+
+
+def test_folds_never_part_a_dialogue_or_a_repeated_sentence() -> None:
+    turns = turns_of(
+        [
+            *({"dialogue_id": f"a{i // 3}", "turn_index": i % 3} for i in range(60)),
+            *(
+                {"dialogue_id": f"s{i}", "gold": {"transcript": f"Sentence, {i % 10}!"}}
+                for i in range(50)
+            ),
+        ]
+    )
+    group = groups(turns)
+    assert len(np.unique(group)) == 20 + 10
+    target = np.array(["asr", "correct"] * 55, object)
+    for train_rows, held_out in folds(target, group, 5, seed=0):
+        assert not set(group[train_rows]) & set(group[held_out])
+        assert len(train_rows) + len(held_out) == len(target)
+
+
+def test_metrics_against_a_table_counted_by_hand() -> None:
+    target = np.array([0, 0, 0, 1, 1, 2])
+    verdict = np.array([0, 0, 1, 1, 0, 2])
+    probability = np.eye(3)[verdict]
+    result = summary(probability, target, None, ("asr", "nlu", "correct"), verdict)
+    assert result["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert result["accuracy"] == pytest.approx(4 / 6)
+    assert result["classes"]["asr"]["precision"] == pytest.approx(2 / 3)
+    assert result["classes"]["nlu"]["recall"] == pytest.approx(1 / 2)
+    assert result["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    intervals = bootstrap(target, verdict, np.arange(6), ("asr", "nlu", "correct"), seed=0)
+    low, high = intervals["accuracy"]
+    assert low < 4 / 6 < high
+
+
+def test_one_class_or_no_label_is_refused_in_one_sentence() -> None:
+    same = turns_of([{"dialogue_id": f"d{i}", "gold": {"failure_point": "asr"}} for i in range(40)])
+    with pytest.raises(NotEnoughLabels, match="found 40 asr"):
+        train(same, Settings(without=("text",)))
+    none = turns_of([{"dialogue_id": f"d{i}"} for i in range(40)])
+    with pytest.raises(NotEnoughLabels, match="found none"):
+        train(none, Settings(without=("text",)))
+
+
+def _labelled(counts: dict[str, int], dialogues: int, unlabelled: int = 0) -> pa.Table:
+    """Turns with so many labels of each kind, spread over so many dialogues."""
+    points = [point for point, n in counts.items() for _ in range(n)]
+    return turns_of(
+        [
+            *(
+                {
+                    "dialogue_id": f"d{i % dialogues}",
+                    "turn_index": i // dialogues,
+                    "asr": {"hypotheses": [{"text": f"w{i % 7}", "confidence": i % 10 / 10}]},
+                    "gold": {"failure_point": point},
+                }
+                for i, point in enumerate(points)
+            ),
+            *({"dialogue_id": f"u{i}"} for i in range(unlabelled)),
+        ]
+    )
+
+
+def test_evaluate_leaves_out_a_class_too_rare_to_learn() -> None:
+    turns = _labelled({"correct": 50, "asr": 50, "nlu": 6}, dialogues=40)
+    result = evaluate(turns, Settings(without=("text",), folds=3), 3)
+    assert set(result["classes"]) == {"asr", "correct"}
+    assert result["turns"] == 100
+    low, high = result["intervals"]["macro_f1"]
+    assert 0 <= low <= result["macro_f1"] <= high <= 1
+
+
+def test_few_labelled_dialogues_among_many_others_suffice() -> None:
+    turns = _labelled({"correct": 30, "asr": 30}, dialogues=3, unlabelled=200)
+    model, _ = train(turns, Settings(without=("text",)))
+    assert model.classes == ("asr", "correct")
+    assert model.metrics["labelled"] == 60
+
+
+def test_labels_of_one_dialogue_are_refused() -> None:
+    turns = _labelled({"correct": 30, "asr": 30}, dialogues=1)
+    for run in (train, evaluate):
+        with pytest.raises(NotEnoughLabels, match="one dialogue"):
+            run(turns, Settings(without=("text",)))
+
+
+def test_one_seed_gives_one_model(six: tuple[Store, Model], tmp_path: Path) -> None:
+    store, model = six
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0)
+    again, folder = train(turns, model.settings)
+    assert registry.save(again, folder, tmp_path) == model.id
+    # The order in which turns were stored does not matter.
+    backwards = turns.take(np.arange(turns.num_rows)[::-1])
+    shuffled, folder = train(backwards, model.settings)
+    os.utime(tmp_path / model.id, (0, 0))
+    assert registry.save(shuffled, folder, tmp_path) == model.id
+    # Vacuum must not take it for a model that nobody has touched since.
+    assert (tmp_path / model.id).stat().st_mtime > time.time() - 3600
+
+
+def test_a_saved_model_scores_as_the_one_in_memory(six: tuple[Store, Model]) -> None:
+    store, model = six
+    with store.snapshot() as snapshot:
+        turns = snapshot.query("SELECT * FROM turns")
+    loaded = registry.load(store.models, model.id)
+    ours, theirs = model.score(turns), loaded.score(turns)
+    assert np.array_equal(ours.probability, theirs.probability)
+    assert np.allclose(ours.probability.sum(1), 1)
+    assert (store.models / model.id / "MODEL_CARD.md").read_text().startswith("# Model m-")
+
+
+def test_all_six_classes_are_learned(six: tuple[Store, Model]) -> None:
+    _, model = six
+    assert model.classes == FAILURE_POINTS
+    figures = model.metrics["out_of_fold"]["classes"]
+    # The made-up logs are easy; what is hard is measured on real ones.
+    assert all(row["f1"] > 0.6 for row in figures.values()), figures
+
+
+@pytest.mark.parametrize("damage", ["model.json", "booster.txt", "heads.npz", "encoder.onnx"])
+def test_a_damaged_model_is_refused(six: tuple[Store, Model], tmp_path: Path, damage: str) -> None:
+    import shutil
+
+    store, model = six
+    shutil.copytree(store.models / model.id, tmp_path / model.id)
+    path = tmp_path / model.id / damage
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match="train it again"):
+        registry.load(tmp_path, model.id)
+
+
+@pytest.mark.parametrize("name", ["m-nothing", "../models", "", "."])
+def test_a_missing_model_names_those_there_are(six: tuple[Store, Model], name: str) -> None:
+    store, model = six
+    with pytest.raises(ModelError, match=model.id):
+        registry.load(store.models, name)
+
+
+def test_context_digest_sees_every_change_but_gold() -> None:
+    import duckdb
+
+    def digests(rows: list[dict[str, object]], context: Context) -> dict[str, int]:
+        turns = turns_of(rows)
+        digest = pa.array([hash(str(r.get("asr"))) for r in rows], pa.int64())
+        turns = turns.set_column(turns.column_names.index("digest"), "digest", digest)
+        with duckdb.connect() as con:
+            con.register("turns", turns)
+            sql = digests_sql(context)
+            return dict(con.sql(f"SELECT turn_id, context_digest FROM ({sql})").fetchall())
+
+    rows: list[dict[str, object]] = [
+        {"turn_id": f"t{i}", "dialogue_id": "d", "turn_index": i} for i in range(3)
+    ]
+    grown = [*rows, {"turn_id": "t3", "dialogue_id": "d", "turn_index": 3}]
+    before, after = digests(rows, "hindsight"), digests(grown, "hindsight")
+    assert all(before[t] != after[t] for t in before)
+    before, after = digests(rows, "live"), digests(grown, "live")
+    assert all(before[t] == after[t] for t in before)
+    assert digests(rows, "hindsight") == digests(rows[::-1], "hindsight")
+
+
+def test_a_text_seen_before_is_not_encoded_again(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = encoder.encode_column(pa.chunked_array([["seen before"]]))
+    asked: list[str] = []
+    plain = encoder.encode
+
+    def watched(texts: list[str], progress: None = None) -> np.ndarray:
+        asked.extend(texts)
+        return plain(texts, progress)
+
+    monkeypatch.setattr(encoder, "encode", watched)
+    again, index = encoder.encode_column(pa.chunked_array([["never seen", "seen before"]]))
+    assert asked == ["never seen"]
+    assert np.array_equal(again[index[1]], first[0])

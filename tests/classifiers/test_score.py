@@ -1,0 +1,248 @@
+"""Scoring: what is scored again and what is not, and that the outcome does not depend on how."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from classifiers.model import Model
+from classifiers.scoring.score import score
+from data.errors import ModelError
+from data.ingest.ingest import ingest
+from data.schema.tables import EVIDENCE, PREDICTIONS
+from data.schema.trace import FAILURE_POINTS
+from data.store.maintenance import delete
+from data.store.snapshot import Snapshot
+from data.store.store import Store
+from tests.logs import write_lines
+from tests.traces import logs
+
+
+@pytest.fixture
+def copy(six: tuple[Store, Model], tmp_path: Path) -> Store:
+    """A copy of the store with its promoted model, free to be changed."""
+    shutil.copytree(six[0].path, tmp_path / "copy")
+    return Store.open(tmp_path / "copy")
+
+
+def predictions(store: Store) -> pa.Table:
+    with store.snapshot() as snapshot:
+        return snapshot.query("SELECT * FROM predictions ORDER BY turn_id, model_id")
+
+
+def test_every_turn_gets_six_probabilities_a_verdict_and_reasons(copy: Store) -> None:
+    report = score(copy)
+    table = predictions(copy)
+    assert report.scored == table.num_rows == copy.snapshot().counts()["turns"]
+    assert table.schema.names == PREDICTIONS.names
+    p = np.column_stack([table[f"p_{name}"].to_numpy() for name in FAILURE_POINTS])
+    assert np.allclose(p.sum(1), 1, atol=1e-5)
+    assert np.allclose(table["p_defect"].to_numpy(), 1 - p[:, -1], atol=1e-5)
+    assert set(table["failure_point"].to_pylist()) <= set(FAILURE_POINTS)
+    assert all(reasons and len(reasons) == 8 for reasons in table["reasons"].to_pylist())
+    assert all(table[f"evidence_{name}"].null_count == 0 for name in EVIDENCE)
+
+
+def test_rollup_is_the_sum_of_predictions(copy: Store) -> None:
+    score(copy)
+    with copy.snapshot() as snapshot:
+        apart = snapshot.query(
+            "SELECT day, failure_point, count(*) AS turns, sum(p_asr) AS asr FROM predictions"
+            " GROUP BY ALL ORDER BY ALL"
+        ).to_pylist()
+        summed = snapshot.query(
+            "SELECT day, failure_point, sum(turns)::BIGINT AS turns, sum(sum_p_asr) AS asr"
+            " FROM rollup GROUP BY ALL ORDER BY ALL"
+        ).to_pylist()
+    assert [row | {"asr": pytest.approx(row["asr"], abs=1e-4)} for row in apart] == summed
+
+
+def test_nothing_new_means_nothing_to_do(copy: Store) -> None:
+    first = score(copy)
+    again = score(copy)
+    assert (again.scored, again.up_to_date) == (0, first.scored)
+    assert again.version == first.version
+    assert score(copy, everything=True).scored == first.scored
+
+
+def test_a_grown_dialogue_is_scored_again_and_no_other(copy: Store, tmp_path: Path) -> None:
+    total = score(copy).scored
+    turn = logs()[0]
+    grown = {**turn, "turn_id": "later", "turn_index": 9}
+    ingest(copy, [write_lines(tmp_path / "more.jsonl", [grown])])
+    own = sum(t["dialogue_id"] == turn["dialogue_id"] for t in logs())
+    report = score(copy)
+    assert (report.scored, report.up_to_date) == (own + 1, total - own)
+
+
+def test_gold_that_arrives_later_changes_no_prediction(copy: Store, tmp_path: Path) -> None:
+    score(copy)
+    turn = logs()[0] | {"gold": {"failure_point": "er", "annotator": "second"}}
+    ingest(copy, [write_lines(tmp_path / "gold.jsonl", [turn])])
+    assert score(copy).scored == 0
+
+
+def test_a_deleted_turn_takes_its_prediction_along(copy: Store) -> None:
+    score(copy)
+    name = logs()[0]["dialogue_id"]
+    delete(copy, dialogue_ids=[name])
+    assert name not in predictions(copy)["dialogue_id"].to_pylist()
+    assert score(copy).scored == 0
+
+
+@pytest.mark.long
+def test_small_batches_and_pieces_give_what_one_go_gives(
+    six: tuple[Store, Model], copy: Store, tmp_path: Path
+) -> None:
+    score(copy)
+    whole = predictions(copy)
+    # The same logs in two halves that part dialogues, each scored in batches of a few turns.
+    other = Store.create(tmp_path / "other")
+    shutil.copytree(copy.models, other.models, dirs_exist_ok=True)
+    turns = logs()
+    for i, half in enumerate((turns[::2], turns[1::2])):
+        ingest(other, [write_lines(tmp_path / f"{i}.jsonl", half)])
+        score(other, six[1].id, batch=70)
+    pieces = predictions(other)
+    assert pieces["turn_id"].equals(whole["turn_id"])
+    assert pieces["failure_point"].equals(whole["failure_point"])
+    for name in FAILURE_POINTS:
+        a, b = (t[f"p_{name}"].to_numpy() for t in (whole, pieces))
+        assert np.allclose(a, b, atol=1e-4), name
+
+
+def test_two_models_stand_side_by_side(copy: Store, six: tuple[Store, Model]) -> None:
+    from classifiers import registry
+    from classifiers.settings import Settings
+    from classifiers.train import train
+    from classifiers.training_data import training_turns
+
+    score(copy)
+    with copy.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0)
+    plain, folder = train(turns, Settings(context="live", without=("text",)))
+    model_id = registry.save(plain, folder, copy.models)
+    assert score(copy, model_id).scored == turns.num_rows
+    assert set(predictions(copy)["model_id"].to_pylist()) == {model_id, six[1].id}
+    assert copy.head().model == six[1].id
+
+
+def test_a_store_without_model_says_what_to_run(store: Store) -> None:
+    with pytest.raises(ModelError, match="faultline train"):
+        score(store)
+    with pytest.raises(ModelError, match="There is no model"):
+        score(store, "m-0")
+
+
+def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Path) -> None:
+    """Two devices hear each request; batches of one dialogue must not tear the pair apart."""
+    from classifiers.context_digest import BATCH_SQL, plan_sql
+
+    turns = [
+        {
+            "turn_id": f"{room}{i}",
+            "dialogue_id": f"{room}{i}",
+            "turn_index": 0,
+            "started_at": f"2024-05-01T09:{i:02d}:00Z",
+            "device": {"type": room},
+        }
+        for i in range(6)
+        for room in "abcdefg"[: 2 if i else 7]
+    ]
+    store = Store.create(tmp_path / "store")
+    ingest(store, [write_lines(tmp_path / "turns.jsonl", turns)])
+    with store.snapshot() as snapshot:
+        wanted = {"model": "m", "all": False, "batch": 4}
+        plan = snapshot.query(plan_sql("hindsight"), wanted)
+        assert plan.num_rows == len(turns)
+        assert all(plan["shared"].to_pylist())
+        parts = plan["part"].to_numpy().tolist()
+        assert parts == sorted(parts)
+        assert [parts.count(i) for i in range(5)] == [4, 3, 4, 3, 3]
+
+        def read(name: str) -> set[str]:
+            mine = pa.table({"dialogue_id": [name]})
+            shared = pa.table({"turn_id": [name]})
+            day = date(2024, 5, 1)
+            table = snapshot.query(
+                BATCH_SQL, {"low": day, "high": day}, tables={"mine": mine, "shared": shared}
+            )
+            return {str(turn) for turn in table["turn_id"].to_pylist()}
+
+        assert read("a1") == {"a1", "b1"}
+        # Seven at once are traffic: six of them are enough to see that.
+        assert len(read("a0")) == 6
+
+
+def test_several_processes_give_what_one_gives(copy: Store) -> None:
+    score(copy, batch=100, workers=1)
+    alone = predictions(copy)
+    assert score(copy, everything=True, batch=100, workers=2).scored == alone.num_rows
+    assert predictions(copy).drop_columns("reasons").equals(alone.drop_columns("reasons"))
+
+
+def test_training_turns_get_what_models_that_had_not_seen_them_say(
+    six: tuple[Store, Model], copy: Store, tmp_path: Path
+) -> None:
+    held_out = six[1].held_out
+    assert held_out is not None
+    score(copy)
+    table = predictions(copy)
+    place = pa.compute.index_in(held_out.turn_ids, value_set=table["turn_id"].combine_chunks())
+    names = [name for name in FAILURE_POINTS if name in six[1].classes]
+    given = np.column_stack([table[f"p_{name}"].to_numpy() for name in names])
+    assert np.allclose(given[place.to_numpy()], held_out.probability, atol=1e-6)
+    # A turn whose dialogue has grown is another one than training saw.
+    turn = next(t for t in logs() if t["turn_id"] == held_out.turn_ids[0].as_py())
+    later = {**logs()[5], "dialogue_id": turn["dialogue_id"], "turn_id": "later", "turn_index": 9}
+    ingest(copy, [write_lines(tmp_path / "more.jsonl", [later])])
+    score(copy)
+    grown = predictions(copy).filter(pa.compute.field("turn_id") == turn["turn_id"])
+    now = np.array([grown[f"p_{name}"][0].as_py() for name in names])
+    assert not np.allclose(now, held_out.probability[0], atol=1e-6)
+
+
+def test_a_dialogue_larger_than_a_batch_leaves_no_part_empty(
+    six: tuple[Store, Model], copy: Store, tmp_path: Path
+) -> None:
+    # Logs with one session id have such dialogues.
+    long = [
+        {**turn, "turn_id": f"long{i}", "dialogue_id": "long", "turn_index": i}
+        for i, turn in enumerate(logs()[:90])
+    ]
+    ingest(copy, [write_lines(tmp_path / "long.jsonl", long)])
+    total = copy.snapshot().counts()["turns"]
+    assert score(copy, batch=20, workers=1).scored == total
+
+
+def test_one_process_opens_no_second_snapshot(copy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    snapshot = Store.snapshot
+
+    def counted(store: Store, at: str | None = None) -> Snapshot:
+        opened.append(at)
+        return snapshot(store, at)
+
+    monkeypatch.setattr(Store, "snapshot", counted)
+    assert score(copy, batch=100, workers=1).scored
+    # A process of its own opens the version by name; committing looks at what is visible.
+    assert set(opened) == {None}
+
+
+def test_some_turns_get_what_they_get_among_all(six: tuple[Store, Model]) -> None:
+    store, model = six
+    with store.snapshot() as snapshot:
+        turns = snapshot.query("SELECT *, 0::BIGINT AS context_digest FROM turns")
+    everything = model.score(turns)
+    wanted = turns.select(["turn_id", "context_digest"]).take([7, 3, 250])
+    some = model.score(turns, wanted)
+    assert some.turn_ids.to_pylist() == wanted["turn_id"].to_pylist()
+    assert everything.turn_ids.take(some.rows).to_pylist() == wanted["turn_id"].to_pylist()
+    assert np.array_equal(some.verdict, everything.verdict[some.rows])
+    assert np.array_equal(some.x, everything.x[some.rows], equal_nan=True)
+    assert np.allclose(some.probability, everything.probability[some.rows])

@@ -1,0 +1,180 @@
+"""Annotations: what counts when people differ, and that labels and training follow them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from classifiers.training_data import training_turns
+from data.errors import UsageError
+from data.ingest.ingest import ingest
+from data.queries.filters import Filter
+from data.queries.ground_truth import labelled
+from data.queries.turn_table import annotated
+from data.store import workspace
+from data.store.annotations import (
+    SETTLED_SQL,
+    annotate,
+    latest,
+    withdraw,
+)
+from data.store.maintenance import delete
+from data.store.store import Store
+from labels.derived import refresh
+from tests.logs import trace, write_lines
+from tests.scored import MODEL, score
+
+
+@pytest.fixture
+def filled(store: Store, tmp_path: Path) -> Store:
+    """Two turns with gold, one of which gold leaves open, and two without."""
+    turns = [
+        trace("sure", gold={"failure_point": "asr"}),
+        trace("open", gold={"transcript": "play"}, asr={}),
+        trace("one", dialogue_id="one"),
+        trace("two", dialogue_id="two"),
+    ]
+    ingest(store, [write_lines(tmp_path / "logs.jsonl", turns)])
+    score(store)
+    refresh(store)
+    return store
+
+
+def turn(store: Store, name: str) -> dict[str, Any]:
+    with store.snapshot() as snapshot:
+        sql = "SELECT turn_id, dialogue_id, day FROM turns WHERE turn_id = $turn"
+        return dict(snapshot.query(sql, {"turn": name}).to_pylist()[0])
+
+
+def verdicts(store: Store) -> dict[str, str | None]:
+    with store.snapshot() as snapshot:
+        rows = snapshot.query(SETTLED_SQL).to_pylist()
+    return {row["turn_id"]: row["failure_point"] for row in rows}
+
+
+def truths(store: Store) -> dict[str, str]:
+    with store.snapshot() as snapshot:
+        rows = labelled(snapshot, MODEL).to_pylist()
+    return {row["turn_id"]: row["truth"] for row in rows}
+
+
+def test_more_than_half_decide(filled: Store) -> None:
+    one = turn(filled, "one")
+    annotate(filled, one, "ann", "asr")
+    assert verdicts(filled) == {"one": "asr"}
+    annotate(filled, one, "bob", "nlu")
+    assert verdicts(filled) == {"one": None}
+    annotate(filled, one, "cyd", "nlu")
+    assert verdicts(filled) == {"one": "nlu"}
+
+
+def test_the_last_word_of_an_annotator_counts(filled: Store) -> None:
+    one = turn(filled, "one")
+    annotate(filled, one, "ann", "asr")
+    last = annotate(filled, one, " ann ", "er")
+    assert verdicts(filled) == {"one": "er"}
+    assert withdraw(filled, last)
+    assert not withdraw(filled, last)
+    assert verdicts(filled) == {"one": "asr"}
+
+
+def test_the_adjudicator_decides(filled: Store) -> None:
+    one = turn(filled, "one")
+    for name in ("ann", "bob"):
+        annotate(filled, one, name, "asr")
+    annotate(filled, one, "cyd", "result", adjudicated=True)
+    assert verdicts(filled) == {"one": "result"}
+
+
+def test_the_dashboard_goes_before_the_logs(filled: Store) -> None:
+    assert truths(filled) == {"sure": "asr"}
+    annotate(filled, turn(filled, "sure"), "ann", "nlu")
+    annotate(filled, turn(filled, "two"), "ann", "correct")
+    assert truths(filled) == {"sure": "nlu", "two": "correct"}
+    annotate(filled, turn(filled, "sure"), "bob", "er")
+    assert truths(filled) == {"two": "correct"}, "split annotators settle nothing"
+
+
+def test_training_follows_the_annotations(filled: Store) -> None:
+    annotate(filled, turn(filled, "sure"), "ann", "nlu", transcript="play jazz")
+    annotate(filled, turn(filled, "two"), "ann", "correct")
+    with filled.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0, unlabelled=0)
+    gold = {row["turn_id"]: row["gold"] for row in turns.select(["turn_id", "gold"]).to_pylist()}
+    assert gold["sure"]["failure_point"] == "nlu"
+    assert gold["sure"]["transcript"] == "play jazz"
+    assert gold["two"]["failure_point"] == "correct"
+    assert gold["open"] == {**gold["open"], "failure_point": None, "transcript": "play"}
+    assert gold["one"] is None, "heard at the same instant, so it came along; nobody labelled it"
+
+
+def test_labels_follow_the_gold(filled: Store, tmp_path: Path) -> None:
+    assert refresh(filled) == 0
+    better = trace("open", gold={"failure_point": "er"})
+    gone = trace("sure")
+    ingest(filled, [write_lines(tmp_path / "again.jsonl", [better, gone])])
+    assert refresh(filled) == 1
+    assert truths(filled) == {"open": "er"}
+
+
+def test_annotations_go_with_their_turn(filled: Store) -> None:
+    annotate(filled, turn(filled, "one"), "ann", "asr")
+    delete(filled, dialogue_ids=["one"])
+    with filled.snapshot() as snapshot:
+        assert latest(snapshot).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("annotator", "verdict", "told"),
+    [(" ", "asr", "needs the annotator's name"), ("ann", "tts", "'tts' is no failure point")],
+)
+def test_bad_annotations_are_told(filled: Store, annotator: str, verdict: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        annotate(filled, turn(filled, "one"), annotator, verdict)
+
+
+def test_the_desk_keeps_one_row_a_key(store: Store) -> None:
+    workspace.set_triage(store, "locale=en-GB", "asr", owner="ann", state="looking")
+    workspace.set_triage(store, "locale=en-GB", "asr", owner="ann", state="fixed", version="4.3")
+    workspace.set_target(store, "asr", 0.05)
+    workspace.set_target(store, "asr", 0.04)
+    workspace.set_target(store, "nlu", 0.02)
+    workspace.set_target(store, "nlu", None)
+    workspace.save_view(store, "mine", "explore", "locale=en-GB")
+    workspace.save_view(store, "mine", "explore", "locale=en-US")
+    with store.snapshot() as snapshot:
+        (slice_,) = workspace.triage(snapshot).values()
+        assert (slice_["state"], slice_["version"]) == ("fixed", "4.3")
+        assert workspace.targets(snapshot) == {"asr": 0.04}
+        assert [view["query"] for view in workspace.views(snapshot)] == ["locale=en-US"]
+    assert workspace.drop_view(store, "mine")
+    assert not workspace.drop_view(store, "mine")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"state": "done"}, "'done' is no state"),
+        ({"state": "fixed"}, "say in which one"),
+        ({"link": "javascript:alert(1)"}, "is no web address"),
+    ],
+)
+def test_bad_triage_is_told(store: Store, wrong: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        workspace.set_triage(store, "s", "asr", **wrong)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, -0.1, float("nan")])
+def test_a_target_is_a_share(store: Store, target: float) -> None:
+    with pytest.raises(UsageError, match="is no share"):
+        workspace.set_target(store, "asr", target)
+
+
+def test_gold_without_a_truth_is_no_judgement(filled: Store) -> None:
+    with filled.snapshot() as snapshot:
+        assert snapshot.counts()["labelled"] == 2
+        assert annotated(snapshot, MODEL, Filter()) == 1
+        assert annotated(snapshot, MODEL, Filter(source="annotated")) == 1
+        assert annotated(snapshot, MODEL, Filter(source="predicted")) == 0

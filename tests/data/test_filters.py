@@ -1,0 +1,198 @@
+"""The filter: SQL, words, chips and URL say the same."""
+
+from __future__ import annotations
+
+import string
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import UsageError
+from data.queries.filters import (
+    NOT_LOGGED,
+    SOURCES,
+    Chip,
+    Filter,
+    Range,
+)
+from data.schema.trace import FAILURE_POINTS
+
+CASES: list[tuple[Filter, str, dict[str, Any], str]] = [
+    (Filter(), "true", {}, "all turns"),
+    (
+        Filter(since=date(2024, 3, 1)),
+        "day >= $since",
+        {"since": date(2024, 3, 1)},
+        "from 1 March 2024",
+    ),
+    (
+        Filter(since=date(2024, 3, 1), until=date(2024, 3, 14)),
+        "day >= $since AND day <= $until",
+        {"since": date(2024, 3, 1), "until": date(2024, 3, 14)},
+        "1 March 2024 to 14 March 2024",
+    ),
+    (
+        Filter(until=date(2024, 3, 14), since=date(2024, 3, 14)),
+        "day >= $since AND day <= $until",
+        {"since": date(2024, 3, 14), "until": date(2024, 3, 14)},
+        "14 March 2024",
+    ),
+    (
+        Filter(locale=("en-GB", "en-US"), device=("phone",)),
+        "locale IN ($locale_0, $locale_1) AND device_type IN ($device_0)",
+        {"locale_0": "en-GB", "locale_1": "en-US", "device_0": "phone"},
+        "en-GB or en-US · phone",
+    ),
+    (Filter(domain=(NOT_LOGGED,)), "domain IS NULL", {}, "domain not logged"),
+    (
+        Filter(intent=(NOT_LOGGED, "play")),
+        "(intent IN ($intent_0) OR intent IS NULL)",
+        {"intent_0": "play"},
+        "intent not logged or play",
+    ),
+    (
+        Filter(version=("asr:4.2", "nlu:7", "asr:a:b")),
+        "version_asr IN ($version_asr_0, $version_asr_1) AND version_nlu IN ($version_nlu_0)",
+        {"version_asr_0": "4.2", "version_asr_1": "a:b", "version_nlu_0": "7"},
+        "ASR 4.2 or NLU 7 or ASR a:b",
+    ),
+    (
+        Filter(stage=("asr", "false_wake")),
+        "failure_point IN ($stage_0, $stage_1)",
+        {"stage_0": "asr", "stage_1": "false_wake"},
+        "called ASR or called false wake",
+    ),
+    (
+        Filter(slot=("song", NOT_LOGGED), status=("error",)),
+        "(list_has_any(slots, [$slot_0]) OR coalesce(len(slots), 0) = 0) AND status IN ($status_0)",
+        {"slot_0": "song", "status_0": "error"},
+        "slot song or no slot · status error",
+    ),
+    (
+        Filter(confidence=Range(0.2, 0.5), words=Range(None, 3), hour=Range(22, None)),
+        "asr_confidence >= $confidence_low AND asr_confidence < $confidence_high"
+        " AND words < $words_high AND hour(started_at) >= $hour_low",
+        {"confidence_low": 0.2, "confidence_high": 0.5, "words_high": 3, "hour_low": 22},
+        "ASR confidence 0.2 to 0.5 · length below 3 words · hour 22 or more h UTC",
+    ),
+    (
+        Filter(source="predicted", text="50% of _"),
+        "NOT (turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL "
+        "UNION ALL SELECT turn_id FROM annotations))"
+        " AND contains(lower(heard), lower($text))",
+        {"text": "50% of _"},
+        "predicted only · heard “50% of _”",
+    ),
+    (
+        Filter(assistant=("x'; DROP TABLE turns --",)),
+        "assistant IN ($assistant_0)",
+        {"assistant_0": "x'; DROP TABLE turns --"},
+        "x'; DROP TABLE turns --",
+    ),
+]
+
+
+@pytest.mark.parametrize(("chosen", "clause", "params", "caption"), CASES)
+def test_sql_and_caption(chosen: Filter, clause: str, params: dict[str, Any], caption: str) -> None:
+    assert chosen.sql() == (clause, params)
+    assert chosen.caption() == caption
+
+
+@pytest.mark.parametrize("chosen", [case[0] for case in CASES])
+def test_removing_every_chip_leaves_all_turns(chosen: Filter) -> None:
+    for chip in chosen.chips():
+        assert chip in chosen.chips()
+        chosen = chosen.without(chip)
+    assert chosen == Filter()
+    assert not chosen
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"since": "yesterday"}, "since=yesterday is no day"),
+        ({"version": "4.2"}, "version=4.2 names no stage"),
+        ({"since": "2024-03-02", "until": "2024-03-01"}, "lies after"),
+        ({"stage": "tts"}, "stage=tts is not known"),
+        ({"source": "guessed"}, "source=guessed is not known"),
+        ({"confidence": "0.5"}, "confidence=0.5 is no range"),
+        ({"confidence": "0.5..0.2"}, "no range"),
+        ({"words": ".."}, "no range"),
+        ({"hour": "nan..3"}, "no range"),
+    ],
+)
+def test_bad_parameters_are_told(query: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        Filter.from_query(query)
+
+
+def test_other_parameters_are_ignored() -> None:
+    query = {"turn": "t1", "at": "t1.p1", "locale": "en-GB", "device": "", "until": ""}
+    assert Filter.from_query(query) == Filter(locale=("en-GB",))
+
+
+def test_chips_name_what_they_hold() -> None:
+    assert Filter(version=("er:9",)).chips() == [Chip("version", "er:9", "ER 9")]
+
+
+def any_end(pair: tuple[float | None, float | None]) -> bool:
+    return pair != (None, None)
+
+
+def in_order(pair: tuple[float | None, float | None]) -> Range:
+    low, high = pair
+    if low is not None and high is not None:
+        low, high = min(low, high), max(low, high)
+    return Range(low, high)
+
+
+words = st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=3).map(tuple)
+ends = st.none() | st.integers(0, 2000).map(lambda n: n / 100)
+ranges = st.none() | st.tuples(ends, ends).filter(any_end).map(in_order)
+releases = st.lists(
+    st.builds(
+        "{}:{}".format,
+        st.sampled_from(["wake", "asr", "nlu", "er", "result"]),
+        st.text(string.printable, min_size=1, max_size=5),
+    ),
+    unique=True,
+    max_size=3,
+).map(tuple)
+
+
+@given(
+    st.builds(
+        Filter,
+        since=st.none() | st.dates(),
+        assistant=words,
+        locale=words,
+        device=words,
+        domain=words,
+        intent=words,
+        version=releases,
+        stage=st.lists(st.sampled_from(FAILURE_POINTS), unique=True).map(tuple),
+        slot=words,
+        status=words,
+        confidence=ranges,
+        words=ranges,
+        hour=ranges,
+        defect=ranges,
+        source=st.none() | st.sampled_from(SOURCES),
+        text=st.none() | st.text(min_size=1).map(str.strip).map(lambda text: text or None),
+    ),
+    st.none() | st.integers(0, 400),
+)
+def test_url_gives_the_same_filter_back(chosen: Filter, days: int | None) -> None:
+    if chosen.since and days is not None and chosen.since < date(9990, 1, 1):
+        chosen = Filter(**{**vars(chosen), "until": chosen.since + timedelta(days=days)})
+    assert Filter.from_query(chosen.query()) == chosen
+    clause, params = chosen.sql()
+    assert all(f"${name}" in clause for name in params)
+
+
+def test_the_roll_up_answers_what_it_has_columns_for() -> None:
+    assert Filter(locale=("en-GB",)).rollup
+    assert not Filter(locale=("en-GB", "en-US"), confidence=Range(None, 0.3)).rollup

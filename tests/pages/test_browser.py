@@ -1,0 +1,106 @@
+"""The pages in a real browser: nothing breaks, nothing is fetched from elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from data.store.store import Store
+from tests.browser import Watch, browse, chromium, served
+
+pytestmark = pytest.mark.skipif(
+    chromium() is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def address(scored_store: Store) -> Iterator[str]:
+    with served(scored_store.path) as found:
+        yield found
+
+
+def check(watch: Watch) -> None:
+    """No exception, no request to elsewhere, no error but the two that Streamlit itself makes."""
+    watch.settle()
+    assert watch.page.locator("[data-testid=stException]").count() == 0
+    assert watch.strangers == []
+    # Opened below the root, Streamlit first looks for its server there.
+    missing = [url for url in watch.missing if "/_stcore/h" not in url]
+    assert missing == []
+    assert [e for e in watch.errors if "status of 404" not in e] == []
+
+
+# First, while the server is fresh: nobody has opened the front door yet.
+@pytest.mark.parametrize(
+    ("path", "charts"),
+    [("/turn?turn=d001-0", 3), ("/turn?turn=nasty", 3), ("/turn", 0), ("/", 3)],
+)
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (400, True)])
+def test_pages_draw_without_trouble(
+    address: str, path: str, charts: int, width: int, dark: bool
+) -> None:
+    with browse(width=width, dark=dark) as watch:
+        watch.page.goto(address + path)
+        check(watch)
+        assert watch.page.locator(".js-plotly-plot .main-svg").count() >= charts
+        # Nothing sticks out: the page itself never scrolls sideways.
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert watch.page.evaluate(overflow) <= 0
+
+
+def test_filters_and_turn_travel_in_the_url(address: str) -> None:
+    with browse() as watch:
+        page = watch.page
+        page.goto(f"{address}/?device=phone")
+        check(watch)
+        before = page.get_by_test_id("stMetricValue").first.inner_text()
+        # The first box of the list of turns; the table is drawn on a canvas.
+        table = page.get_by_test_id("stDataFrame").last.locator("canvas").first
+        table.scroll_into_view_if_needed()
+        box = table.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + 18, box["y"] + 52)
+        page.wait_for_url("**/turn?**turn=**")
+        check(watch)
+        assert "device=phone" in page.url
+        page.get_by_text("All defects").click()
+        page.wait_for_selector("[data-testid=stMetricValue]")
+        check(watch)
+        assert page.url.count("device=phone") == 1
+        assert page.get_by_test_id("stMetricValue").first.inner_text() == before
+
+
+def test_further_filters_are_drawn_when_asked_for(address: str) -> None:
+    with browse() as watch:
+        page = watch.page
+        page.goto(address)
+        check(watch)
+        verdict = page.get_by_role("combobox", name="Called")
+        assert verdict.count() == 0
+        page.get_by_text("More", exact=True).click()
+        verdict.click()
+        page.get_by_role("option", name="nlu").click()
+        watch.settle()
+        page.wait_for_url("**stage=nlu**")
+        assert page.get_by_role("button", name="called NLU").is_visible()
+        page.get_by_role("link", name="Explore").click()
+        watch.settle()
+        page.wait_for_url("**/explore?**stage=nlu**")
+        assert page.get_by_role("button", name="called NLU").is_visible()
+        page.get_by_role("button", name="called NLU").click()
+        watch.settle()
+        page.wait_for_function("!location.search.includes('stage=')")
+        check(watch)
+
+
+def test_nothing_in_a_logged_text_is_interpreted(address: str) -> None:
+    with browse() as watch:
+        watch.page.goto(f"{address}/turn?turn=nasty")
+        check(watch)
+        main = watch.page.get_by_test_id("stMain")
+        assert main.locator("img").count() == 0
+        assert main.locator("a[href*='x.example']").count() == 0
+        assert main.locator(".katex").count() == 0
+        assert "**bold**" in watch.page.locator("h2").first.inner_text()

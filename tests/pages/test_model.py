@@ -1,0 +1,254 @@
+"""The Model page: every look at it, what is missing, what is odd."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from charts.markdown import inert
+from classifiers import registry
+from classifiers.evaluation.learning_curve import FIXED
+from classifiers.model import Model
+from classifiers.shap_sample import explained
+from data.errors import UsageError
+from data.queries.filters import Filter
+from data.queries.ground_truth import labelled, one_in
+from data.queries.thresholds import (
+    STEPS,
+    flagged,
+    heard,
+)
+from data.schema.trace import FAILURE_POINTS
+from data.store.annotations import annotate
+from data.store.store import Store
+from labels.derived import refresh
+from parts.model import quality
+from tests.app import Open, texts
+from tests.scored import MODEL, fill, score
+
+LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
+
+
+@pytest.fixture(scope="module")
+def labelled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two models' hand-made predictions, and annotations of every failure point but one."""
+    store = fill(tmp_path_factory.mktemp("labelled") / "store")
+    score(store, "model-b", seed=5)
+    with store.snapshot() as snapshot:
+        turns = snapshot.query(
+            "SELECT turn_id, dialogue_id, day, failure_point FROM predictions "
+            "WHERE model_id = $model ORDER BY turn_id",
+            {"model": MODEL},
+        ).to_pylist()
+    for i, turn in enumerate(turns[:60]):
+        said = turn["failure_point"] if i % 3 else FAILURE_POINTS[i % 5 + 1]
+        annotate(store, turn, "ann", "asr" if said == "false_wake" else said)
+    return store
+
+
+def looked(opened: Open, store: Store, look: str, **query: str) -> AppTest:
+    return opened(store.path, "model", look=look, **({"model": MODEL} | query))
+
+
+@pytest.mark.parametrize("look", ["quality", "thresholds", "comparison", "labels"])
+def test_what_is_known_is_shown(opened: Open, labelled_store: Store, look: str) -> None:
+    at = looked(opened, labelled_store, look)
+    assert "turns of known truth" in texts(at)
+    assert all(chart.proto.alt for chart in at.get("plotly_chart"))
+    wanted = {"quality": 4, "thresholds": 1, "comparison": 1, "labels": 0}
+    assert len(at.get("plotly_chart")) == wanted[look]
+
+
+def test_every_figure_carries_an_interval(opened: Open, labelled_store: Store) -> None:
+    at = looked(opened, labelled_store, "quality")
+    for metric in at.metric[:3]:
+        assert " to " in metric.value
+    assert "No turn is known to be False wake here" in texts(at)
+    assert "Of ten verdicts it gets right" in texts(at)
+
+
+def test_it_says_when_only_some_dialogues_were_read(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "labelled", partial(labelled, most=10))
+    monkeypatch.setattr(quality, "one_in", partial(one_in, most=10))
+    store = fill(tmp_path / "store")
+    refresh(store)
+    with store.snapshot() as snapshot:
+        part = one_in(snapshot, MODEL, Filter(), 10)
+        read = labelled(snapshot, MODEL, most=10).num_rows
+    assert part > 1
+    at = looked(opened, store, "quality")
+    assert f"{read} turns of known truth, one dialogue in {part} drawn at random" in texts(at)
+
+
+def test_a_threshold_counts_the_whole_traffic(opened: Open, labelled_store: Store) -> None:
+    at = looked(opened, labelled_store, "thresholds", target="nlu")
+    with labelled_store.snapshot() as snapshot:
+        wanted = flagged(snapshot, MODEL, Filter(), "nlu")
+        some = snapshot.query(
+            "SELECT count(*) AS n FROM predictions WHERE model_id = $m AND p_nlu >= 0.3",
+            {"m": MODEL},
+        )["n"].to_pylist()[0]
+        total = snapshot.query(
+            "SELECT count(*) AS n FROM predictions WHERE model_id = $m", {"m": MODEL}
+        )["n"].to_pylist()[0]
+        with pytest.raises(UsageError, match="no probability"):
+            flagged(snapshot, MODEL, Filter(), "nobody")
+    assert wanted[0] == total
+    assert wanted[30] == some
+    assert wanted == sorted(wanted, reverse=True)
+    assert at.metric[0].value.startswith(f"{wanted[STEPS // 2]} ")
+    at.slider(key="threshold").set_value(30).run()
+    assert at.metric[0].value.startswith(f"{some} ")
+    assert not at.exception
+
+
+def test_what_was_heard_is_found_by_turn(labelled_store: Store) -> None:
+    with labelled_store.snapshot() as snapshot:
+        rows = snapshot.query(
+            "SELECT turn_id, day FROM predictions WHERE turn_id = 'd001-0' AND model_id = $m",
+            {"m": MODEL},
+        ).to_pylist()
+        assert heard(snapshot, MODEL, [(r["turn_id"], r["day"]) for r in rows]) == {
+            "d001-0": "play song 1"
+        }
+        assert heard(snapshot, MODEL, []) == {}
+
+
+@pytest.mark.parametrize("look", ["reasons", "learning", "card"])
+def test_a_missing_model_folder_is_one_sentence(
+    opened: Open,
+    labelled_store: Store,
+    tmp_path: Path,
+    look: str,
+) -> None:
+    shutil.copytree(labelled_store.path, tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    shutil.rmtree(store.models / MODEL)
+    at = looked(opened, store, look)
+    assert f"There is no model '{MODEL}'" in texts(at)
+    assert "Only model\\-a right" in texts(at) or not looked(opened, store, "quality").exception
+
+
+def test_damaged_files_beside_a_model_are_one_sentence_each(
+    opened: Open,
+    labelled_store: Store,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(labelled_store.path, tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    (store.models / MODEL / registry.EXPLAINED).write_bytes(b"PK\x03\x04 nonsense")
+    (store.models / MODEL / registry.LEARNING).write_text("[]", "utf-8")
+    (store.models / MODEL / registry.CARD).write_bytes(b"\xff\xfe\x00")
+    for look in ("reasons", "learning"):
+        assert "damaged" in texts(looked(opened, store, look))
+    assert "cannot be read" in texts(looked(opened, store, "card"))
+
+
+def test_a_model_without_explanations_offers_them(opened: Open, labelled_store: Store) -> None:
+    at = looked(opened, labelled_store, "reasons")
+    assert [button.label for button in at.button if "Explain" in button.label]
+    at = looked(opened, labelled_store, "learning")
+    assert [button.label for button in at.button if "learning curve" in button.label]
+
+
+def test_explanations_learning_curve_and_card_are_shown(
+    opened: Open,
+    labelled_store: Store,
+    six: tuple[Store, Model],
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(labelled_store.path, tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    source, model = six
+    with source.snapshot() as snapshot:
+        ids, x = model.matrix(snapshot.query("SELECT * FROM turns"))
+    explained(model, ids.to_numpy()[:60], x[:60]).write(store.models / MODEL / registry.EXPLAINED)
+    ahead = {"low": 0.4, "high": 0.7, "gain": 0.02, "gain_low": 0.0, "gain_high": 0.1}
+    curve = {
+        "labelled": 100,
+        "points": [{"labels": 50, "macro_f1": 0.5, "low": 0.4, "high": 0.6, "share": 0.5}],
+        "ahead": [{"more": 500, "labels": 600, "macro_f1": 0.55, **ahead}],
+        "fixed": FIXED,
+    }
+    (store.models / MODEL / registry.LEARNING).write_text(json.dumps(curve), "utf-8")
+    card = "# M :red[x]\n\n[a](http://x.example) ![p](http://x.example/p.png) <b>b</b>\n"
+    (store.models / MODEL / registry.CARD).write_text(card, "utf-8")
+    at = looked(opened, store, "reasons", speaking="er")
+    assert len(at.get("plotly_chart")) == 4
+    assert "log-odds of ER" in at.get("plotly_chart")[0].proto.spec
+    assert "500 more annotations" in texts(looked(opened, store, "learning"))
+    assert "](" not in texts(looked(opened, store, "card"))
+
+
+def test_a_card_keeps_its_shape_and_loses_its_teeth() -> None:
+    made = inert("# Title\n\n| a | b |\n|---|---:|\n| `c_d` | <img src=x> |\n![p](http://x)\n$x$")
+    assert made.splitlines()[0] == "### Title"
+    assert "|---|---:|" in made
+    assert "`c_d`" in made
+    assert "<img" not in made.replace("\\<", "")
+    assert "![" not in made
+    assert "](" not in made
+
+
+def test_two_models_are_compared_on_the_turns_of_both(
+    opened: Open,
+    labelled_store: Store,
+) -> None:
+    at = looked(opened, labelled_store, "comparison", other="model-b")
+    assert "McNemar" in texts(at)
+    assert "By macro\\-F1" in texts(at) or "By macro-F1" in texts(at)
+
+
+def test_one_model_alone_says_how_to_get_another(opened: Open, tmp_path: Path) -> None:
+    store = fill(tmp_path / "store")
+    with store.snapshot() as snapshot:
+        turn = snapshot.query("SELECT turn_id, dialogue_id, day FROM turns LIMIT 1").to_pylist()[0]
+    annotate(store, turn, "ann", "er")
+    for look in ("quality", "thresholds", "comparison", "labels"):
+        assert "1 turn" in texts(looked(opened, store, look))
+    assert "faultline train --no-promote" in texts(looked(opened, store, "comparison"))
+
+
+def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> None:
+    at = looked(opened, labelled_store, "labels")
+    version = labelled_store.snapshot().version
+    key = f"doubts-{version}-{MODEL}-{Filter().caption()}-None-1"
+    assert "labels are doubted" in texts(at)
+    at.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    at.run()
+    assert at.query_params["turn"]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_known_turn_within_the_filters_says_so(
+    opened: Open,
+    labelled_store: Store,
+    look: str,
+) -> None:
+    at = looked(opened, labelled_store, look, text="no such words")
+    if look in ("quality", "thresholds", "comparison", "labels"):
+        assert "Take a filter away" in texts(at)
+
+
+def test_odd_links_show_the_first_look(opened: Open, labelled_store: Store) -> None:
+    at = looked(opened, labelled_store, "<b>", target="\u202e", threshold="x", other="nobody")
+    assert at.metric
+
+
+def test_an_unscored_store_says_what_to_run(opened: Open, tmp_path: Path) -> None:
+    at = opened(fill(tmp_path / "store", scored=False).path, "model")
+    assert "faultline train --store" in texts(at)
+
+
+def test_without_any_truth_it_says_how_to_get_some(opened: Open, scored_store: Store) -> None:
+    at = looked(opened, scored_store, "quality")
+    assert "turns of known truth" in texts(at)
+    if not at.metric:
+        assert "nobody can say how right the model is" in texts(at)

@@ -1,0 +1,173 @@
+"""The Triage page, run without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from data.store import workspace
+from data.store.predictions import commit_predictions
+from data.store.store import Store
+from tests.app import Open, texts
+from tests.scored import MODEL, NASTY, fill, predictions_table
+
+PHONES = "asr:device_type=phone"
+
+
+def planted(path: Path) -> Store:
+    """A store in which phones fail at ASR."""
+    store = fill(path, scored=False)
+    with store.snapshot() as snapshot:
+        table = predictions_table(snapshot.query("FROM turns ORDER BY turn_id"))
+    rows = table.to_pylist()
+    for row in rows:
+        bad = row["device_type"] == "phone"
+        row |= {f"p_{name}": 0.01 for name in ("false_wake", "nlu", "er", "result")}
+        row |= {"p_asr": 0.9 if bad else 0.02, "p_correct": 0.06 if bad else 0.94}
+        row |= {"p_defect": 1 - row["p_correct"], "failure_point": "asr" if bad else "correct"}
+    commit_predictions(store, pa.Table.from_pylist(rows, schema=table.schema), MODEL)
+    (store.models / MODEL).mkdir()
+    store.promote(MODEL)
+    return store
+
+
+@pytest.fixture(scope="module")
+def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return planted(tmp_path_factory.mktemp("planted") / "store")
+
+
+def html(at: AppTest) -> str:
+    return "".join(block.proto.body for block in at.get("html"))
+
+
+def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: Store) -> None:
+    at = opened(phones_fail.path, "triage")
+    assert at.query_params["failing"] == "asr"
+    assert "ASR: phone" in at.header[0].value
+    assert "turns above expectation" in html(at)
+    assert "almost certainly real" in texts(at)
+    assert "combinations tested" in texts(at)
+    charts = at.get("plotly_chart")
+    assert charts
+    assert all(chart.proto.alt for chart in charts)
+
+
+def test_a_link_opens_on_its_stage_and_slice(opened: Open, phones_fail: Store) -> None:
+    at = opened(phones_fail.path, "triage", failing="nlu")
+    assert at.segmented_control(key="failing_choice").value == "nlu"
+    assert "Nothing stands out" in texts(at)
+    at = opened(phones_fail.path, "triage", slice=PHONES)
+    assert at.query_params["failing"] == "asr"
+    assert "ASR: phone" in at.header[0].value
+
+
+def test_another_stage_is_a_click_away_and_leaves_the_slice(
+    opened: Open, phones_fail: Store
+) -> None:
+    at = opened(phones_fail.path, "triage", slice=PHONES)
+    at.segmented_control(key="failing_choice").select("er").run()
+    assert at.query_params["failing"] == "er"
+    assert "slice" not in at.query_params
+    at.segmented_control(key="failing_choice").select("defect").run()
+    assert "Any failure: phone" in at.header[0].value
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "device_type=speaker",
+        "confidence=0.4-0.6;hour=08-12",
+        "locale=" + quote("(not logged)"),
+        "domain=" + quote(NASTY, safe=""),
+        "slot=" + quote("日本 \u202e語", safe=""),
+    ],
+)
+@pytest.mark.parametrize("point", ["false_wake", "asr", "nlu", "er", "result", "defect"])
+def test_any_slice_can_be_looked_at(
+    opened: Open, scored_store: Store, point: str, conditions: str
+) -> None:
+    at = opened(scored_store.path, "triage", failing=point, slice=f"{point}:{conditions}")
+    assert "Who looks after it" in texts(at)
+    assert "<img" not in html(at)
+    assert "\u202e" not in html(at) + texts(at)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"failing": "nobody"}, "is no failure point"),
+        ({"failing": "asr", "slice": "nonsense"}, "names no slice"),
+        ({"failing": "asr", "slice": "asr:colour=red"}, "no dimension 'colour'"),
+        ({"failing": "asr", "slice": "asr:words=lots"}, "is no band"),
+        ({"failing": "nlu", "slice": PHONES}, "not one of NLU"),
+    ],
+)
+def test_a_wrong_link_is_told_in_a_sentence(
+    opened: Open, phones_fail: Store, query: dict[str, str], told: str
+) -> None:
+    assert told in texts(opened(phones_fail.path, "triage", **query))
+
+
+def test_an_unscored_store_says_what_to_run(opened: Open, unscored_store: Store) -> None:
+    assert "faultline score --store" in texts(opened(unscored_store.path, "triage"))
+
+
+def test_filters_that_match_nothing_say_so(opened: Open, phones_fail: Store) -> None:
+    assert "No turn fits" in texts(opened(phones_fail.path, "triage", text="zebra crossing"))
+
+
+def test_a_decision_is_kept_and_shown(opened: Open, tmp_path: Path) -> None:
+    store = planted(tmp_path / "store")
+    at = opened(store.path, "triage", slice=PHONES)
+    old = at.query_params["at"]
+    label = {field.label: field for field in at.text_input}
+    label["Owner"].set_value("Ada")
+    label["Ticket"].set_value("not a link")
+    at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
+    assert "is no web address" in at.error[0].value
+    label = {field.label: field for field in at.text_input}
+    label["Ticket"].set_value("https://tickets.example/1")
+    label["Fixed in version"].set_value("4.2")
+    next(box for box in at.selectbox if box.label == "State").set_value("fixed")
+    at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
+    assert not at.error
+    assert at.query_params["at"] != old
+    kept = workspace.triage(store.snapshot())[PHONES]
+    assert (kept["owner"], kept["state"], kept["version"]) == ("Ada", "fixed", "4.2")
+    assert "fixed in" in html(at)
+    assert "Ada" in html(at)
+    assert any(word in texts(at) for word in ("did not fall", "too few", "fell"))
+
+
+def test_a_model_without_files_groups_nothing_but_says_so(opened: Open, phones_fail: Store) -> None:
+    at = opened(phones_fail.path, "triage", slice=PHONES)
+    next(button for button in at.button if button.label == "Group the requests").click().run()
+    assert "train it again" in texts(at)
+
+
+def test_a_turn_of_the_slice_opens_and_knows_where_it_came_from(
+    opened: Open, phones_fail: Store
+) -> None:
+    at = opened(phones_fail.path, "triage", slice=PHONES)
+    at.session_state[f"slice-turns-{PHONES}"] = {
+        "selection": {"rows": [0], "columns": [], "cells": []}
+    }
+    at.run()
+    assert at.query_params["turn"]
+    assert (at.query_params["failing"], at.query_params["slice"]) == ("asr", PHONES)
+
+
+def test_a_slice_looked_after_is_listed_when_it_stands_out_no_more(
+    opened: Open, tmp_path: Path
+) -> None:
+    store = planted(tmp_path / "store")
+    workspace.set_triage(store, "asr:device_type=speaker", "asr", owner="Ada", state="looking")
+    at = opened(store.path, "triage", failing="asr")
+    assert "Looked after, not standing out now" in texts(at)
+    at.button(key="slice-asr:device_type=speaker").click().run()
+    assert "ASR: speaker" in at.header[0].value
+    assert "not among the slices that stand out" in texts(at)

@@ -1,0 +1,265 @@
+"""Three people's whole jobs in a real browser: an owner's, a leader's and an analyst's."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Locator, Page
+
+from data.ingest.ingest import ingest
+from data.store import workspace
+from data.store.predictions import commit_predictions
+from data.store.store import Store
+from tests.browser import Watch, browse, chromium, served
+from tests.logs import write_lines
+from tests.pages.test_browser import check
+from tests.scored import MODEL, predictions_table
+
+pytestmark = pytest.mark.skipif(
+    chromium() is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
+)
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+DAYS, DIALOGUES = 28, 40
+# From this day on there is ASR 4.2, and phones are misheard.
+RELEASED = 15
+# The second slice by impact: the first one is open without a click.
+SLICE = "asr:locale=en-US;device_type=speaker;domain=weather"
+ALWAYS = {"locale": "en-US", "device_type": "speaker", "domain": "weather"}
+PATIENCE_MS = 60_000.0
+
+
+def logs(seed: int = 3) -> list[dict[str, Any]]:
+    """Four weeks of dialogues of two turns, with a release of ASR in their middle."""
+    rng = random.Random(seed)
+    made = []
+    for day in range(DAYS):
+        for d in range(DIALOGUES):
+            device, locale = rng.choice(["phone", "speaker"]), rng.choice(["en-GB", "en-US"])
+            domain = rng.choice(["music", "weather"])
+            for i in range(2):
+                at = START + timedelta(days=day, minutes=30 * d, seconds=20 * i)
+                words = f"{'play' if domain == 'music' else 'weather in'} {rng.choice('abcdef')}"
+                record = {
+                    "turn_id": f"{day:02d}-{d:02d}-{i}",
+                    "dialogue_id": f"{day:02d}-{d:02d}",
+                    "turn_index": i,
+                    "started_at": at.isoformat(),
+                    "locale": locale,
+                    "device": {"type": device},
+                    "versions": {"asr": "4.2" if day >= RELEASED else "4.1"},
+                    "asr": {"hypotheses": [{"text": words, "confidence": round(rng.random(), 3)}]},
+                    "nlu": {"hypotheses": [{"domain": domain, "intent": "ask", "confidence": 0.8}]},
+                    "result": {"action": "answer", "status": "ok", "response": "Here you are."},
+                }
+                made.append(record)
+    return made
+
+
+def misheard(turns: pa.Table, seed: int = 5) -> pa.Table:
+    """Predictions in which phones fail at ASR since the release, and some speakers always did."""
+    rng = random.Random(seed)
+    table = predictions_table(turns)
+    rows = table.to_pylist()
+    for row in rows:
+        broken = row["device_type"] == "phone" and row["version_asr"] == "4.2"
+        always = all(row[key] == value for key, value in ALWAYS.items())
+        bad = rng.random() < (0.5 if broken else 0.3 if always else 0.04)
+        row |= {f"p_{name}": 0.01 for name in ("false_wake", "nlu", "er", "result")}
+        row |= {"p_asr": 0.9 if bad else 0.02, "p_correct": 0.06 if bad else 0.94}
+        row |= {"p_defect": 1 - row["p_correct"], "failure_point": "asr" if bad else "correct"}
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("walks")
+    made = Store.create(folder / "store")
+    ingest(made, [write_lines(folder / "logs.jsonl", logs())])
+    with made.snapshot() as snapshot:
+        turns = snapshot.query("FROM turns ORDER BY turn_id")
+    commit_predictions(made, misheard(turns), MODEL)
+    (made.models / MODEL).mkdir()
+    made.promote(MODEL)
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(store: Store) -> Iterator[str]:
+    with served(store.path) as found:
+        yield found
+
+
+@contextmanager
+def patient(address: str, path: str) -> Iterator[Watch]:
+    """A fresh browser on a page, with time for a busy machine."""
+    with browse() as watch:
+        watch.page.set_default_timeout(PATIENCE_MS)
+        watch.page.goto(address + path)
+        check(watch)
+        yield watch
+
+
+def arrive(watch: Watch, words: str | re.Pattern[str]) -> None:
+    """Wait for a heading, then until the page has come to rest, and see that nothing went wrong."""
+    watch.page.get_by_role("heading", name=words).wait_for()
+    check(watch)
+
+
+def metric(page: Page, label: str) -> str:
+    """What one of the numbers on top says."""
+    box = page.get_by_test_id("stMetric").filter(has=page.get_by_text(re.compile(f"^{label}")))
+    return box.get_by_test_id("stMetricValue").inner_text()
+
+
+def pick(table: Locator, x: int) -> None:
+    """Click into the first row of a table, which is drawn on a canvas, `x` pixels from the left."""
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": x, "y": 52})
+
+
+def pressed(page: Page, name: str) -> bytes:
+    """What a download button gives."""
+    with page.expect_download(timeout=PATIENCE_MS) as coming:
+        page.get_by_role("button", name=name).click()
+    return coming.value.path().read_bytes()
+
+
+def said_by(store: Store, who: str) -> list[dict[str, Any]]:
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM annotations WHERE annotator = $who", {"who": who})
+    return list(rows.to_pylist())
+
+
+def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
+    address: str, store: Store
+) -> None:
+    with patient(address, "/triage?failing=asr") as watch:
+        page = watch.page
+        arrive(watch, re.compile("^ASR: .*phone"))
+        page.get_by_role("button", name=re.compile("speaker")).first.click()
+        arrive(watch, re.compile("^ASR: .*weather"))
+        query = parse_qs(urlsplit(page.url).query)
+        assert query["slice"] == [SLICE]
+
+        # The box before the first of the surest turns.
+        pick(page.get_by_test_id("stDataFrame").last, 18)
+        page.wait_for_url("**/turn?**")
+        arrive(watch, "Judged here")
+        turn = parse_qs(urlsplit(page.url).query)["turn"][0]
+        page.get_by_text("Judge this turn").click()
+        page.get_by_label(re.compile("^Your name")).fill("Ada")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name=re.compile("NLU$")).click()
+        page.get_by_text("Recorded: NLU.").wait_for()
+        check(watch)
+        (made,) = said_by(store, "Ada")
+        assert (made["turn_id"], made["failure_point"]) == (turn, "nlu")
+
+        page.get_by_role("link", name="The slice").click()
+        page.wait_for_url("**/triage?**")
+        arrive(watch, re.compile("^ASR: .*weather"))
+        # A list that is open closes when the page scrolls.
+        page.get_by_role("button", name="Save").scroll_into_view_if_needed()
+        page.get_by_label("Owner").fill("Ada")
+        check(watch)
+        page.get_by_label("State", exact=True).click()
+        page.get_by_role("option", name="looking").click()
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("looking · Ada").wait_for()
+        check(watch)
+        kept = workspace.triage(store.snapshot())
+        assert {key: (one["owner"], one["state"]) for key, one in kept.items()} == {
+            SLICE: ("Ada", "looking")
+        }
+
+
+def test_a_leader_goes_from_a_change_to_its_release_and_takes_the_report_along(
+    address: str, tmp_path: Path
+) -> None:
+    with patient(address, "/") as watch:
+        page = watch.page
+        whole = metric(page, "Turns")
+        named = page.get_by_test_id("stMarkdown").filter(
+            has_text=re.compile(r"ASR rose from .* on 16 March, phone, with ASR 4\.2")
+        )
+        assert named.count() == 1
+        page.get_by_role("button", name="Look closer").click()
+        page.wait_for_url("**device=phone**")
+        page.get_by_test_id("stMain").get_by_role("button", name="Clear all").wait_for()
+        check(watch)
+        query = parse_qs(urlsplit(page.url).query)
+        narrowed = {key: query[key] for key in ("device", "since", "until")}
+        assert narrowed == {
+            "device": ["phone"],
+            "since": ["2024-03-16"],
+            "until": ["2024-03-28"],
+        }
+        assert metric(page, "Turns") != whole
+        # The drawing of the release is told in words as well.
+        assert page.get_by_role("figure", name=re.compile(r"ASR 4\.2 on 16 March")).count() == 1
+        rate = re.match(r"([\d.]+.%)\s*(.+)", metric(page, "Defect rate"))
+        assert rate
+
+        kept = tmp_path / "report.html"
+        kept.write_bytes(pressed(page, "Report"))
+        html = kept.read_text("utf-8")
+        assert not re.search(r"(?:https?:)?//\w", unescape(html))
+        page.goto("about:blank")
+        page.context.set_offline(True)
+        page.goto(kept.as_uri())
+        box = page.locator(".box", has_text="Defect rate")
+        assert box.locator("b").inner_text() == rate[1]
+        assert rate[2].strip() in box.inner_text()
+        assert "phone" in page.locator("body").inner_text()
+        assert (watch.errors, watch.strangers) == ([], [])
+
+
+def test_an_analyst_takes_a_slice_away_whose_file_link_and_page_agree(
+    address: str, store: Store
+) -> None:
+    with patient(address, "/explore") as watch:
+        page = watch.page
+        whole = metric(page, "Turns")
+        # Beside the names of the domains: the first of the locales.
+        pick(page.get_by_test_id("stDataFrame").first, 200)
+        page.get_by_role("button", name="Narrow the filters to this").click()
+        page.wait_for_url("**domain=**")
+        page.get_by_test_id("stMain").get_by_role("button", name="Clear all").wait_for()
+        check(watch)
+        shown = metric(page, "Turns")
+        assert shown != whole
+        page.get_by_role("button", name="Export").click()
+        with zipfile.ZipFile(io.BytesIO(pressed(page, "Parquet"))) as pack:
+            told = json.loads(next(pack.read(n) for n in pack.namelist() if n.endswith(".json")))
+            content = pack.read(told["file"])
+        check(watch)
+        link = page.url
+    rows = pq.read_table(io.BytesIO(content)).to_pylist()
+    assert f"{len(rows)}" == f"{told['rows']}" == re.sub(r"\D", "", shown)
+    assert hashlib.sha256(content).hexdigest() == told["sha256"]
+    query = parse_qs(urlsplit(link).query)
+    assert {row["domain"] for row in rows} == set(query["domain"])
+    assert {row["locale"] for row in rows} == set(query["locale"])
+    assert (told["data_version"], told["model"]) == (query["at"][0], query["model"][0])
+
+    # What somebody else writes meanwhile moves nothing.
+    workspace.put_setting(store, "walks", 1)
+    with patient(address, link.removeprefix(address)) as watch:
+        assert metric(watch.page, "Turns") == shown
