@@ -1,4 +1,4 @@
-"""Pictures of the pages for the documentation: python -m docs.screenshots STORE [TURN]."""
+"""Screenshots of the pages for the documentation: python -m docs.screenshots STORE [TURN]."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ SHOTS = (
     ("explore", "/explore", 1440, False),
     ("data", "/data", 1440, False),
 )
-# Triage looks for slices and Overview for changes before they can be shown.
-_PATIENCE_MS = 4_000
+# Triage searches for slices and Overview for change points before they can be shown.
+_WAIT_MS = 4_000
 
 
 def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]:
-    """Take every picture of one scored store; `turn` is by default its most certain defect."""
+    """Take every screenshot of one scored store; `turn` defaults to its most certain defect.
+
+    Returns the files written. Exits with a message if the store has no model.
+    """
     if turn is None:
         with Store.open(store).snapshot() as snapshot:
             if snapshot.model is None:
@@ -39,7 +42,7 @@ def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]
             page = defects(snapshot, snapshot.model, Filter(), order="most certain", rows=1)
             turn = str(page["turn_id"].to_pylist()[0])
     to.mkdir(parents=True, exist_ok=True)
-    made = []
+    files = []
     with served(store) as address:
         for name, path, width, dark in SHOTS:
             with browse(width=width, dark=dark) as watch:
@@ -48,19 +51,20 @@ def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]
                 if name.startswith("annotate"):
                     watch.page.get_by_role("textbox", name="Your name").fill("Ada")
                     watch.page.get_by_role("button", name="Start").click()
-                watch.page.wait_for_timeout(_PATIENCE_MS)
+                watch.page.wait_for_timeout(_WAIT_MS)
                 watch.settle()
-                # The page scrolls inside itself, so the window must be as high as it is.
-                high = watch.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
-                watch.page.set_viewport_size({"width": width, "height": min(int(high) + 40, 4000)})
+                # The page scrolls within the window, so the window must be as high as the page.
+                height = watch.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
+                shown = min(int(height) + 40, 4000)
+                watch.page.set_viewport_size({"width": width, "height": shown})
                 watch.settle()
-                made.append(to / f"{name}.png")
-                watch.page.screenshot(path=made[-1])
-    return made
+                files.append(to / f"{name}.png")
+                watch.page.screenshot(path=files[-1])
+    return files
 
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    for made in shoot(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else None):
-        print(made)
+    for file in shoot(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else None):
+        print(file)

@@ -1,19 +1,137 @@
-"""The programs in the documentation run as they are printed."""
+"""The programs in the documentation run as they are printed, and whatever it names exists."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 
 from assistant.demo import simulate
+from cli.main import app
 from tests.simulated import SETUP
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+# Folders of the reader's own, which the repository does not have.
+_EXAMPLES = {"logs/", "demo/", "./store", "../shared/corpora"}
+_PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w.-]+/|[\w-]+\.(py|md|toml|txt)")
+_PROGRAMS = {"make", "python", "pip", "git", "apt-get", "pytest", "source"}
+
+
+def unknown(text: str, page: Path) -> list[str]:
+    """The links, paths, modules, commands and options that a page names and that do not exist."""
+    fenced = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.M | re.S)
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    lines = [line.split(" #")[0].strip() for block in fenced for line in block.splitlines()]
+    return [
+        *(link for link in re.findall(r"\]\(([^)\s]+)\)", prose) if not _leads(link, page)),
+        *(span for span in spans if _PATH.fullmatch(span) and not _is_path(span)),
+        *(span for span in spans if re.fullmatch(r"[a-z_]+(\.\w+)+", span) and not _is_name(span)),
+        *(name for name in re.findall(r"python -m ([\w.]+)", text) if not _runs(name)),
+        *(
+            f"make {target}"
+            for code in [*spans, *lines]
+            for target in re.findall(r"^make ([a-z][\w-]*)", code)
+            if not re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+        ),
+        *(problem for code in [*spans, *lines] for problem in _bad_calls(code)),
+    ]
+
+
+def _leads(link: str, page: Path) -> bool:
+    if link.startswith("https://"):
+        return True
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    if not target.exists() or not anchor:
+        return target.exists()
+    headings = re.findall(r"^#+ (.*)", target.read_text(), re.M)
+    return anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def _is_path(span: str) -> bool:
+    return span in _EXAMPLES or (ROOT / span).exists()
+
+
+def _is_name(span: str) -> bool:
+    """Whether a dotted name of one of our rooms is a module, or is defined in one."""
+    room, *rest = span.split(".")
+    if not (ROOT / room / "__init__.py").exists():
+        return True
+    inside = ROOT / room
+    while rest and (inside / rest[0]).is_dir():
+        inside /= rest.pop(0)
+    if not rest:
+        return True
+    module = inside / f"{rest[0]}.py"
+    defined = rest[1:] and rf"^(def |class )?{rest[1]}\b"
+    return module.exists() and (not defined or bool(re.search(defined, module.read_text(), re.M)))
+
+
+def _runs(module: str) -> bool:
+    room = module.split(".")[0]
+    if not (ROOT / room).exists():
+        return importlib.util.find_spec(room) is not None
+    path = ROOT.joinpath(*module.split("."))
+    script = path.with_suffix(".py")
+    return (path / "__main__.py").exists() or (
+        script.exists() and '__name__ == "__main__"' in script.read_text()
+    )
+
+
+def _bad_calls(code: str) -> Iterator[str]:
+    """What is wrong with a command of ours: an unknown name, or options that it does not have."""
+    call = re.match(r"(?:\$ )?faultline ([a-z][\w-]*)(.*)", code)
+    call = call or re.match(r"([a-z][a-z-]*)( .*--[a-z].*)", code)
+    if not call or call[1] in _PROGRAMS:
+        return
+    commands = typer.main.get_group(app).commands
+    if call[1] not in commands:
+        yield f"faultline {call[1]}"
+        return
+    known = {name for param in commands[call[1]].params for name in param.opts}
+    known |= {name for param in commands[call[1]].params for name in param.secondary_opts}
+    yield from (
+        f"faultline {call[1]} {option}"
+        for option in re.findall(r"--[a-z][\w-]*", call[2])
+        if option not in known
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_whatever_a_page_names_exists(page: Path) -> None:
+    assert unknown(page.read_text(), page) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[guide](docs/nowhere.md)", "[below](#no-such-heading)", "`data/nowhere.py`", "`audio/`",
+        "`contract.py`", "`labels.nowhere.derive`", "`labels.failure_point.nowhere`",
+        "    python -m benchmarks.nowhere STORE", "    python -m data.errors", "`make nowhere`",
+        "```sh\nmake nowhere  # a comment\n```", "```console\n$ faultline nowhere --to x\n```",
+        "`faultline score --nowhere`", "`nowhere --to x`", "```\nfaultline export x --nowhere\n```",
+    ],
+)  # fmt: skip
+def test_a_name_that_does_not_exist_is_noticed(text: str) -> None:
+    assert len(unknown(text, ROOT / "README.md")) == 1
+
+
+def test_the_readme_lists_every_room_and_only_folders_that_are_in_it() -> None:
+    table = (ROOT / "README.md").read_text().split("## How it is built")[1].split("\nImports")[0]
+    rows = [re.findall(r"`([^`]+)`", line) for line in table.splitlines() if "/`" in line]
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"} | {"pages"}
+    assert {row[0].rstrip("/") for row in rows} == rooms
+    inside = [ROOT / room / name for room, *names in rows for name in names if "." not in name]
+    assert [path for path in inside if not path.is_dir()] == []
 
 
 @pytest.mark.parametrize("stage", ["wake", "asr", "nlu", "er", "result", "tts", None])
