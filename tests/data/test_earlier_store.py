@@ -72,10 +72,9 @@ def test_its_rates_are_the_same(earlier: Store, numbers: dict[str, Any]) -> None
             [before["value"], before["low"], before["high"]], rel=1e-9
         )
     assert len(daily) == len(numbers["sums"])
-    for now, before in zip(daily, numbers["sums"], strict=True):
-        assert str(now.pop("day")) == before["day"]
-        before.pop("day")
-        assert now == pytest.approx(before, rel=1e-9)
+    for row, earlier_row in zip(daily, numbers["sums"], strict=True):
+        assert str(row.pop("day")) == earlier_row.pop("day")
+        assert row == pytest.approx(earlier_row, rel=1e-9)
 
 
 def test_what_people_decided_is_there(earlier: Store, numbers: dict[str, Any]) -> None:
