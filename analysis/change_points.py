@@ -36,8 +36,8 @@ from analysis.segmentation import (
     scan_p,
     single_p,
 )
-from data.queries.overview import FAILURES
-from data.schema.trace import STAGES
+from data.schema.trace import FAILURES, STAGES
+from data.schema.vocabulary import stage_of
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -45,7 +45,6 @@ Where = tuple[tuple[str, str | None], ...]
 
 # A version has its time in its name; releases are attached to changes instead.
 DIMENSIONS = ("assistant", "locale", "device_type", "domain", "intent")
-STAGE = dict(zip(FAILURES, STAGES, strict=True))
 # Fewer turns a day, or probabilities that add up to less over all days, tell no level.
 TURNS_A_DAY = 5.0
 FAILED = 10.0
@@ -357,7 +356,7 @@ def _releases(rollup: pa.Table, days: _Days) -> dict[str, dict[str, int]]:
 def _edges(releases: dict[str, dict[str, int]], point: int, days: int) -> list[int]:
     """First days of a stage's releases that leave segments of two days and more."""
     found: list[int] = []
-    for first in sorted(set(releases.get(STAGE[FAILURES[point]], {}).values())):
+    for first in sorted(set(releases.get(stage_of(FAILURES[point]), {}).values())):
         if first - (found[-1] if found else 0) >= SHORTEST and days - first >= SHORTEST:
             found.append(first)
     return found
@@ -367,7 +366,7 @@ def _change(one: _Candidate, days: _Days, releases: dict[str, dict[str, int]]) -
     point = FAILURES[one.point]
     near = {
         version: first
-        for version, first in releases.get(STAGE[point], {}).items()
+        for version, first in releases.get(stage_of(point), {}).items()
         if 0 <= one.first - first <= RELEASE_DAYS
     }
     return Change(

@@ -22,7 +22,7 @@ from analysis.arrays import (
     need,
 )
 from data.errors import UsageError
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 
 Array = NDArray[np.float64]
 

@@ -28,9 +28,8 @@ from analysis.arrays import (
     sums,
 )
 from data.errors import UsageError
-from data.queries.overview import FAILURES
 from data.schema.tables import DIMENSIONS
-from data.schema.trace import schema
+from data.schema.trace import FAILURES, schema
 
 Array = NDArray[np.float64]
 

@@ -31,7 +31,7 @@ from analysis.arrays import (
 )
 from analysis.intervals import freedom_of, score_intervals, wilson_intervals
 from data.intervals import wilson
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from analysis.change_points import Change, changes
 from data.errors import FaultlineError, UsageError
-from data.queries.overview import FAILURES
 from data.schema.tables import DIMENSIONS
+from data.schema.trace import FAILURES
 from data.store.store import Store
 
 WITHIN = 2

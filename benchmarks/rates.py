@@ -30,7 +30,7 @@ from analysis.rates import (
     powered,
 )
 from data.errors import FaultlineError, UsageError
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 from data.store.store import Store
 
 SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)

@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 
 from annotation.agreement import Agreed, Agreement
 from charts.layout import bare
-from charts.palette import COLOURS, NAMES, NEUTRAL
+from charts.palette import COLOURS, NEUTRAL
+from data.schema.vocabulary import NAMES
 
 
 def alphas(found: Agreement, height: int = 250) -> go.Figure:

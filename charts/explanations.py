@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 
 from charts.formatting import number, short
 from charts.layout import bare
-from charts.palette import EVIDENCE_NAMES, NAMES, NEUTRAL, colour_of
+from charts.palette import NEUTRAL, colour_of
 from data.schema.tables import EVIDENCE
+from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 
 _LOW_HIGH = [[0.0, "#4C78A8"], [0.5, "#B7BDC6"], [1.0, "#D9822B"]]
 

@@ -13,8 +13,9 @@ from charts.formatting import (
     points,
 )
 from charts.layout import bare
-from charts.palette import COLOURS, NAMES, NEUTRAL
+from charts.palette import COLOURS, NEUTRAL
 from classifiers.evaluation.comparison import Difference
+from data.schema.vocabulary import NAMES
 
 ACCENT = "#3D6B8C"
 

@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 
 from charts.formatting import count, percent
 from charts.layout import bare, upright
-from charts.palette import COLOURS, FAINT, NAMES, NEUTRAL
+from charts.palette import COLOURS, FAINT, NEUTRAL
 from classifiers.evaluation.curves import Bin, Curve
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import NAMES
 
 DEFECT = "defect"
 _SHADE = [[0.0, "rgba(61, 107, 140, 0.04)"], [1.0, "rgba(61, 107, 140, 0.55)"]]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from charts.formatting import count, percent
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from data.queries.filters import NOT_LOGGED
 from data.queries.pivot import (
     ANY,
@@ -19,6 +19,7 @@ from data.queries.pivot import (
     Measure,
     Pivot,
 )
+from data.schema.vocabulary import NAMES
 
 # Opacity of the strongest cell: text stays readable on it, on white and on near-black.
 SHADES = 0.62

@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 
 from charts.formatting import percent
 from charts.layout import bare
-from charts.palette import COLOURS, EVIDENCE_NAMES, FAINT, NAMES, NEUTRAL, colour_of
+from charts.palette import COLOURS, FAINT, NEUTRAL, colour_of
 from data.schema.tables import EVIDENCE
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 
 
 def probabilities(prediction: Mapping[str, Any], height: int = 210) -> go.Figure:

@@ -18,7 +18,7 @@ from charts.formatting import (
     percent,
 )
 from charts.layout import bare, upright
-from charts.palette import COLOURS, NAMES, NEUTRAL, TEXT_ON
+from charts.palette import COLOURS, NEUTRAL, TEXT_ON
 from charts.sentences import (
     change_words,
     changes_words,
@@ -26,8 +26,10 @@ from charts.sentences import (
     release_words,
     releases_words,
 )
-from data.queries.overview import FAILURES, Grain
+from data.queries.overview import Grain
 from data.queries.releases import Release
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 
 _STEP = {"day": 86_400_000, "week": 7 * 86_400_000, "month": "M1"}
 _TITLE = {

@@ -18,12 +18,10 @@ from charts.formatting import (
     points,
     short,
 )
-from charts.palette import NAMES
 from data.queries.releases import Release
-from data.schema.trace import STAGES
+from data.schema.vocabulary import NAMES, failure_of, stage_of
 
 _DIMENSIONS = {"device_type": "device"}
-_FAILURE = dict(zip(STAGES, ("false_wake", *STAGES[1:]), strict=True))
 
 
 def day_words(day: date, year: bool = False) -> str:
@@ -42,7 +40,7 @@ def period_words(period: Period) -> str:
 def dimension_words(dimension: str) -> str:
     """The name of a column that one cuts by: `device`, `ASR version`."""
     if dimension.startswith("version_"):
-        return f"{NAMES[_FAILURE[dimension.removeprefix('version_')]]} version"
+        return f"{NAMES[failure_of(dimension.removeprefix('version_'))]} version"
     return _DIMENSIONS.get(dimension, dimension)
 
 
@@ -60,7 +58,7 @@ def value_words(dimension: str, value: str | None) -> str:
 def version_words(stage: str, version: str) -> str:
     """A version that says whose it is: `asr-4.2` as it is, `4.2` as `ASR 4.2`."""
     said = short(version, 30)
-    return said if stage in said.lower() else f"{NAMES[_FAILURE[stage]]} {said}"
+    return said if stage in said.lower() else f"{NAMES[failure_of(stage)]} {said}"
 
 
 def release_words(release: Release) -> str:
@@ -83,8 +81,7 @@ def change_words(change: Change) -> str:
         *(value_words(name, value) for name, value in change.where),
     ]
     if change.release:
-        stage = next(s for s, name in _FAILURE.items() if name == change.failure_point)
-        parts.append(f"with {version_words(stage, change.release)}")
+        parts.append(f"with {version_words(stage_of(change.failure_point), change.release)}")
     if change.end and change.end != change.start:
         parts.append(f"until {day_words(change.end)}")
     return ", ".join(parts)

@@ -13,9 +13,10 @@ from charts.formatting import (
     percent,
 )
 from charts.layout import bare
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from charts.sentences import value_words
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 
 # Fewer turns tell no rate.
 FEW = 30

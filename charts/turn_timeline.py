@@ -10,16 +10,11 @@ import plotly.graph_objects as go
 
 from charts.formatting import milliseconds
 from charts.layout import bare
-from charts.palette import NAMES, NEUTRAL, STAGE_NAMES, colour_of
+from charts.palette import NEUTRAL, colour_of
+from data.schema.vocabulary import STAGE_TITLES, failure_of
 
 _ORDER = ("wake", "listening", "asr", "nlu", "er", "result", "tts")
-_NAMES = {
-    **{name: NAMES.get(name, STAGE_NAMES.get(name, name)) for name in ("asr", "nlu", "er")},
-    "wake": "Wake",
-    "listening": "Listening",
-    "result": "Result",
-    "tts": "Speech",
-}
+_NAMES = {**STAGE_TITLES, "listening": "Listening", "tts": "Speech"}
 # Starts are logged with tenths of a millisecond, and added up from them.
 _SLACK_MS = 1.0
 
@@ -133,4 +128,4 @@ def pipeline_words(line: Timeline) -> str:
 
 
 def _hit(stage: str, blamed: str | None) -> bool:
-    return blamed is None or ("false_wake" if stage == "wake" else stage) == blamed
+    return blamed is None or failure_of(stage) == blamed

@@ -7,20 +7,12 @@ from functools import cache
 import pyarrow as pa
 
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import FAILURE_NOUNS
 from features.categories import CATEGORIES
 from features.categories import sentence as column_sentence
 from features.feature import Feature
 from features.matrix import LOGGED
 from features.text import AGREEMENT, HEADS, LEXICAL, SIMILARITIES, Head, Lexical
-
-_WORDS = {
-    "false_wake": "a false wake",
-    "asr": "an ASR error",
-    "nlu": "an NLU error",
-    "er": "an entity-resolution error",
-    "result": "a wrong result",
-    "correct": "a correct turn",
-}
 
 
 @cache
@@ -34,7 +26,7 @@ def _by_name() -> dict[str, Feature]:
                 "",
                 "probability",
                 "-" if point == "correct" else "+",
-                f"{head.sentence} speak for {_WORDS[point]}",
+                f"{head.sentence} speak for {FAILURE_NOUNS[point]}",
                 head.when,
             )
             for head in heads

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.schema.trace import STAGES
+from data.schema.vocabulary import STAGE_TITLES
 from features.arrow import Column, pc
 from features.feature import When
 
@@ -29,11 +30,9 @@ class Category:
     when: When = "own"
 
 
-# Two of the stages are words, the others are spelled.
-_SPOKEN = {stage: stage.upper() for stage in STAGES} | {"wake": "Wake", "result": "Result"}
 CATEGORIES = [
     *[
-        Category(f"{stage}.version", f"[versions['{stage}']]", f"{_SPOKEN[stage]} version is")
+        Category(f"{stage}.version", f"[versions['{stage}']]", f"{STAGE_TITLES[stage]} version is")
         for stage in STAGES
     ],
     Category("asr.endpoint", "[asr.endpoint]", "Speech ended by"),
@@ -181,5 +180,5 @@ def sentence(name: str) -> str | None:
         return f"{_BY_NAME[base].sentence} {value}"
     stage, _, signal = name.partition(".signal.")
     if signal and stage in STAGES:
-        return f"{_SPOKEN[stage]} signal “{signal}”"
+        return f"{STAGE_TITLES[stage]} signal “{signal}”"
     return None

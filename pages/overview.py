@@ -8,7 +8,7 @@ from charts.formatting import count, plain
 from charts.layout import CONFIG
 from charts.rates import shares, shares_words, trend, trend_words
 from charts.sentences import releases_words
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 from parts.overview.budgets import budget_panel
 from parts.overview.changes import (
     CHANGES,

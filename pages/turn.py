@@ -11,9 +11,10 @@ from charts.formatting import (
     record_text,
     short,
 )
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from data.queries import overview, turns
 from data.queries.turn_list import Listing
+from data.schema.vocabulary import NAMES
 from labels.correct_hypothesis import proven
 from parts.shared.conversation import (
     conversation,

@@ -22,6 +22,7 @@ from data.queries import overview
 from data.queries.filters import Filter
 from data.queries.ground_truth import sampled
 from data.queries.releases import Release, releases
+from data.schema.trace import FAILURES
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -59,7 +60,7 @@ class Headline:
     @property
     def worst(self) -> str:
         """The failure point with the largest rate; the earliest of equals."""
-        return max(overview.FAILURES, key=lambda name: self.rates[name].value)
+        return max(FAILURES, key=lambda name: self.rates[name].value)
 
     def earlier(self, name: str) -> float | None:
         """The rate of the period before, where the shown one is what it is compared with."""
@@ -70,7 +71,7 @@ class Headline:
 
     def budgets(self, targets: Mapping[str, float]) -> list[Budget]:
         """What is left of the error budgets of the compared period, see `analysis.error_budget`."""
-        known = {name: target for name, target in targets.items() if name in overview.FAILURES}
+        known = {name: target for name, target in targets.items() if name in FAILURES}
         recent = self.periods.recent
         return budgets(self.days, known, recent.since, recent.until)
 

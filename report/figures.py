@@ -20,10 +20,12 @@ from charts.formatting import (
     percent,
     short,
 )
-from charts.palette import COLOURS, NAMES, TEXT_ON
+from charts.palette import COLOURS, TEXT_ON
 from charts.sentences import change_words, day_words, release_words
-from data.queries.overview import FAILURES, Grain
+from data.queries.overview import Grain
 from data.queries.releases import Release
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 
 WIDTH, HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 84, 40

@@ -22,7 +22,7 @@ from charts.formatting import (
     points,
     printable,
 )
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from charts.rates import trend_words
 from charts.sentences import (
     budget_words,
@@ -39,7 +39,8 @@ from charts.sentences import (
 from data.errors import ModelError, UsageError
 from data.queries import overview
 from data.queries.filters import Filter
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 from data.store import workspace
 from report import contents, figures
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.queries.overview import FAILURES
 from data.schema.tables import DIMENSIONS
-from data.schema.trace import schema
+from data.schema.trace import FAILURES, schema
 
 START = date(2026, 3, 2)
 LOCALES = ("en-GB", "en-US", "en-IN")

@@ -15,14 +15,13 @@ import pyarrow as pa
 from data.errors import UsageError
 from data.queries.filters import NOT_LOGGED, Filter
 from data.schema.trace import FAILURE_POINTS, STAGES
+from data.schema.vocabulary import STAGE_WORDS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 # Above so many turns a sample of the dialogues is read.
 MOST_TURNS = 2_000_000
-
-_STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +194,10 @@ def condition_words(dimension: str, value: str) -> str:
         return words.format(value.replace("-", "–"))
     if dimension.startswith("version_"):
         stage = dimension.removeprefix("version_")
-        noun = f"{_STAGE_WORDS[stage]} version"
+        noun = f"{STAGE_WORDS[stage]} version"
         # Releases are often named after their stage.
         plain = value.removeprefix(f"{stage}-") or value
-        return f"{noun} not logged" if value == NOT_LOGGED else f"{_STAGE_WORDS[stage]} {plain}"
+        return f"{noun} not logged" if value == NOT_LOGGED else f"{STAGE_WORDS[stage]} {plain}"
     if value == NOT_LOGGED:
         return f"{noun} not logged"
     # A blank value must be seen to be one.

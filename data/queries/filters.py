@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from data.errors import UsageError
 from data.schema.trace import FAILURE_POINTS, STAGES
+from data.schema.vocabulary import FAILURE_WORDS, STAGE_WORDS
 
 NOT_LOGGED = "(not logged)"
 
@@ -31,6 +32,14 @@ RANGES = {
     "hour": ("hour(started_at)", "hour", " h UTC"),
     "defect": ("p_defect", "probability of a defect", ""),
 }
+# What is offered of each range, in the filter bar and as the rows of a pivot, so that a click on a
+# cell says no more than the cell did; a link may hold any other.
+BANDS = {
+    "confidence": ("..0.3", "0.3..0.5", "0.5..0.7", "0.7..0.9", "0.9.."),
+    "words": ("..2", "2..4", "4..7", "7..11", "11.."),
+    "hour": ("0..6", "6..12", "12..18", "18.."),
+    "defect": ("..0.2", "0.2..0.5", "0.5..0.8", "0.8.."),
+}
 SOURCES = ("predicted", "annotated")
 KEYS = (
     "since",
@@ -47,8 +56,6 @@ KEYS = (
 # Keys that hold several values, alternatives of each other.
 LISTS = ("stage", *COLUMNS, "slot", "status", "version")
 
-_STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
-_CALLED = {"false_wake": "false wake", "correct": "correct", **_STAGE_WORDS}
 # A condition over turn ids: people have judged the turn, in the logs or in the dashboard.
 ANNOTATED = (
     "turn_id IN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL "
@@ -238,14 +245,14 @@ class Filter:
             found.append(Chip("since", self.since.isoformat(), f"from {_words(self.since)}"))
         if self.until:
             found.append(Chip("until", self.until.isoformat(), f"to {_words(self.until)}"))
-        found += [Chip("stage", v, f"called {_CALLED[v]}") for v in self.stage]
+        found += [Chip("stage", v, f"called {FAILURE_WORDS[v]}") for v in self.stage]
         for key in COLUMNS:
             found += [Chip(key, v, _value_words(key, v)) for v in getattr(self, key)]
         found += [Chip("slot", v, _slot_words(v)) for v in self.slot]
         found += [Chip("status", v, f"status {_value_words('status', v)}") for v in self.status]
         for value in self.version:
             stage, release = _version(value)
-            found.append(Chip("version", value, f"{_STAGE_WORDS[stage]} {release}"))
+            found.append(Chip("version", value, f"{STAGE_WORDS[stage]} {release}"))
         for key, (_, name, unit) in RANGES.items():
             if given := getattr(self, key):
                 found.append(Chip(key, str(given), f"{name} {_range_words(given)}{unit}"))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.queries.daily_sums import sums_sql
 from data.queries.filters import Filter
 from data.schema.trace import FAILURE_POINTS
 from data.store.annotations import SETTLED_SQL
-from data.store.rollup import sums_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot

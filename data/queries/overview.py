@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.queries.daily_sums import floor_day, sums_sql
 from data.queries.filters import (
     COLUMNS,
     NOT_LOGGED,
     Filter,
 )
 from data.schema.tables import DIMENSIONS
-from data.schema.trace import FAILURE_POINTS, STAGES
-from data.store.rollup import sums_sql
+from data.schema.trace import FAILURE_POINTS, FAILURES, STAGES
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-FAILURES = tuple(name for name in FAILURE_POINTS if name != "correct")
 Grain = Literal["day", "week", "month"]
 Order = Literal["newest", "most certain"]
 
@@ -90,17 +89,6 @@ _HEARD = """
 SELECT turn_id, asr.hypotheses[1].text AS heard, coalesce(result.response, '') AS response
 FROM turns
 WHERE day IN ({days}) AND turn_id IN ({ids})
-"""
-
-# The newest defects all lie on or after the day by which the roll-up has counted enough of them.
-_FLOOR = """
-SELECT max(day) AS day FROM (
-  SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far
-  FROM ({sums_of}) AS sums
-  WHERE {point}
-  GROUP BY day
-)
-WHERE so_far >= $enough
 """
 
 
@@ -237,9 +225,8 @@ def defects(
     if point:
         where, bound["point"] = "failure_point = $point", point
     if order == "newest" and chosen.rollup:
-        # DuckDB then opens the files of these days only.
-        sql = _FLOOR.format(point=where, sums_of=sums_sql(chosen)[0])
-        floor = snapshot.query(sql, {**bound, "enough": skip + rows})["day"].to_pylist()[0]
+        verdict = {"point": point} if point else {}
+        floor = floor_day(snapshot, model, chosen, skip + rows, where, verdict)
         if floor:
             clause, bound["floor"] = f"{clause} AND day >= $floor", floor
     # Sorting by a stored column lets DuckDB read the others for the rows it returns only.

@@ -12,26 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from data.intervals import wilson
-from data.queries.filters import NOT_LOGGED, Filter
-from data.schema.trace import FAILURE_POINTS, STAGES
-from data.store.rollup import sums_sql
+from data.queries.daily_sums import sums_sql
+from data.queries.filters import BANDS, NOT_LOGGED, Filter
+from data.schema.trace import FAILURE_POINTS, FAILURES, STAGES
+from data.schema.vocabulary import STAGE_TITLES
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-FAILURES = tuple(name for name in FAILURE_POINTS if name != "correct")
 ANY = "any"
 MEASURES = ("rate", "failures", "turns", "share")
 Measure = Literal["rate", "failures", "turns", "share"]
 OTHERS = "(others)"
 # Cells with fewer turns are shown, but not relied upon.
 FEW = 30
-# The ranges that the filter bar offers, so that a click says no more than the cell did.
-BANDS = {
-    "confidence": ("..0.3", "0.3..0.5", "0.5..0.7", "0.7..0.9", "0.9.."),
-    "words": ("..2", "2..4", "4..7", "7..11", "11.."),
-    "hour": ("0..6", "6..12", "12..18", "18.."),
-}
 # As a double, as the bounds of a filter are: 0.7 as a float lies beside 0.7 as a double.
 _NUMBERS = {"confidence": "asr_confidence::DOUBLE", "words": "words", "hour": "hour(started_at)"}
 
@@ -62,7 +56,6 @@ def _band(key: str) -> str:
     return f"CASE WHEN {_NUMBERS[key]} IS NULL THEN NULL {' '.join(cases)} END"
 
 
-_STAGE_LABELS = {"wake": "Wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "Result"}
 DIMENSIONS = {
     "domain": Dimension("Domain", "domain", "domain"),
     "intent": Dimension("Intent", "intent", "intent"),
@@ -72,7 +65,7 @@ DIMENSIONS = {
     "assistant": Dimension("Assistant", "assistant", "assistant"),
     **{
         f"version_{stage}": Dimension(
-            f"{_STAGE_LABELS[stage]} version", f"version_{stage}", "version"
+            f"{STAGE_TITLES[stage]} version", f"version_{stage}", "version"
         )
         for stage in STAGES
     },

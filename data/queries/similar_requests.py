@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.queries.daily_sums import floor_day
+from data.queries.filters import Filter
 from data.schema.trace import FAILURE_POINTS
 
 if TYPE_CHECKING:
@@ -16,15 +18,6 @@ if TYPE_CHECKING:
 MOST_TURNS = 200_000
 MOST_TEXTS = 120
 _WORD = r"[^\s]+"
-
-# The newest turns lie on or after the day by which the roll-up has counted enough of them.
-_FLOOR = """
-SELECT max(day) AS day FROM (
-  SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far
-  FROM rollup WHERE model_id = $model GROUP BY day
-)
-WHERE so_far >= $enough
-"""
 
 _TEXTS = f"""
 WITH texts AS (
@@ -55,8 +48,7 @@ def alike(snapshot: Snapshot, model: str, turn_id: str, heard: str) -> pa.Table:
     dialogue_id and day of the newest one, overlap (Jaccard index of the words, 0 to 1). At most
     `MOST_TEXTS` rows, of about the newest `MOST_TURNS` turns; the turn itself is left out.
     """
-    bound = {"model": model, "enough": MOST_TURNS}
-    day = snapshot.query(_FLOOR, bound)["day"].to_pylist()[0]
+    day = floor_day(snapshot, model, Filter(), MOST_TURNS)
     words = list(dict.fromkeys(re.findall(_WORD, heard.lower())))
     params = {"model": model, "turn": turn_id, "words": words, "most": MOST_TEXTS}
     if day:

@@ -22,6 +22,7 @@ from data.queries.slice_evidence import (
 )
 from data.schema.tables import DIMENSIONS
 from data.schema.trace import STAGES
+from data.schema.vocabulary import stage_of
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -135,7 +136,7 @@ def find_release(snapshot: Snapshot, model: str, point: str, said: str) -> tuple
     stage, colon, rest = said.partition(":")
     own = [stage] if colon and stage in STAGES else []
     text = (rest if own else said).strip()
-    blamed = "wake" if point == "false_wake" else point
+    blamed = stage_of(point)
     tried = own or sorted(STAGES, key=lambda name: (name != blamed, STAGES.index(name)))
     for stage in tried:
         seen = releases(snapshot, model, stage)

@@ -14,6 +14,7 @@ from data.errors import UsageError
 from data.queries.dimensions import condition_sql
 from data.queries.filters import Filter
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import FAILURE_PLURALS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -74,10 +75,7 @@ class Listing:
 
     def words(self) -> str:
         """What one goes back to: "all defects", "ASR defects"."""
-        names = {"false_wake": "false wakes", "correct": "correct turns", "all": "all turns"}
-        if self.of == DEFECTS:
-            return "defects"
-        return names.get(self.of, f"{self.of.upper() if self.of != 'result' else 'result'} defects")
+        return {**FAILURE_PLURALS, DEFECTS: "defects", "all": "all turns"}[self.of]
 
 
 def neighbours(

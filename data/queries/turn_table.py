@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.queries.daily_sums import floor_day
 from data.queries.filters import ANNOTATED, Filter
 from data.schema.tables import PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
-from data.store.rollup import sums_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -43,13 +43,6 @@ SELECT turn_id, day, {columns} FROM (
 ORDER BY {order}
 """
 
-# The newest turns all lie on or after the day by which the roll-up has counted enough of them.
-_FLOOR = """
-SELECT max(day) AS day FROM (
-  SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far FROM ({sums}) GROUP BY day
-) WHERE so_far >= $enough
-"""
-
 
 def listing(
     snapshot: Snapshot,
@@ -67,9 +60,7 @@ def listing(
     clause, params = chosen.sql()
     bound = {"model": model, **params}
     if order == "newest" and chosen.rollup:
-        # DuckDB then opens the files of these days only.
-        sql = _FLOOR.format(sums=sums_sql(chosen)[0])
-        floor = snapshot.query(sql, {**bound, "enough": skip + rows})["day"].to_pylist()[0]
+        floor = floor_day(snapshot, model, chosen, skip + rows)
         if floor:
             clause, bound["floor"] = f"{clause} AND day >= $floor", floor
     wanted = [name for name in columns if name in COLUMNS and name not in ("turn_id", "day")]

@@ -15,7 +15,9 @@ import msgspec
 import pyarrow as pa
 
 STAGES = ("wake", "asr", "nlu", "er", "result")
-FAILURE_POINTS = ("false_wake", "asr", "nlu", "er", "result", "correct")
+# In the order of the pipeline: failure point i blames stage i.
+FAILURES = ("false_wake", "asr", "nlu", "er", "result")
+FAILURE_POINTS = (*FAILURES, "correct")
 STATUSES = ("ok", "error", "no_match", "unsupported")
 
 Unit = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]

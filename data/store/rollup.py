@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pyarrow as pa
 
-from data.queries.filters import Filter
 from data.schema.layout import TABLES
 from data.schema.tables import DIMENSIONS
 from data.schema.trace import FAILURE_POINTS
@@ -18,7 +16,8 @@ from data.store.transaction import Cycle
 _MANY_FILES = 24
 
 _KEYS = ", ".join(("day", "model_id", *DIMENSIONS, "failure_point"))
-_SUMS = ", ".join(
+# Of a group of predictions: the sums of the probabilities and of their squares, by class.
+SUMS = ", ".join(
     [
         *(f"sum(p_{name}::DOUBLE) AS sum_p_{name}" for name in FAILURE_POINTS),
         *(
@@ -31,25 +30,7 @@ _SUMS = ", ".join(
 
 def rollup_sql(predictions: str) -> str:
     """SQL for the rollup of a SELECT of predictions."""
-    return f"SELECT {_KEYS}, count(*) AS turns, {_SUMS} FROM ({predictions}) GROUP BY {_KEYS}"
-
-
-def sums_sql(
-    chosen: Filter, by: Iterable[str] = ("day", "failure_point")
-) -> tuple[str, dict[str, Any]]:
-    """SQL for sums of what a filter lets through, of the model `$model`, and the filter's values.
-
-    The rows are those of `rollup`, at least as fine as `by` (names of its columns); where the daily
-    sums cannot answer the filter, they are added up from the predictions.
-    """
-    clause, params = chosen.sql()
-    where = f"WHERE model_id = $model AND {clause}"
-    if chosen.rollup:
-        return f"FROM rollup {where}", params
-    keys = ", ".join(by)
-    return f"SELECT {keys}, count(*) AS turns, {_SUMS} FROM predictions {where} GROUP BY {keys}", (
-        params
-    )
+    return f"SELECT {_KEYS}, count(*) AS turns, {SUMS} FROM ({predictions}) GROUP BY {_KEYS}"
 
 
 def recompute(cycle: Cycle, days: Iterable[str], model_id: str) -> None:

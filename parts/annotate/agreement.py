@@ -9,7 +9,7 @@ from annotation.agreement import Agreement, agreement
 from charts.agreement import alphas, alphas_words
 from charts.formatting import count
 from charts.layout import CONFIG
-from charts.palette import NAMES
+from data.schema.vocabulary import NAMES
 from parts.annotate.queue import progress_table
 from parts.shared.verdict_form import Desk
 

@@ -22,7 +22,6 @@ from charts.formatting import (
     short,
 )
 from charts.layout import CONFIG
-from charts.palette import NAMES
 from charts.prediction import probabilities, probabilities_words
 from charts.turn_timeline import (
     pipeline_times,
@@ -34,6 +33,7 @@ from data.queries import turns
 from data.queries.filters import Filter
 from data.queries.overview import models
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import NAMES
 from data.store.annotations import SHARE
 from data.store.snapshot import Snapshot
 from data.store.store import Store

@@ -9,13 +9,13 @@ from charts.formatting import (
     plain,
     several,
 )
-from charts.palette import NAMES
 from classifiers.evaluation.comparison import (
     Comparison,
     Difference,
     compare_models,
 )
 from data.errors import FaultlineError
+from data.schema.vocabulary import NAMES
 from data.store.store import Store
 from parts.jobs.process import (
     Job,

@@ -17,7 +17,6 @@ from charts.formatting import (
     plain,
 )
 from charts.layout import CONFIG
-from charts.palette import NAMES
 from charts.signals import gap_words, missing_heat, name_of, over_time, over_time_words
 from data.queries import overview
 from data.queries.filters import Filter
@@ -28,6 +27,7 @@ from data.queries.signal_coverage import (
     logged,
 )
 from data.queries.signals import signal_values
+from data.schema.vocabulary import NAMES
 from parts.shared.view import Scope, snapshot_at
 
 PERIODS = {"7 days": 7, "14 days": 14, "28 days": 28}

@@ -8,7 +8,6 @@ from typing import Any, cast
 import streamlit as st
 
 from charts.formatting import plain
-from charts.palette import NAMES
 from charts.pivot import cell_words, heat, label, pivot_words
 from data.queries.filters import Filter
 from data.queries.pivot import (
@@ -20,6 +19,7 @@ from data.queries.pivot import (
     long,
     pivot,
 )
+from data.schema.vocabulary import NAMES
 from parts.explore.saved_views import (
     CHOICES,
     NONE,

@@ -18,17 +18,13 @@ from data.queries.filters import (
     Filter,
     Range,
 )
-from data.queries.pivot import (
-    ANY,
-    DIMENSIONS,
-    FAILURES,
-    MEASURES,
-)
+from data.queries.pivot import ANY, DIMENSIONS, MEASURES
 from data.queries.turn_table import (
     COLUMNS,
     ORDERS,
     SHOWN,
 )
+from data.schema.trace import FAILURES
 from data.store import workspace
 from data.store.store import Store
 from parts.shared.headline import defect_rate, headline

@@ -8,7 +8,7 @@ import pyarrow as pa
 import streamlit as st
 
 from charts.formatting import count, short
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from data.queries.filters import Filter
 from data.queries.turn_table import (
     COLUMNS,
@@ -16,6 +16,7 @@ from data.queries.turn_table import (
     SHOWN,
     listing,
 )
+from data.schema.vocabulary import NAMES
 from parts.explore.pivot import select
 from parts.explore.saved_views import (
     COLS,

@@ -13,13 +13,13 @@ from charts.formatting import (
     points,
 )
 from charts.layout import CONFIG
-from charts.palette import NAMES
 from classifiers.evaluation.comparison import (
     Comparison,
     Difference,
     compare_verdicts,
 )
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
 from parts.model.quality import question, tested
 from parts.shared.view import Scope, scorers

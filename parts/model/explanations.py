@@ -10,11 +10,11 @@ import streamlit as st
 from charts import explanations as charts
 from charts.formatting import count
 from charts.layout import CONFIG
-from charts.palette import EVIDENCE_NAMES, NAMES
 from classifiers import registry
 from classifiers.shap_archive import Explained
 from classifiers.shap_sample import SAMPLE
 from data.schema.tables import EVIDENCE
+from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 from features import catalogue
 from parts.jobs.process import offer
 from parts.model.choice import one_of

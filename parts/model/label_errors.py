@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.formatting import count, short
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from classifiers.evaluation.label_errors import suspects
 from data.queries.thresholds import heard
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import NAMES
 from parts.model.quality import question, tested
 from parts.shared.view import Scope
 

@@ -11,7 +11,6 @@ import streamlit as st
 from charts import model_quality as charts
 from charts.formatting import count, percent
 from charts.layout import CONFIG
-from charts.palette import NAMES
 from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
@@ -23,6 +22,7 @@ from data.queries.thresholds import (
     flagged,
 )
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
 from parts.shared.cached_figures import drawn
 from parts.shared.view import Scope, snapshot_at

@@ -9,10 +9,10 @@ from charts.formatting import (
     number,
     percent,
 )
-from charts.palette import NAMES
 from charts.sentences import budget_words, period_words, spent_share
 from data.errors import FaultlineError
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.store import Store
 from parts.shared.view import Scope, go_to_newest

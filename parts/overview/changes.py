@@ -15,7 +15,7 @@ from charts.formatting import (
     plain,
 )
 from charts.layout import CONFIG
-from charts.palette import COLOURS, INK, NAMES
+from charts.palette import COLOURS, INK
 from charts.sentences import cell_words, change_words, extra_words, period_words, span_words
 from charts.stage_heatmap import (
     FEW,
@@ -25,7 +25,8 @@ from charts.stage_heatmap import (
     rates,
 )
 from data.queries.filters import COLUMNS, NOT_LOGGED
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 from parts.shared.cached_figures import drawn
 from parts.shared.filter_bar import narrow
 from parts.shared.view import Scope, choices

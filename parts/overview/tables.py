@@ -9,12 +9,9 @@ import pyarrow as pa
 import streamlit as st
 
 from analysis.rates import Estimate
-from charts.palette import NAMES
-from data.queries.overview import (
-    FAILURES,
-    Grain,
-    Totals,
-)
+from data.queries.overview import Grain, Totals
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 

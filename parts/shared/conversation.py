@@ -13,7 +13,8 @@ from charts.formatting import (
     plain,
     short,
 )
-from charts.palette import NAMES, colour_of
+from charts.palette import colour_of
+from data.schema.vocabulary import NAMES
 from parts.shared.html import (
     bubble,
     chip,

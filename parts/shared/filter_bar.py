@@ -11,6 +11,7 @@ import streamlit as st
 from charts.formatting import plain
 from data.errors import UsageError
 from data.queries.filters import (
+    BANDS,
     COLUMNS,
     KEYS,
     LISTS,
@@ -38,14 +39,7 @@ _LABELS = {
     "defect": "Probability of a defect",
     "source": "Annotated?",
 }
-# Ranges offered for each number; a link may hold any other.
-_BANDS = {
-    "confidence": ("..0.3", "0.3..0.5", "0.5..0.7", "0.7..0.9", "0.9.."),
-    "words": ("..2", "2..4", "4..7", "7..11", "11.."),
-    "hour": ("0..6", "6..12", "12..18", "18.."),
-    "defect": ("..0.2", "0.2..0.5", "0.5..0.8", "0.8.."),
-}
-_MORE = ("text", "stage", "slot", "status", *_BANDS, "source")
+_MORE = ("text", "stage", "slot", "status", *BANDS, "source")
 _PERIODS = {"7 days": 7, "28 days": 28, "90 days": 90, "All": None}
 
 
@@ -98,7 +92,7 @@ def _more(facets: dict[str, list[str]]) -> dict[str, Any]:
     }
     for key in ("slot", "status"):
         values[key] = _several(key, facets[key])
-    for key, bands in _BANDS.items():
+    for key, bands in BANDS.items():
         chosen = _one(key, bands)
         values[key] = Range.parse(key, chosen) if chosen else None
     return values | {"source": _one("source", SOURCES)}

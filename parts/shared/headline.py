@@ -15,10 +15,11 @@ from charts.formatting import (
     percent,
     points,
 )
-from charts.palette import NAMES
 from charts.sentences import estimate_words, period_words
 from data.queries import overview
 from data.schema.layout import parse_version, version_text
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 from parts.shared.view import Scope
 from report import contents
 
@@ -86,7 +87,7 @@ def numbers(head: contents.Headline) -> None:
             help="Requests in this period.",
             **_BOX,
         )
-        defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, overview.FAILURES))
+        defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, FAILURES))
         st.metric(
             "Worst stage",
             f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",

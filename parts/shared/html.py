@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
+from data.schema.vocabulary import NAMES
 
 LINE = "rgba(128, 134, 144, 0.35)"
 SHADE = "rgba(128, 134, 144, 0.12)"

@@ -10,8 +10,9 @@ from charts.formatting import (
     milliseconds,
     number,
 )
-from charts.palette import NAMES, STAGE_NAMES, colour_of, failure_of
+from charts.palette import colour_of
 from data.schema.trace import STAGES
+from data.schema.vocabulary import NAMES, STAGE_NAMES, failure_of
 from parts.shared.html import (
     absent,
     block,

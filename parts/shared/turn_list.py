@@ -8,10 +8,12 @@ import pyarrow as pa
 import streamlit as st
 
 from charts.formatting import short
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from data.queries import overview
 from data.queries.filters import COLUMNS
 from data.queries.turn_list import DEFECTS, Listing
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES
 from parts.shared.turn_links import openable, times
 from parts.shared.view import Scope, choices
 
@@ -26,7 +28,7 @@ def defect_list(view: Scope, now: overview.Totals) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         point = st.pills(
             "Failure point",
-            [name for name in overview.FAILURES if now.counts[name]],
+            [name for name in FAILURES if now.counts[name]],
             format_func=lambda name: f"{NAMES[name]} {now.counts[name]:,}".replace(",", "\u2009"),
             key="point",
             label_visibility="collapsed",
@@ -101,8 +103,8 @@ def choose(
     config = {
         "When": when,
         "Failure point": st.column_config.MultiselectColumn(
-            options=[NAMES[name] for name in overview.FAILURES],
-            color=[COLOURS[name] for name in overview.FAILURES],
+            options=[NAMES[name] for name in FAILURES],
+            color=[COLOURS[name] for name in FAILURES],
             width=110,
         ),
         "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),

@@ -15,9 +15,10 @@ from charts.formatting import (
     plain,
     short,
 )
-from charts.palette import COLOURS, NAMES
+from charts.palette import COLOURS
 from data.errors import FaultlineError
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import FAILURE_MEANINGS, NAMES
 from data.store.annotations import (
     DEFAULT_SHARE,
     DESK,
@@ -36,14 +37,6 @@ from parts.shared.view import reader_zone
 _WHO = "annotator_name"
 _DONE = "annotated"
 _TOLD = "annotation_told"
-_MEANS = {
-    "false_wake": "Nobody spoke to the assistant, or not with this turn",
-    "asr": "What was heard is not what was said",
-    "nlu": "Heard right, but taken for something else",
-    "er": "Understood right, but the wrong thing was found, or none",
-    "result": "Everything before was right, the action or answer was not",
-    "correct": "Nothing went wrong",
-}
 
 
 @dataclass(frozen=True)
@@ -121,7 +114,7 @@ def verdicts(
                 f':color[●]{{foreground="{COLOURS[name]}"}} {NAMES[name]}',
                 key=f"say-{name}-{turn['turn_id']}",
                 shortcut=str(key) if keys else None,
-                help=_MEANS[name],
+                help=FAILURE_MEANINGS[name],
                 width="stretch",
                 on_click=_say,
                 args=(path, place, who, name, decides, keys),

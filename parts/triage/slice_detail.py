@@ -10,7 +10,6 @@ import pyarrow as pa
 import streamlit as st
 
 from analysis import stage_evidence as reading
-from analysis.change_points import STAGE
 from analysis.period_comparison import significance
 from analysis.request_clusters import Group, groups
 from analysis.slices.contrast import (
@@ -28,7 +27,7 @@ from charts.formatting import (
     short,
 )
 from charts.layout import CONFIG
-from charts.palette import EVIDENCE_NAMES, NAMES, colour_of
+from charts.palette import colour_of
 from charts.slices import (
     steps,
     trend,
@@ -47,6 +46,7 @@ from data.queries.slices import (
     requests,
 )
 from data.schema.trace import STAGES
+from data.schema.vocabulary import EVIDENCE_NAMES, NAMES, stage_of
 from data.store.store import Store
 from features import catalogue
 from parts.shared.html import (
@@ -160,7 +160,7 @@ def known_releases(view: Scope, point: str, conditions: Conditions) -> dict[date
     """First days of the releases of the stage that is blamed, and of the stages in the slice."""
     assert view.model is not None
     named = {
-        *([STAGE[point]] if point in STAGE else []),
+        stage_of(point),
         *(name.removeprefix("version_") for name, _ in conditions if name.startswith("version_")),
     }
     found: dict[date, list[str]] = {}

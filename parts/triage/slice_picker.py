@@ -16,12 +16,12 @@ from charts.formatting import (
     percent,
     plain,
 )
-from charts.palette import NAMES, colour_of
+from charts.palette import colour_of
 from charts.slices import spark
 from data.errors import UsageError
-from data.queries import overview
 from data.queries.dimensions import condition_words
-from data.schema.trace import STAGES
+from data.schema.trace import FAILURES, STAGES
+from data.schema.vocabulary import NAMES
 from parts.jobs.thread import Job
 from parts.shared.html import (
     LINE,
@@ -33,7 +33,7 @@ from parts.shared.view import Scope
 from parts.triage.inline_bars import dot_and_interval, sparkline
 
 ANY = "defect"
-POINTS = (*overview.FAILURES, ANY)
+POINTS = (*FAILURES, ANY)
 TITLES = {**NAMES, ANY: "Any failure"}
 _SHOWN = 6
 _ALSO = 2

@@ -17,6 +17,7 @@ from charts.slices import (
     hours_words,
 )
 from data.queries.slice_evidence import Inside
+from data.schema.vocabulary import EVIDENCE_HEADINGS
 from parts.shared.html import (
     muted,
     table,
@@ -31,21 +32,14 @@ _SOURCES = {
     "n-best": "another hypothesis",
     "next turn": "what came next",
 }
-_TITLES = {
-    "asr": "What it misheard",
-    "nlu": "What it misunderstood",
-    "er": "What it could not find",
-    "false_wake": "What woke it",
-    "result": "What it did",
-}
 
 
 def show(found: Evidence, inside: Inside, at: tuple[str, str, str], view: Scope) -> None:
     """The tables and charts of a slice's evidence."""
     point = inside.failure_point
-    if point not in _TITLES:
+    if point not in EVIDENCE_HEADINGS:
         return
-    st.subheader(_TITLES[point], anchor=False)
+    st.subheader(EVIDENCE_HEADINGS[point], anchor=False)
     tables = found.tables
     match point:
         case "asr":

@@ -17,7 +17,7 @@ from charts.formatting import (
     short,
 )
 from charts.layout import CONFIG
-from charts.palette import NAMES, colour_of
+from charts.palette import colour_of
 from charts.turn_timeline import (
     pipeline_times,
     pipeline_words,
@@ -29,9 +29,9 @@ from classifiers.similar_requests import similar
 from data.errors import FaultlineError
 from data.queries import turns
 from data.queries.filters import Filter
-from data.queries.overview import FAILURES
 from data.queries.turn_list import Listing, neighbours
-from data.schema.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS, FAILURES
+from data.schema.vocabulary import NAMES
 from data.store.annotations import shown_to
 from data.store.snapshot import Snapshot
 from parts.shared.conversation import open_turn

@@ -14,7 +14,7 @@ from charts.formatting import (
     plain,
 )
 from charts.layout import CONFIG
-from charts.palette import NAMES, colour_of
+from charts.palette import colour_of
 from charts.prediction import (
     evidence,
     evidence_words,
@@ -26,6 +26,7 @@ from charts.prediction import (
     waterfall_words,
 )
 from classifiers.reference_values import Place, Reference
+from data.schema.vocabulary import NAMES
 from features import catalogue
 from parts.shared.html import strip
 

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.error_budget import Budget, budgets
 from data.errors import UsageError
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 
 START = date(2026, 3, 2)
 MONTH = START + timedelta(days=29)

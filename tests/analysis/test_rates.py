@@ -25,7 +25,7 @@ from analysis.rates import (
 )
 from data.errors import UsageError
 from data.intervals import wilson
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 
 
 def moments(p: np.ndarray[Any, Any]) -> Moments:

@@ -22,12 +22,12 @@ from charts import (
 from charts import (
     prediction as verdict,
 )
-from charts.palette import COLOURS, NAMES, colour_of
+from charts.palette import COLOURS, colour_of
 from data.intervals import wilson
-from data.queries.overview import FAILURES
 from data.queries.releases import Release
 from data.schema.tables import EVIDENCE
-from data.schema.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS, FAILURES
+from data.schema.vocabulary import NAMES
 
 NBSP = formatting.THIN
 

@@ -16,24 +16,15 @@ from data.queries.filters import (
     Filter,
     Range,
 )
-from data.queries.pivot import (
-    ANY,
-    BANDS,
-    DIMENSIONS,
-    FAILURES,
-    OTHERS,
-    condition,
-    long,
-    pivot,
-)
+from data.queries.pivot import ANY, DIMENSIONS, OTHERS, condition, long, pivot
 from data.queries.turn_table import (
     COLUMNS,
     ORDERS,
     annotated,
     listing,
 )
+from data.schema.trace import FAILURES
 from data.store.store import Store
-from parts.shared import filter_bar
 from tests.scored import MODEL
 
 
@@ -130,10 +121,6 @@ def test_heat_says_the_numbers(scored_store: Store, measure: Any) -> None:
         "share": 100 * first.failures / total.failures,
     }[measure]
     assert frame.iloc[0, 1] == pytest.approx(expected)
-
-
-def test_bands_are_those_of_the_filter_bar() -> None:
-    assert {key: filter_bar._BANDS[key] for key in BANDS} == BANDS
 
 
 def test_a_week_is_its_two_ends() -> None:

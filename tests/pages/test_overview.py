@@ -10,7 +10,7 @@ import pytest
 from analysis.change_points import Change
 from analysis.period_comparison import SCHEMA
 from data.queries.filters import Filter
-from data.queries.overview import FAILURES
+from data.schema.trace import FAILURES
 from data.store.store import Store
 from data.store.workspace import set_target, targets
 from parts.shared import headline as top

@@ -22,10 +22,9 @@ from charts.formatting import count, percent
 from data.queries import overview
 from data.queries.filters import Filter
 from data.queries.ground_truth import sampled
-from data.queries.overview import FAILURES
 from data.queries.releases import Release, releases
 from data.schema.tables import ROLLUP
-from data.schema.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS, FAILURES
 from data.store.annotations import annotate
 from data.store.snapshot import Snapshot
 from data.store.store import Store

@@ -1,0 +1,65 @@
+"""Daily sums of what a filter lets through, and how far back the newest turns reach.
+
+Everything additive comes from `rollup` where it can answer the filter, so it costs the same at ten
+thousand turns and ten million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from data.queries.filters import Filter
+from data.store.rollup import SUMS
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+_FLOOR = """
+SELECT max(day) AS day FROM (
+  SELECT day, sum(sum(turns)) OVER (ORDER BY day DESC) AS so_far
+  FROM ({sums}) AS sums
+  WHERE {verdict}
+  GROUP BY day
+)
+WHERE so_far >= $enough
+"""
+
+
+def sums_sql(
+    chosen: Filter, by: Iterable[str] = ("day", "failure_point")
+) -> tuple[str, dict[str, Any]]:
+    """SQL for sums of what a filter lets through, of the model `$model`, and the filter's values.
+
+    The rows are those of `rollup`, at least as fine as `by` (names of its columns); where the daily
+    sums cannot answer the filter, they are added up from the predictions.
+    """
+    clause, params = chosen.sql()
+    where = f"WHERE model_id = $model AND {clause}"
+    if chosen.rollup:
+        return f"FROM rollup {where}", params
+    keys = ", ".join(by)
+    return f"SELECT {keys}, count(*) AS turns, {SUMS} FROM predictions {where} GROUP BY {keys}", (
+        params
+    )
+
+
+def floor_day(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    enough: int,
+    verdict: str = "true",
+    params: dict[str, Any] | None = None,
+) -> date | None:
+    """The latest day from which on there are at least `enough` turns.
+
+    DuckDB then opens the files of these days only. `verdict` is a condition over `failure_point`,
+    with its named `params`. None where there are fewer turns, so that every day has to be read.
+    """
+    sums, values = sums_sql(chosen)
+    bound = {"model": model, "enough": enough, **values, **(params or {})}
+    rows = snapshot.query(_FLOOR.format(sums=sums, verdict=verdict), bound)["day"].to_pylist()
+    day: date | None = rows[0]
+    return day

@@ -1,0 +1,96 @@
+"""The words for the five stages and the six failure points, the same wherever people read them.
+
+Titles stand alone (a chip, a column, an axis); words stand inside a sentence.
+"""
+
+from __future__ import annotations
+
+from data.schema.trace import FAILURES, STAGES
+
+# Failure point -> its title.
+NAMES = {
+    "false_wake": "False wake",
+    "asr": "ASR",
+    "nlu": "NLU",
+    "er": "ER",
+    "result": "Result",
+    "correct": "Correct",
+}
+# The same inside a sentence: "called false wake".
+FAILURE_WORDS = {
+    "false_wake": "false wake",
+    "asr": "ASR",
+    "nlu": "NLU",
+    "er": "ER",
+    "result": "result",
+    "correct": "correct",
+}
+# One such turn: "speaks for an ASR error".
+FAILURE_NOUNS = {
+    "false_wake": "a false wake",
+    "asr": "an ASR error",
+    "nlu": "an NLU error",
+    "er": "an entity-resolution error",
+    "result": "a wrong result",
+    "correct": "a correct turn",
+}
+# A list of such turns: "back to ASR defects".
+FAILURE_PLURALS = {
+    "false_wake": "false wakes",
+    "asr": "ASR defects",
+    "nlu": "NLU defects",
+    "er": "ER defects",
+    "result": "result defects",
+    "correct": "correct turns",
+}
+# What a verdict means, for whoever gives one.
+FAILURE_MEANINGS = {
+    "false_wake": "Nobody spoke to the assistant, or not with this turn",
+    "asr": "What was heard is not what was said",
+    "nlu": "Heard right, but taken for something else",
+    "er": "Understood right, but the wrong thing was found, or none",
+    "result": "Everything before was right, the action or answer was not",
+    "correct": "Nothing went wrong",
+}
+# Heading of the evidence for a failure point.
+EVIDENCE_HEADINGS = {
+    "false_wake": "What woke it",
+    "asr": "What it misheard",
+    "nlu": "What it misunderstood",
+    "er": "What it could not find",
+    "result": "What it did",
+}
+
+# Stage -> its title.
+STAGE_TITLES = {"wake": "Wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "Result"}
+# The same inside a sentence: "ASR version not logged".
+STAGE_WORDS = {"wake": "wake", "asr": "ASR", "nlu": "NLU", "er": "ER", "result": "result"}
+# What a stage did, in the reader's words.
+STAGE_NAMES = {
+    "wake": "Wake",
+    "asr": "Heard",
+    "nlu": "Understood",
+    "er": "Resolved",
+    "result": "Did",
+}
+# What the evidence of a stage is called; `dialogue` and `text` belong to no stage.
+EVIDENCE_NAMES = {**STAGE_TITLES, "dialogue": "Dialogue", "text": "Wording"}
+
+_FAILURE_OF = dict(zip(STAGES, FAILURES, strict=True))
+_STAGE_OF = dict(zip(FAILURES, STAGES, strict=True))
+
+
+def failure_of(stage: str) -> str:
+    """The failure point that blames a stage: `wake` is blamed by `false_wake`.
+
+    Any other text stands for itself.
+    """
+    return _FAILURE_OF.get(stage, stage)
+
+
+def stage_of(failure_point: str) -> str:
+    """The stage that a failure point blames: `false_wake` blames `wake`.
+
+    Any other text, `correct` among them, stands for itself.
+    """
+    return _STAGE_OF.get(failure_point, failure_point)
