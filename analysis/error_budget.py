@@ -1,4 +1,4 @@
-"""Error budgets: how many failed turns a stage may have, how many it had, and when none are left.
+"""Error budgets: how many failed turns a stage may have, how many it had, and how fast.
 
 As site reliability engineering has them (Beyer et al. 2018, The Site Reliability Workbook, chapters
 2 and 5): a target share of turns is the budget, and the burn rate is how many times faster than
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
-from math import floor
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -38,11 +37,9 @@ class Budget:
     ----------
     target: the share of turns that may fail there. turns: so far.
     allowed: failed turns in the whole period, at the turns of a day so far.
-    spent, left: failed turns (sums of probabilities); `left` is negative once it is overdrawn.
+    spent: failed turns (sums of probabilities).
     burn_rate: failed over allowed turns in the seven days up to the last with turns; 1 spends the
     budget evenly; infinite where nothing is allowed and something failed, None without turns.
-    runs_out: the day on which it is used up at that pace: one that has passed if it already is,
-    None if it outlasts the period.
     """
 
     failure_point: str
@@ -50,9 +47,7 @@ class Budget:
     turns: int
     allowed: float
     spent: float
-    left: float
     burn_rate: float | None
-    runs_out: date | None
 
 
 def budgets(
@@ -95,7 +90,7 @@ def budgets(
     for name in FAILURES:
         if name in targets:
             failed = by_code(day, matrix(rollup, [f"sum_p_{name}"])[inside, 0], length)
-            found.append(_budget(name, targets[name], turns, failed, since))
+            found.append(_budget(name, targets[name], turns, failed))
     return found
 
 
@@ -104,7 +99,6 @@ def _budget(
     target: float,
     turns: Array,
     failed: Array,
-    since: date,
 ) -> Budget:
     days = len(turns)
     seen = int(np.flatnonzero(turns)[-1]) + 1 if turns.any() else 0
@@ -116,13 +110,4 @@ def _budget(
     burn: float | None = None
     if of_these:
         burn = lost / (target * of_these) if target else float("inf") if lost else 0.0
-    runs_out: date | None = None
-    # A hair's breadth over the budget is rounding, not a failure.
-    over = np.flatnonzero(np.cumsum(failed) > allowed * (1 + 1e-9))
-    if len(over):
-        runs_out = since + timedelta(days=int(over[0]))
-    elif of_these and lost:
-        pace = lost / (recent.stop - recent.start)
-        last = seen + floor((allowed - spent) / pace)
-        runs_out = since + timedelta(days=last) if last < days else None
-    return Budget(name, target, int(so_far), allowed, spent, allowed - spent, burn, runs_out)
+    return Budget(name, target, int(so_far), allowed, spent, burn)

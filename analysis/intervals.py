@@ -1,4 +1,4 @@
-"""Intervals of many shares at once, from their variance; `data.intervals` has the plain one."""
+"""Intervals of many shares at once, from their variance; `data.intervals` has Wilson's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.arrays import ratio
+from data.intervals import wilson_intervals
 
 Array = NDArray[np.float64]
 
@@ -27,12 +28,3 @@ def score_intervals(value: Array, variance: Array, z: Array) -> tuple[Array, Arr
     sd = np.minimum(np.sqrt(variance), 0.5)
     inside = np.clip(value, sd, 1 - sd)
     return wilson_intervals(value, ratio(inside * (1 - inside), variance), z)
-
-
-def wilson_intervals(mean: Array, n: Array, z: float | Array) -> tuple[Array, Array]:
-    """`data.intervals.wilson` for arrays; (0, 1) where n is 0."""
-    safe = np.where(n > 0, n, 1.0)
-    centre = (mean + z * z / (2 * safe)) / (1 + z * z / safe)
-    half = z * np.sqrt(mean * (1 - mean) / safe + z * z / (4 * safe * safe)) / (1 + z * z / safe)
-    low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-    return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)

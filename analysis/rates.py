@@ -29,8 +29,8 @@ from analysis.arrays import (
     ratio,
     sums,
 )
-from analysis.intervals import freedom_of, score_intervals, wilson_intervals
-from data.intervals import wilson
+from analysis.intervals import freedom_of, score_intervals
+from data.intervals import wilson_intervals
 from data.schema.trace import FAILURES
 
 Array = NDArray[np.float64]
@@ -39,7 +39,6 @@ Codes = NDArray[np.int64]
 RATES = (*FAILURES, "defect")
 ANNOTATED = "annotated and predicted"
 MODEL = "model estimate"
-COUNTED = "verdicts counted"
 # Fewer annotated dialogues say too little: a class of two per cent has then been seen some four
 # times (docs/evaluation.md has the coverage measured at several numbers).
 MINIMUM = 100
@@ -55,7 +54,7 @@ class Estimate:
     Attributes
     ----------
     value, low, high: shares between 0 and 1. turns: all turns it speaks of, annotated ones too.
-    labelled: how many of these are annotated. method: `ANNOTATED`, `MODEL` or `COUNTED`.
+    labelled: how many of these are annotated. method: `ANNOTATED` or `MODEL`.
     """
 
     value: float
@@ -143,17 +142,6 @@ class Estimates:
     labelled: Array
     powered: NDArray[np.bool_]
     weight: Array
-
-    def one(self, group: int, rate: int) -> Estimate:
-        """One of them."""
-        return Estimate(
-            float(self.value[group, rate]),
-            float(self.low[group, rate]),
-            float(self.high[group, rate]),
-            int(self.turns[group]),
-            int(self.labelled[group]),
-            ANNOTATED if self.powered[group] else MODEL,
-        )
 
 
 def powered(
@@ -253,12 +241,6 @@ def model_only(turns: Moments, *, design: ArrayLike = 1.0, level: float = 0.95) 
     return Estimates(
         mean, low, high, turns.turns, np.zeros(groups), np.zeros(groups, bool), np.ones_like(mean)
     )
-
-
-def plain(count: float, turns: int) -> Estimate:
-    """What counting verdicts claims: their share, with an interval that takes them for true."""
-    low, high = wilson(count, turns)
-    return Estimate(count / turns if turns else 0.0, low, high, turns, 0, COUNTED)
 
 
 def design_effect(labelled: Labelled) -> Array:

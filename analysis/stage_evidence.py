@@ -15,7 +15,8 @@ import pyarrow as pa
 from rapidfuzz.distance import Levenshtein
 
 from data.queries import slice_evidence as queries
-from data.queries.slice_evidence import MOST_TURNS, Inside
+from data.queries.sampling import MOST_RECORDS
+from data.queries.slice_evidence import Inside
 from data.schema.trace import schema
 from features.similarity import LONGEST
 from labels.normalise import normalise
@@ -51,7 +52,7 @@ class Evidence:
 
 
 def of_slice(
-    snapshot: Snapshot, inside: Inside, top: int = 20, most: int = MOST_TURNS, seed: int = 0
+    snapshot: Snapshot, inside: Inside, top: int = 20, most: int = MOST_RECORDS, seed: int = 0
 ) -> Evidence:
     """The evidence of the slice's own failure point.
 

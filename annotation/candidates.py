@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from data.queries.filters import Filter
+from data.queries.sampling import DIALOGUE_ORDER, MOST_CANDIDATES, about
 from data.schema.trace import FAILURE_POINTS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Turns that are looked at; of more, a sample by a hash of the turn.
-MOST_TURNS = 300_000
 # Statuses of the result that say by themselves that something went wrong.
 FAILED = ("error", "no_match", "unsupported")
 
 _SHOWN = "turn_id, dialogue_id, day, started_at, heard, domain, intent, status"
 _SORTED = f"list_sort([{', '.join(f'p_{name}' for name in FAILURE_POINTS)}], 'DESC')"
 
-_COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
-
 # `clash`: another model says something else, or the verdict is "correct" where the status is not.
 _CANDIDATES = f"""
 WITH seen AS (
   SELECT {_SHOWN}, failure_point, p_defect, {_SORTED} AS p
   FROM predictions
-  WHERE model_id = $model AND {{clause}} AND {{drawn}}
+  WHERE model_id = $model AND {{clause}} AND {{sampled}}
 ), frames AS (
   SELECT domain, intent, count(*) AS frame_turns,
     sum(p_defect) - count(*) * (SELECT avg(p_defect) FROM seen) AS frame_excess
@@ -73,19 +69,12 @@ _EACH = (
     "(heard IS NOT NULL) DESC, asked * p_defect DESC",
 )
 
-_OF = f"""
-SELECT {_SHOWN}, failure_point, p_defect
-FROM predictions
-WHERE model_id = $model AND turn_id IN (SELECT turn_id FROM wanted)
-ORDER BY turn_id
-"""
-
 _RANDOM = f"""
 SELECT {_SHOWN}, failure_point, p_defect
 FROM predictions
 ANTI JOIN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL) USING (turn_id)
 WHERE model_id = $model AND {{clause}}
-ORDER BY hash(dialogue_id, $seed), dialogue_id, turn_index, turn_id
+ORDER BY {DIALOGUE_ORDER}, turn_index, turn_id
 LIMIT $most
 """
 
@@ -99,32 +88,22 @@ def candidates(
     and p_defect (the model's), margin (between its two largest probabilities), asked (turns with
     the same words), other (what the model `other` says), differs, odd (verdict "correct" where the
     status is not ok), frame_turns, frame_excess (failures above what the overall rate gives) and
-    frame_labelled (labelled turns) of the turn's domain and intent. Above `MOST_TURNS` turns
-    counts are those of a sample.
+    frame_labelled (labelled turns) of the turn's domain and intent. Above `MOST_CANDIDATES` turns
+    counts are those of a sample of whole dialogues.
     """
     clause, params = chosen.sql()
-    bound: dict[str, Any] = {"model": model, **params}
-    turns = int(snapshot.query(_COUNT.format(clause=clause), bound)["turns"][0].as_py())
-    drawn = "true"
-    if turns > MOST_TURNS:
-        drawn = "hash(turn_id) < $share::DOUBLE * 18446744073709551615"
-        bound["share"] = MOST_TURNS / turns
+    sample = about(snapshot, model, chosen, MOST_CANDIDATES)
+    bound: dict[str, Any] = {"model": model, **params, **sample.params}
     failed = {f"failed_{i}": status for i, status in enumerate(FAILED)}
     sql = _CANDIDATES.format(
         clause=clause,
-        drawn=drawn,
+        sampled=sample.condition,
         failed=", ".join("$" + name for name in failed),
         each="\nUNION\n".join(
             f"(FROM kept ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
         ),
     )
     return snapshot.query(sql, {**bound, **failed, "other": other or "", "most": most})
-
-
-def of_turns(snapshot: Snapshot, model: str, turn_ids: Sequence[str]) -> pa.Table:
-    """The same turns' first columns (up to p_defect), for given ids; by turn."""
-    wanted = pa.table({"turn_id": pa.array(turn_ids, pa.string())})
-    return snapshot.query(_OF, {"model": model}, {"wanted": wanted})
 
 
 def at_random(

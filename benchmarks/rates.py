@@ -26,10 +26,10 @@ from analysis.rates import (
     Moments,
     design_effect,
     model_only,
-    plain,
     powered,
 )
 from data.errors import FaultlineError, UsageError
+from data.intervals import wilson_intervals
 from data.schema.trace import FAILURES
 from data.store.store import Store
 
@@ -142,13 +142,8 @@ class Draws:
 
     def plain(self) -> tuple[Array, Array]:
         """The same of counted verdicts."""
-        claims = np.array(
-            [
-                [(one.low, one.high) for one in (plain(n, int(turns)) for n in row)]
-                for row, turns in zip(self.counted, self.every.turns, strict=True)
-            ]
-        )
-        low, high = claims[:, :, 0], claims[:, :, 1]
+        turns = self.every.turns[:, None]
+        low, high = wilson_intervals(self.counted / turns, turns)
         truth = self.demo.y.mean(0)
         return ((low <= truth) & (truth <= high)).mean(0), (high - low).mean(0)
 

@@ -23,6 +23,7 @@ from classifiers.shap_archive import Explained
 from classifiers.shap_values import Explainer, evidence
 from classifiers.steps import Steps, tell, unheard
 from data.errors import ModelError
+from data.queries.sampling import until
 from data.schema.tables import EVIDENCE
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -37,11 +38,11 @@ _SOME_DAYS = """
 SELECT day FROM rollup WHERE model_id = $model GROUP BY day ORDER BY hash(day, 1) LIMIT $days
 """
 # Whole dialogues of one day in the order of a hash, until there are enough turns.
-_SOME_TURNS = """
+_SOME_TURNS = f"""
 SELECT turn_id, dialogue_id FROM predictions
 SEMI JOIN (
     SELECT dialogue_id FROM predictions WHERE model_id = $model AND day = $day GROUP BY dialogue_id
-    QUALIFY sum(count(*)) OVER (ORDER BY hash(dialogue_id, 1), dialogue_id) - count(*) < $turns
+    QUALIFY {until("$turns", "count(*)", seed="1")}
 ) USING (dialogue_id)
 WHERE model_id = $model AND day = $day
 """

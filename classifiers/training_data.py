@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from classifiers.context_digest import digests_sql
 from data.errors import NotEnoughLabels
+from data.queries.sampling import until
 from data.schema.trace import TURNS
 from data.store.annotations import SETTLED_SQL
 from data.store.snapshot import Snapshot
@@ -37,13 +38,11 @@ WITH said AS (
     SELECT turn_id, failure_point, transcript, intent, slots FROM ({SETTLED_SQL})
     WHERE failure_point IS NOT NULL
 ), dialogues AS (
-    SELECT dialogue_id, count(*) AS n, count(gold) + count(said.turn_id) > 0 AS labelled,
-        hash(dialogue_id, $seed) AS draw
+    SELECT dialogue_id, count(*) AS n, count(gold) + count(said.turn_id) > 0 AS labelled
     FROM turns LEFT JOIN said USING (turn_id) GROUP BY dialogue_id
 ), chosen AS (
     SELECT dialogue_id FROM dialogues
-    QUALIFY sum(n) OVER (PARTITION BY labelled ORDER BY draw, dialogue_id) - n
-        < CASE WHEN labelled THEN $labelled ELSE $unlabelled END
+    QUALIFY {until("CASE WHEN labelled THEN $labelled ELSE $unlabelled END", "n", by="labelled")}
 ), instants AS (
     SELECT DISTINCT {INSTANT} FROM turns SEMI JOIN chosen USING (dialogue_id)
 ), at_once AS (

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import pyarrow as pa
-
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_NOUNS
 from features.categories import CATEGORIES
@@ -16,7 +14,8 @@ from features.text import AGREEMENT, HEADS, LEXICAL, SIMILARITIES, Head, Lexical
 
 
 @cache
-def _by_name() -> dict[str, Feature]:
+def catalogue() -> dict[str, Feature]:
+    """Every feature that does not depend on the data, by name."""
     heads: list[Head | Lexical] = [*HEADS, *LEXICAL]
     texts = [
         *[Feature(s.name, "", "cosine", s.direction, s.sentence, s.when) for s in SIMILARITIES],
@@ -43,7 +42,7 @@ def feature(name: str) -> Feature:
     Columns that the data named (``nlu.intent=play``, ``asr.signal.snr``) get theirs made up; an
     unknown name stands for itself.
     """
-    known = _by_name().get(name)
+    known = catalogue().get(name)
     if known:
         return known
     base, is_category, _ = name.partition("=")
@@ -60,19 +59,3 @@ def sentence(name: str) -> str:
 def stage(name: str) -> str:
     """wake, asr, nlu, er, result, dialogue or text."""
     return feature(name).stage
-
-
-def catalogue() -> pa.Table:
-    """Every feature that does not depend on the data: stage, unit, direction, sentence, when."""
-    rows = [
-        {
-            "feature": f.name,
-            "stage": f.stage,
-            "unit": f.unit,
-            "direction": f.direction,
-            "sentence": f.sentence,
-            "when": f.when,
-        }
-        for f in _by_name().values()
-    ]
-    return pa.Table.from_pylist(rows)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from data.intervals import Z95
 from data.queries import slice_evidence
+from data.queries.sampling import MOST_SCORED
 from data.queries.slice_evidence import Inside
 from data.schema.tables import EVIDENCE
 from features.catalogue import sentence
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
-
-_Z = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def apart(snapshot: Snapshot, inside: Inside, top: int = 8) -> Comparison:
     Where there is much traffic, a sample of the days is read
     (`data.queries.slice_evidence.within`).
     """
-    inside = slice_evidence.within(snapshot, inside, slice_evidence.MOST_SCORED)
+    inside = slice_evidence.within(snapshot, inside, MOST_SCORED)
     turns, rest = slice_evidence.blamed(snapshot, inside)
     if not turns or not rest:
         return Comparison((), (), turns, rest)
@@ -87,7 +87,7 @@ def _feature(row: dict[str, Any], turns: int, rest: int) -> Apart:
     variance = (row["squares_inside"] / turns - inside**2) / turns + (
         row["squares_rest"] / rest - other**2
     ) / rest
-    spread = _Z * sqrt(max(0.0, variance))
+    spread = Z95 * sqrt(max(0.0, variance))
     difference = inside - other
     return Apart(
         row["feature"],
@@ -105,7 +105,7 @@ def _feature(row: dict[str, Any], turns: int, rest: int) -> Apart:
 
 def _stage(name: str, inside: dict[str, Any], rest: dict[str, Any]) -> Apart:
     left, right = inside[f"mean_{name}"] or 0.0, rest[f"mean_{name}"] or 0.0
-    spread = _Z * sqrt(
+    spread = Z95 * sqrt(
         inside[f"variance_{name}"] / inside["turns"] + rest[f"variance_{name}"] / rest["turns"]
     )
     return Apart(name, name, name, left, right, left - right - spread, left - right + spread, 1.0)

@@ -25,6 +25,7 @@ from analysis.slices.cells import (
 )
 from analysis.slices.deduplicate import Candidate, fold
 from data.errors import UsageError
+from data.intervals import Z95
 from data.queries.dimensions import (
     DIMENSIONS,
     condition_sql,
@@ -33,7 +34,6 @@ from data.queries.dimensions import (
 
 # Failures that a slice needs at least; fewer are an anecdote.
 LEAST_FAILURES = 5.0
-_Z = 1.959964
 _KEPT = 2_000
 
 
@@ -100,7 +100,6 @@ class Found:
     ----------
     slices: by impact, the greatest first; scaled up where a sample was read.
     turns: turns read. share: of all turns. tested: slices tested. rate: of all turns read.
-    design_effect: by how much dialogues widen intervals (Kish 1965).
     """
 
     slices: tuple[Slice, ...]
@@ -108,7 +107,6 @@ class Found:
     share: float
     tested: int
     rate: float
-    design_effect: float
 
     def words(self) -> str:
         """How the search was made, in a sentence."""
@@ -155,7 +153,7 @@ def find(
     clusters = np.unique(table["dialogue"].to_numpy(), return_inverse=True)[1]
     weight = _weight(np.nan_to_num(np.asarray(p, float)), clusters)
     total = float(weight.sum())
-    nothing = Found((), length, share, 0, total / max(1, length), 1.0)
+    nothing = Found((), length, share, 0, total / max(1, length))
     least = max(30, length // 5_000)
     if length < 2 * least or total < LEAST_FAILURES or np.ptp(p) == 0:
         return nothing
@@ -206,7 +204,7 @@ def find(
     )
     if progress:
         progress(1.0)
-    return Found(found, length, share, count.tested, total / length, noise.effect)
+    return Found(found, length, share, count.tested, total / length)
 
 
 def _weight(p: np.ndarray, clusters: np.ndarray) -> np.ndarray:
@@ -298,7 +296,7 @@ def _slice(
     ratio = chosen.turns / rest
     change = np.where(inside, weight - rate, -ratio * (weight - rest_rate))
     sums = np.bincount(clusters, change)
-    spread = _Z * float(np.sqrt((sums**2).sum()))
+    spread = Z95 * float(np.sqrt((sums**2).sum()))
     return Slice(
         failure_point,
         chosen.conditions(parts),

@@ -14,14 +14,12 @@ import pyarrow as pa
 
 from data.errors import UsageError
 from data.queries.filters import NOT_LOGGED, Filter
+from data.queries.sampling import MOST_SLICED, about
 from data.schema.trace import FAILURE_POINTS, STAGES
 from data.schema.vocabulary import STAGE_WORDS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
-
-# Above so many turns a sample of the dialogues is read.
-MOST_TURNS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +70,11 @@ _PLAIN = (
 # In the order in which a slice is put into words.
 DIMENSIONS = (*_PLAIN[:4], "slot", *_PLAIN[4:], *BANDS)
 
-_COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
-
 _TABLE = """
 SELECT hash(dialogue_id) AS dialogue, {p} AS p, {columns}, slots AS slot
 FROM predictions
-WHERE model_id = $model AND {clause} AND {drawn}
+WHERE model_id = $model AND {clause} AND {sampled}
 """
-
-# Whole dialogues, drawn by a seeded hash: the same turns every time.
-_DRAWN = "hash(dialogue_id, $seed) < $share::DOUBLE * 18446744073709551615"
 
 
 def slice_columns(
@@ -90,7 +83,7 @@ def slice_columns(
     failure_point: str,
     chosen: Filter,
     *,
-    most: int = MOST_TURNS,
+    most: int = MOST_SLICED,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[pa.Table, float]:
@@ -108,19 +101,14 @@ def slice_columns(
             f"{', '.join((*FAILURE_POINTS, 'defect'))}."
         )
     clause, params = chosen.sql()
-    bound: dict[str, Any] = {"model": model, **params}
-    counted = snapshot.query(_COUNT.format(clause=clause), bound)
-    there = max(1, int(counted["turns"][0].as_py()))
-    share = min(1.0, most / there)
-    drawn = "true"
-    if share < 1:
-        drawn, bound = _DRAWN, {**bound, "seed": seed, "share": share}
+    sample = about(snapshot, model, chosen, most, seed)
+    bound: dict[str, Any] = {"model": model, **params, **sample.params}
     columns = [*_PLAIN, *(f"{band.cases()} AS band_{name}" for name, band in BANDS.items())]
     sql = _TABLE.format(
         p=f"p_{failure_point}",
         columns=", ".join(columns),
         clause=clause,
-        drawn=drawn,
+        sampled=sample.condition,
     )
     # Coded batch by batch: the texts of millions of turns never lie in memory together.
     batches = []
@@ -129,10 +117,10 @@ def slice_columns(
         batches.append(_coded(batch))
         read += batch.num_rows
         if progress:
-            progress(min(1.0, read / (there * share)))
+            progress(min(1.0, read / max(1.0, sample.turns * sample.share)))
     if not batches:
-        return _coded(snapshot.query(sql + " LIMIT 0", bound)), share
-    return pa.concat_tables(batches).unify_dictionaries(), share
+        return _coded(snapshot.query(sql + " LIMIT 0", bound)), sample.share
+    return pa.concat_tables(batches).unify_dictionaries(), sample.share
 
 
 def _coded(batch: pa.RecordBatch | pa.Table) -> pa.Table:

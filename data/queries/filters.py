@@ -62,6 +62,11 @@ ANNOTATED = (
     "UNION ALL SELECT turn_id FROM annotations)"
 )
 
+# A condition over any table with days: `$since` and `$until` are days, or null for an open end.
+BETWEEN = (
+    "day >= coalesce($since, DATE '0001-01-01') AND day <= coalesce($until, DATE '9999-12-31')"
+)
+
 
 class Chip(NamedTuple):
     """One removable condition: the URL key, the value it holds, and what it says."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from math import ceil, log2
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from data.queries.daily_sums import sums_sql
 from data.queries.filters import Filter
+from data.queries.sampling import MOST_LABELLED, every, one_in
 from data.schema.trace import FAILURE_POINTS
 from data.store.annotations import SETTLED_SQL
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
-
-# At least about as many labelled turns are read, of whole dialogues drawn by a hash of their id.
-# The standard error of a rate of 3 % is then 0.1 points; a million would change no decision.
-MOST = 25_000
 
 # What people settled in the dashboard goes before what came with the logs.
 KNOWN_SQL = f"""
@@ -32,7 +27,7 @@ _LABELLED = f"""
 SELECT turn_id, dialogue_id, p.day, k.truth, k.source, p.failure_point,
   {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
 FROM (FROM predictions WHERE model_id = $model AND {{clause}}) p
-JOIN (FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL AND {{drawn}}) k USING (turn_id, dialogue_id)
+JOIN (FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL AND {{sampled}}) k USING (turn_id, dialogue_id)
 WHERE p.day = k.day
 ORDER BY turn_id
 """
@@ -43,7 +38,7 @@ ORDER BY turn_id
 _SAMPLED = f"""
 SELECT l.dialogue_id, l.day, coalesce(s.failure_point, l.failure_point) AS truth,
   {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
-FROM (FROM labelled WHERE {{drawn}}) l
+FROM (FROM labelled WHERE {{sampled}}) l
 LEFT JOIN ({SETTLED_SQL}) s USING (turn_id, dialogue_id, day)
 JOIN (FROM predictions WHERE model_id = $model AND {{clause}}) p ON p.turn_id = l.turn_id
 WHERE p.day = l.day AND l.failure_point IS NOT NULL
@@ -51,32 +46,12 @@ ORDER BY l.turn_id
 """
 
 
-_TURNS = "SELECT coalesce(sum(turns), 0)::BIGINT AS n FROM ({sums}) AS sums"
-
-
-def one_in(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST) -> int:
-    """One of how many labelled dialogues to read so that there are about `most` turns at the least.
-
-    A power of two, so that what is drawn for one filter or model contains what is drawn for
-    a wider one. Filters that the daily sums cannot answer are read whole.
-    """
-    known = snapshot.counts()["labelled"]
-    if known < 2 * most or not chosen.rollup:
-        return 1
-
-    def turns(wanted: Filter) -> int:
-        sums, params = sums_sql(wanted)
-        found = snapshot.query(_TURNS.format(sums=sums), {"model": model, **params})
-        return int(found["n"][0].as_py())
-
-    inside = known * turns(chosen) / max(1, turns(Filter()))
-    return 1 << max(0, ceil(log2(inside / most)) - 1) if inside > most else 1
-
-
 def labelled(
-    snapshot: Snapshot, model: str, chosen: Filter | None = None, most: int = MOST
+    snapshot: Snapshot, model: str, chosen: Filter | None = None, most: int = MOST_LABELLED
 ) -> pa.Table:
-    """One row per scored turn whose truth is known, ordered by turn; see `one_in` for many.
+    """One row per scored turn whose truth is known, ordered by turn.
+
+    Of very many, whole dialogues are read (`data.queries.sampling.one_in`).
 
     Columns: turn_id, dialogue_id, day, truth (a failure point), source ("annotated", "derived" or
     "dashboard"), failure_point (the verdict), p_<failure point>.
@@ -84,12 +59,13 @@ def labelled(
     return _read(snapshot, model, chosen or Filter(), most, _LABELLED)
 
 
-def sampled(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST) -> pa.Table:
+def sampled(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST_LABELLED) -> pa.Table:
     """The turns that stand for all others in estimates: those that came with gold that suffices.
 
     Columns: dialogue_id, day, truth (what annotators settled in the dashboard, else the gold's
     failure point), p_<failure point>. Turns annotated in the dashboard alone are left out: a queue
-    chose them, by what the model was unsure of. Of very many, whole dialogues are drawn (`one_in`).
+    chose them, by what the model was unsure of. Of very many, whole dialogues are read, as of
+    `labelled`.
     """
     return _read(snapshot, model, chosen, most, _SAMPLED)
 
@@ -97,5 +73,5 @@ def sampled(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST) ->
 def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -> pa.Table:
     clause, params = chosen.sql()
     part = one_in(snapshot, model, chosen, most)
-    drawn = f"hash(dialogue_id) % {part} = 0" if part > 1 else "true"
-    return snapshot.query(sql.format(clause=clause, drawn=drawn), {"model": model, **params})
+    sql = sql.format(clause=clause, sampled=every(part))
+    return snapshot.query(sql, {"model": model, **params})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.queries.filters import BETWEEN
+
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
@@ -24,9 +26,9 @@ SELECT assistant, count(*) AS turns, max(started_at) AS newest, min(day) AS firs
   max(day) AS last_day, count(DISTINCT day) AS days
 FROM turns GROUP BY 1 ORDER BY turns DESC, 1
 """
-_DAILY = """
+_DAILY = f"""
 SELECT day, assistant, count(*) AS turns FROM turns
-WHERE day >= coalesce($since, DATE '0001-01-01') AND day <= coalesce($until, DATE '9999-12-31')
+WHERE {BETWEEN}
 GROUP BY ALL ORDER BY ALL
 """
 _REASONS = """

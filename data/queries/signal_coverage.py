@@ -9,31 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from data.queries.filters import Filter
-from data.queries.signals import NUMBERS, TEXTS
+from data.queries.filters import BETWEEN, Filter
+from data.queries.sampling import MOST_SIGNALS
+from data.queries.signals import NUMBERS, OF_ASSISTANTS, TEXTS
 from data.schema.trace import STAGES, schema
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Turns read for one picture of the signals; above it, whole days are left out.
-MOST_TURNS = 300_000
 EVERY = {**NUMBERS, **TEXTS}
 
-_COUNTS = """
+_COUNTS = f"""
 SELECT day, count(*) AS turns FROM turns
-WHERE day >= coalesce($since, DATE '0001-01-01') AND day <= coalesce($until, DATE '9999-12-31')
+WHERE {BETWEEN}
 GROUP BY 1 ORDER BY 1
 """
-_WIDE = """
-SELECT day, assistant, count(*) AS turns, {counts} FROM turns
-WHERE day IN ({days}) AND (len($assistants) = 0 OR list_contains($assistants, assistant))
+_WIDE = f"""
+SELECT day, assistant, count(*) AS turns, {{counts}} FROM turns
+WHERE day IN ({{days}}) AND {OF_ASSISTANTS}
 GROUP BY ALL ORDER BY ALL
 """
 _OWN = " UNION ALL ".join(
     f"SELECT day, assistant, '{stage}.signal.' || entry.key AS signal, entry.value AS value FROM "
     f"(SELECT day, assistant, unnest(map_entries({stage}.signals)) AS entry FROM turns "
-    "WHERE day IN ({days}) AND (len($assistants) = 0 OR list_contains($assistants, assistant)))"
+    f"WHERE day IN ({{days}}) AND {OF_ASSISTANTS})"
     for stage in STAGES
 )
 SCHEMA = schema(
@@ -60,7 +59,7 @@ class Days:
         return len(self.read) < self.all
 
 
-def days(snapshot: Snapshot, chosen: Filter, most: int = MOST_TURNS, seed: int = 0) -> Days:
+def days(snapshot: Snapshot, chosen: Filter, most: int = MOST_SIGNALS, seed: int = 0) -> Days:
     """The days of the filter; of more than `most` turns, days spread evenly over the period.
 
     Which day of each stretch is drawn depends on the seed only. At least two days are read, the

@@ -17,17 +17,11 @@ import pyarrow as pa
 
 from data.queries.dimensions import condition_sql
 from data.queries.filters import Filter
+from data.queries.sampling import MOST_LOGGED, MOST_RECORDS, MOST_SCORED, TURN_ORDER
 from data.schema.tables import EVIDENCE
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
-
-# Turns of which the whole record is read.
-MOST_TURNS = 2_000
-# Where there are more, the turns of a sample of days are read: of the predictions with their
-# reasons, and of the logged records, which cost more.
-MOST_SCORED = 400_000
-MOST_LOGGED = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +127,7 @@ _DRAWN = """
 SELECT turn_id, dialogue_id, turn_index, day
 FROM predictions
 WHERE {clause} AND {inside} AND {blamed}
-ORDER BY hash(turn_id, $seed), turn_id
+ORDER BY {order}
 LIMIT $most
 """
 _RECORDS = """
@@ -164,7 +158,7 @@ _WAKE = """
 WITH picked AS (
   SELECT turn_id, day, {inside} AS inside
   FROM predictions WHERE {clause} AND {blamed}
-  ORDER BY hash(turn_id, $seed), turn_id
+  ORDER BY {order}
   LIMIT $most
 )
 SELECT least(floor(t.wake.score * 20), 19)::INT AS step,
@@ -236,7 +230,9 @@ def split_by(snapshot: Snapshot, inside: Inside, keys: Mapping[str, str]) -> pa.
     )
 
 
-def records(snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0) -> pa.Table:
+def records(
+    snapshot: Snapshot, inside: Inside, most: int = MOST_RECORDS, seed: int = 0
+) -> pa.Table:
     """What was logged on blamed turns inside: at most `most`, a seeded sample, newest first.
 
     Where there is much traffic, of a sample of the days (`within`), about `MOST_LOGGED` turns.
@@ -245,7 +241,7 @@ def records(snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: in
     gold_intent, mentions, and of the next turn next_heard, next_domain, next_intent, next_after_s.
     """
     read = within(snapshot, inside, MOST_LOGGED, seed)
-    sql, params = read.bind(_DRAWN)
+    sql, params = read.bind(_DRAWN, order=TURN_ORDER)
     drawn = snapshot.query(sql, {**params, "most": most, "seed": seed})
     first: list[Any] = drawn["day"].unique().to_pylist()
     days: set[date] = set(first)
@@ -257,11 +253,11 @@ def records(snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: in
 
 
 def wake_steps(
-    snapshot: Snapshot, inside: Inside, most: int = MOST_TURNS, seed: int = 0
+    snapshot: Snapshot, inside: Inside, most: int = MOST_RECORDS, seed: int = 0
 ) -> pa.Table:
     """Blamed turns per step of 0.05 of the wake score, inside and rest, of at most `most` turns.
 
     close_: those less than 0.1 above the threshold; threshold: its mean inside.
     """
-    sql, params = within(snapshot, inside, MOST_SCORED, seed).bind(_WAKE)
+    sql, params = within(snapshot, inside, MOST_SCORED, seed).bind(_WAKE, order=TURN_ORDER)
     return snapshot.query(sql, {**params, "most": most, "seed": seed})

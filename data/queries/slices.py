@@ -15,8 +15,8 @@ from data.queries.filters import (
     Filter,
     Range,
 )
+from data.queries.sampling import MOST_LOGGED, TURN_ORDER
 from data.queries.slice_evidence import (
-    MOST_LOGGED,
     Inside,
     within,
 )
@@ -55,7 +55,7 @@ LIMIT $rows
 _REQUESTS = """
 SELECT heard FROM predictions
 WHERE {clause} AND {inside} AND {blamed} AND heard <> ''
-ORDER BY hash(turn_id, $seed), turn_id
+ORDER BY {order}
 LIMIT $most
 """
 
@@ -180,7 +180,7 @@ def examples(snapshot: Snapshot, inside: Inside, rows: int = 10) -> pa.Table:
 
 def requests(snapshot: Snapshot, inside: Inside, most: int = 4_000, seed: int = 0) -> list[str]:
     """What was heard on blamed turns inside, empty texts left out: a seeded sample."""
-    sql, params = within(snapshot, inside, 5 * MOST_LOGGED, seed).bind(_REQUESTS)
+    sql, params = within(snapshot, inside, 5 * MOST_LOGGED, seed).bind(_REQUESTS, order=TURN_ORDER)
     return [
         str(text)
         for text in snapshot.query(sql, {**params, "most": most, "seed": seed})["heard"].to_pylist()

@@ -15,7 +15,8 @@ from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
 from data.queries.filters import Filter
-from data.queries.ground_truth import labelled, one_in
+from data.queries.ground_truth import labelled
+from data.queries.sampling import one_in
 from data.queries.thresholds import (
     STEPS,
     TARGETS,

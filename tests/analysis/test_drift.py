@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 
 from analysis.drift import LARGE, class_drift, drift
+from charts.signals import missing_shares
 from data.queries.filters import Filter
-from data.queries.signals import signal_values, signals_logged
+from data.queries.signal_coverage import days, logged
+from data.queries.signals import signal_values
 from data.store.store import Store
 
 
@@ -84,15 +86,15 @@ def test_shares_of_classes() -> None:
 
 def test_signals_logged_per_assistant(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
-        rows = signals_logged(snapshot, Filter()).to_pylist()
+        every = days(snapshot, Filter())
+        table = logged(snapshot, Filter(), every)
         turns = snapshot.counts()["turns"]
-        some = signals_logged(snapshot, Filter(assistant=("car",))).to_pylist()
+        some = logged(snapshot, Filter(assistant=("car",)), every).to_pylist()
         values = signal_values(snapshot, Filter(), most=20)
-    by = {(row["assistant"], row["signal"]): row for row in rows}
-    assert by["car", "asr.confidence"]["missing"] == 0.0
-    assert 0 < by["car", "nlu.confidence"]["missing"] < 1
-    assert by["car", "asr.signal.snr"]["logged"] == by["car", "asr.confidence"]["turns"]
-    total = sum(row["turns"] for row in rows if row["signal"] == "asr.confidence")
+    missing = missing_shares(table)
+    assert missing["car", "asr.confidence"] == missing["car", "asr.signal.snr"] == 0.0
+    assert 0 < missing["car", "nlu.confidence"] < 1
+    total = sum(row["turns"] for row in table.to_pylist() if row["signal"] == "asr.confidence")
     assert total == turns
     assert {row["assistant"] for row in some} == {"car"}
     assert values.num_rows == 20

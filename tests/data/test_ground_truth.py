@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.queries.filters import Filter
-from data.queries.ground_truth import (
-    labelled,
-    one_in,
-    sampled,
-)
+from data.queries.ground_truth import labelled, sampled
+from data.queries.sampling import one_in
 from data.queries.turn_table import annotated
 from data.store.annotations import annotate
 from data.store.predictions import forget

@@ -337,16 +337,16 @@ def test_absent_signals_are_null_and_unknown_ones_are_left_out() -> None:
 
 
 def test_the_catalogue_describes_every_feature() -> None:
-    rows = catalogue().to_pylist()
-    names = [row["feature"] for row in rows]
-    assert len(set(names)) == len(names)
-    assert len({row["sentence"] for row in rows}) == len(rows)
-    for row in rows:
-        assert row["stage"] in ("wake", "asr", "nlu", "er", "result", "dialogue", "text")
-        assert row["unit"]
-        assert row["direction"] in ("+", "-", "0")
-        assert row["sentence"][0].isupper()
-        assert not row["sentence"].endswith(".")
+    rows = catalogue()
+    names = list(rows)
+    assert len({row.sentence for row in rows.values()}) == len(rows)
+    for name, row in rows.items():
+        assert row.name == name
+        assert row.stage in ("wake", "asr", "nlu", "er", "result", "dialogue", "text")
+        assert row.unit
+        assert row.direction in ("+", "-", "0")
+        assert row.sentence[0].isupper()
+        assert not row.sentence.endswith(".")
     assert {f.name for f in logged("live")} < {f.name for f in logged("hindsight")} <= set(names)
 
 

@@ -17,7 +17,8 @@ from classifiers.model import Model
 from classifiers.shap_sample import explained
 from data.errors import UsageError
 from data.queries.filters import Filter
-from data.queries.ground_truth import labelled, one_in
+from data.queries.ground_truth import labelled
+from data.queries.sampling import one_in
 from data.queries.thresholds import (
     STEPS,
     flagged,

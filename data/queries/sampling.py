@@ -1,0 +1,104 @@
+"""Seeded samples: what is read where there is more than an answer needs, and how it is chosen.
+
+Dialogues are read whole, because turns of one dialogue are alike and features look around. They
+are chosen by a hash of their id, so that the same seed gives the same turns on every machine. Each
+function gives SQL to put into a statement over rows with a `dialogue_id`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2
+from typing import TYPE_CHECKING, Any
+
+from data.queries.daily_sums import sums_sql
+from data.queries.filters import Filter
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# Turns in which slices are looked for.
+MOST_SLICED = 2_000_000
+# Labelled turns, at the least: the standard error of a rate of 3 % is then 0.1 points; a million
+# would change no decision.
+MOST_LABELLED = 25_000
+# Turns among which the next to annotate are looked for.
+MOST_CANDIDATES = 300_000
+# Turns read for one picture of the signals; above it, whole days are left out.
+MOST_SIGNALS = 300_000
+# Of a slice's evidence: predictions with their reasons, logged records, which cost more, and
+# records of which everything is read.
+MOST_SCORED = 400_000
+MOST_LOGGED = 120_000
+MOST_RECORDS = 2_000
+
+# Where single turns will do: the order in which a LIMIT takes a sample of them.
+TURN_ORDER = "hash(turn_id, $seed), turn_id"
+DIALOGUE_ORDER = "hash(dialogue_id, $seed), dialogue_id"
+
+_COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
+_BELOW = "hash(dialogue_id, $seed) < $share::DOUBLE * 18446744073709551615"
+_SUM = "SELECT coalesce(sum(turns), 0)::BIGINT AS turns FROM ({sums}) AS sums"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Whole dialogues of some turns.
+
+    Attributes
+    ----------
+    turns: how many there are in all. share: of them, about what the sample holds; 1 for all.
+    condition, params: SQL over `predictions`, and its named parameters.
+    """
+
+    turns: int
+    share: float
+    condition: str
+    params: dict[str, Any]
+
+
+def about(snapshot: Snapshot, model: str, chosen: Filter, most: int, seed: int = 0) -> Sample:
+    """Whole dialogues of what a filter selects, with about `most` turns; all where there are
+    fewer."""
+    clause, params = chosen.sql()
+    counted = snapshot.query(_COUNT.format(clause=clause), {"model": model, **params})
+    turns = int(counted["turns"][0].as_py())
+    share = min(1.0, most / max(1, turns))
+    if share == 1:
+        return Sample(turns, share, "true", {})
+    return Sample(turns, share, _BELOW, {"seed": seed, "share": share})
+
+
+def one_in(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST_LABELLED) -> int:
+    """One of how many labelled dialogues to read so that there are about `most` turns at the least.
+
+    A power of two, so that the sample of one filter or model contains what that of a wider one has
+    in common with it. Filters that the daily sums cannot answer are read whole.
+    """
+    known = snapshot.counts()["labelled"]
+    if known < 2 * most or not chosen.rollup:
+        return 1
+
+    def turns(wanted: Filter) -> int:
+        sums, params = sums_sql(wanted)
+        counted = snapshot.query(_SUM.format(sums=sums), {"model": model, **params})
+        return int(counted["turns"][0].as_py())
+
+    inside = known * turns(chosen) / max(1, turns(Filter()))
+    return 1 << max(0, ceil(log2(inside / most)) - 1) if inside > most else 1
+
+
+def every(part: int) -> str:
+    """A condition that holds for one dialogue in `part`: for a power of two, see `one_in`."""
+    return f"hash(dialogue_id) % {part} = 0" if part > 1 else "true"
+
+
+def until(most: str, turns: str, seed: str = "$seed", by: str | None = None) -> str:
+    """A QUALIFY condition over one row a dialogue: dialogues until they hold `most` turns.
+
+    All arguments are SQL: `turns` counts those of a row, `by` is the column of the groups of which
+    each has a `most` of its own.
+    """
+    partition = f"PARTITION BY {by} " if by else ""
+    order = DIALOGUE_ORDER.replace("$seed", seed)
+    return f"sum({turns}) OVER ({partition}ORDER BY {order}) - {turns} < {most}"
