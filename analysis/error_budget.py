@@ -1,4 +1,4 @@
-"""Error budgets: how many failed turns a stage may have, how many it had, and how fast.
+"""Error budgets: how many failed turns a stage may have, how many it had, and when none were left.
 
 As site reliability engineering has them (Beyer et al. 2018, The Site Reliability Workbook, chapters
 2 and 5): a target share of turns is the budget, and the burn rate is how many times faster than
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -37,9 +37,10 @@ class Budget:
     ----------
     target: the share of turns that may fail there. turns: so far.
     allowed: failed turns in the whole period, at the turns of a day so far.
-    spent: failed turns (sums of probabilities).
+    spent, left: failed turns (sums of probabilities); `left` is negative once it is overdrawn.
     burn_rate: failed over allowed turns in the seven days up to the last with turns; 1 spends the
     budget evenly; infinite where nothing is allowed and something failed, None without turns.
+    used_up: the day with which it was overdrawn; None while it is not.
     """
 
     failure_point: str
@@ -47,7 +48,9 @@ class Budget:
     turns: int
     allowed: float
     spent: float
+    left: float
     burn_rate: float | None
+    used_up: date | None
 
 
 def budgets(
@@ -90,7 +93,7 @@ def budgets(
     for name in FAILURES:
         if name in targets:
             failed = by_code(day, matrix(rollup, [f"sum_p_{name}"])[inside, 0], length)
-            found.append(_budget(name, targets[name], turns, failed))
+            found.append(_budget(name, targets[name], turns, failed, since))
     return found
 
 
@@ -99,6 +102,7 @@ def _budget(
     target: float,
     turns: Array,
     failed: Array,
+    since: date,
 ) -> Budget:
     days = len(turns)
     seen = int(np.flatnonzero(turns)[-1]) + 1 if turns.any() else 0
@@ -110,4 +114,7 @@ def _budget(
     burn: float | None = None
     if of_these:
         burn = lost / (target * of_these) if target else float("inf") if lost else 0.0
-    return Budget(name, target, int(so_far), allowed, spent, burn)
+    # A hair's breadth over the budget is rounding, not a failure.
+    over = np.flatnonzero(np.cumsum(failed) > allowed * (1 + 1e-9))
+    used_up = since + timedelta(days=int(over[0])) if len(over) else None
+    return Budget(name, target, int(so_far), allowed, spent, allowed - spent, burn, used_up)

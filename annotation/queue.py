@@ -144,7 +144,7 @@ def _reason(row: Mapping[str, Any], kind: str) -> str:
 def waiting(ranked: pa.Table, said: pa.Table, annotator: str, share: float) -> list[str]:
     """Ids of the turns that an annotator is to judge next, the most useful first.
 
-    `said` are the latest annotations (`data.store.annotations.latest`). Nobody gets a turn that
+    `said` are the latest annotations (`data.queries.annotations.latest`). Nobody gets a turn that
     they have judged, or that somebody has judged already, unless it is one that wants a second
     opinion (`data.store.annotations.wants_second`) and has one; those come first.
     """

@@ -142,8 +142,8 @@ def budget_words(budget: Budget) -> str:
     """How a budget stands at the end of its period."""
     if budget.burn_rate is None:
         return "no turns yet"
-    if budget.left < 0 and budget.runs_out:
-        return f"used up on {day_words(budget.runs_out)}"
+    if budget.left < 0 and budget.used_up:
+        return f"used up on {day_words(budget.used_up)}"
     return "kept" if budget.left >= 0 else "used up"
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from classifiers.shap_archive import Explained
 from classifiers.shap_values import Explainer, evidence
 from classifiers.steps import Steps, tell, unheard
 from data.errors import ModelError
-from data.queries.sampling import until
+from data.queries.sampling import some_days, some_turns
 from data.schema.tables import EVIDENCE
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -33,19 +32,6 @@ PAIRED = 200  # turns whose interactions are worked out: their number grows with
 KEPT = 80
 PAIRS = 12
 _DAYS = 12
-
-_SOME_DAYS = """
-SELECT day FROM rollup WHERE model_id = $model GROUP BY day ORDER BY hash(day, 1) LIMIT $days
-"""
-# Whole dialogues of one day in the order of a hash, until there are enough turns.
-_SOME_TURNS = f"""
-SELECT turn_id, dialogue_id FROM predictions
-SEMI JOIN (
-    SELECT dialogue_id FROM predictions WHERE model_id = $model AND day = $day GROUP BY dialogue_id
-    QUALIFY {until("$turns", "count(*)", seed="1")}
-) USING (dialogue_id)
-WHERE model_id = $model AND day = $day
-"""
 
 
 def explained(
@@ -116,9 +102,7 @@ def interactions(
 
 def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.ndarray, np.ndarray]:
     """Ids and features of about so many scored turns: whole dialogues of some days, by a hash."""
-    days: list[Any] = snapshot.query(_SOME_DAYS, {"model": model.id, "days": _DAYS})[
-        "day"
-    ].to_pylist()
+    days = some_days(snapshot, model.id, _DAYS)
     if not days:
         raise ModelError(
             f"The model {model.id} has scored no turn to explain; score some with: faultline score"
@@ -126,9 +110,7 @@ def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.nd
     ids: list[np.ndarray] = []
     rows: list[np.ndarray] = []
     for day in days:
-        wanted = snapshot.query(
-            _SOME_TURNS, {"model": model.id, "day": day, "turns": -(-turns // len(days))}
-        )
+        wanted = some_turns(snapshot, model.id, day, -(-turns // len(days)))
         night = timedelta(days=1)
         found = snapshot.query(
             BATCH_SQL,

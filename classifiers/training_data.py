@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from classifiers.context_digest import digests_sql
 from data.errors import NotEnoughLabels
+from data.queries.annotations import SETTLED_SQL
 from data.queries.sampling import until
 from data.schema.trace import TURNS
-from data.store.annotations import SETTLED_SQL
 from data.store.snapshot import Snapshot
 from features.matrix import Context
 from features.multi_device import (

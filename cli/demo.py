@@ -169,6 +169,7 @@ def _must_hold_no_other(store: str, name: str) -> None:
     Raises StoreError if there is no store and none can be made.
     """
     from data.errors import StoreMissing
+    from data.queries.turns import has_other_dialogues
     from data.store.store import Store
 
     Store.must_be_possible(store)
@@ -177,10 +178,8 @@ def _must_hold_no_other(store: str, name: str) -> None:
     except StoreMissing:
         return
     with target.snapshot() as snapshot:
-        others = snapshot.query(
-            "SELECT 1 FROM turns WHERE NOT starts_with(dialogue_id, ?) LIMIT 1", [f"{name}-"]
-        )
-    if others.num_rows:
+        others = has_other_dialogues(snapshot, f"{name}-")
+    if others:
         raise UsageError(
             f"The store {store} holds turns of another assistant, or of a demo with other "
             "settings; give another folder with --store."

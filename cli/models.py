@@ -151,12 +151,13 @@ def labels(
     show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
 ) -> None:
     """Compare the annotators' failure points with those derived from the rest of gold."""
+    from data.queries.ground_truth import turns_with_gold
     from data.store.store import Store
     from labels.failure_point import compare
     from labels.rule_agreement import report
 
     with Store.open(store).snapshot() as snapshot:
-        turns = snapshot.query("SELECT * FROM turns WHERE gold IS NOT NULL")
+        turns = turns_with_gold(snapshot)
     if turns.num_rows == 0:
         raise UsageError("No turn in the store has gold fields to derive a failure point from.")
     agreement = compare(turns)

@@ -37,7 +37,7 @@ from charts.sentences import (
     spent_share,
 )
 from data.errors import ModelError, UsageError
-from data.queries import overview
+from data.queries import ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 WEEKS = 520
 CHANGES = 12
 ROWS = 15
-_NEWEST = "SELECT max(finished_at) AS at FROM runs"
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,7 @@ def weekly(
 
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
     """What a report of this filter is made of."""
-    arrived = snapshot.query(_NEWEST)["at"].to_pylist()[0]
-    return Source(snapshot.version, model, chosen, arrived)
+    return Source(snapshot.version, model, chosen, ingest_runs.newest(snapshot))
 
 
 def write(html: str, to: Path) -> None:

@@ -36,6 +36,13 @@ _PATIENCE = 0.1
 # So many statements at once on one server; others wait their turn, within their own time.
 _TOGETHER = threading.BoundedSemaphore(4)
 
+# A statement to start from; `slice` is what the filter lets through.
+EXAMPLE = """SELECT intent, count(*) AS turns, sum(p_defect) AS failures
+FROM slice
+GROUP BY intent
+ORDER BY failures DESC
+LIMIT 20"""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.queries.annotations import SETTLED_SQL
 from data.queries.filters import Filter
 from data.queries.sampling import MOST_LABELLED, every, one_in
 from data.schema.trace import FAILURE_POINTS
-from data.store.annotations import SETTLED_SQL
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -46,6 +46,10 @@ ORDER BY l.turn_id
 """
 
 
+_COUNT = "SELECT count(*) AS labels FROM labelled WHERE failure_point IS NOT NULL"
+_GOLD = "SELECT * FROM turns WHERE gold IS NOT NULL"
+
+
 def labelled(
     snapshot: Snapshot, model: str, chosen: Filter | None = None, most: int = MOST_LABELLED
 ) -> pa.Table:
@@ -75,3 +79,13 @@ def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -
     part = one_in(snapshot, model, chosen, most)
     sql = sql.format(clause=clause, sampled=every(part))
     return snapshot.query(sql, {"model": model, **params})
+
+
+def labels_in_logs(snapshot: Snapshot) -> int:
+    """How many turns came with a label, or with gold that a label follows from."""
+    return int(snapshot.query(_COUNT)["labels"][0].as_py())
+
+
+def turns_with_gold(snapshot: Snapshot) -> pa.Table:
+    """Turns (columns of `data.schema.trace.TURNS`) that came with gold, whatever it says."""
+    return snapshot.query(_GOLD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ SELECT count(*) AS runs, coalesce(sum(turns), 0)::BIGINT AS turns,
   coalesce(sum(quarantined), 0)::BIGINT AS quarantined, max(finished_at) AS newest
 FROM runs
 """
+_NEWEST = "SELECT max(finished_at) AS at FROM runs"
 _FRESH = """
 SELECT assistant, count(*) AS turns, max(started_at) AS newest, min(day) AS first_day,
   max(day) AS last_day, count(DISTINCT day) AS days
@@ -46,6 +47,12 @@ ORDER BY quarantined_at DESC, file, line LIMIT $rows OFFSET $skip
 def totals(snapshot: Snapshot) -> dict[str, Any]:
     """Of all runs: runs, turns, quarantined lines, and the end of the newest (None without one)."""
     return dict(snapshot.query(_TOTALS).to_pylist()[0])
+
+
+def newest(snapshot: Snapshot) -> datetime | None:
+    """When logs were last read in; None where there are none."""
+    at: datetime | None = snapshot.query(_NEWEST)["at"].to_pylist()[0]
+    return at
 
 
 def runs(snapshot: Snapshot, rows: int = 20, skip: int = 0) -> pa.Table:

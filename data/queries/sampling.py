@@ -1,15 +1,18 @@
 """Seeded samples: what is read where there is more than an answer needs, and how it is chosen.
 
 Dialogues are read whole, because turns of one dialogue are alike and features look around. They
-are chosen by a hash of their id, so that the same seed gives the same turns on every machine. Each
-function gives SQL to put into a statement over rows with a `dialogue_id`.
+are chosen by a hash of their id, so that the same seed gives the same turns on every machine. What
+is SQL here goes into statements over rows with a `dialogue_id`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from math import ceil, log2
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from data.queries.daily_sums import sums_sql
 from data.queries.filters import Filter
@@ -39,6 +42,10 @@ DIALOGUE_ORDER = "hash(dialogue_id, $seed), dialogue_id"
 _COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
 _BELOW = "hash(dialogue_id, $seed) < $share::DOUBLE * 18446744073709551615"
 _SUM = "SELECT coalesce(sum(turns), 0)::BIGINT AS turns FROM ({sums}) AS sums"
+
+_DAYS = """
+SELECT day FROM rollup WHERE model_id = $model GROUP BY day ORDER BY hash(day, 1) LIMIT $days
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +109,25 @@ def until(most: str, turns: str, seed: str = "$seed", by: str | None = None) -> 
     partition = f"PARTITION BY {by} " if by else ""
     order = DIALOGUE_ORDER.replace("$seed", seed)
     return f"sum({turns}) OVER ({partition}ORDER BY {order}) - {turns} < {most}"
+
+
+_OF_DAY = f"""
+SELECT turn_id, dialogue_id FROM predictions
+SEMI JOIN (
+  SELECT dialogue_id FROM predictions WHERE model_id = $model AND day = $day GROUP BY dialogue_id
+  QUALIFY {until("$turns", "count(*)", seed="1")}
+) USING (dialogue_id)
+WHERE model_id = $model AND day = $day
+"""
+
+
+def some_days(snapshot: Snapshot, model: str, days: int) -> list[date]:
+    """At most so many days that the model has scored, by a hash."""
+    found: list[Any] = snapshot.query(_DAYS, {"model": model, "days": days})["day"].to_pylist()
+    return found
+
+
+def some_turns(snapshot: Snapshot, model: str, day: date, turns: int) -> pa.Table:
+    """Scored turns of one day, whole dialogues by a hash until there are `turns`: turn_id,
+    dialogue_id."""
+    return snapshot.query(_OF_DAY, {"model": model, "day": day, "turns": turns})

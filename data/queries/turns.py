@@ -1,4 +1,4 @@
-"""Queries behind the Turn page: one turn with everything logged, its dialogue, its prediction."""
+"""Single turns: one with everything logged, its dialogue and prediction, search, the newest."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ ORDER BY started_at DESC, turn_id
 LIMIT $rows
 """
 
+_OTHER = "SELECT 1 FROM turns WHERE NOT starts_with(dialogue_id, $prefix) LIMIT 1"
+
 
 def turn(snapshot: Snapshot, turn_id: str, day: date | None = None) -> dict[str, Any] | None:
     """Everything logged about one turn, nested as in `data.schema.trace.TURNS`; None when unknown.
@@ -94,3 +96,8 @@ def search(snapshot: Snapshot, text: str, rows: int = 20) -> pa.Table:
 def recent(snapshot: Snapshot, rows: int = 20) -> pa.Table:
     """The newest turns."""
     return snapshot.query(_RECENT, {"rows": rows})
+
+
+def has_other_dialogues(snapshot: Snapshot, prefix: str) -> bool:
+    """Whether there is a turn of a dialogue whose id does not start with `prefix`."""
+    return snapshot.query(_OTHER, {"prefix": prefix}).num_rows > 0

@@ -15,38 +15,7 @@ from data.schema.tables import ANNOTATIONS
 from data.schema.trace import FAILURE_POINTS
 
 if TYPE_CHECKING:
-    from data.store.snapshot import Snapshot
     from data.store.store import Store
-
-# The latest word of each annotator counts; then the adjudicator's decision, else what more than
-# half of the annotators say. A turn on which they are split has no verdict.
-LATEST_SQL = """
-FROM annotations
-QUALIFY row_number() OVER (
-  PARTITION BY turn_id, annotator, adjudicated ORDER BY created_at DESC, annotation_id
-) = 1
-"""
-
-SETTLED_SQL = f"""
-SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
-  coalesce(
-    arg_max(failure_point, created_at) FILTER (adjudicated),
-    CASE WHEN max(votes) * 2 > count(*) FILTER (NOT adjudicated)
-      THEN arg_max(failure_point, votes) FILTER (NOT adjudicated) END
-  ) AS failure_point,
-  arg_max(transcript, created_at) AS transcript,
-  arg_max(intent, created_at) AS intent,
-  arg_max(slots, created_at) AS slots,
-  count(DISTINCT annotator) FILTER (NOT adjudicated) AS annotators,
-  count(DISTINCT failure_point) FILTER (NOT adjudicated) > 1 AS differ,
-  bool_or(adjudicated) AS adjudicated
-FROM (
-  SELECT *, count(*) FILTER (NOT adjudicated) OVER (PARTITION BY turn_id, failure_point) AS votes
-  FROM ({LATEST_SQL})
-)
-GROUP BY turn_id
-"""
-
 
 # How long an annotator waits for another process that writes, in seconds.
 PATIENCE_S = 20.0
@@ -116,13 +85,6 @@ def withdraw(store: Store, annotation_id: str) -> bool:
         )
 
 
-def latest(snapshot: Snapshot) -> pa.Table:
-    """The latest annotation of each annotator per turn, and of each adjudicator; by turn."""
-    return snapshot.query(
-        f"SELECT * FROM ({LATEST_SQL}) ORDER BY turn_id, created_at, annotation_id"
-    )
-
-
 def wants_second(turn_id: str, share: float) -> bool:
     """Whether a turn is to be judged by two people who do not know of each other's verdict.
 
@@ -157,19 +119,3 @@ def parse_slots(text: str) -> list[dict[str, str]]:
             raise UsageError(f"'{line.strip()}' is no slot; write one a line, like: song = yellow.")
         found.append({"name": name, "value": value})
     return found
-
-
-_PROGRESS = f"""
-SELECT annotator, failure_point, count(*) AS turns,
-  count(*) FILTER (created_at >= $today) AS today
-FROM ({LATEST_SQL})
-WHERE NOT adjudicated
-GROUP BY ALL
-ORDER BY ALL
-"""
-
-
-def progress(snapshot: Snapshot, today: datetime) -> pa.Table:
-    """How many turns each annotator has judged: annotator, failure_point, turns, today (those since
-    `today`, a time with a zone)."""
-    return snapshot.query(_PROGRESS, {"today": today})

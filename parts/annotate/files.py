@@ -21,8 +21,8 @@ from charts.formatting import (
 )
 from data.errors import FaultlineError
 from data.export.export import export
+from data.queries.annotations import without_sql
 from data.store.annotations import DESK, shown_to
-from data.store.snapshot import literal
 from data.store.store import Store
 from parts.shared.verdict_form import Desk
 from parts.shared.view import Scope
@@ -95,20 +95,12 @@ def _content(path: str, suffix: str, hidden: tuple[str, ...]) -> Callable[[], by
 
 def _made(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
     """An export, written when the button is pressed."""
-    # Of a turn that is hidden, earlier verdicts of the same person are hidden too.
-    ids = ", ".join(literal(found) for found in hidden)
-    where = (
-        "(turn_id, annotator) NOT IN (SELECT (turn_id, annotator) FROM annotations "
-        f"WHERE annotation_id IN ({ids}))"
-        if hidden
-        else None
-    )
     with (
         tempfile.TemporaryDirectory() as folder,
         Store.open(path).snapshot(only=DESK) as snapshot,
     ):
         to = Path(folder) / f"annotations.{suffix}"
-        export(snapshot, "annotations", to, where)
+        export(snapshot, "annotations", to, without_sql(hidden))
         return to.read_bytes()
 
 

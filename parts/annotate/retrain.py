@@ -15,6 +15,7 @@ from classifiers.evaluation.comparison import (
     compare_models,
 )
 from data.errors import FaultlineError
+from data.queries.ground_truth import labels_in_logs
 from data.schema.vocabulary import NAMES
 from data.store.store import Store
 from parts.jobs.process import (
@@ -26,7 +27,6 @@ from parts.shared.page_frame import newest_button
 from parts.shared.verdict_form import Desk
 from parts.shared.view import Scope
 
-_LABELS = "SELECT count(*) AS n FROM labelled WHERE failure_point IS NOT NULL"
 _STEPS = (
     "reading features and texts",
     "fitting text heads",
@@ -38,7 +38,7 @@ _STEPS = (
 def retrain_task(view: Scope, now: Desk) -> None:
     """Start a training, watch it, and decide on its outcome."""
     st.subheader("Train a new model", anchor=False)
-    known = int(view.snapshot.query(_LABELS)["n"][0].as_py())
+    known = labels_in_logs(view.snapshot)
     turns = len(set(now.said["turn_id"].to_pylist()))
     st.text(
         f"{several(turns, 'turn')} annotated here, {several(known, 'label')} from the logs. "

@@ -10,6 +10,7 @@ import streamlit as st
 from charts.formatting import count, plain
 from data.errors import FaultlineError
 from data.export.sandbox import (
+    EXAMPLE,
     LIMITS,
     Answer,
     Statement,
@@ -25,11 +26,6 @@ from parts.explore.saved_views import (
 )
 from parts.shared.view import Scope
 
-EXAMPLE = """SELECT intent, count(*) AS turns, sum(p_defect) AS failures
-FROM slice
-GROUP BY intent
-ORDER BY failures DESC
-LIMIT 20"""
 _RUN = "explore-run"
 
 

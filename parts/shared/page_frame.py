@@ -8,6 +8,7 @@ from datetime import datetime
 import streamlit as st
 
 from charts.formatting import count, plain
+from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared.view import (
     Scope,
@@ -23,7 +24,6 @@ ICON = (
     '<path d="M4 13h9l4 7h11" fill="none" stroke="#fff" stroke-width="3.2"/>'
     '<circle cx="15" cy="16.5" r="3.4" fill="#E69F00"/></svg>'
 )
-_NEWEST = "SELECT max(finished_at) AS at FROM runs"
 
 
 def foot(scope: Scope) -> None:
@@ -45,8 +45,7 @@ def foot(scope: Scope) -> None:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _arrived(path: str, version: str) -> datetime | None:
     """When logs were last read in."""
-    found: datetime | None = snapshot_at(path, version).query(_NEWEST)["at"].to_pylist()[0]
-    return found
+    return ingest_runs.newest(snapshot_at(path, version))
 
 
 def newest_button(label: str) -> None:

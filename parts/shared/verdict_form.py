@@ -17,6 +17,7 @@ from charts.formatting import (
 )
 from charts.palette import COLOURS
 from data.errors import FaultlineError
+from data.queries.annotations import latest, progress
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_MEANINGS, NAMES
 from data.store.annotations import (
@@ -24,9 +25,7 @@ from data.store.annotations import (
     DESK,
     SHARE,
     annotate,
-    latest,
     parse_slots,
-    progress,
     shown_to,
     withdraw,
 )
@@ -43,7 +42,7 @@ _TOLD = "annotation_told"
 class Desk:
     """Annotations as they are now, whatever version the page is pinned to.
 
-    `said` are the latest ones (`data.store.annotations.latest`), `counts` the progress per
+    `said` are the latest ones (`data.queries.annotations.latest`), `counts` the progress per
     annotator.
     """
 

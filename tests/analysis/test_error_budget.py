@@ -1,4 +1,4 @@
-"""Budgets add up, and their pace is that of the last days."""
+"""Budgets add up, and the day on which they are used up is that day."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ def of(table: pa.Table, target: float = 0.02, until: date = MONTH) -> Budget:
     return budgets(table, {"asr": target}, START, until)[0]
 
 
-def test_spent_evenly() -> None:
+def test_spent_evenly_it_lasts_the_period() -> None:
     one = of(days(*[2.0] * 10))
     assert (one.turns, one.spent) == (1000, 20)
     assert one.allowed == pytest.approx(60)
+    assert one.left == pytest.approx(40)
     assert one.burn_rate == pytest.approx(1)
+    assert one.used_up is None
 
 
 def test_at_twice_the_pace() -> None:
     one = of(days(*[4.0] * 10))
     assert one.burn_rate == pytest.approx(2)
+    assert one.used_up is None
 
 
 def test_the_pace_is_that_of_the_last_seven_days() -> None:
@@ -48,15 +51,29 @@ def test_the_pace_is_that_of_the_last_seven_days() -> None:
     assert one.spent == pytest.approx(69)
 
 
+def test_overdrawn_says_since_when() -> None:
+    one = of(days(*[1.0] * 5, 90.0, 0.0))
+    assert one.left < 0
+    assert one.used_up == START + timedelta(days=5)
+
+
+def test_a_closed_period_within_its_budget() -> None:
+    one = of(days(*[1.0] * 30))
+    assert one.used_up is None
+    assert one.left == pytest.approx(30)
+
+
 def test_no_turns() -> None:
     one = of(days())
-    assert (one.turns, one.allowed, one.spent) == (0, 0, 0)
-    assert one.burn_rate is None
+    assert (one.turns, one.allowed, one.spent, one.left) == (0, 0, 0, 0)
+    assert (one.burn_rate, one.used_up) == (None, None)
 
 
 def test_target_of_nothing() -> None:
     assert of(days(0.0, 1.0), target=0.0).burn_rate == inf
+    assert of(days(0.0, 1.0), target=0.0).used_up == START + timedelta(days=1)
     assert of(days(0.0, 0.0), target=0.0).burn_rate == 0
+    assert of(days(0.0, 0.0), target=0.0).used_up is None
 
 
 def test_other_days_do_not_count() -> None:

@@ -16,13 +16,9 @@ from annotation.queue import (
     waiting,
 )
 from data.errors import UsageError
+from data.queries.annotations import latest
 from data.queries.filters import Filter
-from data.store.annotations import (
-    annotate,
-    latest,
-    shown_to,
-    wants_second,
-)
+from data.store.annotations import annotate, shown_to, wants_second
 from data.store.store import Store
 from labels.derived import refresh
 from tests.scored import MODEL, fill, score

@@ -10,16 +10,12 @@ import pytest
 from classifiers.training_data import training_turns
 from data.errors import UsageError
 from data.ingest.ingest import ingest
+from data.queries.annotations import SETTLED_SQL, latest
 from data.queries.filters import Filter
 from data.queries.ground_truth import labelled
 from data.queries.turn_table import annotated
 from data.store import workspace
-from data.store.annotations import (
-    SETTLED_SQL,
-    annotate,
-    latest,
-    withdraw,
-)
+from data.store.annotations import annotate, withdraw
 from data.store.maintenance import delete
 from data.store.store import Store
 from labels.derived import refresh

@@ -1,0 +1,79 @@
+"""What annotators said of turns: the latest of each, what they settled, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from data.store.snapshot import literal
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# The latest word of each annotator counts; then the adjudicator's decision, else what more than
+# half of the annotators say. A turn on which they are split has no verdict.
+LATEST_SQL = """
+FROM annotations
+QUALIFY row_number() OVER (
+  PARTITION BY turn_id, annotator, adjudicated ORDER BY created_at DESC, annotation_id
+) = 1
+"""
+
+SETTLED_SQL = f"""
+SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
+  coalesce(
+    arg_max(failure_point, created_at) FILTER (adjudicated),
+    CASE WHEN max(votes) * 2 > count(*) FILTER (NOT adjudicated)
+      THEN arg_max(failure_point, votes) FILTER (NOT adjudicated) END
+  ) AS failure_point,
+  arg_max(transcript, created_at) AS transcript,
+  arg_max(intent, created_at) AS intent,
+  arg_max(slots, created_at) AS slots,
+  count(DISTINCT annotator) FILTER (NOT adjudicated) AS annotators,
+  count(DISTINCT failure_point) FILTER (NOT adjudicated) > 1 AS differ,
+  bool_or(adjudicated) AS adjudicated
+FROM (
+  SELECT *, count(*) FILTER (NOT adjudicated) OVER (PARTITION BY turn_id, failure_point) AS votes
+  FROM ({LATEST_SQL})
+)
+GROUP BY turn_id
+"""
+
+_PROGRESS = f"""
+SELECT annotator, failure_point, count(*) AS turns,
+  count(*) FILTER (created_at >= $today) AS today
+FROM ({LATEST_SQL})
+WHERE NOT adjudicated
+GROUP BY ALL
+ORDER BY ALL
+"""
+
+
+def latest(snapshot: Snapshot) -> pa.Table:
+    """The latest annotation of each annotator per turn, and of each adjudicator; by turn."""
+    return snapshot.query(
+        f"SELECT * FROM ({LATEST_SQL}) ORDER BY turn_id, created_at, annotation_id"
+    )
+
+
+def progress(snapshot: Snapshot, today: datetime) -> pa.Table:
+    """How many turns each annotator has judged: annotator, failure_point, turns, today (those since
+    `today`, a time with a zone)."""
+    return snapshot.query(_PROGRESS, {"today": today})
+
+
+def without_sql(hidden: Sequence[str]) -> str | None:
+    """A condition over `annotations` that leaves out those with the ids `hidden`.
+
+    Of a turn that is hidden, earlier verdicts of the same person are hidden too. None for no ids.
+    """
+    if not hidden:
+        return None
+    ids = ", ".join(literal(annotation_id) for annotation_id in hidden)
+    return (
+        "(turn_id, annotator) NOT IN (SELECT (turn_id, annotator) FROM annotations "
+        f"WHERE annotation_id IN ({ids}))"
+    )
