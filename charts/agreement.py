@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from annotation.agreement import Agreed, Agreement
-from charts.layout import bare
+from charts.layout import bare, from_the_top, whiskers
 from charts.palette import COLOURS, NEUTRAL
 from data.schema.vocabulary import NAMES
 
@@ -26,14 +26,7 @@ def alphas(found: Agreement, height: int = 250) -> go.Figure:
             "size": 11,
             "symbol": ["circle" if row.what else "diamond" for row in rows],
         },
-        error_x={
-            "type": "data",
-            "array": [high - v for high, v in zip(highs, values, strict=True)],
-            "arrayminus": [v - low for low, v in zip(lows, values, strict=True)],
-            "color": NEUTRAL,
-            "thickness": 1.5,
-            "width": 4,
-        },
+        error_x=whiskers(values, lows, highs, thickness=1.5, width=4),
         customdata=[words(row) for row in rows],
         hovertemplate="%{y}: %{customdata}<extra></extra>",
     )
@@ -42,7 +35,7 @@ def alphas(found: Agreement, height: int = 250) -> go.Figure:
         figure,
         height,
         xaxis={"range": [max(-1.0, low) - 0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
-        yaxis={"autorange": "reversed", "showgrid": False},
+        yaxis=from_the_top(),
     )
     return figure
 

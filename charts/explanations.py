@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from charts.formatting import number, short
-from charts.layout import bare
+from charts.layout import bare, from_the_top
 from charts.palette import NEUTRAL, colour_of
 from data.schema.tables import EVIDENCE
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
@@ -41,7 +41,7 @@ def stages(strength: Sequence[float], target: str) -> go.Figure:
             "title": {"text": f"mean size, log-odds of {NAMES[target]}"},
             "range": [0, max(max(strength), 1e-6) * 1.18],
         },
-        yaxis={"autorange": "reversed", "showgrid": False},
+        yaxis=from_the_top(),
     )
     return figure
 
@@ -65,13 +65,7 @@ def features(
         60 + 22 * len(rows),
         bargap=0.35,
         xaxis={"title": {"text": f"mean size, log-odds of {NAMES[target]}"}, "nticks": 5},
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            "tickmode": "array",
-            "tickvals": rows,
-            "ticktext": [_label(sentence) for sentence in sentences],
-        },
+        yaxis=from_the_top(rows, [_label(sentence) for sentence in sentences]),
     )
     return figure
 

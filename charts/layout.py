@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -30,6 +31,36 @@ def note(x: object, text: str, **more: Any) -> dict[str, Any]:
     """A mark for `bare`: quiet words at x, on top of the chart unless `more` says otherwise."""
     place = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom"}
     return {**place, "text": text, "showarrow": False, "font": {"color": NEUTRAL}, **more}
+
+
+def from_the_top(at: Sequence[Any] | None = None, texts: Sequence[str] = ()) -> dict[str, Any]:
+    """A y-axis whose first row is at the top; `texts` stand `at` the rows instead of their values.
+
+    A number in such a text stands where no bar can run into it.
+    """
+    axis: dict[str, Any] = {"autorange": "reversed", "showgrid": False}
+    if at is None:
+        return axis
+    return {**axis, "tickmode": "array", "tickvals": list(at), "ticktext": list(texts)}
+
+
+def whiskers(
+    values: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    colour: str | None = NEUTRAL,
+    thickness: float = 1.2,
+    width: int = 3,
+) -> dict[str, Any]:
+    """Error bars from `lows` to `highs` around `values`; in the colour of the marks without one."""
+    return {
+        "type": "data",
+        "array": [max(high - v, 0) for v, high in zip(values, highs, strict=True)],
+        "arrayminus": [max(v - low, 0) for v, low in zip(values, lows, strict=True)],
+        "thickness": thickness,
+        "width": width,
+        **({"color": colour} if colour else {}),
+    }
 
 
 def bare(figure: go.Figure, height: int, **layout: Any) -> go.Figure:

@@ -12,7 +12,7 @@ from charts.formatting import (
     percent,
     points,
 )
-from charts.layout import bare
+from charts.layout import bare, from_the_top, whiskers
 from charts.palette import COLOURS, NEUTRAL
 from classifiers.evaluation.comparison import Difference
 from data.schema.vocabulary import NAMES
@@ -34,12 +34,12 @@ def learning(curve: Mapping[str, Any]) -> go.Figure:
             mode="lines+markers" if dash else "markers",
             line={"dash": dash or "solid", "color": NEUTRAL if dash else ACCENT, "width": 1.5},
             marker={"symbol": symbol, "size": 9, "color": NEUTRAL if dash else ACCENT},
-            error_y={
-                "array": [max(row["high"] - row["macro_f1"], 0) for row in rows],
-                "arrayminus": [max(row["macro_f1"] - row["low"], 0) for row in rows],
-                "thickness": 1.2,
-                "width": 3,
-            },
+            error_y=whiskers(
+                [row["macro_f1"] for row in rows],
+                [row["low"] for row in rows],
+                [row["high"] for row in rows],
+                None,
+            ),
             customdata=[
                 (count(row["labels"]), f"{row['low']:.3f}", f"{row['high']:.3f}") for row in rows
             ],
@@ -79,13 +79,9 @@ def differences(rows: Sequence[tuple[str, Difference]]) -> go.Figure:
         y=names,
         mode="markers",
         marker={"size": 11, "color": [COLOURS[name] for name, _ in rows]},
-        error_x={
-            "array": [max(d.high - d.value, 0) for d in found],
-            "arrayminus": [max(d.value - d.low, 0) for d in found],
-            "color": NEUTRAL,
-            "thickness": 1.2,
-            "width": 4,
-        },
+        error_x=whiskers(
+            [d.value for d in found], [d.low for d in found], [d.high for d in found], width=4
+        ),
         customdata=[
             (percent(d.first), percent(d.second), points(d.value), points(d.low), points(d.high))
             for d in found
@@ -104,7 +100,7 @@ def differences(rows: Sequence[tuple[str, Difference]]) -> go.Figure:
             "zerolinecolor": NEUTRAL,
             "title": {"text": "difference of F1, in points"},
         },
-        yaxis={"autorange": "reversed", "showgrid": False},
+        yaxis=from_the_top(),
     )
     return figure
 

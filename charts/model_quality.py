@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from charts.formatting import count, percent
-from charts.layout import bare, upright
+from charts.layout import bare, from_the_top, upright, whiskers
 from charts.palette import COLOURS, FAINT, NEUTRAL
 from classifiers.evaluation.curves import Bin, Curve
 from data.schema.trace import FAILURE_POINTS
@@ -70,7 +70,7 @@ def confusion(table: Sequence[Sequence[int]], ink: str) -> go.Figure:
             for x, n in zip(names, row, strict=True)
         ],
         xaxis={"side": "top", "showgrid": False, "title": {"text": "Called"}, "tickangle": 0},
-        yaxis={"autorange": "reversed", "showgrid": False, "title": {"text": "Truly"}},
+        yaxis={**from_the_top(), "title": {"text": "Truly"}},
     )
     return figure
 
@@ -113,13 +113,7 @@ def rates(found: Mapping[str, Any]) -> go.Figure:
                 "color": [COLOURS[name] for name in names],
                 "line": {"width": 0},
             },
-            error_x={
-                "array": [max(h - v, 0) for v, h in zip(value, high, strict=True)],
-                "arrayminus": [max(v - lo, 0) for v, lo in zip(value, low, strict=True)],
-                "color": NEUTRAL,
-                "thickness": 1,
-                "width": 3,
-            },
+            error_x=whiskers(value, low, high, thickness=1),
             customdata=[
                 (NAMES[n], percent(v), percent(lo), percent(h))
                 for n, v, lo, h in zip(names, value, low, high, strict=True)
@@ -207,13 +201,12 @@ def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
         mode="lines+markers",
         marker={"size": 8},
         line={"color": target_colour(target), "width": 2},
-        error_y={
-            "array": [b.high - b.happened for b in bins],
-            "arrayminus": [b.happened - b.low for b in bins],
-            "color": target_colour(target),
-            "thickness": 1.2,
-            "width": 3,
-        },
+        error_y=whiskers(
+            [b.happened for b in bins],
+            [b.low for b in bins],
+            [b.high for b in bins],
+            target_colour(target),
+        ),
         customdata=[
             (percent(b.said), percent(b.happened), percent(b.low), percent(b.high), count(b.turns))
             for b in bins

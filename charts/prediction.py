@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from charts.formatting import percent
-from charts.layout import bare
+from charts.layout import bare, from_the_top
 from charts.palette import COLOURS, FAINT, NEUTRAL, colour_of
 from data.schema.tables import EVIDENCE
 from data.schema.trace import FAILURE_POINTS
@@ -40,18 +40,15 @@ def probabilities(prediction: Mapping[str, Any], height: int = 210) -> go.Figure
         bargap=0.35,
         margin={"r": 24},
         xaxis={"range": [0, 1], "tickformat": ".0%", "tickvals": [0, 0.5, 1]},
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            "tickmode": "array",
-            "tickvals": labels,
-            "ticktext": [
+        yaxis=from_the_top(
+            labels,
+            [
                 f"{label}  <b>{percent(value)}</b>"
                 if name == prediction["failure_point"]
                 else f"{label}  {percent(value)}"
                 for name, label, value in zip(FAILURE_POINTS, labels, values, strict=True)
             ],
-        },
+        ),
     )
     return figure
 
@@ -94,15 +91,9 @@ def evidence(prediction: Mapping[str, Any], height: int = 230) -> go.Figure:
         height,
         bargap=0.35,
         xaxis={"range": [-reach, reach], "nticks": 5, "zeroline": True, "zerolinecolor": NEUTRAL},
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            "tickmode": "array",
-            "tickvals": labels,
-            "ticktext": [
-                f"{label}  {value:+.2f}" for label, value in zip(labels, values, strict=True)
-            ],
-        },
+        yaxis=from_the_top(
+            labels, [f"{label}  {value:+.2f}" for label, value in zip(labels, values, strict=True)]
+        ),
     )
     return figure
 
@@ -173,13 +164,9 @@ def waterfall(
         60 + 26 * len(names),
         waterfallgap=0.35,
         xaxis={"title": {"text": f"log-odds of {NAMES[prediction['failure_point']]}"}, "nticks": 6},
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            "tickmode": "array",
-            "tickvals": rows,
-            "ticktext": [f"{label}  {text}" for label, text in zip(labels, texts, strict=True)],
-        },
+        yaxis=from_the_top(
+            rows, [f"{label}  {text}" for label, text in zip(labels, texts, strict=True)]
+        ),
     )
     return figure
 

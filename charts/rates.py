@@ -17,7 +17,7 @@ from charts.formatting import (
     inert,
     percent,
 )
-from charts.layout import bare, upright
+from charts.layout import bare, from_the_top, upright, whiskers
 from charts.palette import COLOURS, NEUTRAL, TEXT_ON
 from charts.sentences import (
     change_words,
@@ -204,14 +204,13 @@ def shares(
         y=labels,
         orientation="h",
         marker={"color": [COLOURS[name] for name in FAILURES], "line": {"width": 0}},
-        error_x={
-            "type": "data",
-            "array": [one.high - one.value for one in found],
-            "arrayminus": [one.value - one.low for one in found],
-            "color": NEUTRAL,
-            "thickness": 1.5,
-            "width": 4,
-        },
+        error_x=whiskers(
+            [one.value for one in found],
+            [one.low for one in found],
+            [one.high for one in found],
+            thickness=1.5,
+            width=4,
+        ),
         customdata=[
             (
                 percent(one.value),
@@ -241,17 +240,13 @@ def shares(
         bargap=0.45,
         legend={"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom"},
         xaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 5},
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            # The number stands with the name, where no bar can run into it.
-            "tickmode": "array",
-            "tickvals": labels,
-            "ticktext": [
+        yaxis=from_the_top(
+            labels,
+            [
                 f"{label}  <b>{percent(one.value)}</b>"
                 for label, one in zip(labels, found, strict=True)
             ],
-        },
+        ),
     )
     return figure
 

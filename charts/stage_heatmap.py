@@ -12,7 +12,7 @@ from charts.formatting import (
     inert,
     percent,
 )
-from charts.layout import bare
+from charts.layout import bare, from_the_top
 from charts.palette import COLOURS
 from charts.sentences import value_words
 from data.schema.trace import FAILURES
@@ -96,13 +96,7 @@ def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
             "side": "top",
             "showgrid": False,
         },
-        yaxis={
-            "autorange": "reversed",
-            "tickmode": "array",
-            "tickvals": rows,
-            "ticktext": [inert(name, 18) for name in names],
-            "showgrid": False,
-        },
+        yaxis=from_the_top(rows, [inert(name, 18) for name in names]),
     )
     return figure
 

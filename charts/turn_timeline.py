@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from charts.formatting import milliseconds
-from charts.layout import bare
+from charts.layout import bare, from_the_top
 from charts.palette import NEUTRAL, colour_of
 from data.schema.vocabulary import STAGE_TITLES, failure_of
 
@@ -103,16 +103,13 @@ def pipeline_times(line: Timeline, blamed: str | None = None) -> go.Figure:
         44 + 24 * len(labels),
         bargap=0.35,
         xaxis={"range": [0, max(line.end, 1.0) * 1.02], "ticksuffix": " ms", "nticks": 6},
-        yaxis={
-            "autorange": "reversed",
-            "showgrid": False,
-            "tickmode": "array",
-            "tickvals": labels,
-            "ticktext": [
+        yaxis=from_the_top(
+            labels,
+            [
                 f"{label}  {milliseconds(span.length)}"
                 for label, span in zip(labels, line.spans, strict=True)
             ],
-        },
+        ),
     )
     return figure
 

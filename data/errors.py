@@ -4,6 +4,8 @@ A message says what was given, what was expected and what to do next. The comman
 one sentence and exits with `exit_code`; nothing in this tree is ever shown as a traceback.
 """
 
+from __future__ import annotations
+
 
 class FaultlineError(Exception):
     """Base of every error that Faultline raises on purpose."""
@@ -31,6 +33,11 @@ class StoreBusy(StoreError):
 
 class VersionGone(StoreError):
     """The version asked for never existed or has been vacuumed."""
+
+    @classmethod
+    def vacuumed(cls, version: str) -> VersionGone:
+        """Files that the version names are no longer there."""
+        return cls(f"Version {version} has been vacuumed; open the latest version instead.")
 
 
 class IngestError(FaultlineError):

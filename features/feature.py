@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["wake", "asr", "nlu", "er", "result", "dialogue", "text"]
 When = Literal["own", "before", "after"]
 
 

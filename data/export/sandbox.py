@@ -189,10 +189,7 @@ class Statement:
 
     def _must_exist(self) -> None:
         if any(not path.exists() for paths in self._snapshot.files.values() for path in paths):
-            raise VersionGone(
-                f"Version {self._snapshot.version} has been vacuumed; open the latest version "
-                "instead."
-            )
+            raise VersionGone.vacuumed(self._snapshot.version)
 
 
 def start(

@@ -123,9 +123,7 @@ class Snapshot:
 
     def _gone(self, error: duckdb.Error) -> Exception:
         if any(not path.exists() for paths in self.files.values() for path in paths):
-            return VersionGone(
-                f"Version {self.version} has been vacuumed; open the latest version instead."
-            )
+            return VersionGone.vacuumed(self.version)
         return error
 
 

@@ -305,5 +305,5 @@ def open_snapshot(
     missing = [path for paths in files.values() for path in paths if not path.exists()]
     text = version_text(versions)
     if missing:
-        raise VersionGone(f"Version {text} has been vacuumed; open the latest version instead.")
+        raise VersionGone.vacuumed(text)
     return Snapshot(text, files, rows, days=days, memory=memory, spill=spill, model=model)
