@@ -1,14 +1,15 @@
 # make demo    simulate an assistant, train, score, open the dashboard
 # make setup   .venv with everything installed
 # make test    lint, types, tests
-# make exam    the tests that take minutes: real logs, the whole demo, and whether its incidents are found
+# make exam    the tests that take longer: the reference assistant's, real logs, the whole demo and its incidents
+# make coverage  make test, with the share of branches that tests reach
 # make bench   the benchmarks, as a table; bench-dashboard: the pages', on large stores
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= store
 READY := .venv/.ready
 
-.PHONY: setup demo test exam lint types bench bench-dashboard screenshots lock clean
+.PHONY: setup demo test coverage exam lint types bench bench-dashboard screenshots lock clean
 
 setup: $(READY)
 
@@ -30,12 +31,20 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# The reference assistant's own tests, too, where something of it is not committed yet.
+GROUP = $(shell git status --porcelain -- assistant 2>/dev/null | grep -q . && echo "-m 'not long'")
+# One test process more than the usual two cores, as some of it is waiting; each would otherwise
+# start a thread pool of its own per core.
+PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 3
+
 test: lint types
-	# One test process more than the usual two cores, as some of it is waiting; each would otherwise
-	# start a thread pool of its own per core.
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 3
+	$(PYTEST) $(GROUP)
+
+coverage: lint types
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 exam: setup
+	$(PYTEST) -m 'simulator and not long'
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -m long -s
 
 bench: setup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 
 from classifiers import registry
 from classifiers.model import Model
+from classifiers.scoring.score import score
 from classifiers.settings import Settings
 from classifiers.train import train
 from classifiers.training_data import training_turns
@@ -20,6 +22,7 @@ from data.store.store import Store
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
+from tests.once import Once, builder
 from tests.scored import fill
 from tests.traces import logs
 
@@ -46,15 +49,22 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture(scope="session")
-def scored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A small seeded store with hand-made predictions; read-only, shared by many tests."""
-    return fill(tmp_path_factory.mktemp("scored") / "store")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Builds a folder once in a run, however many processes the tests are spread over."""
+    return builder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def unscored_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def scored_store(once: Once) -> Store:
+    """A small seeded store with hand-made predictions; read-only, shared by many tests."""
+    return Store.open(once("scored", lambda folder: fill(folder / "store")) / "store")
+
+
+@pytest.fixture(scope="session")
+def unscored_store(once: Once) -> Store:
     """The same without predictions; read-only too."""
-    return fill(tmp_path_factory.mktemp("unscored") / "store", scored=False)
+    folder = once("unscored", lambda folder: fill(folder / "store", scored=False))
+    return Store.open(folder / "store")
 
 
 @pytest.fixture
@@ -64,12 +74,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
 
 
 @pytest.fixture(scope="session")
-def demo_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_trained(once: Once) -> Path:
     """A folder with the trained components of the simulated assistant of `tests.simulated`."""
     # Other tests shall not wait for what the assistant needs.
     from tests import simulated
 
-    return simulated.train(tmp_path_factory.mktemp("trained"))
+    return once("trained", simulated.train)
 
 
 @pytest.fixture(scope="session")
@@ -81,16 +91,30 @@ def demo_turns(demo_trained: Path) -> list[Simulated]:
 
 
 @pytest.fixture(scope="session")
-def six(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Model]:
+def six(once: Once) -> tuple[Store, Model]:
     """A store of made-up logs with all six failure points, and the model promoted in it."""
-    folder = tmp_path_factory.mktemp("six")
-    store = Store.create(folder / "store")
-    ingest(store, [write_lines(folder / "logs.jsonl", logs())])
-    with store.snapshot() as snapshot:
-        turns = training_turns(snapshot, seed=0)
-    model, encoder = train(turns, Settings())
-    store.promote(registry.save(model, encoder, store.models))
-    return store, model
+
+    def build(folder: Path) -> None:
+        store = Store.create(folder / "store")
+        ingest(store, [write_lines(folder / "logs.jsonl", logs())])
+        with store.snapshot() as snapshot:
+            turns = training_turns(snapshot, seed=0)
+        model, encoder = train(turns, Settings())
+        store.promote(registry.save(model, encoder, store.models))
+
+    store = Store.open(once("six", build) / "store")
+    return store, registry.load(store.models, store.head().model)
+
+
+@pytest.fixture(scope="session")
+def six_scored(once: Once, six: tuple[Store, Model]) -> Store:
+    """The same store with every turn scored by its model; read-only."""
+
+    def build(folder: Path) -> None:
+        shutil.copytree(six[0].path, folder / "store")
+        score(Store.open(folder / "store"))
+
+    return Store.open(once("six-scored", build) / "store")
 
 
 @pytest.fixture

@@ -30,6 +30,13 @@ def copy(six: tuple[Store, Model], tmp_path: Path) -> Store:
     return Store.open(tmp_path / "copy")
 
 
+@pytest.fixture
+def scored(six_scored: Store, tmp_path: Path) -> Store:
+    """A copy of the store whose turns are all scored, free to be changed."""
+    shutil.copytree(six_scored.path, tmp_path / "scored")
+    return Store.open(tmp_path / "scored")
+
+
 def predictions(store: Store) -> pa.Table:
     with store.snapshot() as snapshot:
         return snapshot.query("SELECT * FROM predictions ORDER BY turn_id, model_id")
@@ -48,9 +55,8 @@ def test_every_turn_gets_six_probabilities_a_verdict_and_reasons(copy: Store) ->
     assert all(table[f"evidence_{name}"].null_count == 0 for name in EVIDENCE)
 
 
-def test_rollup_is_the_sum_of_predictions(copy: Store) -> None:
-    score(copy)
-    with copy.snapshot() as snapshot:
+def test_rollup_is_the_sum_of_predictions(scored: Store) -> None:
+    with scored.snapshot() as snapshot:
         apart = snapshot.query(
             "SELECT day, failure_point, count(*) AS turns, sum(p_asr) AS asr FROM predictions"
             " GROUP BY ALL ORDER BY ALL"
@@ -62,48 +68,45 @@ def test_rollup_is_the_sum_of_predictions(copy: Store) -> None:
     assert [row | {"asr": pytest.approx(row["asr"], abs=1e-4)} for row in apart] == summed
 
 
-def test_nothing_new_means_nothing_to_do(copy: Store) -> None:
-    first = score(copy)
-    again = score(copy)
-    assert (again.scored, again.up_to_date) == (0, first.scored)
-    assert again.version == first.version
-    assert score(copy, everything=True).scored == first.scored
+def test_nothing_new_means_nothing_to_do(scored: Store) -> None:
+    before = scored.snapshot()
+    again = score(scored)
+    assert (again.scored, again.up_to_date) == (0, before.counts()["turns"])
+    assert again.version == before.version
+    assert score(scored, everything=True).scored == again.up_to_date
 
 
-def test_a_grown_dialogue_is_scored_again_and_no_other(copy: Store, tmp_path: Path) -> None:
-    total = score(copy).scored
+def test_a_grown_dialogue_is_scored_again_and_no_other(scored: Store, tmp_path: Path) -> None:
+    total = scored.snapshot().counts()["predictions"]
     turn = logs()[0]
     grown = {**turn, "turn_id": "later", "turn_index": 9}
-    ingest(copy, [write_lines(tmp_path / "more.jsonl", [grown])])
+    ingest(scored, [write_lines(tmp_path / "more.jsonl", [grown])])
     own = sum(t["dialogue_id"] == turn["dialogue_id"] for t in logs())
-    report = score(copy)
+    report = score(scored)
     assert (report.scored, report.up_to_date) == (own + 1, total - own)
 
 
-def test_gold_that_arrives_later_changes_no_prediction(copy: Store, tmp_path: Path) -> None:
-    score(copy)
+def test_gold_that_arrives_later_changes_no_prediction(scored: Store, tmp_path: Path) -> None:
     turn = logs()[0] | {"gold": {"failure_point": "er", "annotator": "second"}}
-    ingest(copy, [write_lines(tmp_path / "gold.jsonl", [turn])])
-    assert score(copy).scored == 0
+    ingest(scored, [write_lines(tmp_path / "gold.jsonl", [turn])])
+    assert score(scored).scored == 0
 
 
-def test_a_deleted_turn_takes_its_prediction_along(copy: Store) -> None:
-    score(copy)
+def test_a_deleted_turn_takes_its_prediction_along(scored: Store) -> None:
     name = logs()[0]["dialogue_id"]
-    delete(copy, dialogue_ids=[name])
-    assert name not in predictions(copy)["dialogue_id"].to_pylist()
-    assert score(copy).scored == 0
+    delete(scored, dialogue_ids=[name])
+    assert name not in predictions(scored)["dialogue_id"].to_pylist()
+    assert score(scored).scored == 0
 
 
 @pytest.mark.long
 def test_small_batches_and_pieces_give_what_one_go_gives(
-    six: tuple[Store, Model], copy: Store, tmp_path: Path
+    six: tuple[Store, Model], scored: Store, tmp_path: Path
 ) -> None:
-    score(copy)
-    whole = predictions(copy)
+    whole = predictions(scored)
     # The same logs in two halves that part dialogues, each scored in batches of a few turns.
     other = Store.create(tmp_path / "other")
-    shutil.copytree(copy.models, other.models, dirs_exist_ok=True)
+    shutil.copytree(scored.models, other.models, dirs_exist_ok=True)
     turns = logs()
     for i, half in enumerate((turns[::2], turns[1::2])):
         ingest(other, [write_lines(tmp_path / f"{i}.jsonl", half)])
@@ -116,20 +119,19 @@ def test_small_batches_and_pieces_give_what_one_go_gives(
         assert np.allclose(a, b, atol=1e-4), name
 
 
-def test_two_models_stand_side_by_side(copy: Store, six: tuple[Store, Model]) -> None:
+def test_two_models_stand_side_by_side(scored: Store, six: tuple[Store, Model]) -> None:
     from classifiers import registry
     from classifiers.settings import Settings
     from classifiers.train import train
     from classifiers.training_data import training_turns
 
-    score(copy)
-    with copy.snapshot() as snapshot:
+    with scored.snapshot() as snapshot:
         turns = training_turns(snapshot, seed=0)
     plain, folder = train(turns, Settings(context="live", without=("text",)))
-    model_id = registry.save(plain, folder, copy.models)
-    assert score(copy, model_id).scored == turns.num_rows
-    assert set(predictions(copy)["model_id"].to_pylist()) == {model_id, six[1].id}
-    assert copy.head().model == six[1].id
+    model_id = registry.save(plain, folder, scored.models)
+    assert score(scored, model_id).scored == turns.num_rows
+    assert set(predictions(scored)["model_id"].to_pylist()) == {model_id, six[1].id}
+    assert scored.head().model == six[1].id
 
 
 def test_a_store_without_model_says_what_to_run(store: Store) -> None:
@@ -187,12 +189,11 @@ def test_several_processes_give_what_one_gives(copy: Store) -> None:
 
 
 def test_training_turns_get_what_models_that_had_not_seen_them_say(
-    six: tuple[Store, Model], copy: Store, tmp_path: Path
+    six: tuple[Store, Model], scored: Store, tmp_path: Path
 ) -> None:
     held_out = six[1].held_out
     assert held_out is not None
-    score(copy)
-    table = predictions(copy)
+    table = predictions(scored)
     place = pa.compute.index_in(held_out.turn_ids, value_set=table["turn_id"].combine_chunks())
     names = [name for name in FAILURE_POINTS if name in six[1].classes]
     given = np.column_stack([table[f"p_{name}"].to_numpy() for name in names])
@@ -200,9 +201,9 @@ def test_training_turns_get_what_models_that_had_not_seen_them_say(
     # A turn whose dialogue has grown is another one than training saw.
     turn = next(t for t in logs() if t["turn_id"] == held_out.turn_ids[0].as_py())
     later = {**logs()[5], "dialogue_id": turn["dialogue_id"], "turn_id": "later", "turn_index": 9}
-    ingest(copy, [write_lines(tmp_path / "more.jsonl", [later])])
-    score(copy)
-    grown = predictions(copy).filter(pa.compute.field("turn_id") == turn["turn_id"])
+    ingest(scored, [write_lines(tmp_path / "more.jsonl", [later])])
+    score(scored)
+    grown = predictions(scored).filter(pa.compute.field("turn_id") == turn["turn_id"])
     now = np.array([grown[f"p_{name}"][0].as_py() for name in names])
     assert not np.allclose(now, held_out.probability[0], atol=1e-6)
 

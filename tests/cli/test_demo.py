@@ -137,6 +137,7 @@ def start(to: Path, temporary: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize(
     ("stop", "whole", "code"),
     [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGTERM, True, 143)],
@@ -158,6 +159,7 @@ def test_who_stops_it_waits_for_nothing_and_finds_nothing(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@pytest.mark.simulator
 def test_what_a_killed_one_left_goes_when_the_next_one_starts(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

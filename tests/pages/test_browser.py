@@ -33,21 +33,17 @@ def check(watch: Watch) -> None:
 
 
 # First, while the server is fresh: nobody has opened the front door yet.
-@pytest.mark.parametrize(
-    ("path", "charts"),
-    [("/turn?turn=d001-0", 3), ("/turn?turn=nasty", 3), ("/turn", 0), ("/", 3)],
-)
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (400, True)])
-def test_pages_draw_without_trouble(
-    address: str, path: str, charts: int, width: int, dark: bool
-) -> None:
+def test_pages_draw_without_trouble(address: str, width: int, dark: bool) -> None:
+    pages = {"/turn?turn=d001-0": 3, "/turn?turn=nasty": 3, "/turn": 0, "/": 3}
     with browse(width=width, dark=dark) as watch:
-        watch.page.goto(address + path)
-        check(watch)
-        assert watch.page.locator(".js-plotly-plot .main-svg").count() >= charts
-        # Nothing sticks out: the page itself never scrolls sideways.
-        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert watch.page.evaluate(overflow) <= 0
+        for path, charts in pages.items():
+            watch.page.goto(address + path)
+            check(watch)
+            assert watch.page.locator(".js-plotly-plot .main-svg").count() >= charts, path
+            # Nothing sticks out: the page itself never scrolls sideways.
+            overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert watch.page.evaluate(overflow) <= 0, path
 
 
 def test_filters_and_turn_travel_in_the_url(address: str) -> None:
