@@ -1,8 +1,7 @@
-"""Turns that could be annotated next, with what speaks for each: read for `annotation.queue`."""
+"""Turns that could be annotated next, with the signals by which `annotation.queue` ranks them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,9 +12,9 @@ from data.schema.trace import FAILURE_POINTS
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Turns that are looked at; of more, a sample by a hash of the turn.
+# Turns that are read at most; of more, a sample by a hash of the turn id.
 MOST_TURNS = 300_000
-# Statuses of the result that say by themselves that something went wrong.
+# Statuses of the result that show by themselves that something went wrong.
 FAILED = ("error", "no_match", "unsupported")
 
 _SHOWN = "turn_id, dialogue_id, day, started_at, heard, domain, intent, status"
@@ -23,12 +22,12 @@ _SORTED = f"list_sort([{', '.join(f'p_{name}' for name in FAILURE_POINTS)}], 'DE
 
 _COUNT = "SELECT count(*) AS turns FROM predictions WHERE model_id = $model AND {clause}"
 
-# `clash`: another model says something else, or the verdict is "correct" where the status is not.
+# `differs`: another model has another verdict. `odd`: the verdict is "correct", the status is not.
 _CANDIDATES = f"""
 WITH seen AS (
   SELECT {_SHOWN}, failure_point, p_defect, {_SORTED} AS p
   FROM predictions
-  WHERE model_id = $model AND {{clause}} AND {{drawn}}
+  WHERE model_id = $model AND {{clause}} AND {{sampled}}
 ), frames AS (
   SELECT domain, intent, count(*) AS frame_turns,
     sum(p_defect) - count(*) * (SELECT avg(p_defect) FROM seen) AS frame_excess
@@ -64,7 +63,7 @@ WITH seen AS (
 {{each}}
 ORDER BY turn_id
 """
-# The best of each kind, so that none is crowded out before they are weighed.
+# The best of each kind, so that no kind is crowded out before the ranking.
 _EACH = (
     "margin",
     "(differs OR odd) DESC, margin",
@@ -72,13 +71,6 @@ _EACH = (
     "frame_excess * p_defect DESC",
     "(heard IS NOT NULL) DESC, asked * p_defect DESC",
 )
-
-_OF = f"""
-SELECT {_SHOWN}, failure_point, p_defect
-FROM predictions
-WHERE model_id = $model AND turn_id IN (SELECT turn_id FROM wanted)
-ORDER BY turn_id
-"""
 
 _RANDOM = f"""
 SELECT {_SHOWN}, failure_point, p_defect
@@ -93,26 +85,27 @@ LIMIT $most
 def candidates(
     snapshot: Snapshot, model: str, chosen: Filter, other: str | None = None, most: int = 300
 ) -> pa.Table:
-    """Turns without a label in the logs that would teach most: up to `most` of each kind, by turn.
+    """The most informative turns without a label in the logs: up to `most` of each kind.
 
-    Columns: turn_id, dialogue_id, day, started_at, heard, domain, intent, status, failure_point
-    and p_defect (the model's), margin (between its two largest probabilities), asked (turns with
-    the same words), other (what the model `other` says), differs, odd (verdict "correct" where the
-    status is not ok), frame_turns, frame_excess (failures above what the overall rate gives) and
-    frame_labelled (labelled turns) of the turn's domain and intent. Above `MOST_TURNS` turns
-    counts are those of a sample.
+    Returns a table in the order of `turn_id` with the columns turn_id, dialogue_id, day,
+    started_at, heard, domain, intent, status, failure_point and p_defect (of the model), margin
+    (between its two largest probabilities), asked (turns with the same words), other (verdict of
+    the model `other`), differs (whether it is another verdict), odd (verdict "correct" although the
+    status shows a failure), and for the turn's domain and intent: frame_turns, frame_excess
+    (failures above those at the overall rate) and frame_labelled (labelled turns). With more than
+    `MOST_TURNS` turns, the counts are those of a sample.
     """
     clause, params = chosen.sql()
     bound: dict[str, Any] = {"model": model, **params}
     turns = int(snapshot.query(_COUNT.format(clause=clause), bound)["turns"][0].as_py())
-    drawn = "true"
+    sampled = "true"
     if turns > MOST_TURNS:
-        drawn = "hash(turn_id) < $share::DOUBLE * 18446744073709551615"
+        sampled = "hash(turn_id) < $share::DOUBLE * 18446744073709551615"
         bound["share"] = MOST_TURNS / turns
     failed = {f"failed_{i}": status for i, status in enumerate(FAILED)}
     sql = _CANDIDATES.format(
         clause=clause,
-        drawn=drawn,
+        sampled=sampled,
         failed=", ".join("$" + name for name in failed),
         each="\nUNION\n".join(
             f"(FROM kept ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
@@ -121,18 +114,12 @@ def candidates(
     return snapshot.query(sql, {**bound, **failed, "other": other or "", "most": most})
 
 
-def of_turns(snapshot: Snapshot, model: str, turn_ids: Sequence[str]) -> pa.Table:
-    """The same turns' first columns (up to p_defect), for given ids; by turn."""
-    wanted = pa.table({"turn_id": pa.array(turn_ids, pa.string())})
-    return snapshot.query(_OF, {"model": model}, {"wanted": wanted})
-
-
 def at_random(
     snapshot: Snapshot, model: str, chosen: Filter, most: int = 500, seed: int = 0
 ) -> pa.Table:
-    """Turns of dialogues drawn by a seeded hash, in that order; columns up to p_defect.
+    """Up to `most` turns of dialogues in random order, by a seeded hash; columns up to p_defect.
 
-    Unlike those of `candidates` they stand for all turns of the filter.
+    Unlike those of `candidates`, they are a random sample of all turns of the filter.
     """
     clause, params = chosen.sql()
     bound = {"model": model, **params, "seed": seed, "most": most}
