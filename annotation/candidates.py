@@ -50,7 +50,7 @@ WITH seen AS (
   FROM seen s
   LEFT JOIN (SELECT turn_id, failure_point FROM predictions WHERE model_id = $other) o
     USING (turn_id)
-), kept AS (
+), unlabelled AS (
   SELECT o.*, f.frame_turns, f.frame_excess, coalesce(t.frame_labelled, 0) AS frame_labelled
   FROM open o
   JOIN frames f ON o.domain IS NOT DISTINCT FROM f.domain
@@ -108,7 +108,7 @@ def candidates(
         sampled=sampled,
         failed=", ".join("$" + name for name in failed),
         each="\nUNION\n".join(
-            f"(FROM kept ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
+            f"(FROM unlabelled ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
         ),
     )
     return snapshot.query(sql, {**bound, **failed, "other": other or "", "most": most})

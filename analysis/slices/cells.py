@@ -64,7 +64,7 @@ def coded(table: pa.Table, names: Sequence[str]) -> list[Dimension]:
 
 
 def _members(column: Any) -> tuple[np.ndarray, Any]:
-    """Row and value of each distinct member of a column of lists; nulls are no members."""
+    """Row and value of each distinct member of a column of lists; nulls are left out."""
     rows, values = pc.list_parent_indices(column), pc.list_flatten(column)
     if not pa.types.is_dictionary(values.type):
         values = values.cast(pa.string()).dictionary_encode()
