@@ -1,11 +1,11 @@
-"""Change points: when a stage's failure rate took another level, where, and since which release.
+"""Change points: when the failure rate of a stage shifted, in which traffic, since which release.
 
-Daily rates of every failure point, of all traffic and of each value of each dimension, are cut into
-segments where the days say so (`analysis.segmentation`), and once more where the stage had a
-release, which nobody had to look for. A segment that differs from the normal level before it is a
-candidate and is tested; false discoveries are controlled (Benjamini and Hochberg 1995), among
-all traffic and among its parts. One cause shows in many parts: what vanishes without the rows
-of a clearer change of the same time is folded into that.
+Daily rates of every failure point, over all traffic and for each value of each dimension, are cut
+into segments in two ways: at edges estimated from the days (`analysis.segmentation`), and at the
+releases of the stage, which are known beforehand. A segment that differs from the normal level
+before it is a candidate and is tested; the false discovery rate is controlled (Benjamini and
+Hochberg 1995), separately for all traffic and for its parts. One cause shows in many parts: a
+change that vanishes without the rows of a clearer change of the same time is folded into that.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from analysis.arrays import (
-    by_code,
-    matrix,
-    need,
-)
+from analysis.arrays import by_code, dictionary, matrix, need
 from analysis.segmentation import (
     SHORTEST,
     Level,
@@ -43,37 +39,39 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Where = tuple[tuple[str, str | None], ...]
 
-# A version has its time in its name; releases are attached to changes instead.
+# Versions are left out: they change over time by themselves; releases are attached to changes.
 DIMENSIONS = ("assistant", "locale", "device_type", "domain", "intent")
-# Fewer turns a day, or probabilities that add up to less over all days, tell no level.
+# With fewer turns a day, or a smaller sum of probabilities over all days, there is no clear level.
 TURNS_A_DAY = 5.0
 FAILED = 10.0
 # Values per dimension, the largest first: bounds the work where a log has hundreds of intents.
 VALUES = 40
-# A change of fewer failed turns is nobody's incident, and no test is good at such numbers.
+# A change of fewer failed turns is not an incident, and tests are unreliable for such numbers.
 LEAST = 5.0
-# A level that lasts so long is the new normal one.
+# A level that lasts this many days is the new normal level.
 NORMAL_DAYS = 14
-# One cause seen in two parts starts on the same day, give or take so many.
+# One cause seen in two parts starts on the same day, give or take this many days.
 SAME_START = 3
 RELEASE_DAYS = 2
-# p-values below which a level is another one, and below which what a clearer change leaves of a
-# less clear one is a change of its own.
+# p-values below which a level differs from the normal one, and below which a change that is tested
+# without the rows of a clearer change remains a change of its own.
 _DIFFERENT = 0.01
 _REMAINS = 0.001
 
 
 @dataclass(frozen=True)
 class Change:
-    """A failure point's rate, from one level to another.
+    """A shift of the rate of a failure point from one level to another.
 
     Attributes
     ----------
-    where: the dimension and value that it concerns (a null value reads None); () for all traffic.
-    start, end: its first and last day; `end` None while it lasts. before, after: shares of turns.
-    extra_turns: failed turns in it beyond those of the level before; negative for the better.
-    p_value: for a segment that was looked for. q_value: after correction for the number of series.
-    release: the version of its stage that was first seen within two days before its start.
+    where: the dimension and value it concerns (None for a null value); () for all traffic.
+    start, end: its first and last day; `end` is None while it lasts.
+    before, after: rates, as shares of turns.
+    extra_turns: failed turns beyond those expected at the level before; negative for an
+    improvement.
+    p_value: corrected for the search for a segment. q_value: corrected for the number of series.
+    release: the version of the stage that first appeared at most two days before the start.
     """
 
     failure_point: str
@@ -101,7 +99,7 @@ class _Candidate:
     normal: Mask
     dispersion: float
     statistic: float
-    # The days of the series if the segment was chosen for how they differ, else 0.
+    # Days of the series that were searched for the segment; 0 if its edges were known beforehand.
     searched: int
     q: float = 1.0
 
@@ -110,24 +108,24 @@ class _Candidate:
         return self.p_of(self.statistic)
 
     def p_of(self, statistic: float) -> float:
-        """How surprising a statistic is that was found the way this was."""
+        """The p-value of a statistic, for a segment that was selected as this one was."""
         return scan_p(statistic, self.searched) if self.searched else single_p(statistic)
 
     @property
     def extra(self) -> float:
-        """Failed turns beyond those of the level before."""
+        """Failed turns beyond those expected at the level before."""
         return (self.after.rate - self.before.rate) * self.after.turns
 
     def eases(self, rate: float) -> bool:
-        """Whether a rate lies between the levels of the change, or at its own."""
-        moved = self.after.rate - self.before.rate
-        away = rate - self.before.rate
-        return away * moved > 0 and abs(away) <= abs(moved)
+        """Whether a rate lies between the two levels of the change, its new level included."""
+        shift = self.after.rate - self.before.rate
+        deviation = rate - self.before.rate
+        return deviation * shift > 0 and abs(deviation) <= abs(shift)
 
 
 @dataclass(frozen=True)
 class _Series:
-    """Turns and sums per day; `least`: the dispersion if turns were independent."""
+    """Turns and sums of probabilities per day; `least`: the dispersion of independent turns."""
 
     point: int
     where: Where
@@ -137,7 +135,7 @@ class _Series:
 
 
 class _Days:
-    """The roll-up's rows as arrays: the day's number, turns, sums of the failures, dimensions."""
+    """The rows of a roll-up as arrays: day number, turns, sums of the failures, dimensions."""
 
     def __init__(self, rollup: pa.Table) -> None:
         need(rollup, ["day", *DIMENSIONS])
@@ -148,47 +146,43 @@ class _Days:
         self.turns = matrix(rollup, ["turns"])[:, 0]
         self.total = matrix(rollup, [f"sum_p_{name}" for name in FAILURES])
         squares = [f"sum_pp_{name}" for name in FAILURES]
-        known = set(squares) <= set(rollup.column_names)
-        self.squares = matrix(rollup, squares) if known else np.zeros_like(self.total)
+        has_squares = set(squares) <= set(rollup.column_names)
+        self.squares = matrix(rollup, squares) if has_squares else np.zeros_like(self.total)
         self.codes: dict[str, NDArray[np.int64]] = {}
         self.values: dict[str, list[str | None]] = {}
         for name in DIMENSIONS:
-            encoded = rollup[name].combine_chunks().dictionary_encode(null_encoding="encode")
-            if isinstance(encoded, pa.ChunkedArray):
-                encoded = encoded.combine_chunks()
-            self.codes[name] = encoded.indices.to_numpy().astype(np.int64)
-            self.values[name] = encoded.dictionary.to_pylist()
+            self.codes[name], self.values[name] = dictionary(rollup, name)
 
     def date(self, day: int) -> date:
         return date(1970, 1, 1) + timedelta(days=self.first + day)
 
     def mask(self, where: Where) -> Mask:
-        """Which rows a part has."""
-        found = np.ones(len(self.day), bool)
+        """Which rows belong to a part, shape (rows,)."""
+        inside = np.ones(len(self.day), bool)
         for name, value in where:
-            found &= self.codes[name] == self.values[name].index(value)
-        return found
+            inside &= self.codes[name] == self.values[name].index(value)
+        return inside
 
     def series(
         self, rows: Mask, points: Sequence[int] = range(len(FAILURES))
     ) -> tuple[Array, Array]:
-        """Turns (days,) and sums (days, points) of some rows; of all failure points by default."""
+        """Turns (days,) and sums of probabilities (days, points) of the rows in a mask."""
         day = self.day[rows]
         total = [by_code(day, self.total[rows, point], self.days) for point in points]
         return by_code(day, self.turns[rows], self.days), np.column_stack(total)
 
     def parts(self) -> Iterator[_Series]:
-        """All traffic, then every value with enough turns, for each failure point."""
-        yield from self._all((), np.ones(len(self.day), bool))
+        """The series of all traffic, then of every value with enough turns, per failure point."""
+        yield from self._per_point((), np.ones(len(self.day), bool))
         for name in DIMENSIONS:
             turns = by_code(self.codes[name], self.turns, len(self.values[name]))
             largest = np.argsort(-turns, kind="stable")[:VALUES]
             for code in largest[turns[largest] >= TURNS_A_DAY * self.days]:
                 if len(turns) > 1:
                     where = ((name, self.values[name][code]),)
-                    yield from self._all(where, self.codes[name] == code)
+                    yield from self._per_point(where, self.codes[name] == code)
 
-    def _all(self, where: Where, rows: Mask) -> Iterator[_Series]:
+    def _per_point(self, where: Where, rows: Mask) -> Iterator[_Series]:
         turns, total = self.series(rows)
         squares = self.squares[rows].sum(0)
         for point, failed in enumerate(total.sum(0)):
@@ -198,12 +192,16 @@ class _Days:
 
 
 def changes(rollup: pa.Table, q: float = 0.01) -> list[Change]:
-    """The changes in rows of a roll-up, the earliest first.
+    """The changes in the rows of a roll-up, the earliest first.
 
-    `rollup`: the columns day, assistant, locale, device_type, domain, intent, version_<stage>,
-    turns, sum_p_<class>, and if there are any sum_pp_<class>; one model's, any filter.
-    `q`: the share of false discoveries to allow; a hundredth, because sums of a few probabilities
-    have longer tails than the chi-squared distribution they are tested with.
+    Parameters
+    ----------
+    rollup
+        Columns day, assistant, locale, device_type, domain, intent, version_<stage>, turns,
+        sum_p_<class>, and optionally sum_pp_<class>; of one model, under any filter.
+    q
+        The false discovery rate to allow; a hundredth by default, because sums of a few
+        probabilities have longer tails than the chi-squared distribution they are tested with.
     """
     if not rollup.num_rows:
         return []
@@ -211,35 +209,35 @@ def changes(rollup: pa.Table, q: float = 0.01) -> list[Change]:
     releases = _releases(rollup, days)
     whole: list[_Candidate | None] = []
     parts: list[_Candidate | None] = []
-    for one in days.parts():
-        tested = parts if one.where else whole
-        edges = breakpoints(one.turns, one.total, one.least)
-        tested.extend(_candidates(one, edges, chosen=True) or [None])
-        edges = _edges(releases, one.point, days.days)
+    for series in days.parts():
+        tests = parts if series.where else whole
+        edges = breakpoints(series.turns, series.total, series.least)
+        tests.extend(_candidates(series, edges, searched=True) or [None])
+        edges = _edges(releases, series.point, days.days)
         if edges:
-            tested.extend(_candidates(one, edges, chosen=False) or [None])
-    kept = _fold(days, [*_discoveries(whole, q), *_discoveries(parts, q)])
+            tests.extend(_candidates(series, edges, searched=False) or [None])
+    clearest = _fold(days, [*_discoveries(whole, q), *_discoveries(parts, q)])
     return sorted(
-        (_change(one, days, releases) for one in kept),
+        (_change(candidate, days, releases) for candidate in clearest),
         key=lambda c: (c.start, FAILURES.index(c.failure_point)),
     )
 
 
-def _candidates(one: _Series, edges: list[int], *, chosen: bool) -> list[_Candidate]:
-    """Segments that leave the normal level; returning to it ends them and is none itself.
+def _candidates(series: _Series, edges: list[int], *, searched: bool) -> list[_Candidate]:
+    """Segments that leave the normal level; the return to it ends a change and is not one itself.
 
-    A level that lasted `NORMAL_DAYS` is the normal one from then on. A segment between the normal
-    level and a worse one before it is part of the same change. `chosen`: whether the edges were
-    chosen for how the days differ.
+    A level that lasted `NORMAL_DAYS` is the normal one from then on. A segment that lies between
+    the normal level and the changed level right before it belongs to the same change. `searched`:
+    whether the edges were selected by how the days differ.
     """
     if not edges:
         return []
-    turns, total = one.turns, one.total
-    spread = max(dispersion(turns, total), left_over(turns, total, edges), one.least)
+    turns, total = series.turns, series.total
+    spread = max(dispersion(turns, total), left_over(turns, total, edges), series.least)
     bounds = [*edges, len(turns)]
     normal = np.zeros(len(turns), bool)
     normal[: edges[0]] = True
-    found: list[_Candidate] = []
+    candidates: list[_Candidate] = []
     opened: _Candidate | None = None
     for first, last in pairwise(bounds):
         before = _level(turns, total, normal)
@@ -249,14 +247,14 @@ def _candidates(one: _Series, edges: list[int], *, chosen: bool) -> list[_Candid
             opened = None
             continue
         if opened and opened.eases(here.rate):
-            found.pop()
+            candidates.pop()
             first = opened.first
             here = _level(turns, total, np.arange(first, last))
         statistic = gain(before, here) / spread
-        searched = int((turns > 0).sum()) if chosen else 0
+        searched_days = int((turns > 0).sum()) if searched else 0
         opened = _Candidate(
-            one.point,
-            one.where,
+            series.point,
+            series.where,
             first,
             last,
             before,
@@ -264,14 +262,14 @@ def _candidates(one: _Series, edges: list[int], *, chosen: bool) -> list[_Candid
             normal.copy(),
             spread,
             statistic,
-            searched,
+            searched_days,
         )
-        found.append(opened)
+        candidates.append(opened)
         if last - first >= NORMAL_DAYS:
             opened = None
             normal[:] = False
             normal[first:last] = True
-    return [one for one in found if abs(one.extra) >= LEAST]
+    return [candidate for candidate in candidates if abs(candidate.extra) >= LEAST]
 
 
 def _level(turns: Array, total: Array, days: NDArray[np.int64] | Mask) -> Level:
@@ -279,105 +277,105 @@ def _level(turns: Array, total: Array, days: NDArray[np.int64] | Mask) -> Level:
 
 
 def _discoveries(tested: Sequence[_Candidate | None], q: float) -> list[_Candidate]:
-    """Those that hold among all that was tested; a series without any has p = 1."""
+    """The candidates with a q-value of at most `q`; None is a series without any, with p = 1."""
     if not tested:
         return []
-    p = np.array([one.p if one else 1.0 for one in tested])
+    p = np.array([candidate.p if candidate else 1.0 for candidate in tested])
     adjusted = false_discovery_control(p)
     return [
-        replace(one, q=float(value))
-        for one, value in zip(tested, adjusted, strict=True)
-        if one and value <= q
+        replace(candidate, q=float(value))
+        for candidate, value in zip(tested, adjusted, strict=True)
+        if candidate and value <= q
     ]
 
 
-def _fold(days: _Days, found: list[_Candidate]) -> list[_Candidate]:
+def _fold(days: _Days, candidates: list[_Candidate]) -> list[_Candidate]:
     """The clearest change of each cause; others that vanish without its rows are left out.
 
-    Clearest is the smallest p-value: a cause in one part drowns in all traffic, and one
-    everywhere is seen in a part with fewer turns. What ends with a cause is its echo, not an
-    improvement, where the level before it was that of the cause.
+    The clearest change has the smallest p-value: a cause in one part is diluted in all traffic,
+    and a cause in all traffic shows in a part with fewer turns. A shift back after a cause, from
+    the level that the cause had set, is its echo and not an improvement.
     """
-    left = sorted(found, key=lambda one: (one.p, -one.statistic, len(one.where)))
-    kept: list[_Candidate] = []
-    while left:
-        best = left.pop(0)
-        kept.append(best)
+    open_ = sorted(candidates, key=lambda other: (other.p, -other.statistic, len(other.where)))
+    clearest: list[_Candidate] = []
+    while open_:
+        best = open_.pop(0)
+        clearest.append(best)
         part = days.mask(best.where)
         during = part & (days.day >= best.first) & (days.day < best.last)
-        left = [
-            one
-            for one in left
-            if not (_together(best, one) and not _remains(days, one, part))
-            and not (_echo(best, one) and not _remains(days, one, during))
+        open_ = [
+            other
+            for other in open_
+            if not (_together(best, other) and not _remains(days, other, part))
+            and not (_echo(best, other) and not _remains(days, other, during))
         ]
-    return kept
+    return clearest
 
 
-def _together(one: _Candidate, other: _Candidate) -> bool:
-    """Whether two changes may be one: the same failure point, direction and time."""
-    if one.point != other.point or one.extra * other.extra < 0:
+def _together(change: _Candidate, other: _Candidate) -> bool:
+    """Whether two changes may have one cause: same failure point, direction and time."""
+    if change.point != other.point or change.extra * other.extra < 0:
         return False
-    shared = min(one.last, other.last) - max(one.first, other.first)
-    length = min(one.last - one.first, other.last - other.first)
-    return abs(one.first - other.first) <= SAME_START or shared >= length / 2
+    shared = min(change.last, other.last) - max(change.first, other.first)
+    length = min(change.last - change.first, other.last - other.first)
+    return abs(change.first - other.first) <= SAME_START or shared >= length / 2
 
 
-def _echo(one: _Candidate, other: _Candidate) -> bool:
-    """Whether another change is away from a level that one of them had made."""
-    same = one.point == other.point and one.extra * other.extra < 0
-    return same and bool(other.normal[one.first : one.last].any())
+def _echo(change: _Candidate, other: _Candidate) -> bool:
+    """Whether `other` is a shift back from the level that `change` had set."""
+    same = change.point == other.point and change.extra * other.extra < 0
+    return same and bool(other.normal[change.first : change.last].any())
 
 
-def _remains(days: _Days, one: _Candidate, gone: Mask) -> bool:
-    """Whether a change is still there, the same way, without some rows."""
-    turns, total = days.series(days.mask(one.where) & ~gone, [one.point])
-    before = _level(turns, total[:, 0], one.normal)
-    after = _level(turns, total[:, 0], np.arange(one.first, one.last))
-    same = (after.rate - before.rate) * one.extra > 0
-    return same and one.p_of(gain(before, after) / one.dispersion) < _REMAINS
+def _remains(days: _Days, candidate: _Candidate, without: Mask) -> bool:
+    """Whether a change remains, in the same direction, without the rows of a mask."""
+    turns, total = days.series(days.mask(candidate.where) & ~without, [candidate.point])
+    before = _level(turns, total[:, 0], candidate.normal)
+    after = _level(turns, total[:, 0], np.arange(candidate.first, candidate.last))
+    same = (after.rate - before.rate) * candidate.extra > 0
+    return same and candidate.p_of(gain(before, after) / candidate.dispersion) < _REMAINS
 
 
 def _releases(rollup: pa.Table, days: _Days) -> dict[str, dict[str, int]]:
-    """Per stage, the first day of every version but those of the first day."""
-    found: dict[str, dict[str, int]] = {}
+    """Per stage, the first day of each version; versions seen on day 0 are left out."""
+    releases: dict[str, dict[str, int]] = {}
     for stage in STAGES:
         name = f"version_{stage}"
         if name in rollup.column_names:
             first = rollup.select([name, "day"]).group_by(name).aggregate([("day", "min")])
-            found[stage] = {
+            releases[stage] = {
                 row[name]: (row["day_min"] - date(1970, 1, 1)).days - days.first
                 for row in first.to_pylist()
                 if row[name] is not None and row["day_min"] != days.date(0)
             }
-    return found
+    return releases
 
 
 def _edges(releases: dict[str, dict[str, int]], point: int, days: int) -> list[int]:
-    """First days of a stage's releases that leave segments of two days and more."""
-    found: list[int] = []
+    """First days of the stage's releases that leave segments of at least two days."""
+    edges: list[int] = []
     for first in sorted(set(releases.get(stage_of(FAILURES[point]), {}).values())):
-        if first - (found[-1] if found else 0) >= SHORTEST and days - first >= SHORTEST:
-            found.append(first)
-    return found
+        if first - (edges[-1] if edges else 0) >= SHORTEST and days - first >= SHORTEST:
+            edges.append(first)
+    return edges
 
 
-def _change(one: _Candidate, days: _Days, releases: dict[str, dict[str, int]]) -> Change:
-    point = FAILURES[one.point]
-    near = {
+def _change(candidate: _Candidate, days: _Days, releases: dict[str, dict[str, int]]) -> Change:
+    point = FAILURES[candidate.point]
+    recent = {
         version: first
         for version, first in releases.get(stage_of(point), {}).items()
-        if 0 <= one.first - first <= RELEASE_DAYS
+        if 0 <= candidate.first - first <= RELEASE_DAYS
     }
     return Change(
         failure_point=point,
-        where=one.where,
-        start=days.date(one.first),
-        end=None if one.last == days.days else days.date(one.last - 1),
-        before=one.before.rate,
-        after=one.after.rate,
-        extra_turns=one.extra,
-        p_value=one.p,
-        q_value=one.q,
-        release=max(near, key=lambda version: near[version]) if near else None,
+        where=candidate.where,
+        start=days.date(candidate.first),
+        end=None if candidate.last == days.days else days.date(candidate.last - 1),
+        before=candidate.before.rate,
+        after=candidate.after.rate,
+        extra_turns=candidate.extra,
+        p_value=candidate.p,
+        q_value=candidate.q,
+        release=max(recent, key=lambda version: recent[version]) if recent else None,
     )

@@ -1,6 +1,6 @@
-"""Whether a fix helped: a slice's rate before a release appeared, against that of its turns on it.
+"""Whether a fix helped: the rate of a slice before a release, against its rate on that release.
 
-The difference of the two rates is tested with the variance that the days themselves show, as in
+The difference of the two rates is tested with the variance observed between days, as in
 `analysis.period_comparison`: a ratio estimator over clusters of one day each (Cochran 1977, section
 6.3).
 """
@@ -25,14 +25,14 @@ Finding = Literal["unseen", "few", "fell", "stayed", "rose"]
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What became of a slice.
+    """How the rate of a slice changed with a release.
 
     Attributes
     ----------
-    finding: "unseen" where the release has no turns here; "few" where there are too few turns to
-    tell; "fell" or "rose" where the rate clearly did; else "stayed".
-    since: the day the release appeared. before, after: rates. low, high: 95 % interval of the
-    change. p_value: one-sided, of a fall.
+    finding: "unseen" where the release has no turns in the slice; "few" where there are too few
+    turns to tell; "fell" or "rose" where the rate clearly did; else "stayed".
+    since: the day the release appeared. turns_before, turns: before it, and on it.
+    before, after: rates. low, high: 95 % interval of the change. p_value: one-sided, of a fall.
     """
 
     finding: Finding
@@ -47,7 +47,7 @@ class Fixed:
 
 
 def fixed(before: pa.Table, after: pa.Table) -> Fixed:
-    """Compare a slice's days before a release appeared with the days of its turns on the release.
+    """Compare the days of a slice before a release appeared with those of its turns on the release.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def fixed(before: pa.Table, after: pa.Table) -> Fixed:
         One row a day: day, turns, total (summed probability of the failure), squares (summed
         squares of the probabilities).
 
-    Returns "few" below 30 turns on either side, or where fewer than 5 failures were to be expected
-    on the release had nothing changed.
+    The finding is "few" below 30 turns on either side, or where fewer than 5 failures would be
+    expected on the release at the rate before it.
     """
     sides = [matrix(side, ["turns", "total", "squares"]) for side in (before, after)]
     n = np.array([side[:, 0].sum() for side in sides])
@@ -74,12 +74,12 @@ def fixed(before: pa.Table, after: pa.Table) -> Fixed:
         float(((side[:, 1] - side[:, 0] * mean) ** 2).sum())
         for side, mean in zip(sides, rate, strict=True)
     )
-    # No less than independent turns would scatter: few days may look calm by luck.
+    # At least the variance of independent turns: a few days may look steady by chance.
     squares = sum(float(side[:, 2].sum()) for side in sides)
     spread = max(squared * (freedom + 2) / freedom, squares) / float(total.sum())
     pooled = float(total.sum() / n.sum())
     change = float(rate[1] - rate[0])
-    # Under no change both sides have the pooled rate; the interval takes each one's own.
+    # Under the null hypothesis both sides have the pooled rate; the interval uses their own rates.
     null = sqrt(spread * pooled * float((1 / n).sum()))
     half = float(stdtrit(freedom, 0.975)) * sqrt(spread * float((rate / n).sum()))
     fall = float(stdtr(freedom, change / null))

@@ -1,10 +1,11 @@
-"""What moved: the stage × dimension cells whose failure rate changed most between two periods.
+"""Which stage × dimension cells changed their failure rate most between two periods.
 
-A cell is a failure point and a value of a dimension. Both periods' rates are mean probabilities;
-their difference is tested with the variance that the days themselves show (a ratio estimator over
-clusters of one day each, as in Cochran 1977, section 6.3): dialogues, which lie within a day, and
-days of different moods are then in it, whatever they are. With few days that variance is known
-badly, so no cell's dispersion is taken to be below that of its dimension's cells together.
+A cell is a failure point and a value of a dimension. The rates of both periods are mean
+probabilities; their difference is tested with the variance observed between days (a ratio estimator
+over clusters of one day each, as in Cochran 1977, section 6.3), which includes the correlation
+within dialogues, as they lie within a day, and the variation from day to day. With few days that
+variance is estimated poorly, so the dispersion of a cell is at least that of all cells of its
+dimension together.
 """
 
 from __future__ import annotations
@@ -20,20 +21,14 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 from scipy.stats import false_discovery_control
 
-from analysis.arrays import (
-    codes,
-    matrix,
-    need,
-    ratio,
-    sums,
-)
+from analysis.arrays import codes, matrix, need, ratio, sums
 from data.errors import UsageError
 from data.schema.tables import DIMENSIONS
 from data.schema.trace import FAILURES, schema
 
 Array = NDArray[np.float64]
 
-# Fewer turns in either period, or fewer failed turns in both, are not compared.
+# Cells with fewer turns in either period, or fewer failed turns in both, are not compared.
 TURNS = 30
 FAILED = 5.0
 
@@ -71,27 +66,29 @@ class Period:
 
 
 def moved(rollup: pa.Table, before: Period, after: Period, q: float = 0.05) -> pa.Table:
-    """The cells of which the rate changed, the most turns first; see `SCHEMA`.
+    """The cells whose rate changed, the most additional or avoided failures first; see `SCHEMA`.
 
     Parameters
     ----------
     rollup
         Rows of the roll-up: day, the dimensions, turns, sum_p_<class>; one model's, any filter.
     q
-        The share of false discoveries to allow (Benjamini and Hochberg 1995) among all cells that
-        are compared; 1 for all of these. A dimension of one value says nothing, but `assistant`,
-        which then stands for all traffic.
+        The false discovery rate to allow (Benjamini and Hochberg 1995) among all cells that are
+        compared; 1 returns all of them. A dimension with a single value is left out, except
+        `assistant`, which then stands for all traffic.
 
     Returns
     -------
     Rates and `change` are shares of turns, `low` and `high` the 95 % interval of the change, and
-    `extra_turns` the failed turns of the later period beyond the earlier rate.
-    Raises UsageError when a period ends before it starts or the two have days in common.
+    `extra_turns` the failed turns of the later period beyond those at the earlier rate.
+
+    Raises UsageError when a period ends before it starts or the two periods overlap.
     """
     if before.since > before.until or after.since > after.until or before.until >= after.since:
         raise UsageError(
             f"The periods {before.since} to {before.until} and {after.since} to {after.until} "
-            "cannot be compared: give two periods of which the first ends before the second starts."
+            "cannot be compared; give two periods, the first of which ends before the second "
+            "starts."
         )
     need(rollup, ["day", *DIMENSIONS])
     old, new = before.rows(rollup), after.rows(rollup)
@@ -111,7 +108,7 @@ def moved(rollup: pa.Table, before: Period, after: Period, q: float = 0.05) -> p
 
 
 def significance(q: float) -> str:
-    """How sure one can be of a change, in words."""
+    """How certain a change with this q-value is, in words."""
     if q <= 0.001:
         return "almost certainly real"
     if q <= 0.01:
@@ -124,18 +121,18 @@ def significance(q: float) -> str:
 
 
 def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
-    """All cells of one dimension that have turns enough in both periods."""
+    """All cells of one dimension that have enough turns in both periods."""
     value, names = codes(rows, [name])
     size = names.num_rows
-    cluster, at = codes(rows.select(["day"]).append_column("value", pa.array(value)),
-                        ["day", "value"])  # fmt: skip
-    group = at["value"].to_numpy() + size * _later(at, rows, later)
-    turns = sums(matrix(rows, ["turns"]), cluster, at.num_rows)
-    total = sums(matrix(rows, [f"sum_p_{point}" for point in FAILURES]), cluster, at.num_rows)
+    by_day = rows.select(["day"]).append_column("value", pa.array(value))
+    cluster, clusters = codes(by_day, ["day", "value"])
+    group = clusters["value"].to_numpy() + size * _in_later_period(clusters, rows, later)
+    turns = sums(matrix(rows, ["turns"]), cluster, clusters.num_rows)
+    total = sums(matrix(rows, [f"sum_p_{point}" for point in FAILURES]), cluster, clusters.num_rows)
     n = sums(turns, group, 2 * size)
     rate = ratio(sums(total, group, 2 * size), n)
     days = np.bincount(group, minlength=2 * size)[:, None].astype(np.float64)
-    # Squared residuals of the days, against what Poisson counts would have.
+    # Squared residuals of the days, against those of Poisson counts.
     squared = sums((total - turns * rate[group]) ** 2, group, 2 * size)
     freedom = np.maximum(days[:size] + days[size:] - 2, 1)
     expected = n * rate
@@ -144,7 +141,7 @@ def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
     shared = ratio(squared.sum(0), expected.sum(0)) * (freedom.sum() + 2 * size) / freedom.sum()
     spread = np.maximum(spread, shared)
     pooled = ratio(expected[:size] + expected[size:], n[:size] + n[size:])
-    # Under no change both periods have the pooled rate; the interval takes each one's own.
+    # Under the null hypothesis both periods have the pooled rate; the interval uses their own.
     null = np.sqrt(spread * pooled * (ratio(1.0, n[:size]) + ratio(1.0, n[size:])))
     own = np.sqrt(spread * (ratio(rate[:size], n[:size]) + ratio(rate[size:], n[size:])))
     change = rate[size:] - rate[:size]
@@ -153,17 +150,17 @@ def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
     enough = (np.minimum(n[:size], n[size:]) >= TURNS) & (
         expected[:size] + expected[size:] >= FAILED
     )
-    # A dimension of one value only repeats all traffic; the assistant speaks for it.
+    # A dimension with a single value repeats all traffic, which `assistant` stands for.
     if size == 1 and name != DIMENSIONS[0]:
         enough[:] = False
     cell, point = np.nonzero(enough)
     values = names[name].take(cell)
 
-    def column(found: Array) -> Array:
-        return np.broadcast_to(found, change.shape)[cell, point]
+    def column(values: Array) -> Array:
+        return np.broadcast_to(values, change.shape)[cell, point]
 
     columns: dict[str, Any] = {
-        "failure_point": pa.array([FAILURES[place] for place in point], pa.string()),
+        "failure_point": pa.array([FAILURES[code] for code in point], pa.string()),
         "dimension": pa.array([name] * len(values), pa.string()),
         "value": values,
         "turns_before": pa.array(column(n[:size]).astype(np.int64)),
@@ -181,9 +178,12 @@ def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
     return pa.table(columns, SCHEMA)
 
 
-def _later(at: pa.Table, rows: pa.Table, later: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """1 for the clusters of the later period."""
-    first = rows.filter(pa.array(later))["day"]
-    if not len(first):
-        return np.zeros(at.num_rows, np.int64)
-    return np.asarray(pc.greater_equal(at["day"], pc.min(first)).to_numpy()).astype(np.int64)
+def _in_later_period(
+    clusters: pa.Table, rows: pa.Table, later: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """1 for the clusters of the later period, else 0, shape (clusters,)."""
+    days = rows.filter(pa.array(later))["day"]
+    if not len(days):
+        return np.zeros(clusters.num_rows, np.int64)
+    in_later = pc.greater_equal(clusters["day"], pc.min(days))
+    return np.asarray(in_later.to_numpy()).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Which two periods are compared, and how sure one can be that a rate differs between them."""
+"""Which two periods are compared, and the interval of the difference of a rate between them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from analysis.period_comparison import Period
 from analysis.rates import Estimate
 from data.queries.filters import Filter
 
-# Without a start there is no period before: the last four weeks are then set against the four
-# before them, or half of the days against the other half where there are fewer.
+# A filter without a start has no period before it: the last four weeks are then compared with the
+# four before them, or the last half of the days with the first half where there are fewer.
 DAYS = 28
 
 
 @dataclass(frozen=True)
 class Periods:
-    """What is looked at, and what is compared.
+    """The days of a filter, and the two periods to compare.
 
     Attributes
     ----------
-    shown: the days of the filter. recent: these, or the last four weeks where the filter has no
-    start. previous: as many days before `recent`; None where the scored days do not hold them all.
+    shown: the days of the filter.
+    recent: these days, or the last four weeks where the filter has no start.
+    previous: as many days right before `recent`; None where some of them are not scored.
     """
 
     shown: Period
@@ -31,7 +32,7 @@ class Periods:
 
     @property
     def whole(self) -> bool:
-        """Whether all that is shown is what is compared."""
+        """Whether all days of the filter are compared."""
         return self.shown == self.recent
 
 
@@ -45,12 +46,15 @@ class Shift:
 
     @property
     def clear(self) -> bool:
-        """Whether chance alone would hardly have made it."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 def periods(chosen: Filter, first: date, last: date) -> Periods | None:
-    """The periods of a filter, `first` and `last` being the scored days; None if it has no day."""
+    """The periods of a filter; `first` and `last` are the first and last scored day.
+
+    None if the filter has no scored day.
+    """
     since, until = chosen.since or first, min(chosen.until or last, last)
     if since > until:
         return None
@@ -66,8 +70,8 @@ def periods(chosen: Filter, first: date, last: date) -> Periods | None:
 def shift(now: Estimate, before: Estimate) -> Shift:
     """The difference of two independent estimates.
 
-    Its interval is put together from theirs (Newcombe 1998, Statistics in Medicine 17, method 10;
-    Zou and Donner 2008, Statistics in Medicine 27), so it is as lopsided as they are.
+    Its interval is computed from the two intervals (Newcombe 1998, Statistics in Medicine 17,
+    method 10; Zou and Donner 2008, Statistics in Medicine 27), so it is asymmetric where they are.
     """
     value = now.value - before.value
     return Shift(

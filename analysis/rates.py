@@ -1,14 +1,14 @@
-"""Honest rates: what share of turns fails, from annotations where there are any.
+"""Failure rates: what share of turns fails, corrected by annotations where there are any.
 
-A model's probabilities are biased in ways that nobody knows until turns are annotated. Prediction-
-powered inference (Angelopoulos, Bates, Fannjiang, Jordan, Zrnic 2023, Science 382) takes the mean
-prediction over many turns and corrects it by the mean error on the annotated ones, with an interval
-that holds however bad the predictions are. Its power-tuned form, PPI++ (Angelopoulos, Duchi, Zrnic
-2023, arXiv:2311.01453), weighs the predictions by what they turn out to be worth.
+The probabilities of a model are biased in ways that are unknown until turns are annotated.
+Prediction-powered inference (Angelopoulos, Bates, Fannjiang, Jordan, Zrnic 2023, Science 382) takes
+the mean prediction over many turns and corrects it by the mean error on the annotated ones, with an
+interval that is valid however bad the predictions are. Its power-tuned form, PPI++ (Angelopoulos,
+Duchi, Zrnic 2023, arXiv:2311.01453), weights the predictions by how informative they are.
 
-The rate is that of the traffic which the turns are a sample of, not of these very turns: intervals
-of two periods can then be compared. The annotated dialogues have to be a random sample of the
-dialogues they stand for; annotations that were asked for because the model was unsure are not.
+The rate is that of the traffic from which the turns are a sample, not of these turns alone:
+intervals of two periods can then be compared. The annotated dialogues have to be a random sample of
+the dialogues they represent; turns that were annotated because the model was unsure are not.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Codes = NDArray[np.int64]
 RATES = (*FAILURES, "defect")
 ANNOTATED = "annotated and predicted"
 MODEL = "model estimate"
-# Fewer annotated dialogues say too little: a class of two per cent has then been seen some four
-# times (docs/evaluation.md has the coverage measured at several numbers).
+# Fewer annotated dialogues are not enough: a class of two per cent then occurs some four times
+# (docs/evaluation.md reports the coverage measured at several numbers).
 MINIMUM = 100
-# What a sample does not show may still be there: half an observation, as Jeffreys' prior for a
-# proportion counts (Jeffreys 1946).
+# Pseudo-count for turns that a sample does not contain: half an observation, as in Jeffreys' prior
+# for a proportion (Jeffreys 1946).
 UNSEEN = 0.5
 
 
@@ -53,7 +53,7 @@ class Estimate:
 
     Attributes
     ----------
-    value, low, high: shares between 0 and 1. turns: all turns it speaks of, annotated ones too.
+    value, low, high: shares between 0 and 1. turns: number of turns, annotated ones included.
     labelled: how many of these are annotated. method: `ANNOTATED` or `MODEL`.
     """
 
@@ -67,7 +67,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Moments:
-    """What a roll-up knows of groups of turns: their number, sums of p and of p squared.
+    """What a roll-up holds of groups of turns: their number, sums of p and of p squared.
 
     Attributes
     ----------
@@ -93,14 +93,14 @@ class Moments:
         )
 
     def less(self, other: Moments) -> Moments:
-        """The moments of the other turns, for `other` a part of these."""
+        """The moments of the remaining turns, where `other` is a subset of these."""
         turns = np.maximum(self.turns - other.turns, 0.0)
-        left = turns[:, None] > 0
+        any_left = turns[:, None] > 0
         # Sums of 32-bit numbers in another order differ in their last digits.
         return Moments(
             turns,
-            np.where(left, np.maximum(self.total - other.total, 0.0), 0.0),
-            np.where(left, np.maximum(self.squares - other.squares, 0.0), 0.0),
+            np.where(any_left, np.maximum(self.total - other.total, 0.0), 0.0),
+            np.where(any_left, np.maximum(self.squares - other.squares, 0.0), 0.0),
         )
 
 
@@ -110,9 +110,10 @@ class Labelled:
 
     Attributes
     ----------
-    y: 1 where the turn failed so, shape (rows, rates). p: the model's probabilities of the same.
-    group: which group a row belongs to. dialogue: codes of dialogues, or None to take every row
-    as independent of all others.
+    y: 1 where the turn has that failure, else 0, shape (rows, rates).
+    p: the model's probabilities of the same, shape (rows, rates).
+    group: code of the group of each row. dialogue: codes of dialogues, or None to treat all rows
+    as independent.
     """
 
     y: Array
@@ -121,7 +122,7 @@ class Labelled:
     dialogue: Codes | None = None
 
     def moments(self, groups: int) -> Moments:
-        """Of the predictions."""
+        """The moments of the predictions, per group."""
         turns = np.bincount(self.group, minlength=groups).astype(np.float64)
         return Moments(turns, sums(self.p, self.group, groups), sums(self.p**2, self.group, groups))
 
@@ -132,7 +133,7 @@ class Estimates:
 
     Attributes
     ----------
-    powered: whether annotations were used. weight: how much the predictions counted (lambda).
+    powered: whether annotations were used. weight: the weight of the predictions (lambda).
     """
 
     value: Array
@@ -152,23 +153,25 @@ def powered(
     minimum: int = MINIMUM,
     level: float = 0.95,
 ) -> Estimates:
-    """Prediction-powered means, with model estimates where too little is annotated.
+    """Prediction-powered means; model estimates for groups with too few annotations.
 
     With weight w, the estimate is mean(y - w p) over annotated turns + w mean(p) over the others
-    (PPI++, section 2; w = 1 is PPI). Its variance is that of both means. `weight` None takes
-    the w in [0, 1] with the least variance (PPI++, equation 12): cov(y, p) / ((1 + n/N) var(p)).
+    (PPI++, section 2; w = 1 is PPI). Its variance is the sum of those of the two means. `weight`
+    None takes the w in [0, 1] with the least variance (PPI++, equation 12):
+    cov(y, p) / ((1 + n/N) var(p)).
 
     Where dialogues are given, variances and the covariance are those of sums over dialogues (Liang
-    and Zeger 1986), with G/(G - 1) for G dialogues. The unlabelled side knows nothing of dialogues:
-    its variance is multiplied by the design effect of p among annotated turns, of all groups
-    together. The published interval is symmetric, and too narrow for rare classes: a sample without
-    the rare turn that the model is sure of and wrong about estimates too low and too surely. So
-    half such a turn is added to the variance (`UNSEEN`), and the interval is Wilson's for as many
-    independent turns as have this variance, with Student's t for the normal quantile: a variance
-    that a few dialogues make up is itself uncertain (`freedom_of`). All of it vanishes as n grows;
-    `benchmarks.rates` measures what it does. Without dialogues it is the published interval.
+    and Zeger 1986), with the factor G/(G - 1) for G dialogues. The dialogues of unlabelled turns
+    are not known, so their variance is multiplied by the design effect of p among the annotated
+    turns of all groups together. The published interval is symmetric, and too narrow for rare
+    classes: where a sample lacks the rare turn about which the model is confidently wrong, the
+    estimate is too low and its interval too narrow. So half such a turn is added to the variance
+    (`UNSEEN`), and the interval is Wilson's for as many independent turns as have this variance,
+    with a quantile of Student's t in place of the normal one, since a variance that comes from a
+    few dialogues is itself uncertain (`freedom_of`). These corrections vanish as n grows;
+    `benchmarks.rates` measures their effect. Without dialogues the interval is the published one.
 
-    Groups with fewer than `minimum` annotated dialogues are `model_only`.
+    Groups with fewer than `minimum` annotated dialogues get the estimate of `model_only`.
     """
     groups, rates = unlabelled.total.shape
     rows = labelled.moments(groups)
@@ -223,13 +226,13 @@ def powered(
 
 
 def model_only(turns: Moments, *, design: ArrayLike = 1.0, level: float = 0.95) -> Estimates:
-    """Mean calibrated probabilities, with what they alone cannot be sure of.
+    """Mean calibrated probabilities, with an interval that assumes they are right.
 
-    Were the probabilities right, two things would remain open: which turns came, var(p)/N, and how
-    each of them went, mean(p (1 - p))/N. They add up to p(1 - p)/N of the mean (law of total
-    variance). `design` multiplies the first, because turns of one dialogue resemble each other. The
-    interval is Wilson's for as many independent turns as have this variance. Whether the
-    probabilities are right is not in it.
+    Were the probabilities right, two sources of variance would remain: which turns occurred,
+    var(p)/N, and the outcome of each, mean(p (1 - p))/N. For independent turns they add up to
+    p(1 - p)/N of the mean (law of total variance). `design` multiplies the first, because turns of
+    one dialogue are correlated. The interval is Wilson's for as many independent turns as have this
+    variance. It does not include errors of the probabilities.
     """
     n = turns.turns[:, None]
     mean = np.clip(turns.mean(), 0.0, 1.0)
@@ -244,10 +247,10 @@ def model_only(turns: Moments, *, design: ArrayLike = 1.0, level: float = 0.95) 
 
 
 def design_effect(labelled: Labelled) -> Array:
-    """How much more the mean of p varies than if turns were independent, shape (rates,).
+    """Ratio of the variance of the mean of p to that of independent turns, shape (rates,).
 
-    Kish's design effect from annotated turns of all groups, at least 1 (Kish 1965, Survey Sampling,
-    section 5.4).
+    Kish's design effect from the annotated turns of all groups, at least 1 (Kish 1965, Survey
+    Sampling, section 5.4).
     """
     rates = labelled.p.shape[1]
     if labelled.dialogue is None or not len(labelled.group):
@@ -255,14 +258,17 @@ def design_effect(labelled: Labelled) -> Array:
     groups = int(labelled.group.max()) + 1
     mean = labelled.moments(groups).mean()
     centred = labelled.p - mean[labelled.group]
-    together = (_clusters(labelled).sums(centred) ** 2).sum(0)
-    return np.maximum(ratio(together, (centred**2).sum(0)), 1.0)
+    clustered = (_clusters(labelled).sums(centred) ** 2).sum(0)
+    return np.maximum(ratio(clustered, (centred**2).sum(0)), 1.0)
 
 
 def estimate(
     rollup: pa.Table, labelled: pa.Table | None = None, **options: Any
 ) -> dict[str, Estimate]:
-    """The five failures and `defect` over all rows of a roll-up; see `by_group` for the tables."""
+    """Rates of the five failures and `defect` over all rows of a roll-up, by name.
+
+    See `by_group` for the tables and the options.
+    """
     table = by_group(rollup, labelled, (), **options)
     row = table.to_pylist()[0]
     return {
@@ -282,7 +288,7 @@ def by_group(
     minimum: int = MINIMUM,
     level: float = 0.95,
 ) -> pa.Table:
-    """Rates of every group of turns.
+    """Failure rates of every group of turns.
 
     Parameters
     ----------
@@ -290,41 +296,44 @@ def by_group(
         Rows of the roll-up (or sums of them): the columns `by`, `turns`, and `sum_p_<rate>` and
         `sum_pp_<rate>` of the failures, `sum_p_correct` and `sum_pp_defect`.
     labelled
-        Annotated turns among these, a random sample of their dialogues: the columns `by`,
+        Annotated turns among these, from a random sample of their dialogues: the columns `by`,
         `dialogue_id`, `truth`, `p_<class>`; None where there are none.
     by
-        Columns that make a group, e.g. `("day",)`; none of them for one group of all.
+        Columns that define a group, e.g. `("day",)`; empty for one group of all rows.
 
     Returns
     -------
     One row per group of the roll-up, in the order of `by`: its values, `turns`, `labelled`,
-    `method`, and `value_`, `low_`, `high_` of each rate. One row of zeros for no rows and no `by`.
+    `method`, and `value_`, `low_`, `high_` of each rate. Without rows and without `by`, one row
+    with 0 turns and the intervals from 0 to 1.
+
+    Raises UsageError when the roll-up lacks a column.
     """
     keys = rollup.select(list(by))
     if labelled is not None and by:
         keys = pa.concat_tables([keys, labelled.select(list(by)).cast(keys.schema)])
     group, names = codes(keys, by)
     if not by:
-        # Without columns a table of both would not know how many rows it has.
+        # A table without columns has no number of rows.
         group = np.zeros(rollup.num_rows + (0 if labelled is None else labelled.num_rows), np.int64)
     groups = max(names.num_rows, 0 if by else 1)
-    every = _of_rollup(rollup, group[: rollup.num_rows], groups)
-    rows = _of_labelled(labelled, group[rollup.num_rows :])
-    found = powered(every.less(rows.moments(groups)), rows, minimum=minimum, level=level)
+    every = _rollup_moments(rollup, group[: rollup.num_rows], groups)
+    rows = _labelled_rows(labelled, group[rollup.num_rows :])
+    estimates = powered(every.less(rows.moments(groups)), rows, minimum=minimum, level=level)
     columns: dict[str, Any] = {name: names[name] for name in by}
-    columns["turns"] = pa.array(found.turns.astype(np.int64))
-    columns["labelled"] = pa.array(found.labelled.astype(np.int64))
-    columns["method"] = pa.array(np.where(found.powered, ANNOTATED, MODEL))
-    for place, name in enumerate(RATES):
+    columns["turns"] = pa.array(estimates.turns.astype(np.int64))
+    columns["labelled"] = pa.array(estimates.labelled.astype(np.int64))
+    columns["method"] = pa.array(np.where(estimates.powered, ANNOTATED, MODEL))
+    for rate, name in enumerate(RATES):
         for part in ("value", "low", "high"):
-            columns[f"{part}_{name}"] = pa.array(getattr(found, part)[:, place])
+            columns[f"{part}_{name}"] = pa.array(getattr(estimates, part)[:, rate])
     table = pa.table(columns)
-    # A group that only annotations know has not been scored by this model.
+    # A group that occurs in the annotations only has not been scored by this model.
     table = table.filter(pc.field("turns") > 0) if by else table
     return table.sort_by([(name, "ascending") for name in by]) if by else table
 
 
-def _of_rollup(rollup: pa.Table, group: Codes, groups: int) -> Moments:
+def _rollup_moments(rollup: pa.Table, group: Codes, groups: int) -> Moments:
     turns = matrix(rollup, ["turns"])
     total = matrix(rollup, [f"sum_p_{name}" for name in FAILURES])
     total = np.column_stack([total, total.sum(1)])
@@ -334,10 +343,10 @@ def _of_rollup(rollup: pa.Table, group: Codes, groups: int) -> Moments:
     )
 
 
-def _of_labelled(labelled: pa.Table | None, group: Codes) -> Labelled:
+def _labelled_rows(labelled: pa.Table | None, group: Codes) -> Labelled:
     if labelled is None:
-        nothing = np.zeros((0, len(RATES)))
-        return Labelled(nothing, nothing, group, np.zeros(0, np.int64))
+        empty = np.zeros((0, len(RATES)))
+        return Labelled(empty, empty, group, np.zeros(0, np.int64))
     truth = np.asarray(labelled["truth"].to_numpy())
     y = np.column_stack([truth == name for name in FAILURES])
     p = matrix(labelled, [f"p_{name}" for name in FAILURES])
@@ -352,18 +361,19 @@ def _of_labelled(labelled: pa.Table | None, group: Codes) -> Labelled:
 
 @dataclass(frozen=True)
 class _Clusters:
-    """Dialogues within groups: the group of each, and the dialogue of each row."""
+    """Dialogues within groups: the group of each cluster, and the cluster of each row."""
 
     group: Codes
     row: Codes
 
     def sums(self, values: Array) -> Array:
+        """Sums of values (rows, rates) per cluster, shape (clusters, rates)."""
         return sums(values, self.row, len(self.group))
 
 
 def _clusters(labelled: Labelled) -> _Clusters:
     if labelled.dialogue is None:
         return _Clusters(labelled.group, np.arange(len(labelled.group)))
-    most = int(labelled.dialogue.max(initial=0)) + 1
-    pairs, row = np.unique(labelled.group * most + labelled.dialogue, return_inverse=True)
-    return _Clusters(pairs // most, row)
+    width = int(labelled.dialogue.max(initial=0)) + 1
+    pairs, row = np.unique(labelled.group * width + labelled.dialogue, return_inverse=True)
+    return _Clusters(pairs // width, row)

@@ -1,10 +1,10 @@
-"""Where a daily rate changes its level: segments of days, and how surprising each of them is.
+"""Where a daily rate changes its level: segments of days, and the p-value of each.
 
-A day is its turns and the sum of their probabilities. Sums of many small probabilities vary like
-counts, so a segment costs its quasi-Poisson deviance (McCullagh and Nelder 1989, sections 6.2 and
-9.2): busy days weigh more than quiet ones by themselves, near zero as well, and no transformation
-is needed. What probabilities, dialogues and the days' own moods add to a count's
-variance, or take from it, is one factor, the dispersion, which the series itself gives.
+A day is given by its turns and the sum of their probabilities. Sums of many small probabilities
+vary like counts, so the cost of a segment is its quasi-Poisson deviance (McCullagh and Nelder 1989,
+sections 6.2 and 9.2): it gives busy days more weight than quiet ones, also near zero, without any
+transformation. What probabilities, dialogues and day-to-day variation add to the variance of a
+count, or take from it, is one factor, the dispersion, which is estimated from the series.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from scipy.stats import chi2
 
 Array = NDArray[np.float64]
 
+# Days of a segment at least.
 SHORTEST = 2
 # The share of the squared day-to-day differences that `dispersion` keeps: it drops those at the
 # edges of a bump and of a shift.
 _KEPT = 0.95
-# What is left of the mean of a chi-squared variable (1 degree) without its upper 5 per cent.
-_LEFT = float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
+# Mean of a chi-squared variable (1 degree of freedom) without its upper 5 per cent.
+_TRIMMED_MEAN = float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Level:
 
 
 def breakpoints(turns: Array, total: Array, least: float = 0.0) -> list[int]:
-    """Indices of the first days of all segments but the first, none when the level never changes.
+    """Indices of the first day of each segment but the first; empty when the level never changes.
 
-    PELT (Killick, Fearnhead, Eckley 2012), exact, on the deviance over the dispersion. A further
-    segment has to gain 2 log(days): two parameters, its level and its start, as in BIC; what it
-    finds is tested later, so it may find too much. Segments have at least two days. `least`: a
-    dispersion known to be too small, e.g. that of independent turns, mean(p²)/mean(p).
+    PELT (Killick, Fearnhead, Eckley 2012), exact, on the deviance over the dispersion. Each further
+    segment has to gain 2 log(days): two parameters, its level and its start, as in BIC. Segments
+    are tested later, so finding too many does no harm. Segments have at least two days. `least`: a
+    lower bound of the dispersion, e.g. that of independent turns, mean(p²)/mean(p).
     """
     days = len(turns)
     if days < 2 * SHORTEST or total.sum() <= 0:
@@ -62,14 +63,14 @@ def breakpoints(turns: Array, total: Array, least: float = 0.0) -> list[int]:
     if _best_gain(cost) <= penalty:
         return []
     search = ruptures.Pelt(custom_cost=_Lookup(cost), min_size=SHORTEST, jump=1)
-    return [int(place) for place in search.fit(turns[:, None]).predict(penalty)[:-1]]
+    return [int(edge) for edge in search.fit(turns[:, None]).predict(penalty)[:-1]]
 
 
 def dispersion(turns: Array, total: Array) -> float:
     """Variance of a day's sum over its mean, from the differences of neighbouring days.
 
-    Neighbours share their level but at the few edges, whose differences are among the largest 5 %;
-    these are left out, and the rest is scaled to what it is for normal noise.
+    Neighbouring days share a level except at the few edges, whose differences are among the largest
+    5 %; these are left out, and the mean of the rest is scaled to be right for normal noise.
     """
     open_ = turns > 0
     n, rate = turns[open_], total[open_] / turns[open_]
@@ -77,37 +78,38 @@ def dispersion(turns: Array, total: Array) -> float:
         return 1.0
     overall = total.sum() / turns.sum()
     squared = np.diff(rate) ** 2 / (overall * (1 / n[1:] + 1 / n[:-1]))
-    kept = np.sort(squared)[: max(int(np.ceil(_KEPT * len(squared))), 1)]
-    return max(float(kept.mean()) / _LEFT, 1e-3)
+    smallest = np.sort(squared)[: max(int(np.ceil(_KEPT * len(squared))), 1)]
+    return max(float(smallest.mean()) / _TRIMMED_MEAN, 1e-3)
 
 
 def left_over(turns: Array, total: Array, edges: list[int]) -> float:
-    """The dispersion that is left within segments (Pearson's X² over its degrees of freedom)."""
+    """The dispersion within segments (Pearson's X² over its degrees of freedom)."""
     bounds = [0, *edges, len(turns)]
-    found = 0.0
+    squares = 0.0
     for first, last in pairwise(bounds):
         n, s = turns[first:last], total[first:last]
         expected = n * (s.sum() / n.sum() if n.sum() > 0 else 0.0)
         some = expected > 0
-        found += float(((s - expected)[some] ** 2 / expected[some]).sum())
-    return found / max(int((turns > 0).sum()) - len(bounds) + 1, 1)
+        squares += float(((s - expected)[some] ** 2 / expected[some]).sum())
+    return squares / max(int((turns > 0).sum()) - len(bounds) + 1, 1)
 
 
-def gain(one: Level, other: Level) -> float:
-    """Deviance that two levels instead of one save: chi-squared with 1 degree for counts."""
-    both = one + other
-    saved = _cost(np.array([both.turns, one.turns, other.turns]),
-                  np.array([both.total, one.total, other.total]))  # fmt: skip
+def gain(left: Level, right: Level) -> float:
+    """Deviance reduction of two levels over a common one; for counts, chi-squared with 1 degree."""
+    both = left + right
+    saved = _cost(np.array([both.turns, left.turns, right.turns]),
+                  np.array([both.total, left.total, right.total]))  # fmt: skip
     return max(float(saved[0] - saved[1] - saved[2]), 0.0)
 
 
 def scan_p(statistic: float, days: int) -> float:
-    """How often the most surprising of all segments of a steady series is as surprising as that.
+    """p-value of the largest statistic among all segments of a series with one level.
 
-    The segment was looked for, so its own p-value would be far too small. Tail of the maximum of
+    The segment was selected, so its own p-value would be far too small. Tail of the maximum of
     |Z| over all arcs (Siegmund 1988, Annals of Statistics 16; Venkatraman and Olshen 2007,
     Bioinformatics 23): b³ φ(b)/2 ∫ ν(b / √(m t(1 - t)))² / (t (1 - t)²) dt, t from 1/2 to
-    1 - shortest/days. `statistic`: Z², chi-squared with 1 degree for a segment that was not chosen.
+    1 - shortest/days. `statistic`: Z², chi-squared with 1 degree for a segment that was not
+    selected.
     """
     b = sqrt(statistic)
     if days < 2 * SHORTEST or b < 1.5:
@@ -115,21 +117,21 @@ def scan_p(statistic: float, days: int) -> float:
     rest, root, weight = _arcs(days)
     area = np.trapezoid(_nu(b / root) ** 2 / weight, rest)
     tail = b**3 * exp(-b * b / 2) / sqrt(2 * pi) / 2 * float(area)
-    # The formula falls below a single test's where b is small.
+    # For small b the formula falls below the p-value of a single test.
     return min(max(tail, single_p(statistic)), 1.0)
 
 
 @cache
 def _arcs(days: int) -> tuple[Array, Array, Array]:
-    """Lengths 1 - t of segments, and the factors of the integral over them that only they make."""
-    # Spaced by its logarithm: nearly all of the integral lies at the shortest segments.
+    """Values of 1 - t, and the two factors of the integrand that depend on t and `days` alone."""
+    # Spaced logarithmically: nearly all of the integral lies at the shortest segments.
     rest = np.geomspace(SHORTEST / days, 0.5, 200)
     t = 1 - rest
     return rest, np.sqrt(days * t * rest), t * rest**2
 
 
 def single_p(statistic: float) -> float:
-    """p-value of a comparison whose place was not chosen: chi-squared with 1 degree."""
+    """p-value of a comparison whose segment was not selected: chi-squared with 1 degree."""
     return float(chdtrc(1, statistic))
 
 
@@ -141,19 +143,19 @@ def _nu(x: Array) -> Array:
 
 
 def _cost(turns: Array, total: Array) -> Array:
-    """-2 log-likelihood of Poisson counts at their own rate, up to terms that never change."""
+    """-2 log-likelihood of Poisson counts at their own rate, up to constant terms."""
     rate = np.where(turns > 0, total / np.where(turns > 0, turns, 1.0), 0.0)
     return np.asarray(-2 * xlogy(total, np.where(total > 0, rate, 1.0)))
 
 
 def _costs(turns: Array, total: Array) -> Array:
-    """Cost of the days from i up to but not j, at [i, j]."""
+    """Costs of all segments, shape (days + 1, days + 1): at [i, j] that of days i to j - 1."""
     n, s = (np.concatenate([[0.0], np.cumsum(x)]) for x in (turns, total))
     return _cost(np.maximum(n[None] - n[:, None], 0), np.maximum(s[None] - s[:, None], 0))
 
 
 def _best_gain(cost: Array) -> float:
-    """What the best one or two edges gain, per edge: a quick look that spares most series PELT."""
+    """Gain per edge of the best one or two edges: a quick check that spares most series PELT."""
     days = len(cost) - 1
     whole = cost[0, days]
     middle = cost + cost[0][:, None] + cost[:, days][None]
@@ -161,13 +163,13 @@ def _best_gain(cost: Array) -> float:
     allowed = (j - i >= SHORTEST) & ((i == 0) | (i >= SHORTEST))
     allowed &= (j == days) | (j <= days - SHORTEST)
     edges = (i > 0).astype(int) + (j < days)
-    one = np.where(allowed & (edges == 1), whole - middle, -np.inf).max()
-    two = np.where(allowed & (edges == 2), whole - middle, -np.inf).max()
-    return float(max(one, two / 2))
+    one_edge = np.where(allowed & (edges == 1), whole - middle, -np.inf).max()
+    two_edges = np.where(allowed & (edges == 2), whole - middle, -np.inf).max()
+    return float(max(one_edge, two_edges / 2))
 
 
 class _Lookup(BaseCost):  # type: ignore[misc]  # ruptures is untyped
-    """The costs of all segments, worked out at once, as `ruptures` asks for them."""
+    """The precomputed costs of all segments behind the interface of `ruptures`."""
 
     model = "quasi-poisson"
     min_size = SHORTEST

@@ -1,6 +1,6 @@
-"""Evidence of a stage's own kind inside a slice: what it confused, could not find, or let through.
+"""Evidence inside a slice, specific to its stage: what it confused, failed to find or let through.
 
-Read off a bounded sample of the turns that the stage is blamed for
+Read from a bounded sample of the turns whose failure is attributed to the stage
 (`data.queries.slice_evidence.records`).
 """
 
@@ -24,20 +24,16 @@ from labels.normalise import normalise
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# A next request shares this much of its letters with this one and comes within a minute: the same
-# thing said again.
+# A next request that is at least this similar in letters and comes within a minute is a rephrase.
 ALIKE = 0.6
 SOON_S = 60.0
-# Candidates of a mention whose scores are this close leave it open which was meant.
+# Two candidates of a mention whose scores are this close leave the mention ambiguous.
 CLOSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Tables by name, and how many of the blamed turns they were read off.
-
-    `tables` hold what the stage has to show: see `of_slice`.
-    """
+    """Tables of evidence by name (see `of_slice`), and how many of the blamed turns were read."""
 
     failure_point: str
     read: int
@@ -47,21 +43,22 @@ class Evidence:
     def words(self) -> str:
         """How many turns were read, in a sentence."""
         if self.read < self.blamed:
-            return f"Read off a sample of {self.read:,} of {self.blamed:,} turns, newest first."
-        return f"Read off all {self.blamed:,} turns."
+            return f"Read from a sample of {self.read:,} of {self.blamed:,} turns, newest first."
+        return f"Read from all {self.blamed:,} turns."
 
 
 def of_slice(
     snapshot: Snapshot, inside: Inside, top: int = 20, most: int = MOST_RECORDS, seed: int = 0
 ) -> Evidence:
-    """The evidence of the slice's own failure point.
+    """The evidence for the failure point of a slice.
 
-    Tables, counts in falling order, at most `top` rows unless a distribution:
+    Reads at most `most` turns, sampled by `seed`. Tables, counts in falling order, at most `top`
+    rows unless a distribution:
 
     - asr: ``confused`` (heard, meant, source, turns), ``confidence`` (step of 0.05, inside, rest),
       ``places`` (device_type, locale, turns, failures)
     - nlu: ``intents`` (understood, meant, source, turns)
-    - er: ``mentions`` (slot, mention, kind: unresolved or ambiguous, turns, and the two candidates)
+    - er: ``mentions`` (slot, mention, kind: unresolved or ambiguous, the two candidates, turns)
     - false_wake: ``scores`` (step of 0.05, inside, rest, close to the threshold or not),
       ``hours``, ``devices`` (turns, failures)
     - result: ``outcomes`` (action, status, turns, failures)
@@ -97,48 +94,49 @@ def of_slice(
 
 
 def words_confused(rows: Sequence[Mapping[str, Any]], top: int = 20) -> pa.Table:
-    """Words heard and words meant, by aligning what was heard with the best witness there is.
+    """Words heard and words meant, by aligning the text heard with the best reference there is.
 
-    Witnesses, the best first: the gold transcript; the user's next request where it says the same
-    again; the other hypotheses. A turn counts once per pair and source. ``heard`` or ``meant`` is
-    empty where words were added or lost. For n-best, a pair says that the recogniser wavered
-    between the two, not which was meant.
+    References, the best first: the gold transcript; the user's next request where it is a rephrase;
+    the other hypotheses of the n-best list. A turn counts once per pair and source. ``heard`` or
+    ``meant`` is empty where words were inserted or deleted. For n-best, a pair shows that the
+    recogniser hesitated between the two, not which was meant. Columns: heard, meant, source, turns.
     """
     counted: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         hypotheses = [h["text"] or "" for h in row["heard"] or () if h]
         first = normalise(hypotheses[0]) if hypotheses else ""
-        for source, witness in _witnesses(row, first, hypotheses):
-            counted.update({(*pair, source) for pair in _pairs(first, witness)})
+        for source, reference in _references(row, first, hypotheses):
+            counted.update({(*pair, source) for pair in _substitutions(first, reference)})
     return _counted(counted, ("heard", "meant", "source"), top)
 
 
-def _witnesses(
+def _references(
     row: Mapping[str, Any], first: str, hypotheses: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     if row["said"] is not None:
         yield "gold", normalise(row["said"])
-    elif _said_again(row, first):
+    elif _is_rephrase(row, first):
         yield "rephrase", normalise(row["next_heard"])
     else:
         for other in dict.fromkeys(map(normalise, hypotheses[1:])):
             yield "n-best", other
 
 
-def _said_again(row: Mapping[str, Any], first: str) -> bool:
-    again = row["next_heard"]
-    if not again or not first or not 0 <= (row["next_after_s"] or 0.0) <= SOON_S:
+def _is_rephrase(row: Mapping[str, Any], first: str) -> bool:
+    """Whether the next request repeats this one in similar but not the same words."""
+    next_heard = row["next_heard"]
+    if not next_heard or not first or not 0 <= (row["next_after_s"] or 0.0) <= SOON_S:
         return False
-    other = normalise(again)
+    other = normalise(next_heard)
     return (
         other != first
         and Levenshtein.normalized_similarity(first[:LONGEST], other[:LONGEST]) >= ALIKE
     )
 
 
-def _pairs(heard: str, meant: str) -> Iterator[tuple[str, str]]:
-    """Runs of words that differ, by the fewest words changed."""
-    left, right = heard.split(), meant.split()
+def _substitutions(heard_text: str, meant: str) -> Iterator[tuple[str, str]]:
+    """Runs of words that differ, from an alignment with the fewest edits."""
+    left, right = heard_text.split(), meant.split()
     for step in Levenshtein.opcodes(left, right):
         if step.tag != "equal":
             yield (
@@ -148,10 +146,10 @@ def _pairs(heard: str, meant: str) -> Iterator[tuple[str, str]]:
 
 
 def intents_confused(rows: Sequence[Mapping[str, Any]], top: int = 20) -> pa.Table:
-    """Intents understood and meant: by gold, or else by what the user got understood next.
+    """Intents understood and meant: by gold, or else by the intent of the next turn.
 
-    A next request counts within a minute, where another intent was understood. Columns:
-    understood, meant, source (gold or next turn), turns.
+    The next turn counts within a minute, where another intent was understood. Columns: understood,
+    meant, source (gold or next turn), turns.
     """
     counted: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
@@ -167,19 +165,19 @@ def intents_confused(rows: Sequence[Mapping[str, Any]], top: int = 20) -> pa.Tab
 
 
 def mentions(rows: Sequence[Mapping[str, Any]], top: int = 20) -> pa.Table:
-    """Mentions that no entity was found for, and those with two candidates scored alike.
+    """Mentions without an entity, and mentions whose two best candidates have close scores.
 
     Columns: slot, mention, kind, first, second (names of the candidates, empty where unresolved),
     turns.
     """
     counted: Counter[tuple[str, str, str, str, str]] = Counter()
     for row in rows:
-        found = (_mention(mention) for mention in row["mentions"] or () if mention)
-        counted.update({one for one in found if one})
+        problems = (_problem(mention) for mention in row["mentions"] or () if mention)
+        counted.update({problem for problem in problems if problem})
     return _counted(counted, ("slot", "mention", "kind", "first", "second"), top)
 
 
-def _mention(mention: Mapping[str, Any]) -> tuple[str, str, str, str, str] | None:
+def _problem(mention: Mapping[str, Any]) -> tuple[str, str, str, str, str] | None:
     slot, text = mention["slot"] or "", normalise(mention["text"] or "")
     candidates = [c for c in mention["candidates"] or () if c and c["id"] is not None]
     if not candidates:
@@ -192,7 +190,7 @@ def _mention(mention: Mapping[str, Any]) -> tuple[str, str, str, str, str] | Non
 
 
 def _counted(counted: Counter[Any], names: Sequence[str], top: int) -> pa.Table:
-    """The commonest, ties by their text, so that the order is always the same."""
+    """The `top` commonest keys with their turns; ties in the order of their text."""
     rows: Iterable[tuple[tuple[str, ...], int]] = sorted(
         counted.items(), key=lambda item: (-item[1], item[0])
     )[:top]

@@ -1,4 +1,4 @@
-"""Verdicts of people: which turns to ask for, files in and out, agreement of annotators.
+"""Annotations: which turns to annotate next, import from files, agreement of annotators.
 
 Writing a verdict into the store is `data.store.annotations`; widgets are in `parts.annotate`.
 """

@@ -21,14 +21,14 @@ _COLUMNS = ("turn_id", "annotator", "failure_point")
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """One coefficient: 1 is full agreement, 0 is chance.
+    """One agreement coefficient: 1 is full agreement, 0 is chance.
 
     Attributes
     ----------
     who: the two annotators of a kappa; empty for alpha. what: a failure point, or "" for all.
-    value: None where it is not defined: fewer than two judgements, or no two that could differ.
-    low, high: 95 % bootstrap interval over turns; None as `value`, or where resamples have none.
-    turns: judged by two annotators or more.
+    value: None where it is undefined: fewer than two judgements, or all of the same class.
+    low, high: 95 % bootstrap interval over turns; None where fewer than 20 resamples have a value.
+    turns: number of turns judged by both annotators of a kappa; by at least two for alpha.
     """
 
     who: tuple[str, ...]
@@ -41,7 +41,7 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Pairs in order of their names; alpha overall; alpha per class in pipeline order."""
+    """Kappa per pair, in order of their names; alpha overall, and per class in pipeline order."""
 
     pairs: tuple[Agreed, ...]
     overall: Agreed
@@ -51,11 +51,11 @@ class Agreement:
 def agreement(table: pa.Table, repeats: int = REPEATS, seed: int = 0) -> Agreement:
     """Agreement of the annotations in `table`: turn_id, annotator, failure_point.
 
-    Where an annotator judged a turn twice the last row counts; rows without a failure point do not.
-    Kappa: Cohen (1960), Educational and Psychological Measurement 20. Alpha: Krippendorff (2019),
-    Content Analysis, ch. 12, nominal; per class it is one class against the others. Intervals:
-    percentiles of a bootstrap that draws turns. Raises UsageError where columns lack or a failure
-    point is unknown.
+    Where an annotator judged a turn twice, the last row counts; rows without a failure point are
+    ignored. Kappa: Cohen (1960), Educational and Psychological Measurement 20. Alpha: Krippendorff
+    (2019), Content Analysis, ch. 12, nominal; per class it is that of one class against all others.
+    Intervals: percentiles of a bootstrap of `repeats` resamples of turns. Raises UsageError where a
+    column is missing or a failure point is unknown.
     """
     marks, annotators = _marks(table)
     shared = marks[:, (marks >= 0).sum(0) >= 2]
@@ -63,9 +63,9 @@ def agreement(table: pa.Table, repeats: int = REPEATS, seed: int = 0) -> Agreeme
     count = shared.shape[1]
     draws = [np.asarray(rng.integers(0, count, count)) for _ in range(repeats if count else 0)]
     pairs = tuple(
-        _kappa(marks[[one, other]], (annotators[one], annotators[other]), repeats, seed)
-        for one, other in combinations(range(len(annotators)), 2)
-        if ((marks[one] >= 0) & (marks[other] >= 0)).any()
+        _kappa(marks[[left, right]], (annotators[left], annotators[right]), repeats, seed)
+        for left, right in combinations(range(len(annotators)), 2)
+        if ((marks[left] >= 0) & (marks[right] >= 0)).any()
     )
     classes = tuple(
         _alpha(np.where(shared < 0, -1, shared == number), name, draws)
@@ -75,10 +75,15 @@ def agreement(table: pa.Table, repeats: int = REPEATS, seed: int = 0) -> Agreeme
 
 
 def _marks(table: pa.Table) -> tuple[np.ndarray, list[str]]:
-    """Number of the failure point, annotators × turns, -1 where not judged; both sorted."""
-    lacking = [name for name in _COLUMNS if name not in table.column_names]
-    if lacking:
-        raise UsageError(f"The annotations have no column {', '.join(lacking)}.")
+    """Index of the failure point (annotators, turns), -1 where not judged; and the annotators.
+
+    Annotators and turns are sorted by name and id.
+    """
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise UsageError(
+            f"The annotations have no column {', '.join(missing)}; they need {', '.join(_COLUMNS)}."
+        )
     rows = [
         (str(row["turn_id"]), str(row["annotator"]), row["failure_point"])
         for row in table.select(_COLUMNS).to_pylist()
@@ -87,13 +92,13 @@ def _marks(table: pa.Table) -> tuple[np.ndarray, list[str]]:
     unknown = sorted({point for _, _, point in rows} - set(FAILURE_POINTS))
     if unknown:
         raise UsageError(
-            f"'{unknown[0]}' is no failure point; there are {', '.join(FAILURE_POINTS)}."
+            f"Unknown failure point '{unknown[0]}'; use one of {', '.join(FAILURE_POINTS)}."
         )
-    turns = {turn: at for at, turn in enumerate(sorted({turn for turn, _, _ in rows}))}
-    annotators = sorted({who for _, who, _ in rows})
-    marks = np.full((len(annotators), len(turns)), -1)
-    for turn, who, point in rows:
-        marks[annotators.index(who), turns[turn]] = FAILURE_POINTS.index(point)
+    columns = {turn: column for column, turn in enumerate(sorted({turn for turn, _, _ in rows}))}
+    annotators = sorted({annotator for _, annotator, _ in rows})
+    marks = np.full((len(annotators), len(columns)), -1)
+    for turn, annotator, point in rows:
+        marks[annotators.index(annotator), columns[turn]] = FAILURE_POINTS.index(point)
     return marks, annotators
 
 
@@ -106,7 +111,7 @@ def _kappa(marks: np.ndarray, who: tuple[str, str], repeats: int, seed: int) -> 
 
 
 def _one_kappa(both: np.ndarray) -> float | None:
-    # Where both name one class only, chance alone agrees fully and kappa is 0 / 0.
+    # Where both use a single class, agreement by chance is 1 and kappa is 0 / 0.
     if not both.size or both.min() == both.max():
         return None
     return float(cohen_kappa_score(both[0], both[1]))
@@ -118,11 +123,11 @@ def _alpha(shared: np.ndarray, what: str, draws: list[np.ndarray]) -> Agreed:
 
 
 def _one_alpha(marks: np.ndarray) -> float | None:
-    given = marks[marks >= 0]
-    if not given.size or given.min() == given.max():
+    judged = marks[marks >= 0]
+    if not judged.size or judged.min() == judged.max():
         return None
-    counts: Any = np.stack([(marks == number).sum(0) for number in range(int(given.max()) + 1)], 1)
-    # A class that nobody names would be a value that never occurs.
+    counts: Any = np.stack([(marks == number).sum(0) for number in range(int(judged.max()) + 1)], 1)
+    # A class that nobody used must not count as a value.
     counts = counts[:, counts.sum(0) > 0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -130,8 +135,8 @@ def _one_alpha(marks: np.ndarray) -> float | None:
 
 
 def _percentiles(values: list[float | None]) -> tuple[float | None, float | None]:
-    known = [value for value in values if value is not None]
-    if len(known) < 20:
+    defined = [value for value in values if value is not None]
+    if len(defined) < 20:
         return None, None
-    low, high = np.percentile(known, [2.5, 97.5])
+    low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)

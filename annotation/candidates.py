@@ -1,4 +1,4 @@
-"""Turns that could be annotated next, with what speaks for each: read for `annotation.queue`."""
+"""Turns that could be annotated next, with the signals by which `annotation.queue` ranks them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from data.schema.trace import FAILURE_POINTS
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Statuses of the result that say by themselves that something went wrong.
+# Statuses of the result that show by themselves that something went wrong.
 FAILED = ("error", "no_match", "unsupported")
 
 _SHOWN = "turn_id, dialogue_id, day, started_at, heard, domain, intent, status"
 _SORTED = f"list_sort([{', '.join(f'p_{name}' for name in FAILURE_POINTS)}], 'DESC')"
 
-# `clash`: another model says something else, or the verdict is "correct" where the status is not.
+# `differs`: another model has another verdict. `odd`: the verdict is "correct", the status is not.
 _CANDIDATES = f"""
 WITH seen AS (
   SELECT {_SHOWN}, failure_point, p_defect, {_SORTED} AS p
@@ -47,7 +47,7 @@ WITH seen AS (
   FROM seen s
   LEFT JOIN (SELECT turn_id, failure_point FROM predictions WHERE model_id = $other) o
     USING (turn_id)
-), kept AS (
+), unlabelled AS (
   SELECT o.*, f.frame_turns, f.frame_excess, coalesce(t.frame_labelled, 0) AS frame_labelled
   FROM open o
   JOIN frames f ON o.domain IS NOT DISTINCT FROM f.domain
@@ -60,7 +60,7 @@ WITH seen AS (
 {{each}}
 ORDER BY turn_id
 """
-# The best of each kind, so that none is crowded out before they are weighed.
+# The best of each kind, so that no kind is crowded out before the ranking.
 _EACH = (
     "margin",
     "(differs OR odd) DESC, margin",
@@ -82,14 +82,15 @@ LIMIT $most
 def candidates(
     snapshot: Snapshot, model: str, chosen: Filter, other: str | None = None, most: int = 300
 ) -> pa.Table:
-    """Turns without a label in the logs that would teach most: up to `most` of each kind, by turn.
+    """The most informative turns without a label in the logs: up to `most` of each kind.
 
-    Columns: turn_id, dialogue_id, day, started_at, heard, domain, intent, status, failure_point
-    and p_defect (the model's), margin (between its two largest probabilities), asked (turns with
-    the same words), other (what the model `other` says), differs, odd (verdict "correct" where the
-    status is not ok), frame_turns, frame_excess (failures above what the overall rate gives) and
-    frame_labelled (labelled turns) of the turn's domain and intent. Above `MOST_CANDIDATES` turns
-    counts are those of a sample of whole dialogues.
+    Returns a table in the order of `turn_id` with the columns turn_id, dialogue_id, day,
+    started_at, heard, domain, intent, status, failure_point and p_defect (of the model), margin
+    (between its two largest probabilities), asked (turns with the same words), other (verdict of
+    the model `other`), differs (whether it is another verdict), odd (verdict "correct" although the
+    status shows a failure), and for the turn's domain and intent: frame_turns, frame_excess
+    (failures above those at the overall rate) and frame_labelled (labelled turns). With more than
+    `MOST_CANDIDATES` turns, the counts are those of a sample of whole dialogues.
     """
     clause, params = chosen.sql()
     sample = about(snapshot, model, chosen, MOST_CANDIDATES)
@@ -100,7 +101,7 @@ def candidates(
         sampled=sample.condition,
         failed=", ".join("$" + name for name in failed),
         each="\nUNION\n".join(
-            f"(FROM kept ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
+            f"(FROM unlabelled ORDER BY {order}, turn_id LIMIT $most)" for order in _EACH
         ),
     )
     return snapshot.query(sql, {**bound, **failed, "other": other or "", "most": most})
@@ -109,9 +110,9 @@ def candidates(
 def at_random(
     snapshot: Snapshot, model: str, chosen: Filter, most: int = 500, seed: int = 0
 ) -> pa.Table:
-    """Turns of dialogues drawn by a seeded hash, in that order; columns up to p_defect.
+    """Up to `most` turns of dialogues in random order, by a seeded hash; columns up to p_defect.
 
-    Unlike those of `candidates` they stand for all turns of the filter.
+    Unlike those of `candidates`, they are a random sample of all turns of the filter.
     """
     clause, params = chosen.sql()
     bound = {"model": model, **params, "seed": seed, "most": most}

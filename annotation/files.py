@@ -1,7 +1,7 @@
 """Annotations from files: JSONL, CSV or Parquet, as `faultline export annotations` writes them.
 
-What is wrong with a row is told by line and field, and the row is kept in `quarantine`; the good
-rows of the same file are taken all the same.
+An invalid row is reported by line and field and stored in `quarantine`; the valid rows of the same
+file are imported all the same.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from data.store.store import Store
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
-# The store knows these of the turn, and what a file says of them does not matter.
-_KNOWN = ("dialogue_id", "day")
+# Columns that the store fills in from the turn; values in a file are ignored.
+_FROM_TURN = ("dialogue_id", "day")
 
 
 class Slot(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +42,7 @@ class Slot(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Annotation(msgspec.Struct, forbid_unknown_fields=True):
-    """One row of a file; what may be left out has a default."""
+    """One row of a file; optional fields have a default."""
 
     turn_id: NonEmpty
     annotator: NonEmpty
@@ -58,7 +58,13 @@ class Annotation(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A row that was not taken: line (from 1; row in Parquet), field ("" for all of it), reason."""
+    """A row that was not imported, and why.
+
+    Attributes
+    ----------
+    line: from 1; in Parquet the number of the row. field: "" where it concerns the whole row.
+    reason: what is wrong. excerpt: the start of the row.
+    """
 
     line: int
     field: str
@@ -72,7 +78,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of a file: annotations added, those that were there already, rows not taken."""
+    """The result of an import: annotations added, those already present, rows not imported."""
 
     added: int
     present: int
@@ -80,86 +86,97 @@ class Imported:
 
 
 def import_annotations(store: Store, source: Path | bytes, name: str) -> Imported:
-    """Take the annotations of a file (or its bytes); `name` says the format by its suffix.
+    """Import the annotations of a file (or its bytes); the suffix of `name` gives the format.
 
-    A row without an id gets one from its content, so a file that is read twice adds nothing. Raises
-    UsageError for another suffix or a missing file, and IngestError for a file that cannot be read.
+    A row without an id gets one from its content, so importing a file twice adds nothing. Raises
+    UsageError for an unknown suffix or a file that cannot be opened, and IngestError for a file
+    whose content cannot be read.
     """
     problems: list[Problem] = []
-    found: dict[str, tuple[int, dict[str, Any]]] = {}
+    annotations: dict[str, tuple[int, dict[str, Any]]] = {}
     repeated = 0
     for line, row in _rows(source, name, problems):
         try:
-            made = _annotation(row)
+            annotation = _annotation(row)
         except msgspec.ValidationError as error:
             field, reason = explain(str(error), row)
             if reason.startswith("object contains unknown field"):
                 field, reason = reason.split("`")[1], "there is no such field"
             problems.append(Problem(line, field, reason, _excerpt(row)))
             continue
-        repeated += made["annotation_id"] in found
-        found.setdefault(made["annotation_id"], (line, made))
-    good, present, unknown = _placed(store, found)
+        repeated += annotation["annotation_id"] in annotations
+        annotations.setdefault(annotation["annotation_id"], (line, annotation))
+    new, present, unknown = _split_by_store(store, annotations)
     problems += unknown
     problems.sort(key=lambda problem: problem.line)
-    if good:
-        add(store, pa.Table.from_pylist(good, schema=ANNOTATIONS))
+    if new:
+        add(store, pa.Table.from_pylist(new, schema=ANNOTATIONS))
     _quarantine(store, name, problems)
-    return Imported(len(good), present + repeated, tuple(problems))
+    return Imported(len(new), present + repeated, tuple(problems))
 
 
 def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in row.items() if value is not None and key not in _KNOWN}
-    said = msgspec.convert(given, Annotation)
-    made = msgspec.to_builtins(said, builtin_types=(datetime,))
-    made["annotator"] = made["annotator"].strip()
-    if not made["annotator"]:
+    """The annotation of a row, complete but for the columns of the turn.
+
+    Raises msgspec.ValidationError for an invalid row.
+    """
+    fields = {
+        key: value for key, value in row.items() if value is not None and key not in _FROM_TURN
+    }
+    parsed = msgspec.convert(fields, Annotation)
+    annotation = msgspec.to_builtins(parsed, builtin_types=(datetime,))
+    annotation["annotator"] = annotation["annotator"].strip()
+    if not annotation["annotator"]:
         raise msgspec.ValidationError("Expected `str` of length >= 1 - at `$.annotator`")
     for key in ("transcript", "intent", "slots", "note"):
-        made[key] = made[key] or None
-    if made["annotation_id"] is None:
-        content = json.dumps({**made, "created_at": str(said.created_at or "")}, sort_keys=True,
-                             default=str)  # fmt: skip
-        made["annotation_id"] = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-    made["created_at"] = said.created_at or datetime.now(UTC)
-    return dict(made)
+        annotation[key] = annotation[key] or None
+    if annotation["annotation_id"] is None:
+        content = {**annotation, "created_at": str(parsed.created_at or "")}
+        encoded = json.dumps(content, sort_keys=True, default=str).encode()
+        annotation["annotation_id"] = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    annotation["created_at"] = parsed.created_at or datetime.now(UTC)
+    return dict(annotation)
 
 
-def _placed(
-    store: Store, found: Mapping[str, tuple[int, dict[str, Any]]]
+def _split_by_store(
+    store: Store, annotations: Mapping[str, tuple[int, dict[str, Any]]]
 ) -> tuple[list[dict[str, Any]], int, list[Problem]]:
-    """The annotations of turns that the store holds and that are new; how many are not; others."""
-    rows = [(made["turn_id"], key) for key, (_, made) in found.items()]
-    asked = pa.table(
+    """Split annotations, by id with their lines, into new, present and unknown ones.
+
+    Returns the new ones complete with the columns of their turn, how many the store has already,
+    and the problems of those whose turn is not in the store.
+    """
+    ids = [(annotation["turn_id"], key) for key, (_, annotation) in annotations.items()]
+    imported = pa.table(
         {
-            "turn_id": pa.array([turn for turn, _ in rows], pa.string()),
-            "annotation_id": pa.array([key for _, key in rows], pa.string()),
+            "turn_id": pa.array([turn for turn, _ in ids], pa.string()),
+            "annotation_id": pa.array([key for _, key in ids], pa.string()),
         }
     )
     with store.snapshot(only=("turns", "annotations")) as snapshot:
-        places = snapshot.query(
+        turns = snapshot.query(
             "SELECT turn_id, dialogue_id, day FROM turns "
-            "WHERE turn_id IN (SELECT turn_id FROM asked)",
-            tables={"asked": asked},
+            "WHERE turn_id IN (SELECT turn_id FROM imported)",
+            tables={"imported": imported},
         ).to_pylist()
-        there = snapshot.query(
-            "SELECT annotation_id FROM annotations SEMI JOIN asked USING (annotation_id)",
-            tables={"asked": asked},
+        stored = snapshot.query(
+            "SELECT annotation_id FROM annotations SEMI JOIN imported USING (annotation_id)",
+            tables={"imported": imported},
         )
-    held = set(there["annotation_id"].to_pylist())
-    place = {row["turn_id"]: row for row in places}
-    good, unknown = [], []
-    for key, (line, made) in found.items():
-        if made["turn_id"] not in place:
-            said = f"the store has no turn '{made['turn_id'][:80]}'"
-            unknown.append(Problem(line, "turn_id", said, _excerpt(made)))
-        elif key not in held:
-            good.append({**made, **place[made["turn_id"]]})
-    return good, len(found) - len(good) - len(unknown), unknown
+    stored_ids = set(stored["annotation_id"].to_pylist())
+    by_id = {row["turn_id"]: row for row in turns}
+    new, unknown = [], []
+    for key, (line, annotation) in annotations.items():
+        if annotation["turn_id"] not in by_id:
+            reason = f"the store has no turn '{annotation['turn_id'][:80]}'"
+            unknown.append(Problem(line, "turn_id", reason, _excerpt(annotation)))
+        elif key not in stored_ids:
+            new.append({**annotation, **by_id[annotation["turn_id"]]})
+    return new, len(annotations) - len(new) - len(unknown), unknown
 
 
 def _quarantine(store: Store, name: str, problems: list[Problem]) -> None:
-    """Put what was not taken in the place of what an earlier import of the same file left."""
+    """Replace the quarantined rows of an earlier import of the same file by these."""
     run, now = uuid.uuid4().hex, datetime.now(UTC)
     rows = [
         {
@@ -208,17 +225,17 @@ def _rows(
 def _from_jsonl(
     text: str, name: str, problems: list[Problem]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, said in enumerate(text.split("\n"), 1):
-        if not said.strip():
+    for line, text_line in enumerate(text.split("\n"), 1):
+        if not text_line.strip():
             continue
         try:
-            row = json.loads(said)
+            row = json.loads(text_line)
         except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             yield line, row
         else:
-            problems.append(Problem(line, "", "not a JSON object", said[:EXCERPT]))
+            problems.append(Problem(line, "", "not a JSON object", text_line[:EXCERPT]))
 
 
 def _from_csv(
@@ -228,9 +245,9 @@ def _from_csv(
     _has_columns(name, list(reader.fieldnames or ()))
     line = 2
     try:
-        for said in reader:
-            row: dict[str, Any] = {key: value for key, value in said.items() if key and value}
-            if None in said:
+        for cells in reader:
+            row: dict[str, Any] = {key: value for key, value in cells.items() if key and value}
+            if None in cells:
                 excerpt = json.dumps(row, ensure_ascii=False)[:EXCERPT]
                 problems.append(Problem(line, "", "more cells than the header has", excerpt))
             elif row:
@@ -238,11 +255,11 @@ def _from_csv(
             # A cell may run over several lines; a row is named by its first.
             line = reader.line_num + 1
     except csv.Error as error:
-        raise IngestError(f"{name} is no CSV from line {line} on: {error}.") from error
+        raise IngestError(f"{name} is not valid CSV from line {line} on: {error}.") from error
 
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
-    """What a cell of a CSV means; one that means nothing stays text, and is then refused."""
+    """The values of CSV cells; a cell that cannot be parsed stays text and is then rejected."""
     if "slots" in row:
         with suppress(ValueError):
             row["slots"] = json.loads(row["slots"])
@@ -256,7 +273,7 @@ def _from_parquet(content: bytes, name: str) -> Iterator[tuple[int, dict[str, An
     try:
         table = pq.read_table(io.BytesIO(content))
     except (pa.ArrowInvalid, OSError) as error:
-        raise IngestError(f"{name} is not a Parquet file, or a damaged one.") from error
+        raise IngestError(f"{name} is not a Parquet file, or it is damaged.") from error
     _has_columns(name, table.column_names)
     yield from enumerate(table.to_pylist(), 1)
 

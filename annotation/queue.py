@@ -1,11 +1,11 @@
-"""Which turns to annotate next: those that teach most, with the reason in words.
+"""Which turns to annotate next: the most informative ones, with the reason in words.
 
-Four things speak for a turn, each between 0 and 1. Uncertainty: the margin between the model's two
+Four signals, each between 0 and 1, favour a turn. Uncertainty: the margin between the model's two
 largest probabilities is small (Settles 2009, Active learning literature survey, section 3.1).
-Disagreement: another model, or the status of the result, says otherwise. Novelty: hardly any turn
-of the same domain and intent has a label. Impact: its domain and intent fail more than others, or
-many people asked the same. They are not of one scale, so it is their ranks that are added up
-(reciprocal rank fusion; Cormack, Clarke and Büttcher 2009, SIGIR).
+Disagreement: another model, or the status of the result, contradicts the verdict. Novelty: few
+turns of the same domain and intent have a label. Impact: its domain and intent fail more than
+others, or many people asked the same. The signals have different scales, so their ranks are added
+up (reciprocal rank fusion; Cormack, Clarke and Büttcher 2009, SIGIR).
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from data.errors import UsageError
 from data.store.annotations import wants_second
 
 Array = NDArray[np.float64]
-# Kind -> its weight where all count.
+# Kind -> its weight when all kinds are fused.
 KINDS = {"uncertainty": 1.0, "disagreement": 0.9, "novelty": 0.8, "impact": 0.8}
-# As in the paper: how little the very first ranks count more than those that follow.
+# The constant k of reciprocal rank fusion, as in the paper; it limits the weight of the top ranks.
 _DAMPING = 60
-# What is left of a turn's score for each better one with the same words, and of the same intent.
+# Factors applied to a turn's score for each better-ranked turn with the same words, and with the
+# same domain and intent.
 _SAME_WORDS, _SAME_FRAME = 0.3, 0.85
 _STATUS = {"error": "failed", "no_match": "found nothing", "unsupported": "unsupported"}
 
 
 def rank(candidates: pa.Table, kind: str | None = None) -> pa.Table:
-    """Order `annotation.candidates.candidates` by what they would teach; by one kind alone if it is
-    given.
+    """Order the rows of `annotation.candidates.candidates` by how informative a label would be.
 
-    Returns the same rows, the best first, with the columns score (0 to 1, falling), kind (what
-    speaks most for the turn) and reason (in words that do not give the model's verdict away). Turns
-    that repeat the words or the intent of a better one come later. Raises UsageError for an unknown
-    kind.
+    With `kind`, by this signal alone; else by all of them. Returns the same rows, the best first,
+    with the columns score (0 to 1, falling), kind (the strongest signal of the turn) and reason (in
+    words that do not reveal the model's verdict). Turns that repeat the words or the intent of a
+    better one come later. Raises UsageError for an unknown kind.
     """
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"'{kind}' is no order of the queue; choose one of {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown order of the queue: '{kind}'; choose one of {', '.join(KINDS)}.")
     signals = _signals(candidates)
     fused = np.stack([weight * _by_rank(signals[name]) for name, weight in KINDS.items()])
-    score = signals[kind] if kind else _of_largest(fused.sum(0))
+    score = signals[kind] if kind else _relative_to_largest(fused.sum(0))
     words = _codes(candidates, "heard")
     frames = _codes(candidates, "domain", "intent")
     order = np.argsort(-score, kind="stable")
-    # Turns of which nothing was heard have no words in common.
+    # Turns without heard text do not count as having the same words.
     silent = pc.is_null(candidates["heard"]).to_numpy()
-    again = np.where(silent, 0, _earlier(words, order))
-    score = score * _SAME_WORDS**again * _SAME_FRAME ** _earlier(frames, order)
-    apart = fused - np.median(fused, axis=1, keepdims=True) if fused.size else fused
-    names = np.array(list(KINDS))[apart.argmax(0)]
-    # The reason is what sets a turn apart: where all are alike it is none.
+    repeats = np.where(silent, 0, _earlier(words, order))
+    score = score * _SAME_WORDS**repeats * _SAME_FRAME ** _earlier(frames, order)
+    excess = fused - np.median(fused, axis=1, keepdims=True) if fused.size else fused
+    names = np.array(list(KINDS))[excess.argmax(0)]
+    # The reason is the signal that most exceeds its median: one that all turns share is no reason.
     if kind:
         names[:] = kind
     order = np.argsort(-score, kind="stable")
@@ -74,26 +74,29 @@ def rank(candidates: pa.Table, kind: str | None = None) -> pa.Table:
 
 def _signals(table: pa.Table) -> dict[str, Array]:
     def column(name: str) -> Array:
-        found: Array = table[name].to_numpy(zero_copy_only=False).astype(np.float64)
-        return found
+        values: Array = table[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        return values
 
     defect, excess = column("p_defect"), np.maximum(column("frame_excess"), 0)
-    asked = np.where(pc.is_null(table["heard"]).to_numpy(), 1, column("asked"))
-    heavy = np.maximum(_of_largest(np.sqrt(excess)), _of_largest(np.log(np.maximum(asked, 1))))
+    repeats = np.where(pc.is_null(table["heard"]).to_numpy(), 1, column("asked"))
+    weight = np.maximum(
+        _relative_to_largest(np.sqrt(excess)),
+        _relative_to_largest(np.log(np.maximum(repeats, 1))),
+    )
     return {
         "uncertainty": np.clip(1 - column("margin"), 0, 1),
         "disagreement": np.maximum(column("differs"), 0.8 * column("odd")),
         "novelty": 1 / np.sqrt(1 + column("frame_labelled")),
-        "impact": heavy * np.sqrt(np.clip(defect, 0, 1)),
+        "impact": weight * np.sqrt(np.clip(defect, 0, 1)),
     }
 
 
 def _by_rank(signal: Array) -> Array:
-    """A signal's part in the fused score; 0 where it says nothing."""
+    """The contribution of a signal to the fused score, before its weight; 0 where it is 0."""
     return np.where(signal > 0, 1 / (_DAMPING + rankdata(-signal, method="average")), 0.0)
 
 
-def _of_largest(values: Array) -> Array:
+def _relative_to_largest(values: Array) -> Array:
     largest = values.max(initial=0.0)
     return values / largest if largest > 0 else values
 
@@ -101,19 +104,19 @@ def _of_largest(values: Array) -> Array:
 def _codes(table: pa.Table, *names: str) -> NDArray[np.int64]:
     texts = ["\0".join(str(part) for part in row) for row in zip(
         *(table[name].to_pylist() for name in names), strict=True)]  # fmt: skip
-    found: NDArray[np.int64] = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
-    return found
+    codes: NDArray[np.int64] = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
+    return codes
 
 
 def _earlier(code: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many rows of the same code come before each row in an order."""
+    """For each row, the number of rows with the same code that come before it in `order`."""
     sorted_code = code[order]
     by_code = np.argsort(sorted_code, kind="stable")
     grouped = sorted_code[by_code]
     first = np.searchsorted(grouped, grouped)
-    found = np.empty(len(code), np.int64)
-    found[order[by_code]] = np.arange(len(code)) - first
-    return found
+    earlier = np.empty(len(code), np.int64)
+    earlier[order[by_code]] = np.arange(len(code)) - first
+    return earlier
 
 
 def _reason(row: Mapping[str, Any], kind: str) -> str:
@@ -131,54 +134,58 @@ def _reason(row: Mapping[str, Any], kind: str) -> str:
             return f"The model sees nothing wrong, but the action {_STATUS.get(row['status'], '')}."
         return "No disagreement is known."
     if kind == "novelty":
-        known = int(row["frame_labelled"])
-        turns = "one turn has" if known == 1 else f"{known} turns have"
-        return f"Little is known of {frame}: {turns if known else 'no turn has'} a label."
+        labelled = int(row["frame_labelled"])
+        turns = "one turn has" if labelled == 1 else f"{labelled} turns have"
+        return f"Few labels for {frame}: {turns if labelled else 'no turn has'} a label."
     if row["frame_excess"] > 0:
         above = row["frame_excess"]
-        said = f"about {above:.0f} failures" if above >= 1.5 else "failures"
-        return f"{frame} fails more than the rest: {said} above expectation."
+        extent = f"about {above:.0f} failures" if above >= 1.5 else "failures"
+        return f"{frame} fails more than the rest: {extent} above expectation."
     return f"{int(row['asked'])} turns of this period have the same words."
 
 
-def waiting(ranked: pa.Table, said: pa.Table, annotator: str, share: float) -> list[str]:
-    """Ids of the turns that an annotator is to judge next, the most useful first.
+def waiting(ranked: pa.Table, annotations: pa.Table, annotator: str, share: float) -> list[str]:
+    """Ids of the turns that an annotator should judge next, the most informative first.
 
-    `said` are the latest annotations (`data.queries.annotations.latest`). Nobody gets a turn that
-    they have judged, or that somebody has judged already, unless it is one that wants a second
-    opinion (`data.store.annotations.wants_second`) and has one; those come first.
+    `annotations` are the latest ones (`data.queries.annotations.latest`). Turns that somebody has
+    judged are left out, except those that need a second opinion
+    (`data.store.annotations.wants_second`) and have a single one by somebody else; these come
+    first. `share`: the share of turns that need a second opinion.
     """
-    by: dict[str, set[str]] = {}
+    annotators: dict[str, set[str]] = {}
     done: set[str] = set()
-    for row in said.select(["turn_id", "annotator", "adjudicated"]).to_pylist():
-        by.setdefault(row["turn_id"], set())
+    for row in annotations.select(["turn_id", "annotator", "adjudicated"]).to_pylist():
+        annotators.setdefault(row["turn_id"], set())
         if row["adjudicated"]:
             done.add(row["turn_id"])
         else:
-            by[row["turn_id"]].add(row["annotator"])
+            annotators[row["turn_id"]].add(row["annotator"])
     second = [
         turn
-        for turn, who in by.items()
-        if len(who) == 1 and annotator not in who and turn not in done and wants_second(turn, share)
+        for turn, names in annotators.items()
+        if len(names) == 1
+        and annotator not in names
+        and turn not in done
+        and wants_second(turn, share)
     ]
-    return second + [str(turn) for turn in ranked["turn_id"].to_pylist() if turn not in by]
+    return second + [str(turn) for turn in ranked["turn_id"].to_pylist() if turn not in annotators]
 
 
-def disputed(said: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """Turns on which annotators differ and nobody has decided: their annotations, by turn."""
-    by: dict[str, list[dict[str, Any]]] = {}
-    for row in said.to_pylist():
-        by.setdefault(row["turn_id"], []).append(row)
+def disputed(annotations: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    """The annotations of turns with different verdicts and no adjudication, by turn id."""
+    by_turn: dict[str, list[dict[str, Any]]] = {}
+    for row in annotations.to_pylist():
+        by_turn.setdefault(row["turn_id"], []).append(row)
     return {
         turn: rows
-        for turn, rows in by.items()
+        for turn, rows in by_turn.items()
         if not any(row["adjudicated"] for row in rows)
         and len({row["failure_point"] for row in rows}) > 1
     }
 
 
 class Leases:
-    """Who looks at which turn just now, so that two people do not get the same; for any threads.
+    """Which annotator has which turn open, so that no two get the same turn. Thread-safe.
 
     A lease ends when its holder takes another turn, or after `seconds`.
     """
@@ -191,24 +198,25 @@ class Leases:
     def take(
         self,
         turns: Collection[str],
-        who: str,
+        annotator: str,
         keep: str | None = None,
         now: float | None = None,
     ) -> str | None:
-        """The first of `turns` that nobody else holds; it is then held by `who` alone.
+        """Lease the first of `turns` that nobody else holds to `annotator`; None if there is none.
 
-        `keep` is taken first if it is among `turns` and free. None where there is none.
+        `keep` is tried first if it is among `turns`. `now` replaces the monotonic clock, in
+        seconds.
         """
-        at = time.monotonic() if now is None else now
+        clock = time.monotonic() if now is None else now
         with self._lock:
             self._held = {
                 turn: (holder, until)
                 for turn, (holder, until) in self._held.items()
-                if until > at and holder != who
+                if until > clock and holder != annotator
             }
             order = [keep, *turns] if keep in turns else turns
             for turn in order:
                 if turn is not None and turn not in self._held:
-                    self._held[turn] = (who, at + self._seconds)
+                    self._held[turn] = (annotator, clock + self._seconds)
                     return turn
         return None

@@ -1,6 +1,6 @@
-"""Visitors of the dashboard without a browser: they speak Streamlit's own protocol.
+"""Visitors of the dashboard without a browser, over Streamlit's own protocol.
 
-A browser costs more than the server; twenty of them would measure themselves.
+A browser takes more time than the server; twenty browsers would measure themselves.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from websockets.typing import Subprotocol
 
 @dataclass
 class Visit:
-    """One run of a page: seconds from the request until it is drawn, and what it showed.
+    """One run of a page: `seconds` from the request until it is drawn, and what it showed.
 
-    A page that ends with a progress bar is drawn when the bar is there; `ended` is the script's
-    end, by which what was waited for has come.
+    A page with a progress bar counts as drawn when the bar appears; `ended` is when its script
+    ended, with what the bar was for.
     """
 
     seconds: float
@@ -29,7 +29,7 @@ class Visit:
     elements: int = 0
     # Exceptions and error boxes, as text.
     errors: list[str] = field(default_factory=list)
-    # Data versions that the page named.
+    # Data versions that the page mentioned.
     versions: set[str] = field(default_factory=set)
 
 
@@ -58,44 +58,44 @@ class Visitor:
     async def open(self, page: str, query: str) -> Visit:
         """Go to a page (`` for the front page) with URL parameters; wait until it is drawn."""
         assert self._socket is not None
-        asked = BackMsg()
-        asked.rerun_script.query_string = query
-        asked.rerun_script.page_name = page
-        asked.rerun_script.context_info.timezone = "Europe/London"
+        request = BackMsg()
+        request.rerun_script.query_string = query
+        request.rerun_script.page_name = page
+        request.rerun_script.context_info.timezone = "Europe/London"
         began = time.perf_counter()
-        await self._socket.send(asked.SerializeToString())
+        await self._socket.send(request.SerializeToString())
         visit = Visit(0.0)
         while True:
-            told = ForwardMsg()
+            message = ForwardMsg()
             received: Any = await self._socket.recv()
-            told.ParseFromString(received)
-            kind = told.WhichOneof("type")
+            message.ParseFromString(received)
+            kind = message.WhichOneof("type")
             if kind == "delta":
-                _note(told, visit)
-                if _waits(told):
+                _note(message, visit)
+                if _has_progress_bar(message):
                     visit.seconds = visit.seconds or time.perf_counter() - began
             elif kind == "script_finished":
-                if told.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                     continue
                 visit.ended = time.perf_counter() - began
                 visit.seconds = visit.seconds or visit.ended
-                if told.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
-                    visit.errors.append(f"script ended with {told.script_finished}")
+                if message.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
+                    visit.errors.append(f"script ended with {message.script_finished}")
                 return visit
             elif kind == "page_not_found":
                 visit.errors.append(f"no page {page!r}")
 
 
-def _waits(told: ForwardMsg) -> bool:
-    new = told.delta.WhichOneof("type") == "new_element"
-    return new and told.delta.new_element.WhichOneof("type") == "progress"
+def _has_progress_bar(message: ForwardMsg) -> bool:
+    new = message.delta.WhichOneof("type") == "new_element"
+    return new and message.delta.new_element.WhichOneof("type") == "progress"
 
 
-def _note(told: ForwardMsg, visit: Visit) -> None:
-    if told.delta.WhichOneof("type") != "new_element":
+def _note(message: ForwardMsg, visit: Visit) -> None:
+    if message.delta.WhichOneof("type") != "new_element":
         return
     visit.elements += 1
-    element = told.delta.new_element
+    element = message.delta.new_element
     kind = element.WhichOneof("type")
     if kind == "exception":
         visit.errors.append(f"{element.exception.type}: {element.exception.message}")

@@ -1,7 +1,7 @@
-"""Arrow arrays as this package handles them.
+"""Untyped Arrow arrays and compute functions.
 
-Arrow's published types do not follow lists, structs and dictionaries through `pyarrow.compute`, so
-arrays and functions on them are untyped here.
+The type stubs of Arrow do not cover lists, structs and dictionaries in `pyarrow.compute`, so arrays
+and functions on them are untyped here.
 """
 
 from __future__ import annotations
@@ -15,5 +15,5 @@ pc: Any = pyarrow.compute
 
 
 def whole(column: Column) -> Column:
-    """A column of a table as one array, also where it has no chunk."""
+    """A column of a table as a single array, also if it has no chunks."""
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

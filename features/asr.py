@@ -1,4 +1,4 @@
-"""Features of speech recognition: how sure it was, and how far its hypotheses agree."""
+"""Features of speech recognition: its confidence, and how far its hypotheses agree."""
 
 from features.feature import Feature
 
@@ -79,7 +79,7 @@ FEATURES = [
         "support",
         "probability",
         "-",
-        "Mean share of n-best confidence that holds each word heard",
+        "Mean share of n-best confidence behind each word heard",
     ),
     Feature(
         "asr.word_support_min",
@@ -93,7 +93,7 @@ FEATURES = [
         "text_mass",
         "probability",
         "-",
-        "Share of n-best confidence behind the very text passed on",
+        "Share of n-best confidence behind exactly the text passed on",
     ),
     Feature(
         "asr.empty_mass",

@@ -25,7 +25,7 @@ def catalogue() -> dict[str, Feature]:
                 "",
                 "probability",
                 "-" if point == "correct" else "+",
-                f"{head.sentence} speak for {FAILURE_NOUNS[point]}",
+                f"{head.sentence} point to {FAILURE_NOUNS[point]}",
                 head.when,
             )
             for head in heads
@@ -39,12 +39,12 @@ def catalogue() -> dict[str, Feature]:
 def feature(name: str) -> Feature:
     """The catalogue's entry for `name`.
 
-    Columns that the data named (``nlu.intent=play``, ``asr.signal.snr``) get theirs made up; an
-    unknown name stands for itself.
+    Columns named by the data (``nlu.intent=play``, ``asr.signal.snr``) get a generated entry; the
+    sentence of an unknown name is the name itself.
     """
-    known = catalogue().get(name)
-    if known:
-        return known
+    entry = catalogue().get(name)
+    if entry:
+        return entry
     base, is_category, _ = name.partition("=")
     category = next((c for c in CATEGORIES if is_category and c.name == base), None)
     unit, when = ("yes/no", category.when) if category else ("as logged", "own")
@@ -52,10 +52,10 @@ def feature(name: str) -> Feature:
 
 
 def sentence(name: str) -> str:
-    """The feature's name for people: "ASR confidence of the first hypothesis"."""
+    """The feature's name for people, such as "ASR confidence of the first hypothesis"."""
     return feature(name).sentence
 
 
 def stage(name: str) -> str:
-    """wake, asr, nlu, er, result, dialogue or text."""
+    """The stage of a feature: wake, asr, nlu, er, result, dialogue or text."""
     return feature(name).stage

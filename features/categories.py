@@ -1,8 +1,8 @@
-"""Named values and open signals: columns that only the data can name.
+"""Category values and open signals: columns whose names come from the data.
 
-Which values become columns is learned once, from the turns a model is trained on, and kept with
-the model (`Vocabulary`); a value or signal never seen in training is ignored afterwards, one that
-has gone missing is null.
+Which values become columns is learned once, from the training turns of a model, and stored with the
+model (`Vocabulary`); later, values and signals that did not occur in training are ignored, and
+missing ones are null.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from features.feature import When
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A list-valued SQL expression over the frame, one yes/no column per value."""
+    """A list-valued SQL expression over the frame, which yields one yes/no column per value."""
 
     name: str
     sql: str
@@ -58,7 +58,7 @@ CATEGORIES = [
 ]
 _BY_NAME = {category.name: category for category in CATEGORIES}
 
-# A log that names its signals by the request would otherwise add columns without end.
+# Bounds the columns of a log whose signal names differ from request to request.
 MOST_SIGNALS = 200
 
 _SIGNAL_KEYS = ", ".join(
@@ -84,8 +84,9 @@ class Vocabulary:
     ) -> Vocabulary:
         """The `top` most frequent values of each category that occur `at_least` times in `frame`.
 
-        A category in which every turn has the same value tells nothing and is left out. Of the
-        signals of a stage, the `MOST_SIGNALS` logged most often on `at_least` turns are kept.
+        Values that all turns have are left out, as they carry no information. Of the signals of
+        a stage, the `MOST_SIGNALS` most frequent ones that occur on `at_least` turns are kept.
+        Categories of later turns are learned with `hindsight` only.
         """
         total = con.sql("SELECT count(*) FROM frame").fetchall()[0][0]
         values: dict[str, list[str]] = {}
@@ -98,9 +99,9 @@ class Vocabulary:
                 " ORDER BY n DESC, v LIMIT ?",
                 params=[at_least, top],
             ).fetchall()
-            kept = sorted(value for value, n in rows if n < total)
-            if kept:
-                values[category.name] = kept
+            informative = sorted(value for value, n in rows if n < total)
+            if informative:
+                values[category.name] = informative
         signals = {
             stage: sorted(
                 name
@@ -116,17 +117,17 @@ class Vocabulary:
         return cls(values, {stage: names for stage, names in signals.items() if names})
 
     def columns(self) -> list[str]:
-        """Names of the columns that this vocabulary yields, in order."""
+        """Names of the columns of this vocabulary, in order."""
         return [
             *[f"{stage}.signal.{name}" for stage, names in self.signals.items() for name in names],
             *[f"{name}={value}" for name, values in self.values.items() for value in values],
         ]
 
     def columns_of(self, con: duckdb.DuckDBPyConnection) -> dict[str, np.ndarray]:
-        """Columns for every row of `frame` in its order, float32.
+        """Columns by name, float32 (n,), for the rows of `frame` in the order of `turn_id`.
 
-        Absent signals are NaN, and so are categories of which the trace holds no value, not even
-        an empty list.
+        Absent signals are NaN, and so are categories that the trace does not log, not even as an
+        empty list.
         """
         columns: dict[str, np.ndarray] = {}
         if self.signals:
@@ -135,18 +136,18 @@ class Vocabulary:
                 matrix = np.full((table.num_rows, len(names)), np.nan, np.float32)
                 rows, codes = _positions(table[f"{stage}_keys"], names)
                 numbers = _flat(table[f"{stage}_values"]).to_numpy(zero_copy_only=False)
-                known = codes >= 0
-                matrix[rows[known], codes[known]] = numbers[known]
+                in_vocabulary = codes >= 0
+                matrix[rows[in_vocabulary], codes[in_vocabulary]] = numbers[in_vocabulary]
                 columns |= {f"{stage}.signal.{n}": matrix[:, i] for i, n in enumerate(names)}
         if self.values:
             lists = ", ".join(f"{_BY_NAME[name].sql} AS c{i}" for i, name in enumerate(self.values))
             table = con.sql(f"SELECT {lists} FROM frame ORDER BY turn_id").to_arrow_table()
             for i, (name, values) in enumerate(self.values.items()):
-                told = _told(table[f"c{i}"])
-                matrix = np.where(told[:, None], np.zeros(len(values), np.float32), np.nan)
+                logged = _is_logged(table[f"c{i}"])
+                matrix = np.where(logged[:, None], np.zeros(len(values), np.float32), np.nan)
                 rows, codes = _positions(table[f"c{i}"], values)
-                known = codes >= 0
-                matrix[rows[known], codes[known]] = 1.0
+                in_vocabulary = codes >= 0
+                matrix[rows[in_vocabulary], codes[in_vocabulary]] = 1.0
                 columns |= {f"{name}={v}": matrix[:, j] for j, v in enumerate(values)}
         return columns
 
@@ -155,18 +156,18 @@ def _flat(lists: Column) -> Column:
     return lists.combine_chunks().flatten()
 
 
-def _told(lists: Column) -> np.ndarray:
-    """Which lists hold a value or are empty, bool (n,); null and nothing but nulls tell nothing."""
+def _is_logged(lists: Column) -> np.ndarray:
+    """Which lists have a value or are empty, bool (n,); not null ones or those of nulls alone."""
     array = lists.combine_chunks()
     length = pc.fill_null(pc.list_value_length(array), -1).to_numpy()
-    told: np.ndarray = length == 0
-    some = pc.is_valid(array.flatten()).to_numpy(zero_copy_only=False)
-    told[pc.list_parent_indices(array).to_numpy()[some]] = True
-    return told
+    logged: np.ndarray = length == 0
+    valid = pc.is_valid(array.flatten()).to_numpy(zero_copy_only=False)
+    logged[pc.list_parent_indices(array).to_numpy()[valid]] = True
+    return logged
 
 
 def _positions(lists: Column, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Row and index in `names` (or -1) of every element of a column of lists of strings."""
+    """The row and the index in `names` (or -1) of each element of a column of lists of strings."""
     array = lists.combine_chunks()
     rows = pc.list_parent_indices(array).to_numpy()
     index = pc.index_in(array.flatten(), value_set=pa.array(names, pa.string()))
@@ -174,7 +175,7 @@ def _positions(lists: Column, names: list[str]) -> tuple[np.ndarray, np.ndarray]
 
 
 def sentence(name: str) -> str | None:
-    """``nlu.intent=play`` → "Intent understood is play"; None if `name` is no such column."""
+    """``nlu.intent=play`` → "Intent understood is play"; None for the name of any other column."""
     base, _, value = name.partition("=")
     if value and base in _BY_NAME:
         return f"{_BY_NAME[base].sentence} {value}"

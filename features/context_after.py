@@ -1,7 +1,7 @@
 """Features of the dialogue after the turn, known in hindsight only.
 
-The best witness of a defect is the user's next move: a rephrase, a rejection, a correction. What
-the user did to the response or said of it is here too: it comes after the turn was understood.
+The best evidence of a defect is the user's next action: a rephrase, a rejection, a correction.
+Barge-in and feedback on the response are here too, as they come after the turn was understood.
 """
 
 from features.feature import Feature
@@ -63,7 +63,7 @@ FEATURES = [
         "nbest_after",
         "share",
         "+",
-        "Likeness of the next request to another hypothesis of this one",
+        "Similarity of the next request to another hypothesis of this one",
         "after",
     ),
     Feature(
@@ -176,7 +176,7 @@ FEATURES = [
         "opening_after",
         "share",
         "+",
-        "Likeness of the next prompt to this one",
+        "Similarity of the next prompt to this one",
         "after",
     ),
     Feature(
@@ -184,7 +184,7 @@ FEATURES = [
         "edit_sim(left(prompt_text, 160), left(next2_prompt, 160))",
         "share",
         "+",
-        "Likeness of the prompt after the next to this one",
+        "Similarity of the prompt after the next to this one",
         "after",
     ),
     Feature(
@@ -248,7 +248,7 @@ FEATURES = [
         "feedback.barge_in_ms",
         "ms",
         "-",
-        "How long the response was let to run before the interruption",
+        "How long the response ran before the interruption",
         "after",
     ),
     Feature(

@@ -1,4 +1,4 @@
-"""Features of the dialogue before the turn: what had been asked, heard and prompted until then."""
+"""Features of the dialogue before the turn: what was asked, heard and prompted until then."""
 
 from features.feature import Feature
 from features.slot_overlap import changed_slots, repeated_slots
@@ -58,7 +58,7 @@ FEATURES = [
         "nbest_before",
         "share",
         "0",
-        "Likeness to what the previous turn might have heard",
+        "Similarity to another hypothesis of the previous turn",
         "before",
     ),
     Feature(
@@ -139,7 +139,7 @@ FEATURES = [
         "opening_before",
         "share",
         "+",
-        "Likeness of the prompt to the one before",
+        "Similarity of the prompt to the one before",
         "before",
     ),
     Feature(

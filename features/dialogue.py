@@ -1,6 +1,6 @@
-"""Features of the dialogue at this turn: where it stands, and what the assistant had just said.
+"""Features of the dialogue at this turn: its position, and what the assistant had just said.
 
-What came before and after is in `features.context_before` and `features.context_after`.
+Features of earlier and later turns are in `features.context_before` and `features.context_after`.
 """
 
 from features.feature import Feature

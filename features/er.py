@@ -1,4 +1,4 @@
-"""Features of entity resolution: what was mentioned, and whether it was found."""
+"""Features of entity resolution: the mentions, and whether entities were found for them."""
 
 from features.feature import Feature
 
@@ -51,7 +51,7 @@ FEATURES = [
         " for i in range(1, len(mentions) + 1)])",
         "share",
         "-",
-        "Likeness of the words said to the entity found",
+        "Similarity of the mention to the name of the entity found",
     ),
     Feature(
         "er.mention_heard",

@@ -15,9 +15,9 @@ class Feature:
     Attributes
     ----------
     name: unique, prefixed by its stage: ``asr.confidence``.
-    sql: expression over one row of the frame; NULL means the trace does not hold the signal.
+    sql: expression over one row of the frame; NULL means the trace does not log the signal.
     unit: what the number counts (``probability``, ``ms``, ``words``, ``yes/no``, …).
-    direction: ``+`` if a high value speaks for a defect, ``-`` if against, ``0`` if it depends.
+    direction: ``+`` if a high value points to a defect, ``-`` if against one, ``0`` if it depends.
     sentence: the feature's name for people.
     when: ``own`` and ``before`` are known when the turn ends; ``after`` only in hindsight.
     """

@@ -1,8 +1,8 @@
 """The frame: one row per turn, with what the feature expressions refer to.
 
-Columns of the trace are flattened and normalised once; neighbours in the dialogue are brought in by
-window functions. Everything is DuckDB SQL over whole columns; the one exception, phonetic codes, is
-computed once per distinct text. `gold` is dropped before anything else is looked at.
+Columns of the trace are flattened and normalised once; neighbouring turns of the dialogue are
+joined by window functions. Everything is DuckDB SQL over whole columns, except phonetic codes,
+which are computed once per distinct text. `gold` is dropped before anything else is read.
 """
 
 from __future__ import annotations
@@ -18,27 +18,23 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 
 from features.arrow import Column, pc, whole
-from features.multi_device import (
-    INSTANT,
-    same_instant,
-    several_devices,
-)
+from features.multi_device import INSTANT, same_instant, several_devices
 from features.nbest import NBest
 from features.similarity import letters_alike, words_alike
 
-# Left aside before anything is looked at: what annotators said, and what is no signal.
+# Dropped before anything is read: annotations, and columns that are not signals.
 _UNREAD = ("gold", "extra", "digest", "day")
 
 MACROS = r"""
--- Words of letters, marks (Indic vowels are marks) and digits, one space between them. Apostrophes
--- stay inside a word ("don't") and go at its edges, where they quote.
+-- Words of letters, marks (Indic vowels are marks) and digits, separated by single spaces.
+-- Apostrophes stay inside a word ("don't") and are dropped at its edges, where they are quotes.
 CREATE TEMP MACRO norm(x) AS
     trim(CASE WHEN contains(x, '''') THEN regexp_replace(lower(x), '^[^\p{L}\p{M}\p{N}]+'
         || '|''*[^\p{L}\p{M}\p{N}''][^\p{L}\p{M}\p{N}]*|''+$', ' ', 'g')
     ELSE regexp_replace(lower(x), '[^\p{L}\p{M}\p{N}]+', ' ', 'g') END);
--- Whether normalised `x` holds normalised `v` as whole words: "on" is not in "london".
+-- Whether normalised `x` contains normalised `v` as whole words: "on" is not in "london".
 CREATE TEMP MACRO holds(x, v) AS contains(' ' || x || ' ', ' ' || v || ' ');
--- Share of `vs` that `x` holds; null without `x`, without `vs`, and where `vs` is empty.
+-- Share of `vs` that `x` contains; null where `x` or `vs` is null, and where `vs` is empty.
 CREATE TEMP MACRO share_held(x, vs) AS
     CASE WHEN x IS NOT NULL AND len(vs) > 0
     THEN len([v for v in vs if holds(x, v)]) / len(vs) END;
@@ -62,8 +58,8 @@ CREATE TEMP MACRO accepts(x) AS
     regexp_matches(x, '^(yes|yeah|yep|correct|right|ok|okay|sure|thank you|thanks)\b')::INT;
 """
 
-# In steps, because DuckDB pastes an alias's expression wherever the same SELECT uses it. Lists that
-# are unpacked here are left out of what is carried on.
+# In steps, because DuckDB repeats the expression of an alias wherever the same SELECT uses it.
+# Lists that are unpacked here are not passed on.
 _OWN = """
 WITH listed AS (
     SELECT
@@ -90,7 +86,7 @@ WITH listed AS (
         [h.confidence for h in nlu_hyps] AS nlu_confs,
         nlu_hyps[1].intent AS intent,
         nlu_hyps[1].domain AS domain,
-        -- Nothing understood fills no slot; what was not logged stays null.
+        -- Without a hypothesis no slot is filled; what was not logged stays null.
         CASE WHEN len(nlu_hyps) = 0 THEN [] ELSE nlu_hyps[1].slots END AS slots
     FROM listed
 )
@@ -102,9 +98,9 @@ SELECT *,
 FROM first
 """
 
-# Likeness is symmetric: how like the next request is to this one is read off the next turn.
+# Similarity is symmetric: that of the next request to this one is taken from the next turn.
 _BEFORE = """
-WITH said AS (
+WITH spoken AS (
     SELECT row, dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting,
         accepting, len(words) AS n_words, prompt_text, prompt_said, prompt_acts,
         left(prompt_text, 160) AS opening
@@ -123,7 +119,7 @@ WITH said AS (
         row_number() OVER turns AS position,
         sum(rejecting) OVER earlier AS rejections,
         first_value(started_at) OVER turns AS opened_at
-    FROM said
+    FROM spoken
     WINDOW turns AS (PARTITION BY dialogue ORDER BY row),
         earlier AS (turns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 )
@@ -171,13 +167,13 @@ WINDOW turns AS (PARTITION BY dialogue ORDER BY row),
     whole AS (turns ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 """
 
-# Columns of `own` that the windows above needed.
-_SAID = (
+# Columns of `own` that only the window functions above need.
+_WINDOW_ONLY = (
     "dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting, accepting,"
     " n_words, prompt_text, prompt_said, prompt_acts, opening"
 )
 
-# What has been said or heard before in the dialogue, however long ago.
+# Prompts and requests that repeat any earlier ones of the dialogue.
 _REPEATS = """
 WITH prompts AS (
     SELECT row, CASE WHEN prompt_text IS NOT NULL THEN
@@ -199,10 +195,10 @@ SELECT row, prompt_turn, text_turn, surer_before
 FROM prompts LEFT JOIN requests USING (row) LEFT JOIN surer USING (row)
 """
 
-# How like are the captures of one request by several devices.
+# Similarity of the captures of one request by several devices.
 _CAPTURES = f"""
 WITH first_at_once AS (
-    -- A dialogue counts once: later turns logged at the same instant must change nothing.
+    -- A dialogue counts once: later turns logged at the same instant must not matter.
     SELECT row, {INSTANT} FROM own QUALIFY row_number() OVER
         (PARTITION BY {INSTANT}, dialogue ORDER BY row) = 1
 ), at_once AS (
@@ -231,7 +227,7 @@ GROUP BY a.row
 
 @lru_cache(maxsize=200_000)
 def _metaphone(word: str) -> str:
-    # Metaphone knows Latin letters only: other words, and numbers, stand for themselves.
+    # Metaphone handles Latin letters only: other words, and numbers, stand for themselves.
     code: str = jellyfish.metaphone(word)
     return code or word
 
@@ -239,18 +235,18 @@ def _metaphone(word: str) -> str:
 def sound(text: str) -> str | None:
     """Metaphone code of each word of a normalised text, separated by spaces; None without words.
 
-    Digits are words of their own, and words that have no code stand for themselves.
+    Runs of digits are separate words, and words without a code stand for themselves.
     """
     words = re.findall(r"\d+|[^\d\s]+", text.replace("'", ""))
     return " ".join(_metaphone(word) for word in words) or None
 
 
 def _sounds(nbest: NBest) -> Column:
-    """`sound` of the text passed on, worked out once per distinct one."""
+    """`sound` of the first hypothesis of each turn, computed once per distinct text."""
     first = nbest.first()
     numbers, back = np.unique(first, return_inverse=True)
-    known: Column = pa.array(numbers, mask=numbers < 0)
-    texts = nbest.texts.take(known).to_pylist()
+    distinct: Column = pa.array(numbers, mask=numbers < 0)
+    texts = nbest.texts.take(distinct).to_pylist()
     sounds = [sound(text) if text is not None else None for text in texts]
     return pa.array(sounds, pa.string()).take(back)
 
@@ -268,7 +264,7 @@ def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool
     """Create the temporary table `frame` in `con` from turns in the shape of
     `data.schema.trace.TURNS`.
 
-    Every dialogue in `turns` must be whole; with `hindsight` false, no column of the frame depends
+    Every dialogue in `turns` must be complete; without `hindsight`, no column of the frame depends
     on a later turn.
     """
     con.execute(MACROS)
@@ -277,24 +273,24 @@ def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool
             name, _on_columns(measure), ["VARCHAR", "VARCHAR"], "DOUBLE", type=PythonUDFType.ARROW
         )
     turns = turns.drop_columns([c for c in _UNREAD if c in turns.column_names]).combine_chunks()
-    heard = _heard(con, turns, hindsight)
+    columns = _heard(con, turns, hindsight)
     asr = whole(turns["asr"])
-    kept = ["audio_ms", "endpoint", "start_ms", "latency_ms", "signals"]
-    slim = pa.StructArray.from_arrays([pc.struct_field(asr, name) for name in kept], kept)
+    fields = ["audio_ms", "endpoint", "start_ms", "latency_ms", "signals"]
+    slim = pa.StructArray.from_arrays([pc.struct_field(asr, name) for name in fields], fields)
     turns = turns.set_column(turns.schema.get_field_index("asr"), "asr", slim)
     for part, field in (("prompt", "text"), ("result", "response")):
-        said = pc.struct_field(whole(turns[part]), field).dictionary_encode()
-        heard[f"{part}_said"] = _normalise(con, said.dictionary).take(said.indices)
-    for name, values in heard.items():
+        texts = pc.struct_field(whole(turns[part]), field).dictionary_encode()
+        columns[f"{part}_said"] = _normalise(con, texts.dictionary).take(texts.indices)
+    for name, values in columns.items():
         turns = turns.append_column(f"heard.{name}", values)
     con.register("turns", turns)
     con.execute(f"CREATE TEMP TABLE own AS {_OWN}")
     con.unregister("turns")
     near = _AFTER.format(before=_BEFORE) if hindsight else _BEFORE
-    con.execute(f"CREATE TEMP TABLE near AS SELECT * EXCLUDE ({_SAID}) FROM ({near})")
+    con.execute(f"CREATE TEMP TABLE near AS SELECT * EXCLUDE ({_WINDOW_ONLY}) FROM ({near})")
     con.execute(f"CREATE TEMP TABLE repeats AS {_REPEATS}")
     con.execute(f"CREATE TEMP TABLE captures AS {_CAPTURES}")
-    # A view: the lists of a turn are not copied again, and each query joins what it asks for.
+    # A view: the lists of a turn are not copied, and each query joins only what it needs.
     con.execute(
         "CREATE TEMP VIEW frame AS SELECT * FROM own JOIN near USING (row)"
         " JOIN repeats USING (row) LEFT JOIN captures USING (row)"
@@ -302,23 +298,23 @@ def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool
 
 
 def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> dict[str, Column]:
-    """Columns on place and ASR hypotheses.
+    """Columns on the order of the turns and on ASR hypotheses, by name.
 
-    `row` counts turns in the order of the dialogues, `dialogue` numbers these; then `raw_text`,
-    `confs`, `texts`, `sound` and what `NBest` measures.
+    `row` is the position of a turn in the order of the dialogues, `dialogue` the number of its
+    dialogue; then `raw_text`, `confs`, `texts`, `sound` and the measures of `NBest`.
     """
-    place, dialogue, before, after = _places(turns)
+    row, dialogue, before, after = _places(turns)
     asr = whole(turns["asr"])
     hypotheses = pc.struct_field(asr, "hypotheses")
     nbest = NBest.read(hypotheses, lambda texts: _normalise(con, texts))
     columns = nbest.measures()
-    likeness = nbest.likeness_to(np.append(nbest.first(), -1)[after])
-    columns["nbest_before"] = np.append(likeness, np.nan)[before]
+    similarity = nbest.similarity_to(np.append(nbest.first(), -1)[after])
+    columns["nbest_before"] = np.append(similarity, np.nan)[before]
     if hindsight:
-        columns["nbest_after"] = likeness
+        columns["nbest_after"] = similarity
     raw = _first_texts(hypotheses)
     return {
-        "row": pa.array(place),
+        "row": pa.array(row),
         "dialogue": pa.array(dialogue),
         "raw_text": raw.cast(pa.string()),
         "texts": nbest.lists(),
@@ -329,24 +325,23 @@ def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> 
 
 
 def _places(turns: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Place when dialogue follows dialogue, number of it, and in it the rows before and after.
-
-    The last two are -1 where there is none.
+    """Of each turn: its position in the order of the dialogues, the number of its dialogue, and the
+    indices in `turns` of the turns before and after it in the dialogue (-1 where there is none).
     """
     keys = ["dialogue_id", "turn_index", "turn_id"]
     order = pc.sort_indices(turns.select(keys), [(key, "ascending") for key in keys]).to_numpy()
     dialogue = whole(turns["dialogue_id"]).dictionary_encode().indices.to_numpy()
     sorted_ = dialogue[order]
-    joined = sorted_[1:] == sorted_[:-1]
-    place, before, after = np.empty(len(order), np.int64), *np.full((2, len(order)), -1)
-    place[order] = np.arange(len(order))
-    before[order[1:][joined]] = order[:-1][joined]
-    after[order[:-1][joined]] = order[1:][joined]
-    return place, dialogue, before, after
+    same = sorted_[1:] == sorted_[:-1]
+    row, before, after = np.empty(len(order), np.int64), *np.full((2, len(order)), -1)
+    row[order] = np.arange(len(order))
+    before[order[1:][same]] = order[:-1][same]
+    after[order[:-1][same]] = order[1:][same]
+    return row, dialogue, before, after
 
 
 def _normalise(con: duckdb.DuckDBPyConnection, texts: Column) -> Column:
-    """The macro `norm` on a column of texts, in its order."""
+    """The macro `norm` applied to a column of texts, in the same order."""
     con.register("spoken", pa.table({"text": texts}))
     try:
         return whole(con.sql("SELECT norm(text) AS text FROM spoken").to_arrow_table()["text"])
@@ -357,4 +352,5 @@ def _normalise(con: duckdb.DuckDBPyConnection, texts: Column) -> Column:
 def _on_columns(
     measure: Callable[[Column, Column], np.ndarray],
 ) -> Callable[[Column, Column], Column]:
+    """`measure` as a DuckDB function of Arrow columns; NaN becomes null."""
     return lambda a, b: pa.array(measure(whole(a), whole(b)), from_pandas=True)

@@ -36,14 +36,14 @@ LOGGED: list[Feature] = [
 
 
 def logged(context: Context) -> list[Feature]:
-    """The catalogue's features that may be used in `context`; live knows nothing of later turns."""
+    """The catalogue's features available in `context`; live excludes those of later turns."""
     return [f for f in LOGGED if context == "hindsight" or f.when != "after"]
 
 
 def open_frame(turns: pa.Table, context: Context) -> duckdb.DuckDBPyConnection:
-    """A connection that holds the `frame` of `turns`, whole dialogues in the shape of `TURNS`.
+    """A connection with the `frame` of `turns`: complete dialogues in the shape of `TURNS`.
 
-    `gold` is not looked at. Close the connection to free its memory.
+    `gold` is not read. Close the connection to free its memory.
     """
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
@@ -63,11 +63,11 @@ def columns(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, context: Con
     Returns
     -------
     Table with `turn_id` and one float32 column per feature, one row per turn, ordered by `turn_id`;
-    null where the trace does not hold the signal.
+    null where the trace does not log the signal.
     """
     expressions = ", ".join(f'({f.sql})::FLOAT AS "{f.name}"' for f in logged(context))
     table: pa.Table = con.sql(f"SELECT turn_id, {expressions} FROM frame").to_arrow_table()
-    # Sorting here costs a third of what sorting so many columns in SQL does.
+    # Takes a third of the time of sorting so many columns in SQL.
     table = table.sort_by("turn_id")
     for name, values in vocabulary.columns_of(con).items():
         table = table.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
@@ -75,7 +75,7 @@ def columns(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, context: Con
 
 
 def texts(con: duckdb.DuckDBPyConnection, context: Context) -> pa.Table:
-    """What the encoder reads: `turn_id`, one string column per text field, `intent`, `slot_names`.
+    """Input of the encoder: `turn_id`, one string column per text field, `intent`, `slot_names`.
 
     Rows are ordered by `turn_id`, as those of `columns`.
     """

@@ -1,15 +1,15 @@
-"""When dialogues are one request heard by several devices.
+"""When several dialogues are one request captured by several devices.
 
-Homes with several assistants, and recordings with several microphones, log one request once per
+Homes with several devices, and recordings with several microphones, log one request once per
 device: dialogues that begin at the same instant, of the same assistant and user. More than a few
-at once are traffic, such as logs with times of whole seconds and no user.
+at once are independent traffic, as in logs with times in whole seconds and no user.
 
-What is counted are dialogues. A dialogue may log several turns at one instant; they count once.
+Dialogues are counted: several turns that a dialogue logs at one instant count once.
 """
 
 from __future__ import annotations
 
-# More devices than this in earshot of one voice are taken for traffic.
+# More dialogues than this at one instant are independent traffic.
 MOST_DEVICES = 4
 
 # Equal in all turns of one request; nulls are equal to each other.

@@ -78,7 +78,7 @@ FEATURES = [
         " for i in range(1, n_hyps + 1)]) for v in slot_values]) / list_sum(confs) END",
         "probability",
         "-",
-        "Share of ASR n-best confidence that holds the least supported slot value",
+        "Share of ASR n-best confidence behind the least supported slot value",
     ),
     Feature(
         "nlu.frame_spread",

@@ -1,4 +1,4 @@
-"""Features of the outcome: what the assistant did and said."""
+"""Features of the result: what the assistant did and said."""
 
 from features.feature import Feature
 
@@ -8,7 +8,7 @@ FEATURES = [
         "CASE WHEN result.status IS NOT NULL THEN (result.status <> 'ok')::INT END",
         "yes/no",
         "+",
-        "The action did not end well",
+        "The action failed",
     ),
     Feature("result.apology", "apologises(response)", "yes/no", "+", "The response apologises"),
     Feature(
@@ -38,7 +38,7 @@ FEATURES = [
         "edit_sim(left(response, 200), left(prompt_text, 200))",
         "share",
         "+",
-        "Likeness of the response to the prompt before",
+        "Similarity of the response to the prompt before",
     ),
     Feature("result.items", "result.items", "items", "0", "Items in the result"),
     Feature("result.latency", "result.latency_ms", "ms", "0", "Time the action took"),

@@ -1,8 +1,8 @@
-"""How alike two texts are, in letters and in words, for whole columns at once.
+"""Similarity of two texts, in letters and in words, for whole columns at once.
 
 Letters: 1 − Levenshtein distance / longer length. Words: Jaccard index of the two sets of words.
-Only the first `LONGEST` letters of a text are compared: a request is shorter, and a runaway
-transcript must not cost the square of its length.
+Only the first `LONGEST` letters of a text are compared: requests are shorter, and the cost grows
+with the square of the length of a runaway transcript.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONGEST = 200
 class WordSets:
     """The distinct words of n texts: those of text i are `words[start[i]:start[i + 1]]`, ascending.
 
-    `repeats` says how often each of them occurs in its text.
+    `repeats` is how often each of them occurs in its text.
     """
 
     start: np.ndarray
@@ -35,14 +35,14 @@ class WordSets:
         return np.diff(self.start)
 
     def spread(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Each word of the texts numbered in `texts`: (position in `texts`, word, repeats)."""
+        """The words of the texts with the numbers `texts`: position in `texts`, word, repeats."""
         sizes = self.sizes[texts]
         ends = np.cumsum(sizes)
         total = int(ends[-1]) if len(ends) else 0
         steps = np.arange(total) - np.repeat(ends - sizes, sizes)
-        places = np.repeat(self.start[texts], sizes) + steps
+        positions = np.repeat(self.start[texts], sizes) + steps
         owner = np.repeat(np.arange(len(texts)), sizes)
-        return owner, self.words[places], self.repeats[places]
+        return owner, self.words[positions], self.repeats[positions]
 
 
 def compared(texts: Column) -> Column:
@@ -72,9 +72,9 @@ def word_sets(texts: Column) -> WordSets:
 def letters_alike(a: Column, b: Column) -> np.ndarray:
     """Share of letters that `a[i]` and `b[i]` share, float64 (n,); NaN where one is null."""
     rows, left, right = _pairs(a, b)
-    alike = np.full(len(a), np.nan)
-    alike[rows] = pair_letters(left, right)
-    return alike
+    similarity = np.full(len(a), np.nan)
+    similarity[rows] = pair_letters(left, right)
+    return similarity
 
 
 def words_alike(a: Column, b: Column) -> np.ndarray:
@@ -90,25 +90,27 @@ def words_alike(a: Column, b: Column) -> np.ndarray:
     sizes = sets.sizes
     share = shared / np.maximum(sizes[:n] + sizes[n:] - shared, 1)
     share[pc.equal(left, right).to_numpy(zero_copy_only=False)] = 1.0
-    alike = np.full(len(a), np.nan)
-    alike[rows] = share
-    return alike
+    similarity = np.full(len(a), np.nan)
+    similarity[rows] = share
+    return similarity
 
 
 def pair_letters(a: Column, b: Column) -> np.ndarray:
-    """`letters_alike` of texts of which none is null; arrays of objects are taken as they are."""
+    """`letters_alike` of texts none of which is null; object arrays are compared at full length."""
     if isinstance(a, pa.Array):
         a = compared(a).to_numpy(zero_copy_only=False)
     if isinstance(b, pa.Array):
         b = compared(b).to_numpy(zero_copy_only=False)
     if not len(a):
         return np.zeros(0)
-    alike: np.ndarray = cpdist(a, b, scorer=Levenshtein.normalized_similarity, dtype=np.float64)
-    return alike
+    similarity: np.ndarray = cpdist(
+        a, b, scorer=Levenshtein.normalized_similarity, dtype=np.float64
+    )
+    return similarity
 
 
 def _pairs(a: Column, b: Column) -> tuple[np.ndarray, Column, Column]:
-    """Where neither is null: the rows, and both sides."""
-    whole = pc.and_(pc.is_valid(a), pc.is_valid(b))
-    rows = np.flatnonzero(whole.to_numpy(zero_copy_only=False))
-    return rows, a.filter(whole), b.filter(whole)
+    """The rows where neither is null, and both columns at these rows."""
+    valid = pc.and_(pc.is_valid(a), pc.is_valid(b))
+    rows = np.flatnonzero(valid.to_numpy(zero_copy_only=False))
+    return rows, a.filter(valid), b.filter(valid)

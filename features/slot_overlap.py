@@ -1,13 +1,13 @@
-"""How the slots of a turn compare with those of another turn of its dialogue."""
+"""Comparison of the slots of a turn with those of another turn of its dialogue."""
 
 
 def changed_slots(other: str) -> str:
-    """SQL: how many slots have another value among `other`, a list of slots; null without it."""
+    """SQL: number of slots with another value in the list `other`; null if that is null."""
     return _SAME_SLOT.format(other=other, value="IS DISTINCT FROM")
 
 
 def repeated_slots(other: str) -> str:
-    """SQL: how many slots have the same value among `other`, a list of slots; null without it."""
+    """SQL: number of slots with the same value in the list `other`; null if that is null."""
     return _SAME_SLOT.format(other=other, value="IS NOT DISTINCT FROM")
 
 

@@ -1,8 +1,8 @@
-"""The texts that an encoder reads, and what is measured on them.
+"""The texts that an encoder reads, and the features derived from them.
 
 `FIELDS` are SQL expressions over the frame, one text per turn; `SIMILARITIES` pair two of them;
-`HEADS` name the fields from which a class score is learned. Embeddings themselves are never
-features: each number that reaches the booster has a name and a sentence.
+`HEADS` name the fields from which class scores are learned. Embeddings themselves are never
+features: each number that the booster reads has a name and a sentence.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AFTER = {"next", "next_prompt"}
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """Cosine of two fields; null where either is empty."""
+    """Cosine similarity of the embeddings of two fields; null where either is empty."""
 
     a: str
     b: str
@@ -49,20 +49,26 @@ SIMILARITIES = [
         "heard",
         "frame",
         "-",
-        "Likeness in meaning of the words heard to what was understood",
+        "Similarity in meaning of the words heard to what was understood",
     ),
-    Similarity("heard", "prompt", "-", "Likeness in meaning of the words heard to the prompt"),
-    Similarity("heard", "response", "-", "Likeness in meaning of the words heard to the response"),
-    Similarity("prompt", "response", "+", "Likeness in meaning of the response to the prompt"),
-    Similarity("heard", "next", "+", "Likeness in meaning of the next request to this one"),
-    Similarity("response", "next", "0", "Likeness in meaning of the next request to the response"),
-    Similarity("prompt", "next_prompt", "+", "Likeness in meaning of the next prompt to this one"),
+    Similarity("heard", "prompt", "-", "Similarity in meaning of the words heard to the prompt"),
+    Similarity(
+        "heard", "response", "-", "Similarity in meaning of the words heard to the response"
+    ),
+    Similarity("prompt", "response", "+", "Similarity in meaning of the response to the prompt"),
+    Similarity("heard", "next", "+", "Similarity in meaning of the next request to this one"),
+    Similarity(
+        "response", "next", "0", "Similarity in meaning of the next request to the response"
+    ),
+    Similarity(
+        "prompt", "next_prompt", "+", "Similarity in meaning of the next prompt to this one"
+    ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Class scores learned from some fields."""
+    """Class scores learned from the embeddings of some fields."""
 
     name: str
     fields: tuple[str, ...]
@@ -89,7 +95,7 @@ HEADS = [
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """Class scores learned from runs of up to `longest` of the very words of some fields."""
+    """Class scores learned from word n-grams, up to n = `longest`, of some fields."""
 
     name: str
     fields: tuple[str, ...]
@@ -102,11 +108,11 @@ class Lexical:
 
 
 LEXICAL = [
-    Lexical("words", ("heard",), 3, "The very words heard"),
-    Lexical("phrase", ("heard", "frame"), 2, "The very words heard and understood"),
+    Lexical("words", ("heard",), 3, "The exact words heard"),
+    Lexical("phrase", ("heard", "frame"), 2, "The exact words heard and understood"),
 ]
 
-# How well the assistant's frame agrees with what its traffic, or annotators, make of like words.
+# Agreement of the frame with what is usual, or what annotators choose, for similar words.
 AGREEMENT = [
     Feature(
         "text.intent_usual",
@@ -142,13 +148,13 @@ AGREEMENT = [
             "",
             "probability",
             "+",
-            f"{said} of the {which} slot that was {did}, {judge}",
+            f"{measure} of the {which} slot that was {state}, {basis}",
         )
-        for kind, judge in (
+        for kind, basis in (
             ("", "going by what is usual for words like these"),
             ("_meant", "going by what annotators make of words like these"),
         )
-        for side, said, which, did in (
+        for side, measure, which, state in (
             ("missing", "Probability", "likeliest", "not filled"),
             ("odd", "Improbability", "least likely", "filled"),
         )
@@ -157,5 +163,5 @@ AGREEMENT = [
 
 
 def fields_used(hindsight: bool) -> list[str]:
-    """The fields that may be read in this context, in order."""
+    """Names of the text fields available in this context, in order; later turns in hindsight."""
     return [name for name in FIELDS if hindsight or name not in _AFTER]

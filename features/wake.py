@@ -1,4 +1,4 @@
-"""Features of the voice trigger."""
+"""Features of the wake-word detector."""
 
 from features.feature import Feature
 

@@ -1,4 +1,4 @@
-"""Failure points from evidence: the rules over `gold`, and the comparison of frames and wordings.
+"""Failure points from evidence: rules over `gold`, and the comparison of frames and wordings.
 
-SQL and tables only; people's verdicts are in `annotation`.
+SQL and tables only; verdicts of annotators are in `annotation`.
 """

@@ -1,13 +1,13 @@
 """The SQL behind `labels.failure_point`: turns flattened, and each stage compared with its gold.
 
-Every comparison has three values. True and false are what the log and gold show; null means that
-one of the two sides is missing. Scripts run in the order FLAT, TEXTS, (register `keys`),
-DIFFERENCES, EVIDENCE; `row` numbers the turns, so that a turn id given twice is two turns.
+Every comparison has three values: true and false where log and gold can be compared, null where
+one of the two is missing. Scripts run in the order FLAT, TEXTS, (register `keys`), DIFFERENCES,
+EVIDENCE; `row` numbers the turns, so that a turn id that occurs twice is two turns.
 """
 
 from __future__ import annotations
 
-# NLU without a hypothesis, or with a blank intent, made nothing of the request: intent "none".
+# NLU without a hypothesis, or with a blank intent, did not understand the request: intent "none".
 FLAT = """
 create temp table flat as
 select
@@ -31,7 +31,7 @@ select
         then coalesce(nullif(lower(trim(gold.replay.intent)), ''), 'none')
     end as replay_intent,
     gold.replay.slots as replay_slots,
-    -- What the assistant had just put up for confirmation; a bare yes, without slots, says it.
+    -- The slots that the prompt asked to confirm; a bare yes, without slots, confirms them.
     case
         when coalesce(len(nlu.hypotheses[1].slots), 0) = 0
         then flatten([
@@ -52,7 +52,7 @@ select
 from turns
 """
 
-# Most turns were heard word for word: their texts need no normalising.
+# Most turns were recognised word for word: their texts need not be normalised.
 TEXTS = """
 select heard from flat where heard <> said
 union select said from flat where heard <> said
@@ -64,9 +64,10 @@ union select coalesce(slot.value, '') from (select unnest(confirming) as slot fr
 
 
 def _bag(table: str, column: str) -> str:
-    """A multiset of slots per turn: `n` times the value with this key under this name.
+    """SQL of a table with the multiset of slots per turn: row, name, key, words, n.
 
-    Two wordings that normalise to one key are one value said once; the same wording twice is two.
+    `n` is how often the value occurs under this name. Two wordings with the same key count as one
+    value once; the same wording twice counts twice.
     """
     return f"""
 create temp table {table} as
@@ -87,9 +88,9 @@ DIFFERENCES = (
     + _bag("replay_frame", "replay_slots")
     + _bag("confirming", "confirming")
     + """
--- A gold slot that NLU did not give is forgiven in two cases: the prompt had put it up for
--- confirmation and NLU gave no slots, as for a yes; or NLU gave the same slot in another of gold's
--- wordings, one of which holds the other word for word ("downtown", "to downtown").
+-- A gold slot that NLU lacks is not a difference in two cases: the prompt asked to confirm it and
+-- NLU has no slots, as for a yes; or NLU has the same slot in another of gold's wordings, one of
+-- which contains the other word for word ("downtown", "to downtown").
 create temp table slot_differences as
 with lacking as (
     select gold_frame.*, frame.n is null as absent
@@ -99,13 +100,13 @@ with lacking as (
 reworded as (
     select lacking.row, lacking.name, lacking.key
     from lacking
-    join (select * from gold_frame semi join frame using (row, name, key)) as given
-        on given.row = lacking.row and given.name = lacking.name
+    join (select * from gold_frame semi join frame using (row, name, key)) as matched
+        on matched.row = lacking.row and matched.name = lacking.name
     where lacking.absent
-        and lacking.words <> '' and given.words <> ''
+        and lacking.words <> '' and matched.words <> ''
         and (
-            contains(' ' || lacking.words || ' ', ' ' || given.words || ' ')
-            or contains(' ' || given.words || ' ', ' ' || lacking.words || ' ')
+            contains(' ' || lacking.words || ' ', ' ' || matched.words || ' ')
+            or contains(' ' || matched.words || ' ', ' ' || lacking.words || ' ')
         )
 ),
 lost as (
@@ -125,22 +126,22 @@ select distinct row
 from frame full join replay_frame using (row, name, key)
 where frame.n is distinct from replay_frame.n;
 
--- Gold has one entity per slot name: the first mention of that slot is what was passed on.
+-- Gold has one entity per slot name: it is compared with the first mention of that slot.
 create temp table entity_differences as
-with wanted as (
+with expected as (
     select row, entity.key as slot, entity.value as id
     from (select row, unnest(gold_entities) as entity from flat where er_logged)
 ),
-found as (
-    select row, mention.slot as slot, arg_min_null(mention.candidates[1].id, place) as id
+resolved as (
+    select row, mention.slot as slot, arg_min_null(mention.candidates[1].id, position) as id
     from (
-        select row, unnest(mentions) as mention, generate_subscripts(mentions, 1) as place
+        select row, unnest(mentions) as mention, generate_subscripts(mentions, 1) as position
         from flat where len(gold_entities) > 0
     )
     group by all
 )
-select distinct row from wanted left join found using (row, slot)
-where wanted.id is distinct from found.id;
+select distinct row from expected left join resolved using (row, slot)
+where expected.id is distinct from resolved.id;
 """
 )
 
@@ -184,7 +185,7 @@ judged as (
             then replay_intent = intent and not replay_unlike
         end as same_replay,
         coalesce(result_ok, false) as good,
-        -- Failing to do what it cannot do is not the assistant's failure.
+        -- An unsupported request that is not fulfilled is not a failure of the assistant.
         not unsupported and coalesce(not result_ok, action_differs, false) as bad
     from compared
 ),
@@ -193,7 +194,7 @@ evidence as (
         *,
         nlu_logged and frame_stated and slots_settled
             and not nlu_differs and not er_differs as nothing_differs,
-        -- An empty frame equal to an empty frame is no witness unless gold names the intent.
+        -- Two equal empty frames prove nothing unless gold names the intent.
         nothing_differs and (
             gold_intent is not null or slots_known and len(slots) > 0
             or coalesce(entities_known, false)

@@ -1,4 +1,4 @@
-"""Which hypothesis was right after all: told by gold, by an annotator, or by what was said next."""
+"""Which hypothesis was correct: by the gold transcript, an annotator's, or the next requests."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 from labels.normalise import normalise
 
-# Turns after this one that may repeat it.
+# Number of turns after this one that may repeat it.
 _LATER = 2
 
 
 def proven(
     hypotheses: Sequence[str], transcript: str | None, later: Sequence[str | None] = ()
 ) -> tuple[int, str] | None:
-    """Place (from 0) of the hypothesis that was really said, and how that is known.
+    """Index (from 0) of the hypothesis that the user really said, and the evidence for it.
 
-    `transcript` is what a person wrote down; where there is none, a later turn of the dialogue that
-    is heard as one of the hypotheses speaks for it, unless that is the first one, which was heard
-    already. None where nothing proves any right.
+    The evidence is "transcript", a transcript by a person; or without one, "said again": a later
+    turn of the dialogue in which another hypothesis than the first, which was heard already, is
+    recognised. None where there is no evidence for any hypothesis.
     """
     plain = [normalise(text) for text in hypotheses]
     if transcript is not None:
-        said = normalise(transcript)
-        return (plain.index(said), "transcript") if said in plain else None
+        spoken = normalise(transcript)
+        return (plain.index(spoken), "transcript") if spoken in plain else None
     for text in later[:_LATER]:
         again = normalise(text) if text else ""
         if again and again in plain[1:] and again != plain[0]:

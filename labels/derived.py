@@ -1,7 +1,7 @@
-"""The table `labelled`: what the logs' own gold says of each turn, kept beside the turns.
+"""The table `labelled`: the failure points that gold in the logs implies, stored beside the turns.
 
-Deriving a failure point from gold reads whole records; pages need only its outcome. So it is
-worked out when the logs are trained on or scored, for turns whose gold is new or has changed.
+Deriving a failure point from gold reads whole records; pages need only the result. So it is derived
+before training and scoring, for turns whose gold is new or has changed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from data.schema.tables import LABELLED
 from data.store.store import Store
 from labels.failure_point import COLUMNS, labels
 
-# Records held at a time; a record with its hypotheses is some kilobytes.
+# Records in memory at a time; a record with its hypotheses is some kilobytes.
 _BATCH = 20_000
 
 # Half of the hash: Delta Lake has no unsigned integers.
 _DIGEST = "(hash(digest, gold) >> 1)::BIGINT"
 
-_GONE = f"""
+_OUTDATED = f"""
 SELECT turn_id FROM labelled
 ANTI JOIN (
   SELECT turn_id, day, {_DIGEST} AS gold_digest FROM turns WHERE gold IS NOT NULL
@@ -38,32 +38,32 @@ SELECT * FROM (
 def refresh(store: Store) -> int:
     """Bring `labelled` up to date with `turns`; returns how many labels are new or changed."""
     with store.snapshot() as snapshot:
-        gone = snapshot.query(_GONE)
-        found = []
+        outdated = snapshot.query(_OUTDATED)
+        tables = []
         for batch in snapshot.batches(_NEW, rows=_BATCH):
             turns = pa.table(batch)
-            said = labels(turns)
-            made: dict[str, Any] = {
+            derived = labels(turns)
+            columns: dict[str, Any] = {
                 **{name: turns[name] for name in ("dialogue_id", "day", "gold_digest")},
-                **{name: said[name] for name in ("turn_id", "failure_point", "source")},
+                **{name: derived[name] for name in ("turn_id", "failure_point", "source")},
             }
-            found.append(pa.table(made).select(LABELLED.names).cast(LABELLED))
-    if not gone.num_rows and not found:
+            tables.append(pa.table(columns).select(LABELLED.names).cast(LABELLED))
+    if not outdated.num_rows and not tables:
         return 0
-    new = pa.concat_tables(found) if found else LABELLED.empty_table()
-    ids = pa.concat_tables([gone.select(["turn_id"]), new.select(["turn_id"])])
+    new = pa.concat_tables(tables) if tables else LABELLED.empty_table()
+    ids = pa.concat_tables([outdated.select(["turn_id"]), new.select(["turn_id"])])
     with store.commit() as cycle:
         # By id alone: another process may have labelled the same turns in the meantime.
         cycle.delete_rows("labelled", "turn_id IN (SELECT turn_id FROM ids)", {"ids": ids})
         if new.num_rows:
-            # Only of turns that are still there as they were read.
+            # Only for turns whose gold is still as it was read.
             with cycle.snapshot("turns") as now:
-                kept = now.query(
+                current = now.query(
                     f"SELECT n.* FROM new n SEMI JOIN (SELECT turn_id, day, {_DIGEST} AS "
                     "gold_digest FROM turns WHERE gold IS NOT NULL) "
                     "USING (turn_id, day, gold_digest)",
                     tables={"new": new},
                 )
-            if kept.num_rows:
-                cycle.append("labelled", kept)
+            if current.num_rows:
+                cycle.append("labelled", current)
     return new.num_rows

@@ -1,8 +1,8 @@
 """Failure points derived from gold: the first stage whose error was not recovered.
 
-The rules are told, with their reasons, in docs/failure-points.md. A turn is decided by the first
-rule that fits, and carries that rule's words as its reason. What gold leaves open stays open: no
-rule fires on a comparison that could not be made, and a turn that no rule reaches has no label.
+The rules are explained in docs/failure-points.md. The first rule that matches decides a turn, and
+its text is the turn's reason. What gold leaves open stays open: no rule matches on a comparison
+that could not be made, and a turn that no rule decides has no label.
 """
 
 from __future__ import annotations
@@ -29,26 +29,29 @@ LABELS = pa.schema(
 
 
 class Rule(NamedTuple):
-    """One end of the walk: what it concludes, in which words, and when (SQL over `evidence`)."""
+    """A verdict (None: no label), its reason in words, and its condition (SQL over `evidence`)."""
 
     verdict: str | None
     reason: str
     when: str
 
 
-def _downstream(given: str, opening: str) -> list[Rule]:
-    """Step 3 of the rules: ASR is cleared, so the blame lies with the first difference after it."""
+def _downstream(cleared: str, opening: str) -> list[Rule]:
+    """Step 3 of the rules: ASR is cleared, so the first difference after it is the failure point.
+
+    `cleared`: the SQL condition under which ASR is cleared. `opening`: how the reasons begin.
+    """
     return [
-        Rule("nlu", f"{opening}; intent or domain differs", f"{given} and nlu_differs"),
-        Rule("er", f"{opening}; slots or entities differ", f"{given} and er_differs"),
-        Rule("result", f"{opening}; frame right, outcome wrong", f"{given} and bad and vouched"),
+        Rule("nlu", f"{opening}; intent or domain differs", f"{cleared} and nlu_differs"),
+        Rule("er", f"{opening}; slots or entities differ", f"{cleared} and er_differs"),
+        Rule("result", f"{opening}; frame right, outcome wrong", f"{cleared} and bad and vouched"),
     ]
 
 
-# Order matters: the first rule that fits decides.
+# Order matters: the first rule that matches decides.
 RULES: tuple[Rule, ...] = (
     Rule(None, "no gold", "no_gold"),
-    # 1: the assistant was not spoken to.
+    # 1: the user did not address the assistant.
     Rule("false_wake", "not addressed and the assistant acted", "not addressed and acted"),
     Rule("correct", "not addressed and nothing came of it", "not addressed and not acted"),
     Rule(None, "not addressed and nlu not logged", "not addressed"),
@@ -62,7 +65,7 @@ RULES: tuple[Rule, ...] = (
         "asr text equal and nothing in gold differs",
         "same_text and not bad and nothing_differs",
     ),
-    # 4: the words were wrong; did it matter?
+    # 4: the words were wrong; whether that mattered.
     *_downstream(
         "same_replay and same_text is null", "transcript missing, replay gives same frame"
     ),
@@ -83,7 +86,7 @@ RULES: tuple[Rule, ...] = (
         "not same_text and same_replay is null"
         " and (nlu_logged and frame_stated or nlu_differs or bad)",
     ),
-    # 5: never a guess.
+    # 5: not enough evidence: no label rather than a guess.
     Rule(None, "nlu not logged", "not nlu_logged"),
     Rule(None, "gold states no frame and no outcome", "not frame_stated and not bad"),
     Rule(None, "no transcript or no asr text", "same_text is null"),
@@ -104,7 +107,7 @@ def derive(turns: pa.Table) -> pa.Table:
     if missing:
         raise UsageError(
             f"Failure points need the columns {', '.join(COLUMNS)}, but {', '.join(missing)} "
-            "is not there: select whole rows of the table turns."
+            "is missing; select whole rows of the table turns."
         )
     numbered = turns.select(COLUMNS).append_column(
         "row", pa.array(range(turns.num_rows), pa.int64())
@@ -116,11 +119,11 @@ def derive(turns: pa.Table) -> pa.Table:
         con.register("keys", _keys(texts))
         con.execute(comparison_sql.DIFFERENCES)
         con.register("rules", _rules())
-        walked: pa.Table = con.sql(comparison_sql.EVIDENCE + _first_fitting_rule()).to_arrow_table()
-    return walked.cast(DERIVED)
+        derived: pa.Table = con.sql(comparison_sql.EVIDENCE + _first_match_sql()).to_arrow_table()
+    return derived.cast(DERIVED)
 
 
-def _first_fitting_rule() -> str:
+def _first_match_sql() -> str:
     cases = " ".join(f"when {rule.when} then {number}" for number, rule in enumerate(RULES))
     return f"""
 select turn_id, verdict as derived, unsupported, reason
@@ -148,7 +151,7 @@ def labels(turns: pa.Table) -> pa.Table:
     """One label per row of `turns`: the annotator's, else the derived one, else null.
 
     Returns a table of schema `LABELS`; `source` is "annotated", "derived" or null; `disagrees` is
-    true where both exist and differ, which is where a person should look again.
+    true where both exist and differ, which a person should review.
     """
     return _query(_with_annotated(turns), LABELS_SQL).cast(LABELS)
 
@@ -157,8 +160,8 @@ class Agreement(NamedTuple):
     """How far the derived failure points match the annotators' own.
 
     `confusion`: annotated, derived (one may be null), turns. `disagreements`: turn_id, annotated,
-    derived, reason. `annotated` counts turns with an annotator's verdict, `agreed` those of them
-    where the derived one is the same; an undecided turn does not agree.
+    derived, reason. `turns`: all turns. `annotated`: turns with an annotator's verdict. `agreed`:
+    those of them with the same derived verdict; a turn without a derived one does not agree.
     """
 
     confusion: pa.Table
@@ -169,12 +172,12 @@ class Agreement(NamedTuple):
 
     @property
     def rate(self) -> float | None:
-        """Share of the annotated turns that agree, null if there are none."""
+        """Share of the annotated turns that agree; None if there are none."""
         return self.agreed / self.annotated if self.annotated else None
 
 
 def compare(turns: pa.Table) -> Agreement:
-    """Annotated against derived failure points, for the turns that gold speaks of."""
+    """Compare annotated with derived failure points, for turns that have either of them."""
     verdicts = _with_annotated(turns)
     totals = _query(verdicts, TOTALS_SQL).to_pylist()[0]
     return Agreement(
@@ -185,16 +188,20 @@ def compare(turns: pa.Table) -> Agreement:
 
 
 def _with_annotated(turns: pa.Table) -> pa.Table:
-    annotated = _query(turns.select(["gold"]), "select gold.failure_point as annotated from given")
+    sql = "select gold.failure_point as annotated from verdicts"
+    annotated = _query(turns.select(["gold"]), sql)
     return derive(turns).append_column("annotated", annotated["annotated"])
 
 
-def _query(given: pa.Table, sql: str) -> pa.Table:
-    """Rows come back in the order of `given` unless `sql` orders them (DuckDB's default)."""
+def _query(table: pa.Table, sql: str) -> pa.Table:
+    """Run SQL over `table` under the name `verdicts`.
+
+    Rows keep the order of `table` unless `sql` orders them (DuckDB's default).
+    """
     with duckdb.connect() as con:
-        con.register("given", given)
-        answer: pa.Table = con.sql(sql).to_arrow_table()
-    return answer
+        con.register("verdicts", table)
+        result: pa.Table = con.sql(sql).to_arrow_table()
+    return result
 
 
 LABELS_SQL = """
@@ -206,7 +213,7 @@ select
         when derived is not null then 'derived'
     end as source,
     coalesce(annotated <> derived, false) as disagrees
-from given
+from verdicts
 """
 
 TOTALS_SQL = """
@@ -214,18 +221,18 @@ select
     count(*) as turns,
     count(annotated) as annotated,
     count(*) filter (annotated = derived) as agreed
-from given
+from verdicts
 """
 
 CONFUSION_SQL = """
 select annotated, derived, count(*) as turns
-from given
+from verdicts
 where annotated is not null or derived is not null
 group by all
 order by turns desc, annotated, derived
 """
 
-# An undecided turn is not a disagreement: there is nothing for a person to settle.
+# A turn without a derived verdict is not a disagreement: there is nothing to review.
 DISAGREEMENTS_SQL = """
-select turn_id, annotated, derived, reason from given where annotated <> derived
+select turn_id, annotated, derived, reason from verdicts where annotated <> derived
 """

@@ -1,17 +1,17 @@
-"""When two wordings are one: the normalisation behind "the ASR text equals the transcript".
+"""Text normalisation: when two wordings count as the same, as in "ASR text equals the transcript".
 
-Transcribers and recognisers write the same words differently. What is levelled here, and why:
+Transcribers and recognisers write the same words differently. What is normalised here, and why:
 
 - letter case, accents on Latin letters, Unicode compatibility forms (NFKC, Unicode annex 15) and
-  punctuation: nobody speaks them;
+  punctuation: they are not spoken;
 - apostrophes, so that `i'm` is `im` and `today 's` is `todays`;
 - spelling: British and American (the classes of the Oxford guide: -our, -re, -ise, -yse, -ogue, and
   a list where no rule is safe), and informal spellings of yes, no and okay;
 - number words, read as one would write them: `twenty third` is `23rd`, `sixty one c` is `61 c`;
 - a few symbols that stand for a word: `&`, `%`, `$5`.
 
-Not levelled: hesitations, articles, word order, contractions written out (`what's`, `what is`):
-those are words somebody said or did not say. Number words and spelling are English; other languages
+Not normalised: hesitations, articles, word order, contractions written out (`what's`, `what is`):
+these are differences in the words spoken. Number words and spelling are English; other languages
 get the Unicode part only.
 """
 
@@ -21,7 +21,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# Only pairs that no rule below reaches, and only where both are one word to a listener.
+# Only pairs that no rule below covers, and only where both are pronounced as the same word.
 _SPELLINGS = {
     "alright": "allright",
     "aluminium": "aluminum",
@@ -70,7 +70,7 @@ _SPELLINGS = {
     "yoghurt": "yogurt",
     "yup": "yes",
 }
-# -lled against -led only for verbs whose last syllable is weak: `filled` and `filed` are two words.
+# -lled to -led only for verbs with an unstressed last syllable: `filled` and `filed` are two words.
 _DOUBLED_L = re.compile(
     r"(cancel|travel|label|level|model|signal|total|fuel|dial|channel|pencil|counsel|marvel|panel"
     r"|quarrel|shovel|tunnel|equal|rival|initial|medal|towel|cruel)l(?=ed$|ing$|ers?$|ation)"
@@ -108,7 +108,7 @@ _NUMBERS = frozenset({**_SMALL, **_TENS, **_SCALES, **_ORDINALS, **_ORDINAL_SCAL
 _MONEY = re.compile(r"([$£€])\s?(\d+(?:[.,]\d+)*)")
 _CURRENCY = {"$": "dollars", "£": "pounds", "€": "euros"}
 _SYMBOLS = {"&": " and ", "%": " percent ", "°": " degrees "}
-# Nothing to do but spelling and numbers: the bulk of what recognisers write.
+# Needs spelling and numbers only, as most of what recognisers write.
 _PLAIN = re.compile(r"[a-z0-9\s]*").fullmatch
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
@@ -120,27 +120,27 @@ _GAP = re.compile(r"(?<![0-9]) | (?![0-9])")
 
 
 class _Characters(dict[int, str | None]):
-    """What becomes of a character, filled as characters are met: kept, dropped, or a space."""
+    """Translation of characters: unchanged, dropped, or a space; filled in on first use."""
 
     def __missing__(self, code: int) -> str | None:
         character = chr(code)
         category = unicodedata.category(character)
         # None, not "": CPython translates ASCII text at full speed only then.
-        kept: str | None = None
+        replacement: str | None = None
         if character not in _APOSTROPHES and category != "Cf":
-            # Marks (M*) are letters' parts in most scripts; only L*, M*, N* are ever spoken.
-            kept = character if category[0] in "LMN" else " "
-        self[code] = kept
-        return kept
+            # Marks (M*) are parts of letters in most scripts; only L*, M* and N* are spoken.
+            replacement = character if category[0] in "LMN" else " "
+        self[code] = replacement
+        return replacement
 
 
 _CHARACTERS = _Characters()
 
 
 def normalise(text: str) -> str:
-    """One spelling for all the spellings of `text`: lower-case words with single spaces between.
+    """`text` in normalised spelling: lower-case words separated by single spaces.
 
-    Applying it twice changes nothing. English spelling and number rules; see the module.
+    Idempotent. English spelling and number rules; see the module.
 
     >>> normalise("Turn the colour to 25 %, it's GREY!")
     'turn the color to 25 percent its gray'
@@ -149,17 +149,17 @@ def normalise(text: str) -> str:
     """
     if text.isascii():
         return _once(text)
-    # Folding, composing and dropping can each make work for the others; three rounds settle it.
+    # Case folding, composition and dropping may each enable another; three rounds are enough.
     while (settled := _once(text)) != text:
         text = settled
     return settled
 
 
 def key(text: str) -> str:
-    """`normalise` without its word gaps, for asking "are these the same words?".
+    """`normalise` without spaces between words, to compare wordings for equality.
 
-    `gastro pub` and `gastropub`, `7 a.m.` and `7am` have one key. The gap between two digits stays:
-    `six one` is not `sixty one`.
+    `gastro pub` and `gastropub`, `7 a.m.` and `7am` have the same key. A space between two digits
+    stays: `six one` is not `sixty one`.
 
     >>> key("seven thirty a m") == key("7:30 AM"), key("six one c") == key("sixty one c")
     (True, False)
@@ -168,7 +168,7 @@ def key(text: str) -> str:
 
 
 def joined(words: str) -> str:
-    """The `key` of a text that is normalised already."""
+    """The `key` of a text that is already normalised."""
     return _GAP.sub("", words)
 
 
@@ -179,7 +179,7 @@ def _once(text: str) -> str:
         text = unicodedata.normalize("NFKC", bare)
     text = text.lower()
     if not _PLAIN(text):
-        text = _MONEY.sub(lambda found: f"{found[2]} {_CURRENCY[found[1]]} ", text)
+        text = _MONEY.sub(lambda match: f"{match[2]} {_CURRENCY[match[1]]} ", text)
         text = _DECIMAL.sub(" point ", _THOUSANDS.sub("", text))
         for symbol, word in _SYMBOLS.items():
             text = text.replace(symbol, word)
@@ -205,91 +205,96 @@ def _spelling(word: str) -> str:
 
 
 def _numerals(words: list[str]) -> list[str]:
-    """Number words to figures: the longest English number that starts at each word."""
+    """The words with number words as figures, taking the longest English number at each word."""
     figures = []
-    at = 0
-    while at < len(words):
-        value, after, ordinal = _number(words, at)
-        if after == at:
-            figures.append(words[at])
-            at += 1
+    start = 0
+    while start < len(words):
+        value, after, ordinal = _number(words, start)
+        if after == start:
+            figures.append(words[start])
+            start += 1
         else:
             figures.append(f"{value}{_suffix(value) if ordinal else ''}")
-            at = after
+            start = after
     return figures
 
 
 def _number(words: list[str], start: int) -> tuple[int, int, bool]:
-    """Value, index of the first word after it (`start` if there is no number), is it an ordinal."""
-    total, limit, at = 0, 10**12, start
+    """The number at `start`: its value, the index after it, and whether it is an ordinal.
+
+    The index is `start` if there is no number.
+    """
+    total, limit, index = 0, 10**12, start
     while True:
-        group, after, ordinal = _below_thousand(words, at, first=at == start)
+        group, after, ordinal = _below_thousand(words, index, first=index == start)
         if ordinal:
             return total + group, after, True
         scale = words[after] if after < len(words) else ""
         name = scale.removesuffix("th") if scale in _ORDINAL_SCALES else scale
         factor = _SCALES.get(name, 0)
-        if 1_000 <= factor < limit and (after > at or at == start):
-            # A bare `thousand` is one of them.
-            total += (group if after > at else 1) * factor
-            limit, at = factor, after + 1
+        if 1_000 <= factor < limit and (after > index or index == start):
+            # A bare `thousand` is one thousand.
+            total += (group if after > index else 1) * factor
+            limit, index = factor, after + 1
             if scale in _ORDINAL_SCALES:
-                return total, at, True
+                return total, index, True
             continue
         return total + group, after, False
 
 
 def _below_thousand(words: list[str], start: int, first: bool) -> tuple[int, int, bool]:
-    at = start
+    position = start
 
     def word(index: int) -> str:
         return words[index] if index < len(words) else ""
 
-    if word(at) == "and" and not first and _is_below_hundred(word(at + 1)):
-        at += 1
-    if first and word(at) == "a" and word(at + 1) in _SCALES:
-        value, at, ordinal = 1, at + 1, False
-    elif first and len(word(at)) <= 3 and word(at).isascii() and word(at).isdigit():
+    if word(position) == "and" and not first and _is_below_hundred(word(position + 1)):
+        position += 1
+    if first and word(position) == "a" and word(position + 1) in _SCALES:
+        value, position, ordinal = 1, position + 1, False
+    elif (
+        first and len(word(position)) <= 3 and word(position).isascii() and word(position).isdigit()
+    ):
         # `5 million` is `five million`; figures alone stay as they are.
-        if word(at + 1) not in _SCALES:
+        if word(position + 1) not in _SCALES:
             return 0, start, False
-        value, at, ordinal = int(word(at)), at + 1, False
+        value, position, ordinal = int(word(position)), position + 1, False
     else:
-        value, after, ordinal = _below_hundred(words, at)
-        if after == at and word(at) not in ("hundred", "hundredth"):
+        value, after, ordinal = _below_hundred(words, position)
+        if after == position and word(position) not in ("hundred", "hundredth"):
             return 0, start, False
-        value, at = (value, after) if after > at else (1, at)
+        value, position = (value, after) if after > position else (1, position)
     if ordinal:
-        return value, at, True
-    if word(at) == "hundredth":
-        return value * 100, at + 1, True
-    if word(at) == "hundred":
-        value, at = value * 100, at + 1
-        rest = at + 1 if word(at) == "and" else at
+        return value, position, True
+    if word(position) == "hundredth":
+        return value * 100, position + 1, True
+    if word(position) == "hundred":
+        value, position = value * 100, position + 1
+        rest = position + 1 if word(position) == "and" else position
         more, after, ordinal = _below_hundred(words, rest)
         if after > rest:
             return value + more, after, ordinal
-    return value, at, False
+    return value, position, False
 
 
 def _is_below_hundred(word: str) -> bool:
     return word in _SMALL or word in _TENS or word in _ORDINALS
 
 
-def _below_hundred(words: list[str], at: int) -> tuple[int, int, bool]:
-    word = words[at] if at < len(words) else ""
+def _below_hundred(words: list[str], position: int) -> tuple[int, int, bool]:
+    word = words[position] if position < len(words) else ""
     if word in _TENS:
-        unit = words[at + 1] if at + 1 < len(words) else ""
+        unit = words[position + 1] if position + 1 < len(words) else ""
         if 1 <= _SMALL.get(unit, 0) <= 9:
-            return _TENS[word] + _SMALL[unit], at + 2, False
+            return _TENS[word] + _SMALL[unit], position + 2, False
         if 1 <= _ORDINALS.get(unit, 0) <= 9:
-            return _TENS[word] + _ORDINALS[unit], at + 2, True
-        return _TENS[word], at + 1, False
+            return _TENS[word] + _ORDINALS[unit], position + 2, True
+        return _TENS[word], position + 1, False
     if word in _SMALL:
-        return _SMALL[word], at + 1, False
+        return _SMALL[word], position + 1, False
     if word in _ORDINALS:
-        return _ORDINALS[word], at + 1, True
-    return 0, at, False
+        return _ORDINALS[word], position + 1, True
+    return 0, position, False
 
 
 def _suffix(value: int) -> str:

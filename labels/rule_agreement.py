@@ -1,9 +1,9 @@
-"""How well do the derived failure points match the annotators' own?
+"""How well the derived failure points match those of annotators.
 
     python -m labels.rule_agreement FILE...
 
-prints, for each file of traces (JSON lines, may be gzipped, or Parquet), the agreement, the
-confusion and the disagreements by cause; with `--list` also every turn to be looked at again.
+prints, for each file of traces (JSON lines, optionally gzipped, or Parquet), the agreement, the
+confusion matrix and the disagreements by cause; with `--list` also every turn to review.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from labels.failure_point import COLUMNS, Agreement, compare
 
 
 def read(path: Path) -> pa.Table:
-    """The columns of a trace file that failure points need. Raises IngestError if it is not one."""
+    """The columns of a trace file that failure points need, as a table.
+
+    Raises IngestError if the file does not exist or is not a trace file.
+    """
     if not path.is_file():
         raise IngestError(
-            f"There is no file {path}: give a file of traces (.jsonl, .gz, .parquet)."
+            f"There is no file {path}; give a file of traces (.jsonl, .gz, .parquet)."
         )
     with duckdb.connect() as con:
         con.register("empty", TURNS.empty_table().select(COLUMNS))
-        shape = con.table("empty")
-        types = {name: str(kind) for name, kind in zip(shape.columns, shape.types, strict=True)}
+        empty = con.table("empty")
+        types = {name: str(kind) for name, kind in zip(empty.columns, empty.types, strict=True)}
         try:
             if path.suffix == ".parquet":
                 traces = con.read_parquet(str(path)).select(*COLUMNS)
@@ -62,10 +65,10 @@ def report(agreement: Agreement) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the report of each file; the exit code is 0, or that of the first error."""
+    """Print the report of each file. Returns the exit code: 0, or that of the first error."""
     parser = argparse.ArgumentParser(prog="python -m labels.rule_agreement", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--list", action="store_true", help="name every turn in dispute")
+    parser.add_argument("--list", action="store_true", help="list every disagreement")
     options = parser.parse_args(arguments)
     for path in options.files:
         try:

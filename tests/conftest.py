@@ -103,7 +103,7 @@ def six(once: Once) -> tuple[Store, Model]:
         store.promote(registry.save(model, encoder, store.models))
 
     store = Store.open(once("six", build) / "store")
-    return store, registry.load(store.models, store.head().model)
+    return store, registry.load(store.models, str(store.head().model))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
 """Slice discovery: every combination of dimensions searched, tested, ranked and deduplicated.
 
-Works on counts that `data.queries` has read; what a page shows of a slice is in `parts.triage`.
+Works on tables read by `data.queries`; the widgets that show a slice are in `parts.triage`.
 """

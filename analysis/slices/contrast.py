@@ -1,8 +1,8 @@
-"""What sets a slice apart: why its turns are blamed, against why other turns are.
+"""What sets a slice apart: the reasons for its verdict, compared with those on other turns.
 
 Contributions are Shapley values (Lundberg & Lee 2017, NeurIPS) towards the verdict. Both sides are
-turns with the same verdict, so the difference says what is special about the slice, not what is
-special about the failure point.
+turns with the same verdict, so the difference shows what is special about the slice, not about the
+failure point.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """One feature, or all of one stage.
+    """The contributions of one feature, or of all features of one stage.
 
     Attributes
     ----------
     inside, rest: mean contribution in log-odds. low, high: 95 % interval of the difference.
     named: share of the turns inside that have the feature among their strongest reasons.
-    value, rest_value: mean value where it is a reason; None for a stage or where not logged.
+    value, rest_value: mean value of the feature where it is a reason; None for a stage or where
+    it is not logged.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Apart:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Features and stages, those that set the slice apart most first; turns on both sides."""
+    """Features and stages, the largest difference first, and the number of turns on both sides."""
 
     features: tuple[Apart, ...]
     stages: tuple[Apart, ...]
@@ -60,11 +61,10 @@ class Comparison:
 
 
 def apart(snapshot: Snapshot, inside: Inside, top: int = 8) -> Comparison:
-    """The `top` features that clearly speak more for the verdict inside, and all stages.
+    """The `top` features that clearly contribute more to the verdict inside, and all stages.
 
-    Only turns with the verdict count. Without any on either side there is nothing to compare.
-    Where there is much traffic, a sample of the days is read
-    (`data.queries.slice_evidence.within`).
+    Only turns with the verdict count; without any on one side, the comparison is empty. With much
+    traffic, a sample of the days is read (`data.queries.slice_evidence.within`).
     """
     inside = slice_evidence.within(snapshot, inside, MOST_SCORED)
     turns, rest = slice_evidence.blamed(snapshot, inside)
@@ -73,13 +73,15 @@ def apart(snapshot: Snapshot, inside: Inside, top: int = 8) -> Comparison:
     features = [
         _feature(row, turns, rest) for row in slice_evidence.reasons(snapshot, inside).to_pylist()
     ]
-    features.sort(key=lambda one: (-one.difference, one.name))
+    features.sort(key=lambda feature: (-feature.difference, feature.name))
     sides = {row["inside"]: row for row in slice_evidence.stages(snapshot, inside).to_pylist()}
     stages = [_stage(name, sides[True], sides[False]) for name in EVIDENCE]
-    stages.sort(key=lambda one: -one.difference)
-    # What is no reason inside, or hardly more of one than elsewhere, does not set the slice apart.
-    telling = tuple(one for one in features if one.inside > 0 and one.low > 0)[:top]
-    return Comparison(telling, tuple(stages), turns, rest)
+    stages.sort(key=lambda stage: -stage.difference)
+    # A feature sets the slice apart if it is a reason inside, and clearly more so than elsewhere.
+    distinctive = tuple(feature for feature in features if feature.inside > 0 and feature.low > 0)[
+        :top
+    ]
+    return Comparison(distinctive, tuple(stages), turns, rest)
 
 
 def _feature(row: dict[str, Any], turns: int, rest: int) -> Apart:

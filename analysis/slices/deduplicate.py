@@ -1,11 +1,12 @@
-"""Slices that tell the same story, folded under one of them.
+"""Slices with the same cause, folded under one of them.
 
 Slices are taken by impact. Each raises the expected rate of its turns; a later slice stands on its
-own only if it fails clearly more than its turns were already expected to.
+own only if it fails clearly more than already expected of its turns.
 
-A band of ASR confidence is a symptom, not a place: that unsure recognitions fail explains no more
-of a release than fever explains an infection. It explains other slices with a confidence band only,
-and one slice with such a band stands for them all: where it matters is what the other slices say.
+A band of ASR confidence is a symptom, not a cause: that uncertain recognitions fail explains as
+little of a release as fever explains of an infection. A slice with a confidence band therefore
+explains only other slices with such a band, and one of these stands for them all: the other slices
+show where the problem lies.
 """
 
 from __future__ import annotations
@@ -18,23 +19,24 @@ import numpy as np
 from analysis.slices.cells import Dimension, Progress
 from data.queries.dimensions import DIMENSIONS
 
-# A slice of which so much of the excess is explained says nothing of its own.
+# A slice with this share of its excess explained by others is redundant.
 EXPLAINED = 2 / 3
-# A part of a slice that holds so much of its excess may be the better name for it.
+# A part of a slice with this share of its excess may describe it better.
 WHOLE = 0.8
 SYMPTOMS = ("confidence",)
-# Slices whose turns are looked at one by one.
-_LOOKS = 400
+# Slices whose turns are examined at most.
+_MOST_EXAMINED = 400
+# Normal quantiles: of a slice that stands on its own (two-sided 1 %), and of a part that stands
+# for its slice, which is larger because one of hundreds of parts is selected.
 _Z = 2.575829
-# A slice has hundreds of parts, so one of them must stand out by more.
 _Z_PART = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A cell found: dimensions and codes in them, as `analysis.slices.cells` numbers both."""
+    """A cell with its statistics: dimensions and their codes, numbered as in `cells`."""
 
-    places: tuple[int, ...]
+    dimensions: tuple[int, ...]
     codes: tuple[int, ...]
     turns: int
     failures: float
@@ -43,27 +45,28 @@ class Candidate:
     q_value: float
 
     def mask(self, parts: Sequence[Dimension], length: int) -> np.ndarray:
-        """Which rows lie inside."""
-        found = np.ones(length, bool)
-        for place, code in zip(self.places, self.codes, strict=True):
-            found &= parts[place].mask(code, length)
-        return found
+        """Which rows lie inside, bool (length,)."""
+        inside = np.ones(length, bool)
+        for dimension, code in zip(self.dimensions, self.codes, strict=True):
+            inside &= parts[dimension].mask(code, length)
+        return inside
 
     def conditions(self, parts: Sequence[Dimension]) -> tuple[tuple[str, str], ...]:
+        """(dimension, value) pairs in the order of `data.queries.dimensions.DIMENSIONS`."""
         named = [
-            (parts[place].name, parts[place].values[code])
-            for place, code in zip(self.places, self.codes, strict=True)
+            (parts[dimension].name, parts[dimension].values[code])
+            for dimension, code in zip(self.dimensions, self.codes, strict=True)
         ]
         return tuple(sorted(named, key=lambda pair: DIMENSIONS.index(pair[0])))
 
     def symptom(self, parts: Sequence[Dimension]) -> bool:
         """Whether a condition is about a symptom."""
-        return any(parts[place].name in SYMPTOMS for place in self.places)
+        return any(parts[dimension].name in SYMPTOMS for dimension in self.dimensions)
 
     def within(self, other: Candidate) -> bool:
         """Whether this has all conditions of `other` and more."""
-        mine = set(zip(self.places, self.codes, strict=True))
-        return mine > set(zip(other.places, other.codes, strict=True))
+        own = set(zip(self.dimensions, self.codes, strict=True))
+        return own > set(zip(other.dimensions, other.codes, strict=True))
 
 
 def fold(
@@ -78,74 +81,79 @@ def fold(
 
     Parameters
     ----------
-    candidates: by impact, the greatest first. weight: failures per row.
-    effect: the design effect by which variances are widened.
+    candidates: by impact, the greatest first. parts: the dimensions of the table.
+    weight: failures per row. effect: the design effect, a factor on variances.
+    progress: called with the share of work done, 0 to 1.
     """
     mean = float(weight.mean())
-    # By places alone, and by symptoms as well.
+    # Expected rates per row: from slices without symptoms alone (False), and from all (True).
     expected = {symptom: np.full(len(weight), mean) for symptom in (False, True)}
     candidates, same = _distinct(candidates, parts)
     groups: list[_Group] = []
-    taken: set[int] = set()
-    looked = 0
-    for at, one in enumerate(candidates):
+    absorbed: set[int] = set()
+    examined = 0
+    for index, candidate in enumerate(candidates):
         if progress:
-            progress(at / len(candidates))
-        if at in taken:
+            progress(index / len(candidates))
+        if index in absorbed:
             continue
-        symptom = one.symptom(parts)
-        excess = (1 - EXPLAINED) * (one.failures - one.turns * mean)
-        home = _home([one, *same[at]], symptom, excess, groups)
-        if home is not None:
-            home.others.extend([one, *same[at]])
+        symptom = candidate.symptom(parts)
+        excess = (1 - EXPLAINED) * (candidate.failures - candidate.turns * mean)
+        group = _explaining([candidate, *same[index]], symptom, excess, groups)
+        if group is not None:
+            group.others.extend([candidate, *same[index]])
             continue
-        looked += 1
-        mask = one.mask(parts, len(weight))
-        if groups and not _stands(mask, weight, expected[symptom], excess, effect):
-            _nearest(mask, weight, groups).others.extend([one, *same[at]])
+        examined += 1
+        mask = candidate.mask(parts, len(weight))
+        if groups and not _stands_out(mask, weight, expected[symptom], excess, effect):
+            _nearest(mask, weight, groups).others.extend([candidate, *same[index]])
             continue
-        if len(groups) == most or looked > _LOOKS:
+        if len(groups) == most or examined > _MOST_EXAMINED:
             break
-        chosen, place, others = one, at, list(same[at])
-        while (better := _core(candidates, same, parts, place, taken, effect)) is not None:
-            others.append(chosen)
-            place, chosen = better, candidates[better]
-            taken.add(place)
-            others.extend(same[place])
-            mask = chosen.mask(parts, len(weight))
+        head, head_index, others = candidate, index, list(same[index])
+        while (better := _core(candidates, same, parts, head_index, absorbed, effect)) is not None:
+            others.append(head)
+            head_index, head = better, candidates[better]
+            absorbed.add(head_index)
+            others.extend(same[head_index])
+            mask = head.mask(parts, len(weight))
         if not symptom:
             _explain(mask, weight, expected[False])
         _explain(mask, weight, expected[True])
         least = {key: float(rates[mask].min()) for key, rates in expected.items()}
-        groups.append(_Group(chosen, symptom, others, mask, least))
-    found = [(group.chosen, group.others) for group in groups]
-    return sorted(found, key=lambda group: (-group[0].impact, group[0].places, group[0].codes))
+        groups.append(_Group(head, symptom, others, mask, least))
+    groups.sort(key=lambda group: (-group.head.impact, group.head.dimensions, group.head.codes))
+    return [(group.head, group.others) for group in groups]
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A slice that stands. least: the smallest rate expected inside, by places and by all."""
+    """A slice that stands on its own, with those folded under it.
 
-    chosen: Candidate
+    `least`: the smallest rate expected inside, by slices without symptoms and by all slices.
+    """
+
+    head: Candidate
     symptom: bool
     others: list[Candidate]
     mask: np.ndarray
     least: dict[bool, float]
 
 
-def _home(
+def _explaining(
     names: Sequence[Candidate], symptom: bool, excess: float, groups: Sequence[_Group]
 ) -> _Group | None:
-    """The group of a slice that needs no closer look.
+    """The group that explains a slice by its conditions alone, without reading its turns.
 
-    Either a symptom has its slice already, or the slice lies in another whose rate explains it.
+    `names` are the candidates with this set of turns. Either the slice is a symptom and another one
+    has a group, or it lies in a slice whose rate explains it. None if there is no such group.
     """
-    one = names[0]
+    candidate = names[0]
     for group in groups:
         if symptom and group.symptom:
             return group
-        left = one.failures - one.turns * group.least[symptom]
-        if left <= excess and any(name.within(group.chosen) for name in names):
+        left = candidate.failures - candidate.turns * group.least[symptom]
+        if left <= excess and any(name.within(group.head) for name in names):
             return group
     return None
 
@@ -153,22 +161,23 @@ def _home(
 def _distinct(
     candidates: Sequence[Candidate], parts: Sequence[Dimension]
 ) -> tuple[list[Candidate], list[list[Candidate]]]:
-    """One candidate per set of turns, the one with the fewest conditions, and its likes.
+    """One candidate per set of turns, the one with the fewest conditions; and the others of each.
 
-    Sums are exact and hold a grain of each dialogue (`analysis.slices.search.find`), so the same
+    Sums are exact and contain a hash of each dialogue (`analysis.slices.search.find`), so equal
     turns and failures mean the same set of turns.
     """
     by_turns: dict[tuple[int, float], list[Candidate]] = {}
-    for one in candidates:
-        by_turns.setdefault((one.turns, one.failures), []).append(one)
-    for likes in by_turns.values():
-        likes.sort(key=lambda one: (len(one.places), one.symptom(parts), one.places, one.codes))
-    return [likes[0] for likes in by_turns.values()], [likes[1:] for likes in by_turns.values()]
+    for candidate in candidates:
+        by_turns.setdefault((candidate.turns, candidate.failures), []).append(candidate)
+    for equal in by_turns.values():
+        equal.sort(key=lambda c: (len(c.dimensions), c.symptom(parts), c.dimensions, c.codes))
+    return [equal[0] for equal in by_turns.values()], [equal[1:] for equal in by_turns.values()]
 
 
-def _stands(
+def _stands_out(
     mask: np.ndarray, weight: np.ndarray, expected: np.ndarray, excess: float, effect: float
 ) -> bool:
+    """Whether a slice fails clearly more than its turns are already expected to."""
     inside = weight[mask]
     left = float((inside - expected[mask]).sum())
     spread = float(np.sqrt(effect * ((inside - inside.mean()) ** 2).sum()))
@@ -179,36 +188,37 @@ def _core(
     candidates: Sequence[Candidate],
     same: Sequence[Sequence[Candidate]],
     parts: Sequence[Dimension],
-    place: int,
-    taken: set[int],
+    head_index: int,
+    absorbed: set[int],
     effect: float,
 ) -> int | None:
-    """The part of a slice that holds nearly all of its excess, while the rest of it is as others.
+    """Index of the smallest part of a slice that has nearly all of its excess; None without one.
 
-    The two rates are compared by their normal approximation, variances of counts times `effect`.
+    The rate of the part must be clearly above that of the rest of the slice: normal approximation,
+    binomial variances times `effect`.
     """
-    whole = candidates[place]
+    whole = candidates[head_index]
     best, fewest = None, whole.turns
-    for at in range(place + 1, len(candidates)):
-        part = candidates[at]
+    for index in range(head_index + 1, len(candidates)):
+        part = candidates[index]
         if part.impact < WHOLE * whole.impact:
             break
-        if at in taken or part.turns >= fewest or part.symptom(parts) != whole.symptom(parts):
+        if index in absorbed or part.turns >= fewest or part.symptom(parts) != whole.symptom(parts):
             continue
-        # The shortest name of a set of turns need not repeat the whole's conditions.
-        if not any(name.within(whole) for name in (part, *same[at])):
+        # The candidate with the fewest conditions need not have those of the whole slice.
+        if not any(name.within(whole) for name in (part, *same[index])):
             continue
         turns = whole.turns - part.turns
         rate, other = part.failures / part.turns, (whole.failures - part.failures) / turns
         pooled = whole.failures / whole.turns
         spread = effect * pooled * (1 - pooled) * (1 / part.turns + 1 / turns)
         if rate - other > _Z_PART * spread**0.5:
-            best, fewest = at, part.turns
+            best, fewest = index, part.turns
     return best
 
 
 def _explain(mask: np.ndarray, weight: np.ndarray, expected: np.ndarray) -> None:
-    """Raise the expected rate of the turns inside to what those have that were below it."""
+    """Raise the expected rates inside that are below the slice's rate to the mean of these rows."""
     rate = float(weight[mask].mean())
     below = mask & (expected < rate)
     if below.any():
@@ -216,7 +226,7 @@ def _explain(mask: np.ndarray, weight: np.ndarray, expected: np.ndarray) -> None
 
 
 def _nearest(mask: np.ndarray, weight: np.ndarray, groups: Sequence[_Group]) -> _Group:
-    """The group that has most of the failures of this slice."""
+    """The group that shares the most failures with this slice."""
     rows = np.flatnonzero(mask)
     inside = weight[rows]
     shared = [float(inside[group.mask[rows]].sum()) for group in groups]

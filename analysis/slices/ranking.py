@@ -1,4 +1,4 @@
-"""The slices of a stage with their days: all that a ranked list of them shows."""
+"""The slices of a stage with their daily figures, as a ranked list shows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from analysis.slices.cells import Progress
-from analysis.slices.search import Found, find
+from analysis.slices.search import SearchResult, find
 from data.queries.dimensions import slice_columns
 from data.queries.filters import Filter
 from data.queries.slices import daily
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What a search found, and the days (`data.queries.slices.daily`) of each slice by its key."""
+    """The result of a search, and the days (`data.queries.slices.daily`) of each slice by key."""
 
-    found: Found
+    found: SearchResult
     days: dict[str, pa.Table]
 
     @property
     def weeks(self) -> float:
-        """Weeks that the turns span, at least one day."""
+        """Weeks from the first to the last day with turns; at least one day."""
         table = next(iter(self.days.values()), None)
         days: list[Any] = table["day"].to_pylist() if table is not None else []
         return max(1, (max(days) - min(days)).days + 1) / 7 if days else 1 / 7
@@ -35,14 +35,18 @@ class Ranked:
 def ranked(
     snapshot: Snapshot, model: str, point: str, chosen: Filter, progress: Progress
 ) -> Ranked:
-    """Search all dimensions, up to three at a time; `progress` as in
-    `analysis.slices.search.find`."""
+    """Search all dimensions, up to three at a time, and read the days of each slice.
+
+    `progress` is that of `analysis.slices.search.find`.
+    """
     table, share = slice_columns(
         snapshot, model, point, chosen, progress=lambda done: progress(0.15 * done)
     )
-    found = find(table, point, share=share, progress=lambda done: progress(0.15 + 0.8 * done))
+    search = find(table, point, share=share, progress=lambda done: progress(0.15 + 0.8 * done))
     del table
-    conditions = [one.conditions for one in found.slices]
+    conditions = [slice_.conditions for slice_ in search.slices]
     days = daily(snapshot, model, point, chosen, conditions)
     progress(1.0)
-    return Ranked(found, {one.key: table for one, table in zip(found.slices, days, strict=True)})
+    return Ranked(
+        search, {slice_.key: table for slice_, table in zip(search.slices, days, strict=True)}
+    )

@@ -1,8 +1,8 @@
-"""Slice discovery: where a failure point has more turns than the rest of traffic would give.
+"""Slice discovery: where a failure point is more frequent than in the rest of the traffic.
 
 All combinations of up to three conditions are counted, ranked by impact (expected failures inside,
-less the turns inside times the rate outside), tested, and folded where they tell the same story.
-The idea of ranking by excess and testing with correction follows SliceFinder (Chung et al. 2020,
+less the turns inside times the rate outside), tested, and folded where they have the same cause.
+Ranking by excess and testing with a correction follow SliceFinder (Chung et al. 2020,
 IEEE TKDE 32) and SliceLine (Sagadeeva & Boehm 2021, SIGMOD).
 """
 
@@ -16,13 +16,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import special, stats
 
-from analysis.slices.cells import (
-    Cells,
-    Count,
-    Dimension,
-    Progress,
-    coded,
-)
+from analysis.slices.cells import Cells, Count, Dimension, Progress, coded
 from analysis.slices.deduplicate import Candidate, fold
 from data.errors import UsageError
 from data.intervals import Z95
@@ -32,9 +26,10 @@ from data.queries.dimensions import (
     condition_words,
 )
 
-# Failures that a slice needs at least; fewer are an anecdote.
+# Failures that a slice needs at least; fewer are anecdotal.
 LEAST_FAILURES = 5.0
-_KEPT = 2_000
+# Cells that are tested and folded at most, the greatest impact first.
+_MOST_CELLS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +41,10 @@ class Slice:
     conditions: (dimension, value) in the order of `data.queries.dimensions.DIMENSIONS`.
     turns, failures: inside; failures are a sum of probabilities.
     rate, rest_rate: failures per turn inside and outside.
-    impact, low, high: failures above what the rest's rate would give, with its 95 % interval,
-    dialogues counting as one draw. p_value: one-sided. q_value: corrected for everything tested.
-    folded: conditions of other slices that tell the same story.
+    impact, low, high: failures above those expected at the rate of the rest, with a 95 % interval
+    that treats dialogues as the sampling unit.
+    p_value: one-sided. q_value: corrected for all slices tested.
+    folded: conditions of other slices with the same cause.
     """
 
     failure_point: str
@@ -66,7 +62,7 @@ class Slice:
 
     @property
     def key(self) -> str:
-        """A name that stays the same, for links and as a key: `asr:locale=en-GB;hour=08-12`."""
+        """A stable name for links and keys: `asr:locale=en-GB;hour=08-12`."""
         parts = [f"{name}={quote(value, safe='')}" for name, value in self.conditions]
         return f"{self.failure_point}:{';'.join(parts)}"
 
@@ -80,26 +76,27 @@ class Slice:
 
 
 def parse(key: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Failure point and conditions that `Slice.key` names; raises UsageError for another text."""
+    """The failure point and conditions of a `Slice.key`. Raises UsageError for any other text."""
     point, colon, rest = key.partition(":")
     pairs = [part.partition("=") for part in rest.split(";")]
     conditions = tuple((name, unquote(value)) for name, equals, value in pairs if equals)
     if not colon or len(conditions) != len(pairs):
         raise UsageError(
-            f"'{key}' names no slice; write FAILURE_POINT:DIMENSION=VALUE;DIMENSION=VALUE."
+            f"'{key}' is not a slice; write FAILURE_POINT:DIMENSION=VALUE;DIMENSION=VALUE."
         )
     condition_sql(conditions)
     return point, conditions
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found.
+class SearchResult:
+    """The result of a search.
 
     Attributes
     ----------
     slices: by impact, the greatest first; scaled up where a sample was read.
-    turns: turns read. share: of all turns. tested: slices tested. rate: of all turns read.
+    turns: turns read. share: these as a share of all turns. tested: combinations tested.
+    rate: failures per turn read.
     """
 
     slices: tuple[Slice, ...]
@@ -109,13 +106,13 @@ class Found:
     rate: float
 
     def words(self) -> str:
-        """How the search was made, in a sentence."""
+        """What was searched, and how, in a sentence."""
         read = f"{self.turns:,} turns".replace(",", "\u202f")
         if self.share < 1:
             read = f"a sample of {read} (whole dialogues, {100 * self.share:.0f} % of all)"
         tested = f"{self.tested:,}".replace(",", "\u202f")
         return (
-            f"{tested} combinations tested on {read}; false discoveries held below 5 % "
+            f"{tested} combinations tested on {read}; false discovery rate below 5 % "
             "(Benjamini–Yekutieli)."
         )
 
@@ -130,65 +127,68 @@ def find(
     level: float = 0.05,
     share: float = 1.0,
     progress: Progress | None = None,
-) -> Found:
-    """Slices of the turns of `table` in which `failure_point` is commoner than elsewhere.
+) -> SearchResult:
+    """Slices of the turns of `table` in which `failure_point` is more frequent than elsewhere.
 
     Parameters
     ----------
     table
         Columns as of `data.queries.dimensions.slice_columns`: dialogue, p, and the dimensions.
+    dimensions, deepest
+        The dimensions to search, and how many conditions a slice has at most.
     most
-        Slices returned at most. level: greatest q-value of a slice.
+        Slices returned at most.
+    level
+        Greatest q-value of a slice.
     share
-        Of all turns, the share that `table` holds; counts are scaled up by it.
+        The share of all turns that `table` contains; counts are scaled up by it.
     progress
-        Called with the share of work done, 0 to 1; what it raises ends the search.
+        Called with the share of work done, 0 to 1; an exception that it raises ends the search.
 
-    Slices overlap, so their tests depend on each other in no known way (values of one dimension
-    take turns from each other): the false discovery rate is held by Benjamini & Yekutieli (2001),
-    which is right under any dependence.
+    Slices overlap, so the dependence between their tests is unknown: the false discovery rate is
+    controlled by the procedure of Benjamini & Yekutieli (2001), which holds under any dependence.
     """
     length = table.num_rows
     p = table["p"].to_numpy() if length else np.zeros(0)
     clusters = np.unique(table["dialogue"].to_numpy(), return_inverse=True)[1]
     weight = _weight(np.nan_to_num(np.asarray(p, float)), clusters)
     total = float(weight.sum())
-    nothing = Found((), length, share, 0, total / max(1, length))
+    nothing = SearchResult((), length, share, 0, total / max(1, length))
     least = max(30, length // 5_000)
     if length < 2 * least or total < LEAST_FAILURES or np.ptp(p) == 0:
         return nothing
     noise = _Noise.of(weight, clusters)
     parts = coded(table, dimensions)
     count = Count(parts, weight, least, LEAST_FAILURES, deepest)
-    kept: list[tuple[float, tuple[int, ...], tuple[int, ...], int, float]] = []
+    ranked: list[tuple[float, tuple[int, ...], tuple[int, ...], int, float]] = []
     for cells in count.walk(lambda done: progress(0.8 * done) if progress else None):
         impact = _impact(cells, length, total)
         above = np.flatnonzero((impact > 0) & (cells.turns <= length - least))
-        kept.extend(
+        ranked.extend(
             (
-                float(impact[at]),
+                float(impact[cell]),
                 cells.dimensions,
-                tuple(int(c) for c in cells.codes[at]),
-                int(cells.turns[at]),
-                float(cells.failures[at]),
+                tuple(int(c) for c in cells.codes[cell]),
+                int(cells.turns[cell]),
+                float(cells.failures[cell]),
             )
-            for at in above
+            for cell in above
         )
-        if len(kept) > 2 * _KEPT:
-            kept = sorted(kept, key=lambda one: (-one[0], one[1], one[2]))[:_KEPT]
-            # No child of a cell with fewer failures can be among the kept.
-            count.floor = max(count.floor, kept[-1][0])
-    if not kept:
+        if len(ranked) > 2 * _MOST_CELLS:
+            ranked = sorted(ranked, key=_by_impact)[:_MOST_CELLS]
+            # A child of a cell with fewer failures cannot be among the first.
+            count.floor = max(count.floor, ranked[-1][0])
+    if not ranked:
         return nothing
-    kept.sort(key=lambda one: (-one[0], one[1], one[2]))
-    turns = np.array([one[3] for one in kept], float)
-    failures = np.array([one[4] for one in kept])
+    ranked.sort(key=_by_impact)
+    turns = np.array([cell[3] for cell in ranked], float)
+    failures = np.array([cell[4] for cell in ranked])
     p_values = noise.tail(turns, failures, length, total)
-    q_values = _corrected(p_values, max(count.tested, len(kept)))
+    q_values = _corrected(p_values, max(count.tested, len(ranked)))
     candidates = [
-        Candidate(places, codes, size, sum_, impact, float(p_values[at]), float(q_values[at]))
-        for at, (impact, places, codes, size, sum_) in enumerate(kept)
-        if q_values[at] <= level
+        Candidate(*cell[1:], cell[0], float(p), float(q))
+        for cell, p, q in zip(ranked, p_values, q_values, strict=True)
+        if q <= level
     ]
     groups = fold(
         candidates,
@@ -198,13 +198,21 @@ def find(
         most,
         lambda done: progress(0.8 + 0.2 * done) if progress else None,
     )
-    found = tuple(
-        _slice(failure_point, chosen, others, parts, weight, clusters, share)
-        for chosen, others in groups
+    slices = tuple(
+        _slice(failure_point, head, others, parts, weight, clusters, share)
+        for head, others in groups
     )
     if progress:
         progress(1.0)
-    return Found(found, length, share, count.tested, total / length)
+    return SearchResult(slices, length, share, count.tested, total / length)
+
+
+def _by_impact(
+    cell: tuple[float, tuple[int, ...], tuple[int, ...], int, float],
+) -> tuple[float, tuple[int, ...], tuple[int, ...]]:
+    """Sort key: the greatest impact first, ties by dimensions and codes."""
+    impact, dimensions, codes, _, _ = cell
+    return -impact, dimensions, codes
 
 
 def _weight(p: np.ndarray, clusters: np.ndarray) -> np.ndarray:
@@ -215,18 +223,18 @@ def _weight(p: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """
     # Fibonacci hashing (Knuth, TAOCP 3, 6.4).
     mixed = clusters.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(54)
-    found: np.ndarray = np.round(p * 2.0**18) * 2.0**-18 + mixed * 2.0**-32
-    return found
+    weight: np.ndarray = np.round(p * 2.0**18) * 2.0**-18 + mixed * 2.0**-32
+    return weight
 
 
 def _impact(cells: Cells, length: int, total: float) -> np.ndarray:
     rest = np.maximum(length - cells.turns, 1)
-    found: np.ndarray = cells.failures - cells.turns * (total - cells.failures) / rest
-    return found
+    impact: np.ndarray = cells.failures - cells.turns * (total - cells.failures) / rest
+    return impact
 
 
 def _corrected(p_values: np.ndarray, tested: int) -> np.ndarray:
-    """Benjamini–Yekutieli q-values; the tests that are not listed count as if they found nothing.
+    """Benjamini–Yekutieli q-values; tests that are not listed count as not significant.
 
     q(i) = min over j >= i of p(j) m (1 + 1/2 + ... + 1/m) / j, for p-values in ascending order.
     """
@@ -234,14 +242,17 @@ def _corrected(p_values: np.ndarray, tested: int) -> np.ndarray:
     harmonic = special.digamma(tested + 1) + np.euler_gamma
     ranked = p_values[order] * tested * harmonic / np.arange(1, len(order) + 1)
     ranked = np.minimum.accumulate(ranked[::-1])[::-1]
-    found = np.empty(len(order))
-    found[order] = np.minimum(ranked, 1.0)
-    return found
+    q_values = np.empty(len(order))
+    q_values[order] = np.minimum(ranked, 1.0)
+    return q_values
 
 
 @dataclass(frozen=True, slots=True)
 class _Noise:
-    """How failures scatter: variance and third moment per turn, summed over whole dialogues."""
+    """Variance and third central moment of failures per turn, from sums over whole dialogues.
+
+    `effect`: the design effect, the ratio of this variance to that of independent turns.
+    """
 
     variance: float
     skew: float
@@ -261,53 +272,54 @@ class _Noise:
     def tail(
         self, turns: np.ndarray, failures: np.ndarray, length: int, total: float
     ) -> np.ndarray:
-        """Chance of so many failures or more where nothing is special about the slice.
+        """One-sided p-values: the probability of at least this many failures at the rest's rate.
 
-        A Poisson law, scaled and shifted to the mean, variance and third moment of a sum of whole
-        dialogues: failures are rare, and a normal law would promise far too small tails.
+        A Poisson distribution, scaled and shifted to the mean, variance and third moment of a sum
+        of whole dialogues: failures are rare, and a normal distribution would have far too small
+        tails.
         """
         rest = length - turns
         mean = turns * (total - failures) / rest
-        # The rest's rate is itself an estimate.
+        # The rate of the rest is itself an estimate.
         variance = turns * self.variance * (1 + turns / rest)
         if self.skew <= 0:
             return np.asarray(stats.norm.sf((failures - mean) / np.sqrt(variance)))
         jump = self.skew / self.variance
         expected = variance / jump**2
-        at = np.maximum((failures - mean) / jump + expected, 1e-9)
-        return np.asarray(special.gammainc(at, expected))
+        count = np.maximum((failures - mean) / jump + expected, 1e-9)
+        return np.asarray(special.gammainc(count, expected))
 
 
 def _slice(
     failure_point: str,
-    chosen: Candidate,
+    candidate: Candidate,
     others: Sequence[Candidate],
     parts: Sequence[Dimension],
     weight: np.ndarray,
     clusters: np.ndarray,
     share: float,
 ) -> Slice:
-    inside = chosen.mask(parts, len(weight))
+    inside = candidate.mask(parts, len(weight))
     length = len(weight)
-    rate = chosen.failures / chosen.turns
-    rest = length - chosen.turns
-    rest_rate = (float(weight.sum()) - chosen.failures) / rest
-    # Linearised: the impact changes by so much with each turn; dialogues are drawn, not turns.
-    ratio = chosen.turns / rest
+    rate = candidate.failures / candidate.turns
+    rest = length - candidate.turns
+    rest_rate = (float(weight.sum()) - candidate.failures) / rest
+    # Linearised: the change of the impact with each turn, summed per dialogue (the sampling unit).
+    ratio = candidate.turns / rest
     change = np.where(inside, weight - rate, -ratio * (weight - rest_rate))
     sums = np.bincount(clusters, change)
     spread = Z95 * float(np.sqrt((sums**2).sum()))
     return Slice(
         failure_point,
-        chosen.conditions(parts),
-        round(chosen.turns / share),
-        chosen.failures / share,
+        candidate.conditions(parts),
+        round(candidate.turns / share),
+        candidate.failures / share,
         rate,
         rest_rate,
-        chosen.impact / share,
-        (chosen.impact - spread) / share,
-        (chosen.impact + spread) / share,
-        chosen.p_value,
-        chosen.q_value,
+        candidate.impact / share,
+        (candidate.impact - spread) / share,
+        (candidate.impact + spread) / share,
+        candidate.p_value,
+        candidate.q_value,
         tuple(other.conditions(parts) for other in others),
     )

@@ -1,4 +1,4 @@
-"""Change points are where the rate changed, and nowhere else."""
+"""Change points: found where the rate changed, and nowhere else."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def day(number: int) -> object:
     return START + timedelta(days=number)
 
 
-def only(found: list[Change]) -> Change:
-    """The one change there is."""
-    assert len(found) == 1, found
-    return found[0]
+def only(detected: list[Change]) -> Change:
+    """The single change in a list."""
+    assert len(detected) == 1, detected
+    return detected[0]
 
 
 def test_a_steady_rate_has_no_changes() -> None:
@@ -39,53 +39,53 @@ def test_a_steady_rate_has_no_changes() -> None:
 
 
 def test_a_lasting_shift_of_all_traffic_is_found_once() -> None:
-    one = only(changes(rollup(DAYS, {"nlu": lambda d, _l, _d: 0.05 if d >= 30 else 0.02})))
-    assert (one.failure_point, one.where, one.end) == ("nlu", (), None)
-    assert abs((one.start - START).days - 30) <= 2
-    assert one.before < 0.03 < 0.04 < one.after
+    change = only(changes(rollup(DAYS, {"nlu": lambda d, _l, _d: 0.05 if d >= 30 else 0.02})))
+    assert (change.failure_point, change.where, change.end) == ("nlu", (), None)
+    assert abs((change.start - START).days - 30) <= 2
+    assert change.before < 0.03 < 0.04 < change.after
     # 240 turns a day, 30 days, 3 points more.
-    assert one.extra_turns == pytest.approx(240 * 30 * 0.03, rel=0.3)
-    assert one.p_value <= one.q_value <= 0.01
+    assert change.extra_turns == pytest.approx(240 * 30 * 0.03, rel=0.3)
+    assert change.p_value <= change.q_value <= 0.01
 
 
 def test_two_bad_days_of_one_device_are_found_there() -> None:
     def down(t: int, _locale: str, device: str) -> float:
         return 0.4 if t in (40, 41) and device == "display" else 0.02
 
-    one = only(changes(rollup(DAYS, {"result": down})))
-    assert (one.failure_point, one.where) == ("result", (("device_type", "display"),))
-    assert (one.start, one.end, one.release) == (day(40), day(41), None)
+    change = only(changes(rollup(DAYS, {"result": down})))
+    assert (change.failure_point, change.where) == ("result", (("device_type", "display"),))
+    assert (change.start, change.end, change.release) == (day(40), day(41), None)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_release_is_named_and_its_repair_is_no_change(seed: int) -> None:
+def test_a_release_is_named_and_its_repair_is_not_a_change(seed: int) -> None:
     live = {"asr": [(0, "4.1"), (20, "4.2"), (32, "4.3")], "er": [(0, "3"), (19, "4")]}
 
-    def worse(t: int, place: str, _device: str) -> float:
-        return 0.1 if 20 <= t < 32 and place == "en-GB" else 0.03
+    def worse(t: int, locale: str, _device: str) -> float:
+        return 0.1 if 20 <= t < 32 and locale == "en-GB" else 0.03
 
-    one = only(changes(rollup(DAYS, {"asr": worse}, versions=live, seed=seed)))
-    assert (one.failure_point, one.where) == ("asr", (("locale", "en-GB"),))
-    assert (one.start, one.end, one.release) == (day(20), day(31), "4.2")
+    change = only(changes(rollup(DAYS, {"asr": worse}, versions=live, seed=seed)))
+    assert (change.failure_point, change.where) == ("asr", (("locale", "en-GB"),))
+    assert (change.start, change.end, change.release) == (day(20), day(31), "4.2")
 
 
 def test_two_causes_at_once_are_two_changes() -> None:
-    def worse(t: int, place: str, device: str) -> float:
-        return 0.12 if t >= 30 and (place == "en-GB" or device == "display") else 0.02
+    def worse(t: int, locale: str, device: str) -> float:
+        return 0.12 if t >= 30 and (locale == "en-GB" or device == "display") else 0.02
 
-    found = changes(rollup(DAYS, {"er": worse}, turns=60))
-    assert {one.failure_point for one in found} == {"er"}
-    assert 1 <= len(found) <= 3
+    detected = changes(rollup(DAYS, {"er": worse}, turns=60))
+    assert {change.failure_point for change in detected} == {"er"}
+    assert 1 <= len(detected) <= 3
 
 
 def test_an_improvement_is_a_change_for_the_better() -> None:
-    one = only(
+    change = only(
         changes(
             rollup(DAYS, {"wake": lambda *_: 0.0, "er": lambda t, _l, _d: 0.01 if t > 29 else 0.06})
         )
     )
-    assert one.extra_turns < -100  # fmt: skip
-    assert one.after < one.before
+    assert change.extra_turns < -100  # fmt: skip
+    assert change.after < change.before
 
 
 def test_no_days_and_few_days() -> None:
@@ -103,7 +103,7 @@ def test_order_of_rows_does_not_matter() -> None:
 
 
 def test_busy_days_weigh_more() -> None:
-    """A rate of 50 % on a day of two turns moves nothing."""
+    """A rate of 50 % on days with two turns is not a change point."""
     turns = np.full(40, 500.0)
     turns[[20, 21]] = 2
     total = turns * 0.02
@@ -113,7 +113,7 @@ def test_busy_days_weigh_more() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 4.0])
-def test_dispersion_is_what_the_days_have(factor: float) -> None:
+def test_dispersion_is_estimated_from_the_days(factor: float) -> None:
     rng = np.random.default_rng(5)
     turns = np.full(4000, 1000.0)
     total = rng.normal(30, np.sqrt(30 * factor), 4000)
@@ -122,8 +122,8 @@ def test_dispersion_is_what_the_days_have(factor: float) -> None:
     assert dispersion(turns, total / 1.5) == pytest.approx(factor / 2.25, rel=0.15)
 
 
-def test_the_p_value_of_a_segment_allows_for_having_looked() -> None:
-    """Steady series are as surprising as they say: of 400, about 1 in 10 has p <= 0.1."""
+def test_the_p_value_of_a_segment_allows_for_the_search() -> None:
+    """p-values of series with one level are uniform: of 400, about 1 in 10 has p <= 0.1."""
     rng = np.random.default_rng(6)
     days = 60
     least = []
@@ -155,6 +155,6 @@ def test_a_quarter_of_150_series_takes_less_than_a_second() -> None:
         table = table.set_column(table.schema.get_field_index(name), name, column)
     changes(table)
     began = time.process_time()
-    found = changes(table)
+    detected = changes(table)
     assert time.process_time() - began < 1.0
-    assert found[0].failure_point == "er"
+    assert detected[0].failure_point == "er"

@@ -32,24 +32,27 @@ def period(seed: int, shift: float = 0.0, missing: float = 0.0, rows: int = 2_00
 NAMES = ("steady", "moved", "lost", "text", "never")
 
 
-def test_what_moved_is_told_and_what_did_not_is_not() -> None:
-    found = {one.name: one for one in drift(period(0), period(1, 1.0, 0.3), NAMES)}
-    assert found["moved"].significant
-    assert found["moved"].psi > LARGE
-    assert found["lost"].significant
-    assert found["lost"].missing_now == pytest.approx(0.3, abs=0.04)
-    assert not any(found[name].significant for name in ("steady", "text", "never"))
-    assert found["never"].p_value is None
+def test_columns_that_moved_are_significant_and_others_are_not() -> None:
+    by_name = {column.name: column for column in drift(period(0), period(1, 1.0, 0.3), NAMES)}
+    assert by_name["moved"].significant
+    assert by_name["moved"].psi > LARGE
+    assert by_name["lost"].significant
+    assert by_name["lost"].missing_now == pytest.approx(0.3, abs=0.04)
+    assert not any(by_name[name].significant for name in ("steady", "text", "never"))
+    assert by_name["never"].p_value is None
     assert drift(period(0), period(1, 1.0, 0.3), NAMES)[0].name in ("moved", "lost")
 
 
 def test_without_drift_hardly_anything_is_significant() -> None:
-    seen = [drift(period(2 * seed), period(2 * seed + 1), NAMES) for seed in range(40)]
+    runs = [drift(period(2 * seed), period(2 * seed + 1), NAMES) for seed in range(40)]
     assert (
-        sum(any(one.q_value is not None and one.q_value <= 0.05 for one in run) for run in seen)
+        sum(
+            any(column.q_value is not None and column.q_value <= 0.05 for column in run)
+            for run in runs
+        )
         <= 6
     )
-    assert not any(one.significant for run in seen for one in run)
+    assert not any(column.significant for run in runs for column in run)
 
 
 def test_a_signal_that_stops_is_compared_by_being_missing() -> None:
@@ -60,26 +63,26 @@ def test_a_signal_that_stops_is_compared_by_being_missing() -> None:
     assert first.significant
 
 
-def test_an_empty_period_is_no_error() -> None:
+def test_an_empty_period_is_not_an_error() -> None:
     empty = period(0).slice(0, 0)
-    assert {one.p_value for one in drift(empty, period(1), NAMES)} == {None}
+    assert {column.p_value for column in drift(empty, period(1), NAMES)} == {None}
 
 
 def test_nan_is_missing() -> None:
     before = pa.table({"x": [1.0, 2.0, 3.0, 4.0]})
-    (found,) = drift(before, pa.table({"x": [1.0, float("nan")]}), ["x"])
-    assert found.missing_now == 0.5
+    (column,) = drift(before, pa.table({"x": [1.0, float("nan")]}), ["x"])
+    assert column.missing_now == 0.5
 
 
 def test_shares_of_classes() -> None:
     before = {"correct": 900.0, "asr": 50.0, "nlu": 50.0}
     index, classes = class_drift(before, {"correct": 800.0, "asr": 150.0, "nlu": 50.0})
-    found = {one.name: one for one in classes}
+    by_name = {column.name: column for column in classes}
     assert index > 0.05
-    assert found["asr"].q_value is not None
-    assert found["asr"].q_value < 1e-6
-    assert found["nlu"].distance == 0.0
-    assert found["er"].p_value is None
+    assert by_name["asr"].q_value is not None
+    assert by_name["asr"].q_value < 1e-6
+    assert by_name["nlu"].distance == 0.0
+    assert by_name["er"].p_value is None
     assert class_drift(before, before)[0] == pytest.approx(0.0)
     assert class_drift({}, before) == (0.0, [])
 

@@ -1,4 +1,4 @@
-"""What moved between two periods is said to have moved, and chance is not."""
+"""Cells that changed between two periods are reported, and chance is not."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BEFORE, AFTER = days(0, 13), days(14, 27)
 
 
 def test_the_cell_that_moved_comes_first() -> None:
-    def worse(t: int, place: str, _device: str) -> float:
-        return 0.1 if t > 13 and place == "en-GB" else 0.03
+    def worse(t: int, locale: str, _device: str) -> float:
+        return 0.1 if t > 13 and locale == "en-GB" else 0.03
 
-    found = moved(rollup(28, {"asr": worse}), BEFORE, AFTER)
-    assert found.schema == SCHEMA
-    rows = found.to_pylist()
+    cells = moved(rollup(28, {"asr": worse}), BEFORE, AFTER)
+    assert cells.schema == SCHEMA
+    rows = cells.to_pylist()
     assert {row["failure_point"] for row in rows} == {"asr"}
     cell = next(row for row in rows if row["dimension"] == "locale")
     assert cell["value"] == "en-GB"
@@ -49,22 +49,24 @@ def test_nothing_moves_where_nothing_did() -> None:
     assert alarms <= 5
 
 
-def test_intervals_hold_the_true_change() -> None:
-    """Also where days have moods of their own, which all turns of a day share."""
-    held = []
+def test_intervals_cover_the_true_change() -> None:
+    """Also where the rate varies from day to day, for all turns of a day alike."""
+    covered = []
     for seed in range(60):
-        mood = np.random.default_rng(1000 + seed).gamma(20, 1 / 20, 28)
+        day_factor = np.random.default_rng(1000 + seed).gamma(20, 1 / 20, 28)
 
-        def rate(t: int, _locale: str, _device: str, mood: NDArray[np.float64] = mood) -> float:
-            return float(0.04 * mood[t] * (1.5 if t > 13 else 1))
+        def rate(
+            t: int, _locale: str, _device: str, day_factor: NDArray[np.float64] = day_factor
+        ) -> float:
+            return float(0.04 * day_factor[t] * (1.5 if t > 13 else 1))
 
         every = moved(rollup(28, {"er": rate}, seed=seed), BEFORE, AFTER, q=1)
-        held += [
+        covered += [
             row["low"] <= 0.02 * 0.88 <= row["high"]
             for row in every.to_pylist()
             if row["failure_point"] == "er"
         ]
-    assert 0.9 < np.mean(held) <= 1
+    assert 0.9 < np.mean(covered) <= 1
 
 
 def test_small_cells_and_versions_of_one_period_are_left_out() -> None:
@@ -80,7 +82,7 @@ def test_no_turns() -> None:
     assert moved(table, BEFORE, days(100, 110)).num_rows == 0
 
 
-def test_periods_have_to_be_apart() -> None:
+def test_periods_must_not_overlap() -> None:
     with pytest.raises(UsageError, match="cannot be compared"):
         moved(rollup(28, {}), BEFORE, days(13, 27))
 

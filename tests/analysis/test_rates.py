@@ -1,4 +1,4 @@
-"""Rates hold what their intervals promise, and are exactly the published ones where they can be."""
+"""Rates: intervals cover as stated, and equal the published ones where those exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from data.schema.trace import FAILURES
 
 
 def moments(p: np.ndarray[Any, Any]) -> Moments:
-    """Of one group of turns with one rate."""
+    """The moments of one group of turns with one rate."""
     return Moments(np.array([float(len(p))]), np.array([[p.sum()]]), np.array([[(p**2).sum()]]))
 
 
@@ -36,9 +36,9 @@ def one_group(y: np.ndarray[Any, Any], p: np.ndarray[Any, Any]) -> Labelled:
     return Labelled(y[:, None], p[:, None], np.zeros(len(y), np.int64))
 
 
-# (annotated turns, noise of p, lambda or tuned, low, high): what the authors' package computes,
-# ppi_py.ppi_mean_ci of ppi-python 0.2.3, on the turns that the test draws. Noted down rather than
-# called, because installing it puts a package named `tests` beside everybody's own.
+# (annotated turns, noise of p, lambda or None for tuned, low, high): computed by the authors'
+# package, ppi_py.ppi_mean_ci of ppi-python 0.2.3, on the turns that the test draws. Recorded here
+# rather than called, because that package installs a top-level package named `tests`.
 PUBLISHED = [
     (150, 0.05, 1.0, 0.2025719, 0.3351122),
     (150, 0.05, 0.4, 0.2031144, 0.3399593),
@@ -91,14 +91,14 @@ DEFECTS = (0.02, 0.05, 0.025, 0.03, 0.02)
 def population(
     rng: np.random.Generator, dialogues: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Truth and too small, noisy probabilities of turns, and their dialogues.
+    """Truth and probabilities of turns, noisy and too small, and their dialogues.
 
-    Dialogues have one to five turns and troubles of their own, so turns of one resemble each other.
+    Dialogues have one to five turns and their own failure rates, so their turns are correlated.
     """
     size = rng.integers(1, 6, dialogues)
     dialogue = np.repeat(np.arange(dialogues), size)
-    trouble = rng.gamma(1.5, 1 / 1.5, (dialogues, len(DEFECTS)))
-    chance = np.clip(trouble * DEFECTS, 0, 0.18)[dialogue]
+    frailty = rng.gamma(1.5, 1 / 1.5, (dialogues, len(DEFECTS)))
+    chance = np.clip(frailty * DEFECTS, 0, 0.18)[dialogue]
     draw = rng.random((len(dialogue), 1))
     edges = np.cumsum(chance, 1)
     y = (draw < edges) & (draw >= edges - chance)
@@ -108,8 +108,8 @@ def population(
     return y.astype(float), p, dialogue
 
 
-def test_intervals_cover_what_they_say_and_counting_does_not() -> None:
-    """95 % intervals hold the true rate in 93 to 97 % of the draws."""
+def test_intervals_cover_as_stated_and_counting_does_not() -> None:
+    """95 % intervals contain the true rate in 93 to 97 % of the draws."""
     rng = np.random.default_rng(7)
     y, p, dialogue = population(rng, 60_000)
     truth = y.mean(0)
@@ -118,23 +118,23 @@ def test_intervals_cover_what_they_say_and_counting_does_not() -> None:
     sums_p, sums_pp = np.add.reduceat(p, start), np.add.reduceat(p**2, start)
     verdict = p > 0.25
     counted = np.add.reduceat(verdict, start)
-    drawn = rng.integers(0, 60_000, (DRAWS, DIALOGUES["all"]))
-    every = Moments(size[drawn].sum(1).astype(float), sums_p[drawn].sum(1), sums_pp[drawn].sum(1))
-    some = drawn[:, : DIALOGUES["labelled"]]
-    taken = size[some.ravel()]
-    place = np.repeat(np.arange(some.size), taken)
-    within = np.arange(len(place)) - np.repeat(np.cumsum(taken) - taken, taken)
-    rows = start[some.ravel()][place] + within
-    sample = Labelled(y[rows], p[rows], place // DIALOGUES["labelled"], place)
-    found = powered(every.less(sample.moments(DRAWS)), sample)
-    assert found.powered.all()
-    covered = ((found.low <= truth) & (truth <= found.high)).mean(0)
+    draws = rng.integers(0, 60_000, (DRAWS, DIALOGUES["all"]))
+    every = Moments(size[draws].sum(1).astype(float), sums_p[draws].sum(1), sums_pp[draws].sum(1))
+    some = draws[:, : DIALOGUES["labelled"]]
+    sizes = size[some.ravel()]
+    owner = np.repeat(np.arange(some.size), sizes)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rows = start[some.ravel()][owner] + within
+    sample = Labelled(y[rows], p[rows], owner // DIALOGUES["labelled"], owner)
+    estimates = powered(every.less(sample.moments(DRAWS)), sample)
+    assert estimates.powered.all()
+    covered = ((estimates.low <= truth) & (truth <= estimates.high)).mean(0)
     print("powered", covered)
     assert covered.min() > 0.93
     assert covered.max() < 0.97
     alone = model_only(every, design=design_effect(sample))
     print("model", ((alone.low <= truth) & (truth <= alone.high)).mean(0))
-    low, high = wilson_intervals(counted[drawn].sum(1) / every.turns[:, None], every.turns[:, None])
+    low, high = wilson_intervals(counted[draws].sum(1) / every.turns[:, None], every.turns[:, None])
     claimed = ((low <= truth) & (truth <= high)).mean(0)
     print("counted", claimed)
     assert claimed.max() < 0.5
@@ -147,8 +147,8 @@ def test_freedom_counts_the_dialogues_that_err(erring: int, expected: float) -> 
         e = np.zeros(500)
         e[:erring] = size
         squares, fourths = (np.array([[(e**power).sum()]]) for power in (2, 4))
-        found = freedom_of(squares, fourths, np.array([[500.0]]))
-        assert found[0, 0] == pytest.approx(expected, rel=0.01)
+        freedom = freedom_of(squares, fourths, np.array([[500.0]]))
+        assert freedom[0, 0] == pytest.approx(expected, rel=0.01)
     same = np.array([[500.0]])
     assert freedom_of(same, same, same)[0, 0] > 1e6
 
@@ -175,9 +175,9 @@ def rollup(days: int, rng: np.random.Generator, rows: int = 40) -> pa.Table:
     p = rng.uniform(0.01, 0.05, (days * rows, len(FAILURES)))
     turns = rng.integers(1, 9, days * rows)
     columns: dict[str, Any] = {"day": np.repeat(np.arange(days), rows), "turns": turns}
-    for place, name in enumerate(FAILURES):
-        columns[f"sum_p_{name}"] = turns * p[:, place]
-        columns[f"sum_pp_{name}"] = turns * p[:, place] ** 2
+    for column, name in enumerate(FAILURES):
+        columns[f"sum_p_{name}"] = turns * p[:, column]
+        columns[f"sum_pp_{name}"] = turns * p[:, column] ** 2
     columns["sum_pp_defect"] = turns * p.sum(1) ** 2
     return pa.table(columns)
 
@@ -190,7 +190,7 @@ def annotated(day: np.ndarray[Any, Any], rng: np.random.Generator) -> pa.Table:
             "day": pa.array(day),
             "dialogue_id": [f"d{i}" for i in range(len(day))],
             "truth": pa.array(np.where(rng.random(len(day)) < 0.5, "asr", "correct")),
-            **{f"p_{name}": pa.array(p[:, place]) for place, name in enumerate(FAILURES)},
+            **{f"p_{name}": pa.array(p[:, column]) for column, name in enumerate(FAILURES)},
         }
     )
 
@@ -199,42 +199,45 @@ def test_a_day_is_estimated_from_its_own_annotations() -> None:
     rng = np.random.default_rng(5)
     turns = rollup(4, rng)
     sample = annotated(np.repeat([0, 2], [120, 20]), rng)
-    found = by_group(turns, sample, ("day",))
-    assert found["day"].to_pylist() == [0, 1, 2, 3]
-    assert found["method"].to_pylist() == [ANNOTATED, MODEL, MODEL, MODEL]
-    assert found["labelled"].to_pylist() == [120, 0, 20, 0]
+    estimates = by_group(turns, sample, ("day",))
+    assert estimates["day"].to_pylist() == [0, 1, 2, 3]
+    assert estimates["method"].to_pylist() == [ANNOTATED, MODEL, MODEL, MODEL]
+    assert estimates["labelled"].to_pylist() == [120, 0, 20, 0]
     by_day = turns.group_by("day").aggregate([("turns", "sum"), ("sum_p_asr", "sum")])
-    assert found["turns"].to_pylist() == by_day["turns_sum"].to_pylist()
-    # Half of the annotated turns failed there, of which the model knows nothing.
-    assert found["value_asr"][0].as_py() == pytest.approx(0.5, abs=0.12)
+    assert estimates["turns"].to_pylist() == by_day["turns_sum"].to_pylist()
+    # Half of the annotated turns failed there, which the model does not predict.
+    assert estimates["value_asr"][0].as_py() == pytest.approx(0.5, abs=0.12)
     expected = by_day["sum_p_asr_sum"][1].as_py() / by_day["turns_sum"][1].as_py()
-    assert found["value_asr"][1].as_py() == pytest.approx(expected)
+    assert estimates["value_asr"][1].as_py() == pytest.approx(expected)
     for name in RATES:
         for low, value, high in zip(
-            *(found[f"{part}_{name}"].to_pylist() for part in ("low", "value", "high")), strict=True
+            *(estimates[f"{part}_{name}"].to_pylist() for part in ("low", "value", "high")),
+            strict=True,
         ):
             assert 0 <= low <= value <= high <= 1
 
 
-def test_without_annotations_it_says_so() -> None:
-    found = estimate(rollup(2, np.random.default_rng(6)))
-    assert set(found) == set(RATES)
-    assert {one.method for one in found.values()} == {MODEL}
-    assert sum(found[name].value for name in FAILURES) == pytest.approx(found["defect"].value)
+def test_without_annotations_the_method_is_the_model() -> None:
+    estimates = estimate(rollup(2, np.random.default_rng(6)))
+    assert set(estimates) == set(RATES)
+    assert {rate.method for rate in estimates.values()} == {MODEL}
+    assert sum(estimates[name].value for name in FAILURES) == pytest.approx(
+        estimates["defect"].value
+    )
 
 
 def test_all_turns_annotated_needs_no_model() -> None:
     rng = np.random.default_rng(8)
     y, p = (rng.random(500) < 0.3).astype(float), rng.random(500)
     rows = one_group(y, p)
-    found = powered(moments(p).less(rows.moments(1)), rows)
-    assert found.value[0, 0] == y.mean()
-    assert found.weight[0, 0] == 0
+    estimates = powered(moments(p).less(rows.moments(1)), rows)
+    assert estimates.value[0, 0] == y.mean()
+    assert estimates.weight[0, 0] == 0
 
 
-def test_nothing_is_between_nothing_and_everything() -> None:
-    found = estimate(rollup(0, np.random.default_rng(1)))["defect"]
-    assert (found.value, found.low, found.high, found.turns) == (0, 0, 1, 0)
+def test_without_turns_the_interval_is_from_0_to_1() -> None:
+    defect = estimate(rollup(0, np.random.default_rng(1)))["defect"]
+    assert (defect.value, defect.low, defect.high, defect.turns) == (0, 0, 1, 0)
     assert by_group(rollup(0, np.random.default_rng(1)), None, ("day",)).num_rows == 0
 
 

@@ -1,4 +1,4 @@
-"""Groups of similar requests: found, named, the same in any order."""
+"""Clusters of similar requests: found, named, the same in any order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analysis.request_clusters import groups
 
 
 class Bags:
-    """Vectors of words: alike where words are shared."""
+    """Bag-of-words vectors: similar where texts share words."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         vectors = np.zeros((len(texts), 64))
@@ -21,14 +21,14 @@ class Bags:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-SAID = [
+HEARD = [
     *["play the moon audiobook"] * 4, "play my moon audiobook", "start the moon audiobook",
     *["turn on kitchen lights"] * 2, "turn off kitchen lights", "nothing like them", None, "  ",
 ]  # fmt: skip
 
 
-def test_requests_that_share_words_are_together() -> None:
-    first, second = groups(SAID, Bags())
+def test_requests_that_share_words_form_a_cluster() -> None:
+    first, second = groups(HEARD, Bags())
     assert (first.turns, len(first.texts)) == (6, 3)
     assert first.typical == "play the moon audiobook"
     assert "moon" in first.name
@@ -38,20 +38,20 @@ def test_requests_that_share_words_are_together() -> None:
 
 
 def test_order_does_not_matter() -> None:
-    mixed = [SAID[at] for at in np.random.default_rng(3).permutation(len(SAID))]
-    assert groups(mixed, Bags()) == groups(SAID, Bags())
+    mixed = [HEARD[at] for at in np.random.default_rng(3).permutation(len(HEARD))]
+    assert groups(mixed, Bags()) == groups(HEARD, Bags())
 
 
 @pytest.mark.parametrize("texts", [[], [None, ""], ["only one"]])
-def test_too_little_gives_no_group(texts: list[str | None]) -> None:
+def test_too_few_texts_give_no_cluster(texts: list[str | None]) -> None:
     assert groups(texts, Bags()) == []
 
 
-def test_one_text_said_often_is_a_group() -> None:
-    (one,) = groups(["play 日本 語"] * 3, Bags())
-    assert (one.turns, len(one.texts)) == (3, 1)
+def test_one_text_heard_often_is_a_cluster() -> None:
+    (cluster,) = groups(["play 日本 語"] * 3, Bags())
+    assert (cluster.turns, len(cluster.texts)) == (3, 1)
 
 
-def test_words_that_say_little_still_name_a_group() -> None:
-    (one,) = groups(["who is it", "what is it"], Bags(), least=1, top=1)
-    assert one.name
+def test_stop_words_name_a_cluster_without_other_words() -> None:
+    (cluster,) = groups(["who is it", "what is it"], Bags(), least=1, top=1)
+    assert cluster.name

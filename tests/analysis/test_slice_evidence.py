@@ -1,4 +1,4 @@
-"""Evidence inside a slice: what was confused, unresolved, and what sets the slice apart."""
+"""Evidence inside a slice: what was confused or unresolved, and what sets the slice apart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def confused(*rows: dict[str, Any]) -> list[tuple[str, str, str, int]]:
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "expected"),
     [
         (turn("play hunger gains", said="Play Hunger Games!"), [("gains", "games", "gold", 1)]),
         (turn("play hunger games", said="Play hunger games"), []),
@@ -55,8 +55,8 @@ def confused(*rows: dict[str, Any]) -> list[tuple[str, str, str, int]]:
         ({**turn(), "heard": None}, []),
     ],
 )
-def test_words_confused(row: dict[str, Any], found: list[tuple[str, str, str, int]]) -> None:
-    assert confused(row) == found
+def test_words_confused(row: dict[str, Any], expected: list[tuple[str, str, str, int]]) -> None:
+    assert confused(row) == expected
 
 
 def test_a_pair_counts_once_a_turn_and_the_commonest_come_first() -> None:
@@ -66,7 +66,7 @@ def test_a_pair_counts_once_a_turn_and_the_commonest_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "expected"),
     [
         (turn(intent="Play", gold_intent="Read"), [("Play", "Read", "gold", 1)]),
         (turn(intent="Play", gold_intent="Play"), []),
@@ -79,8 +79,10 @@ def test_a_pair_counts_once_a_turn_and_the_commonest_come_first() -> None:
         (turn(intent="Play", next_intent="Play", next_after_s=3.0), []),
     ],
 )
-def test_intents_confused(row: dict[str, Any], found: list[tuple[str, str, str, int]]) -> None:
-    assert [tuple(one.values()) for one in intents_confused([row]).to_pylist()] == found
+def test_intents_confused(row: dict[str, Any], expected: list[tuple[str, str, str, int]]) -> None:
+    assert [
+        tuple(confused_intents.values()) for confused_intents in intents_confused([row]).to_pylist()
+    ] == expected
 
 
 def mention(*scores: float | None, text: str = "The Moon") -> dict[str, Any]:
@@ -89,7 +91,7 @@ def mention(*scores: float | None, text: str = "The Moon") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("logged", "kind"),
     [
         (mention(), "unresolved"),
         ({"slot": None, "text": None, "candidates": None}, "unresolved"),
@@ -100,10 +102,10 @@ def mention(*scores: float | None, text: str = "The Moon") -> dict[str, Any]:
         (mention(None, None), None),
     ],
 )
-def test_mentions(given: dict[str, Any], kind: str | None) -> None:
-    found = mentions([turn(mentions=[given, given])]).to_pylist()
-    assert [row["kind"] for row in found] == ([kind] if kind else [])
-    assert all(row["turns"] == 1 for row in found)
+def test_mentions(logged: dict[str, Any], kind: str | None) -> None:
+    rows = mentions([turn(mentions=[logged, logged])]).to_pylist()
+    assert [row["kind"] for row in rows] == ([kind] if kind else [])
+    assert all(row["turns"] == 1 for row in rows)
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def snapshot(scored_store: Store) -> Any:
 @pytest.mark.parametrize("point", FAILURE_POINTS[:5])
 def test_every_stage_has_its_tables(snapshot: Snapshot, point: str) -> None:
     inside = Inside(MODEL, point, (("device_type", "phone"),))
-    found = of_slice(snapshot, inside)
+    evidence = of_slice(snapshot, inside)
     names = {
         "false_wake": {"scores", "hours", "devices"},
         "asr": {"confused", "confidence", "places"},
@@ -123,22 +125,22 @@ def test_every_stage_has_its_tables(snapshot: Snapshot, point: str) -> None:
         "er": {"mentions"},
         "result": {"outcomes"},
     }
-    assert set(found.tables) == names[point]
-    assert found.read <= found.blamed
-    assert found.words()
+    assert set(evidence.tables) == names[point]
+    assert evidence.read <= evidence.blamed
+    assert evidence.words()
 
 
 def test_confidence_counts_every_turn_once(snapshot: Snapshot) -> None:
     inside = Inside(MODEL, "asr", (("locale", "(not logged)"),))
     steps = slice_evidence.confidence_steps(snapshot, inside).to_pylist()
-    known = snapshot.query(
+    counts = snapshot.query(
         "SELECT count(asr.hypotheses[1].confidence) AS n, "
         "count(asr.hypotheses[1].confidence) FILTER (locale IS NULL) AS inside FROM turns "
         "SEMI JOIN (FROM predictions WHERE model_id = $1) USING (turn_id)",
         [MODEL],
     ).to_pylist()[0]
-    assert sum(row["inside"] for row in steps) == known["inside"]
-    assert sum(row["inside"] + row["rest"] for row in steps) == known["n"]
+    assert sum(row["inside"] for row in steps) == counts["inside"]
+    assert sum(row["inside"] + row["rest"] for row in steps) == counts["n"]
 
 
 def test_records_are_bounded_and_the_same_every_time(snapshot: Snapshot) -> None:
@@ -159,22 +161,26 @@ def test_records_are_bounded_and_the_same_every_time(snapshot: Snapshot) -> None
         "SELECT t.turn_id, n.asr.hypotheses[1].text AS heard FROM turns t LEFT JOIN turns n "
         "ON n.dialogue_id = t.dialogue_id AND n.turn_index = t.turn_index + 1"
     )
-    known = {row["turn_id"]: row["heard"] for row in snapshot.query(sql).to_pylist()}
-    assert following == {turn_id: known[turn_id] for turn_id in following}
+    expected = {row["turn_id"]: row["heard"] for row in snapshot.query(sql).to_pylist()}
+    assert following == {turn_id: expected[turn_id] for turn_id in following}
 
 
 def test_what_sets_a_slice_apart(snapshot: Snapshot) -> None:
     inside = Inside(MODEL, "asr", (("device_type", "phone"),))
-    found = apart(snapshot, inside)
+    comparison = apart(snapshot, inside)
     turns = snapshot.query(
         "SELECT count(*) FILTER (device_type = 'phone') AS n, count(*) AS every FROM predictions "
         "WHERE model_id = $1 AND failure_point = 'asr'",
         [MODEL],
     ).to_pylist()[0]
-    assert (found.turns, found.turns + found.rest) == (turns["n"], turns["every"])
-    assert len(found.stages) == 7
-    assert all(one.low <= one.difference <= one.high for one in found.stages)
-    assert all(0 < one.low <= one.difference <= one.high for one in found.features)
+    assert (comparison.turns, comparison.turns + comparison.rest) == (turns["n"], turns["every"])
+    assert len(comparison.stages) == 7
+    assert all(
+        contrast.low <= contrast.difference <= contrast.high for contrast in comparison.stages
+    )
+    assert all(
+        0 < contrast.low <= contrast.difference <= contrast.high for contrast in comparison.features
+    )
 
 
 def test_a_slice_without_blamed_turns_has_nothing_to_compare(snapshot: Snapshot) -> None:
@@ -198,7 +204,9 @@ def test_columns_of_slices(snapshot: Snapshot) -> None:
     assert 0 < part.num_rows < whole.num_rows
     # Dialogues are whole.
     sizes = Counter(whole["dialogue"].to_pylist())
-    assert all(sizes[one] == n for one, n in Counter(part["dialogue"].to_pylist()).items())
+    assert all(
+        sizes[dialogue] == n for dialogue, n in Counter(part["dialogue"].to_pylist()).items()
+    )
     none, _ = slice_columns(snapshot, MODEL, "asr", Filter(locale=("nowhere",)))
     assert none.num_rows == 0
     assert none.column_names == whole.column_names

@@ -33,9 +33,9 @@ def traffic(
     planted: dict[str, str] | None = None,
     inside: float = 0.4,
 ) -> pa.Table:
-    """Dialogues of two turns; where all of `planted` holds, failures come at the rate `inside`.
+    """Dialogues of two turns; turns with all values of `planted` fail at the rate `inside`.
 
-    Outcomes of a dialogue are alike: half of the second turns repeat the first one's.
+    Outcomes within a dialogue are correlated: half of the second turns repeat the first.
     """
     rng = np.random.default_rng(seed)
     values: dict[str, list[Any]] = {
@@ -55,7 +55,7 @@ def traffic(
     slots = [sorted(set(rng.choice(["artist", "song", "room"], 2))) for _ in range(rows)]
     columns["slot"] = slots
     if planted and "slot" in planted:
-        hit &= np.array([planted["slot"] in one for one in slots])
+        hit &= np.array([planted["slot"] in row_slots for row_slots in slots])
     failed = rng.random(rows) < np.where(hit, inside, rate)
     if not planted:
         repeat = (np.arange(rows) % 2 == 1) & (rng.random(rows) < 0.5)
@@ -77,18 +77,18 @@ def traffic(
     ids=str,
 )
 def test_a_planted_slice_is_the_first(planted: dict[str, str]) -> None:
-    found = find(traffic(planted=planted, inside=0.6), "asr")
-    first = found.slices[0]
+    search = find(traffic(planted=planted, inside=0.6), "asr")
+    first = search.slices[0]
     assert dict(first.conditions) == planted
     assert first.low < first.impact < first.high
     assert first.q_value < 1e-6
     assert first.rate > 0.4 > 0.15 > first.rest_rate
-    # Its parents and children are no stories of their own.
-    assert len(found.slices) == 1
+    # Its parents and children are folded under it.
+    assert len(search.slices) == 1
     assert first.folded
 
 
-def test_the_part_that_has_all_the_excess_is_the_name() -> None:
+def test_the_part_that_has_all_the_excess_stands_for_the_slice() -> None:
     # Every intent belongs to one domain; only one intent of the domain fails.
     table = traffic(rate=0.02)
     rng = np.random.default_rng(9)
@@ -126,24 +126,24 @@ def test_equal_counts_are_not_equal_turns() -> None:
         "domain": np.where(rows < 200, "video", "music"),
         "locale": np.where((rows >= 200) & (rows < 400), "en-GB", "en-US"),
     }
-    found = find(pa.table(columns), "asr").slices
-    assert {one.conditions for one in found} == {
+    slices = find(pa.table(columns), "asr").slices
+    assert {slice_.conditions for slice_ in slices} == {
         (("domain", "video"),),
         (("locale", "en-GB"),),
     }
 
 
 def test_two_slices_stay_two() -> None:
-    one = traffic(planted={"domain": "video"}, inside=0.5)
-    other = traffic(planted={"device_type": "tv"}, inside=0.5, seed=1)
-    both = {tuple(s.conditions) for s in find(pa.concat_tables([one, other]), "asr").slices}
+    video = traffic(planted={"domain": "video"}, inside=0.5)
+    tv = traffic(planted={"device_type": "tv"}, inside=0.5, seed=1)
+    both = {tuple(s.conditions) for s in find(pa.concat_tables([video, tv]), "asr").slices}
     assert {(("domain", "video"),), (("device_type", "tv"),)} <= both
 
 
 def test_noise_gives_nothing() -> None:
     seeds = 60
     false = sum(bool(find(traffic(2_400, seed), "asr").slices) for seed in range(seeds))
-    # Held below 5 %; of 60 draws at 5 %, 7 or fewer come up in 99 of 100 cases.
+    # The rate is below 5 %; of 60 draws at 5 %, 7 or fewer are false in 99 of 100 cases.
     assert false <= 3
 
 
@@ -151,20 +151,20 @@ def test_the_interval_covers_the_true_impact() -> None:
     covered, seeds = 0, 60
     for seed in range(seeds):
         table = traffic(3_000, seed, planted={"domain": "video"}, inside=0.5)
-        found = find(table, "asr", dimensions=("domain",)).slices[0]
+        first = find(table, "asr", dimensions=("domain",)).slices[0]
         # Failures and others add 0.8 and 0.01 on average.
-        true = found.turns * (0.5 - 0.05) * (0.8 - 0.01)
-        covered += found.low <= true <= found.high
+        true = first.turns * (0.5 - 0.05) * (0.8 - 0.01)
+        covered += first.low <= true <= first.high
     assert covered >= 52
 
 
 def test_order_of_rows_does_not_matter() -> None:
     table = traffic(planted={"locale": "en-GB", "domain": "music"})
     mixed = table.take(np.random.default_rng(5).permutation(table.num_rows))
-    one, other = find(table, "asr"), find(mixed, "asr")
-    assert [s.key for s in one.slices] == [s.key for s in other.slices]
-    assert [s.folded for s in one.slices] == [s.folded for s in other.slices]
-    for left, right in zip(one.slices, other.slices, strict=True):
+    ordered, shuffled = find(table, "asr"), find(mixed, "asr")
+    assert [s.key for s in ordered.slices] == [s.key for s in shuffled.slices]
+    assert [s.folded for s in ordered.slices] == [s.folded for s in shuffled.slices]
+    for left, right in zip(ordered.slices, shuffled.slices, strict=True):
         assert left.impact == right.impact
         assert left.low == pytest.approx(right.low)
         assert left.q_value == pytest.approx(right.q_value)
@@ -180,15 +180,15 @@ def test_null_is_a_value() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, 0.3])
-def test_where_all_turns_are_alike_there_is_no_slice(p: float) -> None:
+def test_equal_probabilities_have_no_slice(p: float) -> None:
     table = traffic(500)
     table = table.set_column(1, "p", pa.array(np.full(500, p, np.float32)))
     assert find(table, "er").slices == ()
 
 
 def test_an_empty_table_has_no_slice() -> None:
-    found = find(traffic().slice(0, 0), "asr")
-    assert (found.slices, found.turns, found.tested) == ((), 0, 0)
+    search = find(traffic().slice(0, 0), "asr")
+    assert (search.slices, search.turns, search.tested) == ((), 0, 0)
 
 
 def test_counts_of_a_sample_are_scaled_up() -> None:
@@ -213,14 +213,14 @@ def test_progress_grows_to_one_and_can_end_the_search() -> None:
         find(traffic(), "asr", progress=stop)
 
 
-def made(*conditions: tuple[str, str]) -> Slice:
+def asr_slice(*conditions: tuple[str, str]) -> Slice:
     return Slice("asr", conditions, 10, 5.0, 0.5, 0.1, 4.0, 1.0, 7.0, 0.01, 0.02)
 
 
 def test_a_key_names_the_slice() -> None:
-    one = made(("domain", "a;b=c:d/ü"), ("version_asr", "asr-4.2"), ("hour", "08-12"))
-    assert parse(one.key) == ("asr", one.conditions)
-    assert one.key.isascii()
+    slice_ = asr_slice(("domain", "a;b=c:d/ü"), ("version_asr", "asr-4.2"), ("hour", "08-12"))
+    assert parse(slice_.key) == ("asr", slice_.conditions)
+    assert slice_.key.isascii()
 
 
 @pytest.mark.parametrize("key", ["", "asr", "asr:", "asr:domain", "asr:nothing=1", "asr:hour=9"])
@@ -272,8 +272,8 @@ def test_conditions_in_sql_select_what_the_bands_say() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_combination_with_enough_turns_is_counted(seed: int) -> None:
-    # Rare values, values without failures, and memberships: what is left out of a level, and the
-    # rows dropped with it, must not be missed on the next.
+    # Rare values, values without failures, and lists: cells left out of a level, and the rows
+    # dropped with them, must not be missing on the next level.
     rng = np.random.default_rng(seed)
     rows = 1_500
     columns: dict[str, Any] = {
@@ -287,25 +287,25 @@ def test_every_combination_with_enough_turns_is_counted(seed: int) -> None:
     table = pa.table(columns)
     count = Count(coded(table, list(columns)), weight, 20, 2.0)
     names = [dimension.name for dimension in count.dimensions]
-    found = {
+    counted = {
         tuple(
-            (names[place], count.dimensions[place].values[code])
-            for place, code in zip(cells.dimensions, codes, strict=True)
+            (names[index], count.dimensions[index].values[code])
+            for index, code in zip(cells.dimensions, codes, strict=True)
         ): (int(turns), round(float(failures), 9))
         for cells in count.walk()
         for codes, turns, failures in zip(cells.codes, cells.turns, cells.failures, strict=True)
     }
     expected = {}
-    values = {name: count.dimensions[place].values for place, name in enumerate(names)}
+    values = {name: count.dimensions[index].values for index, name in enumerate(names)}
     for depth in (1, 2, 3):
-        for chosen in combinations(names, depth):
-            for cell in product(*(values[name] for name in chosen)):
+        for combination in combinations(names, depth):
+            for cell in product(*(values[name] for name in combination)):
                 inside = np.ones(rows, bool)
-                for name, value in zip(chosen, cell, strict=True):
-                    held = columns[name]
-                    inside &= np.array([value in one if name == "slot" else value == one
-                                        for one in held])  # fmt: skip
+                for name, value in zip(combination, cell, strict=True):
+                    column = columns[name]
+                    inside &= np.array([value in row_value if name == "slot" else value == row_value
+                                        for row_value in column])  # fmt: skip
                 if inside.sum() >= 20 and weight[inside].sum() >= 2.0:
-                    key = tuple(zip(chosen, cell, strict=True))
+                    key = tuple(zip(combination, cell, strict=True))
                     expected[key] = (int(inside.sum()), round(float(weight[inside].sum()), 9))
-    assert found == expected
+    assert counted == expected

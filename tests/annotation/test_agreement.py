@@ -1,4 +1,4 @@
-"""Agreement of annotators: published examples, classes, gaps."""
+"""Agreement of annotators: published examples, classes, missing judgements."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from data.schema.trace import FAILURE_POINTS
 
 def table(*rows: tuple[str, str, str | None]) -> pa.Table:
     columns = {
-        name: pa.array([row[place] for row in rows], pa.string())
-        for place, name in enumerate(("turn_id", "annotator", "failure_point"))
+        name: pa.array([row[column] for row in rows], pa.string())
+        for column, name in enumerate(("turn_id", "annotator", "failure_point"))
     }
     return pa.table(columns)
 
 
 def judged(**by_annotator: str) -> pa.Table:
-    """One digit a turn: the place in FAILURE_POINTS from 1, or a point where not judged."""
+    """One digit per turn: the position in FAILURE_POINTS from 1, or "." where not judged."""
     return table(
         *(
             (f"t{at:02d}", who, FAILURE_POINTS[int(digit) - 1])
@@ -31,10 +31,10 @@ def judged(**by_annotator: str) -> pa.Table:
 
 
 def test_kappa_of_a_worked_example() -> None:
-    # 20 and 15 alike, 5 and 10 not: (0.7 - 0.5) / (1 - 0.5) = 0.4.
-    one = "2" * 20 + "6" * 15 + "2" * 5 + "6" * 10
-    other = "2" * 20 + "6" * 15 + "6" * 5 + "2" * 10
-    (pair,) = agreement(judged(bo=one, al=other), repeats=50).pairs
+    # 20 and 15 turns agree, 5 and 10 do not: (0.7 - 0.5) / (1 - 0.5) = 0.4.
+    bo = "2" * 20 + "6" * 15 + "2" * 5 + "6" * 10
+    al = "2" * 20 + "6" * 15 + "6" * 5 + "2" * 10
+    (pair,) = agreement(judged(bo=bo, al=al), repeats=50).pairs
     assert pair.who == ("al", "bo")
     assert pair.value == pytest.approx(0.4)
     assert pair.low is not None
@@ -45,7 +45,7 @@ def test_kappa_of_a_worked_example() -> None:
 
 def test_alpha_of_the_published_example() -> None:
     # Krippendorff (2011), Computing Krippendorff's alpha-reliability, part C: nominal, 0.743.
-    found = agreement(
+    result = agreement(
         judged(
             a="123321412...",
             b="123322412" + "5.3",
@@ -54,39 +54,39 @@ def test_alpha_of_the_published_example() -> None:
         ),
         repeats=50,
     )
-    assert found.overall.value == pytest.approx(0.743, abs=0.001)
-    # The turn that one annotator judged alone says nothing.
-    assert found.overall.turns == 11
-    assert len(found.pairs) == 6
+    assert result.overall.value == pytest.approx(0.743, abs=0.001)
+    # The turn that a single annotator judged does not count.
+    assert result.overall.turns == 11
+    assert len(result.pairs) == 6
 
 
 def test_full_agreement_is_one_and_opposition_below_zero() -> None:
     same = agreement(judged(a="123456", b="123456"), repeats=40)
     assert same.overall.value == pytest.approx(1.0)
-    assert [one.value for one in same.classes] == pytest.approx([1.0] * 6)
+    assert [alpha.value for alpha in same.classes] == pytest.approx([1.0] * 6)
     worse = agreement(judged(a="1212", b="2121"), repeats=40).overall.value
     assert worse is not None
     assert worse < 0
 
 
-def test_a_class_that_nobody_names_has_no_alpha() -> None:
-    found = agreement(judged(a="2266", b="2266"), repeats=40)
-    by_class = {one.what: one.value for one in found.classes}
+def test_a_class_that_nobody_uses_has_no_alpha() -> None:
+    result = agreement(judged(a="2266", b="2266"), repeats=40)
+    by_class = {alpha.what: alpha.value for alpha in result.classes}
     assert by_class["nlu"] is None
     assert by_class["asr"] == pytest.approx(1.0)
 
 
-def test_where_all_say_the_same_nothing_is_defined() -> None:
-    found = agreement(judged(a="666", b="666"))
-    assert found.overall.value is None
-    assert found.pairs[0].value is None
+def test_with_a_single_class_agreement_is_undefined() -> None:
+    result = agreement(judged(a="666", b="666"))
+    assert result.overall.value is None
+    assert result.pairs[0].value is None
 
 
 @pytest.mark.parametrize("rows", [(), (("t", "a", "asr"),), (("t", "a", None), ("t", "b", None))])
-def test_too_few_judgements_are_no_error(rows: tuple[tuple[str, str, str | None], ...]) -> None:
-    found = agreement(table(*rows))
-    assert found.pairs == ()
-    assert found.overall.value is None
+def test_too_few_judgements_are_not_an_error(rows: tuple[tuple[str, str, str | None], ...]) -> None:
+    result = agreement(table(*rows))
+    assert result.pairs == ()
+    assert result.overall.value is None
 
 
 def test_a_second_judgement_replaces_the_first() -> None:
@@ -96,5 +96,5 @@ def test_a_second_judgement_replaces_the_first() -> None:
 
 
 def test_an_unknown_failure_point_is_named() -> None:
-    with pytest.raises(UsageError, match="'tts' is no failure point"):
+    with pytest.raises(UsageError, match="Unknown failure point 'tts'"):
         agreement(table(("t", "a", "tts")))

@@ -1,4 +1,4 @@
-"""Annotations from files: what was exported comes back, and what is wrong is told by line."""
+"""Annotations from files: exported ones come back, and invalid rows are reported by line."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def test_what_was_exported_comes_back(filled: Store, tmp_path: Path, suffix: str
     slots = [{"name": "song", "value": 'a, "b" = ü'}]
     annotate(filled, turn, "ann", "asr", transcript="two\nlines", slots=slots, note="ß")
     annotate(filled, turn, "bob", "nlu", intent="Play", adjudicated=True)
-    made = tmp_path / f"said.{suffix}"
+    file = tmp_path / f"said.{suffix}"
     with filled.snapshot() as snapshot:
-        export(snapshot, "annotations", made)
+        export(snapshot, "annotations", file)
     before = rows(filled)
-    assert import_annotations(filled, made, made.name).present == 2
+    assert import_annotations(filled, file, file.name).present == 2
     assert rows(filled) == before
     other = Store.create(tmp_path / "other")
     ingest(other, [tmp_path / "logs.jsonl"])
-    done = import_annotations(other, made.read_bytes(), made.name)
+    done = import_annotations(other, file.read_bytes(), file.name)
     assert (done.added, done.problems) == (2, ())
     assert rows(other) == before
 
 
 def test_the_same_file_twice_adds_nothing(filled: Store, tmp_path: Path) -> None:
-    made = write_lines(tmp_path / "said.jsonl", [row(), row(), row(turn_id="b")])
-    first = import_annotations(filled, made, made.name)
+    file = write_lines(tmp_path / "said.jsonl", [row(), row(), row(turn_id="b")])
+    first = import_annotations(filled, file, file.name)
     assert (first.added, first.present) == (2, 1)
-    assert import_annotations(filled, made, made.name).added == 0
+    assert import_annotations(filled, file, file.name).added == 0
 
 
 @pytest.mark.parametrize(
@@ -76,20 +76,20 @@ def test_the_same_file_twice_adds_nothing(filled: Store, tmp_path: Path) -> None
         (b'{"turn_id": "a"', "", "not a JSON object"),
     ],
 )
-def test_a_bad_row_is_told_by_line_and_field_and_kept_aside(
+def test_an_invalid_row_is_reported_by_line_and_field_and_quarantined(
     filled: Store, tmp_path: Path, wrong: Any, field: str, reason: str
 ) -> None:
-    made = write_lines(tmp_path / "said.jsonl", [row(), wrong, row(turn_id="b")])
-    done = import_annotations(filled, made, made.name)
+    file = write_lines(tmp_path / "said.jsonl", [row(), wrong, row(turn_id="b")])
+    done = import_annotations(filled, file, file.name)
     assert done.added == 2
     (problem,) = done.problems
     assert (problem.line, problem.field) == (2, field)
     assert reason in problem.reason
-    (kept,) = rows(filled, "quarantine")
-    assert (kept["line"], kept["field"]) == (2, field)
-    # Mended and read again, nothing of it is left there.
-    write_lines(made, [row(), row(turn_id="b")])
-    import_annotations(filled, made, made.name)
+    (quarantined,) = rows(filled, "quarantine")
+    assert (quarantined["line"], quarantined["field"]) == (2, field)
+    # Corrected and imported again, the quarantine is empty.
+    write_lines(file, [row(), row(turn_id="b")])
+    import_annotations(filled, file, file.name)
     assert rows(filled, "quarantine") == []
 
 
@@ -101,7 +101,7 @@ def test_a_row_of_a_table_is_named_by_its_first_line(filled: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("said.xlsx", b"x", "its name must end in .jsonl, .csv, .parquet"),
         ("said.csv", b"", "is empty"),
@@ -111,35 +111,35 @@ def test_a_row_of_a_table_is_named_by_its_first_line(filled: Store) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_sentence(
-    filled: Store, name: str, content: bytes, told: str
+    filled: Store, name: str, content: bytes, message: str
 ) -> None:
-    with pytest.raises((UsageError, IngestError), match=told):
+    with pytest.raises((UsageError, IngestError), match=message):
         import_annotations(filled, content, name)
     assert rows(filled) == []
 
 
 def test_rows_of_parquet_are_counted_from_one(filled: Store, tmp_path: Path) -> None:
-    made = tmp_path / "said.parquet"
-    pq.write_table(pa.Table.from_pylist([row(), row(turn_id="gone")]), made)
-    done = import_annotations(filled, made, made.name)
+    file = tmp_path / "said.parquet"
+    pq.write_table(pa.Table.from_pylist([row(), row(turn_id="gone")]), file)
+    done = import_annotations(filled, file, file.name)
     assert [problem.line for problem in done.problems] == [2]
 
 
-def test_the_command_tells_lines_and_fails_for_bad_rows(
+def test_the_command_reports_lines_and_fails_for_invalid_rows(
     filled: Store, tmp_path: Path, run: Run
 ) -> None:
-    made = write_lines(tmp_path / "said.jsonl", [row(), row(failure_point="tts")])
-    ran = run("annotate", made, "--store", filled.path)
+    file = write_lines(tmp_path / "said.jsonl", [row(), row(failure_point="tts")])
+    ran = run("annotate", file, "--store", filled.path)
     assert ran.code == 1
     assert "1 annotations, 1 quarantined" in ran.out
     assert "line 2, failure_point: expected" in ran.out
-    ran = run("annotate", made, "--store", filled.path, "--allow-quarantined", "--json")
+    ran = run("annotate", file, "--store", filled.path, "--allow-quarantined", "--json")
     assert ran.code == 0
     assert json.loads(ran.out)["present"] == 1
     must_fail(run("annotate", tmp_path / "none.csv", "--store", filled.path), "Cannot read")
 
 
-def test_slots_are_typed_one_a_line() -> None:
+def test_slots_are_typed_one_per_line() -> None:
     assert parse_slots("song = yellow\n\n artist= a = b ") == [
         {"name": "song", "value": "yellow"},
         {"name": "artist", "value": "a = b"},

@@ -1,4 +1,4 @@
-"""What to annotate next: the most useful first, nobody twice, nobody at the same time."""
+"""What to annotate next: the most informative first, no turn twice, no turn for two at a time."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def candidate(turn_id: str, **more: Any) -> dict[str, Any]:
 
 
 def first(rows: list[dict[str, Any]], kind: str | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = rank(pa.Table.from_pylist(rows), kind).to_pylist()[0]
-    return found
+    best: dict[str, Any] = rank(pa.Table.from_pylist(rows), kind).to_pylist()[0]
+    return best
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def first(rows: list[dict[str, Any]], kind: str | None = None) -> dict[str, Any]
         ("uncertainty", {"margin": 0.02}, "hesitates between two failure points, 2.0 points"),
         ("disagreement", {"differs": True}, "Two models judge this turn differently"),
         ("disagreement", {"odd": True, "status": "error"}, "sees nothing wrong, but the action"),
-        ("novelty", {"frame_labelled": 0}, "Little is known of music · x: no turn has a label"),
+        ("novelty", {"frame_labelled": 0}, "Few labels for music · x: no turn has a label"),
         ("impact", {"frame_excess": 40.0}, "about 40 failures above expectation"),
         ("impact", {"asked": 90}, "90 turns of this period have the same words"),
     ],
@@ -67,19 +67,19 @@ def test_the_strongest_comes_first_and_says_why(
     kind: str, more: dict[str, Any], words: str
 ) -> None:
     others = [candidate(f"o{i}") for i in range(8)]
-    for chosen in (kind, None):
-        found = first([*others, candidate("x", **more)], chosen)
-        assert found["turn_id"] == "x"
-        assert found["kind"] == kind
-        assert words in found["reason"]
+    for order in (kind, None):
+        best = first([*others, candidate("x", **more)], order)
+        assert best["turn_id"] == "x"
+        assert best["kind"] == kind
+        assert words in best["reason"]
 
 
 def test_the_reason_does_not_give_the_verdict_away() -> None:
     rows = [candidate("x", margin=0.01, differs=True, failure_point="asr", other="nlu")]
     for kind in ("uncertainty", "disagreement"):
-        said = first(rows, kind)["reason"].lower()
-        assert "asr" not in said
-        assert "nlu" not in said
+        reason = first(rows, kind)["reason"].lower()
+        assert "asr" not in reason
+        assert "nlu" not in reason
 
 
 def test_repeated_words_come_later() -> None:
@@ -89,8 +89,8 @@ def test_repeated_words_come_later() -> None:
     assert order[1] == "other"
 
 
-def test_an_unknown_order_is_told() -> None:
-    with pytest.raises(UsageError, match="'luck' is no order of the queue"):
+def test_an_unknown_order_is_refused() -> None:
+    with pytest.raises(UsageError, match="Unknown order of the queue: 'luck'"):
         rank(pa.Table.from_pylist([candidate("x")]), "luck")
 
 
@@ -98,53 +98,53 @@ def test_candidates_have_no_label_in_the_logs_and_fit_the_filter(filled: Store) 
     with filled.snapshot() as snapshot:
         gold = snapshot.query("SELECT turn_id FROM turns WHERE gold.failure_point IS NOT NULL")
     refresh(filled)
-    chosen = Filter(device=("phone",))
+    phones_only = Filter(device=("phone",))
     with filled.snapshot() as snapshot:
-        found = candidates.candidates(snapshot, MODEL, chosen)
+        table = candidates.candidates(snapshot, MODEL, phones_only)
         phones = snapshot.query("SELECT turn_id FROM predictions WHERE device_type = 'phone'")
-        drawn = candidates.at_random(snapshot, MODEL, chosen)
-    ids = set(found["turn_id"].to_pylist())
+        at_random = candidates.at_random(snapshot, MODEL, phones_only)
+    ids = set(table["turn_id"].to_pylist())
     assert ids == set(phones["turn_id"].to_pylist()) - set(gold["turn_id"].to_pylist())
-    assert set(drawn["turn_id"].to_pylist()) == ids
-    assert rank(found).num_rows == len(ids)
-    assert rank(found.slice(0, 0)).num_rows == 0
+    assert set(at_random["turn_id"].to_pylist()) == ids
+    assert rank(table).num_rows == len(ids)
+    assert rank(table.slice(0, 0)).num_rows == 0
 
 
-def test_a_second_model_is_heard(tmp_path: Path) -> None:
+def test_a_second_model_counts(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     score(store, "model-b", seed=5)
     with store.snapshot() as snapshot:
-        found = candidates.candidates(snapshot, MODEL, Filter(), "model-b").to_pylist()
-    assert any(row["differs"] for row in found)
-    for row in found:
+        rows = candidates.candidates(snapshot, MODEL, Filter(), "model-b").to_pylist()
+    assert any(row["differs"] for row in rows)
+    for row in rows:
         assert row["differs"] == (row["other"] != row["failure_point"])
 
 
-def said(*rows: tuple[str, str, str, bool]) -> pa.Table:
+def annotations_of(*rows: tuple[str, str, str, bool]) -> pa.Table:
     names = ("turn_id", "annotator", "failure_point", "adjudicated")
     kinds = [pa.string(), pa.string(), pa.string(), pa.bool_()]
-    made = [dict(zip(names, row, strict=True)) for row in rows]
-    return pa.Table.from_pylist(made, schema=pa.schema(list(map(pa.field, names, kinds))))
+    annotations = [dict(zip(names, row, strict=True)) for row in rows]
+    return pa.Table.from_pylist(annotations, schema=pa.schema(list(map(pa.field, names, kinds))))
 
 
 def test_nobody_gets_a_turn_that_is_done() -> None:
     ranked = pa.table({"turn_id": ["a", "b", "c"]})
-    assert waiting(ranked, said(), "ann", 0.0) == ["a", "b", "c"]
-    one = said(("a", "ann", "asr", False))
-    assert waiting(ranked, one, "ann", 0.0) == ["b", "c"]
-    assert waiting(ranked, one, "bob", 0.0) == ["b", "c"]
+    assert waiting(ranked, annotations_of(), "ann", 0.0) == ["a", "b", "c"]
+    judged_by_ann = annotations_of(("a", "ann", "asr", False))
+    assert waiting(ranked, judged_by_ann, "ann", 0.0) == ["b", "c"]
+    assert waiting(ranked, judged_by_ann, "bob", 0.0) == ["b", "c"]
 
 
 def test_second_opinions_come_first_and_only_once() -> None:
     ranked = pa.table({"turn_id": ["b"]})
-    one = said(("a", "ann", "asr", False))
-    assert waiting(ranked, one, "bob", 1.0) == ["a", "b"]
-    assert waiting(ranked, one, "ann", 1.0) == ["b"]
-    two = said(("a", "ann", "asr", False), ("a", "bob", "nlu", False))
-    assert waiting(ranked, two, "cyd", 1.0) == ["b"]
+    judged_by_ann = annotations_of(("a", "ann", "asr", False))
+    assert waiting(ranked, judged_by_ann, "bob", 1.0) == ["a", "b"]
+    assert waiting(ranked, judged_by_ann, "ann", 1.0) == ["b"]
+    judged_twice = annotations_of(("a", "ann", "asr", False), ("a", "bob", "nlu", False))
+    assert waiting(ranked, judged_twice, "cyd", 1.0) == ["b"]
 
 
-def test_the_share_of_second_opinions_is_kept_and_grows() -> None:
+def test_the_share_of_second_opinions_holds_and_grows() -> None:
     ids = [f"turn-{i}" for i in range(4000)]
     fifth = {turn for turn in ids if wants_second(turn, 0.2)}
     assert 0.17 < len(fifth) / len(ids) < 0.23
@@ -154,19 +154,21 @@ def test_the_share_of_second_opinions_is_kept_and_grows() -> None:
 
 
 def test_a_verdict_is_hidden_until_there_are_two() -> None:
-    one = said(("a", "ann", "asr", False)).to_pylist()
-    assert shown_to(one, "bob", 1.0) == []
-    assert shown_to(one, None, 1.0) == []
-    assert shown_to(one, "ann", 1.0) == one
-    assert shown_to(one, "bob", 0.0) == one, "no second opinion is wanted"
-    two = said(("a", "ann", "asr", False), ("a", "bob", "nlu", False)).to_pylist()
-    assert shown_to(two, "cyd", 1.0) == two
+    judged_by_ann = annotations_of(("a", "ann", "asr", False)).to_pylist()
+    assert shown_to(judged_by_ann, "bob", 1.0) == []
+    assert shown_to(judged_by_ann, None, 1.0) == []
+    assert shown_to(judged_by_ann, "ann", 1.0) == judged_by_ann
+    assert shown_to(judged_by_ann, "bob", 0.0) == judged_by_ann, "no second opinion is wanted"
+    judged_twice = annotations_of(
+        ("a", "ann", "asr", False), ("a", "bob", "nlu", False)
+    ).to_pylist()
+    assert shown_to(judged_twice, "cyd", 1.0) == judged_twice
 
 
 def test_turns_to_decide_are_those_without_a_decision() -> None:
     rows = [("a", "ann", "asr", False), ("a", "bob", "nlu", False), ("b", "ann", "er", False)]
-    assert list(disputed(said(*rows))) == ["a"]
-    assert disputed(said(*rows, ("a", "cyd", "nlu", True))) == {}
+    assert list(disputed(annotations_of(*rows))) == ["a"]
+    assert disputed(annotations_of(*rows, ("a", "cyd", "nlu", True))) == {}
 
 
 def test_two_people_never_hold_the_same_turn() -> None:

@@ -1,4 +1,4 @@
-"""What the feature matrix promises, whatever the turns."""
+"""Properties of the feature matrix for any turns."""
 
 from __future__ import annotations
 
@@ -55,10 +55,8 @@ def same(left: pa.Table, right: pa.Table) -> None:
 
 WORDS = ["no", "play", "queen", "green", "day", "stop", "the", "next", "é"]
 
-# Dialogues much like real ones: words that come back, several hypotheses, missing parts.
-words = st.lists(
-    st.sampled_from(["no", "play", "queen", "green", "day", "stop", "the", "next", "é"]), max_size=5
-)
+# Dialogues much like real ones: repeated words, several hypotheses, missing parts.
+words = st.lists(st.sampled_from(WORDS), max_size=5)
 spoken = words.map(" ".join)
 unit = st.none() | st.floats(0, 1, width=16)
 slots = st.lists(
@@ -104,7 +102,7 @@ def dialogue_of(fields: list[dict[str, Any]], name: str = "d1") -> list[dict[str
     return [turn(i, name, **copy.deepcopy(f)) for i, f in enumerate(fields)]
 
 
-# Many dialogues in each example: the price is per table, not per turn.
+# Many dialogues in each example: the cost is per table, not per turn.
 logs = st.lists(dialogues, min_size=1, max_size=12)
 few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -125,18 +123,18 @@ def test_live_features_do_not_know_what_follows(
     expected = both(table(*before), "live")
     for after in (removed, changed + at_once):
         for lone, full in zip(expected, both(table(*before, *after), "live"), strict=True):
-            known = pc.is_in(full["turn_id"], value_set=lone["turn_id"].combine_chunks())
-            same(lone, full.filter(known))
+            in_both = pc.is_in(full["turn_id"], value_set=lone["turn_id"].combine_chunks())
+            same(lone, full.filter(in_both))
 
 
 def test_hindsight_sees_what_follows() -> None:
     lone = [turn(0, heard=[("play queen", 0.5)])]
     alone, _ = both(table(*lone), "hindsight")
-    followed, said = both(table(*lone, turn(1, heard=[("no play queen", 0.9)])), "hindsight")
+    followed, fields = both(table(*lone, turn(1, heard=[("no play queen", 0.9)])), "hindsight")
     assert alone["dialogue.rejected_after"].to_pylist() == [None]
     assert followed["dialogue.rejected_after"].to_pylist() == [1, None]
     assert followed["dialogue.remaining"].to_pylist() == [1, 0]
-    assert said["next"].to_pylist() == ["no play queen", ""]
+    assert fields["next"].to_pylist() == ["no play queen", ""]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -202,7 +200,7 @@ ODD: dict[str, list[dict[str, Any]]] = {
         turn(1, er={"mentions": [None, {"text": None, "candidates": [None]}]}),
     ],
     "nulls among confidences": [turn(0, heard=[("a b", 0.5), ("a", None), ("b", 0.1)])],
-    # The same batch once held lists with and without nulls, and the whole query failed.
+    # A batch with both lists with and without nulls once made the whole query fail.
     "nulls beside numbers": [
         turn(0, heard=[("a", 0.5), ("a", 0.4)]),
         turn(0, "d2", heard=[("a", None), ("b", None)]),
@@ -217,21 +215,24 @@ ODD: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("name", ODD)
 def test_odd_turns_have_features(name: str, context: Context) -> None:
-    matrix, said = both(table(*ODD[name]), context)
-    assert matrix.num_rows == said.num_rows == len(ODD[name])
+    matrix, fields = both(table(*ODD[name]), context)
+    assert matrix.num_rows == fields.num_rows == len(ODD[name])
     for column in matrix.column_names[1:]:
         values = matrix[column].to_numpy()
         assert not np.isinf(values).any(), column
         if feature(column).unit in ("share", "probability", "yes/no") and "gap" not in column:
-            known = values[~np.isnan(values)]
+            logged_values = values[~np.isnan(values)]
             allowed = (-1, 1) if "change" in column or "margin" in column else (0, 1.00001)
-            assert ((known >= allowed[0]) & (known <= allowed[1])).all(), (column, known)
+            assert ((logged_values >= allowed[0]) & (logged_values <= allowed[1])).all(), (
+                column,
+                logged_values,
+            )
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_no_turns(context: Context) -> None:
-    matrix, said = both(TURNS.empty_table(), context)
-    assert (matrix.num_rows, said.num_rows) == (0, 0)
+    matrix, fields = both(TURNS.empty_table(), context)
+    assert (matrix.num_rows, fields.num_rows) == (0, 0)
     with open_frame(TURNS.empty_table(), context) as con:
         assert learn(con, context) == Vocabulary()
 
@@ -296,12 +297,12 @@ def test_rare_signals_become_no_column() -> None:
         for i in range(6)
     ]
     with open_frame(table(*records), "hindsight") as con:
-        kept = Vocabulary.learn(con, hindsight=True, at_least=3).signals
-        often = Vocabulary.learn(con, hindsight=True, at_least=4).signals
-    assert kept["asr"] == ["half", "snr"]
-    assert often["asr"] == ["snr"]
-    assert len(kept["wake"]) == 200
-    assert not {f"s{j}" for j in range(205, 210)} & set(kept["wake"])
+        signals = Vocabulary.learn(con, hindsight=True, at_least=3).signals
+        frequent = Vocabulary.learn(con, hindsight=True, at_least=4).signals
+    assert signals["asr"] == ["half", "snr"]
+    assert frequent["asr"] == ["snr"]
+    assert len(signals["wake"]) == 200
+    assert not {f"s{j}" for j in range(205, 210)} & set(signals["wake"])
 
 
 def test_categories_not_logged_are_null() -> None:
@@ -351,7 +352,7 @@ def test_the_catalogue_describes_every_feature() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stage_", "said", "when"),
+    ("name", "stage_", "text", "when"),
     [
         ("asr.confidence", "asr", "ASR confidence of the first hypothesis", "own"),
         ("nlu.intent=play", "nlu", "Intent understood is play", "own"),
@@ -362,11 +363,11 @@ def test_the_catalogue_describes_every_feature() -> None:
         ("asr.unheard_of", "asr", "asr.unheard_of", "own"),
     ],
 )
-def test_names_for_people(name: str, stage_: str, said: str, when: str) -> None:
-    assert (stage(name), sentence(name), feature(name).when) == (stage_, said, when)
+def test_names_for_people(name: str, stage_: str, text: str, when: str) -> None:
+    assert (stage(name), sentence(name), feature(name).when) == (stage_, text, when)
 
 
-def test_values_that_tell_nothing_become_no_column() -> None:
+def test_values_that_all_turns_share_become_no_column() -> None:
     records = [turn(i, f"d{i}", locale="en-GB", meant=(f"i{i % 2}", [])) for i in range(50)]
     with open_frame(table(*records), "hindsight") as con:
         assert learn(con, "hindsight").columns() == ["nlu.intent=i0", "nlu.intent=i1"]
@@ -390,15 +391,15 @@ def real(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
 def test_real_turns_do_not_know_what_follows(real: pa.Table) -> None:
     early = real.filter(pc.less(real["turn_index"], 4))
     for lone, full in zip(both(early, "live"), both(real, "live"), strict=True):
-        known = pc.is_in(full["turn_id"], value_set=lone["turn_id"].combine_chunks())
-        same(lone, full.filter(known))
+        in_both = pc.is_in(full["turn_id"], value_set=lone["turn_id"].combine_chunks())
+        same(lone, full.filter(in_both))
 
 
-def test_real_turns_lend_most_features(real: pa.Table) -> None:
-    matrix, said = both(real, "hindsight")
-    assert matrix.num_rows == said.num_rows == real.num_rows
+def test_real_turns_have_most_features(real: pa.Table) -> None:
+    matrix, fields = both(real, "hindsight")
+    assert matrix.num_rows == fields.num_rows == real.num_rows
     names = [f.name for f in logged("hindsight")]
     silent = {n for n in names if matrix[n].null_count == real.num_rows}
-    # No corpus logs wake words, interruptions or most times.
+    # No corpus logs wake words, interruptions or most latencies.
     assert {n.split(".")[0] for n in silent} <= {"wake", "asr", "nlu", "er", "result", "dialogue"}
     assert len(silent) < 30, silent

@@ -1,4 +1,4 @@
-"""What features are worth, by hand. Nulls mean: the trace does not hold it."""
+"""Values of features, computed by hand; null where the trace does not log the signal."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ ONE_TURN: list[tuple[str, dict[str, Any], dict[str, float | None]]] = [
         },
     ),
     (
-        "one hypothesis has nothing to agree with",
+        "a single hypothesis",
         {"heard": [("stop", 1.0)]},
         {
             "asr.confidence_gap": None,
@@ -218,7 +218,7 @@ ONE_TURN: list[tuple[str, dict[str, Any], dict[str, float | None]]] = [
         },
     ),
     (
-        "marks are parts of words",
+        "combining marks are parts of words",
         {"heard": [("पानी की बोतल", 1.0)], "meant": ("buy", [("item", "पानी")])},
         {"asr.words": 3, "nlu.slots_heard": 1},
     ),
@@ -401,16 +401,18 @@ def test_sounds(text: str, code: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "alike"),
+    ("before", "after", "similarity"),
     [("привет", "спасибо", 0.0), ("61", "28", 0.0), ("", "", None), (None, None, None)],
 )
-def test_sounds_alike(before: str | None, after: str | None, alike: float | None) -> None:
+def test_similarity_of_sounds(
+    before: str | None, after: str | None, similarity: float | None
+) -> None:
     rows = features_of(turn(0, heard=[(before, 1.0)]), turn(1, heard=[(after, 1.0)]))
     got = rows[0]["dialogue.sound_after"]
-    assert got is None if alike is None else got < 0.35
+    assert got is None if similarity is None else got < 0.35
 
 
-def test_a_word_misheard_but_alike_in_sound() -> None:
+def test_a_misheard_word_of_similar_sound() -> None:
     rows = features_of(turn(0, heard=[("nite", 1.0)]), turn(1, heard=[("knight", 1.0)]))
     assert rows[0]["dialogue.sound_after"] > rows[0]["dialogue.sim_after"]
 
@@ -457,12 +459,12 @@ def test_one_device_twice_is_not_a_second_capture() -> None:
     assert rows[0]["asr.capture_count"] is None
 
 
-def test_five_at_once_are_traffic() -> None:
+def test_five_dialogues_at_once_are_traffic() -> None:
     rows = features_of(*[capture(f"k{i}", "play", []) for i in range(5)])
     assert {row["asr.capture_count"] for row in rows} == {None}
 
 
-def test_later_turns_at_the_same_instant_hide_no_capture() -> None:
+def test_later_turns_at_the_same_instant_do_not_hide_a_capture() -> None:
     pair = [capture("a", "play", []), capture("b", "play", [])]
     later = [
         capture("a", "stop", []) | {"turn_id": f"later{i}", "turn_index": 1 + i} for i in range(4)

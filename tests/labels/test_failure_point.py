@@ -22,15 +22,15 @@ from labels.rule_agreement import main, read
 CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
 
 
-def slots(given: dict[str, str] | list[tuple[str, str]] | None) -> list[dict[str, str]] | None:
-    if given is None:
+def slots(values: dict[str, str] | list[tuple[str, str]] | None) -> list[dict[str, str]] | None:
+    if values is None:
         return None
-    pairs = given.items() if isinstance(given, dict) else given
+    pairs = values.items() if isinstance(values, dict) else values
     return [{"name": name, "value": value} for name, value in pairs]
 
 
-def frame(intent: str | None, given: Any = None, domain: str | None = None) -> dict[str, Any]:
-    return {"domain": domain, "intent": intent, "slots": slots(given)}
+def frame(intent: str | None, values: Any = None, domain: str | None = None) -> dict[str, Any]:
+    return {"domain": domain, "intent": intent, "slots": slots(values)}
 
 
 def turn(
@@ -41,7 +41,7 @@ def turn(
     confirming: dict[str, str] | None = None,
     **gold: Any,
 ) -> dict[str, Any]:
-    """A turn in the shape of a row of `TURNS`; what is not given was not logged."""
+    """A turn in the shape of a row of `TURNS`; arguments left out are not logged."""
     if gold.get("slots") is not None:
         gold["slots"] = slots(gold["slots"])
     if gold.get("entities") is not None:
@@ -77,8 +77,8 @@ VIDEO = frame("play", {"title": "harry potter"}, "video")
 BOOK: dict[str, Any] = {"entities": {"title": "hp-1"}}
 
 
-def replay(intent: str, given: dict[str, str]) -> dict[str, Any]:
-    return {"intent": intent, "slots": slots(given)}
+def replay(intent: str, values: dict[str, str]) -> dict[str, Any]:
+    return {"intent": intent, "slots": slots(values)}
 
 
 CASES: dict[str, tuple[dict[str, Any], str | None]] = {
@@ -144,10 +144,10 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         "nlu",
     ),
     "intent and slots wrong": (turn("play harry potter", frame("stop"), **SAID), "nlu"),
-    "nlu made nothing of it": (turn("play harry potter", {}, **SAID), "nlu"),
+    "nlu understood nothing": (turn("play harry potter", {}, **SAID), "nlu"),
     "slot wrong": (turn("play harry potter", MISHEARD, **SAID), "er"),
     "slot missing": (turn("play harry potter", frame("play", {}, "books"), **SAID), "er"),
-    "slot given once, wanted twice": (
+    "slot filled once, twice in gold": (
         turn(
             "a",
             frame("x", [("who", "bob")]),
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "numbers": (turn("at twenty five", VIDEO, **{**SAID, "transcript": "at 25"}), "nlu"),
     "spacing": (turn("gastro pub", VIDEO, **{**SAID, "transcript": "gastropub"}), "nlu"),
-    "a yes to the prompt says the slot": (
+    "a yes to the prompt confirms the slot": (
         turn(
             "yes",
             frame("affirm"),
@@ -194,7 +194,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         ),
         "correct",
     ),
-    "a slot said again must be understood again": (
+    "a repeated slot must be understood again": (
         turn(
             "at ten",
             frame("inform", {"hour": "10"}),
@@ -264,7 +264,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         turn("a", PLAY, transcript="a", intent="play"),
         None,
     ),
-    "verdict of the annotator is not gold to derive from": (
+    "the verdict of the annotator is not evidence": (
         turn("a", PLAY, failure_point="er"),
         None,
     ),
@@ -273,7 +273,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
 
 @pytest.fixture(scope="module")
 def decided() -> dict[str, dict[str, Any]]:
-    """What `derive` says of each case, all of them in one table."""
+    """The rows of `derive` by case, derived in one call."""
     rows = derive(table(*[row for row, _ in CASES.values()])).to_pylist()
     return dict(zip(CASES, rows, strict=True))
 
@@ -285,7 +285,7 @@ def test_rule(case: str, decided: dict[str, dict[str, Any]]) -> None:
 
 def test_every_rule_has_a_case(decided: dict[str, dict[str, Any]]) -> None:
     unreached = {rule.reason for rule in RULES} - {row["reason"] for row in decided.values()}
-    # Kept for logs that are odder than any written down here.
+    # For logs that no case above covers.
     assert unreached <= {
         "not addressed and nlu not logged",
         "asr text differs, replay gives same frame; nothing in gold differs",
@@ -349,7 +349,7 @@ def test_no_turns() -> None:
 
 
 def test_missing_columns_are_named() -> None:
-    with pytest.raises(UsageError, match="er, gold is not there"):
+    with pytest.raises(UsageError, match="er, gold is missing"):
         derive(TURNS.empty_table().drop_columns(["er", "gold"]))
 
 

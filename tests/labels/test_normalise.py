@@ -1,4 +1,4 @@
-"""Which wordings count as one, which as two, and that normalising twice is normalising once."""
+"""Which wordings count as the same, which as different, and that normalising is idempotent."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), SAME)
-def test_one_wording(one: str, other: str) -> None:
-    assert key(one) == key(other)
+@pytest.mark.parametrize(("left", "right"), SAME)
+def test_same_wording(left: str, right: str) -> None:
+    assert key(left) == key(right)
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_two_wordings(one: str, other: str) -> None:
-    assert key(one) != key(other)
+@pytest.mark.parametrize(("left", "right"), DIFFERENT)
+def test_different_wordings(left: str, right: str) -> None:
+    assert key(left) != key(right)
 
 
 WORDS = (

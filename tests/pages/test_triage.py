@@ -100,7 +100,7 @@ def test_any_slice_can_be_looked_at(
     ("query", "told"),
     [
         ({"failing": "nobody"}, "is no failure point"),
-        ({"failing": "asr", "slice": "nonsense"}, "names no slice"),
+        ({"failing": "asr", "slice": "nonsense"}, "is not a slice"),
         ({"failing": "asr", "slice": "asr:colour=red"}, "no dimension 'colour'"),
         ({"failing": "asr", "slice": "asr:words=lots"}, "is no band"),
         ({"failing": "nlu", "slice": PHONES}, "not one of NLU"),
