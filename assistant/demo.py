@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +41,7 @@ from data.store.temporary import (
     draft,
     scratch,
 )
+from progress import Progress, silent
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 LONGEST_DAYS = 3650
@@ -53,8 +54,6 @@ TRUTH_NAME = "_truth.parquet"
 INCIDENTS_NAME = "_incidents.json"
 # The traces, where only a folder was named.
 FOLDER_NAME = "traces.jsonl.zst"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def write_demo(
     setup: Setup | None = None,
     scaled: int | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Simulate turns and write them down; the same settings give the same bytes.
 
@@ -245,7 +244,7 @@ def _write(
     setup: Setup,
     scaled: int | None,
     processes: int | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> dict[str, int]:
     counts: Counter[str] = Counter()
     name = "base.parquet" if scaled else traces
@@ -260,8 +259,7 @@ def _write(
             truth.write(batch)
             counts.update(turn.truth["failure_point"] for turn in batch)
             done += len(batch)
-            if progress:
-                progress(done, turns)
+            progress(done, turns, "simulating", done)
     incidents = [incident.record() for incident in setup.timeline().incidents]
     text = orjson.dumps(incidents, option=orjson.OPT_INDENT_2)
     (made / INCIDENTS_NAME).write_bytes(text + b"\n")

@@ -20,22 +20,23 @@ from classifiers.context_digest import BATCH_SQL
 from classifiers.model import Model
 from classifiers.shap_archive import Explained
 from classifiers.shap_values import Explainer, evidence
-from classifiers.steps import Steps, tell, unheard
 from data.errors import ModelError
 from data.queries.sampling import some_days, some_turns
 from data.schema.tables import EVIDENCE
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from progress import Progress, portion, run_reporting, silent
 
 SAMPLE = 2_000
 PAIRED = 200  # turns whose interactions are worked out: their number grows with the square
 KEPT = 80
 PAIRS = 12
 _DAYS = 12
+_WHAT = "explaining a sample of turns"
 
 
 def explained(
-    model: Model, turn_ids: np.ndarray, x: np.ndarray, steps: Steps = unheard
+    model: Model, turn_ids: np.ndarray, x: np.ndarray, progress: Progress = silent
 ) -> Explained:
     """Explain each class for turns with the feature matrix `x` (n, d); n may be small, not 0."""
     explainer = Explainer(model.booster, model.columns)
@@ -45,8 +46,8 @@ def explained(
     pairs = np.zeros((k, PAIRS, 2), np.int32)
     pair_strength = np.zeros((k, PAIRS))
     few = min(PAIRED, len(x))
-    for i, name in enumerate(model.classes):
-        steps(i, k, f"explaining {name}")
+    for i in range(k):
+        progress(i, k, _WHAT)
         values = explainer.many(x, i)
         every[i] = values
         strength[i] = np.abs(values).mean(0)
@@ -54,7 +55,7 @@ def explained(
         stages[i] = [np.abs(summed[stage]).mean() for stage in EVIDENCE]
         found, size = interactions(explainer, x[:few], i)
         pairs[i, : len(found)], pair_strength[i, : len(size)] = found, size
-    steps(k, k, "done")
+    progress(k, k, _WHAT)
     # The strongest of each class in turn, so that no class is left without its own.
     ranked = np.argsort(-strength, axis=1, kind="stable").T.ravel()
     kept = list(dict.fromkeys(int(j) for j in [*pairs[pair_strength > 0].ravel(), *ranked]))[:KEPT]
@@ -130,16 +131,20 @@ def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.nd
     return names[drawn], x[drawn]
 
 
-def explain_store(store: Store, model_id: str, steps: Steps) -> Explained:
+def explain_store(store: Store, model_id: str, progress: Progress) -> Explained:
     """Explain a sample of what `model_id` has scored, and keep it beside the model."""
     with store.snapshot() as snapshot:
         model = registry.load(store.models, model_id)
-        steps(0, len(model.classes), "reading turns")
+        progress(0, 1, "reading turns")
         ids, x = sample(snapshot, model)
-    made = explained(model, ids, x, steps)
+    made = explained(model, ids, x, portion(progress, 0.2, 1))
     made.write(store.models / model_id / registry.EXPLAINED)
     return made
 
 
 if __name__ == "__main__":
-    sys.exit(tell(lambda steps: explain_store(Store.open(sys.argv[1]), sys.argv[2], steps)))
+    sys.exit(
+        run_reporting(
+            lambda progress: explain_store(Store.open(sys.argv[1]), sys.argv[2], progress)
+        )
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,11 @@ from features.catalogue import feature
 from features.categories import Vocabulary
 from features.matrix import learn, open_frame
 from labels.failure_point import labels
+from progress import Progress, portion, silent
 
 MIN_PER_CLASS = 10
-Say = Callable[[str], None]
-
-
-def silent(text: str) -> None:
-    """The default of `Say`: nobody is told."""
+# From which share of a training to which its fit takes; features come before, explanations after.
+_FITTING = (0.2, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +138,34 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
     return present
 
 
+def only_learnable(
+    data: TrainingSet, minimum: int = MIN_PER_CLASS
+) -> tuple[TrainingSet, tuple[str, ...]]:
+    """`data` without the labels of classes that are too rare to learn, and the other classes.
+
+    Raises `NotEnoughLabels` if they are not enough.
+    """
+    classes = check_labels(data.target, minimum)
+    target = data.target.copy()
+    target[~np.isin(target.astype(str), classes)] = None
+    return replace(data, target=target), classes
+
+
 def fit(
     data: TrainingSet,
     settings: Settings,
     encoder: Encoder | None,
-    say: Say = silent,
+    progress: Progress = silent,
     minimum: int = MIN_PER_CLASS,
 ) -> Model:
     """Fit a model to the labelled turns of `data`; the others teach the heads what is usual."""
-    classes = check_labels(data.target, minimum)
-    target = data.target.copy()
-    target[~np.isin(target.astype(str), classes)] = None
+    data, classes = only_learnable(data, minimum)
+    target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
     table = dict(data.logged)
     heads = None
     if data.vectors and "text" not in settings.without:
-        say("fitting text heads")
+        progress(0, 3, "fitting text heads")
         heads, held_out = TextHeads.fit(
             data.vectors, target, data.gold_intents, data.gold_slots, split
         )
@@ -170,12 +179,12 @@ def fit(
     number = {name: i for i, name in enumerate(classes)}
     y = np.array([number[t] for t in target[labelled]])
     x = stack({name: values[labelled] for name, values in table.items()}, names)
-    say("boosting out of fold")
+    progress(1, 3, "boosting out of fold")
     raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings)
     calibration = Calibration.fit(raw, y)
     probability = calibration.apply(raw)
     weights = fit_weights(probability, y, data.group[labelled], settings.seed)
-    say("boosting on all labelled turns")
+    progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings)
     metrics = {
         "labelled": len(labelled),
@@ -234,7 +243,10 @@ def _restrict(split: list[Fold], rows: np.ndarray) -> list[Fold]:
 
 
 def train(
-    turns: pa.Table, settings: Settings, say: Say = silent, folder: Path | None = None
+    turns: pa.Table,
+    settings: Settings,
+    progress: Progress = silent,
+    folder: Path | None = None,
 ) -> tuple[Model, Path]:
     """Train on `turns`; returns the model and the folder with its encoder files.
 
@@ -245,13 +257,14 @@ def train(
     """
     folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
-        say("reading features and texts")
+        progress(0, 1, "reading features and texts")
         data, encoder = prepare(turns, settings, folder)
-        model = fit(data, settings, encoder, say)
-        say("explaining a sample of turns")
-        drawn = np.random.default_rng(settings.seed).permutation(len(data.ids))[:SAMPLE]
-        some = data.take(drawn)
-        model.explained = explained(model, some.ids, matrix(model, some))
+        model = fit(data, settings, encoder, portion(progress, *_FITTING))
+        rows = np.random.default_rng(settings.seed).permutation(len(data.ids))[:SAMPLE]
+        sample = data.take(rows)
+        model.explained = explained(
+            model, sample.ids, matrix(model, sample), portion(progress, _FITTING[1], 1)
+        )
         return model, folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,7 @@ from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
+from progress import Progress, silent
 from report import contents, figures
 
 if TYPE_CHECKING:
@@ -70,11 +71,11 @@ def check(weeks: int, to: Path) -> None:
 
 
 def weekly(
-    snapshot: Snapshot, weeks: int, tell: Callable[[str], None] = lambda _: None
+    snapshot: Snapshot, weeks: int, progress: Progress = silent
 ) -> tuple[str, contents.Headline]:
     """The report of the last weeks up to the last scored day, as HTML, and its numbers.
 
-    `tell` hears what is being worked on. Raises ModelError for a store without predictions.
+    Raises ModelError for a store without predictions.
     """
     models = overview.models(snapshot)
     model = snapshot.model if snapshot.model in models else models[0] if models else None
@@ -87,10 +88,10 @@ def weekly(
     days = bounds[:2]
     start = days[1] - timedelta(days=7 * weeks - 1)
     chosen = Filter(since=max(start, days[0]), until=days[1])
-    tell("Estimating the rates")
+    progress(0, 2, "estimating the rates")
     head = contents.headline(snapshot, model, chosen, days)
     assert head is not None
-    tell("Looking for what changed and what moved")
+    progress(1, 2, "looking for what changed and what moved")
     happened = contents.events(snapshot, model, chosen, days)
     source = source_of(snapshot, model, chosen)
     return render(source, head, happened, workspace.targets(snapshot)), head

@@ -6,7 +6,7 @@ child with enough, and the excess of a child cannot exceed the failures of its p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.queries.filters import NOT_LOGGED
+from progress import Progress, silent
 
-Progress = Callable[[float], None]
 # With more pairs of values, checking whether one dimension determines another costs too much.
 _MOST_PAIRS = 10_000_000
 
@@ -122,7 +122,7 @@ class Count:
     tested: int = 0
     _same: set[tuple[int, int]] = field(default_factory=set)
 
-    def walk(self, progress: Progress | None = None) -> Iterator[Cells]:
+    def walk(self, progress: Progress = silent) -> Iterator[Cells]:
         """Cells with enough turns and failures, level by level."""
         count = len(self.dimensions)
         steps = sum(len(list(combinations(range(count), d))) for d in range(1, self.deepest + 1))
@@ -131,8 +131,7 @@ class Count:
         def step() -> None:
             nonlocal done
             done += 1
-            if progress:
-                progress(done / max(1, steps))
+            progress(done, steps, "counting combinations")
 
         level: list[tuple[tuple[int, ...], np.ndarray, Cells, np.ndarray | None]] = []
         for index, dimension in enumerate(self.dimensions):

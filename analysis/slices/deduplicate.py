@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.slices.cells import Dimension, Progress
+from analysis.slices.cells import Dimension
 from data.queries.dimensions import DIMENSIONS
+from progress import Progress, silent
 
 # A slice with this share of its excess explained by others is redundant.
 EXPLAINED = 2 / 3
@@ -26,6 +27,7 @@ WHOLE = 0.8
 SYMPTOMS = ("confidence",)
 # Slices whose turns are examined at most.
 _MOST_EXAMINED = 400
+FOLDING = "folding slices that tell the same story"
 # Normal quantiles: of a slice that stands on its own (two-sided 1 %), and of a part that stands
 # for its slice, which is larger because one of hundreds of parts is selected.
 _Z = 2.575829
@@ -75,7 +77,7 @@ def fold(
     weight: np.ndarray,
     effect: float,
     most: int,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[tuple[Candidate, list[Candidate]]]:
     """At most `most` slices, by impact, each with those folded under it.
 
@@ -83,7 +85,6 @@ def fold(
     ----------
     candidates: by impact, the greatest first. parts: the dimensions of the table.
     weight: failures per row. effect: the design effect, a factor on variances.
-    progress: called with the share of work done, 0 to 1.
     """
     mean = float(weight.mean())
     # Expected rates per row: from slices without symptoms alone (False), and from all (True).
@@ -93,8 +94,7 @@ def fold(
     absorbed: set[int] = set()
     examined = 0
     for index, candidate in enumerate(candidates):
-        if progress:
-            progress(index / len(candidates))
+        progress(index, len(candidates), FOLDING)
         if index in absorbed:
             continue
         symptom = candidate.symptom(parts)

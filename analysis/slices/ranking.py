@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from analysis.slices.cells import Progress
 from analysis.slices.search import SearchResult, find
 from data.queries.dimensions import slice_columns
 from data.queries.filters import Filter
 from data.queries.slices import daily
+from progress import Progress, portion
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -40,13 +40,14 @@ def ranked(
     `progress` is that of `analysis.slices.search.find`.
     """
     table, share = slice_columns(
-        snapshot, model, point, chosen, progress=lambda done: progress(0.15 * done)
+        snapshot, model, point, chosen, progress=portion(progress, 0, 0.15)
     )
-    search = find(table, point, share=share, progress=lambda done: progress(0.15 + 0.8 * done))
+    search = find(table, point, share=share, progress=portion(progress, 0.15, 0.95))
     del table
     conditions = [slice_.conditions for slice_ in search.slices]
+    progress(0.95, 1, "reading their days")
     days = daily(snapshot, model, point, chosen, conditions)
-    progress(1.0)
+    progress(1, 1, "reading their days")
     return Ranked(
         search, {slice_.key: table for slice_, table in zip(search.slices, days, strict=True)}
     )

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import special, stats
 
-from analysis.slices.cells import Cells, Count, Dimension, Progress, coded
-from analysis.slices.deduplicate import Candidate, fold
+from analysis.slices.cells import Cells, Count, Dimension, coded
+from analysis.slices.deduplicate import FOLDING, Candidate, fold
 from data.errors import UsageError
 from data.intervals import Z95
 from data.queries.dimensions import (
@@ -25,6 +25,7 @@ from data.queries.dimensions import (
     condition_sql,
     condition_words,
 )
+from progress import Progress, portion, silent
 
 # Failures that a slice needs at least; fewer are anecdotal.
 LEAST_FAILURES = 5.0
@@ -126,7 +127,7 @@ def find(
     most: int = 30,
     level: float = 0.05,
     share: float = 1.0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> SearchResult:
     """Slices of the turns of `table` in which `failure_point` is more frequent than elsewhere.
 
@@ -143,7 +144,7 @@ def find(
     share
         The share of all turns that `table` contains; counts are scaled up by it.
     progress
-        Called with the share of work done, 0 to 1; an exception that it raises ends the search.
+        Its share grows from 0 to 1; an exception that it raises ends the search.
 
     Slices overlap, so the dependence between their tests is unknown: the false discovery rate is
     controlled by the procedure of Benjamini & Yekutieli (2001), which holds under any dependence.
@@ -161,7 +162,7 @@ def find(
     parts = coded(table, dimensions)
     count = Count(parts, weight, least, LEAST_FAILURES, deepest)
     ranked: list[tuple[float, tuple[int, ...], tuple[int, ...], int, float]] = []
-    for cells in count.walk(lambda done: progress(0.8 * done) if progress else None):
+    for cells in count.walk(portion(progress, 0, 0.8)):
         impact = _impact(cells, length, total)
         above = np.flatnonzero((impact > 0) & (cells.turns <= length - least))
         ranked.extend(
@@ -196,14 +197,13 @@ def find(
         weight,
         noise.effect,
         most,
-        lambda done: progress(0.8 + 0.2 * done) if progress else None,
+        portion(progress, 0.8, 1),
     )
     slices = tuple(
         _slice(failure_point, head, others, parts, weight, clusters, share)
         for head, others in groups
     )
-    if progress:
-        progress(1.0)
+    progress(1, 1, FOLDING)
     return SearchResult(slices, length, share, count.tested, total / length)
 
 

@@ -12,19 +12,20 @@ from classifiers.metrics import bootstrap, summary
 from classifiers.settings import Settings
 from classifiers.splits import folds
 from classifiers.train import (
-    Say,
     TrainingSet,
-    check_labels,
     fit,
+    only_learnable,
     prepare,
     rescore,
-    silent,
 )
 from data.errors import UsageError
 from data.store.temporary import scratch
+from progress import Progress, silent
 
 
-def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent) -> dict[str, Any]:
+def evaluate(
+    turns: pa.Table, settings: Settings, n: int = 5, progress: Progress = silent
+) -> dict[str, Any]:
     """Fit on n-1 parts of the labelled turns, score the held-out part, n times.
 
     Heads, booster, calibration and decision weights are all fitted inside the training parts. Parts
@@ -40,12 +41,11 @@ def evaluate(turns: pa.Table, settings: Settings, n: int = 5, say: Say = silent)
             f"Cross-validation needs at least 2 folds, got {n}; give --folds 2 or more."
         )
     with scratch("faultline-encoder-") as folder:
-        say("reading features and texts")
+        progress(0, n + 1, "reading features and texts")
         data, encoder = prepare(turns, settings, folder)
-        classes = check_labels(data.target)
         # Classes too rare to learn are left out, as in training, not tested against.
-        data.target[~np.isin(data.target.astype(str), classes)] = None
-        probability, verdict = _cross_validate(data, settings, encoder, classes, n, say)
+        data, classes = only_learnable(data)
+        probability, verdict = _cross_validate(data, settings, encoder, classes, n, progress)
     rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
     number = {name: i for i, name in enumerate(classes)}
     target = np.array([number[t] for t in data.target[rows]])
@@ -66,7 +66,7 @@ def _cross_validate(
     encoder: Any,
     classes: tuple[str, ...],
     n: int,
-    say: Say,
+    progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Calibrated probabilities (turns, k) and verdicts (turns,) of every turn, held out."""
     probability = np.zeros((len(data.target), len(classes)))
@@ -75,10 +75,10 @@ def _cross_validate(
     for i, (train, held_out) in enumerate(
         folds(data.target, data.group, n, settings.seed + 1000), start=1
     ):
+        progress(i, n + 1, f"fold {i} of {n}")
         model = fit(data.take(train), settings, encoder, minimum=2)
         part = rescore(model, data.take(held_out))
         position = np.array([classes.index(name) for name in model.classes])
         probability[np.ix_(held_out, position)] = part
         verdict[held_out] = position[decide(part, model.weights)]
-        say(f"fold {i} of {n}")
     return probability, verdict

@@ -27,12 +27,12 @@ from classifiers.calibration import decide
 from classifiers.metrics import macro_f1
 from classifiers.settings import Settings
 from classifiers.splits import folds
-from classifiers.steps import Steps, tell, unheard
-from classifiers.train import TrainingSet, check_labels, fit, prepare, rescore
+from classifiers.train import TrainingSet, fit, only_learnable, prepare, rescore
 from classifiers.training_data import training_turns
 from data.errors import ModelError, NotEnoughLabels
 from data.store.store import Store
 from data.store.temporary import scratch
+from progress import Progress, run_reporting, silent
 
 # Share of the labelled dialogues, and how often it is drawn: small draws differ more.
 SHARES = ((0.25, 2), (0.4, 2), (0.6, 1), (0.8, 1), (1.0, 1))
@@ -53,7 +53,7 @@ def learning_curve(
     data: TrainingSet,
     settings: Settings,
     encoder: Any,
-    steps: Steps = unheard,
+    progress: Progress = silent,
     shares: Sequence[tuple[float, int]] = SHARES,
     n: int = FOLDS,
 ) -> dict[str, Any]:
@@ -67,9 +67,7 @@ def learning_curve(
     A dict for JSON: `labelled`, `points` (share, labels, macro_f1, low, high), `ahead` (more,
     labels, macro_f1, low, high, gain, gain_low, gain_high), `fixed`, `seed`.
     """
-    classes = check_labels(data.target)
-    data = replace(data, target=data.target.copy())
-    data.target[~np.isin(data.target.astype(str), classes)] = None
+    data, classes = only_learnable(data)
     settings = replace(settings, folds=3)
     split = folds(data.target, data.group, n, settings.seed + 2000)
     runs = [(share, draw) for share, draws in shares for draw in range(draws)]
@@ -84,7 +82,7 @@ def learning_curve(
         verdict = np.full(len(data.target), -1)
         sizes = []
         for train, held_out in split:
-            steps(done, total, f"{share:.0%} of the labelled dialogues")
+            progress(done, total, f"{share:.0%} of the labelled dialogues")
             done += 1
             part = _thinned(data.take(train), share, settings.seed + draw)
             sizes.append(int((part.target != None).sum()))  # noqa: E711
@@ -98,7 +96,7 @@ def learning_curve(
         else:
             kept.append((share, float(np.mean(sizes))))
             tables.append(_tables(truth, verdict[labelled], group, len(classes)))
-    steps(total, total, "done")
+    progress(total, total, f"{runs[-1][0]:.0%} of the labelled dialogues")
     if len({size for _, size in kept}) < 3:
         raise NotEnoughLabels(
             f"A learning curve needs more labelled turns than {len(labelled)}: parts of them do "
@@ -204,12 +202,12 @@ def power_law(sizes: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarr
     return errors_at
 
 
-def learn_store(store: Store, model_id: str, steps: Steps = unheard) -> dict[str, Any]:
+def learn_store(store: Store, model_id: str, progress: Progress = silent) -> dict[str, Any]:
     """The learning curve of a model's settings on what a store's annotators know now; kept."""
     folder = registry.folder_of(store.models, model_id)
     settings = registry.load_settings(store.models, model_id)
     began = time.time()
-    steps(0, 1, "reading features and texts")
+    progress(0, 1, "reading features and texts")
     with store.snapshot() as snapshot:
         version = snapshot.version
         turns = training_turns(
@@ -217,7 +215,7 @@ def learn_store(store: Store, model_id: str, steps: Steps = unheard) -> dict[str
         )
     with scratch("faultline-encoder-") as drafts:
         data, encoder = prepare(turns, settings, drafts)
-        made = learning_curve(data, settings, encoder, steps)
+        made = learning_curve(data, settings, encoder, progress)
     made |= {"version": version, "seconds": round(time.time() - began), "made_at": time.time()}
     with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".learning-", delete=False) as file:
         json.dump(made, file, indent=1)
@@ -241,4 +239,6 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(tell(lambda steps: learn_store(Store.open(sys.argv[1]), sys.argv[2], steps)))
+    sys.exit(
+        run_reporting(lambda progress: learn_store(Store.open(sys.argv[1]), sys.argv[2], progress))
+    )

@@ -1,45 +1,36 @@
-"""Scoring: the turns of a store that need it → the table `predictions`, in bounded memory."""
+"""Scoring: the turns of a store that need it → the table `predictions`, in bounded memory.
+
+A plan says which turns are scored and in which part; `classifiers.scoring.worker` scores a part;
+what all parts gave is committed in one step.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from threadpoolctl import threadpool_limits
 
 from classifiers import registry
-from classifiers.context_digest import BATCH_SQL, plan_sql
-from classifiers.model import Model
-from classifiers.shap_values import (
-    Explainer,
-    evidence,
-    reasons,
-)
+from classifiers.context_digest import plan_sql
+from classifiers.scoring.worker import Scorer, score_part
 from data.errors import ModelError
 from data.parallel import runner
-from data.schema.tables import EVIDENCE, PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
 from data.store.predictions import commit_predictions
-from data.store.snapshot import Snapshot
 from data.store.store import Store
-from data.store.turn_columns import facts
 from labels import derived
+from progress import Progress, silent
 
 # Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a
 # turn).
 BATCH = 40_000
-_MOST_WORKERS = 8
-# DuckDB's share of a worker's memory; the features of a batch have their own.
-_WORKER_MEMORY = "512MB"
-Progress = Callable[[int, int], None]
+_MAX_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +49,7 @@ def score(
     model_id: str | None = None,
     *,
     everything: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     batch: int = BATCH,
     workers: int | None = None,
 ) -> ScoreReport:
@@ -67,110 +58,61 @@ def score(
     Parameters
     ----------
     model_id: the promoted model if None. everything: score all turns again.
-    progress: called with (turns done, turns to do).
     batch: turns that a process holds at a time.
     workers: processes, one per core (at most 8) by default; a single batch is scored right here.
 
     Raises `ModelError` if there is no such model.
     """
     with store.snapshot() as snapshot, store.staging() as folder:
-        chosen = model_id or snapshot.model
-        if not chosen:
+        model = model_id or snapshot.model
+        if not model:
             raise ModelError(
                 f"No model has been trained in {store.path}; train one with: faultline train"
             )
-        context = registry.load_settings(store.models, chosen).context
+        context = registry.load_settings(store.models, model).context
         plan = folder / "plan.parquet"
-        wanted = {"model": chosen, "all": everything, "batch": batch}
-        stale = _write(snapshot.batches(plan_sql(context), wanted), plan)
-        total = snapshot.counts()["turns"]
+        bound = {"model": model, "all": everything, "batch": batch}
+        stale = _write(snapshot.batches(plan_sql(context), bound), plan)
+        turns = snapshot.counts()["turns"]
         verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
         files: list[Path] = []
         done = 0
-        if progress:
-            progress(0, stale)
+        progress(0, stale, "scoring", 0)
         parts = _last_part(plan) + 1 if stale else 0
-        processes = min(parts, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
+        processes = min(parts, workers or min(os.cpu_count() or 1, _MAX_WORKERS))
         if processes == 1:
-            work = _Scorer.of(store, snapshot, chosen).part
+            # With what is open here, on all cores.
+            work = Scorer.of(snapshot, store.models, model).part
         else:
-            work = partial(_part_elsewhere, str(store.path), snapshot.version, chosen)
+            work = partial(score_part, str(store.path), snapshot.version, model)
+        arguments = (
+            (str(plan), part, str(folder / f"scored-{part}.parquet")) for part in range(parts)
+        )
         with runner(processes) as pool:
-            jobs = (
-                (str(plan), part, str(folder / f"scored-{part}.parquet")) for part in range(parts)
-            )
-            for path, counts in pool.map(work, jobs):
-                files.append(Path(path))
-                done += sum(counts)
-                verdicts += np.array(counts)
-                if progress:
-                    progress(done, stale)
-        committed = commit_predictions(store, files, chosen) if files else 0
+            for scored in pool.map(work, arguments):
+                files.append(Path(scored.file))
+                done += sum(scored.verdicts)
+                verdicts += np.array(scored.verdicts)
+                progress(done, stale, "scoring", done)
+        committed = commit_predictions(store, files, model) if files else 0
     derived.refresh(store)
     return ScoreReport(
-        chosen,
+        model,
         committed,
-        total - stale,
+        turns - stale,
         {name: int(n) for name, n in zip(FAILURE_POINTS, verdicts, strict=True)},
         store.head().version,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Scorer:
-    """What scores one part of the plan after another: one version of a store and one model."""
-
-    snapshot: Snapshot
-    model: Model
-    explainer: Explainer
-
-    @classmethod
-    def of(cls, store: Store, snapshot: Snapshot, model_id: str, threads: int = 0) -> Self:
-        model = registry.load(store.models, model_id, threads=threads)
-        return cls(snapshot, model, Explainer(model.booster, model.columns))
-
-    def part(self, plan: str, part: int, to: str) -> tuple[str, list[int]]:
-        """Score one part of the plan into the file `to`; returns it and the turns per verdict."""
-        wanted = pq.read_table(plan, filters=[("part", "=", part)])
-        days = pc.min(wanted["first_day"]).as_py(), pc.max(wanted["last_day"]).as_py()
-        turns = self.snapshot.query(
-            BATCH_SQL,
-            {"low": days[0], "high": days[1]},
-            tables={
-                "mine": wanted.select(["dialogue_id"]),
-                "shared": wanted.filter(wanted["shared"]).select(["turn_id"]),
-            },
-        )
-        digests = wanted.select(["turn_id", "context_digest"])
-        table = predict(self.model, self.explainer, turns, digests)
-        pq.write_table(table, to, compression="zstd")
-        return to, [_count(table["failure_point"], name) for name in FAILURE_POINTS]
-
-
-@lru_cache(maxsize=1)
-def _opened(path: str, version: str, model_id: str) -> _Scorer:
-    """Opened once per worker process: loading takes a second."""
-    # The processes are the parallelism; libraries that start threads besides only wait.
-    threadpool_limits(1)
-    store = Store.open(path, memory=_WORKER_MEMORY)
-    return _Scorer.of(store, store.snapshot(version), model_id, threads=1)
-
-
-def _part_elsewhere(
-    path: str, version: str, model_id: str, plan: str, part: int, to: str
-) -> tuple[str, list[int]]:
-    """`_Scorer.part` in a worker process."""
-    return _opened(path, version, model_id).part(plan, part, to)
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     """Write a stream of rows to one Parquet file as they come; returns their number."""
     rows = 0
     writer: pq.ParquetWriter | None = None
-    for found in batches:
-        writer = writer or pq.ParquetWriter(path, found.schema, compression="zstd")
-        writer.write_batch(found)
-        rows += found.num_rows
+    for batch in batches:
+        writer = writer or pq.ParquetWriter(path, batch.schema, compression="zstd")
+        writer.write_batch(batch)
+        rows += batch.num_rows
     if writer:
         writer.close()
     return rows
@@ -181,43 +123,3 @@ def _last_part(plan: Path) -> int:
     with pq.ParquetFile(plan) as file:
         last = file.read_row_group(file.num_row_groups - 1, ["part"])["part"]
     return int(last.to_numpy()[-1])
-
-
-def predict(
-    model: Model, explainer: Explainer, turns: pa.Table, wanted: pa.Table | None = None
-) -> pa.Table:
-    """Predictions with evidence and reasons, in the shape of `data.schema.tables.PREDICTIONS`.
-
-    Parameters
-    ----------
-    turns: whole dialogues.
-    wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by
-        default.
-    """
-    wanted = wanted.sort_by("turn_id") if wanted is not None else None
-    scores = model.score(turns, wanted)
-    repeated = facts(turns).take(scores.rows)
-    n = len(scores.verdict)
-    position = {FAILURE_POINTS.index(name): i for i, name in enumerate(model.classes)}
-    chosen = np.array([position[v] for v in scores.verdict], np.int64)
-    contributions = explainer.contributions(scores.x, chosen)
-    per_stage = evidence(contributions, model.columns)
-    made: dict[str, Any] = {
-        **{name: repeated[name] for name in repeated.column_names},
-        "model_id": pa.array([model.id] * n, pa.string()),
-        "failure_point": pa.array(list(FAILURE_POINTS)).take(pa.array(scores.verdict)),
-        **{f"p_{name}": scores.probability[:, i] for i, name in enumerate(FAILURE_POINTS)},
-        "p_defect": 1 - scores.probability[:, FAILURE_POINTS.index("correct")],
-        "base_value": explainer.base[chosen],
-        **{f"evidence_{name}": per_stage[name] for name in EVIDENCE},
-        "reasons": reasons(scores.x, contributions, model.columns),
-        "context_digest": wanted["context_digest"]
-        if wanted is not None
-        else pa.nulls(n, pa.int64()),
-    }
-    return pa.table([made[f.name] for f in PREDICTIONS], names=PREDICTIONS.names).cast(PREDICTIONS)
-
-
-def _count(column: pa.ChunkedArray[Any], name: str) -> int:
-    hits: Any = pc.equal(column, pa.scalar(name))
-    return int(pc.sum(hits).as_py() or 0)

@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,7 @@ from data.schema.layout import TABLES
 from data.store.snapshot import literal
 from data.store.store import Store
 from data.store.transaction import Cycle
-
-Progress = Callable[[str, int, int, int | None], None]
+from progress import Progress, silent
 
 # Below this many bytes of input, starting processes costs more than it saves.
 _POOL_FROM = 48 << 20
@@ -93,7 +92,7 @@ def ingest(
     store: Store,
     paths: Sequence[str | Path],
     format: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
 ) -> IngestReport:
     """Bring log files into the store.
@@ -106,7 +105,7 @@ def ingest(
     format
         `jsonl` or `parquet`, instead of what the suffix says.
     progress
-        Called with (file, turns so far, bytes read, bytes in all or None).
+        Called with the bytes read of each file, its name, and its turns so far.
     workers
         Processes; by default one per core, and none of its own for small inputs.
 
@@ -129,7 +128,7 @@ def ingest(
     return IngestReport(reports)
 
 
-def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress | None) -> FileReport:
+def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress) -> FileReport:
     began, clock = datetime.now(UTC), time.monotonic()
     with store.staging() as folder:
         staged = _stage_all(source, run, folder, progress)
@@ -155,17 +154,14 @@ def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress | 
         return report
 
 
-def _stage_all(
-    source: Source, run: Runner, folder: Path, progress: Progress | None
-) -> list[Staged]:
+def _stage_all(source: Source, run: Runner, folder: Path, progress: Progress) -> list[Staged]:
     staged: list[Staged] = []
     turns = 0
     work = ((block, index, folder) for index, block in enumerate(blocks(source)))
     for block in run.map(stage, work):
         staged.append(block)
         turns += block.count
-        if progress is not None:
-            progress(source.name, turns, block.done, source.size)
+        progress(block.done, source.size, source.name, turns)
     faulty = sum(block.faulty for block in staged)
     if turns == 0 and faulty == 0:
         raise IngestError(f"{source.name} is empty; expected one JSON object per line.")

@@ -6,7 +6,6 @@ the slots of the request. A turn has several slots: `slot` is a membership, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from data.queries.filters import NOT_LOGGED, Filter
 from data.queries.sampling import MOST_SLICED, about
 from data.schema.trace import FAILURE_POINTS, STAGES
 from data.schema.vocabulary import STAGE_WORDS
+from progress import Progress, silent
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -85,14 +85,14 @@ def slice_columns(
     *,
     most: int = MOST_SLICED,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress = silent,
 ) -> tuple[pa.Table, float]:
     """What slice discovery reads of the turns a filter selects, and the share of turns read.
 
     Columns: dialogue (uint64, a hash), p (float32, calibrated probability of `failure_point`; of
     any failure for ``defect``), one dictionary-coded text per dimension, slot (list of texts).
     Above `most` turns a seeded sample of whole dialogues is read, and the share is below 1.
-    `progress` is called with the share of turns read; what it raises ends the reading.
+    `progress` is called with the turns read; what it raises ends the reading.
     Raises UsageError for an unknown failure point.
     """
     if failure_point not in (*FAILURE_POINTS, "defect"):
@@ -116,8 +116,7 @@ def slice_columns(
     for batch in snapshot.batches(sql, bound, rows=200_000):
         batches.append(_coded(batch))
         read += batch.num_rows
-        if progress:
-            progress(min(1.0, read / max(1.0, sample.turns * sample.share)))
+        progress(read, sample.turns * sample.share, "reading the turns")
     if not batches:
         return _coded(snapshot.query(sql + " LIMIT 0", bound)), sample.share
     return pa.concat_tables(batches).unify_dictionaries(), sample.share

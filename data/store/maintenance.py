@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from data.store.parquet import DataFile
 from data.store.predictions import forget
 from data.store.store import Store
 from data.store.transaction import Cycle
+from progress import Progress, silent
 
 # A file below this is worth merging with its neighbours; a merged file has at most a million rows.
 _SMALL = 250_000
@@ -69,22 +70,20 @@ class Deletion:
         )
 
 
-def compact(store: Store, step: Callable[[int, int], bool] | None = None) -> Compaction:
+def compact(store: Store, progress: Progress = silent) -> Compaction:
     """Merge the small files of each partition, sorted by dialogue; the rows stay the same.
 
-    `step` is told between commits how many of the tables are done, and ends it by saying False.
+    `progress` is called between commits; what it raises ends the work, and what is merged by then
+    stays merged.
     """
     before = after = 0
-    go_on = True
-    for place, name in enumerate(TABLES):
+    for number, name in enumerate(TABLES):
         with store.commit() as cycle:
             last = len(cycle.files(name))
         before += last
         done = False
         while not done:
-            go_on = go_on and (step is None or step(place, len(TABLES)))
-            if not go_on:
-                break
+            progress(number, len(TABLES), "compacting")
             with store.commit() as cycle:
                 rows = 0
                 done = True
@@ -108,7 +107,10 @@ def _groups(files: Iterable[DataFile]) -> list[list[DataFile]]:
 
 
 def vacuum(
-    store: Store, keep_hours: float = 168.0, keep_models: Sequence[str] | None = None
+    store: Store,
+    keep_hours: float = 168.0,
+    keep_models: Sequence[str] | None = None,
+    progress: Progress = silent,
 ) -> Vacuum:
     """Remove the files that no version of the last `keep_hours` hours needs.
 
@@ -143,7 +145,8 @@ def vacuum(
         before = young if keep_models is None else math.inf
         models = remove_models(store.models, needed, before, cycle.staging)
         files, size = models.files, models.bytes
-        for name in TABLES:
+        for number, name in enumerate(TABLES):
+            progress(number, len(TABLES), "vacuuming")
             for path in _unneeded(cycle, name, keep_hours):
                 size += path.stat().st_size
                 files += 1

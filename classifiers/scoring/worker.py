@@ -1,0 +1,139 @@
+"""The work of scoring: one version of a store, one model, one part of a plan → one Parquet file.
+
+Nothing here commits, starts processes or reports progress. `score_part` takes only names and
+numbers, so it can run in any process that can read the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from classifiers import registry
+from classifiers.context_digest import BATCH_SQL
+from classifiers.model import Model
+from classifiers.shap_values import Explainer, evidence, reasons
+from data.schema.tables import EVIDENCE, PREDICTIONS
+from data.schema.trace import FAILURE_POINTS
+from data.store.snapshot import Snapshot
+from data.store.store import Store
+from data.store.turn_columns import facts
+
+# DuckDB's share of a worker's memory; the features of a batch have their own.
+_MEMORY = "512MB"
+
+
+class ScoredPart(NamedTuple):
+    """A file of predictions (`data.schema.tables.PREDICTIONS`), and its turns per verdict in the
+    order of `FAILURE_POINTS`."""
+
+    file: str
+    verdicts: tuple[int, ...]
+
+
+def score_part(
+    store: str, version: str, model_id: str, plan: str, part: int, to: str
+) -> ScoredPart:
+    """Score one part of a plan on one core.
+
+    Parameters
+    ----------
+    store, version: path and version of the store whose turns are scored.
+    model_id: a model of that store.
+    plan: Parquet file with the columns of `classifiers.context_digest.plan_sql`.
+    part: number of the part in the plan's column `part`.
+    to: the Parquet file to write.
+
+    Raises `ModelError` for a missing or damaged model, `VersionGone` for a vacuumed version.
+    """
+    # The processes are the parallelism; libraries that start threads besides only wait.
+    with threadpool_limits(1):
+        return _scorer(store, version, model_id).part(plan, part, to)
+
+
+@lru_cache(maxsize=1)
+def _scorer(store: str, version: str, model_id: str) -> Scorer:
+    """Opened once per process: loading a model takes a second."""
+    opened = Store.open(store, memory=_MEMORY)
+    return Scorer.of(opened.snapshot(version), opened.models, model_id, threads=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """One version of a store and one model, both open: scores one part of a plan after another."""
+
+    snapshot: Snapshot
+    model: Model
+    explainer: Explainer
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, models: Path, model_id: str, threads: int = 0) -> Self:
+        """The model `model_id` in the folder `models`, on so many threads (0: one per core)."""
+        model = registry.load(models, model_id, threads=threads)
+        return cls(snapshot, model, Explainer(model.booster, model.columns))
+
+    def part(self, plan: str, part: int, to: str) -> ScoredPart:
+        """`score_part`, with what is open."""
+        wanted = pq.read_table(plan, filters=[("part", "=", part)])
+        low, high = pc.min(wanted["first_day"]).as_py(), pc.max(wanted["last_day"]).as_py()
+        turns = self.snapshot.query(
+            BATCH_SQL,
+            {"low": low, "high": high},
+            tables={
+                "mine": wanted.select(["dialogue_id"]),
+                "shared": wanted.filter(wanted["shared"]).select(["turn_id"]),
+            },
+        )
+        digests = wanted.select(["turn_id", "context_digest"])
+        table = predictions(self.model, self.explainer, turns, digests)
+        pq.write_table(table, to, compression="zstd")
+        verdicts = table["failure_point"]
+        return ScoredPart(to, tuple(_count(verdicts, name) for name in FAILURE_POINTS))
+
+
+def predictions(
+    model: Model, explainer: Explainer, turns: pa.Table, wanted: pa.Table | None = None
+) -> pa.Table:
+    """Predictions with evidence and reasons, in the shape of `data.schema.tables.PREDICTIONS`.
+
+    Parameters
+    ----------
+    turns: whole dialogues.
+    wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by
+        default.
+    """
+    wanted = wanted.sort_by("turn_id") if wanted is not None else None
+    scores = model.score(turns, wanted)
+    repeated = facts(turns).take(scores.rows)
+    n = len(scores.verdict)
+    position = {FAILURE_POINTS.index(name): i for i, name in enumerate(model.classes)}
+    verdict = np.array([position[v] for v in scores.verdict], np.int64)
+    contributions = explainer.contributions(scores.x, verdict)
+    per_stage = evidence(contributions, model.columns)
+    digests = wanted["context_digest"] if wanted is not None else pa.nulls(n, pa.int64())
+    columns: dict[str, Any] = {
+        **{name: repeated[name] for name in repeated.column_names},
+        "model_id": pa.array([model.id] * n, pa.string()),
+        "failure_point": pa.array(list(FAILURE_POINTS)).take(pa.array(scores.verdict)),
+        **{f"p_{name}": scores.probability[:, i] for i, name in enumerate(FAILURE_POINTS)},
+        "p_defect": 1 - scores.probability[:, FAILURE_POINTS.index("correct")],
+        "base_value": explainer.base[verdict],
+        **{f"evidence_{name}": per_stage[name] for name in EVIDENCE},
+        "reasons": reasons(scores.x, contributions, model.columns),
+        "context_digest": digests,
+    }
+    table = pa.table([columns[field.name] for field in PREDICTIONS], names=PREDICTIONS.names)
+    return table.cast(PREDICTIONS)
+
+
+def _count(column: pa.ChunkedArray[Any], name: str) -> int:
+    matches: Any = pc.equal(column, pa.scalar(name))
+    return int(pc.sum(matches).as_py() or 0)
