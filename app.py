@@ -14,7 +14,7 @@ from parts.shared.filter_bar import (
     model_choice,
 )
 from parts.shared.view import (
-    Scope,
+    View,
     choices,
     facet_choices,
     hand_over,
@@ -41,7 +41,7 @@ def pinned(key: str, otherwise: str) -> str:
     return str(value)
 
 
-def open_scope() -> Scope:
+def open_view() -> View:
     """The snapshot of the link, of this session, or the newest; then model and filters."""
     head = Store.open(path).head()
     version = pinned("at", head.version)
@@ -49,7 +49,7 @@ def open_scope() -> Scope:
     outdated = version != head.version
     scored = scorers(path, version)
     if not scored:
-        return Scope(path, snapshot, outdated, None, None, Filter())
+        return View(path, snapshot, outdated, None, None, Filter())
     model = pinned("model", head.model if head.model in scored else scored[0])
     if model not in scored:
         raise UsageError(
@@ -62,18 +62,18 @@ def open_scope() -> Scope:
         if len(scored) > 1:
             model_choice(scored, model)
         chosen = filters(*bounds[:2], options, lambda: facet_choices(path, version, model))
-    return Scope(path, snapshot, outdated, model, bounds, chosen)
+    return View(path, snapshot, outdated, model, bounds, chosen)
 
 
 body, foot = st.container(), st.container()
 try:
-    scope = open_scope()
+    view = open_view()
     # Before the page, which may end the script early.
     with foot:
-        page_frame.foot(scope)
+        page_frame.foot(view)
     with body:
-        hand_over(scope)
-        if scope.snapshot.counts()["turns"]:
+        hand_over(view)
+        if view.snapshot.counts()["turns"]:
             page.run()
         else:
             page_frame.no_turns(path)

@@ -17,9 +17,9 @@ from parts.shared.verdict_form import (
     desk,
     leave,
 )
-from parts.shared.view import scope
+from parts.shared.view import current_view
 
-view = scope()
+view = current_view()
 if view.model is None:
     no_predictions(view.snapshot, view.path)
     st.stop()

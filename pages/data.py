@@ -11,7 +11,7 @@ from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
 from parts.data.signals import drifting, signals
 from parts.data.storage import sizes, upkeep
-from parts.shared.view import scope
+from parts.shared.view import current_view
 
 PARTS = {
     "arrivals": "Arrivals",
@@ -19,7 +19,7 @@ PARTS = {
     "drift": "Drift",
     "storage": "Storage",
 }
-view = scope()
+view = current_view()
 asked = st.query_params.get("part", st.session_state.get("data-held", ""))
 part = asked if asked in PARTS else "arrivals"
 

@@ -12,9 +12,9 @@ from parts.explore.sql_editor import editor
 from parts.explore.turn_table import turns_part
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions
-from parts.shared.view import scope
+from parts.shared.view import current_view
 
-view = scope()
+view = current_view()
 if view.model is None or view.bounds is None:
     no_predictions(view.snapshot, view.path)
     st.stop()

@@ -17,7 +17,7 @@ from parts.model.explanations import reasons
 from parts.model.label_errors import doubts
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions
-from parts.shared.view import scope
+from parts.shared.view import current_view
 
 LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
 NAMES = {
@@ -31,7 +31,7 @@ NAMES = {
 }
 NEED_TRUTH = ("quality", "thresholds", "comparison", "labels")
 
-view = scope()
+view = current_view()
 if view.model is None or view.bounds is None:
     no_predictions(view.snapshot, view.path)
     st.stop()

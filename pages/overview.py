@@ -23,9 +23,9 @@ from parts.shared.cached_figures import drawn
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions
 from parts.shared.turn_list import defect_list
-from parts.shared.view import scope
+from parts.shared.view import current_view
 
-view = scope()
+view = current_view()
 if view.model is None or view.bounds is None:
     no_predictions(view.snapshot, view.path)
     st.stop()

@@ -12,7 +12,7 @@ from data.store import workspace
 from parts.shared.filter_bar import chips
 from parts.shared.headline import headline
 from parts.shared.page_frame import no_predictions
-from parts.shared.view import scope
+from parts.shared.view import current_view
 from parts.triage.decision import decision
 from parts.triage.slice_detail import ANCHOR, about
 from parts.triage.slice_picker import (
@@ -26,7 +26,7 @@ from parts.triage.slice_picker import (
     wait,
 )
 
-view = scope()
+view = current_view()
 if view.model is None or view.bounds is None:
     no_predictions(view.snapshot, view.path)
     st.stop()

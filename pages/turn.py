@@ -29,7 +29,7 @@ from parts.shared.stage_output import (
 )
 from parts.shared.turn_list import choose
 from parts.shared.verdict_form import desk, signed_in
-from parts.shared.view import reader_zone, scope
+from parts.shared.view import current_view, reader_zone
 from parts.turn.detail import (
     around,
     judge,
@@ -41,7 +41,7 @@ from parts.turn.detail import (
 )
 from parts.turn.verdict import verdict, why
 
-view = scope()
+view = current_view()
 turn_id = st.query_params.get("turn")
 
 if not turn_id:

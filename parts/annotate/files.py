@@ -25,13 +25,13 @@ from data.queries.annotations import without_sql
 from data.store.annotations import DESK, shown_to
 from data.store.store import Store
 from parts.shared.verdict_form import Desk
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _KINDS = {"jsonl": "application/x-ndjson", "csv": "text/csv", "parquet": "application/octet-stream"}
 _PROBLEMS = 200
 
 
-def files_task(view: Scope, who: str, now: Desk) -> None:
+def files_task(view: View, who: str, now: Desk) -> None:
     """Download what people said, upload what was said elsewhere."""
     left, right = st.columns(2, gap="large")
     with left:

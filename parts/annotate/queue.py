@@ -48,7 +48,7 @@ from parts.shared.verdict_form import (
     undo,
     verdicts,
 )
-from parts.shared.view import Scope, reader_zone
+from parts.shared.view import View, reader_zone
 
 RANDOM = "random"
 _ORDERS = {
@@ -86,7 +86,7 @@ def _ranked(
     return rank(found, None if kind == "all" else kind).select(shown)
 
 
-def queue_task(view: Scope, who: str, now: Desk) -> None:
+def queue_task(view: View, who: str, now: Desk) -> None:
     """Draw the next turn of the queue."""
     assert view.model is not None
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -130,7 +130,7 @@ def queue_task(view: Scope, who: str, now: Desk) -> None:
 
 
 def evidence(
-    view: Scope, row: dict[str, Any], who: str, reveals: bool = False, said: Any = None
+    view: View, row: dict[str, Any], who: str, reveals: bool = False, said: Any = None
 ) -> None:
     """The conversation, what the stages put out, and the buttons; nothing of the model's verdict.
 
@@ -204,7 +204,7 @@ def evidence(
                 )
 
 
-def differences_task(view: Scope, who: str, now: Desk) -> None:
+def differences_task(view: View, who: str, now: Desk) -> None:
     """Turns on which annotators differ, one a screen, for an adjudicator to decide."""
     told()
     found = disputed(now.said)
@@ -235,7 +235,7 @@ def _skip(turn_id: str) -> None:
     st.session_state[_SKIPPED].add(turn_id)
 
 
-def _empty(view: Scope, skipped: set[str]) -> None:
+def _empty(view: View, skipped: set[str]) -> None:
     st.text(
         "Nothing is left to annotate within these filters"
         + (f" but the {count(len(skipped))} that you skipped." if skipped else ".")

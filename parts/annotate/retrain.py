@@ -25,7 +25,7 @@ from parts.jobs.process import (
 )
 from parts.shared.page_frame import newest_button
 from parts.shared.verdict_form import Desk
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _STEPS = (
     "reading features and texts",
@@ -35,7 +35,7 @@ _STEPS = (
 )
 
 
-def retrain_task(view: Scope, now: Desk) -> None:
+def retrain_task(view: View, now: Desk) -> None:
     """Start a training, watch it, and decide on its outcome."""
     st.subheader("Train a new model", anchor=False)
     known = labels_in_logs(view.snapshot)
@@ -50,7 +50,7 @@ def retrain_task(view: Scope, now: Desk) -> None:
     st.fragment(_watch, run_every=every)(view, work)
 
 
-def _watch(view: Scope, work: Jobs) -> None:
+def _watch(view: View, work: Jobs) -> None:
     scoring, training = work.get("score"), work.get("train")
     if scoring is not None:
         _scoring(view, work, scoring)
@@ -96,7 +96,7 @@ def _share(said: list[str]) -> float:
         return 0.0
 
 
-def _trained(view: Scope, work: Jobs, job: Job) -> None:
+def _trained(view: View, work: Jobs, job: Job) -> None:
     if job.state != "done":
         st.text("The training was stopped." if job.state == "stopped" else job.trouble())
         st.button("Back", on_click=work.forget, args=("train",))
@@ -195,7 +195,7 @@ def _use(path: str, work: Jobs, model: str) -> None:
     work.start("score", "cli", ["score", "--json", "--store", path])
 
 
-def _scoring(view: Scope, work: Jobs, job: Job) -> None:
+def _scoring(view: View, work: Jobs, job: Job) -> None:
     if job.state == "running":
         st.text("The new model is in use; it scores the turns now.")
         _running(job, "Scoring")

@@ -19,7 +19,7 @@ from charts.signals import arrivals as drawn
 from charts.signals import arrivals_words, name_of
 from data.queries import ingest_runs
 from parts.shared.view import (
-    Scope,
+    View,
     reader_zone,
     snapshot_at,
 )
@@ -43,7 +43,7 @@ def _daily(path: str, version: str, since: date | None, until: date | None) -> p
     return ingest_runs.daily(snapshot_at(path, version), since, until)
 
 
-def numbers(view: Scope) -> None:
+def numbers(view: View) -> None:
     """Newest turn, newest logs, turns, quarantine."""
     total, fresh, _ = _facts(view.path, view.snapshot.version)
     turns = view.snapshot.counts()["turns"]
@@ -69,7 +69,7 @@ def _metric(label: str, value: str) -> None:
     st.metric(label, value, border=True, height="stretch")
 
 
-def freshness(view: Scope) -> None:
+def freshness(view: View) -> None:
     """Turns per day, and how fresh each assistant is."""
     _, fresh, _ = _facts(view.path, view.snapshot.version)
     chosen, zone = view.chosen, reader_zone()
@@ -121,7 +121,7 @@ def _behind(lag: Any) -> str:
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
-def run_list(view: Scope) -> None:
+def run_list(view: View) -> None:
     """Ingestion runs, newest first."""
     st.subheader("Ingestion runs", anchor=False)
     number = view.snapshot.counts()["runs"]
@@ -158,7 +158,7 @@ def run_list(view: Scope) -> None:
     st.caption(f"{count(number)} {'run' if number == 1 else 'runs'}, newest first.")
 
 
-def quarantine(view: Scope) -> None:
+def quarantine(view: View) -> None:
     """Lines that did not get in: kinds of reasons, and examples of a chosen kind."""
     st.subheader("Quarantine", anchor=False)
     kinds: list[dict[str, Any]] = _facts(view.path, view.snapshot.version)[2].to_pylist()

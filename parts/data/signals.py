@@ -28,7 +28,7 @@ from data.queries.signal_coverage import (
 )
 from data.queries.signals import signal_values
 from data.schema.vocabulary import NAMES
-from parts.shared.view import Scope, snapshot_at
+from parts.shared.view import View, snapshot_at
 
 PERIODS = {"7 days": 7, "14 days": 14, "28 days": 28}
 # Turns of each period that the drift of signals is computed from.
@@ -36,7 +36,7 @@ _SAMPLE = 20_000
 _DAYS_OF = 200_000
 
 
-def within(view: Scope) -> Filter:
+def within(view: View) -> Filter:
     """Days and assistants of the filter: the rest does not count here."""
     chosen = view.chosen
     return Filter(since=chosen.since, until=chosen.until, assistant=chosen.assistant)
@@ -50,7 +50,7 @@ def _logged(path: str, version: str, chosen: Filter) -> tuple[Days, pa.Table, li
     return read, table, gaps(table)
 
 
-def signals(view: Scope) -> None:
+def signals(view: View) -> None:
     """Missing shares per assistant, their changes in words, and their course."""
     st.subheader("Signals", anchor=False)
     read, table, found = _logged(view.path, view.snapshot.version, within(view))
@@ -177,7 +177,7 @@ def _classes(
     return psi, each, sides[0], sides[1]
 
 
-def drifting(view: Scope, first: date, last: date) -> None:
+def drifting(view: View, first: date, last: date) -> None:
     """Signals and class shares of the last days against a reference period."""
     st.subheader("Drift", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):

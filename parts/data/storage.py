@@ -9,7 +9,7 @@ from data.errors import FaultlineError
 from data.store import disk_usage
 from data.store.store import Store
 from parts.shared.view import (
-    Scope,
+    View,
     go_to_newest,
     reader_zone,
     snapshot_at,
@@ -35,7 +35,7 @@ def size(n: int) -> str:
     return f"{n}\u2009B"
 
 
-def sizes(view: Scope) -> None:
+def sizes(view: View) -> None:
     """Tables and models, and what the folder takes as a whole."""
     store = Store.open(view.path)
     found = _tables(view.path, view.snapshot.version)
@@ -75,7 +75,7 @@ def sizes(view: Scope) -> None:
     )
 
 
-def upkeep(view: Scope) -> None:
+def upkeep(view: View) -> None:
     """Compaction and vacuum, each behind a confirmation; one at a time."""
     st.subheader("Upkeep", anchor=False)
     chore = _chore(view.path)

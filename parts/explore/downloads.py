@@ -21,13 +21,13 @@ from data.export.manifest import (
     slice_zip,
 )
 from parts.explore.saved_views import link_query
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _WORDS = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSONL"}
 Make = Callable[[Path], object]
 
 
-def slice_buttons(view: Scope, turns: int) -> None:
+def slice_buttons(view: View, turns: int) -> None:
     """The slice as a file, in three formats, and the command that does the same."""
     assert view.model is not None
     with st.popover("Export", icon=":material/download:"):
@@ -52,7 +52,7 @@ def slice_buttons(view: Scope, turns: int) -> None:
         st.code(shlex.join(words), language="bash", wrap_lines=True)
 
 
-def answer_buttons(view: Scope, sql: str) -> None:
+def answer_buttons(view: View, sql: str) -> None:
     """All rows of a statement as a file; it runs again, within the same limits."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for suffix in SUFFIXES:

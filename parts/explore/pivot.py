@@ -27,7 +27,7 @@ from parts.explore.saved_views import (
     say,
 )
 from parts.shared.filter_bar import narrow
-from parts.shared.view import Scope, snapshot_at
+from parts.shared.view import View, snapshot_at
 
 MEASURE_WORDS = {
     "rate": "Rate",
@@ -68,7 +68,7 @@ def select(key: str, title: str, words: Any) -> str:
     return said(key)
 
 
-def pivot_part(view: Scope) -> None:
+def pivot_part(view: View) -> None:
     """Controls, heat table, and the same as rows."""
     assert view.model is not None
     with st.grid(4, min_column_width=140, gap="small"):
@@ -120,7 +120,7 @@ def _rows(table: Pivot) -> None:
     )
 
 
-def _clicked(view: Scope, table: Pivot, cells: list[Any]) -> None:
+def _clicked(view: View, table: Pivot, cells: list[Any]) -> None:
     """What the chosen cell says, and a button that narrows the filters to it."""
     if not cells:
         return

@@ -29,7 +29,7 @@ from data.store import workspace
 from data.store.store import Store
 from parts.shared.headline import defect_rate, headline
 from parts.shared.view import (
-    Scope,
+    View,
     go_to_newest,
     snapshot_at,
 )
@@ -113,7 +113,7 @@ def shown_columns() -> tuple[str, ...]:
     return named or SHOWN
 
 
-def link_query(view: Scope) -> dict[str, list[str]]:
+def link_query(view: View) -> dict[str, list[str]]:
     """All URL parameters of what is on the page: version, model, filters, and these choices."""
     mine = {key: [st.query_params[key]] for key in KEPT if key in st.query_params}
     return {**{k: [v] for k, v in view.link().items()}, **view.chosen.query(), **mine}
@@ -126,13 +126,13 @@ def _counts(path: str, version: str, model: str, chosen: Filter) -> tuple[overvi
     return totals, turn_table.annotated(snapshot, model, chosen)
 
 
-def counts(view: Scope) -> tuple[overview.Totals, int]:
+def counts(view: View) -> tuple[overview.Totals, int]:
     """What the filter lets through, and how many of the turns people have judged."""
     assert view.model is not None
     return _counts(view.path, view.snapshot.version, view.model, view.chosen)
 
 
-def numbers(view: Scope, total: overview.Totals, known: int) -> None:
+def numbers(view: View, total: overview.Totals, known: int) -> None:
     """Four numbers about the slice."""
     head = headline(view)
     assert head is not None
@@ -155,7 +155,7 @@ def numbers(view: Scope, total: overview.Totals, known: int) -> None:
         )
 
 
-def views_menu(view: Scope) -> None:
+def views_menu(view: View) -> None:
     """Open, save and forget named views."""
     found = [one for one in workspace.views(view.snapshot) if one["page"] == "explore"]
     with st.popover("Views", icon=":material/bookmark:"):
@@ -188,7 +188,7 @@ def views_menu(view: Scope) -> None:
             st.caption(trouble)
 
 
-def _save(view: Scope) -> None:
+def _save(view: View) -> None:
     query = {k: v for k, v in link_query(view).items() if k not in ("at", "model")}
     try:
         name = st.session_state["view-name"]

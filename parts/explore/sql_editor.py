@@ -24,12 +24,12 @@ from parts.explore.saved_views import (
     said,
     say,
 )
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _RUN = "explore-run"
 
 
-def editor(view: Scope) -> None:
+def editor(view: View) -> None:
     """Text, run and stop, the answer, and the answer as a file."""
     if "explore-w-sql" not in st.session_state:
         st.session_state["explore-w-sql"] = said(SQL) or EXAMPLE
@@ -84,11 +84,11 @@ def _keep() -> None:
     say(SQL, text if len(text) <= LONGEST_SQL and text != EXAMPLE else None)
 
 
-def _key(view: Scope, text: str) -> tuple[Any, ...]:
+def _key(view: View, text: str) -> tuple[Any, ...]:
     return (view.path, view.snapshot.version, view.model, view.chosen, text)
 
 
-def _held(view: Scope, text: str) -> Statement | None:
+def _held(view: View, text: str) -> Statement | None:
     """The statement that runs or has run, if it is this one on this slice."""
     key, running = st.session_state.get(_RUN, (None, None))
     if running is not None and key != _key(view, text):
@@ -98,7 +98,7 @@ def _held(view: Scope, text: str) -> Statement | None:
     return running if isinstance(running, Statement) else None
 
 
-def _start(view: Scope) -> None:
+def _start(view: View) -> None:
     text = st.session_state["explore-w-sql"]
     try:
         running = start(view.snapshot, text, model=view.model, chosen=view.chosen)
@@ -115,7 +115,7 @@ def _watch(running: Statement) -> None:
     st.caption(f"Running for {running.seconds:.0f} s")
 
 
-def _show(view: Scope, running: Statement, text: str) -> None:
+def _show(view: View, running: Statement, text: str) -> None:
     try:
         answer = running.answer()
     except FaultlineError as error:

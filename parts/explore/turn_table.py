@@ -24,7 +24,7 @@ from parts.explore.saved_views import (
     shown_columns,
 )
 from parts.shared.turn_links import openable, times
-from parts.shared.view import Scope, snapshot_at
+from parts.shared.view import View, snapshot_at
 
 ROWS = 50
 _LABELS = {
@@ -57,7 +57,7 @@ def _listing(
     return listing(snapshot, model, chosen, columns, order, ROWS, (page - 1) * ROWS)
 
 
-def turns_part(view: Scope, turns: int) -> None:
+def turns_part(view: View, turns: int) -> None:
     """The turns of the filter; ticking one opens it, and its page leads back here."""
     assert view.model is not None
     left, right = st.columns([1, 2.2], vertical_alignment="bottom")
@@ -101,7 +101,7 @@ def _columns() -> None:
     say(COLS, None if set(chosen) == set(SHOWN) else ",".join(chosen))
 
 
-def _draw(view: Scope, rows: pa.Table, key: str) -> None:
+def _draw(view: View, rows: pa.Table, key: str) -> None:
     found = rows.to_pylist()
     columns: dict[str, list[Any]] = {}
     config: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
 from parts.model.quality import question, tested
-from parts.shared.view import Scope, scorers
+from parts.shared.view import View, scorers
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -37,7 +37,7 @@ def _compared(path: str, version: str, first: str, second: str, query: str) -> C
     return compare_verdicts(*(column.tolist() for column in columns))
 
 
-def versus(view: Scope) -> None:
+def versus(view: View) -> None:
     """Another model beside the present one, on the turns that both have scored."""
     assert view.model is not None
     others = [name for name in scorers(view.path, view.snapshot.version) if name != view.model]

@@ -18,7 +18,7 @@ from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 from features import catalogue
 from parts.jobs.process import offer
 from parts.model.choice import one_of
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _TOP = 15
 _SWARM = (12, 400)
@@ -29,7 +29,7 @@ def _read(path: str, stamp: float) -> Explained | None:
     return Explained.read(Path(path))
 
 
-def reasons(view: Scope, folder: Path) -> None:
+def reasons(view: View, folder: Path) -> None:
     """Global importance, spread, dependence and interactions, for one class."""
     path = folder / registry.EXPLAINED
     found = _read(str(path), path.stat().st_mtime) if path.exists() else None

@@ -11,7 +11,7 @@ from data.queries.thresholds import heard
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.quality import question, tested
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 ROWS = 20
 
@@ -23,7 +23,7 @@ def _found(path: str, version: str, model: str, query: str) -> tuple[list[int], 
     return rows.tolist(), rather.tolist()
 
 
-def doubts(view: Scope) -> None:
+def doubts(view: View) -> None:
     """Labels that the model doubts, the most doubtful first; choosing a row opens the turn."""
     assert view.model is not None
     known = tested(*question(view))

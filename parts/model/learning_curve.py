@@ -16,12 +16,12 @@ from classifiers import registry
 from classifiers.evaluation.learning_curve import read
 from data.errors import ModelError
 from parts.jobs.process import offer
-from parts.shared.view import Scope, reader_zone
+from parts.shared.view import View, reader_zone
 
 _MOST = 65_536
 
 
-def curve(view: Scope, folder: Path) -> None:
+def curve(view: View, folder: Path) -> None:
     """The learning curve kept beside the model; a button that works it out."""
     st.subheader("What more annotations would buy", anchor=False)
     found = read(folder)

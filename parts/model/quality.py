@@ -26,12 +26,12 @@ from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
 from parts.shared.cached_figures import drawn
-from parts.shared.view import Scope, snapshot_at
+from parts.shared.view import View, snapshot_at
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 
 
-def question(view: Scope, model: str | None = None) -> tuple[str, str, str, str]:
+def question(view: View, model: str | None = None) -> tuple[str, str, str, str]:
     """What a cached answer depends on: path, version, model and filter."""
     assert view.model is not None
     return (
@@ -99,7 +99,7 @@ def _sweep(
     )
 
 
-def headline(view: Scope, found: Tested) -> None:
+def headline(view: View, found: Tested) -> None:
     """Four numbers, each with its interval."""
     made = figures(*question(view))
     spans = made["intervals"]
@@ -151,7 +151,7 @@ def _points(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}\u2009pts"
 
 
-def rates(view: Scope, found: Tested) -> None:
+def rates(view: View, found: Tested) -> None:
     """Confusion and rates per class, with the numbers behind them."""
     made = figures(*question(view))
     left, right = st.columns(2, gap="medium")
@@ -217,7 +217,7 @@ def target_choice(found: Tested) -> str:
     return one_of("Probability of", options, "target", charts.target_name)
 
 
-def lines(view: Scope, found: Tested, target: str) -> None:
+def lines(view: View, found: Tested, target: str) -> None:
     """Precision against recall, and calibration, of one target."""
     every, bins = _curves(*question(view)), _bins(*question(view), target)
     name = charts.target_name(target)
@@ -271,7 +271,7 @@ def lines(view: Scope, found: Tested, target: str) -> None:
             )
 
 
-def explorer(view: Scope, found: Tested, target: str) -> None:
+def explorer(view: View, found: Tested, target: str) -> None:
     """At this threshold: how many turns are flagged, and how many of them are right."""
     name = charts.target_name(target)
     st.subheader("Flagging from a probability on", anchor=False)

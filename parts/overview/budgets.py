@@ -15,13 +15,13 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.store import Store
-from parts.shared.view import Scope, go_to_newest
+from parts.shared.view import View, go_to_newest
 from report.contents import Headline
 
 _TROUBLE = "targets_trouble"
 
 
-def budget_panel(view: Scope, head: Headline) -> None:
+def budget_panel(view: View, head: Headline) -> None:
     """One row per stage that has a target; a form to set them."""
     targets = workspace.targets(view.snapshot)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -72,7 +72,7 @@ def budget_panel(view: Scope, head: Headline) -> None:
     )
 
 
-def _form(view: Scope, targets: dict[str, float]) -> None:
+def _form(view: View, targets: dict[str, float]) -> None:
     with st.form("targets", border=False):
         st.caption("The largest share of turns that each stage may cost. Empty or 0: no target.")
         for name in FAILURES:
@@ -89,11 +89,11 @@ def _form(view: Scope, targets: dict[str, float]) -> None:
         st.form_submit_button("Save", on_click=_save, args=(view, targets))
 
 
-def _field(view: Scope, name: str) -> str:
+def _field(view: View, name: str) -> str:
     return f"target-{name}-{view.snapshot.version}"
 
 
-def _save(view: Scope, targets: dict[str, float]) -> None:
+def _save(view: View, targets: dict[str, float]) -> None:
     """Write what is other than shown, and go to the version that has it."""
     try:
         store = Store.open(view.path)

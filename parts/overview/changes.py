@@ -29,7 +29,7 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.shared.cached_figures import drawn
 from parts.shared.filter_bar import narrow
-from parts.shared.view import Scope, choices
+from parts.shared.view import View, choices
 from report.contents import Events, Headline
 
 # Sentences and rows that are shown; the others are in the table or left to the page Triage.
@@ -39,7 +39,7 @@ _KEYS = {column: key for key, column in COLUMNS.items()}
 
 
 def look_at(
-    view: Scope,
+    view: View,
     where: Sequence[tuple[str, str | None]],
     since: date | None = None,
     until: date | None = None,
@@ -56,7 +56,7 @@ def look_at(
         st.session_state["since"], st.session_state["until"] = since, until
 
 
-def change_list(view: Scope, happened: Events, last: date) -> None:
+def change_list(view: View, happened: Events, last: date) -> None:
     """The changes in words, numbered as on the chart; each is a button that narrows to it."""
     st.subheader("What changed", anchor=False)
     if not happened.changes:
@@ -86,7 +86,7 @@ def change_list(view: Scope, happened: Events, last: date) -> None:
         _changes_table(happened.changes)
 
 
-def moved_table(view: Scope, head: Headline, happened: Events) -> None:
+def moved_table(view: View, head: Headline, happened: Events) -> None:
     """The cells that moved most; choosing a row narrows the filters to it."""
     st.subheader("What moved", anchor=False)
     found, previous = happened.moved, head.periods.previous
@@ -136,7 +136,7 @@ def moved_table(view: Scope, head: Headline, happened: Events) -> None:
     )
 
 
-def heat_map(view: Scope, happened: Events) -> None:
+def heat_map(view: View, happened: Events) -> None:
     """Stage × domain; a click on a cell narrows the filters to its domain."""
     st.subheader("Where, by domain", anchor=False)
     domains = happened.domains
@@ -189,13 +189,13 @@ def _changes_table(changes: Sequence[Change]) -> None:
     )
 
 
-def _picked(view: Scope, key: str, rows: list[dict[str, Any]]) -> None:
+def _picked(view: View, key: str, rows: list[dict[str, Any]]) -> None:
     chosen = st.session_state[key]["selection"]["rows"]
     if chosen:
         look_at(view, [(rows[chosen[0]]["dimension"], rows[chosen[0]]["value"])])
 
 
-def _clicked(view: Scope, key: str, domains: list[str | None]) -> None:
+def _clicked(view: View, key: str, domains: list[str | None]) -> None:
     points = st.session_state[key]["selection"]["points"]
     if points:
         look_at(view, [("domain", domains[int(points[0]["customdata"][0])])])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from data.store import workspace
-from parts.shared.view import Scope
+from parts.shared.view import View
 from report.contents import Events, Headline
 from report.page import render, source_of
 
 
-def report_button(view: Scope, head: Headline, happened: Events) -> None:
+def report_button(view: View, head: Headline, happened: Events) -> None:
     """A button that makes the file when it is pressed; what it holds is there already."""
 
     def make() -> bytes:

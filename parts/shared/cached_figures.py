@@ -7,10 +7,10 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import streamlit as st
 
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 
-def drawn(view: Scope, name: str, draw: Callable[[], go.Figure], *more: object) -> go.Figure:
+def drawn(view: View, name: str, draw: Callable[[], go.Figure], *more: object) -> go.Figure:
     """The chart `name` of a view, shared, so not to be changed.
 
     `more`: what it depends on beside the view's version, model and filter.

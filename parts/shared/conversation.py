@@ -21,7 +21,7 @@ from parts.shared.html import (
     muted,
     text,
 )
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 # A long dialogue opens on the turns around the one in question.
 _AROUND = 3
@@ -29,7 +29,7 @@ _LONG = 2 * _AROUND + 3
 
 
 def conversation(
-    turns: Sequence[Mapping[str, Any]], turn_id: str, view: Scope, opens: bool = True
+    turns: Sequence[Mapping[str, Any]], turn_id: str, view: View, opens: bool = True
 ) -> None:
     """Draw a dialogue (`data.queries.turns.dialogue`), the present turn outlined.
 

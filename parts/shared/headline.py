@@ -20,7 +20,7 @@ from data.queries import overview
 from data.schema.layout import parse_version, version_text
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
-from parts.shared.view import Scope
+from parts.shared.view import View
 from report import contents
 
 # Store, versions of the tables, model, first and last day, filter.
@@ -29,22 +29,22 @@ Key = tuple[str, str, str, tuple[date, date], tuple[tuple[str, tuple[str, ...]],
 _TABLES = ("predictions", "rollup", "labelled", "annotations")
 
 
-def headline(view: Scope) -> contents.Headline | None:
+def headline(view: View) -> contents.Headline | None:
     """The numbers of the page; None if no turn fits the filters."""
     return _headline(view, _key(view))
 
 
-def events(view: Scope) -> contents.Events:
+def events(view: View) -> contents.Events:
     """What happened, see `report.contents.Events`."""
     return _events(view, _key(view))
 
 
-def trend(view: Scope, by: overview.Grain) -> pa.Table:
+def trend(view: View, by: overview.Grain) -> pa.Table:
     """The trend in steps of `by`."""
     return _trend(view, _key(view), by)
 
 
-def _key(view: Scope) -> Key:
+def _key(view: View) -> Key:
     """What the cached answers depend on: not the snapshot, but the versions of the tables that they
     rest on, so that setting a target does not look for changes again."""
     assert view.model is not None
@@ -56,19 +56,19 @@ def _key(view: Scope) -> Key:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _headline(_view: Scope, key: Key) -> contents.Headline | None:
+def _headline(_view: View, key: Key) -> contents.Headline | None:
     _, _, model, bounds, _ = key
     return contents.headline(_view.snapshot, model, _view.chosen, bounds)
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking for what changed and what moved")
-def _events(_view: Scope, key: Key) -> contents.Events:
+def _events(_view: View, key: Key) -> contents.Events:
     _, _, model, bounds, _ = key
     return contents.events(_view.snapshot, model, _view.chosen, bounds)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _trend(_view: Scope, key: Key, by: overview.Grain) -> pa.Table:
+def _trend(_view: View, key: Key, by: overview.Grain) -> pa.Table:
     return overview.trend(_view.snapshot, key[2], _view.chosen, by)
 
 

@@ -11,7 +11,7 @@ from charts.formatting import count, plain
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared.view import (
-    Scope,
+    View,
     go_to_newest,
     reader_zone,
     snapshot_at,
@@ -26,19 +26,19 @@ ICON = (
 )
 
 
-def foot(scope: Scope) -> None:
+def foot(view: View) -> None:
     """Data version, model and freshness; a way to the newest version where there is one."""
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        parts = [f"Version {scope.snapshot.version}"]
-        parts.append(f"model {plain(scope.model)}" if scope.model else "no model yet")
-        if scope.bounds:
-            parts.append(f"scored up to {scope.bounds[1]:%-d %B %Y}")
-        arrived = _arrived(scope.path, scope.snapshot.version)
+        parts = [f"Version {view.snapshot.version}"]
+        parts.append(f"model {plain(view.model)}" if view.model else "no model yet")
+        if view.bounds:
+            parts.append(f"scored up to {view.bounds[1]:%-d %B %Y}")
+        arrived = _arrived(view.path, view.snapshot.version)
         if arrived:
             parts.append(f"last logs {arrived.astimezone(reader_zone()):%-d %B %Y, %H:%M %Z}")
         st.caption(" · ".join(parts))
-        if scope.outdated:
+        if view.outdated:
             newest_button("There is newer data: go to it")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from parts.shared.view import Scope, reader_zone
+from parts.shared.view import View, reader_zone
 
 Rows = list[dict[str, Any]]
 
@@ -20,7 +20,7 @@ def times(rows: Rows) -> tuple[list[Any], Any]:
 
 
 def openable(
-    view: Scope, rows: Rows, columns: dict[str, Any], config: dict[str, Any], key: str, **more: str
+    view: View, rows: Rows, columns: dict[str, Any], config: dict[str, Any], key: str, **more: str
 ) -> None:
     """Draw the columns of some turns; ticking a row opens its page, filters and version kept.
 

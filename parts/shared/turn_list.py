@@ -15,13 +15,13 @@ from data.queries.turn_list import DEFECTS, Listing
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.shared.turn_links import openable, times
-from parts.shared.view import Scope, choices
+from parts.shared.view import View, choices
 
 ROWS = 20
 _ORDERS = ("newest", "most certain")
 
 
-def defect_list(view: Scope, now: overview.Totals) -> None:
+def defect_list(view: View, now: overview.Totals) -> None:
     """Defect turns within the filter, newest or most certain first, twenty to a page."""
     assert view.model is not None
     st.subheader("Defect turns", anchor=False)
@@ -65,7 +65,7 @@ def defect_list(view: Scope, now: overview.Totals) -> None:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _page(
-    key: tuple[str, ...], point: str | None, order: overview.Order, page: int, _view: Scope
+    key: tuple[str, ...], point: str | None, order: overview.Order, page: int, _view: View
 ) -> pa.Table:
     """One page of the list; `key` says of what."""
     assert _view.model is not None
@@ -81,7 +81,7 @@ def _page(
 
 
 def choose(
-    rows: pa.Table, view: Scope, key: str, listed: Listing | None = None, **origin: str
+    rows: pa.Table, view: View, key: str, listed: Listing | None = None, **origin: str
 ) -> None:
     """A table of turns; choosing a row opens the Turn page, filters and version kept.
 

@@ -24,7 +24,7 @@ from data.store.snapshot import Snapshot
 from data.store.store import Store
 
 STORE = "FAULTLINE_STORE"
-_KEY = "scope"
+_KEY = "view"
 # What the URL and the session pin beside the filters.
 PINS = ("at", "model")
 
@@ -55,7 +55,7 @@ def pages(icons: bool = True) -> list[StreamlitPage]:
 
 
 @dataclass(frozen=True)
-class Scope:
+class View:
     """Handed from `app.py` to the page it runs."""
 
     path: str
@@ -138,12 +138,12 @@ def scorers(path: str, version: str) -> list[str]:
     return models(snapshot_at(path, version))
 
 
-def hand_over(scope: Scope) -> None:
+def hand_over(view: View) -> None:
     """Called by `app.py` before it runs a page."""
-    st.session_state[_KEY] = scope
+    st.session_state[_KEY] = view
 
 
-def scope() -> Scope:
+def current_view() -> View:
     """Called by a page: what to show."""
     if _KEY not in st.session_state:
         # A server's very first request may name a page, and Streamlit then runs it without
@@ -152,7 +152,7 @@ def scope() -> Scope:
         st.navigation(pages(icons=False), position="hidden")
         st.rerun()
     found = st.session_state[_KEY]
-    assert isinstance(found, Scope)
+    assert isinstance(found, View)
     return found
 
 

@@ -22,7 +22,7 @@ from data.queries.slices import (
 )
 from data.store import workspace
 from data.store.store import Store
-from parts.shared.view import Scope, go_to_newest
+from parts.shared.view import View, go_to_newest
 from parts.triage.slice_picker import release_words
 
 
@@ -31,7 +31,7 @@ def _fixed(
     path: str,
     version: str,
     query: str,
-    _view: Scope,
+    _view: View,
     point: str,
     conditions: Conditions,
     release: tuple[str, str],
@@ -43,7 +43,7 @@ def _fixed(
 
 
 def decision(
-    view: Scope,
+    view: View,
     key: str,
     point: str,
     conditions: Conditions,

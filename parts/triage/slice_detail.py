@@ -57,7 +57,7 @@ from parts.shared.html import (
     text,
 )
 from parts.shared.turn_list import choose
-from parts.shared.view import PAGES, Scope
+from parts.shared.view import PAGES, View
 from parts.triage.inline_bars import bar
 from parts.triage.slice_picker import (
     ANY,
@@ -76,7 +76,7 @@ _MOST_RELEASES = 8
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _days(path: str, version: str, query: str, _view: Scope, inside: Inside) -> pa.Table:
+def _days(path: str, version: str, query: str, _view: View, inside: Inside) -> pa.Table:
     assert _view.model is not None
     return daily(
         _view.snapshot, _view.model, inside.failure_point, _view.chosen, [inside.conditions]
@@ -84,24 +84,22 @@ def _days(path: str, version: str, query: str, _view: Scope, inside: Inside) -> 
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _apart(path: str, version: str, query: str, _view: Scope, inside: Inside) -> Comparison:
+def _apart(path: str, version: str, query: str, _view: View, inside: Inside) -> Comparison:
     return apart(_view.snapshot, inside)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _evidence(
-    path: str, version: str, query: str, _view: Scope, inside: Inside
-) -> reading.Evidence:
+def _evidence(path: str, version: str, query: str, _view: View, inside: Inside) -> reading.Evidence:
     return reading.of_slice(_view.snapshot, inside)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _examples(path: str, version: str, query: str, _view: Scope, inside: Inside) -> pa.Table:
+def _examples(path: str, version: str, query: str, _view: View, inside: Inside) -> pa.Table:
     return examples(_view.snapshot, inside)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _releases(path: str, version: str, model: str, stage: str, _view: Scope) -> dict[str, date]:
+def _releases(path: str, version: str, model: str, stage: str, _view: View) -> dict[str, date]:
     return releases(_view.snapshot, model, stage)
 
 
@@ -111,15 +109,13 @@ def _encoder(path: str, model: str) -> Encoder | None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _groups(
-    path: str, version: str, query: str, _view: Scope, inside: Inside
-) -> list[Group] | None:
+def _groups(path: str, version: str, query: str, _view: View, inside: Inside) -> list[Group] | None:
     encoder = _encoder(path, inside.model)
     return None if encoder is None else groups(requests(_view.snapshot, inside), encoder)
 
 
 def about(
-    view: Scope,
+    view: View,
     key: str,
     point: str,
     conditions: Conditions,
@@ -156,7 +152,7 @@ def about(
         st.link_button("These turns in Explore", link, icon=":material/table_view:")
 
 
-def known_releases(view: Scope, point: str, conditions: Conditions) -> dict[date, str]:
+def known_releases(view: View, point: str, conditions: Conditions) -> dict[date, str]:
     """First days of the releases of the stage that is blamed, and of the stages in the slice."""
     assert view.model is not None
     named = {
@@ -259,7 +255,7 @@ def _reason(one: Apart, reach: float) -> str:
     return line(head + bar(one.inside, max(0.0, one.rest), reach, colour, words), 0.92)
 
 
-def _requests(at: tuple[str, str, str, Scope, Inside], key: str) -> None:
+def _requests(at: tuple[str, str, str, View, Inside], key: str) -> None:
     st.subheader("Groups of similar requests", anchor=False)
     asked = st.session_state.setdefault("grouped", set())
     if key not in asked:
@@ -292,7 +288,7 @@ def _requests(at: tuple[str, str, str, Scope, Inside], key: str) -> None:
         st.html(table(["group", "such as", "turns"], rows, (2,)))
 
 
-def _turns(at: tuple[str, str, str, Scope, Inside], key: str) -> None:
+def _turns(at: tuple[str, str, str, View, Inside], key: str) -> None:
     rows = _examples(*at)
     st.subheader("Surest turns", anchor=False)
     if rows.num_rows:
@@ -301,7 +297,7 @@ def _turns(at: tuple[str, str, str, Scope, Inside], key: str) -> None:
         st.caption("No turn of this slice has this verdict; its excess lies in close calls.")
 
 
-def _explore(view: Scope, point: str, conditions: Conditions) -> str | None:
+def _explore(view: View, point: str, conditions: Conditions) -> str | None:
     """Address of Explore with these turns; None where no filter says the same, or without it."""
     if not any(name == "explore" for name, _, _ in PAGES):
         return None

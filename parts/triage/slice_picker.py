@@ -29,7 +29,7 @@ from parts.shared.html import (
     muted,
     text,
 )
-from parts.shared.view import Scope
+from parts.shared.view import View
 from parts.triage.inline_bars import dot_and_interval, sparkline
 
 ANY = "defect"
@@ -102,13 +102,13 @@ def choose_slice(key: str) -> None:
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _search(
-    path: str, version: str, model: str, query: str, point: str, _view: Scope
+    path: str, version: str, model: str, query: str, point: str, _view: View
 ) -> Job[Ranked]:
     snapshot, chosen = _view.snapshot, _view.chosen
     return Job(lambda progress: ranked(snapshot, model, point, chosen, progress))
 
 
-def search(view: Scope, point: str) -> Job[Ranked]:
+def search(view: View, point: str) -> Job[Ranked]:
     """The search for slices, begun now or by whoever came first."""
     assert view.model is not None
     key = (view.path, view.logged, view.model, view.query, point)
@@ -123,7 +123,7 @@ def search(view: Scope, point: str) -> Job[Ranked]:
     return job
 
 
-def wait(view: Scope, point: str, job: Job[Ranked]) -> None:
+def wait(view: View, point: str, job: Job[Ranked]) -> None:
     """Show how far the search is and a way to stop it; reruns the page when it has ended."""
     assert view.model is not None
     key = (view.path, view.logged, view.model, view.query, point)

@@ -23,7 +23,7 @@ from parts.shared.html import (
     table,
     text,
 )
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _ROWS = 8
 _SOURCES = {
@@ -34,7 +34,7 @@ _SOURCES = {
 }
 
 
-def show(found: Evidence, inside: Inside, at: tuple[str, str, str], view: Scope) -> None:
+def show(found: Evidence, inside: Inside, at: tuple[str, str, str], view: View) -> None:
     """The tables and charts of a slice's evidence."""
     point = inside.failure_point
     if point not in EVIDENCE_HEADINGS:

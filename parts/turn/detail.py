@@ -44,7 +44,7 @@ from parts.shared.verdict_form import (
     verdicts,
 )
 from parts.shared.verdict_form import done as done_here
-from parts.shared.view import Scope
+from parts.shared.view import View
 
 _ROWS = 8
 Row = Mapping[str, Any]
@@ -58,14 +58,14 @@ class Found(NamedTuple):
     dialogue: list[dict[str, Any]]
 
 
-def look_up(view: Scope, turn_id: str, day: date | None) -> Found | None:
+def look_up(view: View, turn_id: str, day: date | None) -> Found | None:
     """All that the page needs of a turn; None when there is no such turn."""
     return _look_up((view.path, view.logged, view.model), turn_id, day, view)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _look_up(
-    key: tuple[str | None, ...], turn_id: str, day: date | None, _view: Scope
+    key: tuple[str | None, ...], turn_id: str, day: date | None, _view: View
 ) -> Found | None:
     row = turns.turn(_view.snapshot, turn_id, day)
     if row is None:
@@ -77,7 +77,7 @@ def _look_up(
     )
 
 
-def around(view: Scope, found: Row | None, dialogue: Sequence[dict[str, Any]], place: int) -> None:
+def around(view: View, found: Row | None, dialogue: Sequence[dict[str, Any]], place: int) -> None:
     """Back to the list, the turns before and after in it, and those of the dialogue."""
     listed = Listing.from_query(st.query_params)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -171,7 +171,7 @@ def _reference(path: str, model: str) -> Reference | None:
     return Reference.read(Path(path) / "models" / model)
 
 
-def reference(view: Scope) -> Reference | None:
+def reference(view: View) -> Reference | None:
     """Where features lie among correct turns; None for a model that does not know."""
     return _reference(view.path, view.model) if view.model else None
 
@@ -185,7 +185,7 @@ def transcript(row: Row, said: Sequence[Row], who: str | None, share: float) -> 
     return None if written is None else str(written)
 
 
-def judge(view: Scope, row: Row, said: list[dict[str, Any]], now: Desk) -> None:
+def judge(view: View, row: Row, said: list[dict[str, Any]], now: Desk) -> None:
     """What people said of this turn here, and the buttons to say something oneself."""
     who = signed_in()
     st.subheader("Judged here", anchor=False)
@@ -224,7 +224,7 @@ def _similar(
     return similar(_at, model, turn_id, heard, _encoder(path, model), _ROWS)
 
 
-def similar_turns(view: Scope, found: Row) -> None:
+def similar_turns(view: View, found: Row) -> None:
     """Requests of recent turns that mean about the same, and how they went."""
     if not found["heard"]:
         return
