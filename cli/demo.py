@@ -76,10 +76,10 @@ def _write(
 ) -> None:
     from assistant.demo import Setup, write_demo
     from assistant.stages import LOCALES
-    from progress import Counting
+    from progress import listener
 
     setup = Setup(gold=gold, locales=tuple(locale) if locale else LOCALES)
-    with Counting(err, "simulating") as progress:
+    with listener(err) as progress:
         report = write_demo(to, turns, seed, days, setup=setup, scaled=scale, progress=progress)
     if as_json:
         print_json(asdict(report))

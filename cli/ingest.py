@@ -42,12 +42,12 @@ def ingest(
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
     from data.store.store import Store
-    from progress import Ingesting
+    from progress import listener
 
     # A mistyped path must not leave an empty store behind.
     discover(paths, format.value if format else None)
     target = Store.ensure(store)
-    with Ingesting(err) as progress:
+    with listener(err) as progress:
         report = run(target, paths, format.value if format else None, progress)
     if as_json:
         print_json({"files": [asdict(file) for file in report.files]})

@@ -26,7 +26,6 @@ from cli.output import (
     out,
     plain,
     print_json,
-    say,
 )
 from data.errors import UsageError
 
@@ -54,13 +53,15 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
     from classifiers.train import train as run
     from classifiers.training_data import training_turns
     from data.store.store import Store
+    from progress import listener
 
     target = Store.open(store)
     with target.snapshot() as snapshot:
         turns = training_turns(snapshot, settings.seed, context=settings.context)
     target.clear_staging()
     with target.staging() as folder:
-        model, encoder = run(turns, settings, say, folder)
+        with listener(err) as progress:
+            model, encoder = run(turns, settings, progress, folder)
         model_id = registry.save(model, encoder, target.models)
     if promote:
         target.promote(model_id)
@@ -90,10 +91,10 @@ def score(
     """Score the turns that are new, changed, or whose dialogue has grown."""
     from classifiers.scoring.score import score as run
     from data.store.store import Store
-    from progress import Counting
+    from progress import listener
 
     target = Store.open(store)
-    with Counting(err, "scoring") as progress:
+    with listener(err) as progress:
         report = run(target, model, everything=everything, progress=progress, workers=workers)
     if as_json:
         print_json(asdict(report))
@@ -123,11 +124,13 @@ def evaluate(
     from classifiers.evaluation.cross_validation import evaluate as run
     from classifiers.training_data import training_turns
     from data.store.store import Store
+    from progress import listener
 
     settings = settings_of(context, seed, encoder, without)
     with Store.open(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed)
-    result = run(turns, settings, folds, say)
+    with listener(err) as progress:
+        result = run(turns, settings, folds, progress)
     if as_json:
         print_json(result)
         return

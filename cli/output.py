@@ -35,11 +35,6 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=1, default=default) + "\n")
 
 
-def say(text: str) -> None:
-    """A step that has begun, on standard error."""
-    err.print(f"[dim]{text} …[/dim]")
-
-
 def never_named(classes: tuple[str, ...]) -> None:
     """Which failure points a model with these `classes` cannot tell, if any."""
     from data.schema.trace import FAILURE_POINTS

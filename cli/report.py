@@ -9,9 +9,9 @@ import typer
 
 from cli.options import DEFAULT_STORE, StoreOption
 from cli.output import (
+    err,
     out,
     plain,
-    say,
 )
 from data.errors import UsageError
 from data.store.paths import must_be_text
@@ -26,13 +26,15 @@ def report(
     """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
     from charts.sentences import period_words
     from data.store.store import Store
+    from progress import listener
     from report.page import check, weekly, write
 
     if to.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
     check(weeks, to)
     with Store.open(store).snapshot(at) as snapshot:
-        html, head = weekly(snapshot, weeks, say)
+        with listener(err) as progress:
+            html, head = weekly(snapshot, weeks, progress)
         write(html, to)
         out.print(
             f"Wrote {period_words(head.periods.shown)} to {plain(str(to))} "

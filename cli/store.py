@@ -9,6 +9,7 @@ import typer
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import (
+    err,
     number,
     out,
     plain,
@@ -72,9 +73,12 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
     """Merge small files; safe while others read and write."""
     from data.store.maintenance import compact as run
     from data.store.store import Store
+    from progress import listener
 
-    done = run(Store.open(store))
-    out.print(f"{number(done.before)} files before, {number(done.after)} after.")
+    target = Store.open(store)
+    with listener(err) as progress:
+        report = run(target, progress)
+    out.print(f"{number(report.before)} files before, {number(report.after)} after.")
 
 
 def vacuum(
@@ -96,14 +100,16 @@ def vacuum(
     """
     from data.store.maintenance import vacuum as run
     from data.store.store import Store
+    from progress import listener
 
     target = Store.open(store)
     promoted = target.head().model
     keep = [promoted] if promoted_only and promoted else None
-    done = run(target, keep_hours=keep_hours, keep_models=keep)
-    out.print(f"Removed {number(done.files)} files, {done.bytes / 1e6:.1f} MB.")
-    if done.models:
-        out.print(f"Models removed: {plain(', '.join(done.models))}.")
+    with listener(err) as progress:
+        report = run(target, keep_hours=keep_hours, keep_models=keep, progress=progress)
+    out.print(f"Removed {number(report.files)} files, {report.bytes / 1e6:.1f} MB.")
+    if report.models:
+        out.print(f"Models removed: {plain(', '.join(report.models))}.")
 
 
 def delete(

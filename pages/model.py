@@ -57,8 +57,8 @@ def attempt(draw: Callable[[], None]) -> None:
         st.text(str(error))
 
 
-known = quality.tested(*quality.question(view))
-part = quality.one_dialogue_in(*quality.question(view))
+known = quality.tested(view)
+part = quality.one_dialogue_in(view)
 chips(
     view.chosen,
     f"{several(len(known), 'turn')} of known truth"
@@ -75,7 +75,7 @@ def folder() -> object:
 if look in NEED_TRUTH and not len(known):
     unlabelled()
 elif look == "quality":
-    st.markdown(quality.sayings(quality.figures(*quality.question(view))))
+    st.markdown(quality.sayings(quality.figures(view)))
     quality.headline(view, known)
     quality.rates(view, known)
     target = quality.target_choice(known)

@@ -43,8 +43,6 @@ picker(point, head.rates)
 decided = workspace.triage(view.snapshot)
 job = search(view, point)
 result = job.result
-if job.error:
-    raise job.error
 
 key = chosen_slice(point)
 if key is None and result and result.found.slices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,19 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Open:
                 at.query_params[key] = value
             at.run()
         assert not at.exception
-        return at
+        return settled(at)
 
     return run
+
+
+def settled(at: AppTest) -> AppTest:
+    """The page once the job that it waits for has ended; a browser would look again by itself."""
+    until = time.monotonic() + 60
+    while at.get("progress") and time.monotonic() < until:
+        time.sleep(0.1)
+        at.run()
+        assert not at.exception
+    return at
 
 
 def texts(at: AppTest) -> str:

@@ -30,12 +30,10 @@ from charts.turn_timeline import (
 )
 from data.errors import FaultlineError
 from data.queries import turns
-from data.queries.filters import Filter
 from data.queries.overview import models
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from data.store.annotations import SHARE
-from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.workspace import put_setting
 from parts.shared.conversation import conversation
@@ -48,7 +46,7 @@ from parts.shared.verdict_form import (
     undo,
     verdicts,
 )
-from parts.shared.view import View, reader_zone
+from parts.shared.view import CacheKey, View, reader_zone
 
 RANDOM = "random"
 _ORDERS = {
@@ -72,17 +70,17 @@ def leases(path: str) -> Leases:
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking for the turns that teach most")
-def _ranked(
-    path: str, version: str, model: str, query: str, kind: str, _at: Snapshot, _chosen: Filter
-) -> pa.Table:
+def _ranked(key: CacheKey, kind: str, _view: View) -> pa.Table:
+    assert _view.model is not None
+    at, model, chosen = _view.snapshot, _view.model, _view.chosen
     shown = ["turn_id", "dialogue_id", "day", "kind", "reason"]
     if kind == RANDOM:
-        found = candidates.at_random(_at, model, _chosen)
+        found = candidates.at_random(at, model, chosen)
         said = pa.array(["Drawn at random: it stands for all turns."] * found.num_rows, pa.string())
         found = found.append_column("kind", pa.array([RANDOM] * found.num_rows, pa.string()))
         return found.append_column("reason", said).select(shown)
-    other = next((name for name in models(_at) if name != model), None)
-    found = candidates.candidates(_at, model, _chosen, other)
+    other = next((name for name in models(at) if name != model), None)
+    found = candidates.candidates(at, model, chosen, other)
     return rank(found, None if kind == "all" else kind).select(shown)
 
 
@@ -101,10 +99,7 @@ def queue_task(view: View, who: str, now: Desk) -> None:
             "turns: rates that rest on annotations need those.",
         )
         _settings(view.path, now)
-    query = repr(sorted(view.chosen.query().items()))
-    ranked = _ranked(
-        view.path, view.snapshot.version, view.model, query, kind, view.snapshot, view.chosen
-    )
+    ranked = _ranked(view.cache_key(), kind, view)
     skipped: set[str] = st.session_state.setdefault(_SKIPPED, set())
     ids = [turn for turn in waiting(ranked, now.said, who, now.share) if turn not in skipped]
     taken = leases(view.path).take(ids, who, st.session_state.get("queue_turn"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from charts.formatting import (
@@ -18,21 +20,12 @@ from data.errors import FaultlineError
 from data.queries.ground_truth import labels_in_logs
 from data.schema.vocabulary import NAMES
 from data.store.store import Store
-from parts.jobs.process import (
-    Job,
-    Jobs,
-    jobs,
-)
+from parts.jobs.job import Job, Jobs, jobs
+from parts.jobs.process import ProcessJob
+from parts.jobs.widget import watch
 from parts.shared.page_frame import newest_button
 from parts.shared.verdict_form import Desk
 from parts.shared.view import View
-
-_STEPS = (
-    "reading features and texts",
-    "fitting text heads",
-    "boosting out of fold",
-    "boosting on all labelled turns",
-)
 
 
 def retrain_task(view: View, now: Desk) -> None:
@@ -45,15 +38,9 @@ def retrain_task(view: View, now: Desk) -> None:
         "A new model learns from all of them; the present one stays in use until you say otherwise."
     )
     work = jobs(view.path)
-    running = [job for name in ("train", "score") if (job := work.get(name))]
-    every = 1.5 if any(job.state == "running" for job in running) else None
-    st.fragment(_watch, run_every=every)(view, work)
-
-
-def _watch(view: View, work: Jobs) -> None:
     scoring, training = work.get("score"), work.get("train")
     if scoring is not None:
-        _scoring(view, work, scoring)
+        _scoring(work, scoring)
     elif training is None:
         st.button(
             "Train",
@@ -64,44 +51,22 @@ def _watch(view: View, work: Jobs) -> None:
         )
         st.caption("It takes some minutes and all cores; the pages stay open meanwhile.")
     elif training.state == "running":
-        _running(training, "Training")
+        watch(training, cancel="Stop")
     else:
         _trained(view, work, training)
 
 
 def _start(path: str, work: Jobs) -> None:
-    work.start("train", "cli", ["train", "--no-promote", "--json", "--store", path])
+    command = ["train", "--no-promote", "--json", "--store", path]
+    work.start("train", lambda: ProcessJob("Training", "cli", command))
 
 
-def _running(job: Job, title: str) -> None:
-    said = [line.removesuffix(" …") for line in job.lines() if line.strip()]
-    step = next((i for i, name in reversed(list(enumerate(_STEPS))) if name in said), 0)
-    part = (step + 0.5) / len(_STEPS) if title == "Training" else _share(said)
-    st.progress(
-        part, f"{title}, {job.seconds:.0f}\u2009s: {plain(said[-1]) if said else 'starting'}"
-    )
-    st.button("Stop", icon=":material/stop:", on_click=job.stop)
-    # Whoever started elsewhere, or has just pressed the button, sees it end as well.
-    if job.state != "running":
-        st.rerun()
-
-
-def _share(said: list[str]) -> float:
-    """How far a line like `scoring: 12,000 of 20,000 turns, 900 turns/s` says it is."""
-    words = said[-1].replace(",", "").split() if said else []
-    try:
-        at = words.index("of")
-        return min(1.0, int(words[at - 1]) / max(1, int(words[at + 1])))
-    except (ValueError, IndexError):
-        return 0.0
-
-
-def _trained(view: View, work: Jobs, job: Job) -> None:
+def _trained(view: View, work: Jobs, job: Job[dict[str, Any]]) -> None:
     if job.state != "done":
-        st.text("The training was stopped." if job.state == "stopped" else job.trouble())
+        st.text(str(job.error or "The training was stopped."))
         st.button("Back", on_click=work.forget, args=("train",))
         return
-    new = str(job.result().get("model", ""))
+    new = str((job.result or {}).get("model", ""))
     present = Store.open(view.path).head().model
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(new)}** is trained, in {job.seconds:.0f}\u2009s; it is not in use.")
@@ -192,20 +157,22 @@ def _use(path: str, work: Jobs, model: str) -> None:
         st.session_state["retrain_told"] = str(error)
         return
     work.forget("train")
-    work.start("score", "cli", ["score", "--json", "--store", path])
+    command = ["score", "--json", "--store", path]
+    work.start("score", lambda: ProcessJob("Scoring", "cli", command))
 
 
-def _scoring(view: View, work: Jobs, job: Job) -> None:
+def _scoring(work: Jobs, job: Job[dict[str, Any]]) -> None:
     if job.state == "running":
         st.text("The new model is in use; it scores the turns now.")
-        _running(job, "Scoring")
+        watch(job, cancel="Stop")
         return
     if job.state == "done":
-        done = job.result()
-        st.text(f"Scored {count(int(done.get('scored', 0)))} turns with {done.get('model_id')}.")
+        report = job.result or {}
+        scored = count(int(report.get("scored", 0)))
+        st.text(f"Scored {scored} turns with {report.get('model_id')}.")
         newest_button("Show its results")
     elif job.state == "stopped":
         st.text("The scoring was stopped; turns that are not scored yet keep the old model’s word.")
     else:
-        st.text(job.trouble())
+        st.text(str(job.error))
     st.button("Back", on_click=work.forget, args=("score",))

@@ -5,21 +5,23 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.formatting import count, plain
-from data.errors import FaultlineError
 from data.store import disk_usage
+from data.store.maintenance import compact, vacuum
 from data.store.store import Store
+from parts.jobs.job import jobs
+from parts.jobs.thread import ThreadJob
+from parts.jobs.widget import watch
 from parts.shared.view import (
     View,
     go_to_newest,
     reader_zone,
     snapshot_at,
 )
+from progress import Progress
 
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _chore(path: str) -> disk_usage.Chore:
-    """The upkeep of a store, the same for everyone who looks at it."""
-    return disk_usage.Chore()
+# Of a store one at a time.
+_UPKEEP = "upkeep"
+_COMPACTION, _VACUUM = "Compaction", "Vacuum"
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -78,15 +80,16 @@ def sizes(view: View) -> None:
 def upkeep(view: View) -> None:
     """Compaction and vacuum, each behind a confirmation; one at a time."""
     st.subheader("Upkeep", anchor=False)
-    chore = _chore(view.path)
+    job = jobs(view.path).get(_UPKEEP)
+    running = job is not None and job.state == "running"
     with st.container(horizontal=True, gap="small"):
-        with st.popover("Compact", icon=":material/compress:", disabled=chore.running):
+        with st.popover("Compact", icon=":material/compress:", disabled=running):
             st.caption(
                 "Merges small files, so that queries open fewer. The rows stay the same; others "
                 "can read and write meanwhile. Earlier versions stay readable."
             )
             st.button("Compact now", type="primary", on_click=_compact, args=(view.path,))
-        with st.popover("Vacuum", icon=":material/delete_sweep:", disabled=chore.running):
+        with st.popover("Vacuum", icon=":material/delete_sweep:", disabled=running):
             st.caption(
                 "Removes files that no kept version needs. Links to older versions can then no "
                 "longer be opened, by anyone. This cannot be undone."
@@ -102,42 +105,41 @@ def upkeep(view: View) -> None:
                 on_click=_vacuum,
                 args=(view.path, float(hours)),
             )
-    if chore.running:
-        _watch(chore)
-    elif chore.outcome:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(plain(chore.outcome))
-            if Store.open(view.path).head().version != view.snapshot.version:
-                st.button("Go to the version after it", on_click=go_to_newest, type="tertiary")
+    if job is None:
+        return
+    if job.state == "running":
+        watch(job, cancel="Stop after this table" if job.name == _COMPACTION else None)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(plain(job.result or str(job.error or f"{job.name} was stopped.")))
+        if Store.open(view.path).head().version != view.snapshot.version:
+            st.button("Go to the version after it", on_click=go_to_newest, type="tertiary")
 
 
 def _compact(path: str) -> None:
-    _begin(path, "Compaction", None)
+    jobs(path).start(_UPKEEP, lambda: compaction(path))
 
 
 def _vacuum(path: str, hours: float) -> None:
-    _begin(path, "Vacuum", hours)
+    jobs(path).start(_UPKEEP, lambda: removal(path, hours))
 
 
-def _begin(path: str, name: str, hours: float | None) -> None:
-    chore = _chore(path)
-    try:
-        store = Store.open(path)
-    except FaultlineError as error:
-        chore.outcome = str(error)
-        return
-    work = disk_usage.compacting(store) if hours is None else disk_usage.vacuuming(store, hours)
-    chore.begin(name, work)
+def compaction(path: str) -> ThreadJob[str]:
+    """Merge the small files of a store; the result is a sentence."""
+
+    def work(progress: Progress) -> str:
+        report = compact(Store.open(path), progress)
+        return f"Compaction left {report.after} of {report.before} files."
+
+    return ThreadJob(_COMPACTION, work)
 
 
-@st.fragment(run_every=0.5)
-def _watch(chore: disk_usage.Chore) -> None:
-    if not chore.running:
-        st.rerun()
-    share = chore.done / chore.total if chore.total else 0.0
-    said = f"{chore.name}, for {chore.seconds:.0f} s"
-    if chore.total > 1:
-        said += f": {chore.done} of {chore.total} tables"
-    st.progress(share, text=said)
-    if chore.name == "Compaction":
-        st.button("Stop after this table", on_click=chore.stop, icon=":material/stop:")
+def removal(path: str, keep_hours: float) -> ThreadJob[str]:
+    """Remove the files that no version of the last hours needs; the result is a sentence or two."""
+
+    def work(progress: Progress) -> str:
+        report = vacuum(Store.open(path), keep_hours, progress=progress)
+        models = f" Models removed: {', '.join(report.models)}." if report.models else ""
+        return f"Vacuum removed {report.files} files, {report.bytes / 1e6:.1f} MB.{models}"
+
+    return ThreadJob(_VACUUM, work)

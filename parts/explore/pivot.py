@@ -9,7 +9,6 @@ import streamlit as st
 
 from charts.formatting import plain
 from charts.pivot import cell_words, heat, label, pivot_words
-from data.queries.filters import Filter
 from data.queries.pivot import (
     ANY,
     DIMENSIONS,
@@ -27,7 +26,7 @@ from parts.explore.saved_views import (
     say,
 )
 from parts.shared.filter_bar import narrow
-from parts.shared.view import View, snapshot_at
+from parts.shared.view import CacheKey, View
 
 MEASURE_WORDS = {
     "rate": "Rate",
@@ -38,16 +37,9 @@ MEASURE_WORDS = {
 
 
 @st.cache_data(max_entries=64, show_spinner="Cutting")
-def _pivot(
-    path: str,
-    version: str,
-    model: str,
-    chosen: Filter,
-    down: str,
-    across: str | None,
-    failure: str,
-) -> Pivot:
-    return pivot(snapshot_at(path, version), model, chosen, down, across, failure)
+def _pivot(key: CacheKey, down: str, across: str | None, failure: str, _view: View) -> Pivot:
+    assert _view.model is not None
+    return pivot(_view.snapshot, _view.model, _view.chosen, down, across, failure)
 
 
 def _choose(key: str) -> None:
@@ -79,7 +71,7 @@ def pivot_part(view: View) -> None:
     if across == down:
         across = NONE
     second = None if across == NONE else across
-    table = _pivot(view.path, view.snapshot.version, view.model, view.chosen, down, second, failure)
+    table = _pivot(view.cache_key(), down, second, failure, view)
     styled = heat(table, measure, failure)
     shown = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
     picked = st.dataframe(

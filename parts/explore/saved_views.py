@@ -29,9 +29,9 @@ from data.store import workspace
 from data.store.store import Store
 from parts.shared.headline import defect_rate, headline
 from parts.shared.view import (
+    CacheKey,
     View,
     go_to_newest,
-    snapshot_at,
 )
 
 PARTS = {"pivot": "Pivot", "table": "Turns", "sql": "SQL"}
@@ -120,16 +120,15 @@ def link_query(view: View) -> dict[str, list[str]]:
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting")
-def _counts(path: str, version: str, model: str, chosen: Filter) -> tuple[overview.Totals, int]:
-    snapshot = snapshot_at(path, version)
-    totals = overview.totals(overview.trend(snapshot, model, chosen, "month"))
-    return totals, turn_table.annotated(snapshot, model, chosen)
+def _counts(key: CacheKey, _view: View) -> tuple[overview.Totals, int]:
+    assert _view.model is not None
+    view = (_view.snapshot, _view.model, _view.chosen)
+    return overview.totals(overview.trend(*view, "month")), turn_table.annotated(*view)
 
 
 def counts(view: View) -> tuple[overview.Totals, int]:
     """What the filter lets through, and how many of the turns people have judged."""
-    assert view.model is not None
-    return _counts(view.path, view.snapshot.version, view.model, view.chosen)
+    return _counts(view.cache_key(), view)
 
 
 def numbers(view: View, total: overview.Totals, known: int) -> None:

@@ -85,7 +85,7 @@ def _keep() -> None:
 
 
 def _key(view: View, text: str) -> tuple[Any, ...]:
-    return (view.path, view.snapshot.version, view.model, view.chosen, text)
+    return (view.cache_key(), text)
 
 
 def _held(view: View, text: str) -> Statement | None:

@@ -9,7 +9,6 @@ import streamlit as st
 
 from charts.formatting import count, short
 from charts.palette import COLOURS
-from data.queries.filters import Filter
 from data.queries.turn_table import (
     COLUMNS,
     REACH,
@@ -24,7 +23,7 @@ from parts.explore.saved_views import (
     shown_columns,
 )
 from parts.shared.turn_links import openable, times
-from parts.shared.view import View, snapshot_at
+from parts.shared.view import CacheKey, View
 
 ROWS = 50
 _LABELS = {
@@ -45,16 +44,11 @@ def column_label(name: str) -> str:
 
 @st.cache_data(max_entries=64, show_spinner="Reading the turns")
 def _listing(
-    path: str,
-    version: str,
-    model: str,
-    chosen: Filter,
-    columns: tuple[str, ...],
-    order: str,
-    page: int,
+    key: CacheKey, columns: tuple[str, ...], order: str, page: int, _view: View
 ) -> pa.Table:
-    snapshot = snapshot_at(path, version)
-    return listing(snapshot, model, chosen, columns, order, ROWS, (page - 1) * ROWS)
+    assert _view.model is not None
+    skip = (page - 1) * ROWS
+    return listing(_view.snapshot, _view.model, _view.chosen, columns, order, ROWS, skip)
 
 
 def turns_part(view: View, turns: int) -> None:
@@ -78,9 +72,7 @@ def turns_part(view: View, turns: int) -> None:
     where = f"{order}-{view.query}"
     slot = st.container()
     page = st.pagination(pages, key=f"explore-page-{where}") if pages > 1 else 1
-    rows = _listing(
-        view.path, view.snapshot.version, view.model, view.chosen, shown_columns(), order, page
-    )
+    rows = _listing(view.cache_key(), shown_columns(), order, page, view)
     with slot:
         _draw(view, rows, f"explore-turns-{where}-{page}-{','.join(shown_columns())}")
     first = (page - 1) * ROWS + 1

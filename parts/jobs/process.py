@@ -1,4 +1,4 @@
-"""Long work in a process of its own: watched, and stopped on request.
+"""A job in a process of its own.
 
 Training takes minutes and all cores; in the dashboard's own process it would hold up every page.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import site
 import subprocess
 import sys
 import tempfile
@@ -16,54 +17,57 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import streamlit as st
+from data.errors import FaultlineError
+from parts.jobs.job import State
+from progress import FORMAT_VARIABLE, Step
 
-from charts.formatting import percent
-
-State = Literal["running", "done", "failed", "stopped"]
 # From the request to stop until it is insisted on, in seconds.
 _GRACE_S = 20.0
+_ROOT = Path(__file__).parents[2]
 
 
-class Job:
-    """One run of `python -m module arguments…`, from the moment it is made.
+class ProcessJob:
+    """A `parts.jobs.job.Job` that runs `python -m module arguments…`.
 
-    The module is `cli` (the commands of `faultline`), or one that reports its steps as
-    `classifiers.steps.tell` does. Of the cores it takes one where `polite`.
+    The result is the JSON object that it printed.
 
-    Attributes
+    Parameters
     ----------
-    arguments: of the module. began: when, as of `time.time`.
+    name: what the work is called.
+    module: `cli` (the commands of `faultline`), or one that ends with `progress.run_reporting`.
+    polite: take one core only.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str], *, polite: bool = False) -> None:
-        self.arguments = tuple(arguments)
-        self.began = time.time()
+    def __init__(
+        self, name: str, module: str, arguments: Sequence[str], *, polite: bool = False
+    ) -> None:
+        self.name = name
+        self._began = time.monotonic()
         self._ended: float | None = None
         self._stopped = False
-        # Output and progress, when it has ended.
-        self._said: list[str] | None = None
+        # Both streams as text, when it has ended.
+        self._texts: tuple[str, str] | None = None
         # They live as long as the job.
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
         self._lock = threading.Lock()
-        here = str(Path(__file__).parents[2])
-        paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *self.arguments],
+            # -P: the folder it is started in may hold a folder `data` that is not ours.
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join(paths),
+                **_import_path(),
+                FORMAT_VARIABLE: "json",
                 **({"OMP_NUM_THREADS": "1"} if polite else {}),
             },
         )
         # The server's end is the job's end.
-        atexit.register(self._end)
+        atexit.register(self._process.terminate)
 
     @property
     def state(self) -> State:
@@ -71,10 +75,10 @@ class Job:
         if code is None:
             return "running"
         with self._lock:
-            if self._ended is None:
-                self._ended = time.time()
-                atexit.unregister(self._end)
-                self._said = [self._text(file) for file in (self._out, self._err)]
+            if self._texts is None:
+                self._ended = time.monotonic()
+                atexit.unregister(self._process.terminate)
+                self._texts = _text(self._out), _text(self._err)
                 self._out.close()
                 self._err.close()
         if code == 0:
@@ -82,43 +86,39 @@ class Job:
         return "stopped" if self._stopped else "failed"
 
     @property
+    def progress(self) -> Step:
+        steps = (Step.parse(line) for line in reversed(self._read(1).splitlines()))
+        return next((step for step in steps if step), Step())
+
+    @property
     def seconds(self) -> float:
-        """How long it has been running, or ran."""
-        return (self._ended or time.time()) - self.began
+        return (self._ended or time.monotonic()) - self._began
 
-    def lines(self) -> list[str]:
-        """What it has said of its progress so far."""
-        return self._read(1).splitlines()
-
-    def step(self) -> tuple[float, str]:
-        """How far it has come, from 0 to 1, and what it does now, by its last report."""
-        try:
-            said = json.loads(self._read(0).splitlines()[-1])
-            return min(said["done"] / max(said["total"], 1), 1.0), str(said["words"])
-        except (IndexError, ValueError, TypeError, KeyError):
-            return 0.0, "starting"
-
-    def result(self) -> dict[str, Any]:
-        """The JSON that it printed; empty while it runs, or where it printed none."""
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The JSON object that it printed; empty where it printed none, None unless it is done."""
         if self.state != "done":
-            return {}
+            return None
         try:
-            found = json.loads(self._read(0))
+            printed = json.loads(self._read(0))
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return printed if isinstance(printed, dict) else {}
 
-    def trouble(self) -> str:
-        """Why it failed, in one sentence."""
-        said = [line for line in self.lines() if line.strip()]
-        told = [line.removeprefix("Error: ") for line in said if line.startswith("Error: ")]
-        if told:
-            return told[-1]
-        last = f": {said[-1]}" if said else ""
-        return f"The work ended early (exit code {self._process.returncode}){last}; start it again."
+    @property
+    def error(self) -> Exception | None:
+        if self.state != "failed":
+            return None
+        lines = [line for line in self._read(1).splitlines() if line.strip()]
+        lines = [line for line in lines if Step.parse(line) is None]
+        for line in reversed(lines):
+            if line.startswith("Error: "):
+                return FaultlineError(line.removeprefix("Error: "))
+        last = f": {lines[-1]}" if lines else ""
+        code = self._process.returncode
+        return FaultlineError(f"The work ended early (exit code {code}){last}; start it again.")
 
     def stop(self) -> None:
-        """Ask it to end; it leaves nothing half made."""
         if self.state == "running":
             self._stopped = True
             self._process.terminate()
@@ -127,88 +127,24 @@ class Job:
             insist.start()
 
     def wait(self, seconds: float) -> State:
-        """Wait for its end, at most so long."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return self.state
 
-    def _end(self) -> None:
-        self._process.terminate()
-
-    def _read(self, which: int) -> str:
+    def _read(self, stream: int) -> str:
         with self._lock:
-            return self._said[which] if self._said else self._text((self._out, self._err)[which])
-
-    @staticmethod
-    def _text(file: Any) -> str:
-        # The process writes where this file's position is, so reading must not move it.
-        size = os.fstat(file.fileno()).st_size
-        return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")
+            return self._texts[stream] if self._texts else _text((self._out, self._err)[stream])
 
 
-class Jobs:
-    """The jobs of one server: of each name at most one at a time, for any threads."""
-
-    def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._lock = threading.Lock()
-
-    def get(self, name: str) -> Job | None:
-        with self._lock:
-            return self._jobs.get(name)
-
-    def start(
-        self, name: str, module: str, arguments: Sequence[str], *, polite: bool = False
-    ) -> Job:
-        """Start a job, or give the one of this name that is running."""
-        with self._lock:
-            held = self._jobs.get(name)
-            if held is None or held.state != "running":
-                held = self._jobs[name] = Job(module, arguments, polite=polite)
-            return held
-
-    def forget(self, name: str) -> None:
-        """Let go of a job that has ended."""
-        with self._lock:
-            held = self._jobs.get(name)
-            if held is not None and held.state != "running":
-                del self._jobs[name]
+def _import_path() -> dict[str, str]:
+    """What lets another process import what this one does: nothing where we are installed."""
+    if str(_ROOT) in (*site.getsitepackages(), site.getusersitepackages()):
+        return {}
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
-@st.cache_resource(show_spinner=False)
-def jobs(path: str) -> Jobs:
-    """The jobs of a store, for everybody who uses this server."""
-    return Jobs()
-
-
-def offer(path: str, label: str, about: str, module: str, *arguments: str) -> None:
-    """A button that starts a job; its progress and a way to stop it while it runs.
-
-    Two people who ask for one thing share it. The page runs again when it has ended.
-    """
-    work, name = jobs(path), " ".join((module, *arguments))
-    job = work.get(name)
-    if job and job.state == "running":
-        _watch(job, module)
-        return
-    if job:
-        work.forget(name)
-        if job.state == "failed":
-            st.text(job.trouble())
-        elif job.state == "stopped":
-            st.caption("Cancelled.")
-    st.caption(about)
-    if st.button(label, icon=":material/play_arrow:", key=f"start-{module}"):
-        # The dashboard is to stay quick meanwhile.
-        work.start(name, module, arguments, polite=True)
-        st.rerun()
-
-
-@st.fragment(run_every=1.0)
-def _watch(job: Job, module: str) -> None:
-    if job.state != "running":
-        st.rerun()
-        return
-    share, words = job.step()
-    st.progress(share, text=f"{words.capitalize()} · {percent(share)}")
-    st.button("Cancel", icon=":material/stop:", key=f"stop-{module}", on_click=job.stop)
+def _text(file: Any) -> str:
+    # The process writes where this file's position is, so reading must not move it.
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")

@@ -1,78 +1,110 @@
-"""Long work in a thread of its own: it can be waited for, watched and stopped."""
+"""A job in a thread of this process: for work that lets other threads run."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from data.errors import FaultlineError
+from parts.jobs.job import State
+from progress import Progress, Step
 
 T = TypeVar("T")
 
-# One at a time: each may take hundreds of megabytes, and two would take turns at the cores.
-_ROOM = threading.Semaphore(1)
-_PATIENCE_S = 0.1
+# For jobs that may take hundreds of megabytes each, and would only take turns at the cores.
+_ALONE = threading.Semaphore(1)
+_POLL_S = 0.1
 
 
 class Stopped(Exception):
     """Raised inside the work when somebody stopped it."""
 
 
-class Job(Generic[T]):
-    """Work that begins at once; `work` gets a function to call with the share done, 0 to 1.
+class ThreadJob(Generic[T]):
+    """A `parts.jobs.job.Job` that calls `work` with a `Progress`, which ends it once it is stopped.
 
-    Attributes
+    Parameters
     ----------
-    share: how much is done. result: what the work returned, None before or without it.
-    error: what it raised; a job that was stopped has neither.
+    name: what the work is called.
+    alone: whether it waits until no other such job is running.
     """
 
-    def __init__(self, work: Callable[[Callable[[float], None]], T]) -> None:
-        self.share = 0.0
-        self.result: T | None = None
-        self.error: Exception | None = None
+    def __init__(self, name: str, work: Callable[[Progress], T], *, alone: bool = False) -> None:
+        self.name = name
+        self._alone = alone
+        self._began = time.monotonic()
+        self._ended: float | None = None
+        self._progress = Step()
+        self._result: T | None = None
+        self._error: Exception | None = None
+        self._state: State = "running"
         self._stop = threading.Event()
-        self._done = threading.Event()
+        self._end = threading.Event()
         threading.Thread(target=self._run, args=(work,), daemon=True).start()
 
     @property
-    def done(self) -> bool:
-        """Whether it has come to an end, good or bad."""
-        return self._done.is_set()
+    def state(self) -> State:
+        return self._state
 
     @property
-    def stopped(self) -> bool:
-        """Whether it was stopped before it had a result."""
-        return self._stop.is_set() and self.result is None
+    def progress(self) -> Step:
+        return self._progress
+
+    @property
+    def seconds(self) -> float:
+        return (self._ended or time.monotonic()) - self._began
+
+    @property
+    def result(self) -> T | None:
+        return self._result
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
 
     def stop(self) -> None:
         """Ask it to end; it does so at its next step."""
         self._stop.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end, at most so long; whether it has ended."""
-        return self._done.wait(seconds)
+    def wait(self, seconds: float) -> State:
+        self._end.wait(seconds)
+        return self._state
 
-    def watch(self, seconds: float = 0.2) -> Iterator[float]:
-        """The share done, every so often, until the end."""
-        while not self.wait(seconds):
-            yield self.share
-
-    def _step(self, share: float) -> None:
-        self.share = max(self.share, share)
+    def _step(self, done: float, total: float | None, what: str, turns: int | None = None) -> None:
+        self._progress = Step(done, total, what, turns)
         if self._stop.is_set():
             raise Stopped
 
-    def _run(self, work: Callable[[Callable[[float], None]], T]) -> None:
+    def _run(self, work: Callable[[Progress], T]) -> None:
+        state: State = "failed"
         try:
-            while not _ROOM.acquire(timeout=_PATIENCE_S):
-                self._step(0.0)
-            try:
-                self.result = work(self._step)
-            finally:
-                _ROOM.release()
+            self._result = self._work(work)
+            state = "done"
         except Stopped:
-            pass
-        except Exception as error:  # Told by whoever waits.
-            self.error = error
+            state = "stopped"
+        except FaultlineError as error:
+            self._error = error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._error = FaultlineError(f"{self.name} failed: {reason}.")
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s failed", self.name)
+            self._error = FaultlineError(f"{self.name} failed: {type(error).__name__}.")
         finally:
-            self._done.set()
+            self._ended = time.monotonic()
+            # Last: who sees the state may ask for the rest.
+            self._state = state
+            self._end.set()
+
+    def _work(self, work: Callable[[Progress], T]) -> T:
+        if not self._alone:
+            return work(self._step)
+        while not _ALONE.acquire(timeout=_POLL_S):
+            self._step(0, None, "waiting for its turn")
+        try:
+            return work(self._step)
+        finally:
+            _ALONE.release()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
@@ -21,13 +23,13 @@ from classifiers.evaluation.comparison import (
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
-from parts.model.quality import question, tested
-from parts.shared.view import View, scorers
+from parts.model.quality import tested
+from parts.shared.view import CacheKey, View, scorers
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _compared(path: str, version: str, first: str, second: str, query: str) -> Comparison | None:
-    a, b = tested(path, version, first, query), tested(path, version, second, query)
+def _compared(key: CacheKey, other: str, _view: View) -> Comparison | None:
+    a, b = tested(_view), tested(replace(_view, model=other))
     _, mine, theirs = np.intersect1d(
         np.array(a.turn_ids), np.array(b.turn_ids), assume_unique=True, return_indices=True
     )
@@ -47,8 +49,8 @@ def versus(view: View) -> None:
         st.code("faultline train --no-promote\nfaultline score --model MODEL", language="bash")
         return
     other = one_of("Compare with", others, "other", kind="list")
-    path, version, model, query = question(view)
-    found = _compared(path, version, model, other, query)
+    model = view.model
+    found = _compared(view.cache_key(), other, view)
     if found is None:
         st.text(f"No labelled turn within these filters was scored by {other} too.")
         return

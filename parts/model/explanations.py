@@ -16,7 +16,7 @@ from classifiers.shap_sample import SAMPLE
 from data.schema.tables import EVIDENCE
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 from features import catalogue
-from parts.jobs.process import offer
+from parts.jobs.widget import offer
 from parts.model.choice import one_of
 from parts.shared.view import View
 
@@ -37,6 +37,7 @@ def reasons(view: View, folder: Path) -> None:
         st.subheader("What it looks at", anchor=False)
         offer(
             view.path,
+            "Explanations",
             "Explain the model",
             f"This model has no explanations beside it yet. They are worked out from about "
             f"{count(SAMPLE)} of the turns it has scored, in a minute or two, and kept.",

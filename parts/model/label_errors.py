@@ -10,15 +10,15 @@ from classifiers.evaluation.label_errors import suspects
 from data.queries.thresholds import heard
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
-from parts.model.quality import question, tested
-from parts.shared.view import View
+from parts.model.quality import tested
+from parts.shared.view import CacheKey, View
 
 ROWS = 20
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _found(path: str, version: str, model: str, query: str) -> tuple[list[int], list[int]]:
-    known = tested(path, version, model, query)
+def _suspects(key: CacheKey, _view: View) -> tuple[list[int], list[int]]:
+    known = tested(_view)
     rows, rather = suspects(known.truth, known.probability, FAILURE_POINTS)
     return rows.tolist(), rather.tolist()
 
@@ -26,10 +26,10 @@ def _found(path: str, version: str, model: str, query: str) -> tuple[list[int], 
 def doubts(view: View) -> None:
     """Labels that the model doubts, the most doubtful first; choosing a row opens the turn."""
     assert view.model is not None
-    known = tested(*question(view))
+    known = tested(view)
     st.subheader("Labels that are likely wrong", anchor=False)
     with st.spinner("Looking for doubtful labels"):
-        rows, rather = _found(*question(view))
+        rows, rather = _suspects(view.cache_key(), view)
     if not rows:
         st.caption("No label within these filters is doubted.")
         return

@@ -15,7 +15,7 @@ from charts.markdown import inert
 from classifiers import registry
 from classifiers.evaluation.learning_curve import read
 from data.errors import ModelError
-from parts.jobs.process import offer
+from parts.jobs.widget import offer
 from parts.shared.view import View, reader_zone
 
 _MOST = 65_536
@@ -29,6 +29,7 @@ def curve(view: View, folder: Path) -> None:
         _curve(found)
     offer(
         view.path,
+        "Learning curve",
         "Work it out again" if found else "Work out the learning curve",
         "The model is trained on growing shares of the labelled dialogues: minutes to tens of "
         "minutes, in a process of its own. The dashboard stays usable meanwhile.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from charts.layout import CONFIG
 from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
-from data.queries.filters import Filter
 from data.queries.ground_truth import labelled
 from data.queries.sampling import one_in
 from data.queries.thresholds import (
@@ -26,44 +24,46 @@ from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
 from parts.shared.cached_figures import drawn
-from parts.shared.view import View, snapshot_at
+from parts.shared.view import CacheKey, View
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 
 
-def question(view: View, model: str | None = None) -> tuple[str, str, str, str]:
-    """What a cached answer depends on: path, version, model and filter."""
-    assert view.model is not None
-    return (
-        view.path,
-        view.snapshot.version,
-        model or view.model,
-        json.dumps(view.chosen.query(), sort_keys=True),
-    )
-
-
 @st.cache_resource(max_entries=24, show_spinner=False)
-def tested(path: str, version: str, model: str, query: str) -> Tested:
+def _tested(key: CacheKey, _view: View) -> Tested:
+    assert _view.model is not None
+    return Tested.of(labelled(_view.snapshot, _view.model, _view.chosen))
+
+
+def tested(view: View) -> Tested:
     """The turns within the filter whose truth is known; shared, so not to be changed."""
-    chosen = Filter.from_query(json.loads(query))
-    return Tested.of(labelled(snapshot_at(path, version), model, chosen))
+    return _tested(view.cache_key(), view)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def one_dialogue_in(path: str, version: str, model: str, query: str) -> int:
+def _one_dialogue_in(key: CacheKey, _view: View) -> int:
+    assert _view.model is not None
+    return one_in(_view.snapshot, _view.model, _view.chosen)
+
+
+def one_dialogue_in(view: View) -> int:
     """One of how many dialogues of known truth was read; 1 where all were."""
-    return one_in(snapshot_at(path, version), model, Filter.from_query(json.loads(query)))
+    return _one_dialogue_in(view.cache_key(), view)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def figures(path: str, version: str, model: str, query: str) -> dict[str, Any]:
+def _figures(key: CacheKey, _view: View) -> dict[str, Any]:
+    return quality(tested(_view))
+
+
+def figures(view: View) -> dict[str, Any]:
     """`classifiers.evaluation.judged.quality` of at least one turn."""
-    return quality(tested(path, version, model, query))
+    return _figures(view.cache_key(), view)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _curves(path: str, version: str, model: str, query: str) -> dict[str, Curve]:
-    found = tested(path, version, model, query)
+def _curves(key: CacheKey, _view: View) -> dict[str, Curve]:
+    found = tested(_view)
     return {
         target: curves.precision_recall(found.hit(target), found.p(target))
         for target in TARGETS
@@ -72,23 +72,23 @@ def _curves(path: str, version: str, model: str, query: str) -> dict[str, Curve]
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _bins(path: str, version: str, model: str, query: str, target: str) -> list[curves.Bin]:
-    found = tested(path, version, model, query)
+def _bins(key: CacheKey, target: str, _view: View) -> list[curves.Bin]:
+    found = tested(_view)
     return curves.calibration(found.hit(target), found.p(target), found.group)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _flagged(path: str, version: str, model: str, query: str, target: str) -> list[int]:
-    chosen = Filter.from_query(json.loads(query))
-    return flagged(snapshot_at(path, version), model, chosen, target)
+def _flagged(key: CacheKey, target: str, _view: View) -> list[int]:
+    assert _view.model is not None
+    return flagged(_view.snapshot, _view.model, _view.chosen, target)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _sweep(
-    path: str, version: str, model: str, query: str, target: str
+    key: CacheKey, target: str, _view: View
 ) -> tuple[list[float], list[tuple[float | None, float, float]], list[float | None]]:
     """Precision with interval, and recall, at every hundredth."""
-    found = tested(path, version, model, query)
+    found = tested(_view)
     hit, p = found.hit(target), found.p(target)
     steps = [i / STEPS for i in range(1, STEPS)]
     all_at = [curves.at(hit, p, found.group, step) for step in steps]
@@ -101,7 +101,7 @@ def _sweep(
 
 def headline(view: View, found: Tested) -> None:
     """Four numbers, each with its interval."""
-    made = figures(*question(view))
+    made = figures(view)
     spans = made["intervals"]
     flags, defects = found.hit("defect"), found.verdict != "correct"
     right = flags & defects
@@ -153,7 +153,7 @@ def _points(value: float | None) -> str:
 
 def rates(view: View, found: Tested) -> None:
     """Confusion and rates per class, with the numbers behind them."""
-    made = figures(*question(view))
+    made = figures(view)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("What it is called, by what it is", anchor=False)
@@ -219,7 +219,7 @@ def target_choice(found: Tested) -> str:
 
 def lines(view: View, found: Tested, target: str) -> None:
     """Precision against recall, and calibration, of one target."""
-    every, bins = _curves(*question(view)), _bins(*question(view), target)
+    every, bins = _curves(view.cache_key(), view), _bins(view.cache_key(), target, view)
     name = charts.target_name(target)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -289,7 +289,7 @@ def explorer(view: View, found: Tested, target: str) -> None:
         )
         / 100
     )
-    every = _flagged(*question(view), target)
+    every = _flagged(view.cache_key(), target, view)
     here = curves.at(found.hit(target), found.p(target), found.group, threshold)
     n = every[round(threshold * STEPS)]
     with st.grid(3, min_column_width=230, gap="small"):
@@ -325,7 +325,7 @@ def explorer(view: View, found: Tested, target: str) -> None:
             height="stretch",
             help=f"Of {count(here.of_class)} turns known to be of this kind.",
         )
-    steps, precision, recall = _sweep(*question(view), target)
+    steps, precision, recall = _sweep(view.cache_key(), target, view)
     st.plotly_chart(
         charts.thresholds(steps, precision, recall, threshold, target),
         config=CONFIG,

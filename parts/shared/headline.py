@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -17,59 +16,48 @@ from charts.formatting import (
 )
 from charts.sentences import estimate_words, period_words
 from data.queries import overview
-from data.schema.layout import parse_version, version_text
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
-from parts.shared.view import View
+from parts.shared.view import CacheKey, View
 from report import contents
 
-# Store, versions of the tables, model, first and last day, filter.
-Key = tuple[str, str, str, tuple[date, date], tuple[tuple[str, tuple[str, ...]], ...]]
-# What the answers rest on; targets, views and the like may change beside them.
+# What the answers are read from; targets, saved views and the like may change beside them.
 _TABLES = ("predictions", "rollup", "labelled", "annotations")
 
 
 def headline(view: View) -> contents.Headline | None:
     """The numbers of the page; None if no turn fits the filters."""
-    return _headline(view, _key(view))
+    return _headline(view.cache_key(*_TABLES), view)
 
 
 def events(view: View) -> contents.Events:
     """What happened, see `report.contents.Events`."""
-    return _events(view, _key(view))
+    return _events(view.cache_key(*_TABLES), view)
 
 
 def trend(view: View, by: overview.Grain) -> pa.Table:
     """The trend in steps of `by`."""
-    return _trend(view, _key(view), by)
-
-
-def _key(view: View) -> Key:
-    """What the cached answers depend on: not the snapshot, but the versions of the tables that they
-    rest on, so that setting a target does not look for changes again."""
-    assert view.model is not None
-    assert view.bounds is not None
-    versions = parse_version(view.snapshot.version)
-    resting = version_text({name: versions[name] for name in _TABLES})
-    query = tuple((key, tuple(values)) for key, values in view.chosen.query().items())
-    return view.path, resting, view.model, view.bounds[:2], query
+    return _trend(view.cache_key(*_TABLES), by, view)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _headline(_view: View, key: Key) -> contents.Headline | None:
-    _, _, model, bounds, _ = key
-    return contents.headline(_view.snapshot, model, _view.chosen, bounds)
+def _headline(key: CacheKey, _view: View) -> contents.Headline | None:
+    assert _view.model is not None
+    assert _view.bounds is not None
+    return contents.headline(_view.snapshot, _view.model, _view.chosen, _view.bounds[:2])
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking for what changed and what moved")
-def _events(_view: View, key: Key) -> contents.Events:
-    _, _, model, bounds, _ = key
-    return contents.events(_view.snapshot, model, _view.chosen, bounds)
+def _events(key: CacheKey, _view: View) -> contents.Events:
+    assert _view.model is not None
+    assert _view.bounds is not None
+    return contents.events(_view.snapshot, _view.model, _view.chosen, _view.bounds[:2])
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _trend(_view: View, key: Key, by: overview.Grain) -> pa.Table:
-    return overview.trend(_view.snapshot, key[2], _view.chosen, by)
+def _trend(key: CacheKey, by: overview.Grain, _view: View) -> pa.Table:
+    assert _view.model is not None
+    return overview.trend(_view.snapshot, _view.model, _view.chosen, by)
 
 
 def numbers(head: contents.Headline) -> None:

@@ -15,7 +15,7 @@ from data.queries.turn_list import DEFECTS, Listing
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.shared.turn_links import openable, times
-from parts.shared.view import View, choices
+from parts.shared.view import CacheKey, View, choices
 
 ROWS = 20
 _ORDERS = ("newest", "most certain")
@@ -51,13 +51,7 @@ def defect_list(view: View, now: overview.Totals) -> None:
     # The key changes with the list, so that a shorter list never starts on a page it does not have.
     where = f"{view.chosen.caption()}-{view.model}-{point}-{order}"
     page = st.pagination(pages, key=f"page-{where}") if pages > 1 else 1
-    rows = _page(
-        (view.path, view.logged, view.model, view.query),
-        point,
-        cast(overview.Order, order),
-        page,
-        view,
-    )
+    rows = _page(view.turns_key, point, cast(overview.Order, order), page, view)
     listed = Listing(point or DEFECTS, "newest" if order == "newest" else "certain")
     with slot:
         choose(rows, view, f"defects-{where}-{page}", listed)
@@ -65,7 +59,7 @@ def defect_list(view: View, now: overview.Totals) -> None:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _page(
-    key: tuple[str, ...], point: str | None, order: overview.Order, page: int, _view: View
+    key: CacheKey, point: str | None, order: overview.Order, page: int, _view: View
 ) -> pa.Table:
     """One page of the list; `key` says of what."""
     assert _view.model is not None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, tzinfo
+from typing import NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -48,10 +49,19 @@ def pages(icons: bool = True) -> list[StreamlitPage]:
             f"pages/{name}.py",
             title=title,
             icon=f":material/{icon}:" if icons else None,
-            default=not place,
+            default=not number,
         )
-        for place, (name, title, icon) in enumerate(PAGES)
+        for number, (name, title, icon) in enumerate(PAGES)
     ]
+
+
+class CacheKey(NamedTuple):
+    """Equal keys, equal answers: what caches are keyed by, beside the other arguments."""
+
+    store: str
+    version: str
+    model: str | None
+    query: str
 
 
 @dataclass(frozen=True)
@@ -69,32 +79,47 @@ class View:
 
     @property
     def query(self) -> str:
-        """The filter as text, for keys of caches."""
+        """The filter as text, for keys of caches and of widgets."""
         return urlencode(self.chosen.query(), doseq=True)
 
     @property
-    def logged(self) -> str:
-        """The part of the version that searches and evidence rest on: a note changes it not."""
-        names = ["turns", "predictions"]
-        if self.chosen.source:
-            names += ["labelled", "annotations"]
-        versions = parse_version(self.snapshot.version)
-        return version_text({name: versions.get(name, 0) for name in names})
+    def unfiltered(self) -> View:
+        """The same version and model, all turns."""
+        return replace(self, chosen=Filter())
+
+    def cache_key(self, *tables: str) -> CacheKey:
+        """What a cached answer about this view depends on.
+
+        `tables` are those that the answer is read from: a commit to others, such as a note, then
+        does not invalidate it. By default the whole version counts.
+        """
+        version = self.snapshot.version
+        if tables:
+            versions = parse_version(version)
+            version = version_text({name: versions.get(name, 0) for name in tables})
+        return CacheKey(self.path, version, self.model, self.query)
+
+    @property
+    def turns_key(self) -> CacheKey:
+        """`cache_key` of what is read from turns and predictions, as searches and evidence are."""
+        # Which turns are annotated is a filter as well.
+        labels = ("labelled", "annotations") if self.chosen.source else ()
+        return self.cache_key("turns", "predictions", *labels)
 
     def link(self, **more: str) -> dict[str, str]:
         """URL parameters that lead another page to the same view.
 
-        The filters are not among them: their widgets keep them in the URL, and no one else may.
+        The filters are not among them: their widgets keep them in the URL, and nothing else may.
         """
-        made = {"at": self.snapshot.version}
+        parameters = {"at": self.snapshot.version}
         if self.model:
-            made["model"] = self.model
-        return made | more
+            parameters["model"] = self.model
+        return parameters | more
 
 
 def go_to_newest() -> None:
     """Leave the pinned version and model for the newest, filters kept; in a callback, or before a
-    rerun. To be called after a page has written to the store, so that it shows what it wrote."""
+    rerun. A page calls it after it has written to the store, so that it shows what it wrote."""
     for key in PINS:
         st.session_state.pop(key, None)
         st.query_params.pop(key, None)
@@ -102,12 +127,12 @@ def go_to_newest() -> None:
 
 def store_path() -> str:
     """The store's path: `--store DIR` after `--`, else the environment, else `store`."""
-    given = sys.argv[1:]
-    for place, word in enumerate(given):
-        if word == "--store" and place + 1 < len(given):
-            return given[place + 1]
-        if word.startswith("--store="):
-            return word.removeprefix("--store=")
+    arguments = sys.argv[1:]
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if argument == "--store" and following is not None:
+            return following
+        if argument.startswith("--store="):
+            return argument.removeprefix("--store=")
     return os.environ.get(STORE, "store")
 
 
@@ -151,9 +176,9 @@ def current_view() -> View:
         # Without icons: the browser would fetch the page's own as a favicon, from elsewhere.
         st.navigation(pages(icons=False), position="hidden")
         st.rerun()
-    found = st.session_state[_KEY]
-    assert isinstance(found, View)
-    return found
+    view = st.session_state[_KEY]
+    assert isinstance(view, View)
+    return view
 
 
 def reader_zone() -> tzinfo:

@@ -22,19 +22,17 @@ from data.queries.slices import (
 )
 from data.store import workspace
 from data.store.store import Store
-from parts.shared.view import View, go_to_newest
+from parts.shared.view import CacheKey, View, go_to_newest
 from parts.triage.slice_picker import release_words
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _fixed(
-    path: str,
-    version: str,
-    query: str,
-    _view: View,
+    key: CacheKey,
     point: str,
     conditions: Conditions,
     release: tuple[str, str],
+    _view: View,
 ) -> Fixed:
     assert _view.model is not None
     return fixed(
@@ -54,8 +52,7 @@ def decision(
     st.subheader("Who looks after it", anchor=False)
     if held and held["state"] == "fixed" and held["version"]:
         release = find_release(view.snapshot, view.model, point, held["version"])
-        at = (view.path, view.logged, view.query, view)
-        found = _fixed(*at, point, conditions, release)
+        found = _fixed(view.turns_key, point, conditions, release, view)
         st.markdown(plain(fixed_words(found, release_words(":".join(release)))))
     held = held or {}
     with st.form(f"decision-{key}"):

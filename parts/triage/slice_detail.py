@@ -57,7 +57,7 @@ from parts.shared.html import (
     text,
 )
 from parts.shared.turn_list import choose
-from parts.shared.view import PAGES, View
+from parts.shared.view import PAGES, CacheKey, View
 from parts.triage.inline_bars import bar
 from parts.triage.slice_picker import (
     ANY,
@@ -76,7 +76,7 @@ _MOST_RELEASES = 8
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _days(path: str, version: str, query: str, _view: View, inside: Inside) -> pa.Table:
+def _days(key: CacheKey, inside: Inside, _view: View) -> pa.Table:
     assert _view.model is not None
     return daily(
         _view.snapshot, _view.model, inside.failure_point, _view.chosen, [inside.conditions]
@@ -84,23 +84,24 @@ def _days(path: str, version: str, query: str, _view: View, inside: Inside) -> p
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _apart(path: str, version: str, query: str, _view: View, inside: Inside) -> Comparison:
+def _apart(key: CacheKey, inside: Inside, _view: View) -> Comparison:
     return apart(_view.snapshot, inside)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _evidence(path: str, version: str, query: str, _view: View, inside: Inside) -> reading.Evidence:
+def _evidence(key: CacheKey, inside: Inside, _view: View) -> reading.Evidence:
     return reading.of_slice(_view.snapshot, inside)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _examples(path: str, version: str, query: str, _view: View, inside: Inside) -> pa.Table:
+def _examples(key: CacheKey, inside: Inside, _view: View) -> pa.Table:
     return examples(_view.snapshot, inside)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _releases(path: str, version: str, model: str, stage: str, _view: View) -> dict[str, date]:
-    return releases(_view.snapshot, model, stage)
+def _releases(key: CacheKey, stage: str, _view: View) -> dict[str, date]:
+    assert _view.model is not None
+    return releases(_view.snapshot, _view.model, stage)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -109,8 +110,8 @@ def _encoder(path: str, model: str) -> Encoder | None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _groups(path: str, version: str, query: str, _view: View, inside: Inside) -> list[Group] | None:
-    encoder = _encoder(path, inside.model)
+def _groups(key: CacheKey, inside: Inside, _view: View) -> list[Group] | None:
+    encoder = _encoder(_view.path, inside.model)
     return None if encoder is None else groups(requests(_view.snapshot, inside), encoder)
 
 
@@ -125,7 +126,7 @@ def about(
     """Everything about a slice; `found` is None where it is not among the slices that stand out."""
     assert view.model is not None
     inside = Inside(view.model, point, conditions, view.chosen)
-    at = (view.path, view.logged, view.query, view, inside)
+    at = (view.turns_key, inside, view)
     words = " · ".join(condition_words(*condition) for condition in conditions)
     st.header(f"{TITLES[point]}: {plain(words)}", anchor=ANCHOR)
     days = _days(*at)
@@ -144,7 +145,7 @@ def about(
         _table(days)
     with st.spinner("Reading the turns of this slice"):
         _apart_from_others(_apart(*at), point)
-        show(_evidence(*at), inside, at[:3], view)
+        show(_evidence(*at), inside, view)
         _requests(at, key)
         _turns(at, key)
     link = _explore(view, point, conditions)
@@ -162,7 +163,7 @@ def known_releases(view: View, point: str, conditions: Conditions) -> dict[date,
     found: dict[date, list[str]] = {}
     for stage in STAGES:
         if stage in named:
-            seen = _releases(view.path, view.logged, view.model, stage, view)
+            seen = _releases(view.unfiltered.turns_key, stage, view)
             for version, day in seen.items():
                 found.setdefault(day, []).append(condition_words(f"version_{stage}", version))
     return {day: ", ".join(short(name, 24) for name in names) for day, names in found.items()}
@@ -255,7 +256,7 @@ def _reason(one: Apart, reach: float) -> str:
     return line(head + bar(one.inside, max(0.0, one.rest), reach, colour, words), 0.92)
 
 
-def _requests(at: tuple[str, str, str, View, Inside], key: str) -> None:
+def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
     st.subheader("Groups of similar requests", anchor=False)
     asked = st.session_state.setdefault("grouped", set())
     if key not in asked:
@@ -288,11 +289,12 @@ def _requests(at: tuple[str, str, str, View, Inside], key: str) -> None:
         st.html(table(["group", "such as", "turns"], rows, (2,)))
 
 
-def _turns(at: tuple[str, str, str, View, Inside], key: str) -> None:
+def _turns(at: tuple[CacheKey, Inside, View], key: str) -> None:
     rows = _examples(*at)
+    _, inside, view = at
     st.subheader("Surest turns", anchor=False)
     if rows.num_rows:
-        choose(rows, at[3], f"slice-turns-{key}", failing=at[4].failure_point, slice=key)
+        choose(rows, view, f"slice-turns-{key}", failing=inside.failure_point, slice=key)
     else:
         st.caption("No turn of this slice has this verdict; its excess lies in close calls.")
 

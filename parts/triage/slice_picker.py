@@ -22,19 +22,24 @@ from data.errors import UsageError
 from data.queries.dimensions import condition_words
 from data.schema.trace import FAILURES, STAGES
 from data.schema.vocabulary import NAMES
-from parts.jobs.thread import Job
+from parts.jobs.job import Job
+from parts.jobs.thread import ThreadJob
+from parts.jobs.widget import watch
 from parts.shared.html import (
     LINE,
     line,
     muted,
     text,
 )
-from parts.shared.view import View
+from parts.shared.view import CacheKey, View
 from parts.triage.inline_bars import dot_and_interval, sparkline
 
 ANY = "defect"
 POINTS = (*FAILURES, ANY)
 TITLES = {**NAMES, ANY: "Any failure"}
+# The search that this session has stopped: its key and failure point.
+_STOPPED = "stopped-search"
+_PATIENCE_S = 0.3
 _SHOWN = 6
 _ALSO = 2
 
@@ -101,51 +106,51 @@ def choose_slice(key: str) -> None:
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
-def _search(
-    path: str, version: str, model: str, query: str, point: str, _view: View
-) -> Job[Ranked]:
-    snapshot, chosen = _view.snapshot, _view.chosen
-    return Job(lambda progress: ranked(snapshot, model, point, chosen, progress))
+def _search(key: CacheKey, point: str, _view: View) -> ThreadJob[Ranked]:
+    assert _view.model is not None
+    snapshot, model, chosen = _view.snapshot, _view.model, _view.chosen
+    return ThreadJob(
+        "Searching all combinations of up to three conditions",
+        lambda progress: ranked(snapshot, model, point, chosen, progress),
+        alone=True,
+    )
 
 
 def search(view: View, point: str) -> Job[Ranked]:
-    """The search for slices, begun now or by whoever came first."""
-    assert view.model is not None
-    key = (view.path, view.logged, view.model, view.query, point)
-    job = _search(*key, view)
+    """The search for slices, begun now or by whoever came first; raises what made it fail."""
+    key = view.turns_key
+    job = _search(key, point, view)
     # One that another reader has stopped begins anew; one's own waits until asked.
-    mine = st.session_state.get("stopped") == key
-    if not mine and (job.stopped or job.error):
-        _search.clear(*key, view)
-        job = _search(*key, view)
-    if mine and not job.stopped:
-        del st.session_state["stopped"]
+    mine = st.session_state.get(_STOPPED) == (key, point)
+    if job.state == "stopped" and not mine:
+        _search.clear(key, point, view)
+        job = _search(key, point, view)
+    if mine and job.state == "done":
+        del st.session_state[_STOPPED]
+    if job.error:
+        # Whoever looks next tries again.
+        _search.clear(key, point, view)
+        raise job.error
+    # Most are over soon; the page is then drawn once.
+    job.wait(_PATIENCE_S)
     return job
 
 
 def wait(view: View, point: str, job: Job[Ranked]) -> None:
-    """Show how far the search is and a way to stop it; reruns the page when it has ended."""
-    assert view.model is not None
-    key = (view.path, view.logged, view.model, view.query, point)
-    if job.stopped:
+    """Show how far the search is and a way to stop it; the page runs again when it has ended."""
+    if job.state == "stopped":
         st.text("The search was stopped.")
-        st.button("Search again", on_click=_again, args=(key,), icon=":material/refresh:")
+        st.button("Search again", on_click=_again, icon=":material/refresh:")
         return
-    bar = st.progress(job.share, "Searching all combinations of up to three conditions")
-    st.button("Stop the search", on_click=_stop, args=(key, job), icon=":material/stop:")
-    for share in job.watch():
-        # Whoever clicks meanwhile ends this script here, not the search.
-        bar.progress(share, "Searching all combinations of up to three conditions")
-    st.rerun()
+
+    def remember() -> None:
+        st.session_state[_STOPPED] = (view.turns_key, point)
+
+    watch(job, cancel="Stop the search", on_cancel=remember)
 
 
-def _stop(key: tuple[str, ...], job: Job[Ranked]) -> None:
-    st.session_state["stopped"] = key
-    job.stop()
-
-
-def _again(key: tuple[str, ...]) -> None:
-    st.session_state.pop("stopped", None)
+def _again() -> None:
+    st.session_state.pop(_STOPPED, None)
 
 
 def cards(

@@ -34,7 +34,7 @@ _SOURCES = {
 }
 
 
-def show(found: Evidence, inside: Inside, at: tuple[str, str, str], view: View) -> None:
+def show(found: Evidence, inside: Inside, view: View) -> None:
     """The tables and charts of a slice's evidence."""
     point = inside.failure_point
     if point not in EVIDENCE_HEADINGS:

@@ -28,7 +28,6 @@ from classifiers.reference_values import Reference
 from classifiers.similar_requests import similar
 from data.errors import FaultlineError
 from data.queries import turns
-from data.queries.filters import Filter
 from data.queries.turn_list import Listing, neighbours
 from data.schema.trace import FAILURE_POINTS, FAILURES
 from data.schema.vocabulary import NAMES
@@ -44,7 +43,7 @@ from parts.shared.verdict_form import (
     verdicts,
 )
 from parts.shared.verdict_form import done as done_here
-from parts.shared.view import View
+from parts.shared.view import CacheKey, View
 
 _ROWS = 8
 Row = Mapping[str, Any]
@@ -60,13 +59,11 @@ class Found(NamedTuple):
 
 def look_up(view: View, turn_id: str, day: date | None) -> Found | None:
     """All that the page needs of a turn; None when there is no such turn."""
-    return _look_up((view.path, view.logged, view.model), turn_id, day, view)
+    return _look_up(view.unfiltered.turns_key, turn_id, day, view)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _look_up(
-    key: tuple[str | None, ...], turn_id: str, day: date | None, _view: View
-) -> Found | None:
+def _look_up(key: CacheKey, turn_id: str, day: date | None, _view: View) -> Found | None:
     row = turns.turn(_view.snapshot, turn_id, day)
     if row is None:
         return None
@@ -104,15 +101,7 @@ def around(view: View, found: Row | None, dialogue: Sequence[dict[str, Any]], pl
             )
         if listed and found and view.model:
             before, after = _neighbours(
-                view.path,
-                view.snapshot.version,
-                view.model,
-                repr(sorted(view.chosen.query().items())),
-                listed,
-                found["turn_id"],
-                view.snapshot,
-                view.chosen,
-                dict(found),
+                view.cache_key(), listed, found["turn_id"], view, dict(found)
             )
             noun = listed.words()
             _step(
@@ -141,17 +130,10 @@ def _step(label: str, icon: str, other: dict[str, Any] | None, key: str) -> None
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _neighbours(
-    path: str,
-    version: str,
-    model: str,
-    query: str,
-    listed: Listing,
-    turn_id: str,
-    _at: Snapshot,
-    _chosen: Filter,
-    _found: Row,
+    key: CacheKey, listed: Listing, turn_id: str, _view: View, _turn: Row
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    return neighbours(_at, model, _chosen, listed, _found)
+    assert _view.model is not None
+    return neighbours(_view.snapshot, _view.model, _view.chosen, listed, _turn)
 
 
 def times(row: Row, blamed: str | None) -> None:

@@ -24,6 +24,7 @@ from data.queries.dimensions import (
     condition_words,
 )
 from data.queries.filters import NOT_LOGGED
+from progress import share
 
 
 def traffic(
@@ -201,12 +202,16 @@ def test_counts_of_a_sample_are_scaled_up() -> None:
 
 
 def test_progress_grows_to_one_and_can_end_the_search() -> None:
-    steps: list[float] = []
-    find(traffic(planted={"domain": "video"}), "asr", progress=steps.append)
-    assert steps == sorted(steps)
-    assert steps[-1] == 1.0
+    shares: list[float] = []
 
-    def stop(done: float) -> None:
+    def note(done: float, total: float | None, what: str, turns: int | None = None) -> None:
+        shares.append(share(done, total))
+
+    find(traffic(planted={"domain": "video"}), "asr", progress=note)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+    def stop(done: float, total: float | None, what: str, turns: int | None = None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

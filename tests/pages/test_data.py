@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ from data.queries import ingest_runs
 from data.queries.filters import Filter
 from data.queries.signal_coverage import EVERY, days, logged
 from data.store import disk_usage
+from data.store.maintenance import compact
 from data.store.store import Store
+from parts.data.storage import compaction, removal
+from parts.jobs.job import Jobs
 from tests.logs import write_lines
 
 START = datetime(2024, 5, 6, 9, tzinfo=UTC)
@@ -151,39 +153,45 @@ def test_compaction_beside_a_reader_changes_no_row(tmp_path: Path) -> None:
         ingest(store, [write_lines(tmp_path / f"{part}.jsonl", turns(part % 2, f"a{part}", 5))])
     with store.snapshot() as before:
         rows = before.query("FROM turns ORDER BY turn_id")
-        chore = disk_usage.Chore()
-        assert chore.begin("Compaction", disk_usage.compacting(store))
-        chore.wait(60)
+        job = compaction(str(store.path))
+        assert job.wait(60) == "done"
         assert before.query("FROM turns ORDER BY turn_id").equals(rows)
-    assert chore.outcome == "Compaction left 3 of 8 files."
+    assert job.result == "Compaction left 3 of 8 files."
     with store.snapshot() as after:
         assert after.query("FROM turns ORDER BY turn_id").equals(rows)
 
 
-def test_one_chore_at_a_time_and_it_can_be_stopped() -> None:
-    chore, go = disk_usage.Chore(), threading.Event()
+def test_a_stopped_compaction_keeps_what_it_has_done(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    for part in range(4):
+        ingest(store, [write_lines(tmp_path / f"{part}.jsonl", turns(part % 2, f"a{part}", 5))])
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM turns ORDER BY turn_id")
 
-    def work(step: disk_usage.Progress) -> str:
-        go.wait(10)
-        return "on" if step(1, 2) else "stopped"
+    def second(done: float, total: float | None, what: str, turns: int | None = None) -> None:
+        if done:
+            raise KeyboardInterrupt
 
-    assert chore.begin("First", work)
-    assert not chore.begin("Second", work)
-    chore.stop()
-    go.set()
-    chore.wait(10)
-    assert (chore.outcome, chore.done, chore.total) == ("stopped", 1, 2)
-    assert chore.begin("Second", lambda step: "done")
-    chore.wait(10)
-    assert chore.outcome == "done"
+    with pytest.raises(KeyboardInterrupt):
+        compact(store, second)
+    with store.snapshot() as snapshot:
+        assert snapshot.query("FROM turns ORDER BY turn_id").equals(rows)
+        assert len(snapshot.files["turns"]) == 2
+        assert len(snapshot.files["runs"]) == 4
 
 
-def test_a_failed_chore_says_so() -> None:
-    chore = disk_usage.Chore()
+def test_upkeep_goes_one_at_a_time(tmp_path: Path) -> None:
+    store, work = Store.create(tmp_path / "store"), Jobs()
+    with store.commit():
+        first = work.start("upkeep", lambda: compaction(str(store.path)))
+        assert work.start("upkeep", lambda: removal(str(store.path), 24.0)) is first
+    assert first.wait(60) == "done"
+    second = work.start("upkeep", lambda: removal(str(store.path), 24.0))
+    assert second.wait(60) == "done"
+    assert str(second.result).startswith("Vacuum removed")
 
-    def work(_: disk_usage.Progress) -> str:
-        raise PermissionError(13, "Permission denied")
 
-    chore.begin("Compaction", work)
-    chore.wait(10)
-    assert chore.outcome == "Compaction failed: Permission denied."
+def test_upkeep_of_no_store_says_so(tmp_path: Path) -> None:
+    job = compaction(str(tmp_path / "none"))
+    assert job.wait(60) == "failed"
+    assert str(job.error).startswith("No store at")

@@ -16,7 +16,7 @@ from data.queries.filters import Filter, Range
 from data.queries.overview import totals, trend
 from data.store import workspace
 from data.store.store import Store
-from tests.app import Open, texts, turns_shown
+from tests.app import Open, settled, texts, turns_shown
 from tests.scored import MODEL, NASTY, fill
 
 
@@ -210,12 +210,8 @@ def test_quarantined_lines_are_shown(opened: Open, tmp_path: Path) -> None:
 def test_compaction_runs_from_the_page(opened: Open, tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     at = opened(store.path, "data", part="storage")
-    next(b for b in at.button if b.label == "Compact now").click().run()
+    settled(next(b for b in at.button if b.label == "Compact now").click().run())
     assert not at.exception
-    from parts.data.storage import _chore
-
-    _chore(str(store.path)).wait(60)
-    at.run()
     assert "Compaction left" in texts(at)
 
 

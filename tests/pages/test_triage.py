@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from data.store import workspace
 from data.store.predictions import commit_predictions
 from data.store.store import Store
-from tests.app import Open, texts
+from tests.app import Open, settled, texts
 from tests.scored import MODEL, NASTY, fill, predictions_table
 
 PHONES = "asr:device_type=phone"
@@ -69,10 +69,10 @@ def test_another_stage_is_a_click_away_and_leaves_the_slice(
     opened: Open, phones_fail: Store
 ) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
-    at.segmented_control(key="failing_choice").select("er").run()
+    settled(at.segmented_control(key="failing_choice").select("er").run())
     assert at.query_params["failing"] == "er"
     assert "slice" not in at.query_params
-    at.segmented_control(key="failing_choice").select("defect").run()
+    settled(at.segmented_control(key="failing_choice").select("defect").run())
     assert "Any failure: phone" in at.header[0].value
 
 
