@@ -96,11 +96,13 @@ class Step(NamedTuple):
 class Terminal:
     """A bar on a terminal, plain lines in a log: a step when it begins, counts every few seconds.
 
-    A context manager; the bar disappears at its end.
+    A context manager; the bar disappears at its end. Without `announce`, a log has nothing of work
+    that is over within five seconds.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, announce: bool = True) -> None:
         self._console = console
+        self._announce = announce
         self._step: Step | None = None
         self._began = self._spoke = time.monotonic()
         self._bar: Bar | None = None
@@ -145,7 +147,7 @@ class Terminal:
             self._began = time.monotonic()
         if self._bar:
             self._draw(self._bar, first)
-        elif turns is None and changed:
+        elif turns is None and changed and self._announce:
             self._print(f"[dim]{_escaped(what)} …[/dim]")
         elif time.monotonic() - self._spoke >= _LOG_INTERVAL:
             part = f"{self._step.share:.0%}" if total else ""
@@ -212,12 +214,12 @@ class JsonLines:
         print(Step(done, total, what, turns).line(), file=self._file, flush=True)
 
 
-def listener(console: Console) -> Terminal | JsonLines:
+def listener(console: Console, *, announce: bool = True) -> Terminal | JsonLines:
     """Who listens to this process: whoever reads `console`, or, as `FORMAT_VARIABLE` says, the
-    program that started it, on standard error."""
+    program that started it, on standard error. For `announce` see `Terminal`."""
     if os.environ.get(FORMAT_VARIABLE) == "json":
         return JsonLines(sys.stderr)
-    return Terminal(console)
+    return Terminal(console, announce=announce)
 
 
 def run_reporting(work: Callable[[Progress], object]) -> int:

@@ -76,7 +76,7 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
     from progress import listener
 
     target = Store.open(store)
-    with listener(err) as progress:
+    with listener(err, announce=False) as progress:
         report = run(target, progress)
     out.print(f"{number(report.before)} files before, {number(report.after)} after.")
 
@@ -105,7 +105,7 @@ def vacuum(
     target = Store.open(store)
     promoted = target.head().model
     keep = [promoted] if promoted_only and promoted else None
-    with listener(err) as progress:
+    with listener(err, announce=False) as progress:
         report = run(target, keep_hours=keep_hours, keep_models=keep, progress=progress)
     out.print(f"Removed {number(report.files)} files, {report.bytes / 1e6:.1f} MB.")
     if report.models:

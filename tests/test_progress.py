@@ -54,6 +54,18 @@ def test_a_log_names_each_step_once_and_counts_every_five_seconds(clock: list[fl
     ]
 
 
+def test_a_log_that_wants_no_announcements_has_only_what_takes_long(clock: list[float]) -> None:
+    console = Console(file=io.StringIO(), width=200, color_system=None, force_terminal=False)
+    with Terminal(console, announce=False) as progress:
+        progress(0, 8, "compacting")
+        clock[0] += 4
+        progress(1, 8, "compacting")
+        clock[0] += 4
+        progress(2, 8, "compacting")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "compacting, 25% …\n"
+
+
 def test_a_terminal_has_one_bar_that_goes(clock: list[float]) -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with Terminal(console) as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +62,9 @@ def models(store: Store) -> list[ModelSize]:
 
 def on_disk(store: Store) -> int:
     """Bytes of everything below the store's folder, files of earlier versions too."""
-    return sum(_size(path) for path in store.path.rglob("*"))
+    # `walk` passes over folders that are removed meanwhile, as a writer's are; `rglob` raises.
+    walk = os.walk(store.path)
+    return sum(_size(Path(folder, name)) for folder, _, names in walk for name in names)
 
 
 def _size(path: Path) -> int:
