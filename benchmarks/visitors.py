@@ -5,6 +5,7 @@ A browser takes more time than the server; twenty browsers would measure themsel
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,13 +16,15 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+_LOOK_AGAIN_S = 0.5
+
 
 @dataclass
 class Visit:
     """One run of a page: `seconds` from the request until it is drawn, and what it showed.
 
-    A page with a progress bar counts as drawn when the bar appears; `ended` is when its script
-    ended, with what the bar was for.
+    A page with a progress bar counts as drawn when the bar appears; `ended` is the end of the run
+    that shows what the bar was for.
     """
 
     seconds: float
@@ -65,6 +68,7 @@ class Visitor:
         began = time.perf_counter()
         await self._socket.send(request.SerializeToString())
         visit = Visit(0.0)
+        waiting = False
         while True:
             message = ForwardMsg()
             received: Any = await self._socket.recv()
@@ -73,9 +77,16 @@ class Visitor:
             if kind == "delta":
                 _note(message, visit)
                 if _has_progress_bar(message):
+                    waiting = True
                     visit.seconds = visit.seconds or time.perf_counter() - began
             elif kind == "script_finished":
                 if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                    continue
+                if waiting and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                    # A browser looks again after a while, too.
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    waiting, visit.elements = False, 0
+                    await self._socket.send(request.SerializeToString())
                     continue
                 visit.ended = time.perf_counter() - began
                 visit.seconds = visit.seconds or visit.ended

@@ -1,4 +1,4 @@
-"""Commands around the reference assistant: its traces, and the whole way to the dashboard."""
+"""Commands for the reference assistant: its traces, and all steps up to the dashboard."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from data.store.paths import must_be_text
 ENOUGH = 400
 
 TurnsOption = Annotated[int, typer.Option(help="Turns to simulate.")]
-DaysOption = Annotated[int, typer.Option(help="Days that they are spread over.")]
-DemoSeedOption = Annotated[int, typer.Option(help="Same seed, same bytes; another, another world.")]
-GoldOption = Annotated[float, typer.Option(help="Share of the dialogues that is annotated.")]
+DaysOption = Annotated[int, typer.Option(help="Days that the turns are spread over.")]
+DemoSeedOption = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
+GoldOption = Annotated[float, typer.Option(help="Share of the dialogues that are annotated.")]
 LocaleOption = Annotated[
     list[str] | None, typer.Option("--locale", help="Only homes of this locale. Repeatable.")
 ]
@@ -72,7 +72,7 @@ def _write(
     scale: int | None = None,
     *,
     as_json: bool = False,
-    tell_next: bool = True,
+    suggest_next: bool = True,
 ) -> None:
     from assistant.demo import Setup, write_demo
     from assistant.stages import LOCALES
@@ -91,7 +91,7 @@ def _write(
     total = sum(report.failure_points.values())
     shares = (f"{name} {count / total:.1%}" for name, count in report.failure_points.items())
     out.print(f"Failure points: {', '.join(shares)}.")
-    if tell_next:
+    if suggest_next:
         out.print(f"Next: faultline ingest {plain(str(report.traces))}")
 
 
@@ -123,7 +123,7 @@ def demo(
     _must_suffice(turns, gold)
     began = time.monotonic()
     with _step("1/4 simulating the reference assistant"):
-        _write(to, turns, seed, days, gold, tell_next=False)
+        _write(to, turns, seed, days, gold, suggest_next=False)
     with _step("2/4 ingesting its traces"):
         ingest([str(to / "traces.jsonl.zst")], store)
     with _step("3/4 training on the annotated turns"):

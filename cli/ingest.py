@@ -1,4 +1,4 @@
-"""Commands about the logs that go in."""
+"""Commands that bring data into a store: trace logs, and annotations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cli.output import (
     print_json,
 )
 
-# Problems of a file that are told one by one.
+# Problems of a file that are listed one by one.
 _SHOWN = 20
 
 
@@ -31,20 +31,20 @@ def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
     store: StoreOption = DEFAULT_STORE,
     format: Annotated[
-        Format | None, typer.Option(help="Read all inputs as this, whatever their suffix.")
+        Format | None, typer.Option(help="Format of all inputs, whatever their suffix.")
     ] = None,
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if lines were quarantined.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring trace logs into the store: JSONL (.gz, .zst) or Parquet."""
+    """Ingest trace logs: JSONL (.gz, .zst) or Parquet."""
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
     from data.store.store import Store
     from progress import listener
 
-    # A mistyped path must not leave an empty store behind.
+    # Before the store is created: a mistyped path must not leave an empty one behind.
     discover(paths, format.value if format else None)
     target = Store.ensure(store)
     with listener(err) as progress:
@@ -83,7 +83,7 @@ def annotate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring people's verdicts on turns into the store, as export annotations writes them."""
+    """Import people's verdicts on turns, from a file as export annotations writes it."""
     from annotation.files import import_annotations
     from data.store.store import Store
 

@@ -1,4 +1,4 @@
-"""The front door: the commands in their order, and one sentence for whatever goes wrong."""
+"""The entry point: the commands in their order, and one sentence for whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -57,26 +57,26 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character gets "?" for it, not an error.
             stream.reconfigure(errors="replace")
-    with _stoppable() as heard:
+    with _stoppable() as received:
         code = _run()
-    if code and heard:
-        code = 128 + heard[0]
-    if code == _INTERRUPTED or heard:
-        err.print("Interrupted; the store is as it was before this command's last finished step.")
+    if code and received:
+        code = 128 + received[0]
+    if code == _INTERRUPTED or received:
+        err.print("Interrupted; the store is as the last finished step of this command left it.")
     if code:
         sys.exit(code)
 
 
 @contextmanager
 def _stoppable() -> Iterator[list[int]]:
-    """Lets a command end on SIGTERM or SIGHUP as it does on Ctrl-C; gives those that came.
+    """Lets a command end on SIGTERM or SIGHUP as it does on Ctrl-C; yields the signals received.
 
-    A signal that whoever started the command ignores, as `nohup` does, stays ignored.
+    A signal that the command was started to ignore, as with `nohup`, stays ignored.
     """
-    heard: list[int] = []
+    received: list[int] = []
 
     def interrupt(number: int, _: object) -> None:
-        heard.append(number)
+        received.append(number)
         raise KeyboardInterrupt
 
     stops = [
@@ -87,7 +87,7 @@ def _stoppable() -> Iterator[list[int]]:
     for number in stops:
         signal.signal(number, interrupt)
     try:
-        yield heard
+        yield received
     finally:
         for number in stops:
             signal.signal(number, signal.SIG_DFL)
@@ -114,14 +114,16 @@ def _run() -> int:
         # What `Path.expanduser` says of "~nobody/logs".
         if "home directory" not in str(error):
             raise
-        code = _fail("The path begins with ~ and a name that is no user here; give it in full.")
+        code = _fail(
+            "The path begins with ~ and a name that is no user of this machine; give it in full."
+        )
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         code = _fail(f"{error.strerror or error}{where}.")
     except UnicodeEncodeError as error:
         if not any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
             raise
-        # Bytes of a file's name that are no text, as Python shows them.
+        # Undecodable bytes of a file name, as Python shows them.
         code = _fail(f"The name {error.object!r} is not valid UTF-8; give it another.", 2)
     except Exception as error:
         reason = _damage(error)
@@ -141,8 +143,8 @@ def _misuse(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "faultline"
     complaint = " ".join(error.format_message().split()).rstrip(".")
-    given = _given(getattr(getattr(error, "param", None), "opts", ()))
-    got = f" (got {given})" if given and given not in complaint else ""
+    value = _value_of(getattr(getattr(error, "param", None), "opts", ()))
+    got = f" (got {value})" if value and value not in complaint else ""
     return f"{complaint}{got}; see: {command} --help"
 
 
@@ -159,8 +161,8 @@ def _damage(error: Exception) -> str | None:
     return None
 
 
-def _given(options: Sequence[str]) -> str | None:
-    """The value on the command line for one of the names of an option."""
+def _value_of(options: Sequence[str]) -> str | None:
+    """The value on the command line of the option with one of these names."""
     for word, following in zip(sys.argv, [*sys.argv[1:], None], strict=True):
         if word in options:
             return following

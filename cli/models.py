@@ -1,4 +1,4 @@
-"""Commands about models: train, judge, promote and use them, and what they learn from."""
+"""Commands for models: train, evaluate, promote, score, and the labels that they learn from."""
 
 from __future__ import annotations
 
@@ -80,15 +80,15 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
 
 def score(
     store: StoreOption = DEFAULT_STORE,
-    model: Annotated[str | None, typer.Option(help="Model id; the promoted one if absent.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model id; default: the promoted one.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Score every turn again.")] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Processes, about 1.5 GB each; one per core if absent."),
+        typer.Option(min=1, max=64, help="Processes, about 1.5 GB each; by default one per core."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score the turns that are new, changed, or whose dialogue has grown."""
+    """Score the turns that are new, changed, or in a dialogue that has grown."""
     from classifiers.scoring.score import score as run
     from data.store.store import Store
     from progress import listener

@@ -25,9 +25,9 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ContextOption = Annotated[
     Context,
-    typer.Option(help="hindsight reads the turns that follow; live reads nothing of later turns."),
+    typer.Option(help="hindsight also reads the turns that follow; live reads no later turn."),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed: same model.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed, same model.")]
 EncoderOption = Annotated[
     str | None, typer.Option(help="transformers model: a folder, or a name in the local cache.")
 ]

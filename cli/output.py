@@ -18,7 +18,7 @@ err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def plain(text: str) -> str:
-    """`text` without meaning to Rich's markup, and printable whatever the file name held."""
+    """`text` escaped for Rich's markup, and printable even if it is an undecodable file name."""
     from rich.markup import escape
 
     return escape(shown(text))
@@ -30,13 +30,13 @@ def number(value: object) -> str:
 
 
 def print_json(content: Any) -> None:
-    """`content` on standard output; what JSON cannot hold, such as a date, as text."""
+    """Print `content` as JSON; what JSON cannot hold, such as a date, as text."""
     default: Callable[[Any], str] = str
     sys.stdout.write(json.dumps(content, indent=1, default=default) + "\n")
 
 
 def never_named(classes: tuple[str, ...]) -> None:
-    """Which failure points a model with these `classes` cannot tell, if any."""
+    """Print which failure points a model with these `classes` never predicts, if any."""
     from data.schema.trace import FAILURE_POINTS
 
     missing = [name for name in FAILURE_POINTS if name not in classes]
@@ -47,7 +47,7 @@ def never_named(classes: tuple[str, ...]) -> None:
 
 
 def figures_table(figures: dict[str, Any]) -> None:
-    """The figures per failure point of `classifiers.metrics.summary`, as a table."""
+    """Print the figures per failure point of `classifiers.metrics.summary` as a table."""
     table = Table(box=None)
     for name in (
         "failure point",

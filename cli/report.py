@@ -21,7 +21,7 @@ def report(
     to: Annotated[Path, typer.Option("--to", help="File ending in .html.", callback=must_be_text)],
     weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
     store: StoreOption = DEFAULT_STORE,
-    at: Annotated[str | None, typer.Option(help="Data version; the newest if absent.")] = None,
+    at: Annotated[str | None, typer.Option(help="Data version; by default the newest.")] = None,
 ) -> None:
     """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
     from charts.sentences import period_words

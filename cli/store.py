@@ -1,4 +1,4 @@
-"""Commands about a store as a whole: look into it, copy out of it, keep it small and lawful."""
+"""Commands for a store as a whole: inspect, export, compact, vacuum, delete, retain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def export(
     ],
     store: StoreOption = DEFAULT_STORE,
     where: Annotated[str | None, typer.Option(help="SQL condition on the table's columns.")] = None,
-    at: Annotated[str | None, typer.Option(help="Data version; the newest if absent.")] = None,
+    at: Annotated[str | None, typer.Option(help="Data version; by default the newest.")] = None,
     manifest: Annotated[
         bool,
         typer.Option(
@@ -42,19 +42,19 @@ def export(
     from data.store.store import Store
 
     with Store.open(store).snapshot(at) as snapshot:
-        made = export_described(
+        description = export_described(
             snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
         )
         out.print(
-            f"Wrote {number(made['rows'])} rows to {plain(str(to))} "
+            f"Wrote {number(description['rows'])} rows to {plain(str(to))} "
             f"(data version {snapshot.version})."
         )
         if manifest:
-            out.print(f"Described in {plain(str(beside(to, made)))}.")
+            out.print(f"Described in {plain(str(beside(to, description)))}.")
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """What the store holds."""
+    """Show what the store holds."""
     from data.store.store import Store
     from data.store.summary import describe
 
@@ -85,18 +85,16 @@ def vacuum(
     store: StoreOption = DEFAULT_STORE,
     keep_hours: Annotated[
         float,
-        typer.Option(
-            help="Keep versions younger than this many hours readable, and models as young."
-        ),
+        typer.Option(help="Versions, and models, younger than this many hours are kept."),
     ] = 168.0,
     promoted_only: Annotated[
         bool,
         typer.Option(help="Also drop all models but the promoted one, with their predictions."),
     ] = False,
 ) -> None:
-    """Remove files that no kept version needs; older versions can no longer be opened.
+    """Remove files that no kept version needs; older versions can then not be opened.
 
-    Models go too if they are not promoted, have no predictions, and are older than that and a day.
+    Models that are not promoted, have no predictions and are older than that and a day go too.
     """
     from data.store.maintenance import vacuum as run
     from data.store.store import Store
@@ -132,7 +130,7 @@ def retain(
     days: Annotated[int, typer.Option(min=1, help="Days to keep, counted back from today (UTC).")],
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Delete turns older than so many days."""
+    """Delete turns older than this many days."""
     from data.store.maintenance import retain as run
     from data.store.store import Store
 
