@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from assistant.intents.intents import INTENTS
-from assistant.spoken_forms import listed
 from assistant.stages import Device
 
 # Factors by domain for the parts of a day: night, morning, day, evening.
@@ -94,13 +93,12 @@ def boosts(hour: int, device: str, state: tuple[tuple[str, str], ...]) -> Mappin
 
 
 # Bare wordings that can be understood anywhere, most often as this.
-_PLAIN = frozenset(
-    listed(
-        "PlayMusic PlayArtist PlayPlaylist PlayGenre GetWeather GetTemperature VolumeUp VolumeDown "
-        "NextTrack SetTimer AddItem CallContact GetFact GetPerson Define GetTime Stop Calculate "
-        "FindPlace GetDirections GetScore Repeat Yes No Greeting"
-    )
-)
+_PLAIN = frozenset({
+    "PlayMusic", "PlayArtist", "PlayPlaylist", "PlayGenre", "GetWeather", "GetTemperature",
+    "VolumeUp", "VolumeDown", "NextTrack", "SetTimer", "AddItem", "CallContact", "GetFact",
+    "GetPerson", "Define", "GetTime", "Stop", "Calculate", "FindPlace", "GetDirections", "GetScore",
+    "Repeat", "Yes", "No", "Greeting",
+})  # fmt: skip
 # Bare wordings that need something to be going on: one of these states.
 _NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "OvenTemperature": (("oven", "on"),),

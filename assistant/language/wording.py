@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from assistant.intents.grammar import length_of, render
+from assistant.intents.grammar import LOCAL_WORDS, length_of, render
 from assistant.intents.intents import INTENTS, Intent
-from assistant.intents.vocabulary import LOCAL_WORDS
 from assistant.language.goals import Goal, fill
 from assistant.language.situation import suited
-from assistant.spoken_forms import listed
 from assistant.stages import Context, Frame
+from assistant.text_files import read_sections
 
 if TYPE_CHECKING:
     from assistant.world.catalogue import Catalogue
@@ -35,22 +34,13 @@ _MEDIUM_WORDS = (
 _DETERMINERS = ("a", "an", "half", "the", "one", "two", "my")
 _BEFORE_NAMES = ("the", "some", "a", "more", "that", "new", "latest", "my", "of]", "some]")
 SAME_AGAIN_SHARE = 0.5
-CORRECTIONS = (
-    "no i said", "no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant",
-    "i meant", "wrong", "no listen",
-)  # fmt: skip
-FILLERS = ("um", "uh", "er", "um", "uh", "like", "you know", "let me see", "what's it called")
-OPENINGS = ("can you", "could you", "would you", "i want you to", "i'd like you to", "go and")
-IMPERATIVES = frozenset(
-    listed(
-        "add announce book bring broadcast buy calculate call cancel carry catch change check "
-        "clear close continue cook create cross define delete dial dim do drive feed find get give "
-        "go increase let lock look lower make mark message navigate open order pause pay phone "
-        "play preheat put raise read recommend remind remove resume schedule search send set show "
-        "shuffle skip start stop stream switch take tell text time tune turn unlock update wake "
-        "warm wash watch write"
-    )
+_WORDING = read_sections(
+    "assistant.language", "wording.txt", ("corrections", "fillers", "openings", "imperatives")
 )
+CORRECTIONS = _WORDING["corrections"].words
+FILLERS = _WORDING["fillers"].words
+OPENINGS = _WORDING["openings"].words
+IMPERATIVES = frozenset(_WORDING["imperatives"].words)
 
 
 @dataclass(frozen=True, slots=True)

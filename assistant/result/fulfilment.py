@@ -17,7 +17,7 @@ from assistant.intents.intents import (
     Intent,
     SlotSpec,
 )
-from assistant.result import responses
+from assistant.result.responses import asked, declined, done, message
 from assistant.stages import (
     Context,
     Entity,
@@ -147,11 +147,11 @@ class Fulfilment:
         """
         wanted = self.intents.get(intent)
         if wanted is None:
-            text = responses.NOT_UNDERSTOOD
+            text = message("not understood")
             return _outcome("", "no_match", text, (), ("repeat",), "not_understood")
         action = wanted.action
         if not wanted.supported:
-            return _outcome("decline", "unsupported", responses.declined(wanted), (), ("sorry",))
+            return _outcome("decline", "unsupported", declined(wanted), (), ("sorry",))
         said = dict(slots)
         names: dict[str, str] = {}
         items: list[str] = []
@@ -163,12 +163,12 @@ class Fulfilment:
                 continue
             if slot.name not in said and slot.required:
                 asks = (f"request {slot.name}",)
-                return _outcome(f"ask_{slot.name}", "ok", responses.asked(slot), (), asks)
+                return _outcome(f"ask_{slot.name}", "ok", asked(slot), (), asks)
             item = entities.get(slot.name) if slot.name in said else _usual(slot, context)
             if not item:
                 if slot.name not in said:
                     continue
-                text = responses.not_found(said[slot.name])
+                text = message("not found", name=said[slot.name])
                 return _outcome(action, "no_match", text, (), ("sorry",), "not_found")
             entity = self._entity(item, context)
             problem = _obstacle(entity, context) if entity else None
@@ -178,8 +178,8 @@ class Fulfilment:
             names[slot.name] = entity.name if entity else said.get(slot.name, "it")
             answers.append(entity.facts.get("answer", "") if entity else "")
         if wanted.domain == "video" and not context.device.has_screen:
-            return _failed(action, "no_screen", responses.NO_SCREEN)
-        response = responses.done(wanted, names, answers, context)
+            return _failed(action, "no_screen", message("no screen"))
+        response = done(wanted, names, answers, context)
         return _outcome(action, "ok", response, tuple(items), ("inform",))
 
     def _failure(
@@ -191,19 +191,19 @@ class Fulfilment:
             if outage.hits(intent.domain, context, draw):
                 # What is down refuses at once, or says nothing until it is given up.
                 down = "timeout" if draw < 0.6 * outage.share else "refused"
-                return _failed(intent.action, down, responses.TROUBLE)
+                return _failed(intent.action, down, message("trouble"))
         if intent.domain not in ("dialogue", "chat") and draw > 1 - self.timeouts:
-            return _failed(intent.action, "timeout", responses.TROUBLE)
+            return _failed(intent.action, "timeout", message("trouble"))
         for slot, value in frame.slots:
             if slot in TIMES and _UNREADABLE.search(value):
-                return _failed(intent.action, "unreadable", responses.UNREADABLE)
+                return _failed(intent.action, "unreadable", message("unreadable"))
         for item in entities.values():
             if intent.domain == "home" and self._lost(item, context.moment):
                 entity = self._entity(item, context)
-                text = responses.unreachable(entity.name if entity else "")
+                text = message("unreachable", name=entity.name if entity else "the device")
                 return _failed(intent.action, "unreachable", text)
             if intent.domain in PLAYS and self._dead(item):
-                return _failed(intent.action, "stale", responses.STALE)
+                return _failed(intent.action, "stale", message("stale"))
         return None
 
     def _lost(self, item: str, moment: datetime) -> bool:
@@ -260,11 +260,11 @@ def _obstacle(entity: Entity, context: Context) -> tuple[str, str] | None:
     """Why an entity cannot be had here and now, as cause and sentence; None when it can."""
     regions = entity.facts.get("regions")
     if regions and context.locale not in regions.split(","):
-        return "region", responses.not_here(entity.name)
+        return "region", message("not here", name=entity.name)
     if entity.kind != "account" and entity.facts.get("plan") == "premium":
         plans = (thing.facts.get("plan") for thing in context.home if thing.kind == "account")
         if next(plans, "premium") != "premium":
-            return "plan", responses.not_in_plan(entity.name)
+            return "plan", message("not in plan", name=entity.name)
     return None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from assistant.intents.grammar import (
+    LOCAL_WORDS,
     parse,
     render,
     slots_of,
@@ -21,7 +22,6 @@ from assistant.intents.intents import (
     VALUE_KINDS,
     Intent,
 )
-from assistant.intents.vocabulary import LOCAL_WORDS
 from assistant.language.goals import Goal, draw_goal, fill
 from assistant.language.slot_values import draw_value
 from assistant.language.wording import (
@@ -99,7 +99,7 @@ def test_intents_share_wordings() -> None:
 
 @pytest.mark.parametrize("wrong", ["play {title", "play 7", "{title}s", "Play it", ""])
 def test_wrong_phrasings_are_refused(wrong: str) -> None:
-    with pytest.raises(ValueError, match="cannot read the phrasing"):
+    with pytest.raises(ValueError, match="cannot read the phrase"):
         parse(wrong)
 
 
