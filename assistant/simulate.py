@@ -258,7 +258,7 @@ class _Dialogue:
         if not goal.follows or self._last is None or self._last.frame.intent != goal.intent:
             return (), {}
         told = {name for name, _ in said}
-        kept = INTENTS[goal.intent].kept - told
+        kept = INTENTS[goal.intent].kept_slots - told
         slots = tuple(slot for slot in self._last.frame.slots if slot[0] in kept)
         before = self._last.entities or {}
         return slots, {name: before[name] for name, _ in slots if name in before}

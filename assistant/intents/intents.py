@@ -42,14 +42,14 @@ FILES = ("music", "media", "household", "information", "planning", "contact", "d
 class SlotSpec:
     """A slot of an intent. `kind` may name several kinds of entity: ``film|series``.
 
-    `open_` slots hold free text (a message), of any words. A follow-up that does not name a `kept`
-    slot leaves it as it was: "and tomorrow" is about the same town.
+    `free_text` slots take any words (a message). A `kept` slot stays as it was where a follow-up
+    does not name it: "and tomorrow" is about the same town.
     """
 
     name: str
     kind: str
     required: bool = False
-    open_: bool = False
+    free_text: bool = False
     kept: bool = False
 
     @property
@@ -67,10 +67,10 @@ class Intent:
 
     Attributes
     ----------
-    phrasings: wordings that say what is meant, in the notation of `assistant.intents.grammar`.
-    bare: wordings that other intents share ("play {title}"): the situation has to tell.
-    follow_ups: what is said when the turn before was about the same ("and tomorrow").
-    weight: how often it is asked for, relative to the others, before habits.
+    phrases: phrases that are clear by themselves, in the notation of `assistant.intents.grammar`.
+    bare: phrases that other intents share ("play {title}"): the situation tells which is meant.
+    follow_ups: phrases after a turn with the same intent ("and tomorrow").
+    weight: how often people ask for it, relative to the others, before their habits.
     supported: whether the assistant can do it at all.
     """
 
@@ -78,7 +78,7 @@ class Intent:
     domain: str
     slots: tuple[SlotSpec, ...]
     action: str
-    phrasings: tuple[str, ...]
+    phrases: tuple[str, ...]
     follow_ups: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
     weight: float = 1.0
@@ -92,14 +92,14 @@ class Intent:
         return {slot.name: slot for slot in self.slots}
 
     @cached_property
-    def kept(self) -> frozenset[str]:
-        """Names of the slots that a follow-up leaves as they were."""
+    def kept_slots(self) -> frozenset[str]:
+        """Names of the slots that stay as they were where a follow-up does not name them."""
         return frozenset(slot.name for slot in self.slots if slot.kept)
 
     @cached_property
     def by_slots(self) -> dict[tuple[str, ...], tuple[str, ...]]:
-        """Phrasings by the slots they mention (sorted names)."""
-        return _group(self.phrasings)
+        """Phrases by the slots they mention (sorted names)."""
+        return _group(self.phrases)
 
     @cached_property
     def bare_by_slots(self) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -110,10 +110,10 @@ class Intent:
         return _group(self.follow_ups)
 
 
-def _group(templates: tuple[str, ...]) -> dict[tuple[str, ...], tuple[str, ...]]:
+def _group(phrases: tuple[str, ...]) -> dict[tuple[str, ...], tuple[str, ...]]:
     groups: dict[tuple[str, ...], list[str]] = {}
-    for template in templates:
-        groups.setdefault(tuple(sorted(slots_of(template))), []).append(template)
+    for phrase in phrases:
+        groups.setdefault(tuple(sorted(slots_of(phrase))), []).append(phrase)
     return {names: tuple(group) for names, group in groups.items()}
 
 
@@ -196,8 +196,13 @@ def _slot(line: Line, name: str, text: str) -> SlotSpec:
         raise line.error(f"one or more of these kinds, joined by '|': {', '.join(kinds)}")
     if not set(options) <= set(_SLOT_OPTIONS):
         raise line.error(f"no other options of a slot than {', '.join(_SLOT_OPTIONS)}")
-    required, open_, kept = (option in options for option in _SLOT_OPTIONS)
-    return SlotSpec(name, kind, required=required, open_=open_, kept=kept)
+    return SlotSpec(
+        name,
+        kind,
+        required="required" in options,
+        free_text="free text" in options,
+        kept="kept" in options,
+    )
 
 
 def _read_all() -> dict[str, Intent]:

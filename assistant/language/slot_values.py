@@ -13,10 +13,10 @@ from assistant.text_files import read_sections
 
 _MINUTES = (1, 2, 3, 5, 5, 5, 8, 10, 10, 10, 12, 15, 15, 20, 20, 25, 30, 30, 40, 45, 50, 90)
 _LEVELS = (10, 15, 20, 25, 30, 40, 50, 50, 50, 60, 70, 75, 80, 90, 100)
-# Fields of a text that are filled with a word of the list of this name, in the order of the draws;
-# and those that are drawn anew.
+# Fields of a text that stand for a word of the list of this name, in the order in which they are
+# drawn; and fields whose values are composed.
 _WORD_FIELDS = ("thing", "person", "animal", "bill", "office")
-_DRAWN_FIELDS = ("minutes", "time", "date")
+_COMPOSED_FIELDS = ("minutes", "time", "date")
 _TEXT_KINDS = ("messages", "reminders", "chores", "events")
 
 
@@ -34,7 +34,7 @@ def _read_texts() -> dict[str, tuple[str, ...]]:
         for line in section.lines:
             # "{person}'s birthday" is no phrase, but `_text` knows it.
             phrase = line.text.replace("{person}'s", "{person}")
-            check_phrase(line, phrase, (*_WORD_FIELDS, *_DRAWN_FIELDS))
+            check_phrase(line, phrase, (*_WORD_FIELDS, *_COMPOSED_FIELDS))
     return {name: section.texts for name, section in sections.items()}
 
 
@@ -109,13 +109,13 @@ def percent(rng: np.random.Generator, locale: str) -> str:
 
 
 def temperature(rng: np.random.Generator, locale: str) -> str:
-    """Of a room; fahrenheit in the United States."""
+    """Of a room; in Fahrenheit in the United States."""
     degrees = int(64 + rng.random() * 13) if locale == "en-US" else int(17 + rng.random() * 9)
     return number(degrees) + ("" if rng.random() < 0.3 else " degrees")
 
 
 def oven_temperature(rng: np.random.Generator, locale: str) -> str:
-    """Fahrenheit in the United States."""
+    """In Fahrenheit in the United States."""
     fahrenheit = locale == "en-US"
     degrees = 25 * int(10 + rng.random() * 10) if fahrenheit else 10 * int(14 + rng.random() * 12)
     return number(degrees) + ("" if rng.random() < 0.3 else " degrees")
@@ -151,12 +151,12 @@ _DRAWS: dict[str, Callable[[np.random.Generator, str], str]] = {
 
 
 def draw_value(kind: str, rng: np.random.Generator, locale: str) -> str:
-    """A value of one of `intents.VALUE_KINDS`, as it is spoken.
+    """A value of a kind in `intents.VALUE_KINDS`, as people say it.
 
     Raises
     ------
-    ValueError: there is no such kind.
+    ValueError: unknown kind.
     """
     if kind not in _DRAWS:
-        raise ValueError(f"no values of kind {kind!r}; there are {', '.join(_DRAWS)}")
+        raise ValueError(f"unknown kind of value {kind!r}; expected one of {', '.join(_DRAWS)}")
     return _DRAWS[kind](rng, locale)

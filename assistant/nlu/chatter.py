@@ -1,4 +1,4 @@
-"""Talk that is not meant for the assistant: what NLU should make nothing of."""
+"""Talk that is not meant for the assistant, of which NLU should make nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WORDS = {
 _SENTENCES = read_sections("assistant.nlu", "chatter.txt", ("sentences",))["sentences"].patterns(
     _FIELDS
 )
-# The last opening is none.
+# Some sentences have no opening.
 _OPENINGS = (*_WORDS["openings"], "")
 
 
 def chatter(rng: np.random.Generator, n: int) -> list[tuple[str, ...]]:
-    """`n` sentences in words; some begin late or end early, as a false wake cuts them."""
+    """`n` sentences in words; some begin late or end early, cut by a false wake."""
     sentences = []
     for _ in range(n):
         fields = {name: _pick(rng, _WORDS[name]) for name in _FIELDS}

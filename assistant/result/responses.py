@@ -64,7 +64,7 @@ def done(intent: Intent, names: Mapping[str, str], answers: Iterable[str], conte
     return _capitalised(options[crc32(key.encode()) % len(options)].format_map(names))
 
 
-def asked(slot: SlotSpec) -> str:
+def question(slot: SlotSpec) -> str:
     """The question for a slot that is missing."""
     kind = slot.kinds[0]
     if f"ask {kind}" in _SENTENCES:

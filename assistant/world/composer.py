@@ -1,4 +1,4 @@
-"""Composing names and handing out ids: what all the makers of entities share."""
+"""Composing names and ids: what all modules that make entities share."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Composer:
 
     def fresh(self, kind: str, compose: Callable[[], str]) -> str:
         """A name that no other entity of this kind has."""
-        taken = self._taken.setdefault(kind, set())
+        names = self._taken.setdefault(kind, set())
         for _ in range(200):
             name = compose()
-            if name not in taken:
-                taken.add(name)
+            if name not in names:
+                names.add(name)
                 return name
         raise ValueError(f"the word lists are too short for another {kind}")
 

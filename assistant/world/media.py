@@ -19,7 +19,7 @@ SHARED_TITLES = 42
 EDITIONS = 22
 SAME_SONGS = 24
 ALIKE_SONGS = 36
-# How often they are asked for, beside the other songs.
+# The weight of the latter, relative to the other songs.
 ALIKE_WEIGHT = 0.2
 LIMITED_SHARE = 0.06
 PREMIUM_SHARE = 0.05

@@ -10,7 +10,7 @@ from assistant.world.composer import Composer
 from assistant.world.words import LOCAL, WORDS
 
 TOWNS_PER_LOCALE = 52
-# Names that a second town has too: in another region, or in another country.
+# Names of two towns, in different regions or countries.
 SHARED_TOWNS = 18
 PLACES_PER_LOCALE = 56
 
@@ -34,9 +34,9 @@ def make_places(composer: Composer) -> None:
         weight = twin.popularity * (0.3 + 0.8 * float(composer.rng.random()))
         _add_town(composer, spoken(twin.name), locale, min(1.0, weight), composer.pick(regions))
     for locale in LOCALES:
-        near = [town for town in towns if town.facts["locale"] == locale]
-        near.sort(key=lambda town: -town.popularity)
-        _make_shops(composer, locale, near[:8])
+        local_towns = [town for town in towns if town.facts["locale"] == locale]
+        local_towns.sort(key=lambda town: -town.popularity)
+        _make_shops(composer, locale, local_towns[:8])
 
 
 def _add_town(
@@ -63,19 +63,19 @@ def _make_shops(composer: Composer, locale: str, towns: list[Entity]) -> None:
     chains = WORDS["chains"]
     for rank, weight in enumerate(composer.zipf(PLACES_PER_LOCALE)):
         town = towns[int(composer.rng.random() ** 1.5 * len(towns))]
-        # A chain has a branch in several towns: the name alone does not tell which.
+        # A chain has branches in several towns: the name alone does not tell which.
         if rank < len(chains) * 2:
             name = chains[rank % len(chains)]
         else:
             name = composer.fresh("place", lambda: _shop(composer, locale))
-        where = spoken(town.name)
+        town_name = spoken(town.name)
         opens, closes = 7 + int(composer.rng.random() * 4), 17 + int(composer.rng.random() * 6)
-        aliases = [f"{name} in {where}"]
+        aliases = [f"{name} in {town_name}"]
         if len(name.split()) > 2:
             aliases.append(" ".join(name.removeprefix("the ").split()[:2]))
         facts = {
-            "locale": locale, "town": town.id, "town_name": where, "opens": str(opens),
-            "closes": str(closes), "qualified": f"{name} in {where}",
+            "locale": locale, "town": town.id, "town_name": town_name, "opens": str(opens),
+            "closes": str(closes), "qualified": f"{name} in {town_name}",
         }  # fmt: skip
         composer.add("place", name, aliases, weight, facts)
 

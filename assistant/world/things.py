@@ -1,4 +1,4 @@
-"""What a household has: rooms, lamps, appliances, doors, contacts, lists. Names are alike."""
+"""What a household has: rooms, lamps, appliances, doors, contacts, lists, with similar names."""
 
 from __future__ import annotations
 

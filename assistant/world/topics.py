@@ -1,4 +1,4 @@
-"""What can be asked about, cooked, bought or cheered for."""
+"""What people ask about, cook, buy or cheer for."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def _newspapers(composer: Composer) -> None:
 def _teams(composer: Composer) -> None:
     towns = [entity for entity in composer.entities if entity.kind == "town"]
     for locale in LOCALES:
-        near = [town for town in towns if town.facts["locale"] == locale]
-        near.sort(key=lambda town: -town.popularity)
+        local_towns = [town for town in towns if town.facts["locale"] == locale]
+        local_towns.sort(key=lambda town: -town.popularity)
         # A town's name alone means its team, so no town has two.
-        homes = composer.rng.permutation(len(near[:24]))[:13].tolist()
+        homes = composer.rng.permutation(len(local_towns[:24]))[:13].tolist()
         for index, weight in zip(homes, composer.zipf(13, 0.8), strict=True):
-            town, players = spoken(near[index].name), composer.local("team names", locale)
+            town, players = spoken(local_towns[index].name), composer.local("team names", locale)
             aliases = composer.nickname("team", weight)
             aliases += [town] if locale == "en-GB" else [f"the {players}", town]
             composer.add("team", f"{town} {players}", aliases, weight, {"locale": locale})
