@@ -1,4 +1,4 @@
-"""Demo data: the traces of some weeks, the truth about them, and what went wrong on purpose."""
+"""Demo data: traces of some weeks, the truth about them, and the planted incidents."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 LONGEST_DAYS = 3650
 MOST_TURNS = 10_000_000
 MOST_SCALED = 1_000_000_000
-# Turns of a shard, about: enough that a dialogue cut short at its end is nothing.
+# Approximate turns of a shard: so many that the dialogue cut short at its end does not matter.
 SHARD = 200
-# Ingestion passes over names that begin with an underscore: a folder of traces stays one.
+# Ingestion ignores names that begin with an underscore, so the folder is still one of traces.
 TRUTH_NAME = "_truth.parquet"
 INCIDENTS_NAME = "_incidents.json"
-# The traces, where only a folder was named.
+# The traces, if `to` is a folder.
 FOLDER_NAME = "traces.jsonl.zst"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the turns depend on, beside how many there are.
+    """The settings of a simulation, other than the number of turns.
 
     Attributes
     ----------
     gold: share of the dialogues that are annotated. level: how much the audio channel garbles.
-    locales: of the homes. releases: which versions there are. adapt: replaces stages by others
+    locales: of the homes. releases: versions of all components. adapt: replaces stages
         (`Simulation`).
     """
 
@@ -78,7 +78,7 @@ class Setup:
     adapt: Adapt | None = None
 
     def check(self) -> None:
-        """Raise UsageError, in one sentence, for what cannot be."""
+        """Raise UsageError for an invalid setting."""
         if not 1 <= self.days <= LONGEST_DAYS:
             raise UsageError(
                 f"Cannot simulate {self.days} days; give a number from 1 to {LONGEST_DAYS}."
@@ -93,8 +93,8 @@ class Setup:
             raise UsageError(f"The audio level must be between 0 and 10; it was {self.level:g}.")
         unknown = [locale for locale in self.locales if locale not in LOCALES]
         if unknown or not self.locales:
-            given = f"Unknown locale '{unknown[0]}'" if unknown else "No locale was given"
-            raise UsageError(f"{given}; there are {', '.join(LOCALES)}.")
+            problem = f"Unknown locale '{unknown[0]}'" if unknown else "No locale was given"
+            raise UsageError(f"{problem}; there are {', '.join(LOCALES)}.")
         self.timeline()
 
     def timeline(self) -> Timeline:
@@ -135,7 +135,7 @@ def write_demo(
     processes: int | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Simulate turns and write them down; the same settings give the same bytes.
+    """Simulate turns and write them to files; the same settings give the same bytes.
 
     Parameters
     ----------
@@ -144,15 +144,15 @@ def write_demo(
         which then gets ``traces.jsonl.zst``. ``_truth.parquet`` and ``_incidents.json`` are
         written beside them, under names that ingesting the folder passes over.
     setup
-        Further settings; its `seed` and `days` give way to those given here.
+        Further settings; its `seed` and `days` are replaced by the arguments.
     scaled
-        Multiply the turns to so many, as Parquet files ``to/turns-00000.parquet`` and so on; the
-        truth is that of the turns they are copies of.
+        Multiply the turns to this number, as Parquet files ``to/turns-00000.parquet`` and so on;
+        the truth is that of the original turns.
 
     Raises
     ------
-    UsageError: a setting or the path cannot be, or somebody else is writing a demo into the
-        folder; nothing has been written then.
+    UsageError: an invalid setting or path, or another process is writing a demo into the folder;
+        nothing has been written then.
     """
     setup = replace(setup or Setup(), seed=seed, days=days)
     setup.check()
@@ -168,20 +168,20 @@ def write_demo(
             f"Cannot scale {turns} turns to {scaled}; give at least as many as are simulated."
         )
     target = Path(to).expanduser()
-    folder, traces = _places(target, scaled is not None)
+    folder, traces = _destination(target, scaled is not None)
     for name in (TRUTH_NAME, INCIDENTS_NAME, traces):
         if (folder / name).is_dir():
             raise UsageError(f"{folder / name} is a folder; remove it or write elsewhere.")
-    with _drafting(folder) as made:
-        failure_points = _write(made, traces, turns, setup, scaled, processes, progress)
+    with _drafting(folder) as draft_folder:
+        failure_points = _write(draft_folder, traces, turns, setup, scaled, processes, progress)
         # A kill from here on may leave too little, but never the truth about other turns.
         old = [folder / TRUTH_NAME, folder / INCIDENTS_NAME]
         if target == folder:
-            # What an earlier run left would be read along with this.
+            # The files of an earlier run would be read together with these.
             old += [folder / FOLDER_NAME, *folder.glob("turns-[0-9][0-9][0-9][0-9][0-9].parquet")]
         for path in old:
             path.unlink(missing_ok=True)
-        for path in sorted(made.iterdir(), reverse=True):
+        for path in sorted(draft_folder.iterdir(), reverse=True):
             os.replace(path, folder / path.name)
     return Report(
         turns=scaled or turns,
@@ -194,16 +194,16 @@ def write_demo(
 
 @contextmanager
 def _drafting(folder: Path) -> Iterator[Path]:
-    """A draft in `folder`, which is made if it is missing, and goes again if it stays empty.
+    """A draft in `folder`, which is created if it is missing, and removed if it stays empty.
 
     The name is always the same, so that only one process at a time writes into the folder, and
-    finds what a killed one left.
+    cleans up after a killed one.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with draft(folder / ".faultline-demo-draft") as made:
-            yield made
+        with draft(folder / ".faultline-demo-draft") as draft_folder:
+            yield draft_folder
     except DraftTaken as error:
         raise UsageError(
             f"Another demo is being written to {folder}; wait until it is done, or write elsewhere."
@@ -216,7 +216,7 @@ def _drafting(folder: Path) -> Iterator[Path]:
                 path.rmdir()
 
 
-def _places(target: Path, scaled: bool) -> tuple[Path, str]:
+def _destination(target: Path, scaled: bool) -> tuple[Path, str]:
     """The folder to write into, and the name of the traces in it."""
     must_be_text(target)
     if scaled:
@@ -238,7 +238,7 @@ def _places(target: Path, scaled: bool) -> tuple[Path, str]:
 
 
 def _write(
-    made: Path,
+    folder: Path,
     traces: str,
     turns: int,
     setup: Setup,
@@ -250,10 +250,10 @@ def _write(
     name = "base.parquet" if scaled else traces
     done = 0
     with ExitStack() as stack:
-        # Closed by hand: whoever is interrupted does not wait for the garbage collector.
+        # Closed explicitly, so that an interrupt does not wait for the garbage collector.
         simulated = stack.enter_context(closing(simulate(turns, setup, processes=processes)))
-        records = stack.enter_context(writer_for(made / name))
-        truth = stack.enter_context(truths(made / TRUTH_NAME))
+        records = stack.enter_context(writer_for(folder / name))
+        truth = stack.enter_context(truths(folder / TRUTH_NAME))
         for batch in simulated:
             records.write(batch)
             truth.write(batch)
@@ -262,13 +262,13 @@ def _write(
             progress(done, turns, "simulating", done)
     incidents = [incident.record() for incident in setup.timeline().incidents]
     text = orjson.dumps(incidents, option=orjson.OPT_INDENT_2)
-    (made / INCIDENTS_NAME).write_bytes(text + b"\n")
+    (folder / INCIDENTS_NAME).write_bytes(text + b"\n")
     if scaled:
         import pyarrow.parquet as pq
 
-        base: pa.Table = pq.read_table(made / name)
-        (made / name).unlink()
-        scale(base, scaled, made, setup.seed)
+        base: pa.Table = pq.read_table(folder / name)
+        (folder / name).unlink()
+        scale(base, scaled, folder, setup.seed)
     return dict(sorted(counts.items()))
 
 
@@ -284,13 +284,13 @@ def simulate(
     Parameters
     ----------
     processes
-        One per core if not given, four at most; the turns do not depend on it.
+        By default one per core, at most four; the turns do not depend on it.
     trained
-        A folder where the trained components of this setup are kept from one call to the next.
+        A folder that stores the trained components of this setup from one call to the next.
 
     Raises
     ------
-    UsageError: a setting cannot be, `trained` holds components of other settings, or `setup.adapt`
+    UsageError: an invalid setting, `trained` has components of other settings, or `setup.adapt`
         cannot be sent to the other processes.
     """
     setup.check()
@@ -303,23 +303,23 @@ def simulate(
             folder, seed=setup.seed, homes=setup.homes, locales=sorted(set(setup.locales)),
             level=setup.level, nlu=setup.timeline().of("nlu"),
         )  # fmt: skip
-        place = folder / "setup.pickle"
-        stack.callback(_forget, str(place))
+        path = folder / "setup.pickle"
+        stack.callback(_forget, str(path))
         if processes < 2:
-            _here[str(place)] = setup
+            _in_process[str(path)] = setup
         else:
-            place.write_bytes(_pickled(setup))
+            path.write_bytes(_pickled(setup))
         run = stack.enter_context(runner(processes))
-        missing = [part for part in PARTS if not place.with_name(part).exists()]
-        for _ in run.map(_train, ((str(place), part) for part in missing)):
+        missing = [part for part in PARTS if not path.with_name(part).exists()]
+        for _ in run.map(_train, ((str(path), part) for part in missing)):
             pass
         name = run_name(turns, setup)
-        made = run.map(_make, ((str(place), name, *shard) for shard in shards))
+        parts = run.map(_simulate_shard, ((str(path), name, *shard) for shard in shards))
         late: list[Simulated] = []
-        for days, group in groupby(zip(shards, made, strict=True), key=lambda pair: pair[0][0]):
+        for days, group in groupby(zip(shards, parts, strict=True), key=lambda pair: pair[0][0]):
             batch = late + [turn for _, part in group for turn in part]
             batch.sort(key=lambda turn: (turn.at, turn.record["turn_id"]))
-            # What lasted past midnight belongs between the turns of the next day.
+            # Turns after midnight belong between the turns of the next day.
             end = setup.start + timedelta(days=days.stop)
             cut = sum(turn.at < end for turn in batch)
             late = batch[cut:]
@@ -329,18 +329,18 @@ def simulate(
 
 
 def run_name(turns: int, setup: Setup) -> str:
-    """What the ids of all dialogues of one run begin with: another one for other settings."""
-    settings = {one.name: getattr(setup, one.name) for one in fields(setup)}
+    """The prefix of the ids of all dialogues of a run; other settings have another prefix."""
+    settings = {field.name: getattr(setup, field.name) for field in fields(setup)}
     adapt = settings.pop("adapt")
-    whose = getattr(adapt, "__qualname__", type(adapt).__qualname__)
-    told = repr((turns, sorted(settings.items()), whose))
-    return f"s{setup.seed}-{crc32(told.encode()):08x}"
+    adapt_name = getattr(adapt, "__qualname__", type(adapt).__qualname__)
+    key = repr((turns, sorted(settings.items()), adapt_name))
+    return f"s{setup.seed}-{crc32(key.encode()):08x}"
 
 
 def _pickled(setup: Setup) -> bytes:
     try:
         return pickle.dumps(setup)
-    # What pickle raises depends on what it meets.
+    # The exception depends on the object that cannot be pickled.
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise _not_sent(error) from error
 
@@ -353,14 +353,14 @@ def _not_sent(error: Exception) -> UsageError:
     )
 
 
-def _forget(place: str) -> None:
-    _here.pop(place, None)
+def _forget(path: str) -> None:
+    _in_process.pop(path, None)
     _loaded.cache_clear()
     _simulation.cache_clear()
 
 
 def _shards(turns: int, setup: Setup) -> Iterator[tuple[range, int, int]]:
-    """Days, number among the shards of these days, and turns of each shard."""
+    """For each shard its days, its number among the shards of these days, and its turns."""
     step = max(1, min(setup.days, round(SHARD * setup.days / turns)))
     spans = [range(first, min(first + step, setup.days)) for first in range(0, setup.days, step)]
     weights = np.array([sum(day_weight(setup.start, day) for day in span) for span in spans])
@@ -376,38 +376,38 @@ def _shards(turns: int, setup: Setup) -> Iterator[tuple[range, int, int]]:
                 yield span, number, size
 
 
-# Setups of the work that is done in this process; they need not be such as can be pickled.
-_here: dict[str, Setup] = {}
+# Setups of simulations in this process; they need not be picklable.
+_in_process: dict[str, Setup] = {}
 
 
 @lru_cache(maxsize=1)
-def _loaded(place: str) -> tuple[Setup, World]:
-    setup = _here.get(place)
+def _loaded(path: str) -> tuple[Setup, World]:
+    setup = _in_process.get(path)
     if setup is None:
         try:
-            setup = pickle.loads(Path(place).read_bytes())
+            setup = pickle.loads(Path(path).read_bytes())
         except (AttributeError, ImportError) as error:
             raise _not_sent(error) from error
         assert isinstance(setup, Setup)
     return setup, setup.world()
 
 
-def _train(place: str, part: str) -> None:
-    setup, world = _loaded(place)
+def _train(path: str, part: str) -> None:
+    setup, world = _loaded(path)
     trained = train_part(part, world, setup.timeline(), setup.seed, setup.level)
-    # A training that is killed must not leave half a component behind.
-    draft = Path(place).with_name(f".{part}")
-    draft.write_bytes(trained)
-    os.replace(draft, Path(place).with_name(part))
+    # A killed process must not leave half a component behind.
+    temporary = Path(path).with_name(f".{part}")
+    temporary.write_bytes(trained)
+    os.replace(temporary, Path(path).with_name(part))
 
 
 @lru_cache(maxsize=1)
-def _simulation(place: str) -> Simulation:
-    setup, world = _loaded(place)
-    parts = {part: Path(place).with_name(part).read_bytes() for part in PARTS}
+def _simulation(path: str) -> Simulation:
+    setup, world = _loaded(path)
+    parts = {part: Path(path).with_name(part).read_bytes() for part in PARTS}
     assembly = Assembly(world, setup.timeline(), parts)
     return Simulation(world, assembly, setup.seed, setup.gold, setup.adapt)
 
 
-def _make(place: str, name: str, days: range, number: int, turns: int) -> list[Simulated]:
-    return _simulation(place).shard(days, number, turns, name)
+def _simulate_shard(path: str, name: str, days: range, number: int, turns: int) -> list[Simulated]:
+    return _simulation(path).shard(days, number, turns, name)

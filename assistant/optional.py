@@ -1,4 +1,4 @@
-"""Optional packages: asked for where they are needed, and what to do when one is not there."""
+"""Optional packages: imported where they are needed, with advice if one is not installed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def optional(module: str, package: str, purpose: str, extra: str = "demo") -> An
 
     Raises
     ------
-    NotInstalled: it is not there; the message says that `purpose` needs `package`, and how to get
-        it.
+    NotInstalled: it is not installed; the message says that `purpose` needs `package`, and how to
+        install it.
     """
     try:
         return import_module(module)

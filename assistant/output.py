@@ -15,11 +15,11 @@ import zstandard
 from assistant.simulate import Simulated
 from data.schema.trace import TURNS, schema
 
-# A trace record; what a store derives itself is not in it.
+# A trace record, without the columns that a store derives.
 RECORD = pa.schema([field for field in TURNS if field.name not in ("extra", "digest", "day")])
 _STR: pa.DataType = pa.string()
-# The truth: failure point and gold of every turn, whether or not an annotator saw it; which goal of
-# its user it serves (turns of one goal are attempts at the same thing), and how it was said.
+# The truth: failure point and gold of every turn, annotated or not; the goal of the user (turns
+# with the same goal are attempts at the same thing), and the style of the utterance.
 TRUTH = schema(
     [
         ("turn_id", _STR),
@@ -37,7 +37,7 @@ _ROWS = 20_000
 
 
 class Writer(Protocol):
-    """Something that turns are written to, batch after batch."""
+    """Writes turns, batch after batch."""
 
     def write(self, batch: Sequence[Simulated]) -> None: ...
 
@@ -47,14 +47,14 @@ class Writer(Protocol):
 
 
 def writer_for(path: Path) -> Writer:
-    """A writer of trace records in the format that the name says."""
+    """A writer of trace records in the format of the file name."""
     if path.suffix.lower() == ".parquet":
         return records(path)
     return Lines(path)
 
 
 class Lines:
-    """Trace records as JSON lines, compressed if the name says so."""
+    """Trace records as JSON lines, compressed if the file name ends so."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -64,7 +64,7 @@ class Lines:
         suffix = self._path.suffix.lower()
         self._out: IO[bytes] | Any = self._raw
         if suffix == ".gz":
-            # No name and no time inside, so that the same turns are the same bytes.
+            # No name and no time in the header, so that the same turns are the same bytes.
             self._out = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
         elif suffix == ".zst":
             self._out = zstandard.ZstdCompressor(level=6).stream_writer(self._raw, closefd=False)
@@ -81,7 +81,7 @@ class Lines:
 
 
 class Table:
-    """Rows gathered into row groups of one Parquet file; `row` is what a turn becomes."""
+    """Rows collected into row groups of a Parquet file; `row` makes a row of a turn."""
 
     def __init__(
         self, path: Path, schema: pa.Schema, row: Callable[[Simulated], dict[str, Any]]

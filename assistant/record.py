@@ -1,4 +1,4 @@
-"""What the stages put out, as a trace record."""
+"""The output of the stages as a trace record."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from assistant.stages import (
-    Context,
-    Heard,
-    Outcome,
-    Resolved,
-    Transcript,
-    Understood,
-)
+from assistant.stages import Context, Heard, Outcome, Resolved, Transcript, Understood
 from assistant.truth import slot_records
 from assistant.users import Reaction
 
@@ -23,7 +16,7 @@ ASSISTANT = "juno"
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The outputs of all stages on one turn; `spoken_ms` is TTS's latency."""
+    """The outputs of all stages on a turn; `spoken_ms` is the latency of TTS."""
 
     heard: Heard
     transcript: Transcript
@@ -58,7 +51,7 @@ def trace(
     resolved, outcome = ran.resolved, ran.outcome
     device = context.device
     at_asr = heard.latency_ms
-    # ASR streams: its latency is what it takes after the sound has ended.
+    # ASR streams: its latency is the time it takes after the end of the sound.
     at_nlu = at_asr + transcript.audio_ms + transcript.latency_ms
     at_er = at_nlu + understood.latency_ms
     at_result = at_er + resolved.latency_ms
@@ -112,8 +105,8 @@ def trace(
                     "slot": mention.slot,
                     "text": mention.text,
                     "candidates": [
-                        {"id": one.id, "name": one.name, "score": one.score}
-                        for one in mention.candidates
+                        {"id": candidate.id, "name": candidate.name, "score": candidate.score}
+                        for candidate in mention.candidates
                     ],
                 }
                 for mention in resolved.mentions
@@ -149,7 +142,7 @@ def _rfc3339(context: Context) -> str:
 
 
 def _acts(acts: tuple[str, ...]) -> list[dict[str, Any]]:
-    """``request town`` is an act with the slot that it is about."""
+    """``request town`` is an act with its slot."""
     records = []
     for act in acts:
         name, _, slot = act.partition(" ")

@@ -1,8 +1,8 @@
 """Which version of each component was live when, and what went wrong with some of them.
 
 Releases come at fixed shares of the period. Four of them and one outage are incidents: real changes
-of a component's settings, training data or catalogue, of which nothing but the components knows.
-`Timeline.incidents` describes them for whoever wants to see whether they are found.
+of a component's settings, training data or catalogue, which show only in its output.
+`Timeline.incidents` describes them, to check whether an analysis finds them.
 """
 
 from __future__ import annotations
@@ -24,32 +24,20 @@ from assistant.asr.recogniser import (
 from assistant.asr.search import Settings
 from assistant.asr.training_text import text_for_asr
 from assistant.er.resolver import Resolver
-from assistant.language.wording import (
-    CORRECTIONS,
-    examples,
-    examples_in_context,
-)
+from assistant.language.wording import CORRECTIONS, examples, examples_in_context
 from assistant.nlu.gazetteer import Gazetteer
 from assistant.nlu.nlu import Nlu
-from assistant.nlu.train import (
-    Damage,
-    situated,
-    train_nlu,
-)
+from assistant.nlu.train import Damage, situated, train_nlu
 from assistant.result.fulfilment import Fulfilment, Outage
-from assistant.stages import (
-    Context,
-    Sound,
-    Stages,
-)
+from assistant.stages import Context, Sound, Stages
 from assistant.tts import Tts
 from assistant.wake import Wake
 from assistant.world import World
 from data.errors import UsageError
 
-# How much the audio channel garbles: with this, 85 to 90 % of all turns come out right.
+# How much the audio channel garbles: with this level, 85 to 90 % of all turns are correct.
 LEVEL = 0.18
-# So little noise wants an acoustic model that trusts what it hears, and names of the household.
+# So little noise suits an acoustic model that trusts the sound, and the names of the household.
 _TUNED = Settings(deviation=0.36, at_home=2.0)
 # Training sentences for NLU and for the language model of ASR.
 NLU_SENTENCES = 16_000
@@ -58,10 +46,10 @@ ASR_SENTENCES = 25_000
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version of one component, live from a share of the period on.
+    """A version of a component, live from a share of the period on.
 
-    `settings` are what the component is built with, beyond its defaults. `incident` is the id of
-    the planted incident that it brings, if any.
+    `settings`: the component's settings other than its defaults. `incident`: id of the planted
+    incident that it brings, if any.
     """
 
     stage: str
@@ -75,7 +63,7 @@ _CONFUSED = (
     Damage("PlayAudiobook", "PlayVideo", 0.75),
     Damage("ResumeAudiobook", "ResumeVideo", 0.75),
 )
-# How often the back ends let the result stage down.
+# How often back ends fail the result stage.
 _BACK_ENDS = {"timeouts": 0.007, "stale": 0.008, "unreachable": 0.015}
 RELEASES: tuple[Release, ...] = (
     Release("wake", "wake-3.2", 0.0),
@@ -97,7 +85,7 @@ RELEASES: tuple[Release, ...] = (
     Release("tts", "tts-2.0", 0.0),
     Release("tts", "tts-2.1", 0.55, {"base_ms": 80.0}),
 )
-# The outage begins here; it takes two days, or less where the whole period is short.
+# The share of the period at which the outage begins; it lasts two days, or less in a short period.
 OUTAGE_SINCE = 0.90
 OUTAGE_LONGEST = timedelta(days=2)
 _FAR_FIELD = ("speaker", "display", "tv")
@@ -110,10 +98,9 @@ class Incident:
     Attributes
     ----------
     kind: ``release``, ``import`` or ``outage``. version: "" where no release is to blame.
-    where: the turns that it concerns, as values of the columns of `data.schema.tables.PREDICTIONS`
-    that
-        the dashboard filters by (``locale``, ``device_type``, ``domain`` as understood …); {} for
-        all. It holds whatever was logged, not what was meant.
+    where: the turns concerned, as values of the columns of `data.schema.tables.PREDICTIONS` that
+        the dashboard filters by (``locale``, ``device_type``, ``domain`` …); {} for all turns. The
+        values are those that were logged, right or wrong.
     failure_point: the class whose share rises there.
     """
 
@@ -128,7 +115,7 @@ class Incident:
     description: str
 
     def record(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """As values that JSON has."""
         record = asdict(self)
         return {
             **record,
@@ -140,7 +127,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """What is known of an incident before it is known when it happens."""
+    """An incident without its time."""
 
     kind: str
     where: Mapping[str, tuple[str, ...]]
@@ -154,7 +141,7 @@ _PLANTED: Mapping[str, _Fault] = {
         "An ASR release lost its adaptation to British speakers at a distance from the device.",
     ),
     "nlu-audiobook-video": _Fault(
-        # Where the requests end up, and where the others of their kind still do.
+        # The wrong domain, and the right domain of the requests that are not affected.
         "release", {"domain": ("books", "video")}, "nlu",
         "An NLU release was trained with audiobook requests labelled as video requests.",
     ),
@@ -168,8 +155,8 @@ _PLANTED: Mapping[str, _Fault] = {
         "A catalogue import dropped the nicknames of artists, songs, stations and teams.",
     ),
 }  # fmt: skip
-# What a stage without a release of its own runs.
-_FIRST = {one.stage: one for one in reversed(RELEASES)}
+# Releases of the stages that a timeline has no release of.
+_FIRST = {entry.stage: entry for entry in reversed(RELEASES)}
 
 
 class Timeline:
@@ -177,25 +164,25 @@ class Timeline:
 
     Attributes
     ----------
-    incidents: what goes wrong in it, in order of time.
+    incidents: its incidents, in order of time.
 
     Raises
     ------
-    UsageError: a release of no stage or of an unknown incident, or two of one stage and version.
+    UsageError: a release with an unknown stage or incident, or two with the same stage and version.
     """
 
     def __init__(self, start: datetime, days: int, releases: Sequence[Release] = RELEASES) -> None:
         self.start = start
         self.period = timedelta(days=days)
         _check(releases)
-        own = sorted(releases, key=lambda one: one.since)
+        in_order = sorted(releases, key=lambda entry: entry.since)
         self._releases = {
-            stage: [one for one in own if one.stage == stage] or [_FIRST[stage]]
+            stage: [entry for entry in in_order if entry.stage == stage] or [_FIRST[stage]]
             for stage in Stages.__slots__
         }
         self._since = {
-            stage: [(self._at(one.since), one) for one in found]
-            for stage, found in self._releases.items()
+            stage: [(self._at(entry.since), entry) for entry in entries]
+            for stage, entries in self._releases.items()
         }
         begin = self._at(OUTAGE_SINCE)
         self.outage = Outage(
@@ -206,9 +193,9 @@ class Timeline:
     def live(self, stage: str, moment: datetime) -> Release:
         """The release of a stage that is live at a moment; the first one before the start."""
         live = self._releases[stage][0]
-        for since, one in self._since[stage]:
+        for since, entry in self._since[stage]:
             if since <= moment:
-                live = one
+                live = entry
         return live
 
     def of(self, stage: str) -> tuple[Release, ...]:
@@ -221,51 +208,54 @@ class Timeline:
         return self.start + timedelta(hours=hours)
 
     def _incidents(self) -> tuple[Incident, ...]:
-        found = [
+        incidents = [
             Incident(
                 "result-display-outage", "result", "outage", "",
                 self.outage.start, self.outage.end, {"device_type": ("display",)}, "result",
                 "The back end for displays failed most requests.",
             )
         ]  # fmt: skip
-        for stage, releases in self._releases.items():
-            ends = [self._at(one.since) for one in releases[1:]] + [self.start + self.period]
-            for one, end in zip(releases, ends, strict=True):
-                if one.incident is not None:
-                    known = _PLANTED[one.incident]
-                    found.append(
+        for stage, entries in self._releases.items():
+            ends = [self._at(entry.since) for entry in entries[1:]] + [self.start + self.period]
+            for entry, end in zip(entries, ends, strict=True):
+                if entry.incident is not None:
+                    fault = _PLANTED[entry.incident]
+                    incidents.append(
                         Incident(
-                            one.incident, stage, known.kind, one.version, self._at(one.since), end,
-                            known.where, known.failure_point, known.description,
+                            entry.incident, stage, fault.kind, entry.version,
+                            self._at(entry.since), end, fault.where, fault.failure_point,
+                            fault.description,
                         )
                     )  # fmt: skip
-        return tuple(sorted(found, key=lambda incident: incident.start))
+        return tuple(sorted(incidents, key=lambda incident: incident.start))
 
 
 def _check(releases: Sequence[Release]) -> None:
-    seen: set[tuple[str, str]] = set()
-    for one in releases:
-        if one.stage not in _FIRST:
+    versions: set[tuple[str, str]] = set()
+    for entry in releases:
+        if entry.stage not in _FIRST:
             raise UsageError(
-                f"The release {one.version} is of the stage '{one.stage}'; "
+                f"The release {entry.version} is of the stage '{entry.stage}'; "
                 f"there are {', '.join(Stages.__slots__)}."
             )
-        if one.incident is not None and one.incident not in _PLANTED:
+        if entry.incident is not None and entry.incident not in _PLANTED:
             raise UsageError(
-                f"The release {one.version} names the incident '{one.incident}'; "
+                f"The release {entry.version} names the incident '{entry.incident}'; "
                 f"there are {', '.join(_PLANTED)}."
             )
-        if (one.stage, one.version) in seen:
-            raise UsageError(f"There are two releases {one.version} of {one.stage}; rename one.")
-        seen.add((one.stage, one.version))
+        if (entry.stage, entry.version) in versions:
+            raise UsageError(
+                f"There are two releases {entry.version} of {entry.stage}; rename one."
+            )
+        versions.add((entry.stage, entry.version))
 
 
-# What takes seconds to train; everything else is a variant of it.
+# The components that take seconds to train; the others are variants of them.
 PARTS = ("asr", "nlu")
 
 
 def train_part(part: str, world: World, timeline: Timeline, seed: int, level: float) -> bytes:
-    """Train what `Assembly` needs under this name of `PARTS`, pickled for other processes."""
+    """Train one of `PARTS` for `Assembly`; returns it pickled, for other processes."""
     if part == "asr":
         return pickle.dumps(_train_asr(world, seed, level))
     return pickle.dumps(_train_nlus(world, timeline, seed))
@@ -273,18 +263,18 @@ def train_part(part: str, world: World, timeline: Timeline, seed: int, level: fl
 
 def _train_asr(world: World, seed: int, level: float) -> Recogniser:
     rng = np.random.default_rng([seed, 31])
-    said = examples(world.catalogue, rng, ASR_SENTENCES)
+    sentences = examples(world.catalogue, rng, ASR_SENTENCES)
     things = {
         (thing.kind, thing.name, thing.aliases): thing
         for home in world.homes
         for thing in home.things
     }
     entities = [*world.catalogue.entities, *things.values()]
-    text = text_for_asr(said, entities, rng)
-    # What is said after a misunderstanding, of which the examples know nothing.
+    text = text_for_asr(sentences, entities, rng)
+    # Corrections after a misunderstanding, which the examples lack.
     text += [
-        (*CORRECTIONS[place % len(CORRECTIONS)].split(), *utterance.words)
-        for place, (utterance, _) in enumerate(said[: ASR_SENTENCES // 12])
+        (*CORRECTIONS[index % len(CORRECTIONS)].split(), *utterance.words)
+        for index, (utterance, _) in enumerate(sentences[: ASR_SENTENCES // 12])
     ]
     recogniser = build_recogniser(text, version="asr-4.1", level=level, settings=_TUNED)
     _warm_up(recogniser, world, rng)
@@ -292,7 +282,7 @@ def _train_asr(world: World, seed: int, level: float) -> Recogniser:
 
 
 def _warm_up(recogniser: Recogniser, world: World, rng: np.random.Generator) -> None:
-    """Have the search compiled here, once, and not by every process that simulates."""
+    """Compile the search here, once, and not in every process that simulates."""
     home = world.homes[0]
     moment = datetime(2026, 3, 2, tzinfo=UTC)
     context = Context(home.devices[0], home.locale, moment, home.things, home.town)
@@ -303,29 +293,34 @@ def _train_nlus(world: World, timeline: Timeline, seed: int) -> dict[str, Nlu]:
     """One NLU per kind of training; the tagger is trained once."""
     rng = np.random.default_rng([seed, 32])
     gazetteer = Gazetteer(world.catalogue.by_id.values())
-    said = situated(examples_in_context(world.catalogue, rng, NLU_SENTENCES), gazetteer, rng)
+    sentences = situated(examples_in_context(world.catalogue, rng, NLU_SENTENCES), gazetteer, rng)
     trained: dict[str, Nlu] = {}
     by_settings: dict[str, Nlu] = {}
     tagger = None
-    for one in timeline.of("nlu"):
-        settings = repr(sorted(one.settings.items()))
+    for entry in timeline.of("nlu"):
+        settings = repr(sorted(entry.settings.items()))
         if settings not in by_settings:
             by_settings[settings] = train_nlu(
-                said, seed, one.version, catalogue=world.catalogue, tagger=tagger, **one.settings
+                sentences,
+                seed,
+                entry.version,
+                catalogue=world.catalogue,
+                tagger=tagger,
+                **entry.settings,
             )
         nlu = copy(by_settings[settings])
-        nlu.version = one.version
+        nlu.version = entry.version
         tagger = tagger or nlu.tagger
-        trained[one.version] = nlu
+        trained[entry.version] = nlu
     return trained
 
 
 class Assembly:
-    """Puts the stages of any moment together.
+    """Builds the stages that are live at any moment.
 
     Attributes
     ----------
-    flawless: a result stage without faults, which says what the right outcome is.
+    flawless: a result stage without faults, which knows the correct outcome.
     """
 
     def __init__(self, world: World, timeline: Timeline, parts: Mapping[str, bytes]) -> None:
@@ -334,37 +329,37 @@ class Assembly:
         self._world = world
         self._asr: Recogniser = pickle.loads(parts["asr"])
         self._nlus: dict[str, Nlu] = pickle.loads(parts["nlu"])
-        self._made: dict[tuple[str, str], Any] = {}
+        self._built: dict[tuple[str, str], Any] = {}
         self._stages: dict[tuple[str, ...], Stages] = {}
 
     def at(self, moment: datetime) -> Stages:
         """The stages that are live at a moment."""
         live = [self.timeline.live(stage, moment) for stage in Stages.__slots__]
-        versions = tuple(one.version for one in live)
+        versions = tuple(entry.version for entry in live)
         if versions not in self._stages:
-            self._stages[versions] = Stages(*(self._stage(one) for one in live))
+            self._stages[versions] = Stages(*map(self._stage, live))
         return self._stages[versions]
 
-    def _stage(self, one: Release) -> Any:
-        key = (one.stage, one.version)
-        if key not in self._made:
-            self._made[key] = self._make(one)
-        return self._made[key]
+    def _stage(self, entry: Release) -> Any:
+        key = (entry.stage, entry.version)
+        if key not in self._built:
+            self._built[key] = self._build(entry)
+        return self._built[key]
 
-    def _make(self, one: Release) -> Any:
-        settings = dict(one.settings)
+    def _build(self, entry: Release) -> Any:
+        settings = dict(entry.settings)
         catalogue = self._world.catalogue
-        if one.stage == "wake":
-            return Wake(one.version, **settings)
-        if one.stage == "asr":
-            return release(self._asr, one.version, **settings)
-        if one.stage == "nlu":
-            return self._nlus[one.version]
-        if one.stage == "er":
+        if entry.stage == "wake":
+            return Wake(entry.version, **settings)
+        if entry.stage == "asr":
+            return release(self._asr, entry.version, **settings)
+        if entry.stage == "nlu":
+            return self._nlus[entry.version]
+        if entry.stage == "er":
             aliases = settings.pop("aliases", True)
             return Resolver(
-                catalogue if aliases else catalogue.without_aliases(), one.version, **settings
+                catalogue if aliases else catalogue.without_aliases(), entry.version, **settings
             )
-        if one.stage == "result":
-            return Fulfilment(catalogue, one.version, outages=(self.timeline.outage,), **settings)
-        return Tts(one.version, **settings)
+        if entry.stage == "result":
+            return Fulfilment(catalogue, entry.version, outages=(self.timeline.outage,), **settings)
+        return Tts(entry.version, **settings)

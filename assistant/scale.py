@@ -1,8 +1,8 @@
 """Many turns from a few: copies of dialogues for load tests, as Parquet.
 
-A copy has its own ids, users and times, and its numbers are jittered, so that nothing compresses or
-caches as if it were one turn seen twice. Texts, versions and gold stay: what is tested with these
-turns is speed, never quality. Whole columns are worked on; no turn is ever a Python object.
+A copy has its own ids, users and times, and its numbers are jittered, so that it does not compress
+or cache like a repetition. Texts, versions and gold stay: these turns test speed, never quality.
+All work is on whole columns; no turn is ever a Python object.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ import pyarrow.parquet as pq
 
 from data.errors import UsageError
 
-# The stubs know neither the children of nested arrays nor how to make them.
+# The stubs lack the children of nested arrays, and the functions that build them.
 Column = Any
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-# Rows of a row group, about; row groups of a file.
+# Approximate rows of a row group; row groups of a file.
 GROUP = 64_000
 FILE = 16
-# How far a dialogue moves: enough to be another moment, too little to be another release.
+# How far a dialogue moves in time: to another moment, but not to another release.
 _SHIFT_US = 90 * 60 * 1_000_000
 
 
 def scale(turns: pa.Table, count: int, to: Path, seed: int = 0, threads: int = 2) -> int:
-    """Write `count` turns, made of copies of `turns`, into the folder `to`; return how many.
+    """Write `count` turns, copies of `turns`, into the folder `to`; returns how many it wrote.
 
     Parameters
     ----------
     turns
         Columns of `data.schema.trace.TURNS` without those that a store derives; any number of rows.
     to
-        A folder, made if missing, that gets files `turns-00000.parquet` of about a million turns.
+        A folder, created if missing, for files `turns-00000.parquet` of about a million turns.
     threads
-        Files written at once. The bytes do not depend on it.
+        Files written at the same time. The bytes do not depend on it.
     """
     source = _checked(turns, count)
     to.mkdir(parents=True, exist_ok=True)
     units = list(source.units(count))
-    places = range(0, len(units), FILE)
+    starts = range(0, len(units), FILE)
     stop = Event()
     with ThreadPoolExecutor(threads) as pool:
         try:
             work = [
                 pool.submit(_write, source, to / f"turns-{file:05d}.parquet", part, seed, stop)
-                for file, part in enumerate(units[at : at + FILE] for at in places)
+                for file, part in enumerate(units[first : first + FILE] for first in starts)
             ]
             return sum(part.result() for part in work)
         except BaseException:
-            # Whoever interrupts this does not want to wait for the rest of it.
+            # An interrupt must not wait for the rest.
             stop.set()
             raise
 
@@ -76,14 +76,14 @@ def _checked(turns: pa.Table, count: int) -> _Source:
     if count < 1:
         raise UsageError(f"Cannot scale to {count} turns; give at least 1.")
     if turns.num_rows == 0:
-        raise UsageError("There are no turns to scale; make some first.")
+        raise UsageError("There are no turns to scale; simulate some first.")
     return _Source.of(turns)
 
 
 def _write(source: _Source, path: Path, units: Sequence[_Unit], seed: int, stop: Event) -> int:
     if stop.is_set():
         return 0
-    # Ids and times repeat too rarely for a dictionary to help; texts and codes gain by it.
+    # Ids and times repeat too rarely for a dictionary; texts and codes gain from one.
     plain = {"turn_id", "dialogue_id", "started_at"}
     schema = source.blocks[0].turns.schema
     texts: Any = [name for name in _text_leaves(schema) if name.split(".")[0] not in plain]
@@ -96,14 +96,14 @@ def _write(source: _Source, path: Path, units: Sequence[_Unit], seed: int, stop:
                     break
                 writer.write_table(source.copy(unit, seed), row_group_size=2 * GROUP)
     except BaseException:
-        # Here and not only where the result is awaited: the next file would have begun by then.
+        # Set here and not only where the result is awaited: the next file would start meanwhile.
         stop.set()
         raise
     return sum(unit.rows for unit in units)
 
 
 class _Unit(NamedTuple):
-    """One row group to make: which copy of the source, which block of it, how many rows."""
+    """A row group to write: which copy of the source, which block of it, how many rows."""
 
     generation: int
     block: int
@@ -111,9 +111,9 @@ class _Unit(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Some turns, and of every one: which repetition it belongs to, which dialogue it is part of.
+    """Some turns, and for each of them its repetition and its dialogue.
 
-    Every column has one chunk that begins at offset 0, which `_Jitter` counts on.
+    Every column is one chunk with offset 0, which `_Jitter` relies on.
     """
 
     turns: pa.Table
@@ -123,7 +123,7 @@ class _Block(NamedTuple):
 
 @dataclass(frozen=True)
 class _Source:
-    """The turns in blocks of a row group each; few turns are repeated until they fill one."""
+    """The turns in blocks of a row group each; few turns are repeated until they fill a block."""
 
     blocks: tuple[_Block, ...]
     repetitions: int
@@ -134,22 +134,22 @@ class _Source:
         codes: Any = pc.dictionary_encode(turns["dialogue_id"].combine_chunks())
         repetition = np.repeat(np.arange(times), turns.num_rows)
         dialogue = np.tile(codes.indices.to_numpy().astype(np.int64), times)
-        place = np.tile(np.arange(turns.num_rows), times)
+        row = np.tile(np.arange(turns.num_rows), times)
         blocks = []
-        for first in range(0, len(place), GROUP * 5 // 4):
+        for first in range(0, len(row), GROUP * 5 // 4):
             cut = slice(first, first + GROUP * 5 // 4)
-            part = turns.take(place[cut]).combine_chunks()
+            part = turns.take(row[cut]).combine_chunks()
             blocks.append(_Block(part, repetition[cut], dialogue[cut]))
         return cls(tuple(blocks), times)
 
     def units(self, count: int) -> Iterator[_Unit]:
-        made = 0
+        total = 0
         for generation in itertools.count():
             for number, block in enumerate(self.blocks):
-                if made >= count:
+                if total >= count:
                     return
-                rows = min(len(block.dialogue), count - made)
-                made += rows
+                rows = min(len(block.dialogue), count - total)
+                total += rows
                 yield _Unit(generation, number, rows)
 
     def copy(self, unit: _Unit, seed: int) -> pa.Table:
@@ -185,7 +185,7 @@ def _shift(dialogue: Integers, copy: Integers, seed: int) -> Integers:
 
 
 class _Jitter:
-    """Noise for the numbers of some turns, in (0, 1) as before where they were."""
+    """Noise for the numbers of some turns; numbers in (0, 1) stay in it."""
 
     def __init__(self, rows: int, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -230,7 +230,7 @@ class _Jitter:
 
 
 def _power(values: Floats, exponent: Floats, rng: np.random.Generator) -> Floats:
-    # What stands under a null is arbitrary bytes; it must not make a warning.
+    # The value of a null is arbitrary; it must not cause a warning.
     with np.errstate(all="ignore"):
         powers: Floats = np.power(np.clip(values, 0.0, 1.0), exponent)
         return np.round(powers, 4)
@@ -244,7 +244,7 @@ def _spread(values: Floats, exponent: Floats, rng: np.random.Generator) -> Float
 
 
 def _longer(values: Floats, exponent: Floats, rng: np.random.Generator) -> Floats:
-    """Times of one turn stretch together, so that no stage starts before the last one ended."""
+    """Times of a turn stretch together, so that no stage starts before the last one ended."""
     with np.errstate(all="ignore"):
         return np.round(values * np.sqrt(exponent), 1)
 
@@ -261,13 +261,13 @@ _CHANGES: dict[str, Callable[[Floats, Floats, np.random.Generator], Floats]] = {
 
 
 def _above_threshold(wake: Column) -> Column:
-    """What woke the assistant still does."""
+    """Scores of at least the threshold, since only turns that woke the assistant are logged."""
     names = _names(wake.type)
     score, threshold = (wake.field(names.index(name)) for name in ("score", "threshold"))
-    kept = pc.if_else(
+    raised = pc.if_else(
         pc.is_valid(score), pc.max_element_wise(score, pc.coalesce(threshold, score)), score
     )
-    children = [kept if name == "score" else wake.field(i) for i, name in enumerate(names)]
+    children = [raised if name == "score" else wake.field(i) for i, name in enumerate(names)]
     return _with_children(wake, wake.buffers()[:1], children)
 
 
@@ -276,7 +276,7 @@ def _names(kind: pa.DataType) -> list[str]:
 
 
 def _entries(array: Column) -> Column:
-    """Keys and values of a map array as the struct array that they are."""
+    """Keys and values of a map array as a struct array."""
     kind = pa.struct(
         [pa.field("key", array.keys.type, nullable=False), pa.field("value", array.items.type)]
     )

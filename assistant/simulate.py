@@ -1,6 +1,6 @@
 """Days in the life of an assistant: households, their dialogues, and the trace of every turn.
 
-The period is cut into shards of at most some hundred turns, each with a generator of its own, so
+The period is divided into shards of at most a few hundred turns, each with its own generator, so
 that the same seed gives the same turns whatever the number of processes.
 """
 
@@ -18,39 +18,30 @@ import numpy as np
 from assistant.background import overheard
 from assistant.intents.intents import INTENTS
 from assistant.language.goals import Goal, draw_goal, fill
-from assistant.language.wording import (
-    Style,
-    Utterance,
-    say,
-)
+from assistant.language.wording import Style, Utterance, say
 from assistant.record import Ran, trace
 from assistant.releases import Assembly
-from assistant.stages import (
-    Context,
-    Frame,
-    Sound,
-    Stages,
-)
+from assistant.stages import Context, Frame, Sound, Stages
 from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
 from assistant.tts import length_ms
 from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
 
 LONGEST = 8  # turns of a dialogue
-# Moments, per dialogue, in which something like the wake phrase might be said to nobody; and how
-# often it is people who say it rather than a television, where there is one.
+# Moments, per dialogue, in which something like the wake phrase may be heard that is not meant for
+# the assistant; and how often people say it rather than a television.
 OVERHEARD = 1.05
 SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
 ANNOTATORS = 6
-# Local time of each locale, without its summer time.
+# Time zone of each locale, without summer time.
 _CLOCKS = {
     "en-US": timezone(timedelta(hours=-6)),
     "en-GB": timezone(timedelta(0)),
     "en-IN": timezone(timedelta(hours=5, minutes=30)),
     "en-AU": timezone(timedelta(hours=10)),
 }
-# How much is asked for at each hour of the local day.
+# Relative number of requests in each hour of the local day.
 _NIGHT, _MORNING = (2, 1, 1, 1, 2, 5), (14, 26, 28, 20, 16, 16)
 _AFTERNOON, _EVENING = (20, 18, 15, 16, 21, 30), (36, 35, 32, 27, 17, 7)
 _HOURS = list(accumulate(_NIGHT + _MORNING + _AFTERNOON + _EVENING))
@@ -66,17 +57,17 @@ class Simulated:
     truth: dict[str, Any]
 
 
-# Puts stages of one's own in place of some: gets the release's, returns those to use.
+# Replaces stages: gets those of the release, returns those to use.
 Adapt = Callable[[Stages], Stages]
 
 
 class Simulation:
-    """Households and the assistant's releases, ready to make turns of any day.
+    """Households and the assistant's releases, to simulate the turns of any day.
 
     Parameters
     ----------
-    gold: share of the dialogues that annotators have looked at.
-    adapt: replaces stages; it is called for every release.
+    gold: share of the dialogues that are annotated.
+    adapt: replaces stages; called for every release.
     """
 
     def __init__(
@@ -94,32 +85,32 @@ class Simulation:
         self.adapt = adapt
         self._adapted: dict[int, tuple[Stages, Stages]] = {}
         rng = np.random.default_rng([seed, 41])
-        # Some homes talk to it all day, some hardly ever.
+        # Some homes talk to the assistant all day, some hardly ever.
         self._busy = list(accumulate(rng.gamma(1.5, 1.0, len(world.homes)) + 0.05))
 
     def shard(self, days: range, number: int, turns: int, name: str = "run") -> list[Simulated]:
-        """`turns` turns in dialogues that begin on some days, in order of time.
+        """`turns` turns of dialogues that begin on `days`, in order of time.
 
         The ids of the dialogues begin with `name`.
         """
         rng = np.random.default_rng([self.seed, 42, days.start, number])
         shares = list(accumulate(day_weight(self.assembly.timeline.start, day) for day in days))
-        made: list[Simulated] = []
+        simulated: list[Simulated] = []
         dialogues = 0
-        while len(made) < turns:
-            day = days[_place(shares, rng)]
+        while len(simulated) < turns:
+            day = days[_draw(shares, rng)]
             midnight = self.assembly.timeline.start + timedelta(days=day)
-            home = self.world.homes[_place(self._busy, rng)]
+            home = self.world.homes[_draw(self._busy, rng)]
             moment = _moment(midnight, home, rng)
-            named = f"{name}-{days.start:03d}-{number}-{dialogues:04d}"
-            dialogue = _Dialogue(self, home, moment, named, rng)
+            dialogue_id = f"{name}-{days.start:03d}-{number}-{dialogues:04d}"
+            dialogue = _Dialogue(self, home, moment, dialogue_id, rng)
             if rng.random() < OVERHEARD / (1 + OVERHEARD):
                 dialogue.overhear()
             else:
-                dialogue.talk(min(LONGEST, turns - len(made)))
+                dialogue.talk(min(LONGEST, turns - len(simulated)))
             dialogues += bool(dialogue.turns)
-            made += dialogue.turns[: turns - len(made)]
-        return sorted(made, key=lambda turn: (turn.at, turn.record["turn_id"]))
+            simulated += dialogue.turns[: turns - len(simulated)]
+        return sorted(simulated, key=lambda turn: (turn.at, turn.record["turn_id"]))
 
     def stages(self, moment: datetime) -> Stages:
         stages = self.assembly.at(moment)
@@ -131,27 +122,28 @@ class Simulation:
 
 
 def day_weight(start: datetime, day: int) -> float:
-    """How much is asked for on a day of the period: more at weekends and with the months."""
+    """Relative number of requests on a day of the period: more at weekends, growing slowly."""
     weekend = (start + timedelta(days=day)).weekday() >= 5
     return (1.2 if weekend else 1.0) * (1.0 + 0.0015 * day)
 
 
-def _place(reached: Sequence[float], rng: np.random.Generator) -> int:
-    return min(bisect_right(reached, rng.random() * reached[-1]), len(reached) - 1)
+def _draw(cumulative: Sequence[float], rng: np.random.Generator) -> int:
+    """An index, drawn by cumulative weights."""
+    return min(bisect_right(cumulative, rng.random() * cumulative[-1]), len(cumulative) - 1)
 
 
 def _moment(midnight: datetime, home: Home, rng: np.random.Generator) -> datetime:
-    """A moment of the day that starts at `midnight`, on the home's clock, at an hour it is up."""
+    """A moment of the day that starts at `midnight`, in the home's time zone, by the hour."""
     clock = _CLOCKS[home.locale]
-    hour = _place(_HOURS, rng)
+    hour = _draw(_HOURS, rng)
     offset = clock.utcoffset(None)
     seconds = (hour * 3600 + rng.random() * 3600 - offset.total_seconds()) % 86400
-    # Whole milliseconds, as logs have them.
+    # Whole milliseconds, as in logs.
     return (midnight + timedelta(milliseconds=round(seconds * 1000))).astimezone(clock)
 
 
 class _Dialogue:
-    """One dialogue in the making."""
+    """A dialogue that is being simulated."""
 
     def __init__(
         self,
@@ -171,17 +163,17 @@ class _Dialogue:
         device = home.devices[int(rng.random() * len(home.devices))]
         self._device = device_at(home, device, moment, rng)
         self._before: Frame | None = None
-        # What the user meant by their last request: the slots that a follow-up goes on with.
+        # What the user meant by their last request, for the slots that a follow-up keeps.
         self._last: Meant | None = None
         self._content = True
         self._prompt: tuple[str, tuple[str, ...]] = ("", ())
         annotated = rng.random() < simulation.gold
-        who = int(rng.integers(ANNOTATORS))
-        self._annotator = f"annotator-{who + 1}" if annotated else None
+        annotator = int(rng.integers(ANNOTATORS)) + 1
+        self._annotator = f"annotator-{annotator}" if annotated else None
         self._goals = 0
 
     def overhear(self) -> None:
-        """A television or a conversation, which most often wakes nothing."""
+        """A television or a conversation, which rarely wakes the assistant."""
         device, rng = self._device, self._rng
         if rng.random() < SIDE_TALK:
             source = "side_talk"
@@ -192,16 +184,16 @@ class _Dialogue:
         sound = overheard(source, self._home.locale, rng, far_field=device.far_field)
         if not self._turn(sound, None, 1, "plain"):
             return
-        readings = self.turns[-1].record["nlu"]["hypotheses"]
-        if not readings or not readings[0].get("intent"):
+        hypotheses = self.turns[-1].record["nlu"]["hypotheses"]
+        if not hypotheses or not hypotheses[0].get("intent"):
             return
-        # Somebody is there to notice, or not; it does not please them.
+        # If somebody is there to notice, they stop it.
         if rng.random() < 0.35:
             self._wait(float(rng.uniform(1.5, 6.0)))
             self._pursue(_STOP, LONGEST)
 
     def talk(self, most: int) -> None:
-        """A user with one goal, or some one after the other."""
+        """A user with one goal, or several in turn."""
         before: Goal | None = None
         while len(self.turns) < most:
             goal = draw_goal(
@@ -210,23 +202,23 @@ class _Dialogue:
             )  # fmt: skip
             if not self._pursue(goal, most) or self._rng.random() > 0.42:
                 return
-            # Nobody goes on with what did not work, unless they were asked for more.
-            before = goal if self._goes_on(goal) else None
+            # Nobody follows up on a request that failed, unless the assistant asked for a slot.
+            before = goal if self._can_follow_up(goal) else None
 
-    def _goes_on(self, goal: Goal) -> bool:
+    def _can_follow_up(self, goal: Goal) -> bool:
         last = self._last
-        asked = any(act.startswith("request ") for act in self._prompt[1])
-        return bool(last and last.frame.intent == goal.intent and (self._content or asked))
+        prompted = any(act.startswith("request ") for act in self._prompt[1])
+        return bool(last and last.frame.intent == goal.intent and (self._content or prompted))
 
     def _pursue(self, goal: Goal, most: int) -> bool:
-        """Ask until it is done or given up; whether the user is still there afterwards."""
+        """Ask until it is done or the user gives up; returns whether they go on talking."""
         style: Style = "follow_up" if goal.follows else "plain"
-        said: Utterance | str = ""
+        previous: Utterance | str = ""
         self._goals += 1
         tries = 0
         while len(self.turns) < most:
             tries += 1
-            utterance = say(goal, self._user, self._rng, style, said)
+            utterance = say(goal, self._user, self._rng, style, previous)
             reaction = self._speak(goal, utterance, tries, style)
             if reaction is None:
                 return False
@@ -235,39 +227,38 @@ class _Dialogue:
                 return self._pursue(_STOP, most) and self._rng.random() < 0.4
             if reaction.next != "again":
                 return reaction.next == "done"
-            fuller = self._fuller(self._in_full(goal, reaction.style))
-            if fuller is not goal:
-                goal, said = fuller, utterance.text
+            extended = self._answering(self._in_full(goal, reaction.style))
+            if extended is not goal:
+                goal, previous = extended, utterance.text
             elif style != "correction":
-                said = utterance
+                previous = utterance
             style = reaction.style
         return False
 
     def _in_full(self, goal: Goal, style: Style) -> Goal:
-        """A follow-up that was not understood, with what it left unsaid, if that can be said."""
-        unsaid, entities = self._kept(goal, goal.slots)
-        slots = goal.slots + unsaid
+        """A failed follow-up with the slots that it left out, if a phrase has all of them."""
+        left_out, entities = self._kept_slots(goal, goal.slots)
+        slots = goal.slots + left_out
         names = tuple(sorted(name for name, _ in slots))
-        again = style in ("explicit", "other_words", "correction")
-        if not unsaid or not again or names not in INTENTS[goal.intent].by_slots:
+        rephrases = style in ("explicit", "other_words", "correction")
+        if not left_out or not rephrases or names not in INTENTS[goal.intent].by_slots:
             return goal
         return replace(goal, slots=slots, entities={**goal.entities, **entities}, follows=False)
 
-    def _kept(self, goal: Goal, said: Slots) -> tuple[Slots, dict[str, str]]:
-        """What a follow-up leaves as it was: slots in the words of that time, and entities."""
+    def _kept_slots(self, goal: Goal, slots: Slots) -> tuple[Slots, dict[str, str]]:
+        """What a follow-up keeps beside its `slots`: slots in their earlier words, and entities."""
         if not goal.follows or self._last is None or self._last.frame.intent != goal.intent:
             return (), {}
-        told = {name for name, _ in said}
-        kept = INTENTS[goal.intent].kept - told
-        slots = tuple(slot for slot in self._last.frame.slots if slot[0] in kept)
+        names = INTENTS[goal.intent].kept_slots - {name for name, _ in slots}
+        kept = tuple(slot for slot in self._last.frame.slots if slot[0] in names)
         before = self._last.entities or {}
-        return slots, {name: before[name] for name, _ in slots if name in before}
+        return kept, {name: before[name] for name, _ in kept if name in before}
 
-    def _fuller(self, goal: Goal) -> Goal:
-        """With what the assistant asked for, if it asked and that can be said in one sentence."""
+    def _answering(self, goal: Goal) -> Goal:
+        """The goal with the slot that the assistant asked for, if a phrase has all its slots."""
         act = next((act for act in self._prompt[1] if act.startswith("request ")), "")
-        wanted = act.removeprefix("request ")
-        if not act or any(name == wanted for name, _ in goal.slots):
+        requested = act.removeprefix("request ")
+        if not act or any(name == requested for name, _ in goal.slots):
             return goal
         for _ in range(12):
             other = fill(
@@ -285,7 +276,7 @@ class _Dialogue:
         return goal
 
     def _speak(self, goal: Goal, utterance: Utterance, tries: int, style: Style) -> Reaction | None:
-        """Say it, louder if nothing happens; None when the assistant never woke up."""
+        """Say it, louder if nothing happens; None if the assistant never wakes."""
         for _ in range(3):
             sound = speak(self._user, utterance, self._device, style, self._rng, tries)
             reaction = self._turn(sound, (goal, utterance), tries, style)
@@ -296,9 +287,12 @@ class _Dialogue:
         return None
 
     def _turn(
-        self, sound: Sound, wanted: tuple[Goal, Utterance] | None, tries: int, style: Style
+        self, sound: Sound, request: tuple[Goal, Utterance] | None, tries: int, style: Style
     ) -> Reaction | None:
-        """One request through all the stages; None when it did not wake the assistant."""
+        """A sound through all stages; None if it does not wake the assistant.
+
+        `request`: what the user means by it; None if nobody speaks to the assistant.
+        """
         rng = self._rng
         stages = self._sim.stages(self._moment)
         context = Context(
@@ -318,10 +312,10 @@ class _Dialogue:
         resolved = stages.er(understood.frame, context)
         outcome = stages.result(understood.frame, resolved.entities, context)
         spoken_ms = stages.tts(outcome.response, rng)
-        meant = self._meant(sound, wanted, context)
+        meant = self._meant(sound, request, context)
         logged = Logged(transcript.text, understood.frame, resolved.entities, outcome)
         truth = judge(meant, logged, context, stages)
-        asked = bool(wanted) and rng.random() < ASKED_SHARE
+        asked = bool(request) and rng.random() < ASKED_SHARE
         reaction = self._reaction(meant, logged, tries, asked)
         ran = Ran(heard, transcript, understood, resolved, outcome, spoken_ms)
         turn_id = f"{self._name}-{len(self.turns)}"
@@ -334,37 +328,37 @@ class _Dialogue:
         }
         if self._annotator:
             record["gold"] = gold(meant, truth, self._annotator)
-        kept = {
+        truth_record = {
             "turn_id": turn_id,
             "dialogue_id": self._name,
             "failure_point": truth.failure_point,
             "unsupported": not meant.supported,
             "goal": f"{self._name}-g{self._goals}",
             "tries": tries,
-            "style": style if wanted else "",
+            "style": style if request else "",
             "source": sound.source,
             "gold": gold(meant, truth),
         }
-        self.turns.append(Simulated(self._moment.astimezone(UTC), record, kept))
+        self.turns.append(Simulated(self._moment.astimezone(UTC), record, truth_record))
         self._before = understood.frame if understood.frame.intent else None
         self._last = meant
         self._content = reaction.content
         self._prompt = (outcome.response, outcome.acts)
-        lasted = ran.response_at_ms + (reaction.barge_in_ms or length_ms(outcome.response))
-        self._moment += timedelta(milliseconds=round(lasted))
+        duration = ran.response_at_ms + (reaction.barge_in_ms or length_ms(outcome.response))
+        self._moment += timedelta(milliseconds=round(duration))
         return reaction
 
     def _wait(self, seconds: float) -> None:
-        """Let time pass, in whole milliseconds as logs have them."""
+        """Let time pass, in whole milliseconds, as in logs."""
         self._moment += timedelta(milliseconds=round(1000 * seconds))
 
     def _meant(
-        self, sound: Sound, wanted: tuple[Goal, Utterance] | None, context: Context
+        self, sound: Sound, request: tuple[Goal, Utterance] | None, context: Context
     ) -> Meant:
-        if wanted is None:
+        if request is None:
             return Meant(addressed=False, transcript=" ".join(sound.words))
-        goal, utterance = wanted
-        kept, before = self._kept(goal, utterance.slots)
+        goal, utterance = request
+        kept, before = self._kept_slots(goal, utterance.slots)
         slots = utterance.slots + kept
         names = {name for name, _ in utterance.slots}
         entities = before | {slot: item for slot, item in goal.entities.items() if slot in names}
@@ -382,8 +376,9 @@ class _Dialogue:
             failed = outcome.status != "ok" or outcome.action.startswith("ask_")
             wrong = "failed" if failed else "similar" if similar else "other"
         elif outcome.status == "error" or outcome.action.startswith("ask_"):
-            # Right, as it cannot be done here or something was left unsaid; not yet satisfied.
+            # Correct, since it cannot be done here or lacks a slot; but the user is not satisfied.
             wrong = "failed"
         declined = outcome.status == "unsupported"
-        lasts = length_ms(outcome.response)
-        return react(self._user, Experience(wrong, declined, tries, asked, lasts), self._rng)
+        response_ms = length_ms(outcome.response)
+        experience = Experience(wrong, declined, tries, asked, response_ms)
+        return react(self._user, experience, self._rng)

@@ -5,37 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_SPACES = re.compile(r"\s+")
+from assistant.text_files import read_sections
+
+_NUMBERS = read_sections("assistant", "numbers.txt", ("ones", "tens"))
+_ONES, _TENS = (_NUMBERS[name].words for name in ("ones", "tens"))
 _NOT_SPOKEN = re.compile(r"[^a-z' ]+")
-
-
-def listed(text: str, by: str = " ") -> tuple[str, ...]:
-    """A list written as one text: its words, or its parts between `by`, in the order written."""
-    parts = (_SPACES.sub(" ", part).strip() for part in _SPACES.sub(" ", text).split(by))
-    return tuple(part for part in parts if part)
 
 
 def number(n: int) -> str:
@@ -43,7 +17,7 @@ def number(n: int) -> str:
     if n < 20:
         return _ONES[n]
     if n < 100:
-        return _TENS[n // 10] + (f" {_ONES[n % 10]}" if n % 10 else "")
+        return _TENS[n // 10 - 2] + (f" {_ONES[n % 10]}" if n % 10 else "")
     if n < 1000:
         return f"{_ONES[n // 100]} hundred" + (f" and {number(n % 100)}" if n % 100 else "")
     return f"{number(n // 1000)} thousand" + (f" {number(n % 1000)}" if n % 1000 else "")
@@ -61,5 +35,5 @@ def year(n: int) -> str:
 @lru_cache(maxsize=50_000)
 def spoken(name: str) -> str:
     """A name as words: lower case letters, apostrophes and single spaces."""
-    said = re.sub(r"\d+", lambda found: f" {number(int(found[0]))} ", name.lower())
-    return " ".join(_NOT_SPOKEN.sub(" ", said.replace("&", " and ")).split())
+    words = re.sub(r"\d+", lambda digits: f" {number(int(digits[0]))} ", name.lower())
+    return " ".join(_NOT_SPOKEN.sub(" ", words.replace("&", " and ")).split())

@@ -1,8 +1,8 @@
-"""What the stages of the assistant hand to each other, and what a replacement must offer.
+"""The stages of the assistant: their inputs and outputs, and what a replacement must offer.
 
-Every stage is a callable with a `version`. It gets what the stage before put out, and a seeded
-generator for whatever it leaves to chance; it never sees the truth. A replacement is any callable
-with the same signature (`docs/assistant.md` shows one for each).
+Every stage is a callable with a `version`. It gets the output of the stage before and, if it is
+random, a seeded generator; it never sees the truth. A replacement is any callable with the same
+signature (`docs/assistant.md` shows one for each stage).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 LOCALES = ("en-US", "en-GB", "en-IN", "en-AU")
-# Where the sound came from; only the first is meant for the assistant.
+# Where a sound comes from; only the user speaks to the assistant.
 SOURCES = ("user", "television", "side_talk")
 
 
@@ -42,7 +42,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that listens. `state` is what it and the room's appliances are at (``oven: on``)."""
+    """A device that listens. `state`: its own and of the room's appliances (``oven: on``)."""
 
     id: str
     type: str  # speaker, display, tv, phone, car
@@ -59,9 +59,9 @@ class Context:
 
     Attributes
     ----------
-    home: entities of this household alone: its contacts, lamps, rooms, lists.
-    town: id of the town it lies in.
-    before: the frame that the previous turn of the dialogue was understood as, if there was one.
+    home: entities of this household: its contacts, lamps, rooms, lists.
+    town: id of the household's town.
+    before: NLU's frame of the previous turn of the dialogue, if there is one.
     prompt: what the assistant said last in this dialogue.
     """
 
@@ -80,9 +80,9 @@ class Sound:
 
     Attributes
     ----------
-    words: lower case, no punctuation: what was really said.
-    phrase: whether the wake phrase was really said, or something that sounds like it.
-    snr_db: signal to noise ratio at the device. loudness: 0 as usual, 1 clearly raised.
+    words: what was really said, in lower case, without punctuation.
+    phrase: the wake phrase, or whatever was said that sounds like it.
+    snr_db: signal-to-noise ratio at the device. loudness: 0 normal, 1 clearly raised.
     rate: words per second. accent: a locale; how the words are pronounced.
     distance_m: from mouth to device.
     """
@@ -100,7 +100,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the wake stage made of a sound: it fires when `score` reaches `threshold`."""
+    """Output of the wake stage: it fires when `score` reaches `threshold`."""
 
     score: float
     threshold: float
@@ -115,7 +115,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """n-best list of the recogniser, best first: (text, posterior). `endpoint`: why it stopped."""
+    """ASR's n-best list, best first: (text, posterior). `endpoint`: why it stopped listening."""
 
     hypotheses: tuple[tuple[str, float], ...]
     audio_ms: float
@@ -130,9 +130,9 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One reading of a request: domain, intent, and slot values in the words of the text.
+    """A hypothesis of NLU: domain, intent, and slot values in the words of the text.
 
-    `intent` is "" when nothing was understood. Slot values are surface words ("twenty minutes",
+    `intent` is "" if NLU understood nothing. Slot values are surface words ("twenty minutes",
     "hunger games"), in the order of the text.
     """
 
@@ -164,7 +164,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One slot that names an entity, and what it may be, best first; empty when unresolved."""
+    """A slot that names an entity, and its candidates, best first; none if it is unresolved."""
 
     slot: str
     text: str
@@ -173,7 +173,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Mentions with candidates. `entities` are those passed on: the best of each mention."""
+    """Mentions with candidates. `entities` go to the result stage: the best of each mention."""
 
     mentions: tuple[Mention, ...]
     latency_ms: float
@@ -190,12 +190,12 @@ class Outcome:
 
     Attributes
     ----------
-    action: what was carried out, e.g. ``play_audiobook``. items: ids of what it was done to or
-        with (what plays, which lamp, which town's weather): the outcome is right if action, status,
-        items and cause are.
+    action: what was carried out, e.g. ``play_audiobook``. items: ids of the entities involved (what
+        plays, which lamp, which town's weather): the outcome is correct if action, status, items
+        and cause are.
     status: ``ok``, ``error``, ``no_match``, ``unsupported``. cause: why it is not ``ok``
-        (``timeout``, ``no_screen`` …): one error is not as good as another. It is not logged.
-    acts: what the response does, as dialogue acts; ``request SLOT`` when it asks for a slot.
+        (``timeout``, ``no_screen`` …), since one error is not as good as another; not logged.
+    acts: dialogue acts of the response; ``request SLOT`` when it asks for a slot.
     """
 
     action: str
@@ -221,7 +221,7 @@ class AsrStage(Protocol):
 
 
 class NluStage(Protocol):
-    """Deterministic: the same text and context give the same answer, as replay requires."""
+    """Deterministic, as replays require: the same answer for the same text and context."""
 
     version: str
 
@@ -237,7 +237,7 @@ class ErStage(Protocol):
 
 
 class ResultStage(Protocol):
-    """Deterministic given the moment: what is down at `context.moment` is down in a replay too."""
+    """Deterministic given the moment: what is down at `context.moment` is down in a replay, too."""
 
     version: str
 

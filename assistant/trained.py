@@ -1,4 +1,4 @@
-"""A folder of trained components remembers the settings that they were trained with."""
+"""A folder of trained components stores the settings that they were trained with."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ NAME = "trained-with.json"
 
 
 def agree(folder: Path, **settings: object) -> None:
-    """Write the settings into a fresh folder; in a used one, compare them with those in there.
+    """Write the settings into a new folder; in a used folder, compare them with those stored there.
 
     Raises
     ------
-    UsageError: the folder's components were trained with others.
+    UsageError: the folder's components were trained with other settings.
     """
-    asked = {name: repr(value) for name, value in settings.items()}
-    place = folder / NAME
-    if not place.exists():
+    requested = {name: repr(value) for name, value in settings.items()}
+    path = folder / NAME
+    if not path.exists():
         if any((folder / part).exists() for part in PARTS):
             raise UsageError(
                 f"{folder} has trained components but no {NAME} that says with which settings; "
                 "give an empty folder."
             )
-        place.write_bytes(orjson.dumps(asked, option=orjson.OPT_INDENT_2))
+        path.write_bytes(orjson.dumps(requested, option=orjson.OPT_INDENT_2))
         return
-    found = orjson.loads(place.read_bytes())
-    other = sorted(name for name in asked if found.get(name) != asked[name])
-    if other:
+    stored = orjson.loads(path.read_bytes())
+    differing = sorted(name for name in requested if stored.get(name) != requested[name])
+    if differing:
         raise UsageError(
-            f"The components in {folder} were trained with another {' and '.join(other)}; give an "
-            "empty folder, or the settings that they were trained with."
+            f"The components in {folder} were trained with another {' and '.join(differing)}; "
+            "give an empty folder, or the settings that they were trained with."
         )

@@ -1,9 +1,9 @@
-"""What really went wrong on a turn: the truth, by running the stages again with right input.
+"""What really went wrong on a turn: the truth, by running the stages again with correct input.
 
-The simulation knows what the user wanted, so a turn's failure point is not guessed from what was
-logged: the right output is put in stage after stage, and the first stage whose error changed what
-came after it is the failure point (docs/failure-points.md). Nobody chooses a class: every failure
-is one that the components had.
+The simulation knows what the user wanted, so the failure point of a turn is not guessed from the
+log: one stage after the other gets the correct input, and the first stage whose error changed the
+rest of the turn is the failure point (docs/failure-points.md). Nobody chooses a class: the
+components really failed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from assistant.stages import (
-    Context,
-    Frame,
-    Outcome,
-    Stages,
-)
+from assistant.stages import Context, Frame, Outcome, Stages
 from labels.normalise import key
 
 Slots = tuple[tuple[str, str], ...]
@@ -30,15 +25,15 @@ NOTHING = Frame("", "")
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What was really said, and what every stage should have made of it.
+    """What the user really said, and the correct output of every stage.
 
     Attributes
     ----------
-    addressed: whether the assistant was spoken to; if not, only the transcript means anything.
-    frame: the right frame, with the slots as they were said; those that a follow-up leaves as they
-        were ("and tomorrow": the town), as they were said before. entities: slot to entity id.
+    addressed: whether the user spoke to the assistant; if not, only the transcript is valid.
+    frame: the correct frame, with slots in the user's words; the slots that a follow-up keeps ("and
+        tomorrow": the town) in the words of the earlier turn. entities: slot to entity id.
     ideal: what a flawless result stage does for them.
-    supported: whether the assistant can do what was asked for.
+    supported: whether the assistant can do what the user asked for.
     """
 
     addressed: bool
@@ -51,7 +46,7 @@ class Meant:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What the stages put out."""
+    """The output of the stages."""
 
     text: str
     frame: Frame
@@ -61,12 +56,12 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The failure point of a turn, and what shows it.
+    """The failure point of a turn, and the evidence.
 
     Attributes
     ----------
-    right: whether the outcome was what the user wanted; null where nobody wanted anything.
-    replay: what NLU answers when it is given the transcript.
+    right: whether the outcome was what the user wanted; None where nobody wanted anything.
+    replay: NLU's answer to the correct transcript.
     """
 
     failure_point: str
@@ -79,8 +74,8 @@ def judge(meant: Meant, logged: Logged, context: Context, stages: Stages) -> Tru
     if not meant.addressed:
         acted = bool(logged.frame.intent or logged.frame.slots)
         return Truth("false_wake" if acted else "correct", None, None)
-    heard_right = logged.text == meant.transcript
-    replay = logged.frame if heard_right else stages.nlu(meant.transcript, context).frame
+    transcribed = logged.text == meant.transcript
+    replay = logged.frame if transcribed else stages.nlu(meant.transcript, context).frame
     if meant.ideal is None or same_outcome(logged.outcome, meant.ideal):
         return Truth("correct", True, replay)
     return Truth(_first_material(meant, logged, replay, context, stages), False, replay)
@@ -106,30 +101,25 @@ def _first_material(
     return "result"
 
 
-def same_outcome(one: Outcome, other: Outcome) -> bool:
-    """Whether the same was done, or failed for the same cause, whatever was said about it."""
-    return (one.action, one.status, one.items, one.cause) == (
-        other.action,
-        other.status,
-        other.items,
-        other.cause,
-    )
+def same_outcome(a: Outcome, b: Outcome) -> bool:
+    """Whether both did the same, or failed for the same cause; the response does not matter."""
+    return (a.action, a.status, a.items, a.cause) == (b.action, b.status, b.items, b.cause)
 
 
-def same_frame(one: Frame, other: Frame) -> bool:
-    return one.intent == other.intent and same_slots(one.slots, other.slots)
+def same_frame(a: Frame, b: Frame) -> bool:
+    return a.intent == b.intent and same_slots(a.slots, b.slots)
 
 
-def same_intent(one: Frame, other: Frame) -> bool:
-    return (one.domain, one.intent) == (other.domain, other.intent)
+def same_intent(a: Frame, b: Frame) -> bool:
+    return (a.domain, a.intent) == (b.domain, b.intent)
 
 
-def same_slots(one: Slots, other: Slots) -> bool:
-    """Whether the slots agree, in any order, in words that are the same once normalised."""
-    return one == other or _bag(one) == _bag(other)
+def same_slots(a: Slots, b: Slots) -> bool:
+    """Whether the slots have the same normalised words, in any order."""
+    return a == b or _normalised(a) == _normalised(b)
 
 
-def _bag(slots: Slots) -> list[tuple[str, str]]:
+def _normalised(slots: Slots) -> list[tuple[str, str]]:
     return sorted((name, _key(value)) for name, value in slots)
 
 

@@ -52,6 +52,10 @@ class NotInstalled(FaultlineError):
     """An optional package or a program that the request needs is not installed."""
 
 
+class TextFileError(FaultlineError):
+    """A file of phrases or words cannot be read; the message names the file and the line."""
+
+
 class NotEnoughLabels(ModelError):
     """The labelled turns do not suffice to train or evaluate."""
 

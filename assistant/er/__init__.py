@@ -1,4 +1,4 @@
 """Entity resolution: an index of the catalogue, and the resolver that ranks its entries.
 
-Slots in, candidates out; which intent they belong to has been decided in `assistant.nlu`.
+Slots in, candidates out; `assistant.nlu` has decided which intent they belong to.
 """

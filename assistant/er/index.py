@@ -13,16 +13,15 @@ from rapidfuzz import fuzz, process
 from assistant.spoken_forms import spoken
 from assistant.stages import Entity
 
-# How the three likenesses are mixed; the parts of a name that were said ("potter") count least.
+# Weights of the three similarities; that of single words of a name ("potter") counts least.
 SPELLING, SOUND, WORDS = 0.5, 0.3, 0.2
-# Entities whose names are no closer than this are never candidates.
+# Entities whose names are less similar than this are never candidates.
 FAR = 0.5
 
 Near = tuple[tuple[Entity, float], ...]
 
-
 # Households share most of the names of their rooms and lamps.
-said = lru_cache(maxsize=50_000)(spoken)
+spoken_name = lru_cache(maxsize=50_000)(spoken)
 
 
 @lru_cache(maxsize=50_000)
@@ -32,7 +31,7 @@ def sound_of(text: str) -> str:
 
 
 def likeness(text: str, name: str) -> float:
-    """How alike two short texts are, 1 for the same words."""
+    """How similar two short texts are, 1 for the same words."""
     if text == name:
         return 1.0
     spelling = fuzz.ratio(text, name)
@@ -44,12 +43,12 @@ def likeness(text: str, name: str) -> float:
 class Index:
     """Entities by name and alias.
 
-    The order of the entities is the order in which equally near ones are returned.
+    Equally similar entities are returned in the order of `entities`.
     """
 
     def __init__(self, entities: Iterable[Entity], keep: int = 12) -> None:
         self._entities = tuple(entities)
-        pairs = [(n, i) for i, e in enumerate(self._entities) for n in _sayings(e)]
+        pairs = [(n, i) for i, e in enumerate(self._entities) for n in _spoken_names(e)]
         self._names = [name for name, _ in pairs]
         self._owners = np.array([owner for _, owner in pairs], dtype=np.int64)
         self._sounds = [sound_of(name) for name in self._names]
@@ -68,7 +67,7 @@ class Index:
         Index.__init__(self, **state)
 
     def _near(self, text: str) -> Near:
-        """Entities near `text` with their `likeness`, nearest first."""
+        """Entities similar to `text` with their `likeness`, the most similar first."""
         if not self._names:
             return ()
         spelling = process.cdist([text], self._names, scorer=fuzz.ratio, dtype=np.float32)[0]
@@ -86,6 +85,6 @@ class Index:
         return tuple((self._entities[owner], value) for owner, value in order[: self._keep])
 
 
-def _sayings(entity: Entity) -> tuple[str, ...]:
-    """The ways to say an entity's name, in the words that a recogniser writes."""
-    return tuple(dict.fromkeys(map(said, (entity.name, *entity.aliases))))
+def _spoken_names(entity: Entity) -> tuple[str, ...]:
+    """Name and aliases of an entity, in the words that a recogniser writes."""
+    return tuple(dict.fromkeys(map(spoken_name, (entity.name, *entity.aliases))))

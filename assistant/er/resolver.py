@@ -6,25 +6,10 @@ from collections.abc import Mapping
 from math import log10
 from typing import Protocol
 
-from assistant.er.index import (
-    Index,
-    Near,
-    likeness,
-)
-from assistant.intents.intents import (
-    INTENTS,
-    THING_KINDS,
-    Intent,
-)
+from assistant.er.index import Index, Near, likeness
+from assistant.intents.intents import INTENTS, THING_KINDS, Intent
 from assistant.spoken_forms import spoken
-from assistant.stages import (
-    Candidate,
-    Context,
-    Entity,
-    Frame,
-    Mention,
-    Resolved,
-)
+from assistant.stages import Candidate, Context, Entity, Frame, Mention, Resolved
 
 CANDIDATES = 5
 
@@ -39,12 +24,12 @@ class Catalogue(Protocol):
 
 
 class Resolver:
-    """An `assistant.stages.ErStage`: likeness of names first, popularity and situation next.
+    """An `assistant.stages.ErStage`: similarity of names first, then popularity and situation.
 
     Parameters
     ----------
     threshold: a mention whose best candidate scores less stays unresolved.
-    popularity: what the most popular entity gains over the rarest, for names equally near.
+    popularity: how much more the most popular entity scores than the rarest, for equal similarity.
     """
 
     def __init__(
@@ -68,11 +53,12 @@ class Resolver:
         intent = self.intents.get(frame.intent)
         mentions = []
         if intent:
-            said = dict(frame.slots)
+            values = dict(frame.slots)
             for slot in intent.slots:
-                if slot.names_entity and slot.name in said:
-                    found = self.candidates(said[slot.name], slot.kinds, said, context)
-                    mentions.append(Mention(slot.name, said[slot.name], found))
+                if slot.names_entity and slot.name in values:
+                    text = values[slot.name]
+                    candidates = self.candidates(text, slot.kinds, values, context)
+                    mentions.append(Mention(slot.name, text, candidates))
         tops = [m.candidates[0].score if m.candidates else 0.0 for m in mentions]
         seconds = [m.candidates[1].score for m in mentions if len(m.candidates) > 1]
         signals = {
@@ -87,16 +73,18 @@ class Resolver:
         return Resolved(tuple(mentions), round(latency, 1), signals)
 
     def candidates(
-        self, text: str, kinds: tuple[str, ...], said: Mapping[str, str], context: Context
+        self, text: str, kinds: tuple[str, ...], slots: Mapping[str, str], context: Context
     ) -> tuple[Candidate, ...]:
-        """What `text` may mean, best first; empty when nothing reaches the threshold."""
+        """What `text` may mean, best first; empty when nothing reaches the threshold.
+
+        `slots` are all slot values of the frame.
+        """
         scored = []
-        for entity, alike in self._near(text, kinds, context):
-            score = (
-                0.8 * alike + self.popularity * _fame(entity) + self._fits(entity, said, context)
-            )
+        for entity, similarity in self._near(text, kinds, context):
+            score = 0.8 * similarity + self.popularity * _fame(entity)
+            score += self._fits(entity, slots, context)
             scored.append((round(min(1.0, max(0.0, score)), 4), entity))
-        # Equal scores keep the order of the index: exact before near, popular before rare.
+        # Equal scores keep the order of the index: exact before similar, popular before rare.
         scored.sort(key=lambda pair: -pair[0])
         if not scored or scored[0][0] < self.threshold:
             return ()
@@ -104,16 +92,16 @@ class Resolver:
 
     def _near(self, text: str, kinds: tuple[str, ...], context: Context) -> Near:
         things = tuple(kind for kind in kinds if kind in THING_KINDS)
-        near: Near = ()
+        entities_near: Near = ()
         if things:
-            near = self._home(things, context).near(text)
+            entities_near = self._home(things, context).near(text)
         if len(things) < len(kinds):
             if kinds not in self._indexes:
                 entities = [e for kind in kinds for e in self.catalogue.of_kind(kind)]
                 entities.sort(key=lambda e: -e.popularity)
                 self._indexes[kinds] = Index(entities)
-            near += self._indexes[kinds].near(text)
-        return near
+            entities_near += self._indexes[kinds].near(text)
+        return entities_near
 
     def _home(self, kinds: tuple[str, ...], context: Context) -> Index:
         entities = [entity for entity in context.home if entity.kind in kinds]
@@ -122,8 +110,8 @@ class Resolver:
             self._homes[key] = Index(entities)
         return self._homes[key]
 
-    def _fits(self, entity: Entity, said: Mapping[str, str], context: Context) -> float:
-        """What the situation adds to or takes from a candidate."""
+    def _fits(self, entity: Entity, slots: Mapping[str, str], context: Context) -> float:
+        """What the situation adds to the score of a candidate, or takes from it."""
         facts = entity.facts
         fit = 0.04
         regions = facts.get("regions")
@@ -134,15 +122,15 @@ class Resolver:
         if "town" in facts and facts["town"] == context.town:
             fit += 0.05
         if "region" in facts and context.town in self.catalogue.by_id:
-            near = self.catalogue.by_id[context.town].facts.get("region")
-            fit += 0.02 if facts["region"] == near else 0.0
+            home_region = self.catalogue.by_id[context.town].facts.get("region")
+            fit += 0.02 if facts["region"] == home_region else 0.0
         if "room" in facts and facts["room"] == context.device.room:
             fit += 0.04
-        if "artist" in said and "artist_name" in facts:
-            fit += 0.12 * (likeness(said["artist"], spoken(facts["artist_name"])) - 0.5)
+        if "artist" in slots and "artist_name" in facts:
+            fit += 0.12 * (likeness(slots["artist"], spoken(facts["artist_name"])) - 0.5)
         return fit
 
 
 def _fame(entity: Entity) -> float:
-    """Popularity on a logarithmic scale: 1 for the most popular, 0 from a thousandth of it on."""
+    """Popularity on a logarithmic scale: 1 for the most popular, 0 from a thousandth down."""
     return max(0.0, 1 + log10(max(entity.popularity, 1e-3)) / 3)

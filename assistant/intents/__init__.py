@@ -1,4 +1,4 @@
-"""What can be asked for: the intents of each domain and the phrases that express them.
+"""What can be asked for: the intents of each domain and their phrases, in text files.
 
-Phrases are text; how an utterance is made from them is `assistant.language`.
+`assistant.language` makes utterances of them.
 """

@@ -1,4 +1,4 @@
-"""How users put a goal into words: slot values, spoken forms, situations.
+"""How users put a goal into words: goals, situations, slot values, wording.
 
 The phrases themselves are in `assistant.intents`.
 """

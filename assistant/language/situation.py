@@ -1,4 +1,4 @@
-"""What the hour, the device and its state make likely, and which bare wordings they explain."""
+"""What the hour, the device and its state make likely, and which bare phrases they explain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from assistant.intents.intents import INTENTS
-from assistant.spoken_forms import listed
 from assistant.stages import Device
 
 # Factors by domain for the parts of a day: night, morning, day, evening.
@@ -26,7 +25,7 @@ _HOURS: Mapping[str, tuple[float, float, float, float]] = {
     "lists": (0.3, 1.0, 1.2, 1.1),
     "other": (0.5, 0.8, 1.1, 1.2),
 }
-# Factors by (key, value) of the device's state: on what is going on, people comment.
+# Factors by (key, value) of the device's state: people talk about what is going on.
 _STATES: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("oven", "on"): {
         "OvenTemperature": 22.0, "SetOven": 2.5, "SetTimer": 2.5, "TimeLeft": 2.0,
@@ -52,7 +51,7 @@ _STATES: Mapping[tuple[str, str], Mapping[str, float]] = {
     },
     ("moving", "yes"): {"GetDirections": 6.0, "GetTraffic": 8.0, "CallContact": 3.0},
 }  # fmt: skip
-# What needs something to be going on is rare without it.
+# Intents that need something to be going on are rare without it.
 _ELSE: Mapping[str, float] = {
     "OvenTemperature": 0.1, "TimeLeft": 0.15, "CancelTimer": 0.15, "NextTrack": 0.3,
     "PreviousTrack": 0.3, "WhatIsPlaying": 0.3, "LikeSong": 0.3, "PauseMedia": 0.4,
@@ -65,7 +64,7 @@ _DEVICES: Mapping[str, Mapping[str, float]] = {
     "phone": {"calls": 2.5, "places": 2.5, "calendar": 1.5, "video": 0.7, "home": 0.6},
     "car": {"video": 0.02, "home": 0.2, "places": 2.5, "calls": 2.0, "lists": 0.3, "music": 1.3},
 }
-# Answers to a question, not something to begin with.
+# Answers to a question: nobody begins a dialogue with them.
 _ANSWERS = ("Yes", "No", "Cancel", "GoBack", "Repeat")
 ANSWER_FACTOR = 0.12
 
@@ -82,26 +81,25 @@ def boosts(hour: int, device: str, state: tuple[tuple[str, str], ...]) -> Mappin
         if intent.name in _ANSWERS:
             factor *= ANSWER_FACTOR
         factors[intent.name] = factor
-    named: set[str] = set()
+    explained: set[str] = set()
     for entry in state:
         for name, factor in _STATES.get(entry, {}).items():
             factors[name] *= factor
-            named.add(name)
+            explained.add(name)
     for name, factor in _ELSE.items():
-        if name not in named:
+        if name not in explained:
             factors[name] *= factor
     return factors
 
 
-# Bare wordings that can be understood anywhere, most often as this.
-_PLAIN = frozenset(
-    listed(
-        "PlayMusic PlayArtist PlayPlaylist PlayGenre GetWeather GetTemperature VolumeUp VolumeDown "
-        "NextTrack SetTimer AddItem CallContact GetFact GetPerson Define GetTime Stop Calculate "
-        "FindPlace GetDirections GetScore Repeat Yes No Greeting"
-    )
-)
-# Bare wordings that need something to be going on: one of these states.
+# Intents that a bare phrase most often means where nothing is going on.
+_PLAIN = frozenset({
+    "PlayMusic", "PlayArtist", "PlayPlaylist", "PlayGenre", "GetWeather", "GetTemperature",
+    "VolumeUp", "VolumeDown", "NextTrack", "SetTimer", "AddItem", "CallContact", "GetFact",
+    "GetPerson", "Define", "GetTime", "Stop", "Calculate", "FindPlace", "GetDirections", "GetScore",
+    "Repeat", "Yes", "No", "Greeting",
+})  # fmt: skip
+# Intents whose bare phrases need one of these states.
 _NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "OvenTemperature": (("oven", "on"),),
     "TimeLeft": (("timer", "running"),),
@@ -118,14 +116,14 @@ _NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
 
 
 def suited(intent: str, device: Device, draw: float) -> Device:
-    """The device with one of the states that a bare wording of the intent needs, if any is.
+    """The device in one of the states that the bare phrases of the intent need, if they need any.
 
     `draw` is in [0, 1).
     """
-    needed = _NEEDS.get(intent)
-    if not needed:
+    states = _NEEDS.get(intent)
+    if not states:
         return device
-    key, value = needed[int(draw * len(needed))]
+    key, value = states[int(draw * len(states))]
     return replace(device, state={**device.state, key: value})
 
 
@@ -133,7 +131,7 @@ _TEMPERATURES = ("GetTemperature", "RoomTemperature", "SetThermostat")
 
 
 def fits(intent: str, device: Device) -> bool:
-    """Whether the situation tells what a bare wording of this intent means."""
+    """Whether the situation tells what a bare phrase of this intent means."""
     if intent in _TEMPERATURES and device.state.get("oven") == "on":
         return False
     if intent in ("PlayVideo", "PlayEpisode", "FindVideo", "WhoStarsIn"):

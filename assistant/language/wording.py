@@ -1,4 +1,4 @@
-"""How a goal is put into words."""
+"""How users put a goal into words."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from assistant.intents.grammar import length_of, render
+from assistant.intents.grammar import LOCAL_WORDS, length_of, render
 from assistant.intents.intents import INTENTS, Intent
-from assistant.intents.vocabulary import LOCAL_WORDS
 from assistant.language.goals import Goal, fill
 from assistant.language.situation import suited
-from assistant.spoken_forms import listed
 from assistant.stages import Context, Frame
+from assistant.text_files import read_sections
 
 if TYPE_CHECKING:
     from assistant.world.catalogue import Catalogue
@@ -23,34 +22,25 @@ Style = Literal["plain", "explicit", "short", "louder", "correction", "follow_up
 STYLES: tuple[Style, ...] = (
     "plain", "explicit", "short", "louder", "correction", "follow_up", "other_words",
 )  # fmt: skip
-# Share of bare wordings where the situation explains them, and where it does not.
+# Share of bare phrases where the situation explains them, and where it does not.
 BARE_FITTING = 0.5
 BARE_ELSE = 0.05
-# How often another name is used, most often the first of an entity's aliases.
+# How often an alias is used, most often the first.
 ALIAS_SHARE = 0.4
-# What a title of a kind must not be called.
+# Parts of phrases that do not suit titles of a kind.
 _MEDIUM_WORDS = (
     ("film", "series {"), ("film", "show {"), ("film", "season"), ("series", "<film> {"),
 )  # fmt: skip
 _DETERMINERS = ("a", "an", "half", "the", "one", "two", "my")
 _BEFORE_NAMES = ("the", "some", "a", "more", "that", "new", "latest", "my", "of]", "some]")
 SAME_AGAIN_SHARE = 0.5
-CORRECTIONS = (
-    "no i said", "no i said", "no", "i said", "no no", "that's not it", "not that", "no i meant",
-    "i meant", "wrong", "no listen",
-)  # fmt: skip
-FILLERS = ("um", "uh", "er", "um", "uh", "like", "you know", "let me see", "what's it called")
-OPENINGS = ("can you", "could you", "would you", "i want you to", "i'd like you to", "go and")
-IMPERATIVES = frozenset(
-    listed(
-        "add announce book bring broadcast buy calculate call cancel carry catch change check "
-        "clear close continue cook create cross define delete dial dim do drive feed find get give "
-        "go increase let lock look lower make mark message navigate open order pause pay phone "
-        "play preheat put raise read recommend remind remove resume schedule search send set show "
-        "shuffle skip start stop stream switch take tell text time tune turn unlock update wake "
-        "warm wash watch write"
-    )
+_WORDING = read_sections(
+    "assistant.language", "wording.txt", ("corrections", "fillers", "openings", "imperatives")
 )
+CORRECTIONS = _WORDING["corrections"].words
+FILLERS = _WORDING["fillers"].words
+OPENINGS = _WORDING["openings"].words
+IMPERATIVES = frozenset(_WORDING["imperatives"].words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +57,13 @@ class Utterance:
     @property
     def slots(self) -> tuple[tuple[str, str], ...]:
         """(name, surface words) in the order of the text."""
-        found: list[tuple[str, list[str]]] = []
+        slots: list[tuple[str, list[str]]] = []
         for word, tag in zip(self.words, self.tags, strict=True):
             if tag[0] == "B":
-                found.append((tag[2:], [word]))
+                slots.append((tag[2:], [word]))
             elif tag[0] == "I":
-                found[-1][1].append(word)
-        return tuple((name, " ".join(words)) for name, words in found)
+                slots[-1][1].append(word)
+        return tuple((name, " ".join(words)) for name, words in slots)
 
 
 def say(
@@ -81,41 +71,48 @@ def say(
     user: User,
     rng: np.random.Generator,
     style: Style = "plain",
-    said: Utterance | str = "",
+    previous: Utterance | str = "",
 ) -> Utterance:
     """The goal in a user's words.
 
     Parameters
     ----------
     style: ``explicit`` names the medium and the full name; ``other_words`` avoids the wording of
-        `said`; ``correction`` opens with "no i said"; ``follow_up`` leans on the turn before.
-    said: what was said before: ``louder`` says it again, ``correction`` often does.
+        `previous`; ``correction`` opens with "no i said"; ``follow_up`` relies on the turn before.
+    previous: the utterance before: ``louder`` repeats it, ``correction`` often does.
 
     Raises
     ------
-    ValueError: a style that does not exist, or slots that the intent is never asked with.
+    ValueError: unknown style, or slots that no phrase of the intent has.
     """
     if style not in STYLES:
-        raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
+        raise ValueError(f"unknown style {style!r}; expected one of {', '.join(STYLES)}")
     intent = INTENTS[goal.intent]
-    if isinstance(said, Utterance) and style == "louder":
-        return said
-    if isinstance(said, Utterance) and style == "correction" and rng.random() < SAME_AGAIN_SHARE:
-        again = ["no", "i", "said", *said.words]
-        return Utterance(tuple(again), ("O", "O", "O", *said.tags))
-    before = said.text if isinstance(said, Utterance) else said
+    if isinstance(previous, Utterance):
+        if style == "louder":
+            return previous
+        if style == "correction" and rng.random() < SAME_AGAIN_SHARE:
+            words = ("no", "i", "said", *previous.words)
+            return Utterance(words, ("O", "O", "O", *previous.tags))
+    avoided = previous.text if isinstance(previous, Utterance) else previous
+    return _compose(goal, intent, user, rng, style, avoided)
+
+
+def _compose(
+    goal: Goal, intent: Intent, user: User, rng: np.random.Generator, style: Style, avoided: str
+) -> Utterance:
     names = tuple(sorted(name for name, _ in goal.slots))
     for _ in range(8):
-        template = _choose(_templates(intent, names, goal, user, rng, style), user, rng, style)
+        phrase = _choose(_phrases(intent, names, goal, user, rng, style), user, rng, style)
         values = _values(goal, rng, style)
-        _settle(template, values)
-        words, tags = render(template, values, user.locale, rng)
-        if style != "other_words" or " ".join(words) not in before:
+        _drop_articles(phrase, values)
+        words, tags = render(phrase, values, user.locale, rng)
+        if style != "other_words" or " ".join(words) not in avoided:
             break
     return _as_people_talk(words, tags, user, rng, style)
 
 
-def _templates(
+def _phrases(
     intent: Intent,
     names: tuple[str, ...],
     goal: Goal,
@@ -137,41 +134,41 @@ def _templates(
     for group in (intent.by_slots, intent.bare_by_slots, intent.follow_ups_by_slots):
         clear = clear or bare or group.get(names, ())
     if not clear:
-        raise ValueError(f"{intent.name} has no phrasing with just the slots {', '.join(names)}")
+        raise ValueError(f"{intent.name} has no phrase with just the slots {', '.join(names)}")
     return clear
 
 
-def _suited(templates: tuple[str, ...], goal: Goal) -> tuple[str, ...]:
-    """Phrasings that do not call a film a series, nor say "a an hour timer"."""
+def _suited(phrases: tuple[str, ...], goal: Goal) -> tuple[str, ...]:
+    """Phrases that do not call a film a series, nor say "a an hour timer"."""
     kinds = [identity.rpartition("-")[0] for identity in goal.entities.values()]
     wrong = tuple(word for kind, word in _MEDIUM_WORDS if kind in kinds)
     wrong += tuple(
         f" a {{{slot}}}" for slot, value in goal.slots if value.split()[0] in _DETERMINERS
     )
     if not wrong:
-        return templates
-    return tuple(one for one in templates if not any(word in one for word in wrong))
+        return phrases
+    return tuple(phrase for phrase in phrases if not any(part in phrase for part in wrong))
 
 
-def _choose(templates: tuple[str, ...], user: User, rng: np.random.Generator, style: Style) -> str:
-    """One phrasing; terse people, and the style ``short``, prefer short ones."""
-    count = len(templates)
-    first = templates[int(rng.random() * count)]
-    # A name and nothing else is rare, unless one was asked for.
+def _choose(phrases: tuple[str, ...], user: User, rng: np.random.Generator, style: Style) -> str:
+    """A phrase; terse people, and the style ``short``, prefer short phrases."""
+    count = len(phrases)
+    first = phrases[int(rng.random() * count)]
+    # A name and nothing else is rare, unless the assistant asked for it.
     if _is_name(first) and rng.random() < 0.8:
-        first = templates[int(rng.random() * count)]
+        first = phrases[int(rng.random() * count)]
     if count == 1 or style in ("other_words", "follow_up"):
         return first
-    second = templates[int(rng.random() * count)]
+    second = phrases[int(rng.random() * count)]
     if _is_name(second) and rng.random() < 0.8:
         second = first
-    long_wanted = 0.0 if style == "short" else 1.0 if style == "explicit" else user.verbosity
+    long_share = 0.0 if style == "short" else 1.0 if style == "explicit" else user.verbosity
     longer, shorter = (first, second) if length_of(first) >= length_of(second) else (second, first)
-    return longer if rng.random() < long_wanted else shorter
+    return longer if rng.random() < long_share else shorter
 
 
-def _is_name(template: str) -> bool:
-    return template[0] == "{" and template[-1] == "}" and " " not in template
+def _is_name(phrase: str) -> bool:
+    return phrase[0] == "{" and phrase[-1] == "}" and " " not in phrase
 
 
 def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str]:
@@ -185,32 +182,32 @@ def _values(goal: Goal, rng: np.random.Generator, style: Style) -> dict[str, str
     return values
 
 
-def _settle(template: str, values: dict[str, str]) -> None:
-    """Drops a name's article where the phrasing brings one: "some crimson violins"."""
+def _drop_articles(phrase: str, values: dict[str, str]) -> None:
+    """Drop the article of a name where the phrase has one already: "some crimson violins"."""
     for slot, value in values.items():
-        if value.startswith("the ") and any(f"{w} {{{slot}}}" in template for w in _BEFORE_NAMES):
+        if value.startswith("the ") and any(f"{w} {{{slot}}}" in phrase for w in _BEFORE_NAMES):
             values[slot] = value.removeprefix("the ")
 
 
-def _mend(words: list[str], tags: list[str]) -> None:
-    """What grammar asks for when a value meets its phrasing: "a ten minute timer"."""
-    for place in range(1, len(words)):
-        if words[place] == "timer" and words[place - 1] in ("minutes", "seconds", "hours"):
-            words[place - 1] = words[place - 1][:-1]
+def _fix_grammar(words: list[str], tags: list[str]) -> None:
+    """Make a value agree with its phrase: "a ten minute timer", "an oven"."""
+    for i in range(1, len(words)):
+        if words[i] == "timer" and words[i - 1] in ("minutes", "seconds", "hours"):
+            words[i - 1] = words[i - 1][:-1]
         elif (
-            words[place - 1] == "a"
-            and tags[place][0] != "I"
-            and words[place][0] in "aeio"
-            and words[place] != "one"
+            words[i - 1] == "a"
+            and tags[i][0] != "I"
+            and words[i][0] in "aeio"
+            and words[i] != "one"
         ):
-            words[place - 1] = "an"
+            words[i - 1] = "an"
 
 
 def _as_people_talk(
     words: list[str], tags: list[str], user: User, rng: np.random.Generator, style: Style
 ) -> Utterance:
-    """Adds politeness, fillers and false starts; they belong to no slot."""
-    _mend(words, tags)
+    """Add politeness, fillers and false starts; they belong to no slot."""
+    _fix_grammar(words, tags)
     if style == "correction":
         opening = CORRECTIONS[int(rng.random() * len(CORRECTIONS))].split()
         words, tags = opening + words, ["O"] * len(opening) + tags
@@ -227,12 +224,12 @@ def _politely(
 ) -> tuple[list[str], list[str]]:
     polite = LOCAL_WORDS["please"][user.locale]
     extra = polite[int(rng.random() * len(polite))].split()
-    asks = words[0] in IMPERATIVES
-    if asks and rng.random() < 0.25:
+    imperative = words[0] in IMPERATIVES
+    if imperative and rng.random() < 0.25:
         opening = OPENINGS[int(rng.random() * len(OPENINGS))].split()
         return opening + words, ["O"] * len(opening) + tags
     if (
-        asks
+        imperative
         and extra[0] in ("please", "could", "kindly")
         and (len(extra) > 1 or extra[0] == "kindly" or rng.random() < 0.4)
     ):
@@ -245,21 +242,21 @@ def _politely(
 def _hesitating(
     words: list[str], tags: list[str], rng: np.random.Generator
 ) -> tuple[list[str], list[str]]:
-    """A filler somewhere between the slots, or the opening words said twice."""
+    """A filler somewhere outside the slots, or the first words said twice."""
     draw = rng.random()
     if draw < 0.2 and tags[:2] == ["O", "O"]:
         return words[:2] + words, ["O", "O", *tags]
     if draw < 0.35 and tags[0] == "O":
         return [words[0], *words], ["O", *tags]
-    at = int(rng.random() * len(words))
-    if tags[at][0] == "I":
-        at = 0
+    i = int(rng.random() * len(words))
+    if tags[i][0] == "I":
+        i = 0
     filler = FILLERS[int(rng.random() * len(FILLERS))].split()
-    return words[:at] + filler + words[at:], tags[:at] + ["O"] * len(filler) + tags[at:]
+    return words[:i] + filler + words[i:], tags[:i] + ["O"] * len(filler) + tags[i:]
 
 
 class Example(NamedTuple):
-    """A training sentence, the situation it was said in, and whether it continues a request."""
+    """A training sentence, its context, and whether it is a follow-up."""
 
     utterance: Utterance
     intent: Intent
@@ -267,9 +264,9 @@ class Example(NamedTuple):
     follows: bool = False
 
 
-# The part of the catalogue that training sentences name: rare names stay unseen.
+# The share of the catalogue that training sentences name: rare names stay unseen.
 KNOWN = 0.6
-# How often the device is in a state that explains an intent's bare wordings.
+# How often the device is in a state that explains an intent's bare phrases.
 SUITED = 0.5
 
 
@@ -278,7 +275,7 @@ def examples_in_context(
 ) -> list[Example]:
     """`n` training sentences with device, home and the frame of the turn before.
 
-    Intents are drawn by the square root of their weight, so that rare ones are learnt too.
+    Intents are drawn by the square root of their weight, so that NLU learns the rare ones, too.
     """
     from datetime import datetime, timedelta
 
@@ -288,30 +285,30 @@ def examples_in_context(
     intents = list(INTENTS.values())
     shares = np.sqrt([intent.weight for intent in intents])
     order = rng.choice(len(intents), size=n, p=shares / shares.sum())
-    found: list[Example] = []
-    for place in order.tolist():
-        intent = intents[place]
+    sentences: list[Example] = []
+    for index in order.tolist():
+        intent = intents[index]
         home = homes[int(rng.random() * len(homes))]
         user = home.users[int(rng.random() * len(home.users))]
         moment = datetime(2024, 1, 1) + timedelta(minutes=int(rng.random() * 500_000))
         device = home.devices[int(rng.random() * len(home.devices))]
         device = device_at(home, device, moment, rng)
-        # What is asked in few words while something is going on has to be seen often to be learnt.
+        # NLU has to see requests in few words, which the device's state explains, often.
         draw = rng.random()
         if draw < SUITED:
             device = suited(intent.name, device, draw / SUITED)
         follows = bool(intent.follow_ups) and rng.random() < 0.12
-        goal = fill(rng, intent, catalogue, home, user, device, follows=follows, known=known)
+        goal = fill(rng, intent, catalogue, home, user, device, follows=follows, popular=known)
         if goal is None:
             continue
         before = _before(rng, intent, follows)
         context = Context(device, home.locale, moment, home.things, home.town, before)
-        found.append(Example(say(goal, user, rng), intent, context, follows))
-    return found
+        sentences.append(Example(say(goal, user, rng), intent, context, follows))
+    return sentences
 
 
 def _before(rng: np.random.Generator, intent: Intent, follows: bool) -> Frame | None:
-    """The turn before: the same intent for a follow-up; else mostly none, sometimes another."""
+    """The turn before: the same intent for a follow-up, otherwise mostly none."""
     if follows:
         return Frame(intent.domain, intent.name)
     if rng.random() > 0.3:
@@ -326,5 +323,5 @@ def _before(rng: np.random.Generator, intent: Intent, follows: bool) -> Frame | 
 def examples(
     catalogue: Catalogue, rng: np.random.Generator, n: int
 ) -> list[tuple[Utterance, Intent]]:
-    """Training sentences alone, as `examples_in_context` makes them."""
+    """The training sentences of `examples_in_context` without their contexts."""
     return [(e.utterance, e.intent) for e in examples_in_context(catalogue, rng, n)]

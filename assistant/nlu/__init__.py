@@ -1,4 +1,4 @@
-"""Understanding: an intent classifier, a slot tagger, a gazetteer, and rules for follow-ups.
+"""NLU: an intent classifier, a slot tagger, a gazetteer, and a model of follow-ups.
 
-A recognised text in, frames out; phrases to learn from come from `assistant.intents`.
+A recognised text in, frames out; the phrases to learn from are those of `assistant.intents`.
 """

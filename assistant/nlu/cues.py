@@ -1,4 +1,4 @@
-"""What NLU looks at: the words, and what the assistant knows of the situation."""
+"""The features of NLU: the words, and what the assistant knows of the situation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Self
 
 from assistant.stages import Context
 
-# Sentences at most so long may be unfinished without what was said before ("and tomorrow").
+# Sentences of at most this many words may depend on the turn before ("and tomorrow").
 ELLIPTICAL = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The part of a `Context` that NLU uses; hashable, so that answers can be kept.
+    """The part of a `Context` that NLU uses; hashable, so that answers can be cached.
 
     Attributes
     ----------
-    before: intent that the turn before was understood as, "" at the start of a dialogue.
+    before: intent that NLU found in the turn before, "" at the start of a dialogue.
     domain: its domain. asked: whether the assistant's last words were a question.
-    running: names of the appliances and players that are on. named: cues for the names in the
-        sentence that the catalogue or the household knows.
+    running: names of the appliances and players that are on. named: cues for names of the catalogue
+        or the household in the sentence.
     """
 
     before: str = ""
@@ -49,7 +49,7 @@ _OFF = ("off", "none", "idle", "stopped", "")
 
 
 def _running(state: Mapping[str, str]) -> tuple[str, ...]:
-    """``oven``, ``playing film``: what is on, and as what unless that is a number."""
+    """What is on, with its value unless that is "on" or a number: ``oven``, ``playing film``."""
     return tuple(
         key if value == "on" or value.isdigit() else f"{key} {value}"
         for key, value in sorted(state.items())
@@ -58,7 +58,7 @@ def _running(state: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def sentence_cues(words: Sequence[str], situation: Situation) -> list[str]:
-    """Features of a whole sentence, for its intent."""
+    """Features of a whole sentence, for the intent classifier."""
     cues = list(words)
     cues += [f"{a} {b}" for a, b in pairwise(words)]
     cues += [f"{a} {b} {c}" for a, b, c in zip(words, words[1:], words[2:], strict=False)]
@@ -94,7 +94,7 @@ def sentence_cues(words: Sequence[str], situation: Situation) -> list[str]:
 
 
 def token_cues(words: Sequence[str]) -> list[list[str]]:
-    """Features of each word, for its slot, whatever the intent is."""
+    """Features of each word that do not depend on the intent, for the slot tagger."""
     last = len(words) - 1
     rows = []
     for i, word in enumerate(words):
@@ -120,7 +120,7 @@ def token_cues(words: Sequence[str]) -> list[list[str]]:
 def with_intent(
     rows: Sequence[Sequence[str]], words: Sequence[str], intent: str
 ) -> list[list[str]]:
-    """`token_cues` together with the intent whose slots are looked for."""
+    """`token_cues` together with the intent whose slots are tagged."""
     last = len(words) - 1
     return [
         [

@@ -23,7 +23,7 @@ class Linear:
     Attributes
     ----------
     vocabulary: row of each known feature in `weights` (features × classes).
-    temperature: what the scores are divided by, so that a probability of 0.8 is right in 80 %.
+    temperature: divisor of the scores, so that answers with a probability of 0.8 are right in 80 %.
     """
 
     classes: tuple[str, ...]
@@ -33,11 +33,11 @@ class Linear:
     temperature: float
 
     def scores(self, features: Iterable[str]) -> Floats:
-        known = self.vocabulary
-        rows = [known[f] for f in features if f in known]
+        vocabulary = self.vocabulary
+        rows = [vocabulary[f] for f in features if f in vocabulary]
         # `take` and `add.reduce` because their call costs half of the indexing and method forms.
         total: Floats = np.add.reduce(self.weights.take(rows, axis=0), axis=0)
-        # Long sentences have more features; without this they would always seem surer.
+        # Long sentences have more features; without this their answers would always seem surer.
         scaled: Floats = total / np.float32(max(len(rows), 1) ** 0.5) + self.bias
         return scaled
 
@@ -56,23 +56,23 @@ def fit_linear(
     strength: float = 30.0,
     iterations: int = 10,
 ) -> Linear:
-    """Train on bags of features, but for those held out, which the temperature is fitted on.
+    """Train on bags of features, except those held out; the temperature is fitted on these.
 
     `strength` is the inverse of the penalty on the weights.
     """
     counts = Counter(feature for row in rows for feature in set(row))
-    known = sorted(feature for feature, count in counts.items() if count > 1)
-    vocabulary = {feature: i for i, feature in enumerate(known)}
+    frequent = sorted(feature for feature, count in counts.items() if count > 1)
+    vocabulary = {feature: i for i, feature in enumerate(frequent)}
     indices = [[vocabulary[f] for f in row if f in vocabulary] for row in rows]
     lengths = np.fromiter((len(row) for row in indices), dtype=np.int64, count=len(indices))
     columns = np.fromiter((i for row in indices for i in row), dtype=np.int64)
     data = np.repeat(1 / np.sqrt(np.maximum(lengths, 1)), lengths).astype(np.float32)
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    matrix = csr_matrix((data, columns, starts), shape=(len(rows), len(known)))
+    matrix = csr_matrix((data, columns, starts), shape=(len(rows), len(vocabulary)))
     target = np.asarray(labels)
 
     tests = np.asarray(held_out, dtype=bool)
-    # SAGA: ten times as fast here as the default solver, and the better for it when stopped early.
+    # SAGA: ten times as fast here as the default solver, and more accurate when stopped early.
     model = LogisticRegression(
         C=strength,
         solver="saga",
@@ -80,7 +80,7 @@ def fit_linear(
         random_state=int(rng.integers(2**31)),
     )
     with warnings.catch_warnings():
-        # Stopping early is meant: it regularises, and start-up must be short.
+        # Stopping early is intended: it regularises, and start-up must be short.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(matrix[~tests], target[~tests])
     scores = np.asarray(model.decision_function(matrix[tests]), dtype=np.float64)
@@ -99,7 +99,7 @@ def _temperature(
     scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     truth: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
 ) -> float:
-    """What minimises the log loss of held-out sentences (Guo et al. 2017, section 4.2)."""
+    """The temperature with the least log loss on held-out sentences (Guo et al. 2017, 4.2)."""
     if len(truth) == 0:
         return 1.0
 

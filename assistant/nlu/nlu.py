@@ -1,4 +1,4 @@
-"""Natural language understanding: which intent, with which slots, and how surely."""
+"""Natural language understanding: which intent, with which slots, and how sure."""
 
 from __future__ import annotations
 
@@ -8,32 +8,25 @@ from functools import lru_cache
 
 import numpy as np
 
-from assistant.nlu.cues import (
-    Situation,
-    sentence_cues,
-    token_cues,
-)
-from assistant.nlu.follow_ups import Continuing
+from assistant.nlu.cues import Situation, sentence_cues, token_cues
+from assistant.nlu.follow_ups import FollowUps
 from assistant.nlu.gazetteer import Gazetteer
 from assistant.nlu.intent_classifier import Linear
 from assistant.nlu.slot_tagger import Tagger, slots_of
-from assistant.stages import (
-    Context,
-    Frame,
-    Understood,
-)
+from assistant.stages import Context, Frame, Understood
 
-# Length of the list of readings, and what a reading after the first needs to get its own tagging.
+# Length of the n-best list, and the probability that an intent after the first needs to get its own
+# tagging.
 READINGS = 4
 LIKELY = 0.03
-# Intent of what is not meant for the assistant.
+# Intent of speech that is not meant for the assistant.
 NOTHING = ""
 
 
 def situate(
     words: Sequence[str], context: Context, catalogue: Gazetteer, home: Gazetteer
 ) -> Situation:
-    """The situation with the names of the catalogue and of the household that occur in `words`."""
+    """The situation with the names of the catalogue and the household that occur in `words`."""
     named = (*catalogue.cues(words), *home.cues(words, "has"))
     return Situation.of(context, named)
 
@@ -43,7 +36,7 @@ Slots = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a sentence in a situation is understood as, without the moment's latency."""
+    """NLU's answer to a sentence in a situation, without the latency."""
 
     hypotheses: tuple[Frame, ...]
     signals: Mapping[str, float]
@@ -52,11 +45,13 @@ class Reading:
 class Nlu:
     """An `assistant.stages.NluStage`: a linear intent classifier and a CRF slot tagger.
 
-    The confidence of a frame is the probability of its intent times that of its tagging. A
-    follow-up's frame has the slots that it leaves as they were in the turn before, after its own.
+    The confidence of a frame is the probability of its intent times that of its tagging. The frame
+    of a follow-up has its own slots first, then those that stay as they were in the turn before.
 
-    domains: domain of each intent. allowed: slots of each intent. gazetteer: the names it knows.
-    continuing: what tells and completes follow-ups.
+    Parameters
+    ----------
+    domains: domain of each intent. allowed: slots of each intent. gazetteer: names that NLU knows.
+    follow_ups: recognises and completes follow-ups. cached: how many answers are cached.
     """
 
     def __init__(
@@ -67,9 +62,9 @@ class Nlu:
         allowed: Mapping[str, frozenset[str]],
         version: str,
         gazetteer: Gazetteer,
-        continuing: Continuing,
+        follow_ups: FollowUps,
         *,
-        remembered: int = 100_000,
+        cached: int = 100_000,
     ) -> None:
         self.version = version
         self.classifier = classifier
@@ -77,26 +72,27 @@ class Nlu:
         self.domains = domains
         self.allowed = allowed
         self.gazetteer = gazetteer
-        self.continuing = continuing
+        self.follow_ups = follow_ups
         self._homes: dict[tuple[str, ...], Gazetteer] = {}
-        self.read = lru_cache(maxsize=remembered)(self._read)
+        self.read = lru_cache(maxsize=cached)(self._read)
 
     def __reduce__(self) -> tuple[object, ...]:
         parts = (self.classifier, self.tagger, self.domains, self.allowed, self.version)
-        return (type(self), (*parts, self.gazetteer, self.continuing))
+        return (type(self), (*parts, self.gazetteer, self.follow_ups))
 
     def __call__(self, text: str, context: Context) -> Understood:
-        said = text.split()
-        reading = self.read(text, self.situation(said, context))
-        words = reading.signals["words"]
-        # A quarter of a millisecond a word on top of the round trip; the unsure search longer.
-        latency = 14.0 + 1.3 * words + 9.0 * reading.signals["entropy"]
+        words = text.split()
+        reading = self.read(text, self.situation(words, context))
+        # Longer texts take longer, and so do uncertain ones.
+        latency = 14.0 + 1.3 * reading.signals["words"] + 9.0 * reading.signals["entropy"]
         hypotheses = reading.hypotheses
         if context.before is not None:
             before = context.before
-            hypotheses = tuple(self.continuing.complete(said, one, before) for one in hypotheses)
-        kept = len(hypotheses[0].slots) - len(reading.hypotheses[0].slots)
-        signals = {**reading.signals, "kept_slots": float(kept)}
+            hypotheses = tuple(
+                self.follow_ups.complete(words, frame, before) for frame in hypotheses
+            )
+        added = len(hypotheses[0].slots) - len(reading.hypotheses[0].slots)
+        signals = {**reading.signals, "kept_slots": float(added)}
         return Understood(hypotheses, round(latency, 1), signals)
 
     def situation(self, words: Sequence[str], context: Context) -> Situation:
@@ -130,22 +126,20 @@ class Nlu:
                 slots, sure = self._allowed(intent, best), tagged
             frames.append(Frame(self.domains[intent], intent, round(share * sure, 4), slots))
         frames.sort(key=lambda frame: -frame.confidence)
-        known = self.classifier.vocabulary
+        vocabulary = self.classifier.vocabulary
         signals = {
             "words": float(len(words)),
             "entropy": round(-float(shares.dot(np.log(shares + 1e-9))), 4),
             "margin": round(frames[0].confidence - frames[1].confidence, 4),
             "tagging": round(tagged, 4),
-            "unknown_words": float(sum(word not in known for word in words)),
+            "unknown_words": float(sum(word not in vocabulary for word in words)),
         }
         return Reading(tuple(frames), signals)
 
     def _allowed(self, intent: str, slots: Sequence[tuple[str, str]]) -> Slots:
-        """Slots that the intent has, the first of each."""
-        seen: set[str] = set()
-        kept = []
+        """The slots that the intent has, the first of each name."""
+        values: dict[str, str] = {}
         for name, value in slots:
-            if name in self.allowed[intent] and name not in seen:
-                seen.add(name)
-                kept.append((name, value))
-        return tuple(kept)
+            if name in self.allowed[intent]:
+                values.setdefault(name, value)
+        return tuple(values.items())

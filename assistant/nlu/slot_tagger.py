@@ -12,8 +12,8 @@ from assistant.intents.intents import Intent
 from assistant.nlu.cues import token_cues, with_intent
 from assistant.optional import optional
 
-# What a slot's value is like, by kind; kinds that are missing here are names of things.
-_LIKE = {
+# The role of a slot by its kind; all other kinds are names of things.
+_ROLES = {
     "artist": "who", "contact": "who", "person": "who", "author": "who",
     "town": "where", "place": "where", "room": "where",
     "duration": "when", "time": "when", "date": "when",
@@ -29,18 +29,18 @@ Roles = Mapping[str, Mapping[str, str]]
 def roles_of(intents: Iterable[Intent]) -> dict[str, dict[str, str]]:
     """For each intent, the role that each slot is tagged as.
 
-    Some ten roles stand for all slots: training takes time with the square of the number of tags,
-    and "by" leads to a person whatever the intent calls the slot.
+    About ten roles stand for all slots: the time of training grows with the square of the number of
+    tags, and "by" comes before a person, whatever the intent calls the slot.
     """
     roles: dict[str, dict[str, str]] = {}
     for intent in intents:
-        taken: dict[str, str] = {}
+        by_slot: dict[str, str] = {}
         for slot in intent.slots:
-            like = _LIKE.get(slot.kinds[0], "name")
-            while like in taken.values():
-                like += "2"
-            taken[slot.name] = like
-        roles[intent.name] = taken
+            role = _ROLES.get(slot.kinds[0], "name")
+            while role in by_slot.values():
+                role += "2"
+            by_slot[slot.name] = role
+        roles[intent.name] = by_slot
     return roles
 
 
@@ -65,16 +65,16 @@ class Tagger:
     def tags(
         self, words: Sequence[str], rows: Sequence[Sequence[str]], intent: str
     ) -> tuple[list[str], float]:
-        """Tags of `words`, whose `token_cues` are `rows`, and how probable they are."""
+        """Tags of `words`, whose `token_cues` are `rows`, and the probability of the tagging."""
         if not words:
             return [], 1.0
         crf = self._crf
         crf.set(with_intent(rows, words, intent))
-        found: list[str] = crf.tag()
-        probability = min(1.0, float(crf.probability(found)))
+        role_tags: list[str] = crf.tag()
+        probability = min(1.0, float(crf.probability(role_tags)))
         slots = self._slots[intent]
         tags = []
-        for tag in found:
+        for tag in role_tags:
             slot = slots.get(tag[2:])
             tags.append(f"{tag[:2]}{slot}" if slot else "O")
         return tags, probability
@@ -87,13 +87,13 @@ def fit_tagger(
     iterations: int = 40,
 ) -> Tagger:
     """Train on (words, tags, intent)."""
-    # The other algorithms are quicker, but shuffle with the C library's own random numbers.
+    # The other algorithms are faster, but shuffle with the C library's random numbers.
     trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
     trainer.set_params({"c1": 0.0, "c2": 0.03, "max_iterations": iterations, "feature.minfreq": 3})
     for words, tags, intent in sentences:
         if words:
-            of = roles[intent]
-            labels = [tag if tag == "O" else tag[:2] + of[tag[2:]] for tag in tags]
+            by_slot = roles[intent]
+            labels = [tag if tag == "O" else tag[:2] + by_slot[tag[2:]] for tag in tags]
             trainer.append(with_intent(token_cues(words), words, intent), labels)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "slots.crf"

@@ -1,4 +1,4 @@
-"""Training NLU on sentences, as a release of the assistant would."""
+"""Training NLU on sentences, as for a release of the assistant."""
 
 from __future__ import annotations
 
@@ -9,33 +9,21 @@ import numpy as np
 
 from assistant.er.resolver import Catalogue
 from assistant.intents.intents import INTENTS, Intent
-from assistant.language.wording import (
-    CORRECTIONS,
-    Example,
-    Utterance,
-)
+from assistant.language.wording import CORRECTIONS, Example, Utterance
 from assistant.nlu.chatter import chatter
 from assistant.nlu.cues import Situation, sentence_cues
-from assistant.nlu.follow_ups import fit_continuing
+from assistant.nlu.follow_ups import fit_follow_ups
 from assistant.nlu.gazetteer import Gazetteer
 from assistant.nlu.intent_classifier import fit_linear
-from assistant.nlu.nlu import (
-    NOTHING,
-    Nlu,
-    situate,
-)
-from assistant.nlu.slot_tagger import (
-    Tagger,
-    fit_tagger,
-    roles_of,
-)
+from assistant.nlu.nlu import NOTHING, Nlu, situate
+from assistant.nlu.slot_tagger import Tagger, fit_tagger, roles_of
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Training data gone wrong: a share of the sentences of `intent` is labelled `into`.
+    """Damaged training data: a share of the sentences of `intent` is labelled `into`.
 
-    With `into` empty the sentences are missing instead.
+    Where `into` is empty, the sentences are missing instead.
     """
 
     intent: str
@@ -45,9 +33,9 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence to learn from, or to see with how sure the learnt answers may be.
+    """A sentence to train on or, if `held_out`, to calibrate the confidence on.
 
-    `follows`: it goes on with the turn before.
+    `follows`: it is a follow-up.
     """
 
     words: tuple[str, ...]
@@ -58,13 +46,13 @@ class Sentence:
     follows: bool = False
 
 
-# Shares of the sentences that are also learnt with a word misheard and after "no i said", how many
-# the tagger sees, and how much chatter there is beside them.
+# Shares of the sentences of which NLU also sees copies with a misheard word, and after "no i said";
+# how many sentences the tagger sees; and chatter as a share of the sentences.
 MISHEARD = 0.15
 CORRECTED = 0.05
 TAGGED = 9000
 CHATTER = 0.06
-# Share of the sentences that show how sure the classifier may be.
+# Share of the sentences that calibrate the classifier's confidence.
 HELD_OUT = 0.1
 
 
@@ -80,32 +68,37 @@ def train_nlu(
 ) -> Nlu:
     """Train the intent classifier and the slot tagger.
 
-    examples: sentences with their context; from those without one, NLU cannot learn what the
-        situation tells ("and tomorrow", "what is the temperature" with the oven on). `Sentence`s
-        that `situated` made of them serve several trainings.
-    catalogue: whose names it knows, besides those of the household.
-    without: damage done to the training data, for a release that regresses.
-    tagger: that of an earlier release, to train the intents alone.
+    Parameters
+    ----------
+    examples: sentences with their context; without it, NLU cannot learn what the situation tells
+        ("and tomorrow", "what is the temperature" with the oven on). `Sentence`s, as `situated`
+        returns them, serve several trainings.
+    catalogue: its names, and those of the household, are the names that NLU knows.
+    without: damage to the training data, for a release that regresses.
+    tagger: that of an earlier release, to train the intent classifier alone.
     """
     rng = np.random.default_rng([seed, 7])
     gazetteer = Gazetteer(catalogue.by_id.values() if catalogue else ())
-    given = list(examples)
-    ready = [one for one in given if isinstance(one, Sentence)]
-    sentences = ready or situated(
-        [one for one in given if not isinstance(one, Sentence)], gazetteer, rng
-    )
+    sentences: list[Sentence] = []
+    plain: list[Example | tuple[Utterance, Intent]] = []
+    for example in examples:
+        if isinstance(example, Sentence):
+            sentences.append(example)
+        else:
+            plain.append(example)
+    sentences = sentences or situated(plain, gazetteer, rng)
     domains = {name: intent.domain for name, intent in intents.items()}
     allowed = {n: frozenset(slot.name for slot in i.slots) for n, i in intents.items()}
     if tagger is None:
-        shown = sentences[:TAGGED]
-        shown += corrected(shown, domains, rng)
-        seen = ((s.words, s.tags, s.intent) for s in shown)
-        tagger = fit_tagger(seen, roles_of(intents.values()))
+        to_tag = sentences[:TAGGED]
+        to_tag += corrected(to_tag, domains, rng)
+        tagged = ((s.words, s.tags, s.intent) for s in to_tag)
+        tagger = fit_tagger(tagged, roles_of(intents.values()))
     sentences = damaged(sentences, without, rng)
     sentences += corrected(sentences, domains, rng)
-    kept = {name: intent.kept for name, intent in intents.items()}
+    kept_slots = {name: intent.kept_slots for name, intent in intents.items()}
     after_same = ((s.words, s.follows) for s in sentences if s.situation.before == s.intent)
-    continuing = fit_continuing(after_same, kept)
+    follow_ups = fit_follow_ups(after_same, kept_slots)
     sentences += misheard(sentences, rng)
     held_out = [sentence.held_out for sentence in sentences]
     nothing = chatter(rng, int(CHATTER * len(sentences)))
@@ -120,7 +113,7 @@ def train_nlu(
     labels = [s.intent for s in sentences] + [NOTHING] * len(nothing)
     held_out += (rng.random(len(nothing)) < HELD_OUT).tolist()
     classifier = fit_linear(rows, labels, rng, held_out=held_out)
-    return Nlu(classifier, tagger, domains, allowed, version, gazetteer, continuing)
+    return Nlu(classifier, tagger, domains, allowed, version, gazetteer, follow_ups)
 
 
 def situated(
@@ -128,7 +121,7 @@ def situated(
     gazetteer: Gazetteer,
     rng: np.random.Generator,
 ) -> list[Sentence]:
-    """Sentences with what NLU uses of their context, where they have one."""
+    """Sentences with the part of their context that NLU uses, where they have one."""
     homes: dict[int, Gazetteer] = {}
     sentences = []
     for example in examples:
@@ -152,21 +145,21 @@ def situated(
 def damaged(
     sentences: Sequence[Sentence], damage: Sequence[Damage], rng: np.random.Generator
 ) -> list[Sentence]:
-    """The sentences after `damage` was done to them."""
-    kept = []
+    """The sentences with `damage` applied: relabelled, or missing."""
+    remaining = []
     for sentence in sentences:
-        hit = next((d for d in damage if d.intent == sentence.intent), None)
-        if hit is None or rng.random() >= hit.share:
-            kept.append(sentence)
-        elif hit.into:
-            kept.append(replace(sentence, intent=hit.into))
-    return kept
+        rule = next((d for d in damage if d.intent == sentence.intent), None)
+        if rule is None or rng.random() >= rule.share:
+            remaining.append(sentence)
+        elif rule.into:
+            remaining.append(replace(sentence, intent=rule.into))
+    return remaining
 
 
 def corrected(
     sentences: Sequence[Sentence], domains: Mapping[str, str], rng: np.random.Generator
 ) -> list[Sentence]:
-    """Copies of some sentences as said once more after a misunderstanding: "no i said …"."""
+    """Copies of some sentences as corrections after a misunderstanding: "no i said …"."""
     copies = []
     for sentence in sentences:
         if rng.random() >= CORRECTED:
@@ -188,16 +181,16 @@ def corrected(
 
 
 def misheard(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
-    """Copies of some sentences with a word lost or replaced, as recognisers do."""
-    heard = [word for sentence in sentences for word in sentence.words]
+    """Copies of some sentences with a word lost or replaced, as recognisers do it."""
+    vocabulary = [word for sentence in sentences for word in sentence.words]
     copies = []
     for sentence in sentences:
         if len(sentence.words) < 2 or rng.random() >= MISHEARD:
             continue
-        at = int(rng.integers(len(sentence.words)))
-        instead = [] if rng.random() < 0.4 else [heard[int(rng.integers(len(heard)))]]
-        words = (*sentence.words[:at], *instead, *sentence.words[at + 1 :])
-        tags = (*sentence.tags[:at], *("O" for _ in instead), *sentence.tags[at + 1 :])
-        # A copy of what is held out is held out too, or the test would be too easy.
+        i = int(rng.integers(len(sentence.words)))
+        instead = [] if rng.random() < 0.4 else [vocabulary[int(rng.integers(len(vocabulary)))]]
+        words = (*sentence.words[:i], *instead, *sentence.words[i + 1 :])
+        tags = (*sentence.tags[:i], *("O" for _ in instead), *sentence.tags[i + 1 :])
+        # A copy of a held-out sentence is held out, too, or the test would be too easy.
         copies.append(replace(sentence, words=words, tags=tags))
     return copies

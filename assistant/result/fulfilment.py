@@ -12,36 +12,27 @@ from statistics import NormalDist
 from zlib import crc32
 
 from assistant.er.resolver import Catalogue
-from assistant.intents.intents import (
-    INTENTS,
-    Intent,
-    SlotSpec,
-)
-from assistant.result import responses
-from assistant.stages import (
-    Context,
-    Entity,
-    Frame,
-    Outcome,
-)
+from assistant.intents.intents import INTENTS, Intent, SlotSpec
+from assistant.result.responses import declined, done, message, question
+from assistant.stages import Context, Entity, Frame, Outcome
 from labels.normalise import key
 
 # Domains that play something, and the slots whose value is a time.
 PLAYS = frozenset({"music", "books", "video", "radio"})
 TIMES = frozenset({"time", "duration"})
-# Words for a time that the parser of the back end was never taught, "half seven" among them.
+# Times that the parser of the back end does not know, "half seven" among them.
 _UNREADABLE = re.compile(r"lunch ?time|dinner ?time|sunrise|^half (?!past|an )")
 # "An hour" and "one hour" are the same time.
 _ARTICLE = re.compile(r"^an? (?=hour|minute|second)")
 
-# After this long a back end is given up.
+# How long the assistant waits for a back end.
 LIMIT_MS = 4000.0
-# How long back ends take, by the cause of an error: median in milliseconds, and deviation of the
-# logarithm. Errors are slower or quicker than answers on average, but not by their time alone.
+# How long back ends take, by the cause of an error: median in milliseconds, and standard deviation
+# of the logarithm. Errors are slower or quicker on average, but the time alone does not tell them.
 _TOOK: Mapping[str, tuple[float, float]] = {
     "": (170.0, 0.5), "stale": (220.0, 0.6), "unreachable": (420.0, 0.7), "refused": (150.0, 0.6),
 }  # fmt: skip
-# Share of the answers that come late, from this many milliseconds up to the limit.
+# Share of the answers that come late, between this many milliseconds and the limit.
 _LATE, _LATE_FROM = 0.025, 500.0
 _NORMAL = NormalDist()
 
@@ -53,7 +44,7 @@ def _key(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A back end that fails a share of the requests of one kind for some time.
+    """A back end that fails a share of the requests of a kind for some time.
 
     device_type and domains: which requests; "" and () mean all.
     """
@@ -65,7 +56,7 @@ class Outage:
     share: float = 1.0
 
     def hits(self, domain: str, context: Context, draw: float) -> bool:
-        """Whether it hits a request; `draw` is the request's own chance in [0, 1)."""
+        """Whether a request fails; `draw` is the request's own random number in [0, 1)."""
         return (
             self.start <= context.moment < self.end
             and self.device_type in ("", context.device.type)
@@ -75,26 +66,26 @@ class Outage:
 
 
 def chance(*parts: object) -> float:
-    """A number in [0, 1) that depends on `parts` alone: what fails once fails in a replay too."""
+    """A number in [0, 1) that depends on `parts` alone: what fails once fails in a replay, too."""
     # Two rounds: CRC alone maps neighbouring texts to neighbouring numbers.
     first = crc32("|".join(map(str, parts)).encode())
     return crc32(first.to_bytes(4) + b"*") / 2**32
 
 
 class Fulfilment:
-    """An `assistant.stages.ResultStage` with the faults that real ones have.
+    """An `assistant.stages.ResultStage` with the faults of real ones.
 
-    Every fault is a fixed function of version, moment, device and request, so a replay meets it
-    again; `ideal` has none of them.
+    Every fault is a fixed function of version, moment, device and request, so it is the same in a
+    replay; `ideal` has no faults.
 
     Parameters
     ----------
     outages: planted failures of back ends.
     timeouts: share of requests whose back end does not answer in time.
-    stale: share of the catalogue's entries whose link leads nowhere.
-    unreachable: share of the hours in which a lamp or an appliance has lost its connection.
+    stale: share of the catalogue's entries with a dead link.
+    unreachable: share of the hours in which a lamp or an appliance is not connected.
     mislocated: share of the devices that are registered in the wrong room and town.
-    newest: plays the newest film of a title, whichever was resolved.
+    newest: play the newest film of a title, whichever was resolved.
     """
 
     def __init__(
@@ -124,9 +115,9 @@ class Fulfilment:
     def __call__(self, frame: Frame, entities: Mapping[str, str], context: Context) -> Outcome:
         intent = self.intents.get(frame.intent)
         if intent and intent.supported:
-            failed = self._failure(intent, frame, entities, context)
-            if failed:
-                return _timed(failed, frame.intent, context)
+            failure = self._failure(intent, frame, entities, context)
+            if failure:
+                return _timed(failure, frame.intent, context)
             if self.newest and intent.domain == "video":
                 entities = {slot: self._edition(item) for slot, item in entities.items()}
             context = self._registered(context)
@@ -142,68 +133,67 @@ class Fulfilment:
     ) -> Outcome:
         """What a flawless result stage does with the right frame and entities.
 
-        ``items`` are ids of entities, and ``slot:words`` for values that are none. It takes no
-        time.
+        ``items`` are ids of entities, and ``slot:words`` for other values. The latency is 0.
         """
-        wanted = self.intents.get(intent)
-        if wanted is None:
-            text = responses.NOT_UNDERSTOOD
+        spec = self.intents.get(intent)
+        if spec is None:
+            text = message("not understood")
             return _outcome("", "no_match", text, (), ("repeat",), "not_understood")
-        action = wanted.action
-        if not wanted.supported:
-            return _outcome("decline", "unsupported", responses.declined(wanted), (), ("sorry",))
-        said = dict(slots)
+        action = spec.action
+        if not spec.supported:
+            return _outcome("decline", "unsupported", declined(spec), (), ("sorry",))
+        values = dict(slots)
         names: dict[str, str] = {}
         items: list[str] = []
         answers: list[str] = []
-        for slot in wanted.slots:
-            if slot.name in said and not slot.names_entity:
-                items.append(f"{slot.name}:{_key(said[slot.name])}")
-                names[slot.name] = said[slot.name]
+        for slot in spec.slots:
+            if slot.name in values and not slot.names_entity:
+                items.append(f"{slot.name}:{_key(values[slot.name])}")
+                names[slot.name] = values[slot.name]
                 continue
-            if slot.name not in said and slot.required:
-                asks = (f"request {slot.name}",)
-                return _outcome(f"ask_{slot.name}", "ok", responses.asked(slot), (), asks)
-            item = entities.get(slot.name) if slot.name in said else _usual(slot, context)
+            if slot.name not in values and slot.required:
+                acts = (f"request {slot.name}",)
+                return _outcome(f"ask_{slot.name}", "ok", question(slot), (), acts)
+            item = entities.get(slot.name) if slot.name in values else _usual(slot, context)
             if not item:
-                if slot.name not in said:
+                if slot.name not in values:
                     continue
-                text = responses.not_found(said[slot.name])
+                text = message("not found", name=values[slot.name])
                 return _outcome(action, "no_match", text, (), ("sorry",), "not_found")
             entity = self._entity(item, context)
             problem = _obstacle(entity, context) if entity else None
             if problem:
                 return _outcome(action, "error", problem[1], (item,), ("sorry",), problem[0])
             items.append(item)
-            names[slot.name] = entity.name if entity else said.get(slot.name, "it")
+            names[slot.name] = entity.name if entity else values.get(slot.name, "it")
             answers.append(entity.facts.get("answer", "") if entity else "")
-        if wanted.domain == "video" and not context.device.has_screen:
-            return _failed(action, "no_screen", responses.NO_SCREEN)
-        response = responses.done(wanted, names, answers, context)
+        if spec.domain == "video" and not context.device.has_screen:
+            return _failed(action, "no_screen", message("no screen"))
+        response = done(spec, names, answers, context)
         return _outcome(action, "ok", response, tuple(items), ("inform",))
 
     def _failure(
         self, intent: Intent, frame: Frame, entities: Mapping[str, str], context: Context
     ) -> Outcome | None:
-        """What goes wrong at this moment, if anything does."""
+        """The failure of this request at this moment, if there is one."""
         draw = chance(context.moment.isoformat(), context.device.id, frame.intent)
         for outage in self.outages:
             if outage.hits(intent.domain, context, draw):
-                # What is down refuses at once, or says nothing until it is given up.
-                down = "timeout" if draw < 0.6 * outage.share else "refused"
-                return _failed(intent.action, down, responses.TROUBLE)
+                # A back end that is down refuses at once, or does not answer at all.
+                cause = "timeout" if draw < 0.6 * outage.share else "refused"
+                return _failed(intent.action, cause, message("trouble"))
         if intent.domain not in ("dialogue", "chat") and draw > 1 - self.timeouts:
-            return _failed(intent.action, "timeout", responses.TROUBLE)
+            return _failed(intent.action, "timeout", message("trouble"))
         for slot, value in frame.slots:
             if slot in TIMES and _UNREADABLE.search(value):
-                return _failed(intent.action, "unreadable", responses.UNREADABLE)
+                return _failed(intent.action, "unreadable", message("unreadable"))
         for item in entities.values():
             if intent.domain == "home" and self._lost(item, context.moment):
                 entity = self._entity(item, context)
-                text = responses.unreachable(entity.name if entity else "")
+                text = message("unreachable", name=entity.name if entity else "the device")
                 return _failed(intent.action, "unreachable", text)
             if intent.domain in PLAYS and self._dead(item):
-                return _failed(intent.action, "stale", responses.STALE)
+                return _failed(intent.action, "stale", message("stale"))
         return None
 
     def _lost(self, item: str, moment: datetime) -> bool:
@@ -213,7 +203,7 @@ class Fulfilment:
         return chance(self.version, "stale", item) < self.stale
 
     def _registered(self, context: Context) -> Context:
-        """The context as the back end has it on file: a few devices are in the wrong place."""
+        """The context as the back end knows it: a few devices are registered in the wrong room."""
         if chance("mislocated", context.device.id) >= self.mislocated:
             return context
         towns = self.catalogue.of_kind("town")
@@ -223,8 +213,8 @@ class Fulfilment:
         return replace(context, town=town, device=device)
 
     def _entity(self, item: str, context: Context) -> Entity | None:
-        found = self.catalogue.by_id.get(item)
-        return found or next((thing for thing in context.home if thing.id == item), None)
+        entity = self.catalogue.by_id.get(item)
+        return entity or next((thing for thing in context.home if thing.id == item), None)
 
     def _edition(self, item: str) -> str:
         if self._newest is None:
@@ -233,19 +223,19 @@ class Fulfilment:
 
 
 def _newest_editions(catalogue: Catalogue) -> dict[str, str]:
-    """Film to the newest film of its title, for those that are older."""
+    """Id of each older film to the id of the newest film of its title."""
     editions: dict[str, list[Entity]] = {}
     for film in catalogue.of_kind("film"):
         editions.setdefault(film.name.lower(), []).append(film)
     newest: dict[str, str] = {}
     for group in editions.values():
-        best = max(group, key=lambda film: (film.facts.get("year", ""), film.id))
-        newest.update({film.id: best.id for film in group if film is not best})
+        latest = max(group, key=lambda film: (film.facts.get("year", ""), film.id))
+        newest.update({film.id: latest.id for film in group if film is not latest})
     return newest
 
 
 def _usual(slot: SlotSpec, context: Context) -> str:
-    """What is meant when a slot is not mentioned: this town, this room, the shopping list."""
+    """What a slot means that is not mentioned: this town, this room, the shopping list."""
     if "town" in slot.kinds:
         return context.town
     if "room" in slot.kinds:
@@ -257,14 +247,14 @@ def _usual(slot: SlotSpec, context: Context) -> str:
 
 
 def _obstacle(entity: Entity, context: Context) -> tuple[str, str] | None:
-    """Why an entity cannot be had here and now, as cause and sentence; None when it can."""
+    """Why an entity is not available here and now, as cause and sentence; None if it is."""
     regions = entity.facts.get("regions")
     if regions and context.locale not in regions.split(","):
-        return "region", responses.not_here(entity.name)
+        return "region", message("not here", name=entity.name)
     if entity.kind != "account" and entity.facts.get("plan") == "premium":
         plans = (thing.facts.get("plan") for thing in context.home if thing.kind == "account")
         if next(plans, "premium") != "premium":
-            return "plan", responses.not_in_plan(entity.name)
+            return "plan", message("not in plan", name=entity.name)
     return None
 
 
@@ -292,7 +282,7 @@ def _timed(outcome: Outcome, intent: str, context: Context) -> Outcome:
 def _took(cause: str, intent: str, context: Context) -> float:
     draw = chance("took", context.moment.isoformat(), context.device.id, intent)
     if cause == "timeout":
-        # Noticed a little after the limit.
+        # A timeout is noticed a little after the limit.
         return LIMIT_MS + 40.0 * exp(0.8 * _normal(draw))
     if draw < _LATE:
         return _LATE_FROM * float((LIMIT_MS / _LATE_FROM) ** (draw / _LATE))

@@ -22,7 +22,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that is so whoever speaks: another seed is another world."""
+    """Everything that does not depend on who speaks; another seed is another world."""
 
     seed: int
     catalogue: Catalogue

@@ -12,7 +12,7 @@ from assistant.world.topics import make_topics
 
 
 def build_catalogue(seed: int) -> Catalogue:
-    """The same entities for the same seed; other names, relations and popularities for another."""
+    """Entities by seed; another seed has other names, relations and popularities."""
     composer = Composer(np.random.default_rng([seed, 11]))
     make_media(composer)
     make_places(composer)

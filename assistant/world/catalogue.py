@@ -11,7 +11,8 @@ import numpy as np
 
 from assistant.stages import Entity
 
-# How much less a user asks for what belongs to another locale, or cannot be played in theirs.
+# Factors on how often users ask for entities of another locale, and for ones that cannot be played
+# in theirs.
 ELSEWHERE = 0.06
 NOT_HERE = 0.15
 
@@ -30,13 +31,13 @@ class Catalogue:
         for entity in self.by_id.values():
             kinds.setdefault(entity.kind, []).append(entity)
         self._kinds = {
-            kind: tuple(sorted(found, key=lambda e: (-e.popularity, e.id)))
-            for kind, found in kinds.items()
+            kind: tuple(sorted(entities_of_kind, key=lambda e: (-e.popularity, e.id)))
+            for kind, entities_of_kind in kinds.items()
         }
         names: dict[str, list[Entity]] = {}
         for entity in self.by_id.values():
             names.setdefault(entity.name.lower(), []).append(entity)
-        self._names = {name: tuple(found) for name, found in names.items()}
+        self._names = {name: tuple(namesakes) for name, namesakes in names.items()}
         self._draws: dict[tuple[str, str, float], tuple[tuple[Entity, ...], list[float]]] = {}
 
     def __len__(self) -> int:
@@ -59,22 +60,22 @@ class Catalogue:
         return self._names.get(name.lower(), ())
 
     def without_aliases(self, kinds: Iterable[str] | None = None) -> Catalogue:
-        """A copy whose entities of these kinds (all kinds: None) have lost their aliases."""
-        lost = None if kinds is None else frozenset(kinds)
+        """A copy without the aliases of entities of these kinds (None: of all kinds)."""
+        affected = None if kinds is None else frozenset(kinds)
         return Catalogue(
-            replace(entity, aliases=()) if lost is None or entity.kind in lost else entity
+            replace(entity, aliases=()) if affected is None or entity.kind in affected else entity
             for entity in self.by_id.values()
         )
 
     def without(self, ids: Iterable[str]) -> Catalogue:
-        """A copy without some entities, as an incomplete import leaves it."""
-        lost = frozenset(ids)
-        return Catalogue(entity for entity in self.by_id.values() if entity.id not in lost)
+        """A copy without some entities, as after an incomplete import."""
+        missing = frozenset(ids)
+        return Catalogue(entity for entity in self.by_id.values() if entity.id not in missing)
 
     def draw(
         self, rng: np.random.Generator, kind: str, locale: str = "", known: float = 1.0
     ) -> Entity | None:
-        """One entity by popularity, those of the locale preferred; None if there is none.
+        """An entity by popularity, preferably of the locale; None if the kind has no entities.
 
         Parameters
         ----------
@@ -83,23 +84,25 @@ class Catalogue:
         """
         key = (kind, locale, known)
         if key not in self._draws:
-            found = tuple(
+            entities = tuple(
                 entity
-                for one in kind.split("|")
-                for entity in self.of_kind(one)[: max(1, round(known * len(self.of_kind(one))))]
+                for entities_of_kind in map(self.of_kind, kind.split("|"))
+                for entity in entities_of_kind[: max(1, round(known * len(entities_of_kind)))]
             )
-            weights = [entity.popularity * _wanted(entity.facts, locale) for entity in found]
-            self._draws[key] = found, list(accumulate(weights))
-        found, reached = self._draws[key]
-        if not found:
+            weights = [entity.popularity * _demand(entity.facts, locale) for entity in entities]
+            self._draws[key] = entities, list(accumulate(weights))
+        entities, cumulative = self._draws[key]
+        if not entities:
             return None
-        return found[min(bisect_right(reached, rng.random() * reached[-1]), len(found) - 1)]
+        index = bisect_right(cumulative, rng.random() * cumulative[-1])
+        return entities[min(index, len(entities) - 1)]
 
 
-def _wanted(facts: Mapping[str, str], locale: str) -> float:
+def _demand(facts: Mapping[str, str], locale: str) -> float:
+    """How often people of a locale ask for an entity with these facts, as a factor."""
     if not locale:
         return 1.0
-    wanted = ELSEWHERE if facts.get("locale", locale) != locale else 1.0
+    demand = ELSEWHERE if facts.get("locale", locale) != locale else 1.0
     if "regions" in facts and locale not in facts["regions"].split(","):
-        wanted *= NOT_HERE
-    return wanted
+        demand *= NOT_HERE
+    return demand

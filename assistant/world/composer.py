@@ -1,4 +1,4 @@
-"""Composing names and handing out ids: what all the makers of entities share."""
+"""Composing names and ids: what all modules that make entities share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from dataclasses import replace
 import numpy as np
 
 from assistant.stages import Entity
-from assistant.world import names
+from assistant.world.words import LOCAL, PATTERNS, WORDS
+
+# The popularity from which on an entity of a kind has a nickname, which has nothing in common with
+# its name: fans call an artist by a habit, and a song by the line that everybody sings.
+NICKNAMED = {"artist": 0.008, "song": 0.003, "station": 0.1, "team": 0.15}
 
 
 class Composer:
-    """Draws words and names from the word material, and counts entities of each kind."""
+    """Draws words and names from the text files, and counts the entities of each kind."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -24,18 +28,30 @@ class Composer:
     def pick(self, words: Sequence[str]) -> str:
         return words[int(self.rng.random() * len(words))]
 
+    def word(self, name: str) -> str:
+        """A word of the list of this name in words.txt."""
+        return self.pick(WORDS[name])
+
+    def local(self, name: str, locale: str) -> str:
+        """A word of the list of this name in locales.txt."""
+        return self.pick(LOCAL[name][locale])
+
+    def pattern(self, name: str, **fields: str) -> str:
+        """A name after one of the patterns of this kind in patterns.txt."""
+        return self.pick(PATTERNS[name]).format(**fields)
+
     def chance(self, share: float) -> bool:
         return bool(self.rng.random() < share)
 
     def fresh(self, kind: str, compose: Callable[[], str]) -> str:
         """A name that no other entity of this kind has."""
-        taken = self._taken.setdefault(kind, set())
+        names = self._taken.setdefault(kind, set())
         for _ in range(200):
             name = compose()
-            if name not in taken:
-                taken.add(name)
+            if name not in names:
+                names.add(name)
                 return name
-        raise ValueError(f"the word material is too poor for another {kind}")
+        raise ValueError(f"the word lists are too short for another {kind}")
 
     def add(
         self,
@@ -45,7 +61,7 @@ class Composer:
         popularity: float = 1.0,
         facts: Mapping[str, str] | None = None,
     ) -> Entity:
-        """One more entity; its name is written in capitals, its aliases as they are spoken."""
+        """Add an entity; its name is written in title case, its aliases as they are spoken."""
         self._taken.setdefault(kind, set()).add(name)
         self._count[kind] = self._count.get(kind, 0) + 1
         entity = Entity(
@@ -60,9 +76,9 @@ class Composer:
         return entity
 
     def amend(self, entity: Entity, facts: Mapping[str, str], aliases: Sequence[str]) -> None:
-        """More facts and aliases for an entity that was added before."""
-        place = next(i for i, one in enumerate(self.entities) if one.id == entity.id)
-        self.entities[place] = replace(
+        """Add facts and aliases to an entity that was added before."""
+        index = next(i for i, added in enumerate(self.entities) if added.id == entity.id)
+        self.entities[index] = replace(
             entity, facts={**entity.facts, **facts}, aliases=(*entity.aliases, *aliases)
         )
 
@@ -72,37 +88,35 @@ class Composer:
         return [float(p) for p in ranks**-exponent]
 
     def person(self) -> str:
-        if self.chance(0.15):
-            return f"{self.pick(names.INDIAN_FIRST)} {self.pick(names.INDIAN_LAST)}"
-        return f"{self.pick(names.FIRST)} {self.pick(names.LAST)}"
+        locale = "en-IN" if self.chance(0.15) else "en-US"
+        return f"{self.local('first names', locale)} {self.local('last names', locale)}"
 
     def nickname(self, kind: str, popularity: float) -> list[str]:
-        """What the well known are called, unlike their name: one nickname or none."""
-        if popularity < names.NICKNAMED[kind]:
+        """One nickname for the well known, none for the others."""
+        if popularity < NICKNAMED[kind]:
             return []
+        patterns = PATTERNS[f"nickname of {'an' if kind == 'artist' else 'a'} {kind}"]
 
         def compose() -> str:
-            return self.pick(names.NICKNAMES[kind]).format(
-                first=self.pick(names.FIRST),
-                noun=self.pick(names.NOUNS),
-                colour=self.pick(names.COLOURS),
+            # The pattern is drawn first, then the words.
+            return self.pick(patterns).format(
+                first=self.local("first names", "en-US"),
+                noun=self.word("nouns"),
+                colour=self.word("colours"),
             )
 
         return [self.fresh(f"nickname of {kind}", compose)]
 
     def title(self) -> str:
         """A title of one to six words."""
-        adjective, noun = self.pick(names.ADJECTIVES), self.pick(names.NOUNS)
-        other, doing = self.pick(names.NOUNS), self.pick(names.DOING)
-        being = self.pick(names.BEING)
-        title = self.pick((
-            f"the {adjective} {noun}", f"{adjective} {noun}", f"{adjective} {noun}",
-            f"the {noun} of {other}", f"the {noun} and the {other}", f"{noun} {other}",
-            f"{doing} the {noun}", f"{doing} me", f"{being} in the {noun}", f"a {noun} for {other}",
-            f"the {noun}", noun, f"{doing} my {adjective} {noun}", f"{being} away",
-            f"don't {doing} the {noun}", f"{being} with me", f"my {adjective} {noun}",
-            f"how to {doing} a {noun}", f"the last {noun} in {other} street", f"{being}",
-        ))  # fmt: skip
+        title = self.pattern(
+            "title",
+            adjective=self.word("adjectives"),
+            noun=self.word("nouns"),
+            other=self.word("nouns"),
+            transitive=self.word("transitive verbs"),
+            intransitive=self.word("intransitive verbs"),
+        )
         return _ARTICLE.sub("an ", title)
 
 
@@ -113,9 +127,9 @@ _SMALL = frozenset(
 
 
 def title_case(name: str) -> str:
-    """``the sun of york`` is "The Sun of York"; lower case gives the spoken words back."""
+    """``the sun of york`` is "The Sun of York"; in lower case it is the spoken words again."""
     words = name.split()
     return " ".join(
-        "FM" if word == "fm" else word if place and word in _SMALL else word[:1].upper() + word[1:]
-        for place, word in enumerate(words)
+        "FM" if word == "fm" else word if index and word in _SMALL else word[:1].upper() + word[1:]
+        for index, word in enumerate(words)
     )

@@ -1,4 +1,4 @@
-"""Households, the devices in them, and the people who talk to those."""
+"""Households, their devices, and the people who talk to these."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from datetime import datetime
 import numpy as np
 
 from assistant.intents.intents import DOMAINS, INTENTS
-from assistant.stages import (
-    LOCALES,
-    Device,
-    Entity,
-)
+from assistant.stages import LOCALES, Device, Entity
 from assistant.world.catalogue import Catalogue
 from assistant.world.things import make_things
 
 # Share of households by locale.
 LOCALE_SHARES = (0.46, 0.24, 0.17, 0.13)
-# People live in this most populous share of the towns; the others are asked about.
+# People live in this most populous share of the towns, and ask about the others, too.
 LARGER_TOWNS = 0.5
-# How many entities of a kind somebody comes back to.
+# How many favourites of each kind a user has.
 FAVOURITES = {
     "artist": 4, "song": 5, "album": 2, "playlist": 3, "genre": 2, "audiobook": 2, "film": 2,
     "series": 2, "station": 2, "podcast": 2, "news_source": 1, "town": 2, "team": 1, "food": 8,
@@ -36,9 +32,9 @@ class User:
     Attributes
     ----------
     locale: the accent; mostly the home's.
-    rate: words per second. noise_db: how much louder than usual it is around them.
+    rate: words per second. noise_db: how much louder than usual their surroundings are.
     patience, clarity, verbosity, feedback_rate: 0 to 1.
-    habits: factor on each intent's weight. favourites: ids of entities they come back to.
+    habits: factor on each intent's weight. favourites: ids of entities they ask for again.
     """
 
     id: str
@@ -55,7 +51,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A household. `things` are the entities of it alone: lamps, rooms, contacts, lists …"""
+    """A household. `things` are its own entities: lamps, rooms, contacts, lists …"""
 
     id: str
     locale: str
@@ -72,14 +68,15 @@ class Home:
 def build_homes(seed: int, catalogue: Catalogue, count: int) -> tuple[Home, ...]:
     """`count` households; the same for the same seed and catalogue, whatever the count."""
     return tuple(
-        _home(np.random.default_rng([seed, 12, place]), catalogue, place) for place in range(count)
+        _home(np.random.default_rng([seed, 12, number]), catalogue, number)
+        for number in range(count)
     )
 
 
-def _home(rng: np.random.Generator, catalogue: Catalogue, place: int) -> Home:
+def _home(rng: np.random.Generator, catalogue: Catalogue, number: int) -> Home:
     locale = LOCALES[int(rng.choice(len(LOCALES), p=LOCALE_SHARES))]
     town = catalogue.draw(rng, "town", locale, known=LARGER_TOWNS)
-    identity = f"home-{place:04d}"
+    identity = f"home-{number:04d}"
     things = make_things(rng, identity, locale)
     rooms = [thing.name for thing in things if thing.kind == "room"]
     count = 1 + int(rng.choice(4, p=(0.35, 0.35, 0.2, 0.1)))
@@ -123,7 +120,7 @@ def _devices(rng: np.random.Generator, identity: str, rooms: list[str]) -> tuple
 def _user(rng: np.random.Generator, catalogue: Catalogue, locale: str, identity: str) -> User:
     accent = locale if rng.random() < 0.88 else LOCALES[int(rng.random() * len(LOCALES))]
     tastes = {domain: 0.1 + 0.9 * float(rng.gamma(1.6, 1 / 1.6)) for domain in DOMAINS}
-    # Nobody lacks a way to say yes or stop.
+    # Everybody says yes and stop.
     tastes["dialogue"] = 1.0
     factors = rng.gamma(3.0, 1 / 3.0, len(INTENTS)).tolist()
     favourites = [
@@ -150,11 +147,11 @@ def _user(rng: np.random.Generator, catalogue: Catalogue, locale: str, identity:
 
 
 def device_at(home: Home, device: Device, moment: datetime, rng: np.random.Generator) -> Device:
-    """The device with the state that it and its room are in at a moment.
+    """The device with the state of itself and its room at a moment.
 
     ``oven``: on (with ``oven_target``) around meals, in kitchens; ``playing``: music, book, video
     or radio; ``timer`` and ``alarm``: running, ringing; ``television``: on, where there is one
-    near, which is then heard in the room; ``moving``: a car on the road. What is not so is absent.
+    nearby, audible in the room; ``moving``: a car on the road. Keys that do not apply are absent.
     """
     state = dict(device.state)
     hour = moment.hour

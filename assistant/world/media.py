@@ -5,32 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from assistant.spoken_forms import (
-    number,
-    spoken,
-    year,
-)
+from assistant.spoken_forms import number, spoken, year
 from assistant.stages import LOCALES, Entity
-from assistant.world import names
 from assistant.world.composer import Composer
+from assistant.world.words import KNOWN_TITLES, LOCAL, PATTERNS, SOUND_ALIKE
 
 COUNTS = {
     "artist": 260, "song": 640, "album": 220, "film": 250, "series": 150, "audiobook": 220,
     "podcast": 110,
-}  # fmt: skip
-# Well known titles that exist in several media, and how people shorten them.
-KNOWN_TITLES = {
-    "harry potter": (), "the hunger games": ("hunger games",), "the hobbit": ("hobbit",),
-    "the lord of the rings": ("lord of the rings",), "dracula": (), "the jungle book": (),
-    "pride and prejudice": (), "sherlock holmes": ("sherlock",), "the wizard of oz": (),
-    "alice in wonderland": ("alice",),
 }  # fmt: skip
 # Invented titles in several media, films in two editions, songs of one name or one sound.
 SHARED_TITLES = 42
 EDITIONS = 22
 SAME_SONGS = 24
 ALIKE_SONGS = 36
-# How often they are asked for, beside the other songs.
+# The weight of the latter, relative to the other songs.
 ALIKE_WEIGHT = 0.2
 LIMITED_SHARE = 0.06
 PREMIUM_SHARE = 0.05
@@ -64,8 +53,9 @@ def _by(artist: Entity) -> dict[str, str]:
 
 
 def _maker(composer: Composer, kind: str) -> dict[str, str]:
-    made = 1955 + int(composer.rng.random() ** 0.6 * 70)
-    return {{"audiobook": "author"}.get(kind, "director"): composer.person(), "year": str(made)}
+    created = 1955 + int(composer.rng.random() ** 0.6 * 70)
+    role = "author" if kind == "audiobook" else "director"
+    return {role: composer.person(), "year": str(created)}
 
 
 def _add(
@@ -76,7 +66,7 @@ def _add(
     facts: dict[str, str],
     aliases: Sequence[str] = (),
 ) -> Entity:
-    """One more title; some are not to be had everywhere, or only by subscription."""
+    """Add a title; some are not available everywhere, or only by subscription."""
     if composer.chance(LIMITED_SHARE):
         closed = composer.pick(LOCALES)
         sold = [locale for locale in LOCALES if locale != closed and composer.chance(0.6)]
@@ -105,14 +95,19 @@ def _artists(composer: Composer) -> list[Entity]:
         aliases = composer.nickname("artist", weight)
         aliases += [name.removeprefix("the ")] if name.startswith("the ") else []
         first, _, last = name.partition(" ")
-        if first in names.FIRST + names.INDIAN_FIRST and last in names.LAST + names.INDIAN_LAST:
+        if _is_of("first names", first) and _is_of("last names", last):
             aliases.append(last if composer.chance(0.7) else first)
         artists.append(composer.add("artist", name, aliases, weight))
     return artists
 
 
+def _is_of(name: str, word: str) -> bool:
+    """Whether a word is in a list of locales.txt, whatever the locale."""
+    return any(word in words for words in LOCAL[name].values())
+
+
 def _artist(composer: Composer) -> str:
-    adjective, noun = composer.pick(names.ADJECTIVES), composer.pick(names.NOUNS)
+    adjective, noun = composer.word("adjectives"), composer.word("nouns")
     plural = _plural(noun)
     draw = composer.rng.random()
     if draw < 0.5:
@@ -122,8 +117,8 @@ def _artist(composer: Composer) -> str:
     if draw < 0.82:
         return f"the {plural}"
     if draw < 0.9:
-        return f"{composer.pick(names.FIRST)} and the {plural}"
-    return composer.pick((noun, f"{adjective} {noun}", f"{noun} {composer.pick(names.NOUNS)}"))
+        return f"{composer.local('first names', 'en-US')} and the {plural}"
+    return composer.pattern("band", adjective=adjective, noun=noun, other=composer.word("nouns"))
 
 
 def _plural(noun: str) -> str:
@@ -150,19 +145,16 @@ def _songs(composer: Composer, artists: Sequence[Entity]) -> None:
         other = songs[int(composer.rng.random() * len(songs))]
         artist = _one_of(composer, artists)
         _add(composer, "song", spoken(other.name), weight * other.popularity, _by(artist))
-    for place, weight in enumerate(composer.zipf(ALIKE_SONGS, 0.5)):
-        pair = names.ALIKE[place % len(names.ALIKE)]
-        frame = composer.pick(
-            ("the {} {other}", "{} of {other}", "{other} {}", "my {}", "no {} for {other}", "{}")
-        )
-        noun = composer.pick(names.NOUNS)
-        for word in pair:
-            title = frame.format(word, other=noun)
+    for index, weight in enumerate(composer.zipf(ALIKE_SONGS, 0.5)):
+        pattern = composer.pick(PATTERNS["song that sounds like another"])
+        noun = composer.word("nouns")
+        for word in SOUND_ALIKE[index % len(SOUND_ALIKE)]:
+            title = pattern.format(word=word, noun=noun)
             _add(composer, "song", title, weight * ALIKE_WEIGHT, _by(_one_of(composer, artists)))
 
 
 def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
-    titles = [(title, tuple(short)) for title, short in KNOWN_TITLES.items()]
+    titles = [(title, tuple(short)) for title, *short in KNOWN_TITLES]
     titles += [(composer.fresh("film", composer.title), ()) for _ in range(SHARED_TITLES)]
     weights = composer.zipf(len(titles), 0.5)
     for (title, short), weight in zip(titles, weights, strict=True):
@@ -176,19 +168,20 @@ def _shared(composer: Composer, artists: Sequence[Entity]) -> None:
         if composer.chance(0.25):
             _add(composer, "song", title, weight * 0.3, _by(_one_of(composer, artists)), short)
     films = [entity for entity in composer.entities if entity.kind == "film"]
-    for place in composer.rng.permutation(len(films))[:EDITIONS].tolist():
-        first = films[place]
-        title = spoken(first.name)
-        made = int(first.facts["year"])
-        whole = f"{title} from {year(made)}"
-        composer.amend(first, {"edition": "original", "qualified": whole}, (whole,))
-        made += int(composer.rng.integers(8, 35))
+    for index in composer.rng.permutation(len(films))[:EDITIONS].tolist():
+        original = films[index]
+        title = spoken(original.name)
+        created = int(original.facts["year"])
+        full_name = f"{title} from {year(created)}"
+        composer.amend(original, {"edition": "original", "qualified": full_name}, (full_name,))
+        created += int(composer.rng.integers(8, 35))
+        full_name = f"{title} from {year(created)}"
         facts = {
-            **_maker(composer, "film"), "year": str(made), "edition": "remake",
-            "qualified": f"{title} from {year(made)}",
+            **_maker(composer, "film"), "year": str(created), "edition": "remake",
+            "qualified": full_name,
         }  # fmt: skip
-        weight = min(1.0, first.popularity * float(0.3 + composer.rng.random()))
-        _add(composer, "film", title, weight, facts, (f"{title} from {year(made)}",))
+        weight = min(1.0, original.popularity * float(0.3 + composer.rng.random()))
+        _add(composer, "film", title, weight, facts, (full_name,))
 
 
 def _stations(composer: Composer) -> None:
@@ -202,20 +195,22 @@ def _stations(composer: Composer) -> None:
 
 
 def _station(composer: Composer, locale: str) -> str:
-    adjective, noun = composer.pick(names.ADJECTIVES), composer.pick(names.NOUNS)
-    count = number(88 + int(composer.rng.random() * 20))
-    channel = number(1 + int(composer.rng.random() * 9))
-    return composer.pick((
-        f"{noun} fm", f"radio {noun}", f"{adjective} fm", f"{noun} radio", f"{count} fm",
-        f"radio {composer.pick(names.REGIONS[locale])}", f"{noun} {count}", f"radio {channel}",
-    ))  # fmt: skip
+    return composer.pattern(
+        "station",
+        adjective=composer.word("adjectives"),
+        noun=composer.word("nouns"),
+        frequency=number(88 + int(composer.rng.random() * 20)),
+        channel=number(1 + int(composer.rng.random() * 9)),
+        region=composer.local("regions", locale),
+    )
 
 
 def _podcast(composer: Composer) -> str:
-    adjective, noun = composer.pick(names.ADJECTIVES), composer.pick(names.NOUNS)
-    other, first = composer.pick(names.NOUNS), composer.pick(names.FIRST)
-    return composer.pick((
-        f"the {noun} show", f"{noun} and {other}", f"the daily {noun}", f"{first} talks {noun}",
-        f"the {adjective} {noun}", f"stories of the {noun}", f"{noun} hour", f"no {noun} today",
-        f"{first} and {composer.pick(names.FIRST)}", f"the history of the {noun}",
-    ))  # fmt: skip
+    return composer.pattern(
+        "podcast",
+        adjective=composer.word("adjectives"),
+        noun=composer.word("nouns"),
+        other=composer.word("nouns"),
+        first=composer.local("first names", "en-US"),
+        second=composer.local("first names", "en-US"),
+    )

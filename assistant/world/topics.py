@@ -1,66 +1,40 @@
-"""What can be asked about, cooked, bought or cheered for."""
+"""What people ask about, cook, buy or cheer for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from assistant.spoken_forms import spoken, year
 from assistant.stages import LOCALES
-from assistant.world import goods, names
+from assistant.text_files import Line, group, read_sections
 from assistant.world.composer import Composer
 
-_CALLINGS = [
-    "a singer",
-    "an actor",
-    "a painter",
-    "a scientist",
-    "an explorer",
-    "a politician",
-    "a novelist",
-    "an inventor",
-    "a footballer",
-    "a cricketer",
-    "an astronaut",
-    "a chef",
-    "a composer",
-    "a poet",
-    "a film director",
-]
+_KINDS = (
+    "food", "dish", "category", "genre", "playlist", "video_genre", "topic", "word", "subject"
+)  # fmt: skip
+_GOODS = read_sections("assistant.world", "goods.txt", _KINDS)
 
 
 def make_topics(composer: Composer) -> None:
     """Ordinary things under their local names; people, teams and newspapers of this world."""
-    for kind, listing in (
-        ("food", goods.FOODS),
-        ("dish", goods.DISHES),
-        ("category", goods.CATEGORIES),
-        ("genre", goods.GENRES),
-        ("playlist", goods.PLAYLISTS),
-        ("video_genre", goods.VIDEO_GENRES),
-        ("topic", goods.TOPICS),
-        ("word", goods.WORDS),
-        ("subject", goods.SUBJECTS),
-    ):
-        _ordinary(composer, kind, listing)
+    for kind, section in _GOODS.items():
+        _ordinary(composer, kind, section.entries)
     for weight in composer.zipf(130):
         name = composer.fresh("person", composer.person)
         born = year(1800 + int(composer.rng.random() * 195))
-        what = composer.pick(_CALLINGS)
-        answer = f"{name} is {what} born in {born}"
+        answer = f"{name} is {composer.word('callings')} born in {born}"
         composer.add("person", name, (name.split()[-1],), weight, {"answer": answer})
     _newspapers(composer)
     _teams(composer)
 
 
-def _ordinary(composer: Composer, kind: str, listing: Sequence[str]) -> None:
-    for entry, weight in zip(listing, composer.zipf(len(listing), 0.6), strict=True):
+def _ordinary(composer: Composer, kind: str, entries: tuple[Line, ...]) -> None:
+    for entry, weight in zip(entries, composer.zipf(len(entries), 0.6), strict=True):
         facts: dict[str, str] = {}
-        if "=" in entry:
-            local = [" ".join(name.split()) for name in entry.split("=")]
-            facts = dict(zip(LOCALES, local, strict=True))
-            name, aliases = local[0], local[1:]
-        else:
-            name, *aliases = entry.split("/")
+        name, *aliases = group(entry.text)
+        if "=" in entry.text:
+            name, *aliases = (name.strip() for name in entry.text.split("="))
+            if len(aliases) != len(LOCALES) - 1:
+                raise entry.error(f"a name for each of {', '.join(LOCALES)}, joined by '='")
+            facts = dict(zip(LOCALES, (name, *aliases), strict=True))
         if kind == "topic":
             facts["answer"] = f"here is what i know about {name}"
         if kind == "topic" and name.startswith("the "):
@@ -69,15 +43,14 @@ def _ordinary(composer: Composer, kind: str, listing: Sequence[str]) -> None:
 
 
 def _newspapers(composer: Composer) -> None:
-    ends = ("times", "herald", "post", "gazette", "tribune", "observer", "news", "chronicle")
     for locale in LOCALES:
         for weight in composer.zipf(8, 0.7):
 
             def compose(locale: str = locale) -> str:
-                start = composer.pick(("morning", "evening", "daily", "national", "weekly", "city"))
+                start = composer.word("newspaper starts")
                 if composer.chance(0.5):
-                    start = composer.pick(names.REGIONS[locale])
-                return f"the {start} {composer.pick(ends)}"
+                    start = composer.local("regions", locale)
+                return f"the {start} {composer.word('newspaper ends')}"
 
             name = composer.fresh("news_source", compose)
             composer.add(
@@ -88,12 +61,12 @@ def _newspapers(composer: Composer) -> None:
 def _teams(composer: Composer) -> None:
     towns = [entity for entity in composer.entities if entity.kind == "town"]
     for locale in LOCALES:
-        near = [town for town in towns if town.facts["locale"] == locale]
-        near.sort(key=lambda town: -town.popularity)
-        # Of a town's name alone its team is meant, so that no town has two.
-        homes = composer.rng.permutation(len(near[:24]))[:13].tolist()
-        for place, weight in zip(homes, composer.zipf(13, 0.8), strict=True):
-            town, nick = spoken(near[place].name), composer.pick(goods.TEAM_ENDS[locale])
+        local_towns = [town for town in towns if town.facts["locale"] == locale]
+        local_towns.sort(key=lambda town: -town.popularity)
+        # A town's name alone means its team, so no town has two.
+        homes = composer.rng.permutation(len(local_towns[:24]))[:13].tolist()
+        for index, weight in zip(homes, composer.zipf(13, 0.8), strict=True):
+            town, players = spoken(local_towns[index].name), composer.local("team names", locale)
             aliases = composer.nickname("team", weight)
-            aliases += [town] if locale == "en-GB" else [f"the {nick}", town]
-            composer.add("team", f"{town} {nick}", aliases, weight, {"locale": locale})
+            aliases += [town] if locale == "en-GB" else [f"the {players}", town]
+            composer.add("team", f"{town} {players}", aliases, weight, {"locale": locale})

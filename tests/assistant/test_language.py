@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from assistant.intents.grammar import (
+    LOCAL_WORDS,
     parse,
     render,
     slots_of,
@@ -21,7 +22,6 @@ from assistant.intents.intents import (
     VALUE_KINDS,
     Intent,
 )
-from assistant.intents.vocabulary import LOCAL_WORDS
 from assistant.language.goals import Goal, draw_goal, fill
 from assistant.language.slot_values import draw_value
 from assistant.language.wording import (
@@ -67,10 +67,10 @@ def test_enough_domains_and_intents() -> None:
 
 
 @pytest.mark.parametrize("intent", INTENTS.values(), ids=lambda intent: intent.name)
-def test_phrasings_of_an_intent(intent: Intent) -> None:
-    assert len(intent.phrasings) >= 12
-    everything = (*intent.phrasings, *intent.bare, *intent.follow_ups)
-    for group in (intent.phrasings, intent.bare, intent.follow_ups):
+def test_phrases_of_an_intent(intent: Intent) -> None:
+    assert len(intent.phrases) >= 12
+    everything = (*intent.phrases, *intent.bare, *intent.follow_ups)
+    for group in (intent.phrases, intent.bare, intent.follow_ups):
         assert len(set(group)) == len(group)
     for template in everything:
         assert set(slots_of(template)) <= {slot.name for slot in intent.slots}
@@ -80,7 +80,7 @@ def test_phrasings_of_an_intent(intent: Intent) -> None:
             elif kind != "slot":
                 assert all(WORD.fullmatch(word) for way in what for word in way.split())
     required = {slot.name for slot in intent.slots if slot.required}
-    complete = [t for t in intent.phrasings if required <= set(slots_of(t))]
+    complete = [t for t in intent.phrases if required <= set(slots_of(t))]
     assert len(complete) >= 12
     if intent.domain not in ("dialogue",):
         assert len(intent.follow_ups) >= 2
@@ -89,7 +89,7 @@ def test_phrasings_of_an_intent(intent: Intent) -> None:
 def test_intents_share_wordings() -> None:
     meant = defaultdict(set)
     for intent in INTENTS.values():
-        for template in (*intent.phrasings, *intent.bare):
+        for template in (*intent.phrases, *intent.bare):
             meant[re.sub(r"\{\w+\}", "_", template)].add(intent.name)
     assert {"PlayMusic", "PlayAudiobook", "PlayVideo", "PlayStation"} <= meant["play _"]
     temperature = {"OvenTemperature", "RoomTemperature", "GetTemperature"}
@@ -98,8 +98,8 @@ def test_intents_share_wordings() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["play {title", "play 7", "{title}s", "Play it", ""])
-def test_wrong_phrasings_are_refused(wrong: str) -> None:
-    with pytest.raises(ValueError, match="cannot read the phrasing"):
+def test_wrong_phrases_are_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="cannot read the phrase"):
         parse(wrong)
 
 
@@ -181,13 +181,13 @@ def test_styles_differ_as_people_do(world: World) -> None:
     assert mean("short") + 0.7 < mean("explicit")
     said = say(drawn[0][0], drawn[0][1], rng)
     assert say(drawn[0][0], drawn[0][1], rng, "louder", said) == said
-    with pytest.raises(ValueError, match=r"unknown style 'shouted'; there are plain, explicit"):
+    with pytest.raises(ValueError, match=r"'shouted'; expected one of plain, explicit"):
         say(drawn[0][0], drawn[0][1], rng, "shouted")  # type: ignore[arg-type]  # no such style
 
 
 def test_slots_that_nobody_asks_with_are_refused(world: World) -> None:
     goal = Goal("PlayMusic", (("artist", "adele raven"),), {})
-    with pytest.raises(ValueError, match="PlayMusic has no phrasing with just the slots artist"):
+    with pytest.raises(ValueError, match="PlayMusic has no phrase with just the slots artist"):
         say(goal, world.homes[0].users[0], np.random.default_rng(0))
 
 
@@ -282,7 +282,7 @@ def test_values_are_spoken_words(kind: str) -> None:
 
 
 def test_unknown_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="no values of kind 'colour'"):
+    with pytest.raises(ValueError, match="unknown kind of value 'colour'"):
         draw_value("colour", np.random.default_rng(0), "en-US")
 
 
