@@ -7,17 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from charts.formatting import number, short
+from charts.formatting import inert, number
 from charts.layout import bare, from_the_top
 from charts.palette import NEUTRAL, colour_of
 from data.schema.tables import EVIDENCE
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 
+# Characters of a label beside the axis.
+_LABEL = 46
 _LOW_HIGH = [[0.0, "#4C78A8"], [0.5, "#B7BDC6"], [1.0, "#D9822B"]]
-
-
-def _label(sentence: str, most: int = 46) -> str:
-    return short(sentence, most).replace("<", "&lt;")
 
 
 def stages(strength: Sequence[float], target: str) -> go.Figure:
@@ -57,7 +55,7 @@ def features(
         x=list(strength),
         y=rows,
         marker={"color": [colour_of(name) for name in of_stage], "line": {"width": 0}},
-        customdata=[sentence.replace("<", "&lt;") for sentence in sentences],
+        customdata=[inert(sentence, None) for sentence in sentences],
         hovertemplate="%{customdata}: %{x:.3f} log-odds on average<extra></extra>",
     )
     bare(
@@ -65,7 +63,7 @@ def features(
         60 + 22 * len(rows),
         bargap=0.35,
         xaxis={"title": {"text": f"mean size, log-odds of {NAMES[target]}"}, "nticks": 5},
-        yaxis=from_the_top(rows, [_label(sentence) for sentence in sentences]),
+        yaxis=from_the_top(rows, [inert(sentence, _LABEL) for sentence in sentences]),
     )
     return figure
 
@@ -91,7 +89,7 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
     rank = np.concatenate([_ranks(x[:, j]) for j in range(m)])
     missing = np.isnan(rank)
     flat = np.concatenate(across)
-    said = np.repeat([sentence.replace("<", "&lt;") for sentence in sentences], n)
+    said = np.repeat([inert(sentence, None) for sentence in sentences], n)
     shown = np.array([number(float(v)) for v in x.T.ravel()])
     for part, name, marker in (
         (missing, "not logged", {"color": NEUTRAL, "opacity": 0.35, "size": 4}),
@@ -132,7 +130,7 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
             "showgrid": False,
             "tickmode": "array",
             "tickvals": list(range(m)),
-            "ticktext": [_label(sentence) for sentence in sentences],
+            "ticktext": [inert(sentence, _LABEL) for sentence in sentences],
         },
     )
     return figure
@@ -229,7 +227,7 @@ def dependence(
         annotations=notes,
         showlegend=False,
         margin={"t": 22},
-        xaxis={"title": {"text": f"{_label(sentence, 60)} ({unit})"}},
+        xaxis={"title": {"text": f"{inert(sentence, 60)} ({unit})"}},
         yaxis={
             "title": {"text": f"log-odds of {NAMES[target]}"},
             "zeroline": True,

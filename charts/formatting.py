@@ -73,15 +73,14 @@ def short(text: str | None, most: int = 80) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def printable(text: str) -> str:
-    """Text that HTML can hold and that stays where it is: controls are spaces, what turns the text
-    around it and what is no character are replaced."""
-    return _one_line(text).encode("utf-8", "replace").decode()
+def inert(text: str | None, most: int | None = 40) -> str:
+    """Text for a Plotly label that means only itself: no tag, no link, no template.
 
-
-def inert(text: str | None, most: int = 40) -> str:
-    """Text for a Plotly label that means only itself: no tag, no link, no template."""
-    return escape(short(text, most), quote=False).replace("%{", "%\u2060{")
+    At most `most` characters; None for all of it. Plotly reads some tags in labels, names and hover
+    texts, so any text that is not the program's own passes through here.
+    """
+    line = _one_line(text) if most is None else short(text, most)
+    return escape(line, quote=False).replace("%{", "%\u2060{")
 
 
 def plain(text: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from charts.formatting import percent
+from charts.formatting import inert, percent
 from charts.layout import bare, from_the_top
 from charts.palette import COLOURS, FAINT, NEUTRAL, colour_of
 from data.schema.tables import EVIDENCE
@@ -134,7 +134,10 @@ def waterfall(
     ]
     labels = [
         names[0],
-        *(f"{_cut(said, label_width - len(value))}: {_cut(value, 20)}" for said, value in features),
+        *(
+            f"{inert(sentence, label_width - len(value))}: {inert(value, None)}"
+            for sentence, value in features
+        ),
         *names[-2:],
     ]
     values = [base, *(value for _, value in parts), 0.0]
@@ -154,7 +157,7 @@ def waterfall(
         connector={"line": {"color": FAINT, "width": 1}},
         text=[f"{base:.2f}", *(f"{value:+.2f}" for _, value in parts), f"{total:.2f}"],
         textposition="none",
-        customdata=[name.replace("<", "&lt;") for name in names],
+        customdata=[inert(name, None) for name in names],
         hovertemplate="%{customdata}: %{text}<extra></extra>",
         showlegend=False,
     )
@@ -180,8 +183,3 @@ def waterfall_words(prediction: Mapping[str, Any]) -> str:
         f"Waterfall in log-odds of {NAMES[prediction['failure_point']]}: from {base:.2f} for the "
         f"average turn to {total:.2f} for this one, in {len(parts)} steps."
     )
-
-
-def _cut(text: str, most: int) -> str:
-    line = text if len(text) <= most else text[: most - 1].rstrip() + "…"
-    return line.replace("<", "&lt;")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from analysis.logging_gaps import Gap
-from charts.formatting import count, percent
+from charts.formatting import count, inert, percent
 from charts.layout import bare, note, upright
 
 # Assistants and signals are no failure points: shades of one blue and line patterns tell them.
@@ -37,7 +37,7 @@ def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
         figure.add_bar(
             x=[row["day"] for row in mine],
             y=[row["turns"] for row in mine],
-            name=name,
+            name=inert(name, None),
             marker={"color": _TINTS[place % len(_TINTS)], "line": {"width": 0}},
             xperiod=86_400_000,
             xperiodalignment="middle",
@@ -115,7 +115,7 @@ def over_time(
         figure.add_scatter(
             x=[r["day"] for r in mine],
             y=shares,
-            name=signal,
+            name=inert(signal, None),
             mode="lines+markers",
             line={
                 "color": _TINTS[place % len(_TINTS)],

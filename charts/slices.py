@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from charts.formatting import count, percent
+from charts.formatting import count, inert, percent
 from charts.layout import bare, note, upright
 from charts.palette import NEUTRAL, colour_of
 from data.intervals import wilson
@@ -132,7 +132,7 @@ def _release_names(releases: Mapping[date, str], room: float) -> list[dict[str, 
         close = previous is not None and (day - previous).days < room
         raised = (raised + 1) % 3 if close else 0
         previous = day
-        text = name.replace("<", "&lt;")
+        text = inert(name, None)
         found.append(note(day.isoformat(), text, yshift=13 * raised, font=_SMALL))
     return found
 

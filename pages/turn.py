@@ -74,18 +74,18 @@ if looked_up is None:
     st.button("Find a turn", on_click=open_turn, args=(None,))
     st.stop()
 
-row, found, dialogue = looked_up
-place = next(i for i, other in enumerate(dialogue) if other["turn_id"] == turn_id)
+row, prediction, dialogue = looked_up
+position = next(i for i, other in enumerate(dialogue) if other["turn_id"] == turn_id)
 
-around(view, found, dialogue, place)
+around(view, prediction, dialogue, position)
 
-if found:
-    name = found["failure_point"]
+if prediction:
+    name = prediction["failure_point"]
     dot = f':color[●]{{foreground="{COLOURS[name]}"}}'
-    says = f"{dot} {NAMES[name]}, {percent(found[f'p_{name}'], 0)}"
+    says = f"{dot} {NAMES[name]}, {percent(prediction[f'p_{name}'], 0)}"
 else:
     says = "Not scored"
-heard = short(dialogue[place]["heard"], 90)
+heard = short(dialogue[position]["heard"], 90)
 st.header(f"{says} · {f'“{plain(heard)}”' if heard else 'nothing heard'}", anchor=False)
 device = row["device"] or {}
 facts = [
@@ -95,17 +95,17 @@ facts = [
         for value in (device.get("type"), row["locale"], row["assistant"])
         if value
     ),
-    f"turn {place + 1} of {len(dialogue)}",
+    f"turn {position + 1} of {len(dialogue)}",
     *(plain(f"{stage} {release}") for stage, release in (row["versions"] or {}).items() if release),
 ]
 st.caption(" · ".join(facts))
 
 now = desk(view.path)
-said = now.of(turn_id)
-blamed = found["failure_point"] if found else None
+annotations = now.of(turn_id)
+blamed = prediction["failure_point"] if prediction else None
 heard_as = [h["text"] for h in (row["asr"] or {}).get("hypotheses") or []]
-later = [other["heard"] for other in dialogue[place + 1 :]]
-right_one = proven(heard_as, transcript(row, said, signed_in(), now.share), later)
+later = [other["heard"] for other in dialogue[position + 1 :]]
+right_one = proven(heard_as, transcript(row, annotations, signed_in(), now.share), later)
 
 left, rest = st.columns([1, 2.3], gap="medium")
 with left:
@@ -114,7 +114,7 @@ with left:
     after = aftermath(row)
     if after:
         st.html(after)
-    judge(view, row, said, now)
+    judge(view, row, annotations, now)
 middle, right = rest.columns([1.2, 1], gap="medium")
 with middle:
     st.subheader("What each stage put out", anchor=False)
@@ -122,18 +122,18 @@ with middle:
     with st.container(gap="xsmall"):
         for block in pipeline(row, blamed, right_one):
             st.html(block)
-        says_gold = annotation(row)
-        if says_gold:
-            st.html(says_gold)
+        gold = annotation(row)
+        if gold:
+            st.html(gold)
 with right:
-    if found:
-        verdict(found, reference(view))
+    if prediction:
+        verdict(prediction, reference(view))
     else:
         no_predictions(view.snapshot, view.path)
-if found:
+if prediction:
     with rest:
-        why(found)
-        similar_turns(view, found)
+        why(prediction)
+        similar_turns(view, prediction)
 
 with st.expander("Raw record"):
     st.code(record_text(row), language="json")

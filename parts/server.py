@@ -1,7 +1,7 @@
 """The dashboard's server: `python -m parts.server [options of streamlit run]`.
 
-Streamlit imports a page's modules when somebody first opens it, which takes seconds. Here the rooms
-that the pages rest on are imported before the server answers.
+Streamlit imports a page's modules when the page is first opened, which takes seconds. Here the
+packages that the pages need are imported, and the templates compiled, before the server answers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pkgutil import iter_modules
 
 from streamlit.web import cli
 
+from charts.html import compile_templates
+
 _ROOMS = ("analysis", "charts", "report")
 APP = Path(__file__).parents[1] / "app.py"
 
@@ -22,6 +24,7 @@ def main() -> None:
         package = import_module(room)
         for module in iter_modules(package.__path__):
             import_module(f"{room}.{module.name}")
+    compile_templates("parts", "report")
     sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
     cli.main(prog_name="streamlit")
 

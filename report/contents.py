@@ -1,6 +1,6 @@
-"""What the Overview says of a filter: the numbers, then what changed, moved and was spent.
+"""The contents of the Overview for a filter: the numbers, then changes, movements and budgets.
 
-The page and the file are made of the same two answers, so they cannot disagree.
+The page and the report file are built from the same two results, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from data.schema.trace import FAILURES
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Change points are looked for in at most so many days: the work grows with their square.
+# The most days that are searched for change points: the work grows with their square.
 HISTORY = 366
 DOMAINS = 12
-# What may well be chance is not worth a line.
+# Movements with a larger q-value may well be chance and are left out.
 PERHAPS = 0.2
 
 
@@ -42,9 +42,10 @@ class Headline:
     ----------
     trend: turns, counts and sums per `by`, see `data.queries.overview.trend`. total: its sums.
     rates: estimates of the five failures and of "defect" over the period shown.
-    before: the same over the period before, as far as it is estimated the same way; empty where
-    there is none. shifts: the change between the compared periods.
-    turns: of the compared periods, the later one first. days: sums per day of all these.
+    before: the same over the period before it, estimated by the same method; empty where there is
+    no period before. shifts: the change between the compared periods.
+    turns: number of turns in the compared periods, the later period first. days: sums per day of
+    all these periods.
     """
 
     periods: Periods
@@ -63,17 +64,17 @@ class Headline:
         return max(FAILURES, key=lambda name: self.rates[name].value)
 
     def earlier(self, name: str) -> float | None:
-        """The rate of the period before, where the shown one is what it is compared with."""
-        found = self.before.get(name)
-        if found is None or not self.periods.whole or found.method != self.rates[name].method:
+        """The rate of the period before; None unless it is compared with the period shown."""
+        before = self.before.get(name)
+        if before is None or not self.periods.whole or before.method != self.rates[name].method:
             return None
-        return found.value
+        return before.value
 
     def budgets(self, targets: Mapping[str, float]) -> list[Budget]:
         """What is left of the error budgets of the compared period, see `analysis.error_budget`."""
-        known = {name: target for name, target in targets.items() if name in FAILURES}
+        of_failures = {name: target for name, target in targets.items() if name in FAILURES}
         recent = self.periods.recent
-        return budgets(self.days, known, recent.since, recent.until)
+        return budgets(self.days, of_failures, recent.since, recent.until)
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ class Events:
 
     Attributes
     ----------
-    releases: of the period shown. changes: that start in it, the latest first. moved: cells that
-    differ between the compared periods or perhaps do, see `analysis.period_comparison.SCHEMA`; None
-    where there is no period before. compared: how many cells were. domains: sums per domain, the
-    largest first, at most `DOMAINS`.
+    releases: in the period shown. changes: those that start in it, the latest first. moved: cells
+    that differ, or perhaps differ, between the compared periods, see
+    `analysis.period_comparison.SCHEMA`; None where there is no period before. compared: how many
+    cells were compared. domains: sums per domain, the largest first, at most `DOMAINS`.
     """
 
     releases: list[Release]
@@ -102,62 +103,69 @@ def headline(
     bounds: tuple[date, date],
     by: overview.Grain | None = None,
 ) -> Headline | None:
-    """The numbers of a filter, `bounds` being the scored days; None if it lets no turn through."""
-    found = periods(chosen, *bounds)
-    if found is None:
+    """The numbers of a filter; None if no turn passes it.
+
+    `bounds` are the first and the last scored day. `by` is the grain of the trend, by default one
+    that suits the length of the period.
+    """
+    compared = periods(chosen, *bounds)
+    if compared is None:
         return None
-    shown, recent, previous = found.shown, found.recent, found.previous
+    shown, recent, previous = compared.shown, compared.recent, compared.previous
     by = by or overview.grain(shown.since, shown.until)
     trend = overview.trend(snapshot, model, chosen, by)
     total = overview.totals(trend)
     if not total.turns:
         return None
-    wide = _over(chosen, previous.since if previous else recent.since, shown)
-    days = overview.sums(snapshot, model, wide)
-    # People were asked about turns at random, but a filter on them is no random part of these.
-    known = None if chosen.source else sampled(snapshot, model, wide)
-    rates = _rates(days, known, shown)
+    both_periods = _from(chosen, previous.since if previous else recent.since, shown)
+    days = overview.sums(snapshot, model, both_periods)
+    # Annotated turns are a random sample of all turns, but not of those a filter on `source` keeps.
+    annotated = None if chosen.source else sampled(snapshot, model, both_periods)
+    rates = _rates(days, annotated, shown)
     before: dict[str, Estimate] = {}
     shifts: dict[str, Shift] = {}
     turns = (0, 0)
     if previous:
         turns = (_turns(days, recent), _turns(days, previous))
         if all(turns):
-            now, before = _rates(days, known, recent), _rates(days, known, previous)
-            if now["defect"].method != before["defect"].method:
-                # Two methods differ by more than what happened.
-                now, before = _rates(days, None, recent), _rates(days, None, previous)
-            shifts = {name: shift(now[name], before[name]) for name in now}
-    return Headline(found, by, trend, total, rates, before, shifts, turns, days)
+            after, before = _rates(days, annotated, recent), _rates(days, annotated, previous)
+            if after["defect"].method != before["defect"].method:
+                # The difference between two methods is not a change in the rate.
+                after, before = _rates(days, None, recent), _rates(days, None, previous)
+            shifts = {name: shift(after[name], before[name]) for name in after}
+    return Headline(compared, by, trend, total, rates, before, shifts, turns, days)
 
 
 def events(snapshot: Snapshot, model: str, chosen: Filter, bounds: tuple[date, date]) -> Events:
-    """What happened within a filter, `bounds` being the scored days."""
-    found = periods(chosen, *bounds)
-    if found is None:
-        return Events([], [], None, 0, overview.sums(snapshot, model, chosen, ("domain",), DOMAINS))
-    shown, recent, previous = found.shown, found.recent, found.previous
-    # Changes need to know what was normal before the period.
+    """What happened within a filter; `bounds` are the first and the last scored day."""
+    domains = overview.sums(snapshot, model, chosen, ("domain",), DOMAINS)
+    compared = periods(chosen, *bounds)
+    if compared is None:
+        return Events([], [], None, 0, domains)
+    shown, recent, previous = compared.shown, compared.recent, compared.previous
+    # Changes are found against what was normal before the period.
     history = max(bounds[0], shown.until - timedelta(days=HISTORY - 1))
     start = min(history, previous.since) if previous else history
     cells = overview.cells(snapshot, model, replace(chosen, since=start, until=shown.until))
     past = Period(history, shown.until).rows(cells)
     pairs = moved(cells, previous, recent, q=1.0) if previous else None
+    released = releases(snapshot, model)
     return Events(
-        [one for one in releases(snapshot, model) if shown.since <= one.day <= shown.until],
-        [one for one in reversed(changes(past)) if one.start >= shown.since],
+        [release for release in released if shown.since <= release.day <= shown.until],
+        [change for change in reversed(changes(past)) if change.start >= shown.since],
         None if pairs is None else pairs.filter(pc.field("q_value") <= PERHAPS),
         0 if pairs is None else pairs.num_rows,
-        overview.sums(snapshot, model, chosen, ("domain",), DOMAINS),
+        domains,
     )
 
 
-def _over(chosen: Filter, since: date, shown: Period) -> Filter:
+def _from(chosen: Filter, since: date, shown: Period) -> Filter:
+    """The filter over the period shown and the days before it from `since`."""
     return replace(chosen, since=min(since, shown.since), until=shown.until)
 
 
-def _rates(days: pa.Table, known: pa.Table | None, period: Period) -> dict[str, Estimate]:
-    return estimate(period.rows(days), period.rows(known) if known is not None else None)
+def _rates(days: pa.Table, annotated: pa.Table | None, period: Period) -> dict[str, Estimate]:
+    return estimate(period.rows(days), None if annotated is None else period.rows(annotated))
 
 
 def _turns(days: pa.Table, period: Period) -> int:

@@ -1,13 +1,13 @@
-"""Charts of the report as shapes with places and sizes, which the template draws as SVG.
+"""Charts of the report as shapes with positions and sizes; the template draws them as SVG.
 
-Plotly would need a browser to draw them, or four megabytes of script in every mail.
+Plotly would need a browser to draw them, or four megabytes of script in every report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from math import ceil, log10
 from typing import Any
@@ -29,13 +29,13 @@ from data.schema.vocabulary import NAMES
 
 WIDTH, HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 84, 40
-# Pixels between the names of two releases, below which the later one has no room.
-_NAME = 13
+# Two releases closer than this, in pixels, leave no room for the name of the later one.
+_NAME_GAP = 13
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle and what it says when pointed at."""
+    """A rectangle and its tooltip."""
 
     x: float
     y: float
@@ -47,7 +47,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Mark:
-    """A text or a line at a place."""
+    """A text or a line at a position, and its tooltip; `ink` is the colour of text on `colour`."""
 
     x: float
     y: float
@@ -59,7 +59,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Trend:
-    """Everything of the stacked bars over time, in pixels from the upper left corner."""
+    """The stacked bars over time and what is drawn on them, in pixels from the top left corner."""
 
     bars: list[Box]
     rules: list[Mark]
@@ -75,42 +75,42 @@ class Trend:
 def trend(
     table: pa.Table, by: Grain, releases: Sequence[Release], changes: Sequence[Change]
 ) -> Trend:
-    """Stacked shares per period of a `data.queries.overview.trend` table, which must not be
-    empty."""
+    """Stacked shares per period of a table of `data.queries.overview.trend` with at least a row."""
     days: list[Any] = table["day"].to_pylist()
     turns: list[Any] = table["turns"].to_pylist()
     first, last = days[0], _end(days[-1], by)
-    across = (WIDTH - _LEFT - _RIGHT) / max((last - first).days, 1)
+    per_day = (WIDTH - _LEFT - _RIGHT) / max((last - first).days, 1)
     columns: dict[str, list[Any]] = {n: table[f"p_{n}"].to_pylist() for n in FAILURES}
     heights = [sum(columns[n][i] for n in FAILURES) / max(turns[i], 1) for i in range(len(days))]
     step, top = _scale(max(heights))
-    up = (HEIGHT - _TOP - _BOTTOM) / top
+    per_share = (HEIGHT - _TOP - _BOTTOM) / top
     base = HEIGHT - _BOTTOM
 
     def x(day: date) -> float:
-        return float(_LEFT + min(max((day - first).days, 0), (last - first).days) * across)
+        return float(_LEFT + min(max((day - first).days, 0), (last - first).days) * per_day)
 
     bars = []
     for i, day in enumerate(days):
-        wide = x(_end(day, by)) - x(day)
+        width = x(_end(day, by)) - x(day)
         y = float(base)
         for name in FAILURES:
             share = columns[name][i] / max(turns[i], 1)
-            y -= share * up
+            height = share * per_share
+            y -= height
             title = (
                 f"{NAMES[name]}, {day_words(day, True)}: {percent(share)}, about "
                 f"{count(columns[name][i])} of {count(turns[i])} turns"
             )
-            bars.append(Box(x(day) + 0.06 * wide, y, 0.88 * wide, share * up, COLOURS[name], title))
+            bars.append(Box(x(day) + 0.06 * width, y, 0.88 * width, height, COLOURS[name], title))
     rules = [
-        Mark(_LEFT, base - k * step * up, f"{100 * k * step:g} %")
+        Mark(_LEFT, base - k * step * per_share, f"{100 * k * step:g} %")
         for k in range(round(top / step) + 1)
     ]
-    # About eight dates, wherever they fall.
+    # About eight dates have room.
     every = max(ceil(len(days) / 8), 1)
-    years = len({day.year for day in days}) > 1
+    with_year = len({day.year for day in days}) > 1
     dates = [
-        Mark((x(day) + x(_end(day, by))) / 2, base, f"{day.day} {day:%b}{f' {day:%Y}' * years}")
+        Mark((x(day) + x(_end(day, by))) / 2, base, f"{day.day} {day:%b}{f' {day:%Y}' * with_year}")
         for day in days[::every]
     ]
     return Trend(bars, rules, dates, _releases(releases, x), _changes(changes, x))
@@ -124,7 +124,7 @@ def _end(day: date, by: Grain) -> date:
 
 
 def _scale(most: float) -> tuple[float, float]:
-    """A round step between rules, and the highest rule."""
+    """A round step between the rules, and the value of the highest rule."""
     most = max(most, 0.001)
     raw = most / 4
     size: float = 10.0 ** int(log10(raw) - (log10(raw) < 0))
@@ -132,36 +132,39 @@ def _scale(most: float) -> tuple[float, float]:
     return step, step * ceil(most / step - 1e-9)
 
 
-def _releases(releases: Sequence[Release], x: Any) -> list[Mark]:
-    found: list[Mark] = []
-    room = -_NAME
-    for day, same in groupby(releases, key=lambda one: one.day):
-        names = ", ".join(short(release_words(one), 24) for one in same)
-        named = x(day) - room >= _NAME
-        room = x(day) if named else room
-        found.append(Mark(x(day), 0, short(names, 30) if named else "", f"{names}, {day}"))
-    return found
+def _releases(releases: Sequence[Release], x: Callable[[date], float]) -> list[Mark]:
+    marks: list[Mark] = []
+    last_named = float(-_NAME_GAP)
+    for day, of_day in groupby(releases, key=lambda release: release.day):
+        names = ", ".join(short(release_words(release), 24) for release in of_day)
+        has_room = x(day) - last_named >= _NAME_GAP
+        last_named = x(day) if has_room else last_named
+        marks.append(Mark(x(day), 0, short(names, 30) if has_room else "", f"{names}, {day}"))
+    return marks
 
 
-def _changes(changes: Sequence[Change], x: Any) -> list[Mark]:
-    found = []
-    for number, one in enumerate(changes, 1):
-        same = [other.start for other in changes[: number - 1]].count(one.start)
-        colour, ink = COLOURS[one.failure_point], TEXT_ON[one.failure_point]
-        place = (x(one.start) + x(date.fromordinal(one.start.toordinal() + 1))) / 2
-        found.append(
-            Mark(place, _TOP - 10 - 19 * same, str(number), change_words(one), colour, ink)
-        )
-    return found
+def _changes(changes: Sequence[Change], x: Callable[[date], float]) -> list[Mark]:
+    marks = []
+    for number, change in enumerate(changes, 1):
+        # Changes that start on the same day are stacked.
+        below = [other.start for other in changes[: number - 1]].count(change.start)
+        colour, ink = COLOURS[change.failure_point], TEXT_ON[change.failure_point]
+        middle = (x(change.start) + x(change.start + timedelta(days=1))) / 2
+        y = _TOP - 10 - 19 * below
+        marks.append(Mark(middle, y, str(number), change_words(change), colour, ink))
+    return marks
 
 
 def line(values: Sequence[float], width: int = 200, height: int = 36) -> str:
-    """Points of an SVG polyline from 0 to the largest value; empty for fewer than two."""
+    """Points of an SVG polyline on a scale from 0 to the largest value.
+
+    Empty for fewer than two values.
+    """
     if len(values) < 2:
         return ""
     most = max(values) or 1.0
-    across = width / (len(values) - 1)
+    per_value = width / (len(values) - 1)
     return " ".join(
-        f"{i * across:.1f},{height - 2 - (height - 4) * value / most:.1f}"
+        f"{i * per_value:.1f},{height - 2 - (height - 4) * value / most:.1f}"
         for i, value in enumerate(values)
     )

@@ -1,4 +1,4 @@
-"""The Overview as one HTML file that needs nothing else: no network, no script, no font."""
+"""The Overview as one self-contained HTML file: no network, no script, no font."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from analysis.rates import MODEL
 from charts import stage_heatmap
 from charts.formatting import (
@@ -20,8 +18,8 @@ from charts.formatting import (
     number,
     percent,
     points,
-    printable,
 )
+from charts.html import render as render_template
 from charts.palette import COLOURS
 from charts.rates import trend_words
 from charts.sentences import (
@@ -55,7 +53,7 @@ ROWS = 15
 
 @dataclass(frozen=True)
 class Source:
-    """What a report was made of: data version, model, filter, and when the newest logs came."""
+    """What a report is about: data version, model, filter, and when logs last arrived."""
 
     version: str
     model: str
@@ -64,7 +62,7 @@ class Source:
 
 
 def check(weeks: int, to: Path) -> None:
-    """Raise UsageError, before any work, if such a report cannot be made or written."""
+    """Raise UsageError if the period is invalid or the file cannot be written."""
     if not 1 <= weeks <= WEEKS:
         raise UsageError(f"A report of {weeks} weeks cannot be made; give 1 to {WEEKS}.")
     _target(to)
@@ -73,9 +71,9 @@ def check(weeks: int, to: Path) -> None:
 def weekly(
     snapshot: Snapshot, weeks: int, progress: Progress = silent
 ) -> tuple[str, contents.Headline]:
-    """The report of the last weeks up to the last scored day, as HTML, and its numbers.
+    """The report on the last `weeks` up to the last scored day, as HTML, and its numbers.
 
-    Raises ModelError for a store without predictions.
+    `progress` is told each step. Raises ModelError for a store without predictions.
     """
     models = overview.models(snapshot)
     model = snapshot.model if snapshot.model in models else models[0] if models else None
@@ -98,21 +96,21 @@ def weekly(
 
 
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
-    """What a report of this filter is made of."""
+    """What a report on this filter is about."""
     return Source(snapshot.version, model, chosen, ingest_runs.newest(snapshot))
 
 
 def write(html: str, to: Path) -> None:
-    """Write a report; the file appears when it is complete. Raises UsageError if it cannot."""
+    """Write a report; the file appears once it is complete. Raises UsageError if that fails."""
     target = _target(to)
-    draft = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
+    unfinished = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
     try:
-        draft.write_text(html, encoding="utf-8")
-        os.replace(draft, target)
+        unfinished.write_text(html, encoding="utf-8")
+        os.replace(unfinished, target)
     except OSError as error:
         raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
     finally:
-        draft.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _target(to: Path) -> Path:
@@ -129,28 +127,14 @@ def render(
     targets: Mapping[str, float],
 ) -> str:
     """The HTML of a period's numbers and of what happened in it."""
-    pieces = {
+    return render_template(
+        "report/page.html",
         **_top(source, head),
         **_over_time(head, happened),
         **_tables(head, happened),
         **_budgets(head, targets),
-        "foot": _foot(source),
-    }
-    made: str = _template().render(**pieces)
-    return made
-
-
-def _template() -> Any:
-    # Whatever a log holds is text: it is escaped, and what turns text around is spelt out.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
+        foot=_foot(source),
     )
-    environment.filters["px"] = lambda value: f"{value:.1f}"
-    return environment.get_template("page.html")
 
 
 def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
@@ -162,7 +146,7 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
     share = [s / n for s, n in zip(columns[worst], turns, strict=True)]
     rate = head.rates[worst].value
     estimated = " (model estimate)" if defect.method == MODEL else ""
-    now, before = head.turns
+    turns_now, turns_before = head.turns
     shift = head.shifts.get("defect") if head.periods.whole else None
     words = [chip.words for chip in source.chosen.chips() if chip.key not in ("since", "until")]
     return {
@@ -173,7 +157,10 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
             {
                 "label": "Turns",
                 "value": count(total.turns),
-                "note": _against(head, percent(now / before - 1, 0, "+") if before else None),
+                "note": _against(
+                    head,
+                    percent(turns_now / turns_before - 1, 0, "+") if turns_before else None,
+                ),
                 "line": figures.line(turns),
             },
             {
@@ -203,8 +190,8 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
 def _change(head: contents.Headline, name: str) -> str | None:
     if name not in head.shifts:
         return None
-    found = head.shifts[name]
-    return points(found.value) + ("" if found.clear else f" ({shift_words(found)})")
+    shift = head.shifts[name]
+    return points(shift.value) + ("" if shift.clear else f" ({shift_words(shift)})")
 
 
 def _against(head: contents.Headline, change: str | None) -> str:
@@ -225,15 +212,15 @@ def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, 
         "chart": figures.trend(head.trend, head.by, happened.releases, changes),
         "alt": trend_words(head.trend, head.by, happened.releases, changes),
         "changes": [
-            {"words": f"{change_words(one)}", "extra": extra_words(one.extra_turns)}
-            for one in changes
+            {"words": change_words(change), "extra": extra_words(change.extra_turns)}
+            for change in changes
         ],
     }
 
 
 def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
-    found, domains = stage_heatmap.rates(happened.domains), happened.domains
-    most = stage_heatmap.highest(found)
+    rates, domains = stage_heatmap.rates(happened.domains), happened.domains
+    highest = stage_heatmap.highest(rates)
     turns: list[Any] = domains["turns"].to_pylist()
     moved = happened.moved.slice(0, ROWS).to_pylist() if happened.moved is not None else []
     return {
@@ -265,11 +252,14 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                 "name": name,
                 "turns": count(n),
                 "cells": [
-                    ("–" if rate is None else percent(rate), stage_heatmap.shade(point, rate, most))
-                    for point, rate in zip(FAILURES, row, strict=True)
+                    (
+                        "–" if rate is None else percent(rate),
+                        stage_heatmap.shade(failure, rate, highest),
+                    )
+                    for failure, rate in zip(FAILURES, row, strict=True)
                 ],
             }
-            for name, n, row in zip(stage_heatmap.labels(domains), turns, found, strict=True)
+            for name, n, row in zip(stage_heatmap.labels(domains), turns, rates, strict=True)
         ],
         "few": stage_heatmap.FEW,
     }
@@ -279,14 +269,14 @@ def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
     previous = head.periods.previous
     if happened.moved is None or previous is None:
         return "The scored days do not hold as long a period before this one."
-    said = (
+    caption = (
         f"{period_words(head.periods.recent)} against {period_words(previous)}; "
         f"{count(happened.compared)} cells of stage and dimension compared, false discoveries "
         "controlled (Benjamini–Hochberg)."
     )
-    return (
-        said if happened.moved.num_rows else f"{said} None moved further than chance may move it."
-    )
+    if happened.moved.num_rows:
+        return caption
+    return f"{caption} None moved further than chance may move it."
 
 
 def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str, Any]:
@@ -295,14 +285,14 @@ def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str,
         "budget_caption": f"{period_words(recent)}; failed turns are model estimates.",
         "budgets": [
             {
-                "name": NAMES[one.failure_point],
-                "target": percent(one.target),
-                "share": percent(one.spent / one.turns) if one.turns else "–",
-                "spent": f"{count(one.spent)} of {count(one.allowed)}",
-                "pace": "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×",
-                "words": f"{percent(spent_share(one), 0)} spent, {budget_words(one)}",
+                "name": NAMES[budget.failure_point],
+                "target": percent(budget.target),
+                "share": percent(budget.spent / budget.turns) if budget.turns else "–",
+                "spent": f"{count(budget.spent)} of {count(budget.allowed)}",
+                "pace": "–" if budget.burn_rate is None else f"{number(budget.burn_rate, 2)}×",
+                "words": f"{percent(spent_share(budget), 0)} spent, {budget_words(budget)}",
             }
-            for one in head.budgets(targets)
+            for budget in head.budgets(targets)
         ],
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from charts.formatting import count, points
+from charts.html import render
 from charts.layout import CONFIG
 from charts.learning_curve import learning, learning_words
 from charts.markdown import inert
@@ -80,6 +81,5 @@ def card(folder: Path) -> None:
             f"The card of model {folder.name} cannot be read ({error}); train the model again."
         ) from error
     with st.container(key="model-card"):
-        # Its widest table scrolls in itself on a phone; the page does not.
-        st.html("<style>.st-key-model-card table {display: block; overflow-x: auto}</style>")
+        st.html(render("parts/model/card.html"))
         st.markdown(inert(text))

@@ -13,16 +13,12 @@ from charts.formatting import (
     plain,
     short,
 )
+from charts.html import piece
 from charts.palette import colour_of
 from data.schema.vocabulary import NAMES
-from parts.shared.html import (
-    bubble,
-    chip,
-    muted,
-    text,
-)
 from parts.shared.view import View
 
+_TEMPLATE = "parts/shared/conversation.html"
 # A long dialogue opens on the turns around the one in question.
 _AROUND = 3
 _LONG = 2 * _AROUND + 3
@@ -33,33 +29,33 @@ def conversation(
 ) -> None:
     """Draw a dialogue (`data.queries.turns.dialogue`), the present turn outlined.
 
-    A click on another turn opens it; where it shall not (`opens`), it is only shown.
+    With `opens`, a click on another turn opens it; otherwise the other turns are only shown.
     """
-    place = next((i for i, row in enumerate(turns) if row["turn_id"] == turn_id), 0)
+    present = next((i for i, row in enumerate(turns) if row["turn_id"] == turn_id), 0)
     first, last = 0, len(turns)
     if len(turns) > _LONG and not st.toggle(f"All {len(turns)} turns", key="whole"):
-        first, last = max(0, place - _AROUND), min(len(turns), place + _AROUND + 1)
+        first, last = max(0, present - _AROUND), min(len(turns), present + _AROUND + 1)
     if first:
         st.caption(f"{first} earlier {'turn' if first == 1 else 'turns'}")
     with st.container(gap="xsmall"):
         for i in range(first, last):
-            after = turns[i + 1] if i + 1 < len(turns) else None
-            _turn(turns[i], after, opens, here=turns[i]["turn_id"] == turn_id)
+            following = turns[i + 1] if i + 1 < len(turns) else None
+            _turn(turns[i], following, opens, present=turns[i]["turn_id"] == turn_id)
     if last < len(turns):
         left = len(turns) - last
         st.caption(f"{left} later {'turn' if left == 1 else 'turns'}")
 
 
-def _turn(row: Mapping[str, Any], after: Mapping[str, Any] | None, opens: bool, here: bool) -> None:
+def _turn(
+    row: Mapping[str, Any], following: Mapping[str, Any] | None, opens: bool, present: bool
+) -> None:
     if row["prompt"]:
-        st.html(bubble(text(row["prompt"], 1000), mine=False))
+        st.html(piece(_TEMPLATE, "prompt", words=row["prompt"]))
     name = row["failure_point"]
-    if here:
-        heard = text(row["heard"], 1000) if row["heard"] else muted("nothing heard")
-        verdict = f"<div style='margin-top:.3em'>{chip(name)}</div>" if name else ""
-        st.html(bubble(heard + verdict, mine=True, colour=colour_of(name)))
+    if present:
+        st.html(piece(_TEMPLATE, "present_request", words=row["heard"], failure_point=name))
     elif not opens:
-        st.html(bubble(text(row["heard"], 1000) if row["heard"] else muted("nothing heard"), True))
+        st.html(piece(_TEMPLATE, "request", words=row["heard"]))
     else:
         heard = plain(short(row["heard"], 200)) or "*nothing heard*"
         dot = f':color[●]{{foreground="{colour_of(name)}"}} ' if name else ""
@@ -74,14 +70,14 @@ def _turn(row: Mapping[str, Any], after: Mapping[str, Any] | None, opens: bool, 
                 args=(row,),
             )
     # Usually the answer is the next turn's prompt, and is shown there.
-    if row["response"] and (after is None or row["response"] != after["prompt"]):
-        st.html(bubble(text(row["response"], 1000), mine=False))
+    if row["response"] and (following is None or row["response"] != following["prompt"]):
+        st.html(piece(_TEMPLATE, "prompt", words=row["response"]))
 
 
 def open_turn(row: Mapping[str, Any] | None) -> None:
-    """Callback: show another turn on the Turn page, or with None the search.
+    """Callback: show another turn on the Turn page, or the search if `row` is None.
 
-    Not a page link: one that leads to its own page changes the page, but not the URL.
+    Not a page link: a link from a page to itself reruns the page, but leaves the URL as it was.
     """
     for key in ("turn", "day"):
         st.query_params.pop(key, None)
@@ -91,7 +87,7 @@ def open_turn(row: Mapping[str, Any] | None) -> None:
 
 
 def day_in_link() -> date | None:
-    """The day that the URL says the turn lies in, where it says one."""
+    """The day of the turn as the URL has it; None where it has none or an invalid one."""
     try:
         return date.fromisoformat(st.query_params.get("day", ""))
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
+from pathlib import Path
 
 import streamlit as st
 
@@ -18,12 +19,7 @@ from parts.shared.view import (
 )
 
 # Drawn here, because a named icon would be fetched from another host.
-ICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
-    '<rect width="32" height="32" rx="7" fill="#3D6B8C"/>'
-    '<path d="M4 13h9l4 7h11" fill="none" stroke="#fff" stroke-width="3.2"/>'
-    '<circle cx="15" cy="16.5" r="3.4" fill="#E69F00"/></svg>'
-)
+ICON = Path(__file__).with_name("icon.svg").read_text("utf-8").strip()
 
 
 def foot(view: View) -> None:

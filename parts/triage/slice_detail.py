@@ -1,4 +1,4 @@
-"""One slice: its trend, what sets it apart, the stage's own evidence, its requests and turns."""
+"""One slice: its trend, what sets it apart, evidence from the stage, its requests and turns."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from charts.formatting import (
     plain,
     short,
 )
+from charts.html import piece
 from charts.layout import CONFIG
 from charts.palette import colour_of
 from charts.slices import (
@@ -49,26 +50,19 @@ from data.schema.trace import STAGES
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES, stage_of
 from data.store.store import Store
 from features import catalogue
-from parts.shared.html import (
-    line,
-    mark,
-    muted,
-    table,
-    text,
-)
 from parts.shared.turn_list import choose
 from parts.shared.view import PAGES, CacheKey, View
-from parts.triage.inline_bars import bar
 from parts.triage.slice_picker import (
     ANY,
     TITLES,
-    also,
+    folded_words,
 )
 from parts.triage.stage_evidence import show
 
 if TYPE_CHECKING:
     from classifiers.encoder import Encoder
 
+_TEMPLATE = "parts/triage/slices.html"
 # Where a narrow screen, which has the list first, can jump to.
 ANCHOR = "slice"
 # Verticals that can still be read.
@@ -120,10 +114,10 @@ def about(
     key: str,
     point: str,
     conditions: Conditions,
-    found: Slice | None,
+    slice_: Slice | None,
     result: Ranked | None,
 ) -> None:
-    """Everything about a slice; `found` is None where it is not among the slices that stand out."""
+    """Everything about a slice; `slice_` is None if it does not stand out."""
     assert view.model is not None
     inside = Inside(view.model, point, conditions, view.chosen)
     at = (view.turns_key, inside, view)
@@ -133,10 +127,10 @@ def about(
     if not sum(_column(days, "turns")):
         st.text("No turn of these filters lies in this slice.")
         return
-    _numbers(days, found, result)
-    came = known_releases(view, point, conditions)
+    _numbers(days, slice_, result)
+    released = known_releases(view, point, conditions)
     dates = _column(days, "day")
-    shown = {day: name for day, name in came.items() if dates[0] < day <= dates[-1]}
+    shown = {day: name for day, name in released.items() if dates[0] < day <= dates[-1]}
     recent = dict(sorted(shown.items())[-_MOST_RELEASES:])
     st.plotly_chart(
         trend(days, point, recent), config=CONFIG, alt=trend_words(days, recent), key="slice-trend"
@@ -160,21 +154,25 @@ def known_releases(view: View, point: str, conditions: Conditions) -> dict[date,
         stage_of(point),
         *(name.removeprefix("version_") for name, _ in conditions if name.startswith("version_")),
     }
-    found: dict[date, list[str]] = {}
+    names_by_day: dict[date, list[str]] = {}
     for stage in STAGES:
         if stage in named:
-            seen = _releases(view.unfiltered.turns_key, stage, view)
-            for version, day in seen.items():
-                found.setdefault(day, []).append(condition_words(f"version_{stage}", version))
-    return {day: ", ".join(short(name, 24) for name in names) for day, names in found.items()}
+            first_days = _releases(view.unfiltered.turns_key, stage, view)
+            for version, day in first_days.items():
+                names_by_day.setdefault(day, []).append(
+                    condition_words(f"version_{stage}", version)
+                )
+    return {
+        day: ", ".join(short(name, 24) for name in names) for day, names in names_by_day.items()
+    }
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:
-    found: list[Any] = table[name].to_pylist()
-    return found
+    values: list[Any] = table[name].to_pylist()
+    return values
 
 
-def _numbers(days: pa.Table, found: Slice | None, result: Ranked | None) -> None:
+def _numbers(days: pa.Table, slice_: Slice | None, result: Ranked | None) -> None:
     turns, total, everything, failed = (
         sum(_column(days, name)) for name in ("turns", "total", "all_turns", "all_total")
     )
@@ -183,29 +181,29 @@ def _numbers(days: pa.Table, found: Slice | None, result: Ranked | None) -> None
         f"**{percent(total / turns)}** of {count(turns)} turns, "
         f"against {percent(max(0.0, rest))} elsewhere"
     ]
-    if found:
+    if slice_:
         parts.append(
-            f"**{count(found.impact)}** turns above expectation "
-            f"({count(found.low)} to {count(found.high)})"
+            f"**{count(slice_.impact)}** turns above expectation "
+            f"({count(slice_.low)} to {count(slice_.high)})"
         )
-        parts.append(significance(found.q_value))
+        parts.append(significance(slice_.q_value))
     elif result:
         parts.append("not among the slices that stand out within these filters")
     st.markdown(" · ".join(parts))
-    if found and found.folded:
-        st.html(line(muted("The same story, told otherwise: " + also(found, 6)), 0.88))
+    if slice_ and slice_.folded:
+        st.html(piece(_TEMPLATE, "same_story", others=folded_words(slice_, 6)))
 
 
 def _table(days: pa.Table) -> None:
-    found = steps(days)
+    rows = steps(days)
     st.dataframe(
         {
-            "From": [step.day for step in found],
-            "Turns": [step.turns for step in found],
-            "Rate": [None if step.rate is None else 100 * step.rate for step in found],
-            "Low": [100 * step.low if step.turns else None for step in found],
-            "High": [100 * step.high if step.turns else None for step in found],
-            "Elsewhere": [None if step.rest is None else 100 * step.rest for step in found],
+            "From": [row.day for row in rows],
+            "Turns": [row.turns for row in rows],
+            "Rate": [None if row.rate is None else 100 * row.rate for row in rows],
+            "Low": [100 * row.low if row.turns else None for row in rows],
+            "High": [100 * row.high if row.turns else None for row in rows],
+            "Elsewhere": [None if row.rest is None else 100 * row.rest for row in rows],
         },
         hide_index=True,
         height=240,
@@ -216,44 +214,47 @@ def _table(days: pa.Table) -> None:
     )
 
 
-def _apart_from_others(found: Comparison, point: str) -> None:
+def _apart_from_others(comparison: Comparison, point: str) -> None:
     st.subheader("What sets it apart", anchor=False)
-    if not found.turns or not found.rest:
-        where = "elsewhere" if found.turns else "in this slice"
+    if not comparison.turns or not comparison.rest:
+        where = "elsewhere" if comparison.turns else "in this slice"
         st.caption(f"No turn {where} has this verdict, so there is nothing to compare.")
         return
-    if not found.features:
+    if not comparison.features:
         st.caption("Its turns are blamed for the same reasons as turns elsewhere.")
     else:
-        reach = max(one.inside for one in found.features)
-        st.html("".join(_reason(one, reach) for one in found.features))
-    told = ", ".join(
-        f"{EVIDENCE_NAMES[one.name]} {one.difference:+.2f}" for one in found.stages if one.low > 0
+        reach = max(feature.inside for feature in comparison.features)
+        reasons = [_reason(feature, reach) for feature in comparison.features]
+        st.html(piece(_TEMPLATE, "reasons", features=reasons))
+    stages = ", ".join(
+        f"{EVIDENCE_NAMES[one.name]} {one.difference:+.2f}"
+        for one in comparison.stages
+        if one.low > 0
     )
     st.caption(
         f"Coloured: how much each speaks for {NAMES.get(point, 'the verdict')} here, in log-odds; "
-        f"grey: in turns blamed alike elsewhere. {count(found.turns)} turns against "
-        f"{count(found.rest)}." + (f" By stage, more than elsewhere: {told}." if told else "")
+        f"grey: in turns blamed alike elsewhere. {count(comparison.turns)} turns against "
+        f"{count(comparison.rest)}."
+        + (f" By stage, more than elsewhere: {stages}." if stages else "")
     )
 
 
-def _reason(one: Apart, reach: float) -> str:
-    unit = catalogue.feature(one.name).unit
-    values = ""
-    if one.value is not None and unit != "yes/no":
-        values = f" {muted(f'on average {number(one.value)}, elsewhere {number(one.rest_value)}')}"
-    words = (
-        f"{one.inside:.2f} here, {one.rest:.2f} elsewhere; difference {one.difference:.2f} "
-        f"({one.low:.2f} to {one.high:.2f})"
-    )
-    colour = colour_of(one.stage)
-    head = (
-        '<div style="display:flex;justify-content:space-between;gap:1em;align-items:baseline">'
-        f"<span>{mark(colour)}{text(one.sentence)}{values}</span>"
-        f'<span style="white-space:nowrap;font-variant-numeric:tabular-nums">'
-        f"{one.difference:+.2f}</span></div>"
-    )
-    return line(head + bar(one.inside, max(0.0, one.rest), reach, colour, words), 0.92)
+def _reason(feature: Apart, reach: float) -> dict[str, Any]:
+    """A feature as the template draws it, on a scale from 0 to `reach`."""
+    averages = ""
+    if feature.value is not None and catalogue.feature(feature.name).unit != "yes/no":
+        averages = f"on average {number(feature.value)}, elsewhere {number(feature.rest_value)}"
+    return {
+        "sentence": feature.sentence,
+        "colour": colour_of(feature.stage),
+        "averages": averages,
+        "difference": f"{feature.difference:+.2f}",
+        "inside": feature.inside,
+        "elsewhere": max(0.0, feature.rest),
+        "reach": reach,
+        "words": f"{feature.inside:.2f} here, {feature.rest:.2f} elsewhere; difference "
+        f"{feature.difference:.2f} ({feature.low:.2f} to {feature.high:.2f})",
+    }
 
 
 def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
@@ -269,24 +270,16 @@ def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
         )
         return
     try:
-        found = _groups(*at)
+        grouped = _groups(*at)
     except FaultlineError as error:
         st.caption(plain(str(error)))
         return
-    if found is None:
+    if grouped is None:
         st.caption("This model was trained without a text encoder, so requests are not grouped.")
-    elif not found:
+    elif not grouped:
         st.caption("No two requests of this slice are alike.")
     else:
-        rows = [
-            [
-                f"<b>{text(group.name, 80)}</b>",
-                "“" + "”, “".join(text(said, 80) for said in group.texts[:3]) + "”",
-                count(group.turns),
-            ]
-            for group in found
-        ]
-        st.html(table(["group", "such as", "turns"], rows, (2,)))
+        st.html(piece(_TEMPLATE, "request_groups", groups=grouped))
 
 
 def _turns(at: tuple[CacheKey, Inside, View], key: str) -> None:
@@ -303,10 +296,10 @@ def _explore(view: View, point: str, conditions: Conditions) -> str | None:
     """Address of Explore with these turns; None where no filter says the same, or without it."""
     if not any(name == "explore" for name, _, _ in PAGES):
         return None
-    found = narrowed(view.chosen, conditions)
-    if found is None:
+    same_turns = narrowed(view.chosen, conditions)
+    if same_turns is None:
         return None
-    query = found.query()
+    query = same_turns.query()
     if point != ANY:
         query["stage"] = [point]
     return "explore?" + urlencode({**view.link(), **query}, doseq=True)

@@ -1,4 +1,4 @@
-"""Which stage, which slice: the picker, the search, the ranked cards."""
+"""Choosing a failure point and a slice: the picker, the search, the ranked cards."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from charts.formatting import (
     percent,
     plain,
 )
+from charts.html import piece
 from charts.palette import colour_of
 from charts.slices import spark
 from data.errors import UsageError
@@ -25,14 +26,7 @@ from data.schema.vocabulary import NAMES
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
-from parts.shared.html import (
-    LINE,
-    line,
-    muted,
-    text,
-)
 from parts.shared.view import CacheKey, View
-from parts.triage.inline_bars import dot_and_interval, sparkline
 
 ANY = "defect"
 POINTS = (*FAILURES, ANY)
@@ -41,28 +35,32 @@ TITLES = {**NAMES, ANY: "Any failure"}
 _STOPPED = "stopped-search"
 _PATIENCE_S = 0.3
 _SHOWN = 6
-_ALSO = 2
+_FOLDED = 2
+_TEMPLATE = "parts/triage/slices.html"
 
 
 def chosen_point(worst: str) -> str:
-    """The failure point that the link, or else this session, looks at; by default the worst one.
+    """The failure point of the link, else of this session, else the worst one.
 
-    Kept in the URL as `failing`, for `stage` is a filter already.
+    Kept in the URL as `failing`, because `stage` is already a filter. Raises UsageError if the link
+    names something else.
     """
-    # A link that names a slice only names its failure point with it.
+    # The key of a slice starts with its failure point.
     of_slice = (st.query_params.get("slice") or "").partition(":")[0]
-    given = (
+    point = (
         st.query_params.get("failing")
         or (of_slice if of_slice in POINTS else None)
         or st.session_state.get("failing")
         or worst
     )
-    if given not in POINTS:
-        raise UsageError(f"failing={given} is no failure point; give one of {', '.join(POINTS)}.")
-    st.session_state["failing"] = given
-    if st.query_params.get("failing") != given:
-        st.query_params["failing"] = given
-    return str(given)
+    if point not in POINTS:
+        raise UsageError(
+            f"failing={point} is not a failure point; give one of {', '.join(POINTS)}."
+        )
+    st.session_state["failing"] = point
+    if st.query_params.get("failing") != point:
+        st.query_params["failing"] = point
+    return str(point)
 
 
 def picker(present: str, rates: Mapping[str, Estimate]) -> None:
@@ -90,14 +88,14 @@ def _pick() -> None:
 
 
 def chosen_slice(point: str) -> str | None:
-    """Key of the slice that the link names, or that this session last looked at here."""
-    held: dict[str, str] = st.session_state.setdefault("slices", {})
-    given = st.query_params.get("slice") or held.get(point)
-    if given:
-        held[point] = given
-        if st.query_params.get("slice") != given:
-            st.query_params["slice"] = given
-    return given
+    """Key of the slice of the link, else of the one last looked at for this failure point."""
+    last_chosen: dict[str, str] = st.session_state.setdefault("slices", {})
+    key = st.query_params.get("slice") or last_chosen.get(point)
+    if key:
+        last_chosen[point] = key
+        if st.query_params.get("slice") != key:
+            st.query_params["slice"] = key
+    return key
 
 
 def choose_slice(key: str) -> None:
@@ -158,23 +156,28 @@ def cards(
 ) -> None:
     """The slices by impact, each with its rate, its trend and its state."""
     slices = result.found.slices
-    every = len(slices) <= _SHOWN or st.session_state.get("every_slice", False)
-    shown = slices if every else slices[:_SHOWN]
-    if not every and present and present not in [one.key for one in shown]:
-        shown = (*shown, *(one for one in slices if one.key == present))
-    reach = max((_interval(one)[1] for one in shown), default=1.0)
-    for one in shown:
-        state = decided.get(one.key)
+    show_all = len(slices) <= _SHOWN or st.session_state.get("every_slice", False)
+    shown = slices if show_all else slices[:_SHOWN]
+    if not show_all and present and present not in [slice_.key for slice_ in shown]:
+        shown = (*shown, *(other for other in slices if other.key == present))
+    reach = max((_interval(slice_)[1] for slice_ in shown), default=1.0)
+    for slice_ in shown:
+        key = slice_.key
         with st.container(border=True, gap="xsmall"):
-            _name(one.key, one.words(), one.key == present)
-            st.html(_card(one, result, reach, state))
+            _name(key, slice_.words(), key == present)
+            st.html(_card(slice_, result, reach, decided.get(key)))
     if len(slices) > _SHOWN:
         st.toggle(f"All {len(slices)} slices", key="every_slice")
     st.caption(result.found.words())
 
 
-def others(point: str, listed: Sequence[str], present: str | None,
-           decided: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> None:  # fmt: skip
+def others(
+    point: str,
+    listed: Sequence[str],
+    present: str | None,
+    decided: Mapping[str, Mapping[str, Any]],
+    names: Mapping[str, str],
+) -> None:
     """Slices that somebody looks after, but that do not stand out now."""
     left = [key for key in names if key not in listed]
     if not left:
@@ -183,7 +186,7 @@ def others(point: str, listed: Sequence[str], present: str | None,
     for key in left:
         with st.container(border=True, gap="xsmall"):
             _name(key, names[key], key == present)
-            st.html(line(state_chip(decided[key]), 0.9))
+            st.html(piece(_TEMPLATE, "decided", decision=_decision(decided[key])))
 
 
 def _name(key: str, words: str, present: bool) -> None:
@@ -200,76 +203,67 @@ def _name(key: str, words: str, present: bool) -> None:
     )
 
 
-def _interval(one: Slice) -> tuple[float, float]:
+def _interval(slice_: Slice) -> tuple[float, float]:
     """Of the rate: that of the excess, above the rest's rate."""
     return (
-        max(0.0, one.rest_rate + one.low / one.turns),
-        min(1.0, one.rest_rate + one.high / one.turns),
+        max(0.0, slice_.rest_rate + slice_.low / slice_.turns),
+        min(1.0, slice_.rest_rate + slice_.high / slice_.turns),
     )
 
 
-def _card(one: Slice, result: Ranked, reach: float, state: Mapping[str, Any] | None) -> str:
-    low, high = _interval(one)
-    colour = colour_of(one.failure_point)
-    against = (
-        f"{percent(one.rate)} ({percent(low)} to {percent(high)}) against "
-        f"{percent(one.rest_rate)} elsewhere"
+def _card(slice_: Slice, result: Ranked, reach: float, state: Mapping[str, Any] | None) -> str:
+    low, high = _interval(slice_)
+    values = spark(result.days[slice_.key])
+    return piece(
+        _TEMPLATE,
+        "card",
+        impact=count(slice_.impact),
+        weekly=f"{count(slice_.impact / result.weeks)} a week" if result.weeks >= 2 else "",
+        rate=slice_.rate,
+        low=low,
+        high=high,
+        elsewhere=slice_.rest_rate,
+        reach=reach,
+        colour=colour_of(slice_.failure_point),
+        against=f"{percent(slice_.rate)} ({percent(low)} to {percent(high)}) against "
+        f"{percent(slice_.rest_rate)} elsewhere",
+        values=values,
+        trend=_trend_words(values),
+        certainty=significance(slice_.q_value),
+        decision=_decision(state),
+        others=folded_words(slice_, _FOLDED),
     )
-    values = spark(result.days[one.key])
-    week = f"{count(one.impact / result.weeks)} a week" if result.weeks >= 2 else ""
-    parts = [
-        line(
-            f"<b>{count(one.impact)}</b> turns above expectation"
-            + (f" {muted('· ' + week)}" if week else "")
-        ),
-        dot_and_interval(one.rate, low, high, one.rest_rate, reach, colour, against),
-        line(against, 0.85),
-        '<div style="display:flex;flex-wrap:wrap;gap:.4em 1em;align-items:flex-end;'
-        f'justify-content:space-between;margin-top:.4em">'
-        f"{sparkline(values, colour, _spark_words(values))}"
-        f'<span style="font-size:.85em">{muted(significance(one.q_value))}</span>'
-        f'<span style="font-size:.85em">{state_chip(state)}</span></div>',
+
+
+def folded_words(slice_: Slice, most: int) -> dict[str, Any]:
+    """At most `most` slices that tell the same story as this one, in words, and how many more."""
+    words = [
+        " · ".join(condition_words(*condition) for condition in conditions)
+        for conditions in slice_.folded[:most]
     ]
-    if one.folded:
-        parts.append(line(muted("also: " + also(one)), 0.82))
-    return "".join(parts)
+    return {"words": words, "more": max(0, len(slice_.folded) - most)}
 
 
-def also(one: Slice, most: int = _ALSO) -> str:
-    """The slices that tell the same story, as HTML."""
-    named = [
-        text(" · ".join(condition_words(*condition) for condition in conditions), 200)
-        for conditions in one.folded[:most]
-    ]
-    more = len(one.folded) - most
-    return "; ".join(named) + (f"; and {count(more)} more" if more > 0 else "")
-
-
-def _spark_words(values: Sequence[float | None]) -> str:
-    found = [value for value in values if value is not None]
-    if not found:
+def _trend_words(values: Sequence[float | None]) -> str:
+    rates = [value for value in values if value is not None]
+    if not rates:
         return "No turns."
     return (
-        f"Rate over time: first {percent(found[0])}, highest {percent(max(found))}, "
-        f"last {percent(found[-1])}."
+        f"Rate over time: first {percent(rates[0])}, highest {percent(max(rates))}, "
+        f"last {percent(rates[-1])}."
     )
 
 
-def state_chip(state: Mapping[str, Any] | None) -> str:
-    """What was decided about a slice: its state and who has it, as HTML."""
-    said = state_words(state)
-    if state and state["owner"]:
-        said = f"{said} · {text(state['owner'], 40)}"
-    return (
-        f'<span style="border:1px solid {LINE};border-radius:99px;padding:.05em .6em">{said}</span>'
-    )
-
-
-def state_words(state: Mapping[str, Any] | None) -> str:
-    """`fixed in ASR 4.3`, as HTML."""
-    if state is None or state["state"] != "fixed":
-        return text(state["state"]) if state else "new"
-    return f"fixed in {text(release_words(state['version'] or '?'), 60)}"
+def _decision(state: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """What was decided about a slice: its state, the release that fixes it, who looks after it."""
+    if state is None:
+        return {"state": "new", "release": None, "owner": None}
+    fixed = state["state"] == "fixed"
+    return {
+        "state": state["state"],
+        "release": release_words(state["version"] or "?") if fixed else None,
+        "owner": state["owner"],
+    }
 
 
 def release_words(version: str) -> str:

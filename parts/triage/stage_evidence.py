@@ -1,14 +1,13 @@
-"""Evidence of the blamed stage's own kind, inside a slice."""
+"""Evidence from the blamed stage, inside a slice."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pyarrow as pa
 import streamlit as st
 
 from analysis.stage_evidence import Evidence
-from charts.formatting import count, percent
+from charts.formatting import count
+from charts.html import piece
 from charts.layout import CONFIG
 from charts.slices import (
     distribution,
@@ -18,29 +17,19 @@ from charts.slices import (
 )
 from data.queries.slice_evidence import Inside
 from data.schema.vocabulary import EVIDENCE_HEADINGS
-from parts.shared.html import (
-    muted,
-    table,
-    text,
-)
 from parts.shared.view import View
 
 _ROWS = 8
-_SOURCES = {
-    "gold": "a person wrote it down",
-    "rephrase": "the user said it again",
-    "n-best": "another hypothesis",
-    "next turn": "what came next",
-}
+_TEMPLATE = "parts/triage/stage_evidence.html"
 
 
-def show(found: Evidence, inside: Inside, view: View) -> None:
+def show(evidence: Evidence, inside: Inside, view: View) -> None:
     """The tables and charts of a slice's evidence."""
     point = inside.failure_point
     if point not in EVIDENCE_HEADINGS:
         return
     st.subheader(EVIDENCE_HEADINGS[point], anchor=False)
-    tables = found.tables
+    tables = evidence.tables
     match point:
         case "asr":
             _list(
@@ -74,9 +63,9 @@ def show(found: Evidence, inside: Inside, view: View) -> None:
         case "false_wake":
             scores = tables["scores"]
             if scores.num_rows:
-                given = [v for v in scores["threshold"].to_pylist() if v is not None]
+                thresholds = [v for v in scores["threshold"].to_pylist() if v is not None]
                 st.plotly_chart(
-                    distribution(scores, point, "score", given[0] if given else None),
+                    distribution(scores, point, "score", thresholds[0] if thresholds else None),
                     config=CONFIG,
                     alt=distribution_words(scores, "wake scores of turns called false wakes"),
                     key="wake-steps",
@@ -94,63 +83,36 @@ def show(found: Evidence, inside: Inside, view: View) -> None:
         case "result":
             _rates(tables["outcomes"], {"action": "action", "status": "status"})
     if point in ("asr", "nlu", "er"):
-        st.caption(found.words().replace(",", "\u2009"))
+        st.caption(evidence.words().replace(",", "\u2009"))
 
 
-def _list(rows: pa.Table, columns: dict[str, str], nothing: str) -> None:
-    found = rows.to_pylist()
-    if not found:
+def _list(table: pa.Table, columns: dict[str, str], nothing: str) -> None:
+    rows = table.to_pylist()
+    if not rows:
         st.caption(nothing)
         return
-
-    def made(part: list[dict[str, Any]]) -> str:
-        body = [[*(_cell(row, name) for name in columns), count(row["turns"])] for row in part]
-        return table([*columns.values(), "turns"], body, (len(columns),))
-
-    st.html(made(found[:_ROWS]))
-    if len(found) > _ROWS:
-        with st.expander(f"{len(found) - _ROWS} more"):
-            st.html(made(found[_ROWS:]))
+    st.html(piece(_TEMPLATE, "confusions", rows=rows[:_ROWS], columns=columns))
+    if len(rows) > _ROWS:
+        with st.expander(f"{len(rows) - _ROWS} more"):
+            st.html(piece(_TEMPLATE, "confusions", rows=rows[_ROWS:], columns=columns))
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
-    value = row[name]
-    if name == "source":
-        return muted(_SOURCES.get(value, value))
-    if name == "first":
-        return f"{text(value, 60)} and {text(row['second'], 60)}" if value else ""
-    if name == "kind":
-        return "not found" if value == "unresolved" else "ambiguous"
-    if name in ("heard", "meant", "mention"):
-        return f"<b>{text(value, 80)}</b>" if value else muted("nothing")
-    return text(value, 80) if value else muted("none")
+def _rates(table: pa.Table, columns: dict[str, str]) -> None:
+    rows = table.slice(0, _ROWS).to_pylist()
+    st.html(piece(_TEMPLATE, "rates", rows=rows, columns=columns))
 
 
-def _rates(rows: pa.Table, columns: dict[str, str]) -> None:
-    found = rows.to_pylist()
-    body = [
-        [
-            *(text(row[name], 60) if row[name] else muted("not logged") for name in columns),
-            count(row["turns"]),
-            count(row["failures"]),
-            percent(row["failures"] / row["turns"]),
-        ]
-        for row in found[:_ROWS]
-    ]
-    first = len(columns)
-    heads = [*columns.values(), "turns", "failed, est.", "rate"]
-    st.html(table(heads, body, (first, first + 1, first + 2)))
-
-
-def _steps_table(rows: pa.Table, what: str) -> None:
+def _steps_table(table: pa.Table, what: str) -> None:
     with st.expander("As a table"):
-        found = rows.to_pylist()
-        body = [
+        rows = [
             [
                 f"{0.05 * row['step']:.2f} to {0.05 * (row['step'] + 1):.2f}",
                 count(row["inside"]),
                 count(row["rest"]),
             ]
-            for row in found
+            for row in table.to_pylist()
         ]
-        st.html(table([what, "this slice", "all others"], body, (1, 2)))
+        heads = [what, "this slice", "all others"]
+        st.html(
+            piece("parts/shared/pieces.html", "plain_table", heads=heads, rows=rows, numbers=(1, 2))
+        )

@@ -1,4 +1,4 @@
-"""Pieces of the Turn page: the way around it, its times, its annotations, and requests like it."""
+"""Pieces of the Turn page: navigation, timing, annotations, and similar requests."""
 
 from __future__ import annotations
 
@@ -49,33 +49,35 @@ _ROWS = 8
 Row = Mapping[str, Any]
 
 
-class Found(NamedTuple):
-    """A turn as logged, what the model says about it if it does, and the dialogue around it."""
+class Details(NamedTuple):
+    """A turn as logged, its prediction if it has been scored, and the dialogue around it."""
 
     row: dict[str, Any]
     prediction: dict[str, Any] | None
     dialogue: list[dict[str, Any]]
 
 
-def look_up(view: View, turn_id: str, day: date | None) -> Found | None:
-    """All that the page needs of a turn; None when there is no such turn."""
+def look_up(view: View, turn_id: str, day: date | None) -> Details | None:
+    """All that the page shows of a turn; None when there is no such turn."""
     return _look_up(view.unfiltered.turns_key, turn_id, day, view)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _look_up(key: CacheKey, turn_id: str, day: date | None, _view: View) -> Found | None:
+def _look_up(key: CacheKey, turn_id: str, day: date | None, _view: View) -> Details | None:
     row = turns.turn(_view.snapshot, turn_id, day)
     if row is None:
         return None
-    return Found(
+    return Details(
         row,
         turns.prediction(_view.snapshot, row, _view.model),
         turns.dialogue(_view.snapshot, row, _view.model),
     )
 
 
-def around(view: View, found: Row | None, dialogue: Sequence[dict[str, Any]], place: int) -> None:
-    """Back to the list, the turns before and after in it, and those of the dialogue."""
+def around(
+    view: View, prediction: Row | None, dialogue: Sequence[dict[str, Any]], position: int
+) -> None:
+    """Links back to the list, to its previous and next turn, and to those of the dialogue."""
     listed = Listing.from_query(st.query_params)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link(
@@ -99,9 +101,9 @@ def around(view: View, found: Row | None, dialogue: Sequence[dict[str, Any]], pl
                 icon=":material/troubleshoot:",
                 query_params=view.link(slice=slice_key),
             )
-        if listed and found and view.model:
+        if listed and prediction and view.model:
             before, after = _neighbours(
-                view.cache_key(), listed, found["turn_id"], view, dict(found)
+                view.cache_key(), listed, prediction["turn_id"], view, dict(prediction)
             )
             noun = listed.words()
             _step(
@@ -112,7 +114,8 @@ def around(view: View, found: Row | None, dialogue: Sequence[dict[str, Any]], pl
             (-1, "Turn before", ":material/chevron_left:"),
             (+1, "Turn after", ":material/chevron_right:"),
         ):
-            other = dialogue[place + step] if 0 <= place + step < len(dialogue) else None
+            there = position + step
+            other = dialogue[there] if 0 <= there < len(dialogue) else None
             _step(label, icon, other, f"dialogue{step}")
 
 
@@ -130,10 +133,10 @@ def _step(label: str, icon: str, other: dict[str, Any] | None, key: str) -> None
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _neighbours(
-    key: CacheKey, listed: Listing, turn_id: str, _view: View, _turn: Row
+    key: CacheKey, listed: Listing, turn_id: str, _view: View, _prediction: Row
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     assert _view.model is not None
-    return neighbours(_view.snapshot, _view.model, _view.chosen, listed, _turn)
+    return neighbours(_view.snapshot, _view.model, _view.chosen, listed, _prediction)
 
 
 def times(row: Row, blamed: str | None) -> None:
@@ -154,26 +157,26 @@ def _reference(path: str, model: str) -> Reference | None:
 
 
 def reference(view: View) -> Reference | None:
-    """Where features lie among correct turns; None for a model that does not know."""
+    """Where features lie among correct turns; None if the model has no such record."""
     return _reference(view.path, view.model) if view.model else None
 
 
-def transcript(row: Row, said: Sequence[Row], who: str | None, share: float) -> str | None:
-    """What was really said: as an annotator wrote here, as far as one may see it, else as gold."""
-    for annotation in reversed(shown_to(said, who, share)):
+def transcript(row: Row, annotations: Sequence[Row], who: str | None, share: float) -> str | None:
+    """What was really said: from the annotations that `who` may see, else from the gold record."""
+    for annotation in reversed(shown_to(annotations, who, share)):
         if annotation["transcript"]:
             return str(annotation["transcript"])
     written = (row["gold"] or {}).get("transcript")
     return None if written is None else str(written)
 
 
-def judge(view: View, row: Row, said: list[dict[str, Any]], now: Desk) -> None:
-    """What people said of this turn here, and the buttons to say something oneself."""
+def judge(view: View, row: Row, annotations: list[dict[str, Any]], now: Desk) -> None:
+    """The verdicts that people gave on this turn here, and the buttons to give one."""
     who = signed_in()
     st.subheader("Judged here", anchor=False)
     told()
-    others(said, who, now.share)
-    if not said:
+    others(annotations, who, now.share)
+    if not annotations:
         st.caption("Nobody has judged this turn here.")
     with st.expander("Judge this turn", key="judge", icon=":material/rate_review:"):
         if who is None:
@@ -206,21 +209,22 @@ def _similar(
     return similar(_at, model, turn_id, heard, _encoder(path, model), _ROWS)
 
 
-def similar_turns(view: View, found: Row) -> None:
-    """Requests of recent turns that mean about the same, and how they went."""
-    if not found["heard"]:
+def similar_turns(view: View, prediction: Row) -> None:
+    """Requests of recent turns with about the same meaning, and how they went."""
+    heard = prediction["heard"]
+    if not heard:
         return
     st.subheader("Similar requests", anchor=False)
-    slot = st.container(gap=None)
-    with slot, st.spinner("Looking for similar requests"):
+    results = st.container(gap=None)
+    with results, st.spinner("Looking for similar requests"):
         model = str(view.model)
         rows = _similar(
-            view.path, view.snapshot.version, model, found["turn_id"], found["heard"], view.snapshot
+            view.path, view.snapshot.version, model, prediction["turn_id"], heard, view.snapshot
         ).to_pylist()
     if not rows:
         st.caption("No recent request has any of these words.")
         return
-    with slot:
+    with results:
         for row in rows:
             _request(row)
     st.caption("Among the newest turns, by the meaning of their words; a click opens the newest.")
@@ -228,7 +232,7 @@ def similar_turns(view: View, found: Row) -> None:
 
 def _request(row: dict[str, Any]) -> None:
     worst = max(FAILURES, key=lambda name: row[f"n_{name}"])
-    named = worst if row[f"n_{worst}"] else "correct"
+    verdict = worst if row[f"n_{worst}"] else "correct"
     parts = [f"{count(row['turns'])} {'turn' if row['turns'] == 1 else 'turns'}"]
     parts.append(f"defect {percent(row['rate'], 0)}")
     if row["turns"] > 1:
@@ -239,10 +243,10 @@ def _request(row: dict[str, Any]) -> None:
         ]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
-            f':color[●]{{foreground="{colour_of(named)}"}} {plain(short(row["heard"], 90))}',
+            f':color[●]{{foreground="{colour_of(verdict)}"}} {plain(short(row["heard"], 90))}',
             key=f"like-{row['turn_id']}",
             type="tertiary",
-            help=f"{NAMES[named]}; open its newest turn",
+            help=f"{NAMES[verdict]}; open its newest turn",
             on_click=open_turn,
             args=(row,),
         )

@@ -13,6 +13,7 @@ from charts.formatting import (
     percent,
     plain,
 )
+from charts.html import piece
 from charts.layout import CONFIG
 from charts.palette import colour_of
 from charts.prediction import (
@@ -28,44 +29,47 @@ from charts.prediction import (
 from classifiers.reference_values import Place, Reference
 from data.schema.vocabulary import NAMES
 from features import catalogue
-from parts.shared.html import strip
 
 _SENTENCES = 5
 
 
-def verdict(found: Mapping[str, Any], reference: Reference | None = None) -> None:
+def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -> None:
     """Six probabilities, one bar of evidence per stage, and the strongest reasons as sentences.
 
     With a `reference`, each reason says where its value lies among correct turns.
     """
     st.subheader("Where it failed", anchor=False)
     st.plotly_chart(
-        probabilities(found), config=CONFIG, alt=probabilities_words(found), key="probabilities"
+        probabilities(prediction),
+        config=CONFIG,
+        alt=probabilities_words(prediction),
+        key="probabilities",
     )
-    other = likelier(found)
+    other = likelier(prediction)
     if other:
         st.caption(other)
-    name = NAMES[found["failure_point"]]
+    name = NAMES[prediction["failure_point"]]
     st.subheader(f"Why {plain(name)}", anchor=False)
-    st.plotly_chart(evidence(found), config=CONFIG, alt=evidence_words(found), key="evidence")
+    st.plotly_chart(
+        evidence(prediction), config=CONFIG, alt=evidence_words(prediction), key="evidence"
+    )
     st.caption(f"Right of the line speaks for {name}, left against it; in log-odds.")
-    for reason in sorted(found["reasons"] or [], key=lambda r: -abs(r["contribution"]))[
-        :_SENTENCES
-    ]:
-        place = reference.place(reason["feature"], reason["value"]) if reference else None
+    reasons = sorted(prediction["reasons"] or [], key=lambda r: -abs(r["contribution"]))
+    for reason in reasons[:_SENTENCES]:
+        among = reference.place(reason["feature"], reason["value"]) if reference else None
         with st.container(gap=None):
             st.markdown(_reason(reason, name))
-            if place is not None:
-                _among(place, _value(reason["feature"], reason["value"]), reason["stage"])
+            if among is not None:
+                _among_correct(among, _value(reason["feature"], reason["value"]), reason["stage"])
 
 
-def why(found: Mapping[str, Any]) -> None:
+def why(prediction: Mapping[str, Any]) -> None:
     """The waterfall from the average turn to this one."""
-    name = NAMES[found["failure_point"]]
-    values = {r["feature"]: r["value"] for r in found["reasons"] or []}
-    names = [
+    name = NAMES[prediction["failure_point"]]
+    values = {r["feature"]: r["value"] for r in prediction["reasons"] or []}
+    features = [
         (catalogue.sentence(feature), _value(feature, values[feature]))
-        for feature, _ in steps(found)
+        for feature, _ in steps(prediction)
         if feature is not None
     ]
     st.subheader("From the average turn to this one", anchor=False)
@@ -73,16 +77,27 @@ def why(found: Mapping[str, Any]) -> None:
         f"Log-odds of {name} before calibration; each +1 multiplies its odds by 2.7. "
         "The bars add up to the last one."
     )
-    st.plotly_chart(waterfall(found, names), config=CONFIG, alt=waterfall_words(found), key="why")
+    st.plotly_chart(
+        waterfall(prediction, features), config=CONFIG, alt=waterfall_words(prediction), key="why"
+    )
 
 
-def _among(place: Place, value: str, stage: str) -> None:
+def _among_correct(among: Place, value: str, stage: str) -> None:
     """Where a value lies among correct turns: a strip, and the same in words."""
-    low, high = place.quantiles[10], place.quantiles[90]
-    if place.same < 0.5 and high > low:
-        first, last = min(place.quantiles[1], place.value), max(place.quantiles[99], place.value)
-        st.html(strip(place.value, low, high, first, last, colour_of(stage)))
-    st.caption(plain(f"{value}, {place.words()}"))
+    low, high = among.quantiles[10], among.quantiles[90]
+    if among.same < 0.5 and high > low:
+        strip = piece(
+            "parts/turn/prediction.html",
+            "range_strip",
+            value=among.value,
+            low=low,
+            high=high,
+            first=min(among.quantiles[1], among.value),
+            last=max(among.quantiles[99], among.value),
+            colour=colour_of(stage),
+        )
+        st.html(strip)
+    st.caption(plain(f"{value}, {among.words()}"))
 
 
 def _value(feature: str, value: float | None) -> str:
@@ -100,9 +115,9 @@ def _value(feature: str, value: float | None) -> str:
 
 def _reason(reason: Mapping[str, Any], name: str) -> str:
     value = _value(reason["feature"], reason["value"])
-    way = "for" if reason["contribution"] > 0 else "against"
+    side = "for" if reason["contribution"] > 0 else "against"
     return (
         f':color[●]{{foreground="{colour_of(reason["stage"])}"}} '
         f"{plain(catalogue.sentence(reason['feature']))}: **{plain(value)}** "
-        f":small[:gray[speaks {way} {name}, {reason['contribution']:+.2f}]]"
+        f":small[:gray[speaks {side} {name}, {reason['contribution']:+.2f}]]"
     )

@@ -17,6 +17,7 @@ from charts import (
     formatting,
     rates,
     sentences,
+    signals,
     stage_heatmap,
 )
 from charts import (
@@ -49,6 +50,20 @@ def prediction(**fields: Any) -> dict[str, Any]:
         for i in range(14)
     ]
     return made | fields
+
+
+def test_logged_names_are_text_to_plotly() -> None:
+    name = "<a href='https://x.example'>car</a> R&B %{x}"
+    days = [date(2024, 3, 1)]
+    arrived = pa.table({"day": days, "assistant": [name], "turns": [3]})
+    logged = pa.table(
+        {"day": days, "assistant": ["car"], "signal": [name], "logged": [1], "turns": [3]}
+    )
+    for figure in (signals.arrivals(arrived), signals.over_time(logged, "car", [name], [])):
+        shown = figure.data[0].name
+        assert "<" not in shown
+        assert "%{" not in shown
+        assert "&lt;/a&gt; R&amp;B" in shown
 
 
 def test_trend_shows_the_five_failures_in_pipeline_order() -> None:

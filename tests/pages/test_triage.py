@@ -99,7 +99,7 @@ def test_any_slice_can_be_looked_at(
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ({"failing": "nobody"}, "is no failure point"),
+        ({"failing": "nobody"}, "is not a failure point"),
         ({"failing": "asr", "slice": "nonsense"}, "is not a slice"),
         ({"failing": "asr", "slice": "asr:colour=red"}, "no dimension 'colour'"),
         ({"failing": "asr", "slice": "asr:words=lots"}, "is no band"),
