@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, date, tzinfo
+from itertools import zip_longest
 from typing import NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -128,7 +129,7 @@ def go_to_newest() -> None:
 def store_path() -> str:
     """The store's path: `--store DIR` after `--`, else the environment, else `store`."""
     arguments = sys.argv[1:]
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:]):
         if argument == "--store" and following is not None:
             return following
         if argument.startswith("--store="):
