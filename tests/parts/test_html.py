@@ -147,7 +147,7 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
         "columns": {"device": HOSTILE},
     },
 }
-# Templates that are no collection of macros. `tests/report` has hostile texts for the report.
+# Templates that are rendered whole. `tests/report` renders the report with hostile texts.
 WHOLE = {"parts/model/card.html", "report/page.html"}
 
 
