@@ -1,4 +1,4 @@
-"""Sounds that are not meant for the assistant: televisions, and people talking to each other."""
+"""Speech that is not addressed to the assistant: televisions, and people talking to each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from assistant.stages import Sound
 
-# What can be taken for "hey juno", and how often it comes up when something fires at all.
+# Phrases that can be mistaken for "hey juno".
 ALIKE = (
     "hey you know", "hey june", "a junior", "hey do you know", "they do know", "hey juno",
     "say you know", "hey judo", "may you know", "hey jean oh",
@@ -58,12 +58,16 @@ _PHRASES = {"television": TELEVISION, "side_talk": SIDE_TALK}
 def overheard(
     source: str, locale: str, rng: np.random.Generator, *, far_field: bool = True
 ) -> Sound:
-    """A sound from `source` (``television`` or ``side_talk``) that a device may pick up.
+    """Speech from `source` (``television`` or ``side_talk``) that a device may pick up.
 
-    It starts or ends in the middle of a sentence as often as not.
+    It often starts or ends in the middle of a sentence.
+
+    Raises
+    ------
+    ValueError: there is no such source.
     """
     if source not in _PHRASES:
-        raise ValueError(f"No such source: {source!r}; there are {', '.join(_PHRASES)}.")
+        raise ValueError(f"Unknown source {source!r}; choose from {', '.join(_PHRASES)}.")
     phrases = _PHRASES[source]
     words = phrases[rng.integers(len(phrases))].split()
     if rng.random() < 0.3:

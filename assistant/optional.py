@@ -8,7 +8,7 @@ from typing import Any
 from data.errors import NotInstalled
 
 
-def optional(module: str, package: str, purpose: str, extra: str = "demo") -> Any:
+def optional(module: str, package: str, purpose: str) -> Any:
     """The module called `module`.
 
     Raises
@@ -20,6 +20,5 @@ def optional(module: str, package: str, purpose: str, extra: str = "demo") -> An
         return import_module(module)
     except ImportError as error:
         raise NotInstalled(
-            f"{purpose} needs the package {package}; install it with: "
-            f"pip install 'faultline[{extra}]'"
+            f"{purpose} needs the package {package}; install it with: pip install 'faultline[demo]'"
         ) from error

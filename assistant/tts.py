@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# What a word takes to be said, pauses included: some 180 words a minute.
+# Duration of a word including pauses: about 180 words a minute.
 WORD_MS = 330.0
 
 
 def length_ms(response: str) -> float:
-    """How long it takes to say a response, in milliseconds."""
+    """How long it takes to speak a response, in milliseconds."""
     return WORD_MS * len(response.split())
 
 
 @dataclass(frozen=True, slots=True)
 class Tts:
-    """A `TtsStage`. Longer sentences take longer to plan; now and then the voice is not loaded."""
+    """A `TtsStage`: longer sentences take longer, and sometimes the voice has to be loaded."""
 
     version: str = "tts-2.0"
     base_ms: float = 90.0
@@ -26,10 +26,10 @@ class Tts:
     cold: float = 0.01
 
     def __call__(self, response: str, rng: np.random.Generator) -> float:
-        """Milliseconds until the first sound; 0 when there is nothing to say."""
+        """Milliseconds until the first sound; 0 for an empty response."""
         words = len(response.split())
         if not words:
             return 0.0
-        planned = (self.base_ms + self.per_word_ms * min(words, 30)) * math.exp(rng.normal(0, 0.2))
-        late = 650.0 * rng.random() if rng.random() < self.cold else 0.0
-        return round(planned + late, 1)
+        planning = (self.base_ms + self.per_word_ms * min(words, 30)) * math.exp(rng.normal(0, 0.2))
+        loading = 650.0 * rng.random() if rng.random() < self.cold else 0.0
+        return round(planning + loading, 1)

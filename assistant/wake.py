@@ -1,8 +1,8 @@
-"""The wake stage: does this sound carry the wake phrase, said by somebody in the room?
+"""The wake stage: does a sound contain the wake phrase, spoken by somebody in the room?
 
-A logistic score over what an acoustic model has to go by. Televisions and people talking to each
-other sometimes score above the threshold; how often depends on how far the model has learnt to tell
-a loudspeaker from a voice.
+The score is a logistic function of the acoustic evidence. Televisions and people talking to each
+other sometimes exceed the threshold; how often depends on how well the model has learnt to tell a
+loudspeaker from a voice.
 """
 
 from __future__ import annotations
@@ -21,22 +21,20 @@ from assistant.stages import (
     Sound,
 )
 
-# How much a sound seems to come from a mouth (1) rather than a loudspeaker (0), on average: talk
-# between people is less pointed than what is said to a device. Rooms and codecs blur it so much
-# that a television passes for a person now and then, and the reverse.
+# Mean evidence that a sound comes from a mouth (1) rather than a loudspeaker (0): people speak less
+# directly to each other than to a device. Rooms and codecs blur the evidence so much that sometimes
+# a television passes for a person, and the reverse.
 _LIVE = {"user": 0.68, "television": 0.38, "side_talk": 0.58}
 _LIVE_SPREAD = 0.18
 _APART = _LIVE["user"] - _LIVE["television"]
-# Distance of the two distributions, in deviations: what evidence of replay is worth in the field.
-SEPARATION = _APART / _LIVE_SPREAD
 
 
 @lru_cache(maxsize=4096)
 def likeness(phrase: str, heard: str, accent: str) -> float:
-    """How alike two phrases sound, 1 for the same phones, the second in somebody's accent."""
-    wanted = "".join(spoken(word, "en-US")[0] for word in phrase.split())
-    got = "".join(spoken(word, accent)[0] for word in heard.split())
-    return Levenshtein.normalized_similarity(wanted, got)
+    """Similarity of the phones of `phrase` and of `heard` in a speaker's accent, from 0 to 1."""
+    expected = "".join(spoken(word, "en-US")[0] for word in phrase.split())
+    actual = "".join(spoken(word, accent)[0] for word in heard.split())
+    return Levenshtein.normalized_similarity(expected, actual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,9 @@ class Wake:
     Attributes
     ----------
     threshold: the stage fires when the score reaches it.
-    television_bias: log odds given to what sounds as a loudspeaker does on average. A model that
-        was never shown televisions has 0; the best for evidence of this worth has `-SEPARATION²`.
+    television_bias: log odds for a sound with a loudspeaker's mean evidence. A model that was never
+        trained on televisions has 0; the optimum is minus the squared distance of the two
+        distributions, `_APART / _LIVE_SPREAD` standard deviations.
     """
 
     version: str = "wake-3.2"
@@ -57,7 +56,7 @@ class Wake:
     spread: float = 1.1
 
     def __call__(self, sound: Sound, context: Context, rng: np.random.Generator) -> Heard:
-        # Accents cost a wake model less than a word by word comparison says.
+        # Accents cost a wake model less than comparing the phones suggests.
         similar = max(
             likeness(self.phrase, sound.phrase, "en-US"),
             likeness(self.phrase, sound.phrase, sound.accent),

@@ -1,4 +1,4 @@
 """Measurements of speed and quality, side by side with the alternative in one run.
 
-Not installed; nothing imports it but its own tests.
+Not installed with the package. Only tests import it; the product never does.
 """

@@ -1,7 +1,7 @@
 """All benchmarks, as one table: `make bench`, or `python -m benchmarks [TURNS …]`.
 
-Turns are made by resampling the real corpora (dialogues with new ids and times; texts repeat as
-they do in traffic). Every figure is one run on this machine, the alternatives beside it.
+Turns are resampled from the real corpora (dialogues with new ids and times; texts repeat as they do
+in traffic). Every figure is one run on this machine, beside the alternatives.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
 def main(sizes: list[int]) -> None:
     """Run everything at each number of turns and print the table."""
     if not CORPORA.is_dir():
-        sys.exit(f"The benchmarks resample the real corpora, which are not at {CORPORA}.")
+        sys.exit(f"The benchmarks resample the real corpora, but {CORPORA} does not exist.")
     folder = Path(mkdtemp(prefix="faultline-bench-"))
     out = Console()
     rows: list[tuple[str, int, float, float | None, str]] = []
@@ -59,7 +59,7 @@ def main(sizes: list[int]) -> None:
     try:
         model_store = _trained(folder / "model")
         for n in sizes:
-            _at(n, folder / str(n), model_store, add)
+            _ingest_and_score(n, folder / str(n), model_store, add)
             shutil.rmtree(folder / str(n), ignore_errors=True)
         _texts(model_store, add)
         _explanations(model_store, add)
@@ -92,7 +92,7 @@ def _trained(path: Path) -> Store:
     return store
 
 
-def _at(n: int, folder: Path, trained: Store, add: Callable[..., None]) -> None:
+def _ingest_and_score(n: int, folder: Path, trained: Store, add: Callable[..., None]) -> None:
     folder.mkdir()
     log = folder / "log.jsonl"
     ingest_benchmark.write_log(log, n)
@@ -127,10 +127,10 @@ def _texts(store: Store, add: Callable[..., None]) -> None:
     add("encode distinct texts", len(vectors), len(vectors) / seconds)
     add("encode, per turn", len(column), len(column) / seconds)
     plain = SentenceTransformer(locate(DEFAULT), device="cpu", local_files_only=True)
-    every = column.to_pylist()[:2000]
-    plain.encode(every[:32])
-    _, seconds = _timed(lambda: plain.encode(every, batch_size=64, show_progress_bar=False))
-    add("sentence-transformers, per turn", len(every), len(every) / seconds, "for comparison")
+    sample = column.to_pylist()[:2000]
+    plain.encode(sample[:32])
+    _, seconds = _timed(lambda: plain.encode(sample, batch_size=64, show_progress_bar=False))
+    add("sentence-transformers, per turn", len(sample), len(sample) / seconds, "for comparison")
 
 
 def _explanations(store: Store, add: Callable[..., None]) -> None:
@@ -140,8 +140,8 @@ def _explanations(store: Store, add: Callable[..., None]) -> None:
     model = registry.load(store.models, str(store.head().model))
     with store.snapshot() as snapshot:
         turns = snapshot.query("SELECT * FROM turns")
-    found = features_benchmark.run(200_000)
-    add("features", int(found["turns"]), found["turns_per_second"])
+    result = features_benchmark.run(200_000)
+    add("features", int(result["turns"]), result["turns_per_second"])
     _, x = model.matrix(turns)
     x = np.ascontiguousarray(np.tile(x, (3, 1))[:40_000])
     raw, seconds = _timed(lambda: np.asarray(model.booster.predict(x)))

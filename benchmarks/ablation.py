@@ -1,4 +1,4 @@
-"""What each kind of evidence is worth: cross-validated, one group of features after the other.
+"""What each kind of evidence contributes: cross-validation with more and more feature groups.
 
     python -m benchmarks.ablation STORE [FOLDS]
 

@@ -1,13 +1,12 @@
-"""How fast the dashboard answers, on copies of a scored demo store.
+"""Response times of the dashboard, on copies of a scored demo store.
 
     python -m benchmarks.dashboard STORE [TURNS ...]
 
 For each number of turns (1,000,000 and 10,000,000 by default) the store's turns and predictions are
-copied under new ids and times (`assistant.scale`), and the real server is asked for every page:
-by the first visitor after its start, then with filters it has not seen, then with the same; by
-twenty people at once; and while another process ingests and scores. A page that goes on with a
-search counts as drawn when its progress bar is there. Prints Markdown for
-docs/performance.md.
+copied with new ids and times (`assistant.scale`). Then the real server is asked for every page: by
+the first visitor after its start, with new filters, and with the same filters again; by twenty
+people at once; and while another process ingests and scores. A page that runs a search counts as
+drawn when its progress bar appears. Prints Markdown for docs/performance.md.
 """
 
 from __future__ import annotations
@@ -61,16 +60,16 @@ CROWD = 20
 
 
 def enlarge(source: Path, count: int, to: Path) -> Store:
-    """A store of `count` copied turns with their predictions, as scoring them would have made."""
+    """A store of `count` copied turns with their predictions, as if they had been scored."""
     with Store.open(source).snapshot() as snapshot:
         model = snapshot.model
-        assert model, "the store has to be scored first"
+        assert model, "the store must be scored first"
         turns = snapshot.query("FROM turns ORDER BY turn_id").drop_columns(list(_DERIVED))
-        told = snapshot.query(
+        predictions = snapshot.query(
             "FROM predictions WHERE model_id = $model ORDER BY turn_id", {"model": model}
         )
-    assert told["turn_id"].equals(turns["turn_id"]), "every turn has to be scored"
-    told = told.drop_columns(["day"])
+    assert predictions["turn_id"].equals(turns["turn_id"]), "every turn must be scored"
+    predictions = predictions.drop_columns(["day"])
     store = Store.create(to)
     shutil.copytree(source / "models", to / "models", dirs_exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
@@ -79,41 +78,41 @@ def enlarge(source: Path, count: int, to: Path) -> Store:
         ingest(store, [folder])
         shutil.rmtree(folder)
         with store.snapshot() as there:
-            # Or scoring would take the copies for changed turns.
+            # Otherwise scoring would take the copies for changed turns.
             digests = there.query(_DIGESTS)
-        for number, part in enumerate(_parts(told, count)):
+        for number, part in enumerate(_parts(predictions, count)):
             with store.snapshot() as there:
                 part = there.query(_UP_TO_DATE, tables={"part": part, "digests": digests})
-            place = Path(scratch) / f"{number}.parquet"
+            path = Path(scratch) / f"{number}.parquet"
             day = pc.cast(pc.cast(part["started_at"], pa.timestamp("us")), pa.date32())
             part = part.append_column("day", day).select(PREDICTIONS.names)
-            pq.write_table(part.cast(PREDICTIONS), place)
-            commit_predictions(store, [place], model)
-            place.unlink()
+            pq.write_table(part.cast(PREDICTIONS), path)
+            commit_predictions(store, [path], model)
+            path.unlink()
     refresh(store)
     store.promote(model)
     return store
 
 
-def _parts(told: pa.Table, count: int) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
-    for part in copies(told, count):
-        held.append(part)
-        if sum(table.num_rows for table in held) >= _PART:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
+def _parts(predictions: pa.Table, count: int) -> Iterator[pa.Table]:
+    tables: list[pa.Table] = []
+    for part in copies(predictions, count):
+        tables.append(part)
+        if sum(table.num_rows for table in tables) >= _PART:
+            yield pa.concat_tables(tables)
+            tables = []
+    if tables:
+        yield pa.concat_tables(tables)
 
 
 def links(store: Store, seed: int = 0) -> list[str]:
-    """URL parameters of a dozen views: periods, places, versions."""
+    """URL parameters of a dozen views: periods, locales, devices, domains, versions."""
     with store.snapshot() as snapshot:
         assert snapshot.model
-        found = bounds(snapshot, snapshot.model)
-        assert found
-        first, last, _ = found
-        offered = options(snapshot, snapshot.model)
+        period = bounds(snapshot, snapshot.model)
+        assert period
+        first, last, _ = period
+        choices = options(snapshot, snapshot.model)
         turns = defects(snapshot, snapshot.model, Filter(), rows=12).to_pylist()
     rng = random.Random(seed)
     views = []
@@ -124,8 +123,8 @@ def links(store: Store, seed: int = 0) -> list[str]:
             query["since"] = start.isoformat()
             query["until"] = (start + timedelta(days=27)).isoformat()
         for key in rng.sample(("locale", "device", "domain", "version"), 1 + number % 3 // 2):
-            if offered.get(key):
-                query[key] = rng.choice(offered[key][:6])
+            if choices.get(key):
+                query[key] = rng.choice(choices[key][:6])
         turn = turns[number]
         query |= {"turn": turn["turn_id"], "day": turn["day"].isoformat()}
         views.append("&".join(f"{key}={value}" for key, value in query.items()))
@@ -133,8 +132,8 @@ def links(store: Store, seed: int = 0) -> list[str]:
 
 
 @dataclass
-class Seen:
-    """What visitors saw of one page, in seconds."""
+class Times:
+    """Response times of one page, in seconds: with new filters, and with the same again."""
 
     first: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
@@ -150,22 +149,22 @@ async def _link(port: int, page: str, view: str) -> Visit:
         return _checked(await visitor.open(page, view), page)
 
 
-async def _pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Seen]:
-    seen = {page: Seen() for page in PAGES}
-    for place, (page, one) in enumerate(seen.items()):
-        # Pages share answers; what one has asked for would not be new to the next.
-        for view in links(store, seed=1 + place):
-            one.first.append((await _link(port, page, view)).seconds)
+async def _pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Times]:
+    times = {page: Times() for page in PAGES}
+    for seed, (page, of_page) in enumerate(times.items(), 1):
+        # Pages share cached answers; the filters of one page would not be new to the next.
+        for view in links(store, seed=seed):
+            of_page.first.append((await _link(port, page, view)).seconds)
         for number in range(rounds + 1):
             for view in views:
                 seconds = (await _link(port, page, view)).seconds
                 if number:
-                    one.again.append(seconds)
-    return seen
+                    of_page.again.append(seconds)
+    return times
 
 
 async def _crowd(port: int, views: list[str], people: int, clicks: int) -> list[float]:
-    """Everybody opens a link and then clicks from page to page, without a pause."""
+    """Everybody opens a link and then clicks from page to page without pausing."""
 
     async def person(number: int) -> list[float]:
         rng = random.Random(number)
@@ -177,7 +176,7 @@ async def _crowd(port: int, views: list[str], people: int, clicks: int) -> list[
             ]
 
     everybody = await asyncio.gather(*(person(number) for number in range(people)))
-    return [seconds for one in everybody for seconds in one]
+    return [seconds for visits in everybody for seconds in visits]
 
 
 def _checked(visit: Visit, page: str) -> Visit:
@@ -188,7 +187,7 @@ def _checked(visit: Visit, page: str) -> Visit:
 
 @contextmanager
 def _watched(port: int) -> Iterator[dict[str, float]]:
-    """The peak memory of the server, in GiB, all of its processes together."""
+    """The peak memory of the server's processes together, in GiB."""
     peak = {"gib": 0.0}
     over = threading.Event()
     (server,) = {
@@ -198,10 +197,10 @@ def _watched(port: int) -> Iterator[dict[str, float]]:
     }
 
     def watch() -> None:
-        one = psutil.Process(server)
+        process = psutil.Process(server)
         while not over.wait(0.2):
             with suppress(psutil.Error):
-                family = [one, *one.children(recursive=True)]
+                family = [process, *process.children(recursive=True)]
                 used = sum(p.memory_info().rss for p in family) / 2**30
                 peak["gib"] = max(peak["gib"], used)
 
@@ -216,7 +215,7 @@ def _watched(port: int) -> Iterator[dict[str, float]]:
 
 @contextmanager
 def _busy(store: Path, turns: pa.Table) -> Iterator[None]:
-    """Another process ingests and scores, over and over."""
+    """Another process ingests and scores repeatedly."""
     over = threading.Event()
     faultline = str(Path(sys.executable).with_name("faultline"))
 
@@ -225,9 +224,9 @@ def _busy(store: Path, turns: pa.Table) -> Iterator[None]:
             for number in range(10_000):
                 if over.is_set():
                     return
-                place = Path(scratch) / f"more-{number}"
-                scale(turns.slice(50 * number % 5000, 50), 2_000, place, seed=1000 + number)
-                for command in (["ingest", str(place)], ["score"]):
+                folder = Path(scratch) / f"more-{number}"
+                scale(turns.slice(50 * number % 5000, 50), 2_000, folder, seed=1000 + number)
+                for command in (["ingest", str(folder)], ["score"]):
                     subprocess.run(
                         [faultline, *command, "--store", str(store)],
                         check=False,
@@ -261,10 +260,12 @@ def measure(source: Path, count: int) -> None:
         with served(store.path) as address:
             port = _port(address)
             with _watched(port) as memory:
-                seen = asyncio.run(_pages(port, store, views, rounds=3))
-                print("| page | cold | new filters, p95 | seen before, p95 |\n|---|---:|---:|---:|")
-                for page, one in seen.items():
-                    first, again = 1000 * p95(one.first), 1000 * p95(one.again)
+                times = asyncio.run(_pages(port, store, views, rounds=3))
+                print(
+                    "| page | cold | new filters, p95 | same filters, p95 |\n|---|---:|---:|---:|"
+                )
+                for page, of_page in times.items():
+                    first, again = 1000 * p95(of_page.first), 1000 * p95(of_page.again)
                     drawn, ended = cold[page].seconds, cold[page].ended
                     waited = f" (search {ended:.1f} s)" if ended > drawn else ""
                     print(
@@ -285,5 +286,5 @@ def measure(source: Path, count: int) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    for asked in sys.argv[2:] or ["1000000", "10000000"]:
-        measure(Path(sys.argv[1]).resolve(), int(asked.replace(",", "").replace("_", "")))
+    for size in sys.argv[2:] or ["1000000", "10000000"]:
+        measure(Path(sys.argv[1]).resolve(), int(size.replace(",", "").replace("_", "")))

@@ -1,10 +1,10 @@
-"""How well verdicts on the demo data agree with the truth, as Markdown for docs/evaluation.md.
+"""Agreement of verdicts on the demo data with the truth, as Markdown for docs/evaluation.md.
 
     python -m benchmarks.demo [TURNS] [SHARE]
 
-A model learns from the annotated sample of one world and is tested on that world's other turns, on
+A model is trained on the annotated sample of one world and tested on that world's other turns, on
 another world (other entities, households and component versions), and with more and fewer
-annotations. Beside it stands a simulated second annotator, who looks at the same turns.
+annotations. It is compared with a simulated second annotator of the same turns.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ TURNS = 20_000
 SHARES = (0.02, 0.04, 0.08, 0.16, 1.0)
 # Dialogues that the learning curve is tested on.
 HELD_OUT = 0.25
-# The other world's components have versions that no model has seen, at other times.
+# The other world's components have versions that no model has seen, released at other times.
 OTHER = tuple(
-    replace(one, version=f"{one.version}-b", since=round(0.93 * one.since, 3)) for one in RELEASES
+    replace(release, version=f"{release.version}-b", since=round(0.93 * release.since, 3))
+    for release in RELEASES
 )
 
 
@@ -50,7 +51,7 @@ OTHER = tuple(
 class Demo:
     """A simulated world in a store, and the truth about it in the order of `turns`.
 
-    `turns`: as the store has them, ordered by turn. `annotated`: which were in the sample.
+    `turns`: as in the store, ordered by turn. `annotated`: which of them were in the sample.
     """
 
     store: Store
@@ -68,11 +69,12 @@ class Demo:
         return np.array(self.turns["dialogue_id"].to_pylist())
 
     def with_gold(self, rows: np.ndarray) -> pa.Table:
-        """The turns, of which `rows` (booleans) have the whole truth as gold and no others any."""
+        """The turns; those of `rows` (booleans) have the whole truth as gold, all others none."""
         gold = self.truth["gold"].combine_chunks()
-        kept = pc.if_else(pa.array(rows), gold, pa.scalar(None, gold.type))
-        at = self.turns.schema.get_field_index("gold")
-        return self.turns.set_column(at, "gold", kept.cast(self.turns.schema.field("gold").type))
+        masked = pc.if_else(pa.array(rows), gold, pa.scalar(None, gold.type))
+        index = self.turns.schema.get_field_index("gold")
+        field = self.turns.schema.field("gold")
+        return self.turns.set_column(index, "gold", masked.cast(field.type))
 
 
 def make(folder: Path, turns: int, setup: Setup) -> Demo:
@@ -88,9 +90,9 @@ def make(folder: Path, turns: int, setup: Setup) -> Demo:
 
 
 def fitted(turns: pa.Table) -> Model:
-    """A model of these turns."""
+    """A model trained on these turns."""
     model, folder = train(turns, Settings())
-    # The encoder is in memory by now.
+    # The encoder is already in memory.
     shutil.rmtree(folder, ignore_errors=True)
     return model
 
@@ -117,16 +119,16 @@ def measured(
 
 
 def of_model(demo: Demo, rows: np.ndarray, model: Model) -> dict[str, Any]:
-    """How good the model's verdicts on `rows` are."""
+    """Quality of the model's verdicts on `rows`."""
     scores = model.score(demo.turns)
     return measured(demo, rows, scores.verdict, scores.probability)
 
 
 def of_person(demo: Demo, rows: np.ndarray) -> dict[str, Any]:
-    """How far the second annotator agrees with the truth on `rows`."""
+    """Agreement of the second annotator with the truth on `rows`."""
     everything = np.ones(len(rows), bool)
-    said = second_annotator(demo.with_gold(everything))["failure_point"]
-    return measured(demo, rows, _numbers(said))
+    annotations = second_annotator(demo.with_gold(everything))["failure_point"]
+    return measured(demo, rows, _numbers(annotations))
 
 
 def _interval(content: dict[str, Any]) -> str:
@@ -144,12 +146,12 @@ def table(model: dict[str, Any], person: dict[str, Any]) -> list[str]:
         f"| {ratio:.1f} |",
     ]
     for name in FAILURE_POINTS:
-        one, other = model["classes"][name], person["classes"][name]
+        ours, theirs = model["classes"][name], person["classes"][name]
         low, high = model["intervals"]["classes"][name]["f1"]
         rows.append(
-            f"| {name} | {one['support']:,} | {one['f1']:.3f} ({low:.3f}–{high:.3f}) "
-            f"| {one['precision']:.3f} | {one['recall']:.3f} | {other['f1']:.3f} "
-            f"| {100 * one['f1'] / max(other['f1'], 1e-9):.1f} |"
+            f"| {name} | {ours['support']:,} | {ours['f1']:.3f} ({low:.3f}–{high:.3f}) "
+            f"| {ours['precision']:.3f} | {ours['recall']:.3f} | {theirs['f1']:.3f} "
+            f"| {100 * ours['f1'] / max(theirs['f1'], 1e-9):.1f} |"
         )
     return [
         *rows,
@@ -170,33 +172,33 @@ def confusion(content: dict[str, Any]) -> list[str]:
 
 
 def curve(home: Demo, other: Demo, shares: Sequence[float] = SHARES) -> list[str]:
-    """What more annotations bring, on held-out dialogues of this world and on the other world."""
+    """Learning curve on held-out dialogues of this world and on the other world."""
     rows = [
         "| annotated | labelled turns | macro-F1, same world (95 %) | macro-F1, other world "
         "(95 %) | defect AP, other world |",
         "|---:|---:|---|---|---:|",
     ]
-    names, place = np.unique(home.dialogues, return_inverse=True)
-    draw = np.random.default_rng(61).random(len(names))[place]
+    names, dialogue = np.unique(home.dialogues, return_inverse=True)
+    draw = np.random.default_rng(61).random(len(names))[dialogue]
     test = draw >= 1 - HELD_OUT
     everywhere = np.ones(other.turns.num_rows, bool)
     for share in shares:
-        seen = draw < share * (1 - HELD_OUT)
+        annotated = draw < share * (1 - HELD_OUT)
         try:
-            model = fitted(home.with_gold(seen).filter(pa.array(~test)))
+            model = fitted(home.with_gold(annotated).filter(pa.array(~test)))
         except NotEnoughLabels:
-            rows.append(f"| {100 * share:.0f} % | {seen.sum():,} | too few to train on | | |")
+            rows.append(f"| {100 * share:.0f} % | {annotated.sum():,} | too few to train on | | |")
             continue
         same, away = of_model(home, test, model), of_model(other, everywhere, model)
         rows.append(
-            f"| {100 * share:.0f} % | {seen.sum():,} | {_interval(same)} | {_interval(away)} "
+            f"| {100 * share:.0f} % | {annotated.sum():,} | {_interval(same)} | {_interval(away)} "
             f"| {away['defect_average_precision']:.3f} |"
         )
     return rows
 
 
 def main(turns: int = TURNS, share: float = 0.08) -> None:
-    """Print everything for worlds of so many turns, of which a share is annotated."""
+    """Print everything, for worlds of `turns` turns; `share` of the first one's are annotated."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="faultline-demo-") as name:
         home = make(Path(name) / "home", turns, Setup(seed=0, gold=share))
@@ -219,8 +221,8 @@ def main(turns: int = TURNS, share: float = 0.08) -> None:
             "",
             *confusion(away),
             "",
-            f"By share of annotated dialogues ({100 * HELD_OUT:.0f} % of the dialogues are kept "
-            "for the test):",
+            f"By share of annotated dialogues ({100 * HELD_OUT:.0f} % of the dialogues are held "
+            "out for the test):",
             "",
         ]
         print("\n".join(lines), flush=True)

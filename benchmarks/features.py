@@ -1,7 +1,9 @@
-"""How fast and how lean features are, on copies of the real logs.
+"""Speed and memory of building features, on copies of the real logs.
 
-Whole dialogues in batches of about `BATCH` turns, as scoring takes them. Without the corpora beside
-the repository it cannot run. Run it as a module: `python -m benchmarks.features`.
+    python -m benchmarks.features [TURNS]
+
+Batches are whole dialogues of about `BATCH` turns, as in scoring. Needs the corpora beside the
+repository.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from features.matrix import (
 
 CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
 BATCH = 40_000
-# Copies of the logs lie this far apart, so that no two of them are at one instant.
+# Copies of the logs are this far apart, so that no two of them overlap in time.
 APART_US = 400 * 86_400 * 1_000_000
 
 
@@ -38,26 +40,26 @@ def run(n_turns: int, workers: int = 2) -> dict[str, float]:
     """Build hindsight features of at least `n_turns` turns in `workers` processes.
 
     Returns turns, columns, seconds, turns_per_second (wall clock, all workers together),
-    turns_per_cpu_second (what one undisturbed core does) and peak_gib (of the largest worker).
+    turns_per_cpu_second (of one undisturbed core) and peak_gib (of the largest worker).
     """
     with tempfile.TemporaryDirectory() as folder:
         logs = Path(folder) / "logs.parquet"
         pq.write_table(read_corpora(Path(folder)), logs)
         jobs = [(str(logs), number) for number in range(-(-n_turns // BATCH))]
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            # Once through, so that starting and importing are not counted.
+            # Once in each process first, so that start and imports are not counted.
             list(pool.map(_batch_seconds, jobs[:1] * workers))
             began = time.perf_counter()
-            done = list(pool.map(_batch_seconds, jobs))
+            batches = list(pool.map(_batch_seconds, jobs))
             seconds = time.perf_counter() - began
-    turns = sum(batch[0] for batch in done)
+    turns = sum(batch[0] for batch in batches)
     return {
         "turns": turns,
-        "columns": done[0][1],
+        "columns": batches[0][1],
         "seconds": round(seconds, 2),
         "turns_per_second": round(turns / seconds),
-        "turns_per_cpu_second": round(turns / sum(batch[2] for batch in done)),
-        "peak_gib": round(max(batch[3] for batch in done) / 2**20, 2),
+        "turns_per_cpu_second": round(turns / sum(batch[2] for batch in batches)),
+        "peak_gib": round(max(batch[3] for batch in batches) / 2**20, 2),
     }
 
 
@@ -70,27 +72,27 @@ def read_corpora(folder: Path) -> pa.Table:
 
 
 def copy_of(logs: pa.Table, number: int) -> pa.Table:
-    """The logs once more: other ids, another time, the same words."""
+    """A copy of the logs: the same words with other ids at another time."""
     for name in ("turn_id", "dialogue_id"):
         renamed = pc.binary_join_element_wise(str(number), logs[name], "-")
         logs = logs.set_column(logs.schema.get_field_index(name), name, renamed)
-    at = logs.schema.get_field_index("started_at")
-    apart = pa.scalar(number * APART_US, pa.duration("us"))
-    moved = pc.add(logs["started_at"], apart)
-    return logs.set_column(at, logs.schema.field(at), moved)
+    index = logs.schema.get_field_index("started_at")
+    offset = pa.scalar(number * APART_US, pa.duration("us"))
+    shifted = pc.add(logs["started_at"], offset)
+    return logs.set_column(index, logs.schema.field(index), shifted)
 
 
 def batch(logs: pa.Table, number: int) -> pa.Table:
-    """Whole dialogues, about `BATCH` turns: all of the logs, and again from their beginning."""
+    """About `BATCH` turns in whole dialogues: all of the logs, then copies from their beginning."""
     parts: list[pa.Table] = []
-    wanted = BATCH
-    while wanted > 0:
+    missing = BATCH
+    while missing > 0:
         part = copy_of(logs, 10 * number + len(parts))
-        if wanted < part.num_rows:
-            last = part["dialogue_id"][wanted]
+        if missing < part.num_rows:
+            last = part["dialogue_id"][missing]
             part = part.slice(0, pc.index(part["dialogue_id"], last).as_py() or 1)
         parts.append(part)
-        wanted -= max(part.num_rows, BATCH // 9)
+        missing -= max(part.num_rows, BATCH // 9)
     return pa.concat_tables(parts)
 
 
@@ -98,7 +100,7 @@ _LOADED: dict[str, tuple[pa.Table, Vocabulary]] = {}
 
 
 def _batch_seconds(job: tuple[str, int]) -> tuple[int, int, float, int]:
-    """Turns, columns, processor seconds and the highest memory (KiB) so far in this process."""
+    """Turns, columns, processor seconds, and the peak memory (KiB) of this process so far."""
     path, number = job
     if path not in _LOADED:
         logs = pq.read_table(path)

@@ -1,11 +1,11 @@
-"""Is it worth fine-tuning the encoder? Text alone, one grouped split, frozen beside tuned.
+"""Is fine-tuning the encoder worthwhile? Frozen and tuned on text alone, one grouped split.
 
     python -m benchmarks.fine_tune STORE [EPOCHS [TURNS]]
 
-The frozen side is what Faultline uses: linear heads on fixed vectors and hashed words. The tuned
-side trains the whole network with a linear layer on the pair (prompt and words heard; what was
-understood and said next). Both see four fifths of the labelled dialogues, or TURNS turns of them,
-and the last fifth is scored.
+Frozen is what Faultline uses: linear heads on fixed vectors and hashed words. Tuned means that the
+whole network is trained with a linear layer on the pair (prompt and recognised words; frame and
+next request). Both are trained on four fifths of the labelled dialogues, or TURNS turns of them,
+and tested on the last fifth.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from labels.failure_point import labels
 _BATCH = 32
 
 
-def main(store: str, epochs: int = 3, most: int | None = None) -> None:
-    """Print mean average precision over the classes, and of "defect", for both sides."""
+def main(store: str, epochs: int = 3, limit: int | None = None) -> None:
+    """Print the mean average precision over the classes, and that of "defect", for both."""
     import torch
 
     torch.manual_seed(0)
@@ -45,10 +45,10 @@ def main(store: str, epochs: int = 3, most: int | None = None) -> None:
         table = texts(con, "hindsight")
     train, test = folds(target, groups(turns), 5, seed=0)[0]
     train, test = (rows[target[rows] != None] for rows in (train, test))  # noqa: E711
-    train = np.random.default_rng(0).permutation(train)[:most]
+    train = np.random.default_rng(0).permutation(train)[:limit]
     y = np.array([classes.index(t) if t else -1 for t in target])
 
-    print(f"{len(train):,} turns to learn from, {len(test):,} to score")
+    print(f"{len(train):,} turns to train on, {len(test):,} to test on")
     began = time.perf_counter()
     with TemporaryDirectory() as folder:
         export(DEFAULT, Path(folder))
@@ -62,8 +62,8 @@ def main(store: str, epochs: int = 3, most: int | None = None) -> None:
     frozen = np.column_stack([sum(columns[f"text.{name}_{c}"] for name in names) for c in classes])
     _report("frozen", frozen, y[test], classes, time.perf_counter() - began)
 
-    first = [f"{p} | {h}" for p, h in zip(*_two(table, "prompt", "heard"), strict=True)]
-    second = [f"{f} | {n}" for f, n in zip(*_two(table, "frame", "next"), strict=True)]
+    first = [f"{p} | {h}" for p, h in zip(*_columns(table, "prompt", "heard"), strict=True)]
+    second = [f"{f} | {n}" for f, n in zip(*_columns(table, "frame", "next"), strict=True)]
     model, tokenizer = load_torch(DEFAULT)
     layer = torch.nn.Linear(model.config.hidden_size, len(classes))
     optimiser = torch.optim.AdamW(
@@ -92,7 +92,7 @@ def main(store: str, epochs: int = 3, most: int | None = None) -> None:
             rows = order[start : start + _BATCH]
             loss = torch.nn.functional.cross_entropy(logits(rows), torch.tensor(y[rows]))
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # as torch has it
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             optimiser.step()
         model.eval()
         with torch.no_grad():
@@ -101,7 +101,7 @@ def main(store: str, epochs: int = 3, most: int | None = None) -> None:
         _report(f"tuned, epoch {epoch}", tuned, y[test], classes, time.perf_counter() - began)
 
 
-def _two(table: Any, a: str, b: str) -> tuple[list[str], list[str]]:
+def _columns(table: Any, a: str, b: str) -> tuple[list[str], list[str]]:
     return table[a].to_pylist(), table[b].to_pylist()
 
 

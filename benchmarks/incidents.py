@@ -1,10 +1,10 @@
-"""How many planted incidents of the demo show as change points, and what shows besides.
+"""How many of the demo's planted incidents are found as change points, and false alarms.
 
     python -m benchmarks.incidents STORE INCIDENTS
 
-STORE is a scored store of the demo and INCIDENTS its `_incidents.json`. An incident is found if a
-change of its failure point for the worse starts within two days of it. A change of the failure
-point within the time of an incident, or back when it ends, is another view of that; the rest are
+STORE is a scored store of the demo and INCIDENTS its `_incidents.json`. An incident is detected if
+its failure point becomes more frequent within two days of its start. Other changes of its failure
+point while it lasts, and the recovery when it ends, are further views of it; all other changes are
 false alarms.
 """
 
@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from analysis.change_points import Change, changes
+from analysis.change_points import Change
+from analysis.change_points import changes as change_points
 from data.errors import FaultlineError, UsageError
 from data.schema.tables import DIMENSIONS
 from data.schema.trace import FAILURES
@@ -37,7 +38,7 @@ GROUP BY day, {dimensions}
 
 @dataclass(frozen=True)
 class Planted:
-    """What went wrong in the demo: its failure point and its first and last day."""
+    """An incident of the demo: its failure point, its first and its last day."""
 
     id: str
     failure_point: str
@@ -47,27 +48,29 @@ class Planted:
 
 @dataclass(frozen=True)
 class Result:
-    """Incidents with the change that shows each, other views of them, and false alarms."""
+    """The change that shows each incident, further views of incidents, and false alarms."""
 
-    found: dict[str, Change | None]
+    detected: dict[str, Change | None]
     views: list[Change]
     alarms: list[Change]
 
     @property
     def recall(self) -> float:
-        return sum(one is not None for one in self.found.values()) / max(len(self.found), 1)
+        return sum(change is not None for change in self.detected.values()) / max(
+            len(self.detected), 1
+        )
 
 
 def planted(path: Path) -> list[Planted]:
-    """The incidents that the demo wrote down."""
+    """The incidents in the demo's `_incidents.json`."""
     return [
         Planted(
-            one["id"],
-            one["failure_point"],
-            datetime.fromisoformat(one["start"]).date(),
-            datetime.fromisoformat(one["end"]).date(),
+            row["id"],
+            row["failure_point"],
+            datetime.fromisoformat(row["start"]).date(),
+            datetime.fromisoformat(row["end"]).date(),
         )
-        for one in json.loads(path.read_text(encoding="utf-8"))
+        for row in json.loads(path.read_text(encoding="utf-8"))
     ]
 
 
@@ -85,54 +88,54 @@ def days(store: Store) -> pa.Table:
         return snapshot.query(sql, {"model": model})
 
 
-def compare(found: Sequence[Change], incidents: Sequence[Planted]) -> Result:
-    """Which incidents are among the changes, and which changes are none of them."""
-    shown: dict[str, Change | None] = {}
+def compare(changes: Sequence[Change], incidents: Sequence[Planted]) -> Result:
+    """Assign `changes` to `incidents`; those of no incident are false alarms."""
+    detected: dict[str, Change | None] = {}
     for incident in incidents:
-        near = [one for one in found if _is(one, incident)]
-        shown[incident.id] = min(near, key=lambda one: one.p_value) if near else None
-    rest = [one for one in found if one not in shown.values()]
-    views = [one for one in rest if any(_within(one, incident) for incident in incidents)]
-    return Result(shown, views, [one for one in rest if one not in views])
+        near = [change for change in changes if _is(change, incident)]
+        detected[incident.id] = min(near, key=lambda change: change.p_value) if near else None
+    rest = [change for change in changes if change not in detected.values()]
+    views = [change for change in rest if any(_within(change, incident) for incident in incidents)]
+    return Result(detected, views, [change for change in rest if change not in views])
 
 
-def _is(one: Change, incident: Planted) -> bool:
+def _is(change: Change, incident: Planted) -> bool:
     return (
-        one.failure_point == incident.failure_point
-        and one.extra_turns > 0
-        and abs((one.start - incident.start).days) <= WITHIN
+        change.failure_point == incident.failure_point
+        and change.extra_turns > 0
+        and abs((change.start - incident.start).days) <= WITHIN
     )
 
 
-def _within(one: Change, incident: Planted) -> bool:
-    """It starts while the incident lasts, or mends what the incident broke when that ends."""
-    if one.failure_point != incident.failure_point:
+def _within(change: Change, incident: Planted) -> bool:
+    """The change starts while the incident lasts, or is the recovery at its end."""
+    if change.failure_point != incident.failure_point:
         return False
-    if one.extra_turns > 0:
-        return incident.start <= one.start <= incident.end
-    return abs((one.start - incident.end).days) <= WITHIN
+    if change.extra_turns > 0:
+        return incident.start <= change.start <= incident.end
+    return abs((change.start - incident.end).days) <= WITHIN
 
 
-def words(one: Change) -> str:
-    """A change in one line."""
-    where = ", ".join(f"{name} {value}" for name, value in one.where) or "all traffic"
+def words(change: Change) -> str:
+    """A change in change line."""
+    where = ", ".join(f"{name} {value}" for name, value in change.where) or "all traffic"
     return (
-        f"{one.failure_point}, {where}, {one.start} to {one.end or 'now'}: "
-        f"{100 * one.before:.1f} % to {100 * one.after:.1f} %, q {one.q_value:.1g}"
-        + (f", since {one.release}" if one.release else "")
+        f"{change.failure_point}, {where}, {change.start} to {change.end or 'now'}: "
+        f"{100 * change.before:.1f} % to {100 * change.after:.1f} %, q {change.q_value:.1g}"
+        + (f", since {change.release}" if change.release else "")
     )
 
 
 def main(store: str, incidents: str) -> None:
     """Print recall and false alarms of change points."""
-    result = compare(changes(days(Store.open(store))), planted(Path(incidents)))
-    for name, one in result.found.items():
-        print(f"{name}: {words(one) if one else 'missed'}")
-    print(f"Recall {100 * result.recall:.0f} % of {len(result.found)}.")
-    for title, rest in (("Other views", result.views), ("False alarms", result.alarms)):
+    result = compare(change_points(days(Store.open(store))), planted(Path(incidents)))
+    for name, change in result.detected.items():
+        print(f"{name}: {words(change) if change else 'missed'}")
+    print(f"Recall {100 * result.recall:.0f} % of {len(result.detected)}.")
+    for title, rest in (("Further views", result.views), ("False alarms", result.alarms)):
         print(f"{title}: {len(rest)}.")
-        for one in rest:
-            print(f"  {words(one)}")
+        for change in rest:
+            print(f"  {words(change)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How fast and how lean ingestion is, on logs resampled from the real corpora.
+"""Speed and memory of ingestion, on logs resampled from the real corpora.
 
-Not a package of its own data: without the corpora beside the repository it cannot run.
+Needs the corpora beside the repository.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if __name__ == "__main__":
 
 
 def run(n_turns: int, workers: int = 0) -> dict[str, float]:
-    """Ingest `n_turns` resampled turns into a new store, twice, in a process of its own.
+    """Ingest `n_turns` resampled turns into a new store, twice, in a separate process.
 
-    Returns turns, seconds, turns_per_second, again_turns_per_second (the equal file a second time),
+    Returns turns, seconds, turns_per_second, again_turns_per_second (the same file a second time),
     megabytes (of JSONL) and peak_gib: the peak of the main process plus, for each worker, the peak
     of the largest one.
     """
@@ -54,27 +54,27 @@ def run(n_turns: int, workers: int = 0) -> dict[str, float]:
         write_log(log, n_turns)
         script = Path(folder) / "measure.py"
         script.write_text(_MEASURE)
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, str(script), str(Path(folder) / "store"), str(log), str(workers)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             check=True,
         )
-        found = json.loads(done.stdout)
+        result = json.loads(process.stdout)
         count = workers or min(os.cpu_count() or 1, 16)
         return {
-            "turns": found["turns"],
+            "turns": result["turns"],
             "megabytes": log.stat().st_size / 1e6,
-            "seconds": found["seconds"],
-            "turns_per_second": found["turns"] / found["seconds"],
-            "again_turns_per_second": found["turns"] / found["again_seconds"],
-            "peak_gib": (found["own_kib"] + count * found["worker_kib"]) / 2**20,
+            "seconds": result["seconds"],
+            "turns_per_second": result["turns"] / result["seconds"],
+            "again_turns_per_second": result["turns"] / result["again_seconds"],
+            "peak_gib": (result["own_kib"] + count * result["worker_kib"]) / 2**20,
         }
 
 
 def write_log(path: Path, n_turns: int, seed: int = 1) -> None:
-    """A log of whole dialogues drawn with replacement, with new ids, in the order of time."""
+    """A log of whole dialogues sampled with replacement, with new ids, in order of time."""
     chance = random.Random(seed)
     dialogues = list(_dialogues())
     start = datetime(2024, 5, 1, tzinfo=UTC)
@@ -82,10 +82,10 @@ def write_log(path: Path, n_turns: int, seed: int = 1) -> None:
     with path.open("w", encoding="utf-8") as file:
         copy = 0
         while written < n_turns:
-            drawn = chance.choice(dialogues)
+            dialogue = chance.choice(dialogues)
             copy += 1
             began = start + timedelta(days=DAYS * written / n_turns)
-            for turn in drawn[: n_turns - written]:
+            for turn in dialogue[: n_turns - written]:
                 turn = dict(turn)
                 turn["turn_id"] = f"{turn['turn_id']}-{copy}"
                 turn["dialogue_id"] = f"{turn['dialogue_id']}-{copy}"

@@ -11,9 +11,9 @@ import psutil
 
 @contextmanager
 def peak_gib(every_s: float = 0.2) -> Iterator[Callable[[], float]]:
-    """Watch the memory while the block runs; what is yielded tells the highest sum seen, in GiB.
+    """Watch the memory while the block runs; yields a function that returns the peak in GiB.
 
-    Resident memory of every process, so that what they share (libraries) counts several times.
+    It sums the resident memory of every process, so that shared libraries count several times.
     """
     highest = 0
     done = threading.Event()

@@ -1,10 +1,10 @@
-"""How often intervals of rates hold the true rate, as Markdown for docs/evaluation.md.
+"""How often intervals of rates cover the true rate, as Markdown for docs/evaluation.md.
 
     python -m benchmarks.rates STORE TRUTH [DRAWS]
 
-STORE is a scored store of the demo and TRUTH its `_truth.parquet`. Each draw is a sample of the
-demo's dialogues with replacement, of which a share is annotated with the truth; the true rate is
-that of all turns of the demo.
+STORE is a scored store of the demo and TRUTH its `_truth.parquet`. Each draw samples the demo's
+dialogues with replacement and annotates a share of them with the truth; the true rate is that of
+all turns of the demo.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class World:
         return len(self.size)
 
     def rows(self, dialogues: Codes) -> tuple[Codes, Codes]:
-        """The rows of dialogues, and which of the dialogues given each belongs to."""
-        taken = self.size[dialogues]
-        place = np.repeat(np.arange(len(dialogues)), taken)
-        within = np.arange(len(place)) - np.repeat(np.cumsum(taken) - taken, taken)
-        return self.start[dialogues][place] + within, place
+        """The rows of some dialogues, and the index in `dialogues` that each belongs to."""
+        sizes = self.size[dialogues]
+        index = np.repeat(np.arange(len(dialogues)), sizes)
+        within = np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return self.start[dialogues][index] + within, index
 
-    def added(self, values: Array, times: Codes) -> Array:
-        """Sums over drawn dialogues: shape (draws, rates), for `times` (draws, dialogues)."""
+    def sums(self, values: Array, times: Codes) -> Array:
+        """Sums (draws, rates) of `values` (rows, rates) over dialogues drawn `times` (draws, …)."""
         return np.asarray(times @ np.add.reduceat(values, self.start))
 
 
@@ -74,12 +74,14 @@ def world(store: Store, truth: Path) -> World:
     model = store.head().model
     if model is None:
         raise UsageError("The store has no model; run 'faultline score' on it first.")
-    known = pq.read_table(truth, columns=["turn_id", "dialogue_id", "failure_point"])
+    true = pq.read_table(truth, columns=["turn_id", "dialogue_id", "failure_point"])
     columns = ", ".join(f"p_{name}" for name in FAILURES)
     with store.snapshot() as snapshot:
-        table = snapshot.query(_SCORED.format(columns=columns), {"model": model}, {"truth": known})
+        table = snapshot.query(_SCORED.format(columns=columns), {"model": model}, {"truth": true})
     if not table.num_rows:
-        raise UsageError(f"{truth} speaks of none of the turns in the store; give its own truth.")
+        raise UsageError(
+            f"{truth} has none of the turns in the store; give the truth of the same demo."
+        )
     dialogue, _ = codes(table, ["dialogue_id"])
     order = np.argsort(dialogue, kind="stable")
     p = matrix(table, [f"p_{name}" for name in FAILURES])
@@ -96,77 +98,84 @@ def world(store: Store, truth: Path) -> World:
     )  # fmt: skip
 
 
-def covered(found: Estimates, truth: Array) -> tuple[Array, Array]:
-    """Share of the intervals that hold the truth, and their mean width, per rate."""
-    inside = (found.low <= truth) & (truth <= found.high)
-    return inside.mean(0), (found.high - found.low).mean(0)
+def covered(estimates: Estimates, truth: Array) -> tuple[Array, Array]:
+    """Share of the intervals that cover the truth, and their mean width, per rate."""
+    inside = (estimates.low <= truth) & (truth <= estimates.high)
+    return inside.mean(0), (estimates.high - estimates.low).mean(0)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Samples of dialogues with replacement: which, (draws, dialogues), and their sums."""
+    """Samples of dialogues with replacement.
+
+    Attributes
+    ----------
+    dialogues: (draws, dialogues) which are in each draw. moments: of the probabilities in each
+        draw. counts: (draws, rates) verdicts in each draw.
+    """
 
     demo: World
-    drawn: Codes
-    every: Moments
-    counted: Array
+    dialogues: Codes
+    moments: Moments
+    counts: Array
 
     @classmethod
     def of(cls, demo: World, draws: int, seed: int = 83) -> Draws:
         rng = np.random.default_rng(seed)
-        drawn = rng.integers(0, demo.dialogues, (draws, demo.dialogues))
-        times = np.stack([np.bincount(one, minlength=demo.dialogues) for one in drawn])
-        every = Moments(
+        dialogues = rng.integers(0, demo.dialogues, (draws, demo.dialogues))
+        times = np.stack([np.bincount(draw, minlength=demo.dialogues) for draw in dialogues])
+        moments = Moments(
             (times @ demo.size).astype(np.float64),
-            demo.added(demo.p, times),
-            demo.added(demo.p**2, times),
+            demo.sums(demo.p, times),
+            demo.sums(demo.p**2, times),
         )
-        return cls(demo, drawn, every, demo.added(demo.verdict, times))
+        return cls(demo, dialogues, moments, demo.sums(demo.verdict, times))
 
     def sample(self, share: float) -> Labelled:
         """The first dialogues of every draw, annotated with the truth."""
-        some = self.drawn[:, : round(share * self.demo.dialogues)]
-        rows, place = self.demo.rows(some.ravel())
-        return Labelled(self.demo.y[rows], self.demo.p[rows], place // some.shape[1], place)
+        annotated = self.dialogues[:, : round(share * self.demo.dialogues)]
+        rows, index = self.demo.rows(annotated.ravel())
+        draw = index // annotated.shape[1]
+        return Labelled(self.demo.y[rows], self.demo.p[rows], draw, index)
 
     def annotated(self, share: float) -> tuple[Array, Array]:
         """Coverage and mean width, per rate, of prediction-powered intervals."""
         sample = self.sample(share)
-        found = powered(self.every.less(sample.moments(len(self.drawn))), sample, minimum=2)
-        return covered(found, self.demo.y.mean(0))
+        rest = self.moments.less(sample.moments(len(self.dialogues)))
+        return covered(powered(rest, sample, minimum=2), self.demo.y.mean(0))
 
     def model(self, share: float) -> tuple[Array, Array]:
-        """The same of sums of probabilities, dialogues resembling each other as in a sample."""
+        """The same for sums of probabilities, with the design effect of an annotated sample."""
         design = design_effect(self.sample(share))
-        return covered(model_only(self.every, design=design), self.demo.y.mean(0))
+        return covered(model_only(self.moments, design=design), self.demo.y.mean(0))
 
     def plain(self) -> tuple[Array, Array]:
-        """The same of counted verdicts."""
-        turns = self.every.turns[:, None]
-        low, high = wilson_intervals(self.counted / turns, turns)
+        """The same for counted verdicts."""
+        turns = self.moments.turns[:, None]
+        low, high = wilson_intervals(self.counts / turns, turns)
         truth = self.demo.y.mean(0)
         return ((low <= truth) & (truth <= high)).mean(0), (high - low).mean(0)
 
 
 def main(store: str, truth: str, draws: int = DRAWS) -> None:
-    """Print coverage and width of every way to give a rate."""
+    """Print coverage and width of the intervals of every method."""
     demo = world(Store.open(store), Path(truth))
-    made = Draws.of(demo, draws)
+    samples = Draws.of(demo, draws)
     print(f"{draws:,} draws of {demo.dialogues:,} dialogues ({len(demo.y):,} turns).\n")
-    print("| way | annotated dialogues | " + " | ".join(RATES) + " |")
+    print("| method | annotated dialogues | " + " | ".join(RATES) + " |")
     print("|---|---:" + "|---" * len(RATES) + "|")
     true = " | ".join(f"{100 * rate:.1f} %" for rate in demo.y.mean(0))
     print(f"| true rate | | {true} |")
     for share in SHARES:
-        many = f"{round(share * demo.dialogues):,}"
-        print(_row("annotated and predicted", many, *made.annotated(share)))
-    print(_row("model estimate", "", *made.model(SHARES[-1])))
-    print(_row("verdicts counted", "", *made.plain()))
+        annotated = f"{round(share * demo.dialogues):,}"
+        print(_row("annotated and predicted", annotated, *samples.annotated(share)))
+    print(_row("model estimate", "", *samples.model(SHARES[-1])))
+    print(_row("verdicts counted", "", *samples.plain()))
 
 
-def _row(way: str, annotated: str, inside: Array, width: Array) -> str:
+def _row(method: str, annotated: str, inside: Array, width: Array) -> str:
     cells = [f"{100 * a:.1f} % (±{50 * b:.2f})" for a, b in zip(inside, width, strict=True)]
-    return f"| {way} | {annotated} | " + " | ".join(cells) + " |"
+    return f"| {method} | {annotated} | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

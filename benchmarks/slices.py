@@ -1,6 +1,8 @@
-"""Slice discovery: seconds on resampled traffic beside SQL, and the exam on planted incidents.
+"""Slice discovery: speed on resampled traffic compared with SQL, and a test on planted incidents.
 
-`python -m benchmarks.slices STORE [_incidents.json] [TURNS]`; the truth lies beside the incidents.
+    python -m benchmarks.slices STORE [_incidents.json] [TURNS]
+
+The truth is read from `_truth.parquet` beside the incidents.
 """
 
 from __future__ import annotations
@@ -28,34 +30,35 @@ from data.queries.filters import Filter
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 
-# Ten: what the requirement names.
+# The ten that the requirement names.
 TEN = (
     "locale", "device_type", "domain", "intent", "slot", "assistant", "version_asr",
     "confidence", "words", "hour",
 )  # fmt: skip
-# A slice tells of an incident if most of its excess turns are the incident's, and enough of them.
+# A slice shows an incident if enough of its excess turns are the incident's, and vice versa.
 PRECISION, RECALL = 0.5, 0.2
 
 
 def resampled(table: pa.Table, turns: int, seed: int = 0) -> pa.Table:
-    """So many turns, drawn with their dialogues from `table`, each draw a dialogue of its own."""
+    """`turns` turns in whole dialogues, sampled from `table` with replacement under new numbers."""
     rng = np.random.default_rng(seed)
     dialogues = table["dialogue"].to_numpy()
     order = np.argsort(dialogues, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(dialogues[order]) != 0])
     sizes = np.diff(np.r_[starts, len(order)])
-    drawn = rng.integers(0, len(starts), int(1.1 * turns / sizes.mean()) + 10)
-    chosen = sizes[drawn]
-    ends = np.cumsum(chosen)
-    steps = np.arange(ends[-1]) - np.repeat(ends - chosen, chosen)
-    rows = order[np.repeat(starts[drawn], chosen) + steps][:turns]
-    numbers = np.repeat(np.arange(len(drawn), dtype=np.uint64), chosen)[:turns]
-    taken = table.take(pa.array(rows)).combine_chunks()
-    return taken.set_column(taken.schema.get_field_index("dialogue"), "dialogue", pa.array(numbers))
+    sample = rng.integers(0, len(starts), int(1.1 * turns / sizes.mean()) + 10)
+    lengths = sizes[sample]
+    ends = np.cumsum(lengths)
+    steps = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+    rows = order[np.repeat(starts[sample], lengths) + steps][:turns]
+    numbers = np.repeat(np.arange(len(sample), dtype=np.uint64), lengths)[:turns]
+    result = table.take(pa.array(rows)).combine_chunks()
+    index = result.schema.get_field_index("dialogue")
+    return result.set_column(index, "dialogue", pa.array(numbers))
 
 
 def by_sql(table: pa.Table, dimensions: Sequence[str]) -> int:
-    """The same cells counted by DuckDB with GROUPING SETS (slots left out); how many there are."""
+    """Number of the same cells (without slots), counted by DuckDB with GROUPING SETS."""
     names = [name for name in dimensions if name != "slot"]
     sets = [c for depth in (1, 2, 3) for c in combinations(names, depth)]
     grouping = ", ".join(f"({', '.join(c)})" for c in sets)
@@ -65,21 +68,25 @@ def by_sql(table: pa.Table, dimensions: Sequence[str]) -> int:
         f"SELECT count(*) FROM (SELECT {', '.join(names)}, count(*) AS n, sum(p) AS s FROM coded "
         f"GROUP BY GROUPING SETS ({grouping}) HAVING n >= {max(30, table.num_rows // 5_000)})"
     )
-    (found,) = con.execute(sql).fetchall()[0]
-    return int(found)
+    (cells,) = con.execute(sql).fetchall()[0]
+    return int(cells)
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How one incident fared: the place of the first slice that tells of it; None without any.
+    """The first slice that shows an incident.
 
-    `over` is ``period`` (its own days) or ``all`` (every day). precision: the share of the slice's
-    excess that is the incident's. recall: the share of the incident's excess inside it.
+    Attributes
+    ----------
+    over: ``period`` (the incident's days) or ``all`` (every day).
+    rank: of the slice, None if no slice shows the incident.
+    precision: share of the slice's excess that is the incident's.
+    recall: share of the incident's excess inside the slice.
     """
 
     incident: str
     over: str
-    place: int | None
+    rank: int | None
     words: str
     precision: float
     recall: float
@@ -90,22 +97,22 @@ def exam(
 ) -> list[Mark]:
     """Whether the planted incidents are among the top slices of their stage.
 
-    An incident's turns are those of its days that its `where` names; `truth` (turn_id, gold) knows
-    what was meant. All excess is over the rate of the turns that the incident has not struck. A
-    slice tells of the incident if at least half of its excess is the incident's, and it holds a
-    fifth of the incident's excess.
+    An incident's turns are those of its days that its `where` selects; `truth` (turn_id, gold) has
+    the intended domain. Excess is over the rate of all other turns. A slice shows the incident if
+    at least half of the slice's excess is the incident's, and at least a fifth of the incident's
+    excess is in the slice.
     """
     gold: Any = truth["gold"]
     columns: Any = {"turn_id": truth["turn_id"], "gold.domain": pc.struct_field(gold, "domain")}
-    meant = pa.table(columns)
-    truths = snapshot.query(_TRUTHS, tables={"meant": meant})
+    intended = pa.table(columns)
+    truths = snapshot.query(_TRUTHS, tables={"intended": intended})
     marks = []
-    for one in incidents:
-        begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
+    for incident in incidents:
+        begin, end = (datetime.fromisoformat(incident[side]) for side in ("start", "end"))
         last = (end - timedelta(seconds=1)).date()
         for over in ("period", "all"):
             chosen = Filter(since=begin.date(), until=last) if over == "period" else Filter()
-            marks.append(_mark(snapshot, one, truths, over, chosen, top))
+            marks.append(_mark(snapshot, incident, truths, over, chosen, top))
     return marks
 
 
@@ -125,71 +132,73 @@ FROM (
 )
 """
 _TRUTHS = """
-SELECT turn_id, device.type AS "device.type", meant."gold.domain",
+SELECT turn_id, device.type AS "device.type", intended."gold.domain",
   wake.signals['near_television'] AS "wake.signals.near_television"
-FROM turns LEFT JOIN meant USING (turn_id)
+FROM turns LEFT JOIN intended USING (turn_id)
 """
 
 
 def _mark(
     snapshot: Snapshot,
-    one: Mapping[str, Any],
+    incident: Mapping[str, Any],
     truths: pa.Table,
     over: str,
     chosen: Filter,
     top: int,
 ) -> Mark:
-    model, point = snapshot.model or "", one["failure_point"]
+    model, point = snapshot.model or "", incident["failure_point"]
     table, share = slice_columns(snapshot, model, point, chosen)
     clause, params = chosen.sql()
-    begin, end = (datetime.fromisoformat(one[side]) for side in ("start", "end"))
+    begin, end = (datetime.fromisoformat(incident[side]) for side in ("start", "end"))
     bound = {"model": model, "begin": begin, "end": end, **params}
     where: list[str] = []
-    for path, values in one["where"].items():
+    for path, values in incident["where"].items():
         names = {f"w{len(where)}_{i}": value for i, value in enumerate(values)}
         bound |= names
         where.append(f'"{path}" IN ({", ".join("$" + name for name in names)})')
-    for place, found in enumerate(find(table, point, share=share).slices[:top], 1):
-        if any(name in SYMPTOMS for name, _ in found.conditions):
-            # Low confidence says that something is wrong, not where.
+    for rank, candidate in enumerate(find(table, point, share=share).slices[:top], 1):
+        if any(name in SYMPTOMS for name, _ in candidate.conditions):
+            # Low confidence is a symptom: it says that something is wrong, not where.
             continue
-        inside, more = found.sql()
+        inside, more = candidate.sql()
         sql = _SUMS.format(point=point, where=" AND ".join(where), inside=inside, clause=clause)
         sums = snapshot.query(sql, {**bound, **more}, {"truths": truths}).to_pylist()[0]
         precision = sums["both"] / max(sums["inside"], 1e-9)
         recall = sums["both"] / max(sums["struck"], 1e-9)
         if precision >= PRECISION and recall >= RECALL:
-            return Mark(one["id"], over, place, found.words(), precision, recall)
-    return Mark(one["id"], over, None, "", 0.0, 0.0)
+            return Mark(incident["id"], over, rank, candidate.words(), precision, recall)
+    return Mark(incident["id"], over, None, "", 0.0, 0.0)
 
 
 def main(store: str, incidents: str | None = None, turns: int = 1_000_000) -> None:
-    """Print both."""
+    """Print the speed and, with `incidents`, the test."""
     with Store.open(store).snapshot() as snapshot:
         table, _ = slice_columns(snapshot, snapshot.model or "", "asr", Filter())
-        many = resampled(table, turns)
+        sample = resampled(table, turns)
         for label, names in (("10 dimensions", TEN), (f"{len(DIMENSIONS)} dimensions", DIMENSIONS)):
             began = time.perf_counter()
-            found = find(many, "asr", dimensions=names)
-            took = time.perf_counter() - began
-            print(f"{label}, {turns:,} turns: {took:.1f} s, {found.tested:,} tested", flush=True)
+            result = find(sample, "asr", dimensions=names)
+            seconds = time.perf_counter() - began
+            print(
+                f"{label}, {turns:,} turns: {seconds:.1f} s, {result.tested:,} tested", flush=True
+            )
         began = time.perf_counter()
-        cells = by_sql(many, TEN)
-        took = time.perf_counter() - began
-        print(f"GROUPING SETS alone, 9 of the 10: {took:.1f} s, {cells:,} cells", flush=True)
+        cells = by_sql(sample, TEN)
+        seconds = time.perf_counter() - began
+        print(f"GROUPING SETS alone, 9 of the 10: {seconds:.1f} s, {cells:,} cells", flush=True)
         if incidents:
             listed = Path(incidents)
             truth = pq.read_table(listed.with_name("_truth.parquet"), columns=["turn_id", "gold"])
             marks = exam(snapshot, json.loads(listed.read_text("utf-8")), truth)
             for mark in marks:
-                where = f"place {mark.place}: {mark.words}" if mark.place else "not found"
+                where = f"rank {mark.rank}: {mark.words}" if mark.rank else "not found"
                 print(
                     f"{mark.incident:24} {mark.over:6} {where} (precision {mark.precision:.2f}, "
                     f"recall {mark.recall:.2f})"
                 )
             for over in ("period", "all"):
-                seen = [mark for mark in marks if mark.over == over]
-                print(f"{over}: {sum(m.place is not None for m in seen)} of {len(seen)}")
+                those = [mark for mark in marks if mark.over == over]
+                print(f"{over}: {sum(mark.rank is not None for mark in those)} of {len(those)}")
 
 
 if __name__ == "__main__":

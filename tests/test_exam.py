@@ -45,7 +45,7 @@ def store(demo: Path) -> Store:
 
 def test_every_planted_incident_shows_as_a_change_point(demo: Path, store: Store) -> None:
     result = compare(changes(days(store)), planted(demo / "demo/_incidents.json"))
-    print({name: one and words(one) for name, one in result.found.items()})
+    print({name: one and words(one) for name, one in result.detected.items()})
     print([words(one) for one in result.alarms])
     assert result.recall == 1.0
     assert len(result.alarms) <= 1
@@ -59,8 +59,8 @@ def test_planted_incidents_are_among_the_top_slices(
     truth = pq.read_table(demo / "demo/_truth.parquet", columns=["turn_id", "gold"])
     with store.snapshot() as snapshot:
         marks = [mark for mark in exam(snapshot, incidents, truth) if mark.over == over]
-    print([(mark.incident, mark.place, mark.words) for mark in marks])
-    assert sum(mark.place is not None for mark in marks) >= least
+    print([(mark.incident, mark.rank, mark.words) for mark in marks])
+    assert sum(mark.rank is not None for mark in marks) >= least
 
 
 def test_intervals_hold_the_truth(demo: Path, store: Store) -> None:

@@ -1,4 +1,4 @@
 """Speech recognition: a phone channel, a lexicon, a language model and a beam search over them.
 
-Text in, an n-best list out; what the words mean is `assistant.nlu`.
+The words that were spoken go in, an n-best list comes out. `assistant.nlu` interprets it.
 """

@@ -1,8 +1,8 @@
-"""From spoken words to what the recogniser's front end makes of them.
+"""From spoken words to the features that the recogniser's front end extracts.
 
-Words become phones with the speaker's accent, phones become points of articulatory space with noise
-added; hurried and unstressed sounds go missing, noises turn up that nobody made. What comes out is
-the only thing that a recogniser sees.
+Words become phones in the speaker's accent, and phones become noisy points in articulatory space.
+Hurried and unstressed sounds are deleted, and noises are inserted. The recogniser sees nothing but
+the resulting points.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from assistant.stages import Sound
 
 Array = NDArray[np.float64]
 
-# Words that are said without stress.
+# Words that are usually unstressed.
 _WEAK = """
 a an the to of in on at for and or is are it its my me you your please can could would will do does
 i i'd i'm some that this with from by be what's there
@@ -41,22 +41,22 @@ class Channel:
 
     Attributes
     ----------
-    level: how much is garbled overall; everything grows with it, 0 is a perfect channel.
-    noise: deviation of the noise in articulatory space, in good conditions.
-    voice: deviation of what a voice has of its own on the day, the same in the whole utterance.
-    swallowed: probability that an unstressed word is not said at all.
-    lost, added: probability that a phone goes missing, or that one is heard in between.
-    cut: probability that the endpointer cuts the request's last word or words off.
+    level: scale of all distortion; 0 is a perfect channel.
+    noise: standard deviation of the noise in articulatory space, in good conditions.
+    voice: standard deviation of the speaker's own offset, constant within an utterance.
+    swallowed: probability that an unstressed word is not spoken at all.
+    deletion, insertion: probability that a phone is missed, or that a noise is taken for one.
+    cut: probability that the endpointer cuts off the last word or words.
     far_field: what a metre of distance adds to the noise on far-field devices, per accent; the
-        entry ``""`` holds for accents that have none. A front end that has lost its adaptation to
-        an accent's rooms has a higher value there.
+        entry ``""`` is the default. A front end that has lost its adaptation to an accent's rooms
+        has a higher value there.
     """
 
     level: float = 1.0
     noise: float = 0.23
     voice: float = 0.11
-    lost: float = 0.016
-    added: float = 0.012
+    deletion: float = 0.016
+    insertion: float = 0.012
     swallowed: float = 0.03
     cut: float = 0.04
     far_field: Mapping[str, float] = field(default_factory=lambda: {"": 0.06})
@@ -64,9 +64,12 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """What is left of an utterance: one point per segment, and what the endpointer did.
+    """An utterance as the recogniser gets it: one point per segment, and the endpointer's decision.
 
-    `snr_db` is the front end's estimate.
+    Attributes
+    ----------
+    points: (segments, dimensions of `SPACE`). snr_db: the front end's estimate.
+    endpoint: `endpoint_of`. seconds: how long the microphone was open.
     """
 
     points: Array
@@ -76,7 +79,7 @@ class Observed:
 
 
 @cache
-def _ways(word: str, locale: str) -> tuple[NDArray[np.int64], ...]:
+def _pronunciations(word: str, locale: str) -> tuple[NDArray[np.int64], ...]:
     return tuple(indices(phones) for phones in spoken(word, locale))
 
 
@@ -86,7 +89,7 @@ def _rare(word: str) -> bool:
 
 
 def endpoint_of(sound: Sound, rng: np.random.Generator) -> str:
-    """Why the microphone closes: in loud rooms the silence that it waits for does not come."""
+    """Why the microphone closes, ``silence`` or ``timeout``: loud rooms never fall silent."""
     snr = sound.snr_db + 4.0 * sound.loudness
     if rng.random() < min(0.5, max(0.0, 0.45 - 0.05 * snr)) * (snr < 6.0):
         return "timeout"
@@ -94,8 +97,8 @@ def endpoint_of(sound: Sound, rng: np.random.Generator) -> str:
 
 
 def listen(sound: Sound, channel: Channel, rng: np.random.Generator) -> Observed:
-    """Pass `sound` through `channel`."""
-    # A raised voice stands out of the noise.
+    """Pass `sound` through `channel`; the same `rng` state gives the same result."""
+    # A raised voice stands out from the noise.
     snr = sound.snr_db + 4.0 * sound.loudness
     words = sound.words
     endpoint = endpoint_of(sound, rng)
@@ -104,17 +107,21 @@ def listen(sound: Sound, channel: Channel, rng: np.random.Generator) -> Observed
 
     swallowed = channel.swallowed * channel.level * (max(sound.rate, 0.5) / 2.8) ** 1.5
     if swallowed:
-        gone = rng.random(len(words)) < swallowed
-        words = tuple(w for w, out in zip(words, gone, strict=True) if not (out and w in WEAK))
+        omitted = rng.random(len(words)) < swallowed
+        words = tuple(
+            word for word, omit in zip(words, omitted, strict=True) if not (omit and word in WEAK)
+        )
 
     ids: list[NDArray[np.int64]] = []
     weak: list[NDArray[np.float64]] = []
     for word in words:
-        ways = _ways(word, sound.accent)
-        way = ways[0] if len(ways) == 1 or rng.random() < 0.7 else ways[rng.integers(len(ways))]
-        ids.append(way)
+        variants = _pronunciations(word, sound.accent)
+        variant = variants[0]
+        if len(variants) > 1 and rng.random() >= 0.7:
+            variant = variants[rng.integers(len(variants))]
+        ids.append(variant)
         strength = 2.2 if word in WEAK else 1.6 if _rare(word) else 1.0
-        weak.append(np.full(len(way), strength))
+        weak.append(np.full(len(variant), strength))
     phones = np.concatenate(ids) if ids else np.zeros(0, np.int64)
     weakness = np.concatenate(weak) if weak else np.zeros(0)
     hurry = max(sound.rate, 0.5) / 2.8
@@ -124,33 +131,34 @@ def listen(sound: Sound, channel: Channel, rng: np.random.Generator) -> Observed
         per_metre = channel.far_field.get(sound.accent, channel.far_field.get("", 0.0))
         room += per_metre * sound.distance_m
     quality = 0.6 + 10.0 ** ((6.0 - snr) / 20.0)
-    trouble = float(np.exp(rng.normal(0.0, 0.25)))
-    deviation = channel.level * channel.noise * quality * room * trouble * hurry**0.5
+    fluctuation = float(np.exp(rng.normal(0.0, 0.25)))
+    deviation = channel.level * channel.noise * quality * room * fluctuation * hurry**0.5
 
-    # Speech is quickest and softest where it says least.
+    # Unstressed vowels are often reduced to a schwa.
     unstressed = (weakness == 2.2) & _FULL[phones] & (rng.random(len(phones)) < 0.3)
     phones = np.where(unstressed, _SCHWA, phones)
     keep = rng.random(len(phones)) >= np.minimum(
-        channel.lost * channel.level * weakness * hurry**1.5 * quality * room, 0.6
+        channel.deletion * channel.level * weakness * hurry**1.5 * quality * room, 0.6
     )
     phones, weakness = phones[keep], weakness[keep]
-    each = deviation * weakness**0.3
+    deviations = deviation * weakness**0.3
     if len(phones) and rng.random() < 0.12:
-        # Something falls over: a stretch of the request is much worse than the rest.
-        at = int(rng.integers(len(phones)))
-        each[at : at + int(rng.integers(2, 7))] *= 2.2
+        # A sudden noise: a stretch of the request is much worse than the rest.
+        begin = int(rng.integers(len(phones)))
+        deviations[begin : begin + int(rng.integers(2, 7))] *= 2.2
     voice = rng.normal(size=SPACE.shape[1]) * channel.level * channel.voice
-    points = SPACE[phones] + voice + rng.normal(size=(len(phones), SPACE.shape[1])) * each[:, None]
+    noise = rng.normal(size=(len(phones), SPACE.shape[1])) * deviations[:, None]
+    points = SPACE[phones] + voice + noise
 
-    chance = min(channel.added * channel.level * quality * room, 0.3)
-    places = np.flatnonzero(rng.random(len(phones) + 1) < chance)
+    chance = min(channel.insertion * channel.level * quality * room, 0.3)
+    inserted = np.flatnonzero(rng.random(len(phones) + 1) < chance)
     if endpoint == "timeout":
-        # The microphone stayed open for the room's noise.
-        places = np.concatenate((places, np.full(int(rng.integers(1, 6)), len(phones))))
-    if len(places):
-        noises = SPACE[rng.integers(len(PHONES), size=len(places))]
+        # The microphone stayed open and recorded the room's noise.
+        inserted = np.concatenate((inserted, np.full(int(rng.integers(1, 6)), len(phones))))
+    if len(inserted):
+        noises = SPACE[rng.integers(len(PHONES), size=len(inserted))]
         noises = noises + rng.normal(size=noises.shape) * 0.5
-        points = np.insert(points, places, noises, axis=0)
+        points = np.insert(points, inserted, noises, axis=0)
     pause = 4.0 if endpoint == "timeout" else 0.75
     return Observed(
         points=points,

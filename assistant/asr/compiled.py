@@ -1,4 +1,4 @@
-"""Functions that numba compiles, and where their machine code is kept."""
+"""Functions that numba compiles, and where it caches their machine code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ numba = optional("numba", "numba", "The assistant")
 
 
 def compiled(function: Any) -> Any:
-    """`function` as machine code, which is kept beside the module that it is in.
+    """`function` as machine code, which is cached beside its module.
 
-    Where nothing may be written there, numba keeps it in the user's cache folder or in the folder
-    ``NUMBA_CACHE_DIR``; where it may write nowhere, every process compiles for itself. What is
-    kept goes by the age of one file: a compiled function calls none of another module, or it
-    would go on with an old version of it.
+    If that folder is not writable, numba uses the user's cache folder or ``NUMBA_CACHE_DIR``; if
+    nothing is writable, every process compiles for itself. The cache is valid for as long as the
+    function's own file does not change, so that a compiled function neither calls one of another
+    module nor takes a structure defined in one: it would go on with the old version.
     """
     try:
         return numba.njit(cache=True)(function)

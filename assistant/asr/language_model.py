@@ -1,14 +1,14 @@
 """A trigram language model as an automaton: interpolated Kneser–Ney (Chen and Goodman 1999, §4).
 
-Every context that was seen is a state. A word that was seen in a state has a probability there; any
-other word pays the state's back-off weight and is asked of the next shorter context.
+Every context in the training text is a state. A word that followed the context has a probability in
+that state; any other word costs the state's back-off weight and is looked up in the next shorter
+context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class LanguageModel:
 
     Attributes
     ----------
-    words: the vocabulary; a word's number is its place. 0 and 1 are the sentence's start and end.
+    words: the vocabulary; a word's number is its index. 0 and 1 are the sentence's start and end.
     unigram, unigram_next: log probability of each word in state 0, and the state it leads to.
     first, count: per state, where its words begin in `word`, `logp`, `following`, sorted by word.
     backoff, shorter: per state, log weight and number of the next shorter context.
@@ -72,7 +72,17 @@ class LanguageModel:
 def train(
     sentences: Iterable[Sequence[str]], vocabulary: Iterable[str] = (), discount: float = 0.7
 ) -> LanguageModel:
-    """Count `sentences`; `vocabulary` are words that may occur though no sentence has them."""
+    """Estimate a model from `sentences`.
+
+    Parameters
+    ----------
+    vocabulary: further words that may occur although no sentence has them.
+    discount: subtracted from every count, in every order.
+
+    Raises
+    ------
+    ValueError: there is no sentence with a word.
+    """
     texts = [tuple(sentence) for sentence in sentences if sentence]
     if not texts:
         raise ValueError("A language model needs at least one sentence; there was none.")
@@ -85,22 +95,23 @@ def train(
     lengths = np.array([len(text) + 1 for text in texts])
     begins = np.zeros(len(flat), bool)
     begins[np.cumsum(lengths) - lengths] = True
-    one = np.where(begins, START, np.roll(flat, 1))
+    previous = np.where(begins, START, np.roll(flat, 1))
     second = begins | np.roll(begins, 1)
-    two = np.where(second, -1, np.roll(flat, 2))
-    two[np.roll(begins, 1) & ~begins] = START
+    before_that = np.where(second, -1, np.roll(flat, 2))
+    before_that[np.roll(begins, 1) & ~begins] = START
 
-    pairs, _ = np.unique(one * size + flat, return_counts=True)
-    has = two >= 0
+    pairs, _ = np.unique(previous * size + flat, return_counts=True)
+    full = before_that >= 0
     triples, triple_count = np.unique(
-        (two[has] * size + one[has]) * size + flat[has], return_counts=True
+        (before_that[full] * size + previous[full]) * size + flat[full], return_counts=True
     )
-    # Lower orders count in how many contexts a word was seen; a word after <s> has no longer one.
+    # Lower orders count the contexts of a word, not its occurrences. Nothing comes before <s>, so
+    # for a pair that starts with it, occurrences count.
     pair_of_triple = triples % (size * size)
     pair_count = np.zeros(len(pairs))
     np.add.at(pair_count, np.searchsorted(pairs, pair_of_triple), 1.0)
     after_start = pairs // size == START
-    raw_pairs, raw = np.unique((one * size + flat)[one == START], return_counts=True)
+    raw_pairs, raw = np.unique((previous * size + flat)[previous == START], return_counts=True)
     pair_count[after_start] = raw[np.searchsorted(raw_pairs, pairs[after_start])]
     word_count = np.bincount(pairs % size, minlength=size).astype(float)
 
@@ -160,28 +171,3 @@ def train(
         contexts=contexts,
         start=int(state_of_one(np.array([START]))[0]),
     )
-
-
-def write_arpa(model: LanguageModel, file: TextIO) -> None:
-    """Write `model` in the ARPA format, as other recognisers read it."""
-    ten = float(np.log(10.0))
-    order = (model.contexts >= 0).sum(axis=1)
-    state_of = np.repeat(np.arange(len(model.count)), model.count)
-    by_context = {tuple(row): i for i, row in enumerate(model.contexts.tolist())}
-    lines: list[list[str]] = [[], [], []]
-    for number, word in enumerate(model.words):
-        state = by_context.get((-1, number))
-        weight = "" if state is None else f"\t{model.backoff[state] / ten:.4f}"
-        lines[0].append(f"{model.unigram[number] / ten:.4f}\t{word}{weight}")
-    entries = zip(state_of.tolist(), model.word.tolist(), (model.logp / ten).tolist(), strict=True)
-    for state, number, logp in entries:
-        context = [n for n in model.contexts[state].tolist() if n >= 0]
-        text = " ".join(model.words[n] for n in (*context, number))
-        longer = by_context.get((context[0], number)) if len(context) == 1 else None
-        weight = "" if longer is None else f"\t{model.backoff[longer] / ten:.4f}"
-        lines[order[state]].append(f"{logp:.4f}\t{text}{weight}")
-    file.write("\\data\\\n")
-    file.writelines(f"ngram {n}={len(rows)}\n" for n, rows in enumerate(lines, 1))
-    for n, rows in enumerate(lines, 1):
-        file.write(f"\n\\{n}-grams:\n" + "\n".join(rows) + "\n")
-    file.write("\n\\end\\\n")

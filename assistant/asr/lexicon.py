@@ -1,9 +1,9 @@
 """How words are pronounced, in each accent.
 
-Known words come from the CMU Pronouncing Dictionary, as the package `pocketsphinx` carries it
-(without stress), others from letter-to-sound rules. An accent rewrites the dictionary's American
-sounds by ordered rules; what the rules describe is coarse (Wells, *Accents of English*, 1982, has
-more).
+Known words come from the CMU Pronouncing Dictionary as shipped with the package `pocketsphinx`
+(without stress), other words from letter-to-sound rules. An accent rewrites the dictionary's
+American sounds by ordered rules. The rules are coarse; Wells, *Accents of English* (1982), has the
+detail.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _C = "".join(sorted(CONSONANTS))
 _RULES: dict[str, tuple[tuple[str, str], ...]] = {
     # A t between vowels is a tap.
     "en-US": ((f"(?<=[{_V}r])t(?=[AIiRo])", "d"),),
-    # r only before vowels; the vowel of bath as in father; t stays.
+    # r only before vowels; the vowel of bath as in father; no tapped t.
     "en-GB": (
         (f"@(?=[fTs](?:[{_C}]|$)|n[stC])", "a"),
         ("R(?=$|[" + _C + "])", "A"),
         (f"(?<=[{_V}])r(?=$|[{_C}])", ""),
         ("a(?=[tkpbdgslnvSfzm])", "c"),
     ),
-    # As British, with its long vowels moved on: day towards die, die towards doy, ee towards ey.
+    # As British, with shifted long vowels: day towards die, die towards doy, ee towards ey.
     "en-AU": (
         ("R(?=$|[" + _C + "])", "A"),
         (f"(?<=[{_V}])r(?=$|[{_C}])", ""),
@@ -44,7 +44,7 @@ _RULES: dict[str, tuple[tuple[str, str], ...]] = {
         ("e", "Y"),
         ("E", "I"),
     ),
-    # v and w are one, dental fricatives are stops, long mid vowels don't glide.
+    # v and w are merged, dental fricatives are stops, long mid vowels don't glide.
     "en-IN": (
         ("w", "v"),
         ("T", "t"),
@@ -82,7 +82,7 @@ _LONG = {"a": "e", "e": "i", "i": "Y", "o": "o", "u": "u"}
 def _lines() -> list[str]:
     """The dictionary, sorted: ``word PH PH``, other pronunciations as ``word(2) PH PH``.
 
-    A few thousand of its words are ever asked for, so that its lines are searched, not parsed.
+    Only a few thousand of its words are ever looked up, so its lines are searched, not parsed.
     """
     sphinx = optional("pocketsphinx", "pocketsphinx", "The assistant")
     path = Path(sphinx.get_model_path(), "en-us", "cmudict-en-us.dict")
@@ -90,31 +90,33 @@ def _lines() -> list[str]:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
         raise NotInstalled(
-            f"There is no pronunciation dictionary at {path}; install it again with: "
+            f"There is no pronunciation dictionary at {path}; reinstall it with: "
             "pip install --force-reinstall pocketsphinx"
         ) from error
-    # As good as sorted already.
+    # Almost sorted already, so this is quick.
     lines.sort()
     return lines
 
 
 def _sounds(head: str) -> str:
-    """What the dictionary has for ``word`` or ``word(2)``; "" if nothing."""
+    """The dictionary's entry for ``word`` or ``word(2)``; "" if there is none."""
     lines = _lines()
     start = f"{head} "
-    at = bisect_left(lines, start)
-    return lines[at][len(start) :] if at < len(lines) and lines[at].startswith(start) else ""
+    index = bisect_left(lines, start)
+    if index == len(lines) or not lines[index].startswith(start):
+        return ""
+    return lines[index][len(start) :]
 
 
 @cache
-def _found(word: str) -> tuple[str, ...]:
+def _in_dictionary(word: str) -> tuple[str, ...]:
     """Every pronunciation of `word` in the dictionary, most usual first."""
-    found: list[str] = []
+    entries: list[str] = []
     sounds = _sounds(word)
     while sounds:
-        found.append(from_arpabet(sounds))
-        sounds = _sounds(f"{word}({len(found) + 1})")
-    return tuple(dict.fromkeys(found))
+        entries.append(from_arpabet(sounds))
+        sounds = _sounds(f"{word}({len(entries) + 1})")
+    return tuple(dict.fromkeys(entries))
 
 
 def letter_to_sound(word: str) -> str:
@@ -125,44 +127,45 @@ def letter_to_sound(word: str) -> str:
     """
     letters = re.sub("[^a-z]", "", word)
     sounds: list[str] = []
-    at = 0
-    while at < len(letters):
-        rest = letters[at:]
+    begin = 0
+    while begin < len(letters):
+        rest = letters[begin:]
         # A vowel before one consonant and a silent e is long.
         if re.match("[aeiou][^aeiouwxy]e$", rest):
             sounds.append(_LONG[rest[0]])
-            at += 1
+            begin += 1
             continue
         for size in (4, 3, 2, 1):
             piece = rest[:size]
             if len(piece) < size or piece not in _SPELLINGS:
                 continue
             marked = [piece]
-            if at + size == len(letters) and at > 0:
+            if begin + size == len(letters) and begin > 0:
                 marked.insert(0, piece + "$")
-            if at == 0:
+            if begin == 0:
                 marked.insert(0, "^" + piece)
-            found = next((key for key in marked if key in _LETTERS), None)
-            if found is not None:
-                sounds.append(_LETTERS[found])
-                at += size
+            rule = next((key for key in marked if key in _LETTERS), None)
+            if rule is not None:
+                sounds.append(_LETTERS[rule])
+                begin += size
                 break
-        # A doubled consonant sounds once.
-        if at < len(letters) and letters[at] == letters[at - 1] and letters[at] not in "aeiou":
-            at += 1
+        # A doubled consonant is one sound.
+        letter = letters[begin : begin + 1]
+        if letter and letter == letters[begin - 1] and letter not in "aeiou":
+            begin += 1
     return "".join(sounds) or "A"
 
 
 @cache
 def pronunciations(word: str) -> tuple[str, ...]:
-    """Every dictionary pronunciation of `word`, most usual first, or the one that spelling gives.
+    """Every dictionary pronunciation of `word`, most usual first, or one guessed from its letters.
 
     >>> pronunciations("tomato")
     ('tAmeto', 'tAmato')
     """
-    found = _found(word)
-    if found:
-        return found
+    entries = _in_dictionary(word)
+    if entries:
+        return entries
     if word.endswith("'s"):
         base = pronunciations(word[:-2])
         return tuple(sounds + ("s" if sounds[-1] in "ptkfT" else "z") for sounds in base)
@@ -171,12 +174,12 @@ def pronunciations(word: str) -> tuple[str, ...]:
 
 def known(word: str) -> bool:
     """Whether the dictionary has `word`."""
-    return bool(_found(word))
+    return bool(_in_dictionary(word))
 
 
 @cache
 def with_accent(phones: str, locale: str) -> str:
-    """The American pronunciation `phones` as somebody of `locale` says it.
+    """The American pronunciation `phones` as a speaker of `locale` says it.
 
     >>> with_accent("kar", "en-GB"), with_accent("wInD", "en-IN")
     ('ka', 'vInd')
@@ -188,5 +191,5 @@ def with_accent(phones: str, locale: str) -> str:
 
 @cache
 def spoken(word: str, locale: str) -> tuple[str, ...]:
-    """The ways in which somebody of `locale` says `word`."""
+    """Pronunciations of `word` by speakers of `locale`, most usual first."""
     return tuple(dict.fromkeys(with_accent(phones, locale) for phones in pronunciations(word)))

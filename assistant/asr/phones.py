@@ -1,8 +1,8 @@
-"""The sounds of English, where they are made, and how near they are to each other.
+"""The phones of English and their articulatory features.
 
-A phone is one character, so that a pronunciation is a string. Its place in articulatory space is a
-row of `SPACE`; what a microphone picks up is such a point with noise added, and two phones are
-confused the more easily the nearer they lie.
+A phone is one character, so that a pronunciation is a string. Its position in articulatory space is
+a row of `SPACE`. A microphone picks up such a point with noise added, so that the nearer two phones
+are, the more easily they are confused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# ARPAbet name → our one character. Vowels first.
+# ARPAbet name → its character. Vowels first.
 SYMBOLS = {
     "IY": "i", "IH": "I", "EY": "e", "EH": "E", "AE": "@", "AA": "a", "AO": "c", "OW": "o",
     "UH": "U", "UW": "u", "AH": "A", "ER": "R", "AY": "Y", "AW": "W", "OY": "O",
@@ -21,7 +21,6 @@ SYMBOLS = {
     "HH": "h", "M": "m", "N": "n", "NG": "N", "L": "l", "R": "r", "W": "w", "Y": "y",
 }  # fmt: skip
 PHONES = "".join(SYMBOLS.values())
-NAMES = {symbol: name for name, symbol in SYMBOLS.items()}
 INDEX = {symbol: i for i, symbol in enumerate(PHONES)}
 VOWELS = frozenset(PHONES[:15])
 CONSONANTS = frozenset(PHONES[15:])
@@ -89,10 +88,5 @@ def indices(phones: str) -> NDArray[np.int64]:
 
 
 def from_arpabet(names: str) -> str:
-    """``"HH EY1"`` as our string, ``"he"``. Stress is dropped."""
+    """``"HH EY1"`` as a string of phones, ``"he"``. Stress is dropped."""
     return "".join(SYMBOLS[name.rstrip("012")] for name in names.split())
-
-
-def to_arpabet(phones: str) -> str:
-    """``"he"`` as ``"HH EY"``, the notation of pronunciation dictionaries."""
-    return " ".join(NAMES[phone] for phone in phones)

@@ -1,7 +1,7 @@
-"""The recogniser: what the channel let through, turned into an n-best list with posteriors.
+"""The recogniser: from the channel's output to an n-best list with posteriors.
 
-It knows a lexicon, a language model and how its front end tends to err; it never sees what was
-said.
+It knows a lexicon, a language model and how its front end tends to err; it never sees the words
+that were spoken.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Recogniser:
 
     Attributes
     ----------
-    accents: locales whose pronunciations the lexicon has; speakers of a device set to any other
-        locale are heard as if they were American.
+    accents: locales whose pronunciations the lexicon has; on a device set to any other locale,
+        American pronunciations are assumed.
     """
 
     version: str
@@ -69,32 +69,32 @@ class Recogniser:
 
     def __call__(self, sound: Sound, context: Context, rng: np.random.Generator) -> Transcript:
         observed = listen(sound, self.channel, rng)
-        names = tuple(name for thing in context.home for name in (thing.name, *thing.aliases))
+        names = tuple(name for entity in context.home for name in (entity.name, *entity.aliases))
         return self.decode(observed, context.locale, names, rng)
 
     def decode(
         self, observed: Observed, locale: str, names: tuple[str, ...], rng: np.random.Generator
     ) -> Transcript:
-        """n-best list for what was observed. `names` are likelier here than elsewhere."""
+        """n-best list for an utterance; the words of `names` are likelier in this household."""
         s = self.settings
         points = observed.points[:SEGMENTS]
-        # A noisy signal says less: the acoustic model widens with the noise it thinks there is.
+        # The acoustic model widens with the estimated noise, as a noisy signal says less.
         width = s.deviation * (0.8 + 10.0 ** ((4.0 - observed.snr_db) / 20.0))
         distance = (points**2).sum(axis=1)[:, None] - 2.0 * points @ SPACE.T + _NORMS
         match = -0.5 * distance / width**2
         match -= match.max(axis=1, initial=-1e9, keepdims=True)
-        scores, lists, looked = self._search(
+        scores, sentences, arcs = self._search(
             match, locale if locale in self.trees else HOME, self._bonus(names)
         )
-        if not lists:
+        if not sentences:
             return self._nothing(observed, rng)
         weights = np.exp(s.sharpness * (scores - scores[0]))
         posteriors = weights / weights.sum()
         hypotheses = tuple(
             (" ".join(text), round(float(p), 4))
-            for text, p in zip(lists[: s.listed], posteriors, strict=False)
+            for text, p in zip(sentences[: s.listed], posteriors, strict=False)
         )
-        best = lists[0]
+        best = sentences[0]
         lm_score = self.model.score(best)
         acoustic = (float(scores[0]) - s.language * lm_score) / max(len(points), 1)
         entropy = -float((posteriors * np.log(np.maximum(posteriors, 1e-12))).sum())
@@ -106,13 +106,13 @@ class Recogniser:
             "speech_rate": round(len(points) / observed.seconds, 3),
             "entropy": round(entropy, 4),
             "segments": float(len(points)),
-            "arcs": float(looked),
+            "arcs": float(arcs),
         }
         return Transcript(
             hypotheses=hypotheses,
             audio_ms=round(1000.0 * observed.seconds, 1),
             endpoint=observed.endpoint,
-            latency_ms=self._latency(observed, looked, rng),
+            latency_ms=self._latency(observed, arcs, rng),
             signals=signals,
         )
 
@@ -125,8 +125,8 @@ class Recogniser:
                     bonus[number] = self.settings.word + self.settings.at_home
         return bonus
 
-    def _latency(self, observed: Observed, looked: int, rng: np.random.Generator) -> float:
-        work = 60.0 + 25.0 * observed.seconds + looked / 60.0
+    def _latency(self, observed: Observed, arcs: int, rng: np.random.Generator) -> float:
+        work = 60.0 + 25.0 * observed.seconds + arcs / 60.0
         return round(work * float(np.exp(rng.normal(0.0, 0.2))), 1)
 
     def _nothing(self, observed: Observed, rng: np.random.Generator) -> Transcript:
@@ -155,16 +155,16 @@ def build_recogniser(
     Parameters
     ----------
     sentences: word sequences that the language model is counted from; `text_for_asr` makes them.
-    vocabulary: further words it shall be able to hear.
-    level: how much the channel garbles, 1 as fitted.
-    accents: locales that it has pronunciations for.
+    vocabulary: further words that it can recognise.
+    level: scale of the channel's distortion (`Channel`), 1 as fitted.
+    accents: locales whose pronunciations its lexicon has.
     far_field: what a metre of distance costs on far-field devices, per accent (`Channel`).
     """
     unknown = sorted(set(accents) - set(LOCALES))
     if unknown:
-        raise ValueError(f"Unknown accent {unknown[0]!r}; there are {', '.join(LOCALES)}.")
+        raise ValueError(f"Unknown accent {unknown[0]!r}; choose from {', '.join(LOCALES)}.")
     if level < 0.0:
-        raise ValueError(f"The channel's level must not be negative; it was {level}.")
+        raise ValueError(f"The channel's level must be 0 or more; it is {level}.")
     model = train(sentences, vocabulary)
     locales = [locale for locale in LOCALES if locale in accents or locale == HOME]
     channel = Channel(level=level)
@@ -189,7 +189,7 @@ def release(
     far_field: Mapping[str, float] | None = None,
     settings: Settings | None = None,
 ) -> Recogniser:
-    """`base` with something changed, sharing its models: the next version, better or worse.
+    """A new version of `base` with some settings changed; it shares the models of `base`.
 
     ``release(base, "asr-4.2", far_field={"en-GB": 0.3})`` has lost its adaptation to British
     speakers in their living rooms.
@@ -199,12 +199,12 @@ def release(
         channel = replace(channel, level=level)
     if far_field is not None:
         channel = replace(channel, far_field={**channel.far_field, **far_field})
-    kept = base.accents if accents is None else accents
+    locales = base.accents if accents is None else accents
     return Recogniser(
         version=version,
         model=base.model,
-        trees={name: tree for name, tree in base.trees.items() if name in kept or name == HOME},
-        accents=tuple(kept),
+        trees={name: tree for name, tree in base.trees.items() if name in locales or name == HOME},
+        accents=tuple(locales),
         channel=channel,
         settings=settings or base.settings,
     )

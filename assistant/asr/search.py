@@ -1,6 +1,6 @@
 """The recogniser's search: words that the segments sound like, then sentences of them.
 
-The arrays are made once; what fills them is compiled (`candidates`, `lattice`, `n_best`).
+The arrays are allocated once; compiled functions fill them (`candidates`, `lattice`, `n_best`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.asr.candidates import Candidates, find
+from assistant.asr.candidates import Candidates, Pronunciations, Pruning, find
 from assistant.asr.language_model import LanguageModel
-from assistant.asr.lattice import (
-    Lattice,
-    automaton,
-    fill,
-)
-from assistant.asr.n_best import Parts, read
+from assistant.asr.lattice import Automaton, Beam, Lattice, Words, fill
+from assistant.asr.n_best import Partials, Paths, read
 from assistant.asr.prefix_tree import Tree
 
 Floats = NDArray[np.float64]
@@ -31,19 +27,21 @@ class Settings:
     Attributes
     ----------
     deviation: noise that its acoustic model was trained with, in articulatory space.
-    lost, added: log probability of a phone that left no segment, and of a segment that is none.
+    deletion, insertion: log probability of a phone that left no segment, and of a segment that is
+        no phone.
     language: weight of the language model against the acoustics. word: cost of every word.
     at_home: log weight of words from the household's own names (contacts, lamps, rooms).
     sharpness: scale of path scores in the posteriors.
-    reach, slope: how badly a word may sound, and the share of it that only comes with its length.
-    keep: how many words may begin at one segment, where long ones get `credit` per segment.
+    reach, slope: the worst score that a word may have, and the share of it that is only allowed
+        once the word is eight segments long.
+    keep: about how many words may begin at one segment; `credit` per segment favours long ones.
     beam, limit: how far behind the best a sentence may be, and how many go on at one segment.
-    listed, wanted: hypotheses put out, and hypotheses that share the posterior mass.
+    listed, wanted: hypotheses in the n-best list, and hypotheses that share the posterior mass.
     """
 
     deviation: float = 0.42
-    lost: float = -4.0
-    added: float = -5.0
+    deletion: float = -4.0
+    insertion: float = -5.0
     language: float = 0.9
     word: float = 0.0
     at_home: float = 1.0
@@ -63,14 +61,16 @@ class Search:
 
     def __init__(self, model: LanguageModel, trees: Mapping[str, Tree], settings: Settings) -> None:
         s = settings
-        self._words = np.array(model.words, dtype=object)
-        self._start = model.start
-        self._settings = s
-        self._trees = {locale: (tree.nodes, tree.words) for locale, tree in trees.items()}
-        self._candidates = Candidates(max(len(tree.nodes) for tree in trees.values()))
-        self._lattice = Lattice()
-        self._parts = Parts(s.wanted)
-        self._automaton = automaton(model)
+        self._vocabulary = np.array(model.words, dtype=object)
+        self._trees = {
+            locale: Pronunciations(tree.nodes, tree.words) for locale, tree in trees.items()
+        }
+        self._pruning = Pruning(s.deletion, s.insertion, s.reach, s.slope, s.keep, s.credit)
+        self._beam = Beam(s.insertion, s.language, s.beam, s.limit)
+        self._automaton = Automaton.of(model)
+        self._candidates = Candidates.allocate(max(len(tree.nodes) for tree in trees.values()))
+        self._lattice = Lattice.allocate()
+        self._partials = Partials.allocate(s.wanted)
         self._prior = 0.6 * s.language * np.maximum(model.unigram, -12.0)
         bound = model.unigram.copy()
         np.maximum.at(bound, model.word, model.logp)
@@ -79,27 +79,24 @@ class Search:
     def __call__(
         self, match: Floats, locale: str, bonus: Floats
     ) -> tuple[Floats, list[list[str]], int]:
-        """Scores and words of the best sentences, and how many arcs were looked at.
+        """Scores and words of the best sentences, and the number of arcs in the lattice.
 
         Parameters
         ----------
         match: (segments, phones) log likelihood, 0 for each segment's likeliest phone; at most
             `candidates.SEGMENTS` of them.
-        locale: accent whose pronunciations are looked for. bonus: (words,) what each word gets.
+        locale: accent whose pronunciations are searched. bonus: (words,) added for each word.
         """
-        s, heard, lattice, parts = self._settings, self._candidates, self._lattice, self._parts
-        find(
-            match, *self._trees[locale], self._prior, s.lost, s.added, s.reach, s.slope, s.keep,
-            s.credit, *heard.arrays,
-        )  # fmt: skip
+        heard, lattice, partials = self._candidates, self._lattice, self._partials
+        find(match, self._trees[locale], self._prior, self._pruning, heard)
+        words = Words(heard.first, heard.end, heard.word, heard.score)
         last, ended, arcs = fill(
-            len(match), heard.first, heard.end, heard.word, heard.score, *self._automaton,
-            self._start, bonus, self._bound, s.added, s.language, s.beam, s.limit, *lattice.arrays,
-        )  # fmt: skip
-        count = read(
-            last, ended, lattice.boundaries, lattice.reached, lattice.arcs, lattice.gains,
-            lattice.endings, *parts.arrays,
-        )  # fmt: skip
-        words = self._words
-        lists = [[words[n] for n in row[: row.index(-1)]] for row in parts.found[:count].tolist()]
-        return parts.found_scores[:count], lists, arcs
+            len(match), words, self._automaton, bonus, self._bound, self._beam, lattice
+        )
+        paths = Paths(lattice.nodes, lattice.reached, lattice.arcs, lattice.gains, lattice.endings)
+        count = read(last, ended, paths, partials)
+        sentences = [
+            [self._vocabulary[number] for number in row[: row.index(-1)]]
+            for row in partials.words[:count].tolist()
+        ]
+        return partials.totals[:count], sentences, arcs

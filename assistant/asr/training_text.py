@@ -1,4 +1,4 @@
-"""Text that the recogniser's language model is counted from."""
+"""The text that the recogniser's language model is trained on."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def text_for_asr(
     entities: Iterable[Entity],
     rng: np.random.Generator,
 ) -> list[Words]:
-    """The examples' words, and each entity's names once more in the place of one of their own kind.
+    """The examples' words, and a sentence for each name of each entity.
 
-    Examples name things by popularity and leave rare ones out; the recogniser is given the whole
-    catalogue, as a class of its language model would be, so that a rare name can be heard though it
-    is not expected.
+    Such a sentence is an example whose entity of the same kind is replaced by the name. Examples
+    choose entities by popularity, so rare ones are missing from them; with these sentences the
+    recogniser knows the whole catalogue and can recognise rare names, too.
     """
     # kind → (words before, words after) of slots that hold an entity of this kind.
-    places: dict[str, list[tuple[Words, Words]]] = {}
+    frames: dict[str, list[tuple[Words, Words]]] = {}
     sentences: list[Words] = []
     for utterance, intent in examples:
         sentences.append(utterance.words)
@@ -37,13 +37,13 @@ def text_for_asr(
         for name, begin, end in _spans(utterance.tags):
             around = utterance.words[:begin], utterance.words[end:]
             for kind in kinds.get(name, ()):
-                places.setdefault(kind, []).append(around)
+                frames.setdefault(kind, []).append(around)
     named = dict.fromkeys(
-        (thing.kind, name) for thing in entities for name in (thing.name, *thing.aliases)
+        (entity.kind, name) for entity in entities for name in (entity.name, *entity.aliases)
     )
     for kind, name in named:
         words = tuple(spoken(name).split())
-        fitting = places.get(kind)
+        fitting = frames.get(kind)
         if fitting:
             before, after = fitting[int(rng.random() * len(fitting))]
             words = (*before, *words, *after)
@@ -53,7 +53,7 @@ def text_for_asr(
 
 
 def _spans(tags: Sequence[str]) -> Iterable[tuple[str, int, int]]:
-    """Slot name, first and one past the last word of every slot that `tags` mark."""
+    """Name, index of the first word and index after the last word of every slot in `tags`."""
     begin = -1
     for i, tag in enumerate((*tags, "O")):
         if begin >= 0 and not tag.startswith("I"):

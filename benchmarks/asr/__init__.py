@@ -1,4 +1,4 @@
-"""The simulated recogniser against real speech: recordings, error statistics, a comparison.
+"""The simulated recogniser against real speech: the recogniser, error statistics, a comparison.
 
 Needs espeak-ng and pocketsphinx.
 """

@@ -1,11 +1,11 @@
-"""Is the noisy channel like real speech? Two Markdown tables for docs/evaluation.md.
+"""Compare the noisy channel with real speech: two Markdown tables for docs/evaluation.md.
 
     python -m benchmarks.asr.compare [TURNS=2000] [CHANNEL=5 × TURNS]
 
-The same world is simulated twice: with the channel, CHANNEL turns, and with espeak-ng → room →
-pocketsphinx, TURNS turns. The first table has both recognisers' errors. For the second, a
-classifier learns from channel turns, all annotated, and is tested on dialogues of the channel that
-were held out and on all turns of real speech.
+The same world is simulated twice: CHANNEL turns with the channel, and TURNS turns with espeak-ng →
+room → pocketsphinx. The first table compares the recognisers' errors. For the second, a classifier
+is trained on fully annotated channel turns and tested on held-out dialogues of the channel and on
+all turns of real speech.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from data.schema.trace import FAILURE_POINTS
 TURNS = 2000
 
 
-def heard(demo: Demo, locale: str = "") -> list[Turn]:
-    """True words and n-best list of the turns that were meant for the assistant."""
+def transcripts(demo: Demo, locale: str = "") -> list[Turn]:
+    """True words and n-best list of the turns addressed to the assistant, of one locale or all."""
     gold = demo.truth["gold"]
     columns = (
         pc.struct_field(gold, "addressed"),
@@ -47,15 +47,15 @@ def heard(demo: Demo, locale: str = "") -> list[Turn]:
     )
     rows = zip(*(column.to_pylist() for column in columns), strict=True)
     return [
-        (truth or "", [(one["text"], one["confidence"]) for one in n_best or ()])
-        for addressed, where, truth, n_best in rows
-        if addressed and locale in ("", where)
+        (truth or "", [(row["text"], row["confidence"]) for row in n_best or ()])
+        for addressed, its_locale, truth, n_best in rows
+        if addressed and locale in ("", its_locale)
     ]
 
 
 def errors(columns: dict[str, list[Turn]]) -> list[str]:
     """Error statistics, one column for each set of turns."""
-    found = {name: measure(turns) for name, turns in columns.items() if _spoken(turns)}
+    statistics = {name: measure(turns) for name, turns in columns.items() if _spoken(turns)}
     figures: list[tuple[str, Any]] = [
         ("turns", lambda e: f"{e.turns:,}"),
         ("words in a turn", lambda e: f"{e.words:.1f}"),
@@ -68,16 +68,16 @@ def errors(columns: dict[str, list[Turn]]) -> list[str]:
         ("AUC of confidence", lambda e: "–" if math.isnan(e.auc) else f"{e.auc:.3f}"),
         ("median confidence", lambda e: f"{e.confident:.3f}"),
     ]
-    bands = sorted({low for each in found.values() for low, _, _ in each.bands})
+    bands = sorted({low for each in statistics.values() for low, _, _ in each.bands})
     figures += [
         (f"wrong turns at confidence {low:.1f}–{low + 0.2:.1f} (share of turns)", _band(low))
         for low in bands
     ]
     return [
-        "| | " + " | ".join(found) + " |",
-        "|---|" + "---:|" * len(found),
+        "| | " + " | ".join(statistics) + " |",
+        "|---|" + "---:|" * len(statistics),
         *(
-            f"| {name} | " + " | ".join(show(each) for each in found.values()) + " |"
+            f"| {name} | " + " | ".join(show(each) for each in statistics.values()) + " |"
             for name, show in figures
         ),
     ]
@@ -93,8 +93,8 @@ def _percent(share: float) -> str:
 
 def _band(low: float) -> Any:
     def show(each: Errors) -> str:
-        for at, share, bad in each.bands:
-            if at == low:
+        for lower, share, bad in each.bands:
+            if lower == low:
                 return f"{_percent(bad)} ({_percent(share)})"
         return "–"
 
@@ -102,7 +102,7 @@ def _band(low: float) -> Any:
 
 
 def scores(columns: dict[str, dict[str, Any]]) -> list[str]:
-    """How good the verdicts are, one column for each set of turns."""
+    """Quality of the verdicts, one column for each set of turns."""
     rows = ["| | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     cells = [f"{each['turns']:,}" for each in columns.values()]
     rows.append("| turns | " + " | ".join(cells) + " |")
@@ -113,7 +113,7 @@ def scores(columns: dict[str, dict[str, Any]]) -> list[str]:
     rows.append("| macro-F1 (95 %) | " + " | ".join(cells) + " |")
     for name in FAILURE_POINTS:
         of_class = [each["classes"][name] for each in columns.values()]
-        cells = [f"{one['f1']:.3f} of {one['support']:,}" for one in of_class]
+        cells = [f"{row['f1']:.3f} of {row['support']:,}" for row in of_class]
         rows.append(f"| F1 {name} | " + " | ".join(cells) + " |")
     cells = [f"{each['accuracy']:.3f}" for each in columns.values()]
     return [*rows, "| accuracy | " + " | ".join(cells) + " |"]
@@ -127,20 +127,20 @@ def main(turns: int = TURNS, channel_turns: int | None = None) -> None:
         began = time.perf_counter()
         speech = make(folder / "speech", turns, Setup(gold=1.0, adapt=RealSpeech()))
         print(f"Real speech took {time.perf_counter() - began:.0f} s.\n")
-        columns = {"channel": heard(channel), "real speech": heard(speech)}
-        columns |= {f"real speech, {locale}": heard(speech, locale) for locale in LOCALES}
+        columns = {"channel": transcripts(channel), "real speech": transcripts(speech)}
+        columns |= {f"real speech, {locale}": transcripts(speech, locale) for locale in LOCALES}
         print("\n".join(errors(columns)), flush=True)
 
-        names, place = np.unique(channel.dialogues, return_inverse=True)
-        test = (np.random.default_rng(61).random(len(names)) < HELD_OUT)[place]
+        names, dialogue = np.unique(channel.dialogues, return_inverse=True)
+        test = (np.random.default_rng(61).random(len(names)) < HELD_OUT)[dialogue]
         model = fitted(channel.turns.filter(pa.array(~test)))
         everything = np.ones(speech.turns.num_rows, bool)
-        print(f"\nA classifier of {(~test).sum():,} channel turns:\n")
-        tested = {
+        print(f"\nA classifier trained on {(~test).sum():,} channel turns:\n")
+        results = {
             "channel, held out": of_model(channel, test, model),
             "real speech": of_model(speech, everything, model),
         }
-        print("\n".join(scores(tested)))
+        print("\n".join(scores(results)))
 
 
 if __name__ == "__main__":

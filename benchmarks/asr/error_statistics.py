@@ -1,8 +1,8 @@
 """What a recogniser's errors look like, whichever recogniser it is.
 
-The same table describes the channel, a real recogniser, and the logs of somebody else's: how many
-words are wrong and how, what is to be gained below the first hypothesis, and what the confidence
-says about it.
+The same statistics describe the channel, a real recogniser and other assistants' logs: how many
+words are wrong and in which way, how much the rest of the n-best list could repair, and how well
+the confidence predicts errors.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class Errors:
 
     Attributes
     ----------
-    word_error: wrong words per true word. turn_error: share of turns with a wrong word.
-    substituted, deleted, inserted: shares of the wrong words; they add up to 1.
+    word_error: errors per word of the reference. turn_error: share of turns with a wrong word.
+    substituted, deleted, inserted: shares of the errors; they add up to 1.
     oracle: word error of the best among the first `depth` hypotheses.
-    auc: probability that a turn without error has a higher confidence than one with; nan when
-        there are no confidences, or only one kind of turn.
-    confident: median confidence. bands: per band of confidence (lower bound, share of the turns,
-        share of them with an error).
+    auc: probability that a turn without an error has a higher confidence than a turn with one;
+        nan without confidences, or if either kind of turn is missing.
+    confident: median confidence.
+    bands: lower bound of each band of confidence, its share of the turns, and the share of those
+        with an error.
     """
 
     turns: int
@@ -51,7 +52,7 @@ class Errors:
 
     @property
     def gain(self) -> float:
-        """Share of the wrong words that a perfect choice from the n-best list would repair."""
+        """Share of the errors that a perfect choice from the n-best list would repair."""
         return 1.0 - self.oracle / self.word_error if self.word_error else 0.0
 
     def __str__(self) -> str:
@@ -74,7 +75,7 @@ def measure(turns: Sequence[Turn], depth: int = 5) -> Errors:
 
     Raises
     ------
-    ValueError: there is no turn with a true word.
+    ValueError: no turn has a transcript.
     """
     turns = [turn for turn in turns if turn[0].split()]
     if not turns:
@@ -99,7 +100,7 @@ def measure(turns: Sequence[Turn], depth: int = 5) -> Errors:
         [np.nan if not n_best or n_best[0][1] is None else n_best[0][1] for _, n_best in turns],
         dtype=float,
     )
-    sure = ~np.isnan(confidence)
+    known = ~np.isnan(confidence)
     return Errors(
         turns=len(turns),
         words=words / len(turns),
@@ -109,9 +110,9 @@ def measure(turns: Sequence[Turn], depth: int = 5) -> Errors:
         deleted=float(mix[1]),
         inserted=float(mix[2]),
         oracle=best / words,
-        auc=_auc(confidence[sure], ~bad[sure]),
-        confident=float(np.median(confidence[sure])) if sure.any() else float("nan"),
-        bands=_bands(confidence[sure], bad[sure]),
+        auc=_auc(confidence[known], ~bad[known]),
+        confident=float(np.median(confidence[known])) if known.any() else float("nan"),
+        bands=_bands(confidence[known], bad[known]),
     )
 
 
@@ -124,9 +125,9 @@ def _auc(score: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def _bands(confidence: Floats, bad: NDArray[np.bool_]) -> tuple[tuple[float, float, float], ...]:
-    found = []
+    rows = []
     for low, high in zip(BANDS, (*BANDS[1:-1], 1.01), strict=False):
         within = (confidence >= low) & (confidence < high)
         if within.any():
-            found.append((low, float(within.mean()), float(bad[within].mean())))
-    return tuple(found)
+            rows.append((low, float(within.mean()), float(bad[within].mean())))
+    return tuple(rows)

@@ -1,7 +1,7 @@
-"""Real speech behind the same interface: espeak-ng says it, a room blurs it, pocketsphinx hears it.
+"""Real speech behind the interface of the ASR stage: espeak-ng, a simulated room, pocketsphinx.
 
-Much slower than the channel; it is there to check that the channel's errors are like those of a
-real recogniser. Needs the program `espeak-ng` and the extra `speech` (package `pocketsphinx`):
+It is much slower than the channel and serves to check that the channel's errors resemble those of a
+real recogniser. Needs the program `espeak-ng` and the extra `demo`:
 
     write_demo("spoken", turns=2000, setup=Setup(adapt=RealSpeech()))
 """
@@ -16,20 +16,16 @@ import tempfile
 import wave
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, resample_poly
 
 from assistant.asr.channel import endpoint_of
-from assistant.asr.language_model import (
-    MARKS,
-    LanguageModel,
-    write_arpa,
-)
+from assistant.asr.language_model import MARKS, LanguageModel
 from assistant.asr.lexicon import pronunciations, spoken
-from assistant.asr.phones import to_arpabet
+from assistant.asr.phones import SYMBOLS
 from assistant.asr.recogniser import Recogniser
 from assistant.optional import optional
 from assistant.stages import (
@@ -43,11 +39,12 @@ from data.errors import NotInstalled, UsageError
 Floats = NDArray[np.float64]
 
 RATE = 16_000
-# espeak-ng has no Indian or Australian English: the nearest it has, moved in pitch.
+# espeak-ng has no Indian or Australian English; these are the nearest voices.
 VOICES = {"en-US": "en-us", "en-GB": "en-gb", "en-AU": "en-gb-x-rp", "en-IN": "en-gb-scotland"}
-# Locales whose own pronunciations are in the decoder's dictionary too; the voice that stands for
-# en-IN has nothing of that accent.
+# Locales whose own pronunciations are in the decoder's dictionary too; the voice used for en-IN
+# has nothing of that accent.
 ACCENTS = ("en-GB", "en-AU")
+_NAMES = {symbol: name for name, symbol in SYMBOLS.items()}
 
 
 def _espeak() -> str:
@@ -55,7 +52,7 @@ def _espeak() -> str:
 
     Raises
     ------
-    NotInstalled: there is none.
+    NotInstalled: it is missing.
     """
     program = shutil.which("espeak-ng")
     if program is None:
@@ -66,15 +63,15 @@ def _espeak() -> str:
 
 
 def _pocketsphinx() -> Any:
-    return optional("pocketsphinx", "pocketsphinx", "Real speech", "speech")
+    return optional("pocketsphinx", "pocketsphinx", "Real speech")
 
 
 def synthesise(sound: Sound, pitch: int = 50) -> Floats:
-    """The words of `sound` in its accent and at its rate, 16 kHz, loudest sample 1.
+    """The words of `sound` in its accent and at its rate, as 16 kHz samples with a peak of 1.
 
     Raises
     ------
-    NotInstalled: espeak-ng is not there.
+    NotInstalled: espeak-ng is missing.
     """
     if not sound.words:
         return np.zeros(RATE // 10)
@@ -83,30 +80,30 @@ def synthesise(sound: Sound, pitch: int = 50) -> Floats:
         _espeak(), "--stdout", "-v", VOICES[sound.accent], "-s", str(speed), "-p", str(pitch),
         " ".join(sound.words),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, check=True)
-    with wave.open(io.BytesIO(done.stdout)) as file:
+    process = subprocess.run(command, capture_output=True, check=True)
+    with wave.open(io.BytesIO(process.stdout)) as file:
         rate = file.getframerate()
-        # What is written to a pipe has no length in its header.
-        samples = np.frombuffer(done.stdout[44:], np.int16).astype(float)
+        # In a file written to a pipe, the header does not know the length.
+        samples = np.frombuffer(process.stdout[44:], np.int16).astype(float)
     samples = resample_poly(samples, RATE, rate)
-    loudest = max(float(np.abs(samples).max(initial=0.0)), 1.0)
-    return np.asarray(samples / loudest, dtype=np.float64)
+    peak = max(float(np.abs(samples).max(initial=0.0)), 1.0)
+    return np.asarray(samples / peak, dtype=np.float64)
 
 
 def in_room(clean: Floats, sound: Sound, rng: np.random.Generator) -> Floats:
-    """What the microphone gets: `clean` with the room's echo, and noise at the sound's SNR."""
-    heard = clean
+    """The microphone's signal: `clean` with the room's echo, and noise at the sound's SNR."""
+    reverberated = clean
     if sound.far_field:
-        # Direct sound, then noise that dies away within a third of a second.
+        # The direct sound, then noise that decays within a third of a second.
         length = int(0.3 * RATE)
         echo = rng.normal(size=length) * np.exp(-np.arange(length) / (0.06 * RATE))
         echo *= 0.015 * sound.distance_m / max(float(np.abs(echo).max()), 1e-9)
         echo[0] = 1.0
-        heard = fftconvolve(clean, echo)[: len(clean)]
-    padded = np.pad(heard, (int(0.25 * RATE), int(0.35 * RATE)))
-    # Household noise is mostly low: white noise, smoothed.
+        reverberated = fftconvolve(clean, echo)[: len(clean)]
+    padded = np.pad(reverberated, (int(0.25 * RATE), int(0.35 * RATE)))
+    # Household noise has mostly low frequencies: smoothed white noise.
     noise = np.convolve(rng.normal(size=len(padded)), np.ones(12) / 12.0, mode="same")
-    power = float((heard**2).mean()) if len(heard) else 1.0
+    power = float((reverberated**2).mean()) if len(reverberated) else 1.0
     snr = sound.snr_db + 4.0 * sound.loudness
     noise *= np.sqrt(power / 10.0 ** (snr / 10.0) / max(float((noise**2).mean()), 1e-12))
     mixed = padded + noise
@@ -114,7 +111,7 @@ def in_room(clean: Floats, sound: Sound, rng: np.random.Generator) -> Floats:
 
 
 class SpokenRecogniser:
-    """An `AsrStage` that really listens. The same language model as the channel's recogniser."""
+    """An `AsrStage` for real sound, with the language model of the channel's recogniser."""
 
     def __init__(
         self,
@@ -132,7 +129,7 @@ class SpokenRecogniser:
         self._decoders: dict[str, Any] = {}
 
     def _decoder(self, locale: str) -> Any:
-        """The decoder with a locale's dictionary, made when it is first needed."""
+        """The decoder with a locale's dictionary, built when it is first needed."""
         accent = locale if locale in ACCENTS else ""
         if accent not in self._decoders:
             self._decoders[accent] = self._new_decoder(accent)
@@ -157,13 +154,13 @@ class SpokenRecogniser:
         audio = in_room(clean, sound, rng)
         endpoint = endpoint_of(sound, rng)
         decoder = self._decoder(context.locale)
-        # It would go on with what it learnt of the channel from the utterances before.
+        # Otherwise it would keep its adaptation to the channel from earlier utterances.
         decoder.reinit_feat()
         decoder.start_utt()
         decoder.process_raw((audio * 32767).astype(np.int16).tobytes(), full_utt=True)
         decoder.end_utt()
         scores = self._n_best(decoder)
-        found = decoder.hyp()
+        hypothesis = decoder.hyp()
         best = next(reversed(scores), "")
         seconds = len(audio) / RATE
         signals: dict[str, float] = {"snr_db": round(float(sound.snr_db + rng.normal(0, 2.0)), 2)}
@@ -181,7 +178,9 @@ class SpokenRecogniser:
             phones = sum(len(pronunciations(word)[0]) for word in words)
             signals["words"] = float(len(words))
             signals["lm_score"] = round(self._model.score(words) / (len(words) + 1), 4)
-            signals["acoustic_score"] = round(_log(found.score) / max(len(audio) / 160, 1.0), 4)
+            signals["acoustic_score"] = round(
+                _log(hypothesis.score) / max(len(audio) / 160, 1.0), 4
+            )
             signals["speech_rate"] = round(phones / seconds, 3)
             signals["entropy"] = round(
                 float(-(shares * np.log(np.maximum(shares, 1e-12))).sum()), 4
@@ -195,41 +194,41 @@ class SpokenRecogniser:
         )
 
     def _n_best(self, decoder: Any, most: int = 40) -> dict[str, float]:
-        """Text → log likelihood of its best path; the decoder's own choice is the last."""
+        """Text → log likelihood of its best path; the decoder's own best hypothesis comes last."""
         best = decoder.hyp()
         if best is None or not best.hypstr.strip():
             return {}
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         for _, other in zip(range(most), decoder.nbest() or (), strict=False):
             if other is not None and other.hypstr.strip() and other.score > 0.0:
-                found.setdefault(other.hypstr, _log(other.score))
-        # The best path need not be in the list, which is searched otherwise.
-        top = max(found.values(), default=0.0)
-        found.pop(best.hypstr, None)
-        found[best.hypstr] = top
-        return found
+                scores.setdefault(other.hypstr, _log(other.score))
+        # The list comes from another search, which need not contain the best path.
+        top = max(scores.values(), default=0.0)
+        scores.pop(best.hypstr, None)
+        scores[best.hypstr] = top
+        return scores
 
 
 class RealSpeech:
-    """Has the assistant of a simulation hear real speech: the `adapt` of `assistant.demo.Setup`.
+    """Real speech for a simulation: pass one as `adapt` of `assistant.demo.Setup`.
 
-    Every release of ASR becomes one and the same `SpokenRecogniser`, with the language model that
-    it had. Each process makes its own when it needs it.
+    It replaces every release of ASR by the same `SpokenRecogniser` with that release's language
+    model. Each process builds its own when it is first needed.
 
     Raises
     ------
-    NotInstalled: espeak-ng or pocketsphinx is not there.
+    NotInstalled: espeak-ng or pocketsphinx is missing.
     """
 
     def __init__(self, version: str = "asr-speech-1.0") -> None:
-        # Now, rather than after the training.
+        # Fail now rather than after the training.
         _espeak()
         _pocketsphinx()
         self.version = version
-        self._made: tuple[LanguageModel, SpokenRecogniser] | None = None
+        self._recogniser: tuple[LanguageModel, SpokenRecogniser] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"version": self.version, "_made": None}
+        return {"version": self.version, "_recogniser": None}
 
     def __call__(self, stages: Stages) -> Stages:
         if not isinstance(stages.asr, Recogniser):
@@ -238,24 +237,54 @@ class RealSpeech:
                 f"{stages.asr.version} has none."
             )
         model = stages.asr.model
-        if self._made is None or self._made[0] is not model:
-            self._made = model, SpokenRecogniser(model, version=self.version)
-        return replace(stages, asr=self._made[1])
+        if self._recogniser is None or self._recogniser[0] is not model:
+            self._recogniser = model, SpokenRecogniser(model, version=self.version)
+        return replace(stages, asr=self._recogniser[1])
+
+
+def write_arpa(model: LanguageModel, file: TextIO) -> None:
+    """Write `model` to `file` in the ARPA format, which other recognisers read."""
+    ten = float(np.log(10.0))
+    order = (model.contexts >= 0).sum(axis=1)
+    state_of = np.repeat(np.arange(len(model.count)), model.count)
+    by_context = {tuple(row): i for i, row in enumerate(model.contexts.tolist())}
+    lines: list[list[str]] = [[], [], []]
+    for number, word in enumerate(model.words):
+        state = by_context.get((-1, number))
+        weight = "" if state is None else f"\t{model.backoff[state] / ten:.4f}"
+        lines[0].append(f"{model.unigram[number] / ten:.4f}\t{word}{weight}")
+    entries = zip(state_of.tolist(), model.word.tolist(), (model.logp / ten).tolist(), strict=True)
+    for state, number, logp in entries:
+        context = [n for n in model.contexts[state].tolist() if n >= 0]
+        text = " ".join(model.words[n] for n in (*context, number))
+        longer = by_context.get((context[0], number)) if len(context) == 1 else None
+        weight = "" if longer is None else f"\t{model.backoff[longer] / ten:.4f}"
+        lines[order[state]].append(f"{logp:.4f}\t{text}{weight}")
+    file.write("\\data\\\n")
+    file.writelines(f"ngram {n}={len(rows)}\n" for n, rows in enumerate(lines, 1))
+    for n, rows in enumerate(lines, 1):
+        file.write(f"\n\\{n}-grams:\n" + "\n".join(rows) + "\n")
+    file.write("\n\\end\\\n")
 
 
 def _log(score: float) -> float:
-    """The decoder keeps its logarithms divided by 1024 and gives out their exponential."""
+    """The log likelihood: the decoder returns exp(log likelihood / 1024)."""
     return 1024.0 * math.log(max(score, 1e-300))
 
 
 def _dictionary(model: LanguageModel, accent: str) -> list[str]:
-    """Lines of a pronunciation dictionary: American, and that of another accent if there is one."""
+    """Lines of a pronunciation dictionary: American, and that of `accent` if there is one."""
     lines = []
     for word in model.words:
         if word in MARKS:
             continue
-        ways = spoken(word, accent) if accent else ()
-        for n, phones in enumerate(dict.fromkeys((*ways, *pronunciations(word))), 1):
+        accented = spoken(word, accent) if accent else ()
+        for n, phones in enumerate(dict.fromkeys((*accented, *pronunciations(word))), 1):
             head = word if n == 1 else f"{word}({n})"
-            lines.append(f"{head} {to_arpabet(phones)}")
+            lines.append(f"{head} {_to_arpabet(phones)}")
     return lines
+
+
+def _to_arpabet(phones: str) -> str:
+    """``"he"`` as ``"HH EY"``, the notation of pronunciation dictionaries."""
+    return " ".join(_NAMES[phone] for phone in phones)

@@ -14,12 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assistant.asr.language_model import (
-    END,
-    LanguageModel,
-    train,
-    write_arpa,
-)
+from assistant.asr.language_model import END, LanguageModel, train
 from assistant.asr.lexicon import (
     known,
     letter_to_sound,
@@ -48,6 +43,7 @@ from benchmarks.asr.error_statistics import (
     Turn,
     measure,
 )
+from benchmarks.asr.real_speech import write_arpa
 
 DEVICE = Device("d1", "speaker", "kitchen", has_screen=False, far_field=True, near_television=False)
 CONTEXT = Context(DEVICE, "en-US", datetime(2026, 3, 1, tzinfo=UTC))
