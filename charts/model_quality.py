@@ -16,7 +16,7 @@ from data.schema.vocabulary import NAMES
 
 DEFECT = "defect"
 _SHADE = [[0.0, "rgba(61, 107, 140, 0.04)"], [1.0, "rgba(61, 107, 140, 0.55)"]]
-# What a figure of a class is called.
+# Labels of the rates of a class.
 RATES = {"precision": "Right when it says so", "recall": "Found of those there are", "f1": "F1"}
 
 
@@ -26,7 +26,7 @@ def target_name(target: str) -> str:
 
 
 def target_colour(target: str) -> str:
-    """Neutral for any defect."""
+    """A failure point's colour; neutral for any defect."""
     return COLOURS.get(target, NEUTRAL)
 
 
@@ -92,16 +92,19 @@ def confusion_words(table: Sequence[Sequence[int]]) -> str:
     )
 
 
-def rates(found: Mapping[str, Any]) -> go.Figure:
-    """Precision, recall and F1 per class with intervals; a class without turns is left out."""
+def rates(figures: Mapping[str, Any]) -> go.Figure:
+    """Precision, recall and F1 per class with intervals; a class without turns is left out.
+
+    `figures` are those of `classifiers.evaluation.judged.quality`.
+    """
     figure = go.Figure()
-    classes, spans = found["classes"], found["intervals"]["classes"]
+    classes, intervals = figures["classes"], figures["intervals"]["classes"]
     names = [name for name in FAILURE_POINTS if classes[name]["support"]]
     for key, symbol, shift in (("precision", "circle", -0.2), ("recall", "diamond", 0.0),
                                ("f1", "square", 0.2)):  # fmt: skip
         value = [classes[name][key] for name in names]
-        low = [spans[name][key][0] for name in names]
-        high = [spans[name][key][1] for name in names]
+        low = [intervals[name][key][0] for name in names]
+        high = [intervals[name][key][1] for name in names]
         figure.add_scatter(
             x=value,
             y=[i + shift for i in range(len(names))],
@@ -137,22 +140,22 @@ def rates(found: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
-def rates_words(found: Mapping[str, Any]) -> str:
+def rates_words(figures: Mapping[str, Any]) -> str:
     """The rates as a sentence."""
     parts = [
         f"{NAMES[name]} precision {percent(row['precision'])}, recall {percent(row['recall'])}"
-        for name, row in found["classes"].items()
+        for name, row in figures["classes"].items()
         if row["support"]
     ]
     return "Precision and recall with 95 % intervals: " + "; ".join(parts) + "."
 
 
-def precision_recall(curves: Mapping[str, Curve], chosen: str) -> go.Figure:
-    """Precision against recall of every target, the chosen one in front."""
+def precision_recall(curves: Mapping[str, Curve], selected: str) -> go.Figure:
+    """Precision against recall of every target, the selected one in front."""
     figure = go.Figure()
-    for target in sorted(curves, key=lambda name: name == chosen):
+    for target in sorted(curves, key=lambda name: name == selected):
         curve = curves[target]
-        mine = target == chosen
+        in_front = target == selected
         figure.add_scatter(
             x=curve.recall,
             y=curve.precision,
@@ -161,9 +164,9 @@ def precision_recall(curves: Mapping[str, Curve], chosen: str) -> go.Figure:
             line={
                 "shape": "hv",
                 "color": target_colour(target),
-                "width": 3 if mine else 1.2,
+                "width": 3 if in_front else 1.2,
             },
-            opacity=1.0 if mine else 0.45,
+            opacity=1.0 if in_front else 0.45,
             customdata=[percent(t) for t in curve.threshold],
             hovertemplate="from %{customdata}: %{y:.1%} right, %{x:.1%} found",
         )
@@ -184,9 +187,9 @@ def precision_recall_words(curves: Mapping[str, Curve]) -> str:
 
 
 def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
-    """What happened against what was said, with intervals; on the diagonal 70 % means 70 %."""
+    """Reliability diagram: observed frequency, with intervals, against predicted probability."""
     figure = go.Figure()
-    top = max([0.05, *(max(b.said, b.high) for b in bins)]) * 1.04
+    top = max([0.05, *(max(b.predicted, b.high) for b in bins)]) * 1.04
     top = min(top, 1.02)
     figure.add_scatter(
         x=[0, 1],
@@ -196,19 +199,25 @@ def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
         hoverinfo="skip",
     )
     figure.add_scatter(
-        x=[b.said for b in bins],
-        y=[b.happened for b in bins],
+        x=[b.predicted for b in bins],
+        y=[b.observed for b in bins],
         mode="lines+markers",
         marker={"size": 8},
         line={"color": target_colour(target), "width": 2},
         error_y=whiskers(
-            [b.happened for b in bins],
+            [b.observed for b in bins],
             [b.low for b in bins],
             [b.high for b in bins],
             target_colour(target),
         ),
         customdata=[
-            (percent(b.said), percent(b.happened), percent(b.low), percent(b.high), count(b.turns))
+            (
+                percent(b.predicted),
+                percent(b.observed),
+                percent(b.low),
+                percent(b.high),
+                count(b.turns),
+            )
             for b in bins
         ],
         hovertemplate="said %{customdata[0]}, happened %{customdata[1]} (%{customdata[2]} to "
@@ -226,7 +235,7 @@ def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
 
 def calibration_words(bins: Sequence[Bin], target: str) -> str:
     """The bins as a sentence."""
-    parts = [f"{percent(b.said)} said, {percent(b.happened)} happened" for b in bins]
+    parts = [f"{percent(b.predicted)} said, {percent(b.observed)} happened" for b in bins]
     return f"Calibration of {target_name(target)}: " + "; ".join(parts) + "."
 
 
@@ -237,14 +246,17 @@ def thresholds(
     threshold: float,
     target: str,
 ) -> go.Figure:
-    """Precision (with its interval) and recall at every threshold, the chosen one marked."""
+    """Precision (with its interval) and recall at every threshold; `threshold` is marked.
+
+    `precision` has (value, low, high) per step, None where nothing is flagged.
+    """
     figure = go.Figure()
     colour = target_colour(target)
-    shown = [(s, p) for s, p in zip(steps, precision, strict=True) if p[0] is not None]
-    xs = [s for s, _ in shown]
+    defined = [(s, p) for s, p in zip(steps, precision, strict=True) if p[0] is not None]
+    xs = [s for s, _ in defined]
     figure.add_scatter(
         x=[*xs, *reversed(xs)],
-        y=[*(p[2] for _, p in shown), *(p[1] for _, p in reversed(shown))],
+        y=[*(p[2] for _, p in defined), *(p[1] for _, p in reversed(defined))],
         fill="toself",
         mode="none",
         opacity=0.25,
@@ -254,7 +266,7 @@ def thresholds(
     )
     figure.add_scatter(
         x=xs,
-        y=[p[0] for _, p in shown],
+        y=[p[0] for _, p in defined],
         name="right of the flagged (precision)",
         mode="lines",
         line={"color": colour, "width": 2.5},

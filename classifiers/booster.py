@@ -33,22 +33,28 @@ def _parameters(settings: Settings, classes: int) -> dict[str, Any]:
 
 
 def _weights(target: np.ndarray, classes: int) -> np.ndarray:
-    """Fourth root of the inverse class frequency: rare stages get a say, no more than that."""
+    """Weight per turn (n,), mean 1: the fourth root of the inverse frequency of its class.
+
+    Rare stages count for more, without outweighing the others.
+    """
     share = np.bincount(target, minlength=classes) / len(target)
     weight: np.ndarray = np.maximum(share, 1e-9) ** -0.25
-    each: np.ndarray = weight[target]
-    return each / float(each.mean())
+    per_turn: np.ndarray = weight[target]
+    return per_turn / float(per_turn.mean())
 
 
 def _dataset(x: np.ndarray, target: np.ndarray, classes: int, **extra: Any) -> lgb.Dataset:
-    # Names of our features hold characters that LightGBM refuses; columns go by position instead.
+    # LightGBM rejects characters that names of features contain: columns go by position.
     return lgb.Dataset(x, target, weight=_weights(target, classes), **extra)
 
 
 def cross_fit(
     x: np.ndarray, target: np.ndarray, folds: list[Fold], settings: Settings
 ) -> tuple[np.ndarray, int]:
-    """Out-of-fold class probabilities (n, k), and how many rounds early stopping settled on."""
+    """Out-of-fold class probabilities (n, k), and the rounds to fit the final booster with.
+
+    These are 1.1 times the mean number at which early stopping ended, and at least 10.
+    """
     k = int(target.max()) + 1
     probability = np.zeros((len(target), k))
     rounds = []
@@ -67,7 +73,7 @@ def cross_fit(
 
 
 def fit(x: np.ndarray, target: np.ndarray, rounds: int, settings: Settings) -> lgb.Booster:
-    """The final booster, trained on every labelled turn for `rounds` rounds."""
+    """The final booster, trained on all labelled turns for at most `rounds` rounds."""
     k = int(target.max()) + 1
     booster: lgb.Booster = lgb.train(
         _parameters(settings, k), _dataset(x, target, k), min(rounds, settings.rounds)

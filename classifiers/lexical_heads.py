@@ -1,4 +1,4 @@
-"""Class scores from the very words: what an encoder's meaning smooths over.
+"""Class scores from the words themselves, whose differences an encoder smooths over.
 
 "polish" and "swedish" mean much the same to an encoder, but an NLU may know only one of them. Runs
 of words are hashed into columns (Weinberger et al. 2009, feature hashing), weighted by how rare
@@ -35,7 +35,7 @@ def hashed(texts: list[str], longest: int) -> csr_matrix:
 
 @dataclass(frozen=True, slots=True)
 class LexicalHead:
-    """Scores linear in hashed words; `rarity` weighs the columns."""
+    """Scores that are linear in hashed words; `rarity` is the weight of each column."""
 
     classes: tuple[str, ...]
     rarity: np.ndarray  # (2**15,)
@@ -46,7 +46,7 @@ class LexicalHead:
     def fit(cls, counts: csr_matrix, target: np.ndarray, classes: tuple[str, ...]) -> LexicalHead:
         """Ridge regression of the 0/1 matrix `target` on the rows of `counts`.
 
-        A column that occurs once says nothing of other turns and is left out.
+        A column that occurs only once says nothing about other turns and is left out.
         """
         occurs = np.bincount(counts.indices, minlength=counts.shape[1])
         rarity = np.where(occurs > 1, np.log((1 + counts.shape[0]) / (1 + occurs)) + 1, 0.0)
@@ -60,7 +60,7 @@ class LexicalHead:
         )
 
     def scores(self, counts: csr_matrix) -> np.ndarray:
-        """About the probability of each class, unclipped, shape (rows, len(classes))."""
+        """Estimated probability of each class, not clipped; shape (rows, len(classes))."""
         x = normalize(counts @ diags(self.rarity.astype(np.float64)))
         scores: np.ndarray = np.asarray(x @ self.weights) + self.bias
         return scores

@@ -1,4 +1,4 @@
-"""How good verdicts and probabilities are."""
+"""Metrics of verdicts and probabilities: F1, accuracy, calibration errors, their intervals."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def _table(target: np.ndarray, verdict: np.ndarray, k: int) -> np.ndarray:
 
 
 def _rates(table: np.ndarray) -> dict[str, np.ndarray]:
-    hit, said, true = np.diag(table), table.sum(0), table.sum(1)
+    hit, predicted, actual = np.diag(table), table.sum(0), table.sum(1)
     return {
-        "precision": hit / np.maximum(said, 1),
-        "recall": hit / np.maximum(true, 1),
-        "f1": 2 * hit / np.maximum(said + true, 1),
+        "precision": hit / np.maximum(predicted, 1),
+        "recall": hit / np.maximum(actual, 1),
+        "f1": 2 * hit / np.maximum(predicted + actual, 1),
     }
 
 
 def macro_f1(table: np.ndarray) -> float:
-    """F1 averaged over the classes that occur in a confusion table (truth, verdict)."""
+    """F1 averaged over the classes that occur as truth in a confusion table (truth, verdict)."""
     present = table.sum(1) > 0
     return float(_rates(table)["f1"][present].mean()) if present.any() else 0.0
 
@@ -44,7 +44,13 @@ def summary(
     Parameters
     ----------
     probability: calibrated, (n, k). target: class numbers (n,). classes: k names.
-    weights: decision weights, or None when `verdict` (class numbers) is given instead.
+    weights: decision weights (k,), or None where `verdict` (class numbers) is passed instead.
+
+    Returns
+    -------
+    ``turns``, ``macro_f1``, ``accuracy``, ``classes`` (per class ``precision``, ``recall``, ``f1``,
+    ``support``, ``calibration_error``), ``confusion`` (truth, verdict); and if `classes` has
+    "correct", ``defect_average_precision`` (None without defects), ``defect_calibration_error``.
     """
     k = len(classes)
     if verdict is None:
@@ -87,8 +93,8 @@ def bootstrap(
 ) -> dict[str, Any]:
     """95 % percentile intervals of macro-F1, accuracy and per-class rates, resampling whole groups.
 
-    Turns of one dialogue are not independent, so dialogues are drawn, not turns (cluster bootstrap,
-    Field & Welsh 2007).
+    Turns of one dialogue are not independent, so dialogues are resampled, not turns (cluster
+    bootstrap, Field & Welsh 2007). `group` is the group of each turn (n,).
     """
     k = len(classes)
     _, number = np.unique(group, return_inverse=True)
@@ -96,15 +102,15 @@ def bootstrap(
     tables = np.zeros((n, k * k))
     np.add.at(tables, (number, target * k + verdict), 1)
     generator = np.random.default_rng(seed)
-    drawn: dict[str, list[Any]] = {"macro_f1": [], "accuracy": []}
+    samples: dict[str, list[Any]] = {"macro_f1": [], "accuracy": []}
     per_class: dict[str, list[np.ndarray]] = {"precision": [], "recall": [], "f1": []}
     for _ in range(draws):
         counts = np.bincount(generator.integers(0, n, n), minlength=n)
         table = (counts @ tables).reshape(k, k)
         rates = _rates(table)
         present = table.sum(1) > 0
-        drawn["macro_f1"].append(rates["f1"][present].mean())
-        drawn["accuracy"].append(np.diag(table).sum() / table.sum())
+        samples["macro_f1"].append(rates["f1"][present].mean())
+        samples["accuracy"].append(np.diag(table).sum() / table.sum())
         for key, values in rates.items():
             per_class[key].append(values)
 
@@ -113,7 +119,7 @@ def bootstrap(
         return float(low), float(high)
 
     return {
-        **{key: interval(values) for key, values in drawn.items()},
+        **{key: interval(values) for key, values in samples.items()},
         "classes": {
             name: {key: interval([v[i] for v in values]) for key, values in per_class.items()}
             for i, name in enumerate(classes)

@@ -29,14 +29,14 @@ from features.matrix import (
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a model makes of some turns, rows in the order that `Model.score` gives them.
+    """A model's output for n turns, in the order that `Model.score` describes.
 
     Attributes
     ----------
     turn_ids: n strings.
-    rows: number of each turn among those given to `Model.score`, ordered by `turn_id`.
-    x: feature matrix (n, number of columns), float32, NaN where the trace is silent.
-    probability: calibrated, (n, 6) in the order of `FAILURE_POINTS`; absent classes are 0.
+    rows: position of each turn among those passed to `Model.score`, ordered by `turn_id`.
+    x: feature matrix (n, number of columns), float32, NaN where nothing was logged.
+    probability: calibrated, (n, 6) in the order of `FAILURE_POINTS`; 0 for classes not learned.
     verdict: index into `FAILURE_POINTS` per turn.
     """
 
@@ -58,7 +58,7 @@ class Model:
     weights: decision weight per class; see `classifiers.calibration.fit_weights`.
     metrics: figures on the training turns, out of fold.
     held_out: probabilities of the training turns, out of fold.
-    reference: where features lie among correct turns; not loaded with the model.
+    reference: percentiles of the features among correct turns; not loaded with the model.
     explained: explanations of a sample of the training turns; scoring does not need them.
     """
 
@@ -78,7 +78,7 @@ class Model:
     explained: Explained | None = None
 
     def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
-        """Turn ids and feature matrix of whole dialogues."""
+        """Turn ids, ascending, and feature matrix (n, number of columns) of whole dialogues."""
         with open_frame(turns, self.settings.context) as con:
             ids, logged, vectors = read_frame(con, self.vocabulary, self.settings, self.encoder)
         table = dict(logged)
@@ -86,25 +86,25 @@ class Model:
             table |= zip(self.heads.columns, self.heads.transform(vectors).T, strict=True)
         return ids, stack(table, self.columns)
 
-    def score(self, turns: pa.Table, wanted: pa.Table | None = None) -> Scores:
+    def score(self, turns: pa.Table, to_score: pa.Table | None = None) -> Scores:
         """Probabilities and verdicts of turns in whole dialogues.
 
         Parameters
         ----------
-        wanted: `turn_id` and `context_digest` of the turns to score, in the order of the outcome;
-            those that training saw, unchanged, get their held-out probabilities. All turns by
-            default, ordered by `turn_id`, and nothing held out.
+        to_score: `turn_id` and `context_digest` of the turns to score, in the order of the result;
+            training turns that have not changed since get their out-of-fold probabilities. By
+            default all turns, ordered by `turn_id`, without out-of-fold probabilities.
         """
         ids, x = self.matrix(turns)
         rows = np.arange(len(x))
-        if wanted is not None:
-            place: Any = pc.index_in(wanted["turn_id"], value_set=ids.combine_chunks())
-            rows = place.to_numpy()
-            ids, x = wanted["turn_id"], x[rows]
+        if to_score is not None:
+            index: Any = pc.index_in(to_score["turn_id"], value_set=ids.combine_chunks())
+            rows = index.to_numpy()
+            ids, x = to_score["turn_id"], x[rows]
         raw = self.booster.predict(x)
         calibrated = self.calibration.apply(np.asarray(raw))
-        if self.held_out and wanted is not None:
-            self.held_out.put_into(calibrated, ids, wanted["context_digest"].to_numpy())
+        if self.held_out and to_score is not None:
+            self.held_out.put_into(calibrated, ids, to_score["context_digest"].to_numpy())
         position = np.array([FAILURE_POINTS.index(name) for name in self.classes])
         probability = np.zeros((len(x), len(FAILURE_POINTS)))
         probability[:, position] = calibrated
@@ -129,7 +129,7 @@ def read_frame(
 
 
 def stack(table: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """Columns side by side, float32; a column that this data does not have is all NaN."""
+    """The columns `names` as a float32 matrix (n, len(names)); an absent column is all NaN."""
     n = len(next(iter(table.values())))
     matrix = np.full((n, len(names)), np.nan, np.float32)
     for i, name in enumerate(names):

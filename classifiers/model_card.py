@@ -7,7 +7,7 @@ from data.schema.trace import FAILURE_POINTS
 
 
 def card(model: Model) -> str:
-    """Markdown."""
+    """The card of a model as Markdown."""
     figures = model.metrics.get("out_of_fold", {})
     absent = [name for name in FAILURE_POINTS if name not in model.classes]
     settings = model.settings
@@ -71,7 +71,7 @@ def card(model: Model) -> str:
         "probabilities; do not count verdicts.",
         "",
         "Not for judging people. Labels come from annotators or are derived from their "
-        "transcriptions; a few per cent of them are wrong, and so the figures.",
+        "transcriptions; a few per cent of them are wrong, which affects the figures too.",
         "",
     ]
     return "\n".join(lines)

@@ -1,8 +1,9 @@
-"""What training turns got from models that had not seen them.
+"""Out-of-fold probabilities of the training turns.
 
-A model knows the labels of the turns it was trained on: what it says of them is hindsight, and a
-defect rate over them would be the annotators' own. The probabilities that were worked out of fold,
-to fit the calibration, are kept with the model, and scoring gives these turns those.
+A model has seen the labels of its training turns, so its own probabilities for them would only
+repeat the labels, and a defect rate over them would be that of the annotators. The out-of-fold
+probabilities, computed to fit the calibration, are stored with the model, and scoring uses them for
+these turns.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ class HeldOut:
     Attributes
     ----------
     turn_ids: n strings, ascending.
-    digests: n fingerprints of what the verdict rests on (`classifiers.context_digest`): a turn
-    whose
-        dialogue has changed since is no longer the one that training saw.
-    probability: (n, number of classes).
+    digests: n fingerprints of what the verdict rests on (`classifiers.context_digest`); they show
+        whether a turn or its dialogue has changed since training.
+    probability: (n, number of classes), from models that were not trained on the turn.
     """
 
     turn_ids: pa.Array[Any]
@@ -37,14 +37,15 @@ class HeldOut:
     def put_into(
         self, probability: np.ndarray, turn_ids: pa.ChunkedArray[Any], digests: np.ndarray
     ) -> None:
-        """Replace the rows of `probability` that belong to turns that training saw as they are."""
-        place: Any = pc.index_in(turn_ids.combine_chunks(), value_set=self.turn_ids)
-        known = np.flatnonzero(place.is_valid().to_numpy(zero_copy_only=False))
-        mine = place.drop_null().to_numpy()
-        same = self.digests[mine] == digests[known]
-        probability[known[same]] = self.probability[mine[same]]
+        """Replace, in place, the rows of `probability` of training turns that have not changed."""
+        index: Any = pc.index_in(turn_ids.combine_chunks(), value_set=self.turn_ids)
+        target = np.flatnonzero(index.is_valid().to_numpy(zero_copy_only=False))
+        source = index.drop_null().to_numpy()
+        same = self.digests[source] == digests[target]
+        probability[target[same]] = self.probability[source[same]]
 
     def write(self, path: Path) -> None:
+        """Write a Parquet file: `turn_id`, `context_digest`, and one column per class."""
         columns: dict[str, Any] = {"turn_id": self.turn_ids, "context_digest": self.digests}
         columns |= {f"p{i}": column for i, column in enumerate(self.probability.T)}
         table = pa.table(columns)
@@ -52,7 +53,7 @@ class HeldOut:
 
     @classmethod
     def read(cls, path: Path) -> HeldOut | None:
-        """What `write` wrote; None if the model has none."""
+        """Read what `write` wrote; None if there is no such file."""
         if not path.exists():
             return None
         table = pq.read_table(path)

@@ -33,10 +33,10 @@ def quantise(source: Path, to: Path) -> None:
         else:
             nodes.append(node)
     used = {name for node in nodes for name in node.input}
-    kept = [t for t in graph.initializer if t.name in used]
+    remaining = [t for t in graph.initializer if t.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *builder.constants])
+    graph.initializer.extend([*remaining, *builder.constants])
     onnx.checker.check_model(model)
     onnx.save(model, str(to))
 

@@ -1,8 +1,8 @@
-"""Where values of features lie among correct turns: quantiles of the training turns.
+"""Reference values: percentiles of each feature among correct training turns.
 
-The reasons that are stored with predictions are no sample for this: a feature is among them just
-when its value is unusual. So the quantiles are taken at training, of every feature and of the turns
-whose label is "correct", and lie beside the model's files (not among those that make its id).
+The reasons stored with predictions cannot serve as a sample: a feature is among them only where its
+value is unusual. So the percentiles are computed in training, for every feature over the turns
+labelled "correct", and stored beside the model's files (they are not part of its id).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 FILE = "reference.parquet"
-# Percentiles that are kept: 0, 1, ..., 100.
-_KEPT = 101
-# Fewer turns say nothing about percentages.
-_LEAST = 20
+# Percentiles 0, 1, ..., 100.
+_PERCENTILES = 101
+# Fewer values are too few for percentiles.
+_MIN_VALUES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value lies among correct turns that have one.
+class Rank:
+    """The percentile rank of a value among the correct turns that have one.
 
     Attributes
     ----------
-    below, same: shares of correct turns with a smaller and with the same value, in per cent steps.
+    below, same: shares of these turns with a smaller and with the same value, in steps of 1 %.
     quantiles: 101 percentiles, from the smallest value to the largest.
     missing: share of correct turns without a value. turns: correct turns.
     """
@@ -49,7 +49,7 @@ class Place:
         if self.same >= 0.5 or (self.same > self.below and self.same > self.above):
             return f"the same as {self.same:.0%} of correct turns".replace("%", "\u2009%")
         low, high = self.below < self.above, max(self.below, self.above)
-        # The last per cent is not known exactly.
+        # The percentiles do not resolve the last per cent.
         share = f"{min(high, 0.99):.0%}" if high < 0.995 else "more than 99%"
         side = "lower" if low else "higher"
         return f"{side} than {share} of correct turns".replace("%", "\u2009%")
@@ -72,21 +72,21 @@ class Reference:
 
     @classmethod
     def fit(cls, x: NDArray[np.float32], columns: tuple[str, ...]) -> Reference | None:
-        """Percentiles of a feature matrix (correct turns, features); None of too few turns."""
-        if len(x) < _LEAST:
+        """Percentiles of a feature matrix (correct turns, features); None for too few turns."""
+        if len(x) < _MIN_VALUES:
             return None
-        at = np.linspace(0, 1, _KEPT)
-        quantiles = np.full((x.shape[1], _KEPT), np.nan)
+        levels = np.linspace(0, 1, _PERCENTILES)
+        quantiles = np.full((x.shape[1], _PERCENTILES), np.nan)
         missing = np.isnan(x).mean(0)
-        for place in range(x.shape[1]):
-            known = x[:, place][~np.isnan(x[:, place])]
-            if len(known) >= _LEAST:
+        for i in range(x.shape[1]):
+            logged = x[:, i][~np.isnan(x[:, i])]
+            if len(logged) >= _MIN_VALUES:
                 # A percentile is a value that occurs, so that equal values stay equal.
-                quantiles[place] = np.quantile(known, at, method="inverted_cdf")
+                quantiles[i] = np.quantile(logged, levels, method="inverted_cdf")
         return cls(columns, quantiles, missing.astype(np.float64), len(x))
 
-    def place(self, feature: str, value: float | None) -> Place | None:
-        """Where a value of a feature lies; None where that is not known."""
+    def rank(self, feature: str, value: float | None) -> Rank | None:
+        """The rank of a feature's value; None without a value or percentiles of the feature."""
         if value is None or feature not in self.features:
             return None
         row = self.features.index(feature)
@@ -94,26 +94,25 @@ class Reference:
         if np.isnan(quantiles[0]):
             return None
         # Stored values are single precision, as the quantiles are.
-        given = float(np.float32(value))
-        below = float(np.searchsorted(quantiles, given, "left")) / _KEPT
-        upto = float(np.searchsorted(quantiles, given, "right")) / _KEPT
-        return Place(
+        single = float(np.float32(value))
+        below = float(np.searchsorted(quantiles, single, "left")) / _PERCENTILES
+        up_to = float(np.searchsorted(quantiles, single, "right")) / _PERCENTILES
+        return Rank(
             float(value),
             below,
-            upto - below,
+            up_to - below,
             tuple(float(q) for q in quantiles),
             float(self.missing[row]),
             self.turns,
         )
 
     def write(self, folder: Path) -> None:
-        """Write it beside the files of a model."""
-        size = _KEPT
+        """Write ``reference.parquet`` to the folder of a model."""
         flat = pa.array(self.quantiles.ravel(), pa.float32())
         table = pa.table(
             {
                 "feature": pa.array(self.features, pa.string()),
-                "quantiles": pa.FixedSizeListArray.from_arrays(flat, size),
+                "quantiles": pa.FixedSizeListArray.from_arrays(flat, _PERCENTILES),
                 "missing": pa.array(self.missing),
                 "turns": pa.array([self.turns] * len(self.features), pa.int64()),
             }
@@ -122,13 +121,13 @@ class Reference:
 
     @classmethod
     def read(cls, folder: Path) -> Reference | None:
-        """What `write` wrote; None for a model that has none, or a file that cannot be read."""
+        """Read what `write` wrote; None if the file is missing or cannot be read."""
         try:
             table = pq.read_table(folder / FILE)
             quantiles = np.array(table["quantiles"].to_pylist(), np.float64)
             return cls(
                 tuple(str(name) for name in table["feature"].to_pylist()),
-                quantiles.reshape(table.num_rows, _KEPT),
+                quantiles.reshape(table.num_rows, _PERCENTILES),
                 table["missing"].to_numpy(),
                 int(table["turns"][0].as_py()) if table.num_rows else 0,
             )

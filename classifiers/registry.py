@@ -1,15 +1,15 @@
-"""Models on disk: ``models/<id>/`` holds everything needed to score, its figures and its card.
+"""Models on disk: ``models/<id>/`` holds everything that scoring needs, figures and a card.
 
     model.json       settings, classes, columns, vocabulary, calibration, decision weights
     booster.txt      LightGBM
     heads.npz        text heads
-    held_out.parquet what the training turns got from models that had not seen them
+    held_out.parquet out-of-fold probabilities of the training turns
     encoder.onnx, tokenizer.json
     metrics.json     out-of-fold figures
-    shap.npz         explanations of a sample of turns, for people
-    learning.json    what more annotations would buy, if somebody asked
-    MODEL_CARD.md    what it is, for people
-    reference.parquet  where features lie among correct turns, for people as well
+    shap.npz         explanations of a sample of turns
+    learning.json    learning curve, if one was computed
+    MODEL_CARD.md    model card
+    reference.parquet  percentiles of the features among correct turns
 
 The id is a hash of the files that scoring reads: the same training gives the same id.
 """
@@ -42,7 +42,7 @@ from data.errors import ModelError
 from data.store.model_folders import DRAFT, model_ids
 from features.categories import Vocabulary
 
-# What is kept for people beside what scoring reads.
+# Files that scoring does not read: they are shown in the dashboard.
 EXPLAINED = "shap.npz"
 LEARNING = "learning.json"
 CARD = "MODEL_CARD.md"
@@ -58,7 +58,7 @@ _SCORING = (
 
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
-    """Write `model` under `models` and return its id; one that is there already stays."""
+    """Write `model` under `models` and return its id; a model with that id is not overwritten."""
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix=DRAFT) as scratch:
         draft = Path(scratch) / "model"
@@ -71,9 +71,9 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
             model.reference.write(draft)
         final = models / model.id
         try:
-            # Trained again, it is young again: `faultline vacuum` goes by the time of the folder.
+            # Touch the folder: `faultline vacuum` goes by its time.
             os.utime(final)
-            # One of an earlier version has none.
+            # A model saved by an earlier version has no reference values.
             if model.reference and not (final / FILE).exists():
                 os.replace(draft / FILE, final / FILE)
         except FileNotFoundError:
@@ -86,9 +86,12 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
 
 
 def load_settings(models: Path, model_id: str) -> Settings:
-    """The settings of `model_id` alone, without loading it; raises as `load`."""
+    """The settings of `model_id`, without loading the model.
+
+    Raises `ModelError` if it is missing or damaged.
+    """
     folder = folder_of(models, model_id)
-    with _damage_told(models, model_id):
+    with _damage_as_model_error(models, model_id):
         return Settings.from_json(
             json.loads((folder / "model.json").read_text("utf-8"))["settings"]
         )
@@ -100,7 +103,7 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
     Raises `ModelError` if it is missing or damaged.
     """
     folder = folder_of(models, model_id)
-    with _damage_told(models, model_id):
+    with _damage_as_model_error(models, model_id):
         if _content_id(folder) != model_id:
             raise ModelError(f"The files of model {model_id} have changed; train it again.")
         content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
@@ -125,17 +128,17 @@ def folder_of(models: Path, model_id: str) -> Path:
     """The folder of `model_id`; raises `ModelError` if there is none."""
     folder = models / model_id
     if not model_id or Path(model_id).name != model_id or not folder.is_dir():
-        known = model_ids(models)
+        others = model_ids(models)
         raise ModelError(
-            f"There is no model {model_id!r} in {models}; there are: {', '.join(known) or 'none'}. "
-            "Train one with: faultline train"
+            f"There is no model {model_id!r} in {models}; there are: "
+            f"{', '.join(others) or 'none'}. Train one with: faultline train"
         )
     return folder
 
 
 @contextmanager
-def _damage_told(models: Path, model_id: str) -> Iterator[None]:
-    """Turn whatever a damaged file causes into one sentence."""
+def _damage_as_model_error(models: Path, model_id: str) -> Iterator[None]:
+    """Raise `ModelError`, in one sentence, for whatever error a damaged file causes."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
@@ -183,7 +186,7 @@ def _content_id(folder: Path) -> str:
 
 
 def _named(heads: TextHeads) -> dict[str, LinearHead]:
-    """All heads by the name under which their arrays are kept."""
+    """All heads by the name under which their arrays are stored."""
     single = {
         "usual": heads.usual,
         "meant": heads.meant,

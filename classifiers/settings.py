@@ -1,4 +1,4 @@
-"""What a model is trained with."""
+"""The settings a model is trained with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PARTS = ("before", "after", "capture", "text")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything besides the data that decides what is learned.
+    """Everything but the data that determines what is learned.
 
     Attributes
     ----------
@@ -22,8 +22,7 @@ class Settings:
     encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
     without: groups of features to leave out, of `PARTS`; for ablations.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
-    rounds, learning_rate, leaves, min_leaf, columns, ridge: LightGBM's; `rounds` is the most it may
-        use.
+    rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """
 
     context: Context = "hindsight"

@@ -1,4 +1,4 @@
-"""What was explained of a model, as it lies beside it: `shap.npz`."""
+"""SHAP values of a sample of turns, stored beside the model as `shap.npz`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Explained:
     Attributes
     ----------
     turn_ids: n strings. classes: k failure points. columns: all d features.
-    strength: mean size of a feature's contribution, (k, d).
-    stages: mean size of a stage's summed contribution, (k, len(EVIDENCE)).
+    strength: mean absolute contribution of a feature, (k, d).
+    stages: mean absolute value of a stage's summed contributions, (k, len(EVIDENCE)).
     kept: names of the m strongest features. x: their values, (n, m), NaN where not logged.
     values: their contributions, (k, n, m).
     pairs: the strongest interactions of each class, (k, p, 2) numbers of columns.
-    pair_strength: mean size of what a pair adds beyond its two parts, (k, p).
-    paired: how many turns the interactions rest on.
+    pair_strength: mean absolute interaction of a pair, beyond its two main effects, (k, p).
+    paired: number of turns from which the interactions were computed.
     """
 
     turn_ids: np.ndarray
@@ -43,6 +43,7 @@ class Explained:
     paired: int
 
     def write(self, path: Path) -> None:
+        """Write `path` as a compressed NumPy archive; replaces an existing file at once."""
         arrays: dict[str, Any] = {
             "turn_ids": self.turn_ids.astype(str),
             "classes": np.array(self.classes),
@@ -56,7 +57,7 @@ class Explained:
             "pair_strength": self.pair_strength.astype(np.float32),
             "paired": np.array(self.paired),
         }
-        # Another process may be reading, or making the same.
+        # Another process may be reading the file, or writing it as well.
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".shap-", delete=False) as file:
             np.savez_compressed(file, **arrays)
         os.chmod(file.name, 0o644)
@@ -64,21 +65,21 @@ class Explained:
 
     @classmethod
     def read(cls, path: Path) -> Explained | None:
-        """What `write` wrote; None if there is none; raises `ModelError` if it is damaged."""
+        """Read what `write` wrote; None if there is no file; `ModelError` if it is damaged."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-                made = cls(
-                    found["turn_ids"],
-                    tuple(found["classes"].tolist()),
-                    tuple(found["columns"].tolist()),
-                    found["strength"],
-                    found["stages"],
-                    tuple(found["kept"].tolist()),
-                    found["x"],
-                    found["values"].astype(np.float32),
-                    found["pairs"],
-                    found["pair_strength"],
-                    int(found["paired"]),
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                explained = cls(
+                    arrays["turn_ids"],
+                    tuple(arrays["classes"].tolist()),
+                    tuple(arrays["columns"].tolist()),
+                    arrays["strength"],
+                    arrays["stages"],
+                    tuple(arrays["kept"].tolist()),
+                    arrays["x"],
+                    arrays["values"].astype(np.float32),
+                    arrays["pairs"],
+                    arrays["pair_strength"],
+                    int(arrays["paired"]),
                 )
         except FileNotFoundError:
             return None
@@ -86,6 +87,7 @@ class Explained:
             raise ModelError(
                 f"The explanations in {path} are damaged ({error}); delete the file."
             ) from error
-        if made.values.shape != (len(made.classes), len(made.turn_ids), len(made.kept)):
+        shape = (len(explained.classes), len(explained.turn_ids), len(explained.kept))
+        if explained.values.shape != shape:
             raise ModelError(f"The explanations in {path} are damaged; delete the file.")
-        return made
+        return explained

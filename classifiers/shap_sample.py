@@ -2,9 +2,10 @@
 
     python -m classifiers.shap_sample STORE MODEL
 
-Training keeps the sample beside the model, as ``shap.npz``; the command above makes it for a model
-that has none. It is no part of the model's id, because scoring does not read it. Its size is
-bounded: mean sizes are kept of every feature, values of the strongest ones only.
+Training stores them beside the model, as ``shap.npz``; the command above computes them for a model
+without that file. They are not part of the model's id, because scoring does not read them. The size
+of the file is bounded: it has the mean absolute value for every feature, single values only for the
+strongest features.
 """
 
 from __future__ import annotations
@@ -28,71 +29,78 @@ from data.store.store import Store
 from progress import Progress, portion, run_reporting, silent
 
 SAMPLE = 2_000
-PAIRED = 200  # turns whose interactions are worked out: their number grows with the square
-KEPT = 80
-PAIRS = 12
+# Turns from which interactions are computed: the work grows with the square of the features.
+INTERACTION_TURNS = 200
+MAX_FEATURES = 80
+MAX_PAIRS = 12
 _DAYS = 12
 _WHAT = "explaining a sample of turns"
 
 
-def explained(
+def explain(
     model: Model, turn_ids: np.ndarray, x: np.ndarray, progress: Progress = silent
 ) -> Explained:
-    """Explain each class for turns with the feature matrix `x` (n, d); n may be small, not 0."""
+    """SHAP values of each class for n turns with the feature matrix `x` (n, d); n is at least 1."""
     explainer = Explainer(model.booster, model.columns)
     k, d = len(model.classes), len(model.columns)
     strength, stages = np.zeros((k, d)), np.zeros((k, len(EVIDENCE)))
-    every = np.zeros((k, *x.shape), np.float16)
-    pairs = np.zeros((k, PAIRS, 2), np.int32)
-    pair_strength = np.zeros((k, PAIRS))
-    few = min(PAIRED, len(x))
+    contributions = np.zeros((k, *x.shape), np.float16)
+    pairs = np.zeros((k, MAX_PAIRS, 2), np.int32)
+    pair_strength = np.zeros((k, MAX_PAIRS))
+    paired = min(INTERACTION_TURNS, len(x))
     for i in range(k):
         progress(i, k, _WHAT)
-        values = explainer.many(x, i)
-        every[i] = values
+        values = explainer.by_woodelf(x, i)
+        contributions[i] = values
         strength[i] = np.abs(values).mean(0)
         summed = evidence(values, model.columns)
         stages[i] = [np.abs(summed[stage]).mean() for stage in EVIDENCE]
-        found, size = interactions(explainer, x[:few], i)
-        pairs[i, : len(found)], pair_strength[i, : len(size)] = found, size
+        strong, size = interactions(explainer, x[:paired], i)
+        pairs[i, : len(strong)], pair_strength[i, : len(size)] = strong, size
     progress(k, k, _WHAT)
-    # The strongest of each class in turn, so that no class is left without its own.
+    # The strongest feature of each class, then the second strongest, …: every class has some.
     ranked = np.argsort(-strength, axis=1, kind="stable").T.ravel()
-    kept = list(dict.fromkeys(int(j) for j in [*pairs[pair_strength > 0].ravel(), *ranked]))[:KEPT]
+    candidates = dict.fromkeys(int(j) for j in [*pairs[pair_strength > 0].ravel(), *ranked])
+    strongest = list(candidates)[:MAX_FEATURES]
     return Explained(
         np.asarray(turn_ids, str),
         model.classes,
         model.columns,
         strength,
         stages,
-        tuple(model.columns[j] for j in kept),
-        x[:, kept],
-        every[:, :, kept],
+        tuple(model.columns[j] for j in strongest),
+        x[:, strongest],
+        contributions[:, :, strongest],
         pairs,
         pair_strength,
-        few,
+        paired,
     )
 
 
 def interactions(
-    explainer: Explainer, x: np.ndarray, k: int, most: int = PAIRS
+    explainer: Explainer, x: np.ndarray, k: int, most: int = MAX_PAIRS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of features that act together most on class `k`: (p, 2) columns, (p,) mean sizes.
+    """The pairs of features with the strongest interactions on class `k`.
 
-    SHAP interaction values (Lundberg et al. 2020, eq. 2) by WOODELF; a pair's value is shared
-    between its two orders, so the size of both together is twice that of one.
+    SHAP interaction values (Lundberg et al. 2020, eq. 2) by WOODELF. A pair's value is split
+    equally between (a, b) and (b, a), so its whole is twice that of one of them.
+
+    Returns
+    -------
+    Numbers of columns (p, 2), strongest pair first, and mean absolute values (p,) in log-odds; p is
+    at most `most`.
     """
-    # In double: see `Explainer.many`.
+    # In double precision: see `Explainer.by_woodelf`.
     frame = pd.DataFrame(x.astype(np.float64), columns=[f"Column_{i}" for i in range(x.shape[1])])
-    found = explainer.prepared(k).shap_interaction_values(
+    values = explainer.prepared(k).shap_interaction_values(
         frame,
         include_interaction_with_itself=False,
         as_df=True,
         exclude_zero_contribution_features=True,
         verbose=False,
     )
-    number = [tuple(int(name.removeprefix("Column_")) for name in pair) for pair in found.columns]
-    size = 2 * np.abs(found.to_numpy(np.float64)).mean(0)
+    number = [tuple(int(name.removeprefix("Column_")) for name in pair) for pair in values.columns]
+    size = 2 * np.abs(values.to_numpy(np.float64)).mean(0)
     sizes = {pair: float(s) for pair, s in zip(number, size, strict=True) if pair[0] < pair[1]}
     best = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:most]
     return (
@@ -102,7 +110,10 @@ def interactions(
 
 
 def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and features of about so many scored turns: whole dialogues of some days, by a hash."""
+    """Ids and feature matrix (n, d) of about `turns` scored turns, from some days, by a hash.
+
+    Raises `ModelError` if the model has scored none.
+    """
     days = some_days(snapshot, model.id, _DAYS)
     if not days:
         raise ModelError(
@@ -111,35 +122,38 @@ def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.nd
     ids: list[np.ndarray] = []
     rows: list[np.ndarray] = []
     for day in days:
-        wanted = some_turns(snapshot, model.id, day, -(-turns // len(days)))
-        night = timedelta(days=1)
-        found = snapshot.query(
+        sampled = some_turns(snapshot, model.id, day, -(-turns // len(days)))
+        one_day = timedelta(days=1)
+        dialogues = snapshot.query(
             BATCH_SQL,
-            {"low": day - night, "high": day + night},
+            {"low": day - one_day, "high": day + one_day},
             tables={
-                "mine": wanted.select(["dialogue_id"]),
-                "shared": wanted.select(["turn_id"]),
+                "batch": sampled.select(["dialogue_id"]),
+                "shared": sampled.select(["turn_id"]),
             },
         )
-        read, matrix = model.matrix(found)
-        mine = np.isin(read.to_numpy().astype(str), wanted["turn_id"].to_numpy().astype(str))
-        ids.append(read.to_numpy()[mine])
-        rows.append(matrix[mine])
+        turn_ids, matrix = model.matrix(dialogues)
+        keep = np.isin(turn_ids.to_numpy().astype(str), sampled["turn_id"].to_numpy().astype(str))
+        ids.append(turn_ids.to_numpy()[keep])
+        rows.append(matrix[keep])
     names, x = np.concatenate(ids).astype(str), np.concatenate(rows)
-    # In random order, so that the first few stand for all.
-    drawn = np.random.default_rng(0).permutation(len(names))[:turns]
-    return names[drawn], x[drawn]
+    # In random order, so that the first few are a sample of all.
+    order = np.random.default_rng(0).permutation(len(names))[:turns]
+    return names[order], x[order]
 
 
 def explain_store(store: Store, model_id: str, progress: Progress) -> Explained:
-    """Explain a sample of what `model_id` has scored, and keep it beside the model."""
+    """Explain a sample of the turns that `model_id` has scored, and store it beside the model.
+
+    Raises `ModelError` if the model is missing or damaged, or has scored no turn.
+    """
     with store.snapshot() as snapshot:
         model = registry.load(store.models, model_id)
         progress(0, 1, "reading turns")
         ids, x = sample(snapshot, model)
-    made = explained(model, ids, x, portion(progress, 0.2, 1))
-    made.write(store.models / model_id / registry.EXPLAINED)
-    return made
+    explained = explain(model, ids, x, portion(progress, 0.2, 1))
+    explained.write(store.models / model_id / registry.EXPLAINED)
+    return explained
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ _FEW = 256
 
 @dataclass(slots=True)
 class Explainer:
-    """Explains one booster; prepared explainers are kept per class.
+    """Explains one booster; the WOODELF explainer of each class is prepared once.
 
     Attributes
     ----------
@@ -38,63 +38,67 @@ class Explainer:
 
     booster: lgb.Booster
     columns: tuple[str, ...]
-    _batch: dict[int, Any]
+    _woodelf: dict[int, Any]
     _base: np.ndarray | None
 
     def __init__(self, booster: lgb.Booster, columns: tuple[str, ...]) -> None:
         self.booster = booster
         self.columns = columns
-        self._batch = {}
+        self._woodelf = {}
         self._base = None
 
     @property
     def base(self) -> np.ndarray:
-        """Expected score per class, shape (k,), log-odds: what an explanation starts from."""
+        """Expected score per class, shape (k,), in log-odds: the base value of an explanation."""
         if self._base is None:
-            nothing = np.zeros((1, len(self.columns)), np.float32)
-            self._base = self._pred_contrib(nothing)[0, :, -1]
+            any_row = np.zeros((1, len(self.columns)), np.float32)
+            self._base = self._pred_contrib(any_row)[0, :, -1]
         return self._base
 
-    def contributions(self, x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Contribution of every feature to the score of each row's chosen class.
+    def contributions(self, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Contribution of every feature to the score of one class per row.
 
         Parameters
         ----------
-        x: feature matrix (n, d), NaN allowed. chosen: class number per row (n,).
+        x: feature matrix (n, d), NaN allowed. classes: class number per row (n,).
 
         Returns
         -------
         (n, d) log-odds, float32.
         """
         values = np.empty(x.shape, np.float32)
-        for k in np.unique(chosen):
-            rows = np.flatnonzero(chosen == k)
+        for k in np.unique(classes):
+            rows = np.flatnonzero(classes == k)
             if len(rows) < _FEW:
-                values[rows] = self.few(x[rows], int(k))
+                values[rows] = self.by_lightgbm(x[rows], int(k))
             else:
-                values[rows] = self.many(x[rows], int(k))
+                values[rows] = self.by_woodelf(x[rows], int(k))
         return values
 
-    def few(self, x: np.ndarray, k: int) -> np.ndarray:
-        """Contributions to class `k` by LightGBM itself, (n, d)."""
+    def by_lightgbm(self, x: np.ndarray, k: int) -> np.ndarray:
+        """Contributions to class `k` by LightGBM itself, (n, d) log-odds; fast for a few rows."""
         return self._pred_contrib(x)[:, k, :-1]
 
-    def many(self, x: np.ndarray, k: int) -> np.ndarray:
-        """Contributions to class `k` by WOODELF, (n, d)."""
-        # In double, as LightGBM compares: pandas would round a threshold to single before it does.
+    def by_woodelf(self, x: np.ndarray, k: int) -> np.ndarray:
+        """Contributions to class `k` by WOODELF, (n, d) log-odds; fast for many rows."""
+        # In double precision, as LightGBM compares: with float32 columns, pandas would round the
+        # thresholds to float32 first.
         frame = pd.DataFrame(x.astype(np.float64), columns=self._names, copy=False)
         values: np.ndarray = np.asarray(self.prepared(k).shap_values(frame, verbose=False))
         return values
 
     def prepared(self, k: int) -> Any:
-        """The WOODELF explainer of class `k`, over columns named `Column_0`, `Column_1`, …"""
+        """The WOODELF explainer of class `k`, over columns named `Column_0`, `Column_1`, …
+
+        Raises `ValueError` if there is no class `k`.
+        """
         if not 0 <= k < self.booster.num_model_per_iteration():
-            # woodelf would silently explain another class.
+            # WOODELF would silently explain another class.
             raise ValueError(f"class {k} of {self.booster.num_model_per_iteration()}")
-        if k not in self._batch:
+        if k not in self._woodelf:
             trees = load_decision_tree_ensemble_model(self.booster, self._names, class_index=k)
-            self._batch[k] = WoodelfExplainer(trees, feature_perturbation="tree_path_dependent")
-        return self._batch[k]
+            self._woodelf[k] = WoodelfExplainer(trees, feature_perturbation="tree_path_dependent")
+        return self._woodelf[k]
 
     @property
     def _names(self) -> list[str]:
@@ -106,8 +110,8 @@ class Explainer:
 
 
 def evidence(contributions: np.ndarray, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Contributions summed per stage: ``{"asr": (n,), …}`` for each of
-    `data.schema.tables.EVIDENCE`."""
+    """Contributions (n, d) summed per stage: ``{"asr": (n,), …}`` for each of
+    `data.schema.tables.EVIDENCE`, in log-odds."""
     member = np.array([[stage(c) == name for name in EVIDENCE] for c in columns], np.float32)
     total = contributions @ member.reshape(len(columns), len(EVIDENCE))
     return {name: total[:, i] for i, name in enumerate(EVIDENCE)}
@@ -116,12 +120,15 @@ def evidence(contributions: np.ndarray, columns: tuple[str, ...]) -> dict[str, n
 def reasons(
     x: np.ndarray, contributions: np.ndarray, columns: tuple[str, ...]
 ) -> pa.ListArray[Any]:
-    """The strongest features of each row with value and contribution, strongest first."""
+    """Per row the `REASONS` strongest features with stage, value and contribution, strongest first.
+
+    `x` and `contributions` have shape (n, d); a list is of `data.schema.tables.REASON`.
+    """
     count = min(REASONS, contributions.shape[1])
     size = np.abs(contributions)
     top = np.argpartition(-size, count - 1, axis=1)[:, :count]
     rows = np.arange(len(x))[:, None]
-    # Stable order for equal sizes, so that scoring twice writes the same bytes.
+    # Ties are ordered by column, so that scoring twice writes the same bytes.
     top = np.take_along_axis(top, np.argsort(top, axis=1), axis=1)
     top = np.take_along_axis(top, np.argsort(-size[rows, top], axis=1, kind="stable"), axis=1)
     names = pa.array(list(columns))

@@ -1,4 +1,4 @@
-"""Similar requests: those that share words, put in order of meaning by the model's text encoder."""
+"""Similar requests: those that share words, ranked by meaning with the model's text encoder."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def similar(
     encoder: Encoder | None,
     most: int = 8,
 ) -> pa.Table:
-    """The requests most like `heard`: rows of `data.queries.similar_requests.alike` with
-    `similarity`, falling.
+    """The at most `most` requests most similar to `heard`, the most similar first.
 
-    The cosine of the encoder's vectors (-1 to 1), or without an encoder the overlap of the words.
+    Returns the columns of `data.queries.similar_requests.alike` and `similarity`: the cosine of the
+    encoder's vectors (-1 to 1), or without an encoder the overlap of the words.
     """
-    found = alike(snapshot, model, turn_id, heard)
-    if encoder is None or not found.num_rows:
-        near = found["overlap"].to_numpy()
+    requests = alike(snapshot, model, turn_id, heard)
+    if encoder is None or not requests.num_rows:
+        similarity = requests["overlap"].to_numpy()
     else:
-        texts = [heard.lower(), *found["heard"].to_pylist()]
-        # It remembers the texts that it has seen.
-        vectors, place = encoder.encode_column(pa.chunked_array([texts]))
-        near = (vectors[place[1:]] @ vectors[place[0]]).astype(np.float64)
-    order = np.argsort(-near, kind="stable")[:most]
-    return found.take(order).append_column("similarity", pa.array(near[order]))
+        texts = [heard.lower(), *requests["heard"].to_pylist()]
+        # `encode_column` keeps the vectors of texts for later calls.
+        vectors, index = encoder.encode_column(pa.chunked_array([texts]))
+        similarity = (vectors[index[1:]] @ vectors[index[0]]).astype(np.float64)
+    order = np.argsort(-similarity, kind="stable")[:most]
+    return requests.take(order).append_column("similarity", pa.array(similarity[order]))

@@ -1,4 +1,4 @@
-"""Which turns must stay on one side of a split, or the score lies."""
+"""Splits for cross-validation: related turns stay on one side, or scores would be too high."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fold = tuple[np.ndarray, np.ndarray]
 
 
 def groups(turns: pa.Table) -> np.ndarray:
-    """A group number per turn: its dialogue, or its sentence where recordings repeat.
+    """A group number per turn (n,): its dialogue, or its sentence where recordings repeat.
 
     A dialogue of one turn is grouped by what was said (the annotator's transcript, else the text
     heard), so that the same sentence recorded many times is never both learned from and tested on.
@@ -26,10 +26,10 @@ def groups(turns: pa.Table) -> np.ndarray:
     length = Counter(dialogues)
     gold = turns["gold"].combine_chunks()
     transcripts = pc.struct_field(gold, "transcript").to_pylist()
-    heard = _first_texts(turns)
+    texts = _first_texts(turns)
     spoken: dict[str, str] = {}
     keys = []
-    for dialogue, transcript, text in zip(dialogues, transcripts, heard, strict=True):
+    for dialogue, transcript, text in zip(dialogues, transcripts, texts, strict=True):
         sentence = transcript or text
         if length[dialogue] == 1 and sentence:
             if sentence not in spoken:
@@ -42,11 +42,11 @@ def groups(turns: pa.Table) -> np.ndarray:
 
 
 def folds(target: np.ndarray, group: np.ndarray, n: int, seed: int) -> list[Fold]:
-    """At most `n` pairs of (train rows, held-out rows), parted by group.
+    """At most `n` pairs of (train rows, held-out rows) that never split a group.
 
-    Groups with labelled turns are dealt so that each part has like shares of the classes; the
-    others (`target` None) are dealt evenly. Raises `NotEnoughLabels` if all labels are of one
-    group.
+    Groups with labelled turns are assigned so that the folds have similar shares of the classes;
+    the others (`target` None) are assigned at random. Raises `NotEnoughLabels` if all labels are in
+    one group.
     """
     labelled = np.flatnonzero(target != None)  # noqa: E711  # element-wise
     n = min(n, len(np.unique(group[labelled])))

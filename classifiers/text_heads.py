@@ -113,8 +113,8 @@ class LinearHead:
         """Ridge regression of the 0/1 matrix `target`, shape (len(rows), len(classes)).
 
         Least squares estimates each class's probability given the vectors, solves all classes and
-        slots with one factorisation, and leaves the bends to the booster: seconds where logistic
-        regression took minutes.
+        slots with one factorisation, and leaves non-linearity to the booster: seconds where
+        logistic regression took minutes.
         """
         x = np.hstack([vectors.rows(name, rows) for name in fields]).astype(np.float64)
         model = Ridge(alpha=_RIDGE, solver="cholesky").fit(x, target.astype(np.float64))
@@ -125,7 +125,7 @@ class LinearHead:
         return cls(fields, classes, dict(zip(fields, parts, strict=True)), bias)
 
     def scores(self, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
-        """About the probability of each class, unclipped, shape (len(rows), len(classes)).
+        """Estimated probability of each class, not clipped; shape (len(rows), len(classes)).
 
         Each distinct text is multiplied once.
         """
@@ -158,7 +158,7 @@ class TextHeads:
         gold_slots: pa.ListArray[Any],
         folds: Folds,
     ) -> tuple[TextHeads, np.ndarray]:
-        """Fit on all turns, and the out-of-fold columns of the same turns.
+        """Fit the heads to all turns, and compute the out-of-fold columns of the same turns.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class TextHeads:
 
         Returns
         -------
-        The heads, and a float32 matrix (n, len(columns)).
+        The heads fitted to all turns, and the out-of-fold columns, float32 (n, len(columns)).
         """
         rows = np.arange(len(vectors))
         final = cls.fit_rows(vectors, rows, target, gold_intents, gold_slots)
@@ -192,17 +192,17 @@ class TextHeads:
         gold_intents: np.ndarray,
         gold_slots: pa.ListArray[Any],
     ) -> TextHeads:
-        """Fit to some of the turns only; the arrays still hold every turn."""
+        """Fit the heads to the turns `rows` only; the arrays are over all turns."""
         labelled = rows[target[rows] != None]  # noqa: E711  # element-wise
         points = tuple(p for p in FAILURE_POINTS if (target[labelled] == p).any())
-        wanted = _one_hot(target[labelled], points)
+        one_hot = _one_hot(target[labelled], points)
         heads = {
-            head.name: LinearHead.fit(vectors, labelled, wanted, points, head.fields)
+            head.name: LinearHead.fit(vectors, labelled, one_hot, points, head.fields)
             for head in _usable(HEADS, vectors)
         }
         lexical = {
             head.name: LexicalHead.fit(
-                vectors.words[head.name][vectors.spoken[head.name][labelled]], wanted, points
+                vectors.words[head.name][vectors.spoken[head.name][labelled]], one_hot, points
             )
             for head in LEXICAL
         }
@@ -251,7 +251,8 @@ def _lexical(name: str, head: LexicalHead, vectors: Vectors, rows: np.ndarray) -
 
 
 def _slot_columns(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
-    """How likely the likeliest slot not filled is, how unlikely the least likely one filled."""
+    """Columns (n, 2): probability of the most probable slot that is not filled, and 1 minus the
+    probability of the least probable slot that is."""
     filled = _indicator(vectors.slot_names.take(pa.array(rows)), head.classes)
     probability = head.scores(vectors, rows)
     missing = np.where(filled, 0.0, probability).max(axis=1)
@@ -260,7 +261,7 @@ def _slot_columns(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.nd
 
 
 def _usable(heads: Iterable[Head], vectors: Vectors) -> list[Head]:
-    """Heads whose fields this context has, narrowed to the fields that ever hold a text."""
+    """Heads with fields in this context, restricted to the fields that have a text in some turn."""
     usable = []
     for head in heads:
         fields = tuple(f for f in head.fields if f in vectors.index and not vectors.empty[f].all())
@@ -293,16 +294,19 @@ def _frequent(names: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def _intent_head(vectors: Vectors, rows: np.ndarray, intents: np.ndarray) -> LinearHead | None:
-    """Predicts an intent from the words heard; None unless there are two frequent ones."""
+    """Predicts the intent from the words heard; None with fewer than two frequent intents."""
     frequent = _frequent(intents[rows])
-    known = rows[np.isin(intents[rows].astype(str), frequent)]
+    usable = rows[np.isin(intents[rows].astype(str), frequent)]
     if len(frequent) < 2:
         return None
-    return LinearHead.fit(vectors, known, _one_hot(intents[known], frequent), frequent, ("heard",))
+    return LinearHead.fit(
+        vectors, usable, _one_hot(intents[usable], frequent), frequent, ("heard",)
+    )
 
 
 def _agreement(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
-    """Score of the intent understood (0 if it is rare), and how far the best lies above it."""
+    """Columns (n, 2): score of the recognised intent (0 if it is rare), and how far the highest
+    score lies above it."""
     scores = head.scores(vectors, rows)
     code = {name: i for i, name in enumerate(head.classes)}
     column = np.array([code.get(i, -1) for i in vectors.intents[rows]])
@@ -311,7 +315,7 @@ def _agreement(head: LinearHead, vectors: Vectors, rows: np.ndarray) -> np.ndarr
 
 
 def _indicator(lists: Any, names: Sequence[str]) -> np.ndarray:
-    """0/1 matrix: which of `names` each list holds."""
+    """0/1 matrix (lists, names): which of `names` each list contains."""
     matrix = np.zeros((len(lists), len(names)), bool)
     parents = pc.list_parent_indices(lists).to_numpy()
     index = pc.index_in(lists.flatten(), value_set=pa.array(list(names), pa.string()))
@@ -321,10 +325,10 @@ def _indicator(lists: Any, names: Sequence[str]) -> np.ndarray:
 
 
 def _slot_head(vectors: Vectors, rows: np.ndarray, names: pa.ListArray[Any]) -> LinearHead | None:
-    """Which of the slots `names` (null: not known) words like these fill."""
-    known = rows[names.take(pa.array(rows)).is_valid().to_numpy(zero_copy_only=False)]
-    lists = names.take(pa.array(known))
+    """Predicts the slots from the words heard; `names` are a turn's slots, null where not known."""
+    usable = rows[names.take(pa.array(rows)).is_valid().to_numpy(zero_copy_only=False)]
+    lists = names.take(pa.array(usable))
     frequent = _frequent(lists.flatten().to_pylist())
     if not frequent:
         return None
-    return LinearHead.fit(vectors, known, _indicator(lists, frequent), frequent, ("heard",))
+    return LinearHead.fit(vectors, usable, _indicator(lists, frequent), frequent, ("heard",))

@@ -21,7 +21,7 @@ from classifiers.model import Model, read_frame, stack
 from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import Reference
 from classifiers.settings import Settings
-from classifiers.shap_sample import SAMPLE, explained
+from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
 from classifiers.text_heads import TextHeads, Vectors
 from data.errors import NotEnoughLabels
@@ -33,22 +33,23 @@ from labels.failure_point import labels
 from progress import Progress, portion, silent
 
 MIN_PER_CLASS = 10
-# From which share of a training to which its fit takes; features come before, explanations after.
+# The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Features, encoded texts and labels of all turns that a model may learn from, in one order.
+    """Features, encoded texts and labels of all n turns that a model may learn from.
 
     Attributes
     ----------
+    ids: turn ids. vocabulary: values of the categorical features.
     logged: logged feature columns, n rows each.
     vectors: encoded texts of the n turns, or None without text features.
     target: failure point per turn, None where there is no label.
     gold_intents: intent that an annotator gave, or None.
     gold_slots: slot names that an annotator gave, or null.
-    group: what must not be split; see `classifiers.splits.groups`.
+    group: number of the turn's group, which folds must not split; see `classifiers.splits.groups`.
     digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
     """
 
@@ -63,6 +64,7 @@ class TrainingSet:
     digests: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
+        """The turns with these row numbers."""
         return TrainingSet(
             self.ids[rows],
             self.vocabulary,
@@ -79,10 +81,10 @@ class TrainingSet:
 def prepare(
     turns: pa.Table, settings: Settings, folder: Path
 ) -> tuple[TrainingSet, Encoder | None]:
-    """Everything that training and evaluation need of `turns` (whole dialogues).
+    """Everything that training and evaluation need from `turns` (whole dialogues).
 
     The encoder that `settings` name is exported to `folder`; it is None for a model without text.
-    Raises `NotEnoughLabels` before anything slow: most new users meet that first.
+    Raises `NotEnoughLabels` before any slow step, as most new users get this error first.
     """
     turns = turns.sort_by("turn_id")
     target = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
@@ -115,7 +117,7 @@ def prepare(
 
 
 def slot_names(slots: pa.ListArray[Any]) -> pa.ListArray[Any]:
-    """Names of the slots in each list; null where the list is."""
+    """Names of the slots in each list; null where the list is null."""
     return pa.ListArray.from_arrays(
         slots.offsets, pc.struct_field(slots.values, "name"), mask=pc.is_null(slots)
     )
@@ -126,14 +128,14 @@ def _left_out(name: str, without: tuple[str, ...]) -> bool:
 
 
 def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str, ...]:
-    """The classes that can be learned; raises `NotEnoughLabels` if they are not enough."""
+    """The classes with at least `minimum` labels; `NotEnoughLabels` if there are fewer than two."""
     counts = {name: int((target == name).sum()) for name in FAILURE_POINTS}
     present = tuple(name for name, n in counts.items() if n >= minimum)
     if len(present) < 2:
-        found = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
+        per_class = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
         raise NotEnoughLabels(
             f"Training needs at least two failure points with {minimum} labelled turns each; "
-            f"found {found}. Ingest traces with gold fields, or annotate more turns."
+            f"found {per_class}. Ingest traces with gold fields, or annotate more turns."
         )
     return present
 
@@ -141,9 +143,9 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
 def only_learnable(
     data: TrainingSet, minimum: int = MIN_PER_CLASS
 ) -> tuple[TrainingSet, tuple[str, ...]]:
-    """`data` without the labels of classes that are too rare to learn, and the other classes.
+    """`data` without the labels of classes that are too rare to learn, and the remaining classes.
 
-    Raises `NotEnoughLabels` if they are not enough.
+    Raises `NotEnoughLabels` if fewer than two remain.
     """
     classes = check_labels(data.target, minimum)
     target = data.target.copy()
@@ -158,7 +160,11 @@ def fit(
     progress: Progress = silent,
     minimum: int = MIN_PER_CLASS,
 ) -> Model:
-    """Fit a model to the labelled turns of `data`; the others teach the heads what is usual."""
+    """Fit a model to the labelled turns of `data`; the heads of usual intents and
+    slots learn from all turns.
+
+    Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
+    """
     data, classes = only_learnable(data, minimum)
     target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
@@ -212,7 +218,7 @@ def fit(
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:
-    """Feature matrix (n, number of columns) of turns prepared with the training turns."""
+    """Feature matrix (n, number of columns) of turns prepared together with the training turns."""
     table = dict(data.logged)
     if model.heads and data.vectors:
         table |= zip(model.heads.columns, model.heads.transform(data.vectors).T, strict=True)
@@ -220,12 +226,12 @@ def matrix(model: Model, data: TrainingSet) -> np.ndarray:
 
 
 def rescore(model: Model, data: TrainingSet) -> np.ndarray:
-    """Calibrated probabilities (n, number of classes) of turns prepared with the training turns."""
+    """Calibrated probabilities (n, number of classes) of turns; see `matrix`."""
     return model.calibration.apply(np.asarray(model.booster.predict(matrix(model, data))))
 
 
 def _informative(values: np.ndarray) -> bool:
-    """Not the same everywhere: constant columns only cost time."""
+    """Whether the values differ between turns: constant columns only cost time."""
     finite = values[~np.isnan(values)]
     return bool(len(finite) and (len(finite) < len(values) or finite.min() < finite.max()))
 
@@ -250,10 +256,10 @@ def train(
 ) -> tuple[Model, Path]:
     """Train on `turns`; returns the model and the folder with its encoder files.
 
-    The folder is `folder`, or a new one among the temporary files; who calls removes it.
+    The folder is `folder`, or a new temporary one; the caller removes it.
 
-    If `turns` has a column `context_digest` (as `classifiers.training_data` gives it), the model
-    keeps their held-out probabilities for scoring.
+    If `turns` has a column `context_digest` (as `classifiers.training_data` returns it), the model
+    keeps their out-of-fold probabilities for scoring. Raises `NotEnoughLabels` as `fit` does.
     """
     folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
@@ -262,7 +268,7 @@ def train(
         model = fit(data, settings, encoder, portion(progress, *_FITTING))
         rows = np.random.default_rng(settings.seed).permutation(len(data.ids))[:SAMPLE]
         sample = data.take(rows)
-        model.explained = explained(
+        model.explained = explain(
             model, sample.ids, matrix(model, sample), portion(progress, _FITTING[1], 1)
         )
         return model, folder

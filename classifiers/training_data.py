@@ -17,42 +17,45 @@ from features.multi_device import (
     several_devices,
 )
 
-# Labelled turns beyond this add little and cost memory; unlabelled ones only teach what is usual.
+# More labelled turns add little and cost memory; unlabelled ones only show what is usual.
 MAX_LABELLED = 120_000
 MAX_UNLABELLED = 20_000
 
-# What was settled in the dashboard goes before what came with the logs.
-_SAID = {
-    "failure_point": "said.failure_point",
+# Labels settled in the dashboard take precedence over gold from the logs.
+_SETTLED = {
+    "failure_point": "settled.failure_point",
     "annotator": "'dashboard'",
-    **{name: f"coalesce(said.{name}, t.gold.{name})" for name in ("transcript", "intent", "slots")},
+    **{
+        name: f"coalesce(settled.{name}, t.gold.{name})"
+        for name in ("transcript", "intent", "slots")
+    },
 }
 _FIELDS = [field.name for field in TURNS.field("gold").type]
-_GOLD = ", ".join(f"{name}: {_SAID.get(name, f't.gold.{name}')}" for name in _FIELDS)
+_GOLD = ", ".join(f"{name}: {_SETTLED.get(name, f't.gold.{name}')}" for name in _FIELDS)
 
 # Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the
-# cap is reached. What other devices logged of the same requests comes along, so that training sees
+# cap is reached. What other devices logged of the same requests is included, so that training sees
 # the pairs that scoring will see.
 _SQL = f"""
-WITH said AS (
+WITH settled AS (
     SELECT turn_id, failure_point, transcript, intent, slots FROM ({SETTLED_SQL})
     WHERE failure_point IS NOT NULL
 ), dialogues AS (
-    SELECT dialogue_id, count(*) AS n, count(gold) + count(said.turn_id) > 0 AS labelled
-    FROM turns LEFT JOIN said USING (turn_id) GROUP BY dialogue_id
-), chosen AS (
+    SELECT dialogue_id, count(*) AS n, count(gold) + count(settled.turn_id) > 0 AS labelled
+    FROM turns LEFT JOIN settled USING (turn_id) GROUP BY dialogue_id
+), sampled AS (
     SELECT dialogue_id FROM dialogues
     QUALIFY {until("CASE WHEN labelled THEN $labelled ELSE $unlabelled END", "n", by="labelled")}
 ), instants AS (
-    SELECT DISTINCT {INSTANT} FROM turns SEMI JOIN chosen USING (dialogue_id)
+    SELECT DISTINCT {INSTANT} FROM turns SEMI JOIN sampled USING (dialogue_id)
 ), at_once AS (
     SELECT t.dialogue_id FROM turns t SEMI JOIN instants i ON {same_instant("t", "i")}
     QUALIFY {several_devices(f"count(DISTINCT dialogue_id) OVER (PARTITION BY {INSTANT})")}
-), wanted AS (FROM chosen UNION FROM at_once)
-SELECT t.* REPLACE (CASE WHEN said.turn_id IS NULL THEN t.gold ELSE {{{{{_GOLD}}}}} END AS gold),
+), included AS (FROM sampled UNION FROM at_once)
+SELECT t.* REPLACE (CASE WHEN settled.turn_id IS NULL THEN t.gold ELSE {{{{{_GOLD}}}}} END AS gold),
     d.context_digest
-FROM turns t SEMI JOIN wanted USING (dialogue_id) LEFT JOIN ({{digests}}) d USING (turn_id)
-    LEFT JOIN said USING (turn_id)
+FROM turns t SEMI JOIN included USING (dialogue_id) LEFT JOIN ({{digests}}) d USING (turn_id)
+    LEFT JOIN settled USING (turn_id)
 ORDER BY turn_id
 """
 
@@ -64,12 +67,13 @@ def training_turns(
     unlabelled: int = MAX_UNLABELLED,
     context: Context = "hindsight",
 ) -> pa.Table:
-    """Dialogues with gold, and some without, at most so many turns of each; ordered by turn.
+    """Turns of whole dialogues with gold and of some without, ordered by turn.
 
     Columns of `data.schema.trace.TURNS`, and `context_digest` as scoring in `context` will compute
-    it.
+    it. `labelled` and `unlabelled` limit the number of turns in dialogues with and without gold;
+    `seed` decides which are sampled.
 
-    Raises `NotEnoughLabels` when the store is empty.
+    Raises `NotEnoughLabels` if the store is empty.
     """
     sql = _SQL.format(digests=digests_sql(context))
     turns = snapshot.query(sql, {"seed": seed, "labelled": labelled, "unlabelled": unlabelled})

@@ -1,6 +1,6 @@
-"""Two models side by side on the same turns: which one is right more often, and is it luck?
+"""Paired comparison of two models on the same turns: which is better, and could it be chance?
 
-Both are judged by probabilities of models that had not seen the turns, so neither knows an answer.
+Both are compared by out-of-fold probabilities, so neither was trained on the turns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 Array = NDArray[np.float64]
-_DRAWS = 1_000
+_RESAMPLES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes
     ----------
-    turns, groups: compared. both, first_only, second_only, neither: turns on which they are right.
-    p_value: of McNemar's test that both are wrong equally often; it takes turns as independent.
+    turns, groups: how many were compared.
+    both, first_only, second_only, neither: turns on which these models are right.
+    p_value: of McNemar's test that both are wrong equally often; it treats turns as independent.
     macro_f1, accuracy: of the verdicts. f1: per failure point that occurs, in pipeline order.
-    support: turns of each.
-    log_loss: mean of -log of the probability of the truth, lower is better; None where only
-    verdicts were compared.
+    support: turns per failure point that occurs.
+    log_loss: mean of -log of the probability of the truth, lower is better; None if only verdicts
+        were compared.
     """
 
     turns: int
@@ -71,7 +72,7 @@ class Comparison:
 
     @property
     def better(self) -> Literal["first", "second"] | None:
-        """Which, where the interval of macro-F1's difference leaves out 0; None otherwise."""
+        """The better model, if the interval of the difference of macro-F1 excludes 0; else None."""
         if self.macro_f1.low > 0:
             return "second"
         return "first" if self.macro_f1.high < 0 else None
@@ -91,9 +92,9 @@ def compare(
 
     Parameters
     ----------
-    truth: n failure points. first, second: probabilities (n, 6) in the order of `FAILURE_POINTS`,
-    of models that had not seen the turns. groups: n values, as for `compare_verdicts`.
-    first_weights, second_weights: decision weights (6,) of the verdicts; none by default.
+    truth: n failure points. first, second: out-of-fold probabilities (n, 6) in the order of
+    `FAILURE_POINTS`. groups: n values, as for `compare_verdicts`.
+    first_weights, second_weights: decision weights (6,) of the verdicts; all 1 by default.
 
     Raises `UsageError` as `compare_verdicts` does.
     """
@@ -108,7 +109,7 @@ def compare(
     for probability, weights in ((first, first_weights), (second, second_weights)):
         verdicts.append((probability * (1.0 if weights is None else weights)).argmax(1))
         losses.append(-np.log(np.clip(probability[np.arange(n), target], 1e-6, 1.0)))
-    return _compared(target, verdicts, groups, losses, seed)
+    return _comparison(target, verdicts, groups, losses, seed)
 
 
 def compare_verdicts(
@@ -124,31 +125,31 @@ def compare_verdicts(
     Parameters
     ----------
     truth, first, second: n failure points each.
-    groups: n values; turns of one group (a dialogue) are drawn as one.
+    groups: n values; turns of one group (a dialogue) are resampled together.
 
     Intervals are percentiles of a paired bootstrap over groups (Efron and Tibshirani 1993, ch. 13;
-    cluster bootstrap: Field and Welsh 2007), both models on the same 1,000 draws. The test of the
-    verdicts is McNemar's (1947, Psychometrika 12) in its exact form, a binomial one. Raises
-    `UsageError` where there are no turns, the lengths do not fit, or a failure point is unknown.
+    cluster bootstrap: Field and Welsh 2007), both models on the same 1,000 resamples. The test of
+    the verdicts is McNemar's (1947, Psychometrika 12) in its exact, binomial form. Raises
+    `UsageError` if there are no turns, the lengths differ, or a failure point is unknown.
     """
     if not len(truth) or not len(truth) == len(first) == len(second):
         raise UsageError(
             f"Two models are compared on the same turns: there are {len(truth)} truths, and "
             f"{len(first)} and {len(second)} verdicts."
         )
-    return _compared(_numbers(truth), [_numbers(first), _numbers(second)], groups, None, seed)
+    return _comparison(_numbers(truth), [_numbers(first), _numbers(second)], groups, None, seed)
 
 
 def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
     unknown = sorted(set(names) - set(FAILURE_POINTS))
     if unknown:
         raise UsageError(
-            f"'{unknown[0]}' is no failure point; there are {', '.join(FAILURE_POINTS)}."
+            f"Unknown failure point '{unknown[0]}'; use one of: {', '.join(FAILURE_POINTS)}."
         )
     return np.array([FAILURE_POINTS.index(name) for name in names])
 
 
-def _compared(
+def _comparison(
     target: NDArray[np.int64],
     verdicts: Sequence[NDArray[np.int64]],
     groups: Sequence[Any],
@@ -157,27 +158,29 @@ def _compared(
 ) -> Comparison:
     n, k = len(target), len(FAILURE_POINTS)
     if len(groups) != n:
-        raise UsageError(f"Each turn belongs to a group: there are {n} and {len(groups)}.")
+        raise UsageError(
+            f"Each turn needs one group: there are {n} turns and {len(groups)} groups; pass {n}."
+        )
     number = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
     size = int(number.max()) + 1
-    # Everything is a sum over turns, so a draw of groups is a product with how often each came.
+    # All figures follow from sums over turns: a resample is a product with the counts of groups.
     sums = np.zeros((2, size, k * k + 1))
-    for one, verdict in enumerate(verdicts):
-        np.add.at(sums[one], (number, target * k + verdict), 1)
+    for model, verdict in enumerate(verdicts):
+        np.add.at(sums[model], (number, target * k + verdict), 1)
         if losses is not None:
-            sums[one, :, -1] = np.bincount(number, losses[one], size)
+            sums[model, :, -1] = np.bincount(number, losses[model], size)
     rng = np.random.default_rng(seed)
     whole = [_figures(table.sum(0), k) for table in sums]
-    drawn = np.empty((_DRAWS, len(whole[0])))
-    for draw in range(_DRAWS):
+    resampled = np.empty((_RESAMPLES, len(whole[0])))
+    for i in range(_RESAMPLES):
         times = np.bincount(rng.integers(0, size, size), minlength=size)
-        drawn[draw] = _figures(times @ sums[1], k) - _figures(times @ sums[0], k)
+        resampled[i] = _figures(times @ sums[1], k) - _figures(times @ sums[0], k)
 
-    def difference(place: int) -> Difference:
-        # A draw may leave a class out.
-        change = drawn[~np.isnan(drawn[:, place]), place]
+    def difference(figure: int) -> Difference:
+        # A resample may lack a class.
+        change = resampled[~np.isnan(resampled[:, figure]), figure]
         low, high = np.percentile(change, [2.5, 97.5]) if len(change) else (np.nan, np.nan)
-        return Difference(float(whole[0][place]), float(whole[1][place]), float(low), float(high))
+        return Difference(float(whole[0][figure]), float(whole[1][figure]), float(low), float(high))
 
     right = [verdict == target for verdict in verdicts]
     first_only, second_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
@@ -202,8 +205,8 @@ def _compared(
 def _figures(sums: Array, k: int) -> Array:
     """Macro-F1, accuracy, log loss, then F1 per class (NaN where it does not occur)."""
     table = sums[:-1].reshape(k, k)
-    hit, said, true = np.diag(table), table.sum(0), table.sum(1)
-    f1 = np.where(true > 0, 2 * hit / np.maximum(said + true, 1), np.nan)
+    hit, predicted, actual = np.diag(table), table.sum(0), table.sum(1)
+    f1 = np.where(actual > 0, 2 * hit / np.maximum(predicted + actual, 1), np.nan)
     turns = max(table.sum(), 1)
     return np.array([np.nanmean(f1), hit.sum() / turns, sums[-1] / turns, *f1])
 
@@ -215,43 +218,43 @@ def _mcnemar(first_only: int, second_only: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What a model says of turns that it had not seen: ids, (n, 6) probabilities, weights (6,)."""
+class OutOfFold:
+    """A model's out-of-fold predictions: n turn ids, probabilities (n, 6), decision weights (6,).
+
+    Classes are in the order of `FAILURE_POINTS`; those that the model did not learn have 0.
+    """
 
     turn_ids: pa.Array[Any]
     probability: Array
     weights: Array
 
 
-def out_of_fold(models: Path, model_id: str) -> Judged:
-    """The out-of-fold probabilities that were kept with a model, without loading it.
+def out_of_fold(models: Path, model_id: str) -> OutOfFold:
+    """The out-of-fold probabilities that are stored with a model, without loading it.
 
-    Raises `ModelError` where the model is missing or damaged, or has none.
+    Raises `ModelError` if the model is missing or damaged, or has none.
     """
     folder = models / model_id
     try:
         content = json.loads((folder / "model.json").read_text("utf-8"))
-        held = HeldOut.read(folder / "held_out.parquet")
-        place = [FAILURE_POINTS.index(name) for name in content["classes"]]
+        held_out = HeldOut.read(folder / "held_out.parquet")
+        classes = [FAILURE_POINTS.index(name) for name in content["classes"]]
         weights = np.zeros(len(FAILURE_POINTS))
-        weights[place] = content["weights"]
+        weights[classes] = content["weights"]
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise ModelError(
             f"The model {model_id} cannot be compared: its files are missing or damaged; train it "
             "again."
         ) from error
-    if held is None:
-        raise ModelError(
-            f"The model {model_id} keeps no probabilities of turns that it had not seen; train it "
-            "again."
-        )
-    probability = np.zeros((len(held.turn_ids), len(FAILURE_POINTS)))
-    probability[:, place] = held.probability
-    return Judged(held.turn_ids, probability, weights)
+    if held_out is None:
+        raise ModelError(f"The model {model_id} has no out-of-fold probabilities; train it again.")
+    probability = np.zeros((len(held_out.turn_ids), len(FAILURE_POINTS)))
+    probability[:, classes] = held_out.probability
+    return OutOfFold(held_out.turn_ids, probability, weights)
 
 
 _SHARED = f"""
-SELECT k.dialogue_id, k.truth, a.place AS a, b.place AS b
+SELECT k.dialogue_id, k.truth, a.row AS a, b.row AS b
 FROM ({KNOWN_SQL}) k
 JOIN a USING (turn_id)
 JOIN b USING (turn_id)
@@ -261,15 +264,15 @@ ORDER BY turn_id
 
 
 def compare_models(snapshot: Snapshot, models: Path, a: str, b: str) -> Comparison:
-    """Compare two models of a store on the turns that both were trained on, held out from each.
+    """Compare two models of a store by their out-of-fold probabilities of common training turns.
 
-    The truth is what is known now. Raises `ModelError` where a model is missing, or they share no
-    turn whose truth is known.
+    The truth is what is known now. Raises `ModelError` if a model is missing or damaged, or if they
+    have no turn in common whose truth is known.
     """
-    one, two = out_of_fold(models, a), out_of_fold(models, b)
+    first, second = out_of_fold(models, a), out_of_fold(models, b)
     tables = {
-        name: pa.table({"turn_id": judged.turn_ids, "place": pa.array(range(len(judged.turn_ids)))})
-        for name, judged in (("a", one), ("b", two))
+        name: pa.table({"turn_id": model.turn_ids, "row": pa.array(range(len(model.turn_ids)))})
+        for name, model in (("a", first), ("b", second))
     }
     shared = snapshot.query(_SHARED, tables=tables)
     if not shared.num_rows:
@@ -278,9 +281,9 @@ def compare_models(snapshot: Snapshot, models: Path, a: str, b: str) -> Comparis
         )
     return compare(
         [str(truth) for truth in shared["truth"].to_pylist()],
-        one.probability[shared["a"].to_numpy()],
-        two.probability[shared["b"].to_numpy()],
+        first.probability[shared["a"].to_numpy()],
+        second.probability[shared["b"].to_numpy()],
         shared["dialogue_id"].to_pylist(),
-        first_weights=one.weights,
-        second_weights=two.weights,
+        first_weights=first.weights,
+        second_weights=second.weights,
     )

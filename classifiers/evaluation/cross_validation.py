@@ -1,4 +1,4 @@
-"""Cross-validation by dialogue: what would the model say of dialogues that it never saw?"""
+"""Cross-validation by dialogue: how good the model is on dialogues that it has not seen."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ from progress import Progress, silent
 def evaluate(
     turns: pa.Table, settings: Settings, n: int = 5, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Fit on n-1 parts of the labelled turns, score the held-out part, n times.
+    """Fit on n-1 folds, score the held-out fold, n times.
 
-    Heads, booster, calibration and decision weights are all fitted inside the training parts. Parts
+    Heads, booster, calibration and decision weights are all fitted to the training folds. Folds
     share no dialogue (no sentence, where recordings repeat).
 
     Returns
     -------
-    `classifiers.metrics.summary`, with ``intervals`` (95 %, bootstrap over dialogues) and
-    ``folds``.
+    `classifiers.metrics.summary`, with ``intervals`` (95 %, bootstrap over dialogues), ``folds``,
+    ``context``, ``seed`` and ``without``.
+
+    Raises `UsageError` for fewer than 2 folds, `NotEnoughLabels` as training does.
     """
     if n < 2:
         raise UsageError(
@@ -43,7 +45,7 @@ def evaluate(
     with scratch("faultline-encoder-") as folder:
         progress(0, n + 1, "reading features and texts")
         data, encoder = prepare(turns, settings, folder)
-        # Classes too rare to learn are left out, as in training, not tested against.
+        # Classes too rare to learn are left out, as in training.
         data, classes = only_learnable(data)
         probability, verdict = _cross_validate(data, settings, encoder, classes, n, progress)
     rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
@@ -68,10 +70,10 @@ def _cross_validate(
     n: int,
     progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrated probabilities (turns, k) and verdicts (turns,) of every turn, held out."""
+    """Out-of-fold probabilities (turns, k), calibrated, and verdicts (turns,) of every turn."""
     probability = np.zeros((len(data.target), len(classes)))
     verdict = np.zeros(len(data.target), np.int64)
-    # Another seed than the folds inside `fit`, so that the two splits are unrelated.
+    # A different seed from the folds inside `fit`, so that the two splits are unrelated.
     for i, (train, held_out) in enumerate(
         folds(data.target, data.group, n, settings.seed + 1000), start=1
     ):

@@ -1,7 +1,8 @@
-"""What a class's probability is worth at each threshold, and whether it means what it says.
+"""Precision and recall at each threshold, and calibration, of one class's probability.
 
-Everything here is about one class against the rest: `p` is its probability per turn, `hit` whether
-the turn is of the class, `group` what must be taken together (the number of its dialogue).
+Everything here is about one class against the rest, over n turns: `p` (n,) is its probability,
+`hit` (n,) whether the turn is of the class, `group` (n,) the number of the turn's dialogue, as
+turns of one dialogue are not independent.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class Curve:
 
     Attributes
     ----------
-    threshold, precision, recall: (n,); a turn is flagged from `threshold` on. average: the average
-        precision, NaN where no turn is of the class.
+    threshold, precision, recall: one value per point; a turn is flagged from `threshold` on.
+    average: the average precision, NaN where no turn is of the class.
     """
 
     threshold: np.ndarray
@@ -35,23 +36,29 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Turns of like probability: their mean probability, the share of hits and its interval."""
+    """Turns of similar probability.
 
-    said: float
-    happened: float
+    Attributes
+    ----------
+    predicted: mean probability. observed: share of hits, `low` to `high` its 95 % interval.
+    """
+
+    predicted: float
+    observed: float
     low: float
     high: float
     turns: int
 
 
 @dataclass(frozen=True, slots=True)
-class At:
-    """One threshold over the turns whose truth is known; shares are None where nothing counts.
+class AtThreshold:
+    """Flagging from one threshold on, over the turns whose truth is known.
 
     Attributes
     ----------
     flagged: turns with a probability at or above it. right: those of the class among them.
-    of_class: turns of the class. precision, recall: with 95 % intervals.
+    of_class: turns of the class. precision, recall: with 95 % intervals; None where no turn is
+        flagged, or none is of the class.
     """
 
     flagged: int
@@ -67,15 +74,15 @@ def precision_recall(hit: np.ndarray, p: np.ndarray, most: int = 400) -> Curve:
     """The curve over every distinct probability, thinned to about `most` points.
 
     Average precision is the sum of precision times the step in recall (not interpolated: Davis &
-    Goadrich 2006 show that straight lines between points promise too much).
+    Goadrich 2006 show that linear interpolation overestimates).
     """
     hit = np.asarray(hit, bool)
     if not hit.any():
-        nothing = np.zeros(0)
-        return Curve(nothing, nothing, nothing, float("nan"))
+        empty = np.zeros(0)
+        return Curve(empty, empty, empty, float("nan"))
     order = np.argsort(-p, kind="stable")
     right, ranked = np.cumsum(hit[order]), p[order]
-    # Turns of one probability are flagged together.
+    # Turns of equal probability are flagged together.
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     right = right[last]
     precision, recall = right / (last + 1), right / right[-1]
@@ -85,11 +92,11 @@ def precision_recall(hit: np.ndarray, p: np.ndarray, most: int = 400) -> Curve:
 
 
 def _thin(recall: np.ndarray, most: int) -> np.ndarray:
-    """Places of about `most` points spread evenly over recall, the ends among them."""
+    """Indices of about `most` points spread evenly over recall, with both ends."""
     if len(recall) <= most:
         return np.arange(len(recall))
-    wanted = np.linspace(recall[0], recall[-1], most - 2)
-    return np.unique(np.concatenate([[0], np.searchsorted(recall, wanted), [len(recall) - 1]]))
+    levels = np.linspace(recall[0], recall[-1], most - 2)
+    return np.unique(np.concatenate([[0], np.searchsorted(recall, levels), [len(recall) - 1]]))
 
 
 def calibration(
@@ -97,8 +104,8 @@ def calibration(
 ) -> list[Bin]:
     """Bins of ascending probability with about as many turns each, at least `least` if there are.
 
-    Where few turns are of the class, bins of equal count would all lie near 0; so bins are parted
-    at equal shares of the summed probability too, and the last ones hold fewer turns.
+    Where few turns are of the class, bins of equal count would all lie near 0; so the edges also
+    depend on equal shares of the summed probability, and the last bins hold fewer turns.
     """
     if not len(p):
         return []
@@ -110,37 +117,39 @@ def calibration(
     for start in starts[1:]:
         if start - edges[-1] >= least and len(p) - start >= least:
             edges.append(start)
-    found = []
+    filled = []
     for first, last in zip(edges, [*edges[1:], len(p)], strict=True):
         rows = order[first:last]
         low, high = share_interval(hit[rows], np.ones(len(rows)), group[rows])
-        found.append(Bin(float(p[rows].mean()), float(hit[rows].mean()), low, high, last - first))
-    return found
+        filled.append(Bin(float(p[rows].mean()), float(hit[rows].mean()), low, high, last - first))
+    return filled
 
 
-def at(hit: np.ndarray, p: np.ndarray, group: np.ndarray, threshold: float) -> At:
-    """How good flagging every turn with a probability of at least `threshold` is."""
+def at_threshold(
+    hit: np.ndarray, p: np.ndarray, group: np.ndarray, threshold: float
+) -> AtThreshold:
+    """Precision and recall of flagging every turn with a probability of at least `threshold`."""
     hit = np.asarray(hit, bool)
     flagged = p >= threshold
     right = hit & flagged
-    n, of_class, found = int(flagged.sum()), int(hit.sum()), int(right.sum())
-    return At(
+    n, of_class, n_right = int(flagged.sum()), int(hit.sum()), int(right.sum())
+    return AtThreshold(
         n,
-        found,
+        n_right,
         of_class,
-        found / n if n else None,
+        n_right / n if n else None,
         share_interval(right, flagged, group),
-        found / of_class if of_class else None,
+        n_right / of_class if of_class else None,
         share_interval(right, hit, group),
     )
 
 
 def share_interval(part: np.ndarray, whole: np.ndarray, group: np.ndarray) -> Interval:
-    """95 % interval of sum(part) / sum(whole) over turns that belong together in groups.
+    """95 % interval of sum(part) / sum(whole) over turns in groups, all of shape (n,).
 
-    The variance of a ratio of sums over clusters (Cochran 1977, Sampling Techniques, eq. 6.9);
-    Wilson's interval for as many independent turns as would have this variance, at most as many as
-    there are. (0, 1) when there is nothing to count.
+    The variance is that of a ratio of sums over clusters (Cochran 1977, Sampling Techniques, eq.
+    6.9); the interval is Wilson's for the effective sample size, the number of independent turns
+    with this variance, at most the actual number. (0, 1) if sum(whole) is 0.
     """
     n = float(np.sum(whole))
     if n <= 0:

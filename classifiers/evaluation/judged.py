@@ -19,8 +19,9 @@ class Tested:
 
     Attributes
     ----------
-    turn_ids, days: which turns. truth, verdict: failure points (n,). probability: (n, 6), in the
-    order of `FAILURE_POINTS`. group: number of the turn's dialogue (n,).
+    turn_ids, days: id and day of each turn. truth, verdict: failure points (n,).
+    probability: (n, 6), in the order of `FAILURE_POINTS`.
+    group: number of the turn's dialogue (n,).
     """
 
     turn_ids: list[str]
@@ -68,7 +69,7 @@ class Tested:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Turns by truth."""
+        """Number of turns per true failure point."""
         return {name: int((self.truth == name).sum()) for name in FAILURE_POINTS}
 
 
@@ -77,6 +78,6 @@ def quality(tested: Tested, seed: int = 0) -> dict[str, Any]:
     number = {name: i for i, name in enumerate(FAILURE_POINTS)}
     truth = np.array([number[name] for name in tested.truth])
     verdict = np.array([number[name] for name in tested.verdict])
-    made = summary(tested.probability, truth, None, FAILURE_POINTS, verdict)
-    made["intervals"] = bootstrap(truth, verdict, tested.group, FAILURE_POINTS, seed=seed)
-    return made
+    figures = summary(tested.probability, truth, None, FAILURE_POINTS, verdict)
+    figures["intervals"] = bootstrap(truth, verdict, tested.group, FAILURE_POINTS, seed=seed)
+    return figures

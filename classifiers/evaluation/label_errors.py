@@ -4,48 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
-Doubtful = tuple[np.ndarray, np.ndarray]
+Suspects = tuple[np.ndarray, np.ndarray]
 
 
-def suspects(truth: np.ndarray, probability: np.ndarray, classes: tuple[str, ...]) -> Doubtful:
-    """Rows whose label the model doubts, the most doubtful first, and the class it would rather.
+def suspects(truth: np.ndarray, probability: np.ndarray, classes: tuple[str, ...]) -> Suspects:
+    """Rows whose label is probably wrong, the most doubtful first, and the class suggested instead.
 
     Confident learning (Northcutt, Jiang & Chuang 2021): a label is suspect if another class is
-    more probable than that class usually is where it is the label, and it is among the least
-    probable of its class, as many as the confusion of labels with verdicts predicts.
+    more probable than that class is on average where it is the label, and if it is among the least
+    probable labels of its class, as many as the confusion of labels with verdicts predicts.
 
     Parameters
     ----------
-    truth: labels (n,), of `classes`. probability: (n, k), calibrated and held out.
+    truth: labels (n,), of `classes`. probability: (n, k), calibrated and out of fold.
 
     Returns
     -------
-    Row numbers and class numbers. None where fewer than two classes have labels.
+    Row numbers and class numbers, one each per suspect; both are empty where fewer than two classes
+    have labels.
     """
-    none = np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int64)
     number = {name: i for i, name in enumerate(classes)}
     label = np.array([number[name] for name in truth], np.int64)
     present = np.unique(label)
     p = probability[:, present]
-    # A model that never saw a class gives it nothing: nobody is doubted on its account.
-    known = p.max(0, initial=0) > 0
-    rows = np.flatnonzero(np.isin(label, present[known]))
-    present, p = present[known], p[:, known][rows]
+    # A class that the model did not learn has probability 0: its labels are not suspect.
+    learned = p.max(0, initial=0) > 0
+    rows = np.flatnonzero(np.isin(label, present[learned]))
+    present, p = present[learned], p[:, learned][rows]
     if len(present) < 2 or len(rows) < 2:
-        return none, none
-    # Two seconds to import.
+        return empty, empty
+    # Takes two seconds to import.
     from cleanlab.filter import find_label_issues
 
     total = p.sum(1, keepdims=True)
     p = np.where(total > 0, p / np.maximum(total, 1e-12), 1 / len(present))
-    found = find_label_issues(
+    issues = find_label_issues(
         np.searchsorted(present, label[rows]),
         p,
         return_indices_ranked_by="self_confidence",
         n_jobs=1,
         verbose=False,
     )
-    rather = present[p[found].argmax(1)]
-    doubted = np.asarray(rows[found], np.int64)
-    keep = rather != label[doubted]
-    return doubted[keep], rather[keep]
+    suggested = present[p[issues].argmax(1)]
+    suspect = np.asarray(rows[issues], np.int64)
+    keep = suggested != label[suspect]
+    return suspect[keep], suggested[keep]

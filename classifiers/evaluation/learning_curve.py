@@ -1,9 +1,9 @@
-"""What more annotations would buy: macro-F1 against the number of labelled turns.
+"""Learning curve: macro-F1 against the number of labelled turns, and what more would bring.
 
     python -m classifiers.evaluation.learning_curve STORE MODEL
 
 Cross-validated fits on shares of the labelled dialogues, and a power law through them (Hestness et
-al. 2017; Viering & Loog 2023 for its limits). The outcome is kept beside the model, as
+al. 2017; Viering & Loog 2023 for its limits). The result is stored beside the model, as
 ``learning.json``.
 """
 
@@ -34,13 +34,13 @@ from data.store.store import Store
 from data.store.temporary import scratch
 from progress import Progress, run_reporting, silent
 
-# Share of the labelled dialogues, and how often it is drawn: small draws differ more.
+# Share of the labelled dialogues, and number of samples: small samples differ more.
 SHARES = ((0.25, 2), (0.4, 2), (0.6, 1), (0.8, 1), (1.0, 1))
 FOLDS = 4
 MORE = (0, 250, 500, 1000)
-# Dialogues without labels teach the heads what is usual; more of them would only take time.
+# Turns without labels show the heads what is usual; more of them would only take time.
 UNLABELLED = 2_000
-_DRAWS = 400
+_RESAMPLES = 400
 _EXPONENTS = np.linspace(0.05, 1.0, 20)
 FIXED = (
     "Features and text vectors are worked out once and kept; text heads, booster, calibration and "
@@ -57,15 +57,18 @@ def learning_curve(
     shares: Sequence[tuple[float, int]] = SHARES,
     n: int = FOLDS,
 ) -> dict[str, Any]:
-    """Out-of-fold macro-F1 after learning from shares of the labelled dialogues, and what follows.
+    """Out-of-fold macro-F1 after training on shares of the labelled dialogues, extrapolated.
 
-    In each of `n` parts the model is fitted on a share of the labelled dialogues of the others;
-    the rest of them stay in as turns without labels. All shares are tested on the same turns.
+    For each of `n` folds the model is fitted to a share of the labelled dialogues of the other
+    folds; the rest of these stay as turns without labels. All shares are tested on the same turns.
+    `shares` are pairs of a share and its number of samples.
 
     Returns
     -------
     A dict for JSON: `labelled`, `points` (share, labels, macro_f1, low, high), `ahead` (more,
     labels, macro_f1, low, high, gain, gain_low, gain_high), `fixed`, `seed`.
+
+    Raises `NotEnoughLabels` if the labels do not suffice for three points.
     """
     data, classes = only_learnable(data)
     settings = replace(settings, folds=3)
@@ -77,7 +80,7 @@ def learning_curve(
     number = {name: i for i, name in enumerate(classes)}
     truth = np.array([number[t] for t in data.target[labelled]])
     tables: list[np.ndarray] = []
-    kept: list[tuple[float, float]] = []
+    trained: list[tuple[float, float]] = []
     for share, draw in runs:
         verdict = np.full(len(data.target), -1)
         sizes = []
@@ -91,30 +94,32 @@ def learning_curve(
             except NotEnoughLabels:
                 break
             position = np.array([number[name] for name in model.classes])
-            said = decide(rescore(model, data.take(held_out)), model.weights)
-            verdict[held_out] = position[said]
+            predicted = decide(rescore(model, data.take(held_out)), model.weights)
+            verdict[held_out] = position[predicted]
         else:
-            kept.append((share, float(np.mean(sizes))))
+            trained.append((share, float(np.mean(sizes))))
             tables.append(_tables(truth, verdict[labelled], group, len(classes)))
     progress(total, total, f"{runs[-1][0]:.0%} of the labelled dialogues")
-    if len({size for _, size in kept}) < 3:
+    if len({size for _, size in trained}) < 3:
         raise NotEnoughLabels(
-            f"A learning curve needs more labelled turns than {len(labelled)}: parts of them do "
-            "not suffice to train on; annotate some more."
+            f"{len(labelled)} labelled turns are too few for a learning curve: parts of them do "
+            "not suffice to train on; annotate more turns."
         )
-    curve = extrapolate([size for _, size in kept], np.array(tables), len(labelled), settings.seed)
-    for point, (share, _) in zip(curve["points"], kept, strict=True):
+    curve = extrapolate(
+        [size for _, size in trained], np.array(tables), len(labelled), settings.seed
+    )
+    for point, (share, _) in zip(curve["points"], trained, strict=True):
         point["share"] = share
     return {"labelled": len(labelled), **curve, "fixed": FIXED, "seed": settings.seed}
 
 
 def _thinned(data: TrainingSet, share: float, seed: int) -> TrainingSet:
-    """The same turns, labels left on a share of the labelled groups only."""
+    """The same turns, with labels on a random share of the labelled groups only."""
     labelled = data.target != None  # noqa: E711  # element-wise
-    found = np.unique(data.group[labelled])
-    drawn = np.random.default_rng(seed).permutation(found)[: max(round(share * len(found)), 2)]
+    groups = np.unique(data.group[labelled])
+    sampled = np.random.default_rng(seed).permutation(groups)[: max(round(share * len(groups)), 2)]
     target = data.target.copy()
-    target[~np.isin(data.group, drawn)] = None
+    target[~np.isin(data.group, sampled)] = None
     return replace(data, target=target)
 
 
@@ -132,46 +137,50 @@ def extrapolate(
     seed: int,
     more: Sequence[int] = MORE,
 ) -> dict[str, Any]:
-    """Points of the curve and what lies ahead, with 95 % intervals from a cluster bootstrap.
+    """Points of the curve and its extrapolation, with 95 % intervals from a cluster bootstrap.
 
     Parameters
     ----------
-    sizes: labelled turns learned from in each of r runs. tables: confusion tables per run and
-    group of turns tested on, (r, groups, k * k). labelled: how many there are now.
+    sizes: labelled turns learned from in each of r runs.
+    tables: confusion tables per run and group of test turns, (r, groups, k * k).
+    labelled: labelled turns there are now. more: additional labelled turns to extrapolate to.
+
+    Returns
+    -------
+    `points` and `ahead` as in `learning_curve`, but for the points' `share`.
     """
     runs, groups, cells = tables.shape
     k = int(np.sqrt(cells))
     generator = np.random.default_rng(seed)
     goals = np.array([labelled + n for n in more], float)
-    every = np.ones(groups)
-    value = np.array([macro_f1((every @ table).reshape(k, k)) for table in tables])
-    drawn = np.empty((_DRAWS, runs))
-    ahead = np.empty((_DRAWS, len(goals)))
-    at = np.asarray(sizes, float)
-    for i in range(_DRAWS):
+    value = np.array([macro_f1(table.sum(axis=0).reshape(k, k)) for table in tables])
+    measured = np.empty((_RESAMPLES, runs))
+    ahead = np.empty((_RESAMPLES, len(goals)))
+    size_of = np.asarray(sizes, float)
+    for i in range(_RESAMPLES):
         times = np.bincount(generator.integers(0, groups, groups), minlength=groups)
-        drawn[i] = [macro_f1((times @ table).reshape(k, k)) for table in tables]
-        # Which dialogues were learned from is chance as well: runs are drawn too, until they are
-        # of three sizes at least, or no curve could be laid through them.
-        chosen = generator.integers(0, runs, runs)
-        while len(set(at[chosen])) < 3:
-            chosen = generator.integers(0, runs, runs)
-        ahead[i] = 1 - power_law(at[chosen], 1 - drawn[i, chosen], goals)
-    best = 1 - power_law(at, 1 - value, goals)
+        measured[i] = [macro_f1((times @ table).reshape(k, k)) for table in tables]
+        # Which dialogues were learned from is random as well, so runs are resampled too, until they
+        # have at least three sizes: fewer would not determine a curve.
+        sample = generator.integers(0, runs, runs)
+        while len(set(size_of[sample])) < 3:
+            sample = generator.integers(0, runs, runs)
+        ahead[i] = 1 - power_law(size_of[sample], 1 - measured[i, sample], goals)
+    best = 1 - power_law(size_of, 1 - value, goals)
     gain = ahead - ahead[:, :1]
 
-    def span(values: np.ndarray) -> tuple[float, float]:
+    def interval(values: np.ndarray) -> tuple[float, float]:
         low, high = np.percentile(values, [2.5, 97.5])
         return float(low), float(high)
 
     points = []
     for i, size in enumerate(sizes):
-        low, high = span(drawn[:, i])
+        low, high = interval(measured[:, i])
         points.append({"labels": size, "macro_f1": float(value[i]), "low": low, "high": high})
-    found = []
+    extrapolated = []
     for j, n in enumerate(more):
-        (low, high), (least, most) = span(ahead[:, j]), span(gain[:, j])
-        found.append(
+        (low, high), (least, most) = interval(ahead[:, j]), interval(gain[:, j])
+        extrapolated.append(
             {
                 "more": n,
                 "labels": labelled + n,
@@ -183,27 +192,31 @@ def extrapolate(
                 "gain_high": most,
             }
         )
-    return {"points": points, "ahead": found}
+    return {"points": points, "ahead": extrapolated}
 
 
-def power_law(sizes: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Errors at the sizes `at` of the curve c + a n^-b, a and c not negative, that fits best.
+def power_law(sizes: np.ndarray, errors: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """Errors at the sizes `goals`, of the curve c + a n^-b fitted to the errors at `sizes`.
 
-    Least squares: b from a grid of exponents, a and c by non-negative least squares.
+    By least squares: b from a grid of exponents, a and c by non-negative least squares.
     """
-    best, found = np.inf, np.full(len(at), float(np.mean(errors)))
+    best, fitted = np.inf, np.full(len(goals), float(np.mean(errors)))
     scale = float(np.max(sizes))
     for b in _EXPONENTS:
         design = np.column_stack([np.ones(len(sizes)), (sizes / scale) ** -b])
         (c, a), residual = nnls(design, errors)
         if residual < best - 1e-12:
-            best, found = residual, c + a * (at / scale) ** -b
-    errors_at: np.ndarray = np.clip(found, 0.0, 1.0)
+            best, fitted = residual, c + a * (goals / scale) ** -b
+    errors_at: np.ndarray = np.clip(fitted, 0.0, 1.0)
     return errors_at
 
 
 def learn_store(store: Store, model_id: str, progress: Progress = silent) -> dict[str, Any]:
-    """The learning curve of a model's settings on what a store's annotators know now; kept."""
+    """Compute the learning curve of a model's settings on a store's current labels, and store it.
+
+    Returns that of `learning_curve`, with `version` of the store, `seconds` it took and `made_at`.
+    Raises `ModelError` if the model is missing or damaged, `NotEnoughLabels` for too few labels.
+    """
     folder = registry.folder_of(store.models, model_id)
     settings = registry.load_settings(store.models, model_id)
     began = time.time()
@@ -215,27 +228,30 @@ def learn_store(store: Store, model_id: str, progress: Progress = silent) -> dic
         )
     with scratch("faultline-encoder-") as drafts:
         data, encoder = prepare(turns, settings, drafts)
-        made = learning_curve(data, settings, encoder, progress)
-    made |= {"version": version, "seconds": round(time.time() - began), "made_at": time.time()}
+        curve = learning_curve(data, settings, encoder, progress)
+    curve |= {"version": version, "seconds": round(time.time() - began), "made_at": time.time()}
     with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".learning-", delete=False) as file:
-        json.dump(made, file, indent=1)
+        json.dump(curve, file, indent=1)
     os.chmod(file.name, 0o644)
     os.replace(file.name, folder / registry.LEARNING)
-    return made
+    return curve
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What `learn_store` kept beside a model; None if there is none; `ModelError` if damaged."""
+    """Read what `learn_store` wrote beside a model; None if there is no file.
+
+    Raises `ModelError` if it is damaged.
+    """
     path = folder / registry.LEARNING
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        curve: dict[str, Any] = json.loads(path.read_text("utf-8"))
         for key in ("labelled", "points", "ahead", "fixed"):
-            found[key]
+            curve[key]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The file {path} is damaged ({error}); delete it.") from error
-    return found
+    return curve
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Scoring: the turns of a store that need it → the table `predictions`, in bounded memory.
 
 A plan says which turns are scored and in which part; `classifiers.scoring.worker` scores a part;
-what all parts gave is committed in one step.
+the results of all parts are committed in one step.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def score(
         parts = _last_part(plan) + 1 if stale else 0
         processes = min(parts, workers or min(os.cpu_count() or 1, _MAX_WORKERS))
         if processes == 1:
-            # With what is open here, on all cores.
+            # In this process, with the open snapshot, on all cores.
             work = Scorer.of(snapshot, store.models, model).part
         else:
             work = partial(score_part, str(store.path), snapshot.version, model)

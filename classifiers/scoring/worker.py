@@ -61,7 +61,7 @@ def score_part(
 
 @lru_cache(maxsize=1)
 def _scorer(store: str, version: str, model_id: str) -> Scorer:
-    """Opened once per process: loading a model takes a second."""
+    """The scorer of a process, opened once: loading a model takes a second."""
     opened = Store.open(store, memory=_MEMORY)
     return Scorer.of(opened.snapshot(version), opened.models, model_id, threads=1)
 
@@ -81,18 +81,18 @@ class Scorer:
         return cls(snapshot, model, Explainer(model.booster, model.columns))
 
     def part(self, plan: str, part: int, to: str) -> ScoredPart:
-        """`score_part`, with what is open."""
-        wanted = pq.read_table(plan, filters=[("part", "=", part)])
-        low, high = pc.min(wanted["first_day"]).as_py(), pc.max(wanted["last_day"]).as_py()
+        """`score_part` with the open store and model."""
+        to_score = pq.read_table(plan, filters=[("part", "=", part)])
+        low, high = pc.min(to_score["first_day"]).as_py(), pc.max(to_score["last_day"]).as_py()
         turns = self.snapshot.query(
             BATCH_SQL,
             {"low": low, "high": high},
             tables={
-                "mine": wanted.select(["dialogue_id"]),
-                "shared": wanted.filter(wanted["shared"]).select(["turn_id"]),
+                "batch": to_score.select(["dialogue_id"]),
+                "shared": to_score.filter(to_score["shared"]).select(["turn_id"]),
             },
         )
-        digests = wanted.select(["turn_id", "context_digest"])
+        digests = to_score.select(["turn_id", "context_digest"])
         table = predictions(self.model, self.explainer, turns, digests)
         pq.write_table(table, to, compression="zstd")
         verdicts = table["failure_point"]
@@ -100,25 +100,25 @@ class Scorer:
 
 
 def predictions(
-    model: Model, explainer: Explainer, turns: pa.Table, wanted: pa.Table | None = None
+    model: Model, explainer: Explainer, turns: pa.Table, to_score: pa.Table | None = None
 ) -> pa.Table:
     """Predictions with evidence and reasons, in the shape of `data.schema.tables.PREDICTIONS`.
 
     Parameters
     ----------
     turns: whole dialogues.
-    wanted: `turn_id` and `context_digest` of the turns to return; all of them, undigested, by
-        default.
+    to_score: `turn_id` and `context_digest` of the turns to return; by default all of them, with
+        a null digest.
     """
-    wanted = wanted.sort_by("turn_id") if wanted is not None else None
-    scores = model.score(turns, wanted)
+    to_score = to_score.sort_by("turn_id") if to_score is not None else None
+    scores = model.score(turns, to_score)
     repeated = facts(turns).take(scores.rows)
     n = len(scores.verdict)
     position = {FAILURE_POINTS.index(name): i for i, name in enumerate(model.classes)}
     verdict = np.array([position[v] for v in scores.verdict], np.int64)
     contributions = explainer.contributions(scores.x, verdict)
     per_stage = evidence(contributions, model.columns)
-    digests = wanted["context_digest"] if wanted is not None else pa.nulls(n, pa.int64())
+    digests = to_score["context_digest"] if to_score is not None else pa.nulls(n, pa.int64())
     columns: dict[str, Any] = {
         **{name: repeated[name] for name in repeated.column_names},
         "model_id": pa.array([model.id] * n, pa.string()),

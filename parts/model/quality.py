@@ -91,7 +91,7 @@ def _sweep(
     found = tested(_view)
     hit, p = found.hit(target), found.p(target)
     steps = [i / STEPS for i in range(1, STEPS)]
-    all_at = [curves.at(hit, p, found.group, step) for step in steps]
+    all_at = [curves.at_threshold(hit, p, found.group, step) for step in steps]
     return (
         steps,
         [(a.precision, *a.precision_interval) for a in all_at],
@@ -260,8 +260,8 @@ def lines(view: View, found: Tested, target: str) -> None:
         with st.expander("As a table"):
             st.dataframe(
                 {
-                    "It said": [100 * b.said for b in bins],
-                    "It happened": [100 * b.happened for b in bins],
+                    "It said": [100 * b.predicted for b in bins],
+                    "It happened": [100 * b.observed for b in bins],
                     "Low": [100 * b.low for b in bins],
                     "High": [100 * b.high for b in bins],
                     "Turns": [b.turns for b in bins],
@@ -290,7 +290,7 @@ def explorer(view: View, found: Tested, target: str) -> None:
         / 100
     )
     every = _flagged(view.cache_key(), target, view)
-    here = curves.at(found.hit(target), found.p(target), found.group, threshold)
+    here = curves.at_threshold(found.hit(target), found.p(target), found.group, threshold)
     n = every[round(threshold * STEPS)]
     with st.grid(3, min_column_width=230, gap="small"):
         st.metric(

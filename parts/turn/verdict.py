@@ -26,7 +26,7 @@ from charts.prediction import (
     waterfall,
     waterfall_words,
 )
-from classifiers.reference_values import Place, Reference
+from classifiers.reference_values import Rank, Reference
 from data.schema.vocabulary import NAMES
 from features import catalogue
 
@@ -56,7 +56,7 @@ def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -
     st.caption(f"Right of the line speaks for {name}, left against it; in log-odds.")
     reasons = sorted(prediction["reasons"] or [], key=lambda r: -abs(r["contribution"]))
     for reason in reasons[:_SENTENCES]:
-        among = reference.place(reason["feature"], reason["value"]) if reference else None
+        among = reference.rank(reason["feature"], reason["value"]) if reference else None
         with st.container(gap=None):
             st.markdown(_reason(reason, name))
             if among is not None:
@@ -82,7 +82,7 @@ def why(prediction: Mapping[str, Any]) -> None:
     )
 
 
-def _among_correct(among: Place, value: str, stage: str) -> None:
+def _among_correct(among: Rank, value: str, stage: str) -> None:
     """Where a value lies among correct turns: a strip, and the same in words."""
     low, high = among.quantiles[10], among.quantiles[90]
     if among.same < 0.5 and high > low:

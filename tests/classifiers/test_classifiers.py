@@ -1,4 +1,4 @@
-"""Encoder, heads, calibration, booster and model: what each promises."""
+"""Contracts of encoder, heads, calibration, booster and model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return Encoder(folder)
 
 
-def test_quantised_vectors_are_close_to_the_network_s_own(encoder: Encoder) -> None:
+def test_quantised_vectors_are_close_to_those_of_the_network(encoder: Encoder) -> None:
     import torch
 
     texts = ["play hunger games", "what is the weather", "no", "", "café ☕ النص"] + [
@@ -64,7 +64,7 @@ def test_a_column_is_encoded_once_per_distinct_text(encoder: Encoder) -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
 
 
-def test_order_and_company_do_not_change_a_vector(encoder: Encoder) -> None:
+def test_order_and_other_texts_do_not_change_a_vector(encoder: Encoder) -> None:
     texts = ["yes", "play some music by queen please", "what time is it"]
     together = encoder.encode(texts)
     alone = np.vstack([encoder.encode([t]) for t in reversed(texts)])[::-1]
@@ -101,7 +101,7 @@ def test_decision_weights_name_rare_classes_without_losing_macro_f1() -> None:
     assert decide(probability, weights).sum() > decide(probability, np.ones(2)).sum()
 
 
-def test_folds_never_part_a_dialogue_or_a_repeated_sentence() -> None:
+def test_folds_never_split_a_dialogue_or_a_repeated_sentence() -> None:
     turns = turns_of(
         [
             *({"dialogue_id": f"a{i // 3}", "turn_index": i % 3} for i in range(60)),
@@ -198,7 +198,7 @@ def test_one_seed_gives_one_model_which_scores_the_same_in_memory_and_saved(
     assert registry.save(again, folder, tmp_path) == loaded.id
     os.utime(tmp_path / loaded.id, (0, 0))
     assert registry.save(again, folder, tmp_path) == loaded.id
-    # Vacuum must not take it for a model that has not been touched since.
+    # Vacuum must not treat it as an old model.
     assert (tmp_path / loaded.id).stat().st_mtime > time.time() - 3600
     in_memory, saved = again.score(everything), loaded.score(everything)
     assert np.array_equal(in_memory.probability, saved.probability)
@@ -260,14 +260,14 @@ def test_a_text_seen_before_is_not_encoded_again(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = encoder.encode_column(pa.chunked_array([["seen before"]]))
-    asked: list[str] = []
+    encoded: list[str] = []
     plain = encoder.encode
 
     def watched(texts: list[str], progress: None = None) -> np.ndarray:
-        asked.extend(texts)
+        encoded.extend(texts)
         return plain(texts, progress)
 
     monkeypatch.setattr(encoder, "encode", watched)
     again, index = encoder.encode_column(pa.chunked_array([["never seen", "seen before"]]))
-    assert asked == ["never seen"]
+    assert encoded == ["never seen"]
     assert np.array_equal(again[index[1]], first[0])

@@ -1,4 +1,4 @@
-"""Scoring: what is scored again and what is not, and that the outcome does not depend on how."""
+"""Scoring: what is scored again and what is not; the result does not depend on batches."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_turn_gets_six_probabilities_a_verdict_and_reasons(copy: Store) ->
 
 def test_rollup_is_the_sum_of_predictions(scored: Store) -> None:
     with scored.snapshot() as snapshot:
-        apart = snapshot.query(
+        counted = snapshot.query(
             "SELECT day, failure_point, count(*) AS turns, sum(p_asr) AS asr FROM predictions"
             " GROUP BY ALL ORDER BY ALL"
         ).to_pylist()
@@ -65,7 +65,7 @@ def test_rollup_is_the_sum_of_predictions(scored: Store) -> None:
             "SELECT day, failure_point, sum(turns)::BIGINT AS turns, sum(sum_p_asr) AS asr"
             " FROM rollup GROUP BY ALL ORDER BY ALL"
         ).to_pylist()
-    assert [row | {"asr": pytest.approx(row["asr"], abs=1e-4)} for row in apart] == summed
+    assert [row | {"asr": pytest.approx(row["asr"], abs=1e-4)} for row in counted] == summed
 
 
 def test_nothing_new_means_nothing_to_do(scored: Store) -> None:
@@ -100,11 +100,11 @@ def test_a_deleted_turn_takes_its_prediction_along(scored: Store) -> None:
 
 
 @pytest.mark.long
-def test_small_batches_and_pieces_give_what_one_go_gives(
+def test_small_batches_and_pieces_give_the_same_as_one_batch(
     six: tuple[Store, Model], scored: Store, tmp_path: Path
 ) -> None:
     whole = predictions(scored)
-    # The same logs in two halves that part dialogues, each scored in batches of a few turns.
+    # The same logs in two halves that split dialogues, each scored in batches of a few turns.
     other = Store.create(tmp_path / "other")
     shutil.copytree(scored.models, other.models, dirs_exist_ok=True)
     turns = logs()
@@ -119,7 +119,9 @@ def test_small_batches_and_pieces_give_what_one_go_gives(
         assert np.allclose(a, b, atol=1e-4), name
 
 
-def test_two_models_stand_side_by_side(scored: Store, six: tuple[Store, Model]) -> None:
+def test_predictions_of_two_models_are_kept_side_by_side(
+    scored: Store, six: tuple[Store, Model]
+) -> None:
     from classifiers import registry
     from classifiers.settings import Settings
     from classifiers.train import train
@@ -142,7 +144,7 @@ def test_a_store_without_model_says_what_to_run(store: Store) -> None:
 
 
 def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Path) -> None:
-    """Two devices hear each request; batches of one dialogue must not tear the pair apart."""
+    """Two devices hear each request; batches of one dialogue must not separate the pair."""
     from classifiers.context_digest import BATCH_SQL, plan_sql
 
     turns = [
@@ -159,8 +161,8 @@ def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Pat
     store = Store.create(tmp_path / "store")
     ingest(store, [write_lines(tmp_path / "turns.jsonl", turns)])
     with store.snapshot() as snapshot:
-        wanted = {"model": "m", "all": False, "batch": 4}
-        plan = snapshot.query(plan_sql("hindsight"), wanted)
+        bound = {"model": "m", "all": False, "batch": 4}
+        plan = snapshot.query(plan_sql("hindsight"), bound)
         assert plan.num_rows == len(turns)
         assert all(plan["shared"].to_pylist())
         parts = plan["part"].to_numpy().tolist()
@@ -168,37 +170,37 @@ def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Pat
         assert [parts.count(i) for i in range(5)] == [4, 3, 4, 3, 3]
 
         def read(name: str) -> set[str]:
-            mine = pa.table({"dialogue_id": [name]})
+            batch = pa.table({"dialogue_id": [name]})
             shared = pa.table({"turn_id": [name]})
             day = date(2024, 5, 1)
             table = snapshot.query(
-                BATCH_SQL, {"low": day, "high": day}, tables={"mine": mine, "shared": shared}
+                BATCH_SQL, {"low": day, "high": day}, tables={"batch": batch, "shared": shared}
             )
             return {str(turn) for turn in table["turn_id"].to_pylist()}
 
         assert read("a1") == {"a1", "b1"}
-        # Seven at once are traffic: six of them are enough to see that.
+        # Seven at once are unrelated traffic: six of them are enough to see that.
         assert len(read("a0")) == 6
 
 
-def test_several_processes_give_what_one_gives(copy: Store) -> None:
+def test_several_processes_give_the_same_as_one(copy: Store) -> None:
     score(copy, batch=100, workers=1)
     alone = predictions(copy)
     assert score(copy, everything=True, batch=100, workers=2).scored == alone.num_rows
     assert predictions(copy).drop_columns("reasons").equals(alone.drop_columns("reasons"))
 
 
-def test_training_turns_get_what_models_that_had_not_seen_them_say(
+def test_training_turns_get_their_out_of_fold_probabilities(
     six: tuple[Store, Model], scored: Store, tmp_path: Path
 ) -> None:
     held_out = six[1].held_out
     assert held_out is not None
     table = predictions(scored)
-    place = pa.compute.index_in(held_out.turn_ids, value_set=table["turn_id"].combine_chunks())
+    index = pa.compute.index_in(held_out.turn_ids, value_set=table["turn_id"].combine_chunks())
     names = [name for name in FAILURE_POINTS if name in six[1].classes]
-    given = np.column_stack([table[f"p_{name}"].to_numpy() for name in names])
-    assert np.allclose(given[place.to_numpy()], held_out.probability, atol=1e-6)
-    # A turn whose dialogue has grown is another one than training saw.
+    scored_p = np.column_stack([table[f"p_{name}"].to_numpy() for name in names])
+    assert np.allclose(scored_p[index.to_numpy()], held_out.probability, atol=1e-6)
+    # A turn whose dialogue has grown differs from what training saw.
     turn = next(t for t in logs() if t["turn_id"] == held_out.turn_ids[0].as_py())
     later = {**logs()[5], "dialogue_id": turn["dialogue_id"], "turn_id": "later", "turn_index": 9}
     ingest(scored, [write_lines(tmp_path / "more.jsonl", [later])])
@@ -225,25 +227,25 @@ def test_one_process_opens_no_second_snapshot(copy: Store, monkeypatch: pytest.M
     opened = []
     snapshot = Store.snapshot
 
-    def counted(store: Store, at: str | None = None) -> Snapshot:
-        opened.append(at)
-        return snapshot(store, at)
+    def counted(store: Store, version: str | None = None) -> Snapshot:
+        opened.append(version)
+        return snapshot(store, version)
 
     monkeypatch.setattr(Store, "snapshot", counted)
     assert score(copy, batch=100, workers=1).scored
-    # A process of its own opens the version by name; committing looks at what is visible.
+    # A worker process would open the version by name; committing opens the current one.
     assert set(opened) == {None}
 
 
-def test_some_turns_get_what_they_get_among_all(six: tuple[Store, Model]) -> None:
+def test_some_turns_get_the_same_scores_as_among_all(six: tuple[Store, Model]) -> None:
     store, model = six
     with store.snapshot() as snapshot:
         turns = snapshot.query("SELECT *, 0::BIGINT AS context_digest FROM turns")
     everything = model.score(turns)
-    wanted = turns.select(["turn_id", "context_digest"]).take([7, 3, 250])
-    some = model.score(turns, wanted)
-    assert some.turn_ids.to_pylist() == wanted["turn_id"].to_pylist()
-    assert everything.turn_ids.take(some.rows).to_pylist() == wanted["turn_id"].to_pylist()
+    to_score = turns.select(["turn_id", "context_digest"]).take([7, 3, 250])
+    some = model.score(turns, to_score)
+    assert some.turn_ids.to_pylist() == to_score["turn_id"].to_pylist()
+    assert everything.turn_ids.take(some.rows).to_pylist() == to_score["turn_id"].to_pylist()
     assert np.array_equal(some.verdict, everything.verdict[some.rows])
     assert np.array_equal(some.x, everything.x[some.rows], equal_nan=True)
     assert np.allclose(some.probability, everything.probability[some.rows])

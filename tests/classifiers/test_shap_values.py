@@ -34,22 +34,22 @@ def explained(six: tuple[Store, Model]) -> tuple[Explainer, np.ndarray]:
 def test_batch_single_and_shap_agree(explained: tuple[Explainer, np.ndarray], k: int) -> None:
     explainer, x = explained
     x = x[:300]
-    # What shap itself makes of the booster: (n, d, classes), or one array per class.
+    # What shap itself returns: (n, d, classes), or one array per class.
     tree = shap.TreeExplainer(explainer.booster)
     theirs = np.asarray(tree.shap_values(x))
     theirs = theirs[:, :, k] if theirs.shape[0] == len(x) else theirs[k]
-    assert np.allclose(explainer.many(x, k), theirs, atol=1e-4)
-    assert np.allclose(explainer.few(x, k), theirs, atol=1e-4)
+    assert np.allclose(explainer.by_woodelf(x, k), theirs, atol=1e-4)
+    assert np.allclose(explainer.by_lightgbm(x, k), theirs, atol=1e-4)
     assert np.abs(theirs).max() > 0.05
 
 
 def test_contributions_add_up_to_the_score(explained: tuple[Explainer, np.ndarray]) -> None:
     explainer, x = explained
     raw = np.asarray(explainer.booster.predict(x, raw_score=True))
-    chosen = raw.argmax(1)
-    contributions = explainer.contributions(x, chosen)
-    total = explainer.base[chosen] + contributions.sum(1)
-    assert np.allclose(total, raw[np.arange(len(x)), chosen], atol=1e-3)
+    verdict = raw.argmax(1)
+    contributions = explainer.contributions(x, verdict)
+    total = explainer.base[verdict] + contributions.sum(1)
+    assert np.allclose(total, raw[np.arange(len(x)), verdict], atol=1e-3)
     stages = evidence(contributions, explainer.columns)
     assert set(stages) == set(EVIDENCE)
     assert np.allclose(sum(stages.values()), contributions.sum(1), atol=1e-3)
@@ -62,12 +62,12 @@ def test_reasons_are_the_strongest_features_in_order(
     x = x[:50]
     contributions = explainer.contributions(x, np.zeros(len(x), int))
     rows: list[Any] = reasons(x, contributions, explainer.columns).to_pylist()
-    for row, values, found in zip(x, contributions, rows, strict=True):
-        assert len(found) == REASONS
-        sizes = [abs(r["contribution"]) for r in found]
+    for row, values, strongest in zip(x, contributions, rows, strict=True):
+        assert len(strongest) == REASONS
+        sizes = [abs(r["contribution"]) for r in strongest]
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[0] == pytest.approx(np.abs(values).max())
-        for reason in found:
+        for reason in strongest:
             i = explainer.columns.index(reason["feature"])
             assert reason["stage"] == stage(reason["feature"])
             assert reason["contribution"] == pytest.approx(values[i])
@@ -84,11 +84,11 @@ def test_a_class_that_does_not_exist_is_not_explained_as_another() -> None:
         {"objective": "multiclass", "num_class": 2, "verbose": -1}, lgb.Dataset(x, y), 5
     )
     with pytest.raises(ValueError, match="class 2"):
-        Explainer(booster, ("wake.a", "asr.b", "nlu.c")).many(x, 2)
+        Explainer(booster, ("wake.a", "asr.b", "nlu.c")).by_woodelf(x, 2)
 
 
 def test_values_next_to_a_threshold_fall_on_the_side_where_they_are_scored() -> None:
-    """Thresholds lie between neighbouring singles and are doubles: rounded, they move values."""
+    """Thresholds are float64 between neighbouring float32 values: rounding would move values."""
     rng = np.random.default_rng(5)
     low = rng.random(200).astype(np.float32)
     x = np.repeat(np.concatenate([low, np.nextafter(low, np.float32(2))]), 10)[:, None]
@@ -97,4 +97,4 @@ def test_values_next_to_a_threshold_fall_on_the_side_where_they_are_scored() -> 
     settings |= {"min_data_in_leaf": 5, "min_data_in_bin": 1, "max_bin": 1000}
     explainer = Explainer(lgb.train(settings, lgb.Dataset(x, y), 20), ("a",))
     for k in range(3):
-        assert explainer.many(x, k) == pytest.approx(explainer.few(x, k), abs=1e-4)
+        assert explainer.by_woodelf(x, k) == pytest.approx(explainer.by_lightgbm(x, k), abs=1e-4)

@@ -14,7 +14,7 @@ from charts.markdown import inert
 from classifiers import registry
 from classifiers.evaluation.learning_curve import FIXED
 from classifiers.model import Model
-from classifiers.shap_sample import explained
+from classifiers.shap_sample import explain
 from data.errors import UsageError
 from data.queries.filters import Filter
 from data.queries.ground_truth import labelled
@@ -170,7 +170,7 @@ def test_explanations_learning_curve_and_card_are_shown(
     source, model = six
     with source.snapshot() as snapshot:
         ids, x = model.matrix(snapshot.query("SELECT * FROM turns"))
-    explained(model, ids.to_numpy()[:60], x[:60]).write(store.models / MODEL / registry.EXPLAINED)
+    explain(model, ids.to_numpy()[:60], x[:60]).write(store.models / MODEL / registry.EXPLAINED)
     ahead = {"low": 0.4, "high": 0.7, "gain": 0.02, "gain_low": 0.0, "gain_high": 0.1}
     curve = {
         "labelled": 100,
