@@ -10,9 +10,9 @@ from charts.palette import COLOURS, NEUTRAL
 from data.schema.vocabulary import NAMES
 
 
-def alphas(found: Agreement, height: int = 250) -> go.Figure:
+def alphas(result: Agreement, height: int = 250) -> go.Figure:
     """Krippendorff's alpha overall and of each failure point, with 95 % intervals."""
-    rows = [row for row in (found.overall, *found.classes) if row.value is not None]
+    rows = [row for row in (result.overall, *result.classes) if row.value is not None]
     values = [float(row.value or 0.0) for row in rows]
     lows = [v if row.low is None else row.low for v, row in zip(values, rows, strict=True)]
     highs = [v if row.high is None else row.high for v, row in zip(values, rows, strict=True)]
@@ -40,14 +40,14 @@ def alphas(found: Agreement, height: int = 250) -> go.Figure:
     return figure
 
 
-def alphas_words(found: Agreement) -> str:
+def alphas_words(result: Agreement) -> str:
     """The chart as a sentence."""
-    parts = [f"{_name(row)} {words(row)}" for row in (found.overall, *found.classes)]
+    parts = [f"{_name(row)} {words(row)}" for row in (result.overall, *result.classes)]
     return "Krippendorff's alpha with 95 % interval: " + ", ".join(parts) + "."
 
 
 def words(row: Agreed) -> str:
-    """`0.81 (0.74 to 0.88)`."""
+    """Alpha and its interval: `0.81 (0.74 to 0.88)`, or `not defined`."""
     if row.value is None:
         return "not defined"
     span = f" ({row.low:.2f} to {row.high:.2f})" if row.low is not None else ""

@@ -1,4 +1,4 @@
-"""Charts of what a model looks at: per stage, per feature, spread, dependence."""
+"""Charts of SHAP values: per stage, per feature, beeswarm, dependence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOW_HIGH = [[0.0, "#4C78A8"], [0.5, "#B7BDC6"], [1.0, "#D9822B"]]
 
 
 def stages(strength: Sequence[float], target: str) -> go.Figure:
-    """Mean size of what each stage contributes, in pipeline order."""
+    """Mean absolute contribution of each stage, in log-odds, in pipeline order."""
     figure = go.Figure()
     names = [EVIDENCE_NAMES[name] for name in EVIDENCE]
     figure.add_bar(
@@ -47,7 +47,10 @@ def stages(strength: Sequence[float], target: str) -> go.Figure:
 def features(
     sentences: Sequence[str], of_stage: Sequence[str], strength: Sequence[float], target: str
 ) -> go.Figure:
-    """Mean size of what each of some features contributes, the strongest first."""
+    """Mean absolute contribution of some features, in log-odds, in the order passed.
+
+    `of_stage` is the stage of each feature, which gives its colour.
+    """
     figure = go.Figure()
     rows = list(range(len(sentences)))
     figure.add_bar(
@@ -75,7 +78,7 @@ def strength_words(names: Sequence[str], strength: Sequence[float], target: str)
 
 
 def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target: str) -> go.Figure:
-    """Contribution of each feature for each turn; colour is the feature's value among the others.
+    """Beeswarm: contribution of each feature for each turn, coloured by the rank of its value.
 
     Parameters
     ----------
@@ -84,13 +87,13 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
     """
     n, m = x.shape
     figure = go.Figure()
-    across = [values[:, j] for j in range(m)]
-    shift = np.concatenate([j + _swarm(across[j]) for j in range(m)])
+    per_feature = [values[:, j] for j in range(m)]
+    shift = np.concatenate([j + _swarm(per_feature[j]) for j in range(m)])
     rank = np.concatenate([_ranks(x[:, j]) for j in range(m)])
     missing = np.isnan(rank)
-    flat = np.concatenate(across)
-    said = np.repeat([inert(sentence, None) for sentence in sentences], n)
-    shown = np.array([number(float(v)) for v in x.T.ravel()])
+    flat = np.concatenate(per_feature)
+    names = np.repeat([inert(sentence, None) for sentence in sentences], n)
+    value_texts = np.array([number(float(v)) for v in x.T.ravel()])
     for part, name, marker in (
         (missing, "not logged", {"color": NEUTRAL, "opacity": 0.35, "size": 4}),
         (
@@ -113,7 +116,7 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
             mode="markers",
             name=name,
             marker=marker,
-            customdata=np.stack([said[part], shown[part]], axis=1),
+            customdata=np.stack([names[part], value_texts[part]], axis=1),
             hovertemplate="%{customdata[0]}: %{customdata[1]}, %{x:+.2f}<extra></extra>",
             showlegend=False,
         )
@@ -137,23 +140,23 @@ def beeswarm(sentences: Sequence[str], x: np.ndarray, values: np.ndarray, target
 
 
 def _swarm(values: np.ndarray, bins: int = 60, reach: float = 0.38) -> np.ndarray:
-    """Offsets that spread turns of like contribution to both sides, as wide as there are many."""
+    """Offsets (n,) that spread turns of similar contribution to both sides, at most by `reach`."""
     if not len(values):
         return values
     span = float(values.max() - values.min()) or 1.0
     part = np.minimum(((values - values.min()) / span * bins).astype(int), bins - 1)
     counts = np.bincount(part, minlength=bins)
     order = np.argsort(part, kind="stable")
-    place = np.empty(len(values))
-    place[order] = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank = np.empty(len(values))
+    rank[order] = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
     # To the right, to the left, further right …
-    side = np.where(place % 2, 1, -1) * np.ceil(place / 2)
+    side = np.where(rank % 2, 1, -1) * np.ceil(rank / 2)
     offset: np.ndarray = side / max(counts.max() / 2, 1) * reach
     return offset
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Where each value lies among those logged, 0 to 1; NaN stays; ties share their middle."""
+    """Rank of each value among those logged, 0 to 1; NaN stays NaN; ties get their mean rank."""
     logged = values[~np.isnan(values)]
     if not len(logged):
         return values
@@ -164,7 +167,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def beeswarm_words(sentences: Sequence[str], n: int, target: str) -> str:
-    """What the swarm shows, as a sentence."""
+    """What the beeswarm shows, as a sentence."""
     return (
         f"One dot per turn and feature for {n} turns: contribution to {NAMES[target]}, coloured by "
         "the feature's value, for " + "; ".join(sentences) + "."
@@ -179,18 +182,18 @@ def dependence(
     target: str,
     other: tuple[str, np.ndarray] | None = None,
 ) -> go.Figure:
-    """Contribution against the feature's value; turns that do not log it stand apart at the left.
+    """Contribution against the feature's value (n,); turns without a value are apart, at the left.
 
-    `other` is a feature it acts together with: its sentence and values colour the dots.
+    `other` is the sentence and the values of a feature it interacts with, which colour the dots.
     """
     figure = go.Figure()
     logged = ~np.isnan(x)
     colour = colour_of(target)
     marker: dict[str, object] = {"size": 5, "opacity": 0.6, "color": colour}
-    shown = np.full(len(x), "")
+    other_texts = np.full(len(x), "")
     if other:
         rank = _ranks(other[1])
-        shown = np.array([number(float(v)) for v in other[1]])
+        other_texts = np.array([number(float(v)) for v in other[1]])
         marker |= {
             "color": np.where(np.isnan(rank), 0.5, rank)[logged],
             "colorscale": _LOW_HIGH,
@@ -202,7 +205,7 @@ def dependence(
         y=values[logged].round(3),
         mode="markers",
         marker=marker,
-        customdata=shown[logged],
+        customdata=other_texts[logged],
         hovertemplate="%{x:.3g}: %{y:+.2f}"
         + ("<br>the other: %{customdata}" if other else "")
         + "<extra></extra>",
@@ -219,8 +222,8 @@ def dependence(
             marker={"size": 5, "opacity": 0.35, "color": NEUTRAL},
             hovertemplate="not logged: %{y:+.2f}<extra></extra>",
         )
-        place = {"x": left, "y": 1, "yref": "paper", "yanchor": "bottom"}
-        notes.append({**place, "text": "not logged", "showarrow": False})
+        position = {"x": left, "y": 1, "yref": "paper", "yanchor": "bottom"}
+        notes.append({**position, "text": "not logged", "showarrow": False})
     bare(
         figure,
         320,

@@ -10,13 +10,13 @@ from html import escape
 from typing import Any, Literal
 
 THIN = "\u2009"
-# Keeps Streamlit's own marks (`:icon:`, `->`) from forming, and shows nothing itself.
+# Word joiner, invisible: keeps Streamlit's own markup (`:icon:`, `->`) from forming.
 _JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _MARKS = re.compile(r"([:<>=~-])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
-# They turn the text around them, not only their own.
-_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+# Bidirectional controls: they reorder the text around them too.
+_BIDI = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
 
 def percent(share: float, digits: int = 1, sign: Literal["", "+"] = "") -> str:
@@ -62,7 +62,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def moment(when: datetime, zone: tzinfo) -> str:
-    """A time in the reader's zone, the zone named."""
+    """A time in the time zone `zone`: `2 January 2024, 03:04:05 UTC`."""
     local = when.astimezone(zone)
     return f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
 
@@ -74,7 +74,7 @@ def short(text: str | None, most: int = 80) -> str:
 
 
 def inert(text: str | None, most: int | None = 40) -> str:
-    """Text for a Plotly label that means only itself: no tag, no link, no template.
+    """Text for a Plotly label, escaped: no tag, link or template in it has an effect.
 
     At most `most` characters; None for all of it. Plotly reads some tags in labels, names and hover
     texts, so any text that is not the program's own passes through here.
@@ -84,16 +84,16 @@ def inert(text: str | None, most: int | None = 40) -> str:
 
 
 def plain(text: str | None) -> str:
-    """Text for a Markdown label that means only itself: no bold, no link, no icon."""
+    """Text for a Markdown label, escaped: no bold, link or icon in it has an effect."""
     line = _one_line(text)
     return _PUNCTUATION.sub(r"\\\1", _MARKS.sub(rf"\1{_JOINER}", line))
 
 
 def record_text(record: Mapping[str, Any]) -> str:
-    """A record as indented JSON, nulls left out; characters that turn text around are spelt out."""
+    """A record as indented JSON without nulls; bidirectional control characters are escaped."""
     logged = {key: value for key, value in record.items() if value is not None}
-    made = json.dumps(logged, default=_json, indent=2, ensure_ascii=False)
-    return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", made)
+    text = json.dumps(logged, default=_json, indent=2, ensure_ascii=False)
+    return _BIDI.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _json(value: object) -> str:
@@ -101,4 +101,4 @@ def _json(value: object) -> str:
 
 
 def _one_line(text: str | None) -> str:
-    return _CONTROL.sub(" ", _TURNING.sub("\N{REPLACEMENT CHARACTER}", text or ""))
+    return _CONTROL.sub(" ", _BIDI.sub("\N{REPLACEMENT CHARACTER}", text or ""))

@@ -1,6 +1,6 @@
-"""HTML, made in one way for the dashboard and the report: Jinja2 templates with autoescaping.
+"""HTML of the dashboard and the report: Jinja2 templates with autoescaping.
 
-A template lies in the folder of the code that uses it and is named by its path: `report/page.html`,
+A template is in the folder of the code that uses it and is named by its path: `report/page.html`,
 `parts/shared/pieces.html`. Whatever a template prints is escaped, unless a macro produced it. No
 template turns escaping off, and no Python code writes tags.
 """
@@ -64,11 +64,11 @@ def _along(value: float, first: float, last: float) -> float:
 
 
 def _fixed(value: float, digits: int = 1) -> str:
-    """A number with a fixed count of decimal places, as CSS and SVG take it."""
+    """A number with a fixed count of decimal places, as CSS and SVG need it."""
     return f"{value:.{digits}f}"
 
 
-# Templates are compiled at their first use and then kept.
+# Templates are compiled at their first use and then cached.
 ENVIRONMENT = Environment(
     loader=FileSystemLoader(ROOT),
     autoescape=True,

@@ -1,4 +1,4 @@
-"""What every figure shares: no frame, faint grid, labels that make their own room."""
+"""Layout that all figures share: no frame, faint grid, margins that fit the labels."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def upright(x: object, **line: Any) -> dict[str, Any]:
 
 
 def note(x: object, text: str, **more: Any) -> dict[str, Any]:
-    """A mark for `bare`: quiet words at x, on top of the chart unless `more` says otherwise."""
-    place = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom"}
-    return {**place, "text": text, "showarrow": False, "font": {"color": NEUTRAL}, **more}
+    """A mark for `bare`: grey text at x, above the chart unless `more` moves it."""
+    position = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom"}
+    return {**position, "text": text, "showarrow": False, "font": {"color": NEUTRAL}, **more}
 
 
 def from_the_top(at: Sequence[Any] | None = None, texts: Sequence[str] = ()) -> dict[str, Any]:
-    """A y-axis whose first row is at the top; `texts` stand `at` the rows instead of their values.
+    """A y-axis whose first row is at the top; `texts` label the rows `at` instead of their values.
 
-    A number in such a text stands where no bar can run into it.
+    A number in such a label cannot overlap a bar.
     """
     axis: dict[str, Any] = {"autorange": "reversed", "showgrid": False}
     if at is None:
@@ -52,7 +52,7 @@ def whiskers(
     thickness: float = 1.2,
     width: int = 3,
 ) -> dict[str, Any]:
-    """Error bars from `lows` to `highs` around `values`; in the colour of the marks without one."""
+    """Error bars from `lows` to `highs` around `values`; None is the colour of the markers."""
     return {
         "type": "data",
         "array": [max(high - v, 0) for v, high in zip(values, highs, strict=True)],
@@ -64,11 +64,12 @@ def whiskers(
 
 
 def bare(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
-    """Give the figure its height in pixels and the house style; text colours are the theme's.
+    """Set the figure's height in pixels and the shared layout; text colours are the theme's.
 
-    `layout` is the figure's own, marks (`shapes`, `annotations`) included: all that it had before
-    is gone. Plotly checks a layout as a whole whenever a part of it is changed, so setting it at
-    once takes a quarter of the time, and one mark after the other would take twenty times as long.
+    `layout` is the rest of the figure's layout, with its marks (`shapes`, `annotations`); it
+    replaces all that was set before. Plotly validates the whole layout at every change of a part of
+    it, so setting it at once takes a quarter of the time; adding marks one by one would take twenty
+    times as long.
     """
     axes = {name: {**_AXIS, **layout.pop(name, {})} for name in ("xaxis", "yaxis")}
     figure.layout = {

@@ -21,7 +21,7 @@ ACCENT = "#3D6B8C"
 
 
 def learning(curve: Mapping[str, Any]) -> go.Figure:
-    """Macro-F1 against labelled turns: what was measured, and the power law's way on."""
+    """Macro-F1 against labelled turns: measured points, and the power law's extrapolation."""
     figure = go.Figure()
     for rows, name, symbol, dash in (
         (curve["points"], "measured", "circle", None),
@@ -73,23 +73,23 @@ def differences(rows: Sequence[tuple[str, Difference]]) -> go.Figure:
     """Second model minus first, per class, with intervals."""
     figure = go.Figure()
     names = [NAMES[name] for name, _ in rows]
-    found = [difference for _, difference in rows]
+    changes = [difference for _, difference in rows]
     figure.add_scatter(
-        x=[d.value for d in found],
+        x=[d.value for d in changes],
         y=names,
         mode="markers",
         marker={"size": 11, "color": [COLOURS[name] for name, _ in rows]},
         error_x=whiskers(
-            [d.value for d in found], [d.low for d in found], [d.high for d in found], width=4
+            [d.value for d in changes], [d.low for d in changes], [d.high for d in changes], width=4
         ),
         customdata=[
             (percent(d.first), percent(d.second), points(d.value), points(d.low), points(d.high))
-            for d in found
+            for d in changes
         ],
         hovertemplate="%{y}: F1 %{customdata[0]} → %{customdata[1]}, %{customdata[2]} "
         "(%{customdata[3]} to %{customdata[4]})<extra></extra>",
     )
-    reach = max([0.02, *(abs(end) for d in found for end in (d.low, d.high, d.value))]) * 1.08
+    reach = max([0.02, *(abs(end) for d in changes for end in (d.low, d.high, d.value))]) * 1.08
     bare(
         figure,
         60 + 34 * len(names),

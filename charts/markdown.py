@@ -1,4 +1,4 @@
-"""Markdown from a file, made harmless: headings, tables, emphasis of code; nothing else."""
+"""Markdown from a file, restricted to headings, tables and code; all other markup is escaped."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _CODE = re.compile(r"`([^`]*)`")
 
 
 def inert(text: str) -> str:
-    """The same text with no link, picture, HTML, directive or formula left in it.
+    """The same text with no active link, image, HTML, directive or formula.
 
-    Headings go two levels down, so that a page keeps its own.
+    Headings are lowered by two levels, below those of the page.
     """
     return "\n".join(_line(line) for line in text.splitlines())
 
@@ -33,5 +33,5 @@ def _line(line: str) -> str:
 
 def _words(text: str) -> str:
     parts = _CODE.split(text)
-    # Odd places are what stood between back-ticks.
+    # Parts with an odd index were between backticks.
     return "".join(f"`{part}`" if i % 2 else plain(part) for i, part in enumerate(parts))

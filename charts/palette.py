@@ -1,6 +1,7 @@
-"""The one vocabulary of colour, the same on every page, chart, chip and table.
+"""The colours, the same on every page, chart, chip and table.
 
-The five failure colours are Okabe and Ito's, told apart by colour-blind eyes on light and dark.
+The five failure colours are Okabe and Ito's: colour-blind readers can tell them apart, on light
+and on dark.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ COLOURS = {
     "result": "#D55E00",
     "correct": "#7FA99B",
 }
-# Letters on these colours, at least 4.5 : 1.
+# Text colour on these colours, with a contrast of at least 4.5 : 1.
 TEXT_ON = {
     "false_wake": "#14181D",
     "asr": "#FFFFFF",
@@ -24,7 +25,7 @@ TEXT_ON = {
     "result": "#14181D",
     "correct": "#14181D",
 }
-# What the theme writes with, on light and on dark.
+# The theme's text colour, on light and on dark.
 INK = ("#22272E", "#E3E7EB")
 NEUTRAL = "#8A919C"
 # Grid lines and rules: visible on white and on near-black alike.

@@ -1,4 +1,4 @@
-"""The heat table of Explore: a pivot as a styled table, and in words."""
+"""The pivot table of Explore: as a table with shaded cells, and in words."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from data.queries.pivot import (
 )
 from data.schema.vocabulary import NAMES
 
-# Opacity of the strongest cell: text stays readable on it, on white and on near-black.
+# Opacity of the strongest cell: its text stays readable, on white and on near-black.
 SHADES = 0.62
 _ANY_COLOUR = "#8A6FB0"
 ALL = "All"
 
 
 def label(name: str | None, value: str) -> str:
-    """A row's or column's value as people read it."""
+    """The label of a row or column: the value `value` of the dimension `name`."""
     if name is None:
         return ""
     if not value:
@@ -66,7 +66,7 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
     frame = pd.DataFrame(values, columns=names, dtype=float)
     first = DIMENSIONS[table.down].label
     frame.insert(0, first, [label(table.down, row) for row in table.rows])
-    # The column of totals is no cell of the map.
+    # Cells without the column of totals.
     inner = [
         v
         for line, cells in zip(values, grid, strict=True)
@@ -88,7 +88,7 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
                     styles[y][x + 1] = f"background-color: rgba({colour}, {opacity:.3f})"
         return pd.DataFrame(styles, index=frame.index, columns=frame.columns)
 
-    few = {
+    bracketed = {
         (y, x)
         for y, cells in enumerate(grid)
         for x, cell in enumerate(cells)
@@ -96,15 +96,17 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
     }
     styler = frame.style.apply(shade, axis=None)
     for x, name in enumerate(names):
-        for within in (True, False):
-            rows = [y for y in frame.index if ((y, x) in few) is within]
+        for in_brackets in (True, False):
+            rows = [y for y in frame.index if ((y, x) in bracketed) is in_brackets]
             if rows:
-                styler = styler.format(_format(measure, within), subset=(rows, [name]), na_rep="·")
+                styler = styler.format(
+                    _format(measure, in_brackets), subset=(rows, [name]), na_rep="·"
+                )
     return styler
 
 
 def cell_words(table: Pivot, row: str, column: str | None, cell: Cell) -> str:
-    """A cell in one line."""
+    """A cell in one line: its row and column, turns, failures, and rate with interval."""
     low, high = cell.interval
     where = label(table.down, row)
     if column is not None and table.across:
@@ -116,9 +118,9 @@ def cell_words(table: Pivot, row: str, column: str | None, cell: Cell) -> str:
 
 
 def pivot_words(table: Pivot, measure: Measure, failure: str) -> str:
-    """What the numbers are, for the caption and for those who do not see the shades."""
+    """What the numbers are, for the caption and for readers who cannot see the shades."""
     what = "failed" if failure == ANY else f"failed at {NAMES[failure]}"
-    said = {
+    text = {
         "rate": f"Estimated share of a cell’s turns that {what}; in brackets: fewer than {FEW} "
         "turns.",
         "failures": f"Estimated number of turns that {what}.",
@@ -128,7 +130,7 @@ def pivot_words(table: Pivot, measure: Measure, failure: str) -> str:
     slots = (
         " A turn counts under each of its slots." if "slot" in (table.down, table.across) else ""
     )
-    return f"{said}{slots} Darker is more. Select a cell to narrow the filters to it."
+    return f"{text}{slots} Darker is more. Select a cell to narrow the filters to it."
 
 
 def _reliable(cell: Cell, measure: Measure) -> bool:
@@ -146,12 +148,12 @@ def _value(cell: Cell | None, measure: Measure, total: Cell) -> float | None:
 
 
 def _format(measure: Measure, bracketed: bool) -> Any:
-    def written(value: float) -> str:
+    def format_value(value: float) -> str:
         text = percent(value / 100) if measure in ("rate", "share") else count(value)
         return f"({text})" if bracketed else text
 
-    return written
+    return format_value
 
 
 def _rgb(colour: str) -> str:
-    return ", ".join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))
+    return ", ".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))

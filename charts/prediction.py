@@ -60,7 +60,7 @@ def probabilities_words(prediction: Mapping[str, Any]) -> str:
 
 
 def likelier(prediction: Mapping[str, Any]) -> str | None:
-    """The class that is more probable than the verdict, as a sentence; None where there is none."""
+    """A sentence about the class that is more probable than the verdict; None if there is none."""
     named = prediction["failure_point"]
     values = {name: float(prediction[f"p_{name}"] or 0.0) for name in FAILURE_POINTS}
     top = max(values, key=lambda name: values[name])
@@ -73,7 +73,7 @@ def likelier(prediction: Mapping[str, Any]) -> str | None:
 
 
 def evidence(prediction: Mapping[str, Any], height: int = 230) -> go.Figure:
-    """One bar per source of evidence: how far it moved the log-odds of the predicted class."""
+    """One bar per stage: its summed contributions to the log-odds of the predicted class."""
     values = [float(prediction[f"evidence_{name}"] or 0.0) for name in EVIDENCE]
     labels = [EVIDENCE_NAMES[name] for name in EVIDENCE]
     figure = go.Figure()
@@ -112,8 +112,8 @@ def steps(prediction: Mapping[str, Any], most: int = 10) -> list[tuple[str | Non
     """
     total = sum(float(prediction[f"evidence_{name}"] or 0.0) for name in EVIDENCE)
     strongest = sorted(prediction["reasons"] or [], key=lambda r: -abs(r["contribution"] or 0.0))
-    shown = [(str(r["feature"]), float(r["contribution"] or 0.0)) for r in strongest[:most]]
-    return [*shown, (None, total - sum(value for _, value in shown))]
+    largest = [(str(r["feature"]), float(r["contribution"] or 0.0)) for r in strongest[:most]]
+    return [*largest, (None, total - sum(value for _, value in largest))]
 
 
 def waterfall(
@@ -142,7 +142,7 @@ def waterfall(
     ]
     values = [base, *(value for _, value in parts), 0.0]
     total = base + sum(value for _, value in parts)
-    # Rows are numbered, so that two features of one name stay two rows.
+    # Rows are numbered, so that two features with the same label stay two rows.
     rows = list(range(len(names)))
     colour = colour_of(prediction["failure_point"])
     figure = go.Figure()

@@ -39,7 +39,7 @@ _TITLE = {
 }
 
 
-# Part of the width that a name needs on a phone; a name without room shows when pointed at.
+# Part of the width that a name needs on a phone; a name without room is in the hover text only.
 _NAME = 1 / 30
 
 
@@ -103,7 +103,7 @@ def trend(
             "tickformat": ".0%",
             "rangemode": "tozero",
             **({"range": [0, top * (1.45 if releases else 1.15)]} if marked else {}),
-            # The room for names above the bars is no share.
+            # No tick labels in the room for names above the bars.
             **({"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1.0]} if marked and top > 0.6 else {}),
         },
     )
@@ -112,25 +112,25 @@ def trend(
 def trend_words(
     table: pa.Table, by: Grain, releases: Sequence[Release] = (), changes: Sequence[Change] = ()
 ) -> str:
-    """What the trend shows, for those who do not see it."""
+    """What the trend shows, as text for readers who cannot see it."""
     shares = _heights(table)
     if not shares:
         return "No turns in this period."
     top = shares.index(max(shares))
-    said = [
+    parts = [
         f"Stacked bars, one per {by}: estimated share of turns that failed, by failure point. "
         f"Between {percent(min(shares))} and {percent(max(shares))}, highest from "
         f"{table['day'].to_pylist()[top]:%-d %B %Y}."
     ]
     if releases:
-        said.append(releases_words(releases))
+        parts.append(releases_words(releases))
     if changes:
-        said.append(f"Changes: {changes_words(changes)}")
-    return " ".join(said)
+        parts.append(f"Changes: {changes_words(changes)}")
+    return " ".join(parts)
 
 
 def _heights(table: pa.Table) -> list[float]:
-    """Height of each stacked bar."""
+    """Height of each stacked bar: the share of turns that failed."""
     turns: list[Any] = table["turns"].to_pylist()
     columns = (table[f"p_{name}"].to_pylist() for name in FAILURES)
     return [sum(parts) / n if n else 0.0 for n, *parts in zip(turns, *columns, strict=True)]
@@ -139,16 +139,16 @@ def _heights(table: pa.Table) -> list[float]:
 def _release_marks(
     releases: Sequence[Release], span: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A line at the start of each day that brought one, and its names beside it."""
+    """A line at the start of each day with a release, and the names of its releases beside it."""
     lines: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
     named: date | None = None
-    for day, same in groupby(releases, key=lambda one: one.day):
+    for day, same in groupby(releases, key=lambda release: release.day):
         lines.append(upright(str(day), dash="dot"))
-        names = ", ".join(inert(release_words(one), 24) for one in same)
+        names = ", ".join(inert(release_words(release), 24) for release in same)
         room = named is None or (day - named).days >= span * _NAME
         named = day if room else named
-        found.append(
+        labels.append(
             {
                 "x": str(day),
                 "y": 1,
@@ -163,28 +163,28 @@ def _release_marks(
                 "font": {"size": 10, "color": NEUTRAL},
             }
         )
-    return lines, found
+    return lines, labels
 
 
 def _change_marks(changes: Sequence[Change], height: float) -> list[dict[str, Any]]:
     """A number above the first day of each change, in the colour of its failure point."""
-    found: list[dict[str, Any]] = []
-    for number, one in enumerate(changes, 1):
-        same = [other.start for other in changes[: number - 1]].count(one.start)
-        found.append(
+    marks: list[dict[str, Any]] = []
+    for number, change in enumerate(changes, 1):
+        same = [other.start for other in changes[: number - 1]].count(change.start)
+        marks.append(
             {
-                "x": f"{one.start} 12:00",
+                "x": f"{change.start} 12:00",
                 "y": height,
                 "yshift": 17 * same,
                 "text": f"<b>{number}</b>",
-                "hovertext": inert(change_words(one), 200),
+                "hovertext": inert(change_words(change), 200),
                 "showarrow": False,
-                "bgcolor": COLOURS[one.failure_point],
+                "bgcolor": COLOURS[change.failure_point],
                 "borderpad": 2,
-                "font": {"size": 11, "color": TEXT_ON[one.failure_point]},
+                "font": {"size": 11, "color": TEXT_ON[change.failure_point]},
             }
         )
-    return found
+    return marks
 
 
 def shares(
@@ -194,31 +194,31 @@ def shares(
 ) -> go.Figure:
     """Estimated share of each failure point with its interval, in pipeline order, top to bottom.
 
-    `before`, the shares of the period before, is drawn as hollow marks.
+    `before`, the shares of the period before, are hollow marks.
     """
     figure = go.Figure()
-    found = [rates[name] for name in FAILURES]
+    estimates = [rates[name] for name in FAILURES]
     labels = [NAMES[name] for name in FAILURES]
     figure.add_bar(
-        x=[one.value for one in found],
+        x=[e.value for e in estimates],
         y=labels,
         orientation="h",
         marker={"color": [COLOURS[name] for name in FAILURES], "line": {"width": 0}},
         error_x=whiskers(
-            [one.value for one in found],
-            [one.low for one in found],
-            [one.high for one in found],
+            [e.value for e in estimates],
+            [e.low for e in estimates],
+            [e.high for e in estimates],
             thickness=1.5,
             width=4,
         ),
         customdata=[
             (
-                percent(one.value),
-                percent(one.low),
-                percent(one.high),
-                count(one.value * one.turns),
+                percent(e.value),
+                percent(e.low),
+                percent(e.high),
+                count(e.value * e.turns),
             )
-            for one in found
+            for e in estimates
         ],
         hovertemplate="%{y}: %{customdata[0]} (%{customdata[1]} to %{customdata[2]}), "
         "about %{customdata[3]} turns<extra></extra>",
@@ -243,8 +243,8 @@ def shares(
         yaxis=from_the_top(
             labels,
             [
-                f"{label}  <b>{percent(one.value)}</b>"
-                for label, one in zip(labels, found, strict=True)
+                f"{label}  <b>{percent(estimate.value)}</b>"
+                for label, estimate in zip(labels, estimates, strict=True)
             ],
         ),
     )
@@ -252,7 +252,7 @@ def shares(
 
 
 def shares_words(rates: Mapping[str, Estimate]) -> str:
-    """What the shares say, for those who do not see them."""
+    """The shares, as text for readers who cannot see the chart."""
     parts = [f"{NAMES[name]} {percent(rates[name].value)}" for name in FAILURES]
     return "Estimated share of turns per failure point: " + ", ".join(parts) + "."
 

@@ -1,4 +1,4 @@
-"""What a number, a change, a moved cell or a budget says, as a plain sentence."""
+"""Sentences about estimates, changes, releases, periods, moved cells and budgets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def period_words(period: Period) -> str:
 
 
 def dimension_words(dimension: str) -> str:
-    """The name of a column that one cuts by: `device`, `ASR version`."""
+    """The name of a column that turns are grouped by: `device`, `ASR version`."""
     if dimension.startswith("version_"):
         return f"{NAMES[failure_of(dimension.removeprefix('version_'))]} version"
     return _DIMENSIONS.get(dimension, dimension)
@@ -56,9 +56,9 @@ def value_words(dimension: str, value: str | None) -> str:
 
 
 def version_words(stage: str, version: str) -> str:
-    """A version that says whose it is: `asr-4.2` as it is, `4.2` as `ASR 4.2`."""
-    said = short(version, 30)
-    return said if stage in said.lower() else f"{NAMES[failure_of(stage)]} {said}"
+    """A version with its stage: `asr-4.2` unchanged, `4.2` as `ASR 4.2`."""
+    text = short(version, 30)
+    return text if stage in text.lower() else f"{NAMES[failure_of(stage)]} {text}"
 
 
 def release_words(release: Release) -> str:
@@ -68,15 +68,17 @@ def release_words(release: Release) -> str:
 
 def releases_words(releases: Sequence[Release]) -> str:
     """All releases and their days as one sentence."""
-    named = ", ".join(f"{release_words(one)} on {day_words(one.day)}" for one in releases)
+    named = ", ".join(
+        f"{release_words(release)} on {day_words(release.day)}" for release in releases
+    )
     return f"Releases: {named}."
 
 
 def change_words(change: Change) -> str:
     """`ASR rose from 3.0 to 10.8 % on 18 March, en-GB, with asr-4.2, until 28 March`."""
-    way = "rose" if change.after > change.before else "fell"
+    verb = "rose" if change.after > change.before else "fell"
     parts = [
-        f"{NAMES[change.failure_point]} {way} from {100 * change.before:.1f} to "
+        f"{NAMES[change.failure_point]} {verb} from {100 * change.before:.1f} to "
         f"{percent(change.after)} on {day_words(change.start)}",
         *(value_words(name, value) for name, value in change.where),
     ]
@@ -88,7 +90,7 @@ def change_words(change: Change) -> str:
 
 
 def extra_words(extra: float) -> str:
-    """Failed turns more or fewer than expected."""
+    """How many more or fewer turns failed: `about 12 turns more than before`."""
     about = count(abs(extra))
     turns = "turn" if about == "1" else "turns"
     return f"about {about} {turns} {'more' if extra > 0 else 'fewer'} than before"
@@ -100,46 +102,46 @@ def cell_words(row: Mapping[str, Any]) -> str:
 
 
 def span_words(row: Mapping[str, Any]) -> str:
-    """The interval of a moved cell's change, in points."""
+    """The interval of a moved cell's change, in percentage points: `+1.2 to +3.4 pts`."""
     return f"{100 * row['low']:+.1f} to {points(row['high'])}"
 
 
 def shift_words(shift: Shift) -> str:
-    """Whether a change of the headline is one."""
+    """Whether a change of the headline rate is significant: `clear` or `may be chance`."""
     return "clear" if shift.clear else "may be chance"
 
 
-def estimate_words(found: Estimate) -> str:
-    """Where an estimate comes from, as a sentence."""
-    if found.method == ANNOTATED:
+def estimate_words(estimate: Estimate) -> str:
+    """How an estimate was computed, as a sentence."""
+    if estimate.method == ANNOTATED:
         return (
-            f"From {count(found.labelled)} annotated turns and the model’s probabilities of all "
-            f"{count(found.turns)} (prediction-powered inference); the 95{THIN}% interval takes in "
-            "that turns of one dialogue resemble each other, and holds even if the model is wrong."
+            f"From {count(estimate.labelled)} annotated turns and the model’s probabilities of "
+            f"all {count(estimate.turns)} (prediction-powered inference); the 95{THIN}% interval "
+            "allows for turns of one dialogue being alike, and holds even if the model is wrong."
         )
     return (
-        "Model estimate: the mean of each turn’s calibrated probability. Among these turns fewer "
-        "than 100 dialogues came annotated at random (with their logs), or the filter itself is "
-        f"about annotation, so nothing checks the model here, and the 95{THIN}% interval does not "
-        "say how far it can be trusted."
+        "Model estimate: the mean of each turn’s calibrated probability. Fewer than 100 of these "
+        "dialogues were annotated at random (with their logs), or the filter itself is about "
+        f"annotation, so nothing checks the model here, and the 95{THIN}% interval does not say "
+        "how far it can be trusted."
     )
 
 
 def lead_words(defect: Estimate, shift: Shift | None, worst: str, rate: float) -> str:
-    """The sentence that the Overview exists for."""
-    said = (
+    """The leading sentence of the Overview: the defect rate, its change, and the worst stage."""
+    text = (
         f"{percent(defect.value)} of turns failed ({100 * defect.low:.1f} to "
         f"{percent(defect.high)})"
     )
     if shift:
-        way = "up" if shift.value > 0 else "down"
-        said += f", {way} {points(abs(shift.value)).lstrip('+')} on the period before"
-        said += "" if shift.clear else ", which may be chance"
-    return f"{said}; the largest part in {NAMES[worst]} ({percent(rate)} of turns)."
+        direction = "up" if shift.value > 0 else "down"
+        text += f", {direction} {points(abs(shift.value)).lstrip('+')} on the period before"
+        text += "" if shift.clear else ", which may be chance"
+    return f"{text}; the largest part in {NAMES[worst]} ({percent(rate)} of turns)."
 
 
 def budget_words(budget: Budget) -> str:
-    """How a budget stands at the end of its period."""
+    """The state of a budget at the end of its period."""
     if budget.burn_rate is None:
         return "no turns yet"
     if budget.left < 0 and budget.used_up:
@@ -148,10 +150,10 @@ def budget_words(budget: Budget) -> str:
 
 
 def spent_share(budget: Budget) -> float:
-    """What part of a budget is spent; 0 of nothing."""
+    """The share of a budget that is spent; 0 if nothing is allowed."""
     return budget.spent / budget.allowed if budget.allowed else 0.0
 
 
 def changes_words(changes: Sequence[Change]) -> str:
-    """The changes as one text, for those who do not see the chart."""
-    return " ".join(f"{change_words(one)}." for one in changes)
+    """The changes as one text, for readers who cannot see the chart."""
+    return " ".join(f"{change_words(change)}." for change in changes)

@@ -13,14 +13,15 @@ from analysis.logging_gaps import Gap
 from charts.formatting import count, inert, percent
 from charts.layout import bare, note, upright
 
-# Assistants and signals are no failure points: shades of one blue and line patterns tell them.
+# Assistants and signals do not get the colours of failure points: other tints and line patterns
+# tell them apart.
 _TINTS = ("#3D6B8C", "#7FB2D6", "#A88B5C", "#6E8F6B", "#9A7AA0", "#8A919C")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _SHADE = "138, 110, 60"
 
 
 def name_of(assistant: str | None) -> str:
-    """An assistant as people read it."""
+    """The name of an assistant; `not named` where none was logged."""
     return assistant or "not named"
 
 
@@ -32,16 +33,16 @@ def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
     for row in rows:
         name = name_of(row["assistant"])
         totals[name] = totals.get(name, 0) + row["turns"]
-    for place, name in enumerate(sorted(totals, key=lambda n: -totals[n])):
-        mine = [row for row in rows if name_of(row["assistant"]) == name]
+    for i, name in enumerate(sorted(totals, key=lambda n: -totals[n])):
+        own_rows = [row for row in rows if name_of(row["assistant"]) == name]
         figure.add_bar(
-            x=[row["day"] for row in mine],
-            y=[row["turns"] for row in mine],
+            x=[row["day"] for row in own_rows],
+            y=[row["turns"] for row in own_rows],
             name=inert(name, None),
-            marker={"color": _TINTS[place % len(_TINTS)], "line": {"width": 0}},
+            marker={"color": _TINTS[i % len(_TINTS)], "line": {"width": 0}},
             xperiod=86_400_000,
             xperiodalignment="middle",
-            customdata=[count(row["turns"]) for row in mine],
+            customdata=[count(row["turns"]) for row in own_rows],
             hovertemplate="%{customdata} turns",
         )
     bare(
@@ -59,7 +60,7 @@ def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
 
 
 def arrivals_words(table: pa.Table) -> str:
-    """What the bars show, for those who do not see them."""
+    """What the bars show, as text for readers who cannot see them."""
     days: dict[date, int] = {}
     for row in table.to_pylist():
         days[row["day"]] = days.get(row["day"], 0) + row["turns"]
@@ -76,10 +77,10 @@ def missing_shares(table: pa.Table) -> dict[tuple[str | None, str], float]:
     """(assistant, signal) -> share of turns without it, over all days of a `logged` table."""
     turns: dict[tuple[str | None, str], list[int]] = {}
     for row in table.to_pylist():
-        held = turns.setdefault((row["assistant"], row["signal"]), [0, 0])
-        held[0] += row["turns"]
-        held[1] += row["logged"]
-    return {key: 1 - had / n if n else 1.0 for key, (n, had) in turns.items()}
+        sums = turns.setdefault((row["assistant"], row["signal"]), [0, 0])
+        sums[0] += row["turns"]
+        sums[1] += row["logged"]
+    return {key: 1 - logged / n if n else 1.0 for key, (n, logged) in turns.items()}
 
 
 def missing_heat(table: pa.Table) -> Any:
@@ -109,21 +110,23 @@ def over_time(
     """Daily share of turns without a signal, for some signals of an assistant; changes marked."""
     figure = go.Figure()
     rows: list[dict[str, Any]] = table.to_pylist()
-    for place, signal in enumerate(signals):
-        mine = [r for r in rows if r["assistant"] == assistant and r["signal"] == signal]
-        shares = [1 - r["logged"] / r["turns"] for r in mine]
+    for i, signal in enumerate(signals):
+        own_rows = [r for r in rows if r["assistant"] == assistant and r["signal"] == signal]
+        shares = [1 - r["logged"] / r["turns"] for r in own_rows]
         figure.add_scatter(
-            x=[r["day"] for r in mine],
+            x=[r["day"] for r in own_rows],
             y=shares,
             name=inert(signal, None),
             mode="lines+markers",
             line={
-                "color": _TINTS[place % len(_TINTS)],
-                "dash": _DASHES[place % len(_DASHES)],
+                "color": _TINTS[i % len(_TINTS)],
+                "dash": _DASHES[i % len(_DASHES)],
                 "width": 2,
             },
             marker={"size": 4},
-            customdata=[(percent(s), count(r["turns"])) for s, r in zip(shares, mine, strict=True)],
+            customdata=[
+                (percent(s), count(r["turns"])) for s, r in zip(shares, own_rows, strict=True)
+            ],
             hovertemplate="%{customdata[0]} of %{customdata[1]} turns",
         )
     days = sorted({m.day for m in marks if m.assistant == assistant and m.signal in signals})
@@ -143,10 +146,10 @@ def over_time(
 
 
 def over_time_words(assistant: str | None, signals: list[str], marks: list[Gap]) -> str:
-    """What the lines show, for those who do not see them."""
-    told = [gap_words(m) for m in marks if m.assistant == assistant and m.signal in signals]
-    said = " ".join(told) or "No clear change."
-    return f"Daily share of turns of {name_of(assistant)} without {', '.join(signals)}. {said}"
+    """What the lines show, as text for readers who cannot see them."""
+    sentences = [gap_words(m) for m in marks if m.assistant == assistant and m.signal in signals]
+    changes = " ".join(sentences) or "No clear change."
+    return f"Daily share of turns of {name_of(assistant)} without {', '.join(signals)}. {changes}"
 
 
 def gap_words(gap: Gap) -> str:

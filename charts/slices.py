@@ -15,13 +15,16 @@ from charts.palette import NEUTRAL, colour_of
 from data.intervals import wilson
 from data.queries.overview import grain
 
-# Marks of a sparkline at most.
-_SPARKS = 40
+# The most points of a sparkline.
+_SPARK_POINTS = 40
 _SMALL = {"size": 11, "color": NEUTRAL}
 
 
 class Step(NamedTuple):
-    """Some days of a slice: rates of turns inside (None without any) and outside."""
+    """A day, week or month: rates of the turns in a slice, with interval, and of the rest.
+
+    `day` is its first; a rate is None where there are no turns.
+    """
 
     day: date
     turns: int
@@ -32,27 +35,27 @@ class Step(NamedTuple):
 
 
 def steps(days: pa.Table) -> list[Step]:
-    """A `data.queries.slices.daily` table by day, week or month, as fine as reads well."""
+    """A `data.queries.slices.daily` table by day, week or month, depending on its length."""
     rows: list[dict[str, Any]] = days.to_pylist()
     if not rows:
         return []
     by = grain(rows[0]["day"], rows[-1]["day"])
-    # Half a hundred days are still days; more are weeks sooner than on a wide chart.
+    # Up to 60 days stay days: this chart is narrow, and changes to weeks sooner than a wide one.
     by = "week" if by == "day" and (rows[-1]["day"] - rows[0]["day"]).days > 60 else by
     sums: dict[date, list[float]] = {}
     for row in rows:
         day = row["day"]
         if by != "day":
-            back = day.weekday() if by == "week" else day.day - 1
-            day -= timedelta(days=back)
-        held = sums.setdefault(day, [0.0] * 4)
-        for place, name in enumerate(("turns", "total", "all_turns", "all_total")):
-            held[place] += row[name]
-    found = []
+            offset = day.weekday() if by == "week" else day.day - 1
+            day -= timedelta(days=offset)
+        period = sums.setdefault(day, [0.0] * 4)
+        for i, name in enumerate(("turns", "total", "all_turns", "all_total")):
+            period[i] += row[name]
+    result = []
     for day, (n, total, everything, failed) in sums.items():
         low, high = wilson(total, n)
         others = everything - n
-        found.append(
+        result.append(
             Step(
                 day,
                 int(n),
@@ -62,13 +65,13 @@ def steps(days: pa.Table) -> list[Step]:
                 max(0.0, failed - total) / others if others else None,
             )
         )
-    return found
+    return result
 
 
 def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int = 250) -> go.Figure:
-    """The slice's rate with its interval, the rest's rate, and releases as labelled verticals."""
-    found = steps(days)
-    inside = [step for step in found if step.rate is not None]
+    """The slice's rate with its interval, the rate of the rest, and releases as vertical lines."""
+    all_steps = steps(days)
+    inside = [step for step in all_steps if step.rate is not None]
     colour = colour_of(point)
     figure = go.Figure()
     x = [step.day for step in inside]
@@ -83,12 +86,12 @@ def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int 
         showlegend=False,
     )
     figure.add_scatter(
-        x=[step.day for step in found],
-        y=[step.rest for step in found],
+        x=[step.day for step in all_steps],
+        y=[step.rest for step in all_steps],
         mode="lines",
         name="all other turns",
         line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
-        customdata=[percent(step.rest or 0.0) for step in found],
+        customdata=[percent(step.rest or 0.0) for step in all_steps],
         hovertemplate="elsewhere %{customdata}<extra></extra>",
     )
     figure.add_scatter(
@@ -105,7 +108,7 @@ def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int 
         hovertemplate="%{customdata[0]} (%{customdata[1]} to %{customdata[2]}) of "
         "%{customdata[3]} turns<extra></extra>",
     )
-    length = (found[-1].day - found[0].day).days if found else 0
+    length = (all_steps[-1].day - all_steps[0].day).days if all_steps else 0
     lines = [
         {**upright(day.isoformat()), "opacity": 0.7, "layer": "below"} for day in sorted(releases)
     ]
@@ -124,8 +127,8 @@ def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int 
 
 
 def _release_names(releases: Mapping[date, str], room: float) -> list[dict[str, Any]]:
-    """Labels above the chart; those that lie closer than `room` days take turns in height."""
-    found: list[dict[str, Any]] = []
+    """Labels above the chart; those closer than `room` days to the last alternate in height."""
+    labels: list[dict[str, Any]] = []
     previous: date | None = None
     raised = 0
     for day, name in sorted(releases.items()):
@@ -133,34 +136,35 @@ def _release_names(releases: Mapping[date, str], room: float) -> list[dict[str, 
         raised = (raised + 1) % 3 if close else 0
         previous = day
         text = inert(name, None)
-        found.append(note(day.isoformat(), text, yshift=13 * raised, font=_SMALL))
-    return found
+        labels.append(note(day.isoformat(), text, yshift=13 * raised, font=_SMALL))
+    return labels
 
 
 def trend_words(days: pa.Table, releases: Mapping[date, str]) -> str:
-    """What the trend shows, for those who do not see it."""
+    """What the trend shows, as text for readers who cannot see it."""
     inside = [step for step in steps(days) if step.rate is not None]
     if not inside:
         return "No turns of this slice in this period."
     top = max(inside, key=lambda step: step.rate or 0.0)
-    came = "; ".join(f"{name} on {day:%-d %B %Y}" for day, name in releases.items())
+    listed = "; ".join(f"{name} on {day:%-d %B %Y}" for day, name in releases.items())
     return (
         f"Line of the slice’s estimated failure rate, with its interval, against all other turns. "
         f"Highest from {top.day:%-d %B %Y}: {percent(top.rate or 0.0)} of {count(top.turns)} "
-        f"turns. Last: {percent(inside[-1].rate or 0.0)}." + (f" Releases: {came}." if came else "")
+        f"turns. Last: {percent(inside[-1].rate or 0.0)}."
+        + (f" Releases: {listed}." if listed else "")
     )
 
 
 def spark(days: pa.Table) -> list[float | None]:
-    """The rate over time in at most `_SPARKS` equal parts; None where there were no turns."""
+    """The rate over time in at most `_SPARK_POINTS` equal parts; None where there were no turns."""
     turns: list[Any] = days["turns"].to_pylist()
     total: list[Any] = days["total"].to_pylist()
-    size = -(-len(turns) // _SPARKS) or 1
-    found: list[float | None] = []
+    size = -(-len(turns) // _SPARK_POINTS) or 1
+    rates: list[float | None] = []
     for start in range(0, len(turns), size):
         n = sum(turns[start : start + size])
-        found.append(sum(total[start : start + size]) / n if n else None)
-    return found
+        rates.append(sum(total[start : start + size]) / n if n else None)
+    return rates
 
 
 def distribution(
@@ -219,15 +223,15 @@ def distribution(
 
 
 def distribution_words(table: pa.Table, what: str) -> str:
-    """Where most of the slice and of the rest lie, for those who do not see it."""
-    said = []
+    """The most frequent step of the slice and of the rest, for readers who cannot see the chart."""
+    modes = []
     for side, name in (("inside", "this slice"), ("rest", "all other turns")):
         values: Sequence[Any] = table[side].to_pylist()
         if sum(values):
-            places: Sequence[Any] = table["step"].to_pylist()
-            at = places[values.index(max(values))]
-            said.append(f"{name} most often {0.05 * at:.2f} to {0.05 * (at + 1):.2f}")
-    return f"Histogram of {what}: {'; '.join(said) or 'no turns'}."
+            bins: Sequence[Any] = table["step"].to_pylist()
+            step = bins[values.index(max(values))]
+            modes.append(f"{name} most often {0.05 * step:.2f} to {0.05 * (step + 1):.2f}")
+    return f"Histogram of {what}: {'; '.join(modes) or 'no turns'}."
 
 
 def hours(table: pa.Table, point: str, height: int = 160) -> go.Figure:
@@ -256,7 +260,7 @@ def hours(table: pa.Table, point: str, height: int = 160) -> go.Figure:
 
 
 def hours_words(table: pa.Table) -> str:
-    """The hour with most failures, for those who do not see it."""
+    """The hour with most failures, for readers who cannot see the chart."""
     rows = table.to_pylist()
     if not rows:
         return "No turns."
@@ -265,5 +269,5 @@ def hours_words(table: pa.Table) -> str:
 
 
 def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, 0.16)"

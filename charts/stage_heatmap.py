@@ -18,10 +18,10 @@ from charts.sentences import value_words
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 
-# Fewer turns tell no rate.
+# With fewer turns, no rate is shown.
 FEW = 30
-# The darkest cell still lets the theme's letters be read.
-_DARKEST = 0.62
+# Opacity of the strongest cell: its text stays readable.
+_MAX_OPACITY = 0.62
 
 
 def rates(domains: pa.Table) -> list[list[float | None]]:
@@ -34,33 +34,35 @@ def rates(domains: pa.Table) -> list[list[float | None]]:
 
 
 def shade(name: str, rate: float | None, most: float) -> str:
-    """The colour of a cell: its stage's, the stronger the higher the rate; as CSS."""
-    strength = _DARKEST * min(rate / most, 1.0) if rate and most > 0 else 0.0
+    """The colour of a cell as CSS: that of its stage, more opaque with a higher rate."""
+    opacity = _MAX_OPACITY * min(rate / most, 1.0) if rate and most > 0 else 0.0
     red, green, blue = (int(COLOURS[name][i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {max(strength, 0.04):.3f})"
+    return f"rgba({red}, {green}, {blue}, {max(opacity, 0.04):.3f})"
 
 
-def highest(found: list[list[float | None]]) -> float:
+def highest(cells: list[list[float | None]]) -> float:
     """The largest rate of all cells; 0 without any."""
-    return max((rate for row in found for rate in row if rate is not None), default=0.0)
+    return max((rate for row in cells for rate in row if rate is not None), default=0.0)
 
 
 def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
-    """A cell per stage and domain, the largest domain on top. Cells are bars, which one can click:
-    the `customdata` of each begins with the number of its domain's row. `ink` is the colour of the
-    theme's letters, where it is known."""
-    found = rates(domains)
-    most = highest(found)
+    """A cell per stage and domain, the largest domain on top.
+
+    Cells are bars, because bars can be clicked: the `customdata` of each begins with the number of
+    its domain's row. `ink` is the theme's text colour, if known.
+    """
+    cells = rates(domains)
+    most = highest(cells)
     names = labels(domains)
     turns: list[Any] = domains["turns"].to_pylist()
     rows = list(range(len(names)))
     figure = go.Figure()
-    for place, name in enumerate(FAILURES):
-        column = [row[place] for row in found]
+    for i, name in enumerate(FAILURES):
+        column = [row[i] for row in cells]
         figure.add_bar(
             y=rows,
             x=[1.0] * len(rows),
-            base=[float(place)] * len(rows),
+            base=[float(i)] * len(rows),
             orientation="h",
             name=NAMES[name],
             width=0.96,
@@ -69,17 +71,17 @@ def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 1}},
             customdata=[
-                (row, inert(names[row]), _said(column[row]), count(turns[row])) for row in rows
+                (row, inert(names[row]), _rate_text(column[row]), count(turns[row])) for row in rows
             ],
             hovertemplate=f"{NAMES[name]}, %{{customdata[1]}}: %{{customdata[2]}} of "
             "%{customdata[3]} turns<extra></extra>",
             showlegend=False,
         )
     figure.add_scatter(
-        x=[place + 0.5 for _ in rows for place in range(len(FAILURES))],
+        x=[i + 0.5 for _ in rows for i in range(len(FAILURES))],
         y=[row for row in rows for _ in FAILURES],
         mode="text",
-        text=[_said(rate) for row in found for rate in row],
+        text=[_rate_text(rate) for row in cells for rate in row],
         hoverinfo="skip",
         textfont={"color": ink, "size": 12} if ink else None,
         showlegend=False,
@@ -91,7 +93,7 @@ def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
         xaxis={
             "range": [0, len(FAILURES)],
             "tickmode": "array",
-            "tickvals": [place + 0.5 for place in range(len(FAILURES))],
+            "tickvals": [i + 0.5 for i in range(len(FAILURES))],
             "ticktext": [NAMES[name] for name in FAILURES],
             "side": "top",
             "showgrid": False,
@@ -102,25 +104,25 @@ def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
 
 
 def heat_words(domains: pa.Table) -> str:
-    """What the map shows, for those who do not see it."""
-    found = [
+    """What the map shows, as text for readers who cannot see it."""
+    cells = [
         (rate, NAMES[name], domain)
         for domain, row in zip(labels(domains), rates(domains), strict=True)
         for name, rate in zip(FAILURES, row, strict=True)
         if rate is not None
     ]
-    if not found:
+    if not cells:
         return f"No domain has {FEW} turns."
-    top = sorted(found, key=lambda cell: -cell[0])[:3]
-    said = ", ".join(f"{name} in {domain} {percent(rate)}" for rate, name, domain in top)
-    return f"Share of turns that failed, per stage and domain. The highest: {said}."
+    top = sorted(cells, key=lambda cell: -cell[0])[:3]
+    listed = ", ".join(f"{name} in {domain} {percent(rate)}" for rate, name, domain in top)
+    return f"Share of turns that failed, per stage and domain. The highest: {listed}."
 
 
 def labels(domains: pa.Table) -> list[str]:
-    """The names of the rows."""
+    """The labels of the rows."""
     values: list[Any] = domains["domain"].to_pylist()
     return [value_words("domain", value) for value in values]
 
 
-def _said(rate: float | None) -> str:
+def _rate_text(rate: float | None) -> str:
     return "–" if rate is None else percent(rate)

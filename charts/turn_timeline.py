@@ -15,7 +15,7 @@ from data.schema.vocabulary import STAGE_TITLES, failure_of
 
 _ORDER = ("wake", "listening", "asr", "nlu", "er", "result", "tts")
 _NAMES = {**STAGE_TITLES, "listening": "Listening", "tts": "Speech"}
-# Starts are logged with tenths of a millisecond, and added up from them.
+# Starts are logged to tenths of a millisecond; sums of them have rounding errors.
 _SLACK_MS = 1.0
 
 
@@ -43,9 +43,9 @@ class Timeline:
 def timeline(turn: Mapping[str, Any]) -> Timeline | None:
     """Start and length of each stage of a row of `turns`; None where no length was logged.
 
-    Where some stage that has a length has no start, all are laid end to end. The recogniser's
-    length counts from the end of the audio, where the next stage begins only then, and the audio is
-    then a bar of its own; else it counts from its start.
+    If any stage with a length has no start, all bars are laid end to end. The recogniser's length
+    is counted from the end of the audio if the next stage starts only after that, and the audio is
+    then a bar of its own; otherwise it is counted from the recogniser's start.
     """
     logged = [(name, turn.get(name) or {}) for name in _ORDER if name != "listening"]
     timed = [(name, r) for name, r in logged if r.get("latency_ms") is not None]
@@ -53,18 +53,18 @@ def timeline(turn: Mapping[str, Any]) -> Timeline | None:
         return None
     measured = all(record.get("start_ms") is not None for _, record in timed)
     if not measured:
-        spans, at = [], 0.0
+        spans, start = [], 0.0
         for name, record in timed:
             length = max(0.0, float(record["latency_ms"]))
-            spans.append(Span(name, at, length))
-            at += length
+            spans.append(Span(name, start, length))
+            start += length
         return Timeline(tuple(spans), False)
     spans = []
-    for place, (name, record) in enumerate(timed):
+    for i, (name, record) in enumerate(timed):
         start, length = float(record["start_ms"]), max(0.0, float(record["latency_ms"]))
         audio = record.get("audio_ms") if name == "asr" else None
         if audio:
-            after = timed[place + 1][1] if place + 1 < len(timed) else None
+            after = timed[i + 1][1] if i + 1 < len(timed) else None
             waits = after is None or float(after["start_ms"]) + _SLACK_MS >= start + audio + length
             if waits:
                 spans.append(Span("listening", start, float(audio)))
@@ -74,7 +74,7 @@ def timeline(turn: Mapping[str, Any]) -> Timeline | None:
 
 
 def pipeline_times(line: Timeline, blamed: str | None = None) -> go.Figure:
-    """Bars from left to right in milliseconds; the stage that failed is full, the others pale."""
+    """Bars from left to right in milliseconds; stages other than `blamed`, if any, are paler."""
     figure = go.Figure()
     labels = [_NAMES[span.stage] for span in line.spans]
     figure.add_bar(

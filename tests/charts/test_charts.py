@@ -1,4 +1,4 @@
-"""Charts: tables in, figures out, the numbers and the vocabulary of colour intact."""
+"""Charts: tables in, figures out, with the right numbers and colours."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def trend_table(*days: date) -> pa.Table:
 
 
 def prediction(**fields: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {f"p_{name}": 0.1 for name in FAILURE_POINTS}
-    made |= {"p_nlu": 0.5, "failure_point": "nlu", "base_value": -1.5}
-    made |= {f"evidence_{name}": 0.1 * i for i, name in enumerate(EVIDENCE)}
-    made["reasons"] = [
+    row: dict[str, Any] = {f"p_{name}": 0.1 for name in FAILURE_POINTS}
+    row |= {"p_nlu": 0.5, "failure_point": "nlu", "base_value": -1.5}
+    row |= {f"evidence_{name}": 0.1 * i for i, name in enumerate(EVIDENCE)}
+    row["reasons"] = [
         {"feature": f"asr.f{i}", "stage": "asr", "value": None, "contribution": (-1) ** i * i / 4}
         for i in range(14)
     ]
-    return made | fields
+    return row | fields
 
 
 def test_logged_names_are_text_to_plotly() -> None:
@@ -60,10 +60,10 @@ def test_logged_names_are_text_to_plotly() -> None:
         {"day": days, "assistant": ["car"], "signal": [name], "logged": [1], "turns": [3]}
     )
     for figure in (signals.arrivals(arrived), signals.over_time(logged, "car", [name], [])):
-        shown = figure.data[0].name
-        assert "<" not in shown
-        assert "%{" not in shown
-        assert "&lt;/a&gt; R&amp;B" in shown
+        name_shown = figure.data[0].name
+        assert "<" not in name_shown
+        assert "%{" not in name_shown
+        assert "&lt;/a&gt; R&amp;B" in name_shown
 
 
 def test_trend_shows_the_five_failures_in_pipeline_order() -> None:
@@ -85,8 +85,8 @@ def test_short_trends_draw(by: Any, n: int) -> None:
 
 
 def test_shares_carry_intervals() -> None:
-    found = dict.fromkeys(FAILURES, Estimate(0.1, 0.07, 0.15, 200, 0, MODEL))
-    figure = rates.shares(found, before=dict.fromkeys(FAILURES, 0.2))
+    estimates = dict.fromkeys(FAILURES, Estimate(0.1, 0.07, 0.15, 200, 0, MODEL))
+    figure = rates.shares(estimates, before=dict.fromkeys(FAILURES, 0.2))
     assert list(figure.data[0].x) == [0.1] * 5
     assert list(figure.data[1].x) == [0.2] * 5
     assert figure.data[0].error_x.array[0] == pytest.approx(0.05)
@@ -101,12 +101,12 @@ def test_wilson_knows_its_textbook_value() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("point", "said"), [("nlu", None), ("er", "NLU is more probable")])
+@pytest.mark.parametrize(("point", "beginning"), [("nlu", None), ("er", "NLU is more probable")])
 def test_a_verdict_that_is_not_the_most_probable_class_says_so(
-    point: str, said: str | None
+    point: str, beginning: str | None
 ) -> None:
     sentence = verdict.likelier(prediction(failure_point=point))
-    assert sentence is None if said is None else str(sentence).startswith(said)
+    assert sentence is None if beginning is None else str(sentence).startswith(beginning)
 
 
 def test_probabilities_mark_the_verdict() -> None:
@@ -137,8 +137,8 @@ def test_charts_of_a_turn_survive_without_reasons() -> None:
     row = prediction(reasons=None, base_value=None, evidence_asr=None)
     assert verdict.waterfall(row, []).data[0].text[0] == "0.00"
     assert verdict.evidence(row).data[0].x[1] == 0.0
-    for said in (verdict.evidence_words, verdict.waterfall_words, verdict.probabilities_words):
-        assert "NLU" in said(row)
+    for words in (verdict.evidence_words, verdict.waterfall_words, verdict.probabilities_words):
+        assert "NLU" in words(row)
 
 
 def test_theme_and_palette_agree() -> None:
@@ -154,7 +154,7 @@ def test_a_stage_has_the_colour_of_its_failure_point() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (formatting.percent(0.0843), f"8.4{NBSP}%"),
         (formatting.points(0.0112), f"+1.1{NBSP}pts"),
@@ -175,8 +175,8 @@ def test_a_stage_has_the_colour_of_its_failure_point() -> None:
         ),
     ],
 )
-def test_words(said: str, expected: str) -> None:
-    assert said == expected
+def test_words(text: str, expected: str) -> None:
+    assert text == expected
 
 
 @pytest.mark.parametrize(
@@ -184,15 +184,15 @@ def test_words(said: str, expected: str) -> None:
     ["**b** [a](x) :red[c] $x$ <b> `d`", ":material/home:", "a -> b", "\u202egnp", "1. x\ny"],
 )
 def test_plain_leaves_nothing_to_interpret(text: str) -> None:
-    made = formatting.plain(text)
-    # What CommonMark would take for markup is escaped, what Streamlit would is broken up.
-    assert not re.search(r"(?<!\\)[*_`\[\]<>$:#~!-]", made)
-    assert not re.search(r":(?!\u2060)", made)
-    assert not re.search("[\n\u202e]", made)
+    escaped = formatting.plain(text)
+    # Markup of CommonMark is escaped, markup of Streamlit is broken up.
+    assert not re.search(r"(?<!\\)[*_`\[\]<>$:#~!-]", escaped)
+    assert not re.search(r":(?!\u2060)", escaped)
+    assert not re.search("[\n\u202e]", escaped)
 
 
 def change(**fields: Any) -> Change:
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         "failure_point": "asr",
         "where": (("locale", "en-GB"),),
         "start": date(2026, 3, 18),
@@ -204,11 +204,11 @@ def change(**fields: Any) -> Change:
         "q_value": 1e-5,
         "release": "asr-4.2",
     }
-    return Change(**made | fields)
+    return Change(**values | fields)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         (
             {},
@@ -225,34 +225,36 @@ def change(**fields: Any) -> Change:
         ),
     ],
 )
-def test_a_change_is_one_sentence(fields: dict[str, Any], said: str) -> None:
-    assert sentences.change_words(change(**fields)) == said
+def test_a_change_is_one_sentence(fields: dict[str, Any], expected: str) -> None:
+    assert sentences.change_words(change(**fields)) == expected
 
 
-def test_releases_and_changes_stand_on_the_trend() -> None:
+def test_releases_and_changes_are_marked_on_the_trend() -> None:
     days = [date(2026, 3, 1) + timedelta(days=i) for i in range(60)]
-    found = [
+    releases = [
         Release("asr", "<a href='https://x.example'>4.2</a>", days[17]),
         Release("nlu", "7", days[17]),
         Release("er", "next day", days[18]),
     ]
-    figure = rates.trend(trend_table(*days), "day", found, [change(), change(failure_point="er")])
+    figure = rates.trend(
+        trend_table(*days), "day", releases, [change(), change(failure_point="er")]
+    )
     lines = [shape.x0 for shape in figure.layout.shapes]
     assert lines == [str(days[17]), str(days[18])]
     texts = [note.text for note in figure.layout.annotations]
-    # The second release has no room for its name, which shows when pointed at.
+    # The second release has no room for its name, which is in the hover text only.
     assert not texts[1].strip()
     assert "next day" in figure.layout.annotations[1].hovertext
     assert "NLU 7" in texts[0]
     assert "<a" not in "".join(texts)
     assert texts[2:] == ["<b>1</b>", "<b>2</b>"]
-    said = rates.trend_words(trend_table(*days), "day", found, [change()])
-    assert "Releases: " in said
-    assert "ASR rose" in said
+    words = rates.trend_words(trend_table(*days), "day", releases, [change()])
+    assert "Releases: " in words
+    assert "ASR rose" in words
 
 
 def test_no_share_above_everything_is_labelled() -> None:
-    """Names of releases stand above the bars, and make the axis longer than its numbers."""
+    """Names of releases are above the bars, and make the axis longer than its numbers."""
     table = trend_table(date(2026, 3, 1), date(2026, 3, 2))
     table = table.set_column(1, "turns", pa.array([16, 20]))
     figure = rates.trend(table, "day", [Release("asr", "4.2", date(2026, 3, 2))])
@@ -275,10 +277,10 @@ def test_the_map_tells_cells_with_few_turns_from_cells_without_failures() -> Non
     assert stage_heatmap.rates(table)[2] == [None] * 5
     assert [cell[0] for cell in figure.data[asr].customdata] == [0, 1, 2]
     assert [figure.data[i].name for i in range(5)] == [NAMES[name] for name in FAILURES]
-    shown = " ".join(map(str, figure.layout.yaxis.ticktext))
-    assert "domain not logged" in shown
-    assert "<b>" not in shown
-    assert "%{x}" not in shown
+    labels = " ".join(map(str, figure.layout.yaxis.ticktext))
+    assert "domain not logged" in labels
+    assert "<b>" not in labels
+    assert "%{x}" not in labels
     assert f"ASR in music 20.0{NBSP}%" in stage_heatmap.heat_words(table)
     assert "No domain" in stage_heatmap.heat_words(table.slice(2))
     assert stage_heatmap.heat(table.slice(0, 0)).data[0].x == ()
