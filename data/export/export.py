@@ -142,8 +142,8 @@ def _columns(table: str, suffix: str) -> str:
 def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: str) -> str:
     """COPY of a view with these columns (name, SQL type) to a file, as `export` writes them."""
     suffix, parts = suffix.lower(), []
-    for given, kind in columns:
-        name = '"' + given.replace('"', '""') + '"'
+    for column, kind in columns:
+        name = '"' + column.replace('"', '""') + '"'
         nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
         if suffix != ".parquet" and kind == "TIMESTAMP WITH TIME ZONE":
             parts.append(f"{_rfc3339(name)} AS {name}")
@@ -153,8 +153,8 @@ def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: 
             parts.append(f"{_inert(name)} AS {name}")
         else:
             parts.append(name)
-    chosen = f'SELECT {", ".join(parts)} FROM "{source}"'
-    return f"COPY ({chosen}) TO {literal(to)} ({_OPTIONS[suffix]})"
+    select = f'SELECT {", ".join(parts)} FROM "{source}"'
+    return f"COPY ({select}) TO {literal(to)} ({_OPTIONS[suffix]})"
 
 
 def _inert(name: str) -> str:

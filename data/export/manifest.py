@@ -52,7 +52,7 @@ def manifest(
     link: URL parameters of the page that shows the same rows.
     """
     suffix = file.suffix.lower()
-    made: dict[str, Any] = {
+    content: dict[str, Any] = {
         "file": name,
         "format": suffix.removeprefix("."),
         "rows": rows,
@@ -68,13 +68,13 @@ def manifest(
         "faultline": _version(),
     }
     if link is not None:
-        made["link"] = {key: list(values) for key, values in link.items()}
+        content["link"] = {key: list(values) for key, values in link.items()}
     if suffix == ".csv":
-        made["note"] = (
+        content["note"] = (
             "Texts that begin with = + - @, a tab or a line end have an apostrophe in front, so "
             "that no spreadsheet runs them; Parquet and JSONL hold them as they are."
         )
-    return made
+    return content
 
 
 def checksum(file: Path) -> str:
@@ -141,11 +141,11 @@ def slice_zip(
         raise UsageError(too_many(n, suffix))
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
         file = Path(folder) / f"predictions-{snapshot.version}.{suffix}"
-        made = export_described(
+        content = export_described(
             snapshot, "predictions", file, where, bound, chosen.caption(), model, link
         )
-        _pack(file, made, to)
-    return made
+        _pack(file, content, to)
+    return content
 
 
 def answer_zip(
@@ -164,7 +164,7 @@ def answer_zip(
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
         file = Path(folder) / f"answer-{snapshot.version}.{suffix}"
         answer = run(snapshot, sql, model=model, chosen=chosen, to=file, limits=LIMITS)
-        made = manifest(
+        content = manifest(
             file,
             snapshot,
             name=file.name,
@@ -177,9 +177,9 @@ def answer_zip(
             link=link,
         )
         if model:
-            made["slice"] = slice_sql(model, chosen)
-        _pack(file, made, to)
-    return made
+            content["slice"] = slice_sql(model, chosen)
+        _pack(file, content, to)
+    return content
 
 
 def too_many(rows: int, suffix: str) -> str:

@@ -156,14 +156,14 @@ class Statement:
         late = threading.Timer(self._limits.seconds + _GRACE, process.kill)
         late.start()
         try:
-            found, _ = process.communicate(json.dumps(request).encode())
+            output, _ = process.communicate(json.dumps(request).encode())
         finally:
             hung = late.finished.is_set()
             late.cancel()
         if self._stopped:
             raise Stopped("The statement was stopped.")
-        head, _, body = found.partition(b"\n")
-        if not head:
+        line, _, body = output.partition(b"\n")
+        if not line:
             self._must_exist()
             if hung or process.returncode == LATE:
                 raise self._too_long()
@@ -171,15 +171,15 @@ class Statement:
                 f"The statement needed more than {self._limits.megabytes} MB of memory or brought "
                 "its process down; ask for less."
             )
-        said = json.loads(head)
-        if said.get("late"):
+        header = json.loads(line)
+        if header.get("late"):
             raise self._too_long()
-        if "error" in said:
+        if "error" in header:
             self._must_exist()
-            raise UsageError(said["error"])
+            raise UsageError(header["error"])
         table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
-        columns = tuple((name, kind) for name, kind in said["columns"])
-        return Answer(table, said["rows"], said["cut"], said["seconds"], columns)
+        columns = tuple((name, kind) for name, kind in header["columns"])
+        return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
 
     def _too_long(self) -> UsageError:
         return UsageError(

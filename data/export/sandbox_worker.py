@@ -97,27 +97,27 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     timer.start()
     began = time.monotonic()
     try:
-        found = con.sql(sql)
-        columns = [(str(n), str(t)) for n, t in zip(found.columns, found.types, strict=True)]
+        relation = con.sql(sql)
+        columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
             raise UsageError("Two columns have the same name; name each with AS.")
         head: dict[str, Any] = {"columns": columns, "cut": False}
         if target:
-            found.create_view("answer")
+            relation.create_view("answer")
             done = con.execute(copy_sql("answer", columns, target, target.suffix)).fetchall()
             head["rows"], table = int(done[0][0]), pa.table({})
         else:
-            table, head["cut"] = _taken(found, request)
+            table, head["cut"] = _taken(relation, request)
             head["rows"] = table.num_rows
     finally:
         timer.cancel()
     return head | {"seconds": time.monotonic() - began}, table
 
 
-def _taken(found: duckdb.DuckDBPyRelation, request: dict[str, Any]) -> tuple[pa.Table, bool]:
+def _taken(relation: duckdb.DuckDBPyRelation, request: dict[str, Any]) -> tuple[pa.Table, bool]:
     """The first rows, up to the limits on their number and size, and whether there are more."""
     most, room = request["rows"], request["result_megabytes"] * 1_000_000
-    reader = found.limit(most + 1).to_arrow_reader(_BATCH)
+    reader = relation.limit(most + 1).to_arrow_reader(_BATCH)
     batches: list[pa.RecordBatch] = []
     rows, cut = 0, False
     for batch in reader:
@@ -163,13 +163,13 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
     """
     if "\0" in sql:
         raise UsageError("The statement holds a NUL character; take it out.")
-    found = con.extract_statements(sql)
-    if not found:
+    statements = con.extract_statements(sql)
+    if not statements:
         raise UsageError("There is no statement; write one, for example: FROM predictions LIMIT 9")
-    if len(found) > 1:
-        raise UsageError(f"These are {len(found)} statements; give one.")
-    text = found[0].query
-    kind = found[0].type.name
+    if len(statements) > 1:
+        raise UsageError(f"These are {len(statements)} statements; give one.")
+    text = statements[0].query
+    kind = statements[0].type.name
     if kind != "SELECT":
         raise UsageError(f"This is no SELECT statement but {kind.replace('_', ' ')}; only reading "
                          "is possible here.")  # fmt: skip

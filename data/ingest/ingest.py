@@ -222,5 +222,5 @@ def _tidy(cycle: Cycle, name: str) -> None:
 
 def _processes(sources: Sequence[Source], workers: int | None) -> int:
     count = workers if workers is not None else min(os.cpu_count() or 1, 16)
-    known = sum(source.size or _POOL_FROM for source in sources)
-    return count if known >= _POOL_FROM else 1
+    size = sum(source.size or _POOL_FROM for source in sources)
+    return count if size >= _POOL_FROM else 1

@@ -106,11 +106,13 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
     if numbers:
         table = _to_arrow(pieces, folder / f"{index}.jsonl")
         # Arrays of Python values make pyarrow import pandas, which costs more than a small file.
-        none = all(extra is None for extra in extras)
-        kept = pa.nulls(len(extras), pa.string()) if none else pa.array(extras, pa.string())
-        table = table.append_column("extra", kept)
-        seals = np.frombuffer(b"".join(digests), dtype="<i8")
-        table = fitted(table.append_column("digest", pa.array(seals)), _STAGED)
+        no_extras = all(extra is None for extra in extras)
+        extra_column = (
+            pa.nulls(len(extras), pa.string()) if no_extras else pa.array(extras, pa.string())
+        )
+        table = table.append_column("extra", extra_column)
+        digest_column = np.frombuffer(b"".join(digests), dtype="<i8")
+        table = fitted(table.append_column("digest", pa.array(digest_column)), _STAGED)
         days = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
     fault_file = None
     if faults:

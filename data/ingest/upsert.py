@@ -89,8 +89,8 @@ def plan(now: TurnsNow, staged: Sequence[Staged], run: Runner, folder: Path) -> 
     files: list[DataFile] = []
     if turns > unchanged:
         work = ((day, parts, folder) for day, parts in _days(good, drops))
-        for made in run.map(write_day, work):
-            files += made
+        for day_files in run.map(write_day, work):
+            files += day_files
     return Plan(now.version, folder, files, turns, replaced, unchanged)
 
 
@@ -147,16 +147,16 @@ def _present(
 
 def _golds(staged: Sequence[Staged]) -> pa.RecordBatchReader:
     """The annotations of staged turns and where they lie, streamed."""
-    place = [("block", pa.int32()), ("batch", pa.int32()), ("row", pa.int32())]
-    kinds = schema([TABLES["turns"].schema.field("gold"), *place])
+    position = [("block", pa.int32()), ("batch", pa.int32()), ("row", pa.int32())]
+    kinds = schema([TABLES["turns"].schema.field("gold"), *position])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for item in staged:
             for batch, (_, rows) in enumerate(item.days):
                 gold = Part(item.turns, batch, None).read(["gold"])["gold"].combine_chunks()
                 number = np.arange(rows, dtype=np.int32)
-                same = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
-                columns = [gold, *(pa.array(values) for values in (*same, number))]
+                constant = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
+                columns = [gold, *(pa.array(values) for values in (*constant, number))]
                 yield pa.RecordBatch.from_arrays(columns, schema=kinds)
 
     return pa.RecordBatchReader.from_batches(kinds, batches())

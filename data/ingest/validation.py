@@ -67,10 +67,10 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
     gold = turn.gold
     turn.gold = None
     body = _encode(turn)
-    seal = sha256(body)
+    digest = sha256(body)
     if extra is not None:
-        seal.update(extra.encode())
-    return Checked(body, b"null" if gold is None else _encode(gold), extra, seal.digest()[:8])
+        digest.update(extra.encode())
+    return Checked(body, b"null" if gold is None else _encode(gold), extra, digest.digest()[:8])
 
 
 # -- unknown fields --------------------------------------------------------------------------------
@@ -87,8 +87,8 @@ class _Shape:
 def _shape(kind: Any, many: bool = False) -> _Shape | None:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        found = [_shape(part, many) for part in typing.get_args(kind)]
-        return next((shape for shape in found if shape is not None), None)
+        shapes = [_shape(part, many) for part in typing.get_args(kind)]
+        return next((shape for shape in shapes if shape is not None), None)
     if origin is list:
         return _shape(typing.get_args(kind)[0], many=True)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -112,23 +112,23 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
     if not isinstance(record, dict) or _TURN is None:
         raise Fault("", f"expected a JSON object, got {_kind(record)}")
     # `extra` is where unknown fields are kept and exported; read back, it is not unknown.
-    found: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     carried = record.pop("extra", None)
     if isinstance(carried, dict):
-        found.update(carried)
+        extra.update(carried)
     elif carried is not None:
         record["extra"] = carried
-    seen: set[str] = set()
-    _set_aside(record, _TURN, "", "", found, seen)
+    paths: set[str] = set()
+    _set_aside(record, _TURN, "", "", extra, paths)
     try:
         turn = msgspec.convert(record, Turn)
     except msgspec.ValidationError as error:
         raise Fault(*explain(str(error), record)) from None
-    unknown.update(seen)
-    if not found:
+    unknown.update(paths)
+    if not extra:
         return turn, None
     try:
-        return turn, _encode(found).decode()
+        return turn, _encode(extra).decode()
     except RecursionError:
         raise Fault("", "nested too deeply") from None
 
@@ -138,14 +138,14 @@ def _set_aside(
     shape: _Shape,
     path: str,
     general: str,
-    found: dict[str, Any],
-    seen: set[str],
+    extra: dict[str, Any],
+    paths: set[str],
 ) -> None:
     """Move unknown fields of `record` into `found`, by path; `general` is the path for counting."""
     fields = shape.fields
     for name in [name for name in record if name not in fields]:
-        found[path + name] = record.pop(name)
-        seen.add(general + name)
+        extra[path + name] = record.pop(name)
+        paths.add(general + name)
     for name, value in record.items():
         below = fields[name]
         if below is None or not value:
@@ -155,9 +155,9 @@ def _set_aside(
                 for index, item in enumerate(value):
                     if isinstance(item, dict):
                         inner = f"{path}{name}[{index}]."
-                        _set_aside(item, below, inner, f"{general}{name}[].", found, seen)
+                        _set_aside(item, below, inner, f"{general}{name}[].", extra, paths)
         elif isinstance(value, dict):
-            _set_aside(value, below, f"{path}{name}.", f"{general}{name}.", found, seen)
+            _set_aside(value, below, f"{path}{name}.", f"{general}{name}.", extra, paths)
 
 
 # -- explanations ----------------------------------------------------------------------------------
@@ -199,9 +199,9 @@ def explain(message: str, record: Any) -> tuple[str, str]:
                     path, value = f"{path}.{key}", entry
                     break
     if limit := _LIMIT.search(text):
-        wanted = "a number in [0, 1]" if limit["limit"] in (">= 0.0", "<= 1.0") else None
-        wanted = wanted or f"a whole number {limit['limit']}"
-        return path, f"expected {wanted}, got {_quote(value)}"
+        expected = "a number in [0, 1]" if limit["limit"] in (">= 0.0", "<= 1.0") else None
+        expected = expected or f"a whole number {limit['limit']}"
+        return path, f"expected {expected}, got {_quote(value)}"
     if "length >= 1" in text:
         return path, "expected text that is not empty"
     if choice := _CHOICE.search(text):
@@ -250,8 +250,8 @@ def _kind(value: Any) -> str:
 def _json_reason(message: str) -> str:
     if "truncated" in message:
         return "not JSON: the line ends in the middle of a value"
-    place = re.search(r"\(byte (\d+)\)", message)
-    where = f" at byte {place[1]}" if place else ""
+    position = re.search(r"\(byte (\d+)\)", message)
+    where = f" at byte {position[1]}" if position else ""
     if "surrogate" in message:
         return f"not valid Unicode: half of a surrogate pair{where}"
     return f"not JSON{where}"

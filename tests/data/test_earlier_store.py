@@ -63,11 +63,11 @@ def test_its_rates_are_the_same(earlier: Store, numbers: dict[str, Any]) -> None
         bounds = overview.bounds(snapshot, MODEL)
         assert bounds is not None
         assert [str(bound) for bound in bounds] == numbers["bounds"]
-        shown = headline(snapshot, MODEL, Filter(), bounds[:2])
+        head = headline(snapshot, MODEL, Filter(), bounds[:2])
         daily = overview.trend(snapshot, MODEL, Filter(), "day").to_pylist()
-    assert shown is not None
+    assert head is not None
     for name, before in numbers["estimates"].items():
-        now = shown.rates[name]
+        now = head.rates[name]
         assert [now.value, now.low, now.high] == pytest.approx(
             [before["value"], before["low"], before["high"]], rel=1e-9
         )

@@ -30,9 +30,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             "FROM predictions ORDER BY turn_id"
         ).to_pylist()
     for gold in (True, False):
-        one = next(turn for turn in turns if turn["gold"] is gold)
-        annotate(store, one, "ann", "nlu")
-        annotate(store, one, "bob", "nlu")
+        turn = next(turn for turn in turns if turn["gold"] is gold)
+        annotate(store, turn, "ann", "nlu")
+        annotate(store, turn, "bob", "nlu")
     return store
 
 
@@ -40,11 +40,11 @@ def test_few_are_all_read(store: Store) -> None:
     with store.snapshot() as snapshot:
         assert one_in(snapshot, scored.MODEL, Filter()) == 1
         rows = labelled(snapshot, scored.MODEL)
-        told = dict(zip(rows["turn_id"].to_pylist(), rows["source"].to_pylist(), strict=True))
-        known = snapshot.query("SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL")
-    assert list(told) == sorted(map(str, told))
-    assert len(told) == known.num_rows + 1
-    assert list(told.values()).count("dashboard") == 2
+        sources = dict(zip(rows["turn_id"].to_pylist(), rows["source"].to_pylist(), strict=True))
+        judged = snapshot.query("SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL")
+    assert list(sources) == sorted(map(str, sources))
+    assert len(sources) == judged.num_rows + 1
+    assert list(sources.values()).count("dashboard") == 2
 
 
 @pytest.mark.parametrize("most", [4, 11, 40])
@@ -57,10 +57,10 @@ def test_of_many_whole_dialogues_are_drawn(store: Store, most: int) -> None:
     # About `most` at the least, and less than twice as many.
     assert part > 1
     assert most <= len(every) / part <= 2 * most + 1
-    drawn = {row["dialogue_id"] for row in some}
-    assert some == [row for row in every if row["dialogue_id"] in drawn]
-    assert drawn < {row["dialogue_id"] for row in every}
-    assert set(sample["dialogue_id"].to_pylist()) <= drawn
+    dialogues = {row["dialogue_id"] for row in some}
+    assert some == [row for row in every if row["dialogue_id"] in dialogues]
+    assert dialogues < {row["dialogue_id"] for row in every}
+    assert set(sample["dialogue_id"].to_pylist()) <= dialogues
 
 
 def test_what_is_drawn_for_a_part_holds_what_is_drawn_for_all(store: Store) -> None:

@@ -67,8 +67,10 @@ def add(store: Store, *tables: pa.Table) -> None:
 
 
 def ids(snapshot: Snapshot, table: str = "turns") -> list[str]:
-    found = snapshot.query(f"SELECT turn_id FROM {table} ORDER BY turn_id")["turn_id"].to_pylist()
-    return [str(value) for value in found]
+    turn_ids = snapshot.query(f"SELECT turn_id FROM {table} ORDER BY turn_id")[
+        "turn_id"
+    ].to_pylist()
+    return [str(value) for value in turn_ids]
 
 
 # -- opening ---------------------------------------------------------------------------------------
@@ -239,15 +241,15 @@ def test_a_stray_delta_commit_does_not_survive_vacuum(
 def test_values_are_bound_and_tables_can_be_joined(store: Store) -> None:
     add(store, turns("a", "b", "c"))
     snapshot = store.snapshot()
-    wanted = pa.table({"turn_id": ["a", "c", "zzz"]})
-    found = snapshot.query(
-        "SELECT turn_id FROM turns JOIN wanted USING (turn_id) WHERE turn_id <> $no",
+    requested = pa.table({"turn_id": ["a", "c", "zzz"]})
+    table = snapshot.query(
+        "SELECT turn_id FROM turns JOIN requested USING (turn_id) WHERE turn_id <> $no",
         {"no": "a"},
-        {"wanted": wanted},
+        {"requested": requested},
     )
-    assert found["turn_id"].to_pylist() == ["c"]
+    assert table["turn_id"].to_pylist() == ["c"]
     with pytest.raises(duckdb.Error):
-        snapshot.query("FROM wanted")
+        snapshot.query("FROM requested")
 
 
 @pytest.mark.parametrize(

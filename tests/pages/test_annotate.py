@@ -111,7 +111,7 @@ def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_told(
     at.text_area(key=f"gold-{turn}-slots").set_value("two").run()
     press(at, "say-asr")
     assert rows(mine) == []
-    assert "'two' is no slot" in at.error[0].value
+    assert "'two' is not a slot" in at.error[0].value
     at.text_area(key=f"gold-{turn}-slots").set_value("song = two").run()
     press(at, "say-asr")
     (made,) = rows(mine)
@@ -219,7 +219,7 @@ def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -
 
 def test_a_list_that_is_none_is_told(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "turn", turn="d001-0", list="best")
-    assert "list=best is no list of turns" in texts(at)
+    assert "Unknown list=best" in texts(at)
 
 
 @pytest.mark.parametrize("of", ["defects", "all", "asr"])
