@@ -1,4 +1,4 @@
-"""Turns whose truth is known: all of them, or whole dialogues drawn where there are very many."""
+"""Turns with ground truth: all of them, or a sample of whole dialogues if there are very many."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MUSIC = Filter(domain=("music",))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store whose gold is worked out, with verdicts of annotators on turns with and without."""
+    """A store with derived labels, and annotators' verdicts on turns with and without gold."""
     store = scored.fill(tmp_path_factory.mktemp("labelled") / "store")
     refresh(store)
     with store.snapshot() as snapshot:
@@ -48,7 +48,7 @@ def test_few_are_all_read(store: Store) -> None:
 
 
 @pytest.mark.parametrize("most", [4, 11, 40])
-def test_of_many_whole_dialogues_are_drawn(store: Store, most: int) -> None:
+def test_a_sample_of_many_is_of_whole_dialogues(store: Store, most: int) -> None:
     with store.snapshot() as snapshot:
         part = one_in(snapshot, scored.MODEL, Filter(), most)
         every = labelled(snapshot, scored.MODEL).to_pylist()
@@ -63,7 +63,7 @@ def test_of_many_whole_dialogues_are_drawn(store: Store, most: int) -> None:
     assert set(sample["dialogue_id"].to_pylist()) <= dialogues
 
 
-def test_what_is_drawn_for_a_part_holds_what_is_drawn_for_all(store: Store) -> None:
+def test_the_sample_of_a_part_contains_its_share_of_the_whole_sample(store: Store) -> None:
     """So that the same turns of two models or periods can be compared."""
     with store.snapshot() as snapshot:
         wide = labelled(snapshot, scored.MODEL, most=8).to_pylist()
@@ -96,7 +96,7 @@ def test_judged_turns_are_counted_once(store: Store, chosen: Filter) -> None:
 
 
 def test_turns_without_a_prediction_are_not_counted(tmp_path: Path) -> None:
-    """The count of whole days may not take the labels' word for what is scored."""
+    """Counts of whole days must not assume that every labelled turn is scored."""
     store = scored.fill(tmp_path / "store")
     refresh(store)
     with store.snapshot() as snapshot:

@@ -1,5 +1,4 @@
-"""Whatever happens in the middle - a kill, an error, another writer - the store is as before or
-complete."""
+"""After a kill, an error or another writer at any time, the store is as before or complete."""
 
 from __future__ import annotations
 
@@ -56,7 +55,7 @@ STEPS = [
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failure_at_any_step_changes_nothing_and_can_be_made_good(
+def test_a_failure_at_any_step_changes_nothing_and_can_be_repeated(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
     ingest(store, [log(tmp_path / "old.jsonl", 0, 3)])

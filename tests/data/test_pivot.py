@@ -87,7 +87,7 @@ def test_every_dimension_goes_with_another(scored_store: Store, down: str, acros
         assert str(cell.turns) in cell_words(table, row, column, cell)
 
 
-def test_what_is_beyond_the_limit_is_put_together(scored_store: Store) -> None:
+def test_values_beyond_the_limit_are_combined(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
         table = pivot(snapshot, MODEL, Filter(), "day", "locale", rows=5, columns=1)
         whole = pivot(snapshot, MODEL, Filter(), "day", rows=1000)

@@ -1,4 +1,4 @@
-"""Queries of the pages agree with a plain recount of the predictions."""
+"""Queries of the Overview page and of single turns agree with a plain count of predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Days and turns of slices: the sums agree with plain counting, whatever they are read from."""
+"""Days and turns of slices: the sums agree with a plain count, from either source."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_filter_says_the_same_as_the_slice(
         (Filter(confidence=Range(0.7, None)), (("confidence", "0.4-0.6"),)),
     ],
 )
-def test_what_no_filter_can_say_has_none(chosen: Filter, conditions: Conditions) -> None:
+def test_what_no_filter_can_express_has_none(chosen: Filter, conditions: Conditions) -> None:
     assert narrowed(chosen, conditions) is None
 
 

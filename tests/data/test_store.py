@@ -1,5 +1,4 @@
-"""The store's contract: what is committed together appears together, and nothing half-done ever
-does."""
+"""The store's contract: what is committed together appears together, and never a part of it."""
 
 from __future__ import annotations
 
@@ -203,7 +202,7 @@ def die_before_head(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], N
     return run
 
 
-def test_a_writer_killed_between_delta_and_head_was_never_there(
+def test_a_writer_killed_between_delta_and_head_leaves_no_trace(
     store: Store, die_before_head: Callable[[Callable[[], None]], None]
 ) -> None:
     add(store, turns("a"))
