@@ -70,7 +70,7 @@ def export(
             rows += f" ORDER BY {', '.join(_order(table))}"
             sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
             try:
-                done = con.execute(
+                result = con.execute(
                     f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
@@ -80,7 +80,7 @@ def export(
         raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
     finally:
         draft.unlink(missing_ok=True)
-    return int(done[0][0])
+    return int(result[0][0])
 
 
 _OPTIONS = {

@@ -133,8 +133,8 @@ class Statement:
                 entered = _RUNNING.acquire(timeout=_POLL_S)
             if not entered and not self._stopped:
                 raise UsageError("Too many statements are running; try again in a few seconds.")
-            left = max(self._limits.seconds - self.seconds, _POLL_S)
-            self._outcome = self._run({**self._request, "spill": spill, "seconds": left})
+            remaining = max(self._limits.seconds - self.seconds, _POLL_S)
+            self._outcome = self._run({**self._request, "spill": spill, "seconds": remaining})
         except FaultlineError as error:
             self._outcome = error
         except Exception as error:
@@ -157,13 +157,13 @@ class Statement:
                 env={"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
                 cwd=request["spill"],
             )
-        late = threading.Timer(self._limits.seconds + _GRACE_S, process.kill)
-        late.start()
+        killer = threading.Timer(self._limits.seconds + _GRACE_S, process.kill)
+        killer.start()
         try:
             output, _ = process.communicate(json.dumps(request).encode())
         finally:
-            hung = late.finished.is_set()
-            late.cancel()
+            hung = killer.finished.is_set()
+            killer.cancel()
         if self._stopped:
             raise Stopped("The statement was stopped.")
         line, _, body = output.partition(b"\n")

@@ -104,8 +104,8 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
         head: dict[str, Any] = {"columns": columns, "cut": False}
         if target:
             relation.create_view("answer")
-            done = con.execute(copy_sql("answer", columns, target, target.suffix)).fetchall()
-            head["rows"], table = int(done[0][0]), pa.table({})
+            copied = con.execute(copy_sql("answer", columns, target, target.suffix)).fetchall()
+            head["rows"], table = int(copied[0][0]), pa.table({})
         else:
             table, head["cut"] = _first_rows(relation, request)
             head["rows"] = table.num_rows
@@ -181,9 +181,13 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
     if tree["error"]:
         raise UsageError(f"This kind of statement cannot be run here: {tree['error_message']}")
     nodes = list(_nodes(tree["statements"]))
-    own = {str(entry["key"]).lower() for node in nodes if isinstance(node.get("cte_map"), dict)
-           for entry in node["cte_map"]["map"]}  # fmt: skip
-    for name in sorted(own):
+    cte_names = {
+        str(entry["key"]).lower()
+        for node in nodes
+        if isinstance(node.get("cte_map"), dict)
+        for entry in node["cte_map"]["map"]
+    }
+    for name in sorted(cte_names):
         if name.startswith(("duckdb_", "sqlite_", "pg_", "pragma_")):
             raise UsageError(f"A query in WITH cannot be called “{name}”; choose another name.")
     for node in nodes:
@@ -198,25 +202,29 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
         elif node.get("type") == "BASE_TABLE":
             table = str(node.get("table_name") or "").lower()
             outside = node.get("schema_name") not in ("", None, "main") or node.get("catalog_name")
-            if outside or table not in tables | own:
+            if outside or table not in tables | cte_names:
                 raise UsageError(f"There is no table “{node.get('table_name')}” here; there are: "
                                  f"{', '.join(sorted(tables))}.")  # fmt: skip
     # A final semicolon, possibly followed by a comment, would break the enclosing statements.
-    whole = text.encode()
-    ends = [at for at, _ in duckdb.tokenize(text) if whole[at : at + 1] == b";"]
-    return whole[: ends[0]].decode() if ends else text
+    encoded = text.encode()
+    semicolons = [
+        position
+        for position, _ in duckdb.tokenize(text)
+        if encoded[position : position + 1] == b";"
+    ]
+    return encoded[: semicolons[0]].decode() if semicolons else text
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     """Every object of a parsed statement; iterative, because the tree may be deep."""
-    left = [tree]
-    while left:
-        node = left.pop()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
         if isinstance(node, dict):
             yield node
-            left.extend(node.values())
+            stack.extend(node.values())
         elif isinstance(node, list):
-            left.extend(node)
+            stack.extend(node)
 
 
 def _sentence(error: Exception, request: dict[str, Any]) -> str:

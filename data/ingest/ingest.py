@@ -184,15 +184,15 @@ def _quarantine(cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged]) 
     cycle.delete_rows(
         "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
     )
-    before = 0
+    lines_before = 0
     selects = []
     for block in staged:
         if block.faults is not None:
             selects.append(
-                f"SELECT line + {before} AS line, field, reason, excerpt "
+                f"SELECT line + {lines_before} AS line, field, reason, excerpt "
                 f"FROM read_parquet({literal(block.faults)})"
             )
-        before += block.lines
+        lines_before += block.lines
     if selects:
         cycle.con.register("run", pa.table({"run_id": [run_id], "file": [name]}))
         source = " UNION ALL ".join(selects)

@@ -174,21 +174,21 @@ def _days(staged: Sequence[Staged], drops: pa.Table) -> Iterator[tuple[Any, list
         drops = drops.sort_by([("block", "ascending"), ("batch", "ascending")])
         block, batch, row = (drops[name].to_numpy() for name in ("block", "batch", "row"))
         starts = np.flatnonzero(np.r_[True, (np.diff(block) != 0) | (np.diff(batch) != 0)])
-        for begin, gone in zip(starts, np.split(row, starts[1:]), strict=True):
-            dropped[int(block[begin]), int(batch[begin])] = gone
+        for begin, dropped_rows in zip(starts, np.split(row, starts[1:]), strict=True):
+            dropped[int(block[begin]), int(batch[begin])] = dropped_rows
     by_day: dict[Any, list[tuple[Part, int]]] = {}
     for item in staged:
         for index, (day, rows) in enumerate(item.days):
             drop = dropped.get((item.index, index))
-            left = rows - (0 if drop is None else len(drop))
-            if left:
-                by_day.setdefault(day, []).append((Part(item.turns, index, drop), left))
+            remaining = rows - (0 if drop is None else len(drop))
+            if remaining:
+                by_day.setdefault(day, []).append((Part(item.turns, index, drop), remaining))
     for day in sorted(by_day):
         group: list[Part] = []
         total = 0
-        for part, left in by_day[day]:
+        for part, remaining in by_day[day]:
             group.append(part)
-            total += left
+            total += remaining
             if total >= _FILE_ROWS:
                 yield day, group
                 group, total = [], 0

@@ -295,10 +295,10 @@ class Filter:
 
     def without(self, chip: Chip) -> Filter:
         """The same filter without one condition."""
-        left: Any = None
+        remaining: Any = None
         if chip.key in LISTS:
-            left = tuple(v for v in getattr(self, chip.key) if v != chip.value)
-        return replace(self, **{chip.key: left})
+            remaining = tuple(v for v in getattr(self, chip.key) if v != chip.value)
+        return replace(self, **{chip.key: remaining})
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

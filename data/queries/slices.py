@@ -139,9 +139,9 @@ def find_release(snapshot: Snapshot, model: str, point: str, release: str) -> tu
     blamed = stage_of(point)
     stages = named or sorted(STAGES, key=lambda name: (name != blamed, STAGES.index(name)))
     for stage in stages:
-        seen = releases(snapshot, model, stage)
+        first_days = releases(snapshot, model, stage)
         for name in (text, f"{stage}-{text}"):
-            if name in seen:
+            if name in first_days:
                 return stage, name
     return (named[0] if named else blamed if blamed in STAGES else STAGES[0]), text
 
@@ -162,9 +162,9 @@ def before_and_on(
     """
     stage, version = release
     column = f"version_{stage}"
-    anytime = replace(chosen, since=None, until=None)
+    undated = replace(chosen, since=None, until=None)
     rest = tuple(condition for condition in conditions if condition[0] != column)
-    old, new = daily(snapshot, model, point, anytime, [conditions, (*rest, (column, version))])
+    old, new = daily(snapshot, model, point, undated, [conditions, (*rest, (column, version))])
     first = releases(snapshot, model, stage).get(version)
     days: list[Any] = old["day"].to_pylist()
     turns: list[Any] = new["turns"].to_pylist()

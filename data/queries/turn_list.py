@@ -106,14 +106,17 @@ def neighbours(
     if newest:
         bound["day"] = row["day"]
     sides = []
-    for sign, way, tie, back in ((">", "ASC", "<", "DESC"), ("<", "DESC", ">", "ASC")):
+    for sign, direction, tie, tie_direction in (
+        (">", "ASC", "<", "DESC"),
+        ("<", "DESC", ">", "ASC"),
+    ):
         beyond = f"({column} {sign} $here OR ({column} = $here AND turn_id {tie} $id))"
         if newest:
             beyond += f" AND day {sign}= $day"
         sql = _NEXT.format(
             clause=" AND ".join(f"({part})" for part in clauses),
             beyond=beyond,
-            order=f"{column} {way}, turn_id {back}",
+            order=f"{column} {direction}, turn_id {tie_direction}",
         )
         rows = snapshot.query(sql, bound).to_pylist()
         sides.append(dict(rows[0]) if rows else None)

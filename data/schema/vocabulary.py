@@ -1,4 +1,4 @@
-"""The words for the five stages and the six failure points, the same wherever people read them.
+"""The words for the five stages and the six failure points, used wherever people read them.
 
 Titles stand alone (a chip, a column, an axis); words stand inside a sentence.
 """

@@ -40,9 +40,9 @@ def remove_models(models: Path, keep: Set[str], before: float, staging: Path) ->
     so readers never see half a model. Drafts left behind by killed trainings are removed as well.
     """
     old = [name for name in model_ids(models) if name not in keep]
-    old = [name for name in old if _touched(models / name) < before]
-    dead = time.time() - _DEAD_S
-    drafts = [path.name for path in models.glob(f"{DRAFT}*") if _touched(path) < dead]
+    old = [name for name in old if _modified_at(models / name) < before]
+    draft_cutoff = time.time() - _DEAD_S
+    drafts = [path.name for path in models.glob(f"{DRAFT}*") if _modified_at(path) < draft_cutoff]
     files = size = 0
     for name in (*old, *drafts):
         for path in (models / name).rglob("*"):
@@ -53,7 +53,7 @@ def remove_models(models: Path, keep: Set[str], before: float, staging: Path) ->
     return Removal(tuple(old), files, size)
 
 
-def _touched(folder: Path) -> float:
+def _modified_at(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
     except FileNotFoundError:

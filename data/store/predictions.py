@@ -132,7 +132,7 @@ def _write(
         ((repeated,),) = con.execute(
             "SELECT count(*) - count(DISTINCT turn_id) FROM valid"
         ).fetchall()
-        once = "QUALIFY row_number() OVER (PARTITION BY turn_id) = 1" if repeated else ""
+        distinct = "QUALIFY row_number() OVER (PARTITION BY turn_id) = 1" if repeated else ""
         columns = ", ".join(
             f"{literal(model_id)} AS model_id" if name == "model_id" else f'"{name}"'
             for name in layout.columns
@@ -141,7 +141,7 @@ def _write(
             # A few days at a time: sorting everything at once would not fit in memory.
             source = (
                 f"SELECT {columns} FROM incoming SEMI JOIN valid USING (turn_id, day) "
-                f"WHERE day BETWEEN DATE {literal(first)} AND DATE {literal(last)} {once}"
+                f"WHERE day BETWEEN DATE {literal(first)} AND DATE {literal(last)} {distinct}"
             )
             files += write_query(con, source, layout, folder / "files")
         con.execute(

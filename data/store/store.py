@@ -254,7 +254,7 @@ def _local(path: str | Path) -> Path:
     for part in root.parts:
         if part.startswith(tuple(partitions)):
             raise UsageError(
-                f"A store cannot lie in a folder named '{part}', which would be read as a "
+                f"A store cannot be in a folder named '{part}', which would be read as a "
                 "partition; choose another path."
             )
     return root

@@ -203,8 +203,10 @@ class Cycle:
                 file = self.files(name)[relative]
                 self.remove(name, [relative])
                 if count < file.rows:
-                    rest = f"FROM ({scan(layout, [Path(path)])}) WHERE ({condition}) IS NOT TRUE"
-                    self.append_query(name, rest)
+                    remaining = (
+                        f"FROM ({scan(layout, [Path(path)])}) WHERE ({condition}) IS NOT TRUE"
+                    )
+                    self.append_query(name, remaining)
         finally:
             for key in tables or {}:
                 self.con.unregister(key)

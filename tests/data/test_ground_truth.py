@@ -51,15 +51,15 @@ def test_few_are_all_read(store: Store) -> None:
 def test_a_sample_of_many_is_of_whole_dialogues(store: Store, most: int) -> None:
     with store.snapshot() as snapshot:
         part = one_in(snapshot, scored.MODEL, Filter(), most)
-        every = labelled(snapshot, scored.MODEL).to_pylist()
-        some = labelled(snapshot, scored.MODEL, most=most).to_pylist()
+        rows = labelled(snapshot, scored.MODEL).to_pylist()
+        sampled_rows = labelled(snapshot, scored.MODEL, most=most).to_pylist()
         sample = sampled(snapshot, scored.MODEL, Filter(), most)
     # About `most` at the least, and less than twice as many.
     assert part > 1
-    assert most <= len(every) / part <= 2 * most + 1
-    dialogues = {row["dialogue_id"] for row in some}
-    assert some == [row for row in every if row["dialogue_id"] in dialogues]
-    assert dialogues < {row["dialogue_id"] for row in every}
+    assert most <= len(rows) / part <= 2 * most + 1
+    dialogues = {row["dialogue_id"] for row in sampled_rows}
+    assert sampled_rows == [row for row in rows if row["dialogue_id"] in dialogues]
+    assert dialogues < {row["dialogue_id"] for row in rows}
     assert set(sample["dialogue_id"].to_pylist()) <= dialogues
 
 
@@ -68,11 +68,11 @@ def test_the_sample_of_a_part_contains_its_share_of_the_whole_sample(store: Stor
     with store.snapshot() as snapshot:
         wide = labelled(snapshot, scored.MODEL, most=8).to_pylist()
         narrow = labelled(snapshot, scored.MODEL, MUSIC, most=8).to_pylist()
-        every = {row["turn_id"] for row in labelled(snapshot, scored.MODEL, MUSIC).to_pylist()}
+        turn_ids = {row["turn_id"] for row in labelled(snapshot, scored.MODEL, MUSIC).to_pylist()}
         assert one_in(snapshot, scored.MODEL, MUSIC, 8) <= one_in(
             snapshot, scored.MODEL, Filter(), 8
         )
-    assert {row["turn_id"] for row in wide} & every <= {row["turn_id"] for row in narrow}
+    assert {row["turn_id"] for row in wide} & turn_ids <= {row["turn_id"] for row in narrow}
 
 
 def test_filters_that_daily_sums_cannot_answer_are_read_whole(store: Store) -> None:

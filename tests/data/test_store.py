@@ -449,11 +449,11 @@ def test_vacuum_removes_old_models_without_predictions(
     models: Store, keep_hours: float, removed: set[str]
 ) -> None:
     """Never one trained within a day: it may wait to be tried while a user's data has to go."""
-    there = set(models.model_ids())
-    done = vacuum(models, keep_hours=keep_hours)
-    assert set(done.models) == removed == there - set(models.model_ids())
+    existing = set(models.model_ids())
+    report = vacuum(models, keep_hours=keep_hours)
+    assert set(report.models) == removed == existing - set(models.model_ids())
     # Nothing else is superseded here; a dead draft counts as files, not as a model.
-    assert done.files == len(removed) + 1
+    assert report.files == len(removed) + 1
     assert [path.name for path in models.models.glob(".*")] == [".draft-new"]
     assert not list((models.path / ".staging").glob("*/*"))
 
