@@ -247,7 +247,7 @@ def test_neighbours_are_those_of_the_whole_list(scored_store: Store, of: str, or
 def test_a_slice_travels_in_the_link_whatever_its_values() -> None:
     odd = Listing("nlu", "certain", (("intent", "a;b=c%3B"), ("locale", "en-GB")))
     assert Listing.from_query(odd.query()) == odd
-    with pytest.raises(UsageError, match="no dimension"):
+    with pytest.raises(UsageError, match="Unknown dimension"):
         Listing.from_query({"list": "all", "within": "colour=red"})
 
 

@@ -101,7 +101,7 @@ def test_any_slice_can_be_looked_at(
     [
         ({"failing": "nobody"}, "is not a failure point"),
         ({"failing": "asr", "slice": "nonsense"}, "is not a slice"),
-        ({"failing": "asr", "slice": "asr:colour=red"}, "no dimension 'colour'"),
+        ({"failing": "asr", "slice": "asr:colour=red"}, "Unknown dimension 'colour'"),
         ({"failing": "asr", "slice": "asr:words=lots"}, "Unknown band words=lots"),
         ({"failing": "nlu", "slice": PHONES}, "not one of NLU"),
     ],
