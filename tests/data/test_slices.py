@@ -176,7 +176,7 @@ def test_the_trend_draws_the_slice_the_rest_and_the_releases(snapshot: Snapshot)
     days = daily(snapshot, MODEL, "asr", Filter(), [(("device_type", "phone"),)])[0]
     figure = charts.trend(days, "asr", {date(2024, 3, 9): "ASR <4.2>"})
     assert [trace.name for trace in figure.data] == [None, "all other turns", "this slice"]
-    assert "ASR &lt;4.2>" in [note.text for note in figure.layout.annotations]
+    assert "ASR &lt;4.2&gt;" in [note.text for note in figure.layout.annotations]
     assert "ASR 4.2 on 9 March 2024" in charts.trend_words(days, {date(2024, 3, 9): "ASR 4.2"})
     steps = charts.steps(days)
     assert sum(step.turns for step in steps) == sum(column(days, "turns"))
