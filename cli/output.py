@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from data.store.paths import shown
+from data.store.paths import printable
 
 # Lines are never cut or broken, whatever the width: logs are searched, and paths are copied.
 out = Console(highlight=False, emoji=False, soft_wrap=True)
@@ -21,7 +21,7 @@ def plain(text: str) -> str:
     """`text` escaped for Rich's markup, and printable even if it is an undecodable file name."""
     from rich.markup import escape
 
-    return escape(shown(text))
+    return escape(printable(text))
 
 
 def number(value: object) -> str:

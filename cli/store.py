@@ -38,7 +38,7 @@ def export(
     ] = False,
 ) -> None:
     """Write a table of the store to a file."""
-    from data.export.manifest import beside, export_described
+    from data.export.manifest import export_described, write_manifest
     from data.store.store import Store
 
     with Store.open(store).snapshot(at) as snapshot:
@@ -50,7 +50,7 @@ def export(
             f"(data version {snapshot.version})."
         )
         if manifest:
-            out.print(f"Described in {plain(str(beside(to, description)))}.")
+            out.print(f"Described in {plain(str(write_manifest(to, description)))}.")
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:

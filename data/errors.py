@@ -14,7 +14,7 @@ class FaultlineError(Exception):
 
 
 class UsageError(FaultlineError):
-    """The request itself is wrong: an unknown column, a bad filter, a path that cannot be."""
+    """The request itself is wrong: an unknown column, a bad filter, an impossible path."""
 
     exit_code = 2
 
@@ -28,15 +28,15 @@ class StoreMissing(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another process has been writing for longer than the caller would wait."""
+    """Another process has been writing for longer than the caller waits."""
 
 
 class VersionGone(StoreError):
-    """The version asked for never existed or has been vacuumed."""
+    """The requested version never existed or has been vacuumed."""
 
     @classmethod
     def vacuumed(cls, version: str) -> VersionGone:
-        """Files that the version names are no longer there."""
+        """The error for a version whose files have been deleted."""
         return cls(f"Version {version} has been vacuumed; open the latest version instead.")
 
 
@@ -57,7 +57,7 @@ class TextFileError(FaultlineError):
 
 
 class NotEnoughLabels(ModelError):
-    """The labelled turns do not suffice to train or evaluate."""
+    """There are too few labelled turns to train or evaluate."""
 
 
 class WorkerLost(FaultlineError):

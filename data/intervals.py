@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-# 95 % of a normal distribution lie within so many standard deviations.
+# 95 % of a normal distribution lies within this many standard deviations of its mean.
 Z95 = 1.959964
 
 
 def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
-    """Wilson's interval of one proportion, 95 % unless `z` says otherwise; see `wilson_intervals`.
+    """Wilson's interval of one proportion, 95 % by default; see `wilson_intervals`.
 
-    Returns (0, 1) when there is nothing to count.
+    Returns its lower and upper end; (0, 1) when `n` is 0.
     """
     share = min(max(successes / n, 0.0), 1.0) if n > 0 else 0.0
     low, high = wilson_intervals(np.array(share), np.array(float(n)), z)
@@ -21,11 +21,12 @@ def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
 
 
 def wilson_intervals(share: Array, n: Array, z: float | Array = Z95) -> tuple[Array, Array]:
-    """Score intervals of proportions (Wilson 1927, JASA 22): ends, in the shape of `share`.
+    """Score intervals of proportions (Wilson 1927, JASA 22): lower and upper ends.
 
-    The interval assumes n independent turns. Turns of one dialogue are not independent, so it is
-    too narrow where dialogues are long. `share` may be a mean of probabilities: were the turns
-    independent, the variance p(1 - p)/n would then be an upper bound. (0, 1) where n is 0.
+    Both have the shape of `share`; they are (0, 1) where n is 0. The interval assumes n independent
+    turns. Turns of one dialogue are not independent, so it is too narrow where dialogues are long.
+    `share` may be a mean of probabilities: for independent turns, the variance p(1 - p)/n is then
+    an upper bound.
     """
     safe = np.where(n > 0, n, 1.0)
     centre = (share + z * z / (2 * safe)) / (1 + z * z / safe)

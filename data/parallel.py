@@ -1,4 +1,4 @@
-"""A few processes that work through a stream of tasks, in order."""
+"""A small process pool that runs a stream of tasks and yields their results in order."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ T = TypeVar("T")
 
 
 class Runner:
-    """Runs a function over many arguments, in order: here, or in a few processes with a short
-    queue."""
+    """Runs a function over a stream of arguments: in this process, or in a pool with a short queue.
+
+    Made by `runner`.
+    """
 
     def __init__(self, pool: ProcessPoolExecutor | None, workers: int) -> None:
         self._pool = pool
         self._ahead = workers + 1
 
     def map(self, function: Callable[..., T], work: Iterator[tuple[Any, ...]]) -> Iterator[T]:
+        """Yield `function(*arguments)` for each tuple of `work`, in order.
+
+        Raises `WorkerLost` if a process was killed, and whatever `function` raises.
+        """
         if self._pool is None:
             for arguments in work:
                 yield function(*arguments)
@@ -35,7 +41,7 @@ class Runner:
         waiting: deque[Future[T]] = deque()
         try:
             for arguments in work:
-                with _deaf():
+                with _signals_blocked():
                     future = self._pool.submit(function, *arguments)
                 waiting.append(future)
                 if len(waiting) > self._ahead:
@@ -43,18 +49,18 @@ class Runner:
             while waiting:
                 yield waiting.popleft().result()
         except (KeyboardInterrupt, SystemExit):
-            # Nobody waits for what is under way.
+            # Nobody waits for the running tasks.
             _kill(self._pool)
             raise
         except BrokenProcessPool as error:
             raise WorkerLost(
-                "A worker process was killed, probably for want of memory; free some, or use fewer "
+                "A worker process was killed, probably for lack of memory; free some, or use fewer "
                 "processes."
             ) from error
         finally:
             for future in waiting:
                 future.cancel()
-            # A failed input must not leave work behind that writes into a removed folder.
+            # After a failure no task may go on writing into a folder that is being removed.
             for future in waiting:
                 if not future.cancelled():
                     future.exception()
@@ -64,29 +70,29 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """A process started inside hears no Ctrl-C, not even before `_start` has run in it.
+def _signals_blocked() -> Iterator[None]:
+    """Ctrl-C and termination are blocked in processes started inside, even before `_start` runs.
 
-    It inherits the mask; an interrupt of this process waits until the end of the block.
+    They inherit the signal mask; a signal to this process is delivered at the end of the block.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
 def runner(processes: int) -> Iterator[Runner]:
-    """A runner with so many processes; with one or none, the work is done here.
+    """A runner with this many processes; with fewer than two, tasks run in this process.
 
-    If the body fails or is interrupted, the processes are killed in the middle of their work: it
-    must be in folders that are removed as a whole.
+    If the body fails or is interrupted, the processes are killed in the middle of their tasks, so
+    tasks may write only into folders that are removed as a whole.
     """
     if processes < 2:
         yield Runner(None, 1)
         return
-    # Spawned, not forked: the caller may well have threads (Streamlit has).
+    # Spawned, not forked: the caller may have threads (Streamlit does).
     context = get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(os.getpid(),))
     try:
@@ -99,13 +105,13 @@ def runner(processes: int) -> Iterator[Runner]:
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
-    # From Python 3.14 on there is `kill_workers` for it.
+    # Python 3.14 has `kill_workers` for this.
     for process in list((pool._processes or {}).values()):
         process.kill()
 
 
 def _start(parent: int) -> None:
-    """Set up a worker: Ctrl-C is for the parent, and without the parent there is no work."""
+    """Set up a worker: it ignores Ctrl-C, which the parent handles, and exits with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 

@@ -1,4 +1,4 @@
-"""Data on its way out: exports with a manifest, and the sandbox for a reader's own SQL.
+"""Exports with a manifest, and the sandbox for users' own SQL.
 
-Reads one snapshot; nothing here changes a store.
+Everything here reads one snapshot and never changes a store.
 """

@@ -1,4 +1,4 @@
-"""Writing rows of a snapshot to a file: Parquet, CSV or JSON lines."""
+"""Writes rows of a snapshot to a file: Parquet, CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from data.store.snapshot import (
     literal,
 )
 
-# What the store derives itself and a trace record does not have.
+# Columns that the store derives and that are not part of a trace record.
 _DERIVED = ("digest", "day")
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
 
@@ -38,15 +38,17 @@ def export(
     table
         `turns`, `predictions`, ...
     to
-        The file to make; its suffix (.parquet, .csv, .jsonl) says the format. It appears when it is
-        complete. A JSONL file of `turns` holds trace records, which can be ingested again.
+        The file to write; its suffix (.parquet, .csv, .jsonl) decides the format. It appears only
+        when it is complete. A JSONL file of `turns` contains trace records, which can be ingested
+        again.
     where
-        A SQL condition on the table's columns. It can read nothing but the tables of the snapshot.
+        A SQL condition on the table's columns. It can read only the tables of the snapshot.
     params
         Values of the condition's `$name` parameters.
 
-    Rows are in the order of time. In CSV a text that a spreadsheet would take for a formula gets an
-    apostrophe in front.
+    Rows are ordered by time. In CSV, a text that a spreadsheet would interpret as a formula gets an
+    apostrophe in front. Raises `UsageError` for an unknown table or suffix, a file that cannot be
+    written, or a condition that cannot be used.
     """
     target = Path(to).expanduser()
     if table not in TABLES:
@@ -62,13 +64,13 @@ def export(
         with connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con:
             if not params:
                 _check(con, table, where)
-            # The condition stands alone in its line, so that a comment in it ends there.
+            # The condition is on a line of its own, so that a comment in it ends there.
             rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
-            # Spelt out: DuckDB does not keep the order of files where it writes in parallel.
+            # Explicit, because DuckDB does not keep the order of files when it writes in parallel.
             rows += f" ORDER BY {', '.join(_order(table))}"
             sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
             try:
-                done = con.execute(
+                result = con.execute(
                     f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
@@ -78,7 +80,7 @@ def export(
         raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
     finally:
         draft.unlink(missing_ok=True)
-    return int(done[0][0])
+    return int(result[0][0])
 
 
 _OPTIONS = {
@@ -89,11 +91,11 @@ _OPTIONS = {
 
 
 def _check(con: duckdb.DuckDBPyConnection, table: str, where: str | None) -> None:
-    """Refuse a condition that is not one expression over the table."""
+    """Raise `UsageError` unless the condition is one expression over the table."""
     if where is None:
         return
     try:
-        # Parsed as an expression of its own: a `)` cannot close what stands around it.
+        # Parsed as an expression of its own, so that a `)` in it cannot close an outer bracket.
         con.table(table).filter(where).limit(0).fetchall()
     except duckdb.Error as error:
         raise _bad(table, where, error) from error
@@ -108,7 +110,7 @@ def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
 
 
 def _order(table: str) -> tuple[str, ...]:
-    """By time where turns have one, else as the rows are stored."""
+    """The sort order of an export: by time if the table has one, else as the rows are stored."""
     layout = TABLES[table]
     if {"started_at", "turn_id"} <= set(layout.columns):
         return (f'"{table}".started_at', "turn_id")
@@ -116,8 +118,11 @@ def _order(table: str) -> tuple[str, ...]:
 
 
 def _columns(table: str, suffix: str) -> str:
-    """The SELECT list of an export: as stored in Parquet; in text, times as RFC 3339 in UTC and (in
-    CSV) nested values as JSON."""
+    """The SELECT list of an export.
+
+    In Parquet columns are as stored; in text formats times are RFC 3339 in UTC and, in CSV, nested
+    values are JSON.
+    """
     schema = TABLES[table].schema
     if suffix.lower() == ".parquet":
         return ", ".join(f'"{name}"' for name in schema.names)
@@ -140,10 +145,10 @@ def _columns(table: str, suffix: str) -> str:
 
 
 def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: str) -> str:
-    """COPY of a view with these columns (name, SQL type) to a file, as `export` writes them."""
+    """SQL that copies a view with these columns (name, SQL type) to a file, as `export` does."""
     suffix, parts = suffix.lower(), []
-    for given, kind in columns:
-        name = '"' + given.replace('"', '""') + '"'
+    for column, kind in columns:
+        name = '"' + column.replace('"', '""') + '"'
         nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
         if suffix != ".parquet" and kind == "TIMESTAMP WITH TIME ZONE":
             parts.append(f"{_rfc3339(name)} AS {name}")
@@ -153,19 +158,19 @@ def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: 
             parts.append(f"{_inert(name)} AS {name}")
         else:
             parts.append(name)
-    chosen = f'SELECT {", ".join(parts)} FROM "{source}"'
-    return f"COPY ({chosen}) TO {literal(to)} ({_OPTIONS[suffix]})"
+    select = f'SELECT {", ".join(parts)} FROM "{source}"'
+    return f"COPY ({select}) TO {literal(to)} ({_OPTIONS[suffix]})"
 
 
 def _inert(name: str) -> str:
-    """A text, an apostrophe before it where a spreadsheet would take it for a formula (OWASP, CSV
-    injection)."""
+    """SQL for a text, with an apostrophe in front if a spreadsheet would interpret it as a formula
+    (OWASP, CSV injection)."""
     risky = f"substr({name}, 1, 1) IN ('=', '+', '-', '@', chr(9), chr(10), chr(13))"
     return f"CASE WHEN {risky} THEN '''' || {name} ELSE {name} END"
 
 
 def _rfc3339(name: str) -> str:
-    """Milliseconds, or microseconds where there are any: nothing is lost and most stay short."""
+    """SQL for a time in RFC 3339, to the millisecond, or to the microsecond if it has any."""
     utc = f"timezone('UTC', {name})"
     return (
         f"CASE WHEN epoch_us({name}) % 1000 = 0 THEN strftime({utc}, '%Y-%m-%dT%H:%M:%S.%gZ') "

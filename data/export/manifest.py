@@ -1,4 +1,4 @@
-"""A file to take away, and the slip that says what it is: filter, SQL, version, model, checksum."""
+"""Exported files with a manifest: filter, SQL, store version, model, columns and checksum."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from data.schema.layout import TABLES
 from data.store.snapshot import Snapshot
 
 SUFFIXES = ("parquet", "csv", "jsonl")
-# Rows of the slice that a browser gets; texts are several times as large as Parquet. The command
-# line has no limit.
+# Rows that can be downloaded with a browser; text formats are several times as large as Parquet.
+# The command line has no limit.
 MOST_ROWS = {"parquet": 1_000_000, "csv": 100_000, "jsonl": 100_000}
 _PIECE = 1 << 20
 
@@ -43,16 +43,16 @@ def manifest(
     model: str | None,
     link: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """What a file holds and how to make it again, as a JSON object.
+    """The manifest of a file, a JSON object: its contents and how to reproduce it.
 
     Parameters
     ----------
-    name: what the file is called where it is going.
-    columns: name and type of each. sql, parameters: what selected the rows. words: the filter.
-    link: URL parameters of the page that shows the same rows.
+    name: name of the file at its destination.
+    columns: name and type of each. sql, parameters: the query that selected the rows. words: the
+    filter's caption. link: URL parameters of the page that shows the same rows.
     """
     suffix = file.suffix.lower()
-    made: dict[str, Any] = {
+    content: dict[str, Any] = {
         "file": name,
         "format": suffix.removeprefix("."),
         "rows": rows,
@@ -68,13 +68,13 @@ def manifest(
         "faultline": _version(),
     }
     if link is not None:
-        made["link"] = {key: list(values) for key, values in link.items()}
+        content["link"] = {key: list(values) for key, values in link.items()}
     if suffix == ".csv":
-        made["note"] = (
+        content["note"] = (
             "Texts that begin with = + - @, a tab or a line end have an apostrophe in front, so "
             "that no spreadsheet runs them; Parquet and JSONL hold them as they are."
         )
-    return made
+    return content
 
 
 def checksum(file: Path) -> str:
@@ -86,8 +86,8 @@ def checksum(file: Path) -> str:
     return digest.hexdigest()
 
 
-def beside(file: Path, content: Mapping[str, Any]) -> Path:
-    """Write a manifest as FILE.manifest.json and return its path."""
+def write_manifest(file: Path, content: Mapping[str, Any]) -> Path:
+    """Write the manifest of `file` next to it as FILE.manifest.json; returns its path."""
     path = file.with_name(f"{file.name}.manifest.json")
     path.write_text(_text(content), "utf-8")
     return path
@@ -103,7 +103,7 @@ def export_described(
     model: str | None,
     link: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """`data.export.export.export`, and the manifest of the file that it made."""
+    """Export rows as `data.export.export.export` does; returns the manifest of the file."""
     rows = export(snapshot, table, to, where, params)
     derived = ("digest", "day") if (table, to.suffix.lower()) == ("turns", ".jsonl") else ()
     fields = [field for field in TABLES[table].schema if field.name not in derived]
@@ -129,9 +129,9 @@ def slice_zip(
     to: Path,
     link: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """The model's predictions within a filter as a zip of the file and its manifest, at `to`.
+    """Write a zip file at `to` with the model's predictions for a filter and their manifest.
 
-    Returns the manifest. Raises UsageError when there are more rows than a browser should get.
+    Returns the manifest. Raises UsageError if there are more than `MOST_ROWS` rows.
     """
     clause, params = chosen.sql()
     bound = {"model": model, **params}
@@ -141,11 +141,11 @@ def slice_zip(
         raise UsageError(too_many(n, suffix))
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
         file = Path(folder) / f"predictions-{snapshot.version}.{suffix}"
-        made = export_described(
+        content = export_described(
             snapshot, "predictions", file, where, bound, chosen.caption(), model, link
         )
-        _pack(file, made, to)
-    return made
+        _pack(file, content, to)
+    return content
 
 
 def answer_zip(
@@ -157,14 +157,14 @@ def answer_zip(
     to: Path,
     link: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """All rows of a reader's own statement as a zip of the file and its manifest, at `to`.
+    """Write a zip file at `to` with all rows of a user's statement and their manifest.
 
-    Runs in the sandbox; returns the manifest. Raises UsageError when it cannot be run.
+    The statement runs in the sandbox. Returns the manifest. Raises UsageError if it fails.
     """
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
         file = Path(folder) / f"answer-{snapshot.version}.{suffix}"
         answer = run(snapshot, sql, model=model, chosen=chosen, to=file, limits=LIMITS)
-        made = manifest(
+        content = manifest(
             file,
             snapshot,
             name=file.name,
@@ -177,13 +177,13 @@ def answer_zip(
             link=link,
         )
         if model:
-            made["slice"] = slice_sql(model, chosen)
-        _pack(file, made, to)
-    return made
+            content["slice"] = slice_sql(model, chosen)
+        _pack(file, content, to)
+    return content
 
 
 def too_many(rows: int, suffix: str) -> str:
-    """Why a slice cannot be downloaded, and what can be done."""
+    """The message for a slice that is too large to be downloaded."""
     return (
         f"{rows:,} rows are more than the {MOST_ROWS[suffix]:,} that can be downloaded as "
         f"{suffix}; narrow the filters, or run the command below."
@@ -191,7 +191,7 @@ def too_many(rows: int, suffix: str) -> str:
 
 
 def command(model: str, chosen: Filter, suffix: str, store: str, version: str) -> list[str]:
-    """The words of the command that writes the same rows, with their manifest, without a limit."""
+    """The arguments of the command that exports the same rows and manifest, without a limit."""
     return [
         *("faultline", "export", "predictions", "--where", chosen.literal_sql(model)),
         *("--to", f"predictions-{version}.{suffix}", "--manifest"),

@@ -1,8 +1,8 @@
-"""One statement of a reader's own, run on a snapshot where it can do no harm.
+"""Runs a user's own SQL statement on a snapshot, in a sandbox.
 
-It runs in a process of its own (`data.export.sandbox_worker`), which holds the snapshot's views and
-nothing else, has bounded memory and time, and can be stopped. So neither a crash nor a bomb of a
-statement reaches the dashboard that asked.
+It runs in a separate process (`data.export.sandbox_worker`), which can read only the snapshot's
+views, has bounded memory and time, and can be stopped. So neither a crash nor an excessive
+statement affects the dashboard that started it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from data.errors import FaultlineError, UsageError, VersionGone
 from data.queries.filters import Filter
 from data.store.snapshot import Snapshot
 
-# The process ends itself at the limit. If it hangs, it is ended so many seconds later: on a busy
-# machine it may take some to start.
-_GRACE = 20.0
-# How it ends when the statement did not listen to the interruption.
+# The process ends itself at the time limit. If it hangs, it is killed this many seconds later: on a
+# busy machine it may take some to start.
+_GRACE_S = 20.0
+# Exit code of the process when the statement could not be interrupted.
 LATE = 3
-# How often a statement that waits looks whether it was stopped, in seconds.
-_PATIENCE = 0.1
-# So many statements at once on one server; others wait their turn, within their own time.
-_TOGETHER = threading.BoundedSemaphore(4)
+# How often a waiting statement checks whether it was stopped, in seconds.
+_POLL_S = 0.1
+# Statements that run at the same time on one server; others wait, within their own time limit.
+_RUNNING = threading.BoundedSemaphore(4)
 
-# A statement to start from; `slice` is what the filter lets through.
+# A statement to start from; `slice` is the turns that the filter selects.
 EXAMPLE = """SELECT intent, count(*) AS turns, sum(p_defect) AS failures
 FROM slice
 GROUP BY intent
@@ -46,14 +46,14 @@ LIMIT 20"""
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a statement may take.
+    """Resource limits of a statement.
 
     Attributes
     ----------
-    seconds: of running; what it waited for its turn is taken from them.
-    megabytes: DuckDB's memory; the process as a whole gets a fixed amount more.
-    rows, result_megabytes: of the answer; what is beyond is left out, and said.
-    file_megabytes: of a file to be written.
+    seconds: of waiting and running together.
+    megabytes: of DuckDB's memory; the process as a whole gets a fixed amount more.
+    rows, result_megabytes: of the answer; rows beyond them are left out (`Answer.cut`).
+    file_megabytes: of a file that is written.
     """
 
     seconds: float = 10.0
@@ -68,9 +68,9 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Answer:
-    """What a statement gave: its rows, or how many of them lie in the file that was asked for.
+    """The result of a statement: its rows, or their number if they were written to a file.
 
-    `cut` says that there are more rows than `table` holds. `columns` are names and SQL types.
+    `cut`: there are more rows than `table` contains. `columns` are names and SQL types.
     """
 
     table: pa.Table
@@ -81,17 +81,17 @@ class Answer:
 
 
 class Stopped(FaultlineError):
-    """The reader stopped the statement."""
+    """The user stopped the statement."""
 
 
 class Statement:
-    """A statement that is running, or has run; made by `start`."""
+    """A statement that is running or has finished; made by `start`."""
 
     def __init__(self, request: dict[str, Any], snapshot: Snapshot, limits: Limits) -> None:
         self._request, self._snapshot, self._limits = request, snapshot, limits
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
-        self._found: Answer | FaultlineError | None = None
+        self._outcome: Answer | FaultlineError | None = None
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -103,7 +103,7 @@ class Statement:
 
     @property
     def seconds(self) -> float:
-        """Since it was asked."""
+        """Seconds since it was submitted."""
         return time.monotonic() - self._began
 
     def stop(self) -> None:
@@ -114,30 +114,34 @@ class Statement:
                 self._process.kill()
 
     def answer(self) -> Answer:
-        """Wait for the end. Raises UsageError with DuckDB's reason, in one sentence."""
+        """Wait for the end and return the result.
+
+        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, and
+        VersionGone if the snapshot has been vacuumed.
+        """
         self._thread.join()
-        if isinstance(self._found, Answer):
-            return self._found
-        assert self._found is not None
-        raise self._found
+        if isinstance(self._outcome, Answer):
+            return self._outcome
+        assert self._outcome is not None
+        raise self._outcome
 
     def _work(self) -> None:
         spill = tempfile.mkdtemp(prefix="faultline-sql-")
         entered = False
         try:
             while not entered and self.seconds < self._limits.seconds and not self._stopped:
-                entered = _TOGETHER.acquire(timeout=_PATIENCE)
+                entered = _RUNNING.acquire(timeout=_POLL_S)
             if not entered and not self._stopped:
                 raise UsageError("Too many statements are running; try again in a few seconds.")
-            left = max(self._limits.seconds - self.seconds, _PATIENCE)
-            self._found = self._run({**self._request, "spill": spill, "seconds": left})
+            remaining = max(self._limits.seconds - self.seconds, _POLL_S)
+            self._outcome = self._run({**self._request, "spill": spill, "seconds": remaining})
         except FaultlineError as error:
-            self._found = error
+            self._outcome = error
         except Exception as error:
-            self._found = UsageError(f"The statement could not be run: {error}.")
+            self._outcome = UsageError(f"The statement could not be run: {error}.")
         finally:
             if entered:
-                _TOGETHER.release()
+                _RUNNING.release()
             shutil.rmtree(spill, ignore_errors=True)
 
     def _run(self, request: dict[str, Any]) -> Answer:
@@ -149,42 +153,41 @@ class Statement:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                # Nothing of this process's surroundings, which may hold secrets.
+                # Not this process's environment, which may contain secrets.
                 env={"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
                 cwd=request["spill"],
             )
-        late = threading.Timer(self._limits.seconds + _GRACE, process.kill)
-        late.start()
+        killer = threading.Timer(self._limits.seconds + _GRACE_S, process.kill)
+        killer.start()
         try:
-            found, _ = process.communicate(json.dumps(request).encode())
+            output, _ = process.communicate(json.dumps(request).encode())
         finally:
-            hung = late.finished.is_set()
-            late.cancel()
+            hung = killer.finished.is_set()
+            killer.cancel()
         if self._stopped:
             raise Stopped("The statement was stopped.")
-        head, _, body = found.partition(b"\n")
-        if not head:
+        line, _, body = output.partition(b"\n")
+        if not line:
             self._must_exist()
             if hung or process.returncode == LATE:
                 raise self._too_long()
             raise UsageError(
-                f"The statement needed more than {self._limits.megabytes} MB of memory or brought "
-                "its process down; ask for less."
+                f"The statement needed more than {self._limits.megabytes} MB of memory or crashed "
+                "its process; ask for less."
             )
-        said = json.loads(head)
-        if said.get("late"):
+        header = json.loads(line)
+        if header.get("late"):
             raise self._too_long()
-        if "error" in said:
+        if "error" in header:
             self._must_exist()
-            raise UsageError(said["error"])
+            raise UsageError(header["error"])
         table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
-        columns = tuple((name, kind) for name, kind in said["columns"])
-        return Answer(table, said["rows"], said["cut"], said["seconds"], columns)
+        columns = tuple((name, kind) for name, kind in header["columns"])
+        return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
 
     def _too_long(self) -> UsageError:
         return UsageError(
-            f"The statement was interrupted after {self._limits.seconds:g} seconds; make it "
-            "smaller."
+            f"The statement was interrupted after {self._limits.seconds:g} seconds; ask for less."
         )
 
     def _must_exist(self) -> None:
@@ -201,15 +204,17 @@ def start(
     to: Path | None = None,
     limits: Limits = LIMITS,
 ) -> Statement:
-    """Begin to run one SELECT statement over the tables of a snapshot.
+    """Start one SELECT statement over the tables of a snapshot.
 
-    Beside the tables it may name `slice`, the model's predictions within the filter `chosen`. With
+    Besides the tables it may use `slice`, the model's predictions for the filter `chosen`. With
     `to`, all of its rows are written to this file instead (.csv, .parquet or .jsonl).
     """
     try:
         sql.encode()
     except UnicodeEncodeError:
-        raise UsageError("The statement holds half a character; type it anew.") from None
+        raise UsageError(
+            "The statement contains an invalid character (half of a surrogate pair); type it again."
+        ) from None
     request = {
         "files": {name: [str(path) for path in paths] for name, paths in snapshot.files.items()},
         "slice": slice_sql(model, chosen or Filter()) if model else None,
@@ -232,10 +237,10 @@ def run(
     to: Path | None = None,
     limits: Limits = LIMITS,
 ) -> Answer:
-    """`start`, and wait. Raises UsageError with the reason when it cannot be run."""
+    """`start` a statement and wait for its answer; see `Statement.answer` for the errors."""
     return start(snapshot, sql, model=model, chosen=chosen, to=to, limits=limits).answer()
 
 
 def slice_sql(model: str, chosen: Filter) -> str:
-    """What `slice` stands for, as SQL without parameters."""
+    """The definition of `slice`, as SQL without parameters."""
     return f"FROM predictions WHERE {chosen.literal_sql(model)}"

@@ -1,8 +1,8 @@
 """The process in which `data.export.sandbox` runs a statement: `python -m
 data.export.sandbox_worker`.
 
-A request comes on standard input as JSON. On standard output goes one line of JSON that says how it
-went, then the rows as an Arrow stream.
+It reads a request from standard input as JSON. It writes one line of JSON with the outcome to
+standard output, followed by the rows as an Arrow stream.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from data.export.sandbox import LATE
 from data.schema.layout import TABLES
 from data.store.snapshot import connect
 
-# Functions that give rows without looking at anything outside the statement.
+# Table functions that read nothing outside the statement.
 _SOURCES = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each",
                       "json_tree"})  # fmt: skip
-# They tell of the server or change its state.
+# Functions that reveal or change the state of the server.
 _CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "nextval", "setval",
                      "current_query", "sleep_ms", "setseed"})  # fmt: skip
 _BATCH = 1024
-# Address space beyond DuckDB's memory: threads' stacks, arenas, the rows on their way out.
+# Address space beyond DuckDB's memory: threads' stacks, arenas, and rows being written out.
 _HEADROOM = 700_000_000
 
 
 def main() -> None:
     """Run the request on standard input."""
-    # The parent's Ctrl-C is its own matter.
+    # Ctrl-C is for the parent, which stops this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     request = json.loads(sys.stdin.buffer.read())
     out = os.fdopen(os.dup(1), "wb")
-    # Whatever prints must not get between the rows.
+    # Anything printed must not get between the rows.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     with contextlib.suppress(OSError):
         os.nice(5)
@@ -63,7 +63,7 @@ def main() -> None:
         with pa.ipc.new_stream(out, table.schema) as writer:
             writer.write_table(table)
     out.flush()
-    # A statement that cannot be interrupted must not keep the process.
+    # A statement that cannot be interrupted must not keep the process alive.
     os._exit(0)
 
 
@@ -88,7 +88,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     def interrupt() -> None:
         late.set()
         con.interrupt()
-        # Some functions look for interruption too rarely.
+        # Some functions check for an interrupt too rarely.
         time.sleep(2)
         os._exit(LATE)
 
@@ -97,27 +97,29 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     timer.start()
     began = time.monotonic()
     try:
-        found = con.sql(sql)
-        columns = [(str(n), str(t)) for n, t in zip(found.columns, found.types, strict=True)]
+        relation = con.sql(sql)
+        columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
             raise UsageError("Two columns have the same name; name each with AS.")
         head: dict[str, Any] = {"columns": columns, "cut": False}
         if target:
-            found.create_view("answer")
-            done = con.execute(copy_sql("answer", columns, target, target.suffix)).fetchall()
-            head["rows"], table = int(done[0][0]), pa.table({})
+            relation.create_view("answer")
+            copied = con.execute(copy_sql("answer", columns, target, target.suffix)).fetchall()
+            head["rows"], table = int(copied[0][0]), pa.table({})
         else:
-            table, head["cut"] = _taken(found, request)
+            table, head["cut"] = _first_rows(relation, request)
             head["rows"] = table.num_rows
     finally:
         timer.cancel()
     return head | {"seconds": time.monotonic() - began}, table
 
 
-def _taken(found: duckdb.DuckDBPyRelation, request: dict[str, Any]) -> tuple[pa.Table, bool]:
+def _first_rows(
+    relation: duckdb.DuckDBPyRelation, request: dict[str, Any]
+) -> tuple[pa.Table, bool]:
     """The first rows, up to the limits on their number and size, and whether there are more."""
     most, room = request["rows"], request["result_megabytes"] * 1_000_000
-    reader = found.limit(most + 1).to_arrow_reader(_BATCH)
+    reader = relation.limit(most + 1).to_arrow_reader(_BATCH)
     batches: list[pa.RecordBatch] = []
     rows, cut = 0, False
     for batch in reader:
@@ -136,7 +138,7 @@ def _taken(found: duckdb.DuckDBPyRelation, request: dict[str, Any]) -> tuple[pa.
 
 
 def _bound(request: dict[str, Any], target: Path | None) -> None:
-    """Limit what this process as a whole may take."""
+    """Limit the resources of this process as a whole."""
     size = request["file_megabytes"] * 1_000_000 if target else 1_000_000_000
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = [
@@ -156,32 +158,36 @@ def _bound(request: dict[str, Any], target: Path | None) -> None:
 
 
 def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> str:
-    """The one SELECT statement that a text holds, looking at nothing but `tables`.
+    """The single SELECT statement of a text, if it reads only `tables`.
 
     Raises UsageError for none, several or other statements, for other tables, and for functions
-    that read files or speak of the server; DuckDB's own error where it cannot be parsed.
+    that read files or reveal the server's state; DuckDB's own error if it cannot be parsed.
     """
     if "\0" in sql:
-        raise UsageError("The statement holds a NUL character; take it out.")
-    found = con.extract_statements(sql)
-    if not found:
+        raise UsageError("The statement contains a NUL character; remove it.")
+    statements = con.extract_statements(sql)
+    if not statements:
         raise UsageError("There is no statement; write one, for example: FROM predictions LIMIT 9")
-    if len(found) > 1:
-        raise UsageError(f"These are {len(found)} statements; give one.")
-    text = found[0].query
-    kind = found[0].type.name
+    if len(statements) > 1:
+        raise UsageError(f"There are {len(statements)} statements; give one.")
+    text = statements[0].query
+    kind = statements[0].type.name
     if kind != "SELECT":
-        raise UsageError(f"This is no SELECT statement but {kind.replace('_', ' ')}; only reading "
-                         "is possible here.")  # fmt: skip
+        raise UsageError(f"This is not a SELECT statement but {kind.replace('_', ' ')}; only "
+                         "reading is possible here.")  # fmt: skip
     tree = json.loads(
         con.execute("SELECT json_serialize_sql($1::VARCHAR)", [text]).fetchall()[0][0]
     )
     if tree["error"]:
         raise UsageError(f"This kind of statement cannot be run here: {tree['error_message']}")
     nodes = list(_nodes(tree["statements"]))
-    own = {str(entry["key"]).lower() for node in nodes if isinstance(node.get("cte_map"), dict)
-           for entry in node["cte_map"]["map"]}  # fmt: skip
-    for name in sorted(own):
+    cte_names = {
+        str(entry["key"]).lower()
+        for node in nodes
+        if isinstance(node.get("cte_map"), dict)
+        for entry in node["cte_map"]["map"]
+    }
+    for name in sorted(cte_names):
         if name.startswith(("duckdb_", "sqlite_", "pg_", "pragma_")):
             raise UsageError(f"A query in WITH cannot be called “{name}”; choose another name.")
     for node in nodes:
@@ -196,29 +202,33 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
         elif node.get("type") == "BASE_TABLE":
             table = str(node.get("table_name") or "").lower()
             outside = node.get("schema_name") not in ("", None, "main") or node.get("catalog_name")
-            if outside or table not in tables | own:
+            if outside or table not in tables | cte_names:
                 raise UsageError(f"There is no table “{node.get('table_name')}” here; there are: "
                                  f"{', '.join(sorted(tables))}.")  # fmt: skip
-    # A semicolon at its end, which may have a comment after it, would stand in the way.
-    whole = text.encode()
-    ends = [at for at, _ in duckdb.tokenize(text) if whole[at : at + 1] == b";"]
-    return whole[: ends[0]].decode() if ends else text
+    # A final semicolon, possibly followed by a comment, would break the enclosing statements.
+    encoded = text.encode()
+    semicolons = [
+        position
+        for position, _ in duckdb.tokenize(text)
+        if encoded[position : position + 1] == b";"
+    ]
+    return encoded[: semicolons[0]].decode() if semicolons else text
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every object of a parsed statement; a loop, as the tree may be deep."""
-    left = [tree]
-    while left:
-        node = left.pop()
+    """Every object of a parsed statement; iterative, because the tree may be deep."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
         if isinstance(node, dict):
             yield node
-            left.extend(node.values())
+            stack.extend(node.values())
         elif isinstance(node, list):
-            left.extend(node)
+            stack.extend(node)
 
 
 def _sentence(error: Exception, request: dict[str, Any]) -> str:
-    """The error in one sentence. DuckDB's first line is the reason, the rest shows the place."""
+    """The error in one sentence; of DuckDB's message, the first line is the reason."""
     if isinstance(error, FaultlineError):
         return str(error)
     memory = isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError | MemoryError)

@@ -1,4 +1,4 @@
-"""Logs on their way in: files found and decoded, records validated, turns staged and upserted.
+"""Ingestion: log files are found and decoded, records validated, turns staged and upserted.
 
-What a file holds besides traces (annotations) is not read here.
+Files of annotations are read in `annotation.files`, not here.
 """

@@ -1,8 +1,8 @@
-"""Ingestion: log files into the store, each whole or not at all.
+"""Ingestion of log files into the store, each file completely or not at all.
 
-A file is parsed and checked outside the lock, in blocks, by a few processes; what came of it is
-staged inside the store. Then one pass finds repeated, unchanged and replaced turns by their keys,
-the final files are written, and one write cycle makes turns, quarantine and run record visible
+A file is parsed and checked outside the lock, in blocks, by a few processes; the results are staged
+inside the store. Then one pass identifies repeated, unchanged and replaced turns by their keys, the
+final files are written, and one write cycle makes turns, quarantine and run record visible
 together.
 """
 
@@ -43,8 +43,11 @@ _MANY_FILES = 24
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of one input. `turns` counts distinct good turns; of these, `replaced` changed a
-    turn that was there and `unchanged` were there already, equal."""
+    """The result for one input.
+
+    `turns` counts distinct valid turns; of these, `replaced` replaced a different stored turn and
+    `unchanged` were already stored.
+    """
 
     file: str
     format: str
@@ -60,7 +63,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What became of every input, in the order they were read."""
+    """The results of all inputs, in the order in which they were read."""
 
     files: list[FileReport]
 
@@ -103,14 +106,14 @@ def ingest(
         Files (.jsonl, .ndjson, .json, each also .gz or .zst; .parquet), folders, or `-` for JSONL
         on standard input.
     format
-        `jsonl` or `parquet`, instead of what the suffix says.
+        `jsonl` or `parquet`, overriding the suffix.
     progress
         Called with the bytes read of each file, its name, and its turns so far.
     workers
         Processes; by default one per core, and none of its own for small inputs.
 
-    An input that cannot be read at all is reported (`IngestReport.failed`) and the others go on;
-    when that is true of every input, the first one's `IngestError` is raised.
+    An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
+    if no input can be read, the first one's `IngestError` is raised.
     """
     sources = discover(paths, format)
     store.clear_staging()
@@ -136,7 +139,7 @@ def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress) -
         run_id = uuid.uuid4().hex
         with store.commit() as cycle:
             if cycle.versions.get("turns", 0) != planned.version:
-                # Someone else committed meanwhile; what is replaced must be worked out again.
+                # Another process has committed meanwhile: the plan has to be made again.
                 planned = plan(TurnsNow.within(cycle), staged, run, folder / "plan-again")
             planned.apply(cycle)
             _quarantine(cycle, source.name, run_id, staged)
@@ -177,19 +180,19 @@ def _stage_all(source: Source, run: Runner, folder: Path, progress: Progress) ->
 
 
 def _quarantine(cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged]) -> None:
-    """Put the faults of this run in the place of those of earlier runs of the same file."""
+    """Replace the faults from earlier runs of the same file by those of this run."""
     cycle.delete_rows(
         "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
     )
-    before = 0
+    lines_before = 0
     selects = []
     for block in staged:
         if block.faults is not None:
             selects.append(
-                f"SELECT line + {before} AS line, field, reason, excerpt "
+                f"SELECT line + {lines_before} AS line, field, reason, excerpt "
                 f"FROM read_parquet({literal(block.faults)})"
             )
-        before += block.lines
+        lines_before += block.lines
     if selects:
         cycle.con.register("run", pa.table({"run_id": [run_id], "file": [name]}))
         source = " UNION ALL ".join(selects)
@@ -222,5 +225,5 @@ def _tidy(cycle: Cycle, name: str) -> None:
 
 def _processes(sources: Sequence[Source], workers: int | None) -> int:
     count = workers if workers is not None else min(os.cpu_count() or 1, 16)
-    known = sum(source.size or _POOL_FROM for source in sources)
-    return count if known >= _POOL_FROM else 1
+    size = sum(source.size or _POOL_FROM for source in sources)
+    return count if size >= _POOL_FROM else 1

@@ -17,7 +17,7 @@ import zstandard
 
 from data.errors import IngestError, UsageError
 from data.store.parquet import workbench
-from data.store.paths import shown
+from data.store.paths import printable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -98,7 +98,7 @@ def discover(paths: Sequence[str | Path], format: str | None = None) -> list[Sou
             if format is not None:
                 kind = "parquet" if format == "parquet" else "jsonl"
             # A name need not be text; what is shown and stored must be.
-            sources.append(Source(shown(file.resolve()), file, kind, file.stat().st_size))
+            sources.append(Source(printable(file.resolve()), file, kind, file.stat().st_size))
     return list(dict.fromkeys(sources))
 
 

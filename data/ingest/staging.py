@@ -1,7 +1,7 @@
-"""The work on one block of lines: check them, turn the good ones into Arrow, write both aside.
+"""Staging of a block of lines: validate them, convert them to Arrow, write turns and faults.
 
-Runs in worker processes. A block leaves three files in the staging folder: its turns (Arrow,
-grouped by day), their keys (Parquet, for finding duplicates without loading the turns) and its
+Runs in worker processes. For each block there are three files in the staging folder: its turns
+(Arrow, grouped by day), their keys (Parquet, to find duplicates without loading the turns) and its
 faults.
 """
 
@@ -46,14 +46,13 @@ FAULTS = schema(
     ]
 )
 _STAGED = pa.schema([field for field in TURNS if field.name != "day"])
-# The same for the store's rows and for staged ones; two turns with the same digest and the same
-# gold are the same turn.
+# Computed alike for stored and for staged rows; turns with equal digest and equal gold are equal.
 GOLD_TEXT = "CASE WHEN gold IS NOT NULL THEN md5(to_json(gold)::VARCHAR) END"
 
 
 @dataclass(frozen=True)
 class Staged:
-    """What one block became. `days` are (day, rows) of the record batches of `turns`."""
+    """The result of one block. `days` are (day, rows) of the record batches of `turns`."""
 
     index: int
     lines: int
@@ -63,7 +62,7 @@ class Staged:
     days: Sequence[tuple[Any, int]]
     faults: Path | None
     faulty: int
-    # Faulty lines that are not even a JSON object.
+    # Faulty lines that are not JSON objects at all.
     junk: int
     unknown: Counter[str]
     done: int
@@ -98,7 +97,7 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
         extras.append(extra)
         digests.append(digest)
         numbers.append(number)
-    # A block ends with a line break, but for the last one.
+    # Every block but the last one ends with a line break.
     total = len(lines) - (not lines[-1])
     del lines, data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
@@ -106,11 +105,13 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
     if numbers:
         table = _to_arrow(pieces, folder / f"{index}.jsonl")
         # Arrays of Python values make pyarrow import pandas, which costs more than a small file.
-        none = all(extra is None for extra in extras)
-        kept = pa.nulls(len(extras), pa.string()) if none else pa.array(extras, pa.string())
-        table = table.append_column("extra", kept)
-        seals = np.frombuffer(b"".join(digests), dtype="<i8")
-        table = fitted(table.append_column("digest", pa.array(seals)), _STAGED)
+        no_extras = all(extra is None for extra in extras)
+        extra_column = (
+            pa.nulls(len(extras), pa.string()) if no_extras else pa.array(extras, pa.string())
+        )
+        table = table.append_column("extra", extra_column)
+        digest_column = np.frombuffer(b"".join(digests), dtype="<i8")
+        table = fitted(table.append_column("digest", pa.array(digest_column)), _STAGED)
         days = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
     fault_file = None
     if faults:
@@ -144,16 +145,16 @@ def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
     return table
 
 
-_kept = threading.local()
+_local = threading.local()
 
 
 def _con() -> duckdb.DuckDBPyConnection:
-    """One connection per thread, kept: making one costs as much as a tenth of a block."""
-    if not hasattr(_kept, "con"):
-        _kept.con = workbench("1GB")
+    """One reused connection per thread: opening one costs a tenth of the time of a block."""
+    if not hasattr(_local, "con"):
+        _local.con = workbench("1GB")
         # One thread keeps the rows in the order of the lines; the parallelism is in the processes.
-        _kept.con.execute("SET threads = 1")
-    con: duckdb.DuckDBPyConnection = _kept.con
+        _local.con.execute("SET threads = 1")
+    con: duckdb.DuckDBPyConnection = _local.con
     return con
 
 
@@ -214,7 +215,7 @@ class Part:
 
 
 def write_day(day: Any, parts: Sequence[Part], folder: Path) -> list[DataFile]:
-    """Gather the staged rows of one day, sort them, and write the final Parquet file."""
+    """Collect the staged rows of one day, sort them, and write the final Parquet file."""
     layout = TABLES["turns"]
     table = pa.concat_tables([part.read() for part in parts])
     table = table.sort_by([(name, "ascending") for name in layout.order])
@@ -229,7 +230,7 @@ def _sql_type(kind: pa.DataType) -> str:
         return f"MAP(VARCHAR, {_sql_type(kind.item_type)})"
     if pa.types.is_list(kind):
         return f"{_sql_type(kind.value_type)}[]"
-    # Times are canonical UTC here; as TIMESTAMP they parse without the time zone machinery.
+    # Times are canonical UTC here, so they can be parsed as TIMESTAMP, without time zones.
     names = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "bool": "BOOLEAN"}
     return "TIMESTAMP" if pa.types.is_timestamp(kind) else names[str(kind)]
 

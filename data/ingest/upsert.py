@@ -1,8 +1,7 @@
-"""Putting staged turns into the store: which are new, which replace others, which are there
-already.
+"""Upsert of staged turns: which are new, which replace a stored turn, which are stored already.
 
-Works on the keys of the staged turns (id, fingerprint, place), so that memory does not grow with
-them.
+Works on the keys of the staged turns (id, fingerprint, position), so that memory use does not
+depend on their size.
 """
 
 from __future__ import annotations
@@ -31,12 +30,14 @@ from data.store.snapshot import literal, scan
 from data.store.store import Store
 from data.store.transaction import Cycle, live_files
 
-# Rows gathered in memory for one final file.
+# Rows collected in memory for one final file.
 _FILE_ROWS = 400_000
 
 
 @dataclass(frozen=True)
 class TurnsNow:
+    """The stored turns that an input is compared with: their Delta version and files."""
+
     version: int
     paths: list[Path]
 
@@ -54,7 +55,10 @@ class TurnsNow:
 
 @dataclass(frozen=True)
 class Plan:
-    """The final files of one input, ready to be moved in, and the turns they replace."""
+    """The final files of one input, ready to be moved into the table, and the turns they replace.
+
+    `version` is the version of `turns` for which the plan was made.
+    """
 
     version: int
     folder: Path
@@ -67,12 +71,13 @@ class Plan:
         if self.replaced:
             ids = f"read_parquet({literal(self.folder / 'replaced.parquet')})"
             cycle.delete_rows("turns", f"turn_id IN (SELECT turn_id FROM {ids})")
-            # A turn that moved to another day is another row to the charts over time.
+            # The prediction of a turn that moved to another day would count for the wrong day.
             forget(cycle, f"turn_id IN (SELECT turn_id FROM {ids} WHERE moved)")
         cycle.adopt("turns", self.files, self.folder)
 
 
 def plan(now: TurnsNow, staged: Sequence[Staged], run: Runner, folder: Path) -> Plan:
+    """Write the final files of one input into the new `folder`; see `Plan`."""
     folder.mkdir()
     good = [block for block in staged if block.count]
     if not good:
@@ -89,13 +94,13 @@ def plan(now: TurnsNow, staged: Sequence[Staged], run: Runner, folder: Path) -> 
     files: list[DataFile] = []
     if turns > unchanged:
         work = ((day, parts, folder) for day, parts in _days(good, drops))
-        for made in run.map(write_day, work):
-            files += made
+        for day_files in run.map(write_day, work):
+            files += day_files
     return Plan(now.version, folder, files, turns, replaced, unchanged)
 
 
 def _repeated(con: duckdb.DuckDBPyConnection) -> int:
-    """Note the rows of turns that come again later in the same input (the later one wins)."""
+    """Drop the rows of turns that occur again later in the same input; returns how many."""
     con.execute("CREATE TABLE drops (block INTEGER, batch INTEGER, row INTEGER)")
     (repeated,) = con.execute("SELECT count(*) - count(DISTINCT turn_id) FROM keys").fetchall()[0]
     if repeated:
@@ -109,9 +114,9 @@ def _repeated(con: duckdb.DuckDBPyConnection) -> int:
 def _present(
     con: duckdb.DuckDBPyConnection, paths: Sequence[Path], staged: Sequence[Staged], replaced: Path
 ) -> tuple[int, int]:
-    """Compare with the turns already stored; returns how many are changed and how many equal.
+    """Compare with the stored turns; returns how many are changed and how many are equal.
 
-    Equal ones join the dropped rows, the ids of changed ones are written to `replaced`.
+    Equal turns are dropped; the ids of changed ones are written to `replaced`.
     """
     con.execute(f"CREATE VIEW stored AS {scan(TABLES['turns'], paths)}")
     con.execute(
@@ -120,12 +125,12 @@ def _present(
         "FROM (FROM keys ANTI JOIN drops USING (block, batch, row)) k "
         "JOIN (SELECT turn_id, digest, day FROM stored) s USING (turn_id)"
     )
-    suspects = [
+    candidates = [
         r[0] for r in con.execute("SELECT DISTINCT block FROM present WHERE same").fetchall()
     ]
-    if suspects:
-        # The fingerprint leaves the annotation out, so that has to be compared by itself.
-        con.register("golds", _golds([item for item in staged if item.index in set(suspects)]))
+    if candidates:
+        # The fingerprint does not include gold, which has to be compared separately.
+        con.register("golds", _golds([item for item in staged if item.index in set(candidates)]))
         con.execute(
             f"UPDATE present SET same = false "
             f"FROM (SELECT block, batch, row, {GOLD_TEXT} AS text FROM golds) g, "
@@ -146,44 +151,44 @@ def _present(
 
 
 def _golds(staged: Sequence[Staged]) -> pa.RecordBatchReader:
-    """The annotations of staged turns and where they lie, streamed."""
-    place = [("block", pa.int32()), ("batch", pa.int32()), ("row", pa.int32())]
-    kinds = schema([TABLES["turns"].schema.field("gold"), *place])
+    """A stream of the gold of staged turns and their positions."""
+    position = [("block", pa.int32()), ("batch", pa.int32()), ("row", pa.int32())]
+    kinds = schema([TABLES["turns"].schema.field("gold"), *position])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for item in staged:
             for batch, (_, rows) in enumerate(item.days):
                 gold = Part(item.turns, batch, None).read(["gold"])["gold"].combine_chunks()
                 number = np.arange(rows, dtype=np.int32)
-                same = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
-                columns = [gold, *(pa.array(values) for values in (*same, number))]
+                constant = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
+                columns = [gold, *(pa.array(values) for values in (*constant, number))]
                 yield pa.RecordBatch.from_arrays(columns, schema=kinds)
 
     return pa.RecordBatchReader.from_batches(kinds, batches())
 
 
 def _days(staged: Sequence[Staged], drops: pa.Table) -> Iterator[tuple[Any, list[Part]]]:
-    """Which staged rows make which final file: a day's, at most about `_FILE_ROWS` at once."""
+    """Day and staged rows of each final file; a file has at most about `_FILE_ROWS` rows."""
     dropped: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
     if drops.num_rows:
         drops = drops.sort_by([("block", "ascending"), ("batch", "ascending")])
         block, batch, row = (drops[name].to_numpy() for name in ("block", "batch", "row"))
         starts = np.flatnonzero(np.r_[True, (np.diff(block) != 0) | (np.diff(batch) != 0)])
-        for begin, gone in zip(starts, np.split(row, starts[1:]), strict=True):
-            dropped[int(block[begin]), int(batch[begin])] = gone
+        for begin, dropped_rows in zip(starts, np.split(row, starts[1:]), strict=True):
+            dropped[int(block[begin]), int(batch[begin])] = dropped_rows
     by_day: dict[Any, list[tuple[Part, int]]] = {}
     for item in staged:
         for index, (day, rows) in enumerate(item.days):
             drop = dropped.get((item.index, index))
-            left = rows - (0 if drop is None else len(drop))
-            if left:
-                by_day.setdefault(day, []).append((Part(item.turns, index, drop), left))
+            remaining = rows - (0 if drop is None else len(drop))
+            if remaining:
+                by_day.setdefault(day, []).append((Part(item.turns, index, drop), remaining))
     for day in sorted(by_day):
         group: list[Part] = []
         total = 0
-        for part, left in by_day[day]:
+        for part, remaining in by_day[day]:
             group.append(part)
-            total += left
+            total += remaining
             if total >= _FILE_ROWS:
                 yield day, group
                 group, total = [], 0

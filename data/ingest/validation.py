@@ -1,5 +1,4 @@
-"""Checking one line of a log: a canonical record, or the field that is wrong and why, in plain
-words."""
+"""Validation of one line of a log: a canonical record, or the faulty field and the reason."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ EXCERPT = 2_000
 
 _decode = msgspec.json.Decoder(Turn).decode
 _decode_any = msgspec.json.Decoder().decode
-# Maps are written in the order of their keys, so that equal turns have equal bytes.
+# Maps are written sorted by key, so that equal turns have equal bytes.
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Fault(Exception):
-    """A line that cannot be kept: the path of the field (empty: the whole line) and the reason."""
+    """An invalid line: the path of the faulty field (empty: the whole line) and the reason."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
@@ -35,9 +34,12 @@ class Fault(Exception):
 
 
 class Checked(NamedTuple):
-    """A good record: its canonical JSON (times in UTC, maps sorted, nulls left out) without `gold`,
-    that of its `gold`, the unknown fields as a JSON object or None, and eight bytes that are the
-    fingerprint of everything but `gold`."""
+    """A valid record.
+
+    `json` is its canonical JSON (times in UTC, maps sorted, nulls left out) without `gold`, `gold`
+    that of its gold, `extra` the unknown fields as a JSON object or None, and `digest` the eight
+    bytes of the fingerprint of everything but gold.
+    """
 
     json: bytes
     gold: bytes
@@ -51,7 +53,7 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
     try:
         turn = _decode(line)
     except msgspec.ValidationError as error:
-        # Rare unless the log has unknown fields: look again, slowly.
+        # Rare unless the log has unknown fields, which only the slow check accepts.
         turn, extra = _check_slowly(line, str(error), unknown)
     except msgspec.DecodeError as error:
         raise Fault("", _json_reason(str(error))) from None
@@ -67,10 +69,10 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
     gold = turn.gold
     turn.gold = None
     body = _encode(turn)
-    seal = sha256(body)
+    digest = sha256(body)
     if extra is not None:
-        seal.update(extra.encode())
-    return Checked(body, b"null" if gold is None else _encode(gold), extra, seal.digest()[:8])
+        digest.update(extra.encode())
+    return Checked(body, b"null" if gold is None else _encode(gold), extra, digest.digest()[:8])
 
 
 # -- unknown fields --------------------------------------------------------------------------------
@@ -78,7 +80,10 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Where records lie inside records: field -> the shape below it, if there is one."""
+    """The nesting of records: field -> the shape of the records in it, or None if it has none.
+
+    `many`: the field is a list of such records.
+    """
 
     fields: Mapping[str, _Shape | None]
     many: bool = False
@@ -87,8 +92,8 @@ class _Shape:
 def _shape(kind: Any, many: bool = False) -> _Shape | None:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        found = [_shape(part, many) for part in typing.get_args(kind)]
-        return next((shape for shape in found if shape is not None), None)
+        shapes = [_shape(part, many) for part in typing.get_args(kind)]
+        return next((shape for shape in shapes if shape is not None), None)
     if origin is list:
         return _shape(typing.get_args(kind)[0], many=True)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -111,24 +116,24 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
         raise Fault("", _json_reason(str(error))) from None
     if not isinstance(record, dict) or _TURN is None:
         raise Fault("", f"expected a JSON object, got {_kind(record)}")
-    # `extra` is where unknown fields are kept and exported; read back, it is not unknown.
-    found: dict[str, Any] = {}
+    # Unknown fields are stored and exported as `extra`, so it is not unknown when read again.
+    extra: dict[str, Any] = {}
     carried = record.pop("extra", None)
     if isinstance(carried, dict):
-        found.update(carried)
+        extra.update(carried)
     elif carried is not None:
         record["extra"] = carried
-    seen: set[str] = set()
-    _set_aside(record, _TURN, "", "", found, seen)
+    paths: set[str] = set()
+    _set_aside(record, _TURN, "", "", extra, paths)
     try:
         turn = msgspec.convert(record, Turn)
     except msgspec.ValidationError as error:
         raise Fault(*explain(str(error), record)) from None
-    unknown.update(seen)
-    if not found:
+    unknown.update(paths)
+    if not extra:
         return turn, None
     try:
-        return turn, _encode(found).decode()
+        return turn, _encode(extra).decode()
     except RecursionError:
         raise Fault("", "nested too deeply") from None
 
@@ -138,14 +143,17 @@ def _set_aside(
     shape: _Shape,
     path: str,
     general: str,
-    found: dict[str, Any],
-    seen: set[str],
+    extra: dict[str, Any],
+    paths: set[str],
 ) -> None:
-    """Move unknown fields of `record` into `found`, by path; `general` is the path for counting."""
+    """Move unknown fields of `record` into `extra`, by path, and add their paths to `paths`.
+
+    `general` is the path for counting, with `[]` in place of indices.
+    """
     fields = shape.fields
     for name in [name for name in record if name not in fields]:
-        found[path + name] = record.pop(name)
-        seen.add(general + name)
+        extra[path + name] = record.pop(name)
+        paths.add(general + name)
     for name, value in record.items():
         below = fields[name]
         if below is None or not value:
@@ -155,9 +163,9 @@ def _set_aside(
                 for index, item in enumerate(value):
                     if isinstance(item, dict):
                         inner = f"{path}{name}[{index}]."
-                        _set_aside(item, below, inner, f"{general}{name}[].", found, seen)
+                        _set_aside(item, below, inner, f"{general}{name}[].", extra, paths)
         elif isinstance(value, dict):
-            _set_aside(value, below, f"{path}{name}.", f"{general}{name}.", found, seen)
+            _set_aside(value, below, f"{path}{name}.", f"{general}{name}.", extra, paths)
 
 
 # -- explanations ----------------------------------------------------------------------------------
@@ -180,7 +188,7 @@ _NAMES = {
 
 
 def explain(message: str, record: Any) -> tuple[str, str]:
-    """Turn msgspec's message into (field path, reason), quoting the value where it can be found."""
+    """Turn msgspec's message into (field path, reason), quoting the value if it is found."""
     at = _AT.search(message)
     path = at["path"] if at else ""
     text = message[: at.start()] if at else message
@@ -189,7 +197,7 @@ def explain(message: str, record: Any) -> tuple[str, str]:
     value = _look_up(record, path)
     if path.endswith("[...]"):
         path = path.removesuffix("[...]")
-        # The path of a map's entry does not name its key; find the entry that is wrong.
+        # The path of a map's entry does not contain its key; find the faulty entry.
         entries = _look_up(record, path)
         if isinstance(entries, dict):
             want_number = "float" in text
@@ -199,9 +207,9 @@ def explain(message: str, record: Any) -> tuple[str, str]:
                     path, value = f"{path}.{key}", entry
                     break
     if limit := _LIMIT.search(text):
-        wanted = "a number in [0, 1]" if limit["limit"] in (">= 0.0", "<= 1.0") else None
-        wanted = wanted or f"a whole number {limit['limit']}"
-        return path, f"expected {wanted}, got {_quote(value)}"
+        expected = "a number in [0, 1]" if limit["limit"] in (">= 0.0", "<= 1.0") else None
+        expected = expected or f"a whole number {limit['limit']}"
+        return path, f"expected {expected}, got {_quote(value)}"
     if "length >= 1" in text:
         return path, "expected text that is not empty"
     if choice := _CHOICE.search(text):
@@ -250,13 +258,13 @@ def _kind(value: Any) -> str:
 def _json_reason(message: str) -> str:
     if "truncated" in message:
         return "not JSON: the line ends in the middle of a value"
-    place = re.search(r"\(byte (\d+)\)", message)
-    where = f" at byte {place[1]}" if place else ""
+    position = re.search(r"\(byte (\d+)\)", message)
+    where = f" at byte {position[1]}" if position else ""
     if "surrogate" in message:
         return f"not valid Unicode: half of a surrogate pair{where}"
     return f"not JSON{where}"
 
 
 def excerpt(line: bytes) -> str:
-    """The beginning of a line as text, whatever its bytes are."""
+    """The first `EXCERPT` characters of a line; undecodable bytes are escaped."""
     return line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")[:EXCERPT]

@@ -1,4 +1,4 @@
-"""Named SQL over a snapshot: one module per question that pages, reports and commands ask.
+"""Named SQL queries over a snapshot: one module per question of pages, reports and commands.
 
-Reads only. A snapshot and a filter in, Arrow tables out.
+They only read: a snapshot and a filter in, Arrow tables out.
 """

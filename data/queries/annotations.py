@@ -1,4 +1,4 @@
-"""What annotators said of turns: the latest of each, what they settled, and how far they are."""
+"""Annotations: the latest of each annotator, the settled verdict of each turn, and progress."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data.store.snapshot import literal
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# The latest word of each annotator counts; then the adjudicator's decision, else what more than
-# half of the annotators say. A turn on which they are split has no verdict.
+# Only the latest annotation of each annotator counts. The verdict is the adjudicator's, else that
+# of more than half of the annotators; without such a majority a turn has no verdict.
 LATEST_SQL = """
 FROM annotations
 QUALIFY row_number() OVER (
@@ -53,22 +53,24 @@ ORDER BY ALL
 
 
 def latest(snapshot: Snapshot) -> pa.Table:
-    """The latest annotation of each annotator per turn, and of each adjudicator; by turn."""
+    """The latest annotation of each annotator and adjudicator per turn, ordered by turn."""
     return snapshot.query(
         f"SELECT * FROM ({LATEST_SQL}) ORDER BY turn_id, created_at, annotation_id"
     )
 
 
 def progress(snapshot: Snapshot, today: datetime) -> pa.Table:
-    """How many turns each annotator has judged: annotator, failure_point, turns, today (those since
-    `today`, a time with a zone)."""
+    """How many turns each annotator has judged, by verdict.
+
+    Columns: annotator, failure_point, turns, today (turns since `today`, a time with a time zone).
+    """
     return snapshot.query(_PROGRESS, {"today": today})
 
 
 def without_sql(hidden: Sequence[str]) -> str | None:
-    """A condition over `annotations` that leaves out those with the ids `hidden`.
+    """A condition over `annotations` that excludes those with the ids `hidden`; None for no ids.
 
-    Of a turn that is hidden, earlier verdicts of the same person are hidden too. None for no ids.
+    It also excludes other annotations of the same turn by the same annotator.
     """
     if not hidden:
         return None

@@ -1,7 +1,7 @@
-"""Daily sums of what a filter lets through, and how far back the newest turns reach.
+"""Daily sums of the turns a filter selects, and the first day of the newest n turns.
 
-Everything additive comes from `rollup` where it can answer the filter, so it costs the same at ten
-thousand turns and ten million.
+All sums come from `rollup` if it can answer the filter, so they cost the same for ten thousand
+turns and for ten million.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ WHERE so_far >= $enough
 def sums_sql(
     chosen: Filter, by: Iterable[str] = ("day", "failure_point")
 ) -> tuple[str, dict[str, Any]]:
-    """SQL for sums of what a filter lets through, of the model `$model`, and the filter's values.
+    """SQL for sums over the turns of a filter and the model `$model`, and its other parameters.
 
-    The rows are those of `rollup`, at least as fine as `by` (names of its columns); where the daily
-    sums cannot answer the filter, they are added up from the predictions.
+    The columns are those of `rollup`, with rows at least as fine as `by` (names of its columns). If
+    the daily sums cannot answer the filter, the predictions are summed.
     """
     clause, params = chosen.sql()
     where = f"WHERE model_id = $model AND {clause}"
@@ -53,10 +53,11 @@ def floor_day(
     verdict: str = "true",
     params: dict[str, Any] | None = None,
 ) -> date | None:
-    """The latest day from which on there are at least `enough` turns.
+    """The latest day such that there are at least `enough` turns from it on.
 
-    DuckDB then opens the files of these days only. `verdict` is a condition over `failure_point`,
-    with its named `params`. None where there are fewer turns, so that every day has to be read.
+    With it, DuckDB opens only the files of these days. `verdict` is a condition over
+    `failure_point`, with its named `params`. None if there are fewer turns: every day has to be
+    read.
     """
     sums, values = sums_sql(chosen)
     bound = {"model": model, "enough": enough, **values, **(params or {})}

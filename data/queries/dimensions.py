@@ -1,7 +1,7 @@
-"""Dimensions that a slice of the traffic is made of: as columns, as SQL conditions, in words.
+"""Dimensions of slices of the traffic: as columns, as SQL conditions, and in English.
 
-Beside the stored columns there are three bands (ASR confidence, words heard, hour of the day) and
-the slots of the request. A turn has several slots: `slot` is a membership, not a value.
+Besides the stored columns there are three bands (ASR confidence, number of words, hour of the day)
+and the slots of the request. A turn can have several slots: `slot` tests membership, not equality.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Ranges of a number: band i holds `edges[i] <= column < edges[i + 1]`.
+    """Ranges of a number: band i contains `edges[i] <= column < edges[i + 1]`.
 
-    `labels` name the bands in links, `words` (a format string) names them for people.
+    `labels` name the bands in links; `words` is the format string of their English names.
     """
 
     sql: str
@@ -35,14 +35,14 @@ class Band:
     words: str
 
     def cases(self) -> str:
-        """SQL for the label of a row's band; null where the number is missing."""
+        """SQL for the label of a row's band; null if the number is missing."""
         limits = zip(self.edges[1:], self.labels, strict=True)
-        found = " ".join(f"WHEN {self.sql} < {edge} THEN '{label}'" for edge, label in limits)
-        return f"CASE WHEN {self.sql} IS NULL THEN NULL {found} END"
+        branches = " ".join(f"WHEN {self.sql} < {edge} THEN '{label}'" for edge, label in limits)
+        return f"CASE WHEN {self.sql} IS NULL THEN NULL {branches} END"
 
 
 BANDS = {
-    # The edges lie apart enough that the same slice is found again next week.
+    # The edges are far enough apart that next week's search finds the same slice again.
     "confidence": Band(
         "asr_confidence",
         (-1e9, 0.2, 0.4, 0.6, 0.8, 1e9),
@@ -67,7 +67,7 @@ _PLAIN = (
     *("locale", "device_type", "domain", "intent"),
     *("assistant", *(f"version_{stage}" for stage in STAGES)),
 )
-# In the order in which a slice is put into words.
+# In the order in which a slice is described.
 DIMENSIONS = (*_PLAIN[:4], "slot", *_PLAIN[4:], *BANDS)
 
 _TABLE = """
@@ -87,7 +87,7 @@ def slice_columns(
     seed: int = 0,
     progress: Progress = silent,
 ) -> tuple[pa.Table, float]:
-    """What slice discovery reads of the turns a filter selects, and the share of turns read.
+    """The columns that slice discovery reads of a filter's turns, and the share of turns read.
 
     Columns: dialogue (uint64, a hash), p (float32, calibrated probability of `failure_point`; of
     any failure for ``defect``), one dictionary-coded text per dimension, slot (list of texts).
@@ -97,7 +97,7 @@ def slice_columns(
     """
     if failure_point not in (*FAILURE_POINTS, "defect"):
         raise UsageError(
-            f"There is no failure point '{failure_point}'; give one of "
+            f"Unknown failure point '{failure_point}'; give one of "
             f"{', '.join((*FAILURE_POINTS, 'defect'))}."
         )
     clause, params = chosen.sql()
@@ -110,7 +110,7 @@ def slice_columns(
         clause=clause,
         sampled=sample.condition,
     )
-    # Coded batch by batch: the texts of millions of turns never lie in memory together.
+    # Dictionary-coded batch by batch: the texts of millions of turns are never all in memory.
     batches = []
     read = 0
     for batch in snapshot.batches(sql, bound, rows=200_000):
@@ -141,8 +141,8 @@ def condition_sql(
     """
     clauses: list[str] = []
     params: dict[str, Any] = {}
-    for place, (dimension, value) in enumerate(conditions):
-        name = f"{prefix}_{place}"
+    for number, (dimension, value) in enumerate(conditions):
+        name = f"{prefix}_{number}"
         if dimension in BANDS:
             band = BANDS[dimension]
             if value == NOT_LOGGED:
@@ -150,14 +150,14 @@ def condition_sql(
                 continue
             if value not in band.labels:
                 raise UsageError(
-                    f"{dimension}={value} is no band; give one of {', '.join(band.labels)}."
+                    f"Unknown band {dimension}={value}; give one of {', '.join(band.labels)}."
                 )
-            at = band.labels.index(value)
-            params[f"{name}_from"], params[f"{name}_to"] = band.edges[at], band.edges[at + 1]
+            index = band.labels.index(value)
+            params[f"{name}_from"], params[f"{name}_to"] = band.edges[index], band.edges[index + 1]
             clauses.append(f"({band.sql} >= ${name}_from AND {band.sql} < ${name}_to)")
         elif dimension not in DIMENSIONS:
             raise UsageError(
-                f"A slice has no dimension '{dimension}'; give some of {', '.join(DIMENSIONS)}."
+                f"Unknown dimension '{dimension}'; a slice has {', '.join(DIMENSIONS)}."
             )
         elif dimension == "slot":
             params[name] = value
@@ -171,7 +171,7 @@ def condition_sql(
 
 
 def condition_words(dimension: str, value: str) -> str:
-    """One condition in words: `ASR 4.2`, `5-7 words heard`, `locale not logged`."""
+    """One condition in English: `ASR 4.2`, `5–7 words heard`, `locale not logged`."""
     noun = dimension.removesuffix("_type")
     if dimension in BANDS:
         words = BANDS[dimension].words
@@ -187,7 +187,7 @@ def condition_words(dimension: str, value: str) -> str:
         return f"{noun} not logged" if value == NOT_LOGGED else f"{STAGE_WORDS[stage]} {plain}"
     if value == NOT_LOGGED:
         return f"{noun} not logged"
-    # A blank value must be seen to be one.
+    # A blank value must be visible as such.
     return (
         f"{noun} {value.strip() or 'blank'}" if dimension == "slot" or not value.strip() else value
     )

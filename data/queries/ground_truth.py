@@ -1,4 +1,4 @@
-"""Predictions of the turns whose truth is known: from the logs' own gold, or from annotators."""
+"""Predictions with ground truth: from the gold in the logs, or from annotators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data.schema.trace import FAILURE_POINTS
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# What people settled in the dashboard goes before what came with the logs.
+# A settled verdict from the dashboard takes precedence over gold from the logs.
 KNOWN_SQL = f"""
 SELECT turn_id, dialogue_id, day, failure_point AS truth, 'dashboard' AS source
 FROM ({SETTLED_SQL})
@@ -32,9 +32,9 @@ WHERE p.day = k.day
 ORDER BY turn_id
 """
 
-# Whom the logs' own gold has looked at was not chosen in the dashboard, so its turns stay a sample
-# of the traffic whoever settled them later. Turns that only the dashboard's queue brought up, and
-# those whose gold did not suffice, are no part of it.
+# Turns with gold in the logs were not selected by the dashboard, so they remain a random sample of
+# the traffic, whoever settles their verdict later. Turns that only the dashboard's queue selected,
+# and turns with too little gold, are not part of the sample.
 _SAMPLED = f"""
 SELECT l.dialogue_id, l.day, coalesce(s.failure_point, l.failure_point) AS truth,
   {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
@@ -53,23 +53,23 @@ _GOLD = "SELECT * FROM turns WHERE gold IS NOT NULL"
 def labelled(
     snapshot: Snapshot, model: str, chosen: Filter | None = None, most: int = MOST_LABELLED
 ) -> pa.Table:
-    """One row per scored turn whose truth is known, ordered by turn.
+    """One row per scored turn with ground truth, ordered by turn id.
 
-    Of very many, whole dialogues are read (`data.queries.sampling.one_in`).
+    If there are many more than `most`, a sample of whole dialogues
+    (`data.queries.sampling.one_in`).
 
     Columns: turn_id, dialogue_id, day, truth (a failure point), source ("annotated", "derived" or
-    "dashboard"), failure_point (the verdict), p_<failure point>.
+    "dashboard"), failure_point (the model's verdict), p_<failure point>.
     """
     return _read(snapshot, model, chosen or Filter(), most, _LABELLED)
 
 
 def sampled(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST_LABELLED) -> pa.Table:
-    """The turns that stand for all others in estimates: those that came with gold that suffices.
+    """The turns that represent the traffic in estimates: those with sufficient gold in the logs.
 
-    Columns: dialogue_id, day, truth (what annotators settled in the dashboard, else the gold's
-    failure point), p_<failure point>. Turns annotated in the dashboard alone are left out: a queue
-    chose them, by what the model was unsure of. Of very many, whole dialogues are read, as of
-    `labelled`.
+    Columns: dialogue_id, day, truth (settled in the dashboard, else the gold's failure point),
+    p_<failure point>. Turns annotated only in the dashboard are left out, because its queue selects
+    turns that the model is unsure of. Sampled as in `labelled`.
     """
     return _read(snapshot, model, chosen, most, _SAMPLED)
 
@@ -82,10 +82,10 @@ def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -
 
 
 def labels_in_logs(snapshot: Snapshot) -> int:
-    """How many turns came with a label, or with gold that a label follows from."""
+    """The number of turns with a failure point in their gold, or with gold that implies one."""
     return int(snapshot.query(_COUNT)["labels"][0].as_py())
 
 
 def turns_with_gold(snapshot: Snapshot) -> pa.Table:
-    """Turns (columns of `data.schema.trace.TURNS`) that came with gold, whatever it says."""
+    """All turns with gold in the logs, with the columns of `data.schema.trace.TURNS`."""
     return snapshot.query(_GOLD)

@@ -1,4 +1,4 @@
-"""What arrived when, and what did not get in: ingestion runs, freshness, quarantine."""
+"""Ingestion runs, freshness of the logs, and quarantined lines."""
 
 from __future__ import annotations
 
@@ -45,39 +45,45 @@ ORDER BY quarantined_at DESC, file, line LIMIT $rows OFFSET $skip
 
 
 def totals(snapshot: Snapshot) -> dict[str, Any]:
-    """Of all runs: runs, turns, quarantined lines, and the end of the newest (None without one)."""
+    """Number of runs, turns and quarantined lines, and the end of the newest run (None if none)."""
     return dict(snapshot.query(_TOTALS).to_pylist()[0])
 
 
 def newest(snapshot: Snapshot) -> datetime | None:
-    """When logs were last read in; None where there are none."""
+    """When the newest ingestion run finished; None if there is none."""
     at: datetime | None = snapshot.query(_NEWEST)["at"].to_pylist()[0]
     return at
 
 
 def runs(snapshot: Snapshot, rows: int = 20, skip: int = 0) -> pa.Table:
-    """Ingestion runs, one row a file, newest first."""
+    """Ingestion runs, one row per file, newest first."""
     return snapshot.query(_RUNS, {"rows": rows, "skip": skip})
 
 
 def freshness(snapshot: Snapshot) -> pa.Table:
-    """Per assistant: turns, newest turn, first and last day, days with turns."""
+    """Per assistant: turns, time of the newest turn, first and last day, number of days."""
     return snapshot.query(_FRESH)
 
 
 def daily(snapshot: Snapshot, since: date | None = None, until: date | None = None) -> pa.Table:
-    """Turns per day and assistant."""
+    """Turns per day and assistant; `since` and `until` are included, None for an open end."""
     return snapshot.query(_DAILY, {"since": since, "until": until})
 
 
 def reasons(snapshot: Snapshot) -> pa.Table:
-    """Quarantined lines by field and reason, the commonest first, at most 200 kinds."""
+    """Quarantined lines by field and reason, the most frequent first, at most 200 rows.
+
+    Columns: field, reason, lines, files, first, last (times of quarantine).
+    """
     return snapshot.query(_REASONS)
 
 
 def examples(
     snapshot: Snapshot, field: str | None, reason: str | None, rows: int = 10, skip: int = 0
 ) -> pa.Table:
-    """Quarantined lines of one kind, newest first: file, line, excerpt, quarantined_at."""
+    """Quarantined lines with one field and reason, newest first.
+
+    Columns: file, line, excerpt, quarantined_at.
+    """
     bound = {"field": field, "reason": reason, "rows": rows, "skip": skip}
     return snapshot.query(_EXAMPLES, bound)

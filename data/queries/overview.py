@@ -1,8 +1,8 @@
-"""Queries behind the Overview: rates over time from the roll-up, and the list of defect turns.
+"""Queries of the Overview page: rates over time from the roll-up, and the list of defect turns.
 
-Rates are sums of calibrated probabilities over turns; counts are turns by verdict, which
-is the largest weighted probability (the weights are chosen so that rare stages are named too).
-Everything additive comes from `rollup`, so it costs the same at ten thousand turns and ten million.
+Rates are sums of calibrated probabilities divided by turns. Counts are turns by verdict, the class
+with the largest weighted probability (the weights are chosen so that rare classes occur too). All
+sums come from `rollup`, so they cost the same for ten thousand turns and for ten million.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ WHERE day IN ({days}) AND turn_id IN ({ids})
 
 @dataclass(frozen=True)
 class Totals:
-    """What a set of turns adds up to: turns, counts by verdict, sums of probabilities."""
+    """Totals of a set of turns: turns, counts by verdict, sums of probabilities by class."""
 
     turns: int
     counts: dict[str, int]
@@ -102,7 +102,7 @@ class Totals:
 
     @property
     def defects(self) -> int:
-        """Turns whose verdict is a failure."""
+        """Number of turns whose verdict is a failure."""
         return sum(self.counts[name] for name in FAILURES)
 
 
@@ -112,7 +112,7 @@ def models(snapshot: Snapshot) -> list[str]:
 
 
 def bounds(snapshot: Snapshot, model: str) -> tuple[date, date, int] | None:
-    """First and last day that the model has scored, and how many turns; None when none."""
+    """First and last day that the model has scored, and the number of turns; None if none."""
     row = snapshot.query(_BOUNDS, {"model": model}).to_pylist()[0]
     return (row["first_day"], row["last_day"], row["turns"]) if row["turns"] else None
 
@@ -128,35 +128,35 @@ ORDER BY turns DESC
 
 
 def facets(snapshot: Snapshot, model: str, most: int = 200) -> dict[str, list[str]]:
-    """The statuses and slot names that occur, the commonest first, at most `most` of each."""
-    found: dict[str, list[str]] = {"status": [], "slot": []}
+    """The statuses and slot names that occur, the most frequent first, at most `most` of each."""
+    by_key: dict[str, list[str]] = {"status": [], "slot": []}
     for row in snapshot.query(_FACETS, {"model": model, "none": NOT_LOGGED}).to_pylist():
-        found[row["key"]].append(row["value"])
-    return {key: values[:most] for key, values in found.items()}
+        by_key[row["key"]].append(row["value"])
+    return {key: values[:most] for key, values in by_key.items()}
 
 
 def options(snapshot: Snapshot, model: str, most: int = 500) -> dict[str, list[str]]:
-    """For each key of `Filter`, the values that occur, the commonest first, at most `most`."""
+    """For each key of `Filter`, the values that occur, the most frequent first, at most `most`."""
     columns = [*COLUMNS.values(), *(f"version_{stage}" for stage in STAGES)]
     sql = _OPTIONS.format(columns=", ".join(columns), sets=", ".join(f"({c})" for c in columns))
     table = snapshot.query(sql, {"model": model})
     # GROUPING_ID sets a bit, the first column's the highest, for each column not grouped by.
-    every = (1 << len(columns)) - 1
-    found: dict[str, list[str]] = {}
-    for place, column in enumerate(columns):
-        mask = every ^ (1 << (len(columns) - 1 - place))
+    all_bits = (1 << len(columns)) - 1
+    by_key: dict[str, list[str]] = {}
+    for index, column in enumerate(columns):
+        mask = all_bits ^ (1 << (len(columns) - 1 - index))
         values = table.filter(pc.field("grouping") == mask)[column].to_pylist()[:most]
         if column.startswith("version_"):
             stage = column.removeprefix("version_")
-            found.setdefault("version", []).extend(f"{stage}:{v}" for v in values if v is not None)
+            by_key.setdefault("version", []).extend(f"{stage}:{v}" for v in values if v is not None)
         else:
             key = next(k for k, c in COLUMNS.items() if c == column)
-            found[key] = [NOT_LOGGED if v is None else v for v in values]
-    return found
+            by_key[key] = [NOT_LOGGED if v is None else v for v in values]
+    return by_key
 
 
 def grain(first: date, last: date) -> Grain:
-    """How finely to draw a period so that it stays readable: at most about a hundred marks."""
+    """The grain for charts of a period, so that they have at most about a hundred marks."""
     days = (last - first).days + 1
     return "day" if days <= 100 else "week" if days <= 700 else "month"
 
@@ -175,9 +175,9 @@ def sums(
     by: Sequence[str] = ("day",),
     most: int | None = None,
 ) -> pa.Table:
-    """The columns `by`, turns, sum_p_<class> and sum_pp_<class> of what a filter lets through.
+    """Sums of a filter's turns by some columns: `by`, turns, sum_p_<class>, sum_pp_<class>.
 
-    In the order of `by`; with `most`, only that many groups, those with the most turns.
+    Ordered by `by`; with `most`, only the `most` groups with the most turns.
     """
     sums_of, params = sums_sql(chosen, by)
     names = ", ".join(by)
@@ -188,7 +188,7 @@ def sums(
 
 
 def cells(snapshot: Snapshot, model: str, chosen: Filter) -> pa.Table:
-    """`sums` by day and every dimension: what changes and moves are looked for in."""
+    """`sums` by day and every dimension, in which change points and shifts are searched."""
     return sums(snapshot, model, chosen, ("day", *DIMENSIONS))
 
 
@@ -214,10 +214,10 @@ def defects(
     rows: int = 20,
     skip: int = 0,
 ) -> pa.Table:
-    """One page of turns whose verdict is a failure (`point`, or any), with what was heard.
+    """One page of turns whose verdict is a failure (`point`, or any).
 
-    Columns: turn_id, dialogue_id, started_at, day, failure_point, p_defect, p (of the failure
-    point), the dimensions, heard, response.
+    Columns: turn_id, dialogue_id, started_at, day, failure_point, p_defect, p (probability of the
+    failure point), the dimensions without versions, heard, response.
     """
     clause, params = chosen.sql()
     bound = {"model": model, **params}
@@ -229,16 +229,16 @@ def defects(
         floor = floor_day(snapshot, model, chosen, skip + rows, where, verdict)
         if floor:
             clause, bound["floor"] = f"{clause} AND day >= $floor", floor
-    # Sorting by a stored column lets DuckDB read the others for the rows it returns only.
-    certain = f"p_{point}" if point in FAILURE_POINTS else "p_defect"
+    # Sorting by a stored column lets DuckDB read the other columns only for the rows it returns.
+    probability = f"p_{point}" if point in FAILURE_POINTS else "p_defect"
     sql = _DEFECTS.format(
         p=" ".join(f"WHEN '{name}' THEN p_{name}" for name in FAILURE_POINTS),
         point=where,
         clause=clause,
-        order="started_at DESC, turn_id" if order == "newest" else f"{certain} DESC, turn_id",
+        order="started_at DESC, turn_id" if order == "newest" else f"{probability} DESC, turn_id",
     )
     page = snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
-    # Texts only for the rows shown, and only from the days they lie in.
+    # Texts are read only for the rows of the page, and only from their days.
     texts = {}
     if page.num_rows:
         days = {f"day_{i}": d for i, d in enumerate(page["day"].unique().to_pylist())}

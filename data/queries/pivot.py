@@ -1,6 +1,6 @@
-"""One dimension against another: turns and expected failures of every cell.
+"""Pivot tables: turns and expected failures of every cell of two dimensions.
 
-From the daily sums where they can tell, else from the predictions of the filter.
+From the daily sums if they suffice, else from the predictions of the filter.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ ANY = "any"
 MEASURES = ("rate", "failures", "turns", "share")
 Measure = Literal["rate", "failures", "turns", "share"]
 OTHERS = "(others)"
-# Cells with fewer turns are shown, but not relied upon.
+# Cells with fewer turns are shown as unreliable.
 FEW = 30
-# As a double, as the bounds of a filter are: 0.7 as a float lies beside 0.7 as a double.
+# As a double, as the bounds of a filter are: 0.7 as a float differs from 0.7 as a double.
 _NUMBERS = {"confidence": "asr_confidence::DOUBLE", "words": "words", "hour": "hour(started_at)"}
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """Something to cut by.
+    """A dimension of a pivot table.
 
     Attributes
     ----------
-    sql: over `predictions`, or over `rollup` where `summed`. key: of the filter that a cell's
-    value is a condition of; None where there is none. order: the values in their own order, or ()
-    for the commonest first; None for the order of the values themselves.
+    sql: expression over `predictions`, and over `rollup` if `summed`. key: the filter key for which
+    a value is a condition; None if there is none. order: the values in their order; () for the
+    most frequent first, None to sort by value.
     """
 
     label: str
@@ -86,7 +86,7 @@ _FAILED = {
     **{name: f"sum_p_{name}" for name in FAILURES},
 }
 
-# Values beyond the largest are put together; `down` and `across` keep the number of cells small.
+# Values beyond the first `down` or `across` are combined, which keeps the number of cells small.
 _PIVOT = """
 WITH cells AS (
   SELECT {down} AS r, {across} AS c, sum(turns)::BIGINT AS turns, sum({failed})::DOUBLE AS failures
@@ -112,7 +112,7 @@ GROUP BY 1, 2
 
 @dataclass(frozen=True)
 class Cell:
-    """Turns, and how many of them failed by the model's probabilities."""
+    """Number of turns, and expected number of failures: the sum of the model's probabilities."""
 
     turns: int
     failures: float
@@ -123,15 +123,15 @@ class Cell:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %, as if turns were independent."""
+        """95 % interval of the rate, as if turns were independent."""
         return wilson(self.failures, self.turns)
 
 
 @dataclass(frozen=True)
 class Pivot:
-    """Rows and columns in their order; `cells` has those where there are turns.
+    """Rows and columns in their order; `cells` contains only cells with turns, by (row, column).
 
-    Where a dimension is the slot, a turn counts under each of its slots.
+    With the slot as a dimension, a turn counts in each of its slots.
     """
 
     down: str
@@ -139,14 +139,14 @@ class Pivot:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     cells: dict[tuple[str, str], Cell]
-    # Whether the daily sums answered.
+    # Whether the figures come from the daily sums.
     summed: bool
 
     def total(self, row: str | None = None, column: str | None = None) -> Cell:
-        found = [
+        cells = [
             cell for (r, c), cell in self.cells.items() if row in (None, r) and column in (None, c)
         ]
-        return Cell(sum(c.turns for c in found), sum(c.failures for c in found))
+        return Cell(sum(c.turns for c in cells), sum(c.failures for c in cells))
 
 
 def pivot(
@@ -159,31 +159,31 @@ def pivot(
     rows: int = 30,
     columns: int = 12,
 ) -> Pivot:
-    """Cut what the filter lets through by one or two of `DIMENSIONS`.
+    """A pivot table of the filter's turns by one or two of `DIMENSIONS`.
 
-    At most so many rows and columns: the commonest values, of days and weeks the latest; what is
-    left makes up the row or column `(others)`.
+    It has at most `rows` rows and `columns` columns: the most frequent values, for days and weeks
+    the latest. All other values are combined in the row or column `(others)`.
     """
-    one, two = DIMENSIONS[down], DIMENSIONS[across] if across else None
-    both = [one, *([two] if two else [])]
-    summed = chosen.rollup and all(d.summed for d in both)
+    row_dimension, column_dimension = DIMENSIONS[down], DIMENSIONS[across] if across else None
+    dimensions = [row_dimension, *([column_dimension] if column_dimension else [])]
+    summed = chosen.rollup and all(d.summed for d in dimensions)
     source, params = _source(chosen, [down, *([across] if across else [])], summed)
     sql = _PIVOT.format(
-        down=one.sql if summed else "r",
-        across=("''" if two is None else two.sql) if summed else "c",
+        down=row_dimension.sql if summed else "r",
+        across=("''" if column_dimension is None else column_dimension.sql) if summed else "c",
         failed=_FAILED[failure],
         source=source,
-        first_r="r DESC" if one.order is None else "n DESC, r",
-        first_c="c DESC" if two and two.order is None else "n DESC, c",
+        first_r="r DESC" if row_dimension.order is None else "n DESC, r",
+        first_c="c DESC" if column_dimension and column_dimension.order is None else "n DESC, c",
     )
     bound = {"model": model, "down": rows, "across": columns, "others": OTHERS, "none": NOT_LOGGED}
-    found = snapshot.query(sql, {**params, **bound}).to_pylist()
-    cells = {(r["r"], r["c"]): Cell(int(r["turns"]), float(r["failures"])) for r in found}
+    sums = snapshot.query(sql, {**params, **bound}).to_pylist()
+    cells = {(r["r"], r["c"]): Cell(int(r["turns"]), float(r["failures"])) for r in sums}
     return Pivot(
         down,
         across,
-        _ordered(one, cells, 0),
-        _ordered(two, cells, 1) if two else ("",) if cells else (),
+        _ordered(row_dimension, cells, 0),
+        _ordered(column_dimension, cells, 1) if column_dimension else ("",) if cells else (),
         cells,
         summed,
     )
@@ -197,7 +197,7 @@ def _source(chosen: Filter, names: list[str], summed: bool) -> tuple[str, dict[s
     sums = ", ".join(f"p_{name}::DOUBLE AS sum_p_{name}" for name in FAILURES)
     values = [DIMENSIONS[name].sql for name in names]
     if "slot" in names:
-        # A turn without a slot is kept, as a row of its own.
+        # A turn without slots is kept: its slot is null.
         slots = "unnest(CASE WHEN coalesce(len(slots), 0) = 0 THEN [NULL] ELSE slots END) AS slot"
         rows = f"SELECT *, {slots} FROM predictions WHERE model_id = $model AND {clause}"
     else:
@@ -210,25 +210,28 @@ def _columns(names: list[str]) -> list[str]:
     return [DIMENSIONS[name].sql for name in names if name not in ("day", "week", "verdict")]
 
 
-def _ordered(one: Dimension, cells: dict[tuple[str, str], Cell], place: int) -> tuple[str, ...]:
+def _ordered(
+    dimension: Dimension, cells: dict[tuple[str, str], Cell], axis: int
+) -> tuple[str, ...]:
     turns: dict[str, int] = {}
     for key, cell in cells.items():
-        turns[key[place]] = turns.get(key[place], 0) + cell.turns
-    last = (NOT_LOGGED, OTHERS)
-    named = [value for value in turns if value not in last]
-    if one.order is None:
+        turns[key[axis]] = turns.get(key[axis], 0) + cell.turns
+    unnamed = (NOT_LOGGED, OTHERS)
+    named = [value for value in turns if value not in unnamed]
+    if dimension.order is None:
         named.sort()
-    elif one.order:
-        named.sort(key=one.order.index)
+    elif dimension.order:
+        named.sort(key=dimension.order.index)
     else:
         named.sort(key=lambda value: (-turns[value], value))
-    return (*named, *(value for value in last if value in turns))
+    return (*named, *(value for value in unnamed if value in turns))
 
 
 def condition(name: str, value: str) -> list[tuple[str, str]]:
-    """The filters, key and value, that a row or column is; none where no filter says it.
+    """The filter conditions (key, value) for a row or column; empty if no filter expresses it.
 
-    A week gives its two ends. `(others)` is none, nor is a range that was not logged.
+    A week gives its first and last day. There is no condition for `(others)`, for a dimension
+    without a filter key, and for a number or version that was not logged.
     """
     key = DIMENSIONS[name].key
     if key is None or value == OTHERS:
@@ -245,7 +248,7 @@ def condition(name: str, value: str) -> list[tuple[str, str]]:
 
 
 def long(table: Pivot) -> pa.Table:
-    """The pivot as rows: both values, turns, failures, rate and its interval."""
+    """The pivot in long format: row, column, turns, failures, rate and its interval (low, high)."""
     rows = [
         {
             "row": r,

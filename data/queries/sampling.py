@@ -1,8 +1,8 @@
-"""Seeded samples: what is read where there is more than an answer needs, and how it is chosen.
+"""Seeded samples: how much is read where there is more data than an answer needs.
 
-Dialogues are read whole, because turns of one dialogue are alike and features look around. They
-are chosen by a hash of their id, so that the same seed gives the same turns on every machine. What
-is SQL here goes into statements over rows with a `dialogue_id`.
+Whole dialogues are sampled, because turns of one dialogue are correlated and features read their
+neighbours. They are chosen by a hash of their id, so that the same seed gives the same turns on
+every machine. The SQL conditions are meant for rows with a `dialogue_id`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from data.queries.filters import Filter
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Turns in which slices are looked for.
+# Turns read by slice discovery.
 MOST_SLICED = 2_000_000
-# Labelled turns, at the least: the standard error of a rate of 3 % is then 0.1 points; a million
-# would change no decision.
+# Labelled turns, at least: the standard error of a rate of 3 % is then 0.1 points; a million would
+# change no decision.
 MOST_LABELLED = 25_000
-# Turns among which the next to annotate are looked for.
+# Turns among which the annotation queue looks for candidates.
 MOST_CANDIDATES = 300_000
-# Turns read for one picture of the signals; above it, whole days are left out.
+# Turns read for signal coverage; above it, whole days are left out.
 MOST_SIGNALS = 300_000
-# Of a slice's evidence: predictions with their reasons, logged records, which cost more, and
-# records of which everything is read.
+# For a slice's evidence: predictions with their reasons; logged records, which cost more; and
+# complete records.
 MOST_SCORED = 400_000
 MOST_LOGGED = 120_000
 MOST_RECORDS = 2_000
 
-# Where single turns will do: the order in which a LIMIT takes a sample of them.
+# Orders in which a LIMIT takes a sample: of single turns, where those suffice, or of dialogues.
 TURN_ORDER = "hash(turn_id, $seed), turn_id"
 DIALOGUE_ORDER = "hash(dialogue_id, $seed), dialogue_id"
 
@@ -50,12 +50,12 @@ SELECT day FROM rollup WHERE model_id = $model GROUP BY day ORDER BY hash(day, 1
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Whole dialogues of some turns.
+    """A sample of whole dialogues.
 
     Attributes
     ----------
-    turns: how many there are in all. share: of them, about what the sample holds; 1 for all.
-    condition, params: SQL over `predictions`, and its named parameters.
+    turns: number of turns sampled from. share: about the share of them in the sample; 1 for all.
+    condition, params: SQL over `predictions` that selects the sample, and its named parameters.
     """
 
     turns: int
@@ -65,8 +65,10 @@ class Sample:
 
 
 def about(snapshot: Snapshot, model: str, chosen: Filter, most: int, seed: int = 0) -> Sample:
-    """Whole dialogues of what a filter selects, with about `most` turns; all where there are
-    fewer."""
+    """A sample of whole dialogues from a filter's turns, with about `most` turns.
+
+    All turns if there are no more than `most`.
+    """
     clause, params = chosen.sql()
     counted = snapshot.query(_COUNT.format(clause=clause), {"model": model, **params})
     turns = int(counted["turns"][0].as_py())
@@ -77,34 +79,34 @@ def about(snapshot: Snapshot, model: str, chosen: Filter, most: int, seed: int =
 
 
 def one_in(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST_LABELLED) -> int:
-    """One of how many labelled dialogues to read so that there are about `most` turns at the least.
+    """The n for which one in n labelled dialogues has about `most` labelled turns, or more.
 
-    A power of two, so that the sample of one filter or model contains what that of a wider one has
-    in common with it. Filters that the daily sums cannot answer are read whole.
+    A power of two, so that the sample for one filter or model contains what it shares with the
+    sample for a wider one. 1 (no sampling) for filters that the daily sums cannot answer.
     """
-    known = snapshot.counts()["labelled"]
-    if known < 2 * most or not chosen.rollup:
+    labelled = snapshot.counts()["labelled"]
+    if labelled < 2 * most or not chosen.rollup:
         return 1
 
-    def turns(wanted: Filter) -> int:
-        sums, params = sums_sql(wanted)
+    def turns(selection: Filter) -> int:
+        sums, params = sums_sql(selection)
         counted = snapshot.query(_SUM.format(sums=sums), {"model": model, **params})
         return int(counted["turns"][0].as_py())
 
-    inside = known * turns(chosen) / max(1, turns(Filter()))
+    inside = labelled * turns(chosen) / max(1, turns(Filter()))
     return 1 << max(0, ceil(log2(inside / most)) - 1) if inside > most else 1
 
 
 def every(part: int) -> str:
-    """A condition that holds for one dialogue in `part`: for a power of two, see `one_in`."""
+    """A condition that is true for one dialogue in `part`, a power of two; see `one_in`."""
     return f"hash(dialogue_id) % {part} = 0" if part > 1 else "true"
 
 
 def until(most: str, turns: str, seed: str = "$seed", by: str | None = None) -> str:
-    """A QUALIFY condition over one row a dialogue: dialogues until they hold `most` turns.
+    """A QUALIFY condition over one row per dialogue: takes dialogues until they have `most` turns.
 
-    All arguments are SQL: `turns` counts those of a row, `by` is the column of the groups of which
-    each has a `most` of its own.
+    All arguments are SQL: `turns` is the number of turns of a row; with a column `by`, the
+    condition applies to each group on its own.
     """
     partition = f"PARTITION BY {by} " if by else ""
     order = DIALOGUE_ORDER.replace("$seed", seed)
@@ -122,12 +124,14 @@ WHERE model_id = $model AND day = $day
 
 
 def some_days(snapshot: Snapshot, model: str, days: int) -> list[date]:
-    """At most so many days that the model has scored, by a hash."""
-    found: list[Any] = snapshot.query(_DAYS, {"model": model, "days": days})["day"].to_pylist()
-    return found
+    """At most `days` of the days that the model has scored, chosen by a hash."""
+    dates: list[Any] = snapshot.query(_DAYS, {"model": model, "days": days})["day"].to_pylist()
+    return dates
 
 
 def some_turns(snapshot: Snapshot, model: str, day: date, turns: int) -> pa.Table:
-    """Scored turns of one day, whole dialogues by a hash until there are `turns`: turn_id,
-    dialogue_id."""
+    """Scored turns of one day: whole dialogues, chosen by a hash, until there are `turns`.
+
+    Columns: turn_id, dialogue_id.
+    """
     return snapshot.query(_OF_DAY, {"model": model, "day": day, "turns": turns})

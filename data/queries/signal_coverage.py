@@ -1,4 +1,4 @@
-"""Which signals each assistant logs, day by day, from all turns or from a sample of whole days."""
+"""Signal coverage: which signals each assistant logs per day, on all days or a sample of them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SCHEMA = schema(
 
 @dataclass(frozen=True)
 class Days:
-    """The days that were read, and how many days with turns there are."""
+    """The days that are read, the number of all days with turns, and the turns on days read."""
 
     read: tuple[date, ...]
     all: int
@@ -60,27 +60,30 @@ class Days:
 
 
 def days(snapshot: Snapshot, chosen: Filter, most: int = MOST_SIGNALS, seed: int = 0) -> Days:
-    """The days of the filter; of more than `most` turns, days spread evenly over the period.
+    """The days of the filter; with more than `most` turns, days spread evenly over the period.
 
-    Which day of each stretch is drawn depends on the seed only. At least two days are read, the
-    last one always: that is where something has just stopped.
+    Which day of each stretch is drawn depends on the seed only. At least two days are read, always
+    including the last one, where a signal that has just stopped shows.
     """
-    found = snapshot.query(_COUNTS, {"since": chosen.since, "until": chosen.until}).to_pylist()
-    total = sum(row["turns"] for row in found)
-    if total <= most or len(found) <= 2:
-        return Days(tuple(row["day"] for row in found), len(found), total)
-    wanted = max(2, int(len(found) * most / total))
-    rng, width = random.Random(seed), len(found) / wanted
-    places = {int((i + rng.random()) * width) for i in range(wanted - 1)} | {len(found) - 1}
-    kept = [found[place] for place in sorted(places)]
-    return Days(tuple(row["day"] for row in kept), len(found), sum(row["turns"] for row in kept))
+    rows = snapshot.query(_COUNTS, {"since": chosen.since, "until": chosen.until}).to_pylist()
+    total = sum(row["turns"] for row in rows)
+    if total <= most or len(rows) <= 2:
+        return Days(tuple(row["day"] for row in rows), len(rows), total)
+    count = max(2, int(len(rows) * most / total))
+    rng, width = random.Random(seed), len(rows) / count
+    indices = {int((i + rng.random()) * width) for i in range(count - 1)} | {len(rows) - 1}
+    sampled = [rows[index] for index in sorted(indices)]
+    return Days(
+        tuple(row["day"] for row in sampled), len(rows), sum(row["turns"] for row in sampled)
+    )
 
 
 def logged(snapshot: Snapshot, chosen: Filter, read: Days) -> pa.Table:
-    """Turns with and without each signal per day and assistant, on the days `read`.
+    """Turns, and turns with each signal, per day and assistant, on the days `read`.
 
-    Signals of the trace format are listed for every assistant; an assistant's own ones where it
-    has logged them on at least one of the days. Of the filter, days and assistants count.
+    Columns: day, assistant, signal, turns, logged. Signals of the trace format are listed for every
+    assistant, its own signals only if it has logged them on at least one of the days. Only the
+    assistants of the filter are used.
     """
     if not read.read:
         return SCHEMA.empty_table()
@@ -94,15 +97,17 @@ def logged(snapshot: Snapshot, chosen: Filter, read: Days) -> pa.Table:
         f"FROM ({_OWN.format(days=named)}) GROUP BY ALL",
         bound,
     ).to_pylist()
-    had = {(row["day"], row["assistant"], row["signal"]): row["logged"] for row in own}
-    extra: dict[str | None, set[str]] = {}
+    own_counts = {(row["day"], row["assistant"], row["signal"]): row["logged"] for row in own}
+    own_signals: dict[str | None, set[str]] = {}
     for row in own:
         if row["logged"]:
-            extra.setdefault(row["assistant"], set()).add(row["signal"])
+            own_signals.setdefault(row["assistant"], set()).add(row["signal"])
     rows = []
     for row in wide:
         key = (row["day"], row["assistant"])
-        found = {name: row[name] for name in EVERY}
-        found |= {name: had.get((*key, name), 0) for name in sorted(extra.get(key[1], ()))}
-        rows += [(*key, name, row["turns"], n) for name, n in found.items()]
+        by_signal = {name: row[name] for name in EVERY}
+        by_signal |= {
+            name: own_counts.get((*key, name), 0) for name in sorted(own_signals.get(key[1], ()))
+        }
+        rows += [(*key, name, row["turns"], n) for name, n in by_signal.items()]
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)

@@ -15,7 +15,7 @@ from data.schema.trace import STAGES
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Signal -> SQL over `turns`: what every assistant could log.
+# Signal of the trace format, which every assistant could log -> SQL over `turns`.
 NUMBERS = {
     "wake.score": "wake.score",
     "asr.confidence": "asr.hypotheses[1].confidence",
@@ -38,7 +38,7 @@ TEXTS = {
     "feedback.explicit": "feedback.explicit",
 }
 
-# Of the assistants `$assistants`; of all where the list is empty.
+# The turn is of one of the assistants `$assistants`; any if the list is empty.
 OF_ASSISTANTS = "(len($assistants) = 0 OR list_contains($assistants, assistant))"
 
 _VALUES = f"""
@@ -56,11 +56,10 @@ def signal_values(
     seed: int = 0,
     days: Sequence[date] = (),
 ) -> pa.Table:
-    """The values of all signals of the trace format on at most `most` turns, a seeded sample.
+    """The values of all signals of the trace format on a seeded sample of at most `most` turns.
 
-    With `days`, only turns of these days are read.
-
-    One column per signal: float64 or text, null where not logged; and `dialogue_id`.
+    Of the filter, the period and the assistants are used; `days`, if given, limits it further.
+    Columns: `dialogue_id`, and one per signal (float64 or text, null where not logged).
     """
     columns = [
         "dialogue_id",

@@ -1,4 +1,4 @@
-"""Requests with some of the same words, among recent turns: the lexical half of "similar turns"."""
+"""Recent requests that share words with one: the lexical half of "similar turns"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data.schema.trace import FAILURE_POINTS
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Turns read, the newest ones, and distinct requests handed on.
+# Turns read (the newest), and distinct requests returned.
 MOST_TURNS = 200_000
 MOST_TEXTS = 120
 _WORD = r"[^\s]+"
@@ -42,7 +42,7 @@ LIMIT $most
 
 
 def alike(snapshot: Snapshot, model: str, turn_id: str, heard: str) -> pa.Table:
-    """Distinct requests of recent turns that share words with `heard`, the most alike first.
+    """Distinct requests of recent turns that share words with `heard`, the most similar first.
 
     Columns: heard (lower case), turns, rate (mean p_defect), n_<failure point> (verdicts), turn_id,
     dialogue_id and day of the newest one, overlap (Jaccard index of the words, 0 to 1). At most

@@ -1,7 +1,7 @@
-"""Queries behind a slice: its reasons, and what each stage logged on the turns it is blamed for.
+"""Evidence about a slice: reasons of its predictions, and what each stage logged on its failures.
 
-`where` is a condition over `predictions` with its named parameters, as of `Filter.sql` joined with
-`data.queries.dimensions.condition_sql`. A turn that a stage is blamed for is one with that verdict.
+"Blamed" turns are those whose verdict is the slice's failure point; "inside" turns are those that
+meet the conditions of the slice, "rest" the other turns of the filter.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A slice of what a filter selects, for one model and failure point; `defect` is any of them.
+    """A slice of a filter's turns, for one model and failure point (`defect`: any failure).
 
-    `days` are those to read, all where None.
+    `days` limits the days that are read; None for all.
     """
 
     model: str
@@ -53,13 +53,13 @@ class Inside:
             **more,
         )
         params = {**params, **values, "model": self.model, "point": self.failure_point}
-        # DuckDB refuses parameters that the statement does not name.
+        # DuckDB rejects parameters that the statement does not use.
         used = set(_NAMED.findall(text))
         return text, {name: value for name, value in params.items() if name in used}
 
 
 def _listed(days: Iterable[date]) -> str:
-    """Days as literals: bound ones would come too late for DuckDB to leave the other files be."""
+    """Days as SQL literals: with bound parameters, DuckDB would open the files of all days."""
     return ", ".join(f"DATE '{day.isoformat()}'" for day in days) or "NULL"
 
 
@@ -105,7 +105,7 @@ _STAGE_MEANS = ", ".join(
     for name in EVIDENCE
 )
 
-# Twenty steps of 0.05; the last one holds 1.0.
+# Twenty steps of 0.05; the last one includes 1.0.
 _CONFIDENCE = """
 SELECT least(floor(asr_confidence * 20), 19)::INT AS step,
   count(*) FILTER ({inside}) AS inside, count(*) FILTER (NOT {inside}) AS rest
@@ -122,8 +122,8 @@ LIMIT 200
 """
 
 # The records of a seeded sample of the blamed turns, newest first, each with the turn after it.
-# Days of the sample are named, so that DuckDB opens their files only, and once.
-_DRAWN = """
+# The days of the sample are listed, so that DuckDB opens only their files, and each once.
+_SAMPLED = """
 SELECT turn_id, dialogue_id, turn_index, day
 FROM predictions
 WHERE {clause} AND {inside} AND {blamed}
@@ -136,7 +136,7 @@ WITH near AS MATERIALIZED (
     gold.transcript AS said,
     nlu.hypotheses[1].domain AS domain, nlu.hypotheses[1].intent AS intent,
     gold.domain AS gold_domain, gold.intent AS gold_intent, er.mentions AS mentions
-  FROM turns SEMI JOIN drawn USING (dialogue_id)
+  FROM turns SEMI JOIN sampled USING (dialogue_id)
   WHERE day IN ({days})
 )
 SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
@@ -144,7 +144,7 @@ SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
   n.heard AS next_heard, n.domain AS next_domain, n.intent AS next_intent,
   epoch(n.started_at - t.started_at) AS next_after_s
 FROM near t
-JOIN drawn d ON d.turn_id = t.turn_id AND d.day = t.day
+JOIN sampled s ON s.turn_id = t.turn_id AND s.day = t.day
 LEFT JOIN (
   SELECT dialogue_id, turn_index, any_value(heard[1].text) AS heard,
     any_value(domain) AS domain, any_value(intent) AS intent, min(started_at) AS started_at
@@ -173,54 +173,55 @@ GROUP BY 1 ORDER BY 1
 
 
 def within(snapshot: Snapshot, inside: Inside, most: int, seed: int = 0) -> Inside:
-    """The same, on days of at most about `most` turns; on all days where there are not more.
+    """The slice, limited to a sample of days with at most about `most` turns; all days if fewer.
 
-    Days are drawn by weight of the turns blamed inside, seeded (Efraimidis & Spirakis 2006): a
-    slice of a few bad days is then read there, and not on days that it has no turn in.
+    Days are sampled with a seed, weighted by the turns blamed inside (Efraimidis & Spirakis 2006):
+    a slice of a few bad days is read on those days, not on days without a turn in it.
     """
     days: list[dict[str, Any]] = snapshot.query(*inside.bind(_DAYS)).to_pylist()
     if sum(row["turns"] for row in days) <= most:
         return inside
-    bad = [row for row in days if row["blamed"]]
-    keys = np.random.default_rng(seed).exponential(size=len(bad))
-    order = np.argsort(keys / np.array([row["blamed"] for row in bad]), kind="stable")
-    kept: list[date] = []
+    with_blame = [row for row in days if row["blamed"]]
+    keys = np.random.default_rng(seed).exponential(size=len(with_blame))
+    order = np.argsort(keys / np.array([row["blamed"] for row in with_blame]), kind="stable")
+    sampled: list[date] = []
     read = 0
-    for place in order:
-        if kept and read + bad[place]["turns"] > most:
+    for index in order:
+        if sampled and read + with_blame[index]["turns"] > most:
             break
-        kept.append(bad[place]["day"])
-        read += bad[place]["turns"]
-    return replace(inside, days=tuple(sorted(kept)))
+        sampled.append(with_blame[index]["day"])
+        read += with_blame[index]["turns"]
+    return replace(inside, days=tuple(sorted(sampled)))
 
 
 def blamed(snapshot: Snapshot, inside: Inside) -> tuple[int, int]:
-    """Turns blamed on the failure point, inside and in the rest."""
+    """Number of blamed turns, inside and in the rest."""
     row = snapshot.query(*inside.bind(_TURNS)).to_pylist()[0]
     return int(row["inside"]), int(row["rest"])
 
 
 def reasons(snapshot: Snapshot, inside: Inside) -> pa.Table:
-    """Per feature among the reasons of blamed turns: stage, and for both sides named_, sum_,
-    squares_ (of contributions, log-odds) and value_ (mean).
+    """Figures of each feature among the reasons of blamed turns.
 
-    A turn keeps its strongest reasons only; a feature that it does not name adds nothing.
+    Columns: feature, stage, and for both sides (inside, rest) named_ (turns), sum_ and squares_ (of
+    contributions, log-odds) and value_ (mean). Predictions store only their strongest reasons; a
+    feature not among them adds nothing.
     """
     return snapshot.query(*inside.bind(_REASONS, sums=_REASON_SUMS))
 
 
 def stages(snapshot: Snapshot, inside: Inside) -> pa.Table:
-    """Mean and variance of the evidence of each stage over blamed turns, inside and rest."""
+    """Mean and variance of each stage's evidence over blamed turns, inside and in the rest."""
     return snapshot.query(*inside.bind(_STAGES, means=_STAGE_MEANS))
 
 
 def confidence_steps(snapshot: Snapshot, inside: Inside) -> pa.Table:
-    """Turns per step of 0.05 of ASR confidence, inside and rest, whatever their verdict."""
+    """Turns of any verdict per step of 0.05 of ASR confidence, inside and rest."""
     return snapshot.query(*inside.bind(_CONFIDENCE))
 
 
 def split_by(snapshot: Snapshot, inside: Inside, keys: Mapping[str, str]) -> pa.Table:
-    """Turns and failures (summed probability) inside, by up to 200 values; `keys`: name to SQL."""
+    """Turns and failures (summed probability) inside, by `keys` (name -> SQL), at most 200 rows."""
     return snapshot.query(
         *inside.bind(
             _BY,
@@ -233,31 +234,33 @@ def split_by(snapshot: Snapshot, inside: Inside, keys: Mapping[str, str]) -> pa.
 def records(
     snapshot: Snapshot, inside: Inside, most: int = MOST_RECORDS, seed: int = 0
 ) -> pa.Table:
-    """What was logged on blamed turns inside: at most `most`, a seeded sample, newest first.
+    """Logged records of blamed turns inside: a seeded sample of at most `most`, newest first.
 
-    Where there is much traffic, of a sample of the days (`within`), about `MOST_LOGGED` turns.
+    With much traffic, only a sample of the days is read (`within`), about `MOST_LOGGED` turns.
 
-    Columns: turn_id, day, started_at, heard (hypotheses), said, domain, intent, gold_domain,
-    gold_intent, mentions, and of the next turn next_heard, next_domain, next_intent, next_after_s.
+    Columns: turn_id, day, started_at, heard (hypotheses), said (gold transcript), domain, intent,
+    gold_domain, gold_intent, mentions, and of the next turn next_heard, next_domain, next_intent,
+    next_after_s (seconds).
     """
     read = within(snapshot, inside, MOST_LOGGED, seed)
-    sql, params = read.bind(_DRAWN, order=TURN_ORDER)
-    drawn = snapshot.query(sql, {**params, "most": most, "seed": seed})
-    first: list[Any] = drawn["day"].unique().to_pylist()
-    days: set[date] = set(first)
+    sql, params = read.bind(_SAMPLED, order=TURN_ORDER)
+    sampled = snapshot.query(sql, {**params, "most": most, "seed": seed})
+    sampled_days: list[Any] = sampled["day"].unique().to_pylist()
+    days: set[date] = set(sampled_days)
     if read.days is None:
-        # A dialogue may go on after midnight; of a sample that is not worth twice the reading.
-        days |= {day + timedelta(days=1) for day in first}
+        # A dialogue may continue after midnight; for sampled days, reading twice is not worth it.
+        days |= {day + timedelta(days=1) for day in sampled_days}
     sql = _RECORDS.format(days=_listed(sorted(days)))
-    return snapshot.query(sql, None, {"drawn": drawn})
+    return snapshot.query(sql, None, {"sampled": sampled})
 
 
 def wake_steps(
     snapshot: Snapshot, inside: Inside, most: int = MOST_RECORDS, seed: int = 0
 ) -> pa.Table:
-    """Blamed turns per step of 0.05 of the wake score, inside and rest, of at most `most` turns.
+    """Blamed turns per step of 0.05 of the wake score, from a seeded sample of at most `most`.
 
-    close_: those less than 0.1 above the threshold; threshold: its mean inside.
+    Columns: step (0 to 19), inside, rest, close_inside and close_rest (less than 0.1 above the
+    threshold), threshold (mean inside).
     """
     sql, params = within(snapshot, inside, MOST_SCORED, seed).bind(_WAKE, order=TURN_ORDER)
     return snapshot.query(sql, {**params, "most": most, "seed": seed})

@@ -1,4 +1,4 @@
-"""What a slice is made of, day by day and turn by turn; which releases came when."""
+"""Slices: their daily sums, examples and filters, and when releases first appeared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Conditions = tuple[tuple[str, str], ...]
 
-# Slices of which the days are added up in one pass.
+# Slices whose daily sums are computed in one query.
 _MOST = 60
 
 _DAYS = """
@@ -63,15 +63,15 @@ LIMIT $most
 def daily(
     snapshot: Snapshot, model: str, point: str, chosen: Filter, slices: Sequence[Conditions]
 ) -> list[pa.Table]:
-    """Of each slice, one row a day on which the filter has turns.
+    """For each slice, a table with one row per day on which the filter has turns.
 
-    Columns: day, turns, total (summed probability of `point`; of any failure for ``defect``) and
-    squares of the slice, all_turns and all_total of everything that the filter lets through.
+    Columns: day; turns, total (summed probability of `point`; of any failure for ``defect``) and
+    squares (summed squares of it) of the slice; all_turns and all_total of all the filter's turns.
     """
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     for start in range(0, len(slices), _MOST):
-        found += _daily(snapshot, model, point, chosen, slices[start : start + _MOST])
-    return found
+        tables += _daily(snapshot, model, point, chosen, slices[start : start + _MOST])
+    return tables
 
 
 def _daily(
@@ -81,10 +81,10 @@ def _daily(
     names = {name for conditions in slices for name, _ in conditions}
     source = "rollup" if chosen.rollup and names <= set(DIMENSIONS) else "predictions"
     parts = []
-    for place, conditions in enumerate(slices):
-        inside, values = condition_sql(conditions, f"s{place}")
+    for index, conditions in enumerate(slices):
+        inside, values = condition_sql(conditions, f"s{index}")
         params = {**params, **values}
-        parts.append(_sums(source, point, f" FILTER ({inside})", f"_{place}"))
+        parts.append(_sums(source, point, f" FILTER ({inside})", f"_{index}"))
     if not parts:
         return []
     table = snapshot.query(
@@ -96,12 +96,12 @@ def _daily(
         ),
         {"model": model, **params},
     )
-    every = ["turns_all", "total_all"]
+    everything = ["turns_all", "total_all"]
     return [
-        table.select(["day", f"turns_{at}", f"total_{at}", f"squares_{at}", *every]).rename_columns(
-            ["day", "turns", "total", "squares", "all_turns", "all_total"]
-        )
-        for at in range(len(slices))
+        table.select(
+            ["day", f"turns_{index}", f"total_{index}", f"squares_{index}", *everything]
+        ).rename_columns(["day", "turns", "total", "squares", "all_turns", "all_total"])
+        for index in range(len(slices))
     ]
 
 
@@ -121,29 +121,29 @@ def _sums(source: str, point: str, which: str, name: str) -> str:
 
 
 def releases(snapshot: Snapshot, model: str, stage: str) -> dict[str, date]:
-    """Versions of a stage and the day each was first seen, in that order; `stage` of `STAGES`."""
+    """Versions of a stage (one of `STAGES`) -> the day each was first seen, ordered by that day."""
     assert stage in STAGES
     rows = snapshot.query(_SEEN.format(column=f"version_{stage}"), {"model": model}).to_pylist()
     return {str(row["version"]): row["first_day"] for row in rows}
 
 
-def find_release(snapshot: Snapshot, model: str, point: str, said: str) -> tuple[str, str]:
-    """Stage and version that somebody means by `asr-4.3`, `asr:4.3` or `4.3`.
+def find_release(snapshot: Snapshot, model: str, point: str, release: str) -> tuple[str, str]:
+    """Stage and version for a release written as `asr-4.3`, `asr:4.3` or `4.3`.
 
-    A version that the logs hold, of the blamed stage if it has it; else `said` as it is, taken to
-    be the blamed stage's.
+    A version in the logs, preferably of the blamed stage; if there is none, the text as it is, as a
+    version of the blamed stage.
     """
-    stage, colon, rest = said.partition(":")
-    own = [stage] if colon and stage in STAGES else []
-    text = (rest if own else said).strip()
+    stage, colon, rest = release.partition(":")
+    named = [stage] if colon and stage in STAGES else []
+    text = (rest if named else release).strip()
     blamed = stage_of(point)
-    tried = own or sorted(STAGES, key=lambda name: (name != blamed, STAGES.index(name)))
-    for stage in tried:
-        seen = releases(snapshot, model, stage)
+    stages = named or sorted(STAGES, key=lambda name: (name != blamed, STAGES.index(name)))
+    for stage in stages:
+        first_days = releases(snapshot, model, stage)
         for name in (text, f"{stage}-{text}"):
-            if name in seen:
+            if name in first_days:
                 return stage, name
-    return (own[0] if own else blamed if blamed in STAGES else STAGES[0]), text
+    return (named[0] if named else blamed if blamed in STAGES else STAGES[0]), text
 
 
 def before_and_on(
@@ -154,17 +154,17 @@ def before_and_on(
     conditions: Conditions,
     release: tuple[str, str],
 ) -> tuple[pa.Table, pa.Table]:
-    """Days of a slice before a release (stage, version) appeared, and of its turns on the release.
+    """Daily sums of a slice before a release (stage, version), and of its turns on the release.
 
-    Both as of `daily`. A condition on the stage's own version holds before only: turns that left
-    the slice by getting the release are those that the release is to be judged by. Dates of the
-    filter are left out, for a fix lies in the future of what it mends.
+    Both tables as from `daily`. A condition on the version of the same stage applies only before:
+    turns that left the slice by getting the release are those by which it is judged. The dates of
+    the filter are ignored, because a fix comes later than the failures that it fixes.
     """
     stage, version = release
     column = f"version_{stage}"
-    anytime = replace(chosen, since=None, until=None)
-    rest = tuple(one for one in conditions if one[0] != column)
-    old, new = daily(snapshot, model, point, anytime, [conditions, (*rest, (column, version))])
+    undated = replace(chosen, since=None, until=None)
+    rest = tuple(condition for condition in conditions if condition[0] != column)
+    old, new = daily(snapshot, model, point, undated, [conditions, (*rest, (column, version))])
     first = releases(snapshot, model, stage).get(version)
     days: list[Any] = old["day"].to_pylist()
     turns: list[Any] = new["turns"].to_pylist()
@@ -173,13 +173,14 @@ def before_and_on(
 
 
 def examples(snapshot: Snapshot, inside: Inside, rows: int = 10) -> pa.Table:
-    """The surest of the blamed turns inside, in the columns of `data.queries.overview.defects`."""
+    """The most certain blamed turns inside, with the columns of `data.queries.overview.defects`
+    except `response`."""
     sql, params = inside.bind(_EXAMPLES)
     return snapshot.query(sql, {**params, "rows": rows})
 
 
 def requests(snapshot: Snapshot, inside: Inside, most: int = 4_000, seed: int = 0) -> list[str]:
-    """What was heard on blamed turns inside, empty texts left out: a seeded sample."""
+    """The first hypotheses of blamed turns inside, without empty ones: a seeded sample."""
     sql, params = within(snapshot, inside, 5 * MOST_LOGGED, seed).bind(_REQUESTS, order=TURN_ORDER)
     return [
         str(text)
@@ -188,38 +189,38 @@ def requests(snapshot: Snapshot, inside: Inside, most: int = 4_000, seed: int = 
 
 
 def narrowed(chosen: Filter, conditions: Conditions) -> Filter | None:
-    """The filter with the slice's conditions added; None where no filter says the same."""
-    found = chosen
+    """The filter with the slice's conditions added; None if no filter expresses both."""
+    result = chosen
     for name, value in conditions:
         if name in BANDS:
             key, band = name, BANDS[name]
             if value == NOT_LOGGED:
                 return None
-            at = band.labels.index(value)
+            index = band.labels.index(value)
             last = len(band.labels) - 1
-            # The outermost bands hold whatever lies beyond them, but for the hours of the day.
-            low = band.edges[at] if at or name == "hour" else None
-            high = band.edges[at + 1] if at < last or name == "hour" else None
-            held: Range | None = getattr(found, key)
-            if held:
-                low = max((end for end in (low, held.low) if end is not None), default=None)
-                high = min((end for end in (high, held.high) if end is not None), default=None)
+            # The outermost bands are open-ended, except for the hours of the day.
+            low = band.edges[index] if index or name == "hour" else None
+            high = band.edges[index + 1] if index < last or name == "hour" else None
+            current: Range | None = getattr(result, key)
+            if current:
+                low = max((end for end in (low, current.low) if end is not None), default=None)
+                high = min((end for end in (high, current.high) if end is not None), default=None)
                 if low is not None and high is not None and low > high:
                     return None
             bounds: dict[str, Any] = {key: Range(low, high)}
-            found = replace(found, **bounds)
+            result = replace(result, **bounds)
         elif name.startswith("version_"):
             stage = name.removeprefix("version_")
-            others = tuple(v for v in found.version if not v.startswith(f"{stage}:"))
-            found = replace(found, version=(*others, f"{stage}:{value}"))
+            others = tuple(v for v in result.version if not v.startswith(f"{stage}:"))
+            result = replace(result, version=(*others, f"{stage}:{value}"))
         else:
             key = name.removesuffix("_type")
-            if key == "slot" and found.slot:
-                # Slots are alternatives in a filter: two of them at once cannot be said.
+            if key == "slot" and result.slot:
+                # Slots are alternatives in a filter, which cannot require two of them at once.
                 return None
-            held_values: Any = getattr(found, key)
-            if held_values and value not in held_values:
+            current_values: Any = getattr(result, key)
+            if current_values and value not in current_values:
                 return None
-            one: dict[str, Any] = {key: (value,)}
-            found = replace(found, **one)
-    return found
+            only: dict[str, Any] = {key: (value,)}
+            result = replace(result, **only)
+    return result

@@ -1,4 +1,4 @@
-"""Queries behind the Model page: how many turns a threshold flags, and what turns were about."""
+"""Queries of the Model page: turns that a threshold flags, and the first hypothesis of turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 STEPS = 100
-# What a threshold can be set on: one class, or any failure.
+# Probabilities that a threshold can apply to: of any failure, or of one class.
 TARGETS = ("defect", *FAILURE_POINTS)
 
 _HISTOGRAM = f"""
@@ -28,23 +28,23 @@ GROUP BY ALL
 _HEARD = """
 SELECT turn_id, heard, started_at
 FROM predictions
-SEMI JOIN wanted USING (turn_id, day)
-WHERE model_id = $model AND day IN (SELECT day FROM wanted)
+SEMI JOIN requested USING (turn_id, day)
+WHERE model_id = $model AND day IN (SELECT day FROM requested)
 """
 
 
 def flagged(snapshot: Snapshot, model: str, chosen: Filter, target: str) -> list[int]:
-    """Turns whose probability of `target` is at least i / `STEPS`, for i from 0 to `STEPS`.
+    """Number of turns whose probability of `target` is at least i / `STEPS`, for i in 0..`STEPS`.
 
     `target` is a failure point or "defect"; raises UsageError for anything else.
     """
     if target not in TARGETS:
-        raise UsageError(f"'{target}' has no probability; choose one of {', '.join(TARGETS)}.")
+        raise UsageError(f"Unknown target '{target}'; choose one of {', '.join(TARGETS)}.")
     clause, params = chosen.sql()
     sql = _HISTOGRAM.format(target=target, clause=clause)
-    found = snapshot.query(sql, {"model": model, **params}).to_pylist()
+    rows = snapshot.query(sql, {"model": model, **params}).to_pylist()
     counts = [0] * (STEPS + 1)
-    for row in found:
+    for row in rows:
         if row["bin"] is not None:
             counts[row["bin"]] += row["turns"]
     for i in range(STEPS - 1, -1, -1):
@@ -53,14 +53,14 @@ def flagged(snapshot: Snapshot, model: str, chosen: Filter, target: str) -> list
 
 
 def heard(snapshot: Snapshot, model: str, turns: Sequence[tuple[str, object]]) -> dict[str, str]:
-    """What was heard in some turns, given by id and day."""
+    """The recogniser's first hypothesis ("" if none), by turn id, of turns given by id and day."""
     if not turns:
         return {}
-    wanted = pa.table(
+    requested = pa.table(
         {
             "turn_id": pa.array([turn for turn, _ in turns], pa.string()),
             "day": pa.array([day for _, day in turns], pa.date32()),
         }
     )
-    rows = snapshot.query(_HEARD, {"model": model}, tables={"wanted": wanted}).to_pylist()
+    rows = snapshot.query(_HEARD, {"model": model}, tables={"requested": requested}).to_pylist()
     return {row["turn_id"]: row["heard"] or "" for row in rows}

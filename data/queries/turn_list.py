@@ -1,7 +1,7 @@
-"""A list of turns, as the URL carries it: so that a turn knows which one comes before and after.
+"""A list of turns, as URL parameters, so that a turn's page can link to the previous and next one.
 
-A page that lists turns puts `Listing(...).query()` into the link to a turn; the filters travel in
-the URL by themselves. The lists of `data.queries.overview.defects` and of a slice's turns are such.
+A page that lists turns adds `Listing(...).query()` to its links to turns; the filters are in the
+URL anyway. Examples are the lists of `data.queries.overview.defects` and of a slice's turns.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ LIMIT 1
 
 @dataclass(frozen=True)
 class Listing:
-    """Which turns, beside the filter, and in which order.
+    """Which turns of a filter are in the list, and in which order.
 
     Attributes
     ----------
-    of: the verdict that they share: a failure point, "defects" for any failure, "all" for any.
+    of: their verdict: a failure point, "defects" for any failure, "all" for any verdict.
     order: "newest" first, or most "certain" first: by the probability of the failure point (of a
     defect for "defects" and "all").
-    within: conditions of a slice, as of `data.queries.dimensions.condition_sql`.
+    within: conditions of a slice, as for `data.queries.dimensions.condition_sql`.
     """
 
     of: str = DEFECTS
@@ -49,7 +49,7 @@ class Listing:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Listing | None:
-        """The list that a URL's parameters name; None where they name none.
+        """The list that a URL's parameters describe; None if there is no parameter `list`.
 
         Raises UsageError for an unknown verdict, order or dimension.
         """
@@ -57,39 +57,41 @@ class Listing:
         if not of:
             return None
         if of not in _POINTS:
-            raise UsageError(f"list={of} is no list of turns; give one of {', '.join(_POINTS)}.")
+            raise UsageError(f"Unknown list={of}; give one of {', '.join(_POINTS)}.")
         if order not in ORDERS:
-            raise UsageError(f"order={order} is no order; give one of {', '.join(ORDERS)}.")
+            raise UsageError(f"Unknown order={order}; give one of {', '.join(ORDERS)}.")
         pairs = [part.partition("=") for part in (query.get("within") or "").split(";") if part]
-        # A value may hold what parts one condition from the next.
+        # A value may contain the separator of conditions, escaped.
         within = tuple((name, _unescape(value)) for name, _, value in pairs)
         condition_sql(within)
         return cls(of, order, within)
 
     def query(self) -> dict[str, str]:
-        """URL parameters; `from_query` gives the same list back."""
-        made = {"list": self.of, "order": self.order}
+        """The URL parameters, from which `from_query` makes the same list."""
+        parameters = {"list": self.of, "order": self.order}
         if self.within:
-            made["within"] = ";".join(f"{name}={_escape(value)}" for name, value in self.within)
-        return made
+            parameters["within"] = ";".join(
+                f"{name}={_escape(value)}" for name, value in self.within
+            )
+        return parameters
 
     def words(self) -> str:
-        """What one goes back to: "all defects", "ASR defects"."""
+        """The list's name, for a link back to it: "defects", "ASR defects", "all turns"."""
         return {**FAILURE_PLURALS, DEFECTS: "defects", "all": "all turns"}[self.of]
 
 
 def neighbours(
-    snapshot: Snapshot, model: str, chosen: Filter, listing: Listing, found: Mapping[str, Any]
+    snapshot: Snapshot, model: str, chosen: Filter, listing: Listing, row: Mapping[str, Any]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The turns before and after one (a row of `predictions`) in a list; None at either end.
+    """The previous and the next turn of a list for a turn (a row of `predictions`).
 
-    Each is turn_id, dialogue_id, day. The turn itself need not be in the list: then they are those
-    that it would lie between.
+    Each has turn_id, dialogue_id and day; None at either end of the list. If the turn is not in the
+    list, they are the turns between which it would be sorted.
     """
     clause, params = chosen.sql()
     within, more = condition_sql(listing.within, "within")
     clauses = [clause, within]
-    bound: dict[str, Any] = {"model": model, **params, **more, "id": found["turn_id"]}
+    bound: dict[str, Any] = {"model": model, **params, **more, "id": row["turn_id"]}
     if listing.of == DEFECTS:
         clauses.append("failure_point <> 'correct'")
     elif listing.of != "all":
@@ -98,20 +100,23 @@ def neighbours(
     column = "started_at"
     if listing.order == "certain":
         column = f"p_{listing.of}" if listing.of in FAILURE_POINTS else "p_defect"
-    bound["here"] = found[column]
+    bound["here"] = row[column]
     # `day` is the partition: with it, DuckDB opens the files on one side only.
     newest = listing.order == "newest"
     if newest:
-        bound["day"] = found["day"]
+        bound["day"] = row["day"]
     sides = []
-    for sign, way, tie, back in ((">", "ASC", "<", "DESC"), ("<", "DESC", ">", "ASC")):
+    for sign, direction, tie, tie_direction in (
+        (">", "ASC", "<", "DESC"),
+        ("<", "DESC", ">", "ASC"),
+    ):
         beyond = f"({column} {sign} $here OR ({column} = $here AND turn_id {tie} $id))"
         if newest:
             beyond += f" AND day {sign}= $day"
         sql = _NEXT.format(
             clause=" AND ".join(f"({part})" for part in clauses),
             beyond=beyond,
-            order=f"{column} {way}, turn_id {back}",
+            order=f"{column} {direction}, turn_id {tie_direction}",
         )
         rows = snapshot.query(sql, bound).to_pylist()
         sides.append(dict(rows[0]) if rows else None)

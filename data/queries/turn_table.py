@@ -1,4 +1,4 @@
-"""The table of Explore: one page of predictions, in a chosen order, texts cut short in SQL."""
+"""The table of the Explore page: one page of sorted predictions, with texts truncated in SQL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data.schema.trace import FAILURE_POINTS
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# What can be shown of a turn: all that is stored with its prediction, but the reasons.
+# The columns that can be shown: all columns of a prediction except its reasons and fingerprint.
 COLUMNS = tuple(name for name in PREDICTIONS.names if name not in ("reasons", "context_digest"))
 SHOWN = (
     "started_at", "heard", "failure_point", "p_defect", "domain", "intent", "locale", "device_type"
@@ -29,7 +29,8 @@ ORDERS = {
     "least sure recogniser": "asr_confidence NULLS LAST, turn_id",
     "longest requests": "words DESC NULLS LAST, turn_id",
 }
-# Beyond this many rows one narrows or exports: every page would sort all the rows before it.
+# Rows that can be reached by paging; every page sorts all rows before it. Beyond, users narrow the
+# filter or export.
 REACH = 10_000
 _LONGEST = 160
 
@@ -53,9 +54,9 @@ def listing(
     rows: int = 50,
     skip: int = 0,
 ) -> pa.Table:
-    """Rows `skip` to `skip + rows` of the filter: turn_id, day, and the `columns` asked for.
+    """Rows `skip` to `skip + rows` of the filter's turns: turn_id, day, and the given `columns`.
 
-    Texts have at most 160 characters.
+    Texts are truncated to 160 characters.
     """
     clause, params = chosen.sql()
     bound = {"model": model, **params}
@@ -63,12 +64,12 @@ def listing(
         floor = floor_day(snapshot, model, chosen, skip + rows)
         if floor:
             clause, bound["floor"] = f"{clause} AND day >= $floor", floor
-    wanted = [name for name in columns if name in COLUMNS and name not in ("turn_id", "day")]
+    names = [name for name in columns if name in COLUMNS and name not in ("turn_id", "day")]
     parts = [
         f'left("{name}", {_LONGEST}) AS "{name}"'
         if pa.types.is_string(PREDICTIONS.field(name).type)
         else f'"{name}"'
-        for name in wanted
+        for name in names
     ] or ["started_at"]
     sql = _PAGE.format(columns=", ".join(parts), clause=clause, order=ORDERS[order])
     return snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
@@ -79,7 +80,7 @@ SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {{clause
 WHERE {ANNOTATED}
 """
 
-# On days that the model has scored throughout, labels alone say it: none is of an unscored turn.
+# On days that the model has scored completely, labels alone suffice: none is of an unscored turn.
 _SCORED = """
 SELECT day, sum(turns)::BIGINT AS turns FROM rollup WHERE model_id = $model GROUP BY day
 """
@@ -92,22 +93,22 @@ SELECT (SELECT count(*) FROM ({_JUDGED}) WHERE {{clause}})
 
 
 def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
-    """How many turns of the filter people have judged, in the logs or in the dashboard."""
+    """The number of turns of the filter that annotators have judged, in logs or dashboard."""
     counts = snapshot.counts()
     if not any(counts[name] for name in ("labelled", "annotations")):
         return 0
     clause, params = chosen.sql()
-    whole = _ANNOTATED.format(clause=clause)
+    sql = _ANNOTATED.format(clause=clause)
     if replace(chosen, since=None, until=None):
-        return int(snapshot.query(whole, {"model": model, **params})["n"][0].as_py())
+        return int(snapshot.query(sql, {"model": model, **params})["n"][0].as_py())
     rows = snapshot.query(_SCORED, {"model": model}).to_pylist()
     scored = {row["day"]: row["turns"] for row in rows}
-    behind = [day for day, n in snapshot.rows_by_day("turns").items() if scored.get(day) != n]
-    days = {f"day_{i}": day for i, day in enumerate(behind)}
-    these = f"day IN ({', '.join('$' + name for name in days)})" if days else "false"
-    easy = _ANNOTATED_DAYS.format(clause=f"{clause} AND NOT {these}")
-    found = int(snapshot.query(easy, {**params, **days})["n"][0].as_py())
+    incomplete = [day for day, n in snapshot.rows_by_day("turns").items() if scored.get(day) != n]
+    days = {f"day_{i}": day for i, day in enumerate(incomplete)}
+    in_incomplete = f"day IN ({', '.join('$' + name for name in days)})" if days else "false"
+    easy = _ANNOTATED_DAYS.format(clause=f"{clause} AND NOT {in_incomplete}")
+    count = int(snapshot.query(easy, {**params, **days})["n"][0].as_py())
     if days:
-        hard = _ANNOTATED.format(clause=f"{clause} AND {these}")
-        found += int(snapshot.query(hard, {"model": model, **params, **days})["n"][0].as_py())
-    return found
+        hard = _ANNOTATED.format(clause=f"{clause} AND {in_incomplete}")
+        count += int(snapshot.query(hard, {"model": model, **params, **days})["n"][0].as_py())
+    return count

@@ -1,4 +1,4 @@
-"""Single turns: one with everything logged, its dialogue and prediction, search, the newest."""
+"""Single turns: the complete record, its dialogue and prediction, search, and the newest turns."""
 
 from __future__ import annotations
 
@@ -53,22 +53,23 @@ _OTHER = "SELECT 1 FROM turns WHERE NOT starts_with(dialogue_id, $prefix) LIMIT 
 
 
 def turn(snapshot: Snapshot, turn_id: str, day: date | None = None) -> dict[str, Any] | None:
-    """Everything logged about one turn, nested as in `data.schema.trace.TURNS`; None when unknown.
+    """The record of one turn, nested as in `data.schema.trace.TURNS`; None if it is not stored.
 
-    `day` is where to look first: one day's file instead of all. It need not be right.
+    `day` is searched first, which opens one day's file instead of all; it need not be right.
     """
-    places = [("day = $day", {"day": day})] if day else []
-    for where, params in [*places, ("true", {})]:
-        found = snapshot.query(_TURN.format(day=where), {"turn": turn_id, **params})
-        if found.num_rows:
-            return dict(found.to_pylist(maps_as_pydicts="lossy")[0])
+    conditions = [("day = $day", {"day": day})] if day else []
+    for where, params in [*conditions, ("true", {})]:
+        table = snapshot.query(_TURN.format(day=where), {"turn": turn_id, **params})
+        if table.num_rows:
+            return dict(table.to_pylist(maps_as_pydicts="lossy")[0])
     return None
 
 
 def dialogue(snapshot: Snapshot, row: dict[str, Any], model: str | None) -> list[dict[str, Any]]:
-    """The dialogue around a turn (a row of `turn`), in order, at most a day before and after it.
+    """The dialogue of a turn (a row of `turn`), in order, at most a day before and after it.
 
-    Each turn says what was prompted, heard and answered, and where it failed.
+    Each row has turn_id, turn_index, started_at, day, prompt, heard, response, and, if the model
+    has scored it, failure_point and p_defect.
     """
     params = {
         "dialogue": row["dialogue_id"],
@@ -80,16 +81,16 @@ def dialogue(snapshot: Snapshot, row: dict[str, Any], model: str | None) -> list
 
 
 def prediction(snapshot: Snapshot, row: dict[str, Any], model: str | None) -> dict[str, Any] | None:
-    """What the model says about a turn (a row of `turn`); None when it has not scored it."""
+    """The model's prediction for a turn (a row of `turn`); None if it has not scored it."""
     if model is None:
         return None
     params = {"turn": row["turn_id"], "day": row["day"], "model": model}
-    found = snapshot.query(_PREDICTION, params).to_pylist()
-    return found[0] if found else None
+    rows = snapshot.query(_PREDICTION, params).to_pylist()
+    return rows[0] if rows else None
 
 
 def search(snapshot: Snapshot, text: str, rows: int = 20) -> pa.Table:
-    """Turns with this turn id or dialogue id, or in which these words were heard, newest first."""
+    """Turns with this turn id, dialogue id or text in the first hypothesis, in this order."""
     return snapshot.query(_SEARCH, {"text": text.strip(), "rows": rows})
 
 
@@ -99,5 +100,5 @@ def recent(snapshot: Snapshot, rows: int = 20) -> pa.Table:
 
 
 def has_other_dialogues(snapshot: Snapshot, prefix: str) -> bool:
-    """Whether there is a turn of a dialogue whose id does not start with `prefix`."""
+    """Whether any turn is of a dialogue whose id does not start with `prefix`."""
     return snapshot.query(_OTHER, {"prefix": prefix}).num_rows > 0

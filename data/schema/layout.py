@@ -24,15 +24,15 @@ from data.schema.tables import (
 )
 from data.schema.trace import TURNS
 
-# 2: predictions repeat what one filters by, the roll-up has sums of squares.
+# 2: predictions repeat the columns that filters use; the roll-up has sums of squares.
 FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The shape of one table on disk.
+    """One table on disk: its schema, partition columns, and letter in a version string.
 
-    `order` is the sort order inside a file: the rows of one dialogue lie together, so a page that
+    `order` is the sort order inside a file: the rows of one dialogue are adjacent, so a page that
     opens a dialogue reads one row group.
     """
 
@@ -47,7 +47,7 @@ class Layout:
 
     @property
     def stored(self) -> tuple[str, ...]:
-        """The columns that lie in the Parquet files; partition columns live in the path."""
+        """The columns stored in the Parquet files; partition values are in the path."""
         return tuple(name for name in self.schema.names if name not in self.partition)
 
 
@@ -72,13 +72,16 @@ _PART = re.compile(r"([a-z]+)(\d+)")
 
 
 def version_text(versions: Mapping[str, int]) -> str:
-    """Name a set of table versions, e.g. `t12.p9.r9.u3`; tables at version 0 are left out."""
+    """The version string of a set of table versions, e.g. `t12.p9.r9.u3`, without version 0."""
     parts = [(table.letter, versions.get(name, 0)) for name, table in TABLES.items()]
     return ".".join(f"{letter}{number}" for letter, number in parts if number) or "t0"
 
 
 def parse_version(text: str) -> dict[str, int]:
-    """The table versions behind a version string; a table not mentioned was empty then."""
+    """The table versions that a version string names; 0 (empty) for tables it leaves out.
+
+    Raises `VersionGone` for any other text.
+    """
     by_letter = {table.letter: name for name, table in TABLES.items()}
     versions = dict.fromkeys(TABLES, 0)
     for part in text.split("."):

@@ -23,9 +23,9 @@ _DIMENSIONS = [
 ]
 DIMENSIONS = tuple(name for name, _ in _DIMENSIONS)
 
-# What else of a turn one filters and cuts by. Too many values for the daily sums.
+# Further columns that filters and pivots use. They have too many values for the daily sums.
 _FACETS = [
-    # First hypothesis of the recogniser, how many words it has, and how sure it was.
+    # The recogniser's first hypothesis, its number of words, and its confidence.
     ("heard", _STR),
     ("words", pa.int16()),
     ("asr_confidence", pa.float32()),
@@ -40,7 +40,7 @@ REASON = pa.struct(
     [
         ("feature", _STR),
         ("stage", _STR),
-        # Null when the trace did not hold the signal: its absence is then the reason.
+        # Null when the signal was not logged: its absence is then the reason.
         ("value", pa.float64()),
         # Log-odds (before calibration) towards the predicted class.
         ("contribution", pa.float64()),
@@ -62,7 +62,7 @@ PREDICTIONS = schema(
         ("base_value", pa.float32()),
         *[(f"evidence_{name}", pa.float32()) for name in EVIDENCE],
         ("reasons", pa.list_(REASON)),
-        # Fingerprint of the turn and of every turn its features looked at, when it was scored.
+        # Fingerprint, at scoring time, of the turn and of every turn that its features read.
         ("context_digest", pa.int64()),
         ("day", pa.date32()),
     ]
@@ -88,7 +88,7 @@ QUARANTINE = schema(
         ("line", pa.int64()),
         ("field", _STR),
         ("reason", _STR),
-        # The first 2,000 characters of the line, so that it can be found and mended.
+        # The first 2,000 characters of the line, so that it can be found and fixed.
         ("excerpt", _STR),
         ("quarantined_at", pa.timestamp("us", tz="UTC")),
     ]
@@ -111,8 +111,8 @@ RUNS = schema(
 
 _SLOTS = pa.list_(pa.struct([("name", _STR), ("value", _STR)]))
 
-# What people said of turns in the dashboard, one row a verdict; `data.store.annotations` settles
-# them.
+# Verdicts of annotators in the dashboard, one row each; `data.queries.annotations` settles
+# disagreements.
 ANNOTATIONS = schema(
     [
         ("annotation_id", _STR),
@@ -125,28 +125,28 @@ ANNOTATIONS = schema(
         ("intent", _STR),
         ("slots", _SLOTS),
         ("note", _STR),
-        # True for the one that decides where annotators differ.
+        # True for the adjudicator's verdict, which decides where annotators disagree.
         ("adjudicated", pa.bool_()),
         ("created_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 
-# Failure points that the logs' own gold gives; derived from `turns` by `labels.derived`.
+# Failure points that follow from the gold in the logs; derived from `turns` by `labels.derived`.
 LABELLED = schema(
     [
         ("turn_id", _STR),
         ("dialogue_id", _STR),
         ("day", pa.date32()),
-        # Null where gold is there, but does not suffice.
+        # Null where the turn has gold, but not enough to decide.
         ("failure_point", _STR),
         # "annotated" or "derived", see `labels.failure_point.labels`.
         ("source", _STR),
-        # Fingerprint of the turn and its gold, when the label was derived.
+        # Fingerprint of the turn and its gold at the time the label was derived.
         ("gold_digest", pa.int64()),
     ]
 )
 
-# Saved views of Explore: a name for a set of URL parameters.
+# Saved views of the Explore page: a name for a set of URL parameters.
 VIEWS = schema(
     [
         ("name", _STR),
@@ -158,14 +158,14 @@ VIEWS = schema(
     ]
 )
 
-# What people decided about a slice of Triage; one row a slice.
+# Decisions about slices, made on the Triage page; one row per slice.
 TRIAGE = schema(
     [
         ("slice", _STR),
         ("failure_point", _STR),
         ("owner", _STR),
         ("state", _STR),
-        # The release that is said to mend it, where the state is "fixed".
+        # The release that contains the fix, where the state is "fixed".
         ("version", _STR),
         ("note", _STR),
         ("link", _STR),
@@ -173,7 +173,7 @@ TRIAGE = schema(
     ]
 )
 
-# What is set in the dashboard for everybody; one row a name.
+# Settings made in the dashboard, for all its users; one row per name.
 SETTINGS = schema(
     [
         ("name", _STR),
@@ -183,7 +183,7 @@ SETTINGS = schema(
     ]
 )
 
-# Shares of turns that each failure point may cost, for the error budgets.
+# Error budgets: the share of turns that each failure point may cost.
 TARGETS = schema(
     [
         ("failure_point", _STR),

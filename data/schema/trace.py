@@ -1,7 +1,7 @@
 """The trace record: one turn of a voice assistant, as it is logged and as it is stored.
 
 `Turn` is the wire format. `msgspec` checks it strictly (types, ranges, RFC 3339 times) and names
-the path of what is wrong. `TURNS` is the same record as an Arrow schema, the shape of the table
+the path of a faulty field. `TURNS` is the same record as an Arrow schema, that of the table
 `turns`.
 """
 
@@ -29,9 +29,8 @@ Signals = dict[str, float | None]
 class Record(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Base of every part of a trace.
 
-    Unknown fields are refused here so that they are noticed; `data.ingest.validation` sets them
-    aside and keeps them. Nulls are left out when writing: a missing field and a null field mean the
-    same.
+    Unknown fields are errors here so that they are noticed; `data.ingest.validation` moves them to
+    `extra`. Nulls are left out when writing: a missing field and a null field mean the same.
     """
 
 
@@ -191,7 +190,7 @@ _TIMING = [("start_ms", _F64), ("latency_ms", _F64)]
 
 
 def schema(fields: Sequence[Any]) -> pa.Schema:
-    """An Arrow schema of (name, type) pairs; typed loosely, as the stubs know no such lists."""
+    """An Arrow schema of (name, type) pairs, a list that pyarrow's own stubs do not allow."""
     return pa.schema(fields)
 
 
@@ -340,10 +339,10 @@ TURNS = schema(
                 ]
             ),
         ),
-        # What the record said beyond the format, as a JSON object; null when nothing.
+        # Fields of the record that the format does not define, as a JSON object; null for none.
         ("extra", _STR),
-        # 64-bit fingerprint of everything but gold: scoring again depends on it, annotation does
-        # not. Signed, because Delta Lake has no unsigned integers.
+        # 64-bit fingerprint of everything but gold: a changed turn is scored again, a change of its
+        # gold alone is not. Signed, because Delta Lake has no unsigned integers.
         ("digest", pa.int64()),
         # Partition column: the UTC date of started_at.
         ("day", pa.date32()),

@@ -1,4 +1,4 @@
-"""The words for the five stages and the six failure points, the same wherever people read them.
+"""The words for the five stages and the six failure points, used wherever people read them.
 
 Titles stand alone (a chip, a column, an axis); words stand inside a sentence.
 """
@@ -43,7 +43,7 @@ FAILURE_PLURALS = {
     "result": "result defects",
     "correct": "correct turns",
 }
-# What a verdict means, for whoever gives one.
+# What a verdict means, shown to annotators.
 FAILURE_MEANINGS = {
     "false_wake": "Nobody spoke to the assistant, or not with this turn",
     "asr": "What was heard is not what was said",
@@ -83,7 +83,7 @@ _STAGE_OF = dict(zip(FAILURES, STAGES, strict=True))
 def failure_of(stage: str) -> str:
     """The failure point that blames a stage: `wake` is blamed by `false_wake`.
 
-    Any other text stands for itself.
+    Any other text is returned as it is.
     """
     return _FAILURE_OF.get(stage, stage)
 
@@ -91,6 +91,6 @@ def failure_of(stage: str) -> str:
 def stage_of(failure_point: str) -> str:
     """The stage that a failure point blames: `false_wake` blames `wake`.
 
-    Any other text, `correct` among them, stands for itself.
+    Any other text, including `correct`, is returned as it is.
     """
     return _STAGE_OF.get(failure_point, failure_point)

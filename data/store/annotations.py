@@ -1,4 +1,4 @@
-"""What people say of turns in the dashboard: written one at a time, settled where they differ."""
+"""Annotations: annotators' verdicts on turns, written one at a time from the dashboard."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data.schema.trace import FAILURE_POINTS
 if TYPE_CHECKING:
     from data.store.store import Store
 
-# How long an annotator waits for another process that writes, in seconds.
+# How long an annotation waits for another process that writes, in seconds.
 PATIENCE_S = 20.0
-# One annotation is one file; so many are merged.
+# Each annotation is a file of its own; they are merged when there are this many.
 _MANY_FILES = 64
-# What the newest state of annotating needs.
+# The tables that annotating reads at their newest version.
 DESK = ("annotations", "settings")
 SHARE = "second_opinions"
 DEFAULT_SHARE = 0.2
@@ -41,16 +41,16 @@ def annotate(
 ) -> str:
     """Record one verdict on a turn (`turn_id`, `dialogue_id`, `day`); returns the annotation's id.
 
-    Raises UsageError without an annotator's name or with an unknown failure point, and StoreBusy
-    when another process writes for longer than `PATIENCE_S`.
+    Raises UsageError for an empty annotator's name or an unknown failure point, and StoreBusy if
+    another process writes for longer than `PATIENCE_S`.
     """
     if not annotator.strip():
         raise UsageError("An annotation needs the annotator's name; give one.")
     if failure_point not in FAILURE_POINTS:
         raise UsageError(
-            f"'{failure_point}' is no failure point; choose one of {', '.join(FAILURE_POINTS)}."
+            f"Unknown failure point '{failure_point}'; choose one of {', '.join(FAILURE_POINTS)}."
         )
-    made = {
+    row = {
         "annotation_id": uuid.uuid4().hex,
         **{key: turn[key] for key in ("turn_id", "dialogue_id", "day")},
         "annotator": annotator.strip(),
@@ -62,8 +62,8 @@ def annotate(
         "adjudicated": adjudicated,
         "created_at": datetime.now(UTC),
     }
-    add(store, pa.Table.from_pylist([made], schema=ANNOTATIONS))
-    return str(made["annotation_id"])
+    add(store, pa.Table.from_pylist([row], schema=ANNOTATIONS))
+    return str(row["annotation_id"])
 
 
 def add(store: Store, annotations: pa.Table) -> int:
@@ -77,7 +77,7 @@ def add(store: Store, annotations: pa.Table) -> int:
 
 
 def withdraw(store: Store, annotation_id: str) -> bool:
-    """Take one annotation back; False when it is not there."""
+    """Delete one annotation; returns False if it does not exist."""
     ids = pa.table({"id": [annotation_id]})
     with store.commit(PATIENCE_S) as cycle:
         return bool(
@@ -86,36 +86,39 @@ def withdraw(store: Store, annotation_id: str) -> bool:
 
 
 def wants_second(turn_id: str, share: float) -> bool:
-    """Whether a turn is to be judged by two people who do not know of each other's verdict.
+    """Whether a turn gets two independent annotations, neither annotator seeing the other's.
 
-    By a hash of the id: everybody comes to the same answer, and a larger share holds a smaller one.
+    Decided by a hash of the id, so that the answer is the same everywhere; a larger `share` (0 to
+    1) includes the turns of a smaller one.
     """
-    drawn = int.from_bytes(hashlib.blake2b(turn_id.encode(), digest_size=8).digest())
-    return drawn < share * 2**64
+    number = int.from_bytes(hashlib.blake2b(turn_id.encode(), digest_size=8).digest())
+    return number < share * 2**64
 
 
 def shown_to(
     rows: Sequence[Mapping[str, Any]], annotator: str | None, share: float
 ) -> list[Mapping[str, Any]]:
-    """Those of one turn's annotations that a person may see.
+    """The annotations of one turn that a person may see.
 
-    Where a second opinion is wanted and not yet given, everybody sees only what they said.
+    While a turn waits for its second opinion, everybody sees only their own.
     """
-    said = {row["annotator"] for row in rows if not row["adjudicated"]}
+    annotators = {row["annotator"] for row in rows if not row["adjudicated"]}
     decided = any(row["adjudicated"] for row in rows)
-    if decided or len(said) >= 2 or not any(wants_second(r["turn_id"], share) for r in rows):
+    if decided or len(annotators) >= 2 or not any(wants_second(r["turn_id"], share) for r in rows):
         return list(rows)
     return [row for row in rows if row["annotator"] == annotator]
 
 
 def parse_slots(text: str) -> list[dict[str, str]]:
-    """Slots from what a person typed, one `name = value` a line; raises UsageError for others."""
-    found = []
+    """Parse slots, one `name = value` per line; raises UsageError for any other line."""
+    slots = []
     for line in text.splitlines():
         if not line.strip():
             continue
         name, equals, value = (part.strip() for part in line.partition("="))
         if not equals or not name:
-            raise UsageError(f"'{line.strip()}' is no slot; write one a line, like: song = yellow.")
-        found.append({"name": name, "value": value})
-    return found
+            raise UsageError(
+                f"'{line.strip()}' is not a slot; write one per line, for example: song = yellow."
+            )
+        slots.append({"name": name, "value": value})
+    return slots

@@ -14,7 +14,7 @@ from data.store.store import Store
 
 @dataclass(frozen=True)
 class TableSize:
-    """A table as this version sees it; `bytes` of its live files, `version` of its own log."""
+    """A table at a store's version: `bytes` of its live files, `version` of its Delta log."""
 
     name: str
     rows: int
@@ -36,7 +36,7 @@ class ModelSize:
 def tables(snapshot: Snapshot) -> list[TableSize]:
     """Every table, the largest first."""
     versions, rows = parse_version(snapshot.version), snapshot.counts()
-    found = [
+    sizes = [
         TableSize(
             name,
             rows[name],
@@ -46,18 +46,18 @@ def tables(snapshot: Snapshot) -> list[TableSize]:
         )
         for name in TABLES
     ]
-    return sorted(found, key=lambda one: -one.bytes)
+    return sorted(sizes, key=lambda size: -size.bytes)
 
 
 def models(store: Store) -> list[ModelSize]:
     """Every model in the store, the newest first."""
-    promoted, found = store.head().model, []
+    promoted, sizes = store.head().model, []
     for name in store.model_ids():
         folder = store.models / name
         size = sum(_size(path) for path in folder.rglob("*"))
-        made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-        found.append(ModelSize(name, size, made, name == promoted))
-    return sorted(found, key=lambda one: one.made_at, reverse=True)
+        trained_at = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        sizes.append(ModelSize(name, size, trained_at, name == promoted))
+    return sorted(sizes, key=lambda model: model.made_at, reverse=True)
 
 
 def on_disk(store: Store) -> int:
@@ -69,7 +69,7 @@ def on_disk(store: Store) -> int:
 
 def _size(path: Path) -> int:
     try:
-        # A vacuum may take it away while we look.
+        # A vacuum may remove it meanwhile.
         return path.stat().st_size if path.is_file() else 0
     except OSError:
         return 0

@@ -1,7 +1,7 @@
-"""Keeping a store small and lawful: compaction, vacuum, deletion and retention.
+"""Compaction, vacuum, deletion and retention: they keep a store small and compliant.
 
-All of it is safe while others read, ingest and score. Deletion and retention make rows invisible at
-once; the bytes are gone after `vacuum`, which also decides how far back old versions can be opened.
+All are safe while other processes read, ingest and score. Deletion and retention make rows
+invisible at once; `vacuum` removes the bytes, and decides how far back old versions can be opened.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from progress import Progress, silent
 
 # A file below this is worth merging with its neighbours; a merged file has at most a million rows.
 _SMALL = 250_000
-# Rows rewritten under one hold of the lock, so that other writers need not wait long.
+# Rows rewritten each time the lock is held, so that other writers need not wait long.
 _ROWS_PER_CYCLE = 2_000_000
-# Days: a century. Beyond it lie mistakes, and times that cannot be computed with.
+# Days: a century. Larger values are mistakes, and overflow date arithmetic.
 _LONGEST = 36_500
-# A model this young may still wait to be tried, even when old versions are given up at once.
+# A model younger than this may still wait to be tried, even when no old version is kept.
 _NEW_HOURS = 24.0
 
 
 @dataclass(frozen=True)
 class Compaction:
-    """Files of all tables before and after."""
+    """Number of files of all tables, before and after."""
 
     before: int
     after: int
@@ -47,7 +47,7 @@ class Compaction:
 
 @dataclass(frozen=True)
 class Vacuum:
-    """Files removed for good, their size, and the ids of the models that were among them."""
+    """Number and size of the files removed for good, and ids of the models removed."""
 
     files: int
     bytes: int
@@ -56,7 +56,7 @@ class Vacuum:
 
 @dataclass(frozen=True)
 class Deletion:
-    """Rows made invisible. Earlier versions still hold them until `vacuum(store, keep_hours=0)`."""
+    """Rows made invisible; earlier versions contain them until `vacuum(store, keep_hours=0)`."""
 
     turns: int
     predictions: int
@@ -134,7 +134,7 @@ def vacuum(
                     p for p, f in cycle.files(name).items() if f.partition["model_id"] not in keep
                 ]
                 cycle.remove(name, old)
-        # What a killed writer left in the Delta logs must not count as live.
+        # Delta commits of killed writers must not count as live.
         cycle.undo_strays()
     with store.commit() as cycle:
         needed = {file.partition["model_id"] for file in cycle.files("predictions").values()}
@@ -173,7 +173,7 @@ def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:
 
 
 def _removed_since(folder: Path, cutoff: datetime) -> set[str]:
-    """Files that were live at some time since `cutoff`: of the versions superseded after it."""
+    """Files that were live at some time since `cutoff`: those of versions superseded after it."""
     table = DeltaTable(folder)
     commits = sorted((c["version"], c["timestamp"]) for c in table.history())
     needed: set[str] = set()
@@ -196,18 +196,19 @@ def delete(
     user_ids: Sequence[str] = (),
     turn_ids: Sequence[str] = (),
 ) -> Deletion:
-    """Delete turns by dialogue, user or turn, with their predictions and their part of the rollup.
+    """Delete turns by dialogue, user or turn id, with their predictions and share of the rollup.
 
-    Quarantined lines that name one of the ids are deleted too. The rows are invisible at once, but
-    earlier versions hold them until `vacuum(store, keep_hours=0)`.
+    Quarantined lines that contain one of the ids are deleted too. The rows are invisible at once,
+    but earlier versions contain them until `vacuum(store, keep_hours=0)`. Raises `UsageError` if no
+    id is given.
     """
-    wanted = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
-    if not any(wanted.values()):
-        raise UsageError("Nothing to delete was named; give dialogue, user or turn ids.")
+    ids_by_kind = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
+    if not any(ids_by_kind.values()):
+        raise UsageError("No ids to delete were given; give dialogue, user or turn ids.")
     ids = pa.table(
         {
-            "kind": [kind for kind, values in wanted.items() for _ in values],
-            "id": [value for values in wanted.values() for value in values],
+            "kind": [kind for kind, values in ids_by_kind.items() for _ in values],
+            "id": [value for values in ids_by_kind.values() for value in values],
         }
     )
 
@@ -215,15 +216,15 @@ def delete(
         return f"{column} IN (SELECT id FROM ids WHERE kind = '{column}')"
 
     with store.commit() as cycle:
-        gone = _turn_ids(cycle, " OR ".join(named(kind) for kind in wanted), ids)
-        tables = {"ids": ids, "gone": gone}
-        one_of = f"turn_id IN (SELECT turn_id FROM gone) OR {named('dialogue_id')}"
-        turns = cycle.delete_rows("turns", "turn_id IN (SELECT turn_id FROM gone)", tables)
-        predictions = forget(cycle, one_of, tables)
+        deleted = _turn_ids(cycle, " OR ".join(named(kind) for kind in ids_by_kind), ids)
+        tables = {"ids": ids, "deleted": deleted}
+        condition = f"turn_id IN (SELECT turn_id FROM deleted) OR {named('dialogue_id')}"
+        turns = cycle.delete_rows("turns", "turn_id IN (SELECT turn_id FROM deleted)", tables)
+        predictions = forget(cycle, condition, tables)
         for name, layout in TABLES.items():
             if name not in ("turns", "predictions") and "turn_id" in layout.columns:
-                cycle.delete_rows(name, "turn_id IN (SELECT turn_id FROM gone)", tables)
-        needles = {"needles": pa.table({"needle": pa.array(_needles(wanted), pa.string())})}
+                cycle.delete_rows(name, "turn_id IN (SELECT turn_id FROM deleted)", tables)
+        needles = {"needles": pa.table({"needle": pa.array(_needles(ids_by_kind), pa.string())})}
         quarantined = cycle.delete_rows(
             "quarantine",
             "EXISTS (SELECT 1 FROM needles WHERE contains(excerpt, needle))",
@@ -237,11 +238,11 @@ def _turn_ids(cycle: Cycle, condition: str, ids: pa.Table) -> pa.Table:
         return snapshot.query(f"SELECT turn_id FROM turns WHERE {condition}", tables={"ids": ids})
 
 
-def _needles(wanted: Mapping[str, Sequence[str]]) -> list[str]:
-    """How an id looks inside a quarantined line: as a JSON string, and bare when long enough to be
-    no accident."""
+def _needles(ids_by_kind: Mapping[str, Sequence[str]]) -> list[str]:
+    """The texts by which an id is found in a quarantined line: as a JSON string, and bare if it is
+    too long to match by chance."""
     needles: set[str] = set()
-    for value in {value for values in wanted.values() for value in values}:
+    for value in {value for values in ids_by_kind.values() for value in values}:
         needles |= {json.dumps(value), json.dumps(value, ensure_ascii=False)}
         if len(value) >= 6:
             needles.add(value)
@@ -249,9 +250,10 @@ def _needles(wanted: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
-    """Drop everything older than `days` days before `today` (by default the present date in UTC).
+    """Delete everything older than `days` days before `today` (by default the current UTC date).
 
-    The same as for `delete` holds for earlier versions.
+    As with `delete`, earlier versions contain the rows until they are vacuumed. Raises `UsageError`
+    for a number of days outside 1 to 36,500.
     """
     if not 1 <= days <= _LONGEST:
         raise UsageError(f"Cannot retain {days} days; give 1 to {_LONGEST}.")

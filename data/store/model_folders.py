@@ -1,6 +1,6 @@
-"""The folders of the models: which there are, and which nobody needs any more.
+"""The model folders of a store: listing them, and removing those that are no longer needed.
 
-What is inside a folder is the business of `classifiers.registry`.
+Their contents are the concern of `classifiers.registry`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-# A folder that is being written begins so; it gets its name when it is whole.
+# Prefix of a folder that is being written; it is renamed when it is complete.
 DRAFT = ".draft-"
-# Nobody writes at a draft for so long.
+# A draft not written to for this long was left behind by a killed training.
 _DEAD_S = 24 * 3600
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Model folders taken out of a store: the ids of the models, and what their files come to."""
+    """Model folders taken out of a store: ids of the models, number and size of all the files."""
 
     models: tuple[str, ...] = ()
     files: int = 0
@@ -28,21 +28,21 @@ class Removal:
 
 
 def model_ids(models: Path) -> list[str]:
-    """The models under `models`, sorted; of drafts, which begin with a dot, none."""
+    """The ids of the models under `models`, sorted, without drafts (which begin with a dot)."""
     folders = (path for path in models.glob("*") if path.is_dir())
     return sorted(path.name for path in folders if not path.name.startswith("."))
 
 
 def remove_models(models: Path, keep: Set[str], before: float, staging: Path) -> Removal:
-    """Take out the models that are not among `keep` and were last trained before `before`.
+    """Remove the models that are not in `keep` and were last trained before `before`.
 
-    `before` is in seconds since 1970. Folders are moved into `staging`, which the caller deletes:
-    nobody ever sees half a model. Drafts that a killed training left behind go as well.
+    `before` is in seconds since 1970. Folders are moved into `staging`, which the caller deletes,
+    so readers never see half a model. Drafts left behind by killed trainings are removed as well.
     """
     old = [name for name in model_ids(models) if name not in keep]
-    old = [name for name in old if _touched(models / name) < before]
-    dead = time.time() - _DEAD_S
-    drafts = [path.name for path in models.glob(f"{DRAFT}*") if _touched(path) < dead]
+    old = [name for name in old if _modified_at(models / name) < before]
+    draft_cutoff = time.time() - _DEAD_S
+    drafts = [path.name for path in models.glob(f"{DRAFT}*") if _modified_at(path) < draft_cutoff]
     files = size = 0
     for name in (*old, *drafts):
         for path in (models / name).rglob("*"):
@@ -53,7 +53,7 @@ def remove_models(models: Path, keep: Set[str], before: float, staging: Path) ->
     return Removal(tuple(old), files, size)
 
 
-def _touched(folder: Path) -> float:
+def _modified_at(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Writing the store's Parquet files: sorted rows in, one file or a few per partition out."""
+"""Writes the store's Parquet files: sorted rows in, one or a few files per partition out."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ def order_by(layout: Layout) -> str:
 def write_query(
     con: duckdb.DuckDBPyConnection, source: str, layout: Layout, folder: Path
 ) -> list[DataFile]:
-    """Sort the rows of `source` (a SELECT with all columns of the table) and write them into
-    `folder`."""
+    """Sort the rows of `source` (a SELECT with all columns of the table), write them into `folder`.
+
+    Returns the files written.
+    """
     columns = ", ".join(f'"{name}"' for name in layout.columns)
     reader = con.sql(
         f"SELECT {columns} FROM ({source}) ORDER BY {order_by(layout)}"
@@ -62,9 +64,9 @@ def write_query(
 def write_batches(
     batches: Iterable[pa.RecordBatch], layout: Layout, folder: Path
 ) -> list[DataFile]:
-    """Write record batches, already grouped by partition, and return the files made.
+    """Write record batches, already grouped by partition; returns the files written.
 
-    A partition that ends and comes back later simply gets a second file.
+    A partition that ends and occurs again later gets a second file.
     """
     stored = pa.schema([layout.schema.field(name) for name in layout.stored])
     files: list[DataFile] = []
@@ -82,7 +84,7 @@ def write_batches(
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with the types of `schema`; only columns that differ are touched.
+    """The table cast to `schema`; only columns whose type differs are cast.
 
     Casting a nested column copies it, even to its own type.
     """
@@ -93,7 +95,7 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class _Writer:
-    """One file in the making; small batches are gathered into row groups."""
+    """Writes one file; gathers small batches into row groups."""
 
     def __init__(self, folder: Path, partition: Mapping[str, str], schema: pa.Schema) -> None:
         self.partition = partition
@@ -130,7 +132,7 @@ class _Writer:
 def _split(
     batch: pa.RecordBatch, partition: tuple[str, ...]
 ) -> Iterator[tuple[dict[str, str], pa.RecordBatch]]:
-    """Cut a batch where a partition column changes its value."""
+    """Split a batch where a partition column changes; yields partition values and rows."""
     if batch.num_rows == 0:
         return
     if not partition:

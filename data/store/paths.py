@@ -1,4 +1,4 @@
-"""Names of files and folders whose bytes need not be text."""
+"""Names of files and folders, which need not be valid UTF-8."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from data.errors import UsageError
 T = TypeVar("T", str, Path)
 
 
-def shown(name: str | Path) -> str:
-    """`name` as text, its bytes that are none as `\\\\udce9` and the like."""
+def printable(name: str | Path) -> str:
+    """`name` as valid text: undecodable bytes are escaped, as in `\\\\udce9`."""
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def must_be_text(name: T) -> T:
-    """`name`; raises `UsageError` if it is not valid UTF-8: Delta and Parquet cannot open that."""
+    """Return `name`; raises `UsageError` if it is not valid UTF-8, which Delta and Parquet need."""
     try:
         str(name).encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"The name {shown(name)} is not valid UTF-8; give another.") from error
+        raise UsageError(f"The name {printable(name)} is not valid UTF-8; give another.") from error
     return name

@@ -1,4 +1,4 @@
-"""Committing predictions: together with their rollup, and only for turns that still exist."""
+"""Commits predictions together with their rollup, and only for turns that still exist."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def commit_predictions(
 ) -> int:
     """Make predictions of one model visible, with the rollup of their days, in one step.
 
-    They replace earlier predictions of the same turns by the same model. Predictions of turns that
-    are gone, or whose day has changed since they were read, are dropped.
+    They replace earlier predictions of the same turns by the same model. Predictions are dropped
+    for turns that were deleted or moved to another day since they were read.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def commit_predictions(
         files may hold any number of rows, memory stays bounded. `model_id` in the rows is
         overwritten.
 
-    Returns the number of predictions committed.
+    Returns the number of predictions committed. Raises `UsageError` for a bad model id or a missing
+    column.
     """
     check_model_id(model_id)
     if isinstance(predictions, pa.Table):
@@ -50,44 +51,49 @@ def commit_predictions(
         return 0
     with store.staging() as folder:
         with store.snapshot() as snapshot:
-            seen = snapshot.version
+            read_version = snapshot.version
             files = _write(predictions, model_id, list(snapshot.files["turns"]), folder)
         with store.commit() as cycle:
-            older = cycle.matching("predictions", {"model_id": [model_id]})
+            earlier = cycle.matching("predictions", {"model_id": [model_id]})
             days = {file.partition["day"] for file in files}
             committed = cycle.adopt("predictions", files, folder / "files")
-            if store.head().version != seen:
+            if store.head().version != read_version:
                 committed -= _drop_orphans(cycle, [file.path for file in files])
             ids = literal(folder / "ids.parquet")
-            before = {path: cycle.files("predictions")[path].partition["day"] for path in older}
+            before = {path: cycle.files("predictions")[path].partition["day"] for path in earlier}
             cycle.delete_rows(
-                "predictions", f"turn_id IN (SELECT turn_id FROM read_parquet({ids}))", among=older
+                "predictions",
+                f"turn_id IN (SELECT turn_id FROM read_parquet({ids}))",
+                among=earlier,
             )
-            left = cycle.files("predictions")
-            days |= {day for path, day in before.items() if path not in left}
+            remaining = cycle.files("predictions")
+            days |= {day for path, day in before.items() if path not in remaining}
             recompute(cycle, days, model_id)
         return committed
 
 
 def forget(cycle: Cycle, condition: str, tables: Mapping[str, pa.Table] | None = None) -> int:
-    """Delete predictions by a condition (internal SQL), of every model, and mend the rollup."""
+    """Delete predictions of every model by a condition (internal SQL) and update the rollup.
+
+    Returns the number of predictions deleted.
+    """
     before = dict(cycle.files("predictions"))
-    gone = cycle.delete_rows("predictions", condition, tables)
-    touched: dict[str, set[str]] = {}
+    deleted = cycle.delete_rows("predictions", condition, tables)
+    days_by_model: dict[str, set[str]] = {}
     for path, file in before.items():
         if path not in cycle.files("predictions"):
-            touched.setdefault(file.partition["model_id"], set()).add(file.partition["day"])
-    for model_id, days in touched.items():
+            days_by_model.setdefault(file.partition["model_id"], set()).add(file.partition["day"])
+    for model_id, days in days_by_model.items():
         recompute(cycle, days, model_id)
-    return gone
+    return deleted
 
 
 def check_model_id(model_id: str) -> None:
-    """A model id is part of paths and links, so only plain characters will do."""
+    """Raise `UsageError` unless the id can be part of paths and links."""
     if not _MODEL_ID.fullmatch(model_id):
         raise UsageError(
-            f"'{model_id}' cannot be a model id; use up to 100 letters, digits, dots, dashes "
-            "and underscores."
+            f"Invalid model id '{model_id}'; use up to 100 letters, digits, dots, dashes and "
+            "underscores."
         )
 
 
@@ -101,16 +107,16 @@ def _check_columns(names: Sequence[str]) -> None:
 def _write(
     predictions: pa.Table | Sequence[str | Path], model_id: str, turns: list[Path], folder: Path
 ) -> list[DataFile]:
-    """Write the predictions of turns that exist into `folder/files`, and their ids aside."""
+    """Write the predictions of turns that exist into `folder/files`, their ids into `folder`."""
     layout = TABLES["predictions"]
     files: list[DataFile] = []
     with workbench("1GB", folder / "spill") as con:
         if isinstance(predictions, pa.Table):
             con.register("incoming", predictions)
         else:
-            listed = ", ".join(literal(path) for path in predictions)
+            paths = ", ".join(literal(path) for path in predictions)
             con.execute(
-                f"CREATE VIEW incoming AS FROM read_parquet([{listed}], union_by_name = true)"
+                f"CREATE VIEW incoming AS FROM read_parquet([{paths}], union_by_name = true)"
             )
             _check_columns(con.sql("SELECT * FROM incoming LIMIT 0").columns)
         if turns:
@@ -120,34 +126,35 @@ def _write(
         else:
             con.execute("CREATE TABLE turns (turn_id VARCHAR, day DATE)")
         con.execute(
-            "CREATE TABLE kept AS SELECT turn_id, day FROM incoming SEMI JOIN turns "
+            "CREATE TABLE valid AS SELECT turn_id, day FROM incoming SEMI JOIN turns "
             "USING (turn_id, day)"
         )
-        (repeated,) = con.execute("SELECT count(*) - count(DISTINCT turn_id) FROM kept").fetchall()[
-            0
-        ]
-        once = "QUALIFY row_number() OVER (PARTITION BY turn_id) = 1" if repeated else ""
+        ((repeated,),) = con.execute(
+            "SELECT count(*) - count(DISTINCT turn_id) FROM valid"
+        ).fetchall()
+        distinct = "QUALIFY row_number() OVER (PARTITION BY turn_id) = 1" if repeated else ""
         columns = ", ".join(
             f"{literal(model_id)} AS model_id" if name == "model_id" else f'"{name}"'
             for name in layout.columns
         )
         for first, last in _ranges(con):
-            # Few days at a time: sorting everything at once would not fit in memory.
+            # A few days at a time: sorting everything at once would not fit in memory.
             source = (
-                f"SELECT {columns} FROM incoming SEMI JOIN kept USING (turn_id, day) "
-                f"WHERE day BETWEEN DATE {literal(first)} AND DATE {literal(last)} {once}"
+                f"SELECT {columns} FROM incoming SEMI JOIN valid USING (turn_id, day) "
+                f"WHERE day BETWEEN DATE {literal(first)} AND DATE {literal(last)} {distinct}"
             )
             files += write_query(con, source, layout, folder / "files")
         con.execute(
-            f"COPY (SELECT turn_id FROM kept) TO {literal(folder / 'ids.parquet')} (FORMAT parquet)"
+            f"COPY (SELECT turn_id FROM valid) TO {literal(folder / 'ids.parquet')} "
+            "(FORMAT parquet)"
         )
     return files
 
 
 def _ranges(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
-    """Ranges of days that hold about `_ROWS` kept rows each."""
+    """Ranges of days (first and last, ISO dates) with about `_ROWS` valid rows each."""
     days = con.execute(
-        "SELECT day::VARCHAR, count(*) FROM kept GROUP BY day ORDER BY kept.day"
+        "SELECT day::VARCHAR, count(*) FROM valid GROUP BY day ORDER BY valid.day"
     ).fetchall()
     first, rows = None, 0
     for day, count in days:
@@ -161,7 +168,10 @@ def _ranges(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
 
 
 def _drop_orphans(cycle: Cycle, new: Sequence[str]) -> int:
-    """Turns were deleted or moved to another day while these predictions were being written."""
+    """Delete new predictions of turns that were deleted or moved to another day meanwhile.
+
+    `new` are the paths of their files. Returns the number of rows deleted.
+    """
     paths = cycle.paths("turns")
     if not paths:
         return cycle.delete_rows("predictions", "true", among=new)

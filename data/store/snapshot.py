@@ -1,4 +1,4 @@
-"""A snapshot: every table of the store at one version, as SQL views, read without any lock."""
+"""A snapshot: every table of the store at one version, as SQL views, read without a lock."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Snapshot:
     files
         Table name -> absolute paths of its live Parquet files.
     rows
-        Table name -> number of rows, known from the log without reading a file.
+        Table name -> number of rows, taken from the log without reading a file.
     days
-        Tables with a folder a day -> rows of each day (ISO date), known likewise.
+        For tables partitioned by day: table name -> day (ISO date) -> rows, from the log as well.
     memory
         DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
     """
@@ -68,13 +68,13 @@ class Snapshot:
         """Run one SELECT and return all of its rows.
 
         `params` are bound to `?` (a sequence) or `$name` (a mapping); `tables` are Arrow tables
-        that the statement may name beside the views. Raises `VersionGone` when a file of this
-        version has been vacuumed meanwhile, and DuckDB's own error when the statement is wrong.
+        that the statement may name besides the views. Raises `VersionGone` if a file of this
+        version has been vacuumed meanwhile, and DuckDB's own error if the statement is wrong.
         """
         cursor = self._cursor(tables)
         try:
-            found: pa.Table = cursor.sql(sql, params=params).to_arrow_table()
-            return found
+            table: pa.Table = cursor.sql(sql, params=params).to_arrow_table()
+            return table
         except (duckdb.IOException, duckdb.PermissionException) as error:
             raise self._gone(error) from error
         finally:
@@ -87,7 +87,7 @@ class Snapshot:
         rows: int = 50_000,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream the rows of one SELECT in record batches of about `rows` rows."""
+        """Stream the rows of one SELECT in record batches of about `rows` rows; see `query`."""
         cursor = self._cursor(tables)
         try:
             yield from cursor.sql(sql, params=params).to_arrow_reader(rows)
@@ -101,7 +101,7 @@ class Snapshot:
         return dict(self._rows)
 
     def rows_by_day(self, name: str) -> dict[date, int]:
-        """Rows of each day of a table that has a folder a day; of a snapshot of the store."""
+        """Rows per day of a table partitioned by day; only for snapshots made by `Store`."""
         return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Snapshot:
         self.close()
 
     def _cursor(self, tables: Mapping[str, pa.Table] | None) -> duckdb.DuckDBPyConnection:
-        # Making a cursor touches the parent connection; using one does not.
+        # Creating a cursor uses the parent connection, which is not thread-safe; a query does not.
         with self._lock:
             cursor = self._con.cursor()
         for name, table in (tables or {}).items():
@@ -134,9 +134,10 @@ def connect(
     writable: Sequence[Path] = (),
     before_lock: Sequence[str] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the tables as views, locked to their files and to `writable`.
+    """A DuckDB connection with the tables as views, limited to their files and to `writable`.
 
-    `before_lock` are statements of our own, run before the settings are locked.
+    `before_lock` are statements of the caller, run before the settings are locked. Raises
+    `StoreError` if a file is damaged.
     """
     con = duckdb.connect(
         config={
@@ -174,8 +175,8 @@ def connect(
 def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
     """SQL that reads the given files of one table, columns in the order of its schema.
 
-    The columns are named one by one, because a `name=value` folder above the store would otherwise
-    turn up as a partition column.
+    The columns are listed, because a `name=value` folder above the store would otherwise become a
+    partition column.
     """
     columns = ", ".join(f'"{name}"' for name in table.columns)
     types = {n: "DATE" if pa.types.is_date(table.schema.field(n).type) else "VARCHAR"
@@ -189,7 +190,7 @@ def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
 
 
 def literal(text: object) -> str:
-    """A SQL string literal, for what cannot be bound: file lists and COPY targets."""
+    """A SQL string literal, for values that cannot be bound: file lists and COPY targets."""
     return "'" + str(text).replace("'", "''") + "'"
 
 

@@ -42,7 +42,7 @@ from data.store.transaction import Cycle, open_snapshot
 
 @dataclass(frozen=True)
 class Head:
-    """What is visible now: a Delta version per table, and the id of the promoted model, if any."""
+    """The visible state: a Delta version per table, and the id of the promoted model, if any."""
 
     tables: dict[str, int]
     model: str | None = None
@@ -61,35 +61,37 @@ class Store:
 
     @classmethod
     def create(cls, path: str | Path, *, memory: str = "2GB") -> Store:
-        """Make a new, empty store; the folder must be absent or empty."""
+        """Create an empty store; raises `StoreError` unless the folder is absent or empty."""
         root = _local(path)
         if (root / "HEAD.json").exists():
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
             )
         _must_be_free(root)
-        # Built aside and renamed, so that a killed `create` leaves nothing that looks like a store.
-        aside = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
+        # Built in a folder of its own and renamed: a killed `create` leaves no half-made store.
+        temporary = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
         try:
-            aside.mkdir(parents=True)
+            temporary.mkdir(parents=True)
             for name, layout in TABLES.items():
-                DeltaTable.create(aside / name, layout.schema, partition_by=list(layout.partition))
-            (aside / "models").mkdir()
-            (aside / ".staging").mkdir()
-            _write_head(aside, Head(dict.fromkeys(TABLES, 0)))
+                DeltaTable.create(
+                    temporary / name, layout.schema, partition_by=list(layout.partition)
+                )
+            (temporary / "models").mkdir()
+            (temporary / ".staging").mkdir()
+            _write_head(temporary, Head(dict.fromkeys(TABLES, 0)))
             try:
-                os.replace(aside, root)
+                os.replace(temporary, root)
             except OSError as error:
-                raise StoreError(f"Cannot make a store at {root}: {error.strerror}.") from error
+                raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
         except PermissionError as error:
-            raise StoreError(f"Cannot make a store at {root}: {error.strerror}.") from error
+            raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
         return cls(root, memory=memory)
 
     @classmethod
     def open(cls, path: str | Path, *, memory: str = "2GB") -> Store:
-        """Open an existing store; raises `StoreMissing` when there is none."""
+        """Open an existing store; raises `StoreMissing` if there is none."""
         root = _local(path)
         if not (root / "HEAD.json").exists():
             raise StoreMissing(
@@ -101,20 +103,23 @@ class Store:
 
     @classmethod
     def must_be_possible(cls, path: str | Path) -> None:
-        """Raise, as `ensure` would, if no store is at `path` and none can be made; make nothing."""
+        """Raise, as `ensure` would, if there is no store at `path` and none can be created.
+
+        Creates nothing.
+        """
         root = _local(path)
         if not (root / "HEAD.json").exists():
             _must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
-        """Open the store at `path`, making it first if there is none."""
+        """Open the store at `path`, creating it first if there is none."""
         root = _local(path)
         if not (root / "HEAD.json").exists():
             try:
                 return cls.create(root, memory=memory)
             except StoreError:
-                # Another process may have made it in the meantime.
+                # Another process may have created it in the meantime.
                 if not (root / "HEAD.json").exists():
                     raise
         return cls.open(root, memory=memory)
@@ -125,11 +130,15 @@ class Store:
         return self.path / "models"
 
     def model_ids(self) -> list[str]:
-        """The models that lie in the store, sorted."""
+        """The ids of the models in the store, sorted."""
         return model_ids(self.models)
 
     def head(self) -> Head:
-        """What is visible now; one small read, no lock."""
+        """The visible state; one small read without a lock.
+
+        Raises `StoreMissing` if HEAD.json is missing, `StoreError` if it is damaged or has another
+        format.
+        """
         try:
             content: dict[str, Any] = json.loads((self.path / "HEAD.json").read_text("utf-8"))
             if content["format"] > FORMAT:
@@ -151,10 +160,10 @@ class Store:
             ) from error
 
     def snapshot(self, at: str | None = None, only: Sequence[str] = tuple(TABLES)) -> Snapshot:
-        """Pin every table: to what is visible now, or to the version string `at`.
+        """A snapshot of the tables: at the visible version, or at the version string `at`.
 
-        `only` names the tables to open; the others are empty in it, and cost nothing. Raises
-        `VersionGone` when `at` never existed or has been vacuumed.
+        `only` names the tables to open; the others are empty in it and cost nothing. Raises
+        `VersionGone` if `at` never existed or has been vacuumed.
         """
         spill = self.path / ".staging" / "spill"
         for attempt in range(5):
@@ -176,10 +185,10 @@ class Store:
 
     @contextmanager
     def commit(self, patience: float | None = None) -> Iterator[Cycle]:
-        """A write cycle: everything changed inside the `with` becomes visible at once at its end.
+        """A write cycle: all changes made inside the `with` become visible together at its end.
 
-        Holds the writers' lock; an exception inside leaves the store as it was. Not re-entrant.
-        Where another process writes, it waits; beyond `patience` seconds it raises `StoreBusy`.
+        Holds the writers' lock; an exception inside leaves the store unchanged. Not re-entrant.
+        Waits while another process writes; raises `StoreBusy` after `patience` seconds.
         """
         with self._lock(patience), self.staging() as staging:
             head = self.head()
@@ -208,26 +217,29 @@ class Store:
             lock.release()
 
     def promote(self, model_id: str) -> None:
-        """Make `models/<model_id>` the model that pages and scoring use."""
+        """Make `models/<model_id>` the model that pages and scoring use.
+
+        Raises `UsageError` if there is no such model.
+        """
         with FileLock(self.path / ".lock"):
-            known = self.model_ids()
-            if model_id not in known:
+            existing = self.model_ids()
+            if model_id not in existing:
                 raise UsageError(
                     f"There is no model '{model_id}' in {self.path}; there are: "
-                    f"{', '.join(known) or 'none'}."
+                    f"{', '.join(existing) or 'none'}."
                 )
             _write_head(self.path, replace(self.head(), model=model_id))
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A private folder in the store, removed at the end, or by others if this process dies."""
+        """A private folder in the store, removed at the end, or by another process after a kill."""
         parent = self.path / ".staging"
         parent.mkdir(exist_ok=True)
         with draft(parent / uuid.uuid4().hex) as folder:
             yield folder
 
     def clear_staging(self) -> None:
-        """Remove what killed processes left behind."""
+        """Remove the staging folders that killed processes left behind."""
         clear(self.path / ".staging")
 
 
@@ -242,26 +254,26 @@ def _local(path: str | Path) -> Path:
     for part in root.parts:
         if part.startswith(tuple(partitions)):
             raise UsageError(
-                f"A store cannot lie in a folder named '{part}', which would be read as a "
-                "partition; choose another place."
+                f"A store cannot be in a folder named '{part}', which would be read as a "
+                "partition; choose another path."
             )
     return root
 
 
 def _must_be_free(root: Path) -> None:
-    """Raise `StoreError` if a new store cannot lie at `root`, which is none."""
+    """Raise `StoreError` if no new store can be created at `root`, which is not a store yet."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise StoreError(
             f"{root} exists and is not a store; give the path of a new or empty folder."
         )
     above = next(parent for parent in root.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        reason = "may not be written to" if above.is_dir() else "is a file"
-        raise StoreError(f"Cannot make a store at {root}: {above} {reason}; choose another place.")
+        reason = "is not writable" if above.is_dir() else "is a file"
+        raise StoreError(f"Cannot create a store at {root}: {above} {reason}; choose another path.")
 
 
 def _write_head(root: Path, head: Head) -> None:
-    """Replace HEAD.json in one step that survives a power cut."""
+    """Replace HEAD.json atomically and durably, so that it survives a power cut."""
     text = json.dumps({"format": FORMAT, "tables": head.tables, "model": head.model}, indent=1)
     draft = root / f".HEAD.{uuid.uuid4().hex[:8]}"
     with draft.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What a store holds, in figures."""
+"""Summary figures of a store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FROM turns
 
 
 def describe(store: Store) -> dict[str, Any]:
-    """Path, version, promoted model, rows per table, dialogues, span of time, assistants, size."""
+    """Path, version, promoted model, rows per table, dialogues, time span, assistants, size."""
     with store.snapshot() as snapshot:
         facts: dict[str, Any] = {
             "path": str(store.path),

@@ -1,7 +1,7 @@
-"""Folders in the making: private to one process, and removed by others when it has died.
+"""Draft folders: private to one process, and removed by other processes after it has died.
 
-Beside a folder lies a lock file that its process holds as long as it lives; the system lets go of
-it however the process ends, so a number of a process that is used again cannot mislead.
+Next to each folder is a lock file that its process holds while it lives. The operating system
+releases the lock however the process ends; a process id, in contrast, can be reused.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from filelock import FileLock, Timeout
 
 
 class DraftTaken(Exception):
-    """Another process is at work in the folder."""
+    """Another process is using the folder."""
 
 
 @contextmanager
 def draft(folder: Path) -> Iterator[Path]:
-    """`folder`, new and empty, for this process alone; it is gone at the end.
+    """A new, empty `folder` for this process alone; it is removed at the end.
 
-    What a killed process left there is removed first. Raises `DraftTaken` if another process that
-    lives has it, and OSError if it cannot be made.
+    Anything a killed process left there is removed first. Raises `DraftTaken` if a live process
+    holds it, and OSError if it cannot be created.
     """
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     fresh = not folder.with_suffix(".lock").exists()
@@ -42,7 +42,7 @@ def draft(folder: Path) -> Iterator[Path]:
     finally:
         if lock.is_locked:
             shutil.rmtree(folder, ignore_errors=True)
-        # Also what an interrupt left that came while the lock was being taken.
+        # Also after an interrupt that came while the lock was being acquired.
         if lock.is_locked or fresh:
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
@@ -51,7 +51,7 @@ def draft(folder: Path) -> Iterator[Path]:
 def clear(parent: Path, prefix: str = "") -> None:
     """Remove the drafts in `parent`, named `prefix…`, whose processes have died."""
     for path in parent.glob(f"{prefix}*.lock"):
-        # In a folder for temporary files there are other people's, too.
+        # The system's temporary folder also contains files of other users.
         with suppress(Timeout, OSError):
             if path.lstat().st_uid == os.getuid():
                 with FileLock(path, timeout=0):
@@ -61,7 +61,7 @@ def clear(parent: Path, prefix: str = "") -> None:
 
 @contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
-    """A draft among the temporary files; those of dead processes with this prefix go first."""
+    """A draft in the system's temporary folder; drafts of dead processes are removed first."""
     parent = Path(tempfile.gettempdir())
     clear(parent, prefix)
     with draft(parent / f"{prefix}{uuid.uuid4().hex}") as folder:

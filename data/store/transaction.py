@@ -1,9 +1,9 @@
 """One write cycle: changes to several tables that become visible together.
 
-Data files are written first, then one Delta commit per changed table, then `HEAD.json` moves. Only
-what `HEAD.json` names is visible, so a writer that is killed anywhere before the last step leaves
-the store as it was; the Delta commits it may have left behind are undone (restored) by the next
-cycle that touches the same table.
+Data files are written first, then one Delta commit per changed table, then `HEAD.json` is replaced.
+Only the versions that `HEAD.json` names are visible, so a writer killed before the last step leaves
+the store unchanged; the next cycle that changes the same table undoes (restores) any Delta commits
+left behind.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ Data = pa.Table | pa.RecordBatchReader
 
 
 def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
-    """The Delta table at a version (None: the newest); None when it was never written."""
+    """The Delta table at a version (None: the newest); None if it was never written.
+
+    Raises `VersionGone` if the version does not exist or cannot be opened.
+    """
     folder = root / name
     if not (folder / "_delta_log").exists():
         if version:
@@ -43,16 +46,16 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError, ValueError) as error:
         raise VersionGone(
-            f"Version {version} of table '{name}' cannot be opened any more; "
+            f"Version {version} of table '{name}' can no longer be opened; "
             "open the latest version instead."
         ) from error
 
 
 def live_files(root: Path, name: str, version: int) -> dict[str, DataFile]:
-    """The files of a table at a version, by relative path, in the order of their paths.
+    """The files of a table at a version, by relative path, sorted by path.
 
-    The log lists them in no order of its own; a query and an export of one version then read them
-    day after day, the same each time.
+    The log lists them in no particular order; sorted, queries and exports of one version read them
+    day by day, the same each time.
     """
     table = open_table(root, name, version)
     return {} if table is None else _listed(table, name)
@@ -70,7 +73,7 @@ def _listed(table: DeltaTable, name: str) -> dict[str, DataFile]:
 
 
 class Cycle:
-    """Pending changes to the tables of a store; made by `Store.commit()`, for inside its `with`."""
+    """Pending changes to the tables of a store; made by `Store.commit()`, valid in its `with`."""
 
     def __init__(self, root: Path, versions: Mapping[str, int], staging: Path) -> None:
         self.root = root
@@ -81,13 +84,13 @@ class Cycle:
         self._before: dict[str, dict[str, DataFile]] = {}
         self._newest: dict[str, DeltaTable] = {}
         self._strays: set[str] = set()
-        # Files whose rows were only moved into other files.
+        # Old and new files of rewrites, which changed no rows.
         self._rewritten: set[str] = set()
 
     # -- reading -------------------------------------------------------------------------------
 
     def files(self, name: str) -> dict[str, DataFile]:
-        """The live files of a table as this cycle sees it, its own changes included."""
+        """The live files of a table by path, including the changes of this cycle."""
         if name not in self._live:
             pinned = self.versions.get(name, 0)
             newest = open_table(self.root, name, None)
@@ -104,7 +107,7 @@ class Cycle:
         return [self.root / name / path for path in self.files(name)]
 
     def snapshot(self, *names: str) -> Snapshot:
-        """The named tables as this cycle sees them (others look empty)."""
+        """The named tables with the changes of this cycle; all other tables are empty in it."""
         return Snapshot(
             "pending",
             {name: self.paths(name) for name in names},
@@ -126,7 +129,7 @@ class Cycle:
     # -- changing ------------------------------------------------------------------------------
 
     def append(self, name: str, data: Data) -> int:
-        """Add rows (all columns of the table's schema, any order); returns how many."""
+        """Add rows (all columns of the table's schema, in any order); returns how many."""
         self.con.register("data", data)
         try:
             return self.append_query(name, "FROM data")
@@ -138,13 +141,13 @@ class Cycle:
         return self.add(name, write_query(self.con, source, TABLES[name], self.root / name))
 
     def add(self, name: str, files: Iterable[DataFile]) -> int:
-        """Add files that already lie in the table's folder; returns their rows."""
+        """Add files that are already in the table's folder; returns their number of rows."""
         added = {file.path: file for file in files}
         self.files(name).update(added)
         return sum(file.rows for file in added.values())
 
     def adopt(self, name: str, files: Iterable[DataFile], staged: Path) -> int:
-        """Move files written under `staged` into the table's folder and add them."""
+        """Move files written under `staged` into the table's folder, add them, count their rows."""
         files = list(files)
         for file in files:
             target = self.root / name / file.path
@@ -153,17 +156,17 @@ class Cycle:
         return self.add(name, files)
 
     def remove(self, name: str, paths: Iterable[str]) -> int:
-        """Take whole files out of a table; returns their rows."""
+        """Take whole files out of a table; returns their number of rows."""
         live = self.files(name)
         return sum(live.pop(path).rows for path in list(paths))
 
     def replace(self, name: str, where: Mapping[str, Sequence[str]], data: Data) -> int:
-        """Put `data` in the place of the partitions named, e.g. `{"model_id": ["m1"]}`."""
+        """Replace partitions, e.g. `{"model_id": ["m1"]}`, by `data`; returns its rows."""
         self.remove(name, self.matching(name, where))
         return self.append(name, data)
 
     def matching(self, name: str, where: Mapping[str, Sequence[str]]) -> list[str]:
-        """Paths of the live files whose partition values are among those given."""
+        """Paths of the live files whose partition values are all in `where`."""
         allowed = {key: set(values) for key, values in where.items()}
         return [
             path
@@ -180,12 +183,12 @@ class Cycle:
     ) -> int:
         """Delete the rows for which `condition` (internal SQL, may name `tables`) is true.
 
-        Only files that hold such a row are rewritten; `among` limits the search to some of the live
+        Only files with such a row are rewritten; `among` limits the search to some of the live
         files. Returns the number of rows deleted.
         """
         layout = TABLES[name]
-        chosen = self.files(name) if among is None else among
-        paths = [self.root / name / path for path in chosen]
+        searched = self.files(name) if among is None else among
+        paths = [self.root / name / path for path in searched]
         if not paths:
             return 0
         for key, value in (tables or {}).items():
@@ -200,15 +203,17 @@ class Cycle:
                 file = self.files(name)[relative]
                 self.remove(name, [relative])
                 if count < file.rows:
-                    rest = f"FROM ({scan(layout, [Path(path)])}) WHERE ({condition}) IS NOT TRUE"
-                    self.append_query(name, rest)
+                    remaining = (
+                        f"FROM ({scan(layout, [Path(path)])}) WHERE ({condition}) IS NOT TRUE"
+                    )
+                    self.append_query(name, remaining)
         finally:
             for key in tables or {}:
                 self.con.unregister(key)
         return sum(count for _, count in hits)
 
     def rewrite(self, name: str, paths: Sequence[str]) -> int:
-        """Write the rows of some files anew, sorted, as few files; returns how many files now."""
+        """Merge the rows of some files into few sorted files; returns the number of new files."""
         old = [self.root / name / path for path in paths]
         files = write_query(self.con, scan(TABLES[name], old), TABLES[name], self.root / name)
         self.remove(name, paths)
@@ -221,7 +226,7 @@ class Cycle:
     def commit(self) -> dict[str, int]:
         """Commit every changed table to its Delta log; returns the new versions of all tables.
 
-        Nothing is visible yet: the caller moves `HEAD.json`.
+        Nothing is visible yet: the caller replaces `HEAD.json`.
         """
         versions = dict(self.versions)
         for name in self._live:
@@ -232,18 +237,18 @@ class Cycle:
         return versions
 
     def undo_strays(self) -> None:
-        """At the end of this cycle, undo what killed writers committed to any Delta log."""
+        """Undo, at the end of this cycle, the Delta commits that killed writers left behind."""
         for name in TABLES:
             table = open_table(self.root, name, None)
             if table is not None and table.version() != self.versions.get(name, 0):
                 self._strays.add(name)
 
     def _restored(self, name: str) -> DeltaTable:
-        """The Delta table with the content that HEAD names as its newest version."""
+        """The Delta table, restored so that its newest version has the content HEAD names."""
         folder, pinned = self.root / name, self.versions.get(name, 0)
         table = self._newest.get(name) or DeltaTable(folder)
         if table.version() != pinned:
-            # A writer died between its Delta commit and HEAD; what it wrote was never visible.
+            # A writer died after its Delta commit and before HEAD; its rows were never visible.
             table.restore(pinned)
             table = DeltaTable(folder)
         return table
@@ -290,11 +295,14 @@ class Cycle:
 def open_snapshot(
     root: Path, versions: Mapping[str, int], model: str | None, memory: str, spill: Path
 ) -> Snapshot:
-    """A snapshot of every table at the versions given; `VersionGone` if a file is missing."""
+    """A snapshot of the tables in `versions`; the others are empty in it.
+
+    Raises `VersionGone` if a version or one of its files no longer exists.
+    """
     files, rows = {}, {}
     days: dict[str, Counter[str]] = {}
     for name, layout in TABLES.items():
-        # A table that is not asked for is not looked at.
+        # Tables that are not requested are not opened.
         live = live_files(root, name, versions[name]) if name in versions else {}
         files[name] = [root / name / path for path in live]
         rows[name] = sum(file.rows for file in live.values())

@@ -1,4 +1,4 @@
-"""What a prediction repeats of its turn, so that pages can filter and cut without a join."""
+"""The columns of a turn that its prediction repeats, so that pages filter without a join."""
 
 from __future__ import annotations
 
@@ -36,10 +36,12 @@ ORDER BY turn_id
 
 
 def facts(turns: pa.Table) -> pa.Table:
-    """Ids, time, dimensions and facets of some turns (columns of `data.schema.trace.TURNS`), by
-    turn."""
+    """Ids, time, dimensions, facets and day of some turns, ordered by turn id.
+
+    `turns` has the columns of `data.schema.trace.TURNS`.
+    """
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.register("turns", turns)
-        found: pa.Table = con.sql(_SQL).to_arrow_table()
-    return found
+        table: pa.Table = con.sql(_SQL).to_arrow_table()
+    return table

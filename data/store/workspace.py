@@ -1,4 +1,4 @@
-"""What people decide in the dashboard beside annotations: slices, targets, views, settings."""
+"""Decisions made in the dashboard, besides annotations: triage, targets, views, settings."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ import pyarrow as pa
 
 from data.errors import UsageError
 from data.schema.layout import TABLES
-from data.schema.trace import FAILURE_POINTS
+from data.schema.trace import FAILURES
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
     from data.store.store import Store
 
 STATES = ("new", "looking", "fixed", "won't fix")
-# Of a ticket's address; browsers take no longer ones for granted.
+# Characters of a ticket's address; longer ones do not work in every browser.
 _LONGEST = 2_000
 
 
 def _put(store: Store, table: str, key: str, row: dict[str, Any]) -> None:
-    """Write one row in place of the one with the same key."""
+    """Write one row, replacing the one with the same key."""
     layout = TABLES[table]
-    made = pa.Table.from_pylist([row], schema=layout.schema)
+    replacement = pa.Table.from_pylist([row], schema=layout.schema)
     with store.commit() as cycle:
-        cycle.delete_rows(table, f"{key} IN (SELECT {key} FROM made)", {"made": made})
-        cycle.append(table, made)
+        condition = f"{key} IN (SELECT {key} FROM replacement)"
+        cycle.delete_rows(table, condition, {"replacement": replacement})
+        cycle.append(table, replacement)
 
 
 def _drop(store: Store, table: str, key: str, value: str) -> bool:
-    named = pa.table({key: [value]})
+    keys = pa.table({key: [value]})
     with store.commit() as cycle:
-        return bool(
-            cycle.delete_rows(table, f"{key} IN (SELECT {key} FROM named)", {"named": named})
-        )
+        return bool(cycle.delete_rows(table, f"{key} IN (SELECT {key} FROM keys)", {"keys": keys}))
 
 
 def set_triage(
@@ -50,19 +49,19 @@ def set_triage(
     note: str | None = None,
     link: str | None = None,
 ) -> None:
-    """Record who looks after a slice and how far they are.
+    """Record the owner and state of a slice.
 
-    Raises UsageError for an unknown state, a fix without a version, or a link that is no web
+    Raises UsageError for an unknown state, a fix without a version, or a link that is not a web
     address.
     """
     if state not in STATES:
-        raise UsageError(f"'{state}' is no state; choose one of {', '.join(STATES)}.")
+        raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
     if state == "fixed" and not (version or "").strip():
-        raise UsageError("A slice is fixed in a version; say in which one.")
+        raise UsageError("A fixed slice needs the version that contains the fix; give it.")
     if link and not _web_address(link):
         raise UsageError(
-            f"'{link[:80]}' is no web address; give one that starts with https:// or http:// and "
-            f"has at most {_LONGEST} characters."
+            f"'{link[:80]}' is not a web address; give one that starts with https:// or http:// "
+            f"and has at most {_LONGEST} characters."
         )
     row = {
         "slice": slice_key,
@@ -91,19 +90,24 @@ def _web_address(link: str) -> bool:
 
 
 def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """What was decided, by slice."""
+    """The rows of the table `triage`, by slice."""
     return {str(row["slice"]): row for row in snapshot.query("FROM triage").to_pylist()}
 
 
 def set_target(store: Store, failure_point: str, target: float | None) -> None:
-    """Say which share of turns a failure point may cost (0 < target < 1); None takes it away."""
-    if failure_point not in FAILURE_POINTS or failure_point == "correct":
-        raise UsageError(f"'{failure_point}' is no failure point that a target can be set for.")
+    """Set the share of turns that a failure point may cost (0 < target < 1); None removes it.
+
+    Raises UsageError for an unknown failure point, for `correct`, or for another target.
+    """
+    if failure_point not in FAILURES:
+        raise UsageError(
+            f"No target can be set for '{failure_point}'; choose one of {', '.join(FAILURES)}."
+        )
     if target is None:
         _drop(store, "targets", "failure_point", failure_point)
         return
     if not 0 < target < 1:
-        raise UsageError(f"A target of {target:g} is no share; give one between 0 and 1.")
+        raise UsageError(f"Invalid target {target:g}; give a share between 0 and 1.")
     row = {
         "failure_point": failure_point,
         "target": target,
@@ -113,13 +117,16 @@ def set_target(store: Store, failure_point: str, target: float | None) -> None:
 
 
 def targets(snapshot: Snapshot) -> dict[str, float]:
-    """Failure point -> largest share of turns it may cost, where a target is set."""
-    found = snapshot.query("FROM targets").to_pylist()
-    return {str(row["failure_point"]): float(row["target"]) for row in found}
+    """Failure point -> largest share of turns that it may cost, where a target is set."""
+    rows = snapshot.query("FROM targets").to_pylist()
+    return {str(row["failure_point"]): float(row["target"]) for row in rows}
 
 
 def save_view(store: Store, name: str, page: str, query: str, note: str | None = None) -> None:
-    """Keep a page's URL parameters under a name; an earlier view of that name is replaced."""
+    """Save a page's URL parameters under a name, replacing an earlier view of that name.
+
+    Raises UsageError for an empty name or one of more than 100 characters.
+    """
     if not name.strip() or len(name) > 100:
         raise UsageError("A view needs a name of at most 100 characters.")
     row = {
@@ -133,7 +140,7 @@ def save_view(store: Store, name: str, page: str, query: str, note: str | None =
 
 
 def drop_view(store: Store, name: str) -> bool:
-    """Forget a view; False when there is none of that name."""
+    """Delete a saved view; returns False if there is none of that name."""
     return _drop(store, "views", "name", name)
 
 
@@ -143,13 +150,13 @@ def views(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def put_setting(store: Store, name: str, value: Any) -> None:
-    """Set something for everybody who uses the store; `value` is anything that JSON can hold."""
+    """Save a setting for all users of the store; `value` is anything that JSON can represent."""
     row = {"name": name, "value": json.dumps(value), "updated_at": datetime.now(UTC)}
     _put(store, "settings", "name", row)
 
 
 def setting(snapshot: Snapshot, name: str, otherwise: Any) -> Any:
-    """What was set under a name, or `otherwise`."""
+    """The value of a setting, or `otherwise` if it was never set."""
     sql = "SELECT value FROM settings WHERE name = $name"
-    found = snapshot.query(sql, {"name": name})["value"].to_pylist()
-    return json.loads(str(found[0])) if found else otherwise
+    values = snapshot.query(sql, {"name": name})["value"].to_pylist()
+    return json.loads(str(values[0])) if values else otherwise

@@ -144,5 +144,5 @@ def test_slots_are_typed_one_per_line() -> None:
         {"name": "song", "value": "yellow"},
         {"name": "artist", "value": "a = b"},
     ]
-    with pytest.raises(UsageError, match="'yellow' is no slot"):
+    with pytest.raises(UsageError, match="'yellow' is not a slot"):
         parse_slots("yellow")

@@ -1,4 +1,4 @@
-"""Annotations: what counts when people differ, and that labels and training follow them."""
+"""Annotations: how disagreements are settled, and that labels and training follow them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.scored import MODEL, score
 
 @pytest.fixture
 def filled(store: Store, tmp_path: Path) -> Store:
-    """Two turns with gold, one of which gold leaves open, and two without."""
+    """Two turns with gold, one of them with too little to decide, and two without gold."""
     turns = [
         trace("sure", gold={"failure_point": "asr"}),
         trace("open", gold={"transcript": "play"}, asr={}),
@@ -57,19 +57,19 @@ def truths(store: Store) -> dict[str, str]:
 
 
 def test_more_than_half_decide(filled: Store) -> None:
-    one = turn(filled, "one")
-    annotate(filled, one, "ann", "asr")
+    row = turn(filled, "one")
+    annotate(filled, row, "ann", "asr")
     assert verdicts(filled) == {"one": "asr"}
-    annotate(filled, one, "bob", "nlu")
+    annotate(filled, row, "bob", "nlu")
     assert verdicts(filled) == {"one": None}
-    annotate(filled, one, "cyd", "nlu")
+    annotate(filled, row, "cyd", "nlu")
     assert verdicts(filled) == {"one": "nlu"}
 
 
-def test_the_last_word_of_an_annotator_counts(filled: Store) -> None:
-    one = turn(filled, "one")
-    annotate(filled, one, "ann", "asr")
-    last = annotate(filled, one, " ann ", "er")
+def test_the_last_verdict_of_an_annotator_counts(filled: Store) -> None:
+    row = turn(filled, "one")
+    annotate(filled, row, "ann", "asr")
+    last = annotate(filled, row, " ann ", "er")
     assert verdicts(filled) == {"one": "er"}
     assert withdraw(filled, last)
     assert not withdraw(filled, last)
@@ -77,14 +77,14 @@ def test_the_last_word_of_an_annotator_counts(filled: Store) -> None:
 
 
 def test_the_adjudicator_decides(filled: Store) -> None:
-    one = turn(filled, "one")
+    row = turn(filled, "one")
     for name in ("ann", "bob"):
-        annotate(filled, one, name, "asr")
-    annotate(filled, one, "cyd", "result", adjudicated=True)
+        annotate(filled, row, name, "asr")
+    annotate(filled, row, "cyd", "result", adjudicated=True)
     assert verdicts(filled) == {"one": "result"}
 
 
-def test_the_dashboard_goes_before_the_logs(filled: Store) -> None:
+def test_the_dashboard_takes_precedence_over_the_logs(filled: Store) -> None:
     assert truths(filled) == {"sure": "asr"}
     annotate(filled, turn(filled, "sure"), "ann", "nlu")
     annotate(filled, turn(filled, "two"), "ann", "correct")
@@ -103,7 +103,7 @@ def test_training_follows_the_annotations(filled: Store) -> None:
     assert gold["sure"]["transcript"] == "play jazz"
     assert gold["two"]["failure_point"] == "correct"
     assert gold["open"] == {**gold["open"], "failure_point": None, "transcript": "play"}
-    assert gold["one"] is None, "heard at the same instant, so it came along; nobody labelled it"
+    assert gold["one"] is None, "read because it was heard at the same instant; nobody labelled it"
 
 
 def test_labels_follow_the_gold(filled: Store, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_labels_follow_the_gold(filled: Store, tmp_path: Path) -> None:
     assert truths(filled) == {"open": "er"}
 
 
-def test_annotations_go_with_their_turn(filled: Store) -> None:
+def test_annotations_are_deleted_with_their_turn(filled: Store) -> None:
     annotate(filled, turn(filled, "one"), "ann", "asr")
     delete(filled, dialogue_ids=["one"])
     with filled.snapshot() as snapshot:
@@ -123,15 +123,17 @@ def test_annotations_go_with_their_turn(filled: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotator", "verdict", "told"),
-    [(" ", "asr", "needs the annotator's name"), ("ann", "tts", "'tts' is no failure point")],
+    ("annotator", "verdict", "message"),
+    [(" ", "asr", "needs the annotator's name"), ("ann", "tts", "Unknown failure point 'tts'")],
 )
-def test_bad_annotations_are_told(filled: Store, annotator: str, verdict: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_bad_annotations_raise_a_usage_error(
+    filled: Store, annotator: str, verdict: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
         annotate(filled, turn(filled, "one"), annotator, verdict)
 
 
-def test_the_desk_keeps_one_row_a_key(store: Store) -> None:
+def test_the_workspace_keeps_one_row_per_key(store: Store) -> None:
     workspace.set_triage(store, "locale=en-GB", "asr", owner="ann", state="looking")
     workspace.set_triage(store, "locale=en-GB", "asr", owner="ann", state="fixed", version="4.3")
     workspace.set_target(store, "asr", 0.05)
@@ -150,25 +152,31 @@ def test_the_desk_keeps_one_row_a_key(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
-        ({"state": "done"}, "'done' is no state"),
-        ({"state": "fixed"}, "say in which one"),
-        ({"link": "javascript:alert(1)"}, "is no web address"),
+        ({"state": "done"}, "Unknown state 'done'"),
+        ({"state": "fixed"}, "needs the version"),
+        ({"link": "javascript:alert(1)"}, "is not a web address"),
     ],
 )
-def test_bad_triage_is_told(store: Store, wrong: dict[str, str], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_bad_triage_raises_a_usage_error(store: Store, wrong: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         workspace.set_triage(store, "s", "asr", **wrong)
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -0.1, float("nan")])
 def test_a_target_is_a_share(store: Store, target: float) -> None:
-    with pytest.raises(UsageError, match="is no share"):
+    with pytest.raises(UsageError, match="give a share between 0 and 1"):
         workspace.set_target(store, "asr", target)
 
 
-def test_gold_without_a_truth_is_no_judgement(filled: Store) -> None:
+@pytest.mark.parametrize("failure_point", ["tts", "correct"])
+def test_only_a_failure_has_a_target(store: Store, failure_point: str) -> None:
+    with pytest.raises(UsageError, match="choose one of false_wake, asr"):
+        workspace.set_target(store, failure_point, 0.1)
+
+
+def test_gold_without_a_truth_is_not_a_judgement(filled: Store) -> None:
     with filled.snapshot() as snapshot:
         assert snapshot.counts()["labelled"] == 2
         assert annotated(snapshot, MODEL, Filter()) == 1

@@ -41,7 +41,7 @@ def earlier(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "store")
 
 
-def test_it_holds_what_it_held(earlier: Store, numbers: dict[str, Any]) -> None:
+def test_its_contents_are_the_same(earlier: Store, numbers: dict[str, Any]) -> None:
     info = json.loads(json.dumps(describe(earlier), default=str))
     assert numbers["info"].items() <= info.items()
     with earlier.snapshot() as snapshot:
@@ -63,11 +63,11 @@ def test_its_rates_are_the_same(earlier: Store, numbers: dict[str, Any]) -> None
         bounds = overview.bounds(snapshot, MODEL)
         assert bounds is not None
         assert [str(bound) for bound in bounds] == numbers["bounds"]
-        shown = headline(snapshot, MODEL, Filter(), bounds[:2])
+        head = headline(snapshot, MODEL, Filter(), bounds[:2])
         daily = overview.trend(snapshot, MODEL, Filter(), "day").to_pylist()
-    assert shown is not None
+    assert head is not None
     for name, before in numbers["estimates"].items():
-        now = shown.rates[name]
+        now = head.rates[name]
         assert [now.value, now.low, now.high] == pytest.approx(
             [before["value"], before["low"], before["high"]], rel=1e-9
         )
@@ -93,7 +93,7 @@ def test_its_dashboard_opens(earlier: Store, numbers: dict[str, Any], opened: Op
     assert turns_shown(opened(earlier.path)) == numbers["info"]["turns"]
 
 
-def test_it_can_be_written_on(earlier: Store, tmp_path: Path) -> None:
+def test_it_can_be_written_to(earlier: Store, tmp_path: Path) -> None:
     ingest(earlier, [write_lines(tmp_path / "more.jsonl", [trace("new", dialogue_id="new")])])
     with earlier.snapshot() as snapshot:
         assert snapshot.counts()["turns"] == 192

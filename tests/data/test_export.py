@@ -1,4 +1,4 @@
-"""Exports: complete or absent, readable by others, and blind to everything but the snapshot."""
+"""Exports: complete or absent, readable by other tools, and limited to the snapshot."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_wrong_target_is_one_sentence(
         export(snapshot, table, tmp_path / name)
 
 
-def test_an_export_replaces_the_file_that_was_there(snapshot: Snapshot, tmp_path: Path) -> None:
+def test_an_export_replaces_an_existing_file(snapshot: Snapshot, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("old")
     export(snapshot, "runs", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().startswith("run_id")

@@ -1,4 +1,4 @@
-"""The filter: SQL, words, chips and URL say the same."""
+"""The filter: its SQL, caption, chips and URL agree."""
 
 from __future__ import annotations
 
@@ -111,21 +111,21 @@ def test_removing_every_chip_leaves_all_turns(chosen: Filter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
-        ({"since": "yesterday"}, "since=yesterday is no day"),
+        ({"since": "yesterday"}, "Invalid day since=yesterday"),
         ({"version": "4.2"}, "version=4.2 names no stage"),
-        ({"since": "2024-03-02", "until": "2024-03-01"}, "lies after"),
-        ({"stage": "tts"}, "stage=tts is not known"),
-        ({"source": "guessed"}, "source=guessed is not known"),
-        ({"confidence": "0.5"}, "confidence=0.5 is no range"),
-        ({"confidence": "0.5..0.2"}, "no range"),
-        ({"words": ".."}, "no range"),
-        ({"hour": "nan..3"}, "no range"),
+        ({"since": "2024-03-02", "until": "2024-03-01"}, "since=2024-03-02 is after until"),
+        ({"stage": "tts"}, "Unknown stage=tts"),
+        ({"source": "guessed"}, "Unknown source=guessed"),
+        ({"confidence": "0.5"}, "Invalid range confidence=0.5"),
+        ({"confidence": "0.5..0.2"}, "Invalid range"),
+        ({"words": ".."}, "Invalid range"),
+        ({"hour": "nan..3"}, "Invalid range"),
     ],
 )
-def test_bad_parameters_are_told(query: dict[str, str], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_bad_parameters_raise_a_usage_error(query: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         Filter.from_query(query)
 
 
@@ -134,7 +134,7 @@ def test_other_parameters_are_ignored() -> None:
     assert Filter.from_query(query) == Filter(locale=("en-GB",))
 
 
-def test_chips_name_what_they_hold() -> None:
+def test_a_chip_has_a_key_a_value_and_a_text() -> None:
     assert Filter(version=("er:9",)).chips() == [Chip("version", "er:9", "ER 9")]
 
 
@@ -193,6 +193,6 @@ def test_url_gives_the_same_filter_back(chosen: Filter, days: int | None) -> Non
     assert all(f"${name}" in clause for name in params)
 
 
-def test_the_roll_up_answers_what_it_has_columns_for() -> None:
+def test_the_roll_up_answers_filters_on_its_own_columns() -> None:
     assert Filter(locale=("en-GB",)).rollup
     assert not Filter(locale=("en-GB", "en-US"), confidence=Range(None, 0.3)).rollup

@@ -1,4 +1,4 @@
-"""Turns whose truth is known: all of them, or whole dialogues drawn where there are very many."""
+"""Turns with ground truth: all of them, or a sample of whole dialogues if there are very many."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MUSIC = Filter(domain=("music",))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store whose gold is worked out, with verdicts of annotators on turns with and without."""
+    """A store with derived labels, and annotators' verdicts on turns with and without gold."""
     store = scored.fill(tmp_path_factory.mktemp("labelled") / "store")
     refresh(store)
     with store.snapshot() as snapshot:
@@ -30,9 +30,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             "FROM predictions ORDER BY turn_id"
         ).to_pylist()
     for gold in (True, False):
-        one = next(turn for turn in turns if turn["gold"] is gold)
-        annotate(store, one, "ann", "nlu")
-        annotate(store, one, "bob", "nlu")
+        turn = next(turn for turn in turns if turn["gold"] is gold)
+        annotate(store, turn, "ann", "nlu")
+        annotate(store, turn, "bob", "nlu")
     return store
 
 
@@ -40,39 +40,39 @@ def test_few_are_all_read(store: Store) -> None:
     with store.snapshot() as snapshot:
         assert one_in(snapshot, scored.MODEL, Filter()) == 1
         rows = labelled(snapshot, scored.MODEL)
-        told = dict(zip(rows["turn_id"].to_pylist(), rows["source"].to_pylist(), strict=True))
-        known = snapshot.query("SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL")
-    assert list(told) == sorted(map(str, told))
-    assert len(told) == known.num_rows + 1
-    assert list(told.values()).count("dashboard") == 2
+        sources = dict(zip(rows["turn_id"].to_pylist(), rows["source"].to_pylist(), strict=True))
+        judged = snapshot.query("SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL")
+    assert list(sources) == sorted(map(str, sources))
+    assert len(sources) == judged.num_rows + 1
+    assert list(sources.values()).count("dashboard") == 2
 
 
 @pytest.mark.parametrize("most", [4, 11, 40])
-def test_of_many_whole_dialogues_are_drawn(store: Store, most: int) -> None:
+def test_a_sample_of_many_is_of_whole_dialogues(store: Store, most: int) -> None:
     with store.snapshot() as snapshot:
         part = one_in(snapshot, scored.MODEL, Filter(), most)
-        every = labelled(snapshot, scored.MODEL).to_pylist()
-        some = labelled(snapshot, scored.MODEL, most=most).to_pylist()
+        rows = labelled(snapshot, scored.MODEL).to_pylist()
+        sampled_rows = labelled(snapshot, scored.MODEL, most=most).to_pylist()
         sample = sampled(snapshot, scored.MODEL, Filter(), most)
     # About `most` at the least, and less than twice as many.
     assert part > 1
-    assert most <= len(every) / part <= 2 * most + 1
-    drawn = {row["dialogue_id"] for row in some}
-    assert some == [row for row in every if row["dialogue_id"] in drawn]
-    assert drawn < {row["dialogue_id"] for row in every}
-    assert set(sample["dialogue_id"].to_pylist()) <= drawn
+    assert most <= len(rows) / part <= 2 * most + 1
+    dialogues = {row["dialogue_id"] for row in sampled_rows}
+    assert sampled_rows == [row for row in rows if row["dialogue_id"] in dialogues]
+    assert dialogues < {row["dialogue_id"] for row in rows}
+    assert set(sample["dialogue_id"].to_pylist()) <= dialogues
 
 
-def test_what_is_drawn_for_a_part_holds_what_is_drawn_for_all(store: Store) -> None:
+def test_the_sample_of_a_part_contains_its_share_of_the_whole_sample(store: Store) -> None:
     """So that the same turns of two models or periods can be compared."""
     with store.snapshot() as snapshot:
         wide = labelled(snapshot, scored.MODEL, most=8).to_pylist()
         narrow = labelled(snapshot, scored.MODEL, MUSIC, most=8).to_pylist()
-        every = {row["turn_id"] for row in labelled(snapshot, scored.MODEL, MUSIC).to_pylist()}
+        turn_ids = {row["turn_id"] for row in labelled(snapshot, scored.MODEL, MUSIC).to_pylist()}
         assert one_in(snapshot, scored.MODEL, MUSIC, 8) <= one_in(
             snapshot, scored.MODEL, Filter(), 8
         )
-    assert {row["turn_id"] for row in wide} & every <= {row["turn_id"] for row in narrow}
+    assert {row["turn_id"] for row in wide} & turn_ids <= {row["turn_id"] for row in narrow}
 
 
 def test_filters_that_daily_sums_cannot_answer_are_read_whole(store: Store) -> None:
@@ -96,7 +96,7 @@ def test_judged_turns_are_counted_once(store: Store, chosen: Filter) -> None:
 
 
 def test_turns_without_a_prediction_are_not_counted(tmp_path: Path) -> None:
-    """The count of whole days may not take the labels' word for what is scored."""
+    """Counts of whole days must not assume that every labelled turn is scored."""
     store = scored.fill(tmp_path / "store")
     refresh(store)
     with store.snapshot() as snapshot:

@@ -1,4 +1,4 @@
-"""Ingestion's contract: good lines are kept, bad ones explained, files taken whole or not."""
+"""Ingestion: valid lines are stored, faulty ones explained, files ingested completely or not."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.logs import trace, write_lines
 
 def rows(store: Store, sql: str) -> list[dict[str, Any]]:
     with store.snapshot() as snapshot:
-        found: list[dict[str, Any]] = snapshot.query(sql).to_pylist()
-    return found
+        records: list[dict[str, Any]] = snapshot.query(sql).to_pylist()
+    return records
 
 
 def take(store: Store, tmp_path: Path, *records: Any, name: str = "log.jsonl") -> Any:
@@ -209,13 +209,13 @@ def test_a_line_without_end_is_quarantined_without_filling_memory(
     long = trace("long", user_id="u" * 100_000)
     report = take(store, tmp_path, trace("a"), long, trace("b"), long)
     assert (report.turns, report.quarantined) == (2, 2)
-    found = rows(store, "SELECT line, reason, excerpt FROM quarantine ORDER BY line")
-    assert [row["line"] for row in found] == [2, 4]
-    assert "longer than" in found[0]["reason"]
-    assert found[0]["excerpt"].startswith('{"turn_id": "long"')
+    faults = rows(store, "SELECT line, reason, excerpt FROM quarantine ORDER BY line")
+    assert [row["line"] for row in faults] == [2, 4]
+    assert "longer than" in faults[0]["reason"]
+    assert faults[0]["excerpt"].startswith('{"turn_id": "long"')
 
 
-def test_ingesting_a_mended_file_clears_its_quarantine(store: Store, tmp_path: Path) -> None:
+def test_ingesting_a_corrected_file_clears_its_quarantine(store: Store, tmp_path: Path) -> None:
     take(store, tmp_path, trace("a"), b"{bad")
     take(store, tmp_path, b"{bad", trace("c"), name="other.jsonl")
     take(store, tmp_path, trace("a"), trace("b"))
@@ -282,10 +282,10 @@ def test_folders_are_searched_and_other_files_left_alone(store: Store, tmp_path:
     assert rows(store, "SELECT count(*)::INT AS n FROM turns") == [{"n": 3}]
 
 
-def test_hidden_files_and_folders_are_passed_over(store: Store, tmp_path: Path) -> None:
-    for place in ("a.jsonl", "_b.jsonl", ".c.jsonl", "_d/e.jsonl", "f/.g/h.jsonl", "_i/j.parquet"):
-        (tmp_path / "logs" / place).parent.mkdir(parents=True, exist_ok=True)
-        write_lines(tmp_path / "logs" / place, [trace(place)])
+def test_hidden_files_and_folders_are_ignored(store: Store, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "_b.jsonl", ".c.jsonl", "_d/e.jsonl", "f/.g/h.jsonl", "_i/j.parquet"):
+        (tmp_path / "logs" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_lines(tmp_path / "logs" / name, [trace(name)])
     assert ingest(store, [tmp_path / "logs"]).turns == 1
     # The rule is about what is found; what is named is read, wherever it lies.
     assert ingest(store, [tmp_path / "logs" / "_b.jsonl"]).turns == 1
@@ -295,7 +295,7 @@ def test_hidden_files_and_folders_are_passed_over(store: Store, tmp_path: Path) 
         ingest(store, [tmp_path / "logs"])
 
 
-def test_names_that_are_no_text_are_read(store: Store, tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_read(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     write_lines(folder / "a.jsonl", [trace("a")])
@@ -399,9 +399,9 @@ def test_a_changed_turn_is_replaced(store: Store, tmp_path: Path, change: dict[s
     take(store, tmp_path, trace("a", gold={"intent": "x"}), trace("b"), trace("c"))
     report = take(store, tmp_path, trace("a", **change), trace("b"), trace("d"))
     assert (report.turns, report.replaced, report.unchanged) == (3, 1, 1)
-    found = rows(store, "SELECT turn_id, day::VARCHAR AS day FROM turns ORDER BY turn_id")
+    turns = rows(store, "SELECT turn_id, day::VARCHAR AS day FROM turns ORDER BY turn_id")
     day = change.get("started_at", "2024-05-01")[:10]
-    assert [(row["turn_id"], row["day"]) for row in found] == [
+    assert [(row["turn_id"], row["day"]) for row in turns] == [
         ("a", day), ("b", "2024-05-01"), ("c", "2024-05-01"), ("d", "2024-05-01")]  # fmt: skip
 
 

@@ -133,17 +133,17 @@ def test_any_turn_survives_the_way_in_and_out(turns: list[Turn]) -> None:
         with store.snapshot() as snapshot:
             export(snapshot, "turns", Path(folder) / "out.jsonl")
         out = (Path(folder) / "out.jsonl").read_bytes().splitlines()
-        back = {}
+        stored = {}
         for line in out:
             record = json.loads(line)
             assert record.pop("extra") is None
             turn = msgspec.convert(record, Turn)
-            back[turn.turn_id] = turn
+            stored[turn.turn_id] = turn
         for turn in turns:
-            again = back[turn.turn_id]
-            assert again.started_at == turn.started_at
-            again.started_at = turn.started_at
-            assert _close(_plain(again), _plain(turn))
+            copy = stored[turn.turn_id]
+            assert copy.started_at == turn.started_at
+            copy.started_at = turn.started_at
+            assert _close(_plain(copy), _plain(turn))
         # What was exported is what was there: nothing changes when it is ingested.
         assert ingest(store, [Path(folder) / "out.jsonl"]).replaced <= _spelled(turns)
 

@@ -1,4 +1,4 @@
-"""A file that is taken away comes with a slip that is true."""
+"""An exported file comes with a manifest that describes it truly."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ CHOSEN = Filter(device=("phone",), since=date(2024, 3, 1), words=Range(2, 4))
 
 def unpack(path: Path) -> tuple[bytes, dict[str, Any]]:
     with zipfile.ZipFile(path) as pack:
-        name, slip = sorted(pack.namelist(), key=len)
-        assert slip == f"{name}.manifest.json"
-        return pack.read(name), json.loads(pack.read(slip))
+        name, description = sorted(pack.namelist(), key=len)
+        assert description == f"{name}.manifest.json"
+        return pack.read(name), json.loads(pack.read(description))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_slip_describes_the_file(scored_store: Store, tmp_path: Path, suffix: str) -> None:
+def test_the_manifest_describes_the_file(scored_store: Store, tmp_path: Path, suffix: str) -> None:
     with scored_store.snapshot() as snapshot:
         slice_zip(snapshot, MODEL, CHOSEN, suffix, tmp_path / "a.zip", {"device": ["phone"]})
         clause, params = CHOSEN.sql()
         rows = snapshot.query(
             f"FROM predictions WHERE model_id = $model AND {clause}", {"model": MODEL, **params}
         ).num_rows
-        content, slip = unpack(tmp_path / "a.zip")
-        assert slip["rows"] == rows > 0
-        assert slip["data_version"] == snapshot.version
-        # The SQL of the slip, with its parameters, gives as many rows.
-        bound = slip["parameters"]
-        assert snapshot.query(slip["sql"], bound).num_rows == rows
-    assert slip["sha256"] == hashlib.sha256(content).hexdigest()
-    assert slip["bytes"] == len(content)
-    assert slip["model"] == MODEL
-    assert slip["filter"] == CHOSEN.caption()
-    assert slip["link"] == {"device": ["phone"]}
-    names = [column["name"] for column in slip["columns"]]
+        content, description = unpack(tmp_path / "a.zip")
+        assert description["rows"] == rows > 0
+        assert description["data_version"] == snapshot.version
+        # The SQL of the manifest, with its parameters, gives as many rows.
+        bound = description["parameters"]
+        assert snapshot.query(description["sql"], bound).num_rows == rows
+    assert description["sha256"] == hashlib.sha256(content).hexdigest()
+    assert description["bytes"] == len(content)
+    assert description["model"] == MODEL
+    assert description["filter"] == CHOSEN.caption()
+    assert description["link"] == {"device": ["phone"]}
+    names = [column["name"] for column in description["columns"]]
     if suffix == "parquet":
         table = pq.read_table(io.BytesIO(content))
         assert (table.num_rows, table.column_names) == (rows, names)
     elif suffix == "csv":
-        found = list(csv.reader(io.StringIO(content.decode())))
-        assert (len(found) - 1, found[0]) == (rows, names)
-        assert "apostrophe" in slip["note"]
+        records = list(csv.reader(io.StringIO(content.decode())))
+        assert (len(records) - 1, records[0]) == (rows, names)
+        assert "apostrophe" in description["note"]
     else:
         lines = content.decode().splitlines()
         assert (len(lines), list(json.loads(lines[0]))) == (rows, names)
@@ -74,17 +74,19 @@ def test_an_answer_comes_with_its_statement(scored_store: Store, tmp_path: Path)
     sql = "SELECT turn_id, heard, '=1+1' AS bad, started_at, slots FROM slice ORDER BY turn_id"
     with scored_store.snapshot() as snapshot:
         answer_zip(snapshot, MODEL, CHOSEN, sql, "csv", tmp_path / "a.zip")
-        content, slip = unpack(tmp_path / "a.zip")
-        rows = snapshot.query(f"FROM ({slip['slice']})").num_rows
-    assert slip["sql"] == sql
-    assert slip["rows"] == rows
+        content, description = unpack(tmp_path / "a.zip")
+        rows = snapshot.query(f"FROM ({description['slice']})").num_rows
+    assert description["sql"] == sql
+    assert description["rows"] == rows
     first = next(iter(csv.DictReader(io.StringIO(content.decode()))))
     assert first["bad"] == "'=1+1"
     assert first["started_at"].endswith("Z")
-    assert [column["name"] for column in slip["columns"]] == list(first)
+    assert [column["name"] for column in description["columns"]] == list(first)
 
 
-def test_only_texts_that_would_run_are_guarded(scored_store: Store, tmp_path: Path) -> None:
+def test_only_texts_that_look_like_formulas_get_an_apostrophe(
+    scored_store: Store, tmp_path: Path
+) -> None:
     with scored_store.snapshot() as snapshot:
         slice_zip(snapshot, MODEL, Filter(), "csv", tmp_path / "a.zip")
         content, _ = unpack(tmp_path / "a.zip")
@@ -92,7 +94,7 @@ def test_only_texts_that_would_run_are_guarded(scored_store: Store, tmp_path: Pa
     assert NASTY in heard
 
 
-def test_too_many_rows_are_told(
+def test_too_many_rows_raise_a_usage_error(
     scored_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(manifest.MOST_ROWS, "csv", 3)
@@ -104,14 +106,14 @@ def test_too_many_rows_are_told(
 def test_the_command_writes_the_same_rows(scored_store: Store, tmp_path: Path, run: Run) -> None:
     with scored_store.snapshot() as snapshot:
         version = snapshot.version
-        made = slice_zip(snapshot, MODEL, CHOSEN, "parquet", tmp_path / "a.zip")
+        downloaded = slice_zip(snapshot, MODEL, CHOSEN, "parquet", tmp_path / "a.zip")
         content, _ = unpack(tmp_path / "a.zip")
     words = shlex.split(
         shlex.join(command(MODEL, CHOSEN, "parquet", str(scored_store.path), version))
     )
     assert run(*words[1:]).code == 0
     file = Path(f"predictions-{version}.parquet")
-    slip = json.loads(Path(f"{file}.manifest.json").read_text())
-    assert slip["rows"] == made["rows"]
-    assert slip["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    description = json.loads(Path(f"{file}.manifest.json").read_text())
+    assert description["rows"] == downloaded["rows"]
+    assert description["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert pq.read_table(file).equals(pq.read_table(io.BytesIO(content)))

@@ -65,7 +65,7 @@ def test_a_turn_counts_under_each_of_its_slots(scored_store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("down", "across"),
-    [(one, two) for one, two in itertools.pairwise([*DIMENSIONS, next(iter(DIMENSIONS))])],
+    list(itertools.pairwise([*DIMENSIONS, next(iter(DIMENSIONS))])),
 )
 def test_every_dimension_goes_with_another(scored_store: Store, down: str, across: str) -> None:
     with scored_store.snapshot() as snapshot:
@@ -78,16 +78,16 @@ def test_every_dimension_goes_with_another(scored_store: Store, down: str, acros
         assert long(table).num_rows == len(table.cells)
         # A cell's condition leaves just the cell's turns.
         (row, column), cell = next(iter(table.cells.items()))
-        wanted = condition(down, row) + condition(across, column)
-        keys = [key for key, _ in wanted]
+        conditions = condition(down, row) + condition(across, column)
+        keys = [key for key, _ in conditions]
         whole = all(condition(d, v) for d, v in ((down, row), (across, column)))
         if whole and len(set(keys)) == len(keys):
-            chosen = Filter.from_query({key: [value] for key, value in wanted})
+            chosen = Filter.from_query({key: [value] for key, value in conditions})
             assert len(rows_of(scored_store, chosen)) == cell.turns
         assert str(cell.turns) in cell_words(table, row, column, cell)
 
 
-def test_what_is_beyond_the_limit_is_put_together(scored_store: Store) -> None:
+def test_values_beyond_the_limit_are_combined(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
         table = pivot(snapshot, MODEL, Filter(), "day", "locale", rows=5, columns=1)
         whole = pivot(snapshot, MODEL, Filter(), "day", rows=1000)
@@ -161,5 +161,5 @@ def test_a_confidence_on_an_edge_lies_where_its_filter_looks(value: float) -> No
     sql = DIMENSIONS["confidence"].sql
     (band,) = con.execute(f"SELECT {sql} FROM predictions").fetchone() or ("",)
     clause, params = Filter(confidence=Range.parse("confidence", band)).sql()
-    found = con.execute(f"SELECT count(*) FROM predictions WHERE {clause}", params).fetchall()
-    assert found == [(1,)]
+    rows = con.execute(f"SELECT count(*) FROM predictions WHERE {clause}", params).fetchall()
+    assert rows == [(1,)]

@@ -1,4 +1,4 @@
-"""Queries of the pages agree with a plain recount of the predictions."""
+"""Queries of the Overview page and of single turns agree with a plain count of predictions."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def rows(snapshot: Snapshot) -> list[dict[str, Any]]:
 )
 def test_totals_are_a_recount(snapshot: Snapshot, chosen: Filter, keep: Any) -> None:
     keep = keep or (lambda row: row["device_type"] == "phone" and row["domain"] == "music")
-    kept = [row for row in rows(snapshot) if keep(row)]
-    found = overview.totals(overview.trend(snapshot, MODEL, chosen))
-    assert found.turns == len(kept)
-    assert Counter(row["failure_point"] for row in kept) == Counter(
-        {name: n for name, n in found.counts.items() if n}
+    selected = [row for row in rows(snapshot) if keep(row)]
+    totals = overview.totals(overview.trend(snapshot, MODEL, chosen))
+    assert totals.turns == len(selected)
+    assert Counter(row["failure_point"] for row in selected) == Counter(
+        {name: n for name, n in totals.counts.items() if n}
     )
-    expected = sum(row["p_asr"] for row in kept)
-    assert found.sums["asr"] == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    expected = sum(row["p_asr"] for row in selected)
+    assert totals.sums["asr"] == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 def test_coarser_periods_hold_the_same_turns(snapshot: Snapshot) -> None:
@@ -75,17 +75,17 @@ def test_coarser_periods_hold_the_same_turns(snapshot: Snapshot) -> None:
 
 
 def test_options_list_what_occurs_commonest_first(snapshot: Snapshot) -> None:
-    found = overview.options(snapshot, MODEL)
+    options = overview.options(snapshot, MODEL)
     counts = Counter(row["locale"] or NOT_LOGGED for row in rows(snapshot))
-    assert found["locale"] == [name for name, _ in counts.most_common()]
-    assert set(found["version"]) == {"asr:4.1", "asr:4.2", "nlu:7"}
+    assert options["locale"] == [name for name, _ in counts.most_common()]
+    assert set(options["version"]) == {"asr:4.1", "asr:4.2", "nlu:7"}
 
 
 def test_defects_come_in_pages_without_gap_or_repeat(snapshot: Snapshot) -> None:
     expected = {row["turn_id"] for row in rows(snapshot) if row["failure_point"] != "correct"}
     orders: tuple[overview.Order, ...] = ("newest", "most certain")
     for order in orders:
-        found: list[Any] = []
+        turn_ids: list[Any] = []
         for skip in range(0, len(expected) + 7, 7):
             page = overview.defects(
                 snapshot,
@@ -95,8 +95,8 @@ def test_defects_come_in_pages_without_gap_or_repeat(snapshot: Snapshot) -> None
                 rows=7,
                 skip=skip,
             )
-            found += page["turn_id"].to_pylist()
-        assert len(found) == len(set(found)) == len(expected)
+            turn_ids += page["turn_id"].to_pylist()
+        assert len(turn_ids) == len(set(turn_ids)) == len(expected)
 
 
 def test_defects_of_one_point_say_what_was_heard(snapshot: Snapshot) -> None:
@@ -115,9 +115,9 @@ def test_a_turn_its_dialogue_and_its_prediction(snapshot: Snapshot) -> None:
     assert turn["asr"]["signals"] == {"snr": 12.5}
     dialogue = turns.dialogue(snapshot, turn, MODEL)
     assert [row["turn_index"] for row in dialogue] == list(range(len(dialogue)))
-    found = turns.prediction(snapshot, turn, MODEL)
-    assert found is not None
-    assert found["failure_point"] == dialogue[0]["failure_point"]
+    prediction = turns.prediction(snapshot, turn, MODEL)
+    assert prediction is not None
+    assert prediction["failure_point"] == dialogue[0]["failure_point"]
     assert turns.prediction(snapshot, turn, None) is None
     assert turns.turn(snapshot, "none") is None
     for day in (turn["day"], date(1999, 1, 1)):

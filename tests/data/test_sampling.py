@@ -1,4 +1,4 @@
-"""A seeded sample is of whole dialogues, the same every time, and about as large as was asked."""
+"""A seeded sample has whole dialogues, is the same every time, and has about the requested size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sampled(store: Store, most: int, seed: int = 0) -> tuple[float, dict[str, in
     return sample.share, {row["dialogue_id"]: row["turns"] for row in rows}
 
 
-def test_what_is_few_is_read_whole(scored_store: Store) -> None:
+def test_few_turns_are_all_read(scored_store: Store) -> None:
     share, dialogues = sampled(scored_store, 1_000_000)
     with scored_store.snapshot() as snapshot:
         assert sum(dialogues.values()) == snapshot.counts()["turns"]
@@ -41,7 +41,7 @@ def test_dialogues_are_read_whole_and_by_the_seed(scored_store: Store) -> None:
     assert sampled(scored_store, most, seed=1)[1] != some
 
 
-def test_a_half_holds_every_quarter_of_it() -> None:
+def test_a_half_contains_the_quarter() -> None:
     with duckdb.connect() as con:
         halves, quarters = (
             set(

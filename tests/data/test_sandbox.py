@@ -1,4 +1,4 @@
-"""A reader's statement can read the snapshot's tables, and nothing else at all."""
+"""A user's statement can read the snapshot's tables and nothing else."""
 
 from __future__ import annotations
 
@@ -61,39 +61,39 @@ def test_slice_is_what_the_filter_leaves(scored_store: Store) -> None:
     chosen = Filter(locale=("en-GB",), confidence=Range(0.25, 0.75), text="it's 'song'")
     chosen_too = Filter(locale=("en-GB",), confidence=Range(0.25, 0.75))
     with scored_store.snapshot() as snapshot:
-        for one in (chosen, chosen_too):
-            clause, params = one.sql()
+        for filter_ in (chosen, chosen_too):
+            clause, params = filter_.sql()
             expected = snapshot.query(
                 f"SELECT count(*) AS n FROM predictions WHERE model_id = $model AND {clause}",
                 {"model": MODEL, **params},
             )["n"][0].as_py()
-            found = run(snapshot, "SELECT count(*) AS n FROM slice", model=MODEL, chosen=one)
-            assert found.table["n"].to_pylist() == [expected]
+            answer = run(snapshot, "SELECT count(*) AS n FROM slice", model=MODEL, chosen=filter_)
+            assert answer.table["n"].to_pylist() == [expected]
     assert expected > 0
 
 
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        ("COPY turns TO '/tmp/faultline-leak.csv'", "no SELECT"),
-        ("ATTACH '/tmp/faultline-leak.db'", "no SELECT"),
-        ("PRAGMA version", "no SELECT"),
-        ("SET memory_limit = '99GB'", "no SELECT"),
-        ("SET lock_configuration = false", "no SELECT"),
-        ("INSTALL httpfs", "no SELECT"),
-        ("LOAD httpfs", "no SELECT"),
-        ("CREATE TABLE x AS SELECT 1", "no SELECT"),
-        ("INSERT INTO turns FROM turns", "no SELECT"),
-        ("DELETE FROM turns", "no SELECT"),
-        ("EXPORT DATABASE '/tmp/faultline-leak'", "no SELECT"),
-        ("CALL pragma_version()", "no SELECT"),
-        ("EXPLAIN ANALYZE SELECT 1", "no SELECT"),
+        ("COPY turns TO '/tmp/faultline-leak.csv'", "not a SELECT"),
+        ("ATTACH '/tmp/faultline-leak.db'", "not a SELECT"),
+        ("PRAGMA version", "not a SELECT"),
+        ("SET memory_limit = '99GB'", "not a SELECT"),
+        ("SET lock_configuration = false", "not a SELECT"),
+        ("INSTALL httpfs", "not a SELECT"),
+        ("LOAD httpfs", "not a SELECT"),
+        ("CREATE TABLE x AS SELECT 1", "not a SELECT"),
+        ("INSERT INTO turns FROM turns", "not a SELECT"),
+        ("DELETE FROM turns", "not a SELECT"),
+        ("EXPORT DATABASE '/tmp/faultline-leak'", "not a SELECT"),
+        ("CALL pragma_version()", "not a SELECT"),
+        ("EXPLAIN ANALYZE SELECT 1", "not a SELECT"),
         ("SELECT 1; SELECT 2", "2 statements"),
         ("SELECT 1; DROP VIEW turns", "2 statements"),
         ("", "no statement"),
         ("-- nothing", "no statement"),
         ("SELECT \0 1", "NUL"),
-        ("SELECT '\ud800'", "half a character"),
+        ("SELECT '\ud800'", "invalid character"),
         ("SELEC 1", "syntax error"),
         ("SELECT nosuch FROM turns", "nosuch"),
         ("SELECT \u202e1", "DuckDB"),
@@ -144,7 +144,7 @@ def test_everything_else_is_refused_in_one_sentence(
         "SELECT levenshtein(repeat('a', 100000), repeat('b', 100000))",
     ],
 )
-def test_a_statement_ends_at_its_time(scored_store: Store, sql: str) -> None:
+def test_a_statement_ends_at_its_time_limit(scored_store: Store, sql: str) -> None:
     began = time.monotonic()
     assert "interrupted after 2 seconds" in refused(scored_store, sql)
     assert time.monotonic() - began < 30
@@ -158,11 +158,11 @@ def test_a_statement_ends_at_its_time(scored_store: Store, sql: str) -> None:
         "SELECT repeat('x', 2000000000) AS l",
     ],
 )
-def test_a_statement_ends_at_its_memory(scored_store: Store, sql: str) -> None:
+def test_a_statement_ends_at_its_memory_limit(scored_store: Store, sql: str) -> None:
     assert "MB" in refused(scored_store, sql, Limits(seconds=20, megabytes=200))
 
 
-def test_more_rows_than_shown_are_said(scored_store: Store) -> None:
+def test_a_cut_answer_says_so(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
         answer = run(snapshot, "FROM range(101)", limits=SHORT)
         assert (answer.rows, answer.cut) == (100, True)
@@ -188,15 +188,15 @@ def test_unlimited_rows_go_to_a_file(scored_store: Store, tmp_path: Path) -> Non
     assert to.read_text().splitlines()[:2] == ["a", "'=1+1"]
 
 
-def test_a_file_has_a_largest_size(scored_store: Store, tmp_path: Path) -> None:
+def test_the_size_of_a_file_is_limited(scored_store: Store, tmp_path: Path) -> None:
     small = Limits(seconds=20, megabytes=200, file_megabytes=1)
     sql = "SELECT repeat(md5(x::VARCHAR), 9) AS a FROM range(100000) t(x)"
     with scored_store.snapshot() as snapshot, pytest.raises(UsageError, match="larger than 1 MB"):
         run(snapshot, sql, to=tmp_path / "out.csv", limits=small)
 
 
-def test_one_that_waits_can_be_stopped_and_its_wait_counts(scored_store: Store) -> None:
-    held = [sandbox._TOGETHER.acquire(timeout=30) for _ in range(4)]
+def test_a_waiting_statement_can_be_stopped_and_its_wait_counts(scored_store: Store) -> None:
+    slots = [sandbox._RUNNING.acquire(timeout=30) for _ in range(4)]
     try:
         with scored_store.snapshot() as snapshot:
             waiting = start(snapshot, "SELECT 1", limits=Limits(seconds=60))
@@ -207,5 +207,5 @@ def test_one_that_waits_can_be_stopped_and_its_wait_counts(scored_store: Store) 
             with pytest.raises(UsageError, match="Too many statements"):
                 run(snapshot, "SELECT 1", limits=Limits(seconds=0.3))
     finally:
-        for _ in held:
-            sandbox._TOGETHER.release()
+        for _ in slots:
+            sandbox._RUNNING.release()

@@ -1,4 +1,4 @@
-"""Days and turns of slices: the sums agree with plain counting, whatever they are read from."""
+"""Days and turns of slices: the sums agree with a plain count, from either source."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def snapshot(scored_store: Store) -> Snapshot:
 
 
 def column(table: pa.Table, name: str) -> list[Any]:
-    found: list[Any] = table[name].to_pylist()
-    return found
+    values: list[Any] = table[name].to_pylist()
+    return values
 
 
 def counted(snapshot: Snapshot, chosen: Filter, conditions: Conditions, p: str) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def counted(snapshot: Snapshot, chosen: Filter, conditions: Conditions, p: str) 
         f"coalesce(sum({p}::DOUBLE * {p}), 0) AS squares "
         f"FROM predictions WHERE model_id = $model AND {clause} AND {inside}"
     )
-    found: dict[str, Any] = snapshot.query(sql, {"model": MODEL, **params, **more}).to_pylist()[0]
-    return found
+    row: dict[str, Any] = snapshot.query(sql, {"model": MODEL, **params, **more}).to_pylist()[0]
+    return row
 
 
 @pytest.mark.parametrize("point", ["asr", "defect"])
@@ -67,12 +67,12 @@ def counted(snapshot: Snapshot, chosen: Filter, conditions: Conditions, p: str) 
 def test_days_add_up(
     snapshot: Snapshot, point: str, chosen: Filter, conditions: Conditions
 ) -> None:
-    one, everything = daily(snapshot, MODEL, point, chosen, [conditions, ()])
+    days, all_days = daily(snapshot, MODEL, point, chosen, [conditions, ()])
     expected = counted(snapshot, chosen, conditions, f"p_{point}")
     for name in ("turns", "total", "squares"):
-        assert sum(column(one, name)) == pytest.approx(expected[name], rel=1e-5)
-    assert one["all_turns"].to_pylist() == everything["turns"].to_pylist()
-    assert one["all_total"].to_pylist() == pytest.approx(everything["total"].to_pylist())
+        assert sum(column(days, name)) == pytest.approx(expected[name], rel=1e-5)
+    assert days["all_turns"].to_pylist() == all_days["turns"].to_pylist()
+    assert days["all_total"].to_pylist() == pytest.approx(all_days["total"].to_pylist())
 
 
 def test_no_slices_have_no_days(snapshot: Snapshot) -> None:
@@ -80,7 +80,7 @@ def test_no_slices_have_no_days(snapshot: Snapshot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("text", "release"),
     [
         ("4.2", ("asr", "4.2")),
         ("asr:4.2", ("asr", "4.2")),
@@ -91,9 +91,9 @@ def test_no_slices_have_no_days(snapshot: Snapshot) -> None:
     ],
 )
 def test_a_release_is_known_by_several_names(
-    snapshot: Snapshot, said: str, found: tuple[str, str]
+    snapshot: Snapshot, text: str, release: tuple[str, str]
 ) -> None:
-    assert find_release(snapshot, MODEL, "asr", said) == found
+    assert find_release(snapshot, MODEL, "asr", text) == release
 
 
 def test_before_and_on_a_release_share_no_turn(snapshot: Snapshot) -> None:
@@ -124,11 +124,11 @@ def test_before_and_on_a_release_share_no_turn(snapshot: Snapshot) -> None:
 def test_a_filter_says_the_same_as_the_slice(
     snapshot: Snapshot, chosen: Filter, conditions: Conditions
 ) -> None:
-    made = narrowed(chosen, conditions)
-    assert made is not None
+    filter_ = narrowed(chosen, conditions)
+    assert filter_ is not None
     expected = counted(snapshot, chosen, conditions, "p_asr")
-    assert counted(snapshot, made, (), "p_asr") == pytest.approx(expected)
-    assert Filter.from_query(made.query()) == made
+    assert counted(snapshot, filter_, (), "p_asr") == pytest.approx(expected)
+    assert Filter.from_query(filter_.query()) == filter_
 
 
 @pytest.mark.parametrize(
@@ -140,17 +140,17 @@ def test_a_filter_says_the_same_as_the_slice(
         (Filter(confidence=Range(0.7, None)), (("confidence", "0.4-0.6"),)),
     ],
 )
-def test_what_no_filter_can_say_has_none(chosen: Filter, conditions: Conditions) -> None:
+def test_what_no_filter_can_express_has_none(chosen: Filter, conditions: Conditions) -> None:
     assert narrowed(chosen, conditions) is None
 
 
 @pytest.mark.parametrize("point", ["asr", "defect"])
 def test_examples_are_the_surest_turns_with_the_verdict(snapshot: Snapshot, point: str) -> None:
     inside = Inside(MODEL, point, (("device_type", "phone"),))
-    found = examples(snapshot, inside, 5).to_pylist()
-    assert found == sorted(found, key=lambda row: -row["p"])
-    assert all(row["device_type"] == "phone" for row in found)
-    wrong = {row["failure_point"] for row in found}
+    rows = examples(snapshot, inside, 5).to_pylist()
+    assert rows == sorted(rows, key=lambda row: -row["p"])
+    assert all(row["device_type"] == "phone" for row in rows)
+    wrong = {row["failure_point"] for row in rows}
     assert wrong == {"asr"} if point == "asr" else "correct" not in wrong
     assert 0 < len(requests(snapshot, inside)) <= len(requests(snapshot, Inside(MODEL, point, ())))
 
@@ -176,10 +176,10 @@ def test_the_trend_draws_the_slice_the_rest_and_the_releases(snapshot: Snapshot)
     days = daily(snapshot, MODEL, "asr", Filter(), [(("device_type", "phone"),)])[0]
     figure = charts.trend(days, "asr", {date(2024, 3, 9): "ASR <4.2>"})
     assert [trace.name for trace in figure.data] == [None, "all other turns", "this slice"]
-    assert "ASR &lt;4.2>" in [note.text for note in figure.layout.annotations]
+    assert "ASR &lt;4.2&gt;" in [note.text for note in figure.layout.annotations]
     assert "ASR 4.2 on 9 March 2024" in charts.trend_words(days, {date(2024, 3, 9): "ASR 4.2"})
-    shown = charts.steps(days)
-    assert sum(step.turns for step in shown) == sum(column(days, "turns"))
-    assert all(s.low <= s.rate <= s.high for s in shown if s.rate is not None)
+    steps = charts.steps(days)
+    assert sum(step.turns for step in steps) == sum(column(days, "turns"))
+    assert all(s.low <= s.rate <= s.high for s in steps if s.rate is not None)
     assert 0 < len(charts.spark(days)) <= 40
     assert charts.trend_words(days.slice(0, 0), {}).startswith("No turns")

@@ -1,5 +1,4 @@
-"""The store's contract: what is committed together appears together, and nothing half-done ever
-does."""
+"""The store's contract: what is committed together appears together, and never a part of it."""
 
 from __future__ import annotations
 
@@ -67,8 +66,10 @@ def add(store: Store, *tables: pa.Table) -> None:
 
 
 def ids(snapshot: Snapshot, table: str = "turns") -> list[str]:
-    found = snapshot.query(f"SELECT turn_id FROM {table} ORDER BY turn_id")["turn_id"].to_pylist()
-    return [str(value) for value in found]
+    turn_ids = snapshot.query(f"SELECT turn_id FROM {table} ORDER BY turn_id")[
+        "turn_id"
+    ].to_pylist()
+    return [str(value) for value in turn_ids]
 
 
 # -- opening ---------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def die_before_head(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], N
     return run
 
 
-def test_a_writer_killed_between_delta_and_head_was_never_there(
+def test_a_writer_killed_between_delta_and_head_leaves_no_trace(
     store: Store, die_before_head: Callable[[Callable[[], None]], None]
 ) -> None:
     add(store, turns("a"))
@@ -239,15 +240,15 @@ def test_a_stray_delta_commit_does_not_survive_vacuum(
 def test_values_are_bound_and_tables_can_be_joined(store: Store) -> None:
     add(store, turns("a", "b", "c"))
     snapshot = store.snapshot()
-    wanted = pa.table({"turn_id": ["a", "c", "zzz"]})
-    found = snapshot.query(
-        "SELECT turn_id FROM turns JOIN wanted USING (turn_id) WHERE turn_id <> $no",
+    requested = pa.table({"turn_id": ["a", "c", "zzz"]})
+    table = snapshot.query(
+        "SELECT turn_id FROM turns JOIN requested USING (turn_id) WHERE turn_id <> $no",
         {"no": "a"},
-        {"wanted": wanted},
+        {"requested": requested},
     )
-    assert found["turn_id"].to_pylist() == ["c"]
+    assert table["turn_id"].to_pylist() == ["c"]
     with pytest.raises(duckdb.Error):
-        snapshot.query("FROM wanted")
+        snapshot.query("FROM requested")
 
 
 @pytest.mark.parametrize(
@@ -448,11 +449,11 @@ def test_vacuum_removes_old_models_without_predictions(
     models: Store, keep_hours: float, removed: set[str]
 ) -> None:
     """Never one trained within a day: it may wait to be tried while a user's data has to go."""
-    there = set(models.model_ids())
-    done = vacuum(models, keep_hours=keep_hours)
-    assert set(done.models) == removed == there - set(models.model_ids())
+    existing = set(models.model_ids())
+    report = vacuum(models, keep_hours=keep_hours)
+    assert set(report.models) == removed == existing - set(models.model_ids())
     # Nothing else is superseded here; a dead draft counts as files, not as a model.
-    assert done.files == len(removed) + 1
+    assert report.files == len(removed) + 1
     assert [path.name for path in models.models.glob(".*")] == [".draft-new"]
     assert not list((models.path / ".staging").glob("*/*"))
 

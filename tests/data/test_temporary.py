@@ -1,4 +1,4 @@
-"""Folders in the making: one process at a time, and nothing left of any that died."""
+"""Draft folders: used by one process at a time, and removed after a process has died."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_told(
     at.text_area(key=f"gold-{turn}-slots").set_value("two").run()
     press(at, "say-asr")
     assert rows(mine) == []
-    assert "'two' is no slot" in at.error[0].value
+    assert "'two' is not a slot" in at.error[0].value
     at.text_area(key=f"gold-{turn}-slots").set_value("song = two").run()
     press(at, "say-asr")
     (made,) = rows(mine)
@@ -219,7 +219,7 @@ def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -
 
 def test_a_list_that_is_none_is_told(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "turn", turn="d001-0", list="best")
-    assert "list=best is no list of turns" in texts(at)
+    assert "Unknown list=best" in texts(at)
 
 
 @pytest.mark.parametrize("of", ["defects", "all", "asr"])
@@ -247,7 +247,7 @@ def test_neighbours_are_those_of_the_whole_list(scored_store: Store, of: str, or
 def test_a_slice_travels_in_the_link_whatever_its_values() -> None:
     odd = Listing("nlu", "certain", (("intent", "a;b=c%3B"), ("locale", "en-GB")))
     assert Listing.from_query(odd.query()) == odd
-    with pytest.raises(UsageError, match="no dimension"):
+    with pytest.raises(UsageError, match="Unknown dimension"):
         Listing.from_query({"list": "all", "within": "colour=red"})
 
 

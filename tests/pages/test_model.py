@@ -99,7 +99,7 @@ def test_a_threshold_counts_the_whole_traffic(opened: Open, labelled_store: Stor
         total = snapshot.query(
             "SELECT count(*) AS n FROM predictions WHERE model_id = $m", {"m": MODEL}
         )["n"].to_pylist()[0]
-        with pytest.raises(UsageError, match="no probability"):
+        with pytest.raises(UsageError, match="Unknown target"):
             flagged(snapshot, MODEL, Filter(), "nobody")
     assert wanted[0] == total
     assert wanted[30] == some

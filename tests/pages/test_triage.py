@@ -101,8 +101,8 @@ def test_any_slice_can_be_looked_at(
     [
         ({"failing": "nobody"}, "is not a failure point"),
         ({"failing": "asr", "slice": "nonsense"}, "is not a slice"),
-        ({"failing": "asr", "slice": "asr:colour=red"}, "no dimension 'colour'"),
-        ({"failing": "asr", "slice": "asr:words=lots"}, "is no band"),
+        ({"failing": "asr", "slice": "asr:colour=red"}, "Unknown dimension 'colour'"),
+        ({"failing": "asr", "slice": "asr:words=lots"}, "Unknown band words=lots"),
         ({"failing": "nlu", "slice": PHONES}, "not one of NLU"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_decision_is_kept_and_shown(opened: Open, tmp_path: Path) -> None:
     label["Owner"].set_value("Ada")
     label["Ticket"].set_value("not a link")
     at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
-    assert "is no web address" in at.error[0].value
+    assert "is not a web address" in at.error[0].value
     label = {field.label: field for field in at.text_input}
     label["Ticket"].set_value("https://tickets.example/1")
     label["Fixed in version"].set_value("4.2")
