@@ -246,7 +246,7 @@ def _chunks(source: Source, raw: io.BufferedReader) -> Iterator[bytes]:
         yield from iter(lambda: raw.read(BLOCK), b"")
 
 
-def _zstd(*, fileobj: BinaryIO) -> pa.NativeFile:
+def _zstd(*, fileobj: io.RawIOBase) -> pa.NativeFile:
     return pa.CompressedInputStream(pa.PythonFile(fileobj, mode="r"), "zstd")
 
 

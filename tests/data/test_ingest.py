@@ -203,7 +203,7 @@ def test_line_numbers_hold_across_blocks(
     ]
 
 
-def test_many_short_lines_are_dealt_with_in_small_blocks(
+def test_many_short_lines_are_read_in_small_blocks(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("data.ingest.sources.MOST_LINES", 7)
@@ -403,7 +403,7 @@ def test_a_compressed_file_with_another_checksum_is_damaged(
         ingest(store, [tmp_path / "a.jsonl"])
 
 
-def test_zeros_after_a_gzip_file_from_a_tape_are_passed_over(store: Store, tmp_path: Path) -> None:
+def test_zeros_after_a_gzip_file_from_a_tape_are_skipped(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(_LINE) + bytes(512))
     assert ingest(store, [tmp_path / "a.jsonl.gz"]).turns == 1
 
