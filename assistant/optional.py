@@ -20,5 +20,6 @@ def optional(module: str, package: str, purpose: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise NotInstalled(
-            f"{purpose} needs the package {package}; install it with: pip install 'faultline[demo]'"
+            f"{purpose} needs the package {package}; install it with: "
+            "pip install 'faultline-voice[demo]'"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 import re
 import sys
@@ -14,7 +15,9 @@ import typer
 
 from assistant.demo import simulate
 from cli.main import app
+from tests.logs import write_lines
 from tests.simulated import SETUP
+from tests.traces import logs
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -22,7 +25,7 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 # Folders of the reader's own, which the repository does not have.
 _EXAMPLES = {"logs/", "demo/", "./store", "../shared/corpora"}
 _PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w.-]+/|[\w-]+\.(py|md|toml|txt)")
-_PROGRAMS = {"make", "python", "pip", "git", "apt-get", "pytest", "source"}
+_PROGRAMS = {"make", "python", "pip", "pipx", "uv", "git", "apt-get", "pytest", "source", "docker"}
 
 
 def unknown(text: str, page: Path) -> list[str]:
@@ -72,6 +75,8 @@ def _is_name(span: str) -> bool:
     if not rest:
         return True
     module = inside / f"{rest[0]}.py"
+    if not module.exists():
+        return len(rest) == 1 and f'"{rest[0]}",' in (inside / "__init__.py").read_text()
     defined = rest[1:] and rf"^(def |class )?{rest[1]}\b"
     return module.exists() and (not defined or bool(re.search(defined, module.read_text(), re.M)))
 
@@ -157,3 +162,15 @@ def test_every_stage_can_be_replaced_as_the_page_on_the_assistant_says(
     versions = batches[0][0].record["versions"]
     own = {name for name, version in versions.items() if version.endswith("-0.1")}
     assert own == ({stage} if stage else {"wake", "asr", "nlu", "er", "result", "tts"})
+
+
+def test_the_session_in_python_prints_what_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (session,) = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
+    write_lines(tmp_path / "logs.jsonl", logs())
+    monkeypatch.chdir(tmp_path)
+    test = doctest.DocTestParser().get_doctest(session, {}, "python.md", None, None)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert test.examples
+    assert runner.run(test).failed == 0

@@ -217,6 +217,6 @@ def _plain(value: Any) -> Any:
 
 def _version() -> str:
     try:
-        return importlib.metadata.version("faultline")
+        return importlib.metadata.version("faultline-voice")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"

@@ -149,7 +149,7 @@ class Statement:
             if self._stopped:
                 raise Stopped("The statement was stopped.")
             process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "data.export.sandbox_worker"],
+                [sys.executable, "-P", "-m", "data.export.sandbox_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -6,26 +6,30 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from data.errors import IngestError, UsageError
 from data.store.parquet import workbench
 from data.store.paths import printable
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 Format = Literal["jsonl", "parquet"]
 
 BLOCK = 16 << 20
 LONGEST_LINE = 16 << 20
+# Lines of one block of a stream. A trace has more than a hundred bytes, so that only what is not a
+# log reaches it; without it, a block of `{}` would become five million faults and two gigabytes.
+MOST_LINES = 250_000
+# What a compressed input may expand to, as a multiple of its own size, once it is larger than
+# `EXPANSION_FROM`. Traces that differ in nothing but a counter and a time reach 460 (zstd -19);
+# gzip cannot exceed 1,032, a zstd file that is made to fill a disk reaches 32,000.
+MOST_EXPANSION = 1_000
+EXPANSION_FROM = 64 << 20
 _PARQUET_ROWS = 8_000
 _LINES = (".jsonl", ".ndjson", ".json")
 _PACKED = (".gz", ".zst")
@@ -181,10 +185,9 @@ def _places(path: Path, raw: BinaryIO, size: int) -> Generator[Block, None, int]
 
 
 def _cut(source: Source, raw: io.BufferedReader, position: BinaryIO | None) -> Iterator[Block]:
-    stream = _unpacked(source, raw)
     first = True
     rest = b""
-    for chunk in _chunks(source, stream):
+    for chunk in _chunks(source, raw):
         done = position.tell() if position is not None else 0
         if first:
             chunk = chunk.removeprefix(b"\xef\xbb\xbf")
@@ -192,17 +195,27 @@ def _cut(source: Source, raw: io.BufferedReader, position: BinaryIO | None) -> I
             first = False
         end = chunk.rfind(b"\n") + 1
         if end == 0:
-            rest += chunk
-            if len(rest) > LONGEST_LINE:
-                # Keep the beginning only; the rest of the line is skipped below.
-                rest = rest[: LONGEST_LINE + 1]
+            # Of a line that is too long the beginning is kept, enough to see that it is too long.
+            rest += chunk[: LONGEST_LINE + 1 - len(rest)]
             continue
-        yield _block(rest + chunk[:end], done)
+        for data in _few_lines(rest + chunk[:end]):
+            yield _block(data, done)
         rest = chunk[end:]
     if first:
         raise IngestError(f"{source.name} is empty; expected one JSON object per line.")
     if rest:
         yield _block(rest, position.tell() if position is not None else 0)
+
+
+def _few_lines(data: bytes) -> Iterator[bytes]:
+    """Whole lines, halved until no piece has more than `MOST_LINES`."""
+    if data.count(b"\n") <= MOST_LINES:
+        yield data
+        return
+    half = len(data) // 2
+    middle = data.rfind(b"\n", 0, half) + 1 or data.index(b"\n", half) + 1
+    yield from _few_lines(data[:middle])
+    yield from _few_lines(data[middle:])
 
 
 def _block(data: bytes, done: int) -> Block:
@@ -218,69 +231,71 @@ def _block(data: bytes, done: int) -> Block:
     return block
 
 
-def _chunks(source: Source, stream: io.BufferedIOBase) -> Iterator[bytes]:
+def _chunks(source: Source, raw: io.BufferedReader) -> Iterator[bytes]:
+    """The plain bytes of a stream in chunks of `BLOCK`, in constant memory.
+
+    Compression is told by the first bytes, not by the name.
+    """
+    magic = raw.peek(4)[:4]
+    if magic[:2] == b"\x1f\x8b":
+        # Not Arrow's, which takes the zeros after a file that was on a tape for damage.
+        yield from _expanded(source, "gzip", gzip.GzipFile, raw)
+    elif magic == b"\x28\xb5\x2f\xfd":
+        yield from _expanded(source, "zstd", _zstd, raw)
+    else:
+        yield from iter(lambda: raw.read(BLOCK), b"")
+
+
+def _zstd(*, fileobj: io.RawIOBase) -> pa.NativeFile:
+    return pa.CompressedInputStream(pa.PythonFile(fileobj, mode="r"), "zstd")
+
+
+def _expanded(
+    source: Source, kind: str, unpack: Callable[..., Any], raw: io.BufferedReader
+) -> Iterator[bytes]:
+    packed = _Counted(raw)
+    stream = unpack(fileobj=packed)
+    size = 0
     while True:
         try:
-            chunk = stream.read(BLOCK)
-        except EOFError as error:
-            raise IngestError(
-                f"{source.name} is a truncated gzip file; copy it again, nothing was ingested."
-            ) from error
-        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+            chunk: bytes = stream.read(BLOCK)
+        except (OSError, EOFError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                # Of the disk, not of the decompressor.
+                raise
+            if isinstance(error, EOFError) or "Truncated" in str(error):
+                raise IngestError(
+                    f"{source.name} is a truncated {kind} file; copy it again, nothing was "
+                    "ingested."
+                ) from error
             raise IngestError(
                 f"{source.name} is a damaged compressed file ({error}); nothing was ingested."
             ) from error
         if not chunk:
             return
+        size += len(chunk)
+        if size > max(EXPANSION_FROM, MOST_EXPANSION * packed.count):
+            raise IngestError(
+                f"{source.name} expands to more than {MOST_EXPANSION:,} times its size, as no log "
+                "does; nothing was ingested. If it is one, unpack it and ingest that."
+            )
         yield chunk
 
 
-def _unpacked(source: Source, raw: io.BufferedReader) -> io.BufferedIOBase:
-    """The plain bytes of a stream; compression is told by the first bytes, not by the name."""
-    magic = raw.peek(4)[:4]
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=raw)
-    if magic == b"\x28\xb5\x2f\xfd":
-        return io.BufferedReader(_Zstd(source, raw), BLOCK)
-    return raw
+class _Counted(io.RawIOBase):
+    """A stream that counts the bytes read from it."""
 
-
-class _Zstd(io.RawIOBase):
-    """Zstandard frames as a stream that notices when the last one is cut off."""
-
-    def __init__(self, source: Source, raw: BinaryIO) -> None:
-        self._name = source.name
+    def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._fresh = True
-        self._ready = b""
+        self.count = 0
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        while not self._ready:
-            packed = self._raw.read(1 << 18)
-            if not packed:
-                if not self._fresh:
-                    raise IngestError(
-                        f"{self._name} is a truncated zstd file; copy it again, "
-                        "nothing was ingested."
-                    )
-                return 0
-            while packed:
-                self._ready += self._frame.decompress(packed)
-                self._fresh = False
-                packed = b""
-                if self._frame.eof:
-                    packed = self._frame.unused_data
-                    self._frame = zstandard.ZstdDecompressor().decompressobj()
-                    self._fresh = True
-        room = memoryview(buffer)
-        size = min(len(room), len(self._ready))
-        room[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self.count += len(data)
+        return data
 
 
 def _must_be_lines(source: Source, head: bytes) -> None:

@@ -133,7 +133,7 @@ except NotInstalled as error:
     )
     assert run.stdout == (
         f"The assistant needs the package {package}; install it with: "
-        "pip install 'faultline[demo]'\n"
+        "pip install 'faultline-voice[demo]'\n"
     )
 
 

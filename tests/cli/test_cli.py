@@ -523,11 +523,19 @@ def test_the_dashboard_says_that_a_port_is_taken(run: Run) -> None:
         must_fail(run("dashboard", "--port", port), str(port), "--port", code=2)
 
 
-def test_the_dashboard_starts_without_a_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["203.0.113.9", "nowhere.invalid"])
+def test_the_dashboard_says_that_an_address_is_not_ours(run: Run, address: str) -> None:
+    must_fail(run("dashboard", "--address", address), address, "--address", code=2)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_the_dashboard_starts_without_a_store(tmp_path: Path, address: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = command("dashboard", "--port", port, "--store", tmp_path / "nowhere")
+    process = command(
+        *("dashboard", "--port", port, "--store", tmp_path / "nowhere", "--address", address)
+    )
     try:
         limit = time.monotonic() + 60
         while True:
@@ -544,3 +552,6 @@ def test_the_dashboard_starts_without_a_store(tmp_path: Path) -> None:
         heard, problems = process.communicate(timeout=60)
     assert f"http://127.0.0.1:{port}" in heard
     assert "Traceback" not in heard + problems
+    assert ("Whoever can reach this machine" in heard) == (address == "0.0.0.0")
+    # Nobody elsewhere was asked for this machine's address.
+    assert "external" not in (heard + problems).lower()

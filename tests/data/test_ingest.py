@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import zstandard
 
 from data.errors import IngestError, UsageError
 from data.ingest.ingest import ingest
+from data.ingest.sources import blocks, discover
 from data.schema.tables import PREDICTIONS
 from data.store.predictions import commit_predictions
 from data.store.store import Store
@@ -201,6 +203,18 @@ def test_line_numbers_hold_across_blocks(
     ]
 
 
+def test_many_short_lines_are_read_in_small_blocks(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.ingest.sources.MOST_LINES", 7)
+    path = write_lines(tmp_path / "a.jsonl", [trace("a"), *[b"{}"] * 90, b"", trace("b")])
+    assert all(block.data.count(b"\n") <= 7 for block in blocks(discover([path])[0]))
+    report = ingest(store, [path])
+    assert (report.turns, report.quarantined) == (2, 90)
+    numbers = [row["line"] for row in rows(store, "SELECT line FROM quarantine ORDER BY 1")]
+    assert numbers == list(range(2, 92))
+
+
 def test_a_line_without_end_is_quarantined_without_filling_memory(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +368,81 @@ def test_standard_input_may_be_compressed(
 
     monkeypatch.setattr(sys, "stdin", Input)
     assert ingest(store, ["-"]).turns == 1
+
+
+def _zstd_frame(data: bytes) -> bytes:
+    """Without its size in the header, as a program writes that does not know it beforehand."""
+    return zstandard.ZstdCompressor(write_content_size=False, write_checksum=True).compress(data)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, _zstd_frame])
+def test_members_of_a_compressed_file_are_read_one_after_the_other(
+    store: Store, tmp_path: Path, pack: Any
+) -> None:
+    other = _LINE.replace(b'"a"', b'"b"')
+    whole = [pack(_LINE), pack(b""), pack(other[:20]), pack(other[20:])]
+    (tmp_path / "whole.jsonl").write_bytes(b"".join(whole))
+    assert ingest(store, [tmp_path / "whole.jsonl"]).turns == 2
+    for cut in (1, 5, len(whole[-1]) - 2):
+        (tmp_path / "cut.jsonl").write_bytes(b"".join(whole)[:-cut])
+        with pytest.raises(IngestError, match="truncated"):
+            ingest(store, [tmp_path / "cut.jsonl"])
+    (tmp_path / "other.jsonl").write_bytes(whole[0] + b"something else")
+    with pytest.raises(IngestError, match="damaged"):
+        ingest(store, [tmp_path / "other.jsonl"])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, _zstd_frame])
+def test_a_compressed_file_with_another_checksum_is_damaged(
+    store: Store, tmp_path: Path, pack: Any
+) -> None:
+    packed = bytearray(pack(_LINE))
+    packed[-6 if pack is gzip.compress else -1] ^= 1
+    (tmp_path / "a.jsonl").write_bytes(packed)
+    with pytest.raises(IngestError, match="damaged"):
+        ingest(store, [tmp_path / "a.jsonl"])
+
+
+def test_zeros_after_a_gzip_file_from_a_tape_are_skipped(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(_LINE) + bytes(512))
+    assert ingest(store, [tmp_path / "a.jsonl.gz"]).turns == 1
+
+
+_PEAK = """
+import resource, sys
+from data.errors import IngestError
+from data.ingest.ingest import ingest
+from data.store.store import Store
+
+store = Store.create(sys.argv[1])
+ingest(store, [sys.argv[2]])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    ingest(store, [sys.argv[3]])
+except IngestError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+@pytest.mark.parametrize("piece", [b" ", b"\n"])
+def test_a_small_file_that_expands_to_a_gigabyte_is_refused_in_little_memory(
+    tmp_path: Path, piece: bytes
+) -> None:
+    first, bomb = tmp_path / "first.jsonl", tmp_path / "bomb.jsonl.zst"
+    first.write_bytes(_LINE)
+    block = piece * ((1 << 20) // len(piece))
+    with bomb.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
+        writer.write(b"{}\n")
+        for _ in range(1024):
+            writer.write(block)
+    assert bomb.stat().st_size < 200_000
+    command = [sys.executable, "-c", _PEAK, str(tmp_path / "store"), str(first), str(bomb)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    sentence, megabytes = done.stdout.splitlines()
+    assert "expands to more than 1,000 times its size" in sentence
+    # A block as it is expanded, joined to what was left of the one before, and handed on.
+    assert int(megabytes) < 150
 
 
 # -- Parquet ---------------------------------------------------------------------------------------

@@ -1,0 +1,411 @@
+"""Faultline from Python, for notebooks: the commands of `faultline` as functions.
+
+Names and defaults are those of the command line: `store` is a folder, `$FAULTLINE_STORE` or else
+`./store` where it is not given; `at` is a data version, the newest by default. Tables come as
+pandas frames. What a user can get wrong is a `FaultlineError` with the same sentence as on the
+command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+_HIDDEN = (
+    "Faultline's package '{}' is hidden by a folder or file of that name ({}); start Python in "
+    "another folder, or rename what lies there."
+)
+
+try:
+    from data.errors import FaultlineError, ModelError, UsageError
+    from data.store.store import Store
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "data":
+        raise
+    raise ImportError(_HIDDEN.format("data", error)) from error
+
+if TYPE_CHECKING:
+    from classifiers.scoring.score import ScoreReport
+    from data.store.snapshot import Snapshot
+
+__all__ = [
+    "Explanation",
+    "FaultlineError",
+    "Quality",
+    "Store",
+    "Trained",
+    "evaluate",
+    "explain",
+    "export",
+    "info",
+    "ingest",
+    "open",
+    "rates",
+    "score",
+    "train",
+]
+
+StoreLike = str | Path | Store | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a model is on turns that it had not seen.
+
+    Attributes
+    ----------
+    macro_f1, accuracy: between 0 and 1. interval: of macro-F1, 95 %; None where none was worked
+    out. failure_points: `turns`, `precision`, `recall`, `f1` and `calibration_error` of each.
+    confusion: turns by truth (rows) and verdict (columns).
+    """
+
+    macro_f1: float
+    accuracy: float
+    interval: tuple[float, float] | None
+    failure_points: pd.DataFrame
+    confusion: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model's id, and its quality out of fold."""
+
+    model: str
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model says of one turn, and why.
+
+    Attributes
+    ----------
+    probabilities: of each failure point and `correct`, calibrated; they add up to 1.
+    evidence: SHAP contributions summed per stage, in log-odds towards the verdict.
+    reasons: the strongest features, the strongest first: `feature`, `meaning`, `stage`, `value`
+    (NaN where it was not logged) and `contribution`.
+    """
+
+    turn_id: str
+    model: str
+    failure_point: str
+    probabilities: pd.Series[float]
+    evidence: pd.Series[float]
+    reasons: pd.DataFrame
+
+
+# What a function imports later is looked for now, while it is clear who asks.
+for _room in ("analysis", "classifiers", "data", "features", "labels"):
+    _spec = find_spec(_room)
+    _origin = Path(_spec.origin).resolve() if _spec and _spec.origin else None
+    if _origin != Path(__file__).resolve().parents[1] / _room / "__init__.py":
+        raise ImportError(_HIDDEN.format(_room, _origin))
+
+
+def open(store: StoreLike = None) -> Store:
+    """The store at a path, for SQL: `open("mine").snapshot().query("FROM turns LIMIT 5")`.
+
+    Raises `StoreMissing` where there is none; `ingest` makes one.
+    """
+    return store if isinstance(store, Store) else Store.open(_path(store))
+
+
+def ingest(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    store: StoreLike = None,
+    format: str | None = None,
+) -> pd.DataFrame:
+    """Bring log files or folders into a store, which is made if there is none.
+
+    Returns one row per file: `file`, `turns`, `replaced`, `unchanged`, `quarantined`, `seconds`,
+    and `error`, why nothing of it was ingested. Raises `IngestError` if that is true of every file.
+    """
+    from data.ingest.ingest import ingest as run
+    from data.ingest.sources import discover
+
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    # A mistyped path must not leave an empty store behind.
+    discover(paths, format)
+    target = store if isinstance(store, Store) else Store.ensure(_path(store))
+    columns = ["file", "turns", "replaced", "unchanged", "quarantined", "seconds", "error"]
+    rows = [[getattr(file, name) for name in columns] for file in run(target, paths, format).files]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def train(
+    *,
+    store: StoreLike = None,
+    context: str = "hindsight",
+    seed: int = 0,
+    encoder: str | None = None,
+    without: Sequence[str] = (),
+    promote: bool = True,
+) -> Trained:
+    """Train a model on the labelled turns, and promote it.
+
+    Raises `NotEnoughLabels` where too few turns are labelled.
+    """
+    from classifiers import registry
+    from classifiers.train import train as run
+    from classifiers.training_data import training_turns
+
+    target, settings = open(store), _settings(context, seed, encoder, without)
+    with target.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed, context=settings.context)
+    target.clear_staging()
+    with target.staging() as folder:
+        model, encoder_folder = run(turns, settings, folder=folder)
+        model_id = registry.save(model, encoder_folder, target.models)
+    if promote:
+        target.promote(model_id)
+    return Trained(model_id, _quality(model.metrics["out_of_fold"]))
+
+
+def score(
+    *,
+    store: StoreLike = None,
+    model: str | None = None,
+    everything: bool = False,
+    workers: int | None = None,
+) -> ScoreReport:
+    """Score the turns that are new, changed, or whose dialogue has grown; `everything`: all turns.
+
+    Raises `ModelError` where there is no model.
+    """
+    from classifiers.scoring.score import score as run
+
+    return run(open(store), model, everything=everything, workers=workers)
+
+
+def evaluate(
+    *,
+    store: StoreLike = None,
+    context: str = "hindsight",
+    seed: int = 0,
+    folds: int = 5,
+    encoder: str | None = None,
+    without: Sequence[str] = (),
+) -> Quality:
+    """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
+    from classifiers.evaluation.cross_validation import evaluate as run
+    from classifiers.training_data import training_turns
+
+    settings = _settings(context, seed, encoder, without)
+    with open(store).snapshot() as snapshot:
+        turns = training_turns(snapshot, seed)
+    return _quality(run(turns, settings, folds))
+
+
+def rates(
+    *,
+    store: StoreLike = None,
+    by: str | None = None,
+    at: str | None = None,
+    model: str | None = None,
+    **filters: str | Sequence[str],
+) -> pd.DataFrame:
+    """The share of turns that fail, with 95 % intervals: the same estimate as on the Overview.
+
+    Parameters
+    ----------
+    by
+        `day`, or a filter with alternatives: `assistant`, `locale`, `device`, `domain`, `intent`,
+        `version`. By default all turns together.
+    model
+        The promoted one by default.
+    filters
+        As in the dashboard's address: `rates(device="phone", since="2024-05-01")`; several values
+        are alternatives. Raises `UsageError` for others.
+
+    Returns
+    -------
+    A row per failure point (and `defect`, any of them), within each value of `by`: `share`, `low`,
+    `high`, `turns`, `labelled` (annotated turns among them) and `method`, which says whether
+    annotations were used.
+    """
+    from analysis.rates import RATES, by_group
+    from data.queries import overview
+    from data.queries.filters import COLUMNS, KEYS, Filter
+    from data.queries.ground_truth import sampled
+
+    unknown = sorted(set(filters) - set(KEYS))
+    if unknown:
+        raise UsageError(f"There is no filter {', '.join(unknown)}; there are: {', '.join(KEYS)}.")
+    values = ("day", *COLUMNS, "version")
+    if by is not None and by not in values:
+        raise UsageError(f"Rates by '{by}' are not possible; give one of {', '.join(values)}.")
+    chosen = Filter.from_query(filters)
+    with open(store).snapshot(at) as snapshot:
+        scorer = _scorer(snapshot, model)
+        days = ("day",) if by == "day" else ()
+
+        def estimates(wanted: Filter) -> list[dict[str, Any]]:
+            # People were asked about turns at random, but a filter on them is no random part.
+            known = None if wanted.source else sampled(snapshot, scorer, wanted)
+            sums = overview.sums(snapshot, scorer, wanted)
+            rows: list[dict[str, Any]] = by_group(sums, known, days).to_pylist()
+            return rows
+
+        if by in (None, "day"):
+            groups = [({"day": row["day"]} if days else {}, row) for row in estimates(chosen)]
+        else:
+            groups = [
+                ({by: value}, row)
+                for value in overview.options(snapshot, scorer)[by]
+                if not getattr(chosen, by) or value in getattr(chosen, by)
+                for row in estimates(Filter.from_query({**filters, by: value}))
+            ]
+    rows = [
+        {
+            **group,
+            "failure_point": name,
+            **{part: row[f"{key}_{name}"] for part, key in _PARTS.items()},
+            **{key: row[key] for key in ("turns", "labelled", "method")},
+        }
+        for group, row in groups
+        if row["turns"]
+        for name in RATES
+    ]
+    return pd.DataFrame(
+        rows,
+        columns=[*([by] if by else []), "failure_point", *_PARTS, "turns", "labelled", "method"],
+    )
+
+
+_PARTS = {"share": "value", "low": "low", "high": "high"}
+
+
+def explain(
+    turn_id: str, *, store: StoreLike = None, at: str | None = None, model: str | None = None
+) -> Explanation:
+    """What the model says of one turn, and why, as on the page Turn.
+
+    Raises `UsageError` where there is no such turn, `ModelError` where it has not been scored.
+    """
+    from data.queries import turns
+    from data.schema.tables import EVIDENCE
+    from data.schema.trace import FAILURE_POINTS
+    from features import catalogue
+
+    with open(store).snapshot(at) as snapshot:
+        scorer = _scorer(snapshot, model)
+        row = turns.turn(snapshot, turn_id)
+        if row is None:
+            raise UsageError(
+                f"There is no turn '{turn_id}' in version {snapshot.version}; give a turn_id of "
+                "the table turns."
+            )
+        prediction = turns.prediction(snapshot, row, scorer)
+        if prediction is None:
+            raise ModelError(
+                f"The model {scorer} has not scored the turn '{turn_id}'; run 'faultline score'."
+            )
+    reasons = [
+        {"feature": reason["feature"], "meaning": catalogue.sentence(reason["feature"]), **reason}
+        for reason in prediction["reasons"] or []
+    ]
+    columns = ["feature", "meaning", "stage", "value", "contribution"]
+    table = pd.DataFrame(reasons, columns=columns)
+    return Explanation(
+        turn_id,
+        scorer,
+        prediction["failure_point"],
+        pd.Series({name: prediction[f"p_{name}"] for name in FAILURE_POINTS}, name="probability"),
+        pd.Series({name: prediction[f"evidence_{name}"] for name in EVIDENCE}, name="evidence"),
+        table.sort_values("contribution", key=abs, ascending=False, ignore_index=True),
+    )
+
+
+def export(
+    table: str,
+    to: str | Path,
+    *,
+    store: StoreLike = None,
+    where: str | None = None,
+    at: str | None = None,
+) -> int:
+    """Write a table of the store to a file (.parquet, .csv, .jsonl); returns the number of rows.
+
+    `where` is a SQL condition on the table's columns.
+    """
+    from data.export.export import export as run
+
+    with open(store).snapshot(at) as snapshot:
+        return run(snapshot, table, to, where)
+
+
+def info(*, store: StoreLike = None) -> pd.Series[Any]:
+    """What a store holds: version, promoted model, rows per table, span of time, size."""
+    from data.store.summary import describe
+
+    target = open(store)
+    return pd.Series({**describe(target), "models": target.model_ids()}, dtype=object)
+
+
+def _path(store: str | Path | None) -> str | Path:
+    return store if store is not None else os.environ.get("FAULTLINE_STORE", "store")
+
+
+def _settings(context: str, seed: int, encoder: str | None, without: Sequence[str]) -> Any:
+    """`classifiers.settings.Settings`; UsageError for an unknown context or group of features."""
+    from classifiers.encoder import DEFAULT
+    from classifiers.settings import PARTS, Settings
+
+    if context not in ("hindsight", "live"):
+        raise UsageError(f"There is no context '{context}'; give hindsight or live.")
+    unknown = sorted(set(without) - set(PARTS))
+    if unknown:
+        raise UsageError(f"Cannot leave out {', '.join(unknown)}; there are: {', '.join(PARTS)}.")
+    return Settings(
+        context="live" if context == "live" else "hindsight",
+        seed=seed,
+        encoder=encoder or DEFAULT,
+        without=tuple(sorted(without)),
+    )
+
+
+def _scorer(snapshot: Snapshot, model: str | None) -> str:
+    """The model asked for, else the promoted one, else the one that has scored the most turns."""
+    from data.queries.overview import models
+
+    scorers = models(snapshot)
+    if not scorers:
+        raise ModelError(
+            f"No turn of version {snapshot.version} has been scored; run 'faultline train' if "
+            "there is no model, then 'faultline score'."
+        )
+    if model is None:
+        return snapshot.model if snapshot.model in scorers else scorers[0]
+    if model not in scorers:
+        raise UsageError(
+            f"No turn was scored by the model '{model}' in version {snapshot.version}; there is "
+            f"{', '.join(scorers)}."
+        )
+    return model
+
+
+def _quality(figures: Mapping[str, Any]) -> Quality:
+    """Of the figures of `classifiers.metrics.summary`."""
+    classes = figures["classes"]
+    table = pd.DataFrame.from_dict(classes, orient="index").rename(columns={"support": "turns"})
+    columns = ["turns", "precision", "recall", "f1", "calibration_error"]
+    names = list(classes)
+    interval = figures.get("intervals", {}).get("macro_f1")
+    return Quality(
+        figures["macro_f1"],
+        figures["accuracy"],
+        tuple(interval) if interval else None,
+        table[columns].rename_axis("failure_point"),
+        pd.DataFrame(
+            figures["confusion"],
+            index=pd.Index(names, name="truth"),
+            columns=pd.Index(names, name="verdict"),
+        ),
+    )
