@@ -33,7 +33,7 @@ from tests.app import Open, press, texts
 from tests.scored import MODEL
 
 
-def annotations(store: Store) -> list[dict[str, Any]]:
+def stored_annotations(store: Store) -> list[dict[str, Any]]:
     with store.snapshot() as snapshot:
         return list(snapshot.query("FROM annotations ORDER BY created_at").to_pylist())
 
@@ -60,7 +60,7 @@ def test_the_name_is_asked_once_and_recorded_with_the_verdict(
     press(at, "Start")
     assert "Why this one" in texts(at)
     judge(at, "nlu")
-    (annotation,) = annotations(own_store)
+    (annotation,) = stored_annotations(own_store)
     assert (annotation["annotator"], annotation["failure_point"]) == ("ann", "nlu")
     assert "Recorded: NLU" in texts(at)
 
@@ -76,7 +76,7 @@ def test_keys_skip_and_undo(opened: Open, own_store: Store) -> None:
     judge(at, "er")
     assert at.session_state["queue_turn"] != other
     press(at, "Undo")
-    assert annotations(own_store) == []
+    assert stored_annotations(own_store) == []
     assert at.session_state["queue_turn"] == other
 
 
@@ -88,10 +88,10 @@ def test_a_second_key_before_the_next_turn_is_drawn_is_ignored(
     monkeypatch.setattr(verdict_form, "done", lambda: recorded)
     # The browser still shows the turn that has just been judged.
     verdict_form._say(str(own_store.path), turn, "ann", "er", decides=False, once=True)
-    assert annotations(own_store) == []
+    assert stored_annotations(own_store) == []
     # On the page of a turn an annotator may judge again.
     verdict_form._say(str(own_store.path), turn, "ann", "er", decides=False, once=False)
-    assert [row["failure_point"] for row in annotations(own_store)] == ["er"]
+    assert [row["failure_point"] for row in stored_annotations(own_store)] == ["er"]
 
 
 def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_refused(
@@ -103,11 +103,11 @@ def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_refused(
     at.text_input(key=f"gold-{turn}-transcript").set_value("play two")
     at.text_area(key=f"gold-{turn}-slots").set_value("two").run()
     judge(at, "asr")
-    assert annotations(own_store) == []
+    assert stored_annotations(own_store) == []
     assert "'two' is no slot" in at.error[0].value
     at.text_area(key=f"gold-{turn}-slots").set_value("song = two").run()
     judge(at, "asr")
-    (annotation,) = annotations(own_store)
+    (annotation,) = stored_annotations(own_store)
     assert annotation["transcript"] == "play two"
     assert annotation["slots"] == [{"name": "song", "value": "two"}]
 
@@ -146,7 +146,7 @@ def test_differences_are_decided(opened: Open, own_store: Store) -> None:
     at = signed_in(opened(own_store.path, "annotate", task="differences"), "cyd")
     assert "**1** turn to decide" in texts(at)
     judge(at, "nlu")
-    assert annotations(own_store)[-1]["adjudicated"]
+    assert stored_annotations(own_store)[-1]["adjudicated"]
     assert "Annotators agree" in texts(at)
 
 
