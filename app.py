@@ -1,4 +1,4 @@
-"""The dashboard's front door: store, snapshot, shared filters, navigation."""
+"""The dashboard's entry point: store, snapshot, shared filters, navigation."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ path = store_path()
 
 
 def pinned(key: str, otherwise: str) -> str:
-    """What the link says, else what this session has used so far, else `otherwise`; kept in both.
+    """The link's value, else this session's, else `otherwise`; stored in both.
 
-    A session stays with its version and model, so its numbers agree until it asks for newer.
+    A session keeps its version and model, so its numbers agree until the reader asks for newer.
     """
     value = st.query_params.get(key) or st.session_state.get(key) or otherwise
     st.session_state[key] = value
@@ -54,7 +54,7 @@ def open_view() -> View:
     if model not in scored:
         raise UsageError(
             f"No turn was scored by the model “{model}” in version {version}; "
-            f"there is {', '.join(scored)}."
+            f"choose one of {', '.join(scored)}."
         )
     bounds, options = choices(path, version, model)
     assert bounds is not None

@@ -1,4 +1,4 @@
-"""Annotate: which turns teach most, who says what of them, and a model that learns from it."""
+"""Annotate: the queue of turns to judge, the annotators' verdicts, and training on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if view.model is None:
     st.stop()
 
 now = desk(view.path)
-split = len(disputed(now.said))
+split = len(disputed(now.annotations))
 tasks = {
     "queue": "Judge turns",
     "differences": f"Decide differences ({split})" if split else "Decide differences",
@@ -34,12 +34,12 @@ tasks = {
     "train": "Train",
 }
 st.header("Annotate", anchor=False)
-# Not bound to the URL: what is bound there are the words, and these count.
-asked = st.query_params.get("task", "queue")
+# Not bound to the URL: Streamlit would bind the labels, and one of them contains a count.
+link_task = st.query_params.get("task", "queue")
 task = st.segmented_control(
     "Task",
     list(tasks),
-    default=asked if asked in tasks else "queue",
+    default=link_task if link_task in tasks else "queue",
     required=True,
     format_func=tasks.__getitem__,
     key="task",
@@ -55,7 +55,7 @@ if task == "train":
     st.stop()
 who = annotator()
 if who is None:
-    st.caption("Several people can annotate at the same time; nobody gets another’s turn.")
+    st.caption("Several people can annotate at the same time; each gets different turns.")
     st.stop()
 with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     st.caption(f"You are {plain(who)}.", width="content")
@@ -66,5 +66,5 @@ elif task == "differences":
     differences_task(view, who, now)
 else:
     if view.chosen:
-        chips(view.chosen, "Only turns of these filters")
+        chips(view.chosen, "Only turns within these filters")
     queue_task(view, who, now)

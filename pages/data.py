@@ -20,8 +20,8 @@ PARTS = {
     "storage": "Storage",
 }
 view = current_view()
-asked = st.query_params.get("part", st.session_state.get("data-held", ""))
-part = asked if asked in PARTS else "arrivals"
+requested = st.query_params.get("part", st.session_state.get("data-last-part", ""))
+part = requested if requested in PARTS else "arrivals"
 
 
 def choose() -> None:
@@ -30,7 +30,7 @@ def choose() -> None:
 
 
 ingest_runs.numbers(view)
-st.session_state["data-part"] = st.session_state["data-held"] = part
+st.session_state["data-part"] = st.session_state["data-last-part"] = part
 st.segmented_control(
     "Show",
     tuple(PARTS),

@@ -1,4 +1,4 @@
-"""Cut a slice, trust it, and take it away."""
+"""Explore: cut the turns into slices, check their numbers, and export them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if view.model is None or view.bounds is None:
     st.stop()
 
 saved_views.restore()
-total, known = saved_views.counts(view)
+total, judged = saved_views.counts(view)
 turns = total.turns
 with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     with st.container(width="stretch"):
@@ -29,16 +29,16 @@ with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     if turns:
         slice_buttons(view, turns)
 if turns:
-    saved_views.numbers(view, total, known)
+    saved_views.numbers(view, total, judged)
 
-shown = saved_views.show_choice()
-if shown == "sql":
+part = saved_views.show_choice()
+if part == "sql":
     st.subheader("Ask in SQL", anchor=False)
     editor(view)
 elif not turns:
     st.subheader("Nothing here", anchor=False)
     st.text("No turn fits these filters. Take one away.")
-elif shown == "table":
+elif part == "table":
     st.subheader("Turns", anchor=False)
     turns_part(view, turns)
 else:

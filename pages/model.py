@@ -14,7 +14,7 @@ from parts.model import learning_curve, quality
 from parts.model.choice import one_of
 from parts.model.comparison import versus
 from parts.model.explanations import reasons
-from parts.model.label_errors import doubts
+from parts.model.label_errors import doubtful_labels
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions
 from parts.shared.view import current_view
@@ -38,30 +38,30 @@ if view.model is None or view.bounds is None:
 
 
 def unlabelled() -> None:
-    """Nothing is known of the turns within the filters."""
+    """Say that no turn within the filters has a known truth."""
     if view.chosen:
-        st.text("The truth of no turn within these filters is known. Take a filter away.")
+        st.text("No turn within these filters has a known truth. Take a filter away.")
         return
     st.text(
-        "The truth of no scored turn is known, so nobody can say how right the model is. Annotate "
-        "some turns, or ingest logs with gold fields, and score again:"
+        "No scored turn has a known truth, so nobody can say how right the model is. Annotate some "
+        "turns, or ingest logs with gold fields, and score again:"
     )
     st.code("faultline ingest LOGS…\nfaultline score", language="bash")
 
 
 def attempt(draw: Callable[[], None]) -> None:
-    """Draw a part; if it cannot be, say so in one sentence and leave the others alone."""
+    """Draw a part; if it fails, show its error in one sentence and leave the others alone."""
     try:
         draw()
     except FaultlineError as error:
         st.text(str(error))
 
 
-known = quality.tested(view)
+sample = quality.tested(view)
 part = quality.one_dialogue_in(view)
 chips(
     view.chosen,
-    f"{several(len(known), 'turn')} of known truth"
+    f"{several(len(sample), 'turn')} of known truth"
     + (f", one dialogue in {part} drawn at random" if part > 1 else ""),
 )
 look = one_of("What to look at", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
@@ -72,21 +72,21 @@ def folder() -> object:
     return registry.folder_of(Store.open(view.path).models, str(view.model))
 
 
-if look in NEED_TRUTH and not len(known):
+if look in NEED_TRUTH and not len(sample):
     unlabelled()
 elif look == "quality":
-    st.markdown(quality.sayings(quality.figures(view)))
-    quality.headline(view, known)
-    quality.rates(view, known)
-    target = quality.target_choice(known)
-    quality.lines(view, known, target)
+    st.markdown(quality.precision_words(quality.figures(view)))
+    quality.headline(view, sample)
+    quality.rates(view, sample)
+    target = quality.target_choice(sample)
+    quality.lines(view, sample, target)
 elif look == "thresholds":
-    target = quality.target_choice(known)
-    quality.explorer(view, known, target)
+    target = quality.target_choice(sample)
+    quality.explorer(view, sample, target)
 elif look == "comparison":
     versus(view)
 elif look == "labels":
-    doubts(view)
+    doubtful_labels(view)
 elif look == "reasons":
     attempt(lambda: reasons(view, folder()))
 elif look == "learning":

@@ -19,7 +19,7 @@ from parts.overview.changes import (
 from parts.overview.report_button import report_button
 from parts.overview.tables import shares_table, trend_table
 from parts.shared import headline as top
-from parts.shared.cached_figures import drawn
+from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions
 from parts.shared.turn_list import defect_list
@@ -64,7 +64,7 @@ with left:
     table = head.trend if by == head.by else top.trend(view, by)
     marked = happened.changes[:CHANGES]
     st.plotly_chart(
-        drawn(view, "trend", lambda: trend(table, by, happened.releases, marked), by),
+        cached_figure(view, "trend", lambda: trend(table, by, happened.releases, marked), by),
         config=CONFIG,
         alt=trend_words(table, by, happened.releases, marked),
         key="trend",
@@ -78,7 +78,7 @@ with right:
     before = {name: head.earlier(name) for name in FAILURES} if head.shifts else None
     before = None if before is None or None in before.values() else before
     st.plotly_chart(
-        drawn(view, "shares", lambda: shares(head.rates, before)),
+        cached_figure(view, "shares", lambda: shares(head.rates, before)),
         config=CONFIG,
         alt=shares_words(head.rates),
         key="shares",

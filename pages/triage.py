@@ -58,8 +58,9 @@ with right:
             st.subheader("No such slice", anchor=False)
             st.text(str(error))
         else:
-            found = next((s for s in result.found.slices if s.key == key), None) if result else None
-            about(view, key, point, conditions, found, result)
+            ranked = result.found.slices if result else ()
+            slice_ = next((other for other in ranked if other.key == key), None)
+            about(view, key, point, conditions, slice_, result)
             decision(view, key, point, conditions, decided.get(key))
     elif result:
         st.subheader("Nothing stands out", anchor=False)
@@ -67,7 +68,7 @@ with right:
             "No combination of conditions fails clearly more often than the rest of these turns. "
             "More turns, or fewer filters, show smaller differences."
         )
-# Last, for it may take seconds: a slice that the link names is shown meanwhile.
+# Last, because it may take seconds; a slice named in the link is shown meanwhile.
 with left:
     st.subheader(f"Worst slices: {TITLES[point]}", anchor=False)
     if result is None:
@@ -78,12 +79,12 @@ with left:
         else:
             st.markdown(f":small[[Skip to the chosen slice](#{ANCHOR})]")
             cards(result, point, key, decided)
-        kept = {}
+        names = {}
         for other in decided:
             try:
                 failing, conditions = parse(other)
             except UsageError:
                 continue
             if failing == point:
-                kept[other] = " · ".join(condition_words(*one) for one in conditions)
-        others(point, [one.key for one in result.found.slices], key, decided, kept)
+                names[other] = " · ".join(condition_words(*condition) for condition in conditions)
+        others(point, [other.key for other in result.found.slices], key, decided, names)

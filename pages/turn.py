@@ -64,8 +64,8 @@ if not turn_id:
         choose(rows, view, f"find-{words}-{view.snapshot.version}", listed)
     st.stop()
 
-looked_up = look_up(view, turn_id, day_in_link())
-if looked_up is None:
+details = look_up(view, turn_id, day_in_link())
+if details is None:
     st.subheader("No such turn", anchor=False)
     st.text(
         f"There is no turn “{short(turn_id)}” in version {view.snapshot.version} of this store; "
@@ -74,7 +74,7 @@ if looked_up is None:
     st.button("Find a turn", on_click=open_turn, args=(None,))
     st.stop()
 
-row, prediction, dialogue = looked_up
+row, prediction, dialogue = details
 position = next(i for i, other in enumerate(dialogue) if other["turn_id"] == turn_id)
 
 around(view, prediction, dialogue, position)
@@ -82,11 +82,11 @@ around(view, prediction, dialogue, position)
 if prediction:
     name = prediction["failure_point"]
     dot = f':color[●]{{foreground="{COLOURS[name]}"}}'
-    says = f"{dot} {NAMES[name]}, {percent(prediction[f'p_{name}'], 0)}"
+    verdict_words = f"{dot} {NAMES[name]}, {percent(prediction[f'p_{name}'], 0)}"
 else:
-    says = "Not scored"
+    verdict_words = "Not scored"
 heard = short(dialogue[position]["heard"], 90)
-st.header(f"{says} · {f'“{plain(heard)}”' if heard else 'nothing heard'}", anchor=False)
+st.header(f"{verdict_words} · {f'“{plain(heard)}”' if heard else 'nothing heard'}", anchor=False)
 device = row["device"] or {}
 facts = [
     moment(row["started_at"], reader_zone()),
@@ -103,9 +103,9 @@ st.caption(" · ".join(facts))
 now = desk(view.path)
 annotations = now.of(turn_id)
 blamed = prediction["failure_point"] if prediction else None
-heard_as = [h["text"] for h in (row["asr"] or {}).get("hypotheses") or []]
+hypotheses = [h["text"] for h in (row["asr"] or {}).get("hypotheses") or []]
 later = [other["heard"] for other in dialogue[position + 1 :]]
-right_one = proven(heard_as, transcript(row, annotations, signed_in(), now.share), later)
+right_hypothesis = proven(hypotheses, transcript(row, annotations, signed_in(), now.share), later)
 
 left, rest = st.columns([1, 2.3], gap="medium")
 with left:
@@ -120,7 +120,7 @@ with middle:
     st.subheader("What each stage put out", anchor=False)
     times(row, blamed)
     with st.container(gap="xsmall"):
-        for block in pipeline(row, blamed, right_one):
+        for block in pipeline(row, blamed, right_hypothesis):
             st.html(block)
         gold = annotation(row)
         if gold:

@@ -268,7 +268,7 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
 def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
     previous = head.periods.previous
     if happened.moved is None or previous is None:
-        return "The scored days do not hold as long a period before this one."
+        return "The scored days do not include an equally long period before this one."
     caption = (
         f"{period_words(head.periods.recent)} against {period_words(previous)}; "
         f"{count(happened.compared)} cells of stage and dimension compared, false discoveries "
@@ -276,7 +276,7 @@ def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
     )
     if happened.moved.num_rows:
         return caption
-    return f"{caption} None moved further than chance may move it."
+    return f"{caption} None moved further than chance explains."
 
 
 def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str, Any]:

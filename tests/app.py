@@ -1,4 +1,4 @@
-"""Pages of the dashboard run without a browser; the fixture `opened` opens them."""
+"""Running pages of the dashboard without a browser; the fixture `opened` opens them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ def _navigated(self: PagesManager, *args: Any, **kwargs: Any) -> None:
 
 
 def opener(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """What opens a page of a store's dashboard, with URL parameters."""
+    """A function that opens a page of a store's dashboard, with URL parameters."""
 
     def run(store: Path, page: str | None = None, **query: str) -> AppTest:
         monkeypatch.setenv("FAULTLINE_STORE", str(store))
         monkeypatch.setattr(PagesManager, "__init__", _navigated)
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        if page:
+            # Before the first run, which would draw the Overview. Streamlit then knows a page by
+            # the name of its file, which is its URL path here.
+            at.switch_page(f"pages/{page}.py")
         for key, value in query.items():
             at.query_params[key] = value
         at.run()
-        if page:
-            at.switch_page(f"pages/{page}.py")
-            for key, value in query.items():
-                at.query_params[key] = value
-            at.run()
         assert not at.exception
         return settled(at)
 
@@ -56,9 +55,23 @@ def settled(at: AppTest) -> AppTest:
 
 
 def texts(at: AppTest) -> str:
+    """Headers, texts, captions, code and Markdown of a page, one per line."""
     kinds = (at.header, at.subheader, at.text, at.caption, at.code, at.markdown)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
+def html(at: AppTest) -> str:
+    """The HTML of a page that the templates wrote."""
+    return "".join(block.proto.body for block in at.get("html"))
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    """Press the first button whose label begins with `label`."""
+    next(button for button in at.button if button.label.startswith(label)).click().run()
+    assert not at.exception
+    return at
+
+
 def turns_shown(at: AppTest) -> int:
+    """The number of turns in the first number on top of a page."""
     return int(at.metric[0].value.replace("\u2009", ""))

@@ -1,4 +1,4 @@
-"""The real dashboard in a real browser: a server on 127.0.0.1 and a page that is watched."""
+"""The real dashboard in a real browser: a server on 127.0.0.1 and a page whose errors are noted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-# Chromium's own chatter must stay off, or it would count as a request to elsewhere.
+# Chromium's own traffic must stay off, or it would count as requests to other hosts.
 _QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +32,7 @@ _QUIET = (
 
 
 def chromium() -> str | None:
-    """Where Chromium is installed, if it is."""
+    """The path of Chromium, or None if it is not installed."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -1,4 +1,4 @@
-"""What a command left behind, and the contract of every error."""
+"""The result of a command, and the contract of every error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left behind: exit code, standard output, standard error."""
+    """The result of a command: exit code, standard output, standard error."""
 
     code: int
     out: str
@@ -19,7 +19,7 @@ Run = Callable[..., Ran]
 
 
 def must_fail(ran: Ran, *words: str, code: int | None = None) -> None:
-    """The contract of every error: one line, what was given, what to do; never a traceback."""
+    """The contract of every error: one line with what was given and what to do; no traceback."""
     assert ran.code in ((1, 2) if code is None else (code,)), ran
     assert "Traceback" not in ran.out + ran.err
     errors = [line for line in ran.err.splitlines() if not line.endswith("…")]

@@ -60,6 +60,12 @@ def scored_store(once: Once) -> Store:
     return Store.open(once("scored", lambda folder: fill(folder / "store")) / "store")
 
 
+@pytest.fixture
+def own_store(tmp_path: Path, scored_store: Store) -> Store:
+    """A copy of the scored store, to write to."""
+    return Store.open(shutil.copytree(scored_store.path, tmp_path / "own"))
+
+
 @pytest.fixture(scope="session")
 def unscored_store(once: Once) -> Store:
     """The same without predictions; read-only too."""
@@ -76,7 +82,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
 @pytest.fixture(scope="session")
 def demo_trained(once: Once) -> Path:
     """A folder with the trained components of the simulated assistant of `tests.simulated`."""
-    # Other tests shall not wait for what the assistant needs.
+    # Imported here, so that other tests do not wait for the assistant's libraries.
     from tests import simulated
 
     return once("trained", simulated.train)

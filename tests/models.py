@@ -1,4 +1,4 @@
-"""Turns as tables, for tests of what stands above the store."""
+"""Turns as tables, for tests of the rooms above the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that take long to build, built once in a run by whichever test process comes first."""
+"""Folders that take long to build, built once per run by the first test process that needs one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-# A name and what fills a new folder -> the folder, filled, for reading only.
+# A name, and a function that fills a new folder -> the filled folder, to be read only.
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """What builds a folder under the temporary folder of the run, which its processes share."""
+    """A function that builds folders in the run's temporary folder, which its processes share."""
     own = tmp_path_factory.getbasetemp()
     root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     def once(name: str, fill: Callable[[Path], object]) -> Path:
         folder, done = root / f"once-{name}", root / f"once-{name}.done"
-        # Whoever comes second waits; if filling failed, every test that needs it fails on its own.
+        # Later processes wait; if filling fails, every test that needs the folder fails on its own.
         with FileLock(root / f"once-{name}.lock"):
             if not done.exists():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -48,13 +48,13 @@ def rollup(
                 for name in FAILURES:
                     share = rate[name](day, locale, device) if name in rate else 0.02
                     failed = int(rng.binomial(n, share))
-                    # What a fair model gives: much to turns that failed, a little to others.
+                    # As a fair model does: high probabilities of failed turns, low ones of others.
                     row[f"sum_p_{name}"] = float(rng.beta(8, 2, failed).sum()) * 1.1 + 0.002 * n
                     row[f"sum_pp_{name}"] = 0.7 * row[f"sum_p_{name}"]
                 rows.append(row)
     types = schema([("day", pa.date32()), *[(name, pa.string()) for name in DIMENSIONS]])
     table = pa.Table.from_pylist(rows)
     for field in types:
-        place = table.schema.get_field_index(field.name)
-        table = table.set_column(place, field, table[field.name].cast(field.type))
+        index = table.schema.get_field_index(field.name)
+        table = table.set_column(index, field, table[field.name].cast(field.type))
     return table

@@ -23,9 +23,9 @@ NASTY = "<img src=x onerror=alert(1)> **bold** [a](http://x.example) :red[no] $x
 
 
 def records(dialogues: int = 60, seed: int = 7) -> list[dict[str, Any]]:
-    """Dialogues of one to five turns over some weeks; some log everything, some hardly anything."""
+    """Dialogues of one to five turns over some weeks; some log everything, some very little."""
     rng = random.Random(seed)
-    made = []
+    turns = []
     for d in range(dialogues):
         started = START + timedelta(hours=10 * d)
         length = rng.randint(1, 5)
@@ -68,8 +68,8 @@ def records(dialogues: int = 60, seed: int = 7) -> list[dict[str, Any]]:
                     "feedback": {"barge_in": True, "barge_in_ms": 400.0},
                     "gold": {"transcript": f"play song {d}", "failure_point": "correct"},
                 }
-            made.append(base)
-    made.append(
+            turns.append(base)
+    turns.append(
         {
             "turn_id": "nasty",
             "dialogue_id": "nasty",
@@ -80,7 +80,7 @@ def records(dialogues: int = 60, seed: int = 7) -> list[dict[str, Any]]:
             "gold": {"transcript": NASTY, "annotator": NASTY},
         }
     )
-    made.append(
+    turns.append(
         {
             "turn_id": "bare",
             "dialogue_id": "bare",
@@ -88,7 +88,7 @@ def records(dialogues: int = 60, seed: int = 7) -> list[dict[str, Any]]:
             "started_at": START + timedelta(days=4),
         }
     )
-    return made
+    return turns
 
 
 def predictions_table(turns: pa.Table, model: str = MODEL, seed: int = 11) -> pa.Table:

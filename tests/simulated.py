@@ -1,4 +1,4 @@
-"""What the tests of simulated turns share: a small setup, and ways to look at its turns."""
+"""What the tests of simulated turns share: a small setup, and helpers to inspect its turns."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def train(folder: Path) -> Path:
 
 def run(trained: Path, turns: int = TURNS, processes: int = 2) -> list[Simulated]:
     """Turns of `SETUP` in order of time."""
-    made = simulate(turns, SETUP, processes=processes, trained=trained)
-    return [turn for batch in made for turn in batch]
+    batches = simulate(turns, SETUP, processes=processes, trained=trained)
+    return [turn for batch in batches for turn in batch]
 
 
 def assembly(trained: Path) -> Assembly:
@@ -38,7 +38,7 @@ def concerns(incident: Incident, turn: Simulated) -> bool:
 
 
 def _columns(record: dict[str, Any]) -> dict[str, Any]:
-    """What the columns of predictions that people filter by hold of a trace record."""
+    """The values that a trace record has in the columns of predictions that people filter by."""
     understood = record["nlu"]["hypotheses"][0] if record["nlu"]["hypotheses"] else {}
     return {
         "assistant": record["assistant"],

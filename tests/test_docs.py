@@ -22,7 +22,7 @@ from tests.traces import logs
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
-# Folders of the reader's own, which the repository does not have.
+# Folders of the reader, which the repository does not have.
 _EXAMPLES = {"logs/", "demo/", "./store", "../shared/corpora"}
 _PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w.-]+/|[\w-]+\.(py|md|toml|txt)")
 _PROGRAMS = {"make", "python", "pip", "pipx", "uv", "git", "apt-get", "pytest", "source", "docker"}
@@ -93,7 +93,7 @@ def _runs(module: str) -> bool:
 
 
 def _bad_calls(code: str) -> Iterator[str]:
-    """What is wrong with a command of ours: an unknown name, or options that it does not have."""
+    """What is wrong with a command of ours: an unknown name or unknown options."""
     call = re.match(r"(?:\$ )?faultline ([a-z][\w-]*)(.*)", code)
     call = call or re.match(r"([a-z][a-z-]*)( .*--[a-z].*)", code)
     if not call or call[1] in _PROGRAMS:
@@ -102,12 +102,12 @@ def _bad_calls(code: str) -> Iterator[str]:
     if call[1] not in commands:
         yield f"faultline {call[1]}"
         return
-    known = {name for param in commands[call[1]].params for name in param.opts}
-    known |= {name for param in commands[call[1]].params for name in param.secondary_opts}
+    options = {name for param in commands[call[1]].params for name in param.opts}
+    options |= {name for param in commands[call[1]].params for name in param.secondary_opts}
     yield from (
         f"faultline {call[1]} {option}"
         for option in re.findall(r"--[a-z][\w-]*", call[2])
-        if option not in known
+        if option not in options
     )
 
 

@@ -1,4 +1,4 @@
-"""The whole demo, once from its command, and what the dashboard's statistics make of it.
+"""The whole demo, made once by its command, and the dashboard's statistics on it.
 
 Takes minutes, so `make test` leaves it out: `make exam`. A folder with a finished demo (`demo/` and
 `store/`) in FAULTLINE_DEMO is used instead of making one.
@@ -45,8 +45,8 @@ def store(demo: Path) -> Store:
 
 def test_every_planted_incident_shows_as_a_change_point(demo: Path, store: Store) -> None:
     result = compare(changes(days(store)), planted(demo / "demo/_incidents.json"))
-    print({name: one and words(one) for name, one in result.detected.items()})
-    print([words(one) for one in result.alarms])
+    print({name: change and words(change) for name, change in result.detected.items()})
+    print([words(change) for change in result.alarms])
     assert result.recall == 1.0
     assert len(result.alarms) <= 1
 
@@ -63,36 +63,36 @@ def test_planted_incidents_are_among_the_top_slices(
     assert sum(mark.rank is not None for mark in marks) >= least
 
 
-def test_intervals_hold_the_truth(demo: Path, store: Store) -> None:
-    """At the demo's own share of annotated dialogues; what plain counting claims does not."""
+def test_intervals_cover_the_truth(demo: Path, store: Store) -> None:
+    """At the demo's own share of annotated dialogues; those of plain counting do not cover it."""
     truth = world(store, demo / "demo/_truth.parquet")
     # A thousand draws leave the coverage uncertain by 0.7 points, eight thousand by 0.25.
     draws = [Draws.of(truth, 1000, seed) for seed in range(83, 91)]
     powered = np.mean([each.annotated(0.08)[0] for each in draws], 0)
     counted, _ = draws[0].plain()
-    told = dict(zip(RATES, zip(powered, counted, strict=True), strict=True))
-    print(told)
+    coverage = dict(zip(RATES, zip(powered, counted, strict=True), strict=True))
+    print(coverage)
     assert np.all((powered >= 0.93) & (powered <= 0.97))
     assert counted[RATES.index("defect")] < 0.5
 
 
-def test_the_model_knows_what_it_was_not_taught(demo: Path, store: Store) -> None:
+def test_verdicts_are_right_on_turns_without_labels(demo: Path, store: Store) -> None:
     """Verdicts against the whole truth, on turns that nobody annotated."""
     truth = pq.read_table(demo / "demo/_truth.parquet", columns=["turn_id", "failure_point"])
     with store.snapshot() as snapshot:
-        known = set(labelled(snapshot, snapshot.model or "")["turn_id"].to_pylist())
-        told = snapshot.query(
+        labelled_ids = set(labelled(snapshot, snapshot.model or "")["turn_id"].to_pylist())
+        verdicts = snapshot.query(
             "SELECT turn_id, p.failure_point AS verdict, t.failure_point AS truth "
             "FROM predictions p JOIN truth t USING (turn_id) WHERE model_id = $model",
             {"model": snapshot.model},
             {"truth": truth},
         ).to_pylist()
-    rows = [row for row in told if row["turn_id"] not in known]
+    rows = [row for row in verdicts if row["turn_id"] not in labelled_ids]
     assert len(rows) > 15_000
     f1 = []
     for name in FAILURE_POINTS:
         hits = sum(row["verdict"] == name == row["truth"] for row in rows)
-        said = sum(row["verdict"] == name for row in rows)
+        predicted = sum(row["verdict"] == name for row in rows)
         true = sum(row["truth"] == name for row in rows)
-        f1.append(2 * hits / (said + true))
+        f1.append(2 * hits / (predicted + true))
     assert np.mean(f1) >= 0.68

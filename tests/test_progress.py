@@ -1,4 +1,4 @@
-"""Progress of long work: what a log, a terminal and a program get to read."""
+"""Progress of long work, as a log, a terminal and a program read it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_log_names_each_step_once_and_counts_every_five_seconds(clock: list[fl
         progress(16_000, 20_000, "scoring", 16_000)
         progress(18_000, 20_000, "scoring", 18_000)
         clock[0] += 5
-        # A name is not markup, and of standard input nobody knows the size.
+        # A name is not markup, and the size of standard input is unknown.
         progress(900, None, "[red]-", 10)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
@@ -54,7 +54,7 @@ def test_a_log_names_each_step_once_and_counts_every_five_seconds(clock: list[fl
     ]
 
 
-def test_a_log_that_wants_no_announcements_has_only_what_takes_long(clock: list[float]) -> None:
+def test_a_log_without_announcements_has_only_slow_steps(clock: list[float]) -> None:
     console = Console(file=io.StringIO(), width=200, color_system=None, force_terminal=False)
     with Terminal(console, announce=False) as progress:
         progress(0, 8, "compacting")
@@ -66,7 +66,7 @@ def test_a_log_that_wants_no_announcements_has_only_what_takes_long(clock: list[
     assert console.file.getvalue() == "compacting, 25% …\n"
 
 
-def test_a_terminal_has_one_bar_that_goes(clock: list[float]) -> None:
+def test_a_terminal_shows_one_bar(clock: list[float]) -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with Terminal(console) as progress:
         progress(1, 4, "boosting [out of fold]")
@@ -74,19 +74,19 @@ def test_a_terminal_has_one_bar_that_goes(clock: list[float]) -> None:
         clock[0] += 2
         progress(20, 40, "a.jsonl", 8_000)
     assert isinstance(console.file, io.StringIO)
-    shown = console.file.getvalue()
-    assert "boosting [out of fold]" in shown
-    assert "8,000 turns, 4,000 turns/s" in shown
-    assert "50%" in shown
+    printed = console.file.getvalue()
+    assert "boosting [out of fold]" in printed
+    assert "8,000 turns, 4,000 turns/s" in printed
+    assert "50%" in printed
 
 
-def test_a_program_reads_back_what_the_work_said(clock: list[float]) -> None:
+def test_a_program_reads_back_the_steps_reported(clock: list[float]) -> None:
     file = io.StringIO()
     progress = JsonLines(file)
     calls: list[Step] = [
         Step(0, 2, "reading"),
         Step(1, 2, "scoring [x]", 10),
-        # Too soon after the last, and nothing new.
+        # Too soon after the last step, and of the same name.
         Step(1.5, 2, "scoring [x]", 15),
         Step(2, 2, "scoring [x]", 20),
         Step(7, None, "-", 3),
@@ -99,14 +99,14 @@ def test_a_program_reads_back_what_the_work_said(clock: list[float]) -> None:
         assert Step.parse(line) is None
 
 
-def test_the_work_ends_with_the_program_that_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_ends_when_the_reading_program_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = JsonLines(io.StringIO())
     monkeypatch.setattr(os, "getppid", lambda: 1_000_000)
     with pytest.raises(SystemExit):
         progress(1, 2, "going on")
 
 
-def test_the_environment_says_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_selects_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO())
     monkeypatch.delenv(FORMAT_VARIABLE, raising=False)
     assert isinstance(listener(console), Terminal)
@@ -114,7 +114,7 @@ def test_the_environment_says_who_listens(monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(listener(console), JsonLines)
 
 
-def test_a_portion_grows_within_its_share() -> None:
+def test_a_portion_reports_within_its_share() -> None:
     steps: list[Step] = []
 
     def note(done: float, total: float | None, what: str, turns: int | None = None) -> None:

@@ -1,6 +1,6 @@
-"""Made-up logs in which all six failure points occur and leave the traces that they leave in life.
+"""Made-up logs in which all six failure points occur and leave realistic traces.
 
-They are small and plain: enough to train on in seconds. How good models are is measured on real
+They are small and simple: enough to train on in seconds. The quality of models is measured on real
 logs.
 """
 
@@ -55,7 +55,7 @@ def _turn(
     intent = "play_video" if point == "nlu" else "play_music"
     sure = 0.4 if point in ("asr", "false_wake") else 0.85
     sure = min(1.0, max(0.0, rng.gauss(sure, 0.12)))
-    found = [{"id": f"s{song}", "name": meant, "score": rng.uniform(0.7, 1.0)}]
+    candidates = [{"id": f"s{song}", "name": meant, "score": rng.uniform(0.7, 1.0)}]
     opening = rng.choice(["no i said play", "play"]) if again else rng.choice(["play", "put on"])
     return {
         "turn_id": f"{dialogue}-{index}",
@@ -91,7 +91,7 @@ def _turn(
         },
         "er": {
             "mentions": [
-                {"slot": "title", "text": text, "candidates": [] if point == "er" else found}
+                {"slot": "title", "text": text, "candidates": [] if point == "er" else candidates}
             ]
         },
         "result": {

@@ -1,4 +1,4 @@
-"""How far the annotators agree, and how much each has done."""
+"""How far the annotators agree, and how many turns each has judged."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ from parts.shared.verdict_form import Desk
 
 @st.cache_data(max_entries=4, show_spinner="Comparing the annotators")
 def _agreement(version: str, path: str, _now: Desk) -> Agreement:
-    return agreement(_now.said.filter(pc.invert(pc.field("adjudicated"))))
+    return agreement(_now.annotations.filter(pc.invert(pc.field("adjudicated"))))
 
 
 def agreement_task(path: str, now: Desk) -> None:
-    """Alpha per class, kappa per pair, and the progress of each annotator."""
-    if not now.said.num_rows:
+    """Draw alpha per failure point, kappa per pair, and the progress of each annotator."""
+    if not now.annotations.num_rows:
         st.text("Nobody has annotated a turn yet. Judge some, or import a file of annotations.")
         return
-    found = _agreement(now.version, path, now)
+    result = _agreement(now.version, path, now)
     st.subheader("How far annotators agree", anchor=False)
-    if found.overall.turns == 0:
+    if result.overall.turns == 0:
         st.text(
             "No turn has been judged by two people yet; "
-            f"{now.share:.0%} of the queue wants a second opinion.".replace("%", "\u2009%")
+            f"{now.share:.0%} of the queue needs a second opinion.".replace("%", "\u2009%")
         )
     else:
         left, right = st.columns([1.3, 1], gap="large")
         with left:
-            if found.overall.value is not None:
-                st.plotly_chart(alphas(found), config=CONFIG, alt=alphas_words(found), key="alphas")
+            if result.overall.value is not None:
+                st.plotly_chart(
+                    alphas(result), config=CONFIG, alt=alphas_words(result), key="alphas"
+                )
             st.caption(
                 "Krippendorff’s alpha, each failure point against the others: 1 is full agreement, "
                 "0 is chance. Whiskers: 95 % of a bootstrap over "
-                f"{count(found.overall.turns)} turns that two people or more have judged."
+                f"{count(result.overall.turns)} turns that two people or more have judged."
             )
             with st.expander("As a table"):
-                rows = [found.overall, *found.classes]
+                rows = [result.overall, *result.classes]
                 st.dataframe(
                     {
                         "Failure point": [NAMES.get(row.what, "All") for row in rows],
@@ -59,11 +61,11 @@ def agreement_task(path: str, now: Desk) -> None:
             st.markdown("**Each pair: Cohen’s kappa**")
             st.dataframe(
                 {
-                    "Annotators": [" and ".join(row.who) for row in found.pairs],
-                    "Kappa": [row.value for row in found.pairs],
-                    "Low": [row.low for row in found.pairs],
-                    "High": [row.high for row in found.pairs],
-                    "Turns": [row.turns for row in found.pairs],
+                    "Annotators": [" and ".join(row.who) for row in result.pairs],
+                    "Kappa": [row.value for row in result.pairs],
+                    "Low": [row.low for row in result.pairs],
+                    "High": [row.high for row in result.pairs],
+                    "Turns": [row.turns for row in result.pairs],
                 },
                 hide_index=True,
                 height="content",

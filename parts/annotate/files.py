@@ -1,4 +1,4 @@
-"""Annotations as files: what goes out, and what comes in."""
+"""Annotations as files: export and import."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _PROBLEMS = 200
 
 
 def files_task(view: View, who: str, now: Desk) -> None:
-    """Download what people said, upload what was said elsewhere."""
+    """Draw the export of the annotations to a file, and the import of a file."""
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Export", anchor=False)
         hidden = _hidden(now, who)
-        shown = now.said.num_rows - len(hidden)
-        st.text(f"{several(shown, 'annotation')}, the latest of each person.")
+        exported = now.annotations.num_rows - len(hidden)
+        st.text(f"{several(exported, 'annotation')}, the latest of each person.")
         if hidden:
             st.caption(
                 f"{count(len(hidden))} verdicts of others are left out until a second person has "
@@ -53,48 +53,48 @@ def files_task(view: View, who: str, now: Desk) -> None:
                     kind,
                     icon=":material/download:",
                     on_click="ignore",
-                    disabled=not now.said.num_rows,
+                    disabled=not now.annotations.num_rows,
                 )
     with right:
         st.subheader("Import", anchor=False)
-        given = st.file_uploader(
-            "A file with one annotation a row: turn_id, annotator, failure_point, and what else "
-            "an export holds",
+        upload = st.file_uploader(
+            "A file with one annotation per row: turn_id, annotator, failure_point, and optionally "
+            "the other fields of an export",
             [suffix.removeprefix(".") for suffix in SUFFIXES],
             key=f"upload-{st.session_state.get('uploads', 0)}",
         )
-        if given is not None:
+        if upload is not None:
             st.button(
                 "Import",
                 type="primary",
-                on_click=_take,
-                args=(view.path, given.name, given.getvalue()),
+                on_click=_import,
+                args=(view.path, upload.name, upload.getvalue()),
             )
-        came = st.session_state.get("imported")
-        if isinstance(came, str):
-            st.error(came, icon=":material/error:")
-        elif isinstance(came, tuple):
-            _report(*came)
+        outcome = st.session_state.get("imported")
+        if isinstance(outcome, str):
+            st.error(outcome, icon=":material/error:")
+        elif isinstance(outcome, tuple):
+            _report(*outcome)
 
 
 def _hidden(now: Desk, who: str) -> list[str]:
     """Ids of the annotations that a person may not see yet."""
-    by: dict[str, list[dict[str, object]]] = {}
-    for row in now.said.to_pylist():
-        by.setdefault(row["turn_id"], []).append(row)
-    found = []
-    for rows in by.values():
-        shown = {row["annotation_id"] for row in shown_to(rows, who, now.share)}
-        found += [str(r["annotation_id"]) for r in rows if r["annotation_id"] not in shown]
-    return found
+    by_turn: dict[str, list[dict[str, object]]] = {}
+    for row in now.annotations.to_pylist():
+        by_turn.setdefault(row["turn_id"], []).append(row)
+    ids = []
+    for rows in by_turn.values():
+        visible = {row["annotation_id"] for row in shown_to(rows, who, now.share)}
+        ids += [str(r["annotation_id"]) for r in rows if r["annotation_id"] not in visible]
+    return ids
 
 
 def _content(path: str, suffix: str, hidden: tuple[str, ...]) -> Callable[[], bytes]:
-    return partial(_made, path, suffix, hidden)
+    return partial(_export, path, suffix, hidden)
 
 
-def _made(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
-    """An export, written when the button is pressed."""
+def _export(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
+    """The bytes of an export, written when the button is pressed."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Store.open(path).snapshot(only=DESK) as snapshot,
@@ -104,25 +104,25 @@ def _made(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
         return to.read_bytes()
 
 
-def _take(path: str, name: str, content: bytes) -> None:
+def _import(path: str, name: str, content: bytes) -> None:
     try:
-        came = import_annotations(Store.open(path), content, name)
-        st.session_state["imported"] = (name, came)
+        report = import_annotations(Store.open(path), content, name)
+        st.session_state["imported"] = (name, report)
     except FaultlineError as error:
         st.session_state["imported"] = str(error)
     # A new uploader, so that the same file is not offered again.
     st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
 
 
-def _report(name: str, came: Imported) -> None:
-    parts = [f"{several(came.added, 'annotation')} added"]
-    if came.present:
-        parts.append(f"{count(came.present)} were there already")
-    if came.problems:
-        parts.append(f"{several(len(came.problems), 'row')} not taken")
+def _report(name: str, imported: Imported) -> None:
+    parts = [f"{several(imported.added, 'annotation')} added"]
+    if imported.present:
+        parts.append(f"{count(imported.present)} were there already")
+    if imported.problems:
+        parts.append(f"{several(len(imported.problems), 'row')} rejected")
     st.markdown(f"{plain(name)}: {', '.join(parts)}.")
-    if came.problems:
-        rows = came.problems[:_PROBLEMS]
+    if imported.problems:
+        rows = imported.problems[:_PROBLEMS]
         st.dataframe(
             {
                 "Line": [row.line for row in rows],
@@ -132,4 +132,4 @@ def _report(name: str, came: Imported) -> None:
             hide_index=True,
             height="content" if len(rows) < 12 else 400,
         )
-        st.caption("They lie in the quarantine, with their text.")
+        st.caption("They are in the quarantine, with their text.")

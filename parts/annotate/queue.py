@@ -1,4 +1,4 @@
-"""The queue of the Annotate page: one turn a screen, with the evidence and the six verdicts."""
+"""The queue of the Annotate page: one turn per screen, with the evidence and six verdicts."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from parts.shared.stage_output import aftermath, pipeline
 from parts.shared.verdict_form import (
     Desk,
     done,
+    last_message,
     others,
-    told,
     undo,
     verdicts,
 )
@@ -65,7 +65,7 @@ _SKIPPED = "skipped"
 
 @st.cache_resource
 def leases(path: str) -> Leases:
-    """Who looks at what, for everybody who uses this server."""
+    """Which annotator has which turn of a store, for everybody who uses this server."""
     return Leases()
 
 
@@ -73,15 +73,17 @@ def leases(path: str) -> Leases:
 def _ranked(key: CacheKey, kind: str, _view: View) -> pa.Table:
     assert _view.model is not None
     at, model, chosen = _view.snapshot, _view.model, _view.chosen
-    shown = ["turn_id", "dialogue_id", "day", "kind", "reason"]
+    columns = ["turn_id", "dialogue_id", "day", "kind", "reason"]
     if kind == RANDOM:
-        found = candidates.at_random(at, model, chosen)
-        said = pa.array(["Drawn at random: it stands for all turns."] * found.num_rows, pa.string())
-        found = found.append_column("kind", pa.array([RANDOM] * found.num_rows, pa.string()))
-        return found.append_column("reason", said).select(shown)
+        rows = candidates.at_random(at, model, chosen)
+        reasons = pa.array(
+            ["Drawn at random: it represents all turns."] * rows.num_rows, pa.string()
+        )
+        rows = rows.append_column("kind", pa.array([RANDOM] * rows.num_rows, pa.string()))
+        return rows.append_column("reason", reasons).select(columns)
     other = next((name for name in models(at) if name != model), None)
-    found = candidates.candidates(at, model, chosen, other)
-    return rank(found, None if kind == "all" else kind).select(shown)
+    rows = candidates.candidates(at, model, chosen, other)
+    return rank(rows, None if kind == "all" else kind).select(columns)
 
 
 def queue_task(view: View, who: str, now: Desk) -> None:
@@ -95,41 +97,42 @@ def queue_task(view: View, who: str, now: Desk) -> None:
             required=True,
             format_func=_ORDERS.__getitem__,
             key="queue_order",
-            help="Most useful weighs the others together. Only turns drawn at random stand for all "
-            "turns: rates that rest on annotations need those.",
+            help="Most useful combines the others. Only turns drawn at random represent all turns: "
+            "rates estimated from annotations need those.",
         )
         _settings(view.path, now)
     ranked = _ranked(view.cache_key(), kind, view)
     skipped: set[str] = st.session_state.setdefault(_SKIPPED, set())
-    ids = [turn for turn in waiting(ranked, now.said, who, now.share) if turn not in skipped]
-    taken = leases(view.path).take(ids, who, st.session_state.get("queue_turn"))
+    ids = [turn for turn in waiting(ranked, now.annotations, who, now.share) if turn not in skipped]
+    turn_id = leases(view.path).take(ids, who, st.session_state.get("queue_turn"))
     _progress(now, who, len(ids))
-    told()
-    if taken is None:
+    last_message()
+    if turn_id is None:
         _empty(view, skipped)
         return
-    st.session_state["queue_turn"] = taken
-    places = {row["turn_id"]: row for row in ranked.to_pylist()} | {
+    st.session_state["queue_turn"] = turn_id
+    queued = {row["turn_id"]: row for row in ranked.to_pylist()} | {
         row["turn_id"]: {**row, "reason": "Somebody has judged this turn; a second opinion."}
-        for row in now.of(taken)
+        for row in now.of(turn_id)
     }
-    place = places[taken]
-    row = turns.turn(view.snapshot, taken, place["day"])
+    candidate = queued[turn_id]
+    row = turns.turn(view.snapshot, turn_id, candidate["day"])
     if row is None:
-        # It came to the store after the version that this page shows.
+        # It was ingested after the version that this page shows.
         st.text("The next turn is not part of this version of the data; go to newer data below.")
-        st.button("Skip it", on_click=_skip, args=(taken,))
+        st.button("Skip it", on_click=_skip, args=(turn_id,))
         return
-    st.markdown(f"**Why this one:** {plain(place['reason'])}")
+    st.markdown(f"**Why this one:** {plain(candidate['reason'])}")
     evidence(view, row, who, reveals=True)
 
 
 def evidence(
-    view: View, row: dict[str, Any], who: str, reveals: bool = False, said: Any = None
+    view: View, row: dict[str, Any], who: str, reveals: bool = False, to_decide: Any = None
 ) -> None:
-    """The conversation, what the stages put out, and the buttons; nothing of the model's verdict.
+    """The conversation, what the stages put out, and the buttons; no verdict of the model.
 
-    `said` are annotations to decide between, for the adjudicator.
+    `to_decide` are the annotations that differ, shown to the adjudicator. With `reveals` the turn
+    can be skipped and the model's verdict shown.
     """
     dialogue = turns.dialogue(view.snapshot, row, None)
     device = row["device"] or {}
@@ -161,9 +164,9 @@ def evidence(
                 st.html(block)
     with right:
         st.subheader("What failed first?", anchor=False)
-        if said is not None:
-            others(said, who, 0.0)
-        verdicts(view.path, row, who, decides=said is not None)
+        if to_decide is not None:
+            others(to_decide, who, 0.0)
+        verdicts(view.path, row, who, decides=to_decide is not None)
         with st.container(horizontal=True, gap="xsmall"):
             if reveals:
                 st.button(
@@ -189,41 +192,41 @@ def evidence(
             key="reveal",
             help="Off, so that the verdict is yours and not the model’s",
         ):
-            found = turns.prediction(view.snapshot, row, view.model)
-            if found:
+            prediction = turns.prediction(view.snapshot, row, view.model)
+            if prediction:
                 st.plotly_chart(
-                    probabilities(found),
+                    probabilities(prediction),
                     config=CONFIG,
-                    alt=probabilities_words(found),
+                    alt=probabilities_words(prediction),
                     key="probabilities",
                 )
 
 
 def differences_task(view: View, who: str, now: Desk) -> None:
-    """Turns on which annotators differ, one a screen, for an adjudicator to decide."""
-    told()
-    found = disputed(now.said)
-    if not found:
+    """Turns on which annotators differ, one per screen, for an adjudicator to decide."""
+    last_message()
+    differing = disputed(now.annotations)
+    if not differing:
         st.text("Annotators agree on every turn that two of them have judged.")
         return
-    ids = list(found)
-    place = min(int(st.session_state.get("dispute", 0)), len(ids) - 1)
+    ids = list(differing)
+    index = min(int(st.session_state.get("dispute", 0)), len(ids) - 1)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{count(len(ids))}** {'turn' if len(ids) == 1 else 'turns'} to decide")
-        for step, label in ((-1, "Before"), (1, "Next")):
+        for step, label in ((-1, "Previous"), (1, "Next")):
             st.button(
                 label,
                 type="tertiary",
-                disabled=not 0 <= place + step < len(ids),
+                disabled=not 0 <= index + step < len(ids),
                 on_click=st.session_state.__setitem__,
-                args=("dispute", place + step),
+                args=("dispute", index + step),
             )
-    rows = found[ids[place]]
-    row = turns.turn(view.snapshot, ids[place], rows[0]["day"])
+    rows = differing[ids[index]]
+    row = turns.turn(view.snapshot, ids[index], rows[0]["day"])
     if row is None:
         st.text("This turn is not part of this version of the data; go to newer data below.")
         return
-    evidence(view, row, who, said=rows)
+    evidence(view, row, who, to_decide=rows)
 
 
 def _skip(turn_id: str) -> None:
@@ -243,7 +246,7 @@ def _progress(now: Desk, who: str, left: int) -> None:
     rows = now.counts.to_pylist()
     mine = [row for row in rows if row["annotator"] == who]
     today, total = sum(row["today"] for row in mine), sum(row["turns"] for row in mine)
-    everybody = len(set(now.said["turn_id"].to_pylist()))
+    everybody = len(set(now.annotations["turn_id"].to_pylist()))
     st.caption(
         f"{count(today)} today, {count(total)} in all by {plain(who)} · "
         f"{count(everybody)} {'turn' if everybody == 1 else 'turns'} by everybody · "
@@ -255,21 +258,21 @@ def progress_table(now: Desk) -> None:
     """Turns per annotator and failure point."""
     rows = now.counts.to_pylist()
     people = sorted({row["annotator"] for row in rows})
-    said = {(row["annotator"], row["failure_point"]): row["turns"] for row in rows}
+    counts = {(row["annotator"], row["failure_point"]): row["turns"] for row in rows}
     today: dict[str, int] = dict.fromkeys(people, 0)
     for row in rows:
         today[row["annotator"]] += row["today"]
     columns: dict[str, list[Any]] = {"Annotator": people, "Today": [today[p] for p in people]}
     for name in FAILURE_POINTS:
-        columns[NAMES[name]] = [said.get((person, name), 0) for person in people]
-    columns["All"] = [sum(said.get((p, n), 0) for n in FAILURE_POINTS) for p in people]
+        columns[NAMES[name]] = [counts.get((person, name), 0) for person in people]
+    columns["All"] = [sum(counts.get((p, n), 0) for n in FAILURE_POINTS) for p in people]
     st.dataframe(columns, hide_index=True, height="content")
 
 
 def _settings(path: str, now: Desk) -> None:
     with st.popover("Second opinions", icon=":material/group:", type="tertiary"):
         share = st.slider(
-            "Share of turns that two people judge, without knowing of each other",
+            "Share of turns that two people judge independently",
             0,
             100,
             round(100 * now.share),

@@ -1,4 +1,4 @@
-"""Train a model with what was annotated, compare it with the present one, and only then use it."""
+"""Train a model on the annotations, compare it with the present one, and only then use it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from parts.shared.view import View
 
 
 def retrain_task(view: View, now: Desk) -> None:
-    """Start a training, watch it, and decide on its outcome."""
+    """Draw the training of a new model: its start, its progress, and the choice to use it."""
     st.subheader("Train a new model", anchor=False)
-    known = labels_in_logs(view.snapshot)
-    turns = len(set(now.said["turn_id"].to_pylist()))
+    labels = labels_in_logs(view.snapshot)
+    turns = len(set(now.annotations["turn_id"].to_pylist()))
     st.text(
-        f"{several(turns, 'turn')} annotated here, {several(known, 'label')} from the logs. "
+        f"{several(turns, 'turn')} annotated here, {several(labels, 'label')} from the logs. "
         "A new model learns from all of them; the present one stays in use until you say otherwise."
     )
     work = jobs(view.path)
@@ -100,17 +100,20 @@ def _compared(path: str, version: str, a: str, b: str) -> Comparison | str:
 
 def _comparison(path: str, present: str, new: str) -> bool:
     """Both models on the same turns; False where they cannot be compared."""
-    found = _compared(path, Store.open(path).head().version, present, new)
-    if isinstance(found, str):
-        st.text(found)
+    comparison = _compared(path, Store.open(path).head().version, present, new)
+    if isinstance(comparison, str):
+        st.text(comparison)
         return True
-    st.markdown(f"**{plain(_verdict(found))}**")
-    assert found.log_loss is not None
+    st.markdown(f"**{plain(_verdict(comparison))}**")
+    assert comparison.log_loss is not None
     rows: list[tuple[str, Difference, str]] = [
-        ("Macro-F1", found.macro_f1, ""),
-        ("Accuracy", found.accuracy, ""),
-        ("Log loss (lower is better)", found.log_loss, ""),
-        *((f"F1 of {NAMES[name]}", f, count(found.support[name])) for name, f in found.f1.items()),
+        ("Macro-F1", comparison.macro_f1, ""),
+        ("Accuracy", comparison.accuracy, ""),
+        ("Log loss (lower is better)", comparison.log_loss, ""),
+        *(
+            (f"F1 of {NAMES[name]}", f, count(comparison.support[name]))
+            for name, f in comparison.f1.items()
+        ),
     ]
     st.dataframe(
         {
@@ -119,7 +122,7 @@ def _comparison(path: str, present: str, new: str) -> bool:
             "New": [figure.second for _, figure, _ in rows],
             "Change": [figure.value for _, figure, _ in rows],
             "95 % interval": [f"{f.low:+.3f} to {f.high:+.3f}" for _, f, _ in rows],
-            "Turns": [turns or count(found.turns) for _, _, turns in rows],
+            "Turns": [turns or count(comparison.turns) for _, _, turns in rows],
         },
         hide_index=True,
         height="content",
@@ -129,19 +132,19 @@ def _comparison(path: str, present: str, new: str) -> bool:
         },
     )
     st.caption(
-        f"On the same {count(found.turns)} turns of {count(found.groups)} dialogues, each judged "
-        "by models that had not seen it. Only the present one is right on "
-        f"{count(found.first_only)}, only the new one on {count(found.second_only)} "
-        f"({_p(found.p_value)}, McNemar); intervals: bootstrap over dialogues."
+        f"On the same {count(comparison.turns)} turns of {count(comparison.groups)} dialogues, "
+        "each judged by models that had not seen it. Only the present one is right on "
+        f"{count(comparison.first_only)}, only the new one on {count(comparison.second_only)} "
+        f"({_p(comparison.p_value)}, McNemar); intervals: bootstrap over dialogues."
     )
     return True
 
 
-def _verdict(found: Comparison) -> str:
-    change = 100 * found.macro_f1.value
-    if found.better == "second":
+def _verdict(comparison: Comparison) -> str:
+    change = 100 * comparison.macro_f1.value
+    if comparison.better == "second":
         return f"The new model is better: macro-F1 {change:+.1f} points."
-    if found.better == "first":
+    if comparison.better == "first":
         return f"The new model is worse: macro-F1 {change:+.1f} points."
     return f"No difference can be told from chance: macro-F1 {change:+.1f} points."
 
@@ -154,7 +157,7 @@ def _use(path: str, work: Jobs, model: str) -> None:
     try:
         Store.open(path).promote(model)
     except FaultlineError as error:
-        st.session_state["retrain_told"] = str(error)
+        st.session_state["retrain_message"] = str(error)
         return
     work.forget("train")
     command = ["score", "--json", "--store", path]
@@ -172,7 +175,9 @@ def _scoring(work: Jobs, job: Job[dict[str, Any]]) -> None:
         st.text(f"Scored {scored} turns with {report.get('model_id')}.")
         newest_button("Show its results")
     elif job.state == "stopped":
-        st.text("The scoring was stopped; turns that are not scored yet keep the old model’s word.")
+        st.text(
+            "The scoring was stopped; turns that are not scored yet keep the old model’s verdict."
+        )
     else:
         st.text(str(job.error))
     st.button("Back", on_click=work.forget, args=("score",))

@@ -15,8 +15,7 @@ from charts.formatting import (
     short,
 )
 from charts.layout import CONFIG
-from charts.signals import arrivals as drawn
-from charts.signals import arrivals_words, name_of
+from charts.signals import arrivals, arrivals_words, name_of
 from data.queries import ingest_runs
 from parts.shared.view import (
     View,
@@ -44,20 +43,24 @@ def _daily(path: str, version: str, since: date | None, until: date | None) -> p
 
 
 def numbers(view: View) -> None:
-    """Newest turn, newest logs, turns, quarantine."""
+    """Draw four numbers: newest turn, newest logs, turns, quarantined lines."""
     total, fresh, _ = _facts(view.path, view.snapshot.version)
     turns = view.snapshot.counts()["turns"]
     times: list[Any] = fresh["newest"].to_pylist()
     newest = max(times)
     zone = reader_zone()
-    held = view.snapshot.counts()["quarantine"]
+    quarantined = view.snapshot.counts()["quarantine"]
     seen = total["turns"] + total["quarantined"]
     with st.grid(4, min_column_width=185, gap="small"):
         _metric("Newest turn", _when(newest, zone))
         _metric("Newest logs", _when(total["newest"], zone) if total["newest"] else "–")
         _metric("Turns", count(turns))
-        share = f" :small[:gray[{percent(held / seen)} of lines]]" if held and seen else ""
-        _metric("Quarantined lines", f"{count(held)}{share}")
+        share = (
+            f" :small[:gray[{percent(quarantined / seen)} of lines]]"
+            if quarantined and seen
+            else ""
+        )
+        _metric("Quarantined lines", f"{count(quarantined)}{share}")
 
 
 def _when(value: Any, zone: Any) -> str:
@@ -76,7 +79,7 @@ def freshness(view: View) -> None:
     daily = _daily(view.path, view.snapshot.version, chosen.since, chosen.until)
     st.subheader("Turns per day", anchor=False)
     if daily.num_rows:
-        st.plotly_chart(drawn(daily), config=CONFIG, alt=arrivals_words(daily), key="arrivals")
+        st.plotly_chart(arrivals(daily), config=CONFIG, alt=arrivals_words(daily), key="arrivals")
         with st.expander("As a table"):
             st.dataframe(
                 {
@@ -107,8 +110,8 @@ def freshness(view: View) -> None:
         column_config={"Newest turn": st.column_config.DatetimeColumn(format=_TIME)},
     )
     st.caption(
-        "Days are UTC. Of the filters, the days count for the chart; the rest of this part is of "
-        "the whole store."
+        "Days are UTC. Of the filters, only the days apply, and only to the chart; the rest of "
+        "this part covers the whole store."
         if chosen
         else "Days are UTC."
     )
@@ -159,7 +162,7 @@ def run_list(view: View) -> None:
 
 
 def quarantine(view: View) -> None:
-    """Lines that did not get in: kinds of reasons, and examples of a chosen kind."""
+    """Rejected lines: the kinds of reasons, and examples of the chosen kind."""
     st.subheader("Quarantine", anchor=False)
     kinds: list[dict[str, Any]] = _facts(view.path, view.snapshot.version)[2].to_pylist()
     if not kinds:
@@ -182,16 +185,16 @@ def quarantine(view: View) -> None:
             "Reason": st.column_config.TextColumn(width="large"),
         },
     )
-    place = (picked["selection"]["rows"] or [0])[0]
-    kind = kinds[place if place < len(kinds) else 0]
+    index = (picked["selection"]["rows"] or [0])[0]
+    kind = kinds[index if index < len(kinds) else 0]
     where = f"{kind['field'] or 'the line'}: {short(kind['reason'], 120)}"
     st.markdown(f"**Examples** · {plain(where)}")
     slot = st.container()
     pages = -(-kind["lines"] // 5)
-    page = st.pagination(pages, key=f"quarantine-page-{place}") if pages > 1 else 1
-    found = ingest_runs.examples(view.snapshot, kind["field"], kind["reason"], 5, (page - 1) * 5)
+    page = st.pagination(pages, key=f"quarantine-page-{index}") if pages > 1 else 1
+    lines = ingest_runs.examples(view.snapshot, kind["field"], kind["reason"], 5, (page - 1) * 5)
     with slot:
-        for row in found.to_pylist():
+        for row in lines.to_pylist():
             st.caption(plain(f"{short(row['file'], 120)}, line {row['line']}"))
             st.code(short(row["excerpt"], 600), language=None, wrap_lines=True)
-    st.caption("Tick a reason to see its lines. Mended lines can be ingested again.")
+    st.caption("Tick a reason to see its lines. Corrected lines can be ingested again.")

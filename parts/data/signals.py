@@ -31,13 +31,13 @@ from data.schema.vocabulary import NAMES
 from parts.shared.view import View, snapshot_at
 
 PERIODS = {"7 days": 7, "14 days": 14, "28 days": 28}
-# Turns of each period that the drift of signals is computed from.
+# Turns of each period that the drift of signals is computed from, drawn from days of so many.
 _SAMPLE = 20_000
 _DAYS_OF = 200_000
 
 
 def within(view: View) -> Filter:
-    """Days and assistants of the filter: the rest does not count here."""
+    """The days and assistants of the filter; its other conditions do not apply here."""
     chosen = view.chosen
     return Filter(since=chosen.since, until=chosen.until, assistant=chosen.assistant)
 
@@ -51,9 +51,9 @@ def _logged(path: str, version: str, chosen: Filter) -> tuple[Days, pa.Table, li
 
 
 def signals(view: View) -> None:
-    """Missing shares per assistant, their changes in words, and their course."""
+    """Missing shares per assistant, their changes in words, and their course over time."""
     st.subheader("Signals", anchor=False)
-    read, table, found = _logged(view.path, view.snapshot.version, within(view))
+    read, table, changes = _logged(view.path, view.snapshot.version, within(view))
     if not table.num_rows:
         st.caption("No turn lies within these days.")
         return
@@ -64,9 +64,9 @@ def signals(view: View) -> None:
             if read.sampled
             else f"From all {count(read.turns)} turns of {read.all} days."
         )
-        + " Of the filters, days and assistants count."
+        + " Of the filters, days and assistants apply."
     )
-    _changes(found)
+    _changes(changes)
     assistants = sorted(set(table["assistant"].to_pylist()), key=lambda a: a or "")
     left, right = st.columns([1, 1.4], gap="medium")
     with left:
@@ -78,7 +78,7 @@ def signals(view: View) -> None:
             column_config={"Signal": st.column_config.TextColumn(pinned=True, width=190)},
         )
     with right:
-        first = found[0] if found else None
+        first = changes[0] if changes else None
         with st.container(horizontal=True, vertical_alignment="bottom"):
             assistant = st.selectbox(
                 "Assistant",
@@ -93,7 +93,7 @@ def signals(view: View) -> None:
             else pc.equal(table["assistant"], assistant)
         )
         offered = list(dict.fromkeys(str(s) for s in mine["signal"].to_pylist()))
-        changed = list(dict.fromkeys(g.signal for g in found if g.assistant == assistant))
+        changed = list(dict.fromkeys(g.signal for g in changes if g.assistant == assistant))
         picked = st.multiselect(
             "Signals",
             offered,
@@ -102,7 +102,7 @@ def signals(view: View) -> None:
             key=f"data-signals-{assistant}",
         )
         if picked:
-            marks = [g for g in found if g.assistant == assistant]
+            marks = [g for g in changes if g.assistant == assistant]
             st.plotly_chart(
                 over_time(mine, assistant, picked, marks),
                 config=CONFIG,
@@ -124,16 +124,16 @@ def signals(view: View) -> None:
                 )
 
 
-def _changes(found: list[Gap]) -> None:
-    if not found:
-        st.markdown("No assistant began or stopped to log a signal in this period.")
+def _changes(changes: list[Gap]) -> None:
+    if not changes:
+        st.markdown("No assistant started or stopped logging a signal in this period.")
         return
-    for gap in found[:6]:
+    for gap in changes[:6]:
         icon = ":material/trending_down:" if gap.lost else ":material/trending_up:"
         st.markdown(f"{icon} {plain(gap_words(gap))}")
-    if len(found) > 6:
-        with st.expander(f"{len(found) - 6} more changes"):
-            for gap in found[6:60]:
+    if len(changes) > 6:
+        with st.expander(f"{len(changes) - 6} more changes"):
+            for gap in changes[6:60]:
                 st.markdown(plain(gap_words(gap)))
 
 
@@ -198,27 +198,27 @@ def drifting(view: View, first: date, last: date) -> None:
         + (f" The store begins on {first:%-d %B %Y}." if first > then[0] else "")
     )
     chosen = within(view)
-    found, sizes, sampled = _drift(view.path, view.snapshot.version, chosen, now, then)
-    if not found:
-        st.text("One of the two periods has no turns: choose another day as the end, or shorter.")
+    drifts, sizes, sampled = _drift(view.path, view.snapshot.version, chosen, now, then)
+    if not drifts:
+        st.text("One of the two periods has no turns: choose another end day or shorter periods.")
         return
     if view.model:
         _class_table(*_classes(view.path, view.snapshot.version, view.model, chosen, now, then))
-    moved = [one for one in found if one.significant]
+    moved = [signal for signal in drifts if signal.significant]
     st.markdown(
-        f"**Signals** · {len(moved)} of {len(found)} moved noticeably and by no chance"
+        f"**Signals** · {len(moved)} of {len(drifts)} moved noticeably, beyond chance"
         if moved
         else "**Signals** · none moved noticeably"
     )
     st.dataframe(
         {
-            "Signal": [one.name for one in found],
-            "PSI": [one.psi for one in found],
-            "Reading": [_reading(one) for one in found],
-            "Distance": [one.distance for one in found],
-            "Chance": [_chance(one.q_value) for one in found],
-            "Missing before": [100 * one.missing_before for one in found],
-            "Missing now": [100 * one.missing_now for one in found],
+            "Signal": [signal.name for signal in drifts],
+            "PSI": [signal.psi for signal in drifts],
+            "Reading": [_reading(signal) for signal in drifts],
+            "Distance": [signal.distance for signal in drifts],
+            "Chance": [_chance(signal.q_value) for signal in drifts],
+            "Missing before": [100 * signal.missing_before for signal in drifts],
+            "Missing now": [100 * signal.missing_now for signal in drifts],
         },
         hide_index=True,
         column_config=_COLUMNS,
@@ -240,11 +240,11 @@ def _class_table(
     st.markdown(f"**Verdicts** · PSI {psi:.3f}, {_level(psi)}")
     st.dataframe(
         {
-            "Called": [NAMES[one.name] for one in each],
-            "Before": [100 * then.counts[one.name] / then.turns for one in each],
-            "Now": [100 * now.counts[one.name] / now.turns for one in each],
-            "PSI": [one.psi for one in each],
-            "Chance": [_chance(one.q_value) for one in each],
+            "Called": [NAMES[verdict.name] for verdict in each],
+            "Before": [100 * then.counts[verdict.name] / then.turns for verdict in each],
+            "Now": [100 * now.counts[verdict.name] / now.turns for verdict in each],
+            "PSI": [verdict.psi for verdict in each],
+            "Chance": [_chance(verdict.q_value) for verdict in each],
         },
         hide_index=True,
         column_config=_COLUMNS,
@@ -263,10 +263,10 @@ def _level(psi: float) -> str:
     return "stable" if psi < NOTICEABLE else "noticeable" if psi <= LARGE else "shifted"
 
 
-def _reading(one: Drift) -> str:
-    if one.psi >= NOTICEABLE and one.q_value is not None and one.q_value > 0.05:
-        return f"{_level(one.psi)}, may be chance"
-    return _level(one.psi)
+def _reading(signal: Drift) -> str:
+    if signal.psi >= NOTICEABLE and signal.q_value is not None and signal.q_value > 0.05:
+        return f"{_level(signal.psi)}, may be chance"
+    return _level(signal.psi)
 
 
 def _chance(q_value: float | None) -> str:

@@ -19,7 +19,7 @@ from parts.shared.view import (
 )
 from progress import Progress
 
-# Of a store one at a time.
+# The name of these jobs, of which a store runs one at a time.
 _UPKEEP = "upkeep"
 _COMPACTION, _VACUUM = "Compaction", "Vacuum"
 
@@ -38,23 +38,24 @@ def size(n: int) -> str:
 
 
 def sizes(view: View) -> None:
-    """Tables and models, and what the folder takes as a whole."""
+    """Sizes of the tables, of the models, and of the store's whole folder."""
     store = Store.open(view.path)
-    found = _tables(view.path, view.snapshot.version)
+    tables = _tables(view.path, view.snapshot.version)
     st.subheader("Storage", anchor=False)
-    live, whole = sum(one.bytes for one in found), disk_usage.on_disk(store)
+    live, whole = sum(table.bytes for table in tables), disk_usage.on_disk(store)
+    files = sum(table.files for table in tables)
     st.caption(
-        f"This version has {size(live)} in {count(sum(one.files for one in found))} files; the "
-        f"store’s folder, with earlier versions and models, {size(whole)}."
+        f"This version has {size(live)} in {count(files)} files; the store’s folder, "
+        f"with earlier versions and models, {size(whole)}."
     )
     st.dataframe(
         {
-            "Table": [one.name for one in found],
-            "Rows": [one.rows for one in found],
-            "Files": [one.files for one in found],
-            "Size": [size(one.bytes) for one in found],
-            "Rows a file": [one.rows // one.files if one.files else None for one in found],
-            "Version": [one.version for one in found],
+            "Table": [table.name for table in tables],
+            "Rows": [table.rows for table in tables],
+            "Files": [table.files for table in tables],
+            "Size": [size(table.bytes) for table in tables],
+            "Rows a file": [table.rows // table.files if table.files else None for table in tables],
+            "Version": [table.version for table in tables],
         },
         hide_index=True,
         placeholder="–",
@@ -67,10 +68,10 @@ def sizes(view: View) -> None:
     zone = reader_zone()
     st.dataframe(
         {
-            "Model": [one.model for one in models],
-            "Size": [size(one.bytes) for one in models],
-            "Made": [one.made_at.astimezone(zone) for one in models],
-            "In use": ["promoted" if one.promoted else "" for one in models],
+            "Model": [model.model for model in models],
+            "Size": [size(model.bytes) for model in models],
+            "Made": [model.made_at.astimezone(zone) for model in models],
+            "In use": ["promoted" if model.promoted else "" for model in models],
         },
         hide_index=True,
         column_config={"Made": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")},

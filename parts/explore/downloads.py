@@ -1,4 +1,4 @@
-"""Download buttons of Explore: made when clicked, a zip of the file and its manifest."""
+"""Download buttons of Explore: a zip of the file and its manifest, written when clicked."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def slice_buttons(view: View, turns: int) -> None:
             )
         st.caption(
             "A zip of the file and of a manifest: the filter in words, the SQL, version, model, "
-            "rows, checksum. In CSV, texts that a spreadsheet would run have an apostrophe in "
-            "front. Without a limit, on the command line:"
+            "rows, checksum. In CSV, texts that a spreadsheet would run start with an "
+            "apostrophe. Without a limit, on the command line:"
         )
         words = command(view.model, view.chosen, "parquet", view.path, view.snapshot.version)
         st.code(shlex.join(words), language="bash", wrap_lines=True)
@@ -71,7 +71,7 @@ def answer_buttons(view: View, sql: str) -> None:
 def _button(label: str, name: str, make: Callable[..., object], disabled: bool = False) -> None:
     st.download_button(
         label,
-        data=partial(_made, make),
+        data=partial(_content, make),
         file_name=name,
         mime="application/zip",
         icon=":material/download:",
@@ -81,18 +81,18 @@ def _button(label: str, name: str, make: Callable[..., object], disabled: bool =
     )
 
 
-def _made(make: Make) -> bytes:
-    """Write it to disk, then hand it over; a failure becomes a file that says why."""
+def _content(make: Make) -> bytes:
+    """The zip that `make` writes; if that fails, a zip with a text file that says why."""
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
-        target = Path(folder) / "made.zip"
+        target = Path(folder) / "export.zip"
         try:
             make(target)
         except FaultlineError as error:
-            return _told(target, str(error))
+            return _failure(target, str(error))
         return target.read_bytes()
 
 
-def _told(target: Path, reason: str) -> bytes:
+def _failure(target: Path, reason: str) -> bytes:
     with zipfile.ZipFile(target, "w") as pack:
         pack.writestr("not-exported.txt", reason + "\n")
     return target.read_bytes()

@@ -22,8 +22,8 @@ from data.schema.vocabulary import NAMES
 from parts.explore.saved_views import (
     CHOICES,
     NONE,
-    said,
-    say,
+    choice,
+    set_choice,
 )
 from parts.shared.filter_bar import narrow
 from parts.shared.view import CacheKey, View
@@ -43,12 +43,12 @@ def _pivot(key: CacheKey, down: str, across: str | None, failure: str, _view: Vi
 
 
 def _choose(key: str) -> None:
-    say(key, st.session_state[f"explore-w-{key}"])
+    set_choice(key, st.session_state[f"explore-w-{key}"])
 
 
 def select(key: str, title: str, words: Any) -> str:
-    """A choice that lives in the link."""
-    st.session_state[f"explore-w-{key}"] = said(key)
+    """Draw a choice that is kept in the link, and return it; `words` formats an option."""
+    st.session_state[f"explore-w-{key}"] = choice(key)
     st.selectbox(
         title,
         CHOICES[key],
@@ -57,7 +57,7 @@ def select(key: str, title: str, words: Any) -> str:
         on_change=_choose,
         args=(key,),
     )
-    return said(key)
+    return choice(key)
 
 
 def pivot_part(view: View) -> None:
@@ -73,10 +73,10 @@ def pivot_part(view: View) -> None:
     second = None if across == NONE else across
     table = _pivot(view.cache_key(), down, second, failure, view)
     styled = heat(table, measure, failure)
-    shown = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
+    table_key = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
     picked = st.dataframe(
         styled,
-        key=shown,
+        key=table_key,
         on_select="rerun",
         selection_mode="single-cell",
         height="content",
@@ -113,42 +113,42 @@ def _rows(table: Pivot) -> None:
 
 
 def _clicked(view: View, table: Pivot, cells: list[Any]) -> None:
-    """What the chosen cell says, and a button that narrows the filters to it."""
+    """Draw the chosen cell in words, and a button that narrows the filters to it."""
     if not cells:
         return
-    place, name = cells[0]
-    if not 0 <= place < len(table.rows):
+    index, name = cells[0]
+    if not 0 <= index < len(table.rows):
         return
-    row = table.rows[place]
+    row = table.rows[index]
     across = [c for c in table.columns if label(table.across, c) == name] if table.across else []
-    wanted = condition(table.down, row)
+    conditions = condition(table.down, row)
     if table.across and across:
-        wanted += condition(table.across, across[0])
-    if view.chosen.slot and "slot" in (key for key, _ in wanted):
-        # Slots are alternatives in a filter: two of them at once cannot be said.
-        wanted = []
+        conditions += condition(table.across, across[0])
+    if view.chosen.slot and "slot" in (key for key, _ in conditions):
+        # Slots are alternatives in a filter: two at once cannot be expressed.
+        conditions = []
     cell = table.total(row, across[0] if across else None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(plain(cell_words(table, row, across[0] if across else None, cell)))
-        if wanted:
+        if conditions:
             st.button(
                 "Narrow the filters to this",
                 icon=":material/filter_alt:",
                 on_click=_narrow,
-                args=(wanted,),
+                args=(conditions,),
                 type="primary",
             )
         else:
-            st.caption("No filter says this.")
+            st.caption("No filter expresses this.")
 
 
-def _narrow(wanted: list[tuple[str, str]]) -> None:
-    for key, value in wanted:
+def _narrow(conditions: list[tuple[str, str]]) -> None:
+    for key, value in conditions:
         if key in ("since", "until"):
-            held = st.session_state.get(key)
+            current = st.session_state.get(key)
             day = date.fromisoformat(value)
-            # Within a period that is chosen already.
+            # Stay within a period that is already chosen.
             closer = max if key == "since" else min
-            st.session_state[key] = closer(held, day) if held else day
+            st.session_state[key] = closer(current, day) if current else day
         else:
             narrow(key, value)

@@ -1,4 +1,4 @@
-"""Explore: what the page keeps in its link, the counts, and the saved views."""
+"""Explore: the choices kept in its link, the numbers of the slice, and the saved views."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from parts.shared.view import (
 
 PARTS = {"pivot": "Pivot", "table": "Turns", "sql": "SQL"}
 NONE = "none"
-# URL parameter -> the values it may have, the first one being meant where it is absent.
+# URL parameter -> the values it may have; the first is the default, unless `DEFAULTS` has one.
 CHOICES: dict[str, tuple[str, ...]] = {
     "show": tuple(PARTS),
     "rows": tuple(DIMENSIONS),
@@ -45,56 +45,56 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "measure": MEASURES,
     "order": tuple(ORDERS),
 }
-FIRST = {"cols": "locale"}
+DEFAULTS = {"cols": "locale"}
 # Parameters of free text; a longer statement does not fit a link.
 COLS, SQL = "columns", "sql"
-KEPT = (*CHOICES, COLS, SQL)
+PARAMETERS = (*CHOICES, COLS, SQL)
 LONGEST_SQL = 6000
-_HELD = "explore-held"
+_LAST = "explore-last"
 
 
 def restore() -> None:
-    """Bring back what this session last chose where the link is silent; drop what is no choice.
+    """Restore this session's last choices where the link has none; drop invalid values.
 
     Filters are bound to the URL by their widgets; these parameters are not, so that other pages
     can link here.
     """
-    held: dict[str, str] = st.session_state.setdefault(_HELD, {})
-    # A link that says anything of the page says all of it.
-    if any(key in st.query_params for key in KEPT):
-        held.clear()
-    for key in KEPT:
-        value = st.query_params.get(key, held.get(key))
-        known = CHOICES.get(key)
-        if value is None or (known and value not in known):
+    last: dict[str, str] = st.session_state.setdefault(_LAST, {})
+    # A link with any of these parameters replaces all of the session's choices.
+    if any(key in st.query_params for key in PARAMETERS):
+        last.clear()
+    for key in PARAMETERS:
+        value = st.query_params.get(key, last.get(key))
+        allowed = CHOICES.get(key)
+        if value is None or (allowed and value not in allowed):
             st.query_params.pop(key, None)
-            held.pop(key, None)
+            last.pop(key, None)
         else:
-            held[key] = value
+            last[key] = value
             if st.query_params.get(key) != value:
                 st.query_params[key] = value
 
 
-def said(key: str) -> str:
-    """What the link says of a parameter, or what is meant without it."""
+def choice(key: str) -> str:
+    """The value of a parameter in the link, or its default."""
     if key not in CHOICES:
         return str(st.query_params.get(key, ""))
-    return str(st.query_params.get(key, FIRST.get(key, CHOICES[key][0])))
+    return str(st.query_params.get(key, DEFAULTS.get(key, CHOICES[key][0])))
 
 
-def say(key: str, value: str | None) -> None:
-    """Put a choice into the link; in a callback, or before a rerun."""
-    held: dict[str, str] = st.session_state.setdefault(_HELD, {})
-    if not value or value == (FIRST.get(key) or CHOICES.get(key, ("",))[0]):
+def set_choice(key: str, value: str | None) -> None:
+    """Put a choice into the link; to be called in a callback or before a rerun."""
+    last: dict[str, str] = st.session_state.setdefault(_LAST, {})
+    if not value or value == (DEFAULTS.get(key) or CHOICES.get(key, ("",))[0]):
         st.query_params.pop(key, None)
-        held.pop(key, None)
+        last.pop(key, None)
     else:
-        st.query_params[key] = held[key] = value
+        st.query_params[key] = last[key] = value
 
 
 def show_choice() -> str:
-    """Which part of the page is looked at."""
-    st.session_state["explore-w-show"] = said("show")
+    """Draw the choice of the part of the page, and return it: a key of `PARTS`."""
+    st.session_state["explore-w-show"] = choice("show")
     st.segmented_control(
         "Show",
         tuple(PARTS),
@@ -102,20 +102,20 @@ def show_choice() -> str:
         format_func=PARTS.__getitem__,
         required=True,
         label_visibility="collapsed",
-        on_change=lambda: say("show", st.session_state["explore-w-show"]),
+        on_change=lambda: set_choice("show", st.session_state["explore-w-show"]),
     )
-    return said("show")
+    return choice("show")
 
 
 def shown_columns() -> tuple[str, ...]:
-    """The columns of the table, as the link says."""
-    named = tuple(name for name in said(COLS).split(",") if name in COLUMNS)
+    """The columns of the table that the link names, or the default ones."""
+    named = tuple(name for name in choice(COLS).split(",") if name in COLUMNS)
     return named or SHOWN
 
 
 def link_query(view: View) -> dict[str, list[str]]:
     """All URL parameters of what is on the page: version, model, filters, and these choices."""
-    mine = {key: [st.query_params[key]] for key in KEPT if key in st.query_params}
+    mine = {key: [st.query_params[key]] for key in PARAMETERS if key in st.query_params}
     return {**{k: [v] for k, v in view.link().items()}, **view.chosen.query(), **mine}
 
 
@@ -127,12 +127,12 @@ def _counts(key: CacheKey, _view: View) -> tuple[overview.Totals, int]:
 
 
 def counts(view: View) -> tuple[overview.Totals, int]:
-    """What the filter lets through, and how many of the turns people have judged."""
+    """Totals of the turns within the filters, and how many of them people have judged."""
     return _counts(view.cache_key(), view)
 
 
-def numbers(view: View, total: overview.Totals, known: int) -> None:
-    """Four numbers about the slice."""
+def numbers(view: View, total: overview.Totals, judged: int) -> None:
+    """Draw four numbers about the slice; `judged` is the number of turns judged by people."""
     head = headline(view)
     assert head is not None
     with st.grid(4, min_column_width=185, gap="small"):
@@ -147,7 +147,7 @@ def numbers(view: View, total: overview.Totals, known: int) -> None:
         )
         st.metric(
             "Judged by people",
-            f"{count(known)} :small[:gray[{percent(known / total.turns)}]]",
+            f"{count(judged)} :small[:gray[{percent(judged / total.turns)}]]",
             border=True,
             height="stretch",
             help="Turns with a failure point from the logs’ own gold or from annotators.",
@@ -156,35 +156,35 @@ def numbers(view: View, total: overview.Totals, known: int) -> None:
 
 def views_menu(view: View) -> None:
     """Open, save and forget named views."""
-    found = [one for one in workspace.views(view.snapshot) if one["page"] == "explore"]
+    views = [saved for saved in workspace.views(view.snapshot) if saved["page"] == "explore"]
     with st.popover("Views", icon=":material/bookmark:"):
-        if not found:
+        if not views:
             st.caption("No view is saved yet. A view keeps the filters and everything chosen here.")
-        for place, one in enumerate(found):
+        for index, saved in enumerate(views):
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 st.button(
-                    plain(one["name"]),
-                    key=f"view-{place}",
+                    plain(saved["name"]),
+                    key=f"view-{index}",
                     on_click=open_view,
-                    args=(str(one["query"]),),
+                    args=(str(saved["query"]),),
                     width="stretch",
                 )
                 st.button(
                     "Forget",
-                    key=f"forget-{place}",
+                    key=f"forget-{index}",
                     icon=":material/delete:",
                     type="tertiary",
-                    help=f"Forget the view {plain(one['name'])}",
+                    help=f"Forget the view {plain(saved['name'])}",
                     on_click=_forget,
-                    args=(view.path, str(one["name"])),
+                    args=(view.path, str(saved["name"])),
                 )
         with st.form("save-view", border=False, clear_on_submit=True):
             st.text_input("Name", key="view-name", max_chars=100)
             st.form_submit_button(
                 "Save this view", icon=":material/bookmark_add:", on_click=_save, args=(view,)
             )
-        if trouble := st.session_state.pop("view-trouble", None):
-            st.caption(trouble)
+        if message := st.session_state.pop("view-trouble", None):
+            st.caption(message)
 
 
 def _save(view: View) -> None:
@@ -207,25 +207,25 @@ def _forget(path: str, name: str) -> None:
 
 def open_view(query: str) -> None:
     """Callback: set the filters and the choices of a saved view; the version stays as it is."""
-    given: dict[str, list[str]] = {}
+    parameters: dict[str, list[str]] = {}
     for key, value in parse_qsl(query):
-        given.setdefault(key, []).append(value)
+        parameters.setdefault(key, []).append(value)
     try:
-        chosen = Filter.from_query(given)
+        chosen = Filter.from_query(parameters)
     except FaultlineError as error:
         st.session_state["view-trouble"] = str(error)
         return
     set_filter(chosen)
-    st.session_state[_HELD] = {}
-    for key in KEPT:
+    st.session_state[_LAST] = {}
+    for key in PARAMETERS:
         st.query_params.pop(key, None)
-        say(key, given[key][-1] if key in given else None)
-    # Its widget keeps a text of its own.
+        set_choice(key, parameters[key][-1] if key in parameters else None)
+    # The editor's widget keeps its own copy of the text.
     st.session_state.pop("explore-w-sql", None)
 
 
 def set_filter(chosen: Filter) -> None:
-    """Put a whole filter into the widgets of the sidebar; in a callback."""
+    """Put a whole filter into the widgets of the sidebar; to be called in a callback."""
     for key in KEYS:
         value = getattr(chosen, key)
         if isinstance(value, tuple) and not isinstance(value, Range):

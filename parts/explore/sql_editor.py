@@ -1,4 +1,4 @@
-"""The SQL editor of Explore: one statement, run aside, watched and stopped from here."""
+"""The SQL editor of Explore: one statement, run in the background, watched and stopped here."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from parts.explore.downloads import answer_buttons
 from parts.explore.saved_views import (
     LONGEST_SQL,
     SQL,
-    said,
-    say,
+    choice,
+    set_choice,
 )
 from parts.shared.view import View
 
@@ -30,9 +30,9 @@ _RUN = "explore-run"
 
 
 def editor(view: View) -> None:
-    """Text, run and stop, the answer, and the answer as a file."""
+    """Draw the editor, the buttons to run and stop, the answer, and its downloads."""
     if "explore-w-sql" not in st.session_state:
-        st.session_state["explore-w-sql"] = said(SQL) or EXAMPLE
+        st.session_state["explore-w-sql"] = choice(SQL) or EXAMPLE
     st.text_area(
         "One SELECT statement, in DuckDB’s SQL",
         key="explore-w-sql",
@@ -41,7 +41,7 @@ def editor(view: View) -> None:
         max_chars=20_000,
     )
     text = st.session_state["explore-w-sql"]
-    running: Statement | None = _held(view, text)
+    running: Statement | None = _current(view, text)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             "Run",
@@ -58,11 +58,7 @@ def editor(view: View) -> None:
         f"“slice” is what the filters above leave. The statement only reads this version’s tables, "
         f"has {LIMITS.seconds:g} seconds and {LIMITS.megabytes} MB, and shows at most "
         f"{count(LIMITS.rows)} rows."
-        + (
-            " It is too long for the link, which will not hold it."
-            if len(text) > LONGEST_SQL
-            else ""
-        )
+        + (" It is too long to be kept in the link." if len(text) > LONGEST_SQL else "")
     )
     if running and running.done:
         _show(view, running, text)
@@ -81,15 +77,15 @@ def editor(view: View) -> None:
 
 def _keep() -> None:
     text = st.session_state["explore-w-sql"]
-    say(SQL, text if len(text) <= LONGEST_SQL and text != EXAMPLE else None)
+    set_choice(SQL, text if len(text) <= LONGEST_SQL and text != EXAMPLE else None)
 
 
 def _key(view: View, text: str) -> tuple[Any, ...]:
     return (view.cache_key(), text)
 
 
-def _held(view: View, text: str) -> Statement | None:
-    """The statement that runs or has run, if it is this one on this slice."""
+def _current(view: View, text: str) -> Statement | None:
+    """The statement that is running or has run, if it is `text` on this slice; else it is ended."""
     key, running = st.session_state.get(_RUN, (None, None))
     if running is not None and key != _key(view, text):
         running.stop()
@@ -122,7 +118,7 @@ def _show(view: View, running: Statement, text: str) -> None:
         st.text(str(error))
         return
     if not answer.rows:
-        st.caption("The statement gave no row.")
+        st.caption("The statement returned no rows.")
         return
     st.dataframe(_table(answer), hide_index=True, placeholder="–")
     more = (
@@ -137,18 +133,18 @@ def _show(view: View, running: Statement, text: str) -> None:
 
 
 def _table(answer: Answer) -> pa.Table:
-    """The rows as the browser can show them: what has no form of its own as text."""
+    """The rows as the browser can show them: values of types that it cannot display become text."""
     columns = []
     for field, column in zip(answer.table.schema, answer.table.columns, strict=True):
         kind = field.type
         odd = pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_decimal(kind)
-        if odd or pa.types.is_duration(kind) or not _known(kind):
+        if odd or pa.types.is_duration(kind) or not _displayable(kind):
             values = [None if v is None else str(v)[:300] for v in column.to_pylist()]
             column = pa.chunked_array([pa.array(values, pa.string())])
         columns.append(column)
     return pa.table(columns, names=answer.table.column_names)
 
 
-def _known(kind: pa.DataType) -> bool:
+def _displayable(kind: pa.DataType) -> bool:
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_string, pa.types.is_boolean)
     return any(test(kind) for test in (*tests, pa.types.is_temporal))

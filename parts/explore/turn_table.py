@@ -19,7 +19,7 @@ from data.schema.vocabulary import NAMES
 from parts.explore.pivot import select
 from parts.explore.saved_views import (
     COLS,
-    say,
+    set_choice,
     shown_columns,
 )
 from parts.shared.turn_links import openable, times
@@ -38,7 +38,7 @@ _LABELS = {
 
 
 def column_label(name: str) -> str:
-    """What a column is called."""
+    """The title of a column."""
     return _LABELS.get(name) or name.replace("_", " ").capitalize().replace("asr", "ASR")
 
 
@@ -90,11 +90,11 @@ def turns_part(view: View, turns: int) -> None:
 
 def _columns() -> None:
     chosen = [name for name in COLUMNS if name in st.session_state["explore-w-columns"]]
-    say(COLS, None if set(chosen) == set(SHOWN) else ",".join(chosen))
+    set_choice(COLS, None if set(chosen) == set(SHOWN) else ",".join(chosen))
 
 
 def _draw(view: View, rows: pa.Table, key: str) -> None:
-    found = rows.to_pylist()
+    turns = rows.to_pylist()
     columns: dict[str, list[Any]] = {}
     config: dict[str, Any] = {}
     for name in rows.column_names:
@@ -103,7 +103,7 @@ def _draw(view: View, rows: pa.Table, key: str) -> None:
         title = column_label(name)
         values: list[Any] = rows[name].to_pylist()
         if name == "started_at":
-            columns[title], config[title] = times(found)
+            columns[title], config[title] = times(turns)
         elif name == "failure_point":
             columns[title] = [[NAMES[value]] for value in values]
             config[title] = st.column_config.MultiselectColumn(
@@ -118,4 +118,4 @@ def _draw(view: View, rows: pa.Table, key: str) -> None:
                 config[title] = st.column_config.TextColumn(width=320)
         else:
             columns[title] = values
-    openable(view, found, columns, config, key, back="explore")
+    openable(view, turns, columns, config, key, back="explore")

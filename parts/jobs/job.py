@@ -1,4 +1,4 @@
-"""What every background job can be asked, whatever runs it; and the jobs of one server."""
+"""The interface of a background job, whatever runs it, and the jobs of one server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Job(Protocol[T_co]):
-    """Work that runs beside the pages, from the moment it is made; for any threads."""
+    """Work that runs beside the pages from its creation on; may be used from any thread."""
 
     @property
     def name(self) -> str:
@@ -23,7 +23,7 @@ class Job(Protocol[T_co]):
 
     @property
     def state(self) -> State:
-        """`stopped` where somebody ended it before it had a result."""
+        """`stopped` if somebody ended it before it had a result."""
 
     @property
     def progress(self) -> Step:
@@ -35,21 +35,21 @@ class Job(Protocol[T_co]):
 
     @property
     def result(self) -> T_co | None:
-        """What it gave; None unless it is done."""
+        """What it returned; None unless it is done."""
 
     @property
     def error(self) -> Exception | None:
         """Why it failed, one sentence as text; None unless it failed."""
 
     def stop(self) -> None:
-        """Ask it to end; it leaves nothing half made."""
+        """Ask it to end; it leaves nothing half-written."""
 
     def wait(self, seconds: float) -> State:
-        """Wait for its end, at most so long."""
+        """Wait for its end, at most `seconds`; return the state then."""
 
 
 class Jobs:
-    """The jobs of one server: at most one at a time of each name, for any threads."""
+    """The jobs of one server: at most one at a time of each name; may be used from any thread."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job[Any]] = {}
@@ -60,7 +60,7 @@ class Jobs:
             return self._jobs.get(name)
 
     def start(self, name: str, begin: Callable[[], Job[Any]]) -> Job[Any]:
-        """The job of this name that is running, else the one that `begin` makes."""
+        """The running job of this name, else the one that `begin` starts."""
         with self._lock:
             job = self._jobs.get(name)
             if job is None or job.state != "running":
@@ -68,7 +68,7 @@ class Jobs:
             return job
 
     def forget(self, name: str) -> None:
-        """Let go of a job that has ended."""
+        """Remove a job that has ended."""
         with self._lock:
             job = self._jobs.get(name)
             if job is not None and job.state != "running":

@@ -23,7 +23,7 @@ from data.errors import FaultlineError
 from parts.jobs.job import State
 from progress import FORMAT_VARIABLE, Step
 
-# From the request to stop until it is insisted on, in seconds.
+# Seconds between the request to stop and killing the process.
 _GRACE_S = 20.0
 _ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ class ProcessJob:
     ----------
     name: what the work is called.
     module: `cli` (the commands of `faultline`), or one that ends with `progress.run_reporting`.
-    polite: take one core only.
+    polite: use one core only.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ProcessJob:
         self._began = time.monotonic()
         self._ended: float | None = None
         self._stopped = False
-        # Both streams as text, when it has ended.
+        # Both streams as text, once it has ended.
         self._texts: tuple[str, str] | None = None
         # They live as long as the job.
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
@@ -66,7 +66,7 @@ class ProcessJob:
                 **({"OMP_NUM_THREADS": "1"} if polite else {}),
             },
         )
-        # The server's end is the job's end.
+        # The job ends with the server.
         atexit.register(self._process.terminate)
 
     @property
@@ -137,7 +137,7 @@ class ProcessJob:
 
 
 def _import_path() -> dict[str, str]:
-    """What lets another process import what this one does: nothing where we are installed."""
+    """Environment variables with which another process imports our rooms; none if installed."""
     if str(_ROOT) in (*site.getsitepackages(), site.getusersitepackages()):
         return {}
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -14,7 +14,7 @@ from progress import Progress, Step
 
 T = TypeVar("T")
 
-# For jobs that may take hundreds of megabytes each, and would only take turns at the cores.
+# For jobs that may take hundreds of megabytes each, and would only compete for the cores.
 _ALONE = threading.Semaphore(1)
 _POLL_S = 0.1
 
@@ -95,7 +95,7 @@ class ThreadJob(Generic[T]):
             self._error = FaultlineError(f"{self.name} failed: {type(error).__name__}.")
         finally:
             self._ended = time.monotonic()
-            # Last: who sees the state may ask for the rest.
+            # Last: whoever sees this state may read the result or the error.
             self._state = state
             self._end.set()
 

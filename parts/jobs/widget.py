@@ -79,6 +79,6 @@ def offer(path: str, name: str, label: str, about: str, module: str, *arguments:
             st.caption("Cancelled.")
     st.caption(about)
     if st.button(label, icon=":material/play_arrow:", key=f"start-{module}"):
-        # The dashboard is to stay quick meanwhile.
+        # So that the dashboard stays responsive meanwhile.
         work.start(key, lambda: ProcessJob(name, module, arguments, polite=True))
         st.rerun()

@@ -1,4 +1,4 @@
-"""One of a few, kept in the URL under its own name rather than under the words shown for it."""
+"""A choice among a few options, kept in the URL by its key rather than by its label."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def one_of(
     kind: Kind = "pills",
     hidden: bool = False,
 ) -> str:
-    """The option that the reader or the link has chosen; the first where it names none of them."""
-    held = st.session_state.get(key) or st.query_params.get(key)
-    if held not in options:
-        held = options[0]
-    st.session_state[key] = held
+    """Draw a choice, and return the option of the reader or the link; by default the first one."""
+    option = st.session_state.get(key) or st.query_params.get(key)
+    if option not in options:
+        option = options[0]
+    st.session_state[key] = option
     draw: Any = {"segments": st.segmented_control, "pills": st.pills, "list": st.selectbox}[kind]
     # A list without an empty entry needs no mark that it is required.
     extra = {} if kind == "list" else {"required": True}
@@ -36,7 +36,7 @@ def one_of(
         label_visibility="collapsed" if hidden else "visible",
         **extra,
     )
-    return str(picked or held)
+    return str(picked or option)
 
 
 def _keep(key: str) -> None:

@@ -40,7 +40,7 @@ def _compared(key: CacheKey, other: str, _view: View) -> Comparison | None:
 
 
 def versus(view: View) -> None:
-    """Another model beside the present one, on the turns that both have scored."""
+    """Draw the comparison of another model with the present one, on the turns scored by both."""
     assert view.model is not None
     others = [name for name in scorers(view.path, view.snapshot.version) if name != view.model]
     st.subheader("Beside another model", anchor=False)
@@ -50,25 +50,25 @@ def versus(view: View) -> None:
         return
     other = one_of("Compare with", others, "other", kind="list")
     model = view.model
-    found = _compared(view.cache_key(), other, view)
-    if found is None:
+    comparison = _compared(view.cache_key(), other, view)
+    if comparison is None:
         st.text(f"No labelled turn within these filters was scored by {other} too.")
         return
-    st.markdown(_verdict(found, plain(model), plain(other)))
+    st.markdown(_verdict(comparison, plain(model), plain(other)))
     with st.grid(4, min_column_width=185, gap="small"):
         for label, value in (
-            ("Both right", found.both),
-            (f"Only {plain(model)} right", found.first_only),
-            (f"Only {plain(other)} right", found.second_only),
-            ("Both wrong", found.neither),
+            ("Both right", comparison.both),
+            (f"Only {plain(model)} right", comparison.first_only),
+            (f"Only {plain(other)} right", comparison.second_only),
+            ("Both wrong", comparison.neither),
         ):
             st.metric(
                 label,
-                f"{count(value)} :small[:gray[{percent(value / found.turns)}]]",
+                f"{count(value)} :small[:gray[{percent(value / comparison.turns)}]]",
                 border=True,
                 height="stretch",
             )
-    rows = [(name, found.f1[name]) for name in FAILURE_POINTS if name in found.f1]
+    rows = [(name, comparison.f1[name]) for name in FAILURE_POINTS if name in comparison.f1]
     st.plotly_chart(
         charts.differences(rows),
         config=CONFIG,
@@ -81,23 +81,28 @@ def versus(view: View) -> None:
         "same draw."
     )
     with st.expander("As a table"):
-        _table([("Macro-F1", found.macro_f1), ("Accuracy", found.accuracy)], rows, model, other)
+        _table(
+            [("Macro-F1", comparison.macro_f1), ("Accuracy", comparison.accuracy)],
+            rows,
+            model,
+            other,
+        )
 
 
-def _verdict(found: Comparison, first: str, second: str) -> str:
-    f1 = found.macro_f1
+def _verdict(comparison: Comparison, first: str, second: str) -> str:
+    f1 = comparison.macro_f1
     span = f"{points(f1.value)} ({points(f1.low)} to {points(f1.high)})"
-    if found.better:
-        better = second if found.better == "second" else first
-        told = f"**By macro-F1 {better} is better**"
+    if comparison.better:
+        better = second if comparison.better == "second" else first
+        verdict = f"**By macro-F1 {better} is better**"
     else:
-        told = "**By macro-F1 neither is surely better**"
-    chance = "below 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+        verdict = "**By macro-F1 neither is clearly better**"
+    chance = "below 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
     return (
-        f"{told}: {percent(f1.first)} and {percent(f1.second)}, {span}, on "
-        f"{count(found.turns)} labelled turns. Where only one is right, it is {first} "
-        f"{count(found.first_only)} times and {second} {count(found.second_only)} times; were "
-        f"they equally good, such a difference would have probability {chance} "
+        f"{verdict}: {percent(f1.first)} and {percent(f1.second)}, {span}, on "
+        f"{count(comparison.turns)} labelled turns. Where only one is right, it is {first} "
+        f"{count(comparison.first_only)} times and {second} {count(comparison.second_only)} times; "
+        f"were they equally good, such a difference would have probability {chance} "
         ":small[:gray[(McNemar’s test, as if turns were independent)]]."
     )
 

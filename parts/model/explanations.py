@@ -30,10 +30,10 @@ def _read(path: str, stamp: float) -> Explained | None:
 
 
 def reasons(view: View, folder: Path) -> None:
-    """Global importance, spread, dependence and interactions, for one class."""
+    """Draw global importance, spread, dependence and interactions, for one class."""
     path = folder / registry.EXPLAINED
-    found = _read(str(path), path.stat().st_mtime) if path.exists() else None
-    if found is None:
+    explained = _read(str(path), path.stat().st_mtime) if path.exists() else None
+    if explained is None:
         st.subheader("What it looks at", anchor=False)
         offer(
             view.path,
@@ -46,28 +46,30 @@ def reasons(view: View, folder: Path) -> None:
             folder.name,
         )
         return
-    target = one_of("Speaking for", found.classes, "speaking", lambda name: NAMES.get(name, name))
-    k = found.classes.index(target)
-    _strength(found, k)
-    _swarm(found, k)
+    target = one_of(
+        "Speaking for", explained.classes, "speaking", lambda name: NAMES.get(name, name)
+    )
+    k = explained.classes.index(target)
+    _strength(explained, k)
+    _swarm(explained, k)
     left, right = st.columns(2, gap="medium")
     with left:
-        _dependence(found, k)
+        _dependence(explained, k)
     with right:
-        _interactions(found, k)
+        _interactions(explained, k)
     st.caption(
-        f"SHAP values in log-odds before calibration, of {count(len(found.turn_ids))} turns drawn "
-        f"at random; interactions of {count(found.paired)} of them. They say what the model "
-        "weighs, not what causes failures."
+        f"SHAP values in log-odds before calibration, of {count(len(explained.turn_ids))} turns "
+        f"drawn at random; interactions of {count(explained.paired)} of them. They say what the "
+        "model weighs, not what causes failures."
     )
 
 
-def _strength(found: Explained, k: int) -> None:
-    target = found.classes[k]
+def _strength(explained: Explained, k: int) -> None:
+    target = explained.classes[k]
     left, right = st.columns([1, 1.7], gap="medium")
     with left:
         st.subheader("Per stage", anchor=False)
-        strength = [float(v) for v in found.stages[k]]
+        strength = [float(v) for v in explained.stages[k]]
         names = [EVIDENCE_NAMES[name] for name in EVIDENCE]
         st.plotly_chart(
             charts.stages(strength, target),
@@ -81,13 +83,13 @@ def _strength(found: Explained, k: int) -> None:
             )
     with right:
         st.subheader("Per feature", anchor=False)
-        order = np.argsort(-found.strength[k], kind="stable")
+        order = np.argsort(-explained.strength[k], kind="stable")
         top = order[:_TOP]
-        sentences = [catalogue.sentence(found.columns[j]) for j in top]
-        values = [float(found.strength[k, j]) for j in top]
+        sentences = [catalogue.sentence(explained.columns[j]) for j in top]
+        values = [float(explained.strength[k, j]) for j in top]
         st.plotly_chart(
             charts.features(
-                sentences, [catalogue.stage(found.columns[j]) for j in top], values, target
+                sentences, [catalogue.stage(explained.columns[j]) for j in top], values, target
             ),
             config=CONFIG,
             alt=charts.strength_words(sentences, values, target),
@@ -97,52 +99,52 @@ def _strength(found: Explained, k: int) -> None:
             most = order[:100]
             st.dataframe(
                 {
-                    "Feature": [catalogue.sentence(found.columns[j]) for j in most],
-                    "Stage": [EVIDENCE_NAMES[catalogue.stage(found.columns[j])] for j in most],
-                    "Mean size, log-odds": np.round(found.strength[k, most], 3),
+                    "Feature": [catalogue.sentence(explained.columns[j]) for j in most],
+                    "Stage": [EVIDENCE_NAMES[catalogue.stage(explained.columns[j])] for j in most],
+                    "Mean size, log-odds": np.round(explained.strength[k, most], 3),
                 },
                 hide_index=True,
             )
 
 
-def _strongest(found: Explained, k: int) -> list[int]:
-    """Places among the kept features, the strongest for class `k` first."""
-    size = np.abs(found.values[k]).mean(0)
+def _strongest(explained: Explained, k: int) -> list[int]:
+    """Indices of the features in `explained.kept`, the strongest for class `k` first."""
+    size = np.abs(explained.values[k]).mean(0)
     return [int(j) for j in np.argsort(-size, kind="stable")]
 
 
-def _swarm(found: Explained, k: int) -> None:
+def _swarm(explained: Explained, k: int) -> None:
     features, turns = _SWARM
-    top = _strongest(found, k)[:features]
-    sentences = [catalogue.sentence(found.kept[j]) for j in top]
-    x, values = found.x[:turns, top], found.values[k][:turns, top]
+    top = _strongest(explained, k)[:features]
+    sentences = [catalogue.sentence(explained.kept[j]) for j in top]
+    x, values = explained.x[:turns, top], explained.values[k][:turns, top]
     st.subheader("Turn by turn", anchor=False)
     st.plotly_chart(
-        charts.beeswarm(sentences, x, values, found.classes[k]),
+        charts.beeswarm(sentences, x, values, explained.classes[k]),
         config=CONFIG,
-        alt=charts.beeswarm_words(sentences, len(x), found.classes[k]),
+        alt=charts.beeswarm_words(sentences, len(x), explained.classes[k]),
         key="swarm",
     )
     st.caption(
         f"One dot per turn, {count(len(x))} turns: right of the line it speaks for "
-        f"{NAMES[found.classes[k]]}, left against; blue is a low value of the feature, orange a "
-        "high one, grey not logged."
+        f"{NAMES[explained.classes[k]]}, left against; blue is a low value of the feature, orange "
+        "a high one, grey not logged."
     )
 
 
-def _dependence(found: Explained, k: int) -> None:
+def _dependence(explained: Explained, k: int) -> None:
     st.subheader("One feature", anchor=False)
-    target = found.classes[k]
-    order = _strongest(found, k)
+    target = explained.classes[k]
+    order = _strongest(explained, k)
     name = st.selectbox(
         "Feature",
-        [found.kept[j] for j in order],
+        [explained.kept[j] for j in order],
         format_func=catalogue.sentence,
         key=f"feature-{target}",
     )
-    j = found.kept.index(name)
-    other = _partner(found, k, name)
-    x, values = found.x[:, j], found.values[k][:, j]
+    j = explained.kept.index(name)
+    other = _partner(explained, k, name)
+    x, values = explained.x[:, j], explained.values[k][:, j]
     sentence = catalogue.sentence(name)
     unit = catalogue.feature(name).unit
     st.plotly_chart(
@@ -152,7 +154,9 @@ def _dependence(found: Explained, k: int) -> None:
             x,
             values,
             target,
-            (catalogue.sentence(other), found.x[:, found.kept.index(other)]) if other else None,
+            (catalogue.sentence(other), explained.x[:, explained.kept.index(other)])
+            if other
+            else None,
         ),
         config=CONFIG,
         alt=charts.dependence_words(sentence, x, values, target),
@@ -165,22 +169,26 @@ def _dependence(found: Explained, k: int) -> None:
         )
 
 
-def _partner(found: Explained, k: int, name: str) -> str | None:
+def _partner(explained: Explained, k: int, name: str) -> str | None:
     """The feature that `name` acts together with most, if that pair is among the strongest."""
-    for (a, b), size in zip(found.pairs[k], found.pair_strength[k], strict=True):
-        pair = (found.columns[a], found.columns[b])
+    for (a, b), size in zip(explained.pairs[k], explained.pair_strength[k], strict=True):
+        pair = (explained.columns[a], explained.columns[b])
         if size > 0 and name in pair:
             other = pair[1] if pair[0] == name else pair[0]
-            if other in found.kept:
+            if other in explained.kept:
                 return str(other)
     return None
 
 
-def _interactions(found: Explained, k: int) -> None:
+def _interactions(explained: Explained, k: int) -> None:
     st.subheader("Acting together", anchor=False)
     rows = [
-        (catalogue.sentence(found.columns[a]), catalogue.sentence(found.columns[b]), float(size))
-        for (a, b), size in zip(found.pairs[k], found.pair_strength[k], strict=True)
+        (
+            catalogue.sentence(explained.columns[a]),
+            catalogue.sentence(explained.columns[b]),
+            float(size),
+        )
+        for (a, b), size in zip(explained.pairs[k], explained.pair_strength[k], strict=True)
         if size > 0
     ]
     if not rows:
@@ -202,5 +210,5 @@ def _interactions(found: Explained, k: int) -> None:
     )
     st.caption(
         f"What a pair adds beyond its two parts, in log-odds, on average over "
-        f"{count(found.paired)} turns."
+        f"{count(explained.paired)} turns."
     )

@@ -23,15 +23,15 @@ _MOST = 65_536
 
 
 def curve(view: View, folder: Path) -> None:
-    """The learning curve kept beside the model; a button that works it out."""
+    """Draw the learning curve stored beside the model, and a button that works it out."""
     st.subheader("What more annotations would buy", anchor=False)
-    found = read(folder)
-    if found:
-        _curve(found)
+    stored = read(folder)
+    if stored:
+        _curve(stored)
     offer(
         view.path,
         "Learning curve",
-        "Work it out again" if found else "Work out the learning curve",
+        "Work it out again" if stored else "Work out the learning curve",
         "The model is trained on growing shares of the labelled dialogues: minutes to tens of "
         "minutes, in a process of its own. The dashboard stays usable meanwhile.",
         "classifiers.evaluation.learning_curve",
@@ -40,23 +40,23 @@ def curve(view: View, folder: Path) -> None:
     )
 
 
-def _curve(found: dict[str, Any]) -> None:
-    bought = next((row for row in found["ahead"] if row["more"] == 500), found["ahead"][-1])
+def _curve(stored: dict[str, Any]) -> None:
+    forecast = next((row for row in stored["ahead"] if row["more"] == 500), stored["ahead"][-1])
     st.markdown(
-        f"**{count(bought['more'])} more annotations would buy about {points(bought['gain'])} of "
-        f"macro-F1** :small[:gray[{points(bought['gain_low'])} to {points(bought['gain_high'])}, "
-        f"from {count(found['labelled'])} now]]"
+        f"**{count(forecast['more'])} more annotations would buy about {points(forecast['gain'])} "
+        f"of macro-F1** :small[:gray[{points(forecast['gain_low'])} to "
+        f"{points(forecast['gain_high'])}, from {count(stored['labelled'])} now]]"
     )
-    st.plotly_chart(learning(found), config=CONFIG, alt=learning_words(found), key="learning")
-    made_at = datetime.fromtimestamp(found.get("made_at", 0), UTC).astimezone(reader_zone())
+    st.plotly_chart(learning(stored), config=CONFIG, alt=learning_words(stored), key="learning")
+    made_at = datetime.fromtimestamp(stored.get("made_at", 0), UTC).astimezone(reader_zone())
     st.caption(
         "Out-of-fold macro-F1; whiskers are 95 % intervals from resampling dialogues. Hollow: a "
         "power law through the points, whose interval also resamples the fits; it takes new "
-        f"annotations to be like the old ones. {found['fixed']} Worked out on "
-        f"{made_at:%-d %B %Y, %H:%M %Z}, version {found.get('version', '–')}."
+        f"annotations to be like the old ones. {stored['fixed']} Worked out on "
+        f"{made_at:%-d %B %Y, %H:%M %Z}, version {stored.get('version', '–')}."
     )
     with st.expander("As a table"):
-        rows = [*found["points"], *found["ahead"]]
+        rows = [*stored["points"], *stored["ahead"]]
         st.dataframe(
             {
                 "Labelled turns": [round(row["labels"]) for row in rows],
@@ -70,7 +70,7 @@ def _curve(found: dict[str, Any]) -> None:
 
 
 def card(folder: Path) -> None:
-    """The model card; nothing in it is interpreted but headings, tables and code."""
+    """Draw the model card; of its Markdown only headings, tables and code are interpreted."""
     st.subheader("Model card", anchor=False)
     path = folder / registry.CARD
     try:

@@ -23,7 +23,7 @@ from data.queries.thresholds import (
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
-from parts.shared.cached_figures import drawn
+from parts.shared.cached_figures import cached_figure
 from parts.shared.view import CacheKey, View
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
@@ -36,7 +36,7 @@ def _tested(key: CacheKey, _view: View) -> Tested:
 
 
 def tested(view: View) -> Tested:
-    """The turns within the filter whose truth is known; shared, so not to be changed."""
+    """The turns within the filter whose truth is known; cached and shared: do not modify it."""
     return _tested(view.cache_key(), view)
 
 
@@ -47,7 +47,7 @@ def _one_dialogue_in(key: CacheKey, _view: View) -> int:
 
 
 def one_dialogue_in(view: View) -> int:
-    """One of how many dialogues of known truth was read; 1 where all were."""
+    """n, where one in n dialogues of known truth was read; 1 where all were."""
     return _one_dialogue_in(view.cache_key(), view)
 
 
@@ -57,24 +57,24 @@ def _figures(key: CacheKey, _view: View) -> dict[str, Any]:
 
 
 def figures(view: View) -> dict[str, Any]:
-    """`classifiers.evaluation.judged.quality` of at least one turn."""
+    """The metrics of `classifiers.evaluation.judged.quality`; needs at least one known turn."""
     return _figures(view.cache_key(), view)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _curves(key: CacheKey, _view: View) -> dict[str, Curve]:
-    found = tested(_view)
+    sample = tested(_view)
     return {
-        target: curves.precision_recall(found.hit(target), found.p(target))
+        target: curves.precision_recall(sample.hit(target), sample.p(target))
         for target in TARGETS
-        if found.hit(target).any()
+        if sample.hit(target).any()
     }
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _bins(key: CacheKey, target: str, _view: View) -> list[curves.Bin]:
-    found = tested(_view)
-    return curves.calibration(found.hit(target), found.p(target), found.group)
+    sample = tested(_view)
+    return curves.calibration(sample.hit(target), sample.p(target), sample.group)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -88,10 +88,10 @@ def _sweep(
     key: CacheKey, target: str, _view: View
 ) -> tuple[list[float], list[tuple[float | None, float, float]], list[float | None]]:
     """Precision with interval, and recall, at every hundredth."""
-    found = tested(_view)
-    hit, p = found.hit(target), found.p(target)
+    sample = tested(_view)
+    hit, p = sample.hit(target), sample.p(target)
     steps = [i / STEPS for i in range(1, STEPS)]
-    all_at = [curves.at_threshold(hit, p, found.group, step) for step in steps]
+    all_at = [curves.at_threshold(hit, p, sample.group, step) for step in steps]
     return (
         steps,
         [(a.precision, *a.precision_interval) for a in all_at],
@@ -99,23 +99,23 @@ def _sweep(
     )
 
 
-def headline(view: View, found: Tested) -> None:
-    """Four numbers, each with its interval."""
-    made = figures(view)
-    spans = made["intervals"]
-    flags, defects = found.hit("defect"), found.verdict != "correct"
+def headline(view: View, sample: Tested) -> None:
+    """Draw four numbers, with their intervals."""
+    metrics = figures(view)
+    spans = metrics["intervals"]
+    flags, defects = sample.hit("defect"), sample.verdict != "correct"
     right = flags & defects
     with st.grid(4, min_column_width=185, gap="small"):
         st.metric(
             "Macro-F1",
-            _with_span(made["macro_f1"], spans["macro_f1"]),
+            _with_span(metrics["macro_f1"], spans["macro_f1"]),
             border=True,
             height="stretch",
             help="F1 averaged over the failure points that occur, rare ones counting as much as "
             "common ones; 95 % interval from resampling dialogues.",
         )
         n = int(defects.sum())
-        low, high = curves.share_interval(right, defects, found.group)
+        low, high = curves.share_interval(right, defects, sample.group)
         st.metric(
             "Right when it calls a defect",
             _with_span(right.sum() / n, (low, high)) if n else "–",
@@ -124,18 +124,18 @@ def headline(view: View, found: Tested) -> None:
             help="Of the turns whose verdict is a failure, the share that truly failed, at "
             "whatever stage.",
         )
-        of = int(flags.sum())
-        low, high = curves.share_interval(right, flags, found.group)
+        failed = int(flags.sum())
+        low, high = curves.share_interval(right, flags, sample.group)
         st.metric(
             "Defects it finds",
-            _with_span(right.sum() / of, (low, high)) if of else "–",
+            _with_span(right.sum() / failed, (low, high)) if failed else "–",
             border=True,
             height="stretch",
             help="Of the turns that truly failed, the share whose verdict is a failure.",
         )
         st.metric(
             "Calibration error",
-            _points(made.get("defect_calibration_error")),
+            _points(metrics.get("defect_calibration_error")),
             border=True,
             height="stretch",
             help="Mean distance between the probability of a defect and how often there is one, "
@@ -151,23 +151,25 @@ def _points(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}\u2009pts"
 
 
-def rates(view: View, found: Tested) -> None:
-    """Confusion and rates per class, with the numbers behind them."""
-    made = figures(view)
+def rates(view: View, sample: Tested) -> None:
+    """Draw the confusion matrix and the rates per class, with the numbers behind them."""
+    metrics = figures(view)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("What it is called, by what it is", anchor=False)
         st.plotly_chart(
-            drawn(view, "confusion", lambda: charts.confusion(made["confusion"], ink()), ink()),
+            cached_figure(
+                view, "confusion", lambda: charts.confusion(metrics["confusion"], ink()), ink()
+            ),
             config=CONFIG,
-            alt=charts.confusion_words(made["confusion"]),
+            alt=charts.confusion_words(metrics["confusion"]),
             key="confusion",
         )
         with st.expander("As a table"):
             st.dataframe(
                 {"Truly": [NAMES[n] for n in FAILURE_POINTS]}
                 | {
-                    f"Called {NAMES[n]}": [row[i] for row in made["confusion"]]
+                    f"Called {NAMES[n]}": [row[i] for row in metrics["confusion"]]
                     for i, n in enumerate(FAILURE_POINTS)
                 },
                 hide_index=True,
@@ -175,14 +177,14 @@ def rates(view: View, found: Tested) -> None:
     with right:
         st.subheader("How right it is, per failure point", anchor=False)
         st.plotly_chart(
-            drawn(view, "rates", lambda: charts.rates(made)),
+            cached_figure(view, "rates", lambda: charts.rates(metrics)),
             config=CONFIG,
-            alt=charts.rates_words(made),
+            alt=charts.rates_words(metrics),
             key="rates",
         )
         with st.expander("As a table"):
-            _rates_table(made)
-    absent = [NAMES[n] for n in FAILURE_POINTS if not found.counts[n]]
+            _rates_table(metrics)
+    absent = [NAMES[n] for n in FAILURE_POINTS if not sample.counts[n]]
     st.caption(
         "Each turn that the model learned from is judged by models that had not seen its "
         "dialogue. Whiskers are 95 % intervals from resampling dialogues."
@@ -190,19 +192,19 @@ def rates(view: View, found: Tested) -> None:
     )
 
 
-def _rates_table(made: dict[str, Any]) -> None:
-    spans = made["intervals"]["classes"]
-    names = [name for name in FAILURE_POINTS if made["classes"][name]["support"]]
+def _rates_table(metrics: dict[str, Any]) -> None:
+    spans = metrics["intervals"]["classes"]
+    names = [name for name in FAILURE_POINTS if metrics["classes"][name]["support"]]
     columns: dict[str, list[Any]] = {
         "Failure point": [NAMES[name] for name in names],
-        "Turns": [made["classes"][name]["support"] for name in names],
+        "Turns": [metrics["classes"][name]["support"] for name in names],
     }
     for key, label in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
-        columns[label] = [100 * made["classes"][name][key] for name in names]
+        columns[label] = [100 * metrics["classes"][name][key] for name in names]
         for end, word in enumerate(("low", "high")):
             columns[f"{label}, {word}"] = [100 * spans[name][key][end] for name in names]
     columns["Calibration error"] = [
-        100 * made["classes"][name]["calibration_error"] for name in names
+        100 * metrics["classes"][name]["calibration_error"] for name in names
     ]
     st.dataframe(
         columns,
@@ -211,26 +213,26 @@ def _rates_table(made: dict[str, Any]) -> None:
     )
 
 
-def target_choice(found: Tested) -> str:
-    """Which probability to look at: any defect, or one failure point; those that occur."""
-    options = [target for target in TARGETS if found.hit(target).any()]
+def target_choice(sample: Tested) -> str:
+    """Draw the choice of a probability and return it: any defect or a failure point that occurs."""
+    options = [target for target in TARGETS if sample.hit(target).any()]
     return one_of("Probability of", options, "target", charts.target_name)
 
 
-def lines(view: View, found: Tested, target: str) -> None:
-    """Precision against recall, and calibration, of one target."""
+def lines(view: View, sample: Tested, target: str) -> None:
+    """Draw precision against recall, and calibration, of one target."""
     every, bins = _curves(view.cache_key(), view), _bins(view.cache_key(), target, view)
     name = charts.target_name(target)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Right against found", anchor=False)
         st.plotly_chart(
-            drawn(view, "curves", lambda: charts.precision_recall(every, target), target),
+            cached_figure(view, "curves", lambda: charts.precision_recall(every, target), target),
             config=CONFIG,
             alt=charts.precision_recall_words(every),
             key="precision-recall",
         )
-        share = found.hit(target).mean()
+        share = sample.hit(target).mean()
         st.caption(
             f"Thick: {name}, average precision {every[target].average:.2f} (chance would give "
             f"{share:.2f}). Thin: the others."
@@ -240,15 +242,15 @@ def lines(view: View, found: Tested, target: str) -> None:
                 {
                     "Probability of": [charts.target_name(t) for t in every],
                     "Average precision": [round(c.average, 3) for c in every.values()],
-                    "Chance": [round(float(found.hit(t).mean()), 3) for t in every],
-                    "Turns": [int(found.hit(t).sum()) for t in every],
+                    "Chance": [round(float(sample.hit(t).mean()), 3) for t in every],
+                    "Turns": [int(sample.hit(t).sum()) for t in every],
                 },
                 hide_index=True,
             )
     with right:
         st.subheader("Does 70 % mean 70 %?", anchor=False)
         st.plotly_chart(
-            drawn(view, "calibration", lambda: charts.calibration(bins, target), target),
+            cached_figure(view, "calibration", lambda: charts.calibration(bins, target), target),
             config=CONFIG,
             alt=charts.calibration_words(bins, target),
             key="calibration",
@@ -271,8 +273,8 @@ def lines(view: View, found: Tested, target: str) -> None:
             )
 
 
-def explorer(view: View, found: Tested, target: str) -> None:
-    """At this threshold: how many turns are flagged, and how many of them are right."""
+def explorer(view: View, sample: Tested, target: str) -> None:
+    """Draw a threshold to move, the turns it flags, and how many of them are right."""
     name = charts.target_name(target)
     st.subheader("Flagging from a probability on", anchor=False)
     threshold = (
@@ -290,7 +292,7 @@ def explorer(view: View, found: Tested, target: str) -> None:
         / 100
     )
     every = _flagged(view.cache_key(), target, view)
-    here = curves.at_threshold(found.hit(target), found.p(target), found.group, threshold)
+    here = curves.at_threshold(sample.hit(target), sample.p(target), sample.group, threshold)
     n = every[round(threshold * STEPS)]
     with st.grid(3, min_column_width=230, gap="small"):
         st.metric(
@@ -334,7 +336,7 @@ def explorer(view: View, found: Tested, target: str) -> None:
         key="thresholds",
     )
     st.caption(
-        f"Precision and recall on {count(len(found))} turns whose truth is known; the band is the "
+        f"Precision and recall on {count(len(sample))} turns whose truth is known; the band is the "
         "95 % interval, dialogues taken together."
     )
     with st.expander("As a table"):
@@ -354,16 +356,16 @@ def explorer(view: View, found: Tested, target: str) -> None:
 
 
 def ink() -> str:
-    """The colour of text on the page, for numbers that stand on a shade."""
+    """The colour of text on the page, for numbers on a shaded cell."""
     return "#E3E7EB" if st.context.theme.type == "dark" else "#22272E"
 
 
-def sayings(found: dict[str, Any]) -> str:
-    """The page's sentence: how often each verdict is right, in tenths."""
-    said = np.array(found["confusion"]).sum(0)
+def precision_words(metrics: dict[str, Any]) -> str:
+    """How often each verdict is right, in tenths, as a sentence."""
+    verdicts = np.array(metrics["confusion"]).sum(0)
     parts = [
-        f"{NAMES[name]} {found['classes'][name]['precision'] * 10:.0f}"
+        f"{NAMES[name]} {metrics['classes'][name]['precision'] * 10:.0f}"
         for i, name in enumerate(FAILURE_POINTS)
-        if said[i]
+        if verdicts[i]
     ]
     return "Of ten verdicts it gets right: " + ", ".join(parts) + "."

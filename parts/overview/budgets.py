@@ -22,7 +22,7 @@ _TROUBLE = "targets_trouble"
 
 
 def budget_panel(view: View, head: Headline) -> None:
-    """One row per stage that has a target; a form to set them."""
+    """Draw one row per stage that has a target, and a form to set the targets."""
     targets = workspace.targets(view.snapshot)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Error budgets", anchor=False)
@@ -31,8 +31,8 @@ def budget_panel(view: View, head: Headline) -> None:
     trouble = st.session_state.pop(_TROUBLE, None)
     if trouble:
         st.text(trouble)
-    found = head.budgets(targets)
-    if not found:
+    budgets = head.budgets(targets)
+    if not budgets:
         st.caption(
             "No stage has a target yet. Set the share of turns that each may cost, and this shows "
             "how much of it is spent."
@@ -40,16 +40,22 @@ def budget_panel(view: View, head: Headline) -> None:
         return
     st.dataframe(
         {
-            "Stage": [NAMES[one.failure_point] for one in found],
-            "Target": [100 * one.target for one in found],
-            "Share now": [100 * one.spent / one.turns if one.turns else None for one in found],
-            "Spent": [100 * spent_share(one) for one in found],
-            "Failed of allowed": [f"{count(one.spent)} of {count(one.allowed)}" for one in found],
+            "Stage": [NAMES[budget.failure_point] for budget in budgets],
+            "Target": [100 * budget.target for budget in budgets],
+            "Share now": [
+                100 * budget.spent / budget.turns if budget.turns else None for budget in budgets
+            ],
+            "Spent": [100 * spent_share(budget) for budget in budgets],
+            "Failed of allowed": [
+                f"{count(budget.spent)} of {count(budget.allowed)}" for budget in budgets
+            ],
             "Pace": [
-                "–" if one.burn_rate is None else f"{number(one.burn_rate, 2)}×" for one in found
+                "–" if budget.burn_rate is None else f"{number(budget.burn_rate, 2)}×"
+                for budget in budgets
             ],
             "How it stands": [
-                f"{percent(spent_share(one), 0)} spent, {budget_words(one)}" for one in found
+                f"{percent(spent_share(budget), 0)} spent, {budget_words(budget)}"
+                for budget in budgets
             ],
         },
         hide_index=True,
@@ -94,12 +100,12 @@ def _field(view: View, name: str) -> str:
 
 
 def _save(view: View, targets: dict[str, float]) -> None:
-    """Write what is other than shown, and go to the version that has it."""
+    """Save the targets that differ from those shown, and go to the version that has them."""
     try:
         store = Store.open(view.path)
         for name in FAILURES:
-            given = st.session_state.get(_field(view, name))
-            target = None if not given else round(float(given) / 100, 6)
+            percentage = st.session_state.get(_field(view, name))
+            target = None if not percentage else round(float(percentage) / 100, 6)
             if target != targets.get(name):
                 workspace.set_target(store, name, target)
     except FaultlineError as error:

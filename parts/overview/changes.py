@@ -1,4 +1,4 @@
-"""What changed and what moved: sentences, a table and a map, of which each leads to its turns."""
+"""What changed and what moved: sentences, a table and a heat map, each leading to its turns."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from charts.stage_heatmap import (
 from data.queries.filters import COLUMNS, NOT_LOGGED
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
-from parts.shared.cached_figures import drawn
+from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import narrow
 from parts.shared.view import View, choices
 from report.contents import Events, Headline
 
-# Sentences and rows that are shown; the others are in the table or left to the page Triage.
+# The most sentences and rows shown; the others are in the table or left to the page Triage.
 CHANGES = 8
 ROWS = 12
 _KEYS = {column: key for key, column in COLUMNS.items()}
@@ -60,14 +60,14 @@ def change_list(view: View, happened: Events, last: date) -> None:
     """The changes in words, numbered as on the chart; each is a button that narrows to it."""
     st.subheader("What changed", anchor=False)
     if not happened.changes:
-        st.caption("No failure rate took another level in this period.")
+        st.caption("No failure rate changed its level in this period.")
         return
     with st.container(gap="xsmall"):
-        for number, one in enumerate(happened.changes[:CHANGES], 1):
+        for number, change in enumerate(happened.changes[:CHANGES], 1):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                colour = f'foreground="{COLOURS[one.failure_point]}"'
+                colour = f'foreground="{COLOURS[change.failure_point]}"'
                 st.markdown(
-                    f"**{number}**\u2002:color[●]{{{colour}}} {plain(change_words(one))}",
+                    f"**{number}**\u2002:color[●]{{{colour}}} {plain(change_words(change))}",
                     width="content",
                 )
                 st.button(
@@ -75,10 +75,10 @@ def change_list(view: View, happened: Events, last: date) -> None:
                     key=f"change-{number}-{view.snapshot.version}-{view.chosen.caption()}",
                     type="tertiary",
                     icon=":material/filter_alt:",
-                    help=f"{plain(extra_words(one.extra_turns).capitalize())}. "
+                    help=f"{plain(extra_words(change.extra_turns).capitalize())}. "
                     "Narrow the filters to these turns and days.",
                     on_click=look_at,
-                    args=(view, one.where, one.start, one.end or last),
+                    args=(view, change.where, change.start, change.end or last),
                 )
     if len(happened.changes) > CHANGES:
         st.caption(f"And {len(happened.changes) - CHANGES} earlier ones, in the table.")
@@ -89,21 +89,21 @@ def change_list(view: View, happened: Events, last: date) -> None:
 def moved_table(view: View, head: Headline, happened: Events) -> None:
     """The cells that moved most; choosing a row narrows the filters to it."""
     st.subheader("What moved", anchor=False)
-    found, previous = happened.moved, head.periods.previous
-    if found is None or previous is None:
+    moved, previous = happened.moved, head.periods.previous
+    if moved is None or previous is None:
         st.caption(
-            "There is nothing to compare with: the scored days do not hold as long a period before "
-            "this one. Choose a shorter one."
+            "There is nothing to compare with: the scored days do not include an equally long "
+            "period before this one. Choose a shorter one."
         )
         return
     st.caption(f"{period_words(head.periods.recent)} against {period_words(previous)}.")
-    if not found.num_rows:
+    if not moved.num_rows:
         st.caption(
             f"Of {count(happened.compared)} cells of stage and dimension, none moved further than "
-            "chance may move it."
+            "chance explains."
         )
         return
-    rows = found.slice(0, ROWS).to_pylist()
+    rows = moved.slice(0, ROWS).to_pylist()
     key = f"moved-{view.snapshot.version}-{view.chosen.caption()}"
     st.dataframe(
         {
@@ -127,7 +127,7 @@ def moved_table(view: View, head: Headline, happened: Events) -> None:
             ),
         },
     )
-    more = found.num_rows - len(rows)
+    more = moved.num_rows - len(rows)
     st.caption(
         f"{count(happened.compared)} cells were compared; false discoveries are controlled "
         "(Benjamini–Hochberg)."
@@ -143,7 +143,7 @@ def heat_map(view: View, happened: Events) -> None:
     key = f"heat-{view.snapshot.version}-{view.chosen.caption()}"
     dark = st.context.theme.type == "dark"
     st.plotly_chart(
-        drawn(view, "heat", lambda: heat(domains, INK[dark]), dark),
+        cached_figure(view, "heat", lambda: heat(domains, INK[dark]), dark),
         config=CONFIG,
         alt=heat_words(domains),
         key=key,
@@ -159,8 +159,8 @@ def heat_map(view: View, happened: Events) -> None:
             "Domain": labels(domains),
             "Turns": domains["turns"].to_pylist(),
         }
-        for place, name in enumerate(FAILURES):
-            column = [row[place] for row in rates(domains)]
+        for index, name in enumerate(FAILURES):
+            column = [row[index] for row in rates(domains)]
             columns[NAMES[name]] = [None if rate is None else 100 * rate for rate in column]
         number = st.column_config.NumberColumn(format="%.1f %%")
         st.dataframe(
@@ -174,11 +174,11 @@ def heat_map(view: View, happened: Events) -> None:
 def _changes_table(changes: Sequence[Change]) -> None:
     st.dataframe(
         {
-            "Change": [change_words(one) for one in changes],
-            "Before": [percent(one.before) for one in changes],
-            "After": [percent(one.after) for one in changes],
-            "Turns": [round(one.extra_turns) for one in changes],
-            "q": [one.q_value for one in changes],
+            "Change": [change_words(change) for change in changes],
+            "Before": [percent(change.before) for change in changes],
+            "After": [percent(change.after) for change in changes],
+            "Turns": [round(change.extra_turns) for change in changes],
+            "q": [change.q_value for change in changes],
         },
         hide_index=True,
         column_config={
@@ -202,8 +202,8 @@ def _clicked(view: View, key: str, domains: list[str | None]) -> None:
 
 
 def _condition(column: str, value: str | None) -> tuple[str, str]:
-    """The key and value of the filter that a column's value is."""
-    said = NOT_LOGGED if value is None else value
+    """The filter's key and value that select a value of a column."""
+    text = NOT_LOGGED if value is None else value
     if column.startswith("version_"):
-        return "version", f"{column.removeprefix('version_')}:{said}"
-    return _KEYS[column], said
+        return "version", f"{column.removeprefix('version_')}:{text}"
+    return _KEYS[column], text

@@ -11,7 +11,7 @@ from report.page import render, source_of
 
 
 def report_button(view: View, head: Headline, happened: Events) -> None:
-    """A button that makes the file when it is pressed; what it holds is there already."""
+    """Draw a button that renders the report when pressed; its contents are already computed."""
 
     def make() -> bytes:
         assert view.model is not None
@@ -19,11 +19,11 @@ def report_button(view: View, head: Headline, happened: Events) -> None:
         html = render(source, head, happened, workspace.targets(view.snapshot))
         return html.encode()
 
-    shown = head.periods.shown
+    period = head.periods.shown
     st.download_button(
         "Report",
         make,
-        file_name=f"faultline-{shown.since}-{shown.until}.html",
+        file_name=f"faultline-{period.since}-{period.until}.html",
         mime="text/html",
         on_click="ignore",
         icon=":material/download:",

@@ -1,4 +1,4 @@
-"""The table behind each chart, and lists of turns to choose from."""
+"""The tables behind the charts of the Overview."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def trend_table(table: pa.Table, by: Grain) -> None:
 
 def shares_table(rates: Mapping[str, Estimate], total: Totals) -> None:
     """Estimated share with interval, and the count by verdict, per failure point."""
-    found = [rates[name] for name in FAILURES]
+    estimates = [rates[name] for name in FAILURES]
     st.dataframe(
         {
             "Failure point": [NAMES[name] for name in FAILURES],
-            "Share": [100 * one.value for one in found],
-            "Low": [100 * one.low for one in found],
-            "High": [100 * one.high for one in found],
+            "Share": [100 * estimate.value for estimate in estimates],
+            "Low": [100 * estimate.low for estimate in estimates],
+            "High": [100 * estimate.high for estimate in estimates],
             "Called": [total.counts[name] for name in FAILURES],
         },
         hide_index=True,

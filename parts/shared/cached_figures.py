@@ -10,10 +10,10 @@ import streamlit as st
 from parts.shared.view import CacheKey, View
 
 
-def drawn(view: View, name: str, draw: Callable[[], go.Figure], *more: object) -> go.Figure:
-    """The chart `name` of a view, shared, so not to be changed.
+def cached_figure(view: View, name: str, draw: Callable[[], go.Figure], *more: object) -> go.Figure:
+    """The chart `name` of a view; cached and shared, so do not modify it.
 
-    `more`: what it depends on beside the view's version, model and filter.
+    `draw` builds it; `more` is what it depends on beside the view's version, model and filter.
     """
     return _cached(view.cache_key(), name, more, draw)
 

@@ -1,4 +1,4 @@
-"""The dialogue as it went: bubbles, marked with each turn's failure point; a click opens one."""
+"""A dialogue as bubbles, marked with each turn's failure point; a click opens a turn."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def open_turn(row: Mapping[str, Any] | None) -> None:
 
 
 def day_in_link() -> date | None:
-    """The day of the turn as the URL has it; None where it has none or an invalid one."""
+    """The day of the turn in the URL; None if it is missing or invalid."""
     try:
         return date.fromisoformat(st.query_params.get("day", ""))
     except ValueError:

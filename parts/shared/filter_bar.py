@@ -59,10 +59,11 @@ def filters(
     options: dict[str, list[str]],
     facets: Callable[[], dict[str, list[str]]],
 ) -> Filter:
-    """Draw the widgets and return what they say.
+    """Draw the filter widgets and return the filter that they express.
 
-    `first` and `last` bound the days; `facets` gives what takes a look at every turn, and is asked
-    only when its widgets are drawn.
+    `first` and `last` are the first and last scored day. `facets` returns the options that need a
+    scan of all turns; it is called only when their widgets are drawn. Raises UsageError if a link
+    holds an invalid value.
     """
     _must_overlap(first, last)
     bounds: dict[str, Any] = {"min_value": first, "max_value": last, "format": "YYYY-MM-DD"}
@@ -74,14 +75,14 @@ def filters(
     values: dict[str, Any] = {"since": since, "until": until}
     for key in (*COLUMNS, "version"):
         values[key] = _several(key, options.get(key, []))
-    given = any(_given(key) for key in _MORE)
-    more = st.expander("More", expanded=given, key="more", on_change="rerun")
-    # Half of the widgets, which few look at: they are drawn for those who do.
-    if given or more.open:
+    in_use = any(_selected(key) for key in _MORE)
+    more = st.expander("More", expanded=in_use, key="more", on_change="rerun")
+    # Half of the widgets, rarely used: they are drawn only when the section is open.
+    if in_use or more.open:
         with more:
             values |= _more(facets())
     if since and until and since > until:
-        st.caption("“From” lies after “To”: there is no such day.")
+        st.caption("“From” is after “To”, so no day is left.")
     return Filter(**values).checked()
 
 
@@ -93,35 +94,35 @@ def _more(facets: dict[str, list[str]]) -> dict[str, Any]:
     for key in ("slot", "status"):
         values[key] = _several(key, facets[key])
     for key, bands in BANDS.items():
-        chosen = _one(key, bands)
+        chosen = _single(key, bands)
         values[key] = Range.parse(key, chosen) if chosen else None
-    return values | {"source": _one("source", SOURCES)}
+    return values | {"source": _single("source", SOURCES)}
 
 
 def _must_overlap(first: date, last: date) -> None:
-    """A day of a link or a view that the widget would drop without a word, and show all turns."""
+    """Refuse a day outside the scored ones: its widget would drop it without a word."""
     for key in ("since", "until"):
-        given = st.query_params.get(key)
-        held: Any = st.session_state.get(key) or (day_of(key, given) if given else None)
-        if held and (held > last if key == "since" else held < first):
+        text = st.query_params.get(key)
+        day: Any = st.session_state.get(key) or (day_of(key, text) if text else None)
+        if day and (day > last if key == "since" else day < first):
             raise UsageError(
-                f"{key}={held} leaves no day: turns were scored from {first} to {last}; choose a "
-                "day of these."
+                f"{key}={day} leaves no day: turns were scored from {first} to {last}; choose a "
+                "day in this range."
             )
-        if held and not first <= held <= last:
-            # All of the days that there are.
+        if day and not first <= day <= last:
+            # The bound restricts nothing.
             st.session_state[key] = None
 
 
-def _several(key: str, found: list[str]) -> tuple[str, ...]:
-    """Any number of values; what a link or a view has chosen is offered too."""
-    given = _given(key)
-    # One value for everything is nothing to choose, unless a link has chosen it.
-    if len(found) < 2 and not given:
+def _several(key: str, options: list[str]) -> tuple[str, ...]:
+    """Any number of values; those that a link or a view has chosen are offered too."""
+    selected = _selected(key)
+    # A single value leaves nothing to choose, unless a link has chosen it.
+    if len(options) < 2 and not selected:
         return ()
     picked = st.multiselect(
         _LABELS[key],
-        [*found, *(value for value in given if value not in found)],
+        [*options, *(value for value in selected if value not in options)],
         key=key,
         placeholder="all",
         bind="query-params",
@@ -130,11 +131,11 @@ def _several(key: str, found: list[str]) -> tuple[str, ...]:
     return tuple(picked)
 
 
-def _one(key: str, offered: Sequence[str]) -> str | None:
-    """One value or none; a link or a view may hold another than those offered."""
+def _single(key: str, offered: Sequence[str]) -> str | None:
+    """One value or none; a link or a view may hold a value that is not among `offered`."""
     return st.selectbox(
         _LABELS[key],
-        [*offered, *(value for value in _given(key) if value not in offered)],
+        [*offered, *(value for value in _selected(key) if value not in offered)],
         index=None,
         key=key,
         placeholder="any",
@@ -142,10 +143,10 @@ def _one(key: str, offered: Sequence[str]) -> str | None:
     )
 
 
-def _given(key: str) -> list[str]:
-    """What a link says, and what this session holds."""
-    held: Any = st.session_state.get(key) or []
-    values = [*st.query_params.get_all(key), *([held] if isinstance(held, str) else held)]
+def _selected(key: str) -> list[str]:
+    """The values in the link, and those in this session."""
+    value: Any = st.session_state.get(key) or []
+    values = [*st.query_params.get_all(key), *([value] if isinstance(value, str) else value)]
     return [value for value in dict.fromkeys(values) if value]
 
 
@@ -163,7 +164,7 @@ def chips(chosen: Filter, turns: str) -> None:
                 key=f"chip-{chip.key}-{chip.value}",
                 icon=":material/close:",
                 icon_position="right",
-                help=f"Look at more than {plain(chip.words)}",
+                help=f"Remove the filter: {plain(chip.words)}",
                 on_click=_remove,
                 args=(chip,),
             )
@@ -172,15 +173,15 @@ def chips(chosen: Filter, turns: str) -> None:
 
 
 def narrow(key: str, value: str) -> None:
-    """Callback of a click on a mark or a cell: of what the filters let through, only that.
+    """Callback of a click on a mark or a cell: narrow the filters to its value.
 
-    Values of a list are alternatives, so the new one takes the place of the others, but for
-    versions of other stages.
+    Values of a list are alternatives, so the new one replaces the others, except versions of other
+    stages.
     """
     if key in LISTS:
         stage = value.partition(":")[0]
-        held = st.session_state.get(key) or []
-        others = [v for v in held if key == "version" and v.partition(":")[0] != stage]
+        current = st.session_state.get(key) or []
+        others = [v for v in current if key == "version" and v.partition(":")[0] != stage]
         st.session_state[key] = [*others, value]
     else:
         st.session_state[key] = value
@@ -202,12 +203,12 @@ def _remove(chip: Chip) -> None:
 
 
 def clear() -> None:
-    """Callback: take all filters away, and what else a link may have got wrong."""
+    """Callback: remove all filters, and the other parameters that a link may have got wrong."""
     for key in ("failing", "slice"):
         st.session_state.pop(key, None)
         st.query_params.pop(key, None)
     for key in ("since", "until"):
-        # Widgets that were not drawn because of what the link said.
+        # Their widgets were not drawn if the link's days were refused.
         if key not in st.session_state:
             st.query_params.pop(key, None)
     for key in KEYS:

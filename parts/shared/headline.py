@@ -21,7 +21,7 @@ from data.schema.vocabulary import NAMES
 from parts.shared.view import CacheKey, View
 from report import contents
 
-# What the answers are read from; targets, saved views and the like may change beside them.
+# The tables that the answers are read from; commits to others do not invalidate them.
 _TABLES = ("predictions", "rollup", "labelled", "annotations")
 
 
@@ -100,7 +100,7 @@ def numbers(head: contents.Headline) -> None:
         st.caption(
             f"Changes: {period_words(head.periods.recent)} against "
             f"{period_words(head.periods.previous)}, in points, with their 95\u2009% intervals; "
-            "an arrow where chance would hardly have made it."
+            "an arrow where chance alone hardly explains them."
         )
 
 
@@ -117,9 +117,9 @@ def defect_rate(head: contents.Headline, **more: Any) -> None:
 
 
 def steps(head: contents.Headline) -> list[overview.Grain]:
-    """In which steps the period can be drawn so that there are some bars, and not too many."""
-    shown = head.periods.shown
-    days = (shown.until - shown.since).days + 1
+    """The steps that give the chart of the period enough bars, and not too many."""
+    period = head.periods.shown
+    days = (period.until - period.since).days + 1
     sizes: dict[overview.Grain, int] = {"day": 1, "week": 7, "month": 30}
     return [by for by, size in sizes.items() if by == head.by or 3 <= days / size <= 130]
 
@@ -136,14 +136,14 @@ def _turns_delta(head: contents.Headline) -> str | None:
 
 
 def _change(head: contents.Headline, name: str) -> dict[str, Any]:
-    """A change with its interval; an arrow only where chance alone would hardly have made it."""
+    """A change with its interval; an arrow only where chance alone hardly explains it."""
     if name not in head.shifts:
         return {}
-    found = head.shifts[name]
+    shift = head.shifts[name]
     return {
-        "delta": points(found.value),
-        "delta_arrow": "auto" if found.clear else "off",
-        "delta_description": f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
+        "delta": points(shift.value),
+        "delta_arrow": "auto" if shift.clear else "off",
+        "delta_description": f"{100 * shift.low:+.1f} to {100 * shift.high:+.1f}",
     }
 
 

@@ -1,4 +1,4 @@
-"""What stands around every page: its foot, and the pages that say what to run."""
+"""The footer of every page, and the pages shown instead, which say what to run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def newest_button(label: str) -> None:
 
 
 def missing_store(message: str, path: str) -> None:
-    """A page for a store that is not there."""
+    """A page for a store that does not exist."""
     st.header("No store here yet", anchor=False)
     st.text(message)
     _command("ingest", "LOGS…", path)

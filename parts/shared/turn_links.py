@@ -38,8 +38,8 @@ def openable(
     )
     chosen = picked["selection"]["rows"]
     if chosen and chosen[0] < len(rows):
-        one = rows[chosen[0]]
+        row = rows[chosen[0]]
         st.switch_page(
             "pages/turn.py",
-            query_params=view.link(turn=one["turn_id"], day=one["day"].isoformat(), **more),
+            query_params=view.link(turn=row["turn_id"], day=row["day"].isoformat(), **more),
         )

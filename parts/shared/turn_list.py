@@ -1,4 +1,4 @@
-"""A paged list of turns that were called defects; choosing one opens it."""
+"""A paged list of the turns whose verdict is a failure; choosing one opens it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def defect_list(view: View, now: overview.Totals) -> None:
 def _page(
     key: CacheKey, point: str | None, order: overview.Order, page: int, _view: View
 ) -> pa.Table:
-    """One page of the list; `key` says of what."""
+    """One page of the list; `key` identifies the list."""
     assert _view.model is not None
     return overview.defects(
         _view.snapshot,
@@ -79,21 +79,21 @@ def choose(
 ) -> None:
     """A table of turns; choosing a row opens the Turn page, filters and version kept.
 
-    `listed` says which list the rows are of, so that the turn knows the ones before and after;
-    `origin` are more URL parameters for the Turn page, which say what one came from.
+    `listed` says which list the rows are of, so that the Turn page can lead to the ones before and
+    after; `origin` are more URL parameters for it, which say where the reader came from.
     """
-    found = rows.to_pylist()
+    turns = rows.to_pylist()
     columns: dict[str, list[Any]] = {}
     if "failure_point" in rows.column_names:
-        columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in found]
-        columns["Probability"] = [100 * row["p"] for row in found]
-    columns["Heard"] = [short(row["heard"], 160) or "–" for row in found]
-    columns["When"], when = times(found)
+        columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in turns]
+        columns["Probability"] = [100 * row["p"] for row in turns]
+    columns["Heard"] = [short(row["heard"], 160) or "–" for row in turns]
+    columns["When"], when = times(turns)
     varied = choices(view.path, view.snapshot.version, view.model)[1] if view.model else {}
     for name, label in (("assistant", "Assistant"), ("device", "Device"), ("intent", "Intent")):
         # What is the same everywhere says nothing about a row.
         if COLUMNS[name] in rows.column_names and len(varied.get(name, ())) != 1:
-            columns[label] = [row[COLUMNS[name]] for row in found]
+            columns[label] = [row[COLUMNS[name]] for row in turns]
     config = {
         "When": when,
         "Failure point": st.column_config.MultiselectColumn(
@@ -104,5 +104,5 @@ def choose(
         "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),
         "Heard": st.column_config.TextColumn(width=340),
     }
-    openable(view, found, columns, config, key, **(listed.query() if listed else {}), **origin)
+    openable(view, turns, columns, config, key, **(listed.query() if listed else {}), **origin)
     st.caption("Tick a row to open the turn.")

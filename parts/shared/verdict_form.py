@@ -1,4 +1,4 @@
-"""Judging one turn: who does it, six verdicts with their keys, what others may see of it."""
+"""Judging one turn: the annotator, six verdicts with their keys, and other people's verdicts."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ from parts.shared.view import reader_zone
 
 _WHO = "annotator_name"
 _DONE = "annotated"
-_TOLD = "annotation_told"
+_MESSAGE = "annotation_message"
 
 
 @dataclass(frozen=True)
 class Desk:
     """Annotations as they are now, whatever version the page is pinned to.
 
-    `said` are the latest ones (`data.queries.annotations.latest`), `counts` the progress per
-    annotator.
+    `annotations` are the latest ones (`data.queries.annotations.latest`), `counts` the progress per
+    annotator, `share` the share of turns that get a second opinion.
     """
 
     version: str
-    said: pa.Table
+    annotations: pa.Table
     counts: pa.Table
     share: float
 
     def of(self, turn_id: str) -> list[dict[str, Any]]:
         """The annotations of one turn."""
-        rows = self.said.filter(pa.compute.field("turn_id") == turn_id).to_pylist()
+        rows = self.annotations.filter(pa.compute.field("turn_id") == turn_id).to_pylist()
         return [dict(row) for row in rows]
 
 
@@ -74,39 +74,40 @@ def _desk(path: str, version: str, midnight: datetime, _store: Store) -> Desk:
 
 
 def annotator() -> str | None:
-    """The name of the person at work, asked once a session; None until it is given."""
+    """The annotator's name, asked once a session; None until it is entered."""
     name = st.session_state.get(_WHO)
     if name:
         return str(name)
     with st.form("who", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        given = st.text_input("Your name, as it stands beside your verdicts", max_chars=60)
+        entered = st.text_input("Your name, shown beside your verdicts", max_chars=60)
         st.form_submit_button("Start", type="primary")
-    if given.strip():
-        st.session_state[_WHO] = given.strip()
+    if entered.strip():
+        st.session_state[_WHO] = entered.strip()
         st.rerun()
     return None
 
 
 def signed_in() -> str | None:
-    """The name that was given, without asking for one."""
+    """The annotator's name, without asking for it; None if nobody has entered one."""
     return st.session_state.get(_WHO)
 
 
 def leave() -> None:
-    """Callback: somebody else sits down."""
-    for key in (_WHO, _DONE, _TOLD):
+    """Callback: sign the annotator out."""
+    for key in (_WHO, _DONE, _MESSAGE):
         st.session_state.pop(key, None)
 
 
 def verdicts(
     path: str, turn: Mapping[str, Any], who: str, *, decides: bool = False, keys: bool = True
 ) -> None:
-    """Six buttons, with the `keys` 1 to 6, and fields for what was really said and meant.
+    """Draw six buttons and fields for what was really said and meant.
 
-    `turn` holds turn_id, dialogue_id and day. With `decides` the verdict is the adjudicator's.
+    `turn` holds turn_id, dialogue_id and day. With `decides` the verdict is the adjudicator's; with
+    `keys` the keys 1 to 6 press the buttons.
     """
     base = f"gold-{turn['turn_id']}"
-    place = {name: turn[name] for name in ("turn_id", "dialogue_id", "day")}
+    turn_key = {name: turn[name] for name in ("turn_id", "dialogue_id", "day")}
     with st.container(gap="xsmall"):
         for key, name in enumerate(FAILURE_POINTS, 1):
             st.button(
@@ -116,21 +117,21 @@ def verdicts(
                 help=FAILURE_MEANINGS[name],
                 width="stretch",
                 on_click=_say,
-                args=(path, place, who, name, decides, keys),
+                args=(path, turn_key, who, name, decides, keys),
             )
     with st.expander("What was really said and meant", key=f"{base}-fields"):
         st.text_input("Words that were said", key=f"{base}-transcript")
         st.text_input("Intent that was meant", key=f"{base}-intent")
         st.text_area(
-            "Slots, one a line", key=f"{base}-slots", placeholder="song = yellow", height=80
+            "Slots, one per line", key=f"{base}-slots", placeholder="song = yellow", height=80
         )
         st.text_input("Note", key=f"{base}-note")
-        st.caption("May be left out. They are recorded with the verdict.")
+        st.caption("Optional. They are recorded with the verdict.")
 
 
-def told() -> None:
-    """What came of the last verdict, where there is something to say."""
-    kind, words = st.session_state.pop(_TOLD, (None, ""))
+def last_message() -> None:
+    """Draw the message that the last verdict left, if any: recorded, taken back, or an error."""
+    kind, words = st.session_state.pop(_MESSAGE, (None, ""))
     if kind == "error":
         st.error(words, icon=":material/error:")
     elif kind:
@@ -139,8 +140,8 @@ def told() -> None:
 
 def done() -> list[tuple[str, dict[str, Any]]]:
     """Annotations of this session, by id with their turn, the latest last."""
-    found: list[tuple[str, dict[str, Any]]] = st.session_state.setdefault(_DONE, [])
-    return found
+    annotations: list[tuple[str, dict[str, Any]]] = st.session_state.setdefault(_DONE, [])
+    return annotations
 
 
 def undo(path: str) -> None:
@@ -151,16 +152,16 @@ def undo(path: str) -> None:
     try:
         withdraw(Store.open(path), annotation)
     except FaultlineError as error:
-        st.session_state[_TOLD] = ("error", str(error))
+        st.session_state[_MESSAGE] = ("error", str(error))
         return
     done().pop()
     st.session_state["queue_turn"] = turn["turn_id"]
-    st.session_state[_TOLD] = ("done", "Taken back.")
+    st.session_state[_MESSAGE] = ("done", "Taken back.")
 
 
 def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, once: bool) -> None:
     if once and done() and done()[-1][1]["turn_id"] == turn["turn_id"]:
-        # A second key, pressed before the next turn was there.
+        # A second key press, before the next turn was drawn.
         return
     base = f"gold-{turn['turn_id']}"
 
@@ -168,7 +169,7 @@ def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, on
         return str(st.session_state.get(f"{base}-{field}") or "").strip()
 
     try:
-        made = annotate(
+        annotation_id = annotate(
             Store.open(path),
             turn,
             who,
@@ -180,19 +181,19 @@ def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, on
             adjudicated=decides,
         )
     except FaultlineError as error:
-        st.session_state[_TOLD] = ("error", str(error))
+        st.session_state[_MESSAGE] = ("error", str(error))
         return
-    done().append((made, turn))
-    st.session_state[_TOLD] = ("done", f"Recorded: {NAMES[name]}.")
+    done().append((annotation_id, turn))
+    st.session_state[_MESSAGE] = ("done", f"Recorded: {NAMES[name]}.")
 
 
 def others(rows: list[dict[str, Any]], who: str | None, share: float) -> None:
-    """The annotations of one turn that may be seen, and whether some may not."""
-    shown = shown_to(rows, who, share)
+    """Draw the annotations of one turn that `who` may see, and say so if some are hidden."""
+    visible = shown_to(rows, who, share)
     zone = reader_zone()
-    for row in shown:
+    for row in visible:
         colour = COLOURS[row["failure_point"]]
-        said = ", decided" if row["adjudicated"] else ""
+        decided = ", decided" if row["adjudicated"] else ""
         detail = [
             f"said “{plain(short(row['transcript'], 120))}”" if row["transcript"] else "",
             f"meant {plain(short(row['intent'], 60))}" if row["intent"] else "",
@@ -200,9 +201,9 @@ def others(rows: list[dict[str, Any]], who: str | None, share: float) -> None:
         ]
         st.markdown(
             f':color[●]{{foreground="{colour}"}} **{NAMES[row["failure_point"]]}** '
-            f":small[:gray[{plain(row['annotator'])}{said}, "
+            f":small[:gray[{plain(row['annotator'])}{decided}, "
             f"{plain(moment(row['created_at'], zone))}]]"
             + "".join(f"  \n:small[{part}]" for part in detail if part)
         )
-    if len(shown) < len(rows):
+    if len(visible) < len(rows):
         st.caption("Another verdict is shown when a second person has judged this turn.")

@@ -1,4 +1,4 @@
-"""What a page looks at: one snapshot, one model, one filter."""
+"""What a page shows: one snapshot, one model, one filter."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pages(icons: bool = True) -> list[StreamlitPage]:
 
 
 class CacheKey(NamedTuple):
-    """Equal keys, equal answers: what caches are keyed by, beside the other arguments."""
+    """What caches are keyed by, beside the other arguments: equal keys have equal answers."""
 
     store: str
     version: str
@@ -119,8 +119,11 @@ class View:
 
 
 def go_to_newest() -> None:
-    """Leave the pinned version and model for the newest, filters kept; in a callback, or before a
-    rerun. A page calls it after it has written to the store, so that it shows what it wrote."""
+    """Leave the pinned version and model for the newest, and keep the filters.
+
+    To be called in a callback or before a rerun. A page calls it after writing to the store, so
+    that it shows what it wrote.
+    """
     for key in PINS:
         st.session_state.pop(key, None)
         st.query_params.pop(key, None)
@@ -172,9 +175,9 @@ def hand_over(view: View) -> None:
 def current_view() -> View:
     """Called by a page: what to show."""
     if _KEY not in st.session_state:
-        # A server's very first request may name a page, and Streamlit then runs it without
-        # `app.py`, because there is a folder `pages`; once `st.navigation` was called, with it.
-        # Without icons: the browser would fetch the page's own as a favicon, from elsewhere.
+        # If a server's very first request names a page, Streamlit runs it without `app.py`, because
+        # there is a folder `pages`; once `st.navigation` has been called, it runs `app.py`.
+        # Without icons: the browser would fetch the page's own as a favicon from another host.
         st.navigation(pages(icons=False), position="hidden")
         st.rerun()
     view = st.session_state[_KEY]

@@ -1,4 +1,4 @@
-"""What people decide about a slice: owner, state, note, ticket; and whether a fix helped."""
+"""What people decide about a slice (owner, state, note, ticket), and whether a fix helped."""
 
 from __future__ import annotations
 
@@ -45,41 +45,44 @@ def decision(
     key: str,
     point: str,
     conditions: Conditions,
-    held: Mapping[str, Any] | None,
+    recorded: Mapping[str, Any] | None,
 ) -> None:
-    """The form that records a decision, and what became of a fix."""
+    """Draw the form that records a decision, and whether a fix helped.
+
+    `recorded` is the last decision about the slice, if there is one.
+    """
     assert view.model is not None
     st.subheader("Who looks after it", anchor=False)
-    if held and held["state"] == "fixed" and held["version"]:
-        release = find_release(view.snapshot, view.model, point, held["version"])
-        found = _fixed(view.turns_key, point, conditions, release, view)
-        st.markdown(plain(fixed_words(found, release_words(":".join(release)))))
-    held = held or {}
+    if recorded and recorded["state"] == "fixed" and recorded["version"]:
+        release = find_release(view.snapshot, view.model, point, recorded["version"])
+        outcome = _fixed(view.turns_key, point, conditions, release, view)
+        st.markdown(plain(fixed_words(outcome, release_words(":".join(release)))))
+    recorded = recorded or {}
     with st.form(f"decision-{key}"):
         with st.grid(3, min_column_width=160, gap="small"):
             owner = st.text_input(
-                "Owner", held.get("owner") or "", placeholder="nobody yet", max_chars=60
+                "Owner", recorded.get("owner") or "", placeholder="nobody yet", max_chars=60
             )
             state = st.selectbox(
-                "State", workspace.STATES, workspace.STATES.index(held.get("state") or "new")
+                "State", workspace.STATES, workspace.STATES.index(recorded.get("state") or "new")
             )
             version = st.text_input(
                 "Fixed in version",
-                held.get("version") or "",
+                recorded.get("version") or "",
                 max_chars=100,
                 placeholder="the release, as logged",
                 help="As the logs name it, e.g. asr-4.3; needed for the state “fixed”.",
             )
         link = st.text_input(
-            "Ticket", held.get("link") or "", placeholder="https://…", max_chars=2_000
+            "Ticket", recorded.get("link") or "", placeholder="https://…", max_chars=2_000
         )
-        note = st.text_area("Note", held.get("note") or "", height=80, max_chars=5_000)
+        note = st.text_area("Note", recorded.get("note") or "", height=80, max_chars=5_000)
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
-            if held.get("link"):
-                st.link_button("Open the ticket", held["link"], icon=":material/open_in_new:")
-            if held.get("updated_at"):
-                st.caption(f"Last changed {held['updated_at']:%-d %B %Y}")
+            if recorded.get("link"):
+                st.link_button("Open the ticket", recorded["link"], icon=":material/open_in_new:")
+            if recorded.get("updated_at"):
+                st.caption(f"Last changed {recorded['updated_at']:%-d %B %Y}")
     if not saved:
         return
     try:
@@ -103,19 +106,19 @@ def decision(
         st.rerun()
 
 
-def fixed_words(found: Fixed, release: str) -> str:
-    """What became of a slice that is said to be fixed, in a sentence."""
-    if found.finding == "unseen":
+def fixed_words(outcome: Fixed, release: str) -> str:
+    """Whether the failure rate of a slice marked as fixed fell with `release`, in a sentence."""
+    if outcome.finding == "unseen":
         return (
-            f"{release} is not yet seen in these turns, so whether it helps is open; if it should "
-            "be, compare its name with the versions among the filters."
+            f"{release} does not occur in these turns yet, so nobody knows whether it helps; if it "
+            "should occur, compare its name with the versions among the filters."
         )
-    sizes = f"{count(found.turns)} turns on {release}, {count(found.turns_before)} before"
-    if found.finding == "few":
+    sizes = f"{count(outcome.turns)} turns on {release}, {count(outcome.turns_before)} before"
+    if outcome.finding == "few":
         return f"There are too few turns to tell whether {release} helped: {sizes}."
-    ends = f"from {percent(found.before)} to {percent(found.after)}"
-    change = f"{points(found.low)} to {points(found.high)}, p {_p(found.p_value)}; {sizes}"
-    match found.finding:
+    ends = f"from {percent(outcome.before)} to {percent(outcome.after)}"
+    change = f"{points(outcome.low)} to {points(outcome.high)}, p {_p(outcome.p_value)}; {sizes}"
+    match outcome.finding:
         case "fell":
             return f"The rate fell {ends} with {release} ({change})."
         case "rose":

@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from classifiers.encoder import Encoder
 
 _TEMPLATE = "parts/triage/slices.html"
-# Where a narrow screen, which has the list first, can jump to.
+# A narrow screen has the list first, and a link to this anchor.
 ANCHOR = "slice"
-# Verticals that can still be read.
+# More vertical lines than these could not be read.
 _MOST_RELEASES = 8
 
 
@@ -117,7 +117,7 @@ def about(
     slice_: Slice | None,
     result: Ranked | None,
 ) -> None:
-    """Everything about a slice; `slice_` is None if it does not stand out."""
+    """Draw everything about a slice; `slice_` is None if it does not stand out."""
     assert view.model is not None
     inside = Inside(view.model, point, conditions, view.chosen)
     at = (view.turns_key, inside, view)
@@ -130,8 +130,8 @@ def about(
     _numbers(days, slice_, result)
     released = known_releases(view, point, conditions)
     dates = _column(days, "day")
-    shown = {day: name for day, name in released.items() if dates[0] < day <= dates[-1]}
-    recent = dict(sorted(shown.items())[-_MOST_RELEASES:])
+    in_period = {day: name for day, name in released.items() if dates[0] < day <= dates[-1]}
+    recent = dict(sorted(in_period.items())[-_MOST_RELEASES:])
     st.plotly_chart(
         trend(days, point, recent), config=CONFIG, alt=trend_words(days, recent), key="slice-trend"
     )
@@ -227,9 +227,9 @@ def _apart_from_others(comparison: Comparison, point: str) -> None:
         reasons = [_reason(feature, reach) for feature in comparison.features]
         st.html(piece(_TEMPLATE, "reasons", features=reasons))
     stages = ", ".join(
-        f"{EVIDENCE_NAMES[one.name]} {one.difference:+.2f}"
-        for one in comparison.stages
-        if one.low > 0
+        f"{EVIDENCE_NAMES[stage.name]} {stage.difference:+.2f}"
+        for stage in comparison.stages
+        if stage.low > 0
     )
     st.caption(
         f"Coloured: how much each speaks for {NAMES.get(point, 'the verdict')} here, in log-odds; "
@@ -259,13 +259,13 @@ def _reason(feature: Apart, reach: float) -> dict[str, Any]:
 
 def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
     st.subheader("Groups of similar requests", anchor=False)
-    asked = st.session_state.setdefault("grouped", set())
-    if key not in asked:
+    keys = st.session_state.setdefault("grouped", set())
+    if key not in keys:
         st.button(
             "Group the requests",
             icon=":material/workspaces:",
             help="Takes some seconds: the model’s text encoder reads up to a thousand requests.",
-            on_click=asked.add,
+            on_click=keys.add,
             args=(key,),
         )
         return

@@ -31,7 +31,7 @@ from parts.shared.view import CacheKey, View
 ANY = "defect"
 POINTS = (*FAILURES, ANY)
 TITLES = {**NAMES, ANY: "Any failure"}
-# The search that this session has stopped: its key and failure point.
+# The search that this session stopped: its key and failure point.
 _STOPPED = "stopped-search"
 _PATIENCE_S = 0.3
 _SHOWN = 6
@@ -115,10 +115,10 @@ def _search(key: CacheKey, point: str, _view: View) -> ThreadJob[Ranked]:
 
 
 def search(view: View, point: str) -> Job[Ranked]:
-    """The search for slices, begun now or by whoever came first; raises what made it fail."""
+    """The search for slices, started now or by an earlier reader; raises its error if it failed."""
     key = view.turns_key
     job = _search(key, point, view)
-    # One that another reader has stopped begins anew; one's own waits until asked.
+    # A search that another reader stopped starts again; one stopped here waits for its button.
     mine = st.session_state.get(_STOPPED) == (key, point)
     if job.state == "stopped" and not mine:
         _search.clear(key, point, view)
@@ -129,7 +129,7 @@ def search(view: View, point: str) -> Job[Ranked]:
         # Whoever looks next tries again.
         _search.clear(key, point, view)
         raise job.error
-    # Most are over soon; the page is then drawn once.
+    # Most searches end soon, and the page is then drawn only once.
     job.wait(_PATIENCE_S)
     return job
 
@@ -154,14 +154,14 @@ def _again() -> None:
 def cards(
     result: Ranked, point: str, present: str | None, decided: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """The slices by impact, each with its rate, its trend and its state."""
+    """Draw the slices by impact, each with its rate, its trend and its state."""
     slices = result.found.slices
     show_all = len(slices) <= _SHOWN or st.session_state.get("every_slice", False)
-    shown = slices if show_all else slices[:_SHOWN]
-    if not show_all and present and present not in [slice_.key for slice_ in shown]:
-        shown = (*shown, *(other for other in slices if other.key == present))
-    reach = max((_interval(slice_)[1] for slice_ in shown), default=1.0)
-    for slice_ in shown:
+    visible = slices if show_all else slices[:_SHOWN]
+    if not show_all and present and present not in [slice_.key for slice_ in visible]:
+        visible = (*visible, *(other for other in slices if other.key == present))
+    reach = max((_interval(slice_)[1] for slice_ in visible), default=1.0)
+    for slice_ in visible:
         key = slice_.key
         with st.container(border=True, gap="xsmall"):
             _name(key, slice_.words(), key == present)
@@ -178,7 +178,7 @@ def others(
     decided: Mapping[str, Mapping[str, Any]],
     names: Mapping[str, str],
 ) -> None:
-    """Slices that somebody looks after, but that do not stand out now."""
+    """Draw the slices that somebody looks after but that do not stand out now."""
     left = [key for key in names if key not in listed]
     if not left:
         return
@@ -204,7 +204,7 @@ def _name(key: str, words: str, present: bool) -> None:
 
 
 def _interval(slice_: Slice) -> tuple[float, float]:
-    """Of the rate: that of the excess, above the rest's rate."""
+    """The interval of the rate: that of the excess, added to the rate elsewhere."""
     return (
         max(0.0, slice_.rest_rate + slice_.low / slice_.turns),
         min(1.0, slice_.rest_rate + slice_.high / slice_.turns),

@@ -36,9 +36,9 @@ from data.store.snapshot import Snapshot
 from parts.shared.conversation import open_turn
 from parts.shared.verdict_form import (
     Desk,
+    last_message,
     others,
     signed_in,
-    told,
     undo,
     verdicts,
 )
@@ -58,7 +58,7 @@ class Details(NamedTuple):
 
 
 def look_up(view: View, turn_id: str, day: date | None) -> Details | None:
-    """All that the page shows of a turn; None when there is no such turn."""
+    """What the page shows of a turn; None if there is no such turn."""
     return _look_up(view.unfiltered.turns_key, turn_id, day, view)
 
 
@@ -114,8 +114,8 @@ def around(
             (-1, "Turn before", ":material/chevron_left:"),
             (+1, "Turn after", ":material/chevron_right:"),
         ):
-            there = position + step
-            other = dialogue[there] if 0 <= there < len(dialogue) else None
+            index = position + step
+            other = dialogue[index] if 0 <= index < len(dialogue) else None
             _step(label, icon, other, f"dialogue{step}")
 
 
@@ -157,7 +157,7 @@ def _reference(path: str, model: str) -> Reference | None:
 
 
 def reference(view: View) -> Reference | None:
-    """Where features lie among correct turns; None if the model has no such record."""
+    """The distribution of each feature among correct turns; None if the model has none."""
     return _reference(view.path, view.model) if view.model else None
 
 
@@ -171,16 +171,16 @@ def transcript(row: Row, annotations: Sequence[Row], who: str | None, share: flo
 
 
 def judge(view: View, row: Row, annotations: list[dict[str, Any]], now: Desk) -> None:
-    """The verdicts that people gave on this turn here, and the buttons to give one."""
+    """Draw the verdicts that people gave on this turn here, and the buttons to give one."""
     who = signed_in()
     st.subheader("Judged here", anchor=False)
-    told()
+    last_message()
     others(annotations, who, now.share)
     if not annotations:
         st.caption("Nobody has judged this turn here.")
     with st.expander("Judge this turn", key="judge", icon=":material/rate_review:"):
         if who is None:
-            name = st.text_input("Your name, as it stands beside your verdicts", max_chars=60)
+            name = st.text_input("Your name, shown beside your verdicts", max_chars=60)
             who = name.strip() or None
             if who:
                 st.session_state["annotator_name"] = who

@@ -1,4 +1,4 @@
-"""The command line: what people and scripts see of it, above all when something is wrong."""
+"""The command line, as people and scripts see it, above all when something is wrong."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_without_a_store_it_says_how_to_make_one(run: Run, arguments: tuple[str,
 
 
 @pytest.mark.parametrize("arguments", [*ON_A_STORE, ("ingest", "log.jsonl")], ids=" ".join)
-def test_a_folder_that_is_no_store_is_left_alone(run: Run, arguments: tuple[str, ...]) -> None:
+def test_a_folder_that_is_not_a_store_is_left_alone(run: Run, arguments: tuple[str, ...]) -> None:
     write_lines(Path("log.jsonl"), [trace()])
     Path("folder").mkdir()
     Path("folder/letter.txt").write_text("dear")
@@ -84,8 +84,15 @@ def test_a_folder_that_is_no_store_is_left_alone(run: Run, arguments: tuple[str,
     assert [path.name for path in Path("folder").iterdir()] == ["letter.txt"]
 
 
-@pytest.mark.parametrize("head", ["", "[]", '{"format": 99, "tables": {}, "model": null}'])
-@pytest.mark.parametrize("arguments", ON_A_STORE, ids=" ".join)
+@pytest.mark.parametrize(
+    ("arguments", "head"),
+    [
+        *((arguments, "[]") for arguments in ON_A_STORE),
+        (("info",), ""),
+        (("info",), '{"format": 99, "tables": {}, "model": null}'),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
 def test_a_damaged_or_newer_store_is_named(run: Run, head: str, arguments: tuple[str, ...]) -> None:
     Path("bad").mkdir()
     Path("bad/HEAD.json").write_text(head)
@@ -102,7 +109,7 @@ def test_a_damaged_or_newer_store_is_named(run: Run, head: str, arguments: tuple
         (("promote", "m-1"), ["m-1", "none"]),
     ],
 )
-def test_an_empty_store_lacks_something(
+def test_an_empty_store_says_what_it_lacks(
     run: Run, store: Store, arguments: tuple[str, ...], words: list[str]
 ) -> None:
     must_fail(run(*arguments, "--store", store.path), *words)
@@ -121,7 +128,9 @@ def test_an_empty_store_lacks_something(
     ],
     ids=" ".join,
 )
-def test_an_empty_store_is_a_store(run: Run, store: Store, arguments: tuple[str, ...]) -> None:
+def test_commands_that_need_no_turns_accept_an_empty_store(
+    run: Run, store: Store, arguments: tuple[str, ...]
+) -> None:
     ran = run(*arguments, "--store", store.path)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out
@@ -136,7 +145,7 @@ def test_vacuum_names_the_models_it_removes(run: Run, some: Path) -> None:
     assert json.loads(run("info", "--json", "--store", some).out)["models"] == ["m-1"]
 
 
-def test_damaged_data_is_one_sentence(run: Run, some: Path) -> None:
+def test_damaged_data_is_reported_in_one_sentence(run: Run, some: Path) -> None:
     for path in (some / "turns").rglob("*.parquet"):
         path.write_bytes(path.read_bytes()[:100])
     for arguments in (
@@ -200,20 +209,29 @@ BAD_INPUTS: dict[str, tuple[str, bytes | None, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_INPUTS)
-@pytest.mark.parametrize("more", [(), ("--json",), ("--allow-quarantined",)])
-def test_an_input_that_is_no_log_is_one_sentence(
-    run: Run, kind: str, more: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *((kind, ()) for kind in BAD_INPUTS),
+        # Found when the file is opened, and when it is read.
+        ("missing", ("--json",)),
+        ("picture", ("--json",)),
+        ("missing", ("--allow-quarantined",)),
+        ("picture", ("--allow-quarantined",)),
+    ],
+)
+def test_an_input_that_is_not_a_log_is_refused_in_one_sentence(
+    run: Run, kind: str, options: tuple[str, ...]
 ) -> None:
     name, content, word = BAD_INPUTS[kind]
     if content is not None:
         Path(name).write_bytes(content)
-    ran = run("ingest", name, *more)
+    ran = run("ingest", name, *options)
     must_fail(ran, name, word)
     assert ran.out == ""
 
 
-def test_a_mistyped_path_makes_no_store(run: Run) -> None:
+def test_a_mistyped_path_creates_no_store(run: Run) -> None:
     must_fail(run("ingest", "no.jsonl"))
     Path("empty").mkdir()
     must_fail(run("ingest", "empty"), "empty", "holds no traces")
@@ -225,7 +243,7 @@ def test_a_parquet_file_of_something_else_names_its_columns(run: Run) -> None:
     must_fail(run("ingest", "songs.parquet"), "turn_id", "song, [bold]")
 
 
-def test_no_input_at_all_is_misuse(run: Run) -> None:
+def test_ingesting_without_an_input_is_misuse(run: Run) -> None:
     must_fail(run("ingest"), "paths", "faultline ingest --help", code=2)
     must_fail(run("ingest", "x", "--format", "xml"), "xml", "jsonl", code=2)
 
@@ -242,12 +260,12 @@ def test_no_input_at_all_is_misuse(run: Run) -> None:
         os.fsdecode(b"latin-\xe9.jsonl"),
     ],
 )
-def test_odd_file_names_are_shown_as_they_are(run: Run, name: str) -> None:
+def test_odd_file_names_are_printed_literally(run: Run, name: str) -> None:
     write_lines(Path(name), [trace()])
     ran = run("ingest", f"./{name}")
     assert (ran.code, ran.err) == (0, "")
-    shown = name.encode("utf-8", "backslashreplace").decode()
-    assert f"{shown}: 1 turns" in ran.out
+    printed = name.encode("utf-8", "backslashreplace").decode()
+    assert f"{printed}: 1 turns" in ran.out
     assert json.loads(run("ingest", f"./{name}", "--json").out)["files"][0]["unchanged"] == 1
     Path(name).write_bytes(b"")
     ran = run("ingest", f"./{name}")
@@ -270,7 +288,7 @@ def test_quarantined_lines_make_the_exit_code_one_unless_allowed(run: Run) -> No
     assert Path("quarantine.csv").read_text().count("got -1") == 1
 
 
-def test_one_bad_file_of_several_is_told_and_the_others_are_kept(run: Run) -> None:
+def test_one_bad_file_of_several_is_reported_and_the_others_are_ingested(run: Run) -> None:
     write_lines(Path("good.jsonl"), [trace()])
     Path("bad.jsonl").write_bytes(b"")
     ran = run("ingest", "bad.jsonl", "good.jsonl")
@@ -339,7 +357,7 @@ def test_one_bad_file_of_several_is_told_and_the_others_are_kept(run: Run) -> No
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_wrong_request_says_what_was_wrong(
+def test_an_invalid_request_says_what_was_wrong(
     run: Run, some: Path, arguments: tuple[str, ...], words: list[str], monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("FAULTLINE_STORE", str(some))
@@ -368,18 +386,18 @@ def test_too_few_labels_are_counted(run: Run, name: str, points: list[str]) -> N
     gold = [trace(f"g{i}", gold={"failure_point": point}) for i, point in enumerate(points)]
     write_lines(Path("log.jsonl"), [trace("plain"), *gold])
     assert run("ingest", "log.jsonl").code == 0
-    found = [f"{n} {p}" for p in ("asr", "correct") if (n := points.count(p))] or ["none"]
-    must_fail(run(name, "--without", "text"), ", ".join(found), "gold", code=1)
+    counts = [f"{n} {p}" for p in ("asr", "correct") if (n := points.count(p))] or ["none"]
+    must_fail(run(name, "--without", "text"), ", ".join(counts), "gold", code=1)
 
 
 @pytest.fixture
 def trained(six: tuple[Store, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     shutil.copytree(six[0].path, tmp_path / "trained")
     monkeypatch.setenv("FAULTLINE_STORE", str(tmp_path / "trained"))
-    asked = cli.models.settings_of
+    settings_of = cli.models.settings_of
     # A quick and poor model: it is the commands that are tested here.
     monkeypatch.setattr(
-        cli.models, "settings_of", lambda *a: replace(asked(*a), rounds=12, folds=2)
+        cli.models, "settings_of", lambda *a: replace(settings_of(*a), rounds=12, folds=2)
     )
     return Store.open(tmp_path / "trained")
 
@@ -388,17 +406,19 @@ def test_an_unknown_encoder_is_named(run: Run, trained: Store) -> None:
     must_fail(run("train", "--encoder", "no/such-encoder"), "no/such-encoder")
 
 
-def test_train_score_and_look(run: Run, trained: Store, six: tuple[Store, Model]) -> None:
+def test_a_model_is_trained_promoted_and_scores_every_turn(
+    run: Run, trained: Store, six: tuple[Store, Model]
+) -> None:
     ran = run("train", "--without", "text", "--seed", "3", "--no-promote", "--json")
     assert ran.code == 0
-    made = json.loads(ran.out)
-    assert not made["promoted"]
+    trained_model = json.loads(ran.out)
+    assert not trained_model["promoted"]
     assert trained.head().model == six[1].id
-    ran = run("promote", made["model"])
-    assert made["model"] in ran.out
-    assert trained.head().model == made["model"]
+    ran = run("promote", trained_model["model"])
+    assert trained_model["model"] in ran.out
+    assert trained.head().model == trained_model["model"]
     report = json.loads(run("score", "--json").out)
-    assert report["model_id"] == made["model"]
+    assert report["model_id"] == trained_model["model"]
     assert (
         report["scored"] == sum(report["verdicts"].values()) == trained.snapshot().counts()["turns"]
     )
@@ -407,16 +427,18 @@ def test_train_score_and_look(run: Run, trained: Store, six: tuple[Store, Model]
     assert "Scored 0 turns" in ran.out
     facts = json.loads(run("info", "--json").out)
     assert facts["predictions"] == facts["turns"] == report["scored"]
-    assert set(facts["models"]) == {made["model"], six[1].id}
-    assert "labelled turns" in (trained.models / made["model"] / "MODEL_CARD.md").read_text()
+    assert set(facts["models"]) == {trained_model["model"], six[1].id}
+    assert (
+        "labelled turns" in (trained.models / trained_model["model"] / "MODEL_CARD.md").read_text()
+    )
 
 
-def test_train_reads_like_a_sentence_and_a_table(run: Run, trained: Store) -> None:
+def test_train_prints_a_sentence_and_a_table(run: Run, trained: Store) -> None:
     ran = run("train", "--without", "text", "--context", "live")
     assert ran.code == 0
     assert "out-of-fold macro-F1" in ran.out
-    shown = [line.split()[0] for line in ran.out.splitlines()[1:] if line.strip()]
-    assert set(FAILURE_POINTS) <= set(shown)
+    first_words = [line.split()[0] for line in ran.out.splitlines()[1:] if line.strip()]
+    assert set(FAILURE_POINTS) <= set(first_words)
     assert str(trained.head().model) in ran.out
     # Progress goes to the other stream.
     assert "…" in ran.err
@@ -472,7 +494,7 @@ def test_the_console_script_and_a_plain_terminal(some: Path) -> None:
     assert plain.stderr.count(b"\n") == 1
 
 
-def test_a_reader_that_goes_away_is_no_error_to_speak_of(some: Path) -> None:
+def test_a_reader_that_stops_reading_causes_no_message(some: Path) -> None:
     process = command("info", "--store", some)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -482,8 +504,8 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of(some: Path) -> None:
     process.stderr.close()
 
 
-def prepared(store: Store) -> list[Path]:
-    """What lies in the store and is not visible yet."""
+def staged(store: Store) -> list[Path]:
+    """The files in the store that are staged and not visible yet."""
     return [path for path in (store.path / ".staging").iterdir() if path.name != "spill"]
 
 
@@ -492,7 +514,7 @@ def test_an_interrupt_in_the_middle_leaves_the_store_unharmed(tmp_path: Path, si
     store = Store.create(tmp_path / "store")
     ingest(store, [write_lines(tmp_path / "old.jsonl", [trace("old")])])
     before = store.head()
-    # Standard input that does not end keeps the command in the middle of its work.
+    # Standard input without an end keeps the command in the middle of its work.
     process = command(
         "ingest", "-", "--store", store.path, stdin=subprocess.PIPE, start_new_session=True
     )
@@ -502,24 +524,24 @@ def test_an_interrupt_in_the_middle_leaves_the_store_unharmed(tmp_path: Path, si
         process.stdin.write(json.dumps(trace(f"t{i}", note=filler)) + "\n")
     process.stdin.flush()
     limit = time.monotonic() + 60
-    while not prepared(store):
+    while not staged(store):
         assert time.monotonic() < limit
         time.sleep(0.01)
-    # As Ctrl-C does: to the command and its workers.
+    # As Ctrl-C does: a signal to the command and to its workers.
     os.killpg(process.pid, signal.SIGINT)
     _, problems = process.communicate(timeout=60)
     assert process.returncode == 130, problems
     assert problems.count("\n") == 1, problems
     assert problems.startswith("Interrupted; ")
     assert store.head() == before
-    assert prepared(store) == []
+    assert staged(store) == []
 
 
-def test_the_dashboard_says_that_a_port_is_taken(run: Run) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_the_dashboard_reports_a_port_in_use(run: Run) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
         must_fail(run("dashboard", "--port", port), str(port), "--port", code=2)
 
 
@@ -549,9 +571,9 @@ def test_the_dashboard_starts_without_a_store(tmp_path: Path, address: str) -> N
                 time.sleep(0.2)
     finally:
         process.terminate()
-        heard, problems = process.communicate(timeout=60)
-    assert f"http://127.0.0.1:{port}" in heard
-    assert "Traceback" not in heard + problems
-    assert ("Whoever can reach this machine" in heard) == (address == "0.0.0.0")
+        output, problems = process.communicate(timeout=60)
+    assert f"http://127.0.0.1:{port}" in output
+    assert "Traceback" not in output + problems
+    assert ("Whoever can reach this machine" in output) == (address == "0.0.0.0")
     # Nobody elsewhere was asked for this machine's address.
-    assert "external" not in (heard + problems).lower()
+    assert "external" not in (output + problems).lower()

@@ -42,7 +42,7 @@ def test_bad_settings_are_refused_in_one_sentence(
     assert not Path("demo").exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused(run: Run) -> None:
+def test_a_target_that_cannot_be_written_is_refused(run: Run) -> None:
     Path("file").write_text("")
     must_fail(run("demo-data", "--to", "file"), "file")
     must_fail(run("demo-data", "--to", "traces.csv"), "traces.csv", ".jsonl")
@@ -75,7 +75,7 @@ def test_the_whole_demo(run: Run) -> None:
         (row,) = snapshot.query(
             "SELECT count(gold) AS gold, count(DISTINCT day) AS days FROM turns"
         ).to_pylist()
-    # Inside the demo, what comes next is the next step.
+    # Inside the demo, the next step needs no hint.
     assert "faultline score" not in ran.out
     assert 400 < row["gold"] < 700
     assert row["days"] >= 10
@@ -83,7 +83,7 @@ def test_the_whole_demo(run: Run) -> None:
     assert {incident["failure_point"] for incident in incidents} <= set(FAILURE_POINTS)
     assert len(incidents) == 5
     must_fail(run("demo", "--turns", 500, "--no-serve"), "other settings", "--store")
-    # The folder as a whole is traces, the truth in it is none.
+    # Ingesting the whole folder takes its traces and skips its truth.
     ran = run("ingest", "demo")
     assert (ran.code, ran.err) == (0, "")
     assert "900 already there" in ran.out
@@ -103,7 +103,7 @@ def test_the_whole_demo(run: Run) -> None:
         (["--store", os.fsdecode(b"caf\xe9")], ["caf", "UTF-8"]),
     ],
 )
-def test_what_would_fail_in_the_end_is_refused_at_the_beginning(
+def test_a_demo_that_would_fail_at_its_end_is_refused_at_once(
     run: Run, options: list[object], words: list[str]
 ) -> None:
     Path("file").touch()
@@ -142,7 +142,7 @@ def start(to: Path, temporary: Path) -> subprocess.Popen[str]:
     ("stop", "whole", "code"),
     [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGTERM, True, 143)],
 )
-def test_who_stops_it_waits_for_nothing_and_finds_nothing(
+def test_an_interrupted_demo_ends_at_once_and_leaves_no_files(
     tmp_path: Path, stop: signal.Signals, whole: bool, code: int
 ) -> None:
     process = start(tmp_path / "new" / "demo", tmp_path / "temporary")
@@ -160,12 +160,12 @@ def test_who_stops_it_waits_for_nothing_and_finds_nothing(
 
 
 @pytest.mark.simulator
-def test_what_a_killed_one_left_goes_when_the_next_one_starts(
+def test_the_next_demo_removes_what_a_killed_one_left(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to, temporary = tmp_path / "demo", tmp_path / "temporary"
     process = start(to, temporary)
-    # Nobody else may write there meanwhile.
+    # No other demo may write there meanwhile.
     must_fail(run("demo-data", "--to", to), "Another demo", str(to))
     process.kill()
     process.communicate(timeout=60)

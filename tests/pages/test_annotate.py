@@ -29,137 +29,129 @@ from data.store.store import Store
 from data.store.workspace import put_setting
 from labels.correct_hypothesis import proven
 from parts.shared import verdict_form
-from tests.app import Open, texts
-from tests.scored import MODEL, fill
+from tests.app import Open, press, texts
+from tests.scored import MODEL
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Store:
-    return fill(tmp_path / "store")
-
-
-def rows(store: Store) -> list[dict[str, Any]]:
+def stored_annotations(store: Store) -> list[dict[str, Any]]:
     with store.snapshot() as snapshot:
         return list(snapshot.query("FROM annotations ORDER BY created_at").to_pylist())
 
 
-def signed(at: AppTest, who: str) -> AppTest:
+def signed_in(at: AppTest, who: str) -> AppTest:
     at.session_state["annotator_name"] = who
     return at.run()
 
 
-def press(at: AppTest, prefix: str) -> AppTest:
-    button = next(b for b in at.button if str(b.key or "").startswith(prefix))
-    button.click().run()
+def judge(at: AppTest, failure_point: str) -> AppTest:
+    """Press the button of a verdict on the turn shown."""
+    prefix = f"say-{failure_point}-"
+    next(b for b in at.button if str(b.key or "").startswith(prefix)).click().run()
     assert not at.exception
     return at
 
 
-def test_an_unscored_store_says_what_to_run(opened: Open, unscored_store: Store) -> None:
-    at = opened(unscored_store.path, "annotate")
-    assert "faultline score --store" in texts(at)
-
-
-def test_the_name_is_asked_once_and_stands_beside_the_verdict(opened: Open, mine: Store) -> None:
-    at = opened(mine.path, "annotate")
+def test_the_name_is_asked_once_and_recorded_with_the_verdict(
+    opened: Open, own_store: Store
+) -> None:
+    at = opened(own_store.path, "annotate")
     assert not any(str(b.key or "").startswith("say-") for b in at.button)
     next(t for t in at.text_input if t.label.startswith("Your name")).set_value(" ann ")
-    next(b for b in at.button if b.label == "Start").click().run()
+    press(at, "Start")
     assert "Why this one" in texts(at)
-    press(at, "say-nlu")
-    (made,) = rows(mine)
-    assert (made["annotator"], made["failure_point"]) == ("ann", "nlu")
+    judge(at, "nlu")
+    (annotation,) = stored_annotations(own_store)
+    assert (annotation["annotator"], annotation["failure_point"]) == ("ann", "nlu")
     assert "Recorded: NLU" in texts(at)
 
 
-def test_keys_skip_and_undo(opened: Open, mine: Store) -> None:
-    at = signed(opened(mine.path, "annotate"), "ann")
+def test_keys_skip_and_undo(opened: Open, own_store: Store) -> None:
+    at = signed_in(opened(own_store.path, "annotate"), "ann")
     keys = [b.proto.shortcut.lower() for b in at.button if b.proto.shortcut]
     assert sorted(keys) == ["1", "2", "3", "4", "5", "6", "s", "u"]
-    shown = at.session_state["queue_turn"]
-    next(b for b in at.button if b.label == "Skip").click().run()
+    first = at.session_state["queue_turn"]
+    press(at, "Skip")
     other = at.session_state["queue_turn"]
-    assert other != shown
-    press(at, "say-er")
+    assert other != first
+    judge(at, "er")
     assert at.session_state["queue_turn"] != other
-    next(b for b in at.button if b.label == "Undo").click().run()
-    assert rows(mine) == []
+    press(at, "Undo")
+    assert stored_annotations(own_store) == []
     assert at.session_state["queue_turn"] == other
 
 
-def test_a_second_key_before_the_next_turn_is_there_says_nothing(
-    mine: Store, monkeypatch: pytest.MonkeyPatch
+def test_a_second_key_before_the_next_turn_is_drawn_is_ignored(
+    own_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turn = mine.snapshot().query("FROM turns LIMIT 1").to_pylist()[0]
-    said = [("annotation", {"turn_id": turn["turn_id"]})]
-    monkeypatch.setattr(verdict_form, "done", lambda: said)
-    # The browser sends what was drawn, and that was the turn before.
-    verdict_form._say(str(mine.path), turn, "ann", "er", decides=False, once=True)
-    assert rows(mine) == []
-    # On the page of a turn one may think again.
-    verdict_form._say(str(mine.path), turn, "ann", "er", decides=False, once=False)
-    assert [row["failure_point"] for row in rows(mine)] == ["er"]
+    turn = own_store.snapshot().query("FROM turns LIMIT 1").to_pylist()[0]
+    recorded = [("annotation", {"turn_id": turn["turn_id"]})]
+    monkeypatch.setattr(verdict_form, "done", lambda: recorded)
+    # The browser still shows the turn that has just been judged.
+    verdict_form._say(str(own_store.path), turn, "ann", "er", decides=False, once=True)
+    assert stored_annotations(own_store) == []
+    # On the page of a turn an annotator may judge again.
+    verdict_form._say(str(own_store.path), turn, "ann", "er", decides=False, once=False)
+    assert [row["failure_point"] for row in stored_annotations(own_store)] == ["er"]
 
 
-def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_told(
+def test_gold_is_recorded_with_the_verdict_and_bad_slots_are_refused(
     opened: Open,
-    mine: Store,
+    own_store: Store,
 ) -> None:
-    at = signed(opened(mine.path, "annotate"), "ann")
+    at = signed_in(opened(own_store.path, "annotate"), "ann")
     turn = at.session_state["queue_turn"]
     at.text_input(key=f"gold-{turn}-transcript").set_value("play two")
     at.text_area(key=f"gold-{turn}-slots").set_value("two").run()
-    press(at, "say-asr")
-    assert rows(mine) == []
+    judge(at, "asr")
+    assert stored_annotations(own_store) == []
     assert "'two' is not a slot" in at.error[0].value
     at.text_area(key=f"gold-{turn}-slots").set_value("song = two").run()
-    press(at, "say-asr")
-    (made,) = rows(mine)
-    assert made["transcript"] == "play two"
-    assert made["slots"] == [{"name": "song", "value": "two"}]
+    judge(at, "asr")
+    (annotation,) = stored_annotations(own_store)
+    assert annotation["transcript"] == "play two"
+    assert annotation["slots"] == [{"name": "song", "value": "two"}]
 
 
 def test_two_people_get_different_turns_and_do_not_see_each_other(
     opened: Open,
-    mine: Store,
+    own_store: Store,
 ) -> None:
-    put_setting(mine, SHARE, 1.0)
-    ann = signed(opened(mine.path, "annotate"), "ann")
-    bob = signed(opened(mine.path, "annotate"), "bob")
+    put_setting(own_store, SHARE, 1.0)
+    ann = signed_in(opened(own_store.path, "annotate"), "ann")
+    bob = signed_in(opened(own_store.path, "annotate"), "bob")
     first = ann.session_state["queue_turn"]
     assert bob.session_state["queue_turn"] != first
-    press(ann, "say-result")
-    press(bob, "say-er")
-    # Then bob is asked for a second opinion on ann's turn, and is not told the first.
+    judge(ann, "result")
+    judge(bob, "er")
+    # Then bob is asked for a second opinion on ann's turn, and does not see the first.
     assert bob.session_state["queue_turn"] == first
     assert "a second opinion" in texts(bob)
-    seen = signed(opened(mine.path, "turn", turn=first), "bob")
-    assert "Another verdict is shown when" in texts(seen)
-    assert "**Result**" not in texts(seen)
-    press(bob, "say-nlu")
-    seen = signed(opened(mine.path, "turn", turn=first), "bob")
-    assert "**Result**" in texts(seen)
+    page = signed_in(opened(own_store.path, "turn", turn=first), "bob")
+    assert "Another verdict is shown when" in texts(page)
+    assert "**Result**" not in texts(page)
+    judge(bob, "nlu")
+    assert "**Result**" in texts(page.run())
 
 
-def test_filters_that_match_nothing_say_so(opened: Open, mine: Store) -> None:
-    at = opened(mine.path, "annotate", since="2024-03-10", until="2024-03-08")
-    assert "Nothing is left to annotate" in texts(signed(at, "ann"))
+def test_filters_that_match_nothing_say_so(opened: Open, own_store: Store) -> None:
+    at = opened(own_store.path, "annotate", since="2024-03-10", until="2024-03-08")
+    assert "Nothing is left to annotate" in texts(signed_in(at, "ann"))
 
 
-def test_differences_are_decided(opened: Open, mine: Store) -> None:
-    with mine.snapshot() as snapshot:
+def test_differences_are_decided(opened: Open, own_store: Store) -> None:
+    with own_store.snapshot() as snapshot:
         turn = snapshot.query("FROM turns WHERE turn_id = 'nasty'").to_pylist()[0]
-    annotate(mine, turn, "ann", "asr")
-    annotate(mine, turn, "bob", "nlu", note="<b>no</b>")
-    at = signed(opened(mine.path, "annotate", task="differences"), "cyd")
+    annotate(own_store, turn, "ann", "asr")
+    annotate(own_store, turn, "bob", "nlu", note="<b>no</b>")
+    at = signed_in(opened(own_store.path, "annotate", task="differences"), "cyd")
     assert "**1** turn to decide" in texts(at)
-    press(at, "say-nlu")
-    assert rows(mine)[-1]["adjudicated"]
+    judge(at, "nlu")
+    assert stored_annotations(own_store)[-1]["adjudicated"]
     assert "Annotators agree" in texts(at)
 
 
 @pytest.mark.parametrize(
-    ("task", "told"),
+    ("task", "words"),
     [
         ("agreement", "Nobody has annotated a turn yet"),
         ("differences", "Annotators agree"),
@@ -172,39 +164,41 @@ def test_every_task_opens_without_annotations(
     opened: Open,
     scored_store: Store,
     task: str,
-    told: str,
+    words: str,
 ) -> None:
-    at = signed(opened(scored_store.path, "annotate", task=task), "ann")
-    assert told in texts(at)
+    at = signed_in(opened(scored_store.path, "annotate", task=task), "ann")
+    assert words in texts(at)
 
 
-def test_agreement_of_two(opened: Open, mine: Store) -> None:
-    with mine.snapshot() as snapshot:
+def test_the_agreement_of_two_annotators_is_drawn(opened: Open, own_store: Store) -> None:
+    with own_store.snapshot() as snapshot:
         turns = snapshot.query("FROM turns ORDER BY turn_id LIMIT 8").to_pylist()
     for i, turn in enumerate(turns):
-        annotate(mine, turn, "ann", "asr" if i % 2 else "nlu")
-        annotate(mine, turn, "bob", "asr" if i % 2 or i == 0 else "nlu")
-    at = opened(mine.path, "annotate", task="agreement")
+        annotate(own_store, turn, "ann", "asr" if i % 2 else "nlu")
+        annotate(own_store, turn, "bob", "asr" if i % 2 or i == 0 else "nlu")
+    at = opened(own_store.path, "annotate", task="agreement")
     assert "Krippendorff" in texts(at)
     assert all(chart.proto.alt for chart in at.get("plotly_chart"))
 
 
-def test_a_writer_that_takes_too_long_is_told(mine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_store_refuses_the_annotation_after_a_while(
+    own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("data.store.annotations.PATIENCE_S", 0.2)
-    with mine.snapshot() as snapshot:
+    with own_store.snapshot() as snapshot:
         turn = snapshot.query("FROM turns LIMIT 1").to_pylist()[0]
     with (
-        FileLock(mine.path / ".lock"),
+        FileLock(own_store.path / ".lock"),
         pytest.raises(StoreBusy, match="nothing was recorded, try again"),
     ):
-        annotate(mine, turn, "ann", "asr")
-    assert withdraw(mine, annotate(mine, turn, "ann", "asr"))
+        annotate(own_store, turn, "ann", "asr")
+    assert withdraw(own_store, annotate(own_store, turn, "ann", "asr"))
 
 
 # -- the Turn page ---------------------------------------------------------------------------------
 
 
-def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -> None:
+def test_a_list_leads_from_turn_to_turn(opened: Open, scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
         ids = overview.defects(snapshot, MODEL, Filter())["turn_id"].to_pylist()
     at = opened(scored_store.path, "turn", turn=ids[1], list="defects", order="newest")
@@ -217,14 +211,14 @@ def test_a_list_is_walked_from_turn_to_turn(opened: Open, scored_store: Store) -
     assert at.button(key="list-before").disabled
 
 
-def test_a_list_that_is_none_is_told(opened: Open, scored_store: Store) -> None:
+def test_an_unknown_list_in_a_link_is_reported(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "turn", turn="d001-0", list="best")
     assert "Unknown list=best" in texts(at)
 
 
 @pytest.mark.parametrize("of", ["defects", "all", "asr"])
 @pytest.mark.parametrize("order", ["newest", "certain"])
-def test_neighbours_are_those_of_the_whole_list(scored_store: Store, of: str, order: str) -> None:
+def test_neighbours_are_those_in_the_whole_list(scored_store: Store, of: str, order: str) -> None:
     chosen = Filter(device=("phone",))
     column = "started_at" if order == "newest" else "p_asr" if of == "asr" else "p_defect"
     where = {"defects": "failure_point <> 'correct'", "all": "true", "asr": "failure_point = 'asr'"}
@@ -237,11 +231,11 @@ def test_neighbours_are_those_of_the_whole_list(scored_store: Store, of: str, or
             f"AND {inside} ORDER BY {column} DESC, turn_id"
         )["turn_id"].to_pylist()
         assert len(ids) > 2
-        for place, turn in enumerate(ids):
+        for index, turn in enumerate(ids):
             row = snapshot.query("FROM predictions WHERE turn_id = $t", {"t": turn}).to_pylist()[0]
             before, after = neighbours(snapshot, MODEL, chosen, listing, row)
-            assert (before or {}).get("turn_id") == (ids[place - 1] if place else None)
-            assert (after or {}).get("turn_id") == (ids[place + 1] if turn != ids[-1] else None)
+            assert (before or {}).get("turn_id") == (ids[index - 1] if index else None)
+            assert (after or {}).get("turn_id") == (ids[index + 1] if turn != ids[-1] else None)
 
 
 def test_a_slice_travels_in_the_link_whatever_its_values() -> None:
@@ -253,12 +247,14 @@ def test_a_slice_travels_in_the_link_whatever_its_values() -> None:
 
 def test_similar_requests_share_words(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
-        found = alike(snapshot, MODEL, "d001-0", "play song 1").to_pylist()
+        requests = alike(snapshot, MODEL, "d001-0", "play song 1").to_pylist()
         row = snapshot.query("FROM turns WHERE turn_id = 'd001-0'").to_pylist()[0]
         assert prediction(snapshot, row, MODEL) is not None
-    assert found[0]["heard"] in ("play song 1", "play song 2", "play song 3")
-    assert all("play" in row["heard"] or "song" in row["heard"] for row in found)
-    assert [row["overlap"] for row in found] == sorted((r["overlap"] for r in found), reverse=True)
+    assert requests[0]["heard"] in ("play song 1", "play song 2", "play song 3")
+    assert all("play" in row["heard"] or "song" in row["heard"] for row in requests)
+    assert [row["overlap"] for row in requests] == sorted(
+        (r["overlap"] for r in requests), reverse=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +269,7 @@ def test_similar_requests_share_words(scored_store: Store) -> None:
         (None, ["a", "b", "play songs"], None),
     ],
 )
-def test_the_right_hypothesis_is_proven(
+def test_the_right_hypothesis_comes_from_the_transcript_or_a_repeat(
     transcript: str | None, later: list[str | None], expected: tuple[int, str] | None
 ) -> None:
     assert proven(["play song", "play songs", "play thongs"], transcript, later) == expected
@@ -302,7 +298,7 @@ def test_times_lie_where_they_were_logged_or_end_to_end() -> None:
 # -- a new model -----------------------------------------------------------------------------------
 
 
-def test_a_model_is_trained_compared_and_used_only_then(
+def test_a_model_is_trained_and_compared_before_it_is_used(
     opened: Open,
     six: tuple[Store, Model],
     tmp_path: Path,
@@ -324,12 +320,12 @@ def test_a_model_is_trained_compared_and_used_only_then(
             assert not at.exception
         raise AssertionError(texts(at))
 
-    next(b for b in at.button if b.label == "Train").click().run()
+    press(at, "Train")
     until("it is not in use")
     until("McNemar")
     assert store.head().model == six[1].id
-    next(b for b in at.button if b.label == "Use this model").click().run()
+    press(at, "Use this model")
     assert store.head().model not in (None, six[1].id)
     until("Scored")
-    next(b for b in at.button if b.label == "Show its results").click().run()
+    press(at, "Show its results")
     assert at.query_params["model"] == store.head().model

@@ -1,4 +1,4 @@
-"""The pages in a real browser: nothing breaks, nothing is fetched from elsewhere."""
+"""The pages in a real browser: nothing breaks, nothing is fetched from another host."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def address(scored_store: Store) -> Iterator[str]:
-    with served(scored_store.path) as found:
-        yield found
+    with served(scored_store.path) as url:
+        yield url
 
 
 def check(watch: Watch) -> None:
-    """No exception, no request to elsewhere, no error but the two that Streamlit itself makes."""
+    """No exception, no request to another host, no error but the two of Streamlit itself."""
     watch.settle()
     assert watch.page.locator("[data-testid=stException]").count() == 0
     assert watch.strangers == []
@@ -32,16 +32,16 @@ def check(watch: Watch) -> None:
     assert [e for e in watch.errors if "status of 404" not in e] == []
 
 
-# First, while the server is fresh: nobody has opened the front door yet.
+# First, while the server is fresh and nobody has opened the front page.
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (400, True)])
-def test_pages_draw_without_trouble(address: str, width: int, dark: bool) -> None:
+def test_pages_draw_without_errors_and_fit_the_screen(address: str, width: int, dark: bool) -> None:
     pages = {"/turn?turn=d001-0": 3, "/turn?turn=nasty": 3, "/turn": 0, "/": 3}
     with browse(width=width, dark=dark) as watch:
         for path, charts in pages.items():
             watch.page.goto(address + path)
             check(watch)
             assert watch.page.locator(".js-plotly-plot .main-svg").count() >= charts, path
-            # Nothing sticks out: the page itself never scrolls sideways.
+            # The page itself never scrolls sideways.
             overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert watch.page.evaluate(overflow) <= 0, path
 
@@ -52,7 +52,7 @@ def test_filters_and_turn_travel_in_the_url(address: str) -> None:
         page.goto(f"{address}/?device=phone")
         check(watch)
         before = page.get_by_test_id("stMetricValue").first.inner_text()
-        # The first box of the list of turns; the table is drawn on a canvas.
+        # The tick box of the first turn listed; the table is drawn on a canvas.
         table = page.get_by_test_id("stDataFrame").last.locator("canvas").first
         table.scroll_into_view_if_needed()
         box = table.bounding_box()
@@ -68,7 +68,7 @@ def test_filters_and_turn_travel_in_the_url(address: str) -> None:
         assert page.get_by_test_id("stMetricValue").first.inner_text() == before
 
 
-def test_further_filters_are_drawn_when_asked_for(address: str) -> None:
+def test_further_filters_are_drawn_when_opened(address: str) -> None:
     with browse() as watch:
         page = watch.page
         page.goto(address)

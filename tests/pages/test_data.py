@@ -1,4 +1,4 @@
-"""What the Data page says: quarantine, signals, their changes, storage, upkeep."""
+"""What the Data page shows: quarantine, signals, their changes, storage, upkeep."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ STOPPED = date(2024, 5, 21)
 
 
 def turns(day: int, assistant: str, number: int) -> list[dict[str, Any]]:
-    """Assistant `car` stops to log the confidence of its NLU on 21 May, a Tuesday."""
+    """Turns of a day; assistant `car` stops logging its NLU confidence on 21 May, a Tuesday."""
     rng = random.Random(day)
     when = START + timedelta(days=day)
-    made = []
+    records = []
     for i in range(number):
         hypothesis: dict[str, Any] = {"intent": "play", "domain": "music"}
         if assistant != "car" or when.date() < STOPPED:
             hypothesis["confidence"] = rng.random()
-        made.append(
+        records.append(
             {
                 "turn_id": f"{assistant}-{day}-{i}",
                 "dialogue_id": f"{assistant}-{day}-{i // 3}",
@@ -49,7 +49,7 @@ def turns(day: int, assistant: str, number: int) -> list[dict[str, Any]]:
                 "nlu": {"hypotheses": [hypothesis]},
             }
         )
-    return made
+    return records
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,8 @@ def test_quarantine_is_grouped_and_its_lines_are_found(filled: Store) -> None:
         kinds = ingest_runs.reasons(snapshot).to_pylist()
         assert sum(kind["lines"] for kind in kinds) == snapshot.counts()["quarantine"] > 0
         for kind in kinds:
-            found = ingest_runs.examples(snapshot, kind["field"], kind["reason"], 100)
-            assert found.num_rows == kind["lines"]
+            lines = ingest_runs.examples(snapshot, kind["field"], kind["reason"], 100)
+            assert lines.num_rows == kind["lines"]
             paged = ingest_runs.examples(snapshot, kind["field"], kind["reason"], 1, 0)
             assert paged.num_rows == 1
 
@@ -84,19 +84,19 @@ def test_freshness_and_runs(filled: Store) -> None:
         assert sum(daily) == snapshot.counts()["turns"]
 
 
-def test_what_stopped_is_told_with_its_day(filled: Store) -> None:
+def test_a_signal_that_stops_is_reported_with_its_day(filled: Store) -> None:
     with filled.snapshot() as snapshot:
         table = logged(snapshot, Filter(), days(snapshot, Filter()))
-    (found,) = gaps(table)
-    assert (found.assistant, found.signal, found.day) == ("car", "nlu.confidence", STOPPED)
-    assert (found.before, found.after) == (0, 1)
-    assert "car stopped logging nlu.confidence on Tuesday 21 May 2024" in gap_words(found)
-    figure = over_time(table, "car", ["nlu.confidence"], [found])
+    (gap,) = gaps(table)
+    assert (gap.assistant, gap.signal, gap.day) == ("car", "nlu.confidence", STOPPED)
+    assert (gap.before, gap.after) == (0, 1)
+    assert "car stopped logging nlu.confidence on Tuesday 21 May 2024" in gap_words(gap)
+    figure = over_time(table, "car", ["nlu.confidence"], [gap])
     assert len(figure.data[0].y) == 28
-    assert "Tuesday" in over_time_words("car", ["nlu.confidence"], [found])
+    assert "Tuesday" in over_time_words("car", ["nlu.confidence"], [gap])
 
 
-def test_chance_is_not_told(filled: Store) -> None:
+def test_chance_is_not_reported_as_a_change(filled: Store) -> None:
     with filled.snapshot() as snapshot:
         table = logged(snapshot, Filter(assistant=("kitchen",)), days(snapshot, Filter()))
     assert set(table["assistant"].to_pylist()) == {"kitchen"}
@@ -104,7 +104,7 @@ def test_chance_is_not_told(filled: Store) -> None:
     assert gaps(table) == []
 
 
-def test_daily_shares_add_up_to_those_of_the_whole(filled: Store) -> None:
+def test_daily_shares_average_to_those_of_all_days(filled: Store) -> None:
     with filled.snapshot() as snapshot:
         shares = missing_shares(logged(snapshot, Filter(), days(snapshot, Filter())))
         for name, sql in {**EVERY, "asr.signal.snr": "asr.signals['snr']"}.items():
@@ -127,12 +127,12 @@ def test_a_sample_is_of_whole_days_spread_over_the_period(filled: Store) -> None
         assert read.read[-1] == date(2024, 6, 2)
         steps = [(b - a).days for a, b in zip(read.read, read.read[1:], strict=False)]
         assert max(steps) <= 8
-        found = gaps(logged(snapshot, Filter(), read))
-    assert [gap.signal for gap in found] == ["nlu.confidence"]
-    assert found[0].last_before < STOPPED <= found[0].day
+        changes = gaps(logged(snapshot, Filter(), read))
+    assert [gap.signal for gap in changes] == ["nlu.confidence"]
+    assert changes[0].last_before < STOPPED <= changes[0].day
 
 
-def test_an_empty_period_has_nothing(filled: Store) -> None:
+def test_an_empty_period_has_no_changes(filled: Store) -> None:
     never = Filter(since=date(1999, 1, 1), until=date(1999, 1, 2))
     with filled.snapshot() as snapshot:
         assert gaps(logged(snapshot, never, days(snapshot, never))) == []
@@ -140,10 +140,10 @@ def test_an_empty_period_has_nothing(filled: Store) -> None:
 
 def test_sizes_are_those_on_disk(filled: Store) -> None:
     with filled.snapshot() as snapshot:
-        found = {one.name: one for one in disk_usage.tables(snapshot)}
-        assert found["turns"].rows == snapshot.counts()["turns"]
-        assert found["turns"].bytes == sum(p.stat().st_size for p in snapshot.files["turns"])
-    assert disk_usage.on_disk(filled) >= sum(one.bytes for one in found.values())
+        tables = {table.name: table for table in disk_usage.tables(snapshot)}
+        assert tables["turns"].rows == snapshot.counts()["turns"]
+        assert tables["turns"].bytes == sum(p.stat().st_size for p in snapshot.files["turns"])
+    assert disk_usage.on_disk(filled) >= sum(table.bytes for table in tables.values())
     assert disk_usage.models(filled) == []
 
 
@@ -180,7 +180,7 @@ def test_a_stopped_compaction_keeps_what_it_has_done(tmp_path: Path) -> None:
         assert len(snapshot.files["runs"]) == 4
 
 
-def test_upkeep_goes_one_at_a_time(tmp_path: Path) -> None:
+def test_upkeep_jobs_run_one_at_a_time(tmp_path: Path) -> None:
     store, work = Store.create(tmp_path / "store"), Jobs()
     with store.commit():
         first = work.start("upkeep", lambda: compaction(str(store.path)))
@@ -191,7 +191,7 @@ def test_upkeep_goes_one_at_a_time(tmp_path: Path) -> None:
     assert str(second.result).startswith("Vacuum removed")
 
 
-def test_upkeep_of_no_store_says_so(tmp_path: Path) -> None:
+def test_upkeep_without_a_store_fails_in_one_sentence(tmp_path: Path) -> None:
     job = compaction(str(tmp_path / "none"))
     assert job.wait(60) == "failed"
     assert str(job.error).startswith("No store at")

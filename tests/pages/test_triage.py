@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from data.store import workspace
 from data.store.predictions import commit_predictions
 from data.store.store import Store
-from tests.app import Open, settled, texts
+from tests.app import Open, html, press, settled, texts
 from tests.scored import MODEL, NASTY, fill, predictions_table
 
 PHONES = "asr:device_type=phone"
@@ -40,8 +40,10 @@ def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return planted(tmp_path_factory.mktemp("planted") / "store")
 
 
-def html(at: AppTest) -> str:
-    return "".join(block.proto.body for block in at.get("html"))
+@pytest.fixture
+def own_phones_fail(tmp_path: Path, phones_fail: Store) -> Store:
+    """A copy of it, to write to."""
+    return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
 
 
 def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: Store) -> None:
@@ -65,9 +67,7 @@ def test_a_link_opens_on_its_stage_and_slice(opened: Open, phones_fail: Store) -
     assert "ASR: phone" in at.header[0].value
 
 
-def test_another_stage_is_a_click_away_and_leaves_the_slice(
-    opened: Open, phones_fail: Store
-) -> None:
+def test_choosing_another_failure_point_leaves_the_slice(opened: Open, phones_fail: Store) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
     settled(at.segmented_control(key="failing_choice").select("er").run())
     assert at.query_params["failing"] == "er"
@@ -77,17 +77,20 @@ def test_another_stage_is_a_click_away_and_leaves_the_slice(
 
 
 @pytest.mark.parametrize(
-    "conditions",
+    ("point", "conditions"),
     [
-        "device_type=speaker",
-        "confidence=0.4-0.6;hour=08-12",
-        "locale=" + quote("(not logged)"),
-        "domain=" + quote(NASTY, safe=""),
-        "slot=" + quote("日本 \u202e語", safe=""),
+        # A slice with hostile texts, for the evidence of every failure point.
+        *(
+            (point, "locale=" + quote("(not logged)"))
+            for point in ("false_wake", "asr", "nlu", "er", "result", "defect")
+        ),
+        ("nlu", "confidence=0.4-0.6;hour=08-12"),
+        # No turn has these values.
+        ("asr", "domain=" + quote(NASTY, safe="")),
+        ("defect", "slot=" + quote("日本 \u202e語", safe="")),
     ],
 )
-@pytest.mark.parametrize("point", ["false_wake", "asr", "nlu", "er", "result", "defect"])
-def test_any_slice_can_be_looked_at(
+def test_any_slice_can_be_opened(
     opened: Open, scored_store: Store, point: str, conditions: str
 ) -> None:
     at = opened(scored_store.path, "triage", failing=point, slice=f"{point}:{conditions}")
@@ -97,7 +100,7 @@ def test_any_slice_can_be_looked_at(
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "words"),
     [
         ({"failing": "nobody"}, "is not a failure point"),
         ({"failing": "asr", "slice": "nonsense"}, "is not a slice"),
@@ -106,22 +109,14 @@ def test_any_slice_can_be_looked_at(
         ({"failing": "nlu", "slice": PHONES}, "not one of NLU"),
     ],
 )
-def test_a_wrong_link_is_told_in_a_sentence(
-    opened: Open, phones_fail: Store, query: dict[str, str], told: str
+def test_an_invalid_link_is_reported_in_a_sentence(
+    opened: Open, phones_fail: Store, query: dict[str, str], words: str
 ) -> None:
-    assert told in texts(opened(phones_fail.path, "triage", **query))
+    assert words in texts(opened(phones_fail.path, "triage", **query))
 
 
-def test_an_unscored_store_says_what_to_run(opened: Open, unscored_store: Store) -> None:
-    assert "faultline score --store" in texts(opened(unscored_store.path, "triage"))
-
-
-def test_filters_that_match_nothing_say_so(opened: Open, phones_fail: Store) -> None:
-    assert "No turn fits" in texts(opened(phones_fail.path, "triage", text="zebra crossing"))
-
-
-def test_a_decision_is_kept_and_shown(opened: Open, tmp_path: Path) -> None:
-    store = planted(tmp_path / "store")
+def test_a_decision_is_recorded_and_shown(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
     at = opened(store.path, "triage", slice=PHONES)
     old = at.query_params["at"]
     label = {field.label: field for field in at.text_input}
@@ -136,22 +131,22 @@ def test_a_decision_is_kept_and_shown(opened: Open, tmp_path: Path) -> None:
     at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
     assert not at.error
     assert at.query_params["at"] != old
-    kept = workspace.triage(store.snapshot())[PHONES]
-    assert (kept["owner"], kept["state"], kept["version"]) == ("Ada", "fixed", "4.2")
+    recorded = workspace.triage(store.snapshot())[PHONES]
+    assert (recorded["owner"], recorded["state"], recorded["version"]) == ("Ada", "fixed", "4.2")
     assert "fixed in" in html(at)
     assert "Ada" in html(at)
     assert any(word in texts(at) for word in ("did not fall", "too few", "fell"))
 
 
-def test_a_model_without_files_groups_nothing_but_says_so(opened: Open, phones_fail: Store) -> None:
+def test_grouping_requests_without_the_model_says_what_to_do(
+    opened: Open, phones_fail: Store
+) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
-    next(button for button in at.button if button.label == "Group the requests").click().run()
+    press(at, "Group the requests")
     assert "train it again" in texts(at)
 
 
-def test_a_turn_of_the_slice_opens_and_knows_where_it_came_from(
-    opened: Open, phones_fail: Store
-) -> None:
+def test_a_turn_of_the_slice_opens_with_a_link_back(opened: Open, phones_fail: Store) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
     at.session_state[f"slice-turns-{PHONES}"] = {
         "selection": {"rows": [0], "columns": [], "cells": []}
@@ -161,10 +156,10 @@ def test_a_turn_of_the_slice_opens_and_knows_where_it_came_from(
     assert (at.query_params["failing"], at.query_params["slice"]) == ("asr", PHONES)
 
 
-def test_a_slice_looked_after_is_listed_when_it_stands_out_no_more(
-    opened: Open, tmp_path: Path
+def test_a_slice_with_an_owner_stays_listed_when_it_no_longer_stands_out(
+    opened: Open, own_phones_fail: Store
 ) -> None:
-    store = planted(tmp_path / "store")
+    store = own_phones_fail
     workspace.set_triage(store, "asr:device_type=speaker", "asr", owner="Ada", state="looking")
     at = opened(store.path, "triage", failing="asr")
     assert "Looked after, not standing out now" in texts(at)

@@ -1,4 +1,4 @@
-"""The Triage page in a real browser: it draws, it fits a phone, and the keyboard reaches it."""
+"""The Triage page in a real browser: it draws, fits a phone, and can be used by keyboard."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ PATIENCE_MS = 60_000.0
 def logs(seed: int = 3) -> list[dict[str, Any]]:
     """Four weeks of dialogues of two turns, with a release of ASR in their middle."""
     rng = random.Random(seed)
-    made = []
+    records = []
     for day in range(DAYS):
         for d in range(DIALOGUES):
             device, locale = rng.choice(["phone", "speaker"]), rng.choice(["en-GB", "en-US"])
@@ -68,12 +68,12 @@ def logs(seed: int = 3) -> list[dict[str, Any]]:
                     "nlu": {"hypotheses": [{"domain": domain, "intent": "ask", "confidence": 0.8}]},
                     "result": {"action": "answer", "status": "ok", "response": "Here you are."},
                 }
-                made.append(record)
-    return made
+                records.append(record)
+    return records
 
 
 def misheard(turns: pa.Table, seed: int = 5) -> pa.Table:
-    """Predictions in which phones fail at ASR since the release, and some speakers always did."""
+    """Predictions in which phones fail at ASR since the release, and some speakers always fail."""
     rng = random.Random(seed)
     table = predictions_table(turns)
     rows = table.to_pylist()
@@ -90,20 +90,20 @@ def misheard(turns: pa.Table, seed: int = 5) -> pa.Table:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("walks")
-    made = Store.create(folder / "store")
-    ingest(made, [write_lines(folder / "logs.jsonl", logs())])
-    with made.snapshot() as snapshot:
+    store = Store.create(folder / "store")
+    ingest(store, [write_lines(folder / "logs.jsonl", logs())])
+    with store.snapshot() as snapshot:
         turns = snapshot.query("FROM turns ORDER BY turn_id")
-    commit_predictions(made, misheard(turns), MODEL)
-    (made.models / MODEL).mkdir()
-    made.promote(MODEL)
-    return made
+    commit_predictions(store, misheard(turns), MODEL)
+    (store.models / MODEL).mkdir()
+    store.promote(MODEL)
+    return store
 
 
 @pytest.fixture(scope="module")
 def address(store: Store) -> Iterator[str]:
-    with served(store.path) as found:
-        yield found
+    with served(store.path) as url:
+        yield url
 
 
 @contextmanager
@@ -117,13 +117,13 @@ def patient(address: str, path: str) -> Iterator[Watch]:
 
 
 def arrive(watch: Watch, words: str | re.Pattern[str]) -> None:
-    """Wait for a heading, then until the page has come to rest, and see that nothing went wrong."""
+    """Wait for a heading and for the page to settle, and check that nothing went wrong."""
     watch.page.get_by_role("heading", name=words).wait_for()
     check(watch)
 
 
 def metric(page: Page, label: str) -> str:
-    """What one of the numbers on top says."""
+    """One of the numbers on top of a page."""
     box = page.get_by_test_id("stMetric").filter(has=page.get_by_text(re.compile(f"^{label}")))
     return box.get_by_test_id("stMetricValue").inner_text()
 
@@ -134,14 +134,14 @@ def pick(table: Locator, x: int) -> None:
     table.click(position={"x": x, "y": 52})
 
 
-def pressed(page: Page, name: str) -> bytes:
-    """What a download button gives."""
+def download(page: Page, name: str) -> bytes:
+    """The bytes that a download button gives."""
     with page.expect_download(timeout=PATIENCE_MS) as coming:
         page.get_by_role("button", name=name).click()
     return coming.value.path().read_bytes()
 
 
-def said_by(store: Store, who: str) -> list[dict[str, Any]]:
+def annotations_by(store: Store, who: str) -> list[dict[str, Any]]:
     with store.snapshot() as snapshot:
         rows = snapshot.query("FROM annotations WHERE annotator = $who", {"who": who})
     return list(rows.to_pylist())
@@ -169,8 +169,8 @@ def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
         page.get_by_role("button", name=re.compile("NLU$")).click()
         page.get_by_text("Recorded: NLU.").wait_for()
         check(watch)
-        (made,) = said_by(store, "Ada")
-        assert (made["turn_id"], made["failure_point"]) == (turn, "nlu")
+        (annotation,) = annotations_by(store, "Ada")
+        assert (annotation["turn_id"], annotation["failure_point"]) == (turn, "nlu")
 
         page.get_by_role("link", name="The slice").click()
         page.wait_for_url("**/triage?**")
@@ -184,13 +184,13 @@ def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
         page.get_by_role("button", name="Save").click()
         page.get_by_text("looking · Ada").wait_for()
         check(watch)
-        kept = workspace.triage(store.snapshot())
-        assert {key: (one["owner"], one["state"]) for key, one in kept.items()} == {
-            SLICE: ("Ada", "looking")
-        }
+        decisions = workspace.triage(store.snapshot())
+        assert {
+            key: (decision["owner"], decision["state"]) for key, decision in decisions.items()
+        } == {SLICE: ("Ada", "looking")}
 
 
-def test_a_leader_goes_from_a_change_to_its_release_and_takes_the_report_along(
+def test_a_leader_goes_from_a_change_to_its_release_and_downloads_the_report(
     address: str, tmp_path: Path
 ) -> None:
     with patient(address, "/") as watch:
@@ -212,18 +212,18 @@ def test_a_leader_goes_from_a_change_to_its_release_and_takes_the_report_along(
             "until": ["2024-03-28"],
         }
         assert metric(page, "Turns") != whole
-        # The drawing of the release is told in words as well.
+        # The chart describes the release in words as well.
         assert page.get_by_role("figure", name=re.compile(r"ASR 4\.2 on 16 March")).count() == 1
         rate = re.match(r"([\d.]+.%)\s*(.+)", metric(page, "Defect rate"))
         assert rate
 
-        kept = tmp_path / "report.html"
-        kept.write_bytes(pressed(page, "Report"))
-        html = kept.read_text("utf-8")
+        file = tmp_path / "report.html"
+        file.write_bytes(download(page, "Report"))
+        html = file.read_text("utf-8")
         assert not re.search(r"(?:https?:)?//\w", unescape(html))
         page.goto("about:blank")
         page.context.set_offline(True)
-        page.goto(kept.as_uri())
+        page.goto(file.as_uri())
         box = page.locator(".box", has_text="Defect rate")
         assert box.locator("b").inner_text() == rate[1]
         assert rate[2].strip() in box.inner_text()
@@ -231,7 +231,7 @@ def test_a_leader_goes_from_a_change_to_its_release_and_takes_the_report_along(
         assert (watch.errors, watch.strangers) == ([], [])
 
 
-def test_an_analyst_takes_a_slice_away_whose_file_link_and_page_agree(
+def test_an_analyst_exports_a_slice_whose_file_link_and_page_agree(
     address: str, store: Store
 ) -> None:
     with patient(address, "/explore") as watch:
@@ -243,23 +243,25 @@ def test_an_analyst_takes_a_slice_away_whose_file_link_and_page_agree(
         page.wait_for_url("**domain=**")
         page.get_by_test_id("stMain").get_by_role("button", name="Clear all").wait_for()
         check(watch)
-        shown = metric(page, "Turns")
-        assert shown != whole
+        turns = metric(page, "Turns")
+        assert turns != whole
         page.get_by_role("button", name="Export").click()
-        with zipfile.ZipFile(io.BytesIO(pressed(page, "Parquet"))) as pack:
-            told = json.loads(next(pack.read(n) for n in pack.namelist() if n.endswith(".json")))
-            content = pack.read(told["file"])
+        with zipfile.ZipFile(io.BytesIO(download(page, "Parquet"))) as pack:
+            manifest = json.loads(
+                next(pack.read(n) for n in pack.namelist() if n.endswith(".json"))
+            )
+            content = pack.read(manifest["file"])
         check(watch)
         link = page.url
     rows = pq.read_table(io.BytesIO(content)).to_pylist()
-    assert f"{len(rows)}" == f"{told['rows']}" == re.sub(r"\D", "", shown)
-    assert hashlib.sha256(content).hexdigest() == told["sha256"]
+    assert f"{len(rows)}" == f"{manifest['rows']}" == re.sub(r"\D", "", turns)
+    assert hashlib.sha256(content).hexdigest() == manifest["sha256"]
     query = parse_qs(urlsplit(link).query)
     assert {row["domain"] for row in rows} == set(query["domain"])
     assert {row["locale"] for row in rows} == set(query["locale"])
-    assert (told["data_version"], told["model"]) == (query["at"][0], query["model"][0])
+    assert (manifest["data_version"], manifest["model"]) == (query["at"][0], query["model"][0])
 
-    # What somebody else writes meanwhile moves nothing.
+    # What somebody else writes meanwhile changes nothing.
     workspace.put_setting(store, "walks", 1)
     with patient(address, link.removeprefix(address)) as watch:
-        assert metric(watch.page, "Turns") == shown
+        assert metric(watch.page, "Turns") == turns

@@ -228,7 +228,7 @@ def test_a_piece_inside_another_is_escaped() -> None:
     assert piece(PIECES, "quiet", inner=bold).count("&lt;bdi&gt;") == 1
 
 
-def test_what_cannot_be_encoded_is_replaced() -> None:
+def test_characters_that_cannot_be_encoded_are_replaced() -> None:
     piece(PIECES, "logged", value="a\ud800b").encode("utf-8")
 
 

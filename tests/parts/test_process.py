@@ -1,4 +1,4 @@
-"""A job in a process: watched, stopped, and told about in one sentence."""
+"""A job in a process: watched, stopped, and its errors in one sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from parts.jobs.process import ProcessJob
 from progress import Step
 
 
-def test_a_command_runs_aside_and_its_error_is_one_sentence(tmp_path: Path) -> None:
+def test_a_command_runs_in_the_background_and_its_error_is_one_sentence(tmp_path: Path) -> None:
     jobs = Jobs()
     arguments = ["train", "--no-promote", "--json", "--store", str(tmp_path / "no")]
     job = jobs.start("train", lambda: ProcessJob("Training", "cli", arguments))
@@ -45,7 +45,7 @@ def test_a_command_is_watched_and_stopped(six: tuple[Store, Model]) -> None:
         assert waiting.wait(30) == "stopped"
 
 
-def test_work_with_steps_tells_what_a_user_did_wrong(tmp_path: Path) -> None:
+def test_work_with_steps_reports_what_a_user_did_wrong(tmp_path: Path) -> None:
     module = "classifiers.evaluation.learning_curve"
     job = ProcessJob("Learning curve", module, [str(tmp_path / "nowhere"), "m"], polite=True)
     assert job.wait(60) == "failed"
@@ -69,7 +69,7 @@ def test_work_with_steps_is_watched_and_stopped(six: tuple[Store, Model]) -> Non
     assert not (store.models / model.id / registry.LEARNING).exists()
 
 
-def test_the_folder_it_is_started_in_does_not_matter(
+def test_the_current_folder_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for room in ("data", "pages", "cli"):

@@ -33,7 +33,7 @@ def test_a_job_ends_with_its_result() -> None:
         (KeyError("x"), "Compaction failed: KeyError."),
     ],
 )
-def test_what_the_work_raises_is_one_sentence(
+def test_an_error_of_the_work_is_one_sentence(
     error: Exception, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def work(progress: Progress) -> str:
@@ -48,7 +48,7 @@ def test_what_the_work_raises_is_one_sentence(
     assert len(logged) == isinstance(error, KeyError)
 
 
-def test_a_stopped_job_ends_at_its_next_step_and_makes_room() -> None:
+def test_a_stopped_job_ends_at_its_next_step_and_lets_the_next_one_run() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def work(progress: Progress) -> str:
@@ -72,7 +72,7 @@ def test_a_stopped_job_ends_at_its_next_step_and_makes_room() -> None:
     assert waiting.result == "after"
 
 
-def test_a_job_that_waits_for_room_can_be_stopped() -> None:
+def test_a_waiting_job_can_be_stopped() -> None:
     go_on = threading.Event()
     first = ThreadJob("First", lambda progress: go_on.wait(5), alone=True)
     second = ThreadJob("Second", lambda progress: "never", alone=True)
@@ -82,7 +82,7 @@ def test_a_job_that_waits_for_room_can_be_stopped() -> None:
     assert first.wait(5) == "done"
 
 
-def test_a_job_that_waits_for_nobody_begins_at_once() -> None:
+def test_a_job_that_need_not_be_alone_begins_at_once() -> None:
     go_on = threading.Event()
     first = ThreadJob("First", lambda progress: go_on.wait(5), alone=True)
     assert ThreadJob("Second", lambda progress: "now").wait(5) == "done"

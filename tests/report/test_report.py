@@ -1,4 +1,4 @@
-"""What the Overview says, and the file that says the same."""
+"""The numbers of the Overview, and the report that holds the same ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ODD = (
 
 
 class Page(HTMLParser):
-    """Counts open tags, and gathers text and whatever would be fetched."""
+    """Counts open tags, and collects the text and everything that would be fetched."""
 
     empty = ("meta", "link", "img", "br")
 
@@ -73,13 +73,13 @@ class Page(HTMLParser):
 
 
 def page(html: str) -> Page:
-    """The page, which must be whole, and must fetch and run nothing."""
-    found = Page(html)
-    assert found.open == []
-    assert found.fetched == []
-    assert not found.tags & {"script", "img", "iframe", "link", "object", "embed", "form"}
+    """The parsed page, which must be complete, and must fetch and run nothing."""
+    parsed = Page(html)
+    assert parsed.open == []
+    assert parsed.fetched == []
+    assert not parsed.tags & {"script", "img", "iframe", "link", "object", "embed", "form"}
     assert not re.search(r"url\(|@import|https?://", html.replace(ODD, ""))
-    return found
+    return parsed
 
 
 @pytest.mark.parametrize(
@@ -109,42 +109,44 @@ def page(html: str) -> Page:
         (Filter(until=FIRST), (FIRST, FIRST), (FIRST, FIRST), None),
     ],
 )
-def test_what_is_compared(
+def test_the_filter_sets_the_periods_compared(
     chosen: Filter,
     shown: tuple[date, date],
     recent: tuple[date, date],
     previous: tuple[date, date] | None,
 ) -> None:
-    found = periods(chosen, FIRST, LAST)
-    assert found is not None
-    assert found.shown == Period(*shown)
-    assert found.recent == Period(*recent)
-    assert found.previous == (Period(*previous) if previous else None)
-    assert found.whole == (shown == recent)
+    compared = periods(chosen, FIRST, LAST)
+    assert compared is not None
+    assert compared.shown == Period(*shown)
+    assert compared.recent == Period(*recent)
+    assert compared.previous == (Period(*previous) if previous else None)
+    assert compared.whole == (shown == recent)
 
 
-def test_no_day_is_no_period() -> None:
+def test_a_filter_without_a_day_has_no_period() -> None:
     assert periods(Filter(since=LAST + timedelta(days=1)), FIRST, LAST) is None
 
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:
     # Newcombe (1998), Statistics in Medicine 17, 873–890, table II: 56/70 against 48/80, method 10
     # has 0.0524 to 0.3339.
-    one = Estimate(56 / 70, 0.6918, 0.8769, 70, 0, MODEL)
-    other = Estimate(48 / 80, 0.4905, 0.7004, 80, 0, MODEL)
-    found = shift(one, other)
-    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=2e-4)
-    assert found.clear
+    first = Estimate(56 / 70, 0.6918, 0.8769, 70, 0, MODEL)
+    second = Estimate(48 / 80, 0.4905, 0.7004, 80, 0, MODEL)
+    difference = shift(first, second)
+    assert (difference.value, difference.low, difference.high) == pytest.approx(
+        (0.2, 0.0524, 0.3339), abs=2e-4
+    )
+    assert difference.clear
     assert not Shift(0.01, -0.01, 0.03).clear
 
 
-def test_all_turns_can_be_estimated_from_annotated_ones() -> None:
+def test_rates_of_all_turns_are_estimated_from_annotated_ones() -> None:
     table = rollup(30, {})
     rng = np.random.default_rng(3)
     n = 400
     p = rng.dirichlet([1, 1, 1, 1, 1, 40], n)
     truth = [FAILURE_POINTS[rng.choice(6, p=row)] for row in p]
-    known = pa.table(
+    annotated = pa.table(
         {
             "dialogue_id": [f"d{i}" for i in range(n)],
             "day": [START] * n,
@@ -154,11 +156,11 @@ def test_all_turns_can_be_estimated_from_annotated_ones() -> None:
     )
     turns: list[Any] = table["turns"].to_pylist()
     table = table.append_column("sum_pp_defect", pa.array([0.1 * n for n in turns]))
-    found = estimate(table, known)
-    assert found["defect"].method == ANNOTATED
-    assert found["defect"].labelled == n
+    estimates = estimate(table, annotated)
+    assert estimates["defect"].method == ANNOTATED
+    assert estimates["defect"].labelled == n
     share = sum(name != "correct" for name in truth) / n
-    assert found["defect"].low < share < found["defect"].high
+    assert estimates["defect"].low < share < estimates["defect"].high
 
 
 def test_releases_are_first_days_of_versions() -> None:
@@ -170,8 +172,8 @@ def test_releases_are_first_days_of_versions() -> None:
         def query(self, sql: str, params: dict[str, str]) -> pa.Table:
             with duckdb.connect() as con:
                 con.register("rollup", table)
-                found: pa.Table = con.sql(sql, params=params).to_arrow_table()
-                return found
+                rows: pa.Table = con.sql(sql, params=params).to_arrow_table()
+                return rows
 
     snapshot = cast(Snapshot, Rows())
     day = [START + timedelta(days=i) for i in range(20)]
@@ -183,8 +185,8 @@ def test_releases_are_first_days_of_versions() -> None:
     assert releases(snapshot, "nobody") == []
 
 
-def test_only_turns_that_came_with_gold_stand_for_others(tmp_path: Path) -> None:
-    """An annotation in the dashboard is heard on a turn with gold, and nowhere else."""
+def test_only_turns_logged_with_gold_represent_others(tmp_path: Path) -> None:
+    """An annotation in the dashboard counts on a turn with gold, and nowhere else."""
     from labels.derived import refresh
 
     store = scored.fill(tmp_path / "store")
@@ -206,7 +208,7 @@ def test_only_turns_that_came_with_gold_stand_for_others(tmp_path: Path) -> None
     assert "asr" not in after["truth"].to_pylist()
 
 
-def test_sums_by_anything_are_a_recount(scored_store: Store) -> None:
+def test_sums_by_any_column_are_those_of_the_predictions(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
         days = overview.sums(snapshot, scored.MODEL, Filter())
         domains = overview.sums(snapshot, scored.MODEL, Filter(), ("domain",), 1)
@@ -222,7 +224,7 @@ def test_sums_by_anything_are_a_recount(scored_store: Store) -> None:
 
 
 def both(store: Store, chosen: Filter | None = None) -> tuple[Headline, Events, str]:
-    """The answers of the promoted model, and the file of them."""
+    """The answers of the promoted model, and the report of them."""
     chosen = chosen or Filter()
     with store.snapshot() as snapshot:
         bounds = overview.bounds(snapshot, scored.MODEL)
@@ -236,18 +238,18 @@ def both(store: Store, chosen: Filter | None = None) -> tuple[Headline, Events, 
 
 def test_a_report_holds_the_figures_of_the_page(scored_store: Store) -> None:
     head, happened, html = both(scored_store)
-    said = " ".join(page(html).text)
-    assert count(head.total.turns) in said
+    text = " ".join(page(html).text)
+    assert count(head.total.turns) in text
     for name in FAILURES:
-        assert percent(head.rates[name].value) in said
-    assert f"{percent(head.rates['defect'].low)} to {percent(head.rates['defect'].high)}" in said
-    assert scored_store.snapshot().version in said
-    assert "model estimate" in said
+        assert percent(head.rates[name].value) in text
+    assert f"{percent(head.rates['defect'].low)} to {percent(head.rates['defect'].high)}" in text
+    assert scored_store.snapshot().version in text
+    assert "model estimate" in text
     assert len(happened.releases) == html.count('class="release"')
-    assert said.count("spent") == 2
+    assert text.count("spent") == 2
 
 
-def test_the_periods_are_of_the_filter(scored_store: Store) -> None:
+def test_the_report_covers_the_periods_of_the_filter(scored_store: Store) -> None:
     chosen = Filter(since=date(2024, 3, 12), until=date(2024, 3, 18), device=("phone",))
     head, _, html = both(scored_store, chosen)
     with scored_store.snapshot() as snapshot:
@@ -260,49 +262,49 @@ def test_the_periods_are_of_the_filter(scored_store: Store) -> None:
     assert head.rates["defect"].value == pytest.approx(rate, rel=1e-5)
     assert head.shifts["defect"].value == pytest.approx(rate - before, rel=1e-4)
     assert head.earlier("defect") == pytest.approx(before, rel=1e-5)
-    said = " ".join(page(html).text)
-    assert "12 March to 18 March 2024" in said
-    assert "phone" in said
+    text = " ".join(page(html).text)
+    assert "12 March to 18 March 2024" in text
+    assert "phone" in text
 
 
-def test_odd_names_stay_text(scored_store: Store) -> None:
+def test_hostile_names_stay_text(scored_store: Store) -> None:
     head, happened, _ = both(scored_store)
     domains = happened.domains
     names = pa.array([ODD.replace("\ud800", "")] * domains.num_rows)
     odd = replace(
         happened,
         domains=domains.set_column(0, "domain", names),
-        releases=[Release("asr", ODD, one.day) for one in happened.releases],
+        releases=[Release("asr", ODD, release.day) for release in happened.releases],
     )
     with scored_store.snapshot() as snapshot:
         html = render(source_of(snapshot, ODD, Filter(text=ODD)), head, odd, {})
-    found = Page(html)
-    assert found.open == []
-    assert not found.tags & {"script", "img"}
-    assert str(7**9) not in "".join(text for text in found.text if "onerror" in text)
+    parsed = Page(html)
+    assert parsed.open == []
+    assert not parsed.tags & {"script", "img"}
+    assert str(7**9) not in "".join(text for text in parsed.text if "onerror" in text)
     assert "\u202e" not in html
     html.encode("utf-8")
 
 
 @pytest.mark.parametrize("by", ["day", "week", "month"])
-def test_the_chart_of_the_file_adds_up(scored_store: Store, by: overview.Grain) -> None:
+def test_the_bars_of_the_report_add_up(scored_store: Store, by: overview.Grain) -> None:
     with scored_store.snapshot() as snapshot:
         table = overview.trend(snapshot, scored.MODEL, Filter(), by)
-    drawn = figures.trend(table, by, [], [])
-    assert len(drawn.bars) == 5 * table.num_rows
+    chart = figures.trend(table, by, [], [])
+    assert len(chart.bars) == 5 * table.num_rows
     total = overview.totals(table.slice(0, 1))
-    stacked = sum(box.height for box in drawn.bars[:5])
-    top = float(drawn.rules[-1].text.removesuffix(" %")) / 100
-    assert stacked / (drawn.bottom - drawn.top) * top == pytest.approx(
+    stacked = sum(box.height for box in chart.bars[:5])
+    top = float(chart.rules[-1].text.removesuffix(" %")) / 100
+    assert stacked / (chart.bottom - chart.top) * top == pytest.approx(
         sum(total.sums[name] for name in FAILURES) / total.turns
     )
-    for box in drawn.bars:
-        assert drawn.left <= box.x <= box.x + box.width <= drawn.right + 0.01
-        assert drawn.top - 0.01 <= box.y <= box.y + box.height <= drawn.bottom + 0.01
+    for box in chart.bars:
+        assert chart.left <= box.x <= box.x + box.width <= chart.right + 0.01
+        assert chart.top - 0.01 <= box.y <= box.y + box.height <= chart.bottom + 0.01
 
 
 @pytest.mark.parametrize("most", [1e-9, 0.004, 0.19, 0.2, 1.0])
-def test_rules_are_round_and_hold_the_highest_bar(most: float) -> None:
+def test_the_axis_has_round_steps_and_reaches_the_highest_bar(most: float) -> None:
     step, top = figures._scale(most)
     assert top >= most * 0.999
     assert 1 <= round(top / step) <= 8
@@ -335,7 +337,7 @@ def test_the_command_writes_a_file(run: Run, tmp_path: Path, scored_store: Store
         (("--to", "r.html", "--at", "x"), ["not a version"]),
     ],
 )
-def test_bad_requests_are_one_sentence(
+def test_an_invalid_request_is_refused_in_one_sentence(
     run: Run, tmp_path: Path, scored_store: Store, arguments: tuple[object, ...], words: list[str]
 ) -> None:
     (tmp_path / "here" / "folder.html").mkdir()
@@ -348,7 +350,7 @@ def test_a_store_without_predictions_says_what_to_run(run: Run, store: Store) ->
     must_fail(run("report", "--to", "r.html", "--store", store.path / "none"), "No store")
 
 
-def test_targets_are_in_the_file(run: Run, tmp_path: Path) -> None:
+def test_targets_are_in_the_report(run: Run, tmp_path: Path) -> None:
     store = scored.fill(tmp_path / "store")
     assert run("report", "--to", "r.html", "--store", store.path).code == 0
     file = tmp_path / "here" / "r.html"
@@ -369,7 +371,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_few_turns_or_days_are_told_too(scored_store: Store) -> None:
+def test_few_turns_or_days_can_be_reported_too(scored_store: Store) -> None:
     days = (date(2024, 3, 1), date(2024, 3, 25))
     for chosen in (
         Filter(since=date(2024, 3, 4), until=date(2024, 3, 4)),
