@@ -100,7 +100,7 @@ def test_wrong_requests_are_one_sentence(scored_store: Store, unscored_store: St
     for call, error, words in (
         (lambda: faultline.rates(store=store, colour="red"), UsageError, "no filter colour"),
         (lambda: faultline.rates(store=store, by="hour"), UsageError, "by 'hour'"),
-        (lambda: faultline.rates(store=store, since="today"), UsageError, "is no day"),
+        (lambda: faultline.rates(store=store, since="today"), UsageError, "since=today"),
         (lambda: faultline.rates(store=store, model="m-0"), UsageError, "the model 'm-0'"),
         (lambda: faultline.rates(store=unscored_store), ModelError, "faultline train"),
         (lambda: faultline.explain("nobody", store=store), UsageError, "no turn 'nobody'"),
