@@ -139,6 +139,7 @@ def test_the_readme_lists_every_room_and_only_folders_that_are_in_it() -> None:
     assert [path for path in inside if not path.is_dir()] == []
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("stage", ["wake", "asr", "nlu", "er", "result", "tts", None])
 def test_every_stage_can_be_replaced_as_the_page_on_the_assistant_says(
     stage: str | None, tmp_path: Path, demo_trained: Path
@@ -164,6 +165,7 @@ def test_every_stage_can_be_replaced_as_the_page_on_the_assistant_says(
     assert own == ({stage} if stage else {"wake", "asr", "nlu", "er", "result", "tts"})
 
 
+@pytest.mark.long
 def test_the_session_in_python_prints_what_the_page_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

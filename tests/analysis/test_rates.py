@@ -108,6 +108,7 @@ def population(
     return y.astype(float), p, dialogue
 
 
+@pytest.mark.long
 def test_intervals_cover_as_stated_and_counting_does_not() -> None:
     """95 % intervals contain the true rate in 93 to 97 % of the draws."""
     rng = np.random.default_rng(7)

@@ -141,6 +141,7 @@ def test_two_slices_stay_two() -> None:
     assert {(("domain", "video"),), (("device_type", "tv"),)} <= both
 
 
+@pytest.mark.long
 def test_noise_gives_nothing() -> None:
     seeds = 60
     false = sum(bool(find(traffic(2_400, seed), "asr").slices) for seed in range(seeds))
@@ -148,6 +149,7 @@ def test_noise_gives_nothing() -> None:
     assert false <= 3
 
 
+@pytest.mark.long
 def test_the_interval_covers_the_true_impact() -> None:
     covered, seeds = 0, 60
     for seed in range(seeds):

@@ -182,6 +182,7 @@ def test_two_people_never_hold_the_same_turn() -> None:
     assert leases.take(["b"], "ann", now=20) == "b", "a lease ends by itself"
 
 
+@pytest.mark.long
 def test_many_annotations_stay_few_files(tmp_path: Path) -> None:
     store = fill(tmp_path / "store")
     with store.snapshot() as snapshot:

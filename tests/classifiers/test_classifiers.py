@@ -40,6 +40,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return Encoder(folder)
 
 
+@pytest.mark.long
 def test_quantised_vectors_are_close_to_those_of_the_network(encoder: Encoder) -> None:
     import torch
 

@@ -119,6 +119,7 @@ def test_small_batches_and_pieces_give_the_same_as_one_batch(
         assert np.allclose(a, b, atol=1e-4), name
 
 
+@pytest.mark.long
 def test_predictions_of_two_models_are_kept_side_by_side(
     scored: Store, six: tuple[Store, Model]
 ) -> None:
@@ -183,6 +184,7 @@ def test_the_same_request_on_another_device_is_seen_across_batches(tmp_path: Pat
         assert len(read("a0")) == 6
 
 
+@pytest.mark.long
 def test_several_processes_give_the_same_as_one(copy: Store) -> None:
     score(copy, batch=100, workers=1)
     alone = predictions(copy)
@@ -210,6 +212,7 @@ def test_training_turns_get_their_out_of_fold_probabilities(
     assert not np.allclose(now, held_out.probability[0], atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_dialogue_larger_than_a_batch_leaves_no_part_empty(
     six: tuple[Store, Model], copy: Store, tmp_path: Path
 ) -> None:
@@ -220,7 +223,7 @@ def test_a_dialogue_larger_than_a_batch_leaves_no_part_empty(
     ]
     ingest(copy, [write_lines(tmp_path / "long.jsonl", long)])
     total = copy.snapshot().counts()["turns"]
-    assert score(copy, batch=20, workers=1).scored == total
+    assert score(copy, batch=80, workers=1).scored == total
 
 
 def test_one_process_opens_no_second_snapshot(copy: Store, monkeypatch: pytest.MonkeyPatch) -> None:

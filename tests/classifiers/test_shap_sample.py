@@ -78,6 +78,7 @@ def test_a_pair_is_strong_where_two_features_only_work_together() -> None:
     assert size[0] > 5 * size[1]
 
 
+@pytest.mark.long
 def test_an_older_model_is_explained_from_what_it_scored(
     six: tuple[Store, Model], tmp_path: Path
 ) -> None:

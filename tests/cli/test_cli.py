@@ -402,6 +402,7 @@ def trained(six: tuple[Store, Model], tmp_path: Path, monkeypatch: pytest.Monkey
     return Store.open(tmp_path / "trained")
 
 
+@pytest.mark.long
 def test_an_unknown_encoder_is_named(run: Run, trained: Store) -> None:
     must_fail(run("train", "--encoder", "no/such-encoder"), "no/such-encoder")
 
@@ -466,6 +467,7 @@ def test_labels_lists_disagreements(run: Run, trained: Store) -> None:
 # -- processes -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_exit_codes_hold_over_many_runs(some: Path, tmp_path: Path) -> None:
     for i in range(3):
         both = [

@@ -77,6 +77,7 @@ def test_a_failure_at_any_step_changes_nothing_and_can_be_repeated(
     assert (counts["turns"], counts["quarantine"], counts["runs"]) == (5, 2, 2)
 
 
+@pytest.mark.long
 def test_a_kill_at_any_time_leaves_the_store_as_before_or_complete(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     count = 4_000
@@ -103,6 +104,7 @@ def test_a_kill_at_any_time_leaves_the_store_as_before_or_complete(tmp_path: Pat
         [], ["spill"])  # fmt: skip
 
 
+@pytest.mark.long
 def test_two_writers_and_a_reader_lose_nothing(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     files = [log(tmp_path / f"{n}.jsonl", n * 50, 50) for n in range(4)]

@@ -28,6 +28,7 @@ few = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthC
 
 
 @few
+@pytest.mark.long
 @given(
     files=st.lists(st.sets(st.integers(0, 6), min_size=1), min_size=2, max_size=3),
     data=st.data(),

@@ -108,6 +108,7 @@ few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthC
 
 
 @few
+@pytest.mark.long
 @given(logs, dialogues, st.integers(1, 4))
 def test_live_features_do_not_know_what_follows(
     log: list[list[dict[str, Any]]], others: list[dict[str, Any]], keep: int
@@ -154,6 +155,7 @@ def test_gold_never_enters(context: Context) -> None:
 
 
 @few
+@pytest.mark.long
 @given(logs, st.randoms(use_true_random=False))
 def test_neither_order_nor_layout_matters(log: list[list[dict[str, Any]]], random: Any) -> None:
     records = [t for i, d in enumerate(log) for t in dialogue_of(d, f"d{i}")]

@@ -298,6 +298,7 @@ def test_times_lie_where_they_were_logged_or_end_to_end() -> None:
 # -- a new model -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_model_is_trained_and_compared_before_it_is_used(
     opened: Open,
     six: tuple[Store, Model],

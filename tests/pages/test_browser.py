@@ -46,6 +46,7 @@ def test_pages_draw_without_errors_and_fit_the_screen(address: str, width: int, 
             assert watch.page.evaluate(overflow) <= 0, path
 
 
+@pytest.mark.long
 def test_filters_and_turn_travel_in_the_url(address: str) -> None:
     with browse() as watch:
         page = watch.page
@@ -68,6 +69,7 @@ def test_filters_and_turn_travel_in_the_url(address: str) -> None:
         assert page.get_by_test_id("stMetricValue").first.inner_text() == before
 
 
+@pytest.mark.long
 def test_further_filters_are_drawn_when_opened(address: str) -> None:
     with browse() as watch:
         page = watch.page
@@ -91,6 +93,7 @@ def test_further_filters_are_drawn_when_opened(address: str) -> None:
         check(watch)
 
 
+@pytest.mark.long
 def test_nothing_in_a_logged_text_is_interpreted(address: str) -> None:
     with browse() as watch:
         watch.page.goto(f"{address}/turn?turn=nasty")

@@ -13,9 +13,12 @@ from tests.pages.test_triage import phones_fail
 
 __all__ = ["phones_fail"]
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        chromium() is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
+    ),
+]
 
 
 def test_an_owner_reaches_a_slice_by_keyboard_on_any_screen(phones_fail: Store) -> None:

@@ -31,9 +31,12 @@ from tests.logs import write_lines
 from tests.pages.test_browser import check
 from tests.scored import MODEL, predictions_table
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        chromium() is None and os.environ.get("CI") != "true", reason="Chromium is not installed"
+    ),
+]
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAYS, DIALOGUES = 28, 40

@@ -55,6 +55,7 @@ def test_work_with_steps_reports_what_a_user_did_wrong(tmp_path: Path) -> None:
     assert "ended early (exit code 1)" in str(odd.error)
 
 
+@pytest.mark.long
 def test_work_with_steps_is_watched_and_stopped(six: tuple[Store, Model]) -> None:
     store, model = six
     module = "classifiers.evaluation.learning_curve"
