@@ -72,6 +72,8 @@ def test_slice_is_what_the_filter_leaves(scored_store: Store) -> None:
     assert expected > 0
 
 
+# A process for each of the many statements.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
