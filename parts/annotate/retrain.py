@@ -27,6 +27,9 @@ from parts.shared.page_frame import newest_button
 from parts.shared.verdict_form import Desk
 from parts.shared.view import View
 
+# Why the new model could not be put to use.
+_REFUSED = "retrain-refused"
+
 
 def retrain_task(view: View, now: Desk) -> None:
     """Draw the training of a new model: its start, its progress, and the choice to use it."""
@@ -66,6 +69,8 @@ def _trained(view: View, work: Jobs, job: Job[dict[str, Any]]) -> None:
         st.text(str(job.error or "The training was stopped."))
         st.button("Back", on_click=work.forget, args=("train",))
         return
+    if refusal := st.session_state.pop(_REFUSED, None):
+        st.text(refusal)
     new = str((job.result or {}).get("model", ""))
     present = Store.open(view.path).head().model
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -157,7 +162,7 @@ def _use(path: str, work: Jobs, model: str) -> None:
     try:
         Store.open(path).promote(model)
     except FaultlineError as error:
-        st.session_state["retrain_message"] = str(error)
+        st.session_state[_REFUSED] = str(error)
         return
     work.forget("train")
     command = ["score", "--json", "--store", path]

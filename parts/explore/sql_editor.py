@@ -27,6 +27,8 @@ from parts.explore.saved_views import (
 from parts.shared.view import View
 
 _RUN = "explore-run"
+# Why the last statement could not be started.
+_REFUSED = "explore-refused"
 
 
 def editor(view: View) -> None:
@@ -60,7 +62,9 @@ def editor(view: View) -> None:
         f"{count(LIMITS.rows)} rows."
         + (" It is too long to be kept in the link." if len(text) > LONGEST_SQL else "")
     )
-    if running and running.done:
+    if refusal := st.session_state.pop(_REFUSED, None):
+        st.text(refusal)
+    elif running and running.done:
         _show(view, running, text)
     with st.expander("Tables and columns"):
         names = ["slice", *TABLES]
@@ -99,7 +103,7 @@ def _start(view: View) -> None:
     try:
         running = start(view.snapshot, text, model=view.model, chosen=view.chosen)
     except FaultlineError as error:
-        st.session_state["explore-trouble"] = str(error)
+        st.session_state[_REFUSED] = str(error)
         return
     st.session_state[_RUN] = (_key(view, text), running)
 

@@ -303,7 +303,11 @@ def test_a_model_is_trained_and_compared_before_it_is_used(
     opened: Open,
     six: tuple[Store, Model],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def refuse(store: Store, model: str) -> None:
+        raise StoreBusy("another process writes")
+
     store = Store.open(shutil.copytree(six[0].path, tmp_path / "six"))
     run_score(store)
     with store.snapshot() as snapshot:
@@ -325,7 +329,13 @@ def test_a_model_is_trained_and_compared_before_it_is_used(
     until("it is not in use")
     until("McNemar")
     assert store.head().model == six[1].id
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "promote", refuse)
+        press(at, "Use this model")
+    assert "another process writes" in texts(at)
+    assert store.head().model == six[1].id
     press(at, "Use this model")
+    assert "another process writes" not in texts(at)
     assert store.head().model not in (None, six[1].id)
     until("Scored")
     press(at, "Show its results")

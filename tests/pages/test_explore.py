@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import data
+from data.errors import UsageError
 from data.ingest.ingest import ingest
 from data.queries.filters import Filter, Range
 from data.queries.overview import totals, trend
@@ -138,6 +139,23 @@ def test_a_statement_is_run_and_its_errors_are_shown(opened: Open, scored_store:
     press(at, "Run")
     wait_for_answer(at)
     assert "DuckDB cannot run this" in texts(at)
+
+
+def test_a_statement_that_cannot_be_started_says_why(
+    opened: Open, scored_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise UsageError("too many statements are running")
+
+    at = opened(scored_store.path, "explore", show="sql", sql="SELECT 1 AS x")
+    with monkeypatch.context() as patch:
+        patch.setattr("parts.explore.sql_editor.start", refuse)
+        press(at, "Run")
+    assert "too many statements are running" in texts(at)
+    press(at, "Run")
+    assert "too many statements are running" not in texts(at)
+    wait_for_answer(at)
+    assert at.dataframe[0].value["x"].tolist() == [1]
 
 
 def test_a_running_statement_can_be_stopped(opened: Open, scored_store: Store) -> None:
