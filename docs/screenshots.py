@@ -33,13 +33,15 @@ _WAIT_MS = 4_000
 def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]:
     """Take every screenshot of one scored store; `turn` defaults to its most certain defect.
 
-    Returns the files written. Exits with a message if the store has no model.
+    Returns the files written. Exits with a message if the store has no model or no defect.
     """
     if turn is None:
         with Store.open(store).snapshot() as snapshot:
             if snapshot.model is None:
                 sys.exit(f"The store {store} has no model: train and score it first.")
             page = defects(snapshot, snapshot.model, Filter(), order="most certain", rows=1)
+            if page.num_rows == 0:
+                sys.exit(f"The store {store} has no predicted defect; name a turn to show.")
             turn = str(page["turn_id"].to_pylist()[0])
     to.mkdir(parents=True, exist_ok=True)
     files = []
