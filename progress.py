@@ -104,7 +104,7 @@ class Terminal:
         self._console = console
         self._announce = announce
         self._step: Step | None = None
-        self._began = self._spoke = time.monotonic()
+        self._began = self._spoke = self._called = time.monotonic()
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         if console.is_terminal:
@@ -143,8 +143,10 @@ class Terminal:
         first = self._step is None or (changed and turns is not None)
         self._step = Step(done, total, what, turns)
         if first:
-            # Of turns, each thing has a count and a rate of its own; steps share one bar.
-            self._began = time.monotonic()
+            # Of turns, each thing has a count and a rate of its own; steps share one bar. Turns
+            # that are there at its first call were worked through since the last one.
+            self._began = self._called if turns else time.monotonic()
+        self._called = time.monotonic()
         if self._bar:
             self._draw(self._bar, first)
         elif turns is None and changed and self._announce:

@@ -45,12 +45,15 @@ def test_a_log_names_each_step_once_and_counts_every_five_seconds(clock: list[fl
         clock[0] += 5
         # A name is not markup, and the size of standard input is unknown.
         progress(900, None, "[red]-", 10)
+        clock[0] += 5
+        progress(1800, None, "[red]-", 20)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "reading features …",
         "boosting …",
         "scoring: 80%, 16,000 turns, 2,000 turns/s",
-        "[red]-: 10 turns, 10,000 turns/s",
+        "[red]-: 10 turns, 2 turns/s",
+        "[red]-: 20 turns, 2 turns/s",
     ]
 
 
@@ -70,8 +73,9 @@ def test_a_terminal_shows_one_bar(clock: list[float]) -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with Terminal(console) as progress:
         progress(1, 4, "boosting [out of fold]")
+        clock[0] += 1
         progress(10, 40, "a.jsonl", 4_000)
-        clock[0] += 2
+        clock[0] += 1
         progress(20, 40, "a.jsonl", 8_000)
     assert isinstance(console.file, io.StringIO)
     printed = console.file.getvalue()
