@@ -75,7 +75,9 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-    subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True)
+    # With the clone on PYTHONPATH pip would take the wheel for installed.
+    plain = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True, env=plain)
     (site,) = folder.glob("lib/python*/site-packages")
     # A folder that is named in such a file is not searched for others, which would lead to the
     # clone.
