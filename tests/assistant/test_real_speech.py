@@ -148,7 +148,9 @@ def test_without_pocketsphinx_it_says_what_to_install(
 ) -> None:
     pronunciations("stop")
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    expected = r"needs the package pocketsphinx; install it with: pip install 'faultline-voice\[demo\]'$"
+    expected = (
+        r"needs the package pocketsphinx; install it with: pip install 'faultline-voice\[demo\]'$"
+    )
     with pytest.raises(NotInstalled, match=expected):
         RealSpeech()
     with pytest.raises(NotInstalled, match=expected):
