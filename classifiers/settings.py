@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from classifiers.encoder import DEFAULT
+from data.errors import UsageError
 from features.matrix import Context
 
 PARTS = ("before", "after", "capture", "text")
@@ -36,6 +38,25 @@ class Settings:
     min_leaf: int = 20
     columns: float = 0.4
     ridge: float = 5.0
+
+    @classmethod
+    def of(
+        cls, context: str, seed: int, encoder: str | None = None, without: Sequence[str] = ()
+    ) -> Settings:
+        """Settings as a user gives them; `UsageError` for an unknown context or feature group."""
+        if context not in ("hindsight", "live"):
+            raise UsageError(f"There is no context '{context}'; give hindsight or live.")
+        unknown = sorted(set(without) - set(PARTS))
+        if unknown:
+            raise UsageError(
+                f"Cannot leave out {', '.join(unknown)}; there are: {', '.join(PARTS)}."
+            )
+        return cls(
+            context="live" if context == "live" else "hindsight",
+            seed=seed,
+            encoder=encoder or DEFAULT,
+            without=tuple(sorted(without)),
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from classifiers import booster
+from classifiers import booster, registry
 from classifiers import encoder as encoders
 from classifiers.calibration import Calibration, fit_weights
 from classifiers.encoder import Encoder
@@ -24,8 +24,10 @@ from classifiers.settings import Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
 from classifiers.text_heads import TextHeads, Vectors
+from classifiers.training_data import training_turns
 from data.errors import NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
+from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
 from features.matrix import learn, open_frame
@@ -275,3 +277,21 @@ def train(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def train_store(
+    store: Store, settings: Settings, *, promote: bool = True, progress: Progress = silent
+) -> Model:
+    """Train on the labelled turns of a store, save the model there, and promote it if wanted.
+
+    Raises `NotEnoughLabels` as `fit` does.
+    """
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, settings.seed, context=settings.context)
+    store.clear_staging()
+    with store.staging() as folder:
+        model, encoder_folder = train(turns, settings, progress, folder)
+        registry.save(model, encoder_folder, store.models)
+    if promote:
+        store.promote(model.id)
+    return model

@@ -49,28 +49,18 @@ def train(
 
 def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = False) -> None:
     """Train with `settings` (`classifiers.settings.Settings`) and print how good the model is."""
-    from classifiers import registry
-    from classifiers.train import train as run
-    from classifiers.training_data import training_turns
+    from classifiers.train import train_store
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
-    with target.snapshot() as snapshot:
-        turns = training_turns(snapshot, settings.seed, context=settings.context)
-    target.clear_staging()
-    with target.staging() as folder:
-        with listener(err) as progress:
-            model, encoder = run(turns, settings, progress, folder)
-        model_id = registry.save(model, encoder, target.models)
-    if promote:
-        target.promote(model_id)
+    with listener(err) as progress:
+        model = train_store(Store.open(store), settings, promote=promote, progress=progress)
     figures = model.metrics["out_of_fold"]
     if as_json:
-        print_json({"model": model_id, "promoted": promote, **model.metrics})
+        print_json({"model": model.id, "promoted": promote, **model.metrics})
         return
     out.print(
-        f"Model [bold]{model_id}[/bold], {number(model.metrics['labelled'])} labelled turns, "
+        f"Model [bold]{model.id}[/bold], {number(model.metrics['labelled'])} labelled turns, "
         f"out-of-fold macro-F1 {figures['macro_f1']:.3f}"
         + (", promoted." if promote else ", not promoted.")
     )
@@ -181,15 +171,6 @@ def promote(
 
 def settings_of(context: Context, seed: int, encoder: str | None, without: list[str] | None) -> Any:
     """`classifiers.settings.Settings` of the options; `UsageError` for an unknown group."""
-    from classifiers.encoder import DEFAULT
-    from classifiers.settings import PARTS, Settings
+    from classifiers.settings import Settings
 
-    unknown = sorted(set(without or ()) - set(PARTS))
-    if unknown:
-        raise UsageError(f"Cannot leave out {', '.join(unknown)}; there are: {', '.join(PARTS)}.")
-    return Settings(
-        context=context.value,
-        seed=seed,
-        encoder=encoder or DEFAULT,
-        without=tuple(sorted(without or ())),
-    )
+    return Settings.of(context.value, seed, encoder, without or ())

@@ -152,20 +152,11 @@ def train(
 
     Raises `NotEnoughLabels` where too few turns are labelled.
     """
-    from classifiers import registry
-    from classifiers.train import train as run
-    from classifiers.training_data import training_turns
+    from classifiers.settings import Settings
+    from classifiers.train import train_store
 
-    target, settings = open(store), _settings(context, seed, encoder, without)
-    with target.snapshot() as snapshot:
-        turns = training_turns(snapshot, seed, context=settings.context)
-    target.clear_staging()
-    with target.staging() as folder:
-        model, encoder_folder = run(turns, settings, folder=folder)
-        model_id = registry.save(model, encoder_folder, target.models)
-    if promote:
-        target.promote(model_id)
-    return Trained(model_id, _quality(model.metrics["out_of_fold"]))
+    model = train_store(open(store), Settings.of(context, seed, encoder, without), promote=promote)
+    return Trained(model.id, _quality(model.metrics["out_of_fold"]))
 
 
 def score(
@@ -195,9 +186,10 @@ def evaluate(
 ) -> Quality:
     """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
     from classifiers.evaluation.cross_validation import evaluate as run
+    from classifiers.settings import Settings
     from classifiers.training_data import training_turns
 
-    settings = _settings(context, seed, encoder, without)
+    settings = Settings.of(context, seed, encoder, without)
     with open(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed)
     return _quality(run(turns, settings, folds))
@@ -247,10 +239,9 @@ def rates(
         days = ("day",) if by == "day" else ()
 
         def estimates(wanted: Filter) -> list[dict[str, Any]]:
-            # People were asked about turns at random, but a filter on them is no random part.
-            known = None if wanted.source else sampled(snapshot, scorer, wanted)
             sums = overview.sums(snapshot, scorer, wanted)
-            rows: list[dict[str, Any]] = by_group(sums, known, days).to_pylist()
+            annotated = sampled(snapshot, scorer, wanted)
+            rows: list[dict[str, Any]] = by_group(sums, annotated, days).to_pylist()
             return rows
 
         if by in (None, "day"):
@@ -351,24 +342,6 @@ def info(*, store: StoreLike = None) -> pd.Series[Any]:
 
 def _path(store: str | Path | None) -> str | Path:
     return store if store is not None else os.environ.get("FAULTLINE_STORE", "store")
-
-
-def _settings(context: str, seed: int, encoder: str | None, without: Sequence[str]) -> Any:
-    """`classifiers.settings.Settings`; UsageError for an unknown context or group of features."""
-    from classifiers.encoder import DEFAULT
-    from classifiers.settings import PARTS, Settings
-
-    if context not in ("hindsight", "live"):
-        raise UsageError(f"There is no context '{context}'; give hindsight or live.")
-    unknown = sorted(set(without) - set(PARTS))
-    if unknown:
-        raise UsageError(f"Cannot leave out {', '.join(unknown)}; there are: {', '.join(PARTS)}.")
-    return Settings(
-        context="live" if context == "live" else "hindsight",
-        seed=seed,
-        encoder=encoder or DEFAULT,
-        without=tuple(sorted(without)),
-    )
 
 
 def _scorer(snapshot: Snapshot, model: str | None) -> str:

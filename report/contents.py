@@ -119,8 +119,7 @@ def headline(
         return None
     both_periods = _from(chosen, previous.since if previous else recent.since, shown)
     days = overview.sums(snapshot, model, both_periods)
-    # Annotated turns are a random sample of all turns, but not of those a filter on `source` keeps.
-    annotated = None if chosen.source else sampled(snapshot, model, both_periods)
+    annotated = sampled(snapshot, model, both_periods)
     rates = _rates(days, annotated, shown)
     before: dict[str, Estimate] = {}
     shifts: dict[str, Shift] = {}

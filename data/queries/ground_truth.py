@@ -64,14 +64,17 @@ def labelled(
     return _read(snapshot, model, chosen or Filter(), most, _LABELLED)
 
 
-def sampled(snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST_LABELLED) -> pa.Table:
+def sampled(
+    snapshot: Snapshot, model: str, chosen: Filter, most: int = MOST_LABELLED
+) -> pa.Table | None:
     """The turns that represent the traffic in estimates: those with sufficient gold in the logs.
 
     Columns: dialogue_id, day, truth (settled in the dashboard, else the gold's failure point),
     p_<failure point>. Turns annotated only in the dashboard are left out, because its queue selects
-    turns that the model is unsure of. Sampled as in `labelled`.
+    turns that the model is unsure of. Sampled as in `labelled`. None for a filter on `source`:
+    annotated turns are a random sample of all turns, but not of those that it keeps.
     """
-    return _read(snapshot, model, chosen, most, _SAMPLED)
+    return None if chosen.source else _read(snapshot, model, chosen, most, _SAMPLED)
 
 
 def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -> pa.Table:

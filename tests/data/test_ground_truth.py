@@ -60,6 +60,7 @@ def test_a_sample_of_many_is_of_whole_dialogues(store: Store, most: int) -> None
     dialogues = {row["dialogue_id"] for row in sampled_rows}
     assert sampled_rows == [row for row in rows if row["dialogue_id"] in dialogues]
     assert dialogues < {row["dialogue_id"] for row in rows}
+    assert sample is not None
     assert set(sample["dialogue_id"].to_pylist()) <= dialogues
 
 

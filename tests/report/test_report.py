@@ -196,6 +196,7 @@ def test_only_turns_logged_with_gold_represent_others(tmp_path: Path) -> None:
         gold = set(snapshot.query("SELECT turn_id FROM labelled WHERE failure_point = 'correct'")[
             "turn_id"].to_pylist())  # fmt: skip
         turns = snapshot.query("SELECT turn_id, dialogue_id, day FROM predictions").to_pylist()
+    assert before is not None
     assert before.num_rows == len(gold) > 0
     queued = next(turn for turn in turns if turn["turn_id"] not in gold)
     checked = next(turn for turn in turns if turn["turn_id"] in gold)
@@ -203,6 +204,7 @@ def test_only_turns_logged_with_gold_represent_others(tmp_path: Path) -> None:
     annotate(store, checked, "ann", "nlu")
     with store.snapshot() as snapshot:
         after = sampled(snapshot, scored.MODEL, Filter())
+    assert after is not None
     assert after.num_rows == before.num_rows
     assert after["truth"].to_pylist().count("nlu") == 1
     assert "asr" not in after["truth"].to_pylist()
