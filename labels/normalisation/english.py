@@ -1,0 +1,177 @@
+"""English spelling: British and American, contractions, informal words, abbreviations.
+
+The classes follow the Oxford guide to spelling and the rules that OpenAI published with Whisper
+(Radford et al. 2022, appendix C).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+# Only pairs that no rule below covers, and only where both are pronounced as the same word.
+_SPELLINGS = {
+    "alright": "allright",
+    "aluminium": "aluminum",
+    "artefact": "artifact",
+    "ageing": "aging",
+    "cheque": "check",
+    "cosy": "cozy",
+    "defence": "defense",
+    "doughnut": "donut",
+    "dr": "doctor",
+    "draught": "draft",
+    "enrol": "enroll",
+    "enrolment": "enrollment",
+    "fulfil": "fulfill",
+    "grey": "gray",
+    "jewellery": "jewelry",
+    "judgement": "judgment",
+    "kerb": "curb",
+    "licence": "license",
+    "maths": "math",
+    "mould": "mold",
+    "moustache": "mustache",
+    "mr": "mister",
+    "mum": "mom",
+    "offence": "offense",
+    "ok": "okay",
+    "omelette": "omelet",
+    "plough": "plow",
+    "practise": "practice",
+    "pretence": "pretense",
+    "programme": "program",
+    "pyjamas": "pajamas",
+    "sceptical": "skeptical",
+    "skilful": "skillful",
+    "storey": "story",
+    "thru": "through",
+    "tyre": "tire",
+    "vs": "versus",
+    "whisky": "whiskey",
+    "yoghurt": "yogurt",
+}
+# -lled to -led only for verbs with an unstressed last syllable: `filled` and `filed` are two words.
+_DOUBLED_L = re.compile(
+    r"(cancel|travel|label|level|model|signal|total|fuel|dial|channel|pencil|counsel|marvel|panel"
+    r"|quarrel|shovel|tunnel|equal|rival|initial|medal|towel|cruel)l(?=ed$|ing$|ers?$|ation)"
+)
+# At least three letters before -our keeps `four`, `hours`, `flour` and `tours` as they are.
+_OUR = re.compile(r"(?<=[a-z]{3})our(?=$|s$|ed$|ing$|ites?$|ful|able|less|ly$|y$|ers?$|hood)")
+_RE = re.compile(r"(?<=[a-z]{2}t)re(?=s?$)|(?<=li[bt])re(?=s?$)")
+# Harmless on `promise` and `exercise`: no English pair of this length differs in s and z alone.
+_ISE = re.compile(r"(?<=[a-z]{3}[iy])s(?=e$|es$|ed$|ing$|ers?$|ations?$)")
+_OGUE = re.compile(r"(?<=[a-z]{3}og)ue(?=s?$)")
+
+# Without the apostrophe, which recognisers drop, only where no other word is left: not `well`.
+_CONTRACTIONS = {
+    "aint": "is not", "arent": "are not", "cant": "can not", "cannot": "can not",
+    "couldnt": "could not", "couldve": "could have", "didnt": "did not", "doesnt": "does not",
+    "dont": "do not", "hadnt": "had not", "hasnt": "has not", "havent": "have not",
+    "hes": "he is", "heres": "here is", "hows": "how is", "im": "i am", "isnt": "is not",
+    "its": "it is", "itll": "it will", "ive": "i have", "lets": "let us", "mustnt": "must not",
+    "shes": "she is", "shouldnt": "should not", "shouldve": "should have", "thats": "that is",
+    "thatll": "that will", "theres": "there is", "theyd": "they would", "theyll": "they will",
+    "theyre": "they are", "theyve": "they have", "wasnt": "was not", "werent": "were not",
+    "weve": "we have", "whats": "what is", "whens": "when is", "wheres": "where is",
+    "whos": "who is", "whys": "why is", "wont": "will not", "wouldnt": "would not",
+    "wouldve": "would have", "yall": "you all", "youd": "you would", "youll": "you will",
+    "youre": "you are", "youve": "you have",
+    "gonna": "going to", "wanna": "want to", "gotta": "got to", "gimme": "give me",
+    "lemme": "let me", "dunno": "do not know", "cuz": "because", "coz": "because",
+    "pls": "please", "plz": "please",
+}  # fmt: skip
+_IS = frozenset("it that what where who when how why there here he she".split())
+_ENDINGS = {"m": "am", "re": "are", "ve": "have", "ll": "will", "d": "would"}
+_IRREGULAR = {"won't": "will not", "can't": "can not", "shan't": "shall not", "let's": "let us",
+              "ain't": "is not", "y'all": "you all", "'cause": "because", "ma'am": "madam"}  # fmt: skip
+_APOSTROPHE = re.compile(r"(?<!\w)'cause\b|[a-z]+'[a-z]+")
+_PER_CENT = re.compile(r"\bper cent\b")
+_POSSESSIVE = re.compile(r"(?<=\w)\s+(?=['\u2019]s\b)")
+
+# The same answer; as another word, such as a song's name, each is itself.
+_ANSWERS = {"yeah": "yes", "yep": "yes", "yup": "yes", "nope": "no", "nah": "no"}
+_BEFORE_ANSWER = frozenset("oh well yes no okay please thanks right".split())
+_STREET_AFTER = frozenset("and at in to from near on please now going is the or".split())
+
+# Words written with and without the accent, also where the text may not be English.
+_LOANWORDS = {
+    word: bare
+    for word, bare in zip(
+        "café cafés cliché façade fiancé fiancée jalapeño jalapeños naïve piñata soufflé touché "
+        "crème brûlée entrée matinée".split(),
+        "cafe cafes cliche facade fiance fiancee jalapeno jalapenos naive pinata souffle touche "
+        "creme brulee entree matinee".split(),
+        strict=True,
+    )
+}
+# Frequent words of English that are no words of the other languages that assistants speak.
+_EVIDENCE = frozenset(
+    "the what what's is please my you your turn with how this and play yes to of it are light "
+    "lights timer weather off".split()
+)
+
+
+def is_evident(text: str) -> bool:
+    """Whether a lower-case text of unknown language is English: it has one of its small words."""
+    return not _EVIDENCE.isdisjoint(text.split())
+
+
+def without_contractions(text: str) -> str:
+    """Lower-case `text` with contractions written out, and possessives without apostrophe."""
+    text = _PER_CENT.sub("percent", text)
+    if "'" not in text:
+        return text
+    return _APOSTROPHE.sub(_written_out, _POSSESSIVE.sub("", text))
+
+
+def _written_out(match: re.Match[str]) -> str:
+    word = match[0]
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    stem, _, ending = word.partition("'")
+    if word.endswith("n't"):
+        return f"{word[:-3]} not"
+    if ending in _ENDINGS:
+        return f"{stem} {_ENDINGS[ending]}"
+    if ending == "s" and stem in _IS:
+        return f"{stem} is"
+    return stem + ending
+
+
+def spelled(words: list[str]) -> list[str]:
+    """The words in one spelling. Contractions without an apostrophe become two words."""
+    found = []
+    answering = True
+    for position, word in enumerate(words):
+        if answering:
+            word = _ANSWERS.get(word, word)
+            answering = word in _BEFORE_ANSWER
+        if word == "ave" and _is_avenue(words, position):
+            word = "avenue"
+        found.append(_spelling(word))
+    return " ".join(found).split()
+
+
+def _is_avenue(words: list[str], position: int) -> bool:
+    """Whether `ave` follows the name of a street, and is no name such as Ave Maria."""
+    if position == 0:
+        return False
+    after = words[position + 1] if position + 1 < len(words) else None
+    return after is None or after in _STREET_AFTER or words[position - 1][:1].isdigit()
+
+
+@lru_cache(maxsize=65_536)
+def _spelling(word: str) -> str:
+    previous = ""
+    while word != previous:
+        previous = word
+        word = _CONTRACTIONS.get(word, word)
+        word = _LOANWORDS.get(word, word)
+        word = _SPELLINGS.get(word, word)
+        word = _DOUBLED_L.sub(r"\1", word)
+        word = _OUR.sub("or", word)
+        word = _RE.sub("er", word)
+        word = _ISE.sub("z", word)
+        word = _OGUE.sub("", word)
+    return word
