@@ -76,15 +76,17 @@ def _bag(table: str, column: str) -> str:
     """SQL of a table with the multiset of slots per turn: row, name, key, words, n.
 
     `n` is how often the value occurs under this name. Two wordings with the same key count as one
-    value once; the same wording twice counts twice.
+    value once; the same wording twice counts twice. `said` is how often the text heard has it.
     """
     return f"""
 create temp table {table} as
-select row, name, key, any_value(words) as words, max(repeats) as n
+select row, name, key, any_value(words) as words, max(repeats) as n, max(said) as said
 from (
-    select row, locale, slot.name as name, coalesce(slot.value, '') as text, count(*) as repeats
-    from (select row, locale, unnest({column}) as slot from flat)
-    group by all
+    select
+        row, locale, slot.name as name, coalesce(slot.value, '') as text, count(*) as repeats,
+        len(string_split(lower(any_value(heard)), lower(text))) - 1 as said
+    from (select row, locale, heard, unnest({column}) as slot from flat)
+    group by row, locale, name, text
 )
 join value_keys using (text, locale)
 group by row, name, key;
@@ -123,16 +125,19 @@ lost as (
     anti join confirming using (row, name, key)
     anti join reworded using (row, name, key)
 ),
--- Two extractors may find one slot: NLU's repetition of a value is no other value.
+-- Two extractors may find one slot: a repetition counts where the value was heard as often.
 added as (
-    select frame.row from frame anti join gold_frame using (row, name, key)
+    select frame.row
+    from frame left join gold_frame using (row, name, key)
+    where gold_frame.n is null or frame.n > gold_frame.n and frame.said >= frame.n
 )
 select row from lost union select row from added;
 
 create temp table replay_differences as
 select distinct row
 from frame full join replay_frame using (row, name, key)
-where frame.n is null or replay_frame.n is null;
+where frame.n is null or replay_frame.n is null
+    or frame.n <> replay_frame.n and frame.said >= greatest(frame.n, replay_frame.n);
 
 -- Gold has one entity per slot name: it is compared with the first mention of that slot.
 create temp table entity_differences as

@@ -20,11 +20,11 @@ from labels.normalisation import characters, clock, english, noise, quantities, 
 from labels.normalisation.language import Language, language
 
 # Needs spelling and numbers only, as most of what recognisers write in English.
-_PLAIN = re.compile(r"[a-z0-9\s]*").fullmatch
+_PLAIN = re.compile(r"[a-z\s]*").fullmatch
 _SPOKEN = characters.Spoken()
 _WITH_SYMBOLS = characters.Spoken(symbols=True)
 _GAP = re.compile(r"(?<![0-9]) | (?![0-9])")
-_DIGIT = re.compile(r"[0-9]").search
+_SIGIL = re.compile(r"^\s*[@#](?=[^\W\d_])")
 # One rule may enable another; more rounds than this were never needed.
 _ROUNDS = 6
 
@@ -70,6 +70,8 @@ def value_words(text: str, locale: str | None = None) -> str:
     ('21', '21', 'minus 5', 'c plus plus')
     """
     spelling = language(locale)
+    # Of a mention or a hashtag, the name is the value.
+    text = _SIGIL.sub("", text)
     return quantities.as_number(text, spelling) or _normalised(text, spelling, True)
 
 
@@ -114,7 +116,7 @@ def _once(text: str, spelling: Language, value: bool) -> str:
         words = [spelling.words.get(word, word) for word in words]
     words = quantities.in_figures(words, spelling)
     text = " ".join(words)
-    return clock.in_words(text, spelling) if _DIGIT(text) else text
+    return clock.in_words(text, spelling)
 
 
 def _without_fillers(words: list[str], spelling: Language) -> list[str]:

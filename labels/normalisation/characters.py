@@ -131,7 +131,7 @@ SERBIAN = str.maketrans(
 
 
 # Signs that carry meaning, kept where the language has no word for them.
-_SIGNS = "#+@=&×÷<>·"
+_SIGNS = "#+@=&×÷<>·%"
 # Minus and power belong to the number after them.
 _ATTACHED = "\u2212^"
 _SYMBOLS = ("So", "Sk", "Sm")

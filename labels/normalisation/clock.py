@@ -15,6 +15,7 @@ _STOP_BEFORE = re.compile(r"(?<![\d.])(2[0-4]|[01]?\d)\.([0-5]\d)(?=\s?(?:uhr|uu
 _STOP_AFTER = re.compile(
     r"(?<=\b)(kl\.?|klo|klockan|klokken|kello|ore|alle|o godzinie|в)\s(2[0-4]|[01]?\d)\.([0-5]\d)(?![\d.])"
 )
+_DIGIT = re.compile(r"[0-9]").search
 _HOUR = r"(?P<h>2[0-4]|[01]?\d)(?:te|e|й|o|a)?"
 _ENGLISH: list[tuple[str, int, int]] = [
     ("half past {h}", 0, 30),
@@ -79,9 +80,9 @@ def _phrases(language: Language) -> list[tuple[re.Pattern[str], int, int]]:
 def in_words(words: str, language: Language) -> str:
     """Words, with numbers in figures, with spoken times as hour and minutes: `half past 7`."""
     phrases = _phrases(language)
-    if not phrases or not any(c.isdigit() for c in words):
-        return words
     names = [language.fold(name) for name in language.known.get("hours_of", "").split()]
+    if not phrases or not (names or _DIGIT(words)):
+        return words
     word = language.fold(language.known.get("hour", ""))
     for pattern, hours, minutes in phrases:
 

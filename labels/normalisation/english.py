@@ -83,6 +83,9 @@ _CONTRACTIONS = {
 }  # fmt: skip
 _IS = frozenset("it that what where who when how why there here he she".split())
 _ENDINGS = {"m": "am", "re": "are", "ve": "have", "ll": "will", "d": "would"}
+_PRONOUNS = frozenset("i you we they he she it that there who what where".split())
+# `i d` is an identity card too.
+_TAILS = frozenset(("s", "t", "m", "re", "ve", "ll"))
 _IRREGULAR = {"won't": "will not", "can't": "can not", "shan't": "shall not", "let's": "let us",
               "ain't": "is not", "y'all": "you all", "'cause": "because", "ma'am": "madam"}  # fmt: skip
 _APOSTROPHE = re.compile(r"(?<!\w)'cause\b|[a-z]+'[a-z]+")
@@ -143,6 +146,8 @@ def spelled(words: list[str]) -> list[str]:
     """The words in one spelling. Contractions without an apostrophe become two words."""
     found = []
     answering = True
+    if not _TAILS.isdisjoint(words):
+        words = _reunited(words)
     for position, word in enumerate(words):
         if answering:
             word = _ANSWERS.get(word, word)
@@ -151,6 +156,24 @@ def spelled(words: list[str]) -> list[str]:
             word = "avenue"
         found.append(_spelling(word))
     return " ".join(found).split()
+
+
+def _reunited(words: list[str]) -> list[str]:
+    """The words with contractions and possessives that a recogniser took apart: `what s`, `i m`."""
+    found: list[str] = []
+    for word in words:
+        before = found[-1] if found else ""
+        if word == "s" and before in _IS:
+            found.append("is")
+        elif word == "s" and before[-1:].isalpha() and len(before) > 1:
+            found[-1] += "s"
+        elif word == "t" and before.endswith("n") and f"{before}t" in _CONTRACTIONS:
+            found[-1] += "t"
+        elif word in _TAILS and word in _ENDINGS and before in _PRONOUNS:
+            found.append(_ENDINGS[word])
+        else:
+            found.append(word)
+    return found
 
 
 def _is_avenue(words: list[str], position: int) -> bool:

@@ -95,7 +95,8 @@ class Language:
 
     @cached_property
     def _homographs(self) -> frozenset[str]:
-        return frozenset(self.known.get("homographs", "").split())
+        words = self.known.get("homographs", "").split()
+        return frozenset(characters.lower(characters.compatible(w), turkic=False) for w in words)
 
     def fold(self, text: str) -> str:
         """`text` in lower case and in the one spelling of its characters; digits are European."""
@@ -250,7 +251,7 @@ class Language:
             table |= dict.fromkeys(("°c", "° c"), self.symbols["°"])
         for unit in _UNITS:
             for form in self._patterns(unit, "short"):
-                if len(form) > 2 and not form.isascii() and unit in self._unit_names:
+                if len(form) > 1 and not form.isascii() and unit in self._unit_names:
                     table.setdefault(form, self._unit_names[unit][0])
         return table
 
@@ -261,9 +262,8 @@ class Language:
             forms = self._patterns(unit, "long")
             if forms and not self.unspaced:
                 names[unit] = forms
-        if self.unspaced:
-            percent = {"ja": "パーセント", "ko": "퍼센트", "th": "เปอร์เซ็นต์", "zh": "%", "yue": "%"}
-            names["concentr-percent"] = [self.fold(percent[self.code])]
+        if "percent" in self.known:
+            names["concentr-percent"] = [self.fold(name) for name in self.known["percent"]]
         return names
 
     def _patterns(self, unit: str, length: str) -> list[str]:
@@ -283,7 +283,7 @@ class Language:
     @cached_property
     def percent_first(self) -> str:
         """The word for percent where it stands before the number, as in Turkish; else empty."""
-        if self._cldr is None or self.unspaced:
+        if self._cldr is None or "percent" in self.known or self.unspaced:
             return ""
         patterns = self._cldr._data["unit_patterns"].get("concentr-percent", {}).get("long", {})
         before, _, after = str(patterns.get("other", "")).partition("{0}")

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 
 from unicode_rbnf import FormatPurpose, RbnfEngine
+from unicode_rbnf.engine import RbnfError
 
+from labels.normalisation.characters import without_latin_accents
 from labels.normalisation.language import Language
 
 # Words per number at most, as in "neuf cent quatre vingt dix neuf mille ...".
@@ -20,6 +22,8 @@ _LONGEST = 12
 _PARTS = re.compile(r"[\s\-\u00ad\u200b']+")
 # Ordinals up to this day of the month, or floor.
 _ORDINALS = 31
+# Their number words are written without accents too.
+_OFTEN_BARE = frozenset(("fr", "es", "it", "pt", "ca", "gl", "nl"))
 # neunzehnhundertvierundachtzig
 _YEARS_IN_HUNDREDS = frozenset(("de", "nl", "sv", "da", "nb"))
 
@@ -33,8 +37,7 @@ class Numerals:
         self._ordinals: dict[str, str] = {}
         self._thousands: frozenset[str] = frozenset()
         self._articles: frozenset[str] = frozenset()
-        engine = _engine(language)
-        if engine is not None:
+        for engine in _engines(language):
             self._generate(engine)
         for word, value in language.known.get("number_words", {}).items():
             self._cardinals[language.fold(word)] = value
@@ -56,14 +59,23 @@ class Numerals:
         for value in range(999, -1, -1):
             for form in self._spelled(engine, value, FormatPurpose.CARDINAL):
                 self._cardinals[form] = value
+        self._add_bare_hundreds()
         if self._language.known.get("article"):
             single = {form for form, value in self._cardinals.items() if value == 1}
             self._articles = frozenset(
                 single - {self._language.fold(self._language.known.get("one", ""))}
             )
-        self._thousands = frozenset(self._thousand_words(engine))
+        self._thousands |= frozenset(self._thousand_words(engine))
         for form in self._cardinals:
             self._ordinals.pop(form, None)
+
+    def _add_bare_hundreds(self) -> None:
+        """`hundert` beside the CLDR's `einhundert`."""
+        ones = [form for form, value in self._cardinals.items() if value == 1]
+        for form, value in list(self._cardinals.items()):
+            for one in ones if 100 <= value < 200 else ():
+                if form.startswith(one) and len(form) > len(one):
+                    self._cardinals.setdefault(form[len(one) :], value)
 
     def _thousand_words(self, engine: RbnfEngine) -> Iterator[str]:
         for factor in (1, 2, 5, 21):
@@ -80,9 +92,16 @@ class Numerals:
         """The forms of a number, without spaces."""
         try:
             forms = engine.format_number(value, purpose).text_by_ruleset.values()
-        except ValueError:
+        except (ValueError, RbnfError):
             return set()
-        folded = {"".join(_PARTS.split(self._language.fold(form))) for form in forms}
+        joiner = self._language.known.get("and")
+        folded = set()
+        for form in forms:
+            parts = _PARTS.split(self._language.fold(form))
+            folded.add("".join(parts))
+            folded.add("".join(part for part in parts if part != joiner))
+        if self._language.code in _OFTEN_BARE:
+            folded |= {without_latin_accents(form) for form in folded}
         return {form for form in folded if form and not any(c.isdigit() for c in form)}
 
     def _ordinal(self, value: int, form: str) -> str:
@@ -164,15 +183,14 @@ class Numerals:
         return False
 
 
-def _engine(language: Language) -> RbnfEngine | None:
-    if language.english or language.unspaced or not language.code:
-        return None
+def _engines(language: Language) -> list[RbnfEngine]:
+    """The CLDR's rules for the language, and for regions that have other words for numbers."""
+    if language.english or language.unspaced:
+        return []
     code = "no" if language.code == "nb" else language.code
-    if code == "pt" and language.region != "BR":
-        code = "pt_PT"
-    if code not in RbnfEngine.get_supported_languages():
-        return None
-    return RbnfEngine.for_language(code)
+    codes = {"fr": ["fr", "fr_BE", "fr_CH"], "pt": ["pt", "pt_PT"]}.get(code, [code])
+    supported = RbnfEngine.get_supported_languages()
+    return [RbnfEngine.for_language(code) for code in codes if code in supported]
 
 
 @cache

@@ -95,25 +95,45 @@ def _money(text: str, language: Language) -> str:
         if cents and word in _HUNDREDTHS:
             # `.00` is not said.
             rest = f" {int(cents[2])} {_HUNDREDTHS[word]}" if int(cents[2]) else ""
-            return f" {cents[1]} {word}{rest} "
+            return f" {cents[1]} {_counted(word, cents[1], language)}{rest} "
+        word = _counted(word, amount, language)
         return f" {amount} {word} "
 
     text = _MONEY_BEFORE.sub(lambda match: spoken(match[1], match[2]), text)
     return _MONEY_AFTER.sub(lambda match: spoken(match[2], match[1]), text)
 
 
+def _counted(unit: str, amount: str, language: Language) -> str:
+    """The name of a unit after `amount`; in English it has a singular."""
+    if not language.english or amount != "1":
+        return unit
+    first, _, rest = unit.partition(" ")
+    singular = {"feet": "foot", "inches": "inch", "hertz": "hertz"}.get(first, first.removesuffix("s"))
+    return f"{singular} {rest}".rstrip()
+
+
+_PERCENT_FIRST = re.compile(rf"(?<!\d)(?<!\d )%\s?({_AMOUNT})")
+
+
 @lru_cache(maxsize=256)
 def _unit_pattern(language: Language) -> re.Pattern[str]:
     signs = sorted(language.unit_symbols, key=len, reverse=True)
     end = "(?![a-z])" if language.unspaced else r"(?!\w)"
-    return re.compile(rf"(?<=\d)\s?({'|'.join(map(re.escape, signs)) or '(?!)'})\.?{end}")
+    names = "|".join(map(re.escape, signs)) or "(?!)"
+    return re.compile(rf"(?:(?<![\d.,])(1)|(?<=\d))\s?({names})\.?{end}")
 
 
 def _units(text: str, language: Language) -> str:
+    if "%" in text:
+        text = _PERCENT_FIRST.sub(r"\1%", text)
     if language.percent_first:
-        text = re.sub(r"%\s?(\d+(?:[.,]\d+)?)", rf" {language.percent_first} \1 ", text)
         text = re.sub(r"(\d+(?:[.,]\d+)?)\s?%", rf" {language.percent_first} \1 ", text)
-    text = _unit_pattern(language).sub(lambda match: f" {language.unit_symbols[match[1]]} ", text)
+    text = _unit_pattern(language).sub(
+        lambda match: (
+            f"{match[1] or ''} {_counted(language.unit_symbols[match[2]], match[1] or '', language)} "
+        ),
+        text,
+    )
     return text.replace("%", f" {language.unit_symbols.get('%', '%')} ")
 
 
@@ -163,13 +183,11 @@ def in_figures(words: list[str], language: Language) -> list[str]:
             counted = {name.split()[0] for name in language.units} | _clock_words(language)
             words = table.in_figures(words, counted)
         words = _runs(words)
-    if not any(word[-1].isdigit() for word in words):
+    if not any(word[0].isdigit() for word in words):
         return words
     words = _signs_beside_numbers(words, language)
-    words = _units_after_numbers(words, language)
-    if language.english:
-        words = _english_idioms(words)
-    return words
+    # English inflects units for number alone, which symbols know too.
+    return _english_idioms(words) if language.english else _units_after_numbers(words, language)
 
 
 @lru_cache(maxsize=256)

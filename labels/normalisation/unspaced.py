@@ -23,7 +23,7 @@ _HOURS = "한 두 세 네 다섯 여섯 일곱 여덟 아홉 열 열한 열두".
 _COUNTERS = "点點时時分秒度年月日号號个個番階楼樓層回台本枚人歳岁周週天小倍盏つ"
 _HAN_RUN = re.compile(
     rf"[零〇一二三四五六七八九十百千万萬两兩]{{2,}}|[零〇一二三四五六七八九十百千两兩](?=[{_COUNTERS}%])"
-    r"|(?<=[第点點])[零〇一二三四五六七八九十]|(?<=\d[点點])[零〇一二三四五六七八九]|(?<=负)[一二三四五六七八九十]"
+    r"|(?<=[第点點%])[零〇一二三四五六七八九十]|(?<=\d[点點])[零〇一二三四五六七八九]|(?<=负)[一二三四五六七八九十]"
 )
 _THAI_WORDS = sorted((*_THAI, *_THAI_SCALES), key=len, reverse=True)
 _THAI_RUN = re.compile("(?:" + "|".join(_THAI_WORDS) + ")+")
@@ -56,7 +56,6 @@ _CLOCKS: dict[str, list[_Rule]] = {
         (re.compile(r"(\d{1,2})[点时](?:钟|整)"), r"\1点"),
         (re.compile(r"(?<!\d)(\d{1,2})[点时](?:(?=\d\d)|(?=\d分))(\d{1,2})分?(?!\d)"), _clock),
         (re.compile(r"(?<=\d)点(?=\d)"), "小数点"),
-        (re.compile(r"(?:百分之)(\d+)"), r"\1%"),
         (re.compile(r"摄氏(?=度)"), ""),
     ],
     "ja": [
@@ -89,6 +88,7 @@ def in_figures(text: str, language: Language) -> str:
             lambda run: _valued(_THAI_WORD.findall(run[0]), _THAI, _THAI_SCALES), text
         )
     else:
+        text = text.replace("百分之", "%")
         text = _HAN_RUN.sub(lambda run: _valued(list(run[0]), _HAN, _HAN_SCALES), text)
     for pattern, replacement in _CLOCKS[language.code]:
         text = pattern.sub(replacement, text)
