@@ -16,6 +16,7 @@ _STOP_AFTER = re.compile(
     r"(?<=\b)(kl\.?|klo|klockan|klokken|kello|ore|alle|o godzinie|в)\s(2[0-4]|[01]?\d)\.([0-5]\d)(?![\d.])"
 )
 _DIGIT = re.compile(r"[0-9]").search
+_ENGLISH_WORD = re.compile(r"past|quarter|minutes|clock|half").search
 _HOUR = r"(?P<h>2[0-4]|[01]?\d)(?:te|e|й|o|a)?"
 _ENGLISH: list[tuple[str, int, int]] = [
     ("half past {h}", 0, 30),
@@ -54,7 +55,7 @@ def _spoken(match: re.Match[str], language: Language) -> str:
         hour = hour - 12 if 12 < hour < 24 else 12
     if minutes != "00" or seconds:
         return f" {hour} {minutes} {seconds}{after} "
-    word = HOURS.get(language.code) or language.fold(language.known.get("hour", ""))
+    word = HOURS.get(language.code) or language.hour_word
     return f" {hour}{word}" if language.unspaced else f" {hour} {word}{after} "
 
 
@@ -65,7 +66,7 @@ def _phrases(language: Language) -> list[tuple[re.Pattern[str], int, int]]:
         known += _ENGLISH
         if language.region in ("GB", "IE", "AU", "NZ", "ZA"):
             known += _BRITISH
-    names = [language.fold(name) for name in language.known.get("hours_of", "").split()]
+    names = language.hour_names
     hour = rf"(?:{_HOUR}|(?P<name>{'|'.join(names)}))" if names else _HOUR
     compiled = []
     for phrase, hours, minutes in known:
@@ -79,12 +80,10 @@ def _phrases(language: Language) -> list[tuple[re.Pattern[str], int, int]]:
 
 def in_words(words: str, language: Language) -> str:
     """Words, with numbers in figures, with spoken times as hour and minutes: `half past 7`."""
-    phrases = _phrases(language)
-    names = [language.fold(name) for name in language.known.get("hours_of", "").split()]
-    if not phrases or not (names or _DIGIT(words)):
+    names = language.hour_names
+    if not (names or _DIGIT(words)) or language.english and not _ENGLISH_WORD(words):
         return words
-    word = language.fold(language.known.get("hour", ""))
-    for pattern, hours, minutes in phrases:
+    for pattern, hours, minutes in _phrases(language):
 
         def replaced(match: re.Match[str], hours: int = hours, minutes: int = minutes) -> str:
             groups = match.groupdict()
@@ -94,7 +93,7 @@ def in_words(words: str, language: Language) -> str:
             past = {-1: groups.get("m"), -2: str(60 - int(groups.get("m") or 0))}.get(minutes)
             past = str(minutes) if past is None else past
             if int(past) == 0:
-                return f"{hour} {word}".strip()
+                return f"{hour} {language.hour_word}".rstrip()
             return f"{hour} {int(past):02}"
 
         words = pattern.sub(replaced, words)

@@ -144,18 +144,28 @@ def _written_out(match: re.Match[str]) -> str:
 
 def spelled(words: list[str]) -> list[str]:
     """The words in one spelling. Contractions without an apostrophe become two words."""
-    found = []
-    answering = True
     if not _TAILS.isdisjoint(words):
         words = _reunited(words)
-    for position, word in enumerate(words):
+    if not _ANSWERS.keys().isdisjoint(words):
+        words = _answered(words)
+    if "ave" in words:
+        words = [
+            "avenue" if word == "ave" and _is_avenue(words, position) else word
+            for position, word in enumerate(words)
+        ]
+    return " ".join(map(_spelling, words)).split()
+
+
+def _answered(words: list[str]) -> list[str]:
+    """The words with informal answers at the start as yes and no."""
+    found = []
+    answering = True
+    for word in words:
         if answering:
             word = _ANSWERS.get(word, word)
             answering = word in _BEFORE_ANSWER
-        if word == "ave" and _is_avenue(words, position):
-            word = "avenue"
-        found.append(_spelling(word))
-    return " ".join(found).split()
+        found.append(word)
+    return found
 
 
 def _reunited(words: list[str]) -> list[str]:

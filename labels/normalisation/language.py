@@ -146,10 +146,24 @@ class Language:
     def _token(self, word: str) -> str:
         return self.fold(word).replace("'", "")
 
+    @cached_property
+    def hour_word(self) -> str:
+        """The word after a full hour; empty where it is left out."""
+        return self.fold(self.known.get("hour", ""))
+
+    @cached_property
+    def hour_names(self) -> list[str]:
+        """The names of the hours from 1 to 12 in phrases such as `wpół do ósmej`."""
+        return [self.fold(name) for name in self.known.get("hours_of", "").split()]
+
+    @cached_property
+    def _sign_words(self) -> dict[str, str]:
+        known = ((name, self.known.get(name)) for name in _SIGNS)
+        return {name: self.fold(words[0]) if words else _SIGNS[name] for name, words in known}
+
     def sign(self, name: str) -> str:
         """The word for `minus`, `plus` or `point`; the sign itself where no word is known."""
-        words = self.known.get(name)
-        return self.fold(words[0]) if words else _SIGNS[name]
+        return self._sign_words[name]
 
     @cached_property
     def signs(self) -> dict[str, str]:

@@ -116,6 +116,9 @@ class Numerals:
             return str(value)
         if self._ordinals.get(form):
             return self._ordinals[form]
+        if self._language.code in _OFTEN_BARE and not form.isascii():
+            bare = without_latin_accents(form)
+            return self._resolve(bare) if bare != form else None
         for word in self._thousands:
             before, found, after = form.partition(word)
             if not found:

@@ -35,16 +35,15 @@ _HUNDREDTHS = {"dollars": "cents", "euros": "cents", "pounds": "pence"}
 _HALVES = [(re.compile(rf"(?<![\d/⁄]){a}[/⁄]{b}(?![\d/⁄])"), word)
            for a, b, word in ((1, 2, " half "), (1, 4, " quarter "), (3, 4, " 3 quarters "))]  # fmt: skip
 _AND_HALF = re.compile(r"(?<=\d) (?:and )?(?:a )?half\b(?! past)")
+_AND_CENTS = re.compile(
+    r"(?:(?<=dollar)|(?<=dollars)|(?<=pound)|(?<=pounds)|(?<=euros)) and (?=\d\d? (?:cents|pence)\b)"
+)
 _POWERS = {"2": " squared ", "3": " cubed "}
 _POWER = re.compile(r"\^([23])(?!\d)")
 _SECONDS = re.compile(
     r"\bsecond(?= (?:timer|countdown|delay|interval|clip|video|break|pause|silence|rest|alarm)\b)"
 )
-_MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
-)
-_ENGLISH_ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)")
-_DIGITS = re.compile(r"\d+", re.ASCII).fullmatch
+_DIGIT = re.compile(r"\d").search
 
 
 def as_number(text: str, language: Language) -> str:
@@ -176,15 +175,15 @@ def in_figures(words: list[str], language: Language) -> list[str]:
     if language.english:
         if "second" in words:
             words = _SECONDS.sub("seconds", " ".join(words)).split()
-        words = _digits_dictated(english_numbers.in_figures(_ohs(words)))
+        words = english_numbers.in_figures(_ohs(words))
     elif not language.unspaced:
         table = numerals(language)
         if table:
             counted = {name.split()[0] for name in language.units} | _clock_words(language)
             words = table.in_figures(words, counted)
-        words = _runs(words)
-    if not any(word[0].isdigit() for word in words):
+    if not _DIGIT(" ".join(words)):
         return words
+    words = _digits_dictated(words) if language.english else _runs(words)
     words = _signs_beside_numbers(words, language)
     # English inflects units for number alone, which symbols know too.
     return _english_idioms(words) if language.english else _units_after_numbers(words, language)
@@ -196,7 +195,7 @@ def _clock_words(language: Language) -> frozenset[str]:
         word.rstrip("s?")
         for phrase, *_ in language.known.get("clock", ())
         for word in re.findall(r"\{h\} ([^\W\d_]+)", language.fold(phrase))
-    ) | frozenset(language.fold(language.known.get("hour", "")).split())
+    ) | frozenset(language.hour_word.split())
 
 
 def _signs_beside_numbers(words: list[str], language: Language) -> list[str]:
@@ -343,14 +342,8 @@ def _runs(words: list[str]) -> list[str]:
 
 
 def _english_idioms(words: list[str]) -> list[str]:
-    """`may 1st` is `may 1`, `5 dollars and 50 cents` has no `and`, `2 and a half` no `and a`."""
-    text = " ".join(words)
-    for place in range(1, len(words)):
-        match = _ENGLISH_ORDINAL.fullmatch(words[place])
-        if match and words[place - 1] in _MONTHS:
-            words[place] = match[1]
-            text = " ".join(words)
-    text = re.sub(r"(?<=dollars) and (?=\d\d? cents)", " ", text)
-    text = re.sub(r"(?<=pounds) and (?=\d\d? pence)", " ", text)
-    text = _AND_HALF.sub(" and half", text)
-    return text.split()
+    """`5 dollars and 50 cents` has no `and`; `2 1/2` and `2 and a half` are `2 and half`."""
+    if "half" not in words and "and" not in words:
+        return words
+    text = _AND_CENTS.sub(" ", " ".join(words))
+    return _AND_HALF.sub(" and half", text).split()
