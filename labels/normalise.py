@@ -57,7 +57,7 @@ def key(text: str, locale: str | None = None, wake_phrase: str | None = None) ->
     words = _normalised(text, spelling, False)
     phrase = noise.wake_words(wake_phrase)
     called = _normalised(phrase, spelling, False) if phrase else ""
-    return joined(noise.without_wake_phrase(words, called))
+    return joined(noise.without_wake_phrase(words, called, spaced=not spelling.unspaced))
 
 
 def value_words(text: str, locale: str | None = None) -> str:

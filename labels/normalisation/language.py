@@ -89,8 +89,7 @@ class Language:
 
     @cached_property
     def _spellings(self) -> list[tuple[re.Pattern[str], str]]:
-        region = self.known.get("regions", {}).get(self.region, {})
-        pairs = [*self.known.get("spellings", ()), *region.get("spellings", ())]
+        pairs = self.known.get("spellings", ())
         return [(re.compile(pattern), replacement) for pattern, replacement in pairs]
 
     @cached_property
@@ -114,6 +113,8 @@ class Language:
             text = characters.without_greek_accents(text, self._homographs)
         elif self.code in ("zh", "yue"):
             text = text.translate(characters.simplified())
+        elif self.code == "ja":
+            text = text.translate(characters.HIRAGANA)
         elif self.code in ("sr", "bs"):
             text = text.translate(characters.SERBIAN)
         return text

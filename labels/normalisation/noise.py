@@ -61,11 +61,14 @@ def wake_words(phrase: str | None) -> str:
     return _VERSION.sub("", phrase or "").replace("_", " ").strip()
 
 
-def without_wake_phrase(words: str, phrase: str) -> str:
+def without_wake_phrase(words: str, phrase: str, *, spaced: bool = True) -> str:
     """Normalised `words` without the wake phrase, or its end, in front.
 
     `phrase` is normalised too; without it, phrases of well-known assistants are taken off.
+    `spaced`: whether the language parts words by spaces.
     """
+    if phrase and not spaced:
+        return words.replace(" ", "").removeprefix(phrase.replace(" ", ""))
     if phrase:
         parts = phrase.split()
         for first in range(len(parts)):

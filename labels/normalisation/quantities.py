@@ -10,7 +10,7 @@ from labels.normalisation import english_numbers
 from labels.normalisation.language import Language
 from labels.normalisation.numbers import numerals
 
-_MACHINE = re.compile(r"\s*([+-]?)(\d{1,40}(?:\.\d{1,40})?)\s*", re.ASCII)
+_MACHINE = re.compile(r"\s*([+-]?)(\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,2})?)\s*", re.ASCII)
 _SIGN = re.compile(r"(?<![\w)\]])([-+\u2212])(?=[.,]?\d)")
 _BETWEEN = re.compile(r"(?<=\d) - (?=\d)")
 _MINUS_AFTER = re.compile(r"(?<=\d)\u2212(?=\d)")
@@ -22,6 +22,7 @@ _COMPARED = re.compile(r"([<>])(?=\s?\d)")
 _DOMAIN = re.compile(
     r"(?<=[\w])\.(?=(?:com|net|org|edu|gov|info|io|ai|app|dev|js|tv|fm|co|uk|us|de|at|ch|fr|es|it|nl|eu|pl|ru|br|jp|cn|in|se|no|dk|fi)\b)"
 )
+_WWW = re.compile(r"\bwww\.(?=\w)")
 _DOT_FIRST = re.compile(r"(?<![\w.])\.(?=[^\W\d_]{2})")
 _DOT = {"de": "punkt", "fr": "point", "es": "punto", "it": "punto", "pt": "ponto", "nl": "punt"}
 _DATE = re.compile(r"(?<![\d.])(\d{1,2})\.\s?(\d{1,2})\.(?=\s?\d{4}|\s|$)")
@@ -164,7 +165,7 @@ def _signs(text: str, language: Language) -> str:
     text = re.sub(r"[<>](?!\s?\d)", " ", text)
     text = _PLUS.sub(f" {plus} ", text)
     dot = f" {_DOT.get(language.code, 'dot')} "
-    text = _DOT_FIRST.sub(dot, _DOMAIN.sub(dot, text))
+    text = _DOT_FIRST.sub(dot, _DOMAIN.sub(dot, _WWW.sub(f"www{dot}", text)))
     for sign, word in language.symbols.items():
         text = text.replace(sign, f" {word} ")
     return text
