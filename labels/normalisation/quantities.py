@@ -33,11 +33,14 @@ _MONEY_BEFORE = re.compile(rf"({_MONEY_SIGNS})\s?({_AMOUNT})")
 _MONEY_AFTER = re.compile(rf"({_AMOUNT})\s?({_MONEY_SIGNS})(?!\w)")
 _CENTS = re.compile(r"(\d+)\.(\d\d)(?!\d)")
 _HUNDREDTHS = {"dollars": "cents", "euros": "cents", "pounds": "pence"}
-_HALVES = [(re.compile(rf"(?<![\d/⁄]){a}[/⁄]{b}(?![\d/⁄])"), word)
-           for a, b, word in ((1, 2, " half "), (1, 4, " quarter "), (3, 4, " 3 quarters "))]  # fmt: skip
+_HALVES = [
+    (re.compile(rf"(?<![\d/⁄]){a}[/⁄]{b}(?![\d/⁄])"), word)
+    for a, b, word in ((1, 2, " half "), (1, 4, " quarter "), (3, 4, " 3 quarters "))
+]
 _AND_HALF = re.compile(r"(?<=\d) (?:and )?(?:a )?half\b(?! past)")
 _AND_CENTS = re.compile(
-    r"(?:(?<=dollar)|(?<=dollars)|(?<=pound)|(?<=pounds)|(?<=euros)) and (?=\d\d? (?:cents|pence)\b)"
+    r"(?:(?<=dollar)|(?<=dollars)|(?<=pound)|(?<=pounds)|(?<=euros)) and "
+    r"(?=\d\d? (?:cents|pence)\b)"
 )
 _POWERS = {"2": " squared ", "3": " cubed "}
 _POWER = re.compile(r"\^([23])(?!\d)")
@@ -108,7 +111,9 @@ def _counted(unit: str, amount: str, language: Language) -> str:
     if not language.english or amount != "1":
         return unit
     first, _, rest = unit.partition(" ")
-    singular = {"feet": "foot", "inches": "inch", "hertz": "hertz"}.get(first, first.removesuffix("s"))
+    singular = {"feet": "foot", "inches": "inch", "hertz": "hertz"}.get(
+        first, first.removesuffix("s")
+    )
     return f"{singular} {rest}".rstrip()
 
 
@@ -128,12 +133,12 @@ def _units(text: str, language: Language) -> str:
         text = _PERCENT_FIRST.sub(r"\1%", text)
     if language.percent_first:
         text = re.sub(r"(\d+(?:[.,]\d+)?)\s?%", rf" {language.percent_first} \1 ", text)
-    text = _unit_pattern(language).sub(
-        lambda match: (
-            f"{match[1] or ''} {_counted(language.unit_symbols[match[2]], match[1] or '', language)} "
-        ),
-        text,
-    )
+
+    def named(match: re.Match[str]) -> str:
+        one, name = match[1] or "", language.unit_symbols[match[2]]
+        return f"{one} {_counted(name, one, language)} "
+
+    text = _unit_pattern(language).sub(named, text)
     return text.replace("%", f" {language.unit_symbols.get('%', '%')} ")
 
 
@@ -204,28 +209,23 @@ def _signs_beside_numbers(words: list[str], language: Language) -> list[str]:
     signs = language.signs
     if signs.keys().isdisjoint(words):
         return words
+    point = language.sign("point")
     found: list[str] = []
     for place, word in enumerate(words):
         following = words[place + 1] if place + 1 < len(words) else ""
         if word in signs and following[:1].isdigit():
-            point = signs[word] == language.sign("point")
-            if not point:
-                word = signs[word]
-            elif found and found[-1].isdigit():
-                word = signs[word]
-            elif word == "point" and language.english and not found:
+            after_number = bool(found) and found[-1].isdigit()
+            if word == point == signs[word] and language.english and not found:
                 found.append("0")
-        found.append(word)
-    # Decimals are said digit by digit.
-    point = language.sign("point")
-    joined: list[str] = []
-    for word in found:
-        if len(joined) > 1 and joined[-2] == point and len(word) == 1 and word.isdigit():
-            if joined[-1].isdigit():
-                joined[-1] += word
-                continue
-        joined.append(word)
-    return joined
+            elif signs[word] != point or after_number:
+                word = signs[word]
+        # Decimals are said digit by digit.
+        decimal = len(found) > 1 and found[-2] == point and found[-1].isdigit()
+        if decimal and _is_digit(word):
+            found[-1] += word
+        else:
+            found.append(word)
+    return found
 
 
 def _units_after_numbers(words: list[str], language: Language) -> list[str]:
@@ -253,15 +253,13 @@ def _units_after_numbers(words: list[str], language: Language) -> list[str]:
 def _unit_starts(language: Language) -> dict[str, list[tuple[list[str], list[str]]]]:
     table: dict[str, list[tuple[list[str], list[str]]]] = {}
     for name in sorted(language.units, key=len, reverse=True):
-        table.setdefault(name.split()[0], []).append(
-            (name.split(), language.units[name].split())
-        )
+        table.setdefault(name.split()[0], []).append((name.split(), language.units[name].split()))
     return table
 
 
-# -- English -----------------------------------------------------------------------------------------
+# -- English ---------------------------------------------------------------------------------------
 
-_SINGLE = frozenset("zero one two three four five six seven eight nine 0 1 2 3 4 5 6 7 8 9".split())
+_SINGLE = english_numbers.DIGITS | frozenset("0123456789")
 _TWICE = {"double": 2, "triple": 3}
 
 
@@ -303,23 +301,31 @@ def _digits_dictated(words: list[str]) -> list[str]:
     found: list[str] = []
     for place, word in enumerate(words):
         following = words[place + 1] if place + 1 < len(words) else ""
-        if word == "oh" and found and found[-1].isdigit() and len(following) == 1 and following.isdigit():
-            continue
-        if found and place and words[place - 1] == "oh" and found[-1].isdigit() and len(word) == 1 and word.isdigit():
+        if _is_digit(word) and len(found) > 1 and found[-1] == "oh" and found[-2].isdigit():
+            found.pop()
             word = f"0{word}"
-        if (
-            found
-            and found[-1] in ("19", "20")
-            and len(word) == 2
-            and word.isdigit()
-            and following not in ("am", "pm", "a", "p")
-            and not following[:1].isdigit()
-            and not (len(found) > 1 and found[-2][-1].isdigit())
-        ):
+        if _is_year(found, word, following):
             found[-1] += word
         else:
             found.append(word)
     return _runs(found)
+
+
+def _is_digit(word: str) -> bool:
+    return len(word) == 1 and word.isdigit()
+
+
+def _is_year(before: list[str], word: str, following: str) -> bool:
+    """Whether `word` is the second half of a year, as in `19 84`, and no time or number."""
+    return (
+        bool(before)
+        and before[-1] in ("19", "20")
+        and len(word) == 2
+        and word.isdigit()
+        and following not in ("am", "pm", "a", "p")
+        and not following[:1].isdigit()
+        and not (len(before) > 1 and before[-2][-1:].isdigit())
+    )
 
 
 def _runs(words: list[str]) -> list[str]:

@@ -10,14 +10,12 @@ from labels.normalisation.language import Language
 
 _HAN = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 _HAN_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "萬": 10_000}
-_THAI = {
-    word: n
-    for n, word in enumerate("ศูนย์ หนึ่ง สอง สาม สี่ ห้า หก เจ็ด แปด เก้า".split())
-} | {"เอ็ด": 1, "ยี่": 2}  # fmt: skip
+_THAI_DIGITS = "ศูนย์ หนึ่ง สอง สาม สี่ ห้า หก เจ็ด แปด เก้า"
+_THAI = {word: n for n, word in enumerate(_THAI_DIGITS.split())} | {"เอ็ด": 1, "ยี่": 2}
 _THAI_SCALES = {"สิบ": 10, "ร้อย": 100, "พัน": 1000, "หมื่น": 10_000, "แสน": 100_000}
 _SINO = {c: n for n, c in enumerate("영일이삼사오육칠팔구")} | {"공": 0}
 _SINO_SCALES = {"십": 10, "백": 100, "천": 1000, "만": 10_000}
-_HOURS = "한 두 세 네 다섯 여섯 일곱 여덟 아홉 열 열한 열두".split()
+_HOURS = ("한", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열", "열한", "열두")
 
 # One character alone is a number before these only: 一 is part of many words.
 _COUNTERS = "点點时時分秒度年月日号號个個番階楼樓層回台本枚人歳岁周週天小倍盏つ"
@@ -128,7 +126,9 @@ def _fillers(language: Language) -> tuple[re.Pattern[str], re.Pattern[str]] | No
         return None
     word = "(?:" + "|".join(map(re.escape, words)) + ")"
     gap = r"[\s、,，。.…]"
-    return re.compile(rf"^{gap}*(?:{word}{gap}*)+"), re.compile(rf"(?<={gap[:-1]}]){word}(?={gap}|$)")
+    return re.compile(rf"^{gap}*(?:{word}{gap}*)+"), re.compile(
+        rf"(?<={gap[:-1]}]){word}(?={gap}|$)"
+    )
 
 
 def without_fillers(text: str, language: Language) -> str:

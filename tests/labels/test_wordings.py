@@ -74,10 +74,15 @@ def test_another_digit_or_sign_is_another_text(data: st.DataObject, locale: str 
     place = data.draw(st.integers(0, len(digits) - 1))
     other = data.draw(st.sampled_from("0123456789"))
     assume(other != digits[place])
-    frame = data.draw(st.sampled_from(["{}", "{}%", "x {} y", "{}°C", "{},5", "${}", "{}:30", "a{}"]))
+    frame = data.draw(
+        st.sampled_from(["{}", "{}%", "x {} y", "{}°C", "{},5", "${}", "{}:30", "a{}"])
+    )
     changed = digits[:place] + other + digits[place + 1 :]
     # A clock has no hour 07 beside 7, nor 24 beside 0.
-    assume(":" not in frame or (digits[0] != "0" and changed[0] != "0" and int(digits) < 13 > int(changed)))
+    assume(
+        ":" not in frame
+        or (digits[0] != "0" and changed[0] != "0" and int(digits) < 13 > int(changed))
+    )
     assert key(frame.format(digits), locale) != key(frame.format(changed), locale)
     assert value_words(digits, locale) != value_words(changed, locale)
     number = digits.lstrip("0") or "1"
