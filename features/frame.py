@@ -26,6 +26,12 @@ from features.similarity import letters_alike, words_alike
 _UNREAD = ("gold", "extra", "digest", "day")
 
 MACROS = r"""
+-- Marks that carry meaning as words: -5 is not 5, nor C# or C++ C.
+CREATE TEMP MACRO signed(x) AS
+    CASE WHEN regexp_matches(x, '[+#]|[-\x{2212}][0-9]') THEN replace(regexp_replace(regexp_replace(
+        x, '(^|[^\p{L}\p{M}\p{N}])[-\x{2212}]([0-9])', '\1 minus \2', 'g'),
+        '(\p{L})#', '\1 sharp ', 'g'), '+', ' plus ')
+    ELSE x END;
 -- Words of letters, marks (Indic vowels are marks) and digits, separated by single spaces.
 -- Apostrophes stay inside a word ("don't") and are dropped at its edges, where they are quotes.
 CREATE TEMP MACRO norm(x) AS
@@ -341,10 +347,10 @@ def _places(turns: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
 
 def _normalise(con: duckdb.DuckDBPyConnection, texts: Column) -> Column:
-    """The macro `norm` applied to a column of texts, in the same order."""
+    """The macro `norm` applied to a column of texts with their signs, in the same order."""
     con.register("spoken", pa.table({"text": texts}))
     try:
-        return whole(con.sql("SELECT norm(text) AS text FROM spoken").to_arrow_table()["text"])
+        return whole(con.sql("SELECT norm(text) AS text FROM (SELECT signed(text) AS text FROM spoken)").to_arrow_table()["text"])
     finally:
         con.unregister("spoken")
 

@@ -25,6 +25,8 @@ _SPOKEN = characters.Spoken()
 _WITH_SYMBOLS = characters.Spoken(symbols=True)
 _GAP = re.compile(r"(?<![0-9]) | (?![0-9])")
 _SIGIL = re.compile(r"^\s*[@#](?=[^\W\d_])")
+# A request is shorter: of longer texts, the characters are normalised and no more.
+_LONGEST = 2_000
 # One rule may enable another; more rounds than this were never needed.
 _ROUNDS = 6
 
@@ -92,6 +94,8 @@ def _normalised(text: str, spelling: Language, value: bool) -> str:
 
 def _once(text: str, spelling: Language, value: bool) -> str:
     text = spelling.fold(text)
+    if len(text) > _LONGEST:
+        return " ".join(text.translate(_WITH_SYMBOLS if value else _SPOKEN).split())
     if not spelling.code and english.is_evident(text):
         spelling = language("en")
         text = spelling.fold(text)

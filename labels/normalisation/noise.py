@@ -12,7 +12,7 @@ _NOISES = "|".join(read("noises.txt").split("\n")[:-1]).replace(" ", "[ _]")
 _MARK = re.compile(
     # Any tag: <noise>, </s>, <|nospeech|>.
     r"<[/|]?[^\W\d][\w |-]*[/|]?>"
-    rf"|[\[({{*~]+\s*(?:{_NOISES})\s*[\])}}*~]+"
+    rf"|[\[({{*~]{{1,3}}\s?(?:{_NOISES})\s?[\])}}*~]{{1,3}}"
     # As in transcripts by rule: [BLANK_AUDIO], ++noise++, %HESITATION, &uh.
     r"|[\[{][a-z]+(?:_[a-z]+)+[\]}]"
     rf"|(\+\+|#)\s*(?:{_NOISES})\s*\1|%hesitation\b"

@@ -33,7 +33,7 @@ _BARE_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 _MONEY_SIGNS = r"[$£€¥₹₽₴₺₩₪฿₫₦₱]|zł|r\$"
 _AMOUNT = r"\d+(?:[.,]\d+)*"
 _MONEY_BEFORE = re.compile(rf"({_MONEY_SIGNS})\s?({_AMOUNT}(?:\s(?:thousand|million|billion)\b)?)")
-_MONEY_AFTER = re.compile(rf"({_AMOUNT})\s?({_MONEY_SIGNS})(?!\w)")
+_MONEY_AFTER = re.compile(rf"(?<![\d.,])({_AMOUNT})\s?({_MONEY_SIGNS})(?!\w)")
 _CENTS = re.compile(r"(\d+)[.,](\d\d)(?!\d)")
 _HUNDREDTHS = {"dollars": "cents", "euros": "cents", "pounds": "pence"}
 _HALVES = [
@@ -140,7 +140,8 @@ def _units(text: str, language: Language) -> str:
     if "%" in text:
         text = _PERCENT_FIRST.sub(r"\1%", text)
     if language.percent_first:
-        text = re.sub(r"(\d+(?:[.,]\d+)?)\s?%", rf" {language.percent_first} \1 ", text)
+        amount = r"(?<![\d.,])(\d+(?:[.,]\d+)?)\s?%"
+        text = re.sub(amount, rf" {language.percent_first} \1 ", text)
 
     def named(match: re.Match[str]) -> str:
         one, name = match[1] or "", language.unit_symbols[match[2]]
