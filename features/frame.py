@@ -350,7 +350,11 @@ def _normalise(con: duckdb.DuckDBPyConnection, texts: Column) -> Column:
     """The macro `norm` applied to a column of texts with their signs, in the same order."""
     con.register("spoken", pa.table({"text": texts}))
     try:
-        return whole(con.sql("SELECT norm(text) AS text FROM (SELECT signed(text) AS text FROM spoken)").to_arrow_table()["text"])
+        return whole(
+            con.sql(
+                "SELECT norm(text) AS text FROM (SELECT signed(text) AS text FROM spoken)"
+            ).to_arrow_table()["text"]
+        )
     finally:
         con.unregister("spoken")
 
