@@ -48,7 +48,8 @@ def key(text: str, locale: str | None = None, wake_phrase: str | None = None) ->
     """`normalise` without spaces between words, to compare wordings for equality.
 
     `gastro pub` and `gastropub`, `7 a.m.` and `7am` have the same key. A space between two digits
-    stays: `six one` is not `sixty one`. `wake_phrase`: taken off in front, as logged or as its end.
+    stays: `six one` is not `sixty one`. `wake_phrase`: taken off in front, as logged or as its end;
+    an empty one stands for those of well-known assistants.
 
     >>> key("seven thirty a m") == key("7:30 AM"), key("six one c") == key("sixty one c")
     (True, False)
@@ -57,6 +58,8 @@ def key(text: str, locale: str | None = None, wake_phrase: str | None = None) ->
     """
     spelling = language(locale)
     words = _normalised(text, spelling, False)
+    if wake_phrase is None:
+        return joined(words)
     phrase = noise.wake_words(wake_phrase)
     called = _normalised(phrase, spelling, False) if phrase else ""
     return joined(noise.without_wake_phrase(words, called, spaced=not spelling.unspaced))

@@ -35,13 +35,13 @@ def without_marks(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def wake_words(phrase: str | None) -> str:
+def wake_words(phrase: str) -> str:
     """A logged wake phrase as words; models are named `hey_juno_v0.1`.
 
     >>> wake_words("Hey_Juno_v0.1")
     'Hey Juno'
     """
-    return _VERSION.sub("", phrase or "").replace("_", " ").strip()
+    return _VERSION.sub("", phrase).replace("_", " ").strip()
 
 
 def without_wake_phrase(words: str, phrase: str, *, spaced: bool = True) -> str:
@@ -52,11 +52,12 @@ def without_wake_phrase(words: str, phrase: str, *, spaced: bool = True) -> str:
     """
     if phrase and not spaced:
         return words.replace(" ", "").removeprefix(phrase.replace(" ", ""))
+    parts = phrase.split()
+    # A clipped phrase is its end; a phrase in one word is what recognisers make of two.
+    ends = [" ".join(parts[first:]) for first in range(len(parts))] + ["".join(parts)]
     greeting, _, called = words.partition(" ")
     for text in (words, called) if greeting in _GREETINGS else (words,):
-        parts = phrase.split()
-        # A clipped phrase is its end; a phrase in one word is what recognisers make of two.
-        for end in (*(" ".join(parts[first:]) for first in range(len(parts))), "".join(parts)):
+        for end in filter(None, ends):
             if text == end or text.startswith(f"{end} "):
                 return text[len(end) + 1 :]
     known = _KNOWN.match(words)
