@@ -7,6 +7,7 @@ import streamlit as st
 from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
 from data.queries.filters import Filter
 from data.store.store import Store
+from parts.server import sign_in
 from parts.shared import page_frame
 from parts.shared.filter_bar import (
     clear,
@@ -25,6 +26,11 @@ from parts.shared.view import (
 )
 
 st.set_page_config(page_title="Faultline", page_icon=page_frame.ICON, layout="wide")
+if not sign_in.admitted():
+    # Without it Streamlit would offer, and run, the scripts of the folder `pages`.
+    st.navigation(pages(icons=False), position="hidden")
+    sign_in.page()
+    st.stop()
 page = st.navigation(pages(), position="top")
 path = store_path()
 

@@ -558,7 +558,8 @@ def test_the_dashboard_starts_without_a_store(tmp_path: Path, address: str) -> N
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = command(
-        *("dashboard", "--port", port, "--store", tmp_path / "nowhere", "--address", address)
+        *("dashboard", "--port", port, "--store", tmp_path / "nowhere", "--address", address),
+        *(() if address == "127.0.0.1" else ("--insecure",)),
     )
     try:
         limit = time.monotonic() + 60
