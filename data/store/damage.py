@@ -128,7 +128,7 @@ def explained(root: Path, error: Exception) -> Exception:
 
     Reads the whole store if the error may come of damage.
     """
-    if not _may_be_damage(error):
+    if not may_be_damage(error):
         return error
     try:
         head = read_head(root)
@@ -146,7 +146,7 @@ def explainer(
     """`explained` for a snapshot of any version with these files; also `VersionGone`."""
 
     def explain(error: Exception) -> Exception:
-        if not _may_be_damage(error):
+        if not may_be_damage(error):
             return error
         for name, listed in files.items():
             for damage in damaged_files(root, name, listed.values()):
@@ -167,7 +167,7 @@ def newest_files(root: Path, name: str) -> dict[str, DataFile]:
         return {}
 
 
-def _may_be_damage(error: Exception) -> bool:
+def may_be_damage(error: Exception) -> bool:
     """Whether an error can come of damaged files, rather than of a wrong statement."""
     if isinstance(error, OSError):
         return error.errno in (None, errno.EIO, errno.ENOENT, errno.ENOTDIR)

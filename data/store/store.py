@@ -110,6 +110,13 @@ class Store:
         return store
 
     @classmethod
+    def whole(cls, path: str | Path, *, memory: str = "2GB") -> Store:
+        """Open an existing store that `must_be_whole`, as every command does."""
+        store = cls.open(path, memory=memory)
+        store.must_be_whole()
+        return store
+
+    @classmethod
     def must_be_possible(cls, path: str | Path) -> None:
         """Raise, as `ensure` would, if there is no store at `path` and none can be created.
 

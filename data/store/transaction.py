@@ -34,7 +34,7 @@ from data.store.delta_log import (
     open_table,
 )
 from data.store.durability import between, sync
-from data.store.head import Contents, Head
+from data.store.head import NAME, Contents, Head
 from data.store.parquet import (
     DataFile,
     workbench,
@@ -240,6 +240,20 @@ class Cycle:
         if tables:
             sync(path for name in tables for path in self._written(name))
         return after
+
+    def on_disk(self, name: str) -> list[Path]:
+        """The live files of a table, its log, the folders with them, and HEAD.json, for `sync`."""
+        folder, live = self.root / name, self.paths(name)
+        folders = [parent for path in live for parent in between(path.parent, folder)]
+        return [
+            *live,
+            *folders,
+            *(folder / LOG).iterdir(),
+            folder / LOG,
+            folder,
+            self.root / NAME,
+            self.root,
+        ]
 
     def _written(self, name: str) -> list[Path]:
         """The files and folders of a table that this cycle has written, for `sync`."""
