@@ -38,12 +38,12 @@ from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
+from data.store.durability import replacing
 from progress import Progress, silent
 from report import contents, figures
 
 if TYPE_CHECKING:
-    from data.store.durability import replacing
-from data.store.snapshot import Snapshot
+    from data.store.snapshot import Snapshot
 
 WEEKS = 520
 CHANGES = 12
