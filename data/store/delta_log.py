@@ -7,7 +7,9 @@ that a log shows by itself whether it is whole, and HEAD.json can be written aga
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,9 +139,7 @@ def log_damage(root: Path, name: str, version: int) -> tuple[Path, str] | None:
     checkpoints = [v for path in log.glob("*.checkpoint*.parquet") if (v := _version_of(path))]
     start = max((v for v in checkpoints if v <= version), default=-1)
     for path in log.glob(f"{start:020d}.checkpoint*.parquet"):
-        try:
-            pq.read_table(path)
-        except (OSError, pa.ArrowException):
+        if not _readable(path):
             return path, "is empty" if path.stat().st_size == 0 else "is damaged"
     for number in range(start + 1, version + 1):
         path = log_file(root, name, number)
@@ -150,6 +150,74 @@ def log_damage(root: Path, name: str, version: int) -> tuple[Path, str] | None:
         if stated and Contents.of(live_files(root, name, number).values()) != stated.contents:
             return log_file(root, name, number), "is cut short"
     return None
+
+
+def readable_log(root: Path, name: str) -> tuple[int, list[Path]]:
+    """The newest version that a damaged log can be read at, and the files that must go for that.
+
+    -1 if no version can.
+    """
+    log = root / name / LOG
+    if not log.is_dir():
+        return -1, []
+    names = [path for path in log.iterdir() if not path.name.startswith(".")]
+    whole: set[int] = set()
+    starts, bad = [-1], []
+    for path in names:
+        number = _version_of(path)
+        if path.suffix == ".json" and number is not None:
+            if log_file_damage(path):
+                bad.append(path)
+            else:
+                whole.add(number)
+        elif ".checkpoint" in path.name and number is not None:
+            if _readable(path):
+                starts.append(number)
+            else:
+                bad.append(path)
+    newest = -1
+    for start in starts:
+        version = start
+        while version + 1 in whole:
+            version += 1
+        newest = max(newest, version)
+    bad += [path for path in names if path not in bad and (_version_of(path) or -1) > newest]
+    if bad:
+        # It may point to a checkpoint that goes; Delta finds the newest one without it.
+        bad += [path for path in names if path.name == "_last_checkpoint"]
+    return newest, bad
+
+
+def paths_in(log: Iterable[Path]) -> set[str]:
+    """The data files that some commits' files add or take out."""
+    paths = set()
+    for path in log:
+        with suppress(OSError, ValueError):
+            for entry in _entries(path):
+                action = entry.get("add") or entry.get("remove")
+                if action:
+                    paths.add(str(action["path"]))
+    return paths
+
+
+def no_change(contents: Contents, tables: Mapping[str, int], model: str | None) -> str:
+    """A commit that changes nothing, as the text of its file; it takes the place of a lost one."""
+    info = {
+        "timestamp": int(time.time() * 1000),
+        "operation": "WRITE",
+        "operationParameters": {"mode": "Append"},
+        "engineInfo": "faultline",
+        _KEY: json.dumps(asdict(Commit(contents, tables, model))),
+    }
+    return json.dumps({"commitInfo": info}) + "\n"
+
+
+def _readable(checkpoint: Path) -> bool:
+    try:
+        pq.read_table(checkpoint)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def log_file_damage(path: Path) -> str | None:

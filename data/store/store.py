@@ -225,7 +225,7 @@ class Store:
         Holds the writers' lock; an exception inside leaves the store unchanged. Not re-entrant.
         Waits while another process writes; raises `StoreBusy` after `patience` seconds.
         """
-        with self._lock(patience), self.naming_damage(), self.staging() as staging:
+        with self.locked(patience), self.naming_damage(), self.staging() as staging:
             head = self.head()
             cycle = Cycle(self.path, head, staging)
             try:
@@ -237,7 +237,8 @@ class Store:
                 _write_head(self.path, after)
 
     @contextmanager
-    def _lock(self, patience: float | None) -> Iterator[None]:
+    def locked(self, patience: float | None = None) -> Iterator[None]:
+        """Holds the writers' lock; raises `StoreBusy` after `patience` seconds without it."""
         lock = FileLock(self.path / ".lock", timeout=-1 if patience is None else patience)
         try:
             lock.acquire()

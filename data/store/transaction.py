@@ -155,6 +155,10 @@ class Cycle:
         self.remove(name, self.matching(name, where))
         return self.append(name, data)
 
+    def put(self, name: str, before: Mapping[str, DataFile], live: Mapping[str, DataFile]) -> None:
+        """Make a damaged table hold the files `live`; its log lists `before`. For repairs."""
+        self._before[name], self._live[name] = dict(before), dict(live)
+
     def matching(self, name: str, where: Mapping[str, Sequence[str]]) -> list[str]:
         """Paths of the live files whose partition values are all in `where`."""
         allowed = {key: set(values) for key, values in where.items()}
