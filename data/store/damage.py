@@ -22,7 +22,6 @@ from data.errors import StoreDamaged, StoreError, VersionGone
 from data.schema.layout import TABLES
 from data.store.delta_log import commit_of, live_files, log_damage, log_file
 from data.store.head import Contents, Head, read_head
-from data.store.model_folders import model_damage
 from data.store.parquet import DataFile, checksum, stated_checksum
 
 # Bytes of a table's files that are read when it is opened, the smallest first: 64 MB take 20 ms.
@@ -100,8 +99,8 @@ def damaged_files(
             _whole.add(known)
 
 
-def damages(root: Path, head: Head, models: Path) -> Iterator[Damage]:
-    """Everything that is damaged of the version that HEAD.json names, read in full."""
+def damages(root: Path, head: Head) -> Iterator[Damage]:
+    """Everything that is damaged of the tables at the version of `head`, read in full."""
     for name in TABLES:
         version = head.tables.get(name, 0)
         if not version and not (root / name).exists():
@@ -119,8 +118,6 @@ def damages(root: Path, head: Head, models: Path) -> Iterator[Damage]:
             what = "lists other files than it did"
             yield Damage(log_file(root, name, version), what, name)
         yield from damaged_files(root, name, files.values())
-    if head.model and (broken := model_damage(models, head.model)):
-        yield Damage(*broken, model=head.model)
 
 
 def explained(root: Path, error: Exception) -> Exception:
@@ -134,10 +131,8 @@ def explained(root: Path, error: Exception) -> Exception:
         head = read_head(root)
     except StoreError as other:
         return other
-    for damage in damages(root, head, root / "models"):
-        if damage.table:
-            return damage.error(root)
-    return error
+    found = next(damages(root, head), None)
+    return found.error(root) if found else error
 
 
 def explainer(

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,8 @@ from data.store.snapshot import scan
 from data.store.store import Store
 from data.store.transaction import Cycle
 
+# The folder of all models and a model's id -> its first damaged file and what is wrong with it.
+ModelCheck = Callable[[Path, str], tuple[Path, str] | None]
 RESCUED = "rescued"
 # These go back together: what was read from logs, and when.
 _FROM_LOGS = ("turns", "quarantine", "runs")
@@ -99,35 +102,50 @@ class Repair:
     version: str
 
 
-def examine(root: Path) -> tuple[Head | None, list[Damage]]:
+def examine(root: Path, check: ModelCheck = model_damage) -> tuple[Head | None, list[Damage]]:
     """The visible state, None if HEAD.json is lost, and everything that is damaged, read in full.
 
-    Raises `StoreMissing` if there is no store, `StoreError` if it has another format.
+    `check` says what is wrong with a model, as `model_damage` does. Raises `StoreMissing` if there
+    is no store, `StoreError` if it has another format.
     """
-    models = root / "models"
     try:
-        head = read_head(root)
+        head = Store.open(root).head()
     except StoreDamaged:
         what = "is damaged" if (root / NAME).exists() else "is missing"
-        return None, [Damage(root / NAME, what), *damages(root, _guessed_head(root), models)]
-    found = list(damages(root, head, models))
+        head = _guessed_head(root, check)
+        found = [*damages(root, head), *_damaged_models(root, head, check)]
+        return None, [Damage(root / NAME, what), *found]
+    found = [*damages(root, head), *_damaged_models(root, head, check)]
     # A vacuum may have run between reading HEAD and the files.
-    return examine(root) if found and read_head(root) != head else (head, found)
+    return examine(root, check) if found and read_head(root) != head else (head, found)
 
 
-def plan(root: Path, *, leave_out: bool = False) -> Plan:
+def _damaged_models(root: Path, head: Head, check: ModelCheck) -> list[Damage]:
+    models = root / "models"
+    names = dict.fromkeys([*([head.model] if head.model else []), *model_ids(models)])
+    return [Damage(*broken, model=name) for name in names if (broken := check(models, name))]
+
+
+def plan(root: Path, *, leave_out: bool = False, check: ModelCheck = model_damage) -> Plan:
     """How to repair the store at `root`; see `Plan`.
 
     With `leave_out`, turns do not go back to a whole version either: only damaged files are left
-    out, which loses less, and may leave parts of log files.
+    out, which loses less, and may leave parts of log files. `check` is as for `examine`.
     """
-    seen, found = examine(root)
-    head = seen or _guessed_head(root)
+    seen, found = examine(root, check)
+    head = seen or _guessed_head(root, check)
     with TemporaryDirectory(prefix="faultline-doctor-") as scratch:
-        return _plan(root, head, found, Path(scratch), leave_out)
+        return _plan(root, head, found, Path(scratch), leave_out, _model(root, head, check))
 
 
-def _plan(root: Path, head: Head, found: list[Damage], scratch: Path, leave_out: bool) -> Plan:
+def _plan(
+    root: Path,
+    head: Head,
+    found: list[Damage],
+    scratch: Path,
+    leave_out: bool,
+    model: str | None,
+) -> Plan:
     broken = [name for name in TABLES if any(damage.table == name for damage in found)]
     limits = {name: head.tables.get(name, 0) for name in TABLES}
     tables: dict[str, _Table] = {}
@@ -158,20 +176,25 @@ def _plan(root: Path, head: Head, found: list[Damage], scratch: Path, leave_out:
         head,
         tuple(found),
         tuple(losses),
-        _model(root, head),
+        model,
         {name: files for name, (_, files) in kept.items()},
         tables,
     )
 
 
-def repair(path: Path, *, leave_out: bool = False) -> Repair | None:
+def repair(
+    path: Path, *, leave_out: bool = False, check: ModelCheck = model_damage
+) -> Repair | None:
     """Repair a damaged store, holding the writers' lock; None if there is nothing to repair.
 
-    See `plan` for `leave_out`. Raises as `examine` does.
+    See `plan` for `leave_out` and `check`. Raises as `examine` does.
     """
+    with suppress(StoreDamaged):
+        # Locking would make the folder of a store that does not exist.
+        Store.open(path)
     store = Store(path)
     with store.locked():
-        todo = plan(path, leave_out=leave_out)
+        todo = plan(path, leave_out=leave_out, check=check)
         if not todo.damages:
             return None
         rescued = _rescue(path, todo)
@@ -192,7 +215,7 @@ def repair(path: Path, *, leave_out: bool = False) -> Repair | None:
     return Repair(tuple(losses.values()), after.model, rescued, after.version)
 
 
-def _guessed_head(root: Path) -> Head:
+def _guessed_head(root: Path, check: ModelCheck) -> Head:
     """What a lost HEAD.json said: the newest state that the logs of all tables agree upon.
 
     An earlier version's logs do not say which versions belong together; then it is the newest of
@@ -214,15 +237,17 @@ def _guessed_head(root: Path) -> Head:
         tables |= states[-1].tables
     stated = {name: commit_of(root, name, version) for name, version in tables.items()}
     contents = {name: commit.contents for name, commit in stated.items() if commit}
-    return Head(tables, _model(root, Head({}, states[-1].model if states else None)), contents)
+    contents |= {name: Contents(0, 0, 0) for name, version in tables.items() if not version}
+    model = _model(root, Head({}, states[-1].model if states else None), check)
+    return Head(tables, model, contents)
 
 
-def _model(root: Path, head: Head) -> str | None:
+def _model(root: Path, head: Head, check: ModelCheck) -> str | None:
     """The promoted model if it is whole, else the newest whole one, if any."""
     models = root / "models"
-    if head.model and not model_damage(models, head.model):
+    if head.model and not check(models, head.model):
         return head.model
-    whole = [name for name in model_ids(models) if not model_damage(models, name)]
+    whole = [name for name in model_ids(models) if not check(models, name)]
     return max(whole, key=lambda name: (models / name).stat().st_mtime, default=None)
 
 
@@ -260,7 +285,7 @@ def _mark(root: Path, todo: Plan, rescued: Path) -> None:
 
 
 def _mend_log(root: Path, name: str, table: _Table, head: Head, rescued: Path) -> None:
-    """Take what cannot be read out of a table's log, and let it reach HEAD's version again.
+    """Take what cannot be read out of a table's log, and let it grow to a version never seen.
 
     Commits without changes take the place of lost ones, so that no version has two meanings.
     """
@@ -271,7 +296,7 @@ def _mend_log(root: Path, name: str, table: _Table, head: Head, rescued: Path) -
         shutil.rmtree(root / name / LOG, ignore_errors=True)
         DeltaTable.create(root / name, layout.schema, partition_by=list(layout.partition))
     held = Contents.of(table.files(table.newest).values())
-    for version in range(max(table.newest, 0) + 1, head.tables.get(name, 0) + 1):
+    for version in range(max(table.newest, 0) + 1, table.next_version(head) + 1):
         with replacing(log_file(root, name, version)) as draft:
             draft.write_text(no_change(held, head.tables, head.model), "utf-8")
 
@@ -280,7 +305,7 @@ def _commit(store: Store, todo: Plan) -> Head:
     """Commit the files that are kept, and replace HEAD.json."""
     versions, contents = dict(todo.head.tables), dict(todo.head.contents)
     for name, table in todo.tables.items():
-        versions[name] = max(table.newest, versions.get(name, 0))
+        versions[name] = table.next_version(todo.head)
         contents[name] = Contents.of(todo.live[name].values())
     with store.staging() as staging:
         cycle = Cycle(store.path, Head(versions, todo.model, contents), staging)
@@ -352,6 +377,10 @@ class _Table:
         if version not in self._listed:
             self._listed[version] = listed(DeltaTable(self._folder, version=version), self.name)
         return self._listed[version]
+
+    def next_version(self, head: Head) -> int:
+        """The first version that nobody has seen."""
+        return max(self.newest, head.tables.get(self.name, 0)) + 1
 
     def whole_files(self, files: Mapping[str, DataFile]) -> dict[str, DataFile]:
         """Those of the files that are not damaged."""

@@ -64,7 +64,7 @@ class Store:
     @classmethod
     def create(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Create an empty store; raises `StoreError` unless the folder is absent or empty."""
-        root = _local(path)
+        root = local(path)
         if (root / NAME).exists():
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
@@ -100,7 +100,7 @@ class Store:
     @classmethod
     def open(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Open an existing store; raises `StoreMissing` if there is none."""
-        root = _local(path)
+        root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
             raise StoreMissing(
                 f"No store at {root}. Create one with: faultline ingest PATH… --store {root}"
@@ -122,14 +122,14 @@ class Store:
 
         Creates nothing.
         """
-        root = _local(path)
+        root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
             _must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Open the store at `path`, creating it first if there is none."""
-        root = _local(path)
+        root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
             try:
                 return cls.create(root, memory=memory)
@@ -282,7 +282,8 @@ class Store:
         clear(self.path / ".staging")
 
 
-def _local(path: str | Path) -> Path:
+def local(path: str | Path) -> Path:
+    """The folder that a store's path names; raises `UsageError` if it can be none."""
     if "://" in str(path):
         raise UsageError(
             f"'{path}' is an object-store address, which is not supported yet; "

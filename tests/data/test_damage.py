@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,16 +10,13 @@ import pytest
 
 import faultline
 from data.errors import StoreDamaged, VersionGone
-from data.schema.trace import FAILURE_POINTS
 from data.store import damage as damage_module
-from data.store.annotations import annotate
 from data.store.maintenance import vacuum
 from data.store.store import Store
 from tests.app import Open, texts
 from tests.command import Run, must_fail
 from tests.damaged import CASES, DATA, HEAD, LOGS, damage, emptied, gone
 from tests.logs import trace, write_lines
-from tests.once import Once
 
 EARLIER = Path(__file__).parent / "earlier" / "store.tar.gz"
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -43,28 +39,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def whole(once: Once, six_scored: Store) -> Store:
-    """A store with turns, a model, predictions and annotations, several commits each; read-only."""
-
-    def build(folder: Path) -> None:
-        shutil.copytree(six_scored.path, folder / "store")
-        store = Store.open(folder / "store")
-        with store.snapshot() as snapshot:
-            turns = snapshot.query(
-                "SELECT turn_id, dialogue_id, day FROM turns ORDER BY turn_id LIMIT 3"
-            ).to_pylist()
-        for turn in turns:
-            annotate(store, turn, "ann", FAILURE_POINTS[0])
-
-    return Store.open(once("whole", build) / "store")
-
-
-@pytest.fixture
-def own(whole: Store, tmp_path: Path) -> Store:
-    return Store.open(shutil.copytree(whole.path, tmp_path / "own"))
-
-
 def given(store: Store, name: str) -> tuple[str, ...]:
     """The arguments of a command, with the files that it reads."""
     write_lines(Path("more.jsonl"), [trace("more", dialogue_id="more")])
@@ -74,23 +48,23 @@ def given(store: Store, name: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_damage_is_noticed(run: Run, own: Store, case: str) -> None:
-    target = damage(own.path, CASES[case])
-    ran = run("info", "--store", own.path)
+def test_every_damage_is_noticed(run: Run, own_six: Store, case: str) -> None:
+    target = damage(own_six.path, CASES[case])
+    ran = run("info", "--store", own_six.path)
     must_fail(ran, "faultline doctor", "--repair", code=1)
-    assert str(own.path) in ran.err
+    assert str(own_six.path) in ran.err
     # A folder that is gone is named by it, or by a file in it.
-    name = str(target.relative_to(own.path))
+    name = str(target.relative_to(own_six.path))
     assert name in ran.err or "HEAD" in name, ran.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_notices(run: Run, own: Store, name: str) -> None:
-    arguments = given(own, name)
-    before = sorted(path for path in own.path.rglob("*") if ".staging" not in path.parts)
-    target = damage(own.path, LOGS["log of turns emptied"])
-    must_fail(run(*arguments, "--store", own.path), target.name, "faultline doctor", code=1)
-    after = sorted(path for path in own.path.rglob("*") if ".staging" not in path.parts)
+def test_every_command_notices(run: Run, own_six: Store, name: str) -> None:
+    arguments = given(own_six, name)
+    before = sorted(path for path in own_six.path.rglob("*") if ".staging" not in path.parts)
+    target = damage(own_six.path, LOGS["log of turns emptied"])
+    must_fail(run(*arguments, "--store", own_six.path), target.name, "faultline doctor", code=1)
+    after = sorted(path for path in own_six.path.rglob("*") if ".staging" not in path.parts)
     assert [path for path in after if path.name != ".lock"] == [
         path for path in before if path.name != ".lock"
     ]
@@ -99,29 +73,29 @@ def test_every_command_notices(run: Run, own: Store, name: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
-def test_every_command_notices_every_damage(run: Run, own: Store, case: str) -> None:
-    given_to = {name: given(own, name) for name in COMMANDS}
-    damage(own.path, CASES[case])
+def test_every_command_notices_every_damage(run: Run, own_six: Store, case: str) -> None:
+    given_to = {name: given(own_six, name) for name in COMMANDS}
+    damage(own_six.path, CASES[case])
     for name, arguments in given_to.items():
-        must_fail(run(*arguments, "--store", own.path), "faultline doctor", code=1)
+        must_fail(run(*arguments, "--store", own_six.path), "faultline doctor", code=1)
         assert not Path("out.csv").exists(), name
 
 
 @pytest.mark.parametrize("case", ["turns flipped", "log of turns emptied", "HEAD.json cut"])
-def test_a_page_says_it_too(opened: Open, own: Store, case: str) -> None:
-    damage(own.path, CASES[case])
-    at = opened(own.path)
+def test_a_page_says_it_too(opened: Open, own_six: Store, case: str) -> None:
+    damage(own_six.path, CASES[case])
+    at = opened(own_six.path)
     assert not at.exception
     assert "faultline doctor" in texts(at)
 
 
 @pytest.mark.parametrize("case", ["turns cut", "log of runs emptied", "model cut"])
-def test_python_says_it_too(own: Store, case: str) -> None:
-    damage(own.path, CASES[case])
+def test_python_says_it_too(own_six: Store, case: str) -> None:
+    damage(own_six.path, CASES[case])
     with pytest.raises(StoreDamaged, match="faultline doctor"):
-        faultline.info(store=own.path)
+        faultline.info(store=own_six.path)
     with pytest.raises(StoreDamaged, match="faultline doctor"):
-        faultline.open(own.path)
+        faultline.open(own_six.path)
 
 
 # Without checksums, bytes that change are noticed when they are read; without contents, a log that
@@ -142,9 +116,9 @@ def test_a_store_of_the_earlier_version_is_looked_at_too(tmp_path: Path, case: s
 
 
 @pytest.mark.parametrize("query", ["FROM turns", "SELECT count(turn_id) FROM turns"])
-def test_what_is_damaged_after_opening_is_noticed_by_the_query(own: Store, query: str) -> None:
-    with own.snapshot() as snapshot:
-        target = damage(own.path, DATA["turns cut"])
+def test_what_is_damaged_after_opening_is_noticed_by_the_query(own_six: Store, query: str) -> None:
+    with own_six.snapshot() as snapshot:
+        target = damage(own_six.path, DATA["turns cut"])
         with pytest.raises(StoreDamaged, match=target.name):
             snapshot.query(query)
         with pytest.raises(StoreDamaged, match=target.name):
@@ -152,15 +126,15 @@ def test_what_is_damaged_after_opening_is_noticed_by_the_query(own: Store, query
 
 
 def test_files_too_large_to_read_at_once_are_noticed_by_the_query(
-    own: Store, monkeypatch: pytest.MonkeyPatch
+    own_six: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is one that a small store does not reach."""
     monkeypatch.setattr(damage_module, "_READ_AT_ONCE", 0)
-    target = damage(own.path, DATA["turns flipped"])
-    with own.snapshot() as snapshot, pytest.raises(StoreDamaged, match=target.name):
+    target = damage(own_six.path, DATA["turns flipped"])
+    with own_six.snapshot() as snapshot, pytest.raises(StoreDamaged, match=target.name):
         snapshot.query("FROM turns")
     with pytest.raises(StoreDamaged, match=target.name):
-        compact_all(own)
+        compact_all(own_six)
 
 
 def compact_all(store: Store) -> None:
@@ -169,45 +143,47 @@ def compact_all(store: Store) -> None:
         cycle.rewrite("turns", list(cycle.files("turns")))
 
 
-def test_an_old_version_that_was_vacuumed_is_not_damage(own: Store) -> None:
-    old = own.snapshot()
-    compact_all(own)
-    vacuum(own, keep_hours=0)
+def test_an_old_version_that_was_vacuumed_is_not_damage(own_six: Store) -> None:
+    old = own_six.snapshot()
+    compact_all(own_six)
+    vacuum(own_six, keep_hours=0)
     with pytest.raises(VersionGone, match="vacuumed"):
         old.query("FROM turns")
     with pytest.raises(VersionGone, match="vacuumed"):
-        own.snapshot(at=old.version)
+        own_six.snapshot(at=old.version)
 
 
-def test_damage_of_the_newest_is_not_called_vacuumed(own: Store) -> None:
-    version = own.head().version
-    damage(own.path, DATA["turns gone"])
+def test_damage_of_the_newest_is_not_called_vacuumed(own_six: Store) -> None:
+    version = own_six.head().version
+    damage(own_six.path, DATA["turns gone"])
     with pytest.raises(StoreDamaged) as error:
-        own.snapshot(at=version)
+        own_six.snapshot(at=version)
     assert "latest" not in str(error.value)
 
 
-def test_a_damaged_commit_that_was_never_visible_does_no_harm(own: Store, tmp_path: Path) -> None:
+def test_a_damaged_commit_that_was_never_visible_does_no_harm(
+    own_six: Store, tmp_path: Path
+) -> None:
     """A power cut leaves such files of the commit that it interrupts."""
-    number = own.head().tables["turns"] + 1
-    log = own.path / "turns" / "_delta_log" / f"{number:020d}.json"
+    number = own_six.head().tables["turns"] + 1
+    log = own_six.path / "turns" / "_delta_log" / f"{number:020d}.json"
     for content in (b"", b'{"commitInfo":', bytes(300)):
         log.write_bytes(content)
-        before = own.snapshot().counts()["turns"]
-        own.must_be_whole()
+        before = own_six.snapshot().counts()["turns"]
+        own_six.must_be_whole()
         name = f"t{len(content)}"
         faultline.ingest(
             write_lines(tmp_path / "new.jsonl", [trace(name, dialogue_id=name)]), store=own
         )
-        assert own.snapshot().counts()["turns"] == before + 1
-        log = log.with_name(f"{own.head().tables['turns'] + 1:020d}.json")
-    vacuum(own, keep_hours=0)
-    own.must_be_whole()
+        assert own_six.snapshot().counts()["turns"] == before + 1
+        log = log.with_name(f"{own_six.head().tables['turns'] + 1:020d}.json")
+    vacuum(own_six, keep_hours=0)
+    own_six.must_be_whole()
 
 
-def test_the_head_says_what_every_table_holds(own: Store) -> None:
-    head = json.loads((own.path / "HEAD.json").read_text("utf-8"))
-    with own.snapshot() as snapshot:
+def test_the_head_says_what_every_table_holds(own_six: Store) -> None:
+    head = json.loads((own_six.path / "HEAD.json").read_text("utf-8"))
+    with own_six.snapshot() as snapshot:
         counts = snapshot.counts()
         for name, held in head["contents"].items():
             sizes = [path.stat().st_size for path in snapshot.files[name]]
@@ -215,8 +191,8 @@ def test_the_head_says_what_every_table_holds(own: Store) -> None:
     assert head["contents"].keys() == counts.keys()
 
 
-def test_a_damaged_model_trained_again_is_whole(own: Store) -> None:
+def test_a_damaged_model_trained_again_is_whole(own_six: Store) -> None:
     for harm in (emptied, gone):
-        harm(own.models / str(own.head().model) / "booster.txt")
+        harm(own_six.models / str(own_six.head().model) / "booster.txt")
         with pytest.raises(StoreDamaged, match=r"booster\.txt"):
-            own.promote(str(own.head().model))
+            own_six.promote(str(own_six.head().model))
