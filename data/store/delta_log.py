@@ -106,7 +106,7 @@ def log_files_since(root: Path, name: str, version: int) -> list[Path]:
     return [
         path
         for path in (root / name / LOG).iterdir()
-        if path.name == "_last_checkpoint" or (_version_of(path) or -1) > version
+        if path.name == "_last_checkpoint" or _is_later(path, version)
     ]
 
 
@@ -127,6 +127,13 @@ def commit_of(root: Path, name: str, version: int) -> Commit | None:
     return None
 
 
+def start_of_log(root: Path, name: str, version: int) -> int:
+    """The newest checkpoint that a version is read from; -1 if it is read from the beginning."""
+    checkpoints = (root / name / LOG).glob("*.checkpoint*.parquet")
+    versions = [v for path in checkpoints if (v := _version_of(path)) is not None]
+    return max((v for v in versions if v <= version), default=-1)
+
+
 def log_damage(root: Path, name: str, version: int) -> tuple[Path, str] | None:
     """The first file of a table's log without which a version cannot be read, and what is wrong.
 
@@ -136,8 +143,7 @@ def log_damage(root: Path, name: str, version: int) -> tuple[Path, str] | None:
     for folder in (log.parent, log):
         if not folder.is_dir():
             return folder, "is missing"
-    checkpoints = [v for path in log.glob("*.checkpoint*.parquet") if (v := _version_of(path))]
-    start = max((v for v in checkpoints if v <= version), default=-1)
+    start = start_of_log(root, name, version)
     for path in log.glob(f"{start:020d}.checkpoint*.parquet"):
         if not _readable(path):
             return path, "is empty" if path.stat().st_size == 0 else "is damaged"
@@ -181,7 +187,7 @@ def readable_log(root: Path, name: str) -> tuple[int, list[Path]]:
         while version + 1 in whole:
             version += 1
         newest = max(newest, version)
-    bad += [path for path in names if path not in bad and (_version_of(path) or -1) > newest]
+    bad += [path for path in names if path not in bad and _is_later(path, newest)]
     if bad:
         # It may point to a checkpoint that goes; Delta finds the newest one without it.
         bad += [path for path in names if path.name == "_last_checkpoint"]
@@ -239,6 +245,11 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(entry, dict):
             raise ValueError
         yield entry
+
+
+def _is_later(path: Path, version: int) -> bool:
+    number = _version_of(path)
+    return number is not None and number > version
 
 
 def _version_of(path: Path) -> int | None:

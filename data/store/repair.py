@@ -32,9 +32,11 @@ from data.store.delta_log import (
     commit_of,
     listed,
     log_file,
+    log_files_since,
     no_change,
     paths_in,
     readable_log,
+    start_of_log,
 )
 from data.store.durability import replacing, sync, tree
 from data.store.head import NAME, Contents, Head, read_head, write_head
@@ -359,17 +361,31 @@ class _Table:
 
     def __init__(self, root: Path, name: str, scratch: Path) -> None:
         self.root, self.name = root, name
+        self._scratch = scratch / name
+        self._whole: dict[str, bool] = {}
         self.newest, self.bad_logs = readable_log(root, name)
-        self._folder = root / name
+        self._open()
+        for version in range(max(start_of_log(root, name, self.newest), 0), self.newest + 1):
+            stated = self.stated(version)
+            if stated and stated != Contents.of(self.files(version).values()):
+                # It can be read, but has lost lines.
+                self.newest = version - 1
+                later = log_files_since(root, name, self.newest)
+                self.bad_logs += [path for path in later if path not in self.bad_logs]
+                self._open()
+                break
+
+    def _open(self) -> None:
+        self._folder = self.root / self.name
+        self._listed: dict[int, dict[str, DataFile]] = {-1: {}}
         if self.bad_logs:
             # It opens without what is damaged only, so a copy of the rest is opened.
-            self._folder = scratch / name
+            shutil.rmtree(self._scratch, ignore_errors=True)
             bad = {path.name for path in self.bad_logs}
             shutil.copytree(
-                root / name / LOG, self._folder / LOG, ignore=lambda _, names: bad & set(names)
+                self._folder / LOG, self._scratch / LOG, ignore=lambda _, names: bad & set(names)
             )
-        self._whole: dict[str, bool] = {}
-        self._listed: dict[int, dict[str, DataFile]] = {-1: {}}
+            self._folder = self._scratch
         self.files(self.newest)
 
     def files(self, version: int) -> dict[str, DataFile]:

@@ -173,7 +173,7 @@ def test_a_damaged_commit_that_was_never_visible_does_no_harm(
         own_six.must_be_whole()
         name = f"t{len(content)}"
         faultline.ingest(
-            write_lines(tmp_path / "new.jsonl", [trace(name, dialogue_id=name)]), store=own
+            write_lines(tmp_path / "new.jsonl", [trace(name, dialogue_id=name)]), store=own_six
         )
         assert own_six.snapshot().counts()["turns"] == before + 1
         log = log.with_name(f"{own_six.head().tables['turns'] + 1:020d}.json")
