@@ -87,7 +87,7 @@ def annotate(
     from annotation.files import import_annotations
     from data.store.store import Store
 
-    report = import_annotations(Store.open(store), file, str(file))
+    report = import_annotations(Store.whole(store), file, str(file))
     if as_json:
         print_json(asdict(report))
     else:

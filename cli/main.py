@@ -14,6 +14,7 @@ import typer
 
 from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
+from cli.doctor import doctor
 from cli.ingest import annotate, ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.output import err, plain
@@ -38,7 +39,7 @@ app = typer.Typer(
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
-    *(compact, vacuum, delete, retain),
+    *(compact, vacuum, delete, retain, doctor),
     *(annotate, labels, promote, report, dashboard),
     *(demo, demo_data),
 )

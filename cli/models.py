@@ -54,7 +54,7 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
     from progress import listener
 
     with listener(err) as progress:
-        model = train_store(Store.open(store), settings, promote=promote, progress=progress)
+        model = train_store(Store.whole(store), settings, promote=promote, progress=progress)
     figures = model.metrics["out_of_fold"]
     if as_json:
         print_json({"model": model.id, "promoted": promote, **model.metrics})
@@ -83,7 +83,7 @@ def score(
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
+    target = Store.whole(store)
     with listener(err) as progress:
         report = run(target, model, everything=everything, progress=progress, workers=workers)
     if as_json:
@@ -117,7 +117,7 @@ def evaluate(
     from progress import listener
 
     settings = settings_of(context, seed, encoder, without)
-    with Store.open(store).snapshot() as snapshot:
+    with Store.whole(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed)
     with listener(err) as progress:
         result = run(turns, settings, folds, progress)
@@ -149,7 +149,7 @@ def labels(
     from labels.failure_point import compare
     from labels.rule_agreement import report
 
-    with Store.open(store).snapshot() as snapshot:
+    with Store.whole(store).snapshot() as snapshot:
         turns = turns_with_gold(snapshot)
     if turns.num_rows == 0:
         raise UsageError("No turn in the store has gold fields to derive a failure point from.")
@@ -165,7 +165,7 @@ def promote(
     """Make a model the one that score and the dashboard use."""
     from data.store.store import Store
 
-    Store.open(store).promote(model)
+    Store.whole(store).promote(model)
     out.print(f"{plain(model)} is now the promoted model.")
 
 

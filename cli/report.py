@@ -32,7 +32,7 @@ def report(
     if to.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
     check(weeks, to)
-    with Store.open(store).snapshot(at) as snapshot:
+    with Store.whole(store).snapshot(at) as snapshot:
         with listener(err) as progress:
             html, head = weekly(snapshot, weeks, progress)
         write(html, to)

@@ -41,7 +41,7 @@ def export(
     from data.export.manifest import export_described, write_manifest
     from data.store.store import Store
 
-    with Store.open(store).snapshot(at) as snapshot:
+    with Store.whole(store).snapshot(at) as snapshot:
         description = export_described(
             snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
         )
@@ -58,7 +58,7 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     from data.store.store import Store
     from data.store.summary import describe
 
-    target = Store.open(store)
+    target = Store.whole(store)
     facts = describe(target) | {"models": target.model_ids()}
     if as_json:
         print_json(facts)
@@ -75,7 +75,7 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
+    target = Store.whole(store)
     with listener(err, announce=False) as progress:
         report = run(target, progress)
     out.print(f"{number(report.before)} files before, {number(report.after)} after.")
@@ -100,7 +100,7 @@ def vacuum(
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
+    target = Store.whole(store)
     promoted = target.head().model
     keep = [promoted] if promoted_only and promoted else None
     with listener(err, announce=False) as progress:
@@ -122,7 +122,7 @@ def delete(
     if not dialogue and not user:
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
     out.print(
-        str(run(Store.open(store), dialogue_ids=dialogue or (), user_ids=user or ())),
+        str(run(Store.whole(store), dialogue_ids=dialogue or (), user_ids=user or ())),
     )
 
 
@@ -134,4 +134,4 @@ def retain(
     from data.store.maintenance import retain as run
     from data.store.store import Store
 
-    out.print(str(run(Store.open(store), days=days)))
+    out.print(str(run(Store.whole(store), days=days)))

@@ -6,6 +6,9 @@ one sentence and exits with `exit_code`; nothing in this tree is ever shown as a
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 
 class FaultlineError(Exception):
     """Base of every error that Faultline raises on purpose."""
@@ -25,6 +28,18 @@ class StoreError(FaultlineError):
 
 class StoreMissing(StoreError):
     """There is no store at the path given."""
+
+
+class StoreDamaged(StoreError):
+    """A file that the store's newest version needs is missing, cut short or changed."""
+
+    @classmethod
+    def by(cls, root: Path, path: Path, what: str) -> StoreDamaged:
+        """The error for one damaged file; `what` says what is wrong with it: "is empty"."""
+        return cls(
+            f"{path} {what}, so the store is damaged; see what a repair would cost with: faultline "
+            f"doctor --store {shlex.quote(str(root))} (and repair it with --repair)."
+        )
 
 
 class StoreBusy(StoreError):

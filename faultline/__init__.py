@@ -113,7 +113,7 @@ def open(store: StoreLike = None) -> Store:
 
     Raises `StoreMissing` where there is none; `ingest` makes one.
     """
-    return store if isinstance(store, Store) else Store.open(_path(store))
+    return store if isinstance(store, Store) else Store.whole(_path(store))
 
 
 def ingest(

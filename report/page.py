@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,6 +38,7 @@ from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
+from data.store.durability import replacing
 from progress import Progress, silent
 from report import contents, figures
 
@@ -103,14 +102,11 @@ def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
 def write(html: str, to: Path) -> None:
     """Write a report; the file appears once it is complete. Raises UsageError if that fails."""
     target = _target(to)
-    unfinished = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
     try:
-        unfinished.write_text(html, encoding="utf-8")
-        os.replace(unfinished, target)
+        with replacing(target) as draft:
+            draft.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _target(to: Path) -> Path:

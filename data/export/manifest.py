@@ -21,6 +21,7 @@ from data.export.sandbox import (
 )
 from data.queries.filters import Filter
 from data.schema.layout import TABLES
+from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
 SUFFIXES = ("parquet", "csv", "jsonl")
@@ -89,7 +90,8 @@ def checksum(file: Path) -> str:
 def write_manifest(file: Path, content: Mapping[str, Any]) -> Path:
     """Write the manifest of `file` next to it as FILE.manifest.json; returns its path."""
     path = file.with_name(f"{file.name}.manifest.json")
-    path.write_text(_text(content), "utf-8")
+    with replacing(path) as draft:
+        draft.write_text(_text(content), "utf-8")
     return path
 
 

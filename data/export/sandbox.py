@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.errors import FaultlineError, UsageError, VersionGone
+from data.errors import FaultlineError, UsageError
 from data.queries.filters import Filter
 from data.store.snapshot import Snapshot
 
@@ -116,8 +116,8 @@ class Statement:
     def answer(self) -> Answer:
         """Wait for the end and return the result.
 
-        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, and
-        VersionGone if the snapshot has been vacuumed.
+        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
+        if the snapshot has been vacuumed, and StoreDamaged if one of its files is damaged.
         """
         self._thread.join()
         if isinstance(self._outcome, Answer):
@@ -168,7 +168,7 @@ class Statement:
             raise Stopped("The statement was stopped.")
         line, _, body = output.partition(b"\n")
         if not line:
-            self._must_exist()
+            self._must_be_whole()
             if hung or process.returncode == LATE:
                 raise self._too_long()
             raise UsageError(
@@ -179,7 +179,8 @@ class Statement:
         if header.get("late"):
             raise self._too_long()
         if "error" in header:
-            self._must_exist()
+            if header["damage"]:
+                self._must_be_whole()
             raise UsageError(header["error"])
         table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
         columns = tuple((name, kind) for name, kind in header["columns"])
@@ -190,9 +191,11 @@ class Statement:
             f"The statement was interrupted after {self._limits.seconds:g} seconds; ask for less."
         )
 
-    def _must_exist(self) -> None:
-        if any(not path.exists() for paths in self._snapshot.files.values() for path in paths):
-            raise VersionGone.vacuumed(self._snapshot.version)
+    def _must_be_whole(self) -> None:
+        """Raise the error of a damaged or vacuumed file if that is why the statement failed."""
+        error = OSError("The statement failed.")
+        if (explained := self._snapshot.explained(error)) is not error:
+            raise explained
 
 
 def start(

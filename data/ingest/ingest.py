@@ -116,10 +116,11 @@ def ingest(
     if no input can be read, the first one's `IngestError` is raised.
     """
     sources = discover(paths, format)
+    store.must_be_whole()
     store.clear_staging()
     reports: list[FileReport] = []
     errors: list[IngestError] = []
-    with runner(_processes(sources, workers)) as run:
+    with store.naming_damage(), runner(_processes(sources, workers)) as run:
         for source in sources:
             try:
                 reports.append(_ingest_one(store, source, run, progress))

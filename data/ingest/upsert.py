@@ -24,11 +24,12 @@ from data.ingest.staging import (
 from data.parallel import Runner
 from data.schema.layout import TABLES
 from data.schema.trace import schema
+from data.store.delta_log import live_files
 from data.store.parquet import DataFile, workbench
 from data.store.predictions import forget
 from data.store.snapshot import literal, scan
 from data.store.store import Store
-from data.store.transaction import Cycle, live_files
+from data.store.transaction import Cycle
 
 # Rows collected in memory for one final file.
 _FILE_ROWS = 400_000

@@ -20,6 +20,8 @@ from deltalake import DeltaTable
 
 from data.errors import UsageError
 from data.schema.layout import TABLES
+from data.store.delta_log import LOG
+from data.store.durability import sync
 from data.store.model_folders import remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
@@ -147,6 +149,10 @@ def vacuum(
         files, size = models.files, models.bytes
         for number, name in enumerate(TABLES):
             progress(number, len(TABLES), "vacuuming")
+            if not (store.path / name / LOG).exists():
+                continue
+            # HEAD.json and what it names first: an earlier version did not wait for the disk.
+            sync(cycle.on_disk(name))
             for path in _unneeded(cycle, name, keep_hours):
                 size += path.stat().st_size
                 files += 1
@@ -154,13 +160,13 @@ def vacuum(
             for folder in sorted((store.path / name).glob("**/*=*"), reverse=True):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
+            # Commits before the newest checkpoint that are older than 30 days.
+            DeltaTable(store.path / name).cleanup_metadata()
     return Vacuum(files, size, models.models)
 
 
 def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:
     folder = cycle.root / name
-    if not (folder / "_delta_log").exists():
-        return []
     live = cycle.files(name)
     removed = _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
     return [

@@ -5,13 +5,17 @@ Their contents are the concern of `classifiers.registry`.
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
-from collections.abc import Set
+import zlib
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+# Beside a model's files: their sizes and checksums.
+MANIFEST = "files.json"
 # Prefix of a folder that is being written; it is renamed when it is complete.
 DRAFT = ".draft-"
 # A draft not written to for this long was left behind by a killed training.
@@ -31,6 +35,45 @@ def model_ids(models: Path) -> list[str]:
     """The ids of the models under `models`, sorted, without drafts (which begin with a dot)."""
     folders = (path for path in models.glob("*") if path.is_dir())
     return sorted(path.name for path in folders if not path.name.startswith("."))
+
+
+def write_manifest(folder: Path, names: Iterable[str]) -> None:
+    """Write down size and CRC-32 of the files in a model's folder that never change."""
+    files = {
+        name: {"bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
+        for name in names
+        if (folder / name).exists()
+        for content in ((folder / name).read_bytes(),)
+    }
+    (folder / MANIFEST).write_text(json.dumps(files, indent=1) + "\n", "utf-8")
+
+
+def model_damage(models: Path, model_id: str) -> tuple[Path, str] | None:
+    """The first damaged file of a model and what is wrong with it; None if there is none.
+
+    Of a model without a manifest, which an earlier version saved, only the folder is looked for.
+    """
+    folder = models / model_id
+    if not folder.is_dir():
+        return folder, "is missing"
+    manifest = folder / MANIFEST
+    try:
+        files = json.loads(manifest.read_text("utf-8"))
+        for name, stated in files.items():
+            path = folder / name
+            if not path.exists():
+                return path, "is missing"
+            content = path.read_bytes()
+            if len(content) != stated["bytes"]:
+                what = "is empty" if not content else "is cut short or has changed"
+                return path, what
+            if f"{zlib.crc32(content):08x}" != stated["crc32"]:
+                return path, "has changed since it was written"
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return manifest, "is damaged"
+    return None
 
 
 def remove_models(models: Path, keep: Set[str], before: float, staging: Path) -> Removal:
