@@ -188,19 +188,22 @@ def _write(
     ):
         for start, size in zip(cuts, sizes, strict=False):
             writer.write_table(table.slice(start, int(size)))
-    position = {
+    position: dict[str, Any] = {
         "block": pa.array(np.full(len(number), index, dtype=np.int32)),
         "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
         "row": pa.array(np.arange(len(number)) - np.repeat(cuts[:-1], sizes), pa.int32()),
     }
-    ids = {"turn_id": table["turn_id"].combine_chunks(), "day": day, **position}
+    ids: dict[str, Any] = {"turn_id": table["turn_id"].combine_chunks(), "day": day, **position}
     pq.write_table(
         pa.table({**ids, "digest": table["digest"].combine_chunks(), "line": pa.array(lines)}),
         keys,
         compression="lz4",
     )
     days = [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
-    return days, pa.table({**ids, **{name: table[name] for name in ("dialogue_id", "started_at")}})
+    rows = pa.table(ids)
+    for name in ("dialogue_id", "started_at"):
+        rows = rows.append_column(name, table[name])
+    return days, rows
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ than `SAME_US`. Of these, one is stored, whatever the order in which they arrive
   anything is logged, or else, where neither has a result, less audio, or a first hypothesis that
   the other's continues.
 - Otherwise the later one is a correction, and replaces the earlier.
-- Their gold is merged, field by field; where both say something, the later one counts.
+- Their gold is merged, field by field; where both say something, the later one counts. Only a
+  record that is sent again just as it is stored, but for its gold, replaces that: it has nothing
+  else to say, and its gold may have been corrected or withdrawn.
 
 All others with the id are a conflict: ids that started again after a restart, or were given twice.
 `ON_CONFLICT` decides then. With `keep`, the turn that was there first stays and the others go to
@@ -78,10 +80,17 @@ WITH compared AS (
   FROM compared
 ), longest AS (
   SELECT *, arg_max(heard, length(heard)) OVER (
-    PARTITION BY turn_id, agrees, finished, parts, audio) AS longest
+    PARTITION BY turn_id, agrees, finished, parts, audio) AS longest,
+    arg_max(digest, arrival) OVER alike AS last_digest,
+    max(digest) FILTER (arrival = 0) OVER alike AS stored_digest,
+    max(arrival) OVER alike AS last_arrival
   FROM agreeing
+  WINDOW alike AS (PARTITION BY turn_id, agrees)
 )
-SELECT * EXCLUDE (first_dialogue, first_began, longest), row_number() OVER (
+SELECT * EXCLUDE (first_dialogue, first_began, longest, last_digest, stored_digest, last_arrival),
+  -- Sent again as it is stored, a record restates its gold.
+  arrival > 0 OR last_arrival = 0 OR last_digest IS DISTINCT FROM stored_digest AS has_say,
+  row_number() OVER (
     PARTITION BY turn_id, agrees
     ORDER BY finished DESC, parts DESC, audio DESC NULLS LAST,
       coalesce(length(heard) < length(longest) AND starts_with(longest, heard), false),
@@ -96,7 +105,7 @@ CREATE TABLE outcomes AS
 SELECT turn_id, max(arrival) FILTER (place = 1) AS winner,
   any_value(day) FILTER (place = 1) AS day, any_value(digest) FILTER (place = 1) AS digest,
   any_value(text) FILTER (place = 1) AS text,
-  count(DISTINCT text) AS texts, any_value(text) AS some_text,
+  count(DISTINCT text) FILTER (has_say) AS texts, any_value(text) FILTER (has_say) AS some_text,
   bool_or(arrival = 0) AS stored, any_value(digest) FILTER (arrival = 0) AS stored_digest,
   any_value(text) FILTER (arrival = 0) AS stored_text, max(arrival) > 0 AS given
 FROM judged WHERE agrees
@@ -240,15 +249,13 @@ def _merge(
     than the one that is stored."""
     kind = TURNS.field("gold").type
     fields = ", ".join(f"{field.name} := arg_max(gold.{field.name}, arrival)" for field in kind)
-    needed = (
-        "SELECT turn_id FROM outcomes WHERE texts > 1 OR (texts = 1 AND text IS NULL "
-        "AND NOT coalesce(digest = stored_digest AND stored_text IS NOT NULL, false))"
-    )
+    needed = "SELECT turn_id FROM outcomes WHERE texts > 1 OR (texts = 1 AND text IS NULL)"
     con.execute(f"CREATE TABLE pieces (turn_id VARCHAR, arrival BIGINT, gold {_gold_type(con)})")
     for records in _records(con, stored, staged, ("gold",), needed):
         con.execute(
             f"INSERT INTO pieces SELECT turn_id, arrival, gold FROM {records} "
-            "SEMI JOIN (FROM judged WHERE agrees) USING (turn_id, arrival) WHERE gold IS NOT NULL"
+            "SEMI JOIN (FROM judged WHERE agrees AND has_say) USING (turn_id, arrival) "
+            "WHERE gold IS NOT NULL"
         )
     con.execute(
         f"CREATE TABLE merges AS SELECT *, {GOLD_TEXT} AS text FROM "

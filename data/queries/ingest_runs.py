@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 _RUNS = """
-SELECT file, format, turns, replaced, quarantined, unknown_fields, started_at, finished_at
+SELECT file, format, turns, replaced, quarantined, unknown_fields, started_at, finished_at,
+  conflicts, interim, misdated
 FROM runs ORDER BY started_at DESC, run_id LIMIT $rows OFFSET $skip
 """
 _TOTALS = """
 SELECT count(*) AS runs, coalesce(sum(turns), 0)::BIGINT AS turns,
-  coalesce(sum(quarantined), 0)::BIGINT AS quarantined, max(finished_at) AS newest
+  coalesce(sum(quarantined), 0)::BIGINT AS quarantined, max(finished_at) AS newest,
+  coalesce(sum(conflicts), 0)::BIGINT AS conflicts, coalesce(sum(interim), 0)::BIGINT AS interim
 FROM runs
 """
 _NEWEST = "SELECT max(finished_at) AS at FROM runs"
@@ -55,7 +57,8 @@ ORDER BY quarantined_at DESC, file, line LIMIT $rows OFFSET $skip
 
 
 def totals(snapshot: Snapshot) -> dict[str, Any]:
-    """Number of runs, turns and quarantined lines, and the end of the newest run (None if none)."""
+    """Number of runs, turns, quarantined lines, conflicts of ids and interim results that replaced
+    nothing, and the end of the newest run (None if none)."""
     return dict(snapshot.query(_TOTALS).to_pylist()[0])
 
 

@@ -44,6 +44,13 @@ DATED = "dated(turn_id)"
 MISDATED = "turn_id IN (SELECT turn_id FROM misdated)"
 
 
+def words(turns: int, number: str) -> str:
+    """`12 turns have impossible dates`; `number` is how the number is written."""
+    if turns == 1:
+        return "1 turn has an impossible date"
+    return f"{number} turns have impossible dates"
+
+
 @dataclass(frozen=True)
 class Clock:
     """When turns arrive, and how far ahead of that their own clocks may be."""
@@ -57,6 +64,11 @@ class Clock:
                 f"Clocks cannot be {self.ahead_hours:g} hours ahead; give 0 to {_MOST_HOURS:.0f}."
             )
 
+    @classmethod
+    def now(cls, ahead_hours: float = AHEAD_HOURS) -> Clock:
+        """The clock of turns that arrive now."""
+        return cls(datetime.now(UTC), ahead_hours)
+
     @property
     def latest(self) -> datetime:
         """The latest possible time of a turn."""
@@ -65,7 +77,7 @@ class Clock:
         except OverflowError:
             return datetime.max.replace(tzinfo=UTC)
 
-    def impossible(self, started_at: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    def impossible(self, started_at: pa.ChunkedArray[Any]) -> np.ndarray[Any, Any]:
         """Which of some times (microseconds, UTC) cannot be right: a mask."""
         microseconds = started_at.cast(pa.int64()).to_numpy()
         early = microseconds < _microseconds(EARLIEST)
