@@ -63,10 +63,12 @@ def open_view() -> View:
             f"choose one of {', '.join(scored)}."
         )
     bounds, options = choices(path, version, model)
-    assert bounds is not None
     with st.sidebar:
         if len(scored) > 1:
             model_choice(scored, model)
+        if bounds is None:
+            # No scored turn has a possible date: only these can be shown, and only in a list.
+            return View(path, snapshot, outdated, model, None, Filter(dates="impossible"))
         chosen = filters(*bounds[:2], options, lambda: facet_choices(path, version, model))
     return View(path, snapshot, outdated, model, bounds, chosen)
 

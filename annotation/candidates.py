@@ -92,7 +92,7 @@ def candidates(
     (failures above those at the overall rate) and frame_labelled (labelled turns). With more than
     `MOST_CANDIDATES` turns, the counts are those of a sample of whole dialogues.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     sample = about(snapshot, model, chosen, MOST_CANDIDATES)
     bound: dict[str, Any] = {"model": model, **params, **sample.params}
     failed = {f"failed_{i}": status for i, status in enumerate(FAILED)}
@@ -114,6 +114,6 @@ def at_random(
 
     Unlike those of `candidates`, they are a random sample of all turns of the filter.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params, "seed": seed, "most": most}
     return snapshot.query(_RANDOM.format(clause=clause), bound)

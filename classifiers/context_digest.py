@@ -80,12 +80,17 @@ def stale_sql(context: Context) -> str:
     """
 
 
+# Days between the first and the last turn of a dialogue; few last longer.
+_LONG = 30
+
+
 def plan_sql(context: Context) -> str:
     """Query over `turns` and `predictions`: `stale_sql`, split into parts of whole dialogues.
 
     Adds `part`, a number from 0, and `first_day` and `last_day` of the turn's dialogue. A part
     holds dialogues of about $batch turns that follow each other in time, so that reading it touches
-    few files and row groups; rows are ordered by part.
+    few files and row groups; rows are ordered by part. Dialogues of more than `_LONG` days, of
+    which a clock was wrong, come last: each part that has one reads all of the days between.
     """
     return f"""
     WITH stale AS MATERIALIZED ({stale_sql(context)}),
@@ -94,7 +99,8 @@ def plan_sql(context: Context) -> str:
         FROM turns SEMI JOIN stale USING (dialogue_id)
         GROUP BY dialogue_id
     ), summed AS (
-        SELECT *, sum(turns) OVER (ORDER BY first_day, dialogue_id) - turns AS before,
+        SELECT *, sum(turns) OVER (ORDER BY last_day - first_day > {_LONG}, first_day, dialogue_id)
+            - turns AS before,
             sum(turns) OVER () AS total
         FROM sizes
     )

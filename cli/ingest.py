@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,12 +27,32 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+class OnConflict(Enum):
+    keep = "keep"
+    replace = "replace"
+    refuse = "refuse"
+
+
 def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
     store: StoreOption = DEFAULT_STORE,
     format: Annotated[
         Format | None, typer.Option(help="Format of all inputs, whatever their suffix.")
     ] = None,
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option(
+            help="For a record with the id of another turn (other dialogue or time): keep that "
+            "turn and quarantine the record, replace it, or refuse: nothing of the run is stored."
+        ),
+    ] = OnConflict.keep,
+    ahead_hours: Annotated[
+        float,
+        typer.Option(
+            help="Turns later than now by more than these hours, or before 2000, have impossible "
+            "dates: they are stored, but in no figure."
+        ),
+    ] = 24.0,
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if lines were quarantined.")
     ] = False,
@@ -41,14 +61,19 @@ def ingest(
     """Ingest trace logs: JSONL (.gz, .zst) or Parquet."""
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
+    from data.store.misdated import Clock, words
     from data.store.store import Store
     from progress import listener
 
     # Before the store is created: a mistyped path must not leave an empty one behind.
-    discover(paths, format.value if format else None)
+    kind = format.value if format else None
+    discover(paths, kind)
+    Clock.now(ahead_hours)
     target = Store.ensure(store)
     with listener(err) as progress:
-        report = run(target, paths, format.value if format else None, progress)
+        report = run(
+            target, paths, kind, progress, on_conflict=on_conflict.value, ahead_hours=ahead_hours
+        )
     if as_json:
         print_json({"files": [asdict(file) for file in report.files]})
     else:
@@ -66,11 +91,32 @@ def ingest(
             out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
         for name, count in list(report.unknown.items())[:20]:
             out.print(f"Unknown field {plain(name)!r} kept in extra, {number(count)} records.")
+        if report.misdated:
+            out.print(
+                f"{words(report.misdated, number(report.misdated))} (before 2000, or more than "
+                f"{ahead_hours:g} hours after now): stored, but in no figure over time. See them "
+                "on the page Data, or with: faultline export misdated"
+            )
+        if report.interim:
+            out.print(
+                f"{number(report.interim)} interim results came after the final one, and did not "
+                "replace it."
+            )
         if report.quarantined:
             out.print(
                 f"{number(report.quarantined)} lines were quarantined. See why with: "
                 f"faultline export quarantine --to quarantine.csv --store {plain(store)}",
             )
+    if report.conflicts:
+        fate = (
+            "they are in quarantine; --on-conflict replace would store them instead"
+            if on_conflict == OnConflict.keep
+            else "the last of each was stored, and what it replaced is gone"
+        )
+        err.print(
+            f"[yellow]Warning: {number(report.conflicts)} records have the id of another turn, "
+            f"whose dialogue or time differs: {fate}.[/yellow]"
+        )
     if report.failed or (report.quarantined and not allow_quarantined):
         raise typer.Exit(1)
 

@@ -55,6 +55,7 @@ def export(
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Show what the store holds."""
+    from data.store.misdated import words
     from data.store.store import Store
     from data.store.summary import describe
 
@@ -65,8 +66,17 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else number(value)
+        text = (
+            ", ".join(map(str, value))
+            if isinstance(value, list)
+            else number("none" if value is None else value)
+        )
         out.print(f"{name.replace('_', ' '):<{width}}  {plain(text)}".rstrip())
+    if turns := facts["misdated"]:
+        out.print(
+            f"{words(turns, number(turns))} (the table misdated); first turn, last turn and all "
+            "figures over time leave them out."
+        )
 
 
 def compact(store: StoreOption = DEFAULT_STORE) -> None:

@@ -59,6 +59,19 @@ class IngestError(FaultlineError):
     """An input cannot be read as traces at all."""
 
 
+class TurnConflict(IngestError):
+    """Records have the id of another turn, and nothing is to be stored then."""
+
+    @classmethod
+    def of(cls, records: int, turn_id: str | None, file: str) -> TurnConflict:
+        """The error for a number of records, the first of them with this id in this file."""
+        first = f", the first one '{turn_id[:80]}'" if turn_id is not None else ""
+        return cls(
+            f"{file} has {records} records with the id of another turn{first}; nothing was "
+            "stored. Make the ids unique, or choose --on-conflict keep or replace."
+        )
+
+
 class ModelError(FaultlineError):
     """A model is missing, damaged, or does not fit the data."""
 

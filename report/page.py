@@ -27,6 +27,7 @@ from charts.sentences import (
     estimate_words,
     extra_words,
     lead_words,
+    misdated_words,
     period_words,
     shift_words,
     span_words,
@@ -52,12 +53,16 @@ ROWS = 15
 
 @dataclass(frozen=True)
 class Source:
-    """What a report is about: data version, model, filter, and when logs last arrived."""
+    """What a report is about: data version, model, filter, and when logs last arrived.
+
+    `misdated` turns have impossible dates, and are not in it.
+    """
 
     version: str
     model: str
     chosen: Filter
     arrived: datetime | None
+    misdated: int = 0
 
 
 def check(weeks: int, to: Path) -> None:
@@ -77,6 +82,11 @@ def weekly(
     models = overview.models(snapshot)
     model = snapshot.model if snapshot.model in models else models[0] if models else None
     bounds = overview.bounds(snapshot, model) if model else None
+    if model is not None and bounds is None:
+        raise ModelError(
+            f"No scored turn of version {snapshot.version} has a possible date, so there is no "
+            "period to report on; see them with: faultline export misdated --to misdated.csv"
+        )
     if model is None or bounds is None:
         raise ModelError(
             f"No turn of version {snapshot.version} has been scored, so there is nothing to "
@@ -96,7 +106,8 @@ def weekly(
 
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
     """What a report on this filter is about."""
-    return Source(snapshot.version, model, chosen, ingest_runs.newest(snapshot))
+    arrived = ingest_runs.newest(snapshot)
+    return Source(snapshot.version, model, chosen, arrived, snapshot.counts()["misdated"])
 
 
 def write(html: str, to: Path) -> None:
@@ -180,6 +191,7 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
             },
         ],
         "how": estimate_words(defect),
+        "misdated": misdated_words(source.misdated) if source.misdated else "",
     }
 
 

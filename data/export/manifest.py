@@ -135,7 +135,7 @@ def slice_zip(
 
     Returns the manifest. Raises UsageError if there are more than `MOST_ROWS` rows.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params}
     where = f"model_id = $model AND {clause}"
     rows = snapshot.query(f"SELECT count(*) AS n FROM predictions WHERE {where}", bound)

@@ -29,6 +29,7 @@ from data.ingest.validation import (
 )
 from data.schema.layout import TABLES
 from data.schema.trace import TURNS, schema
+from data.store.misdated import Clock
 from data.store.parquet import (
     DataFile,
     fitted,
@@ -45,7 +46,7 @@ FAULTS = schema(
         ("excerpt", pa.string()),
     ]
 )
-_STAGED = pa.schema([field for field in TURNS if field.name != "day"])
+STAGED = pa.schema([field for field in TURNS if field.name != "day"])
 # Computed alike for stored and for staged rows; turns with equal digest and equal gold are equal.
 GOLD_TEXT = "CASE WHEN gold IS NOT NULL THEN md5(to_json(gold)::VARCHAR) END"
 
@@ -60,6 +61,8 @@ class Staged:
     turns: Path
     keys: Path
     days: Sequence[tuple[Any, int]]
+    # Ids, times and positions of the turns whose date cannot be right; None if there are none.
+    misdated: Path | None
     faults: Path | None
     faulty: int
     # Faulty lines that are not JSON objects at all.
@@ -68,7 +71,7 @@ class Staged:
     done: int
 
 
-def stage(block: Block, index: int, folder: Path) -> Staged:
+def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     """Check a block and write its turns, keys and faults into `folder`."""
     # Pieces of the canonical lines, joined once: copying each line would cost more than checking
     # it.
@@ -102,6 +105,7 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
     del lines, data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
     days: list[tuple[Any, int]] = []
+    misdated: Path | None = None
     if numbers:
         table = _to_arrow(pieces, folder / f"{index}.jsonl")
         # Arrays of Python values make pyarrow import pandas, which costs more than a small file.
@@ -111,16 +115,20 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
         )
         table = table.append_column("extra", extra_column)
         digest_column = np.frombuffer(b"".join(digests), dtype="<i8")
-        table = fitted(table.append_column("digest", pa.array(digest_column)), _STAGED)
-        days = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
+        table = fitted(table.append_column("digest", pa.array(digest_column)), STAGED)
+        days, rows = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
+        mask = clock.impossible(rows["started_at"])
+        if mask.any():
+            misdated = folder / f"{index}.misdated.parquet"
+            pq.write_table(rows.filter(pa.array(mask)), misdated)
     fault_file = None
     if faults:
         fault_file = folder / f"{index}.faults.parquet"
         columns = list(zip(*sorted(faults), strict=True))
         arrays = [pa.array(c, f.type) for c, f in zip(columns, FAULTS, strict=True)]
         pq.write_table(pa.Table.from_arrays(arrays, schema=FAULTS), fault_file)
-    return Staged(index, total, len(numbers), turns, keys, days, fault_file, len(faults), junk,
-                  unknown, block.done)  # fmt: skip
+    return Staged(index, total, len(numbers), turns, keys, days, misdated, fault_file,
+                  len(faults), junk, unknown, block.done)  # fmt: skip
 
 
 def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
@@ -160,8 +168,11 @@ def _con() -> duckdb.DuckDBPyConnection:
 
 def _write(
     table: pa.Table, lines: np.ndarray[Any, Any], index: int, turns: Path, keys: Path
-) -> list[tuple[Any, int]]:
-    """Write the turns, one record batch per day, and their keys; returns (day, rows) per batch."""
+) -> tuple[list[tuple[Any, int]], pa.Table]:
+    """Write the turns, one record batch per day, and their keys.
+
+    Returns (day, rows) of each batch, and the ids, times and positions of all turns.
+    """
     day = pc.floor_temporal(table["started_at"], unit="day").cast(pa.date32()).combine_chunks()
     number = day.cast(pa.int32()).to_numpy()
     if (np.diff(number) < 0).any():
@@ -173,26 +184,26 @@ def _write(
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
         pa.OSFile(str(turns), "wb") as sink,
-        pa.ipc.new_file(sink, _STAGED, options=options) as writer,
+        pa.ipc.new_file(sink, STAGED, options=options) as writer,
     ):
         for start, size in zip(cuts, sizes, strict=False):
             writer.write_table(table.slice(start, int(size)))
+    position: dict[str, Any] = {
+        "block": pa.array(np.full(len(number), index, dtype=np.int32)),
+        "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
+        "row": pa.array(np.arange(len(number)) - np.repeat(cuts[:-1], sizes), pa.int32()),
+    }
+    ids: dict[str, Any] = {"turn_id": table["turn_id"].combine_chunks(), "day": day, **position}
     pq.write_table(
-        pa.table(
-            {
-                "turn_id": table["turn_id"].combine_chunks(),
-                "digest": table["digest"].combine_chunks(),
-                "day": day,
-                "block": pa.array(np.full(len(number), index, dtype=np.int32)),
-                "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
-                "row": pa.array(np.arange(len(number)) - np.repeat(cuts[:-1], sizes), pa.int32()),
-                "line": pa.array(lines),
-            }
-        ),
+        pa.table({**ids, "digest": table["digest"].combine_chunks(), "line": pa.array(lines)}),
         keys,
         compression="lz4",
     )
-    return [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
+    days = [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
+    rows = pa.table(ids)
+    for name in ("dialogue_id", "started_at"):
+        rows = rows.append_column(name, table[name])
+    return days, rows
 
 
 @dataclass(frozen=True)
@@ -203,9 +214,12 @@ class Part:
     batch: int
     drop: np.ndarray[Any, Any] | None
 
-    def read(self, columns: Sequence[str] = _STAGED.names) -> pa.Table:
+    def read(self, columns: Sequence[str] = STAGED.names) -> pa.Table:
         with pa.memory_map(str(self.turns)) as source:
-            batch = pa.ipc.open_file(source).get_batch(self.batch)
+            # The other columns are not even decompressed.
+            fields = [STAGED.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=fields)
+            batch = pa.ipc.open_file(source, options=options).get_batch(self.batch)
         table = pa.Table.from_batches([batch]).select(list(columns))
         if self.drop is not None and len(self.drop):
             keep = np.ones(table.num_rows, dtype=bool)

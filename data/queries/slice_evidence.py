@@ -39,7 +39,7 @@ class Inside:
 
     def bind(self, sql: str, **more: str) -> tuple[str, dict[str, Any]]:
         """`sql` with {clause}, {inside} and {blamed} filled in, and its parameters."""
-        clause, params = self.chosen.sql()
+        clause, params = self.chosen.where()
         inside, values = condition_sql(self.conditions)
         if self.days is not None:
             clause = f"{clause} AND day IN ({_listed(self.days)})"
@@ -249,7 +249,7 @@ def records(
     days: set[date] = set(sampled_days)
     if read.days is None:
         # A dialogue may continue after midnight; for sampled days, reading twice is not worth it.
-        days |= {day + timedelta(days=1) for day in sampled_days}
+        days |= {day + timedelta(days=1) for day in sampled_days if day < date.max}
     sql = _RECORDS.format(days=_listed(sorted(days)))
     return snapshot.query(sql, None, {"sampled": sampled})
 

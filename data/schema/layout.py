@@ -13,10 +13,12 @@ from data.errors import VersionGone
 from data.schema.tables import (
     ANNOTATIONS,
     LABELLED,
+    MISDATED,
     PREDICTIONS,
     QUARANTINE,
     ROLLUP,
     RUNS,
+    RUNS_ADDED,
     SETTINGS,
     TARGETS,
     TRIAGE,
@@ -33,13 +35,15 @@ class Layout:
     """One table on disk: its schema, partition columns, and letter in a version string.
 
     `order` is the sort order inside a file: the rows of one dialogue are adjacent, so a page that
-    opens a dialogue reads one row group.
+    opens a dialogue reads one row group. `added` are columns that files of earlier versions lack:
+    they are null in their rows.
     """
 
     letter: str
     schema: pa.Schema
     partition: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,12 +63,13 @@ TABLES: Mapping[str, Layout] = {
     ),
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
-    "runs": Layout("u", RUNS, (), ("started_at",)),
+    "runs": Layout("u", RUNS, (), ("started_at",), RUNS_ADDED),
     "labelled": Layout("l", LABELLED, (), ("dialogue_id", "turn_id")),
     "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at")),
     "triage": Layout("g", TRIAGE, (), ("slice",)),
     "targets": Layout("b", TARGETS, (), ("failure_point",)),
     "views": Layout("v", VIEWS, (), ("name",)),
+    "misdated": Layout("m", MISDATED, (), ("day", "turn_id")),
     "settings": Layout("s", SETTINGS, (), ("name",)),
 }
 

@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from data.errors import UsageError
@@ -258,22 +259,53 @@ def _needles(ids_by_kind: Mapping[str, Sequence[str]]) -> list[str]:
 def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
     """Delete everything older than `days` days before `today` (by default the current UTC date).
 
-    As with `delete`, earlier versions contain the rows until they are vacuumed. Raises `UsageError`
-    for a number of days outside 1 to 36,500.
+    A turn whose date cannot be right is as old as its arrival: its clock neither deletes nor keeps
+    it. As with `delete`, earlier versions contain the rows until they are vacuumed. Raises
+    `UsageError` for a number of days outside 1 to 36,500.
     """
     if not 1 <= days <= _LONGEST:
         raise UsageError(f"Cannot retain {days} days; give 1 to {_LONGEST}.")
     oldest = (today or datetime.now(UTC).date()) - timedelta(days=days)
     limit = {"oldest": pa.table({"day": pa.array([oldest], pa.date32())})}
     with store.commit() as cycle:
+        misdated = _misdated(cycle)
+        arrived_before = misdated.filter(pc.field("arrived_at").cast(pa.date32()) < oldest)
+        tables = {**limit, "misdated": misdated, "arrived_before": arrived_before}
         dropped = {}
         for name in ("turns", "predictions"):
-            files = cycle.files(name)
-            old = [p for p, f in files.items() if f.partition["day"] < oldest.isoformat()]
-            dropped[name] = cycle.remove(name, old)
-        for name in ("rollup", "labelled", "annotations"):
-            cycle.delete_rows(name, "day < (SELECT day FROM oldest)", limit)
+            dropped[name] = _drop_days(cycle, name, oldest, misdated)
+            if arrived_before.num_rows:
+                on = {"day": [str(day) for day in arrived_before["day"].unique().to_pylist()]}
+                dropped[name] += cycle.delete_rows(
+                    name, f"turn_id IN ({_BEFORE})", tables, cycle.matching(name, on)
+                )
+        for name in ("labelled", "annotations"):
+            cycle.delete_rows(name, f"{_OLD} OR turn_id IN ({_BEFORE})", tables)
+        cycle.delete_rows("misdated", f"turn_id IN ({_BEFORE})", tables)
+        cycle.delete_rows("rollup", "day < (SELECT day FROM oldest)", limit)
         quarantined = cycle.delete_rows(
             "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
         )
     return Deletion(dropped["turns"], dropped["predictions"], quarantined)
+
+
+_BEFORE = "SELECT turn_id FROM arrived_before"
+_OLD = "day < (SELECT day FROM oldest) AND turn_id NOT IN (SELECT turn_id FROM misdated)"
+
+
+def _misdated(cycle: Cycle) -> pa.Table:
+    with cycle.snapshot("misdated") as snapshot:
+        return snapshot.query("FROM misdated")
+
+
+def _drop_days(cycle: Cycle, name: str, oldest: date, misdated: pa.Table) -> int:
+    """Delete the turns or predictions of the days before `oldest`, but for those misdated.
+
+    Returns the number of rows deleted. Only files of days with misdated turns are rewritten.
+    """
+    some = {str(day) for day in misdated["day"].unique().to_pylist()}
+    old = {p: f for p, f in cycle.files(name).items() if f.partition["day"] < oldest.isoformat()}
+    deleted = cycle.remove(name, [p for p, f in old.items() if f.partition["day"] not in some])
+    shared = [path for path, file in old.items() if file.partition["day"] in some]
+    only = "turn_id NOT IN (SELECT turn_id FROM misdated)"
+    return deleted + cycle.delete_rows(name, only, {"misdated": misdated}, shared)

@@ -80,7 +80,7 @@ def write_batches(
     files: list[DataFile] = []
     writer: _Writer | None = None
     for batch in batches:
-        for partition, rows in _split(batch, layout.partition):
+        for partition, rows in split(batch, layout.partition):
             if writer is None or writer.partition != partition or writer.rows >= FILE_ROWS:
                 if writer is not None:
                     files.append(writer.close())
@@ -154,7 +154,7 @@ class _Writer:
         self._pending, self._pending_rows = [], 0
 
 
-def _split(
+def split(
     batch: pa.RecordBatch, partition: tuple[str, ...]
 ) -> Iterator[tuple[dict[str, str], pa.RecordBatch]]:
     """Split a batch where a partition column changes; yields partition values and rows."""

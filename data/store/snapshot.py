@@ -14,6 +14,11 @@ import pyarrow as pa
 
 from data.schema.layout import TABLES, Layout
 
+# Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
+# misdated does not pay for looking them up.
+_DATED = "CREATE MACRO dated(id) AS id NOT IN (SELECT turn_id FROM misdated)"
+_ALL_DATED = "CREATE MACRO dated(id) AS true"
+
 Params = Sequence[Any] | Mapping[str, Any]
 
 
@@ -167,6 +172,7 @@ def connect(
     for name, paths in files.items():
         if paths:
             con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+    con.execute(_DATED if files.get("misdated") else _ALL_DATED)
     for sql in before_lock:
         con.execute(sql)
     con.execute("SET lock_configuration = true")
@@ -184,10 +190,19 @@ def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
              for n in table.partition}  # fmt: skip
     hive = ", ".join(f"'{name}': {kind}" for name, kind in types.items())
     partitioned = f", hive_partitioning = true, hive_types = {{{hive}}}" if hive else ""
+    files = f"[{_literals(paths)}]{partitioned or ', hive_partitioning = false'}"
+    if not table.added:
+        return f"SELECT {columns}{extra} FROM read_parquet({files})"
+    kinds = {name: _SQL_TYPES[str(table.schema.field(name).type)] for name in table.added}
+    nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in kinds.items())
     return (
-        f"SELECT {columns}{extra} FROM read_parquet([{_literals(paths)}]"
-        f"{partitioned or ', hive_partitioning = false'})"
+        f"SELECT {columns}{extra} FROM ("
+        f"SELECT *{extra} FROM read_parquet({files}, union_by_name = true) "
+        f"UNION ALL BY NAME SELECT {nulls} WHERE false)"
     )
+
+
+_SQL_TYPES = {"int64": "BIGINT", "string": "VARCHAR", "bool": "BOOLEAN"}
 
 
 def literal(text: object) -> str:

@@ -133,11 +133,12 @@ def counts(view: View) -> tuple[overview.Totals, int]:
 
 def numbers(view: View, total: overview.Totals, judged: int) -> None:
     """Draw four numbers about the slice; `judged` is the number of turns judged by people."""
+    # Turns with impossible dates have no period to estimate a rate for.
     head = headline(view)
-    assert head is not None
     with st.grid(4, min_column_width=185, gap="small"):
         st.metric("Turns", count(total.turns), border=True, height="stretch")
-        defect_rate(head)
+        if head is not None:
+            defect_rate(head)
         st.metric(
             "Called defects",
             f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)}]]",
