@@ -147,14 +147,19 @@ def log_damage(root: Path, name: str, version: int) -> tuple[Path, str] | None:
     for path in log.glob(f"{start:020d}.checkpoint*.parquet"):
         if not _readable(path):
             return path, "is empty" if path.stat().st_size == 0 else "is damaged"
+    if lost := _lost_checkpoint(log):
+        return lost, "is missing"
     for number in range(start + 1, version + 1):
         path = log_file(root, name, number)
         if what := log_file_damage(path):
             return path, what
     for number in range(start + 1, version + 1):
-        stated = commit_of(root, name, number)
-        if stated and Contents.of(live_files(root, name, number).values()) != stated.contents:
-            return log_file(root, name, number), "is cut short"
+        path, stated = log_file(root, name, number), commit_of(root, name, number)
+        try:
+            if stated and Contents.of(live_files(root, name, number).values()) != stated.contents:
+                return path, "is cut short"
+        except VersionGone:
+            return path, "cannot be read"
     return None
 
 
@@ -188,7 +193,7 @@ def readable_log(root: Path, name: str) -> tuple[int, list[Path]]:
             version += 1
         newest = max(newest, version)
     bad += [path for path in names if path not in bad and _is_later(path, newest)]
-    if bad:
+    if bad or _lost_checkpoint(log):
         # It may point to a checkpoint that goes; Delta finds the newest one without it.
         bad += [path for path in names if path.name == "_last_checkpoint"]
     return newest, bad
@@ -216,6 +221,17 @@ def no_change(contents: Contents, tables: Mapping[str, int], model: str | None) 
         _KEY: json.dumps(asdict(Commit(contents, tables, model))),
     }
     return json.dumps({"commitInfo": info}) + "\n"
+
+
+def _lost_checkpoint(log: Path) -> Path | None:
+    """The checkpoint that a log's pointer names, if it is missing; Delta then opens no version."""
+    try:
+        version = int(json.loads((log / "_last_checkpoint").read_text("utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # Without a pointer Delta looks for the newest checkpoint.
+        return None
+    present = any(log.glob(f"{version:020d}.checkpoint*.parquet"))
+    return None if present else log / f"{version:020d}.checkpoint.parquet"
 
 
 def _readable(checkpoint: Path) -> bool:

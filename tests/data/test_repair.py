@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from data.errors import StoreDamaged
 from data.ingest.ingest import ingest
@@ -293,3 +294,22 @@ def test_a_machine_that_lacks_something_is_told(
     assert [line.split()[1].rstrip(":") for line in wrong] == ["packages", "disk", "clock"]
     assert "no-such-thing missing" in wrong[0]
     assert "pip install 'numpy>=999' 'no-such-thing>=1'" in wrong[0]
+
+
+@pytest.mark.parametrize("pattern", ["*.checkpoint.parquet", "_last_checkpoint"])
+@pytest.mark.parametrize("harm", [emptied, flipped, gone])
+def test_a_damaged_checkpoint_costs_nothing(
+    three: Store, tmp_path: Path, pattern: str, harm: Callable[[Path], None]
+) -> None:
+    """The commits before it are still there."""
+    DeltaTable(three.path / "turns").create_checkpoint()
+    ingest(three, [write_lines(tmp_path / "l.jsonl", [trace("n", dialogue_id="n")])])
+    harm(next((three.path / "turns" / "_delta_log").glob(pattern)))
+    try:
+        three.must_be_whole()
+    except StoreDamaged:
+        assert repair(three.path)
+    assert len(ids(three)) == consistent(three)["turns"] == 7
+    assert repair(three.path) is None
+    ingest(three, [write_lines(tmp_path / "l.jsonl", [trace("m", dialogue_id="m")])])
+    assert len(ids(three)) == 8
