@@ -66,6 +66,8 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
             turn.started_at = turn.started_at.astimezone(UTC)
         except OverflowError:
             raise Fault("started_at", "outside the years 1 to 9999 in UTC") from None
+    if turn.home_id is not None:
+        extra, turn.home_id = _encode({"home_id": turn.home_id}).decode(), None
     gold = turn.gold
     turn.gold = None
     body = _encode(turn)
@@ -130,6 +132,8 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
     except msgspec.ValidationError as error:
         raise Fault(*explain(str(error), record)) from None
     unknown.update(paths)
+    if turn.home_id is not None:
+        extra["home_id"], turn.home_id = turn.home_id, None
     if not extra:
         return turn, None
     try:
