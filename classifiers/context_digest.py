@@ -14,9 +14,7 @@ from data.schema.trace import order_sql
 from features.matrix import Context
 from features.multi_device import (
     MOST_DEVICES,
-    MOST_WITHIN_S,
     WITHIN_S,
-    microseconds,
     neighbours_sql,
     shared_sql,
 )
@@ -39,15 +37,18 @@ _DIALOGUE = {
 }
 
 # The whole dialogues of the table `batch`, which lie between the days $low and $high. Around each
-# turn in the table `shared`, also the turns nearest to it of a few other dialogues: enough to see
-# whether there are too many for one request. Gold is not read. `near`, all turns of these days, is
-# used several times and must not be materialised.
+# turn in the table `shared` (turn_id, capture_us), also the turns of a few other dialogues: enough
+# to see whether there are too many for one request. Gold is not read. `near`, all turns of these
+# days, is used several times and must not be materialised.
 BATCH_SQL = f"""
 WITH near AS NOT MATERIALIZED (SELECT * EXCLUDE (gold) FROM turns WHERE day BETWEEN $low AND $high),
 own AS (SELECT n.* FROM near n SEMI JOIN batch USING (dialogue_id)),
 asked AS MATERIALIZED (
-    SELECT turn_id, {microseconds(MOST_WITHIN_S)} AS capture_us FROM own SEMI JOIN shared
-        USING (turn_id)
+    -- Without a column `capture_us`, what began at the same instant.
+    SELECT turn_id, coalesce(capture_us, 0) AS capture_us FROM (
+        SELECT ''::VARCHAR AS turn_id, 0::BIGINT AS capture_us WHERE false
+        UNION ALL BY NAME FROM shared
+    ) SEMI JOIN own USING (turn_id)
 ), nearest AS (
     SELECT turn_id, other, other_dialogue, min(apart) OVER (PARTITION BY turn_id, other_dialogue)
         AS apart

@@ -36,7 +36,7 @@ MAX_FEATURES = 80
 MAX_PAIRS = 12
 _DAYS = 12
 _WHAT = "explaining a sample of turns"
-_NEAR = f"SELECT {', '.join(PLACED)} FROM turns WHERE day BETWEEN $low AND $high"
+_NEAR = f"(SELECT {', '.join(PLACED)} FROM turns WHERE day BETWEEN $low AND $high)"
 
 
 def explain(
@@ -127,19 +127,16 @@ def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.nd
         sampled = some_turns(snapshot, model.id, day, -(-turns // len(days)))
         one_day = timedelta(days=1)
         days_around = {"low": day - one_day, "high": day + one_day}
-        near = snapshot.query(_NEAR, days_around)
+        judged = snapshot.query(
+            f"SELECT turn_id, capture_us FROM ({shared_sql(_NEAR, model.settings.devices_within)})"
+            " WHERE capture_us IS NOT NULL AND turn_id IN (SELECT turn_id FROM sampled)",
+            days_around,
+            tables={"sampled": sampled},
+        )
         dialogues = snapshot.query(
             BATCH_SQL,
             days_around,
-            tables={
-                "batch": sampled.select(["dialogue_id"]),
-                "shared": sampled.select(["turn_id"]),
-            },
-        )
-        judged = snapshot.query(
-            f"SELECT turn_id, capture_us FROM ({shared_sql('near', model.settings.devices_within)})"
-            " WHERE turn_id IN (SELECT turn_id FROM sampled)",
-            tables={"near": near, "sampled": sampled},
+            tables={"batch": sampled.select(["dialogue_id"]), "shared": judged},
         )
         turn_ids, matrix = model.matrix(with_captures(dialogues, judged))
         keep = np.isin(turn_ids.to_numpy().astype(str), sampled["turn_id"].to_numpy().astype(str))

@@ -25,7 +25,8 @@ WITHIN_S = 1.5
 MOST_WITHIN_S = 5.0
 # More dialogues than this within the window are independent traffic.
 MOST_DEVICES = 4
-# Nor does a device log more turns than a few in so short a time; it bounds the pairs to compare.
+# Nor do a few devices log so many turns within the window, or half as many within `QUIET_S`; it
+# bounds the pairs to compare.
 MOST_TURNS = 32
 # Turns without home and user are compared only where no more than `MOST_DEVICES` dialogues are
 # active within this many seconds before and after: of their turns fewer than one in ten has another
@@ -57,12 +58,12 @@ def microseconds(seconds: float) -> int:
 def placed_sql(turns: str) -> str:
     """A row per turn of the relation `turns` and group whose requests can be the same.
 
-    Columns: turn_id, dialogue_id, digest, began (µs since 1970), known (whether home or user is),
-    key (the group).
+    Columns: turn_id, dialogue_id, digest, home, began (µs since 1970), known (whether home or user
+    is), key (the group).
     """
     return f"""
     SELECT * EXCLUDE (keys), unnest(keys) AS key FROM (
-        SELECT turn_id, dialogue_id, digest, epoch_us(started_at) AS began,
+        SELECT turn_id, dialogue_id, digest, home, epoch_us(started_at) AS began,
             home IS NOT NULL OR "user" IS NOT NULL AS known, {_KEYS} AS keys
         FROM (SELECT *, {HOME_SQL} AS home, nullif(user_id, '') AS "user" FROM {turns})
     )"""
@@ -80,44 +81,69 @@ def shared_sql(turns: str, within: float = WITHIN_S) -> str:
     """
     near, around = microseconds(within), microseconds(QUIET_S)
     return f"""
-    WITH placed AS ({placed_sql(turns)}),
-    -- Most turns have no other near them; the rest need not be counted.
-    close AS (
-        SELECT * FROM placed
-        WINDOW k AS (PARTITION BY key ORDER BY began)
-        QUALIFY began - lag(began) OVER k <= {near} OR lead(began) OVER k - began <= {near}
+    WITH placed AS MATERIALIZED ({placed_sql(turns)}),
+    -- Times before and after tell who has neighbours, and who too many: nothing is counted here.
+    ordered AS (
+        SELECT *, lag(began) OVER k AS previous, lead(began) OVER k AS next,
+            lag(began, {MOST_TURNS}) OVER k AS long_before,
+            lead(began, {MOST_TURNS}) OVER k AS long_after,
+            lag(began, {MOST_TURNS // 2}) OVER k AS longer_before,
+            lead(began, {MOST_TURNS // 2}) OVER k AS longer_after
+        FROM placed WINDOW k AS (PARTITION BY key ORDER BY began)
+    ), close AS MATERIALIZED (
+        SELECT * EXCLUDE (previous, next, long_before, long_after, longer_before, longer_after),
+            {_crowded(near)} AS crowded, {_crowded(around, "longer")} AS busy
+        FROM ordered WHERE began - previous <= {near} OR next - began <= {near}
+    ), pairs AS (
+        SELECT a.turn_id, a.key, a.known, a.busy, a.began, a.dialogue_id,
+            b.turn_id AS other, b.dialogue_id AS other_dialogue, b.digest, b.began = a.began AS now
+        FROM ({_slots("close", near + 1)} WHERE NOT crowded) a
+        JOIN (SELECT *, began // {near + 1} AS slot FROM close) b
+            ON a.key = b.key AND a.slot = b.slot AND a.dialogue_id <> b.dialogue_id
+            AND abs(a.began - b.began) <= {near} AND (a.home = b.home OR a.home IS NULL
+                OR b.home IS NULL)
     ), counted AS (
-        SELECT turn_id, known,
-            count(*) OVER near AS turns, count(DISTINCT dialogue_id) OVER near AS dialogues,
-            bit_xor(hash(turn_id, digest, key)) OVER near AS digest,
-            count(*) OVER at_once AS turns_at_once,
-            count(DISTINCT dialogue_id) OVER at_once AS dialogues_at_once,
-            bit_xor(hash(turn_id, digest, key)) OVER at_once AS digest_at_once
-        FROM close
-        WINDOW near AS (PARTITION BY key ORDER BY began
-                RANGE BETWEEN {near} PRECEDING AND {near} FOLLOWING),
-            at_once AS (PARTITION BY key, began)
-    ), busy AS (
-        SELECT turn_id FROM placed WHERE NOT known
-        QUALIFY count(DISTINCT dialogue_id) OVER (PARTITION BY key ORDER BY began
-            RANGE BETWEEN {around} PRECEDING AND {around} FOLLOWING) > {MOST_DEVICES}
+        SELECT turn_id, key, known, busy, began, bool_and(now) AS only_now,
+            1 + count(DISTINCT other_dialogue) AS dialogues,
+            1 + count(DISTINCT CASE WHEN now THEN other_dialogue END) AS dialogues_now,
+            bit_xor(hash(other, digest, key)) AS digest,
+            bit_xor(CASE WHEN now THEN hash(other, digest, key) ELSE 0 END) AS digest_now
+        FROM pairs GROUP BY turn_id, key, known, busy, began
+    ), unknown AS (
+        SELECT turn_id, key, began FROM counted
+        WHERE NOT known AND NOT busy AND NOT only_now AND dialogues <= {MOST_DEVICES}
+    ), quiet AS (
+        SELECT a.turn_id FROM ({_slots("unknown", around)}) a
+        JOIN (SELECT key, dialogue_id, began, began // {around} AS slot FROM placed) b
+            ON a.key = b.key AND a.slot = b.slot AND abs(a.began - b.began) <= {around}
+        GROUP BY a.turn_id HAVING count(DISTINCT b.dialogue_id) <= {MOST_DEVICES}
     ), judged AS (
-        SELECT *,
-            dialogues BETWEEN 2 AND {MOST_DEVICES} AND turns <= {MOST_TURNS}
-                AND (known OR turn_id NOT IN (FROM busy)) AS is_near,
-            dialogues_at_once BETWEEN 2 AND {MOST_DEVICES} AND turns_at_once <= {MOST_TURNS}
-                AS is_at_once
+        SELECT *, dialogues <= {MOST_DEVICES} AND NOT only_now
+                AND (known OR turn_id IN (FROM quiet)) AS is_near,
+            dialogues_now BETWEEN 2 AND {MOST_DEVICES} AS is_now
         FROM counted
-        WHERE dialogues > 1 AND (turns <= {MOST_TURNS}
-            OR dialogues_at_once > 1 AND turns_at_once <= {MOST_TURNS})
     )
-    SELECT turn_id,
-        max(CASE WHEN is_near THEN {near} WHEN is_at_once THEN 0 END)::BIGINT AS capture_us,
-        bit_xor(CASE WHEN is_near THEN digest WHEN is_at_once THEN digest_at_once ELSE 0 END)
-            AS others_digest,
-        bool_or(is_near OR is_at_once OR dialogues_at_once > 1) AS shared
+    SELECT turn_id, bool_or(is_near OR dialogues_now > 1) AS shared,
+        max(CASE WHEN is_near THEN {near} WHEN is_now THEN 0 END)::BIGINT AS capture_us,
+        bit_xor(CASE WHEN is_near THEN digest WHEN is_now THEN digest_now ELSE 0 END)
+            AS others_digest
     FROM judged GROUP BY turn_id
     """
+
+
+def _crowded(within: int, name: str = "long") -> str:
+    """SQL that is true if far more turns are within so many µs than a few devices log."""
+    return (
+        f"coalesce(began - {name}_before <= {within}, false)"
+        f" OR coalesce({name}_after - began <= {within}, false)"
+    )
+
+
+def _slots(relation: str, length: int) -> str:
+    """SQL for the rows of a relation, once for the slot of time that they are in, of so many µs,
+    and once for those next to it: what is within `length` is then found by a hash join."""
+    slots = f"unnest([began // {length} + i FOR i IN [-1, 0, 1]]) AS slot"
+    return f"SELECT *, {slots} FROM {relation}"
 
 
 def neighbours_sql(shared: str, turns: str) -> str:
@@ -127,18 +153,24 @@ def neighbours_sql(shared: str, turns: str) -> str:
     Columns: turn_id, dialogue_id, other, other_dialogue, apart (µs, at least 0), known (whether
     their home or user is).
     """
-    # Times are compared within slots of a fixed length, so that this is a hash join.
-    slot = microseconds(MOST_WITHIN_S)
+    slot = microseconds(MOST_WITHIN_S) + 1
     return f"""
-    WITH placed AS MATERIALIZED ({placed_sql(turns)})
-    SELECT DISTINCT a.turn_id, a.dialogue_id, b.turn_id AS other, b.dialogue_id AS other_dialogue,
-        abs(a.began - b.began) AS apart, a.known
-    FROM (
-        SELECT p.*, s.capture_us, unnest([began // {slot} + i FOR i IN [-1, 0, 1]]) AS slot
-        FROM placed p JOIN {shared} s USING (turn_id)
+    WITH placed AS MATERIALIZED ({placed_sql(turns)}),
+    asking AS MATERIALIZED (
+        SELECT p.*, s.capture_us FROM placed p JOIN {shared} s USING (turn_id)
         WHERE s.capture_us IS NOT NULL
-    ) a JOIN (
-        SELECT *, began // {slot} AS slot FROM placed
-    ) b ON a.key = b.key AND a.slot = b.slot AND a.dialogue_id <> b.dialogue_id
-        AND abs(a.began - b.began) <= a.capture_us
+    )
+    SELECT DISTINCT turn_id, dialogue_id, other, other_dialogue, apart, known FROM (
+        SELECT a.*, b.turn_id AS other, b.dialogue_id AS other_dialogue, b.home AS other_home,
+            abs(a.began - b.began) AS apart
+        FROM ({_slots("asking", slot)} WHERE capture_us > 0) a
+        JOIN (SELECT *, began // {slot} AS slot FROM placed) b
+            ON a.key = b.key AND a.slot = b.slot AND abs(a.began - b.began) <= a.capture_us
+        UNION ALL BY NAME
+        SELECT a.*, b.turn_id AS other, b.dialogue_id AS other_dialogue, b.home AS other_home,
+            0 AS apart
+        FROM asking a JOIN placed b ON a.key = b.key AND a.began = b.began
+        WHERE a.capture_us = 0
+    ) WHERE dialogue_id <> other_dialogue
+        AND (home = other_home OR home IS NULL OR other_home IS NULL)
     """

@@ -89,7 +89,7 @@ class Scorer:
             {"low": low, "high": high},
             tables={
                 "batch": to_score.select(["dialogue_id"]),
-                "shared": to_score.filter(to_score["shared"]).select(["turn_id"]),
+                "shared": to_score.filter(to_score["shared"]).select(["turn_id", "capture_us"]),
             },
         )
         turns = with_captures(turns, to_score)

@@ -110,10 +110,13 @@ def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
 
 
 def _order(table: str) -> tuple[str, ...]:
-    """The sort order of an export: by time if the table has one, else as the rows are stored."""
+    """The sort order of an export: by time if the table has one, else as the rows are stored.
+
+    Turns of the same time are in the order of their dialogue.
+    """
     layout = TABLES[table]
     if {"started_at", "turn_id"} <= set(layout.columns):
-        return (f'"{table}".started_at', "turn_id")
+        return (f'"{table}".started_at', "dialogue_id", "turn_index", "turn_id")
     return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
 
 

@@ -7,22 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.schema.trace import order_sql
+
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 _TURN = "SELECT * FROM turns WHERE turn_id = $turn AND {day} LIMIT 1"
 
-_DIALOGUE = """
-SELECT t.turn_id, t.turn_index, t.started_at, t.day, t.prompt.text AS prompt,
-  t.asr.hypotheses[1].text AS heard, t.result.response AS response,
+_DIALOGUE = f"""
+WITH places AS (
+  -- Of the whole dialogue, however many days it lasts.
+  SELECT turn_id, row_number() OVER (ORDER BY {order_sql()}) AS place, count(*) OVER () AS turns
+  FROM turns WHERE dialogue_id = $dialogue
+)
+SELECT t.turn_id, t.turn_index, places.place, places.turns, t.started_at, t.day,
+  t.prompt.text AS prompt, t.asr.hypotheses[1].text AS heard, t.result.response AS response,
   p.failure_point, p.p_defect
-FROM turns t
+FROM turns t JOIN places USING (turn_id)
 LEFT JOIN (
   SELECT turn_id, failure_point, p_defect FROM predictions
   WHERE model_id = $model AND dialogue_id = $dialogue AND day BETWEEN $first AND $last
 ) p USING (turn_id)
 WHERE t.dialogue_id = $dialogue AND t.day BETWEEN $first AND $last
-ORDER BY t.turn_index, t.started_at, t.turn_id
+ORDER BY {order_sql("t")}
 """
 
 _PREDICTION = """
@@ -31,13 +38,13 @@ WHERE model_id = $model AND day = $day AND turn_id = $turn
 LIMIT 1
 """
 
-_SEARCH = """
+_SEARCH = f"""
 SELECT turn_id, dialogue_id, started_at, day, asr.hypotheses[1].text AS heard, assistant, locale,
   device.type AS device_type
 FROM turns
 WHERE turn_id = $text OR dialogue_id = $text
   OR contains(lower(asr.hypotheses[1].text), lower($text))
-ORDER BY (turn_id = $text) DESC, (dialogue_id = $text) DESC, started_at DESC, turn_index
+ORDER BY (turn_id = $text) DESC, (dialogue_id = $text) DESC, started_at DESC, {order_sql()}
 LIMIT $rows
 """
 
@@ -68,8 +75,9 @@ def turn(snapshot: Snapshot, turn_id: str, day: date | None = None) -> dict[str,
 def dialogue(snapshot: Snapshot, row: dict[str, Any], model: str | None) -> list[dict[str, Any]]:
     """The dialogue of a turn (a row of `turn`), in order, at most a day before and after it.
 
-    Each row has turn_id, turn_index, started_at, day, prompt, heard, response, and, if the model
-    has scored it, failure_point and p_defect.
+    Each row has turn_id, turn_index, place (in the whole dialogue, from 1, as the feature
+    `dialogue.position` says it), turns (of the whole dialogue), started_at, day, prompt, heard,
+    response, and, if the model has scored it, failure_point and p_defect.
     """
     params = {
         "dialogue": row["dialogue_id"],
