@@ -10,13 +10,13 @@
     learning.json    learning curve, if one was computed
     MODEL_CARD.md    model card
     reference.parquet  percentiles of the features among correct turns
+    amended.json     ids of the files since turns were deleted from them, if any were
 
 The id is a hash of the files that scoring reads: the same training gives the same id.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -39,22 +39,13 @@ from classifiers.reference_values import FILE
 from classifiers.settings import Settings
 from classifiers.text_heads import LinearHead, TextHeads
 from data.errors import ModelError
-from data.store.model_folders import DRAFT, model_ids
+from data.store.model_folders import DRAFT, content_id, is_unchanged, model_ids
 from features.categories import Vocabulary
 
 # Files that scoring does not read: they are shown in the dashboard.
 EXPLAINED = "shap.npz"
 LEARNING = "learning.json"
 CARD = "MODEL_CARD.md"
-
-_SCORING = (
-    "model.json",
-    "booster.txt",
-    "heads.npz",
-    "held_out.parquet",
-    "encoder.onnx",
-    "tokenizer.json",
-)
 
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
@@ -64,7 +55,7 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
         draft = Path(scratch) / "model"
         draft.mkdir()
         _write(model, encoder_folder, draft)
-        model.id = _content_id(draft)
+        model.id = content_id(draft)
         (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
         (draft / CARD).write_text(card(model), "utf-8")
         if model.reference:
@@ -104,7 +95,7 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
     """
     folder = folder_of(models, model_id)
     with _damage_as_model_error(models, model_id):
-        if _content_id(folder) != model_id:
+        if not is_unchanged(folder, model_id):
             raise ModelError(f"The files of model {model_id} have changed; train it again.")
         content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
         heads = _read_heads(folder / "heads.npz", content["heads"])
@@ -172,17 +163,6 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     if model.heads and encoder_folder:
         for name in ("encoder.onnx", "tokenizer.json"):
             shutil.copyfile(encoder_folder / name, folder / name)
-
-
-def _content_id(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in _SCORING:
-        path = folder / name
-        if path.exists():
-            digest.update(name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"m-{digest.hexdigest()[:12]}"
 
 
 def _named(heads: TextHeads) -> dict[str, LinearHead]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import types
 import typing
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from data.schema.trace import Turn
+from data.store.erasure import CUT, EXCERPT
 
-EXCERPT = 2_000
+_IDS = ("turn_id", "dialogue_id", "user_id")
 
 _decode = msgspec.json.Decoder(Turn).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -270,5 +272,31 @@ def _json_reason(message: str) -> str:
 
 
 def excerpt(line: bytes) -> str:
-    """The first `EXCERPT` characters of a line; undecodable bytes are escaped."""
-    return line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")[:EXCERPT]
+    """A line of at most `EXCERPT` characters, or the beginning of a longer one.
+
+    A longer one ends in the ids of the line, by which deletion finds it; where it is no JSON object
+    nobody can tell whose it is. Undecodable bytes are escaped.
+    """
+    text = line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")
+    if len(line) <= 4 * EXCERPT and len(text) <= EXCERPT:
+        return text
+    try:
+        record = _decode_any(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        record = None
+    return cut(text, record)
+
+
+def cut(text: str, record: Any) -> str:
+    """The beginning of a text of more than `EXCERPT` characters and the ids of its record."""
+    end = CUT
+    if isinstance(record, dict):
+        ids = {name: record.get(name) for name in _IDS}
+        named = [f"{name}: {_text_of(value)}" for name, value in ids.items() if value is not None]
+        if sum(map(len, named)) < EXCERPT // 2:
+            end = f"{CUT} ({', '.join(named)})"
+    return text[: EXCERPT - len(end)] + end
+
+
+def _text_of(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -5,10 +5,13 @@ Their contents are the concern of `classifiers.registry`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import os
 import shutil
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,55 @@ class Removal:
     models: tuple[str, ...] = ()
     files: int = 0
     bytes: int = 0
+
+
+# The files that scoring reads. A model's id is a hash of them.
+SCORING = (
+    "model.json",
+    "booster.txt",
+    "heads.npz",
+    "held_out.parquet",
+    "encoder.onnx",
+    "tokenizer.json",
+)
+# The ids that a model's files have had since turns were deleted from them.
+_AMENDED = "amended.json"
+
+
+def content_id(folder: Path, instead: Mapping[str, Path] | None = None) -> str:
+    """The id of the files in a model's folder; `instead` names files that will replace some."""
+    digest = hashlib.sha256()
+    for name in SCORING:
+        path = (instead or {}).get(name, folder / name)
+        if path.exists():
+            digest.update(name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"m-{digest.hexdigest()[:12]}"
+
+
+def is_unchanged(folder: Path, model_id: str) -> bool:
+    """Whether a model's files are those of its training, but for turns deleted from them."""
+    return content_id(folder) in (model_id, *_amendments(folder))
+
+
+def amend(folder: Path, name: str, draft: Path) -> None:
+    """Note that `draft` will replace the file `name` of a model, which stays the same model.
+
+    To be called before it is replaced: whenever the process ends, the files have a known id.
+    """
+    ids = [*_amendments(folder), content_id(folder, {name: draft})]
+    note = folder / f".{_AMENDED}"
+    note.write_text(json.dumps(ids), "utf-8")
+    os.replace(note, folder / _AMENDED)
+
+
+def _amendments(folder: Path) -> list[str]:
+    try:
+        ids = json.loads((folder / _AMENDED).read_text("utf-8"))
+    except FileNotFoundError:
+        return []
+    return [str(name) for name in ids] if isinstance(ids, list) else []
 
 
 def model_ids(models: Path) -> list[str]:
