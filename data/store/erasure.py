@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.store.model_folders import DRAFT, amend
-from data.store.snapshot import Snapshot
+from data.store.snapshot import Snapshot, literal
 from data.store.transaction import Cycle
 
 # An id of fewer characters is too likely to be a word or a number of something else; it counts
@@ -152,11 +152,12 @@ class Eraser:
 
 
 def _needles(ids: Iterable[str]) -> list[str]:
-    """The texts by which an id is found in a text: as a JSON string, and bare if it is too long to
-    match by chance."""
+    """The texts by which an id is found in a text: as a JSON string, and as a string of SQL, and
+    bare if it is too long to match by chance."""
     needles: set[str] = set()
     for value in ids:
         needles |= {json.dumps(value), json.dumps(value, ensure_ascii=False)}
+        needles.add(literal(value))
         if len(value) >= _SHORT:
             needles.add(value)
     return sorted(needles)
