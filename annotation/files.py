@@ -22,7 +22,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import IngestError, UsageError
+from data.errors import IngestError, UsageError, machine_error
 from data.ingest.validation import cut, excerpt, explain
 from data.schema.tables import ANNOTATIONS, QUARANTINE
 from data.schema.trace import FAILURE_POINTS, NonEmpty
@@ -209,7 +209,8 @@ def _rows(
     try:
         content = source if isinstance(source, bytes) else source.expanduser().read_bytes()
     except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
+        problem = machine_error(error, name)
+        raise problem or UsageError(f"Cannot read {name}: {error.strerror}.") from error
     if not content.strip():
         raise IngestError(f"{name} is empty; expected one annotation per row.")
     if suffix == ".parquet":

@@ -38,7 +38,7 @@ from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import FILE
 from classifiers.settings import Settings
 from classifiers.text_heads import LinearHead, TextHeads
-from data.errors import ModelError
+from data.errors import ModelError, machine_error
 from data.store.model_folders import DRAFT, content_id, is_unchanged, model_ids
 from features.categories import Vocabulary
 
@@ -133,7 +133,7 @@ def _damage_as_model_error(models: Path, model_id: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
-        raise ModelError(
+        raise machine_error(error, models) or ModelError(
             f"The model {model_id} in {models} is damaged ({error}); train it again."
         ) from error
 

@@ -34,7 +34,7 @@ from charts.sentences import (
     span_words,
     spent_share,
 )
-from data.errors import ModelError, UsageError
+from data.errors import ModelError, UsageError, machine_error
 from data.queries import ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
@@ -108,7 +108,8 @@ def write(html: str, to: Path) -> None:
         unfinished.write_text(html, encoding="utf-8")
         os.replace(unfinished, target)
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+        problem = machine_error(error, target)
+        raise problem or UsageError(f"Cannot write {target}: {error.strerror}.") from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.schema.layout import TABLES
 from data.store.snapshot import (
     Snapshot,
@@ -74,10 +74,11 @@ def export(
                     f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
-                raise _bad(table, where, error) from error
+                raise machine_error(error, target) or _bad(table, where, error) from error
         os.replace(draft, target)
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+        problem = machine_error(error, target)
+        raise problem or UsageError(f"Cannot write {target}: {error.strerror}.") from error
     finally:
         draft.unlink(missing_ok=True)
     return int(result[0][0])
@@ -98,7 +99,7 @@ def _check(con: duckdb.DuckDBPyConnection, table: str, where: str | None) -> Non
         # Parsed as an expression of its own, so that a `)` in it cannot close an outer bracket.
         con.table(table).filter(where).limit(0).fetchall()
     except duckdb.Error as error:
-        raise _bad(table, where, error) from error
+        raise machine_error(error) or _bad(table, where, error) from error
 
 
 def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from data.errors import StoreError, VersionGone
+from data.errors import StoreError, VersionGone, machine_error
 from data.schema.layout import TABLES, Layout
 
 Params = Sequence[Any] | Mapping[str, Any]
@@ -124,7 +124,7 @@ class Snapshot:
     def _gone(self, error: duckdb.Error) -> Exception:
         if any(not path.exists() for paths in self.files.values() for path in paths):
             return VersionGone.vacuumed(self.version)
-        return error
+        return machine_error(error, *([self.spill] if self.spill else [])) or error
 
 
 def connect(
@@ -162,6 +162,8 @@ def connect(
             except (duckdb.IOException, duckdb.InvalidInputException) as error:
                 if not all(path.exists() for path in paths):
                     raise
+                if problem := machine_error(error):
+                    raise problem from error
                 reason = str(error).splitlines()[0].rstrip(".")
                 raise StoreError(
                     f"The table '{name}' is damaged ({reason}); restore the store from a backup."

@@ -26,7 +26,14 @@ from typing import Any
 from deltalake import DeltaTable
 from filelock import FileLock, Timeout
 
-from data.errors import StoreBusy, StoreError, StoreMissing, UsageError, VersionGone
+from data.errors import (
+    StoreBusy,
+    StoreError,
+    StoreMissing,
+    UsageError,
+    VersionGone,
+    machine_error,
+)
 from data.schema.layout import (
     FORMAT,
     TABLES,
@@ -82,7 +89,10 @@ class Store:
             try:
                 os.replace(temporary, root)
             except OSError as error:
-                raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
+                problem = machine_error(error, root.parent)
+                raise problem or StoreError(
+                    f"Cannot create a store at {root}: {error.strerror}."
+                ) from error
         except PermissionError as error:
             raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
         finally:
@@ -196,6 +206,10 @@ class Store:
             try:
                 yield cycle
                 versions = cycle.commit()
+            except BaseException:
+                # On a full disk, what was written would be in the way of every further attempt.
+                cycle.discard()
+                raise
             finally:
                 cycle.close()
             if versions != head.tables:
@@ -276,11 +290,14 @@ def _write_head(root: Path, head: Head) -> None:
     """Replace HEAD.json atomically and durably, so that it survives a power cut."""
     text = json.dumps({"format": FORMAT, "tables": head.tables, "model": head.model}, indent=1)
     draft = root / f".HEAD.{uuid.uuid4().hex[:8]}"
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, root / "HEAD.json")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, root / "HEAD.json")
+    finally:
+        draft.unlink(missing_ok=True)
     folder = os.open(root, os.O_RDONLY)
     try:
         os.fsync(folder)

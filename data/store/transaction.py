@@ -12,6 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from data.errors import VersionGone
+from data.errors import VersionGone, machine_error
 from data.schema.layout import TABLES, version_text
 from data.store.parquet import (
     DataFile,
@@ -45,6 +46,8 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
     try:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError, ValueError) as error:
+        if problem := machine_error(error, root):
+            raise problem from error
         raise VersionGone(
             f"Version {version} of table '{name}' can no longer be opened; "
             "open the latest version instead."
@@ -235,6 +238,16 @@ class Cycle:
         for name in self._strays - self._live.keys():
             versions[name] = self._restored(name).version()
         return versions
+
+    def discard(self) -> None:
+        """Remove the data files of a cycle that failed, unless a Delta log names them already."""
+        for name, live in self._live.items():
+            added = live.keys() - self._before[name].keys()
+            with suppress(Exception):
+                newest = open_table(self.root, name, None) if added else None
+                if newest is not None and newest.version() == self.versions.get(name, 0):
+                    for path in added:
+                        (self.root / name / path).unlink(missing_ok=True)
 
     def undo_strays(self) -> None:
         """Undo, at the end of this cycle, the Delta commits that killed writers left behind."""
