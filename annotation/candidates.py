@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data.queries.filters import Filter
 from data.queries.sampling import DIALOGUE_ORDER, MOST_CANDIDATES, about
-from data.schema.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS, order_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -74,7 +74,7 @@ SELECT {_SHOWN}, failure_point, p_defect
 FROM predictions
 ANTI JOIN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL) USING (turn_id)
 WHERE model_id = $model AND {{clause}}
-ORDER BY {DIALOGUE_ORDER}, turn_index, turn_id
+ORDER BY {DIALOGUE_ORDER}, {order_sql()}
 LIMIT $most
 """
 

@@ -11,13 +11,13 @@
     MODEL_CARD.md    model card
     reference.parquet  percentiles of the features among correct turns
     files.json       sizes and checksums of the files that scoring reads, and of metrics.json
+    amended.json     ids of the files since turns were deleted from them, if any were
 
 The id is a hash of the files that scoring reads: the same training gives the same id.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -41,24 +41,23 @@ from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import FILE
 from classifiers.settings import Settings
 from classifiers.text_heads import LinearHead, TextHeads
-from data.errors import ModelError
+from data.errors import ModelError, machine_error
 from data.store.durability import sync, tree
-from data.store.model_folders import DRAFT, model_damage, model_ids, write_manifest
+from data.store.model_folders import (
+    DRAFT,
+    SCORING,
+    content_id,
+    is_unchanged,
+    model_damage,
+    model_ids,
+    write_manifest,
+)
 from features.categories import Vocabulary
 
 # Files that scoring does not read: they are shown in the dashboard.
 EXPLAINED = "shap.npz"
 LEARNING = "learning.json"
 CARD = "MODEL_CARD.md"
-
-_SCORING = (
-    "model.json",
-    "booster.txt",
-    "heads.npz",
-    "held_out.parquet",
-    "encoder.onnx",
-    "tokenizer.json",
-)
 
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
@@ -71,12 +70,12 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
         draft = Path(scratch) / "model"
         draft.mkdir()
         _write(model, encoder_folder, draft)
-        model.id = _content_id(draft)
+        model.id = content_id(draft)
         (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
         (draft / CARD).write_text(card(model), "utf-8")
         if model.reference:
             model.reference.write(draft)
-        write_manifest(draft, (*_SCORING, "metrics.json"))
+        write_manifest(draft, (*SCORING, "metrics.json"))
         # Before it gets its name: who finds a model there may promote it.
         sync(tree(draft))
         final = models / model.id
@@ -108,7 +107,7 @@ def damage(models: Path, model_id: str) -> tuple[Path, str] | None:
     folder = models / model_id
     if found or not (folder / "model.json").exists():
         return found
-    if re.fullmatch(r"m-[0-9a-f]{12}", model_id) and _content_id(folder) != model_id:
+    if re.fullmatch(r"m-[0-9a-f]{12}", model_id) and not is_unchanged(folder, model_id):
         return folder, "is not as it was saved"
     return None
 
@@ -170,7 +169,7 @@ def _damage_as_model_error(models: Path, model_id: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
-        raise _damaged(models, model_id, str(error)) from error
+        raise machine_error(error, models) or _damaged(models, model_id, str(error)) from error
 
 
 def _damaged(models: Path, model_id: str, reason: str) -> ModelError:
@@ -206,17 +205,6 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     if model.heads and encoder_folder:
         for name in ("encoder.onnx", "tokenizer.json"):
             shutil.copyfile(encoder_folder / name, folder / name)
-
-
-def _content_id(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in _SCORING:
-        path = folder / name
-        if path.exists():
-            digest.update(name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"m-{digest.hexdigest()[:12]}"
 
 
 def _named(heads: TextHeads) -> dict[str, LinearHead]:

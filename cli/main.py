@@ -27,7 +27,7 @@ from cli.store import (
     retain,
     vacuum,
 )
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 
 app = typer.Typer(
     name="faultline",
@@ -119,8 +119,9 @@ def _run() -> int:
             "The path begins with ~ and a name that is no user of this machine; give it in full."
         )
     except OSError as error:
+        problem = machine_error(error, *_places())
         where = f" ({error.filename})" if error.filename else ""
-        code = _fail(f"{error.strerror or error}{where}.")
+        code = _fail(str(problem) if problem else f"{error.strerror or error}{where}.")
     except UnicodeEncodeError as error:
         if not any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
             raise
@@ -154,12 +155,20 @@ def _damage(error: Exception) -> str | None:
     import duckdb
     from deltalake.exceptions import DeltaError
 
+    if problem := machine_error(error, *_places()):
+        return str(problem)
     reason = str(error).strip().split("\n")[0].rstrip(".")
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"Out of memory ({reason}); free some, or do less at once."
     if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, DeltaError)):
-        return f"The store cannot be read or written ({reason}); free disk space or restore it."
+        return f"The store cannot be read or written ({reason}); restore it from a backup."
     return None
+
+
+def _places() -> list[str]:
+    """Where the command may write: the store and what it was told to write to."""
+    given = [_value_of([name]) for name in ("--store", "--to")]
+    return [place for place in (*given, os.environ.get("FAULTLINE_STORE")) if place] or ["store"]
 
 
 def _value_of(options: Sequence[str]) -> str | None:

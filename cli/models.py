@@ -16,6 +16,7 @@ from cli.options import (
     JsonOption,
     SeedOption,
     StoreOption,
+    WithinOption,
     WithoutOption,
 )
 from cli.output import (
@@ -28,6 +29,7 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
+from features.multi_device import WITHIN_S
 
 
 def train(
@@ -39,10 +41,12 @@ def train(
     ] = True,
     encoder: EncoderOption = None,
     without: WithoutOption = None,
+    devices_within: WithinOption = WITHIN_S,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    learn(store, settings_of(context, seed, encoder, without), promote=promote, as_json=as_json)
+    settings = settings_of(context, seed, encoder, without, devices_within)
+    learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(store)}")
 
@@ -108,6 +112,7 @@ def evaluate(
     folds: Annotated[int, typer.Option(min=2, max=50, help="Parts of the cross-validation.")] = 5,
     encoder: EncoderOption = None,
     without: WithoutOption = None,
+    devices_within: WithinOption = WITHIN_S,
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
@@ -116,9 +121,9 @@ def evaluate(
     from data.store.store import Store
     from progress import listener
 
-    settings = settings_of(context, seed, encoder, without)
+    settings = settings_of(context, seed, encoder, without, devices_within)
     with Store.whole(store).snapshot() as snapshot:
-        turns = training_turns(snapshot, seed)
+        turns = training_turns(snapshot, seed, within=devices_within)
     with listener(err) as progress:
         result = run(turns, settings, folds, progress)
     if as_json:
@@ -169,8 +174,14 @@ def promote(
     out.print(f"{plain(model)} is now the promoted model.")
 
 
-def settings_of(context: Context, seed: int, encoder: str | None, without: list[str] | None) -> Any:
-    """`classifiers.settings.Settings` of the options; `UsageError` for an unknown group."""
+def settings_of(
+    context: Context,
+    seed: int,
+    encoder: str | None,
+    without: list[str] | None,
+    devices_within: float = WITHIN_S,
+) -> Any:
+    """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings
 
-    return Settings.of(context.value, seed, encoder, without or ())
+    return Settings.of(context.value, seed, encoder, without or (), devices_within)

@@ -125,23 +125,22 @@ def delete(
     dialogue: Annotated[list[str] | None, typer.Option(help="Dialogue id. Repeatable.")] = None,
     user: Annotated[list[str] | None, typer.Option(help="User id. Repeatable.")] = None,
 ) -> None:
-    """Delete the turns of dialogues or users, with their predictions."""
+    """Delete the turns of dialogues or users, and whatever else the store keeps of them."""
     from data.store.maintenance import delete as run
     from data.store.store import Store
 
     if not dialogue and not user:
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
-    out.print(
-        str(run(Store.whole(store), dialogue_ids=dialogue or (), user_ids=user or ())),
-    )
+    report = run(Store.whole(store), dialogue_ids=dialogue or (), user_ids=user or ())
+    out.print(plain(str(report)))
 
 
 def retain(
     days: Annotated[int, typer.Option(min=1, help="Days to keep, counted back from today (UTC).")],
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Delete turns older than this many days."""
+    """Delete turns older than this many days, and whatever else the store keeps of them."""
     from data.store.maintenance import retain as run
     from data.store.store import Store
 
-    out.print(str(run(Store.whole(store), days=days)))
+    out.print(plain(str(run(Store.whole(store), days=days))))

@@ -6,7 +6,13 @@ one sentence and exits with `exit_code`; nothing in this tree is ever shown as a
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -90,3 +96,152 @@ class NotEnoughLabels(ModelError):
 
 class WorkerLost(FaultlineError):
     """A process that did part of the work was killed."""
+
+
+# -- what the machine refuses ----------------------------------------------------------------------
+
+
+class MachineError(FaultlineError):
+    """The machine cannot do what was asked: a disk, permissions or limits are in the way."""
+
+
+class DiskFull(MachineError):
+    """A disk, or the share of it that one user may fill, is full."""
+
+
+class NotAllowed(MachineError):
+    """A file or folder may not be read or written, or lies on a disk mounted to be read only."""
+
+
+class TooManyOpenFiles(MachineError):
+    """The process, or the machine, may not open another file."""
+
+
+# How libraries word what Python has a number for; DuckDB and Delta Lake raise their own exceptions.
+_WORDED = (
+    (errno.ENOSPC, r"no space left on device|os error 28\b|errno 28\b|disk full"),
+    (errno.ENOSPC, r"max_temp_directory_size|failed to offload data block|could not write all"),
+    (errno.EDQUOT, r"disk quota exceeded|os error 122\b|errno 122\b"),
+    (errno.EFBIG, r"file too large|os error 27\b|errno 27\b"),
+    (errno.EROFS, r"read-only file system|os error 30\b|errno 30\b"),
+    (errno.EMFILE, r"too many open files|os error 24\b|errno 24\b"),
+    (errno.ENFILE, r"os error 23\b|errno 23\b"),
+    (errno.EACCES, r"permission denied|operation not permitted|os error 13\b|errno 13\b"),
+)
+_QUOTED = re.compile(r"""["'`](/[^"'`\n]+)["'`]|\bpath: (/[^,\s]+)""")
+
+
+def machine_error(error: BaseException, *places: Path | str) -> MachineError | None:
+    """The true cause of an error, in one sentence, if the machine is at fault; None otherwise.
+
+    `places` are the folders or files that the work writes to; of those, and of the temporary
+    folder, the one with the least space is named where the error does not say which it was.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, MachineError):
+            return cause
+        # A person's mistake that was found because of an error, such as a file that is missing.
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number not in _SENTENCES:
+            number = _number_of(str(cause)) if isinstance(cause, Exception) else None
+        if number in _SENTENCES:
+            return _SENTENCES[number](_path_of(cause), places)
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what caused it, the first cause last."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _number_of(text: str) -> int | None:
+    lower = text.lower()
+    return next((number for number, pattern in _WORDED if re.search(pattern, lower)), None)
+
+
+def _path_of(error: BaseException) -> Path | None:
+    name = error.filename if isinstance(error, OSError) else None
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    if isinstance(name, str):
+        return Path(name)
+    quoted = _QUOTED.search(str(error))
+    return Path(quoted[1] or quoted[2]) if quoted else None
+
+
+def _disk(path: Path | None, places: Sequence[Path | str]) -> tuple[Path, int]:
+    """A folder of the disk that is meant, and the bytes that are free there."""
+    candidates = [path] if path else [*map(Path, places), Path(tempfile.gettempdir())]
+    folders = [
+        next(f for f in (place.absolute(), *place.absolute().parents) if f.is_dir())
+        for place in candidates
+    ]
+    return min(((f, shutil.disk_usage(f).free) for f in folders), key=lambda pair: pair[1])
+
+
+def _full(path: Path | None, places: Sequence[Path | str]) -> MachineError:
+    folder, free = _disk(path, places)
+    return DiskFull(
+        f"The disk that holds {_name(folder)} is full: {free / 1e6:.1f} MB are free now, which was "
+        "not enough; free some space there and run it again."
+    )
+
+
+def _quota(path: Path | None, places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(path, places)
+    return DiskFull(
+        f"Your share of the disk that holds {_name(folder)} is used up; free some of it, or ask "
+        "for more, and run it again."
+    )
+
+
+def _too_large(path: Path | None, places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(path, places)
+    return DiskFull(
+        f"A file in {_name(folder)} would be larger than this machine allows; raise the limit "
+        "(ulimit -f), or use another disk, and run it again."
+    )
+
+
+def _read_only(path: Path | None, places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(path, places)
+    return NotAllowed(
+        f"The disk that holds {_name(folder)} is mounted read-only; mount it for writing, or give "
+        "another folder."
+    )
+
+
+def _denied(path: Path | None, places: Sequence[Path | str]) -> MachineError:
+    what = _name(path) if path else " or ".join(_name(Path(p)) for p in places) or "a file"
+    return NotAllowed(
+        f"You may not read or write {what} (permission denied); change its permissions, or give "
+        "another path."
+    )
+
+
+def _many_files(_: Path | None, __: Sequence[Path | str]) -> MachineError:
+    return TooManyOpenFiles(
+        "Too many files are open at once; raise the limit (ulimit -n 4096), or merge the store's "
+        "files with: faultline compact"
+    )
+
+
+def _name(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+_SENTENCES: dict[int | None, Callable[[Path | None, Sequence[Path | str]], MachineError]] = {
+    errno.ENOSPC: _full,
+    errno.EDQUOT: _quota,
+    errno.EFBIG: _too_large,
+    errno.EROFS: _read_only,
+    errno.EACCES: _denied,
+    errno.EPERM: _denied,
+    errno.EMFILE: _many_files,
+    errno.ENFILE: _many_files,
+}

@@ -20,6 +20,7 @@ from features import (
 from features.categories import Vocabulary
 from features.feature import Feature
 from features.frame import register
+from features.multi_device import WITHIN_S
 from features.text import FIELDS, fields_used
 
 Context = Literal["hindsight", "live"]
@@ -40,15 +41,18 @@ def logged(context: Context) -> list[Feature]:
     return [f for f in LOGGED if context == "hindsight" or f.when != "after"]
 
 
-def open_frame(turns: pa.Table, context: Context) -> duckdb.DuckDBPyConnection:
+def open_frame(
+    turns: pa.Table, context: Context, within: float = WITHIN_S
+) -> duckdb.DuckDBPyConnection:
     """A connection with the `frame` of `turns`: complete dialogues in the shape of `TURNS`.
 
-    `gold` is not read. Close the connection to free its memory.
+    `gold` is not read. `within`: see `features.frame.register`. Close the connection to free its
+    memory.
     """
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
     con.execute("SET TimeZone = 'UTC'")
-    register(con, turns, hindsight=context == "hindsight")
+    register(con, turns, hindsight=context == "hindsight", within=within)
     return con
 
 

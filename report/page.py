@@ -33,7 +33,7 @@ from charts.sentences import (
     span_words,
     spent_share,
 )
-from data.errors import ModelError, UsageError
+from data.errors import ModelError, UsageError, machine_error
 from data.queries import ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
@@ -117,7 +117,8 @@ def write(html: str, to: Path) -> None:
         with replacing(target) as draft:
             draft.write_text(html, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+        problem = machine_error(error, target)
+        raise problem or UsageError(f"Cannot write {target}: {error.strerror}.") from error
 
 
 def _target(to: Path) -> Path:

@@ -223,7 +223,11 @@ def learn_store(store: Store, model_id: str, progress: Progress = silent) -> dic
     with store.snapshot() as snapshot:
         version = snapshot.version
         turns = training_turns(
-            snapshot, settings.seed, unlabelled=UNLABELLED, context=settings.context
+            snapshot,
+            settings.seed,
+            unlabelled=UNLABELLED,
+            context=settings.context,
+            within=settings.devices_within,
         )
     with scratch("faultline-encoder-") as drafts:
         data, encoder = prepare(turns, settings, drafts)

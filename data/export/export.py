@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.schema.layout import TABLES
 from data.store.durability import replacing
 from data.store.snapshot import (
@@ -75,11 +75,12 @@ def export(
                     f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
-                raise _bad(snapshot, table, where, error) from error
+                raise machine_error(error, target) or _bad(snapshot, table, where, error) from error
     except duckdb.Error as error:
-        raise snapshot.explained(error) from error
+        raise machine_error(error, target) or snapshot.explained(error) from error
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
+        problem = machine_error(error, target)
+        raise problem or UsageError(f"Cannot write {target}: {error.strerror}.") from error
     return int(result[0][0])
 
 
@@ -100,7 +101,7 @@ def _check(
         # Parsed as an expression of its own, so that a `)` in it cannot close an outer bracket.
         con.table(table).filter(where).limit(0).fetchall()
     except duckdb.Error as error:
-        raise _bad(snapshot, table, where, error) from error
+        raise machine_error(error) or _bad(snapshot, table, where, error) from error
 
 
 def _bad(snapshot: Snapshot, table: str, where: str | None, error: duckdb.Error) -> Exception:
@@ -115,10 +116,13 @@ def _bad(snapshot: Snapshot, table: str, where: str | None, error: duckdb.Error)
 
 
 def _order(table: str) -> tuple[str, ...]:
-    """The sort order of an export: by time if the table has one, else as the rows are stored."""
+    """The sort order of an export: by time if the table has one, else as the rows are stored.
+
+    Turns of the same time are in the order of their dialogue.
+    """
     layout = TABLES[table]
     if {"started_at", "turn_id"} <= set(layout.columns):
-        return (f'"{table}".started_at', "turn_id")
+        return (f'"{table}".started_at', "dialogue_id", "turn_index", "turn_id")
     return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import types
 import typing
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from data.schema.trace import Turn
+from data.store.erasure import CUT, EXCERPT
 
-EXCERPT = 2_000
+_IDS = ("turn_id", "dialogue_id", "user_id")
 
 _decode = msgspec.json.Decoder(Turn).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -66,6 +68,8 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
             turn.started_at = turn.started_at.astimezone(UTC)
         except OverflowError:
             raise Fault("started_at", "outside the years 1 to 9999 in UTC") from None
+    if turn.home_id is not None:
+        extra, turn.home_id = _encode({"home_id": turn.home_id}).decode(), None
     gold = turn.gold
     turn.gold = None
     body = _encode(turn)
@@ -130,6 +134,8 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
     except msgspec.ValidationError as error:
         raise Fault(*explain(str(error), record)) from None
     unknown.update(paths)
+    if turn.home_id is not None:
+        extra["home_id"], turn.home_id = turn.home_id, None
     if not extra:
         return turn, None
     try:
@@ -266,5 +272,31 @@ def _json_reason(message: str) -> str:
 
 
 def excerpt(line: bytes) -> str:
-    """The first `EXCERPT` characters of a line; undecodable bytes are escaped."""
-    return line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")[:EXCERPT]
+    """A line of at most `EXCERPT` characters, or the beginning of a longer one.
+
+    A longer one ends in the ids of the line, by which deletion finds it; where it is no JSON object
+    nobody can tell whose it is. Undecodable bytes are escaped.
+    """
+    text = line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")
+    if len(line) <= 4 * EXCERPT and len(text) <= EXCERPT:
+        return text
+    try:
+        record = _decode_any(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        record = None
+    return cut(text, record)
+
+
+def cut(text: str, record: Any) -> str:
+    """The beginning of a text of more than `EXCERPT` characters and the ids of its record."""
+    end = CUT
+    if isinstance(record, dict):
+        ids = {name: record.get(name) for name in _IDS}
+        named = [f"{name}: {_text_of(value)}" for name, value in ids.items() if value is not None]
+        if sum(map(len, named)) < EXCERPT // 2:
+            end = f"{CUT} ({', '.join(named)})"
+    return text[: EXCERPT - len(end)] + end
+
+
+def _text_of(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

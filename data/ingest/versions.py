@@ -33,9 +33,9 @@ import numpy as np
 import pyarrow as pa
 
 from data.ingest.staging import GOLD_TEXT, Part, Staged
-from data.ingest.validation import EXCERPT
 from data.schema.layout import TABLES
 from data.schema.trace import TURNS, schema
+from data.store.erasure import EXCERPT
 from data.store.snapshot import literal, scan
 
 ON_CONFLICT = ("keep", "replace", "refuse")

@@ -19,6 +19,7 @@ from data.queries.dimensions import condition_sql
 from data.queries.filters import Filter
 from data.queries.sampling import MOST_LOGGED, MOST_RECORDS, MOST_SCORED, TURN_ORDER
 from data.schema.tables import EVIDENCE
+from data.schema.trace import order_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -130,14 +131,19 @@ WHERE {clause} AND {inside} AND {blamed}
 ORDER BY {order}
 LIMIT $most
 """
-_RECORDS = """
+_RECORDS = f"""
 WITH near AS MATERIALIZED (
   SELECT turn_id, dialogue_id, turn_index, day, started_at, asr.hypotheses AS heard,
     gold.transcript AS said,
     nlu.hypotheses[1].domain AS domain, nlu.hypotheses[1].intent AS intent,
     gold.domain AS gold_domain, gold.intent AS gold_intent, er.mentions AS mentions
   FROM turns SEMI JOIN sampled USING (dialogue_id)
-  WHERE day IN ({days})
+  WHERE day IN ({{days}})
+), following AS (
+  SELECT turn_id, lead(heard[1].text) OVER later AS heard, lead(domain) OVER later AS domain,
+    lead(intent) OVER later AS intent, lead(started_at) OVER later AS started_at
+  FROM near
+  WINDOW later AS (PARTITION BY dialogue_id ORDER BY {order_sql()})
 )
 SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
   t.gold_domain, t.gold_intent, t.mentions,
@@ -145,12 +151,7 @@ SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
   epoch(n.started_at - t.started_at) AS next_after_s
 FROM near t
 JOIN sampled s ON s.turn_id = t.turn_id AND s.day = t.day
-LEFT JOIN (
-  SELECT dialogue_id, turn_index, any_value(heard[1].text) AS heard,
-    any_value(domain) AS domain, any_value(intent) AS intent, min(started_at) AS started_at
-  FROM near
-  GROUP BY ALL
-) n ON n.dialogue_id = t.dialogue_id AND n.turn_index = t.turn_index + 1
+LEFT JOIN following n ON n.turn_id = t.turn_id
 ORDER BY t.started_at DESC, t.turn_id
 """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.schema.trace import order_sql
 from data.store.misdated import DATED
 
 if TYPE_CHECKING:
@@ -15,17 +16,22 @@ if TYPE_CHECKING:
 
 _TURN = "SELECT * FROM turns WHERE turn_id = $turn AND {day} LIMIT 1"
 
-_DIALOGUE = """
-SELECT t.turn_id, t.turn_index, t.started_at, t.day, t.prompt.text AS prompt,
-  t.asr.hypotheses[1].text AS heard, t.result.response AS response,
+_DIALOGUE = f"""
+WITH places AS (
+  -- Of the whole dialogue, however many days it lasts.
+  SELECT turn_id, row_number() OVER (ORDER BY {order_sql()}) AS place, count(*) OVER () AS turns
+  FROM turns WHERE dialogue_id = $dialogue
+)
+SELECT t.turn_id, t.turn_index, places.place, places.turns, t.started_at, t.day,
+  t.prompt.text AS prompt, t.asr.hypotheses[1].text AS heard, t.result.response AS response,
   p.failure_point, p.p_defect
-FROM turns t
+FROM turns t JOIN places USING (turn_id)
 LEFT JOIN (
   SELECT turn_id, failure_point, p_defect FROM predictions
-  WHERE model_id = $model AND dialogue_id = $dialogue AND {near}
+  WHERE model_id = $model AND dialogue_id = $dialogue AND {{near}}
 ) p USING (turn_id)
-WHERE t.dialogue_id = $dialogue AND {near}
-ORDER BY t.turn_index, t.started_at, t.turn_id
+WHERE t.dialogue_id = $dialogue AND {{near}}
+ORDER BY {order_sql("t")}
 """
 
 _PREDICTION = """
@@ -41,7 +47,7 @@ FROM turns
 WHERE turn_id = $text OR dialogue_id = $text
   OR contains(lower(asr.hypotheses[1].text), lower($text))
 ORDER BY (turn_id = $text) DESC, (dialogue_id = $text) DESC, {DATED} DESC, started_at DESC,
-  turn_index
+  {order_sql()}
 LIMIT $rows
 """
 
@@ -78,8 +84,9 @@ def dialogue(snapshot: Snapshot, row: dict[str, Any], model: str | None) -> list
 
     Turns of the dialogue whose date is impossible are in it too, and all turns for one of those.
 
-    Each row has turn_id, turn_index, started_at, day, prompt, heard, response, and, if the model
-    has scored it, failure_point and p_defect.
+    Each row has turn_id, turn_index, place (in the whole dialogue, from 1, as the feature
+    `dialogue.position` says it), turns (of the whole dialogue), started_at, day, prompt, heard,
+    response, and, if the model has scored it, failure_point and p_defect.
     """
     params = {"dialogue": row["dialogue_id"], "model": model or ""}
     near, days = _near(snapshot, row)

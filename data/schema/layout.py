@@ -24,7 +24,7 @@ from data.schema.tables import (
     TRIAGE,
     VIEWS,
 )
-from data.schema.trace import TURNS
+from data.schema.trace import ORDER, TURNS
 
 # 2: predictions repeat the columns that filters use; the roll-up has sums of squares.
 FORMAT = 2
@@ -57,10 +57,8 @@ class Layout:
 
 # A new table is added here; stores made before it existed open as if it were empty.
 TABLES: Mapping[str, Layout] = {
-    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", "turn_index", "turn_id")),
-    "predictions": Layout(
-        "p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", "turn_index", "turn_id")
-    ),
+    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", *ORDER)),
+    "predictions": Layout("p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", *ORDER)),
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
     "runs": Layout("u", RUNS, (), ("started_at",), RUNS_ADDED),

@@ -15,6 +15,9 @@ import msgspec
 import pyarrow as pa
 
 STAGES = ("wake", "asr", "nlu", "er", "result")
+# The order of the turns of a dialogue: by the index that was logged, and where that is the same, as
+# in logs that write 0 on every turn, by time; the id decides what is left.
+ORDER = ("turn_index", "started_at", "turn_id")
 # In the order of the pipeline: failure point i blames stage i.
 FAILURES = ("false_wake", "asr", "nlu", "er", "result")
 FAILURE_POINTS = (*FAILURES, "correct")
@@ -167,6 +170,8 @@ class Turn(Record):
     started_at: Annotated[datetime, msgspec.Meta(tz=True)]
     assistant: str | None = None
     user_id: str | None = None
+    # The home that the device is in; stored in `extra`, see `HOME_SQL`.
+    home_id: str | None = None
     locale: str | None = None
     device: Device | None = None
     versions: dict[str, str | None] | None = None
@@ -179,6 +184,15 @@ class Turn(Record):
     tts: Tts | None = None
     feedback: Feedback | None = None
     gold: Gold | None = None
+
+
+# A field that the record may have and the table has not: it is kept in `extra`.
+HOME_SQL = """CASE WHEN contains(extra, '"home_id"') THEN nullif(extra ->> '$.home_id', '') END"""
+
+
+def order_sql(table: str = "") -> str:
+    """The ORDER BY list for the turns of a dialogue; `table` is the name before their columns."""
+    return ", ".join(f"{table}.{name}" if table else name for name in ORDER)
 
 
 _STR = pa.string()

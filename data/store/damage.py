@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
-from data.errors import StoreDamaged, StoreError, VersionGone
+from data.errors import StoreDamaged, StoreError, VersionGone, machine_error
 from data.schema.layout import TABLES
 from data.store.delta_log import commit_of, live_files, log_damage, log_file
 from data.store.head import Contents, Head, read_head
@@ -125,6 +125,8 @@ def explained(root: Path, error: Exception) -> Exception:
 
     Reads the whole store if the error may come of damage.
     """
+    if problem := machine_error(error, root):
+        return problem
     if not may_be_damage(error):
         return error
     try:
@@ -141,6 +143,8 @@ def explainer(
     """`explained` for a snapshot of any version with these files; also `VersionGone`."""
 
     def explain(error: Exception) -> Exception:
+        if problem := machine_error(error, root):
+            return problem
         if not may_be_damage(error):
             return error
         for name, listed in files.items():

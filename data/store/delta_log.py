@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import DeltaError
 
-from data.errors import VersionGone
+from data.errors import VersionGone, machine_error
 from data.schema.layout import TABLES
 from data.store.head import Contents
 from data.store.parquet import DataFile
@@ -62,6 +62,8 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
     try:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError, ValueError) as error:
+        if problem := machine_error(error, root):
+            raise problem from error
         raise VersionGone(
             f"Version {version} of table '{name}' can no longer be opened; "
             "open the latest version instead."

@@ -10,6 +10,7 @@ import re
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,15 +80,22 @@ def write_batches(
     stored = pa.schema([layout.schema.field(name) for name in layout.stored])
     files: list[DataFile] = []
     writer: _Writer | None = None
-    for batch in batches:
-        for partition, rows in split(batch, layout.partition):
-            if writer is None or writer.partition != partition or writer.rows >= FILE_ROWS:
-                if writer is not None:
-                    files.append(writer.close())
-                writer = _Writer(folder, partition, stored)
-            writer.write(rows.select(list(layout.stored)))
-    if writer is not None:
-        files.append(writer.close())
+    try:
+        for batch in batches:
+            for partition, rows in split(batch, layout.partition):
+                if writer is None or writer.partition != partition or writer.rows >= FILE_ROWS:
+                    if writer is not None:
+                        files.append(writer.close())
+                    writer = _Writer(folder, partition, stored)
+                writer.write(rows.select(list(layout.stored)))
+        if writer is not None:
+            files.append(writer.close())
+    except BaseException:
+        if writer is not None:
+            writer.discard()
+        for file in files:
+            (folder / file.path).unlink(missing_ok=True)
+        raise
     return files
 
 
@@ -146,6 +154,12 @@ class _Writer:
         self._path.rename(path)
         relative = path.relative_to(self._folder).as_posix()
         return DataFile(relative, path.stat().st_size, self.rows, self.partition)
+
+    def discard(self) -> None:
+        """Give the file up, which cannot be finished."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._pending:

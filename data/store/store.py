@@ -39,6 +39,7 @@ from data.errors import (
     StoreMissing,
     UsageError,
     VersionGone,
+    machine_error,
 )
 from data.schema.layout import TABLES, parse_version
 from data.store.damage import explained, must_be_whole
@@ -88,7 +89,10 @@ class Store:
             try:
                 os.replace(temporary, root)
             except OSError as error:
-                raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
+                problem = machine_error(error, root.parent)
+                raise problem or StoreError(
+                    f"Cannot create a store at {root}: {error.strerror}."
+                ) from error
             # Any of the folders above it may be new as well.
             sync(between(root.parent, above))
         except PermissionError as error:
@@ -231,6 +235,10 @@ class Store:
             try:
                 yield cycle
                 after = cycle.commit()
+            except BaseException:
+                # On a full disk, what was written would be in the way of every further attempt.
+                cycle.discard()
+                raise
             finally:
                 cycle.close()
             if after.tables != head.tables:

@@ -12,6 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -269,6 +270,16 @@ class Cycle:
             log += [path for path in (folder / LOG).iterdir() if path not in log]
         folders = [parent for path in new for parent in between(path.parent, folder)]
         return [*new, *folders, *log, folder / LOG, folder, self.root]
+
+    def discard(self) -> None:
+        """Remove the data files of a cycle that failed, unless a Delta log names them already."""
+        for name, live in self._live.items():
+            added = live.keys() - self._before[name].keys()
+            with suppress(Exception):
+                newest = open_table(self.root, name, None) if added else None
+                if newest is not None and newest.version() == self.versions.get(name, 0):
+                    for path in added:
+                        (self.root / name / path).unlink(missing_ok=True)
 
     def undo_strays(self) -> None:
         """Undo, at the end of this cycle, the Delta commits that killed writers left behind."""

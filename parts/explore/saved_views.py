@@ -11,7 +11,7 @@ from charts.formatting import (
     percent,
     plain,
 )
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 from data.queries import overview, turn_table
 from data.queries.filters import (
     KEYS,
@@ -195,7 +195,7 @@ def _save(view: View) -> None:
         workspace.save_view(Store.open(view.path), name, "explore", urlencode(query, doseq=True))
         go_to_newest()
     except (FaultlineError, OSError) as error:
-        st.session_state["view-trouble"] = str(error)
+        st.session_state["view-trouble"] = str(machine_error(error, view.path) or error)
 
 
 def _forget(path: str, name: str) -> None:
@@ -203,7 +203,7 @@ def _forget(path: str, name: str) -> None:
         workspace.drop_view(Store.open(path), name)
         go_to_newest()
     except (FaultlineError, OSError) as error:
-        st.session_state["view-trouble"] = str(error)
+        st.session_state["view-trouble"] = str(machine_error(error, path) or error)
 
 
 def open_view(query: str) -> None:
