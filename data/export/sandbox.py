@@ -177,33 +177,33 @@ class Statement:
             killer.cancel()
         if self._stopped:
             raise Stopped("The statement was stopped.")
-        line, _, body = output.partition(b"\n")
-        if not line:
-            self._must_exist()
-            if hung or process.returncode == LATE:
-                raise self._too_long()
-            raise UsageError(
-                f"The statement needed more than {self._limits.megabytes} MB of memory or crashed "
-                "its process; ask for less."
-            )
-        header = json.loads(line)
-        if header.get("late"):
-            raise self._too_long()
-        if "error" in header:
-            self._must_exist()
-            raise UsageError(header["error"])
-        table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
-        columns = tuple((name, kind) for name, kind in header["columns"])
-        return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
+        try:
+            return read_answer(output, LATE if hung else process.returncode, self._limits)
+        except UsageError as error:
+            files = (path for paths in self._snapshot.files.values() for path in paths)
+            if not all(path.exists() for path in files):
+                raise VersionGone.vacuumed(self._snapshot.version) from error
+            raise
 
-    def _too_long(self) -> UsageError:
-        return UsageError(
-            f"The statement was interrupted after {self._limits.seconds:g} seconds; ask for less."
+
+def read_answer(output: bytes, code: int, limits: Limits) -> Answer:
+    """The answer that the process wrote before it exited with `code`; raises UsageError if none."""
+    line, _, body = output.partition(b"\n")
+    header = json.loads(line) if line else {}
+    if header.get("late") or (not header and code == LATE):
+        raise UsageError(
+            f"The statement was interrupted after {limits.seconds:g} seconds; ask for less."
         )
-
-    def _must_exist(self) -> None:
-        if any(not path.exists() for paths in self._snapshot.files.values() for path in paths):
-            raise VersionGone.vacuumed(self._snapshot.version)
+    if not header:
+        raise UsageError(
+            f"The statement needed more than {limits.megabytes} MB of memory or crashed its "
+            "process; ask for less."
+        )
+    if "error" in header:
+        raise UsageError(header["error"])
+    table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
+    columns = tuple((name, kind) for name, kind in header["columns"])
+    return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
 
 
 def start(

@@ -36,7 +36,7 @@ _CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "n
                      "currval", "current_query", "current_query_id", "current_connection_id",
                      "current_transaction_id", "txid_current", "sleep_ms", "setseed", "stats",
                      "get_block_size", "json_serialize_plan", "col_description", "obj_description",
-                     "shobj_description", "which_secret"})  # fmt: skip
+                     "shobj_description", "format_type", "which_secret"})  # fmt: skip
 # The same by how their names begin: what PostgreSQL and DuckDB know about their own catalogues.
 _CLOSED_PREFIXES = ("duckdb_", "pragma_", "pg_", "has_")
 _OPEN = frozenset({"pg_typeof", "pg_size_pretty"})
@@ -88,7 +88,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
             *([f"CREATE TEMP VIEW slice AS {request['slice']}"] if request["slice"] else []),
         ],
     )
-    sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
+    # Before the statement is parsed, which may take long too.
     _bound(request, target)
 
     def interrupt() -> None:
@@ -103,6 +103,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     timer.start()
     began = time.monotonic()
     try:
+        sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
         relation = con.sql(sql)
         columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
