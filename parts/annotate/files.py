@@ -73,7 +73,7 @@ def files_task(view: View, who: str, now: Desk) -> None:
             )
         outcome = st.session_state.get("imported")
         if isinstance(outcome, str):
-            st.error(outcome, icon=":material/error:")
+            st.error(plain(outcome), icon=":material/error:")
         elif isinstance(outcome, tuple):
             _report(*outcome)
 

@@ -142,7 +142,7 @@ def last_message() -> None:
     """Draw the message that the last verdict left, if any: recorded, taken back, or an error."""
     kind, words = st.session_state.pop(_MESSAGE, (None, ""))
     if kind == "error":
-        st.error(words, icon=":material/error:")
+        st.error(plain(words), icon=":material/error:")
     elif kind:
         st.caption(words)
 
