@@ -185,7 +185,7 @@ def views_menu(view: View) -> None:
                 "Save this view", icon=":material/bookmark_add:", on_click=_save, args=(view,)
             )
         if message := st.session_state.pop("view-trouble", None):
-            st.caption(message)
+            st.caption(plain(message))
 
 
 def _save(view: View) -> None:

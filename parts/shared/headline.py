@@ -22,7 +22,7 @@ from parts.shared.view import CacheKey, View
 from report import contents
 
 # The tables that the answers are read from; commits to others do not invalidate them.
-_TABLES = ("predictions", "rollup", "labelled", "annotations", "misdated")
+_TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
 
 
 def headline(view: View) -> contents.Headline | None:

@@ -79,7 +79,7 @@ def decision(
         note = st.text_area("Note", recorded.get("note") or "", height=80, max_chars=5_000)
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
-            if recorded.get("link"):
+            if workspace.web_address(recorded.get("link")):
                 st.link_button("Open the ticket", recorded["link"], icon=":material/open_in_new:")
             if recorded.get("updated_at"):
                 st.caption(f"Last changed {recorded['updated_at']:%-d %B %Y}")

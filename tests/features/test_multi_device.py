@@ -251,7 +251,7 @@ def test_batches_and_the_whole_store_agree(store: Store, tmp_path: Path) -> None
             )  # fmt: skip
             with open_frame(with_captures(turns, rows), "hindsight") as con:
                 found = dict(con.sql(sql).fetchall())
-            batched |= {name: found[name] for name in rows["turn_id"].to_pylist()}
+            batched |= {name: found[name] for name in map(str, rows["turn_id"].to_pylist())}
     assert sum(count is not None for count in whole.values()) > 20
     assert batched == whole
 
