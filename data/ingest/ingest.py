@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.errors import IngestError
-from data.ingest.sources import (
-    Source,
-    blocks,
-    discover,
-)
+from data.ingest.block import Limits, Source
+from data.ingest.folders import Skipped
+from data.ingest.sources import blocks, discover
 from data.ingest.staging import Staged, stage
 from data.ingest.upsert import TurnsNow, plan
+from data.ingest.validation import NOT_A_NUMBER, OUT_OF_RANGE, Notes
 from data.parallel import Runner, runner
 from data.schema.layout import TABLES
 from data.store.snapshot import literal
@@ -46,7 +45,8 @@ class FileReport:
     """The result for one input.
 
     `turns` counts distinct valid turns; of these, `replaced` replaced a different stored turn and
-    `unchanged` were already stored.
+    `unchanged` were already stored. `not_numbers` (NaN and infinity) and `out_of_range` count the
+    values that were left out of them, by field.
     """
 
     file: str
@@ -56,6 +56,8 @@ class FileReport:
     unchanged: int = 0
     quarantined: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    not_numbers: dict[str, int] = field(default_factory=dict)
+    out_of_range: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     # Why nothing of this input was ingested; None when it was.
     error: str | None = None
@@ -63,9 +65,13 @@ class FileReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The results of all inputs, in the order in which they were read."""
+    """The results of all inputs, in the order in which they were read.
+
+    `skipped`: what was passed over in folders.
+    """
 
     files: list[FileReport]
+    skipped: list[Skipped] = field(default_factory=list)
 
     @property
     def turns(self) -> int:
@@ -85,10 +91,23 @@ class IngestReport:
 
     @property
     def unknown(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
-        for file in self.files:
-            total.update(file.unknown)
-        return dict(total.most_common())
+        return _summed(file.unknown for file in self.files)
+
+    @property
+    def not_numbers(self) -> dict[str, int]:
+        return _summed(file.not_numbers for file in self.files)
+
+    @property
+    def out_of_range(self) -> dict[str, int]:
+        return _summed(file.out_of_range for file in self.files)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by name added up, the largest first."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
 
 
 def ingest(
@@ -97,6 +116,7 @@ def ingest(
     format: str | None = None,
     progress: Progress = silent,
     workers: int | None = None,
+    limits: Limits | None = None,
 ) -> IngestReport:
     """Bring log files into the store.
 
@@ -111,30 +131,35 @@ def ingest(
         Called with the bytes read of each file, its name, and its turns so far.
     workers
         Processes; by default one per core, and none of its own for small inputs.
+    limits
+        Of a line's length and of what a compressed file may expand to; see `Limits`.
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
     if no input can be read, the first one's `IngestError` is raised.
     """
-    sources = discover(paths, format)
+    skipped: list[Skipped] = []
+    sources = discover(paths, format, skipped)
     store.clear_staging()
     reports: list[FileReport] = []
     errors: list[IngestError] = []
     with runner(_processes(sources, workers)) as run:
         for source in sources:
             try:
-                reports.append(_ingest_one(store, source, run, progress))
+                reports.append(_ingest_one(store, source, run, progress, limits))
             except IngestError as error:
                 errors.append(error)
                 reports.append(FileReport(source.name, source.format, error=str(error)))
     if len(errors) == len(sources):
         raise errors[0]
-    return IngestReport(reports)
+    return IngestReport(reports, skipped)
 
 
-def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress) -> FileReport:
+def _ingest_one(
+    store: Store, source: Source, run: Runner, progress: Progress, limits: Limits | None
+) -> FileReport:
     began, clock = datetime.now(UTC), time.monotonic()
     with store.staging() as folder:
-        staged = _stage_all(source, run, folder, progress)
+        staged = _stage_all(source, run, folder, progress, limits)
         planned = plan(TurnsNow.of(store), staged, run, folder / "plan")
         run_id = uuid.uuid4().hex
         with store.commit() as cycle:
@@ -143,6 +168,8 @@ def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress) -
                 planned = plan(TurnsNow.within(cycle), staged, run, folder / "plan-again")
             planned.apply(cycle)
             _quarantine(cycle, source.name, run_id, staged)
+            notes = _notes(staged)
+            _left_out(cycle, source.name, run_id, notes)
             report = FileReport(
                 source.name,
                 source.format,
@@ -150,28 +177,35 @@ def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress) -
                 replaced=planned.replaced,
                 unchanged=planned.unchanged,
                 quarantined=sum(block.faulty for block in staged),
-                unknown=dict(sum((block.unknown for block in staged), Counter()).most_common()),
+                unknown=dict(notes.unknown.most_common()),
+                not_numbers=_by_path(notes, NOT_A_NUMBER),
+                out_of_range=_by_path(notes, OUT_OF_RANGE),
                 seconds=time.monotonic() - clock,
             )
             _record(cycle, report, run_id, began)
         return report
 
 
-def _stage_all(source: Source, run: Runner, folder: Path, progress: Progress) -> list[Staged]:
+def _stage_all(
+    source: Source, run: Runner, folder: Path, progress: Progress, limits: Limits | None
+) -> list[Staged]:
     staged: list[Staged] = []
     turns = 0
-    work = ((block, index, folder) for index, block in enumerate(blocks(source)))
+    work = ((block, index, folder) for index, block in enumerate(blocks(source, limits)))
     for block in run.map(stage, work):
         staged.append(block)
         turns += block.count
         progress(block.done, source.size, source.name, turns)
     faulty = sum(block.faulty for block in staged)
+    cut = next((block.cut for block in staged if block.cut), None)
+    if turns == 0 and cut:
+        raise IngestError(f"{source.name} {cut}; nothing was ingested.")
     if turns == 0 and faulty == 0:
         raise IngestError(f"{source.name} is empty; expected one JSON object per line.")
     if turns == 0 and faulty == sum(block.junk for block in staged):
         raise IngestError(
-            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; "
-            "expected one per line."
+            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; expected "
+            "one per line, not one over many lines."
         )
     return staged
 
@@ -199,6 +233,32 @@ def _quarantine(cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged]) 
         cycle.append_query("quarantine", f"SELECT *, now() AS quarantined_at FROM ({source}), run")
         cycle.con.unregister("run")
     _tidy(cycle, "quarantine")
+
+
+def _notes(staged: Sequence[Staged]) -> Notes:
+    notes = Notes()
+    for block in staged:
+        notes.add(block.notes.unknown, block.notes.left_out)
+    return notes
+
+
+def _by_path(notes: Notes, cause: str) -> dict[str, int]:
+    """How many values were left out for this cause, by field, the most frequent first."""
+    return {path: n for (why, path), n in notes.left_out.most_common() if why == cause}
+
+
+def _left_out(cycle: Cycle, name: str, run_id: str, notes: Notes) -> None:
+    """Replace the counts from earlier runs of the same file by those of this run."""
+    cycle.delete_rows(
+        "left_out", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
+    )
+    rows = [
+        {"run_id": run_id, "file": name, "field": path, "cause": cause, "values": count}
+        for (cause, path), count in notes.left_out.items()
+    ]
+    if rows:
+        cycle.append("left_out", pa.Table.from_pylist(rows, schema=TABLES["left_out"].schema))
+    _tidy(cycle, "left_out")
 
 
 def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> None:
