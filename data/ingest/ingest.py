@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +22,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.errors import IngestError, TurnConflict, UsageError
-from data.ingest.sources import (
-    Source,
-    blocks,
-    discover,
-)
+from data.ingest.block import Limits, Source
+from data.ingest.folders import Skipped
+from data.ingest.sources import blocks, discover
 from data.ingest.staging import Staged, stage
 from data.ingest.upsert import TurnsNow, plan, resolved_keys
+from data.ingest.validation import NOT_A_NUMBER, OUT_OF_RANGE, Notes
 from data.ingest.versions import ON_CONFLICT
 from data.parallel import Runner, runner
 from data.schema.layout import TABLES
@@ -55,6 +54,8 @@ class FileReport:
     `interim` those that did not replace a final one (see `data.ingest.versions`), and `misdated`
     the turns whose date cannot be right (see `data.store.misdated`). Conflicts that are kept apart
     are among `quarantined`.
+    `not_numbers` (NaN and infinity) and `out_of_range` count the
+    values that were left out of turns, by field.
     """
 
     file: str
@@ -67,6 +68,8 @@ class FileReport:
     interim: int = 0
     misdated: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    not_numbers: dict[str, int] = field(default_factory=dict)
+    out_of_range: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     # Why nothing of this input was ingested; None when it was.
     error: str | None = None
@@ -74,9 +77,13 @@ class FileReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The results of all inputs, in the order in which they were read."""
+    """The results of all inputs, in the order in which they were read.
+
+    `skipped`: what was passed over in folders.
+    """
 
     files: list[FileReport]
+    skipped: list[Skipped] = field(default_factory=list)
 
     @property
     def turns(self) -> int:
@@ -108,10 +115,23 @@ class IngestReport:
 
     @property
     def unknown(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
-        for file in self.files:
-            total.update(file.unknown)
-        return dict(total.most_common())
+        return _summed(file.unknown for file in self.files)
+
+    @property
+    def not_numbers(self) -> dict[str, int]:
+        return _summed(file.not_numbers for file in self.files)
+
+    @property
+    def out_of_range(self) -> dict[str, int]:
+        return _summed(file.out_of_range for file in self.files)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by name added up, the largest first."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
 
 
 def ingest(
@@ -123,6 +143,7 @@ def ingest(
     on_conflict: str = ON_CONFLICT[0],
     ahead_hours: float = AHEAD_HOURS,
     now: datetime | None = None,
+    limits: Limits | None = None,
 ) -> IngestReport:
     """Bring log files into the store.
 
@@ -145,6 +166,8 @@ def ingest(
         How far a turn's clock may be ahead of its arrival; beyond it, its date cannot be right.
     now
         When the turns arrive; by default now.
+    limits
+        Of a line's length and of what a compressed file may expand to; see `Limits`.
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
     if no input can be read, the first one's `IngestError` is raised. Raises `UsageError` for an
@@ -155,7 +178,8 @@ def ingest(
             f"'{on_conflict}' is no way to treat conflicts; give one of {', '.join(ON_CONFLICT)}."
         )
     clock = Clock(now or datetime.now(UTC), ahead_hours)
-    sources = discover(paths, format)
+    skipped: list[Skipped] = []
+    sources = discover(paths, format, skipped)
     store.must_be_whole()
     store.clear_staging()
     reports: list[FileReport] = []
@@ -165,7 +189,7 @@ def ingest(
         runner(_processes(sources, workers)) as run,
         ExitStack() as folders,
     ):
-        inputs = _inputs(store, sources, run, clock, progress, folders)
+        inputs = _inputs(store, sources, run, clock, progress, folders, limits)
         if on_conflict == "refuse":
             # All are compared before the first one is committed.
             inputs = iter(_without_conflict(store, list(inputs)))
@@ -180,7 +204,7 @@ def ingest(
             item.folder.close()
     if len(errors) == len(sources):
         raise errors[0]
-    return IngestReport(reports)
+    return IngestReport(reports, skipped)
 
 
 @dataclass
@@ -203,6 +227,7 @@ def _inputs(
     clock: Clock,
     progress: Progress,
     folders: ExitStack,
+    limits: Limits | None,
 ) -> Iterator[_Input]:
     """Stage one source after the other; the numbers of their blocks follow each other."""
     first = 0
@@ -211,7 +236,7 @@ def _inputs(
         item = _Input(source, folder, folder.enter_context(store.staging()), datetime.now(UTC))
         started = time.monotonic()
         try:
-            item.staged = _stage_all(source, run, item.path, clock, progress, first)
+            item.staged = _stage_all(source, run, item.path, clock, progress, first, limits)
         except IngestError as error:
             item.error = error
         item.seconds = time.monotonic() - started
@@ -249,6 +274,8 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
         planned.apply(cycle, clock.arrived)
         kept_apart = resolved.conflicts if planned.quarantine else 0
         _quarantine(cycle, source.name, run_id, staged, planned.quarantine)
+        notes = _notes(staged)
+        _left_out(cycle, source.name, run_id, notes)
         report = FileReport(
             source.name,
             source.format,
@@ -259,7 +286,9 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
             conflicts=resolved.conflicts,
             interim=resolved.interim,
             misdated=planned.misdated.turns if planned.misdated else 0,
-            unknown=dict(sum((block.unknown for block in staged), Counter()).most_common()),
+            unknown=dict(notes.unknown.most_common()),
+            not_numbers=_by_path(notes, NOT_A_NUMBER),
+            out_of_range=_by_path(notes, OUT_OF_RANGE),
             seconds=item.seconds + time.monotonic() - started,
         )
         _record(cycle, report, run_id, item.began)
@@ -267,22 +296,33 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
 
 
 def _stage_all(
-    source: Source, run: Runner, folder: Path, clock: Clock, progress: Progress, first: int
+    source: Source,
+    run: Runner,
+    folder: Path,
+    clock: Clock,
+    progress: Progress,
+    first: int,
+    limits: Limits | None,
 ) -> list[Staged]:
     staged: list[Staged] = []
     turns = 0
-    work = ((block, index, folder, clock) for index, block in enumerate(blocks(source), first))
+    work = (
+        (block, index, folder, clock) for index, block in enumerate(blocks(source, limits), first)
+    )
     for block in run.map(stage, work):
         staged.append(block)
         turns += block.count
         progress(block.done, source.size, source.name, turns)
     faulty = sum(block.faulty for block in staged)
+    cut = next((block.cut for block in staged if block.cut), None)
+    if turns == 0 and cut:
+        raise IngestError(f"{source.name} {cut}; nothing was ingested.")
     if turns == 0 and faulty == 0:
         raise IngestError(f"{source.name} is empty; expected one JSON object per line.")
     if turns == 0 and faulty == sum(block.junk for block in staged):
         raise IngestError(
-            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; "
-            "expected one per line."
+            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; expected "
+            "one per line, not one over many lines."
         )
     return staged
 
@@ -320,6 +360,32 @@ def _quarantine(
         cycle.append_query("quarantine", f"SELECT *, now() AS quarantined_at FROM ({source}), run")
         cycle.con.unregister("run")
     _tidy(cycle, "quarantine")
+
+
+def _notes(staged: Sequence[Staged]) -> Notes:
+    notes = Notes()
+    for block in staged:
+        notes.add(block.notes.unknown, block.notes.left_out)
+    return notes
+
+
+def _by_path(notes: Notes, cause: str) -> dict[str, int]:
+    """How many values were left out for this cause, by field, the most frequent first."""
+    return {path: n for (why, path), n in notes.left_out.most_common() if why == cause}
+
+
+def _left_out(cycle: Cycle, name: str, run_id: str, notes: Notes) -> None:
+    """Replace the counts from earlier runs of the same file by those of this run."""
+    cycle.delete_rows(
+        "left_out", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
+    )
+    rows = [
+        {"run_id": run_id, "file": name, "field": path, "cause": cause, "values": count}
+        for (cause, path), count in notes.left_out.items()
+    ]
+    if rows:
+        cycle.append("left_out", pa.Table.from_pylist(rows, schema=TABLES["left_out"].schema))
+    _tidy(cycle, "left_out")
 
 
 def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> None:

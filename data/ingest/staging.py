@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.ingest.sources import LONGEST_LINE, Block
+from data.ingest.block import Block
 from data.ingest.validation import (
     Fault,
+    Notes,
     check,
     excerpt,
 )
@@ -46,6 +47,13 @@ FAULTS = schema(
         ("excerpt", pa.string()),
     ]
 )
+# Bytes of a block that are split into lines at once.
+_PIECE = 1 << 20
+# Faulty lines collected before they are written: 20,000 of 2,000 characters are 80 MB at worst.
+_FAULT_ROWS = 20_000
+# A shorter line cannot be a trace.
+_SHORT = 80
+_MOST_SHORT = 1_000
 STAGED = pa.schema([field for field in TURNS if field.name != "day"])
 # Computed alike for stored and for staged rows; turns with equal digest and equal gold are equal.
 GOLD_TEXT = "CASE WHEN gold IS NOT NULL THEN md5(to_json(gold)::VARCHAR) END"
@@ -67,8 +75,10 @@ class Staged:
     faulty: int
     # Faulty lines that are not JSON objects at all.
     junk: int
-    unknown: Counter[str]
+    notes: Notes
     done: int
+    # Why nothing of the source is read after this block.
+    cut: str | None
 
 
 def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
@@ -79,35 +89,41 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     extras: list[str | None] = []
     digests: list[bytes] = []
     numbers: list[int] = []
-    faults: list[tuple[int, str, str, str]] = []
-    unknown: Counter[str] = Counter()
-    junk = 0
-    data, overlong = block.load()
-    for offset, begin in overlong:
-        reason = f"longer than {LONGEST_LINE >> 20} MiB"
-        faults.append((offset + 1, "", reason, excerpt(begin)))
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines, 1):
+    notes = Notes()
+    notes.add(Counter(), block.left_out)
+    faults = _Faults(folder / f"{index}.faults.parquet")
+    longest, too_long = block.limits.longest_line, block.limits.too_long
+    data = block.load()
+    if block.cut:
+        faults.add(1, Fault("", block.cut), data)
+        data = b""
+    for number, line in enumerate(_lines(data), 1):
         if not line or line.isspace():
+            if len(line) > longest:
+                faults.add(number, Fault("", too_long), line)
+            continue
+        if len(line) < _SHORT and line in faults.short:
+            faults.add(number, faults.short[line], line)
             continue
         try:
-            body, gold, extra, digest = check(line, unknown)
+            if len(line) > longest:
+                raise Fault("", too_long)
+            body, gold, extra, digest = check(line, notes)
         except Fault as fault:
-            junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
-            faults.append((number, fault.field, fault.reason, excerpt(line)))
+            faults.add(number, fault, line)
             continue
         pieces += (b'{"turn":', body, b',"gold":', gold, b"}\n")
         extras.append(extra)
         digests.append(digest)
         numbers.append(number)
     # Every block but the last one ends with a line break.
-    total = len(lines) - (not lines[-1])
-    del lines, data
+    total = data.count(b"\n") + (data[-1:] not in (b"", b"\n")) + (block.cut is not None)
+    del data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
     days: list[tuple[Any, int]] = []
     misdated: Path | None = None
     if numbers:
-        table = _to_arrow(pieces, folder / f"{index}.jsonl")
+        table = _to_arrow(pieces, folder / f"{index}.jsonl", max(2 * longest, 32 << 20))
         # Arrays of Python values make pyarrow import pandas, which costs more than a small file.
         no_extras = all(extra is None for extra in extras)
         extra_column = (
@@ -121,17 +137,77 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         if mask.any():
             misdated = folder / f"{index}.misdated.parquet"
             pq.write_table(rows.filter(pa.array(mask)), misdated)
-    fault_file = None
-    if faults:
-        fault_file = folder / f"{index}.faults.parquet"
-        columns = list(zip(*sorted(faults), strict=True))
+    return Staged(
+        index,
+        total,
+        len(numbers),
+        turns,
+        keys,
+        days,
+        misdated,
+        faults.close(),
+        faults.count,
+        faults.junk,
+        notes,
+        block.done,
+        block.cut,
+    )
+
+
+class _Faults:
+    """The faulty lines of a block, written as they come, for there may be millions.
+
+    `short`: the faults of short lines seen before, which are mostly the same line over and over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self.junk = 0
+        self.short: dict[bytes, Fault] = {}
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[tuple[int, str, str, str]] = []
+
+    def add(self, number: int, fault: Fault, line: bytes) -> None:
+        self.count += 1
+        self.junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
+        self._rows.append((number, fault.field, fault.reason, excerpt(line)))
+        if len(line) < _SHORT and len(self.short) < _MOST_SHORT:
+            self.short[line] = fault.with_traceback(None)
+        if len(self._rows) >= _FAULT_ROWS:
+            self._flush()
+
+    def close(self) -> Path | None:
+        """The file with the faults; None if there are none."""
+        if not self.count:
+            return None
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+        return self._path
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = list(zip(*self._rows, strict=True))
         arrays = [pa.array(c, f.type) for c, f in zip(columns, FAULTS, strict=True)]
-        pq.write_table(pa.Table.from_arrays(arrays, schema=FAULTS), fault_file)
-    return Staged(index, total, len(numbers), turns, keys, days, misdated, fault_file,
-                  len(faults), junk, unknown, block.done)  # fmt: skip
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, FAULTS)
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=FAULTS))
+        self._rows.clear()
 
 
-def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
+def _lines(data: bytes) -> Iterator[bytes]:
+    """The lines of a block, split a piece at a time: millions of empty ones would be gigabytes."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start + _PIECE)
+        end = len(data) if end < 0 else end
+        yield from data[start:end].split(b"\n")
+        start = end + 1
+
+
+def _to_arrow(pieces: list[bytes], scratch: Path, largest: int) -> pa.Table:
     """Canonical JSON to Arrow: DuckDB parses it faster from a file than from memory."""
     with scratch.open("wb") as file:
         file.write(b"".join(pieces))
@@ -142,7 +218,7 @@ def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
             _con()
             .sql(
                 f"SELECT turn.*, gold FROM read_json({literal(scratch)}, columns = {_COLUMNS}, "
-                f"format = 'newline_delimited', maximum_object_size = {2 * LONGEST_LINE})"
+                f"format = 'newline_delimited', maximum_object_size = {largest})"
             )
             .to_arrow_table()
         )

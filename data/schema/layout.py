@@ -13,6 +13,7 @@ from data.errors import VersionGone
 from data.schema.tables import (
     ANNOTATIONS,
     LABELLED,
+    LEFT_OUT,
     MISDATED,
     PREDICTIONS,
     QUARANTINE,
@@ -61,6 +62,7 @@ TABLES: Mapping[str, Layout] = {
     "predictions": Layout("p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", *ORDER)),
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
+    "left_out": Layout("o", LEFT_OUT, (), ("file", "field")),
     "runs": Layout("u", RUNS, (), ("started_at",), RUNS_ADDED),
     "labelled": Layout("l", LABELLED, (), ("dialogue_id", "turn_id")),
     "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at")),

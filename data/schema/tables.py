@@ -128,6 +128,18 @@ RUNS = schema(
 # Files of earlier versions end before them.
 RUNS_ADDED = ("conflicts", "interim", "misdated")
 
+# Values that ingestion left out of valid turns, counted per file and field.
+LEFT_OUT = schema(
+    [
+        ("run_id", _STR),
+        ("file", _STR),
+        ("field", _STR),
+        # "not a number" (NaN or infinite), "out of range" (`data.schema.bounds`).
+        ("cause", _STR),
+        ("values", pa.int64()),
+    ]
+)
+
 _SLOTS = pa.list_(pa.struct([("name", _STR), ("value", _STR)]))
 
 # Verdicts of annotators in the dashboard, one row each; `data.queries.annotations` settles

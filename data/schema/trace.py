@@ -1,8 +1,8 @@
 """The trace record: one turn of a voice assistant, as it is logged and as it is stored.
 
 `Turn` is the wire format. `msgspec` checks it strictly (types, ranges, RFC 3339 times) and names
-the path of a faulty field. `TURNS` is the same record as an Arrow schema, that of the table
-`turns`.
+the path of a faulty field; the ranges of numbers are those of `data.schema.bounds`. `TURNS` is the
+same record as an Arrow schema, that of the table `turns`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
+from data.schema.bounds import DURATION, OFFSET, PROBABILITY, RATING, SIGNAL, Bounds
+
 STAGES = ("wake", "asr", "nlu", "er", "result")
 # The order of the turns of a dialogue: by the index that was logged, and where that is the same, as
 # in logs that write 0 on every turn, by time; the id decides what is left.
@@ -23,10 +25,18 @@ FAILURES = ("false_wake", "asr", "nlu", "er", "result")
 FAILURE_POINTS = (*FAILURES, "correct")
 STATUSES = ("ok", "error", "no_match", "unsupported")
 
-Unit = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+def _within(bounds: Bounds) -> msgspec.Meta:
+    return msgspec.Meta(ge=bounds.low, le=bounds.high, extra={"bounds": bounds})
+
+
+Unit = Annotated[float, _within(PROBABILITY)]
+Duration = Annotated[float, _within(DURATION)]
+Offset = Annotated[float, _within(OFFSET)]
+Rating = Annotated[float, _within(RATING)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Scalar = str | int | float | bool | None
-Signals = dict[str, float | None]
+Signals = dict[str, Annotated[float, _within(SIGNAL)] | None]
 
 
 class Record(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -63,8 +73,8 @@ class Wake(Record):
     score: Unit | None = None
     threshold: Unit | None = None
     phrase: str | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -75,10 +85,10 @@ class AsrHypothesis(Record):
 
 class Asr(Record):
     hypotheses: list[AsrHypothesis] | None = None
-    audio_ms: float | None = None
+    audio_ms: Duration | None = None
     endpoint: str | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -91,8 +101,8 @@ class NluHypothesis(Record):
 
 class Nlu(Record):
     hypotheses: list[NluHypothesis] | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -110,8 +120,8 @@ class Mention(Record):
 
 class Er(Record):
     mentions: list[Mention] | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -121,22 +131,22 @@ class Result(Record):
     response: str | None = None
     acts: list[Act] | None = None
     items: list[Any] | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
 class Tts(Record):
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
 
 
 class Feedback(Record):
     barge_in: bool | None = None
-    barge_in_ms: float | None = None
+    barge_in_ms: Duration | None = None
     explicit: Annotated[str, msgspec.Meta(pattern="^(yes|no)$")] | None = None
     terminated: bool | None = None
-    rating: float | None = None
+    rating: Rating | None = None
 
 
 class Replay(Record):

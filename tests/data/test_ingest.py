@@ -167,9 +167,7 @@ def test_odd_dates_are_kept(store: Store, tmp_path: Path, when: str) -> None:
         (b'{"turn_id": "x"', "", "ends in the middle"),
         (b'{"turn_id": "\xff"}', "", "not valid UTF-8"),
         (b'{"turn_id": "\\ud800 and more"}', "", "surrogate"),
-        (json.dumps(trace("x"))[:-1].encode() + b', "feedback": {"rating": 1e400}}',
-         "feedback.rating", "too large"),
-        (json.dumps(trace("x"))[:-1].encode() + b', "feedback": {"rating": NaN}}', "", "not JSON"),
+        (json.dumps(trace("x"))[:-1].encode() + b', "feedback": {"rating": nan}}', "", "not JSON"),
         (json.dumps(trace("x"))[:-1].encode() + b', "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}",
          "", "nested too deeply"),
         (json.dumps(trace("x"))[:-1].encode() + b', "result": {"items": ' + b"[" * 5000

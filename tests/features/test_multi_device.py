@@ -17,7 +17,7 @@ from classifiers.context_digest import digests_sql, plan_sql
 from classifiers.settings import Settings
 from data.errors import UsageError
 from data.ingest.ingest import ingest
-from data.ingest.validation import check
+from data.ingest.validation import Notes, check
 from data.schema.trace import TURNS
 from data.store.store import Store
 from features.multi_device import PLACED, neighbours_sql, shared_sql
@@ -177,9 +177,8 @@ def test_two_devices_of_the_field() -> None:
 
 
 def test_a_home_is_kept_and_is_not_an_unknown_field(store: Store, tmp_path: Path) -> None:
-    from collections import Counter
-
-    unknown: Counter[str] = Counter()
+    
+    unknown: Counter[str] = Notes()
     known = check(b'{"turn_id": "t", "dialogue_id": "d", "turn_index": 0, "home_id": "h",'
                   b' "started_at": "2024-05-01T09:30:00Z", "new": 1}', unknown)  # fmt: skip
     assert unknown == {"new": 1}
