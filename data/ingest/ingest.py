@@ -18,8 +18,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from data.errors import IngestError, TurnConflict, UsageError
 from data.ingest.block import Limits, Source
@@ -33,8 +36,7 @@ from data.parallel import Runner, runner
 from data.schema.layout import TABLES
 from data.store.earlier import record_misdated
 from data.store.misdated import AHEAD_HOURS, Clock
-from data.store.parquet import workbench
-from data.store.snapshot import literal
+from data.store.parquet import workbench, write_batches
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -43,6 +45,8 @@ from progress import Progress, silent
 _POOL_FROM = 48 << 20
 # Single-file tables are rewritten into one file when they have this many.
 _MANY_FILES = 24
+# Quarantined lines that are held at a time.
+_FAULTS = 16_000
 
 
 @dataclass(frozen=True)
@@ -340,26 +344,39 @@ def _quarantine(
     cycle.delete_rows(
         "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
     )
-    lines_before = 0
-    selects = []
+    # Perhaps millions, nearly in the table's order: written as they are read.
+    layout = TABLES["quarantine"]
+    faults = _faults(name, run_id, staged, conflicts)
+    cycle.add("quarantine", write_batches(faults, layout, cycle.root / "quarantine"))
+    _tidy(cycle, "quarantine")
+
+
+def _faults(
+    name: str, run_id: str, staged: Sequence[Staged], conflicts: Path | None
+) -> Iterator[pa.RecordBatch]:
+    """The faults of all blocks as rows of the table, with the lines of the whole file."""
+    now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
+    constant = {"run_id": run_id, "file": name, "quarantined_at": now}
+    before = 0
     for block in staged:
         if block.faults is not None:
-            selects.append(
-                f"SELECT line + {lines_before} AS line, field, reason, excerpt "
-                f"FROM read_parquet({literal(block.faults)})"
-            )
+            with pq.ParquetFile(block.faults) as file:
+                for batch in file.iter_batches(_FAULTS):
+                    yield _of_run(batch, before, constant)
         if conflicts:
-            selects.append(
-                f"SELECT line + {lines_before} AS line, field, reason, excerpt "
-                f"FROM read_parquet({literal(conflicts)}) WHERE block = {block.index}"
-            )
-        lines_before += block.lines
-    if selects:
-        cycle.con.register("run", pa.table({"run_id": [run_id], "file": [name]}))
-        source = " UNION ALL ".join(selects)
-        cycle.append_query("quarantine", f"SELECT *, now() AS quarantined_at FROM ({source}), run")
-        cycle.con.unregister("run")
-    _tidy(cycle, "quarantine")
+            kept_apart = pq.read_table(conflicts, filters=[("block", "=", block.index)])
+            for batch in kept_apart.drop_columns(["block"]).to_batches():
+                yield _of_run(batch, before, constant)
+        before += block.lines
+
+
+def _of_run(batch: pa.RecordBatch, before: int, constant: Mapping[str, Any]) -> pa.RecordBatch:
+    """Faults of a block as rows of `quarantine`; `before` lines of the file precede the block."""
+    schema = TABLES["quarantine"].schema
+    columns: dict[str, Any] = {key: batch[key] for key in batch.schema.names}
+    columns["line"] = pc.add(columns["line"], before).cast(schema.field("line").type)
+    columns |= {key: pa.repeat(value, batch.num_rows) for key, value in constant.items()}
+    return pa.record_batch([columns[key] for key in schema.names], schema=schema)
 
 
 def _notes(staged: Sequence[Staged]) -> Notes:

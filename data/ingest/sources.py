@@ -95,7 +95,7 @@ def blocks(source: Source, limits: Limits | None = None) -> Iterator[Block]:
 def _line_blocks(source: Source, limits: Limits) -> Iterator[Block]:
     if source.path is None:
         # What stands in for standard input need not be able to peek, but it can fill a buffer.
-        stream = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
+        stream = cast(io.BufferedReader, io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer)))
         yield from _cut(source, stream, None, limits)
         return
     with source.open() as raw:

@@ -17,6 +17,7 @@ def canonical(locale: str) -> str:
     """
     # Takes 30 ms, which a command that ingests nothing need not wait for.
     import langcodes
+    from langcodes.tag_parser import LanguageTagError
 
     tag = locale.strip()
     posix = _POSIX.fullmatch(tag)
@@ -24,6 +25,6 @@ def canonical(locale: str) -> str:
         tag = posix[1]
     try:
         standard = langcodes.standardize_tag(tag)
-    except langcodes.LanguageTagError:
+    except LanguageTagError:
         return locale
     return standard if langcodes.tag_is_valid(standard) else locale
