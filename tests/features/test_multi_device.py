@@ -177,8 +177,7 @@ def test_two_devices_of_the_field() -> None:
 
 
 def test_a_home_is_kept_and_is_not_an_unknown_field(store: Store, tmp_path: Path) -> None:
-
-    unknown: Counter[str] = Notes()
+    notes = Notes()
     known = check(b'{"turn_id": "t", "dialogue_id": "d", "turn_index": 0, "home_id": "h",'
                   b' "started_at": "2024-05-01T09:30:00Z", "new": 1}', notes)  # fmt: skip
     assert notes.unknown == {"new": 1}
