@@ -17,9 +17,11 @@ from cli.output import (
     plain,
     print_json,
 )
+from data.ingest.block import LONGEST_LINE, Limits
 
 # Problems of a file that are listed one by one.
 _SHOWN = 20
+_MIB = 1 << 20
 
 
 class Format(StrEnum):
@@ -53,6 +55,13 @@ def ingest(
             "dates: they are stored, but in no figure."
         ),
     ] = 24.0,
+    longest_line: Annotated[
+        float, typer.Option(min=0.001, help="MiB of the longest line; longer ones are quarantined.")
+    ] = LONGEST_LINE / _MIB,
+    most_expansion: Annotated[
+        int,
+        typer.Option(min=1, help="Times its size that a compressed file may expand to."),
+    ] = Limits.expansion,
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if lines were quarantined.")
     ] = False,
@@ -72,10 +81,21 @@ def ingest(
     target = Store.ensure(store)
     with listener(err) as progress:
         report = run(
-            target, paths, kind, progress, on_conflict=on_conflict.value, ahead_hours=ahead_hours
+            target,
+            paths,
+            kind,
+            progress,
+            on_conflict=on_conflict.value,
+            ahead_hours=ahead_hours,
+            limits=Limits(int(longest_line * _MIB), most_expansion),
         )
     if as_json:
-        print_json({"files": [asdict(file) for file in report.files]})
+        print_json(
+            {
+                "files": [asdict(file) for file in report.files],
+                "skipped": [skipped._asdict() for skipped in report.skipped],
+            }
+        )
     else:
         for file in report.files:
             if file.error:
@@ -89,6 +109,18 @@ def ingest(
             if file.quarantined:
                 parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
             out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
+        for skipped in report.skipped[:_SHOWN]:
+            out.print(f"Passed over {plain(str(skipped.path))}: {plain(skipped.reason)}.")
+        if len(report.skipped) > _SHOWN:
+            out.print(f"Passed over {number(len(report.skipped) - _SHOWN)} more.")
+        for left_out, what in (
+            (report.not_numbers, "no numbers (NaN or infinite)"),
+            (report.out_of_range, "beyond what they can mean"),
+        ):
+            if left_out:
+                fields = ", ".join(f"{plain(name)} {number(n)}" for name, n in left_out.items())
+                total = sum(left_out.values())
+                out.print(f"Values that are {what} were left out: {number(total)} ({fields}).")
         for name, count in list(report.unknown.items())[:20]:
             out.print(f"Unknown field {plain(name)!r} kept in extra, {number(count)} records.")
         if report.misdated:

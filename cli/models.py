@@ -147,6 +147,7 @@ def evaluate(
 def labels(
     store: StoreOption = DEFAULT_STORE,
     show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare the annotators' failure points with those derived from the rest of gold."""
     from data.queries.ground_truth import turns_with_gold
@@ -159,19 +160,37 @@ def labels(
     if turns.num_rows == 0:
         raise UsageError("No turn in the store has gold fields to derive a failure point from.")
     agreement = compare(turns)
-    out.print(report(agreement), markup=False)
+    if as_json:
+        print_json(
+            {
+                "turns": agreement.turns,
+                "annotated": agreement.annotated,
+                "agreed": agreement.agreed,
+                "rate": agreement.rate,
+                "confusion": agreement.confusion.to_pylist(),
+                "disagreements": agreement.disagreements.to_pylist(),
+            }
+        )
+        return
+    for line in report(agreement):
+        out.print(line, markup=False)
     for row in agreement.disagreements.slice(0, show).to_pylist():
         out.print("  ".join(f"{key}={value}" for key, value in row.items()), markup=False)
 
 
 def promote(
-    model: Annotated[str, typer.Argument(help="Model id.")], store: StoreOption = DEFAULT_STORE
+    model: Annotated[str, typer.Argument(help="Model id.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a model the one that score and the dashboard use."""
     from data.store.store import Store
 
     Store.whole(store).promote(model)
-    out.print(f"{plain(model)} is now the promoted model.")
+    if as_json:
+        print_json({"model": model})
+    else:
+        out.print(f"{plain(model)} is now the promoted model.")
 
 
 def settings_of(
