@@ -77,7 +77,8 @@ def _bag(table: str, column: str) -> str:
     """SQL of a table with the multiset of slots per turn: row, name, key, words, n.
 
     `n` is how often the value occurs under this name. Two wordings with the same key count as one
-    value once; the same wording twice counts twice. `said` is how often the text heard has it.
+    value once; the same wording twice counts twice. `said` is how often the text heard has a value
+    that occurs more than once.
     """
     return f"""
 create temp table {table} as
@@ -85,7 +86,9 @@ select row, name, key, any_value(words) as words, max(repeats) as n, max(said) a
 from (
     select
         row, locale, slot.name as name, coalesce(slot.value, '') as text, count(*) as repeats,
-        len(string_split(lower(any_value(heard)), lower(text))) - 1 as said
+        case
+            when count(*) > 1 then len(string_split(lower(any_value(heard)), lower(text))) - 1
+        end as said
     from (select row, locale, heard, unnest({column}) as slot from flat)
     group by row, locale, name, text
 )
@@ -138,7 +141,8 @@ create temp table replay_differences as
 select distinct row
 from frame full join replay_frame using (row, name, key)
 where frame.n is null or replay_frame.n is null
-    or frame.n <> replay_frame.n and frame.said >= greatest(frame.n, replay_frame.n);
+    or frame.n <> replay_frame.n
+    and coalesce(frame.said, replay_frame.said) >= greatest(frame.n, replay_frame.n);
 
 -- Gold has one entity per slot name: it is compared with the first mention of that slot.
 create temp table entity_differences as

@@ -122,12 +122,16 @@ def _once(text: str, spelling: Language, value: bool) -> str:
 def _without_fillers(words: list[str], spelling: Language) -> list[str]:
     """The words without hesitations; `uh huh` is a yes, and `mm` after a number a unit."""
     fillers = spelling.fillers
-    if fillers.isdisjoint(words) or (spelling.unspaced and spelling.code != "ko"):
+    if spelling.unspaced and spelling.code != "ko":
+        return words
+    if fillers.isdisjoint(words) and words[:1] not in _AT_FIRST_ALONE:
         return words
     kept = []
     for place, word in enumerate(words):
         following = words[place + 1] if place + 1 < len(words) else ""
         before = words[place - 1] if place else ""
+        if spelling.english and word in _AT_FIRST and place == 0 and following:
+            continue
         if (
             word not in fillers
             or following in _ANSWERING
@@ -139,5 +143,8 @@ def _without_fillers(words: list[str], spelling: Language) -> list[str]:
     return kept
 
 
+# Hesitations at the start; elsewhere ER is a place, and a series.
+_AT_FIRST = frozenset(("er", "ah"))
+_AT_FIRST_ALONE = (["er"], ["ah"])
 _ANSWERING = frozenset(("huh", "uh", "hmm", "mm", "hm"))
 _GRUNTS = frozenset(("uh", "mm", "hm"))

@@ -106,7 +106,8 @@ annotations = now.of(turn_id)
 blamed = prediction["failure_point"] if prediction else None
 hypotheses = [h["text"] for h in (row["asr"] or {}).get("hypotheses") or []]
 later = [other["heard"] for other in dialogue[position + 1 :]]
-right_hypothesis = proven(hypotheses, transcript(row, annotations, signed_in(), now.share), later)
+said = transcript(row, annotations, signed_in(), now.share)
+right_hypothesis = proven(hypotheses, said, later, row["locale"])
 
 left, rest = st.columns([1, 2.3], gap="medium")
 with left:

@@ -42,6 +42,8 @@ _OPTIONAL = re.compile(
 )
 # The zero-width non-joiner parts a word in Arabic script; elsewhere it only shapes letters.
 _ARABIC_GAP = re.compile("(?<=[\u0620-\u06ff])\u200c|\u200c(?=[\u0620-\u06ff])")
+# The sign of ordinals is typed for that of degrees.
+_DEGREE = re.compile(r"º(?=\s?[CF]\b)")
 _GERSHAYIM = re.compile("(?<=[\u05d0-\u05ea])[\"\u05f4'](?=[\u05d0-\u05ea])")
 _DOTTED_I = re.compile("(?<=i)\u0307")
 _LATIN_ACCENT = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
@@ -62,6 +64,7 @@ def compatible(text: str) -> str:
         text = unescape(text)
     if text.isascii():
         return text.replace("`", "'")
+    text = _DEGREE.sub("°", text)
     text = _ARABIC_GAP.sub(" ", text.translate(_BEFORE))
     text = unicodedata.normalize("NFKC", text).translate(_AFTER)
     return "".join(_digit(c) if c.isdecimal() and not c.isascii() else c for c in text)
@@ -143,7 +146,7 @@ SERBIAN = str.maketrans(
 
 
 # Signs that carry meaning, kept where the language has no word for them.
-_SIGNS = "#+@=&×÷<>·%"
+_SIGNS = "#+@=&×÷<>·%♭"
 # Minus and power belong to the number after them.
 _ATTACHED = "\u2212^"
 _SYMBOLS = ("So", "Sk", "Sm")

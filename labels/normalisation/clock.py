@@ -17,7 +17,8 @@ _STOP_AFTER = re.compile(
     r"\s(2[0-4]|[01]?\d)\.([0-5]\d)(?![\d.])"
 )
 _DIGIT = re.compile(r"[0-9]").search
-_ENGLISH_WORD = re.compile(r"past|quarter|minutes|clock|half").search
+_KEPT = re.compile(r"\{kept:(.*?)\}")
+_ENGLISH_WORD = re.compile(r"past|quarter|minutes|clock|half| to ").search
 _HOUR = r"(?P<h>2[0-4]|[01]?\d)(?:te|e|й|o|a)?"
 _ENGLISH: list[tuple[str, int, int]] = [
     ("half past {h}", 0, 30),
@@ -25,6 +26,7 @@ _ENGLISH: list[tuple[str, int, int]] = [
     ("(?:a )?quarter (?:to|til|till) {h}", -1, 45),
     ("{m} (?:minutes )?past {h}", 0, -1),
     ("{m} minutes (?:to|til|till) {h}", -1, -2),
+    ("{kept:at|it is|by|until|before} {m} to {h}", -1, -2),
     ("{h} o ?clock", 0, 0),
 ]
 # "half seven" is half past seven in Britain.
@@ -38,6 +40,10 @@ def in_text(text: str, language: Language) -> str:
     """
     if ":" in text:
         text = _FIGURES.sub(lambda match: _spoken(match, language), text)
+        if language.hour_word:
+            # Of "3:00 uur", once.
+            word = re.escape(language.hour_word)
+            text = re.sub(rf"(?<!\w){word}\s+{word}(?!\w)", language.hour_word, text)
     if "." in text:
         if language.english:
             text = _ENGLISH_STOP.sub(lambda match: _spoken(match, language), text)
@@ -70,8 +76,10 @@ def _phrases(language: Language) -> list[tuple[re.Pattern[str], int, int]]:
     names = language.hour_names
     hour = rf"(?:{_HOUR}|(?P<name>{'|'.join(names)}))" if names else _HOUR
     compiled = []
-    for phrase, hours, minutes in known:
+    # "halb 8" is part of "5 nach halb 8".
+    for phrase, hours, minutes in sorted(known, key=lambda rule: -len(rule[0])):
         pattern = phrase if language.english else language.fold(phrase)
+        pattern = _KEPT.sub(r"(?P<before>\1)", pattern)
         pattern = pattern.replace("{mm}", "{m}").replace("{h}", hour)
         low = "1-5" if "{mm}" in phrase else "0-5"
         pattern = pattern.replace("{m}", rf"(?P<m>[{low}]{'' if '{mm}' in phrase else '?'}\d)")
@@ -89,13 +97,16 @@ def in_words(words: str, language: Language) -> str:
         def replaced(match: re.Match[str], hours: int = hours, minutes: int = minutes) -> str:
             groups = match.groupdict()
             named = groups.get("name")
-            hour = (names.index(named) + 1 if named else int(groups["h"])) + hours
+            hour = (names.index(named) % 12 + 1 if named else int(groups["h"])) + hours
             hour = hour + 12 if hour < 1 else hour
-            past = {-1: groups.get("m"), -2: str(60 - int(groups.get("m") or 0))}.get(minutes)
-            past = str(minutes) if past is None else past
-            if int(past) == 0:
-                return f"{hour} {language.hour_word}".rstrip()
-            return f"{hour} {int(past):02}"
+            said = int(groups.get("m") or 0)
+            past = {-1: said, -2: 60 - said, -3: 30 + said, -4: 30 - said}.get(minutes, minutes)
+            if not 0 <= past < 60:
+                return match[0]
+            before = f"{groups['before']} " if groups.get("before") else ""
+            if past == 0:
+                return f"{before}{hour} {language.hour_word}".rstrip()
+            return f"{before}{hour} {past:02}"
 
         words = pattern.sub(replaced, words)
     return words

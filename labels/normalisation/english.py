@@ -22,6 +22,7 @@ _IS = frozenset(_TABLES["is_after"].split())
 _PRONOUNS = frozenset(_TABLES["pronouns"].split())
 _BEFORE_ANSWER = frozenset(_TABLES["before_answer"].split())
 _AFTER_STREET = frozenset(_TABLES["after_street"].split())
+_NO_STREET = frozenset(("the", "a", "my", "call", "to", "with", "see", "by"))
 _EVIDENCE = frozenset(_TABLES["evidence"].split())
 # -lled to -led only for verbs with an unstressed last syllable: `filled` and `filed` are two words.
 _DOUBLED_L = re.compile(
@@ -118,7 +119,7 @@ def _reunited(words: list[str]) -> list[str]:
 
 def _names_a_street(words: list[str], position: int) -> bool:
     """Whether the word ends the name of a street, unlike in Ave Maria or St Patrick."""
-    if position == 0:
+    if position == 0 or (words[position] == "dr" and words[position - 1] in _NO_STREET):
         return False
     after = words[position + 1] if position + 1 < len(words) else None
     return after is None or after in _AFTER_STREET or words[position - 1][:1].isdigit()

@@ -153,8 +153,13 @@ class Language:
         return self.fold(self.known.get("hour", ""))
 
     @cached_property
+    def number_word(self) -> str:
+        """The word for # before a number."""
+        return self.fold(self.known["number"])
+
+    @cached_property
     def hour_names(self) -> list[str]:
-        """The names of the hours from 1 to 12 in phrases such as `wpół do ósmej`."""
+        """The names of the hours from 1 to 12, in one case after the other: `wpół do ósmej`."""
         return [self.fold(name) for name in self.known.get("hours_of", "").split()]
 
     @cached_property

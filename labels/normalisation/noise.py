@@ -15,10 +15,10 @@ _MARK = re.compile(
     rf"|[\[({{*~]+\s*(?:{_NOISES})\s*[\])}}*~]+"
     # As in transcripts by rule: [BLANK_AUDIO], ++noise++, %HESITATION, &uh.
     r"|[\[{][a-z]+(?:_[a-z]+)+[\]}]"
-    rf"|\+\+\s*(?:{_NOISES})\s*\+\+|%hesitation\b"
+    rf"|(\+\+|#)\s*(?:{_NOISES})\s*\1|%hesitation\b"
     r"|[♪♫♬♩]+"
 )
-_has_mark = re.compile(r"[\[({<*~♪♫♬♩]|\+\+|%h").search
+_has_mark = re.compile(r"[\[({<*~♪♫♬♩]|\+\+|%h|#\w").search
 
 # Phrases of assistants on the market. "Computer" and the like are words.
 _GREETINGS = frozenset(("hey", "hi", "hello", "ok", "okay", "oké", "ey"))

@@ -20,10 +20,12 @@ from labels.normalisation.language import Language
 # Words per number at most, as in "neuf cent quatre vingt dix neuf mille ...".
 _LONGEST = 12
 _PARTS = re.compile(r"[\s\-\u00ad\u200b']+")
+# One of them is a number, and no article.
+_MILLIONS = ("mill", "mili", "milj", "milhã")
 # Ordinals up to this day of the month, or floor.
 _ORDINALS = 31
 # Their number words are written without accents too.
-_OFTEN_BARE = frozenset(("fr", "es", "it", "pt", "ca", "gl", "nl"))
+_OFTEN_BARE = frozenset(("fr", "es", "it", "pt", "ca", "gl", "nl", "nb"))
 # neunzehnhundertvierundachtzig
 _YEARS_IN_HUNDREDS = frozenset(("de", "nl", "sv", "da", "nb"))
 
@@ -40,7 +42,8 @@ class Numerals:
         for engine in _engines(language):
             self._generate(engine)
         for word, value in language.known.get("number_words", {}).items():
-            self._cardinals[language.fold(word)] = value
+            self._cardinals["".join(_PARTS.split(language.fold(word)))] = value
+        self._add_inverted()
         self._forms = sorted({*self._cardinals, *self._ordinals})
         self.resolve = lru_cache(maxsize=65_536)(self._resolve)
 
@@ -76,6 +79,18 @@ class Numerals:
             for one in ones if 100 <= value < 200 else ():
                 if form.startswith(one) and len(form) > len(one):
                     self._cardinals.setdefault(form[len(one) :], value)
+
+    def _add_inverted(self) -> None:
+        """`enogtyve` beside the CLDR's `tjueen`."""
+        ones = self._language.known.get("inverted", {})
+        tens = [
+            (form, value)
+            for form, value in self._cardinals.items()
+            if 20 <= value < 100 and value % 10 == 0
+        ]
+        for one, value in ones.items():
+            for form, ten in tens:
+                self._cardinals.setdefault(self._language.fold(one) + form, ten + value)
 
     def _thousand_words(self, engine: RbnfEngine) -> Iterator[str]:
         for factor in (1, 2, 5, 21):
@@ -166,7 +181,8 @@ class Numerals:
             if found and found[1] == start + 1 and words[start] in self._articles:
                 following = words[start + 1] if start + 1 < len(words) else ""
                 before = words[start - 1] if start else ""
-                if following not in after_number and before not in self._language.signs:
+                counts = following in after_number or following.startswith(_MILLIONS)
+                if not counts and before not in self._language.signs:
                     found = None
             if found is None:
                 figures.append(words[start])

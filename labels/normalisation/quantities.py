@@ -15,7 +15,10 @@ _SIGN = re.compile(r"(?<![\w)\]])([-+\u2212])(?=[.,]?\d)")
 _BETWEEN = re.compile(r"(?<=\d) - (?=\d)")
 _MINUS_AFTER = re.compile(r"(?<=\d)\u2212(?=\d)")
 _SHARP = re.compile(r"(?<![^\W\d_])([a-g])#(?!\w)")
-_NUMBER_SIGN = re.compile(r"#(?=\d)")
+_NUMBER_SIGN = re.compile(r"#\s?(?=\d)")
+_ABBREVIATED_NUMBER = re.compile(r"\bno\.\s?(?=\d)")
+# A mark such as A-, at the end: elsewhere it is a word cut short.
+_MINUS_MARK = re.compile(r"(?<![^\W_])([a-fo]|ab)-(?=\s*$)")
 _HASHTAG = re.compile(r"#(?=[^\W\d_])")
 _PLUS = re.compile(r"\+")
 _COMPARED = re.compile(r"([<>])(?=\s?\d)")
@@ -29,15 +32,17 @@ _DATE = re.compile(r"(?<![\d.])(\d{1,2})\.\s?(\d{1,2})\.(?=\s?\d{4}|\s|$)")
 _BARE_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 _MONEY_SIGNS = r"[$£€¥₹₽₴₺₩₪฿₫₦₱]|zł|r\$"
 _AMOUNT = r"\d+(?:[.,]\d+)*"
-_MONEY_BEFORE = re.compile(rf"({_MONEY_SIGNS})\s?({_AMOUNT})")
+_MONEY_BEFORE = re.compile(rf"({_MONEY_SIGNS})\s?({_AMOUNT}(?:\s(?:thousand|million|billion)\b)?)")
 _MONEY_AFTER = re.compile(rf"({_AMOUNT})\s?({_MONEY_SIGNS})(?!\w)")
-_CENTS = re.compile(r"(\d+)\.(\d\d)(?!\d)")
+_CENTS = re.compile(r"(\d+)[.,](\d\d)(?!\d)")
 _HUNDREDTHS = {"dollars": "cents", "euros": "cents", "pounds": "pence"}
 _HALVES = [
     (re.compile(rf"(?<![\d/⁄]){a}[/⁄]{b}(?![\d/⁄])"), word)
     for a, b, word in ((1, 2, " half "), (1, 4, " quarter "), (3, 4, " 3 quarters "))
 ]
-_AND_HALF = re.compile(r"(?<=\d) (?:and )?(?:a )?half\b(?! past)")
+_AND_FRACTION = re.compile(r"(?<=\d)\s+([13][/⁄][24])(?![\d/⁄])")
+_AND_HALF = re.compile(r"(?<=\d) and (?:a )?half\b(?! past)")
+_ONE_HALF = re.compile(r"\b(?:1|a) half\b(?! past)")
 _AND_CENTS = re.compile(
     r"(?:(?<=dollar)|(?<=dollars)|(?<=pound)|(?<=pounds)|(?<=euros)) and "
     r"(?=\d\d? (?:cents|pence)\b)"
@@ -85,7 +90,7 @@ def in_text(text: str, language: Language) -> str:
 def _fractions(text: str) -> str:
     if "/" in text or "\u2044" in text:
         for pattern, word in _HALVES:
-            text = pattern.sub(word, text)
+            text = pattern.sub(word, _AND_FRACTION.sub(r" and \1", text))
     if "^" in text:
         text = _POWER.sub(lambda match: _POWERS[match[1]], text)
     return text
@@ -94,7 +99,10 @@ def _fractions(text: str) -> str:
 def _money(text: str, language: Language) -> str:
     def spoken(sign: str, amount: str) -> str:
         word = language.money.get(sign, language.money.get(sign.upper(), sign))
-        cents = _CENTS.fullmatch(amount) if language.english else None
+        cents = _CENTS.fullmatch(amount)
+        if cents and not language.english and word != sign:
+            rest = f" {cents[2]}" if int(cents[2]) else ""
+            return f" {cents[1]} {word}{rest} "
         if cents and word in _HUNDREDTHS:
             # `.00` is not said.
             rest = f" {int(cents[2])} {_HUNDREDTHS[word]}" if int(cents[2]) else ""
@@ -165,7 +173,11 @@ def _signs(text: str, language: Language) -> str:
         text = _BETWEEN.sub(minus, text)
     if language.english:
         text = _SHARP.sub(r"\1 sharp ", text)
-        text = _HASHTAG.sub(" hashtag ", _NUMBER_SIGN.sub(" number ", text))
+        text = _MINUS_MARK.sub(r"\1 minus ", _ABBREVIATED_NUMBER.sub("number ", text))
+    if "number" in language.known:
+        text = _NUMBER_SIGN.sub(f" {language.number_word} ", text)
+    if language.english:
+        text = _HASHTAG.sub(" hashtag ", text)
     text = _COMPARED.sub(r" \1 ", text)
     text = re.sub(r"[<>](?!\s?\d)", " ", text)
     text = _PLUS.sub(f" {plus} ", text)
@@ -320,8 +332,8 @@ def _is_year(before: list[str], word: str, following: str) -> bool:
     return (
         bool(before)
         and before[-1] in ("19", "20")
-        and len(word) == 2
-        and word.isdigit()
+        and word.removesuffix("s").isdigit()
+        and len(word.removesuffix("s")) == 2
         and following not in ("am", "pm", "a", "p")
         and not following[:1].isdigit()
         and not (len(before) > 1 and before[-2][-1:].isdigit())
@@ -353,4 +365,4 @@ def _english_idioms(words: list[str]) -> list[str]:
     if "half" not in words and "and" not in words:
         return words
     text = _AND_CENTS.sub(" ", " ".join(words))
-    return _AND_HALF.sub(" and half", text).split()
+    return _AND_HALF.sub(" and half", _ONE_HALF.sub("half", text)).split()
