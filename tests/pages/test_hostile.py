@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import Dialog
 from streamlit.testing.v1 import AppTest
 
 from charts.formatting import distinct, inert, plain
@@ -23,7 +24,6 @@ from tests.hostile import TEXTS, fill
 from tests.markup import live, live_in_charts, markdown
 from tests.once import Once
 from tests.parts.test_html import must_be_inert
-from tests.scored import MODEL
 
 # Every page, with what its main choices show.
 PAGES: list[tuple[str | None, dict[str, str]]] = [
@@ -161,18 +161,54 @@ def test_pages_filtered_by_a_hostile_text_are_text(
 
 
 _ODD = [
-    ("at", "t99999999999999999999"), ("at", "<script>"), ("at", "t1.t1"), ("model", "www.x.example"),
-    ("since", "2024-99-99"), ("since", "x" * 9_000), ("until", "0001-01-01"), ("hour", "99.."),
-    ("confidence", "nan..inf"), ("words", "-1..x"), ("defect", "1e999.."), ("stage", "me@x.example"),
-    ("version", "asr"), ("version", ":::"), ("source", "[a](b)"), ("text", "\u202e%_\\"),
-    ("turn", "\x00"), ("turn", "x" * 9_000), ("day", "tomorrow"), ("slice", "asr:"),
-    ("slice", "asr:domain=;;;=="), ("slice", "x:y=z"), ("failing", "www.x.example"), ("look", "<b>"),
-    ("other", "me@x.example"), ("speaking", "x"), ("threshold", "1e9"), ("task", "$x$"),
-    ("part", "\ud7ff"), ("show", "javascript:"), ("rows", "nosuch"), ("cols", "nosuch"), ("of", "x"),
-    ("measure", "x"), ("order", "x; DROP"), ("columns", "a,b,*,heard"), ("sql", "\x00'; --" * 99),
-    ("back", "//x.example"), ("list", "x"), ("point", "x"), ("target", "x"), ("domain", "x" * 9_000),
-    ("locale", "\ufffe"), ("device", "null"), ("slot", "1"), ("status", "okay"), ("embed", "true"),
-]  # fmt: skip
+    ("at", "t99999999999999999999"),
+    ("at", "<script>"),
+    ("at", "t1.t1"),
+    ("model", "www.x.example"),
+    ("since", "2024-99-99"),
+    ("since", "x" * 9_000),
+    ("until", "0001-01-01"),
+    ("hour", "99.."),
+    ("confidence", "nan..inf"),
+    ("words", "-1..x"),
+    ("defect", "1e999.."),
+    ("stage", "me@x.example"),
+    ("version", "asr"),
+    ("version", ":::"),
+    ("source", "[a](b)"),
+    ("text", "\u202e%_\\"),
+    ("turn", "\x00"),
+    ("turn", "x" * 9_000),
+    ("day", "tomorrow"),
+    ("slice", "asr:"),
+    ("slice", "asr:domain=;;;=="),
+    ("slice", "x:y=z"),
+    ("failing", "www.x.example"),
+    ("look", "<b>"),
+    ("other", "me@x.example"),
+    ("speaking", "x"),
+    ("threshold", "1e9"),
+    ("task", "$x$"),
+    ("part", "\ud7ff"),
+    ("show", "javascript:"),
+    ("rows", "nosuch"),
+    ("cols", "nosuch"),
+    ("of", "x"),
+    ("measure", "x"),
+    ("order", "x; DROP"),
+    ("columns", "a,b,*,heard"),
+    ("sql", "\x00'; --" * 99),
+    ("back", "//x.example"),
+    ("list", "x"),
+    ("point", "x"),
+    ("target", "x"),
+    ("domain", "x" * 9_000),
+    ("locale", "\ufffe"),
+    ("device", "null"),
+    ("slot", "1"),
+    ("status", "okay"),
+    ("embed", "true"),
+]
 
 
 @pytest.mark.long
@@ -187,15 +223,10 @@ def test_an_odd_link_opens_or_is_refused_in_one_sentence(
 def test_a_report_of_hostile_texts_is_text(hostile: Store) -> None:
     with hostile.snapshot() as snapshot:
         page, _ = weekly(snapshot, 1)
-    must_be_text_in_html(page)
-
-
-def must_be_text_in_html(page: str) -> None:
-    assert "<script" not in page
-    assert "javascript:" not in page.replace("javascript:alert", "", 0) or "&lt;" in page
-    body = page.split("</style>", 1)[1]
-    for tag in ("<img", "<iframe", "<a ", "<style", "<link", "<base", "<form", "onerror=alert(1)>"):
-        assert tag not in body
+    head, body = page.split("<body>")
+    must_be_inert(body.split("</body>")[0])
+    assert head.count("<style>") == head.count("</style>") == 1
+    assert "<script" not in head
 
 
 def test_exports_hold_the_texts_and_no_formula(hostile: Store, tmp_path: Path) -> None:
@@ -229,7 +260,8 @@ _LIVE = """() => {
   }
   for (const e of app.querySelectorAll('img,script,iframe,object,embed,form,base,math,.katex,h1'))
     if (!e.classList.contains('vega-bindings')) found.push(e.outerHTML.slice(0, 200));
-  for (const e of app.querySelectorAll('[data-testid=stHtml] style, [onerror], [onload], [onmouseover]'))
+  const active = '[data-testid=stHtml] style, [onerror], [onload], [onmouseover]';
+  for (const e of app.querySelectorAll(active))
     found.push(e.outerHTML.slice(0, 200));
   return found;
 }"""
@@ -258,7 +290,12 @@ def test_a_browser_shows_hostile_texts_as_text(address: str, hostile: Store) -> 
               for page, key in (("", "domain"), ("data", "assistant"))]  # fmt: skip
     with browse() as watch:
         dialogs: list[str] = []
-        watch.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+        def close(dialog: Dialog) -> None:
+            dialogs.append(dialog.message)
+            dialog.dismiss()
+
+        watch.page.on("dialog", close)
         for link in links:
             watch.page.goto(address + link)
             must_be_text_in_browser(watch, link)
