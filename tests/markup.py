@@ -1,4 +1,4 @@
-"""What Streamlit's browser code would interpret in the texts of a page run without a browser."""
+"""What a browser would interpret in the texts of a page that ran without one."""
 
 from __future__ import annotations
 
@@ -28,18 +28,9 @@ _AUTOLINK = re.compile(
     r"(?:https?://|www(?=\.))[-.\w]+|(?<![^\s\W])[-.\w+]+@[-\w]+(?:\.[-\w]+)+", re.IGNORECASE
 )
 _ALLOWED_TOKENS = {
-    "paragraph_open",
-    "paragraph_close",
-    "inline",
-    "text",
-    "strong_open",
-    "strong_close",
-    "softbreak",
-    "em_open",
-    "em_close",
-    "text_special",
-    "hardbreak",
-}
+    "paragraph_open", "paragraph_close", "inline", "text", "strong_open", "strong_close",
+    "softbreak", "em_open", "em_close", "text_special", "hardbreak",
+}  # fmt: skip
 _COMMONMARK = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 

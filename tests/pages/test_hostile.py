@@ -223,15 +223,10 @@ def test_an_odd_link_opens_or_is_refused_in_one_sentence(
 def test_a_report_of_hostile_texts_is_text(hostile: Store) -> None:
     with hostile.snapshot() as snapshot:
         page, _ = weekly(snapshot, 1)
-    must_be_text_in_html(page)
-
-
-def must_be_text_in_html(page: str) -> None:
-    assert "<script" not in page
-    assert "javascript:" not in page.replace("javascript:alert", "", 0) or "&lt;" in page
-    body = page.split("</style>", 1)[1]
-    for tag in ("<img", "<iframe", "<a ", "<style", "<link", "<base", "<form", "onerror=alert(1)>"):
-        assert tag not in body
+    head, body = page.split("<body>")
+    must_be_inert(body.split("</body>")[0])
+    assert head.count("<style>") == head.count("</style>") == 1
+    assert "<script" not in head
 
 
 def test_exports_hold_the_texts_and_no_formula(hostile: Store, tmp_path: Path) -> None:
@@ -296,11 +291,11 @@ def test_a_browser_shows_hostile_texts_as_text(address: str, hostile: Store) -> 
     with browse() as watch:
         dialogs: list[str] = []
 
-        def note(dialog: Dialog) -> None:
+        def close(dialog: Dialog) -> None:
             dialogs.append(dialog.message)
             dialog.dismiss()
 
-        watch.page.on("dialog", note)
+        watch.page.on("dialog", close)
         for link in links:
             watch.page.goto(address + link)
             must_be_text_in_browser(watch, link)
