@@ -115,8 +115,7 @@ class Fitting:
 
     def _time(self, array: Column, path: str) -> Column:
         kind = array.type
-        value = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_timestamp(kind) or is_text(value) or pa.types.is_null(kind)):
+        if not (pa.types.is_timestamp(kind) or is_text(kind) or pa.types.is_null(kind)):
             raise self._refuse(path, kind, "times with their zone")
         return array
 
@@ -130,11 +129,16 @@ class Fitting:
         kind = array.type
         if isinstance(array, pa.ExtensionArray):
             return array if _extension(kind) == "arrow.uuid" else self._plain(array.storage, path)
-        if pa.types.is_dictionary(kind) and not is_text(kind.value_type):
+        if pa.types.is_dictionary(kind):
             return self._plain(array.dictionary_decode(), path)
         if pa.types.is_float16(kind):
             return array.cast(pa.float32())
         if pa.types.is_timestamp(kind) and kind.unit != "us":
+            if kind.unit != "ns" and not _in_calendar(array):
+                raise IngestError(
+                    f"{self.file} has times outside the years 1 to 9999 in its column '{path}'; "
+                    "correct them."
+                )
             return array.cast(pa.timestamp("us", kind.tz), safe=False)
         if is_bytes(kind) and not is_text(kind):
             try:
@@ -142,6 +146,14 @@ class Fitting:
             except pa.ArrowInvalid:
                 raise self._refuse(path, kind, "text in UTF-8") from None
         return array
+
+
+def _in_calendar(array: Column) -> bool:
+    """Whether all times, in seconds or milliseconds, lie in the years 1 to 9999."""
+    unit = 1 if array.type.unit == "s" else 1_000
+    seconds = pc.divide(array.cast(pa.int64()), unit)
+    inside = pc.and_(pc.greater_equal(seconds, -62_135_596_800), pc.less(seconds, 253_402_300_800))
+    return bool(pc.all(inside).as_py() is not False)
 
 
 def _senseless(array: Column) -> Column:
@@ -164,8 +176,8 @@ def _whole(array: Column, kind: str) -> Column:
     if kind == "text":
         return array.cast(pa.string())
     if kind == "flag":
-        flags = pc.all(pc.is_in(array, value_set=pa.array([0, 1], array.type), skip_nulls=True))
-        return array.cast(pa.bool_()) if flags.as_py() else array
+        flags = pc.all(pc.is_in(array.drop_null(), value_set=pa.array([0, 1], array.type)))
+        return array.cast(pa.bool_()) if flags.as_py() is not False else array
     return array
 
 

@@ -26,7 +26,8 @@ class Limits:
     longest_line: bytes of a line, or of the JSON of a row of Parquet.
     expansion: what a compressed input may expand to, as a multiple of its own size, once it is
     larger than `expansion_from` bytes. Traces that differ in nothing but a counter and a time reach
-    460 (zstd -19); gzip cannot exceed 1,032, a zstd file that is made to fill a disk reaches 32,000.
+    460 (zstd -19); gzip cannot exceed 1,032, and a zstd file that is made to fill a disk reaches
+    32,000.
     """
 
     longest_line: int = LONGEST_LINE

@@ -13,12 +13,15 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from data.errors import IngestError
 from data.ingest.block import Limits, Source
@@ -29,7 +32,7 @@ from data.ingest.upsert import TurnsNow, plan
 from data.ingest.validation import NOT_A_NUMBER, OUT_OF_RANGE, Notes
 from data.parallel import Runner, runner
 from data.schema.layout import TABLES
-from data.store.snapshot import literal
+from data.store.parquet import write_batches
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -38,6 +41,8 @@ from progress import Progress, silent
 _POOL_FROM = 48 << 20
 # Single-file tables are rewritten into one file when they have this many.
 _MANY_FILES = 24
+# Quarantined lines that are held at a time.
+_FAULTS = 16_000
 
 
 @dataclass(frozen=True)
@@ -218,21 +223,28 @@ def _quarantine(cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged]) 
     cycle.delete_rows(
         "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
     )
-    lines_before = 0
-    selects = []
+    # Already in the table's order, and perhaps millions: written as they are read.
+    layout = TABLES["quarantine"]
+    faults = _faults(name, run_id, staged)
+    cycle.add("quarantine", write_batches(faults, layout, cycle.root / "quarantine"))
+    _tidy(cycle, "quarantine")
+
+
+def _faults(name: str, run_id: str, staged: Sequence[Staged]) -> Iterator[pa.RecordBatch]:
+    """The faults of all blocks as rows of the table, with the lines of the whole file."""
+    now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
+    constant = {"run_id": run_id, "file": name, "quarantined_at": now}
+    kinds = TABLES["quarantine"].schema
+    before = 0
     for block in staged:
         if block.faults is not None:
-            selects.append(
-                f"SELECT line + {lines_before} AS line, field, reason, excerpt "
-                f"FROM read_parquet({literal(block.faults)})"
-            )
-        lines_before += block.lines
-    if selects:
-        cycle.con.register("run", pa.table({"run_id": [run_id], "file": [name]}))
-        source = " UNION ALL ".join(selects)
-        cycle.append_query("quarantine", f"SELECT *, now() AS quarantined_at FROM ({source}), run")
-        cycle.con.unregister("run")
-    _tidy(cycle, "quarantine")
+            with pq.ParquetFile(block.faults) as file:
+                for batch in file.iter_batches(_FAULTS):
+                    columns: dict[str, Any] = {key: batch[key] for key in batch.schema.names}
+                    columns["line"] = pc.add(columns["line"], before)
+                    columns |= {k: pa.repeat(v, batch.num_rows) for k, v in constant.items()}
+                    yield pa.record_batch([columns[key] for key in kinds.names], schema=kinds)
+        before += block.lines
 
 
 def _notes(staged: Sequence[Staged]) -> Notes:

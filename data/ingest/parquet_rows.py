@@ -1,7 +1,7 @@
 """Reading Parquet as lines of JSON, in bounded memory, whatever program wrote it.
 
-Columns are brought to what the trace format expects of them (`data.ingest.arrow_columns`), and rows become lines that
-are checked as those of a log are.
+Columns are brought to what the trace format expects of them (`data.ingest.arrow_columns`), and rows
+become lines that are checked as those of a log are.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def parquet_blocks(source: Source, limits: Limits) -> Iterator[Block]:
         # Opened here, as a name need not be text.
         with source.open() as raw:
             head = raw.read(4)
+            if not head:
+                raise IngestError(f"{source.name} is empty; expected one turn per row.")
             if head == b"PARE":
                 raise IngestError(
                     f"{source.name} is an encrypted Parquet file; write it without encryption."
@@ -122,7 +124,7 @@ def _blocks(
 ) -> Iterator[Block]:
     total, seen = file.metadata.num_rows, 0
     unpacked = 0
-    for batch in file.iter_batches(batch_size=_ROWS):
+    for batch in _batches(file):
         for rows in _pieces(batch):
             seen += rows.num_rows
             done = (source.size or 0) * min(seen, total) // total
@@ -130,7 +132,7 @@ def _blocks(
             size = sum(map(_size, rows.columns))
             unpacked += size
             if limits.exceeded(unpacked, source.size or 0):
-                yield Block(b"{", done, limits=limits, cut=limits.too_large)
+                yield Block(b"", done, limits=limits, cut=limits.too_large)
                 return
             if rows.num_rows == 1 and size > limits.longest_line:
                 yield Block(b" " * (limits.longest_line + 1) + b"\n", done, limits=limits)
@@ -141,6 +143,12 @@ def _blocks(
             f"{source.name} is a damaged Parquet file: it says that it has {total:,} rows, and has "
             f"{seen:,}; nothing was ingested."
         )
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    # One row group after the other: a batch over two would have two dictionaries of nested texts.
+    for group in range(file.metadata.num_row_groups):
+        yield from file.iter_batches(batch_size=_ROWS, row_groups=[group])
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -177,7 +185,10 @@ def _lines(
     source: Source, con: duckdb.DuckDBPyConnection, rows: pa.RecordBatch, left_out: Left
 ) -> bytes:
     """Rows as lines of JSON; columns that a store derives itself are left out."""
-    fields = [field for field in rows.schema if field.name not in _derived(rows.schema)]
+    skip = _derived(rows.schema)
+    if "extra" in rows.schema.names and rows["extra"].null_count == rows.num_rows:
+        skip = (*skip, "extra")
+    fields = [field for field in rows.schema if field.name not in skip]
     fitting = Fitting(source.name, left_out)
     columns, parts = [], []
     for number, item in enumerate(fields):
@@ -193,6 +204,10 @@ def _lines(
             zone = "Z" if column.type.tz else ""
             utc = f"timezone('UTC', {name})" if zone else name
             parts.append(f"{key}, strftime({utc}, '%Y-%m-%dT%H:%M:%S.%f{zone}')")
+        elif shape.kind == "whole" and pa.types.is_floating(column.type):
+            # One that is not whole does not spoil the others.
+            whole = f"CASE WHEN {name} = floor({name}) AND abs({name}) < 1e15 THEN"
+            parts.append(f"{key}, {whole} to_json({name}::BIGINT) ELSE to_json({name}) END")
         elif item.name == "extra" and is_bytes(column.type):
             parts.append(f"{key}, TRY_CAST({name} AS JSON)")
         else:

@@ -19,8 +19,10 @@ from data.schema.shape import TRACE, Shape
 from data.schema.trace import Turn
 
 EXCERPT = 2_000
-# More than any log has that means something by its names; each would be a field to count.
+# Unknown fields of a record: more are data in place of names.
 MOST_UNKNOWN = 10_000
+# Paths that are counted one by one.
+_MOST_PATHS = 1_000
 _LONGEST_PATH = 200
 _OTHERS = "(others)"
 
@@ -35,7 +37,7 @@ _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 # As Python, JavaScript and Java write what JSON has no number for: bare, or as text.
-_NO_NUMBER = re.compile(rb"\b(?:NaN|Infinity)\b")
+_NO_NUMBERS = (b"NaN", b"Infinity")
 _NO_NUMBER_TEXTS = ("NaN", "Infinity", "-Infinity")
 # As long as the longest number that a double can hold; Python refuses 4,300.
 _LONGEST_INT = 310
@@ -76,14 +78,14 @@ class Notes:
     left_out: Left = field(default_factory=Counter)
 
     def add(self, unknown: Counter[str], left_out: Left) -> None:
-        """Add counts; beyond `MOST_UNKNOWN` paths, those of new ones are pooled."""
+        """Add counts; beyond `_MOST_PATHS`, those of new paths are pooled."""
         for path, count in unknown.items():
             path = _short(path)
-            full = len(self.unknown) >= MOST_UNKNOWN and path not in self.unknown
+            full = len(self.unknown) >= _MOST_PATHS and path not in self.unknown
             self.unknown[_OTHERS if full else path] += count
         for (cause, path), count in left_out.items():
             key = (cause, _short(path))
-            full = len(self.left_out) >= MOST_UNKNOWN and key not in self.left_out
+            full = len(self.left_out) >= _MOST_PATHS and key not in self.left_out
             self.left_out[(cause, _OTHERS) if full else key] += count
 
 
@@ -103,7 +105,7 @@ def check(line: bytes, notes: Notes) -> Checked:
         if line.startswith(_BOM):
             # Of a file that was appended to another.
             return check(line.removeprefix(_BOM), notes)
-        if not _NO_NUMBER.search(line):
+        if not _may_lack_numbers(line):
             raise Fault("", _json_reason(str(error))) from None
         turn, extra = _check_slowly(line, str(error), notes)
     except UnicodeDecodeError:
@@ -153,7 +155,9 @@ def _check_slowly(line: bytes, message: str, notes: Notes) -> tuple[Turn, str | 
         if lenient:
             _drop_senseless(record, TRACE, "", left_out)
         turn = msgspec.convert(record, Turn)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
+        if "float" not in str(error):
+            raise Fault(*explain(str(error), record)) from None
         _drop_senseless(record, TRACE, "", left_out)
         try:
             turn = msgspec.convert(record, Turn)
@@ -170,7 +174,7 @@ def _check_slowly(line: bytes, message: str, notes: Notes) -> tuple[Turn, str | 
 def _read(line: bytes, message: str) -> tuple[Any, bool]:
     """A line as plain values, and whether it may hold NaN or infinities; raises `Fault`."""
     try:
-        if not _NO_NUMBER.search(line):
+        if not _may_lack_numbers(line):
             return _decode_any(line), False
     except msgspec.ValidationError:
         # A number that is too large for a double, or has thousands of digits.
@@ -191,6 +195,10 @@ def _read(line: bytes, message: str) -> tuple[Any, bool]:
     except RecursionError:
         raise Fault("", "nested too deeply") from None
     return record, True
+
+
+def _may_lack_numbers(line: bytes) -> bool:
+    return any(word in line for word in _NO_NUMBERS)
 
 
 def _whole(digits: str) -> int | float:
@@ -217,9 +225,9 @@ def _set_aside(
     for name in unknown:
         extra[path + name] = record.pop(name)
         paths.add(general + name)
-    for name, value in record.items():
-        below = fields[name]
-        if not value or below.kind not in ("record", "list", "map"):
+    for name, below in shape.nested.items():
+        value = record.get(name)
+        if not value:
             continue
         if isinstance(value, str):
             value = record[name] = _unpacked(value)
@@ -237,6 +245,8 @@ def _set_aside(
 
 def _unpacked(text: str) -> Any:
     """The object or list that a text holds as JSON, as tables keep them; else the text."""
+    if text == "null":
+        return None
     if text[0] not in "{[":
         return text
     try:
@@ -296,6 +306,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 _TYPE = re.compile(r"Expected `(?P<want>.+)`, got `(?P<got>.+)`$")
 _LIMIT = re.compile(r"Expected `(?:int|float)` (?P<limit>[<>]= [-\d.]+)$")
 _CHOICE = re.compile(r"Expected `str` matching regex '\^\((?P<choices>.*)\)\$'$")
+_REQUIRED = ("turn_id", "dialogue_id", "turn_index", "started_at")
 _NAMES = {
     "str": "text",
     "int": "a whole number",
@@ -339,6 +350,8 @@ def explain(message: str, record: Any) -> tuple[str, str]:
         choices = " or ".join(choice["choices"].split("|"))
         return path, f"expected {choices}, got {_quote(value)}"
     if kind := _TYPE.search(text):
+        if kind["got"] == "null" and path in _REQUIRED:
+            return path, "required, but missing"
         wants = [_NAMES.get(part, part) for part in kind["want"].split(" | ") if part != "null"]
         got = _NAMES.get(kind["got"], kind["got"])
         if not isinstance(value, dict | list) and value is not None:

@@ -31,18 +31,22 @@ class Shape:
     Attributes
     ----------
     fields: of a record, by name. each: of the items of a list or the values of a map.
-    bounds: of a number.
+    bounds: of a number. records: whether there is a record in it, and so a place for unknown
+    fields. nested: those of `fields` that have parts themselves.
     """
 
     kind: Kind
     fields: Mapping[str, Shape] = field(default_factory=dict)
     each: Shape | None = None
     bounds: Bounds | None = None
+    records: bool = field(init=False)
+    nested: Mapping[str, Shape] = field(init=False)
 
-    @property
-    def records(self) -> bool:
-        """Whether there is a record in it, and so a place for unknown fields."""
-        return self.kind == "record" or (self.each is not None and self.each.kind == "record")
+    def __post_init__(self) -> None:
+        records = self.kind == "record" or (self.each is not None and self.each.kind == "record")
+        nested = {n: f for n, f in self.fields.items() if f.kind in ("record", "list", "map")}
+        object.__setattr__(self, "records", records)
+        object.__setattr__(self, "nested", nested)
 
 
 def _shape(kind: Any) -> Shape:
