@@ -196,7 +196,8 @@ def _is_old(path: Path) -> bool:
 
 def _present(turn_ids: pa.Array[Any], snapshot: Snapshot) -> np.ndarray:
     """Which of some turn ids the store has, bool (n,)."""
-    ids = pa.table({"place": np.arange(len(turn_ids)), "turn_id": turn_ids.cast(pa.string())})
+    places = pa.array(np.arange(len(turn_ids)))
+    ids = pa.table({"place": places, "turn_id": turn_ids.cast(pa.string())})
     rows = snapshot.query(
         "SELECT place FROM ids SEMI JOIN turns USING (turn_id)", tables={"ids": ids}
     )
@@ -247,8 +248,8 @@ def _forget_explained(folder: Path, snapshot: Snapshot) -> int:
     arrays["paired"] = np.array(min(int(arrays["paired"]), int(present.sum())))
     draft = folder / f".{_EXPLAINED}.{uuid.uuid4().hex[:8]}"
     try:
-        with draft.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        with draft.open("wb") as target:
+            np.savez_compressed(target, **arrays)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

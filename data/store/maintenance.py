@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.schema.layout import TABLES
 from data.store.erasure import Eraser, forget_in_models, own_words, written_with
 from data.store.model_folders import remove_models
@@ -156,9 +156,6 @@ def vacuum(
             f"Cannot keep {keep_hours:g} hours of versions; give 0 to {_LONGEST * 24}."
         )
     store.clear_staging()
-    with store.snapshot() as snapshot:
-        # A training that began before a deletion may have ended after it.
-        forget_in_models(store.models, snapshot)
     with store.commit() as cycle:
         if keep_models is not None:
             keep = {*keep_models, store.head().model}
@@ -187,6 +184,9 @@ def vacuum(
             for folder in sorted((store.path / name).glob("**/*=*"), reverse=True):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
+    with store.snapshot() as snapshot:
+        # A training that began before a deletion may have ended after it. Last, as it needs space.
+        forget_in_models(store.models, snapshot)
     return Vacuum(files, size, models.models)
 
 
@@ -270,8 +270,16 @@ def _finished(
     store: Store, turns: int, predictions: int, others: Counter[str], unread: Sequence[str]
 ) -> Deletion:
     """What a deletion says, after the rows of the deleted turns are gone from the models too."""
-    with store.snapshot() as snapshot:
-        others["rows of models"] += forget_in_models(store.models, snapshot)
+    try:
+        with store.snapshot() as snapshot:
+            others["rows of models"] += forget_in_models(store.models, snapshot)
+    except Exception as error:
+        problem = machine_error(error, store.path)
+        if problem is None:
+            raise
+        raise type(problem)(
+            f"The turns are deleted, but not yet what the models keep of them. {problem}"
+        ) from error
     quarantined = others.pop("quarantined lines", 0)
     return Deletion(
         turns,

@@ -116,7 +116,12 @@ class _Writer:
         self._relative = f"{where}/{name}" if where else name
         self._path = folder / self._relative
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+        try:
+            self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+        except BaseException:
+            # It writes a few bytes at once, which a full disk refuses.
+            self._path.unlink(missing_ok=True)
+            raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch)

@@ -18,11 +18,13 @@ from annotation.files import import_annotations
 from classifiers import registry
 from classifiers.out_of_fold import HeldOut
 from classifiers.shap_archive import Explained
+from data.errors import ModelError
 from data.ingest.ingest import ingest
-from data.ingest.validation import EXCERPT, excerpt
+from data.ingest.validation import excerpt
 from data.schema.layout import TABLES
 from data.store import workspace
 from data.store.annotations import annotate
+from data.store.erasure import EXCERPT
 from data.store.maintenance import delete, retain, vacuum
 from data.store.predictions import commit_predictions
 from data.store.store import Store
@@ -319,13 +321,14 @@ def test_a_model_forgets_turns_and_stays_the_same_model(six_scored: Store, tmp_p
         assert not set(after.held_out.turn_ids.to_pylist()) & set(gone)
         assert not set(explained.turn_ids.tolist()) & set(gone)
         assert len(explained.x) == len(explained.turn_ids) == explained.values.shape[1]
+    assert after.held_out is not None
     same = after.held_out.turn_ids.to_pylist()
     rows = [before.held_out.turn_ids.to_pylist().index(turn) for turn in same]
     assert np.array_equal(before.held_out.probability[rows], after.held_out.probability)
     # Any other change is still noticed.
     booster = store.models / name / "booster.txt"
     booster.write_text(booster.read_text("utf-8") + "\n", "utf-8")
-    with pytest.raises(registry.ModelError, match="have changed"):
+    with pytest.raises(ModelError, match="have changed"):
         registry.load(store.models, name)
 
 

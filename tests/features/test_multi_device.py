@@ -239,9 +239,10 @@ def test_batches_and_the_whole_store_agree(store: Store, tmp_path: Path) -> None
         with open_frame(snapshot.query("FROM turns"), "hindsight") as con:
             whole = dict(con.sql(sql).fetchall())
         plan = snapshot.query(plan_sql("hindsight"), {"model": "m", "all": True, "batch": 9})
-        batched = {}
+        batched: dict[str, int | None] = {}
         for part in set(plan["part"].to_pylist()):
-            rows = plan.filter(pa.compute.equal(plan["part"], part))
+            chosen: Any = [number == part for number in plan["part"].to_pylist()]
+            rows = plan.filter(pa.array(chosen))
             turns = snapshot.query(
                 BATCH_SQL,
                 {"low": START.date(), "high": START.date()},
@@ -250,7 +251,7 @@ def test_batches_and_the_whole_store_agree(store: Store, tmp_path: Path) -> None
             )  # fmt: skip
             with open_frame(with_captures(turns, rows), "hindsight") as con:
                 found = dict(con.sql(sql).fetchall())
-            batched |= {name: found[name] for name in rows["turn_id"].to_pylist()}
+            batched |= {str(n): found[n] for n in rows["turn_id"].to_pylist()}
     assert sum(count is not None for count in whole.values()) > 20
     assert batched == whole
 

@@ -35,7 +35,7 @@ def records(
     spoken: list[list[tuple[str, int, float]]], ids: list[int], same_index: bool
 ) -> list[dict[str, Any]]:
     """Turns with distinct times in each dialogue; `ids` mixes up the ids."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, dialogue in enumerate(spoken):
         at = START + timedelta(hours=number)
         for index, (text, seconds, confidence) in enumerate(dialogue):
