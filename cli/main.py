@@ -99,6 +99,8 @@ def _run() -> int:
     try:
         # Typer returns the code of an `Exit`; of an interrupt it makes 130 (128 + SIGINT).
         code: int = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
+        # What is printed may go to a file.
+        sys.stdout.flush()
     except FaultlineError as error:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:

@@ -145,7 +145,7 @@ def machine_error(error: BaseException, *places: Path | str) -> MachineError | N
         if number not in _SENTENCES:
             number = _number_of(str(cause)) if isinstance(cause, Exception) else None
         if number in _SENTENCES:
-            return _SENTENCES[number](_path_of(cause), places)
+            return _SENTENCES[number](_paths_of(cause), places)
     return None
 
 
@@ -164,19 +164,21 @@ def _number_of(text: str) -> int | None:
     return next((number for number, pattern in _WORDED if re.search(pattern, lower)), None)
 
 
-def _path_of(error: BaseException) -> Path | None:
-    name = error.filename if isinstance(error, OSError) else None
-    if isinstance(name, bytes):
-        name = os.fsdecode(name)
-    if isinstance(name, str):
-        return Path(name)
+def _paths_of(error: BaseException) -> list[Path]:
+    """The files that an error is about: of a copy, its source and where it goes."""
+    if isinstance(error, OSError):
+        names = [
+            name for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        ]
+        if names:
+            return [Path(os.fsdecode(name)) for name in names]
     quoted = _QUOTED.search(str(error))
-    return Path(quoted[1] or quoted[2]) if quoted else None
+    return [Path(quoted[1] or quoted[2])] if quoted else []
 
 
-def _disk(path: Path | None, places: Sequence[Path | str]) -> tuple[Path, int]:
+def _disk(paths: Sequence[Path], places: Sequence[Path | str]) -> tuple[Path, int]:
     """A folder of the disk that is meant, and the bytes that are free there."""
-    candidates = [path] if path else [*map(Path, places), Path(tempfile.gettempdir())]
+    candidates = paths or [*map(Path, places), Path(tempfile.gettempdir())]
     folders = [
         next(f for f in (place.absolute(), *place.absolute().parents) if f.is_dir())
         for place in candidates
@@ -184,47 +186,47 @@ def _disk(path: Path | None, places: Sequence[Path | str]) -> tuple[Path, int]:
     return min(((f, shutil.disk_usage(f).free) for f in folders), key=lambda pair: pair[1])
 
 
-def _full(path: Path | None, places: Sequence[Path | str]) -> MachineError:
-    folder, free = _disk(path, places)
+def _full(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, free = _disk(paths, places)
     return DiskFull(
         f"The disk that holds {_name(folder)} is full: {free / 1e6:.1f} MB are free now, which was "
         "not enough; free some space there and run it again."
     )
 
 
-def _quota(path: Path | None, places: Sequence[Path | str]) -> MachineError:
-    folder, _ = _disk(path, places)
+def _quota(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(paths, places)
     return DiskFull(
         f"Your share of the disk that holds {_name(folder)} is used up; free some of it, or ask "
         "for more, and run it again."
     )
 
 
-def _too_large(path: Path | None, places: Sequence[Path | str]) -> MachineError:
-    folder, _ = _disk(path, places)
+def _too_large(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(paths, places)
     return DiskFull(
         f"A file in {_name(folder)} would be larger than this machine allows; raise the limit "
         "(ulimit -f), or use another disk, and run it again."
     )
 
 
-def _read_only(path: Path | None, places: Sequence[Path | str]) -> MachineError:
-    folder, _ = _disk(path, places)
+def _read_only(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(paths, places)
     return NotAllowed(
         f"The disk that holds {_name(folder)} is mounted read-only; mount it for writing, or give "
         "another folder."
     )
 
 
-def _denied(path: Path | None, places: Sequence[Path | str]) -> MachineError:
-    what = _name(path) if path else " or ".join(_name(Path(p)) for p in places) or "a file"
+def _denied(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    what = " or ".join(_name(Path(path)) for path in (paths[-1:] or places)) or "a file"
     return NotAllowed(
         f"You may not read or write {what} (permission denied); change its permissions, or give "
         "another path."
     )
 
 
-def _many_files(_: Path | None, __: Sequence[Path | str]) -> MachineError:
+def _many_files(_: Sequence[Path], __: Sequence[Path | str]) -> MachineError:
     return TooManyOpenFiles(
         "Too many files are open at once; raise the limit (ulimit -n 4096), or merge the store's "
         "files with: faultline compact"
@@ -235,7 +237,7 @@ def _name(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-_SENTENCES: dict[int | None, Callable[[Path | None, Sequence[Path | str]], MachineError]] = {
+_SENTENCES: dict[int | None, Callable[[Sequence[Path], Sequence[Path | str]], MachineError]] = {
     errno.ENOSPC: _full,
     errno.EDQUOT: _quota,
     errno.EFBIG: _too_large,

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.schema.layout import TABLES
 from data.store.delta_log import LOG
 from data.store.durability import sync
@@ -159,9 +159,6 @@ def vacuum(
             f"Cannot keep {keep_hours:g} hours of versions; give 0 to {_LONGEST * 24}."
         )
     store.clear_staging()
-    with store.snapshot() as snapshot:
-        # A training that began before a deletion may have ended after it.
-        forget_in_models(store.models, snapshot)
     with store.commit() as cycle:
         if keep_models is not None:
             keep = {*keep_models, store.head().model}
@@ -277,8 +274,16 @@ def _finished(
     store: Store, turns: int, predictions: int, others: Counter[str], unread: Sequence[str]
 ) -> Deletion:
     """What a deletion says, after the rows of the deleted turns are gone from the models too."""
-    with store.snapshot() as snapshot:
-        others["rows of models"] += forget_in_models(store.models, snapshot)
+    try:
+        with store.snapshot() as snapshot:
+            others["rows of models"] += forget_in_models(store.models, snapshot)
+    except Exception as error:
+        problem = machine_error(error, store.path)
+        if problem is None:
+            raise
+        raise type(problem)(
+            f"The turns are deleted, but not yet what the models keep of them. {problem}"
+        ) from error
     quarantined = others.pop("quarantined lines", 0)
     return Deletion(
         turns,

@@ -138,7 +138,12 @@ class _Writer:
         where = [f"{name}={value}" for name, value in partition.items()]
         self._path = folder.joinpath(*where, f"part-{uuid.uuid4().hex}.parquet")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+        try:
+            self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+        except BaseException:
+            # It writes a few bytes at once, which a full disk refuses.
+            self._path.unlink(missing_ok=True)
+            raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch)
