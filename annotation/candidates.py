@@ -9,6 +9,7 @@ import pyarrow as pa
 from data.queries.filters import Filter
 from data.queries.sampling import DIALOGUE_ORDER, MOST_CANDIDATES, about
 from data.schema.trace import FAILURE_POINTS
+from data.store.misdated import DATED
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -36,7 +37,7 @@ WITH seen AS (
     SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL
     UNION ALL SELECT turn_id FROM annotations
   ) USING (turn_id)
-  WHERE p.model_id = $model
+  WHERE p.model_id = $model AND {DATED}
   GROUP BY ALL
 ), open AS (
   SELECT s.* EXCLUDE (p), (s.p[1] - s.p[2])::DOUBLE AS margin,
