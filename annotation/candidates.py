@@ -36,7 +36,7 @@ WITH seen AS (
     SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL
     UNION ALL SELECT turn_id FROM annotations
   ) USING (turn_id)
-  WHERE p.model_id = $model
+  WHERE p.model_id = $model AND {DATED}
   GROUP BY ALL
 ), open AS (
   SELECT s.* EXCLUDE (p), (s.p[1] - s.p[2])::DOUBLE AS margin,
