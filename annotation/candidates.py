@@ -9,6 +9,7 @@ import pyarrow as pa
 from data.queries.filters import Filter
 from data.queries.sampling import DIALOGUE_ORDER, MOST_CANDIDATES, about
 from data.schema.trace import FAILURE_POINTS, order_sql
+from data.store.misdated import DATED
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot

@@ -193,6 +193,9 @@ def vacuum(
                     folder.rmdir()
             # Commits before the newest checkpoint that are older than 30 days.
             DeltaTable(store.path / name).cleanup_metadata()
+    with store.snapshot() as snapshot:
+        # A training that began before a deletion may have ended after it. Last, as it needs space.
+        forget_in_models(store.models, snapshot)
     return Vacuum(files, size, models.models)
 
 

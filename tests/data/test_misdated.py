@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,11 @@ FILTERS = {
 }
 INSIDE = slice_evidence.Inside(MODEL, "asr", (("assistant", "kitchen"),))
 
+
+def _read(read: Callable[..., Any], chosen: Filter, snapshot: Snapshot) -> Any:
+    return read(snapshot, chosen)
+
+
 FIGURES: dict[str, Callable[[Snapshot], Any]] = {
     "bounds": lambda s: overview.bounds(s, MODEL),
     "models": lambda s: overview.models(s),
@@ -240,7 +246,7 @@ FIGURES: dict[str, Callable[[Snapshot], Any]] = {
     "slices": lambda s: find(slice_columns(s, MODEL, "asr", Filter())[0], "asr"),
     "weekly report": lambda s: weekly(s, 1)[1],
     **{
-        f"{what}, {name}": (lambda s, chosen=chosen, read=read: read(s, chosen))
+        f"{what}, {name}": partial(_read, read, chosen)
         for name, chosen in FILTERS.items()
         for what, read in {
             "trend": lambda s, chosen: overview.trend(s, MODEL, chosen, "day"),
