@@ -19,9 +19,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
@@ -33,6 +34,9 @@ from data.store.predictions import commit_predictions
 from data.store.repair import examine, repair
 from data.store.store import Store
 
+if TYPE_CHECKING:
+    from classifiers.model import Model
+
 # Calls of C functions after which a file, a folder or a log is not as before.
 _WRITING = {
     *("open", "write", "rename", "replace", "link", "fsync", "unlink", "mkdir", "rmdir", "utime"),
@@ -41,12 +45,19 @@ _WRITING = {
 }
 
 
-def _train(store: Store, files: Path) -> None:
-    """What training does to a store; the fit itself writes nothing into it."""
+@cache
+def _model(files: Path) -> Model:
     # Imported here, as it takes longer than most of these commands.
     from classifiers import registry
 
-    model = registry.load(files / "models", (files / "model").read_text(), threads=1)
+    return registry.load(files / "models", (files / "model").read_text(), threads=1)
+
+
+def _train(store: Store, files: Path) -> None:
+    """What training does to a store; the fit itself writes nothing into it."""
+    from classifiers import registry
+
+    model = _model(files)
     store.promote(registry.save(model, files / "models" / model.id, store.models))
 
 
@@ -74,6 +85,8 @@ COMMANDS: dict[str, Callable[[Store, Path], object]] = {
 def main(command: str, pristine: Path, files: Path, points: int) -> None:
     """Kill `command` at `points` points at least, each time on a copy of the store `pristine`."""
     run = COMMANDS[command]
+    if command == "train":
+        _model(files)
     work = files / "work" / "store"
     work.parent.mkdir()
 
