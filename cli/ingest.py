@@ -70,6 +70,7 @@ def ingest(
     """Ingest trace logs: JSONL (.gz, .zst) or Parquet."""
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
+    from data.ingest.versions import conflict_words
     from data.store.misdated import Clock, words
     from data.store.store import Store
     from progress import listener
@@ -131,8 +132,9 @@ def ingest(
             )
         if report.interim:
             out.print(
-                f"{number(report.interim)} interim results came after the final one, and did not "
-                "replace it."
+                f"{number(report.interim)} interim "
+                f"{'result' if report.interim == 1 else 'results'} came after the final one, and "
+                "did not replace it."
             )
         if report.quarantined:
             out.print(
@@ -141,13 +143,13 @@ def ingest(
             )
     if report.conflicts:
         fate = (
-            "they are in quarantine; --on-conflict replace would store them instead"
+            "what was there first is kept, the rest is in quarantine (see --on-conflict)"
             if on_conflict == OnConflict.keep
-            else "the last of each was stored, and what it replaced is gone"
+            else "the last of each id is stored, and what it replaced is gone"
         )
         err.print(
-            f"[yellow]Warning: {number(report.conflicts)} records have the id of another turn, "
-            f"whose dialogue or time differs: {fate}.[/yellow]"
+            "[yellow]Warning: "
+            f"{conflict_words(report.conflicts, number(report.conflicts))}: {fate}.[/yellow]"
         )
     if report.failed or (report.quarantined and not allow_quarantined):
         raise typer.Exit(1)

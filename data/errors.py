@@ -73,7 +73,7 @@ class TurnConflict(IngestError):
         """The error for a number of records, the first of them with this id in this file."""
         first = f", the first one '{turn_id[:80]}'" if turn_id is not None else ""
         return cls(
-            f"{file} has {records} records with the id of another turn{first}; nothing was "
+            f"{file}: {records} of the records have the id of another turn{first}; nothing was "
             "stored. Make the ids unique, or choose --on-conflict keep or replace."
         )
 

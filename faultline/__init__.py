@@ -144,6 +144,7 @@ def ingest(
     """
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
+    from data.ingest.versions import conflict_words
 
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     # A mistyped path must not leave an empty store behind.
@@ -154,8 +155,8 @@ def ingest(
     report = run(target, paths, format, on_conflict=on_conflict, ahead_hours=ahead_hours)
     if report.conflicts:
         warnings.warn(
-            f"{report.conflicts} records have the id of another turn, whose dialogue or time "
-            f"differs (on_conflict='{on_conflict}').",
+            f"{conflict_words(report.conflicts, str(report.conflicts))} (on_conflict="
+            f"'{on_conflict}').",
             stacklevel=2,
         )
     rows = [[getattr(file, name) for name in columns] for file in report.files]

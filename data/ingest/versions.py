@@ -113,6 +113,12 @@ GROUP BY turn_id
 """
 
 
+def conflict_words(records: int, number: str) -> str:
+    """How many records have the id of another turn; `number` is how the number is written."""
+    subject = "1 record has" if records == 1 else f"{number} records have"
+    return f"{subject} the id of another turn, whose dialogue or time differs"
+
+
 @dataclass(frozen=True)
 class Resolved:
     """What becomes of the staged records of one input, beside those that are stored as they are.
