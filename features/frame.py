@@ -19,6 +19,7 @@ from duckdb.func import PythonUDFType
 
 from data.schema.trace import ORDER
 from features.arrow import Column, pc, whole
+from features.bounds import meaningful
 from features.multi_device import (
     ALIKE_AT_ONCE,
     ALIKE_LETTERS,
@@ -307,6 +308,7 @@ def register(
         )
     _pair(con, turns, within)
     turns = turns.drop_columns([c for c in _UNREAD if c in turns.column_names]).combine_chunks()
+    turns = meaningful(turns)
     columns = _heard(con, turns, hindsight)
     asr = whole(turns["asr"])
     fields = ["audio_ms", "endpoint", "start_ms", "latency_ms", "signals"]
