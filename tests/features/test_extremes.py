@@ -61,7 +61,9 @@ def few_or_many(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 heard = st.fixed_dictionaries({"text": text, "confidence": number})
-meant = st.fixed_dictionaries({"intent": text, "domain": text, "confidence": number, "slots": slots})
+meant = st.fixed_dictionaries(
+    {"intent": text, "domain": text, "confidence": number, "slots": slots}
+)
 found = st.fixed_dictionaries({"id": text, "name": text, "score": number})
 mention = st.fixed_dictionaries({"slot": text, "text": text, "candidates": few_or_many(found)})
 record = st.fixed_dictionaries(
@@ -232,6 +234,7 @@ def test_a_model_trains_on_such_turns(spoilt: tuple[Store, int]) -> None:
     extreme = extremes(START).to_pylist()
     labelled = [{**row, "gold": {"failure_point": "asr"}} for row in extreme]
     added = pa.Table.from_pylist(labelled, schema=TURNS)
-    table_ = pa.concat_tables([turns, added.select([n for n in names if n in TURNS.names])],
-                              promote_options="default")
+    table_ = pa.concat_tables(
+        [turns, added.select([n for n in names if n in TURNS.names])], promote_options="default"
+    )
     train(table_, Settings())
