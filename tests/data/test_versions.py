@@ -179,9 +179,9 @@ def test_any_order_of_growing_results_ends_with_the_last(store: Store, tmp_path:
         [
             {**record, "turn_id": f"{n:03}"}
             for n, order in enumerate(orders)
-            for record in half(order)
+            for record in order[half]
         ]
-        for half in (lambda order: order[:2], lambda order: order[2:])
+        for half in (slice(2), slice(2, None))
     ]
     send(store, tmp_path, halves, "two runs")
     finals = [{**growing[-1], "turn_id": f"{n:03}"} for n in range(len(orders))]

@@ -141,7 +141,8 @@ def test_a_number_without_a_meaning_counts_as_not_logged() -> None:
     assert (good["asr.latency"], good["asr.signal.snr"]) == (5.0, -3.0)
     assert (bad["asr.latency"], bad["asr.signal.snr"]) == (None, None)
     assert bad["asr.hypotheses"] == 0.0
-    assert bad["wake.score"] is None and bad["dialogue.position"] == good["dialogue.position"]
+    assert bad["wake.score"] is None
+    assert bad["dialogue.position"] == good["dialogue.position"]
 
 
 def extremes(day: datetime) -> pa.Table:
@@ -188,7 +189,8 @@ def test_every_turn_is_scored(spoilt: tuple[Store, int]) -> None:
             " OR NOT isfinite(coalesce(r.value, 0)))) = 0) AS finite FROM predictions"
         ).to_pylist()
     assert counts["turns"] == counts["predictions"] == rates["n"]
-    assert rates["ok"] and rates["finite"]
+    assert rates["ok"]
+    assert rates["finite"]
     assert all(v is None or 0 <= v <= 1 for v in rows["asr_confidence"].to_pylist())
 
 
