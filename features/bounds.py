@@ -68,13 +68,15 @@ def _kept(column: Column, shape: Shape) -> Column:
     if shape.kind == "record":
         return _record(column, shape)
     assert shape.each is not None
-    entries = column.flatten()
     is_map = shape.kind == "map"
+    # There are no kernels for maps.
+    lists = column.cast(_as_list(column.type)) if is_map else column
+    entries = lists.flatten()
     items = pc.struct_field(entries, "value") if is_map else entries
     kept = _kept(items, shape.each)
     if kept is items:
         return column
-    sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.append(0, np.cumsum(sizes)), pa.int32())
     mask = pc.is_null(column)
     if is_map:
@@ -82,6 +84,12 @@ def _kept(column: Column, shape: Shape) -> Column:
         parts: Any = (offsets, keys, kept, column.type)
         return pa.MapArray.from_arrays(*parts, mask=mask)
     return pa.ListArray.from_arrays(offsets, kept, mask=mask)
+
+
+def _as_list(kind: Any) -> Any:
+    """A map type as a list of its entries."""
+    key = pa.field("key", kind.key_type, nullable=False)
+    return pa.list_(pa.struct([key, pa.field("value", kind.item_type)]))
 
 
 def _record(column: Column, shape: Shape) -> Column:

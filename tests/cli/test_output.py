@@ -35,10 +35,10 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def copied(scored_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copied(six_scored: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a scored store and files to read."""
     folder = tmp_path_factory.mktemp("output")
-    shutil.copytree(scored_store.path, folder / "store")
+    shutil.copytree(six_scored.path, folder / "store")
     write_lines(folder / "log.jsonl", [trace("output-a", gold=GOLD), trace("output-b")])
     (folder / "verdicts.jsonl").write_text(
         json.dumps({"turn_id": "d001-0", "annotator": "ada", "failure_point": "nlu"}) + "\n"
