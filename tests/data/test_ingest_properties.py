@@ -139,7 +139,7 @@ def test_any_turn_survives_the_way_in_and_out(turns: list[Turn]) -> None:
         for line in out:
             record = json.loads(line)
             # The store keeps it among the fields that have no column.
-            record["home_id"] = json.loads(record.pop("extra") or "{}").get("home_id")
+            record["home_id"] = (record.pop("extra") or {}).get("home_id")
             turn = msgspec.convert(record, Turn)
             stored[turn.turn_id] = turn
         for turn in turns:

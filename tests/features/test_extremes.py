@@ -26,7 +26,7 @@ from data.export.export import export
 from data.queries import overview
 from data.queries.filters import Filter
 from data.queries.signals import NUMBERS, signal_values
-from data.schema.trace import STAGES, TURNS
+from data.schema.trace import FAILURES, STAGES, TURNS
 from data.store.store import Store
 from features.categories import CATEGORIES, Vocabulary
 from features.matrix import build
@@ -203,7 +203,8 @@ def test_rates_and_signals_are_finite(spoilt: tuple[Store, int]) -> None:
     for name in NUMBERS:
         assert np.isfinite(values[name].drop_null().to_numpy()).all(), name
     by_day = faultline.rates(store=store, by="day")
-    assert by_day["turns"].sum() == turns
+    # A row for each failure point and the defects together.
+    assert by_day["turns"].sum() == (len(FAILURES) + 1) * turns
     assert np.isfinite(by_day.select_dtypes("number").fillna(0).to_numpy()).all()
 
 
