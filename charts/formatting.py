@@ -91,7 +91,7 @@ def inert(text: str | None, most: int | None = 40) -> str:
     hover texts, so any text that is not the program's own passes through here.
     """
     line = escape(short(text, _LONGEST if most is None else most), quote=False)
-    return line.replace("%{", f"%{_JOINER}{{").replace("$", "&#36;")
+    return line.replace("%{", f"%{_JOINER}{{").replace("$", f"&#{ord('$')};")
 
 
 def plain(text: str | None) -> str:

@@ -11,10 +11,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from data.export import sandbox_worker
-from data.export.sandbox import Limits
+from data.export.sandbox import LIMITS, Answer, Limits, read_answer, slice_sql, visible_files
+from data.queries.filters import Filter
+from data.queries.visibility import Reader
+from data.store.snapshot import Snapshot
+from tests.scored import MODEL
 
 
 class Server:
@@ -44,6 +50,14 @@ class Server:
         pipe.stdin.flush()
         outcome = json.loads(pipe.stdout.readline())
         return base64.b64decode(outcome["output"]), outcome["code"]
+
+    def run(self, snapshot: Snapshot, sql: str, reader: Reader, limits: Limits = LIMITS) -> Answer:
+        """As `data.export.sandbox.run`."""
+        with tempfile.TemporaryDirectory() as folder:
+            files = visible_files(snapshot, reader, sql, Path(folder))
+            definition = slice_sql(MODEL, Filter())
+            request = {"files": files, "slice": definition, "sql": sql, "to": None, "spill": folder}
+            return read_answer(*self.output(request, limits), limits)
 
     def close(self) -> None:
         assert self._process.stdin is not None

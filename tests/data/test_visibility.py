@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from data.store.store import Store
 from data.store.workspace import put_setting
 from parts.shared.verdict_form import desk
 from tests.app import Open, press, texts
+from tests.sandbox_server import Server
 from tests.scored import MODEL
 
 # A turn without gold in the logs.
@@ -82,13 +83,24 @@ def judge(store: Store, who: str, failure_point: str, **more: Any) -> str:
     return annotate(store, rows.to_pylist()[0], who, failure_point, note=f"{who}s note", **more)
 
 
-def seen(store: Store, name: str | None, sql: str = "FROM annotations") -> list[Any]:
-    with store.snapshot() as snapshot:
-        answer = run(snapshot, sql, model=MODEL, reader=Reader.of(snapshot, name))
-    return list(answer.table.to_pylist())
+See = Callable[..., list[Any]]
 
 
-def test_sql_shows_a_waiting_verdict_to_its_annotator_only(blind: Store) -> None:
+@pytest.fixture(scope="module")
+def seen() -> Iterator[See]:
+    """What a statement answers to somebody, in the sandbox's own code."""
+    server = Server({})
+
+    def ask(store: Store, name: str | None, sql: str = "FROM annotations") -> list[Any]:
+        with store.snapshot() as snapshot:
+            answer = server.run(snapshot, sql, Reader.of(snapshot, name))
+        return list(answer.table.to_pylist())
+
+    yield ask
+    server.close()
+
+
+def test_sql_shows_a_waiting_verdict_to_its_annotator_only(blind: Store, seen: See) -> None:
     assert seen(blind, None) == seen(blind, "ann") == seen(blind, "Bob") == []
     assert [row["failure_point"] for row in seen(blind, "bob")] == ["er"]
     joined = "SELECT a.note FROM slice JOIN annotations a USING (turn_id)"
@@ -96,13 +108,15 @@ def test_sql_shows_a_waiting_verdict_to_its_annotator_only(blind: Store) -> None
     assert seen(blind, "bob", joined) == [{"note": "bobs note"}]
 
 
-def test_sql_shows_both_verdicts_once_both_are_given(blind: Store) -> None:
+def test_sql_shows_both_verdicts_once_both_are_given(blind: Store, seen: See) -> None:
     judge(blind, "ann", "nlu")
     for name in (None, "ann", "bob", "cyd"):
         assert sorted(row["annotator"] for row in seen(blind, name)) == ["ann", "bob"]
 
 
-def test_sql_shows_what_was_decided_and_what_needs_no_second_opinion(blind: Store) -> None:
+def test_sql_shows_what_was_decided_and_what_needs_no_second_opinion(
+    blind: Store, seen: See
+) -> None:
     decided = judge(blind, "eve", "asr", adjudicated=True)
     assert len(seen(blind, None)) == 2
     withdraw(blind, decided)
@@ -183,7 +197,7 @@ def test_a_waiting_verdict_does_not_replace_gold_in_an_estimate(own_store: Store
         assert truths() != before
 
 
-def test_the_quarantine_keeps_no_verdict(own_store: Store, tmp_path: Path) -> None:
+def test_the_quarantine_keeps_no_verdict(own_store: Store, tmp_path: Path, seen: See) -> None:
     rows = [
         {"turn_id": TURN, "annotator": "bob", "failure_point": "er", "note": "secret", "odd": 1},
         {"turn_id": "gone", "annotator": "bob", "failure_point": "er", "note": "secret"},
