@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from data.schema.bounds import PROBABILITY
 from data.schema.tables import DIMENSIONS, FACETS
 from data.schema.trace import STAGES
 
@@ -21,7 +22,7 @@ FACT_SQL = {
     **{f"version_{stage}": f"versions['{stage}']" for stage in STAGES},
     "heard": _HEARD,
     "words": f"least(len(regexp_extract_all({_HEARD}, '\\S+')), 32767)::SMALLINT",
-    "asr_confidence": "asr.hypotheses[1].confidence::FLOAT",
+    "asr_confidence": f"({PROBABILITY.sql('asr.hypotheses[1].confidence')})::FLOAT",
     "slots": f"list_sort(list_distinct(list_transform({_FRAME}.slots, lambda s: s.name)))",
     "action": "result.action",
     "status": "result.status",
