@@ -10,22 +10,24 @@ import pyarrow as pa
 
 from data.queries.filters import BETWEEN, Filter
 from data.queries.sampling import TURN_ORDER
+from data.schema.bounds import DURATION, PROBABILITY
 from data.schema.trace import STAGES
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Signal of the trace format, which every assistant could log -> SQL over `turns`.
+# Signal of the trace format, which every assistant could log -> SQL over `turns`. A number outside
+# the bounds of its field is not a value.
 NUMBERS = {
-    "wake.score": "wake.score",
-    "asr.confidence": "asr.hypotheses[1].confidence",
+    "wake.score": PROBABILITY.sql("wake.score"),
+    "asr.confidence": PROBABILITY.sql("asr.hypotheses[1].confidence"),
     "asr.hypotheses": "len(asr.hypotheses)",
-    "asr.audio_ms": "asr.audio_ms",
-    "nlu.confidence": "nlu.hypotheses[1].confidence",
+    "asr.audio_ms": DURATION.sql("asr.audio_ms"),
+    "nlu.confidence": PROBABILITY.sql("nlu.hypotheses[1].confidence"),
     "nlu.hypotheses": "len(nlu.hypotheses)",
     "er.mentions": "len(er.mentions)",
-    "er.score": "er.mentions[1].candidates[1].score",
-    **{f"{stage}.latency_ms": f"{stage}.latency_ms" for stage in STAGES},
+    "er.score": PROBABILITY.sql("er.mentions[1].candidates[1].score"),
+    **{f"{stage}.latency_ms": DURATION.sql(f"{stage}.latency_ms") for stage in STAGES},
 }
 TEXTS = {
     "locale": "locale",

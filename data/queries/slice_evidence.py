@@ -168,7 +168,7 @@ SELECT least(floor(t.wake.score * 20), 19)::INT AS step,
   count(*) FILTER (NOT inside AND t.wake.score - t.wake.threshold < 0.1) AS close_rest,
   avg(t.wake.threshold) FILTER (inside) AS threshold
 FROM turns t JOIN picked USING (turn_id, day)
-WHERE t.wake.score IS NOT NULL
+WHERE t.wake.score BETWEEN 0 AND 1
 GROUP BY 1 ORDER BY 1
 """
 

@@ -22,6 +22,10 @@ class Bounds(NamedTuple):
         """Whether `value` lies inside; a NaN does not."""
         return self.low <= value <= self.high
 
+    def sql(self, value: str) -> str:
+        """SQL of the number `value` where it lies inside, else null."""
+        return f"CASE WHEN {value} BETWEEN {self.low!r} AND {self.high!r} THEN {value} END"
+
 
 _DAY_MS = 86_400_000.0
 
