@@ -267,6 +267,7 @@ def delete(
         predictions = forget(cycle, condition, tables)
         for name in ("annotations", "labelled"):
             others[_CALLED[name]] = cycle.delete_rows(name, condition, tables)
+        cycle.delete_rows("misdated", condition, tables)
         given = (value for values in ids_by_kind.values() for value in values)
         others.update(Eraser(cycle, given, all_ids).everywhere())
         unread = written_with(cycle, words)
