@@ -1,7 +1,7 @@
 """Annotations from files: JSONL, CSV or Parquet, as `faultline export annotations` writes them.
 
-An invalid row is reported by line and field and stored in `quarantine`; the valid rows of the same
-file are imported all the same.
+An invalid row is reported by line and field and stored in `quarantine`, without its verdict; the
+valid rows of the same file are imported all the same.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import IngestError, UsageError
-from data.ingest.validation import EXCERPT, explain
+from data.errors import IngestError, UsageError, machine_error
+from data.ingest.validation import explain
 from data.schema.tables import ANNOTATIONS, QUARANTINE
 from data.schema.trace import FAILURE_POINTS, NonEmpty
 from data.store.annotations import add
+from data.store.erasure import EXCERPT
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 # Columns that the store fills in from the turn; values in a file are ignored.
 _FROM_TURN = ("dialogue_id", "day")
+# Fields that say what somebody thinks of a turn.
+_VERDICT = ("failure_point", "transcript", "intent", "slots", "note")
 
 
 class Slot(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +66,7 @@ class Problem:
     Attributes
     ----------
     line: from 1; in Parquet the number of the row. field: "" where it concerns the whole row.
-    reason: what is wrong. excerpt: the start of the row.
+    reason: what is wrong. excerpt: the row's ids, without its verdict.
     """
 
     line: int
@@ -102,7 +105,9 @@ def import_annotations(store: Store, source: Path | bytes, name: str) -> Importe
             field, reason = explain(str(error), row)
             if reason.startswith("object contains unknown field"):
                 field, reason = reason.split("`")[1], "there is no such field"
-            problems.append(Problem(line, field, reason, _excerpt(row)))
+            # The reason quotes the value: a part of a verdict must not stand beside its turn.
+            excerpt = "" if field.partition(".")[0] in _VERDICT else _excerpt(row)
+            problems.append(Problem(line, field, reason, excerpt))
             continue
         repeated += annotation["annotation_id"] in annotations
         annotations.setdefault(annotation["annotation_id"], (line, annotation))
@@ -208,7 +213,8 @@ def _rows(
     try:
         content = source if isinstance(source, bytes) else source.expanduser().read_bytes()
     except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
+        problem = machine_error(error, name)
+        raise problem or UsageError(f"Cannot read {name}: {error.strerror}.") from error
     if not content.strip():
         raise IngestError(f"{name} is empty; expected one annotation per row.")
     if suffix == ".parquet":
@@ -235,7 +241,7 @@ def _from_jsonl(
         if isinstance(row, dict):
             yield line, row
         else:
-            problems.append(Problem(line, "", "not a JSON object", text_line[:EXCERPT]))
+            problems.append(Problem(line, "", "not a JSON object", ""))
 
 
 def _from_csv(
@@ -248,8 +254,8 @@ def _from_csv(
         for cells in reader:
             row: dict[str, Any] = {key: value for key, value in cells.items() if key and value}
             if None in cells:
-                excerpt = json.dumps(row, ensure_ascii=False)[:EXCERPT]
-                problems.append(Problem(line, "", "more cells than the header has", excerpt))
+                reason = "more cells than the header has"
+                problems.append(Problem(line, "", reason, _excerpt(row)))
             elif row:
                 yield line, _typed(row)
             # A cell may run over several lines; a row is named by its first.
@@ -287,4 +293,7 @@ def _has_columns(name: str, columns: list[str]) -> None:
 
 
 def _excerpt(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str)[:EXCERPT]
+    """What the quarantine keeps of a row: not the verdict, which its turn's next judge may not see
+    (`data.queries.visibility`)."""
+    named = {key: row[key] for key in ("annotation_id", "turn_id") if row.get(key)}
+    return json.dumps(named, ensure_ascii=False, default=str)[:EXCERPT]

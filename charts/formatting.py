@@ -1,22 +1,33 @@
-"""Numbers and names as words: one decimal for percentages, thin spaces in counts."""
+"""Numbers and names as words: one decimal for percentages, thin spaces in counts.
+
+Text from logs and people is made safe by one function per destination: `plain` for Streamlit,
+`inert` for Plotly, `charts.html` for HTML, `data.export.export` for CSV. Streamlit's `st.text`,
+`st.code` and the cells of `st.dataframe` interpret nothing.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, tzinfo
 from html import escape
 from typing import Any, Literal
 
 THIN = "\u2009"
-# Word joiner, invisible: keeps Streamlit's own markup (`:icon:`, `->`) from forming.
+# Word joiner, invisible: keeps Streamlit's own markup (`:icon:`, `->`) from forming, and links from
+# what GitHub's Markdown takes for an address: it looks for those after escapes are resolved.
 _JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_MARKS = re.compile(r"([:<>=~-])")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+_MARKS = re.compile(r"([:<>=~@-]|www(?=\.))", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Bidirectional controls: they reorder the text around them too.
 _BIDI = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+# More marks on one letter than any script needs would cover the lines above and below.
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
+_STACK = re.compile(f"({_MARK}{{6}}){_MARK}+")
+# Characters of one text in Markdown; whoever has longer ones cuts them before.
+_LONGEST = 2_000
 
 
 def percent(share: float, digits: int = 1, sign: Literal["", "+"] = "") -> str:
@@ -74,19 +85,37 @@ def short(text: str | None, most: int = 80) -> str:
 
 
 def inert(text: str | None, most: int | None = 40) -> str:
-    """Text for a Plotly label, escaped: no tag, link or template in it has an effect.
+    """Text for a Plotly label, escaped: no tag, link, formula or template in it has an effect.
 
-    At most `most` characters; None for all of it. Plotly reads some tags in labels, names and hover
-    texts, so any text that is not the program's own passes through here.
+    At most `most` characters; None for `_LONGEST`. Plotly reads some tags in labels, names and
+    hover texts, so any text that is not the program's own passes through here.
     """
-    line = _one_line(text) if most is None else short(text, most)
-    return escape(line, quote=False).replace("%{", "%\u2060{")
+    line = escape(short(text, _LONGEST if most is None else most), quote=False)
+    return line.replace("%{", f"%{_JOINER}{{").replace("$", f"&#{ord('$')};")
 
 
 def plain(text: str | None) -> str:
-    """Text for a Markdown label, escaped: no bold, link or icon in it has an effect."""
-    line = _one_line(text)
+    """Text for Markdown, as Streamlit reads it in labels, captions and messages, escaped.
+
+    No bold, link, address, icon, colour or formula in it has an effect. On one line of at most
+    `_LONGEST` characters.
+    """
+    line = _one_line(text).strip()
+    line = line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
     return _PUNCTUATION.sub(r"\\\1", _MARKS.sub(rf"\1{_JOINER}", line))
+
+
+def distinct(labels: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """The labels, numbered where one occurs again or is `taken`: columns need different names."""
+    seen, result = set(taken), []
+    for label in labels:
+        name, number = label, 1
+        while name in seen:
+            number += 1
+            name = f"{label} ({number})"
+        seen.add(name)
+        result.append(name)
+    return result
 
 
 def record_text(record: Mapping[str, Any]) -> str:
@@ -101,4 +130,5 @@ def _json(value: object) -> str:
 
 
 def _one_line(text: str | None) -> str:
-    return _CONTROL.sub(" ", _BIDI.sub("\N{REPLACEMENT CHARACTER}", text or ""))
+    line = _CONTROL.sub(" ", _BIDI.sub("\N{REPLACEMENT CHARACTER}", text or ""))
+    return _STACK.sub(r"\1", line)

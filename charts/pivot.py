@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from charts.formatting import count, percent
+from charts.formatting import count, distinct, percent, short
 from charts.palette import COLOURS
 from data.queries.filters import NOT_LOGGED
 from data.queries.pivot import (
@@ -48,29 +48,37 @@ def label(name: str | None, value: str) -> str:
     return value
 
 
+def heads(table: Pivot) -> list[str]:
+    """The names of the columns of `heat`, in the order of the table's columns; all different."""
+    if not table.across:
+        return []
+    names = [short(label(table.across, column), 60) or "–" for column in table.columns]
+    return distinct(names, [DIMENSIONS[table.down].label, ALL])
+
+
 def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
     """A pandas Styler: one row per value, a column per value, the total of each row last.
 
     Numbers are percentages for rates and shares. Cells with few turns are in brackets, uncoloured.
     """
     total = table.total()
-    heads = [label(table.across, c) for c in table.columns] if table.across else []
+    columns = heads(table)
     grid = [
         [table.cells.get((row, column)) for column in table.columns] if table.across else []
         for row in table.rows
     ]
     for row, cells in zip(table.rows, grid, strict=True):
         cells.append(table.total(row))
-    names = [*heads, ALL]
+    names = [*columns, ALL]
     values = [[_value(cell, measure, total) for cell in cells] for cells in grid]
     frame = pd.DataFrame(values, columns=names, dtype=float)
     first = DIMENSIONS[table.down].label
-    frame.insert(0, first, [label(table.down, row) for row in table.rows])
+    frame.insert(0, first, [short(label(table.down, row), 160) for row in table.rows])
     # Cells without the column of totals.
     inner = [
         v
         for line, cells in zip(values, grid, strict=True)
-        for v, cell in list(zip(line, cells, strict=True))[: len(heads) or None]
+        for v, cell in list(zip(line, cells, strict=True))[: len(columns) or None]
         if v is not None and cell and _reliable(cell, measure)
     ]
     top = max(inner, default=0.0)
@@ -83,7 +91,7 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
                 value = values[y][x]
                 if cell is None or value is None or not top or not _reliable(cell, measure):
                     continue
-                if x < len(heads) or not heads:
+                if x < len(columns) or not columns:
                     opacity = SHADES * min(1.0, value / top)
                     styles[y][x + 1] = f"background-color: rgba({colour}, {opacity:.3f})"
         return pd.DataFrame(styles, index=frame.index, columns=frame.columns)
@@ -108,9 +116,9 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
 def cell_words(table: Pivot, row: str, column: str | None, cell: Cell) -> str:
     """A cell in one line: its row and column, turns, failures, and rate with interval."""
     low, high = cell.interval
-    where = label(table.down, row)
+    where = short(label(table.down, row))
     if column is not None and table.across:
-        where += f", {label(table.across, column)}"
+        where += f", {short(label(table.across, column))}"
     return (
         f"{where}: {count(cell.turns)} turns, about {count(cell.failures)} failed, "
         f"{percent(cell.rate)} ({percent(low)} to {percent(high)})"

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from analysis.logging_gaps import Gap
-from charts.formatting import count, inert, percent
+from charts.formatting import count, distinct, inert, percent, short
 from charts.layout import bare, note, upright
 
 # Assistants and signals do not get the colours of failure points: other tints and line patterns
@@ -88,13 +88,13 @@ def missing_heat(table: pa.Table) -> Any:
     shares = missing_shares(table)
     assistants = sorted({a for a, _ in shares}, key=lambda a: a or "")
     signals = list(dict.fromkeys(signal for _, signal in shares))
+    names: Any = distinct([short(name_of(a)) or "–" for a in assistants], ["Signal"])
     frame = pd.DataFrame(
         [[_cell(shares.get((a, signal))) for a in assistants] for signal in signals],
-        columns=[name_of(a) for a in assistants],
+        columns=names,
         dtype=float,
     )
-    frame.insert(0, "Signal", signals)
-    names: Any = [name_of(a) for a in assistants]
+    frame.insert(0, "Signal", [short(signal) for signal in signals])
 
     def shade(value: object) -> str:
         if not isinstance(value, float) or value != value:

@@ -16,6 +16,7 @@ from parts.shared.verdict_form import (
     annotator,
     desk,
     leave,
+    signed_in,
 )
 from parts.shared.view import current_view
 
@@ -48,7 +49,7 @@ task = st.segmented_control(
 st.query_params["task"] = task
 
 if task == "agreement":
-    agreement_task(view.path, now)
+    agreement_task(view.path, now, signed_in())
     st.stop()
 if task == "train":
     retrain_task(view, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.formatting import (
+    count,
     moment,
     percent,
     plain,
@@ -95,7 +96,7 @@ facts = [
         for value in (device.get("type"), row["locale"], row["assistant"])
         if value
     ),
-    f"turn {position + 1} of {len(dialogue)}",
+    f"turn {count(dialogue[position]['place'])} of {count(dialogue[position]['turns'])}",
     *(plain(f"{stage} {release}") for stage, release in (row["versions"] or {}).items() if release),
 ]
 st.caption(" · ".join(facts))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from classifiers.out_of_fold import HeldOut
-from data.errors import ModelError, UsageError
-from data.queries.ground_truth import KNOWN_SQL
+from data.errors import ModelError, UsageError, machine_error
+from data.queries.ground_truth import KNOWN_SQL, shown
 from data.schema.trace import FAILURE_POINTS
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def out_of_fold(models: Path, model_id: str) -> OutOfFold:
         weights = np.zeros(len(FAILURE_POINTS))
         weights[classes] = content["weights"]
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise ModelError(
+        raise machine_error(error, folder) or ModelError(
             f"The model {model_id} cannot be compared: its files are missing or damaged; train it "
             "again."
         ) from error
@@ -274,7 +274,7 @@ def compare_models(snapshot: Snapshot, models: Path, a: str, b: str) -> Comparis
         name: pa.table({"turn_id": model.turn_ids, "row": pa.array(range(len(model.turn_ids)))})
         for name, model in (("a", first), ("b", second))
     }
-    shared = snapshot.query(_SHARED, tables=tables)
+    shared = snapshot.query(_SHARED, tables=tables | shown(snapshot))
     if not shared.num_rows:
         raise ModelError(
             f"The models {a} and {b} have no labelled turn in common; train one of them again."

@@ -14,13 +14,11 @@ from typing import Any
 
 from data.errors import UsageError
 from data.export.export import export
-from data.export.sandbox import (
-    LIMITS,
-    run,
-    slice_sql,
-)
+from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
+from data.queries.visibility import Reader
 from data.schema.layout import TABLES
+from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
 SUFFIXES = ("parquet", "csv", "jsonl")
@@ -89,7 +87,8 @@ def checksum(file: Path) -> str:
 def write_manifest(file: Path, content: Mapping[str, Any]) -> Path:
     """Write the manifest of `file` next to it as FILE.manifest.json; returns its path."""
     path = file.with_name(f"{file.name}.manifest.json")
-    path.write_text(_text(content), "utf-8")
+    with replacing(path) as draft:
+        draft.write_text(_text(content), "utf-8")
     return path
 
 
@@ -133,7 +132,7 @@ def slice_zip(
 
     Returns the manifest. Raises UsageError if there are more than `MOST_ROWS` rows.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params}
     where = f"model_id = $model AND {clause}"
     rows = snapshot.query(f"SELECT count(*) AS n FROM predictions WHERE {where}", bound)
@@ -156,14 +155,16 @@ def answer_zip(
     suffix: str,
     to: Path,
     link: Mapping[str, Sequence[str]] | None = None,
+    reader: Reader | None = None,
 ) -> dict[str, Any]:
     """Write a zip file at `to` with all rows of a user's statement and their manifest.
 
-    The statement runs in the sandbox. Returns the manifest. Raises UsageError if it fails.
+    The statement runs in the sandbox and sees what `reader` may see. Returns the manifest. Raises
+    UsageError if it fails.
     """
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
         file = Path(folder) / f"answer-{snapshot.version}.{suffix}"
-        answer = run(snapshot, sql, model=model, chosen=chosen, to=file, limits=LIMITS)
+        answer = run(snapshot, sql, model=model, chosen=chosen, reader=reader, to=file)
         content = manifest(
             file,
             snapshot,

@@ -3,6 +3,10 @@
 It runs in a separate process (`data.export.sandbox_worker`), which can read only the snapshot's
 views, has bounded memory and time, and can be stopped. So neither a crash nor an excessive
 statement affects the dashboard that started it.
+
+What the reader may not see (`data.queries.visibility`) is out of the process's reach: it gets a
+copy of the rows that they may see, and no file that holds others. A condition over a view would not
+do: DuckDB may evaluate a statement's own conditions first, and quote hidden values in an error.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from data.errors import FaultlineError, UsageError, VersionGone
+from data.errors import FaultlineError, UsageError
 from data.queries.filters import Filter
+from data.queries.visibility import RULES, Reader
 from data.store.snapshot import Snapshot
 
 # The process ends itself at the time limit. If it hangs, it is killed this many seconds later: on a
@@ -87,8 +93,11 @@ class Stopped(FaultlineError):
 class Statement:
     """A statement that is running or has finished; made by `start`."""
 
-    def __init__(self, request: dict[str, Any], snapshot: Snapshot, limits: Limits) -> None:
+    def __init__(
+        self, request: dict[str, Any], snapshot: Snapshot, reader: Reader | None, limits: Limits
+    ) -> None:
         self._request, self._snapshot, self._limits = request, snapshot, limits
+        self._reader = reader
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._outcome: Answer | FaultlineError | None = None
@@ -116,8 +125,8 @@ class Statement:
     def answer(self) -> Answer:
         """Wait for the end and return the result.
 
-        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, and
-        VersionGone if the snapshot has been vacuumed.
+        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
+        if the snapshot has been vacuumed, and StoreDamaged if one of its files is damaged.
         """
         self._thread.join()
         if isinstance(self._outcome, Answer):
@@ -134,11 +143,13 @@ class Statement:
             if not entered and not self._stopped:
                 raise UsageError("Too many statements are running; try again in a few seconds.")
             remaining = max(self._limits.seconds - self.seconds, _POLL_S)
-            self._outcome = self._run({**self._request, "spill": spill, "seconds": remaining})
+            files = visible_files(self._snapshot, self._reader, self._request["sql"], Path(spill))
+            request = {"files": files, "spill": spill, "seconds": remaining}
+            self._outcome = self._run({**self._request, **request})
         except FaultlineError as error:
             self._outcome = error
         except Exception as error:
-            self._outcome = UsageError(f"The statement could not be run: {error}.")
+            self._outcome = UsageError(f"The statement could not be run: {str(error).rstrip('.')}.")
         finally:
             if entered:
                 _RUNNING.release()
@@ -166,33 +177,40 @@ class Statement:
             killer.cancel()
         if self._stopped:
             raise Stopped("The statement was stopped.")
-        line, _, body = output.partition(b"\n")
-        if not line:
-            self._must_exist()
-            if hung or process.returncode == LATE:
-                raise self._too_long()
-            raise UsageError(
-                f"The statement needed more than {self._limits.megabytes} MB of memory or crashed "
-                "its process; ask for less."
-            )
-        header = json.loads(line)
-        if header.get("late"):
-            raise self._too_long()
-        if "error" in header:
-            self._must_exist()
-            raise UsageError(header["error"])
-        table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
-        columns = tuple((name, kind) for name, kind in header["columns"])
-        return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
+        try:
+            return read_answer(output, LATE if hung else process.returncode, self._limits)
+        except UsageError as error:
+            if _may_be_damage(output):
+                failure = OSError("The statement failed.")
+                if (explained := self._snapshot.explained(failure)) is not failure:
+                    raise explained from error
+            raise
 
-    def _too_long(self) -> UsageError:
-        return UsageError(
-            f"The statement was interrupted after {self._limits.seconds:g} seconds; ask for less."
+
+def read_answer(output: bytes, code: int, limits: Limits) -> Answer:
+    """The answer that the process wrote before it exited with `code`; raises UsageError if none."""
+    line, _, body = output.partition(b"\n")
+    header = json.loads(line) if line else {}
+    if header.get("late") or (not header and code == LATE):
+        raise UsageError(
+            f"The statement was interrupted after {limits.seconds:g} seconds; ask for less."
         )
+    if not header:
+        raise UsageError(
+            f"The statement needed more than {limits.megabytes} MB of memory or crashed its "
+            "process; ask for less."
+        )
+    if "error" in header:
+        raise UsageError(header["error"])
+    table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
+    columns = tuple((name, kind) for name, kind in header["columns"])
+    return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
 
-    def _must_exist(self) -> None:
-        if any(not path.exists() for paths in self._snapshot.files.values() for path in paths):
-            raise VersionGone.vacuumed(self._snapshot.version)
+
+def _may_be_damage(output: bytes) -> bool:
+    """Whether a statement that failed may have done so on a damaged or vacuumed file."""
+    line = output.partition(b"\n")[0]
+    return not line or bool(json.loads(line).get("damage"))
 
 
 def start(
@@ -201,13 +219,15 @@ def start(
     *,
     model: str | None = None,
     chosen: Filter | None = None,
+    reader: Reader | None = None,
     to: Path | None = None,
     limits: Limits = LIMITS,
 ) -> Statement:
     """Start one SELECT statement over the tables of a snapshot.
 
-    Besides the tables it may use `slice`, the model's predictions for the filter `chosen`. With
-    `to`, all of its rows are written to this file instead (.csv, .parquet or .jsonl).
+    Besides the tables it may use `slice`, the model's predictions for the filter `chosen`. It sees
+    what `reader` may see, by default what everybody may. With `to`, all of its rows are written to
+    this file instead (.csv, .parquet or .jsonl).
     """
     try:
         sql.encode()
@@ -216,7 +236,6 @@ def start(
             "The statement contains an invalid character (half of a surrogate pair); type it again."
         ) from None
     request = {
-        "files": {name: [str(path) for path in paths] for name, paths in snapshot.files.items()},
         "slice": slice_sql(model, chosen or Filter()) if model else None,
         "sql": sql,
         "to": str(to) if to else None,
@@ -225,7 +244,7 @@ def start(
         "result_megabytes": limits.result_megabytes,
         "file_megabytes": limits.file_megabytes,
     }
-    return Statement(request, snapshot, limits)
+    return Statement(request, snapshot, reader, limits)
 
 
 def run(
@@ -234,11 +253,36 @@ def run(
     *,
     model: str | None = None,
     chosen: Filter | None = None,
+    reader: Reader | None = None,
     to: Path | None = None,
     limits: Limits = LIMITS,
 ) -> Answer:
     """`start` a statement and wait for its answer; see `Statement.answer` for the errors."""
-    return start(snapshot, sql, model=model, chosen=chosen, to=to, limits=limits).answer()
+    return start(
+        snapshot, sql, model=model, chosen=chosen, reader=reader, to=to, limits=limits
+    ).answer()
+
+
+def visible_files(
+    snapshot: Snapshot, reader: Reader | None, sql: str, folder: Path
+) -> dict[str, list[str]]:
+    """The files that a statement may read, by table.
+
+    Of a table with hidden rows, the visible ones are written to a file in `folder`, if the
+    statement names it. A table without a rule has no files, so it is empty.
+    """
+    files: dict[str, list[str]] = {}
+    for name, rule in RULES.items():
+        paths = snapshot.files[name]
+        if rule.blind and paths:
+            paths = ()
+            # Identifiers cannot be escaped: a statement that reads a table contains its name.
+            if name in sql.lower():
+                copy = folder / f"{name}.parquet"
+                pq.write_table((reader or Reader.of(snapshot)).read(snapshot, name), copy)
+                paths = (copy,)
+        files[name] = [str(path) for path in paths]
+    return files
 
 
 def slice_sql(model: str, chosen: Filter) -> str:

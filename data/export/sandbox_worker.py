@@ -26,14 +26,21 @@ from data.errors import FaultlineError, UsageError
 from data.export.export import copy_sql
 from data.export.sandbox import LATE
 from data.schema.layout import TABLES
+from data.store.damage import may_be_damage
 from data.store.snapshot import connect
 
 # Table functions that read nothing outside the statement.
 _SOURCES = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each",
                       "json_tree"})  # fmt: skip
-# Functions that reveal or change the state of the server.
+# Functions that reveal or change the state of the server, or only wait.
 _CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "nextval", "setval",
-                     "current_query", "sleep_ms", "setseed"})  # fmt: skip
+                     "currval", "current_query", "current_query_id", "current_connection_id",
+                     "current_transaction_id", "txid_current", "sleep_ms", "setseed", "stats",
+                     "get_block_size", "json_serialize_plan", "col_description", "obj_description",
+                     "shobj_description", "format_type", "which_secret"})  # fmt: skip
+# The same by how their names begin: what PostgreSQL and DuckDB know about their own catalogues.
+_CLOSED_PREFIXES = ("duckdb_", "pragma_", "pg_", "has_")
+_OPEN = frozenset({"pg_typeof", "pg_size_pretty"})
 _BATCH = 1024
 # Address space beyond DuckDB's memory: threads' stacks, arenas, and rows being written out.
 _HEADROOM = 700_000_000
@@ -55,7 +62,7 @@ def main() -> None:
     try:
         head, table = _answer(request, late)
     except Exception as error:
-        head = {"error": _sentence(error, request)}
+        head = {"error": _sentence(error, request), "damage": may_be_damage(error)}
     if late.is_set() and "error" in head:
         head = {"late": True}
     out.write(json.dumps(head).encode() + b"\n")
@@ -82,7 +89,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
             *([f"CREATE TEMP VIEW slice AS {request['slice']}"] if request["slice"] else []),
         ],
     )
-    sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
+    # Before the statement is parsed, which may take long too.
     _bound(request, target)
 
     def interrupt() -> None:
@@ -97,6 +104,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     timer.start()
     began = time.monotonic()
     try:
+        sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
         relation = con.sql(sql)
         columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
@@ -197,7 +205,7 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
             if source not in _SOURCES:
                 raise UsageError(f"The function “{source}” cannot be read from here; read from "
                                  f"{', '.join(sorted(tables))}.")  # fmt: skip
-        elif name in _CLOSED:
+        elif name in _CLOSED or (name.startswith(_CLOSED_PREFIXES) and name not in _OPEN):
             raise UsageError(f"The function “{name}” cannot be used here.")
         elif node.get("type") == "BASE_TABLE":
             table = str(node.get("table_name") or "").lower()
@@ -239,7 +247,8 @@ def _sentence(error: Exception, request: dict[str, Any]) -> str:
     ):
         return f"The file would be larger than {request['file_megabytes']} MB; ask for fewer rows."
     lines = str(error).strip().splitlines()
-    reason = lines[0] if lines else type(error).__name__
+    # Without the server's folders.
+    reason = (lines[0] if lines else type(error).__name__).replace(request["spill"], "…")
     return f"DuckDB cannot run this. {reason.rstrip('.')}."
 
 

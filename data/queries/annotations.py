@@ -13,16 +13,24 @@ from data.store.snapshot import literal
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Only the latest annotation of each annotator counts. The verdict is the adjudicator's, else that
-# of more than half of the annotators; without such a majority a turn has no verdict.
-LATEST_SQL = """
-FROM annotations
+
+def latest_sql(table: str) -> str:
+    """The latest annotation of each annotator of a turn, of those in `table`."""
+    return f"""
+FROM {table}
 QUALIFY row_number() OVER (
   PARTITION BY turn_id, annotator, adjudicated ORDER BY created_at DESC, annotation_id
 ) = 1
 """
 
-SETTLED_SQL = f"""
+
+def settled_sql(table: str) -> str:
+    """One row per turn with its verdict, from the annotations in `table`.
+
+    Only the latest annotation of each annotator counts. The verdict is the adjudicator's, else that
+    of more than half of the annotators; without such a majority a turn has no verdict.
+    """
+    return f"""
 SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
   coalesce(
     arg_max(failure_point, created_at) FILTER (adjudicated),
@@ -37,10 +45,15 @@ SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
   bool_or(adjudicated) AS adjudicated
 FROM (
   SELECT *, count(*) FILTER (NOT adjudicated) OVER (PARTITION BY turn_id, failure_point) AS votes
-  FROM ({LATEST_SQL})
+  FROM ({latest_sql(table)})
 )
 GROUP BY turn_id
 """
+
+
+LATEST_SQL = latest_sql("annotations")
+# Whoever may see them: for training. What people read is settled from what everybody may see.
+SETTLED_SQL = settled_sql("annotations")
 
 _PROGRESS = f"""
 SELECT annotator, failure_point, count(*) AS turns,

@@ -1,4 +1,8 @@
-"""Predictions with ground truth: from the gold in the logs, or from annotators."""
+"""Predictions with ground truth: from the gold in the logs, or from annotators.
+
+An annotation that is hidden from others (`data.queries.visibility`) counts in none of these: with
+filters that leave one turn, a count is a verdict. Training reads them all.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,24 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from data.queries.annotations import SETTLED_SQL
+from data.queries.annotations import settled_sql
 from data.queries.filters import Filter
 from data.queries.sampling import MOST_LABELLED, every, one_in
+from data.queries.visibility import Reader
 from data.schema.trace import FAILURE_POINTS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
+# `shown` are the annotations that count, see `shown`.
+_SETTLED = settled_sql("shown")
 # A settled verdict from the dashboard takes precedence over gold from the logs.
 KNOWN_SQL = f"""
 SELECT turn_id, dialogue_id, day, failure_point AS truth, 'dashboard' AS source
-FROM ({SETTLED_SQL})
+FROM ({_SETTLED})
 UNION ALL
 SELECT turn_id, dialogue_id, day, failure_point, source
-FROM labelled ANTI JOIN ({SETTLED_SQL}) USING (turn_id, dialogue_id, day)
+FROM labelled ANTI JOIN ({_SETTLED}) USING (turn_id, dialogue_id, day)
 """
 
 _LABELLED = f"""
@@ -39,7 +46,7 @@ _SAMPLED = f"""
 SELECT l.dialogue_id, l.day, coalesce(s.failure_point, l.failure_point) AS truth,
   {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
 FROM (FROM labelled WHERE {{sampled}}) l
-LEFT JOIN ({SETTLED_SQL}) s USING (turn_id, dialogue_id, day)
+LEFT JOIN ({_SETTLED}) s USING (turn_id, dialogue_id, day)
 JOIN (FROM predictions WHERE model_id = $model AND {{clause}}) p ON p.turn_id = l.turn_id
 WHERE p.day = l.day AND l.failure_point IS NOT NULL
 ORDER BY l.turn_id
@@ -48,6 +55,11 @@ ORDER BY l.turn_id
 
 _COUNT = "SELECT count(*) AS labels FROM labelled WHERE failure_point IS NOT NULL"
 _GOLD = "SELECT * FROM turns WHERE gold IS NOT NULL"
+
+
+def shown(snapshot: Snapshot) -> dict[str, pa.Table]:
+    """The table that `KNOWN_SQL` reads besides those of the snapshot: what everybody may see."""
+    return {"shown": Reader.of(snapshot).read(snapshot)}
 
 
 def labelled(
@@ -78,10 +90,10 @@ def sampled(
 
 
 def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -> pa.Table:
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     part = one_in(snapshot, model, chosen, most)
     sql = sql.format(clause=clause, sampled=every(part))
-    return snapshot.query(sql, {"model": model, **params})
+    return snapshot.query(sql, {"model": model, **params}, tables=shown(snapshot))
 
 
 def labels_in_logs(snapshot: Snapshot) -> int:

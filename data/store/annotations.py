@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -95,16 +95,22 @@ def wants_second(turn_id: str, share: float) -> bool:
     return number < share * 2**64
 
 
+def complete(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the annotations of one turn are of two people, or one of them is a decision."""
+    rows = list(rows)
+    annotators = {row["annotator"] for row in rows if not row["adjudicated"]}
+    return len(annotators) >= 2 or any(row["adjudicated"] for row in rows)
+
+
 def shown_to(
     rows: Sequence[Mapping[str, Any]], annotator: str | None, share: float
 ) -> list[Mapping[str, Any]]:
     """The annotations of one turn that a person may see.
 
-    While a turn waits for its second opinion, everybody sees only their own.
+    While a turn waits for its second opinion, everybody sees only their own. The same for whole
+    tables is `data.queries.visibility`.
     """
-    annotators = {row["annotator"] for row in rows if not row["adjudicated"]}
-    decided = any(row["adjudicated"] for row in rows)
-    if decided or len(annotators) >= 2 or not any(wants_second(r["turn_id"], share) for r in rows):
+    if complete(rows) or not any(wants_second(row["turn_id"], share) for row in rows):
         return list(rows)
     return [row for row in rows if row["annotator"] == annotator]
 

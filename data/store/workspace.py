@@ -58,7 +58,7 @@ def set_triage(
         raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
     if state == "fixed" and not (version or "").strip():
         raise UsageError("A fixed slice needs the version that contains the fix; give it.")
-    if link and not _web_address(link):
+    if link and not web_address(link):
         raise UsageError(
             f"'{link[:80]}' is not a web address; give one that starts with https:// or http:// "
             f"and has at most {_LONGEST} characters."
@@ -76,9 +76,11 @@ def set_triage(
     _put(store, "triage", "slice", row)
 
 
-def _web_address(link: str) -> bool:
+def web_address(link: str | None) -> bool:
+    """Whether a ticket's link is one that a browser opens as a page, not as a script."""
     if (
-        not link.startswith(("https://", "http://"))
+        not link
+        or not link.startswith(("https://", "http://"))
         or len(link) > _LONGEST
         or len(link.split()) > 1
     ):

@@ -19,8 +19,11 @@ def _agreement(version: str, path: str, _now: Desk) -> Agreement:
     return agreement(_now.annotations.filter(pc.invert(pc.field("adjudicated"))))
 
 
-def agreement_task(path: str, now: Desk) -> None:
-    """Draw alpha per failure point, kappa per pair, and the progress of each annotator."""
+def agreement_task(path: str, now: Desk, who: str | None) -> None:
+    """Draw alpha per failure point, kappa per pair, and the progress of each annotator.
+
+    `who` looks at it; None for somebody who has not given a name.
+    """
     if not now.annotations.num_rows:
         st.text("Nobody has annotated a turn yet. Judge some, or import a file of annotations.")
         return
@@ -73,7 +76,7 @@ def agreement_task(path: str, now: Desk) -> None:
                 column_config=_TWO,
             )
     st.subheader("Turns judged", anchor=False)
-    progress_table(now)
+    progress_table(now, who)
 
 
 _TWO = {

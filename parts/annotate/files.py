@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pyarrow.compute as pc
 import streamlit as st
 
 from annotation.files import (
@@ -22,7 +23,7 @@ from charts.formatting import (
 from data.errors import FaultlineError
 from data.export.export import export
 from data.queries.annotations import without_sql
-from data.store.annotations import DESK, shown_to
+from data.store.annotations import DESK
 from data.store.store import Store
 from parts.shared.verdict_form import Desk
 from parts.shared.view import View
@@ -72,21 +73,16 @@ def files_task(view: View, who: str, now: Desk) -> None:
             )
         outcome = st.session_state.get("imported")
         if isinstance(outcome, str):
-            st.error(outcome, icon=":material/error:")
+            st.error(plain(outcome), icon=":material/error:")
         elif isinstance(outcome, tuple):
             _report(*outcome)
 
 
 def _hidden(now: Desk, who: str) -> list[str]:
     """Ids of the annotations that a person may not see yet."""
-    by_turn: dict[str, list[dict[str, object]]] = {}
-    for row in now.annotations.to_pylist():
-        by_turn.setdefault(row["turn_id"], []).append(row)
-    ids = []
-    for rows in by_turn.values():
-        visible = {row["annotation_id"] for row in shown_to(rows, who, now.share)}
-        ids += [str(r["annotation_id"]) for r in rows if r["annotation_id"] not in visible]
-    return ids
+    visible = now.reader(who).shown(now.annotations)["annotation_id"]
+    every = now.annotations["annotation_id"]
+    return [str(i) for i in every.filter(pc.invert(pc.is_in(every, visible))).to_pylist()]
 
 
 def _content(path: str, suffix: str, hidden: tuple[str, ...]) -> Callable[[], bytes]:
@@ -132,4 +128,4 @@ def _report(name: str, imported: Imported) -> None:
             hide_index=True,
             height="content" if len(rows) < 12 else 400,
         )
-        st.caption("They are in the quarantine, with their text.")
+        st.caption("They are in the quarantine, without their verdicts.")

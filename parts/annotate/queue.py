@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -254,19 +255,33 @@ def _progress(now: Desk, who: str, left: int) -> None:
     )
 
 
-def progress_table(now: Desk) -> None:
-    """Turns per annotator and failure point."""
+def progress_table(now: Desk, who: str | None) -> None:
+    """Turns per annotator; their failure points only of verdicts that `who` may see."""
     rows = now.counts.to_pylist()
     people = sorted({row["annotator"] for row in rows})
-    counts = {(row["annotator"], row["failure_point"]): row["turns"] for row in rows}
-    today: dict[str, int] = dict.fromkeys(people, 0)
+    every = dict.fromkeys(people, 0)
+    today = dict.fromkeys(people, 0)
     for row in rows:
+        every[row["annotator"]] += row["turns"]
         today[row["annotator"]] += row["today"]
+    visible = now.reader(who).shown(now.annotations)
+    counts = Counter(
+        (row["annotator"], row["failure_point"])
+        for row in visible.select(["annotator", "failure_point", "adjudicated"]).to_pylist()
+        if not row["adjudicated"]
+    )
     columns: dict[str, list[Any]] = {"Annotator": people, "Today": [today[p] for p in people]}
     for name in FAILURE_POINTS:
-        columns[NAMES[name]] = [counts.get((person, name), 0) for person in people]
-    columns["All"] = [sum(counts.get((p, n), 0) for n in FAILURE_POINTS) for p in people]
+        columns[NAMES[name]] = [counts[person, name] for person in people]
+    if len(visible) < len(now.annotations):
+        columns["Hidden"] = [
+            every[person] - sum(counts[person, name] for name in FAILURE_POINTS)
+            for person in people
+        ]
+    columns["All"] = [every[person] for person in people]
     st.dataframe(columns, hide_index=True, height="content")
+    if "Hidden" in columns:
+        st.caption("Hidden: verdicts whose turns wait for a second opinion.")
 
 
 def _settings(path: str, now: Desk) -> None:

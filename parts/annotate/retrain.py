@@ -19,6 +19,7 @@ from classifiers.evaluation.comparison import (
 from data.errors import FaultlineError
 from data.queries.ground_truth import labels_in_logs
 from data.schema.vocabulary import NAMES
+from data.store.annotations import DESK
 from data.store.store import Store
 from parts.jobs.job import Job, Jobs, jobs
 from parts.jobs.process import ProcessJob
@@ -97,7 +98,7 @@ def _trained(view: View, work: Jobs, job: Job[dict[str, Any]]) -> None:
 def _compared(path: str, version: str, a: str, b: str) -> Comparison | str:
     store = Store.open(path)
     try:
-        with store.snapshot(only=("annotations", "labelled")) as snapshot:
+        with store.snapshot(only=(*DESK, "labelled")) as snapshot:
             return compare_models(snapshot, store.models, a, b)
     except FaultlineError as error:
         return str(error)

@@ -21,6 +21,7 @@ from data.export.manifest import (
     slice_zip,
 )
 from parts.explore.saved_views import link_query
+from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import View
 
 _WORDS = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSONL"}
@@ -54,6 +55,7 @@ def slice_buttons(view: View, turns: int) -> None:
 
 def answer_buttons(view: View, sql: str) -> None:
     """All rows of a statement as a file; it runs again, within the same limits."""
+    reader = desk(view.path).reader(signed_in())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for suffix in SUFFIXES:
             make = partial(
@@ -64,6 +66,7 @@ def answer_buttons(view: View, sql: str) -> None:
                 sql,
                 suffix,
                 link=link_query(view),
+                reader=reader,
             )
             _button(_WORDS[suffix], f"answer-{view.snapshot.version}-{suffix}.zip", make)
 

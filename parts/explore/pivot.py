@@ -8,7 +8,7 @@ from typing import Any, cast
 import streamlit as st
 
 from charts.formatting import plain
-from charts.pivot import cell_words, heat, label, pivot_words
+from charts.pivot import cell_words, heads, heat, label, pivot_words
 from data.queries.pivot import (
     ANY,
     DIMENSIONS,
@@ -120,7 +120,7 @@ def _clicked(view: View, table: Pivot, cells: list[Any]) -> None:
     if not 0 <= index < len(table.rows):
         return
     row = table.rows[index]
-    across = [c for c in table.columns if label(table.across, c) == name] if table.across else []
+    across = [c for c, head in zip(table.columns, heads(table), strict=False) if head == name]
     conditions = condition(table.down, row)
     if table.across and across:
         conditions += condition(table.across, across[0])

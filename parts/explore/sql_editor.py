@@ -24,6 +24,7 @@ from parts.explore.saved_views import (
     choice,
     set_choice,
 )
+from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import View
 
 _RUN = "explore-run"
@@ -59,7 +60,8 @@ def editor(view: View) -> None:
     st.caption(
         f"“slice” is what the filters above leave. The statement only reads this version’s tables, "
         f"has {LIMITS.seconds:g} seconds and {LIMITS.megabytes} MB, and shows at most "
-        f"{count(LIMITS.rows)} rows."
+        f"{count(LIMITS.rows)} rows. In “annotations”, turns that wait for a second opinion "
+        "show only your own verdicts."
         + (" It is too long to be kept in the link." if len(text) > LONGEST_SQL else "")
     )
     if refusal := st.session_state.pop(_REFUSED, None):
@@ -85,7 +87,8 @@ def _keep() -> None:
 
 
 def _key(view: View, text: str) -> tuple[Any, ...]:
-    return (view.cache_key(), text)
+    # An answer belongs to the annotator who asked: it may show verdicts that others may not see.
+    return (view.cache_key(), text, signed_in())
 
 
 def _current(view: View, text: str) -> Statement | None:
@@ -101,7 +104,13 @@ def _current(view: View, text: str) -> Statement | None:
 def _start(view: View) -> None:
     text = st.session_state["explore-w-sql"]
     try:
-        running = start(view.snapshot, text, model=view.model, chosen=view.chosen)
+        running = start(
+            view.snapshot,
+            text,
+            model=view.model,
+            chosen=view.chosen,
+            reader=desk(view.path).reader(signed_in()),
+        )
     except FaultlineError as error:
         st.session_state[_REFUSED] = str(error)
         return

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from charts import explanations as charts
-from charts.formatting import count
+from charts.formatting import count, plain
 from charts.layout import CONFIG
 from classifiers import registry
 from classifiers.shap_archive import Explained
@@ -164,8 +164,8 @@ def _dependence(explained: Explained, k: int) -> None:
     )
     if other:
         st.caption(
-            f"Colour, blue low and orange high: “{catalogue.sentence(other)}”, with which it acts "
-            "together most."
+            f"Colour, blue low and orange high: “{plain(catalogue.sentence(other))}”, with which "
+            "it acts together most."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from charts.formatting import count, points
+from charts.formatting import count, plain, points
 from charts.html import render
 from charts.layout import CONFIG
 from charts.learning_curve import learning, learning_words
@@ -52,8 +52,8 @@ def _curve(stored: dict[str, Any]) -> None:
     st.caption(
         "Out-of-fold macro-F1; whiskers are 95 % intervals from resampling dialogues. Hollow: a "
         "power law through the points, whose interval also resamples the fits; it takes new "
-        f"annotations to be like the old ones. {stored['fixed']} Worked out on "
-        f"{made_at:%-d %B %Y, %H:%M %Z}, version {stored.get('version', '–')}."
+        f"annotations to be like the old ones. {plain(stored['fixed'])} Worked out on "
+        f"{made_at:%-d %B %Y, %H:%M %Z}, version {plain(stored.get('version', '–'))}."
     )
     with st.expander("As a table"):
         rows = [*stored["points"], *stored["ahead"]]

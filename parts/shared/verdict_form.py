@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time
 from typing import Any
 
@@ -18,6 +18,7 @@ from charts.formatting import (
 from charts.palette import COLOURS
 from data.errors import FaultlineError
 from data.queries.annotations import latest, progress
+from data.queries.visibility import Reader
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_MEANINGS, NAMES
 from data.store.annotations import (
@@ -43,13 +44,19 @@ class Desk:
     """Annotations as they are now, whatever version the page is pinned to.
 
     `annotations` are the latest ones (`data.queries.annotations.latest`), `counts` the progress per
-    annotator, `share` the share of turns that get a second opinion.
+    annotator, `share` the share of turns that get a second opinion, `everybody` a reader who sees
+    what everybody may see.
     """
 
     version: str
     annotations: pa.Table
     counts: pa.Table
     share: float
+    everybody: Reader
+
+    def reader(self, name: str | None) -> Reader:
+        """An annotator as a reader: they also see their own verdicts."""
+        return replace(self.everybody, name=name)
 
     def of(self, turn_id: str) -> list[dict[str, Any]]:
         """The annotations of one turn."""
@@ -70,7 +77,9 @@ def desk(path: str) -> Desk:
 def _desk(path: str, version: str, midnight: datetime, _store: Store) -> Desk:
     with _store.snapshot(only=DESK) as snapshot:
         share = float(setting(snapshot, SHARE, DEFAULT_SHARE))
-        return Desk(version, latest(snapshot), progress(snapshot, midnight), share)
+        now = latest(snapshot)
+        everybody = Reader.now(now, share)
+        return Desk(version, now, progress(snapshot, midnight), share, everybody)
 
 
 def annotator() -> str | None:
@@ -133,7 +142,7 @@ def last_message() -> None:
     """Draw the message that the last verdict left, if any: recorded, taken back, or an error."""
     kind, words = st.session_state.pop(_MESSAGE, (None, ""))
     if kind == "error":
-        st.error(words, icon=":material/error:")
+        st.error(plain(words), icon=":material/error:")
     elif kind:
         st.caption(words)
 

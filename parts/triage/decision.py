@@ -14,7 +14,7 @@ from charts.formatting import (
     plain,
     points,
 )
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 from data.queries.slices import (
     Conditions,
     before_and_on,
@@ -79,7 +79,7 @@ def decision(
         note = st.text_area("Note", recorded.get("note") or "", height=80, max_chars=5_000)
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
-            if recorded.get("link"):
+            if workspace.web_address(recorded.get("link")):
                 st.link_button("Open the ticket", recorded["link"], icon=":material/open_in_new:")
             if recorded.get("updated_at"):
                 st.caption(f"Last changed {recorded['updated_at']:%-d %B %Y}")
@@ -99,7 +99,10 @@ def decision(
     except FaultlineError as error:
         st.error(plain(str(error)))
     except OSError as error:
-        st.error(plain(f"The store cannot be written to ({error.strerror}); nothing was saved."))
+        problem = machine_error(error, view.path) or (
+            f"The store cannot be written to ({error.strerror}); nothing was saved."
+        )
+        st.error(plain(str(problem)))
     else:
         go_to_newest()
         st.toast("Saved.")

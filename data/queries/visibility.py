@@ -1,0 +1,186 @@
+"""Who may see what of a store: the rules that pages, downloads and users' own SQL share.
+
+There are two rules. Most of a store is for everybody who can open the dashboard. An annotation is
+hidden while its turn waits for a second opinion: then only the person who gave it sees it. Every
+column has a rule in `RULES`; a table without one is not offered to users' own SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.schema.tables import EVIDENCE
+from data.schema.trace import FAILURE_POINTS, STAGES
+from data.store.annotations import DEFAULT_SHARE, SHARE, complete, wants_second
+from data.store.workspace import setting
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+
+class Rule(NamedTuple):
+    """Who sees a table's rows, and the columns (with fields, as `asr.audio_ms`) that it covers.
+
+    `blind`: a row is hidden while its turn waits for a second opinion.
+    """
+
+    columns: frozenset[str]
+    blind: bool = False
+
+
+def _columns(*texts: str) -> frozenset[str]:
+    """The columns named in texts; `a.{b c}` stands for `a.b a.c`."""
+    names: set[str] = set()
+    for text in texts:
+        head, brace, fields = text.partition(".{")
+        names |= {f"{head}.{name}" for name in fields.rstrip("}").split()} if brace else {
+            *text.split()
+        }  # fmt: skip
+    return frozenset(names)
+
+
+_DIMENSIONS = "assistant locale device_type domain intent " + " ".join(
+    f"version_{stage}" for stage in STAGES
+)
+# What a new column of the store has to be added to, after deciding who may see it. A list's fields
+# are named like those of its elements.
+RULES: Mapping[str, Rule] = {
+    "turns": Rule(
+        _columns(
+            "turn_id dialogue_id turn_index started_at assistant user_id locale versions extra",
+            "digest day",
+            "device.{type id has_screen state}",
+            "prompt.{text acts.act acts.slots.name acts.slots.value}",
+            "wake.{score threshold phrase start_ms latency_ms signals}",
+            "asr.{hypotheses.text hypotheses.confidence audio_ms endpoint start_ms latency_ms}",
+            "asr.signals",
+            "nlu.{hypotheses.domain hypotheses.intent hypotheses.confidence}",
+            "nlu.{hypotheses.slots.name hypotheses.slots.value start_ms latency_ms signals}",
+            "er.{mentions.slot mentions.text mentions.candidates.id mentions.candidates.name}",
+            "er.{mentions.candidates.score start_ms latency_ms signals}",
+            "result.{action status response acts.act acts.slots.name acts.slots.value items}",
+            "result.{start_ms latency_ms signals}",
+            "tts.{start_ms latency_ms}",
+            "feedback.{barge_in barge_in_ms explicit terminated rating}",
+            # From the logs: nobody is asked to judge a turn that has gold.
+            "gold.{addressed transcript domain intent slots.name slots.value entities action}",
+            "gold.{result_ok unsupported replay.intent replay.slots.name replay.slots.value}",
+            "gold.{failure_point annotator}",
+        )
+    ),
+    "predictions": Rule(
+        _columns(
+            "turn_id dialogue_id turn_index started_at model_id failure_point p_defect base_value",
+            "heard words asr_confidence slots action status context_digest day",
+            "reasons.{feature stage value contribution}",
+            _DIMENSIONS,
+            *(f"p_{name}" for name in FAILURE_POINTS),
+            *(f"evidence_{name}" for name in EVIDENCE),
+        )
+    ),
+    "rollup": Rule(
+        _columns(
+            "day model_id failure_point turns sum_pp_defect",
+            _DIMENSIONS,
+            *(f"sum_{power}_{name}" for name in FAILURE_POINTS for power in ("p", "pp")),
+        )
+    ),
+    # Lines of a file of annotations are kept without their verdicts, see `annotation.files`.
+    "quarantine": Rule(_columns("run_id file line field reason excerpt quarantined_at")),
+    "left_out": Rule(_columns("run_id file field cause values")),
+    "misdated": Rule(_columns("turn_id dialogue_id day started_at arrived_at")),
+    "runs": Rule(
+        _columns(
+            "run_id file format turns replaced quarantined unknown_fields started_at finished_at "
+            "conflicts interim misdated"
+        )
+    ),
+    # Derived from gold in the logs.
+    "labelled": Rule(_columns("turn_id dialogue_id day failure_point source gold_digest")),
+    "annotations": Rule(
+        _columns(
+            "annotation_id turn_id dialogue_id day annotator failure_point transcript intent",
+            "slots.{name value}",
+            "note adjudicated created_at",
+        ),
+        blind=True,
+    ),
+    "triage": Rule(_columns("slice failure_point owner state version note link updated_at")),
+    "targets": Rule(_columns("failure_point target updated_at")),
+    "views": Rule(_columns("name page query note created_at")),
+    "settings": Rule(_columns("name value updated_at")),
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who looks at annotations, and what decides which of them they see.
+
+    Attributes
+    ----------
+    name: the annotator's name; None for somebody who has not given one.
+    share: the share of turns that need a second opinion.
+    complete: ids of turns that have their second opinion, or are decided.
+    """
+
+    name: str | None
+    share: float
+    complete: frozenset[str]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, name: str | None = None) -> Reader:
+        """A reader of a snapshot that holds annotations and settings."""
+        share = float(setting(snapshot, SHARE, DEFAULT_SHARE))
+        if not snapshot.counts()["annotations"]:
+            return cls(name, share, frozenset())
+        return cls.now(
+            snapshot.query("SELECT turn_id, annotator, adjudicated FROM annotations"), share, name
+        )
+
+    @classmethod
+    def now(cls, annotations: pa.Table, share: float, name: str | None = None) -> Reader:
+        """A reader when these are all annotations: turn_id, annotator, adjudicated."""
+        by_turn: dict[str, list[dict[str, object]]] = {}
+        for row in annotations.select(["turn_id", "annotator", "adjudicated"]).to_pylist():
+            by_turn.setdefault(row["turn_id"], []).append(row)
+        return cls(name, share, frozenset(t for t, rows in by_turn.items() if complete(rows)))
+
+    def waiting(self, turns: Iterable[Any]) -> set[str]:
+        """Those of the turns that wait for a second opinion once somebody has judged them."""
+        return {
+            turn for turn in turns if turn not in self.complete and wants_second(turn, self.share)
+        }
+
+    def shown(self, annotations: pa.Table) -> pa.Table:
+        """The rows of `annotations` (turn_id, annotator, …) that this person may see."""
+        waiting = self.waiting(pc.unique(annotations["turn_id"]).to_pylist())
+        if not waiting:
+            return annotations
+        turn, annotator = pc.field("turn_id"), pc.field("annotator")
+        shown = ~turn.isin(pa.array(sorted(waiting), pa.string()))
+        return annotations.filter(shown if self.name is None else shown | (annotator == self.name))
+
+    def read(self, snapshot: Snapshot, table: str = "annotations") -> pa.Table:
+        """All rows of a table with a blind rule that this person may see."""
+        return self.shown(snapshot.query(f'FROM "{table}"'))
+
+
+def paths(schema: pa.Schema) -> Iterator[str]:
+    """Every column of a schema, and every field of a nested one: `asr.hypotheses.text`."""
+
+    def of(name: str, kind: pa.DataType) -> Iterator[str]:
+        while pa.types.is_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            for field in kind:
+                yield from of(f"{name}.{field.name}", field.type)
+        else:
+            yield name
+
+    for field in schema:
+        yield from of(field.name, field.type)
