@@ -128,6 +128,8 @@ _WORDED = (
     (errno.ENFILE, r"os error 23\b|errno 23\b"),
     (errno.EACCES, r"permission denied|operation not permitted|os error 13\b|errno 13\b"),
 )
+# The error about the files of a failure (may be none), and the places that the work writes to.
+_Sentence = Callable[[Sequence[Path], Sequence[Path | str]], MachineError]
 _QUOTED = re.compile(r"""["'`](/[^"'`\n]+)["'`]|\bpath: (/[^,\s]+)""")
 
 
@@ -186,36 +188,14 @@ def _disk(paths: Sequence[Path], places: Sequence[Path | str]) -> tuple[Path, in
     return min(((f, shutil.disk_usage(f).free) for f in folders), key=lambda pair: pair[1])
 
 
-def _full(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
-    folder, free = _disk(paths, places)
-    return DiskFull(
-        f"The disk that holds {_name(folder)} is full: {free / 1e6:.1f} MB are free now, which was "
-        "not enough; free some space there and run it again."
-    )
+def _of_disk(kind: type[MachineError], text: str) -> _Sentence:
+    """The error about a disk; in `text` are `{folder}`, one on it, and `{free}`, the MB left."""
 
+    def sentence(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+        folder, free = _disk(paths, places)
+        return kind(text.format(folder=_name(folder), free=free / 1e6))
 
-def _quota(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
-    folder, _ = _disk(paths, places)
-    return DiskFull(
-        f"Your share of the disk that holds {_name(folder)} is used up; free some of it, or ask "
-        "for more, and run it again."
-    )
-
-
-def _too_large(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
-    folder, _ = _disk(paths, places)
-    return DiskFull(
-        f"A file in {_name(folder)} would be larger than this machine allows; raise the limit "
-        "(ulimit -f), or use another disk, and run it again."
-    )
-
-
-def _read_only(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
-    folder, _ = _disk(paths, places)
-    return NotAllowed(
-        f"The disk that holds {_name(folder)} is mounted read-only; mount it for writing, or give "
-        "another folder."
-    )
+    return sentence
 
 
 def _denied(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
@@ -237,11 +217,27 @@ def _name(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-_SENTENCES: dict[int | None, Callable[[Sequence[Path], Sequence[Path | str]], MachineError]] = {
-    errno.ENOSPC: _full,
-    errno.EDQUOT: _quota,
-    errno.EFBIG: _too_large,
-    errno.EROFS: _read_only,
+_SENTENCES: dict[int | None, _Sentence] = {
+    errno.ENOSPC: _of_disk(
+        DiskFull,
+        "The disk that holds {folder} is full: {free:.1f} MB are free now, which was not enough; "
+        "free some space there and run it again.",
+    ),
+    errno.EDQUOT: _of_disk(
+        DiskFull,
+        "Your share of the disk that holds {folder} is used up; free some of it, or ask for more, "
+        "and run it again.",
+    ),
+    errno.EFBIG: _of_disk(
+        DiskFull,
+        "A file in {folder} would be larger than this machine allows; raise the limit (ulimit -f), "
+        "or use another disk, and run it again.",
+    ),
+    errno.EROFS: _of_disk(
+        NotAllowed,
+        "The disk that holds {folder} is mounted read-only; mount it for writing, or give another "
+        "folder.",
+    ),
     errno.EACCES: _denied,
     errno.EPERM: _denied,
     errno.EMFILE: _many_files,

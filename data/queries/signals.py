@@ -40,9 +40,6 @@ TEXTS = {
     "feedback.explicit": "feedback.explicit",
 }
 
-# Beyond it no signal of the format means anything: milliseconds of 30,000 years.
-_BEYOND = "1e15"
-
 # The turn is of one of the assistants `$assistants`; any if the list is empty.
 OF_ASSISTANTS = "(len($assistants) = 0 OR list_contains($assistants, assistant))"
 
@@ -68,11 +65,7 @@ def signal_values(
     """
     columns = [
         "dialogue_id",
-        # An earlier version may have stored NaN, or numbers that no mean can be taken of.
-        *(
-            f'CASE WHEN abs(({sql})::DOUBLE) < {_BEYOND} THEN ({sql})::DOUBLE END AS "{name}"'
-            for name, sql in NUMBERS.items()
-        ),
+        *(f'({sql})::DOUBLE AS "{name}"' for name, sql in NUMBERS.items()),
         *(f'({sql})::VARCHAR AS "{name}"' for name, sql in TEXTS.items()),
     ]
     named = {f"day_{i}": day for i, day in enumerate(days)}

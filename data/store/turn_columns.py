@@ -5,11 +5,11 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from data.schema.bounds import PROBABILITY
 from data.schema.tables import DIMENSIONS, FACETS
 from data.schema.trace import STAGES
 
 _HEARD = "asr.hypotheses[1].text"
-_CONFIDENCE = "asr.hypotheses[1].confidence"
 _FRAME = "nlu.hypotheses[1]"
 
 # Column of `predictions` -> SQL over `turns`.
@@ -23,7 +23,7 @@ FACT_SQL = {
     "heard": _HEARD,
     "words": f"least(len(regexp_extract_all({_HEARD}, '\\S+')), 32767)::SMALLINT",
     # An earlier version may have stored any number.
-    "asr_confidence": f"CASE WHEN {_CONFIDENCE} BETWEEN 0 AND 1 THEN {_CONFIDENCE}::FLOAT END",
+    "asr_confidence": f"({PROBABILITY.sql('asr.hypotheses[1].confidence')})::FLOAT",
     "slots": f"list_sort(list_distinct(list_transform({_FRAME}.slots, lambda s: s.name)))",
     "action": "result.action",
     "status": "result.status",

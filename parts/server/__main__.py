@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     options["secrets.files"] = [own.sign_in] if own.sign_in else []
     _import_rooms()
     _raise_handle_limit()
-    # `st.App` has no parameter for it.
+    # `st.App` has no parameter for it, and takes the class from there. A type is not assignable.
     streamlits.MemorySessionStorage = lambda ttl_seconds: ClosedTabs(seconds=ttl_seconds)  # type: ignore[assignment,misc]
     app = st.App(
         APP,

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 # Streamlit would answer there without any sign-in.
-_CLOSED = ("/_stcore/agent", "/_stcore/metrics")
 _METRICS = "/_stcore/metrics"
+_CLOSED = ("/_stcore/agent", _METRICS)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = {
     # Of other sites, and of the dashboard itself.

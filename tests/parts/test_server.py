@@ -16,7 +16,7 @@ import psutil
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from benchmarks.visitors import Visitor
 from data.errors import UsageError
@@ -140,7 +140,7 @@ def test_a_session_opens_from_its_own_pages_only(
         with connect(
             f"ws://{host.format(port)}/_stcore/stream",
             address=("127.0.0.1", port),
-            origin=origin and origin.format(port),  # type: ignore[arg-type]
+            origin=Origin(origin.format(port)) if origin else None,
             subprotocols=[Subprotocol("streamlit")],
             proxy=None,
         ):
