@@ -94,9 +94,12 @@ RULES: Mapping[str, Rule] = {
     "quarantine": Rule(_columns("run_id file line field reason excerpt quarantined_at")),
     "runs": Rule(
         _columns(
-            "run_id file format turns replaced quarantined unknown_fields started_at finished_at"
+            "run_id file format turns replaced quarantined unknown_fields started_at finished_at",
+            "conflicts interim misdated",
         )
     ),
+    "left_out": Rule(_columns("run_id file field cause values")),
+    "misdated": Rule(_columns("turn_id dialogue_id day started_at arrived_at")),
     # Derived from gold in the logs.
     "labelled": Rule(_columns("turn_id dialogue_id day failure_point source gold_digest")),
     "annotations": Rule(

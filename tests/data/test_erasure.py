@@ -263,6 +263,21 @@ def test_files_beside_the_store_are_named(full: Store) -> None:
     assert f"the file {full.path / 'mine.csv'}" in report.unread
 
 
+def test_a_file_or_signal_named_after_a_user_leaves_no_name_in_the_counts(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    record = line("zzuser-9", 9, tts={"latency_ms": 1e300})
+    signals = line("okuser-9", 8) | {"asr": {"hypotheses": [], "signals": {"zzuser-9": 1e300}}}
+    ingest(store, [write_lines(tmp_path / "logs" / "zzuser-9.jsonl", [record])])
+    ingest(store, [write_lines(tmp_path / "logs" / "others.jsonl", [signals])])
+    delete(store, user_ids=["zzuser-9"])
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM left_out ORDER BY field").to_pylist()
+    assert [row["field"] for row in rows] == ["(deleted)", "tts.latency_ms"]
+    assert rows[1]["file"] == "(deleted)"
+
+
 def test_a_dialogue_of_several_users_keeps_the_others(store: Store, tmp_path: Path) -> None:
     rows = [trace("a", user_id=USER), trace("b", user_id=OTHER, turn_index=1)]
     ingest(store, [write_lines(tmp_path / "log.jsonl", rows)])
