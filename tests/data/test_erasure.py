@@ -157,7 +157,9 @@ def _fill(tmp_path: Path) -> None:
     mine = next(t for t in turns if t["turn_id"] == "okturn-21")
     annotate(store, mine, "ben", "nlu", note="just like zzturn-0 of zzdialogue-0")
     annotate(store, mine, USER, "nlu")
-    file = write_lines(tmp_path / "a.jsonl", [{"turn_id": "zzturn-0", "annotator": "anna"}])
+    # A field outside the verdict is wrong, so that the row is quarantined with its ids.
+    row = {"turn_id": "zzturn-0", "annotator": "anna", "failure_point": "asr", "mood": 1}
+    file = write_lines(tmp_path / "a.jsonl", [row])
     import_annotations(store, file, "a.jsonl")
     sql = f"SELECT * FROM turns WHERE user_id = '{USER}'"
     for name, query in {
