@@ -5,7 +5,6 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from data.schema.bounds import PROBABILITY
 from data.schema.tables import DIMENSIONS, FACETS
 from data.schema.trace import STAGES
 
