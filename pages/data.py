@@ -44,6 +44,7 @@ if part == "arrivals":
     ingest_runs.freshness(view)
     ingest_runs.misdated(view)
     ingest_runs.run_list(view)
+    ingest_runs.left_out(view)
     ingest_runs.quarantine(view)
 elif part == "signals":
     signals(view)

@@ -48,7 +48,9 @@ def log_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
         if not path.is_symlink():
             if is_regular(path):
                 files[path.resolve()] = path
-        elif not path.resolve().is_relative_to(root):
+        elif (target := _target(path)) is None:
+            skipped.append(Skipped(path, "a link that leads to itself"))
+        elif not target.is_relative_to(root):
             skipped.append(Skipped(path, "a link that leads out of the folder"))
         elif is_regular(path):
             linked.append(path)
@@ -63,6 +65,14 @@ def is_regular(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return False
+
+
+def _target(link: Path) -> Path | None:
+    """Where a link leads; None if it leads in a circle."""
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):
+        return None
 
 
 def _candidates(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:

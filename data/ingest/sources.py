@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import sys
 import zlib
@@ -269,7 +270,8 @@ def _must_be_lines(source: Source, head: bytes) -> None:
 def _beginning(source: Source, head: bytes, line: bytes) -> str:
     if b"\0" in head[:4096]:
         return "binary data"
-    if source.path is not None and source.path.is_symlink():
-        # Who may name a link need not be allowed to read what lies behind it.
+    if source.path is not None and source.path.resolve() != Path(os.path.abspath(source.path)):
+        # Who may name a link, to the file or to a folder above, need not be allowed to read what
+        # lies behind it.
         return "the file behind this link begins with something else"
     return f"it begins with {line[:40].decode('utf-8', 'backslashreplace')!r}"

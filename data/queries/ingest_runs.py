@@ -44,6 +44,10 @@ SELECT turn_id, shown.dialogue_id, day, shown.started_at, arrived_at, assistant,
 FROM turns JOIN shown USING (turn_id, day)
 ORDER BY arrived_at DESC, shown.started_at, turn_id
 """
+_LEFT_OUT = """
+SELECT file, field, cause, sum("values")::BIGINT AS "values" FROM left_out
+GROUP BY ALL ORDER BY "values" DESC, file, field, cause LIMIT $rows
+"""
 _REASONS = """
 SELECT field, reason, count(*) AS lines, count(DISTINCT file) AS files,
   min(quarantined_at) AS first, max(quarantined_at) AS last
@@ -92,6 +96,14 @@ def misdated(snapshot: Snapshot, rows: int = 10, skip: int = 0) -> pa.Table:
     Columns: turn_id, dialogue_id, day, started_at, arrived_at, assistant, device_id, heard.
     """
     return snapshot.query(_MISDATED, {"rows": rows, "skip": skip})
+
+
+def left_out(snapshot: Snapshot, rows: int = 200) -> pa.Table:
+    """Values that were left out of turns, the most frequent first.
+
+    Columns: file, field, cause ("not a number", "out of range"), values (how many).
+    """
+    return snapshot.query(_LEFT_OUT, {"rows": rows})
 
 
 def reasons(snapshot: Snapshot) -> pa.Table:

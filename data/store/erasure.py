@@ -98,6 +98,9 @@ class Eraser:
         self._annotators()
         self._blank("runs", "file", f"'{GONE}'", "names of ingested files")
         self._blank("runs", "unknown_fields", "'{}'", "names of unknown fields")
+        self._blank("left_out", "file", f"'{GONE}'", "names of ingested files")
+        # Keys of `signals` are part of a field's path, and a log's own.
+        self._blank("left_out", "field", f"'{GONE}'", "names of fields")
         return dict(self.removed)
 
     def _quarantine(self) -> None:

@@ -29,7 +29,12 @@ from parts.shared.view import (
 
 ROWS = 15
 EXAMPLES = 8
+LEFT_OUT = 200
 _TIME = "D MMM YYYY, HH:mm"
+_CAUSES = {
+    "not a number": "not a number (NaN or infinite)",
+    "out of range": "beyond what the field can mean",
+}
 
 
 @st.cache_data(max_entries=8, show_spinner="Counting")
@@ -211,6 +216,27 @@ def misdated(view: View) -> None:
     )
     where = shlex.quote(view.path)
     st.code(f"faultline export misdated --to misdated.csv --store {where}", language="bash")
+
+
+def left_out(view: View) -> None:
+    """Values that were dropped from turns: in which file and field, why, and how many."""
+    number = view.snapshot.counts()["left_out"]
+    if not number:
+        return
+    st.subheader("Values left out", anchor=False)
+    rows: list[dict[str, Any]] = ingest_runs.left_out(view.snapshot, LEFT_OUT).to_pylist()
+    st.dataframe(
+        {
+            "File": [short(row["file"], 120) for row in rows],
+            "Field": [short(row["field"], 80) for row in rows],
+            "Reason": [_CAUSES.get(row["cause"], row["cause"]) for row in rows],
+            "Count": [row["values"] for row in rows],
+        },
+        hide_index=True,
+        column_config={"Reason": st.column_config.TextColumn(width="large")},
+    )
+    most = f" The {LEFT_OUT} most frequent are shown." if number > LEFT_OUT else ""
+    st.caption(f"Their turns are stored without them, as if they had not been logged.{most}")
 
 
 def quarantine(view: View) -> None:

@@ -157,7 +157,9 @@ def _fill(tmp_path: Path) -> None:
     mine = next(t for t in turns if t["turn_id"] == "okturn-21")
     annotate(store, mine, "ben", "nlu", note="just like zzturn-0 of zzdialogue-0")
     annotate(store, mine, USER, "nlu")
-    file = write_lines(tmp_path / "a.jsonl", [{"turn_id": "zzturn-0", "annotator": "anna"}])
+    # A field outside the verdict is wrong, so that the row is quarantined with its ids.
+    row = {"turn_id": "zzturn-0", "annotator": "anna", "failure_point": "asr", "mood": 1}
+    file = write_lines(tmp_path / "a.jsonl", [row])
     import_annotations(store, file, "a.jsonl")
     sql = f"SELECT * FROM turns WHERE user_id = '{USER}'"
     for name, query in {
@@ -261,6 +263,21 @@ def test_files_beside_the_store_are_named(full: Store) -> None:
     (full.path / "mine.csv").write_text(USER, "utf-8")
     report = delete(full, user_ids=[USER])
     assert f"the file {full.path / 'mine.csv'}" in report.unread
+
+
+def test_a_file_or_signal_named_after_a_user_leaves_no_name_in_the_counts(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    record = line("zzuser-9", 9, tts={"latency_ms": 1e300})
+    signals = line("okuser-9", 8) | {"asr": {"hypotheses": [], "signals": {"zzuser-9": 1e300}}}
+    ingest(store, [write_lines(tmp_path / "logs" / "zzuser-9.jsonl", [record])])
+    ingest(store, [write_lines(tmp_path / "logs" / "others.jsonl", [signals])])
+    delete(store, user_ids=["zzuser-9"])
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM left_out ORDER BY field").to_pylist()
+    assert [row["field"] for row in rows] == ["(deleted)", "tts.latency_ms"]
+    assert rows[1]["file"] == "(deleted)"
 
 
 def test_a_dialogue_of_several_users_keeps_the_others(store: Store, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from data.store.maintenance import compact
 from data.store.store import Store
 from parts.data.storage import compaction, removal
 from parts.jobs.job import Jobs
-from tests.logs import write_lines
+from tests.app import Open, texts
+from tests.logs import trace, write_lines
 
 START = datetime(2024, 5, 6, 9, tzinfo=UTC)
 STOPPED = date(2024, 5, 21)
@@ -195,3 +196,24 @@ def test_upkeep_without_a_store_fails_in_one_sentence(tmp_path: Path) -> None:
     job = compaction(str(tmp_path / "none"))
     assert job.wait(60) == "failed"
     assert str(job.error).startswith("No store at")
+
+
+def test_values_that_were_left_out_are_shown_by_file_and_field(
+    opened: Open, store: Store, tmp_path: Path
+) -> None:
+    ingest(store, [write_lines(tmp_path / "sound.jsonl", [trace("a")])])
+    assert "Values left out" not in texts(opened(store.path, "data"))
+    records = [
+        trace(f"t{n}", asr={"hypotheses": [], "latency_ms": 1.797e308, "audio_ms": float("nan")})
+        for n in range(3)
+    ]
+    path = write_lines(tmp_path / "absurd.jsonl", [*records, trace("b", tts={"latency_ms": -1.0})])
+    ingest(store, [path])
+    at = opened(store.path, "data")
+    assert "Values left out" in texts(at)
+    (table,) = [f.value for f in at.dataframe if list(f.value)[:2] == ["File", "Field"]]
+    assert table.values.tolist() == [
+        [str(path), "asr.audio_ms", "not a number (NaN or infinite)", 3],
+        [str(path), "asr.latency_ms", "beyond what the field can mean", 3],
+        [str(path), "tts.latency_ms", "beyond what the field can mean", 1],
+    ]
