@@ -13,6 +13,11 @@ import pyarrow as pa
 from data.schema.shape import TRACE, Shape
 from features.arrow import Column, pc, whole
 
+# The signals of a stage as a list.
+_PAIRS = pa.list_(
+    pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.float64())])
+)
+
 
 def meaningful(turns: pa.Table) -> pa.Table:
     """`turns` with every number outside the bounds of its field, or not finite, as null.
@@ -67,13 +72,15 @@ def _kept(column: Column, shape: Shape) -> Column:
     if shape.kind == "record":
         return _record(column, shape)
     assert shape.each is not None
-    entries = column.flatten()
     is_map = shape.kind == "map"
+    # Flattening leaves out what lies behind a null or outside a slice; maps cannot be flattened.
+    lists = column.cast(_PAIRS) if is_map else column
+    entries = lists.flatten()
     items = pc.struct_field(entries, "value") if is_map else entries
     kept = _kept(items, shape.each)
     if kept is items:
         return column
-    sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.append(0, np.cumsum(sizes)), pa.int32())
     mask = pc.is_null(column)
     if is_map:

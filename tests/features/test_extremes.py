@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import faultline
@@ -94,7 +94,13 @@ def dialogue(parts: list[dict[str, Any]]) -> pa.Table:
 
 
 @given(st.lists(record, min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+# Without shrinking, which takes minutes at a quarter of a second an example.
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 def test_features_are_finite_or_missing(parts: list[dict[str, Any]]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
