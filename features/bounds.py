@@ -6,6 +6,7 @@ They count as not logged, so that one of them cannot spoil a sum, a cast or a sc
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +86,8 @@ def _kept(column: Column, shape: Shape) -> Column:
     mask = pc.is_null(column)
     if is_map:
         keys = pc.struct_field(entries, "key")
-        return pa.MapArray.from_arrays(offsets, keys, kept, column.type, mask=mask)
+        maps: Any = pa.MapArray  # The stubs know 64-bit offsets only.
+        return maps.from_arrays(offsets, keys, kept, column.type, mask=mask)
     return pa.ListArray.from_arrays(offsets, kept, mask=mask)
 
 

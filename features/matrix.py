@@ -17,8 +17,8 @@ from features import (
     result,
     wake,
 )
-from features.categories import Vocabulary
 from features.bounds import finite
+from features.categories import Vocabulary
 from features.feature import Feature
 from features.frame import register
 from features.multi_device import WITHIN_S

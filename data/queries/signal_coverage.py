@@ -39,12 +39,7 @@ CONFIDENCES = {
 # Fewer values than this say nothing about a confidence.
 _ENOUGH = 50
 _RANGES = f"""
-SELECT assistant, {
-    ", ".join(
-        f"count({NUMBERS[name]}) AS n{i}, min({NUMBERS[name]}) AS low{i}, max({NUMBERS[name]}) AS high{i}"
-        for i, name in enumerate(CONFIDENCES)
-    )
-} FROM turns
+SELECT assistant, {{ranges}} FROM turns
 WHERE day IN ({{days}}) AND {OF_ASSISTANTS}
 GROUP BY 1 ORDER BY 1 NULLS FIRST
 """
@@ -148,7 +143,11 @@ def constants(snapshot: Snapshot, chosen: Filter, read: Days) -> list[Constant]:
     if not read.read:
         return []
     named, bound = _bound(chosen, read)
-    rows = snapshot.query(_RANGES.format(days=named), bound).to_pylist()
+    ranges = ", ".join(
+        f"count({sql}) AS n{i}, min({sql}) AS low{i}, max({sql}) AS high{i}"
+        for i, sql in enumerate(NUMBERS[name] for name in CONFIDENCES)
+    )
+    rows = snapshot.query(_RANGES.format(ranges=ranges, days=named), bound).to_pylist()
     return [
         Constant(row["assistant"], name, row[f"low{i}"], row[f"n{i}"])
         for row in rows
