@@ -95,8 +95,9 @@ def dialogue(parts: list[dict[str, Any]]) -> pa.Table:
     )
 
 
+@pytest.mark.long
 @given(st.lists(record, min_size=1, max_size=4))
-# Without shrinking, which takes minutes at a quarter of a second an example.
+# Without shrinking, which takes minutes at up to a second each.
 @settings(
     max_examples=25,
     deadline=None,
@@ -227,7 +228,16 @@ def test_every_row_is_exported(spoilt: tuple[Store, int], name: str, tmp_path: P
             assert export(snapshot, name, to) == rows(to) == snapshot.counts()[name], suffix
 
 
-@pytest.mark.parametrize("query", [{}, {"page": "data", "part": "signals"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"page": "data", "part": "signals"},
+        {"page": "data", "part": "drift"},
+        {"page": "explore"},
+        *({"page": "turn", "turn": f"extreme{i}-{j}"} for i, j in ((0, 0), (0, 1), (4, 0), (6, 1))),
+    ],
+)
 def test_pages_show_the_store(
     spoilt: tuple[Store, int], opened: Open, query: dict[str, str]
 ) -> None:
