@@ -12,6 +12,7 @@ import pyarrow as pa
 from analysis.logging_gaps import Gap
 from charts.formatting import count, distinct, inert, percent, short
 from charts.layout import bare, note, upright
+from data.queries.signal_coverage import CONFIDENCES, Constant
 
 # Assistants and signals do not get the colours of failure points: other tints and line patterns
 # tell them apart.
@@ -168,6 +169,15 @@ def gap_words(gap: Gap) -> str:
     return (
         f"{name_of(gap.assistant)} {verb} {gap.signal} {since}: missing on {percent(gap.before)} "
         f"of turns before, {percent(gap.after)} after."
+    )
+
+
+def constant_words(constant: Constant) -> str:
+    """A confidence that never differs as a sentence."""
+    value = f"{constant.value:.1f}" if constant.value in (0, 1) else f"{constant.value:g}"
+    return (
+        f"{name_of(constant.assistant)}: {CONFIDENCES[constant.signal]} is always {value} "
+        f"({count(constant.turns)} turns) – not informative."
     )
 
 

@@ -14,6 +14,11 @@ import pyarrow as pa
 from data.schema.shape import TRACE, Shape
 from features.arrow import Column, pc, whole
 
+# The signals of a stage as a list.
+_PAIRS = pa.list_(
+    pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.float64())])
+)
+
 
 def meaningful(turns: pa.Table) -> pa.Table:
     """`turns` with every number outside the bounds of its field, or not finite, as null.
@@ -69,8 +74,8 @@ def _kept(column: Column, shape: Shape) -> Column:
         return _record(column, shape)
     assert shape.each is not None
     is_map = shape.kind == "map"
-    # There are no kernels for maps.
-    lists = column.cast(_as_list(column.type)) if is_map else column
+    # Flattening leaves out what lies behind a null or outside a slice; maps cannot be flattened.
+    lists = column.cast(_PAIRS) if is_map else column
     entries = lists.flatten()
     items = pc.struct_field(entries, "value") if is_map else entries
     kept = _kept(items, shape.each)
@@ -81,15 +86,9 @@ def _kept(column: Column, shape: Shape) -> Column:
     mask = pc.is_null(column)
     if is_map:
         keys = pc.struct_field(entries, "key")
-        parts: Any = (offsets, keys, kept, column.type)
-        return pa.MapArray.from_arrays(*parts, mask=mask)
+        maps: Any = pa.MapArray  # The stubs know 64-bit offsets only.
+        return maps.from_arrays(offsets, keys, kept, column.type, mask=mask)
     return pa.ListArray.from_arrays(offsets, kept, mask=mask)
-
-
-def _as_list(kind: Any) -> Any:
-    """A map type as a list of its entries."""
-    key = pa.field("key", kind.key_type, nullable=False)
-    return pa.list_(pa.struct([key, pa.field("value", kind.item_type)]))
 
 
 def _record(column: Column, shape: Shape) -> Column:

@@ -29,6 +29,20 @@ SELECT day, assistant, count(*) AS turns, {{counts}} FROM turns
 WHERE day IN ({{days}}) AND {OF_ASSISTANTS}
 GROUP BY ALL ORDER BY ALL
 """
+# Logged signal that says how sure a stage is -> its name for people.
+CONFIDENCES = {
+    "wake.score": "wake-word score",
+    "asr.confidence": "ASR confidence",
+    "nlu.confidence": "NLU confidence",
+    "er.score": "entity score",
+}
+# Fewer values than this say nothing about a confidence.
+_ENOUGH = 50
+_RANGES = f"""
+SELECT assistant, {{ranges}} FROM turns
+WHERE day IN ({{days}}) AND {OF_ASSISTANTS}
+GROUP BY 1 ORDER BY 1 NULLS FIRST
+"""
 _OWN = " UNION ALL ".join(
     f"SELECT day, assistant, '{stage}.signal.' || entry.key AS signal, entry.value AS value FROM "
     f"(SELECT day, assistant, unnest(map_entries({stage}.signals)) AS entry FROM turns "
@@ -44,6 +58,16 @@ SCHEMA = schema(
         ("logged", pa.int64()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A confidence that an assistant logged `turns` times, each time with the same `value`."""
+
+    assistant: str | None
+    signal: str
+    value: float
+    turns: int
 
 
 @dataclass(frozen=True)
@@ -87,9 +111,7 @@ def logged(snapshot: Snapshot, chosen: Filter, read: Days) -> pa.Table:
     """
     if not read.read:
         return SCHEMA.empty_table()
-    bound: dict[str, Any] = {f"day_{i}": day for i, day in enumerate(read.read)}
-    named = ", ".join(f"${name}" for name in bound)
-    bound["assistants"] = list(chosen.assistant)
+    named, bound = _bound(chosen, read)
     counts = ", ".join(f'count({sql}) AS "{name}"' for name, sql in EVERY.items())
     wide = snapshot.query(_WIDE.format(counts=counts, days=named), bound).to_pylist()
     own = snapshot.query(
@@ -111,3 +133,31 @@ def logged(snapshot: Snapshot, chosen: Filter, read: Days) -> pa.Table:
         }
         rows += [(*key, name, row["turns"], n) for name, n in by_signal.items()]
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
+
+
+def constants(snapshot: Snapshot, chosen: Filter, read: Days) -> list[Constant]:
+    """Confidences that never differ on the days `read`, by assistant: they tell nothing apart.
+
+    Of each assistant of the filter, those that it logged at least 50 times.
+    """
+    if not read.read:
+        return []
+    named, bound = _bound(chosen, read)
+    ranges = ", ".join(
+        f"count({sql}) AS n{i}, min({sql}) AS low{i}, max({sql}) AS high{i}"
+        for i, sql in enumerate(NUMBERS[name] for name in CONFIDENCES)
+    )
+    rows = snapshot.query(_RANGES.format(ranges=ranges, days=named), bound).to_pylist()
+    return [
+        Constant(row["assistant"], name, row[f"low{i}"], row[f"n{i}"])
+        for row in rows
+        for i, name in enumerate(CONFIDENCES)
+        if row[f"n{i}"] >= _ENOUGH and row[f"low{i}"] == row[f"high{i}"]
+    ]
+
+
+def _bound(chosen: Filter, read: Days) -> tuple[str, dict[str, Any]]:
+    """The parameters for the days `read`, as SQL, and the values of all parameters."""
+    bound: dict[str, Any] = {f"day_{i}": day for i, day in enumerate(read.read)}
+    named = ", ".join(f"${name}" for name in bound)
+    return named, {**bound, "assistants": list(chosen.assistant)}

@@ -17,12 +17,21 @@ from charts.formatting import (
     plain,
 )
 from charts.layout import CONFIG
-from charts.signals import gap_words, missing_heat, name_of, over_time, over_time_words
+from charts.signals import (
+    constant_words,
+    gap_words,
+    missing_heat,
+    name_of,
+    over_time,
+    over_time_words,
+)
 from data.queries import overview
 from data.queries.filters import Filter
 from data.queries.signal_coverage import (
     EVERY,
+    Constant,
     Days,
+    constants,
     days,
     logged,
 )
@@ -43,17 +52,19 @@ def within(view: View) -> Filter:
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at what is logged")
-def _logged(path: str, version: str, chosen: Filter) -> tuple[Days, pa.Table, list[Gap]]:
+def _logged(
+    path: str, version: str, chosen: Filter
+) -> tuple[Days, pa.Table, list[Gap], list[Constant]]:
     snapshot = snapshot_at(path, version)
     read = days(snapshot, chosen)
     table = logged(snapshot, chosen, read)
-    return read, table, gaps(table)
+    return read, table, gaps(table), constants(snapshot, chosen, read)
 
 
 def signals(view: View) -> None:
     """Missing shares per assistant, their changes in words, and their course over time."""
     st.subheader("Signals", anchor=False)
-    read, table, changes = _logged(view.path, view.snapshot.version, within(view))
+    read, table, changes, same = _logged(view.path, view.snapshot.version, within(view))
     if not table.num_rows:
         st.caption("No turn lies within these days.")
         return
@@ -67,6 +78,7 @@ def signals(view: View) -> None:
         + " Of the filters, days and assistants apply."
     )
     _changes(changes)
+    _constants(same)
     assistants = sorted(set(table["assistant"].to_pylist()), key=lambda a: a or "")
     left, right = st.columns([1, 1.4], gap="medium")
     with left:
@@ -135,6 +147,16 @@ def _changes(changes: list[Gap]) -> None:
         with st.expander(f"{len(changes) - 6} more changes"):
             for gap in changes[6:60]:
                 st.markdown(plain(gap_words(gap)))
+
+
+def _constants(same: list[Constant]) -> None:
+    """Confidences that never differ, as sentences."""
+    for constant in same[:6]:
+        st.markdown(f":material/horizontal_rule: {plain(constant_words(constant))}")
+    if len(same) > 6:
+        with st.expander(f"{len(same) - 6} more that are not informative"):
+            for constant in same[6:60]:
+                st.markdown(plain(constant_words(constant)))
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing the two periods")

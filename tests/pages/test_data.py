@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from analysis.logging_gaps import gaps
+from charts.formatting import plain
 from charts.signals import gap_words, missing_heat, missing_shares, over_time, over_time_words
 from data.ingest.ingest import ingest
 from data.queries import ingest_runs
 from data.queries.filters import Filter
-from data.queries.signal_coverage import EVERY, days, logged
+from data.queries.signal_coverage import EVERY, Constant, constants, days, logged
 from data.store import disk_usage
 from data.store.maintenance import compact
 from data.store.store import Store
@@ -95,6 +96,37 @@ def test_a_signal_that_stops_is_reported_with_its_day(filled: Store) -> None:
     figure = over_time(table, "car", ["nlu.confidence"], [gap])
     assert len(figure.data[0].y) == 28
     assert "Tuesday" in over_time_words("car", ["nlu.confidence"], [gap])
+
+
+@pytest.mark.parametrize(("value", "words"), [(1.0, "1.0"), (0.0, "0.0"), (0.25, "0.25")])
+def test_a_confidence_that_never_differs_is_not_informative(
+    tmp_path: Path, opened: Open, value: float, words: str
+) -> None:
+    def said(assistant: str, i: int, confidence: float | None) -> dict[str, Any]:
+        return {
+            "turn_id": f"{assistant}{i}",
+            "dialogue_id": f"{assistant}{i}",
+            "turn_index": 0,
+            "started_at": (START + timedelta(minutes=i)).isoformat(),
+            "assistant": assistant,
+            "asr": {"hypotheses": [{"text": "play", "confidence": confidence}]},
+        }
+
+    lines = [said("juno", i, value if i < 50 else None) for i in range(60)]
+    # One other value, or too few values: nothing is said.
+    lines += [said("vera", i, value if i else 0.5) for i in range(60)]
+    lines += [said("nova", i, value) for i in range(49)]
+    store = Store.create(tmp_path / "store")
+    ingest(store, [write_lines(tmp_path / "log.jsonl", lines)])
+    with store.snapshot() as snapshot:
+        found = constants(snapshot, Filter(), days(snapshot, Filter()))
+        assert found == [Constant("juno", "asr.confidence", value, 50)]
+        other = Filter(assistant=("vera",))
+        assert constants(snapshot, other, days(snapshot, other)) == []
+    shown = texts(opened(store.path, "data", part="signals"))
+    sentence = f"juno: ASR confidence is always {words} (50 turns) – not informative."
+    assert plain(sentence) in shown
+    assert shown.count("not informative") == 1
 
 
 def test_chance_is_not_reported_as_a_change(filled: Store) -> None:
