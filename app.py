@@ -7,6 +7,7 @@ import streamlit as st
 from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
 from data.queries.filters import Filter
 from data.store.store import Store
+from parts.server import sign_in
 from parts.shared import page_frame
 from parts.shared.filter_bar import (
     clear,
@@ -25,6 +26,11 @@ from parts.shared.view import (
 )
 
 st.set_page_config(page_title="Faultline", page_icon=page_frame.ICON, layout="wide")
+if not sign_in.admitted():
+    # Without it Streamlit would offer, and run, the scripts of the folder `pages`.
+    st.navigation(pages(icons=False), position="hidden")
+    sign_in.page()
+    st.stop()
 page = st.navigation(pages(), position="top")
 path = store_path()
 
@@ -57,10 +63,12 @@ def open_view() -> View:
             f"choose one of {', '.join(scored)}."
         )
     bounds, options = choices(path, version, model)
-    assert bounds is not None
     with st.sidebar:
         if len(scored) > 1:
             model_choice(scored, model)
+        if bounds is None:
+            # No scored turn has a possible date: only these can be shown, and only in a list.
+            return View(path, snapshot, outdated, model, None, Filter(dates="impossible"))
         chosen = filters(*bounds[:2], options, lambda: facet_choices(path, version, model))
     return View(path, snapshot, outdated, model, bounds, chosen)
 

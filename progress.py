@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TextIO
 
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -237,4 +237,10 @@ def run_reporting(work: Callable[[Progress], object]) -> int:
     except FaultlineError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        problem = machine_error(error)
+        if problem is None:
+            raise
+        print(f"Error: {problem}", file=sys.stderr)
+        return problem.exit_code
     return 0

@@ -53,8 +53,10 @@ class Shift:
 def periods(chosen: Filter, first: date, last: date) -> Periods | None:
     """The periods of a filter; `first` and `last` are the first and last scored day.
 
-    None if the filter has no scored day.
+    None if the filter has no scored day, as one for turns with impossible dates.
     """
+    if chosen.dates:
+        return None
     since, until = chosen.since or first, min(chosen.until or last, last)
     if since > until:
         return None

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from data.queries.filters import Filter
 from data.queries.sampling import DIALOGUE_ORDER, MOST_CANDIDATES, about
-from data.schema.trace import FAILURE_POINTS
+from data.schema.trace import FAILURE_POINTS, order_sql
+from data.store.misdated import DATED
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -36,7 +37,7 @@ WITH seen AS (
     SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL
     UNION ALL SELECT turn_id FROM annotations
   ) USING (turn_id)
-  WHERE p.model_id = $model
+  WHERE p.model_id = $model AND {DATED}
   GROUP BY ALL
 ), open AS (
   SELECT s.* EXCLUDE (p), (s.p[1] - s.p[2])::DOUBLE AS margin,
@@ -74,7 +75,7 @@ SELECT {_SHOWN}, failure_point, p_defect
 FROM predictions
 ANTI JOIN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL) USING (turn_id)
 WHERE model_id = $model AND {{clause}}
-ORDER BY {DIALOGUE_ORDER}, turn_index, turn_id
+ORDER BY {DIALOGUE_ORDER}, {order_sql()}
 LIMIT $most
 """
 
@@ -92,7 +93,7 @@ def candidates(
     (failures above those at the overall rate) and frame_labelled (labelled turns). With more than
     `MOST_CANDIDATES` turns, the counts are those of a sample of whole dialogues.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     sample = about(snapshot, model, chosen, MOST_CANDIDATES)
     bound: dict[str, Any] = {"model": model, **params, **sample.params}
     failed = {f"failed_{i}": status for i, status in enumerate(FAILED)}
@@ -114,6 +115,6 @@ def at_random(
 
     Unlike those of `candidates`, they are a random sample of all turns of the filter.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params, "seed": seed, "most": most}
     return snapshot.query(_RANDOM.format(clause=clause), bound)

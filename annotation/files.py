@@ -22,11 +22,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import IngestError, UsageError
-from data.ingest.validation import EXCERPT, explain
+from data.errors import IngestError, UsageError, machine_error
+from data.ingest.validation import explain
 from data.schema.tables import ANNOTATIONS, QUARANTINE
 from data.schema.trace import FAILURE_POINTS, NonEmpty
 from data.store.annotations import add
+from data.store.erasure import EXCERPT
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -212,7 +213,8 @@ def _rows(
     try:
         content = source if isinstance(source, bytes) else source.expanduser().read_bytes()
     except OSError as error:
-        raise UsageError(f"Cannot read {name}: {error.strerror}.") from error
+        problem = machine_error(error, name)
+        raise problem or UsageError(f"Cannot read {name}: {error.strerror}.") from error
     if not content.strip():
         raise IngestError(f"{name} is empty; expected one annotation per row.")
     if suffix == ".parquet":
@@ -252,7 +254,8 @@ def _from_csv(
         for cells in reader:
             row: dict[str, Any] = {key: value for key, value in cells.items() if key and value}
             if None in cells:
-                problems.append(Problem(line, "", "more cells than the header has", _excerpt(row)))
+                reason = "more cells than the header has"
+                problems.append(Problem(line, "", reason, _excerpt(row)))
             elif row:
                 yield line, _typed(row)
             # A cell may run over several lines; a row is named by its first.

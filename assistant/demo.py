@@ -33,7 +33,7 @@ from assistant.simulate import Adapt, Simulated, Simulation, day_weight
 from assistant.stages import LOCALES
 from assistant.trained import agree
 from assistant.world import World, build_world
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.parallel import runner
 from data.store.paths import must_be_text
 from data.store.temporary import (
@@ -209,7 +209,10 @@ def _drafting(folder: Path) -> Iterator[Path]:
             f"Another demo is being written to {folder}; wait until it is done, or write elsewhere."
         ) from error
     except OSError as error:
-        raise UsageError(f"Cannot write to {folder}: {error.strerror or error}.") from error
+        problem = machine_error(error, folder)
+        raise problem or UsageError(
+            f"Cannot write to {folder}: {error.strerror or error}."
+        ) from error
     finally:
         for path in missing:
             with suppress(OSError):

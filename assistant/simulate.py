@@ -21,7 +21,8 @@ from assistant.language.goals import Goal, draw_goal, fill
 from assistant.language.wording import Style, Utterance, say
 from assistant.record import Ran, trace
 from assistant.releases import Assembly
-from assistant.stages import Context, Frame, Sound, Stages
+from assistant.second_device import second_device
+from assistant.stages import Context, Device, Frame, Sound, Stages
 from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
 from assistant.tts import length_ms
 from assistant.users import Experience, Reaction, react, speak
@@ -96,6 +97,7 @@ class Simulation:
         rng = np.random.default_rng([self.seed, 42, days.start, number])
         shares = list(accumulate(day_weight(self.assembly.timeline.start, day) for day in days))
         simulated: list[Simulated] = []
+        elsewhere: list[Simulated] = []
         dialogues = 0
         while len(simulated) < turns:
             day = days[_draw(shares, rng)]
@@ -110,6 +112,10 @@ class Simulation:
                 dialogue.talk(min(LONGEST, turns - len(simulated)))
             dialogues += bool(dialogue.turns)
             simulated += dialogue.turns[: turns - len(simulated)]
+            if dialogue.elsewhere and len(simulated) < turns:
+                elsewhere.append(dialogue.elsewhere)
+        # They take the place of the last turns, so that the others stay as they are.
+        simulated = simulated[: turns - len(elsewhere)] + elsewhere
         return sorted(simulated, key=lambda turn: (turn.at, turn.record["turn_id"]))
 
     def stages(self, moment: datetime) -> Stages:
@@ -142,6 +148,10 @@ def _moment(midnight: datetime, home: Home, rng: np.random.Generator) -> datetim
     return (midnight + timedelta(milliseconds=round(seconds * 1000))).astimezone(clock)
 
 
+def _logged(ran: Ran) -> Logged:
+    return Logged(ran.transcript.text, ran.understood.frame, ran.resolved.entities, ran.outcome)
+
+
 class _Dialogue:
     """A dialogue that is being simulated."""
 
@@ -154,6 +164,8 @@ class _Dialogue:
         rng: np.random.Generator,
     ) -> None:
         self.turns: list[Simulated] = []
+        # What another device of the home heard of the first turn.
+        self.elsewhere: Simulated | None = None
         self._sim = simulation
         self._home = home
         self._moment = moment
@@ -293,17 +305,40 @@ class _Dialogue:
 
         `request`: what the user means by it; None if nobody speaks to the assistant.
         """
-        rng = self._rng
-        stages = self._sim.stages(self._moment)
-        context = Context(
-            device=self._device,
+        context = self._context(self._device, self._moment)
+        ran = self._run(sound, context, self._rng)
+        if ran is None:
+            return None
+        meant = self._meant(sound, request, context)
+        asked = bool(request) and self._rng.random() < ASKED_SHARE
+        reaction = self._reaction(meant, _logged(ran), tries, asked)
+        turn = (self._name, len(self.turns), f"{self._name}-g{self._goals}", tries, style)
+        self.turns.append(self._simulated(ran, meant, context, reaction, turn, sound))
+        if len(self.turns) == 1 and request:
+            self._hear_elsewhere(sound, request)
+        understood, outcome = ran.understood, ran.outcome
+        self._before = understood.frame if understood.frame.intent else None
+        self._last = meant
+        self._content = reaction.content
+        self._prompt = (outcome.response, outcome.acts)
+        duration = ran.response_at_ms + (reaction.barge_in_ms or length_ms(outcome.response))
+        self._moment += timedelta(milliseconds=round(duration))
+        return reaction
+
+    def _context(self, device: Device, moment: datetime) -> Context:
+        return Context(
+            device=device,
             locale=self._home.locale,
-            moment=self._moment,
+            moment=moment,
             home=self._home.things,
             town=self._home.town,
             before=self._before,
             prompt=self._prompt[0],
         )
+
+    def _run(self, sound: Sound, context: Context, rng: np.random.Generator) -> Ran | None:
+        """What all stages make of a sound; None if it does not wake the assistant."""
+        stages = self._sim.stages(context.moment)
         heard = stages.wake(sound, context, rng)
         if not heard.fired:
             return None
@@ -312,41 +347,58 @@ class _Dialogue:
         resolved = stages.er(understood.frame, context)
         outcome = stages.result(understood.frame, resolved.entities, context)
         spoken_ms = stages.tts(outcome.response, rng)
-        meant = self._meant(sound, request, context)
-        logged = Logged(transcript.text, understood.frame, resolved.entities, outcome)
-        truth = judge(meant, logged, context, stages)
-        asked = bool(request) and rng.random() < ASKED_SHARE
-        reaction = self._reaction(meant, logged, tries, asked)
-        ran = Ran(heard, transcript, understood, resolved, outcome, spoken_ms)
-        turn_id = f"{self._name}-{len(self.turns)}"
+        return Ran(heard, transcript, understood, resolved, outcome, spoken_ms)
+
+    def _simulated(
+        self,
+        ran: Ran,
+        meant: Meant,
+        context: Context,
+        reaction: Reaction,
+        turn: tuple[str, int, str, int, Style],
+        sound: Sound,
+    ) -> Simulated:
+        """The record of a turn and the truth; `turn`: dialogue, index, goal, tries and style."""
+        name, index, goal, tries, style = turn
+        stages = self._sim.stages(context.moment)
+        truth = judge(meant, _logged(ran), context, stages)
         record = trace(ran, context, stages.versions(), reaction, self._prompt)
         record |= {
-            "turn_id": turn_id,
-            "dialogue_id": self._name,
-            "turn_index": len(self.turns),
+            "turn_id": f"{name}-{index}",
+            "dialogue_id": name,
+            "turn_index": index,
             "user_id": f"s{self._sim.seed}-{self._user.id}",
         }
         if self._annotator:
             record["gold"] = gold(meant, truth, self._annotator)
         truth_record = {
-            "turn_id": turn_id,
-            "dialogue_id": self._name,
+            "turn_id": f"{name}-{index}",
+            "dialogue_id": name,
             "failure_point": truth.failure_point,
             "unsupported": not meant.supported,
-            "goal": f"{self._name}-g{self._goals}",
+            "goal": goal,
             "tries": tries,
-            "style": style if request else "",
+            "style": style if meant.addressed else "",
             "source": sound.source,
             "gold": gold(meant, truth),
         }
-        self.turns.append(Simulated(self._moment.astimezone(UTC), record, truth_record))
-        self._before = understood.frame if understood.frame.intent else None
-        self._last = meant
-        self._content = reaction.content
-        self._prompt = (outcome.response, outcome.acts)
-        duration = ran.response_at_ms + (reaction.barge_in_ms or length_ms(outcome.response))
-        self._moment += timedelta(milliseconds=round(duration))
-        return reaction
+        return Simulated(context.moment.astimezone(UTC), record, truth_record)
+
+    def _hear_elsewhere(self, sound: Sound, request: tuple[Goal, Utterance]) -> None:
+        """The same request on another device of the home, which nobody reacts to."""
+        second = second_device(self._home, self._device, sound, f"{self._name}-0")
+        if second is None:
+            return
+        device, there, delay_ms, rng = second
+        moment = self._moment + timedelta(milliseconds=delay_ms)
+        context = self._context(device_at(self._home, device, moment, rng), moment)
+        ran = self._run(there, context, rng)
+        if ran is not None:
+            meant = self._meant(there, request, context)
+            # A dialogue of its own.
+            plain: Style = "plain"
+            turn = (f"{self._name}b", 0, f"{self._name}b-g1", 1, plain)
+            self.elsewhere = self._simulated(ran, meant, context, Reaction("done"), turn, there)
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, in whole milliseconds, as in logs."""

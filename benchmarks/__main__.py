@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import durability as durability_benchmark
 from benchmarks import features as features_benchmark
 from benchmarks import ingest as ingest_benchmark
 from benchmarks.memory import peak_gib
@@ -61,6 +62,7 @@ def main(sizes: list[int]) -> None:
         for n in sizes:
             _ingest_and_score(n, folder / str(n), model_store, add)
             shutil.rmtree(folder / str(n), ignore_errors=True)
+        _commits(add)
         _texts(model_store, add)
         _explanations(model_store, add)
     finally:
@@ -106,6 +108,15 @@ def _ingest_and_score(n: int, folder: Path, trained: Store, add: Callable[..., N
     with peak_gib() as peak:
         report, seconds = _timed(lambda: score(store, trained.head().model))
     add("score, end to end", n, report.scored / seconds, f"peak {peak():.2f} GiB")
+
+
+def _commits(add: Callable[..., None]) -> None:
+    """Commits of one row and of thirty files, with and without waiting for the disk."""
+    for days, rows, name in ((1, 1, "commit one turn"), (30, 1_000, "commit 30 days of turns")):
+        synced, unsynced = durability_benchmark.run(days, rows)
+        turns = days * rows
+        note = f"{synced * 1e3:.0f} ms; without syncs {unsynced * 1e3:.0f} ms"
+        add(name, turns, turns / synced, note)
 
 
 def _texts(store: Store, add: Callable[..., None]) -> None:

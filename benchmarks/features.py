@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.ingest.ingest import ingest
+from data.schema.trace import order_sql
 from data.store.store import Store
 from features.arrow import pc
 from features.categories import Vocabulary
@@ -68,7 +69,7 @@ def read_corpora(folder: Path) -> pa.Table:
     store = Store.create(folder / "store")
     ingest(store, [str(path) for path in sorted(CORPORA.glob("*.jsonl.gz"))])
     with store.snapshot() as snapshot:
-        return snapshot.query("SELECT * FROM turns ORDER BY assistant, dialogue_id, turn_index")
+        return snapshot.query(f"SELECT * FROM turns ORDER BY assistant, dialogue_id, {order_sql()}")
 
 
 def copy_of(logs: pa.Table, number: int) -> pa.Table:

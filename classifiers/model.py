@@ -79,7 +79,7 @@ class Model:
 
     def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
         """Turn ids, ascending, and feature matrix (n, number of columns) of whole dialogues."""
-        with open_frame(turns, self.settings.context) as con:
+        with open_frame(turns, self.settings.context, self.settings.devices_within) as con:
             ids, logged, vectors = read_frame(con, self.vocabulary, self.settings, self.encoder)
         table = dict(logged)
         if self.heads and vectors:

@@ -10,15 +10,18 @@
     learning.json    learning curve, if one was computed
     MODEL_CARD.md    model card
     reference.parquet  percentiles of the features among correct turns
+    files.json       sizes and checksums of the files that scoring reads, and of metrics.json
+    amended.json     ids of the files since turns were deleted from them, if any were
 
 The id is a hash of the files that scoring reads: the same training gives the same id.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -38,8 +41,17 @@ from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import FILE
 from classifiers.settings import Settings
 from classifiers.text_heads import LinearHead, TextHeads
-from data.errors import ModelError
-from data.store.model_folders import DRAFT, model_ids
+from data.errors import ModelError, machine_error
+from data.store.durability import sync, tree
+from data.store.model_folders import (
+    DRAFT,
+    SCORING,
+    content_id,
+    is_unchanged,
+    model_damage,
+    model_ids,
+    write_manifest,
+)
 from features.categories import Vocabulary
 
 # Files that scoring does not read: they are shown in the dashboard.
@@ -47,29 +59,29 @@ EXPLAINED = "shap.npz"
 LEARNING = "learning.json"
 CARD = "MODEL_CARD.md"
 
-_SCORING = (
-    "model.json",
-    "booster.txt",
-    "heads.npz",
-    "held_out.parquet",
-    "encoder.onnx",
-    "tokenizer.json",
-)
-
 
 def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
-    """Write `model` under `models` and return its id; a model with that id is not overwritten."""
+    """Write `model` under `models`, on disk for good, and return its id.
+
+    A whole model with that id is not overwritten.
+    """
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix=DRAFT) as scratch:
         draft = Path(scratch) / "model"
         draft.mkdir()
         _write(model, encoder_folder, draft)
-        model.id = _content_id(draft)
+        model.id = content_id(draft)
         (draft / "metrics.json").write_text(json.dumps(model.metrics, indent=1), "utf-8")
         (draft / CARD).write_text(card(model), "utf-8")
         if model.reference:
             model.reference.write(draft)
+        write_manifest(draft, (*SCORING, "metrics.json"))
+        # Before it gets its name: who finds a model there may promote it.
+        sync(tree(draft))
         final = models / model.id
+        if final.exists() and damage(models, model.id):
+            # Trained again, a damaged model has the same id.
+            os.replace(final, Path(scratch) / "damaged")
         try:
             # Touch the folder: `faultline vacuum` goes by its time.
             os.utime(final)
@@ -82,7 +94,22 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
             except OSError:
                 if not final.exists():
                     raise
+        sync([final, models])
     return model.id
+
+
+def damage(models: Path, model_id: str) -> tuple[Path, str] | None:
+    """The first damaged file of a model and what is wrong with it; None if the model is whole.
+
+    Finds out as well whether the files are those that the id was made of.
+    """
+    found = model_damage(models, model_id)
+    folder = models / model_id
+    if found or not (folder / "model.json").exists():
+        return found
+    if re.fullmatch(r"m-[0-9a-f]{12}", model_id) and not is_unchanged(folder, model_id):
+        return folder, "is not as it was saved"
+    return None
 
 
 def load_settings(models: Path, model_id: str) -> Settings:
@@ -103,9 +130,9 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
     Raises `ModelError` if it is missing or damaged.
     """
     folder = folder_of(models, model_id)
+    if found := damage(models, model_id):
+        raise _damaged(models, model_id, " ".join(map(str, found)))
     with _damage_as_model_error(models, model_id):
-        if _content_id(folder) != model_id:
-            raise ModelError(f"The files of model {model_id} have changed; train it again.")
         content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
         heads = _read_heads(folder / "heads.npz", content["heads"])
         return Model(
@@ -142,9 +169,15 @@ def _damage_as_model_error(models: Path, model_id: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
-        raise ModelError(
-            f"The model {model_id} in {models} is damaged ({error}); train it again."
-        ) from error
+        raise machine_error(error, models) or _damaged(models, model_id, str(error)) from error
+
+
+def _damaged(models: Path, model_id: str, reason: str) -> ModelError:
+    store = shlex.quote(str(models.parent))
+    return ModelError(
+        f"The model {model_id} in {models} is damaged ({reason}); run faultline doctor --repair "
+        f"--store {store}, then train it again."
+    )
 
 
 def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
@@ -172,17 +205,6 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     if model.heads and encoder_folder:
         for name in ("encoder.onnx", "tokenizer.json"):
             shutil.copyfile(encoder_folder / name, folder / name)
-
-
-def _content_id(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in _SCORING:
-        path = folder / name
-        if path.exists():
-            digest.update(name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"m-{digest.hexdigest()[:12]}"
 
 
 def _named(heads: TextHeads) -> dict[str, LinearHead]:

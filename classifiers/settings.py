@@ -9,6 +9,7 @@ from typing import Any
 from classifiers.encoder import DEFAULT
 from data.errors import UsageError
 from features.matrix import Context
+from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
 PARTS = ("before", "after", "capture", "text")
 
@@ -23,6 +24,7 @@ class Settings:
     seed: two trainings on the same turns with one seed give the same model.
     encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
     without: groups of features to leave out, of `PARTS`; for ablations.
+    devices_within: seconds within which several devices hear one request; 0 for the same instant.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """
@@ -31,6 +33,7 @@ class Settings:
     seed: int = 0
     encoder: str = DEFAULT
     without: tuple[str, ...] = ()
+    devices_within: float = WITHIN_S
     folds: int = 5
     rounds: int = 160
     learning_rate: float = 0.08
@@ -41,9 +44,15 @@ class Settings:
 
     @classmethod
     def of(
-        cls, context: str, seed: int, encoder: str | None = None, without: Sequence[str] = ()
+        cls,
+        context: str,
+        seed: int,
+        encoder: str | None = None,
+        without: Sequence[str] = (),
+        devices_within: float = WITHIN_S,
     ) -> Settings:
-        """Settings as a user gives them; `UsageError` for an unknown context or feature group."""
+        """Settings as a user gives them; `UsageError` for an unknown context or feature group, or a
+        window out of range."""
         if context not in ("hindsight", "live"):
             raise UsageError(f"There is no context '{context}'; give hindsight or live.")
         unknown = sorted(set(without) - set(PARTS))
@@ -51,11 +60,17 @@ class Settings:
             raise UsageError(
                 f"Cannot leave out {', '.join(unknown)}; there are: {', '.join(PARTS)}."
             )
+        if not 0 <= devices_within <= MOST_WITHIN_S:
+            raise UsageError(
+                f"Several devices cannot hear one request within {devices_within:g} seconds; give "
+                f"0 to {MOST_WITHIN_S:g}."
+            )
         return cls(
             context="live" if context == "live" else "hindsight",
             seed=seed,
             encoder=encoder or DEFAULT,
             without=tuple(sorted(without)),
+            devices_within=devices_within,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -63,4 +78,5 @@ class Settings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Settings:
-        return cls(**{**content, "without": tuple(content["without"])})
+        # Models trained before there was a window compared turns of the same instant.
+        return cls(**{"devices_within": 0.0, **content, "without": tuple(content["without"])})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import ModelError
+from data.store.durability import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,8 @@ class Explained:
             "paired": np.array(self.paired),
         }
         # Another process may be reading the file, or writing it as well.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".shap-", delete=False) as file:
+        with replacing(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, **arrays)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
 
     @classmethod
     def read(cls, path: Path) -> Explained | None:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from classifiers import registry
-from classifiers.context_digest import BATCH_SQL
+from classifiers.context_digest import BATCH_SQL, with_captures
 from classifiers.model import Model
 from classifiers.shap_archive import Explained
 from classifiers.shap_values import Explainer, evidence
@@ -26,6 +26,7 @@ from data.queries.sampling import some_days, some_turns
 from data.schema.tables import EVIDENCE
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from features.multi_device import PLACED, shared_sql
 from progress import Progress, portion, run_reporting, silent
 
 SAMPLE = 2_000
@@ -35,6 +36,7 @@ MAX_FEATURES = 80
 MAX_PAIRS = 12
 _DAYS = 12
 _WHAT = "explaining a sample of turns"
+_NEAR = f"(SELECT {', '.join(PLACED)} FROM turns WHERE day BETWEEN $low AND $high)"
 
 
 def explain(
@@ -124,15 +126,19 @@ def sample(snapshot: Snapshot, model: Model, turns: int = SAMPLE) -> tuple[np.nd
     for day in days:
         sampled = some_turns(snapshot, model.id, day, -(-turns // len(days)))
         one_day = timedelta(days=1)
+        days_around = {"low": day - one_day, "high": day + one_day}
+        judged = snapshot.query(
+            f"SELECT turn_id, capture_us FROM ({shared_sql(_NEAR, model.settings.devices_within)})"
+            " WHERE capture_us IS NOT NULL AND turn_id IN (SELECT turn_id FROM sampled)",
+            days_around,
+            tables={"sampled": sampled},
+        )
         dialogues = snapshot.query(
             BATCH_SQL,
-            {"low": day - one_day, "high": day + one_day},
-            tables={
-                "batch": sampled.select(["dialogue_id"]),
-                "shared": sampled.select(["turn_id"]),
-            },
+            days_around,
+            tables={"batch": sampled.select(["dialogue_id"]), "shared": judged},
         )
-        turn_ids, matrix = model.matrix(dialogues)
+        turn_ids, matrix = model.matrix(with_captures(dialogues, judged))
         keep = np.isin(turn_ids.to_numpy().astype(str), sampled["turn_id"].to_numpy().astype(str))
         ids.append(turn_ids.to_numpy()[keep])
         rows.append(matrix[keep])

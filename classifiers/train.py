@@ -97,7 +97,7 @@ def prepare(
         encoder = Encoder(folder)
     gold = turns["gold"].combine_chunks()
     digests = turns["context_digest"] if "context_digest" in turns.column_names else None
-    with open_frame(turns, settings.context) as con:
+    with open_frame(turns, settings.context, settings.devices_within) as con:
         vocabulary = learn(con, settings.context)
         ids, logged, vectors = read_frame(con, vocabulary, settings, encoder)
     logged = {
@@ -287,7 +287,12 @@ def train_store(
     Raises `NotEnoughLabels` as `fit` does.
     """
     with store.snapshot() as snapshot:
-        turns = training_turns(snapshot, settings.seed, context=settings.context)
+        turns = training_turns(
+            snapshot,
+            settings.seed,
+            context=settings.context,
+            within=settings.devices_within,
+        )
     store.clear_staging()
     with store.staging() as folder:
         model, encoder_folder = train(turns, settings, progress, folder)

@@ -11,11 +11,7 @@ from data.queries.sampling import until
 from data.schema.trace import TURNS
 from data.store.snapshot import Snapshot
 from features.matrix import Context
-from features.multi_device import (
-    INSTANT,
-    same_instant,
-    several_devices,
-)
+from features.multi_device import WITHIN_S, neighbours_sql
 
 # More labelled turns add little and cost memory; unlabelled ones only show what is usual.
 MAX_LABELLED = 120_000
@@ -46,15 +42,15 @@ WITH settled AS (
 ), sampled AS (
     SELECT dialogue_id FROM dialogues
     QUALIFY {until("CASE WHEN labelled THEN $labelled ELSE $unlabelled END", "n", by="labelled")}
-), instants AS (
-    SELECT DISTINCT {INSTANT} FROM turns SEMI JOIN sampled USING (dialogue_id)
-), at_once AS (
-    SELECT t.dialogue_id FROM turns t SEMI JOIN instants i ON {same_instant("t", "i")}
-    QUALIFY {several_devices(f"count(DISTINCT dialogue_id) OVER (PARTITION BY {INSTANT})")}
-), included AS (FROM sampled UNION FROM at_once)
+), digests AS MATERIALIZED ({{digests}}
+), asked AS MATERIALIZED (
+    SELECT turn_id, capture_us FROM digests SEMI JOIN sampled USING (dialogue_id)
+), included AS (
+    FROM sampled UNION SELECT other_dialogue FROM ({neighbours_sql("asked", "turns")})
+)
 SELECT t.* REPLACE (CASE WHEN settled.turn_id IS NULL THEN t.gold ELSE {{{{{_GOLD}}}}} END AS gold),
-    d.context_digest
-FROM turns t SEMI JOIN included USING (dialogue_id) LEFT JOIN ({{digests}}) d USING (turn_id)
+    d.capture_us, d.context_digest
+FROM turns t SEMI JOIN included USING (dialogue_id) LEFT JOIN digests d USING (turn_id)
     LEFT JOIN settled USING (turn_id)
 ORDER BY turn_id
 """
@@ -66,16 +62,18 @@ def training_turns(
     labelled: int = MAX_LABELLED,
     unlabelled: int = MAX_UNLABELLED,
     context: Context = "hindsight",
+    within: float = WITHIN_S,
 ) -> pa.Table:
     """Turns of whole dialogues with gold and of some without, ordered by turn.
 
-    Columns of `data.schema.trace.TURNS`, and `context_digest` as scoring in `context` will compute
-    it. `labelled` and `unlabelled` limit the number of turns in dialogues with and without gold;
-    `seed` decides which are sampled.
+    Columns of `data.schema.trace.TURNS`, and `capture_us` and `context_digest` as scoring in
+    `context`, with `within` as the window for several devices, will compute them. `labelled` and
+    `unlabelled` limit the number of turns in dialogues with and without gold; `seed` decides which
+    are sampled.
 
     Raises `NotEnoughLabels` if the store is empty.
     """
-    sql = _SQL.format(digests=digests_sql(context))
+    sql = _SQL.format(digests=digests_sql(context, within))
     turns = snapshot.query(sql, {"seed": seed, "labelled": labelled, "unlabelled": unlabelled})
     if turns.num_rows == 0:
         raise NotEnoughLabels(

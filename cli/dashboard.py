@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import sys
 from ipaddress import ip_address
@@ -17,6 +18,7 @@ from cli.output import out, plain
 from data.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
+_NAME = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
 
 
 def dashboard(
@@ -26,17 +28,55 @@ def dashboard(
     address: Annotated[
         str,
         typer.Option(
-            help="Address to listen on; 0.0.0.0 is every address of this machine. Whoever can "
-            "reach it sees and changes everything: there is no password."
+            help="Address to listen on; 0.0.0.0 is every address of this machine. Any but those of "
+            "this machine alone needs --sign-in or --insecure."
         ),
     ] = LOOPBACK,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name that browsers may use for the dashboard, e.g. that of the proxy "
+            "before it; it answers to no others. Can be repeated.",
+        ),
+    ] = None,
+    sign_in: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file that names an OpenID Connect provider, and who is let in; see "
+            "docs/security.md."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Let whoever can reach --address see and change everything."
+        ),
+    ] = False,
+    metrics: Annotated[
+        bool,
+        typer.Option("--metrics", help="Serve figures about the server at /_stcore/metrics."),
+    ] = False,
 ) -> None:
     """Serve the dashboard, by default to this machine only."""
+    from parts.server.sign_in import SignIn
+
+    settings = SignIn.read(sign_in) if sign_in else None
+    for name in host or ():
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"--host {name!r}: expected a name such as faultline.example.org, or an address, "
+                "without scheme and port."
+            )
+    must_be_free(port, address)
+    if not (_is_loopback(address) or settings or insecure):
+        raise UsageError(
+            f"At {address} whoever can reach this machine would see and change everything. Give a "
+            "provider to sign in with (--sign-in FILE), or say that this is meant (--insecure)."
+        )
     script = Path(__file__).parents[1] / "app.py"
     os.environ["FAULTLINE_STORE"] = str(Path(store).expanduser().absolute())
-    must_be_free(port, address)
     out.print(f"Faultline is at {plain(_url(address, port))} (stop it with Ctrl-C).")
-    if address != LOOPBACK and not _is_loopback(address):
+    if not _is_loopback(address) and not settings:
         out.print(
             "Whoever can reach this machine there sees and changes everything: there is no "
             "password."
@@ -44,6 +84,9 @@ def dashboard(
     sys.stdout.flush()
     command = [
         *(sys.executable, "-m", "parts.server"),
+        *(word for name in host or () for word in ("--host", name)),
+        *(("--sign-in", str(sign_in.expanduser().absolute())) if sign_in else ()),
+        *(("--metrics",) if metrics else ()),
         *("--server.address", address, "--server.port", str(port)),
         # Otherwise it asks a server on the internet what this machine's address is.
         *("--browser.serverAddress", _here(address)),

@@ -174,7 +174,7 @@ def _must_hold_no_other(store: str, name: str) -> None:
 
     Store.must_be_possible(store)
     try:
-        target = Store.open(store)
+        target = Store.whole(store)
     except StoreMissing:
         return
     with target.snapshot() as snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +17,22 @@ from cli.output import (
     plain,
     print_json,
 )
+from data.ingest.block import LONGEST_LINE, Limits
 
 # Problems of a file that are listed one by one.
 _SHOWN = 20
+_MIB = 1 << 20
 
 
 class Format(StrEnum):
     jsonl = "jsonl"
     parquet = "parquet"
+
+
+class OnConflict(Enum):
+    keep = "keep"
+    replace = "replace"
+    refuse = "refuse"
 
 
 def ingest(
@@ -33,6 +41,27 @@ def ingest(
     format: Annotated[
         Format | None, typer.Option(help="Format of all inputs, whatever their suffix.")
     ] = None,
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option(
+            help="For a record with the id of another turn (other dialogue or time): keep that "
+            "turn and quarantine the record, replace it, or refuse: nothing of the run is stored."
+        ),
+    ] = OnConflict.keep,
+    ahead_hours: Annotated[
+        float,
+        typer.Option(
+            help="Turns later than now by more than these hours, or before 2000, have impossible "
+            "dates: they are stored, but in no figure."
+        ),
+    ] = 24.0,
+    longest_line: Annotated[
+        float, typer.Option(min=0.001, help="MiB of the longest line; longer ones are quarantined.")
+    ] = LONGEST_LINE / _MIB,
+    most_expansion: Annotated[
+        int,
+        typer.Option(min=1, help="Times its size that a compressed file may expand to."),
+    ] = Limits.expansion,
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if lines were quarantined.")
     ] = False,
@@ -41,16 +70,33 @@ def ingest(
     """Ingest trace logs: JSONL (.gz, .zst) or Parquet."""
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
+    from data.ingest.versions import conflict_words
+    from data.store.misdated import Clock, words
     from data.store.store import Store
     from progress import listener
 
     # Before the store is created: a mistyped path must not leave an empty one behind.
-    discover(paths, format.value if format else None)
+    kind = format.value if format else None
+    discover(paths, kind)
+    Clock.now(ahead_hours)
     target = Store.ensure(store)
     with listener(err) as progress:
-        report = run(target, paths, format.value if format else None, progress)
+        report = run(
+            target,
+            paths,
+            kind,
+            progress,
+            on_conflict=on_conflict.value,
+            ahead_hours=ahead_hours,
+            limits=Limits(int(longest_line * _MIB), most_expansion),
+        )
     if as_json:
-        print_json({"files": [asdict(file) for file in report.files]})
+        print_json(
+            {
+                "files": [asdict(file) for file in report.files],
+                "skipped": [skipped._asdict() for skipped in report.skipped],
+            }
+        )
     else:
         for file in report.files:
             if file.error:
@@ -64,13 +110,47 @@ def ingest(
             if file.quarantined:
                 parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
             out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
+        for skipped in report.skipped[:_SHOWN]:
+            out.print(f"Passed over {plain(str(skipped.path))}: {plain(skipped.reason)}.")
+        if len(report.skipped) > _SHOWN:
+            out.print(f"Passed over {number(len(report.skipped) - _SHOWN)} more.")
+        for left_out, what in (
+            (report.not_numbers, "no numbers (NaN or infinite)"),
+            (report.out_of_range, "beyond what they can mean"),
+        ):
+            if left_out:
+                fields = ", ".join(f"{plain(name)} {number(n)}" for name, n in left_out.items())
+                total = sum(left_out.values())
+                out.print(f"Values that are {what} were left out: {number(total)} ({fields}).")
         for name, count in list(report.unknown.items())[:20]:
             out.print(f"Unknown field {plain(name)!r} kept in extra, {number(count)} records.")
+        if report.misdated:
+            out.print(
+                f"{words(report.misdated, number(report.misdated))} (before 2000, or more than "
+                f"{ahead_hours:g} hours after now): stored, but in no figure over time. See them "
+                "on the page Data, or with: faultline export misdated"
+            )
+        if report.interim:
+            out.print(
+                f"{number(report.interim)} interim "
+                f"{'result' if report.interim == 1 else 'results'} came after the final one, and "
+                "did not replace it."
+            )
         if report.quarantined:
             out.print(
                 f"{number(report.quarantined)} lines were quarantined. See why with: "
                 f"faultline export quarantine --to quarantine.csv --store {plain(store)}",
             )
+    if report.conflicts:
+        fate = (
+            "what was there first is kept, the rest is in quarantine (see --on-conflict)"
+            if on_conflict == OnConflict.keep
+            else "the last of each id is stored, and what it replaced is gone"
+        )
+        err.print(
+            "[yellow]Warning: "
+            f"{conflict_words(report.conflicts, number(report.conflicts))}: {fate}.[/yellow]"
+        )
     if report.failed or (report.quarantined and not allow_quarantined):
         raise typer.Exit(1)
 
@@ -87,7 +167,7 @@ def annotate(
     from annotation.files import import_annotations
     from data.store.store import Store
 
-    report = import_annotations(Store.open(store), file, str(file))
+    report = import_annotations(Store.whole(store), file, str(file))
     if as_json:
         print_json(asdict(report))
     else:

@@ -14,6 +14,7 @@ import typer
 
 from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
+from cli.doctor import doctor
 from cli.ingest import annotate, ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.output import err, plain
@@ -26,7 +27,7 @@ from cli.store import (
     retain,
     vacuum,
 )
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 
 app = typer.Typer(
     name="faultline",
@@ -38,7 +39,7 @@ app = typer.Typer(
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
-    *(compact, vacuum, delete, retain),
+    *(compact, vacuum, delete, retain, doctor),
     *(annotate, labels, promote, report, dashboard),
     *(demo, demo_data),
 )
@@ -98,6 +99,8 @@ def _run() -> int:
     try:
         # Typer returns the code of an `Exit`; of an interrupt it makes 130 (128 + SIGINT).
         code: int = app(sys.argv[1:] or ["--help"], prog_name="faultline", standalone_mode=False)
+        # What is printed may go to a file.
+        sys.stdout.flush()
     except FaultlineError as error:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -118,8 +121,9 @@ def _run() -> int:
             "The path begins with ~ and a name that is no user of this machine; give it in full."
         )
     except OSError as error:
+        problem = machine_error(error, *_places())
         where = f" ({error.filename})" if error.filename else ""
-        code = _fail(f"{error.strerror or error}{where}.")
+        code = _fail(str(problem) if problem else f"{error.strerror or error}{where}.")
     except UnicodeEncodeError as error:
         if not any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
             raise
@@ -153,12 +157,20 @@ def _damage(error: Exception) -> str | None:
     import duckdb
     from deltalake.exceptions import DeltaError
 
+    if problem := machine_error(error, *_places()):
+        return str(problem)
     reason = str(error).strip().split("\n")[0].rstrip(".")
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"Out of memory ({reason}); free some, or do less at once."
     if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, DeltaError)):
-        return f"The store cannot be read or written ({reason}); free disk space or restore it."
+        return f"The store cannot be read or written ({reason}); restore it from a backup."
     return None
+
+
+def _places() -> list[str]:
+    """Where the command may write: the store and what it was told to write to."""
+    given = [_value_of([name]) for name in ("--store", "--to")]
+    return [place for place in (*given, os.environ.get("FAULTLINE_STORE")) if place] or ["store"]
 
 
 def _value_of(options: Sequence[str]) -> str | None:

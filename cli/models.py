@@ -16,6 +16,7 @@ from cli.options import (
     JsonOption,
     SeedOption,
     StoreOption,
+    WithinOption,
     WithoutOption,
 )
 from cli.output import (
@@ -28,6 +29,7 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
+from features.multi_device import WITHIN_S
 
 
 def train(
@@ -39,10 +41,12 @@ def train(
     ] = True,
     encoder: EncoderOption = None,
     without: WithoutOption = None,
+    devices_within: WithinOption = WITHIN_S,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    learn(store, settings_of(context, seed, encoder, without), promote=promote, as_json=as_json)
+    settings = settings_of(context, seed, encoder, without, devices_within)
+    learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(store)}")
 
@@ -54,7 +58,7 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
     from progress import listener
 
     with listener(err) as progress:
-        model = train_store(Store.open(store), settings, promote=promote, progress=progress)
+        model = train_store(Store.whole(store), settings, promote=promote, progress=progress)
     figures = model.metrics["out_of_fold"]
     if as_json:
         print_json({"model": model.id, "promoted": promote, **model.metrics})
@@ -83,7 +87,7 @@ def score(
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
+    target = Store.whole(store)
     with listener(err) as progress:
         report = run(target, model, everything=everything, progress=progress, workers=workers)
     if as_json:
@@ -108,6 +112,7 @@ def evaluate(
     folds: Annotated[int, typer.Option(min=2, max=50, help="Parts of the cross-validation.")] = 5,
     encoder: EncoderOption = None,
     without: WithoutOption = None,
+    devices_within: WithinOption = WITHIN_S,
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
@@ -116,9 +121,9 @@ def evaluate(
     from data.store.store import Store
     from progress import listener
 
-    settings = settings_of(context, seed, encoder, without)
-    with Store.open(store).snapshot() as snapshot:
-        turns = training_turns(snapshot, seed)
+    settings = settings_of(context, seed, encoder, without, devices_within)
+    with Store.whole(store).snapshot() as snapshot:
+        turns = training_turns(snapshot, seed, within=devices_within)
     with listener(err) as progress:
         result = run(turns, settings, folds, progress)
     if as_json:
@@ -142,6 +147,7 @@ def evaluate(
 def labels(
     store: StoreOption = DEFAULT_STORE,
     show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare the annotators' failure points with those derived from the rest of gold."""
     from data.queries.ground_truth import turns_with_gold
@@ -149,28 +155,52 @@ def labels(
     from labels.failure_point import compare
     from labels.rule_agreement import report
 
-    with Store.open(store).snapshot() as snapshot:
+    with Store.whole(store).snapshot() as snapshot:
         turns = turns_with_gold(snapshot)
     if turns.num_rows == 0:
         raise UsageError("No turn in the store has gold fields to derive a failure point from.")
     agreement = compare(turns)
-    out.print(report(agreement), markup=False)
+    if as_json:
+        print_json(
+            {
+                "turns": agreement.turns,
+                "annotated": agreement.annotated,
+                "agreed": agreement.agreed,
+                "rate": agreement.rate,
+                "confusion": agreement.confusion.to_pylist(),
+                "disagreements": agreement.disagreements.to_pylist(),
+            }
+        )
+        return
+    for line in report(agreement):
+        out.print(line, markup=False)
     for row in agreement.disagreements.slice(0, show).to_pylist():
         out.print("  ".join(f"{key}={value}" for key, value in row.items()), markup=False)
 
 
 def promote(
-    model: Annotated[str, typer.Argument(help="Model id.")], store: StoreOption = DEFAULT_STORE
+    model: Annotated[str, typer.Argument(help="Model id.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a model the one that score and the dashboard use."""
     from data.store.store import Store
 
-    Store.open(store).promote(model)
-    out.print(f"{plain(model)} is now the promoted model.")
+    Store.whole(store).promote(model)
+    if as_json:
+        print_json({"model": model})
+    else:
+        out.print(f"{plain(model)} is now the promoted model.")
 
 
-def settings_of(context: Context, seed: int, encoder: str | None, without: list[str] | None) -> Any:
-    """`classifiers.settings.Settings` of the options; `UsageError` for an unknown group."""
+def settings_of(
+    context: Context,
+    seed: int,
+    encoder: str | None,
+    without: list[str] | None,
+    devices_within: float = WITHIN_S,
+) -> Any:
+    """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings
 
-    return Settings.of(context.value, seed, encoder, without or ())
+    return Settings.of(context.value, seed, encoder, without or (), devices_within)

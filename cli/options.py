@@ -35,4 +35,8 @@ WithoutOption = Annotated[
     list[str] | None,
     typer.Option(help="Leave out a group of features: before, after, capture, text. Repeatable."),
 ]
+WithinOption = Annotated[
+    float,
+    typer.Option(help="Seconds within which several devices hear one request; 0: same instant."),
+]
 DEFAULT_STORE = "store"

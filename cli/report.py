@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORE, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import (
     err,
     out,
     plain,
+    print_json,
 )
 from data.errors import UsageError
 from data.store.paths import must_be_text
@@ -22,6 +23,7 @@ def report(
     weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
     store: StoreOption = DEFAULT_STORE,
     at: Annotated[str | None, typer.Option(help="Data version; by default the newest.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
     from charts.sentences import period_words
@@ -32,11 +34,21 @@ def report(
     if to.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
     check(weeks, to)
-    with Store.open(store).snapshot(at) as snapshot:
+    with Store.whole(store).snapshot(at) as snapshot:
         with listener(err) as progress:
             html, head = weekly(snapshot, weeks, progress)
         write(html, to)
+        period = head.periods.shown
+        if as_json:
+            print_json(
+                {
+                    "file": str(to),
+                    "since": period.since,
+                    "until": period.until,
+                    "version": snapshot.version,
+                }
+            )
+            return
         out.print(
-            f"Wrote {period_words(head.periods.shown)} to {plain(str(to))} "
-            f"(data version {snapshot.version})."
+            f"Wrote {period_words(period)} to {plain(str(to))} (data version {snapshot.version})."
         )

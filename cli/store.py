@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,9 @@ from cli.output import (
 )
 from data.errors import UsageError
 from data.store.paths import must_be_text
+
+if TYPE_CHECKING:
+    from data.store.maintenance import Deletion
 
 
 def export(
@@ -36,48 +40,66 @@ def export(
             "--manifest", help="Also write FILE.manifest.json: version, rows, SQL, checksum."
         ),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a table of the store to a file."""
     from data.export.manifest import export_described, write_manifest
     from data.store.store import Store
 
-    with Store.open(store).snapshot(at) as snapshot:
+    with Store.whole(store).snapshot(at) as snapshot:
         description = export_described(
             snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
         )
+        described = write_manifest(to, description) if manifest else None
+        if as_json:
+            print_json({**description, "file": str(to), "manifest": described})
+            return
         out.print(
             f"Wrote {number(description['rows'])} rows to {plain(str(to))} "
             f"(data version {snapshot.version})."
         )
-        if manifest:
-            out.print(f"Described in {plain(str(write_manifest(to, description)))}.")
+        if described:
+            out.print(f"Described in {plain(str(described))}.")
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Show what the store holds."""
+    from data.store.misdated import words
     from data.store.store import Store
     from data.store.summary import describe
 
-    target = Store.open(store)
+    target = Store.whole(store)
     facts = describe(target) | {"models": target.model_ids()}
     if as_json:
         print_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else number(value)
+        text = (
+            ", ".join(map(str, value))
+            if isinstance(value, list)
+            else number("none" if value is None else value)
+        )
         out.print(f"{name.replace('_', ' '):<{width}}  {plain(text)}".rstrip())
+    if turns := facts["misdated"]:
+        out.print(
+            f"{words(turns, number(turns))} (the table misdated); first turn, last turn and all "
+            "figures over time leave them out."
+        )
 
 
-def compact(store: StoreOption = DEFAULT_STORE) -> None:
+def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Merge small files; safe while others read and write."""
     from data.store.maintenance import compact as run
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
+    target = Store.whole(store)
     with listener(err, announce=False) as progress:
         report = run(target, progress)
+    if as_json:
+        print_json(asdict(report))
+        return
     out.print(f"{number(report.before)} files before, {number(report.after)} after.")
 
 
@@ -91,6 +113,7 @@ def vacuum(
         bool,
         typer.Option(help="Also drop all models but the promoted one, with their predictions."),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove files that no kept version needs; older versions can then not be opened.
 
@@ -100,11 +123,14 @@ def vacuum(
     from data.store.store import Store
     from progress import listener
 
-    target = Store.open(store)
+    target = Store.whole(store)
     promoted = target.head().model
     keep = [promoted] if promoted_only and promoted else None
     with listener(err, announce=False) as progress:
         report = run(target, keep_hours=keep_hours, keep_models=keep, progress=progress)
+    if as_json:
+        print_json(asdict(report))
+        return
     out.print(f"Removed {number(report.files)} files, {report.bytes / 1e6:.1f} MB.")
     if report.models:
         out.print(f"Models removed: {plain(', '.join(report.models))}.")
@@ -114,24 +140,32 @@ def delete(
     store: StoreOption = DEFAULT_STORE,
     dialogue: Annotated[list[str] | None, typer.Option(help="Dialogue id. Repeatable.")] = None,
     user: Annotated[list[str] | None, typer.Option(help="User id. Repeatable.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Delete the turns of dialogues or users, with their predictions."""
+    """Delete the turns of dialogues or users, and whatever else the store keeps of them."""
     from data.store.maintenance import delete as run
     from data.store.store import Store
 
     if not dialogue and not user:
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
-    out.print(
-        str(run(Store.open(store), dialogue_ids=dialogue or (), user_ids=user or ())),
-    )
+    report = run(Store.whole(store), dialogue_ids=dialogue or (), user_ids=user or ())
+    _print_deletion(report, as_json)
+
+
+def _print_deletion(report: Deletion, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(report))
+    else:
+        out.print(plain(str(report)))
 
 
 def retain(
     days: Annotated[int, typer.Option(min=1, help="Days to keep, counted back from today (UTC).")],
     store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
-    """Delete turns older than this many days."""
+    """Delete turns older than this many days, and whatever else the store keeps of them."""
     from data.store.maintenance import retain as run
     from data.store.store import Store
 
-    out.print(str(run(Store.open(store), days=days)))
+    _print_deletion(run(Store.whole(store), days=days), as_json)

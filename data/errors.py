@@ -6,6 +6,15 @@ one sentence and exits with `exit_code`; nothing in this tree is ever shown as a
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
 
 class FaultlineError(Exception):
     """Base of every error that Faultline raises on purpose."""
@@ -27,6 +36,18 @@ class StoreMissing(StoreError):
     """There is no store at the path given."""
 
 
+class StoreDamaged(StoreError):
+    """A file that the store's newest version needs is missing, cut short or changed."""
+
+    @classmethod
+    def by(cls, root: Path, path: Path, what: str) -> StoreDamaged:
+        """The error for one damaged file; `what` says what is wrong with it: "is empty"."""
+        return cls(
+            f"{path} {what}, so the store is damaged; see what a repair would cost with: faultline "
+            f"doctor --store {shlex.quote(str(root))} (and repair it with --repair)."
+        )
+
+
 class StoreBusy(StoreError):
     """Another process has been writing for longer than the caller waits."""
 
@@ -42,6 +63,19 @@ class VersionGone(StoreError):
 
 class IngestError(FaultlineError):
     """An input cannot be read as traces at all."""
+
+
+class TurnConflict(IngestError):
+    """Records have the id of another turn, and nothing is to be stored then."""
+
+    @classmethod
+    def of(cls, records: int, turn_id: str | None, file: str) -> TurnConflict:
+        """The error for a number of records, the first of them with this id in this file."""
+        first = f", the first one '{turn_id[:80]}'" if turn_id is not None else ""
+        return cls(
+            f"{file}: {records} of the records have the id of another turn{first}; nothing was "
+            "stored. Make the ids unique, or choose --on-conflict keep or replace."
+        )
 
 
 class ModelError(FaultlineError):
@@ -62,3 +96,154 @@ class NotEnoughLabels(ModelError):
 
 class WorkerLost(FaultlineError):
     """A process that did part of the work was killed."""
+
+
+# -- what the machine refuses ----------------------------------------------------------------------
+
+
+class MachineError(FaultlineError):
+    """The machine cannot do what was asked: a disk, permissions or limits are in the way."""
+
+
+class DiskFull(MachineError):
+    """A disk, or the share of it that one user may fill, is full."""
+
+
+class NotAllowed(MachineError):
+    """A file or folder may not be read or written, or lies on a disk mounted to be read only."""
+
+
+class TooManyOpenFiles(MachineError):
+    """The process, or the machine, may not open another file."""
+
+
+# How libraries word what Python has a number for; DuckDB and Delta Lake raise their own exceptions.
+_WORDED = (
+    (errno.ENOSPC, r"no space left on device|os error 28\b|errno 28\b|disk full"),
+    (errno.ENOSPC, r"max_temp_directory_size|failed to offload data block|could not write all"),
+    (errno.EDQUOT, r"disk quota exceeded|os error 122\b|errno 122\b"),
+    (errno.EFBIG, r"file too large|os error 27\b|errno 27\b"),
+    (errno.EROFS, r"read-only file system|os error 30\b|errno 30\b"),
+    (errno.EMFILE, r"too many open files|os error 24\b|errno 24\b"),
+    (errno.ENFILE, r"os error 23\b|errno 23\b"),
+    (errno.EACCES, r"permission denied|operation not permitted|os error 13\b|errno 13\b"),
+)
+_QUOTED = re.compile(r"""["'`](/[^"'`\n]+)["'`]|\bpath: (/[^,\s]+)""")
+
+
+def machine_error(error: BaseException, *places: Path | str) -> MachineError | None:
+    """The true cause of an error, in one sentence, if the machine is at fault; None otherwise.
+
+    `places` are the folders or files that the work writes to; of those, and of the temporary
+    folder, the one with the least space is named where the error does not say which it was.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, MachineError):
+            return cause
+        # A person's mistake that was found because of an error, such as a file that is missing.
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number not in _SENTENCES:
+            number = _number_of(str(cause)) if isinstance(cause, Exception) else None
+        if number in _SENTENCES:
+            return _SENTENCES[number](_paths_of(cause), places)
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what caused it, the first cause last."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _number_of(text: str) -> int | None:
+    lower = text.lower()
+    return next((number for number, pattern in _WORDED if re.search(pattern, lower)), None)
+
+
+def _paths_of(error: BaseException) -> list[Path]:
+    """The files that an error is about: of a copy, its source and where it goes."""
+    if isinstance(error, OSError):
+        names = [
+            name for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        ]
+        if names:
+            return [Path(os.fsdecode(name)) for name in names]
+    quoted = _QUOTED.search(str(error))
+    return [Path(quoted[1] or quoted[2])] if quoted else []
+
+
+def _disk(paths: Sequence[Path], places: Sequence[Path | str]) -> tuple[Path, int]:
+    """A folder of the disk that is meant, and the bytes that are free there."""
+    candidates = paths or [*map(Path, places), Path(tempfile.gettempdir())]
+    folders = [
+        next(f for f in (place.absolute(), *place.absolute().parents) if f.is_dir())
+        for place in candidates
+    ]
+    return min(((f, shutil.disk_usage(f).free) for f in folders), key=lambda pair: pair[1])
+
+
+def _full(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, free = _disk(paths, places)
+    return DiskFull(
+        f"The disk that holds {_name(folder)} is full: {free / 1e6:.1f} MB are free now, which was "
+        "not enough; free some space there and run it again."
+    )
+
+
+def _quota(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(paths, places)
+    return DiskFull(
+        f"Your share of the disk that holds {_name(folder)} is used up; free some of it, or ask "
+        "for more, and run it again."
+    )
+
+
+def _too_large(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(paths, places)
+    return DiskFull(
+        f"A file in {_name(folder)} would be larger than this machine allows; raise the limit "
+        "(ulimit -f), or use another disk, and run it again."
+    )
+
+
+def _read_only(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    folder, _ = _disk(paths, places)
+    return NotAllowed(
+        f"The disk that holds {_name(folder)} is mounted read-only; mount it for writing, or give "
+        "another folder."
+    )
+
+
+def _denied(paths: Sequence[Path], places: Sequence[Path | str]) -> MachineError:
+    what = " or ".join(_name(Path(path)) for path in (paths[-1:] or places)) or "a file"
+    return NotAllowed(
+        f"You may not read or write {what} (permission denied); change its permissions, or give "
+        "another path."
+    )
+
+
+def _many_files(_: Sequence[Path], __: Sequence[Path | str]) -> MachineError:
+    return TooManyOpenFiles(
+        "Too many files are open at once; raise the limit (ulimit -n 4096), or merge the store's "
+        "files with: faultline compact"
+    )
+
+
+def _name(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+_SENTENCES: dict[int | None, Callable[[Sequence[Path], Sequence[Path | str]], MachineError]] = {
+    errno.ENOSPC: _full,
+    errno.EDQUOT: _quota,
+    errno.EFBIG: _too_large,
+    errno.EROFS: _read_only,
+    errno.EACCES: _denied,
+    errno.EPERM: _denied,
+    errno.EMFILE: _many_files,
+    errno.ENFILE: _many_files,
+}

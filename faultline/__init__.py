@@ -9,6 +9,7 @@ command line.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -113,7 +114,7 @@ def open(store: StoreLike = None) -> Store:
 
     Raises `StoreMissing` where there is none; `ingest` makes one.
     """
-    return store if isinstance(store, Store) else Store.open(_path(store))
+    return store if isinstance(store, Store) else Store.whole(_path(store))
 
 
 def ingest(
@@ -121,21 +122,44 @@ def ingest(
     *,
     store: StoreLike = None,
     format: str | None = None,
+    on_conflict: str = "keep",
+    ahead_hours: float = 24.0,
 ) -> pd.DataFrame:
     """Bring log files or folders into a store, which is made if there is none.
 
-    Returns one row per file: `file`, `turns`, `replaced`, `unchanged`, `quarantined`, `seconds`,
-    and `error`, why nothing of it was ingested. Raises `IngestError` if that is true of every file.
+    Parameters
+    ----------
+    on_conflict
+        For a record with the id of another turn, one of another dialogue or time: `keep` that turn
+        and quarantine the record, `replace` it, or `refuse`, which stores nothing and raises
+        `IngestError`. Conflicts that were not refused are a warning.
+    ahead_hours
+        Turns later than now by more than this, or before 2000, have impossible dates: they are
+        stored, but in no figure.
+
+    Returns one row per file: `file`, `turns`, `replaced`, `unchanged`, `quarantined`, `conflicts`,
+    `interim` (results that came after the final one, and did not replace it), `misdated`,
+    `seconds`, and `error`, why nothing of it was ingested. Raises `IngestError` if that is true of
+    every file.
     """
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
+    from data.ingest.versions import conflict_words
 
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     # A mistyped path must not leave an empty store behind.
     discover(paths, format)
     target = store if isinstance(store, Store) else Store.ensure(_path(store))
-    columns = ["file", "turns", "replaced", "unchanged", "quarantined", "seconds", "error"]
-    rows = [[getattr(file, name) for name in columns] for file in run(target, paths, format).files]
+    columns = ["file", "turns", "replaced", "unchanged", "quarantined", "conflicts", "interim",
+               "misdated", "seconds", "error"]  # fmt: skip
+    report = run(target, paths, format, on_conflict=on_conflict, ahead_hours=ahead_hours)
+    if report.conflicts:
+        warnings.warn(
+            f"{conflict_words(report.conflicts, str(report.conflicts))} (on_conflict="
+            f"'{on_conflict}').",
+            stacklevel=2,
+        )
+    rows = [[getattr(file, name) for name in columns] for file in report.files]
     return pd.DataFrame(rows, columns=columns)
 
 

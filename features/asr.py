@@ -147,7 +147,7 @@ FEATURES = [
         "n_captures",
         "devices",
         "0",
-        "Devices that heard this request at the same instant",
+        "Devices that heard this request",
     ),
     Feature(
         "asr.capture_sim",

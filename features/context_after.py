@@ -18,7 +18,7 @@ FEATURES = [
     ),
     Feature(
         "dialogue.skipped_after",
-        "next_index - turn_index - 1",
+        "next_place - place - 1",
         "turns",
         "+",
         "Turns missing from the log just after",

@@ -7,7 +7,7 @@ FEATURES = [
     Feature("dialogue.position", "position", "turns", "0", "Logged turns so far", "before"),
     Feature(
         "dialogue.skipped_before",
-        "turn_index - prev_index - 1",
+        "place - prev_place - 1",
         "turns",
         "+",
         "Turns missing from the log just before",

@@ -6,7 +6,7 @@ Features of earlier and later turns are in `features.context_before` and `featur
 from features.feature import Feature
 
 FEATURES = [
-    Feature("dialogue.index", "turn_index", "turns", "0", "Position in the dialogue"),
+    Feature("dialogue.index", "place", "turns", "0", "Position in the dialogue"),
     Feature(
         "dialogue.prompted",
         "(prompt_text IS NOT NULL)::INT",

@@ -17,15 +17,33 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
+from data.schema.trace import ORDER
 from features.arrow import Column, pc, whole
-from features.multi_device import INSTANT, same_instant, several_devices
+from features.bounds import meaningful
+from features.multi_device import (
+    ALIKE_AT_ONCE,
+    ALIKE_LETTERS,
+    ALIKE_WORDS,
+    ONE_MOUTH_S,
+    PLACED,
+    WITHIN_S,
+    microseconds,
+    neighbours_sql,
+    shared_sql,
+)
 from features.nbest import NBest
 from features.similarity import letters_alike, words_alike
 
 # Dropped before anything is read: annotations, and columns that are not signals.
-_UNREAD = ("gold", "extra", "digest", "day")
+_UNREAD = ("gold", "extra", "digest", "day", "capture_us")
 
 MACROS = r"""
+-- Marks that carry meaning as words: -5 is not 5, nor C# or C++ C.
+CREATE TEMP MACRO signed(x) AS
+    CASE WHEN regexp_matches(x, '[+#]|[-\x{2212}][0-9]') THEN replace(regexp_replace(regexp_replace(
+        x, '(^|[^\p{L}\p{M}\p{N}])[-\x{2212}]([0-9])', '\1 minus \2', 'g'),
+        '(\p{L})#', '\1 sharp ', 'g'), '+', ' plus ')
+    ELSE x END;
 -- Words of letters, marks (Indic vowels are marks) and digits, separated by single spaces.
 -- Apostrophes stay inside a word ("don't") and are dropped at its edges, where they are quotes.
 CREATE TEMP MACRO norm(x) AS
@@ -63,7 +81,7 @@ CREATE TEMP MACRO accepts(x) AS
 _OWN = """
 WITH listed AS (
     SELECT
-        turn_id, dialogue_id, turn_index, started_at, assistant, user_id, locale,
+        turn_id, dialogue_id, started_at, assistant, user_id, locale,
         device, versions, wake, asr, tts, feedback, COLUMNS('^heard\\.(.*)$') AS '\\1',
         {'start_ms': nlu.start_ms, 'latency_ms': nlu.latency_ms, 'signals': nlu.signals} AS nlu,
         {'start_ms': er.start_ms, 'latency_ms': er.latency_ms, 'signals': er.signals} AS er,
@@ -101,7 +119,7 @@ FROM first
 # Similarity is symmetric: that of the next request to this one is taken from the next turn.
 _BEFORE = """
 WITH spoken AS (
-    SELECT row, dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting,
+    SELECT row, dialogue, place, started_at, text, sound, conf, intent, slots, rejecting,
         accepting, len(words) AS n_words, prompt_text, prompt_said, prompt_acts,
         left(prompt_text, 160) AS opening
     FROM own
@@ -114,7 +132,7 @@ WITH spoken AS (
         lag(slots) OVER turns AS prev_slots,
         lag(opening) OVER turns AS prev_opening,
         lag(started_at) OVER turns AS prev_started,
-        lag(turn_index) OVER turns AS prev_index,
+        lag(place) OVER turns AS prev_place,
         avg(conf) OVER earlier AS mean_conf,
         row_number() OVER turns AS position,
         sum(rejecting) OVER earlier AS rejections,
@@ -142,7 +160,7 @@ SELECT *,
     lead(prompt_said) OVER turns AS next_prompt_said,
     lead(prompt_acts) OVER turns AS next_acts,
     lead(started_at) OVER turns AS next_started,
-    lead(turn_index) OVER turns AS next_index,
+    lead(place) OVER turns AS next_place,
     lead(rejecting) OVER turns AS next_rejecting,
     lead(accepting) OVER turns AS next_accepting,
     lead(sim_before) OVER turns AS sim_after,
@@ -169,7 +187,7 @@ WINDOW turns AS (PARTITION BY dialogue ORDER BY row),
 
 # Columns of `own` that only the window functions above need.
 _WINDOW_ONLY = (
-    "dialogue, turn_index, started_at, text, sound, conf, intent, slots, rejecting, accepting,"
+    "dialogue, place, started_at, text, sound, conf, intent, slots, rejecting, accepting,"
     " n_words, prompt_text, prompt_said, prompt_acts, opening"
 )
 
@@ -195,17 +213,30 @@ SELECT row, prompt_turn, text_turn, surer_before
 FROM prompts LEFT JOIN requests USING (row) LEFT JOIN surer USING (row)
 """
 
-# Similarity of the captures of one request by several devices.
+# Similarity of the captures of one request by several devices: of each turn and of each other
+# dialogue the capture next to it in time, if the two choose each other.
 _CAPTURES = f"""
-WITH first_at_once AS (
-    -- A dialogue counts once: later turns logged at the same instant must not matter.
-    SELECT row, {INSTANT} FROM own QUALIFY row_number() OVER
-        (PARTITION BY {INSTANT}, dialogue ORDER BY row) = 1
-), at_once AS (
-    SELECT row FROM first_at_once
-    QUALIFY {several_devices(f"count(*) OVER (PARTITION BY {INSTANT})")}
-), heard AS (
-    SELECT own.* FROM own SEMI JOIN at_once USING (row)
+WITH heard AS (
+    SELECT row, turn_id, dialogue, started_at, text, words, intent, slots, device,
+        (result.status = 'ok', coalesce(result.response, '') <> '') AS answered
+    FROM own SEMI JOIN (SELECT turn_id FROM near_pairs UNION ALL SELECT other FROM near_pairs)
+        USING (turn_id)
+), pairs AS (
+    SELECT a.row, b.row AS other_row, a.dialogue, b.dialogue AS other_dialogue, n.apart, n.known,
+        edit_sim(a.text, b.text) AS letters, word_sim(a.text, b.text) AS words
+    FROM near_pairs n JOIN heard a USING (turn_id) JOIN heard b ON b.turn_id = n.other
+    WHERE CASE
+        WHEN a.device.id <> '' AND b.device.id <> '' THEN a.device.id <> b.device.id
+        WHEN a.device.type <> b.device.type THEN true
+        ELSE n.known AND n.apart <= {microseconds(ONE_MOUTH_S)} END
+), alike AS (
+    SELECT * FROM pairs
+    WHERE letters >= {ALIKE_LETTERS} OR words >= {ALIKE_WORDS} OR (apart = 0 AND
+        coalesce(letters >= {ALIKE_AT_ONCE} OR words > 0, true))
+), captures_ AS (
+    SELECT row, other_row FROM alike
+    QUALIFY row_number() OVER (PARTITION BY row, other_dialogue ORDER BY apart, other_row) = 1
+        AND row_number() OVER (PARTITION BY other_row, dialogue ORDER BY apart, row) = 1
 )
 SELECT a.row, 1 + count(*) AS n_captures,
     max(edit_sim(a.text, b.text)) AS capture_sim,
@@ -217,10 +248,11 @@ SELECT a.row, 1 + count(*) AS n_captures,
                            [s.name || '=' || coalesce(norm(s.value), '') for s in b.slots]))
         / len(list_distinct([s.name || '=' || coalesce(norm(s.value), '') for s in a.slots]
               || [s.name || '=' || coalesce(norm(s.value), '') for s in b.slots])) END)
-        AS capture_slots
-FROM heard a JOIN heard b
-    ON {same_instant("a", "b")}
-    AND a.dialogue <> b.dialogue AND a.device IS DISTINCT FROM b.device
+        AS capture_slots,
+    -- One of them answered: what worked, then what said something, then the first.
+    bool_and((a.answered, -epoch_us(a.started_at), b.turn_id)
+        > (b.answered, -epoch_us(b.started_at), a.turn_id))::INT AS capture_answered
+FROM captures_ c JOIN heard a ON a.row = c.row JOIN heard b ON b.row = c.other_row
 GROUP BY a.row
 """
 
@@ -260,19 +292,29 @@ def _first_texts(hypotheses: Column) -> Column:
     return first.take(pa.array(rows, mask=rows < 0)).dictionary_encode()
 
 
-def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool) -> None:
+def register(
+    con: duckdb.DuckDBPyConnection,
+    turns: pa.Table,
+    *,
+    hindsight: bool,
+    within: float = WITHIN_S,
+) -> None:
     """Create the temporary table `frame` in `con` from turns in the shape of
     `data.schema.trace.TURNS`.
 
     Every dialogue in `turns` must be complete; without `hindsight`, no column of the frame depends
-    on a later turn.
+    on a later turn. Captures by several devices begin at most `within` seconds apart; a column
+    `capture_us` of `turns`, as `features.multi_device.shared_sql` gives it, says so per turn where
+    `turns` is a part of the logs.
     """
     con.execute(MACROS)
     for name, measure in (("edit_sim", letters_alike), ("word_sim", words_alike)):
         con.create_function(
             name, _on_columns(measure), ["VARCHAR", "VARCHAR"], "DOUBLE", type=PythonUDFType.ARROW
         )
+    _pair(con, turns, within)
     turns = turns.drop_columns([c for c in _UNREAD if c in turns.column_names]).combine_chunks()
+    turns = meaningful(turns)
     columns = _heard(con, turns, hindsight)
     asr = whole(turns["asr"])
     fields = ["audio_ms", "endpoint", "start_ms", "latency_ms", "signals"]
@@ -297,13 +339,33 @@ def register(con: duckdb.DuckDBPyConnection, turns: pa.Table, *, hindsight: bool
     )
 
 
+def _pair(con: duckdb.DuckDBPyConnection, turns: pa.Table, within: float) -> None:
+    """Create the temporary table `near_pairs`: turns of different dialogues that may be captures
+    of one request, as far as times, home and user tell.
+
+    Columns: turn_id, other (its id), apart (µs), known (whether home or user are).
+    """
+    con.register("places", turns.select(PLACED))
+    shared = f"({shared_sql('places', within)})"
+    if "capture_us" in turns.column_names:
+        con.register("given", turns.select(["turn_id", "capture_us"]))
+        shared = "given"
+    con.execute(
+        f"CREATE TEMP TABLE near_pairs AS SELECT turn_id, other, apart, known"
+        f" FROM ({neighbours_sql(shared, 'places')})"
+    )
+    con.unregister("places")
+    con.unregister("given")
+
+
 def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> dict[str, Column]:
     """Columns on the order of the turns and on ASR hypotheses, by name.
 
     `row` is the position of a turn in the order of the dialogues, `dialogue` the number of its
-    dialogue; then `raw_text`, `confs`, `texts`, `sound` and the measures of `NBest`.
+    dialogue, `place` its index there; then `raw_text`, `confs`, `texts`, `sound` and the measures
+    of `NBest`.
     """
-    row, dialogue, before, after = _places(turns)
+    row, dialogue, place, before, after = _places(turns)
     asr = whole(turns["asr"])
     hypotheses = pc.struct_field(asr, "hypotheses")
     nbest = NBest.read(hypotheses, lambda texts: _normalise(con, texts))
@@ -316,6 +378,7 @@ def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> 
     return {
         "row": pa.array(row),
         "dialogue": pa.array(dialogue),
+        "place": pa.array(place),
         "raw_text": raw.cast(pa.string()),
         "texts": nbest.lists(),
         "confs": nbest.confidences(),
@@ -324,27 +387,44 @@ def _heard(con: duckdb.DuckDBPyConnection, turns: pa.Table, hindsight: bool) -> 
     }
 
 
-def _places(turns: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of each turn: its position in the order of the dialogues, the number of its dialogue, and the
-    indices in `turns` of the turns before and after it in the dialogue (-1 where there is none).
+def _places(
+    turns: pa.Table,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each turn: its position in the order of the dialogues, the number of its dialogue, its
+    index in the dialogue, and the indices in `turns` of the turns before and after it (-1 where
+    there is none).
+
+    The index is the logged one, at least one more than that of the turn before: where several turns
+    have the same, they are counted on. It depends on no later turn.
     """
-    keys = ["dialogue_id", "turn_index", "turn_id"]
+    keys = ["dialogue_id", *ORDER]
     order = pc.sort_indices(turns.select(keys), [(key, "ascending") for key in keys]).to_numpy()
     dialogue = whole(turns["dialogue_id"]).dictionary_encode().indices.to_numpy()
     sorted_ = dialogue[order]
     same = sorted_[1:] == sorted_[:-1]
-    row, before, after = np.empty(len(order), np.int64), *np.full((2, len(order)), -1)
-    row[order] = np.arange(len(order))
+    n = len(order)
+    row, before, after = np.empty(n, np.int64), *np.full((2, n), -1)
+    row[order] = np.arange(n)
     before[order[1:][same]] = order[:-1][same]
     after[order[:-1][same]] = order[1:][same]
-    return row, dialogue, before, after
+    # Index minus rank, as a running maximum within each dialogue: dialogues are set apart by more
+    # than an index can be (2^31), so that one running maximum serves them all.
+    apart = np.cumsum(np.append(False, ~same)[:n]).astype(np.int64) << 32
+    logged = turns["turn_index"].to_numpy()[order].astype(np.int64)
+    place = np.empty(n, np.int64)
+    place[order] = np.maximum.accumulate(logged - np.arange(n) + apart) + np.arange(n) - apart
+    return row, dialogue, place, before, after
 
 
 def _normalise(con: duckdb.DuckDBPyConnection, texts: Column) -> Column:
-    """The macro `norm` applied to a column of texts, in the same order."""
+    """The macro `norm` applied to a column of texts with their signs, in the same order."""
     con.register("spoken", pa.table({"text": texts}))
     try:
-        return whole(con.sql("SELECT norm(text) AS text FROM spoken").to_arrow_table()["text"])
+        return whole(
+            con.sql(
+                "SELECT norm(text) AS text FROM (SELECT signed(text) AS text FROM spoken)"
+            ).to_arrow_table()["text"]
+        )
     finally:
         con.unregister("spoken")
 

@@ -17,9 +17,11 @@ from features import (
     result,
     wake,
 )
+from features.bounds import finite
 from features.categories import Vocabulary
 from features.feature import Feature
 from features.frame import register
+from features.multi_device import WITHIN_S
 from features.text import FIELDS, fields_used
 
 Context = Literal["hindsight", "live"]
@@ -40,15 +42,18 @@ def logged(context: Context) -> list[Feature]:
     return [f for f in LOGGED if context == "hindsight" or f.when != "after"]
 
 
-def open_frame(turns: pa.Table, context: Context) -> duckdb.DuckDBPyConnection:
+def open_frame(
+    turns: pa.Table, context: Context, within: float = WITHIN_S
+) -> duckdb.DuckDBPyConnection:
     """A connection with the `frame` of `turns`: complete dialogues in the shape of `TURNS`.
 
-    `gold` is not read. Close the connection to free its memory.
+    `gold` is not read. `within`: see `features.frame.register`. Close the connection to free its
+    memory.
     """
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
     con.execute("SET TimeZone = 'UTC'")
-    register(con, turns, hindsight=context == "hindsight")
+    register(con, turns, hindsight=context == "hindsight", within=within)
     return con
 
 
@@ -63,12 +68,17 @@ def columns(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, context: Con
     Returns
     -------
     Table with `turn_id` and one float32 column per feature, one row per turn, ordered by `turn_id`;
-    null where the trace does not log the signal.
+    null where the trace does not log the signal, and where no finite number comes out (a rate over
+    next to no time).
     """
-    expressions = ", ".join(f'({f.sql})::FLOAT AS "{f.name}"' for f in logged(context))
+    expressions = ", ".join(f'TRY_CAST({f.sql} AS FLOAT) AS "{f.name}"' for f in logged(context))
     table: pa.Table = con.sql(f"SELECT turn_id, {expressions} FROM frame").to_arrow_table()
     # Takes a third of the time of sorting so many columns in SQL.
     table = table.sort_by("turn_id")
+    for i, name in enumerate(table.column_names[1:], 1):
+        column = table[name]
+        if (kept := finite(column)) is not column:
+            table = table.set_column(i, name, kept)
     for name, values in vocabulary.columns_of(con).items():
         table = table.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
     return table

@@ -40,6 +40,13 @@ FEATURES = [
         "+",
         "Similarity of the response to the prompt before",
     ),
+    Feature(
+        "result.capture_answered",
+        "capture_answered",
+        "yes/no",
+        "0",
+        "Of the devices that heard this request, this one answered",
+    ),
     Feature("result.items", "result.items", "items", "0", "Items in the result"),
     Feature("result.latency", "result.latency_ms", "ms", "0", "Time the action took"),
     Feature("result.tts_latency", "tts.latency_ms", "ms", "0", "Time speech output took"),

@@ -1,8 +1,9 @@
 """The SQL behind `labels.failure_point`: turns flattened, and each stage compared with its gold.
 
 Every comparison has three values: true and false where log and gold can be compared, null where
-one of the two is missing. Scripts run in the order FLAT, TEXTS, (register `keys`), DIFFERENCES,
-EVIDENCE; `row` numbers the turns, so that a turn id that occurs twice is two turns.
+one of the two is missing. Scripts run in the order FLAT, TEXTS and VALUES, (register `text_keys`
+and `value_keys`), DIFFERENCES, EVIDENCE; `row` numbers the turns, so that a turn id that occurs
+twice is two turns. `labels.normalise` says which texts are equal: SQL compares its keys.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ create temp table flat as
 select
     row,
     turn_id,
+    coalesce(locale, '') as locale,
+    coalesce(wake.phrase, '') as phrase,
     gold is null as no_gold,
     coalesce(gold.addressed, true) as addressed,
     coalesce(gold.unsupported, false) as unsupported,
     case when asr.hypotheses is not null then coalesce(asr.hypotheses[1].text, '') end as heard,
     gold.transcript as said,
     nlu.hypotheses is not null as nlu_logged,
-    lower(nlu.hypotheses[1].domain) as domain,
+    lower(trim(nlu.hypotheses[1].domain)) as domain,
     coalesce(nullif(lower(trim(nlu.hypotheses[1].intent)), ''), 'none') as intent,
     coalesce(nlu.hypotheses[1].slots, []) as slots,
     len(coalesce(nlu.hypotheses, [])) = 0 as no_hypothesis,
-    lower(gold.domain) as gold_domain,
+    lower(trim(gold.domain)) as gold_domain,
     nullif(lower(trim(gold.intent)), '') as gold_intent,
     gold.slots as gold_slots,
+    -- A replay may state the intent alone, or the slots alone; neither at all is intent "none".
     case
-        when gold.replay.intent is not null or gold.replay.slots is not null
+        when gold.replay.intent is not null or len(gold.replay.slots) = 0
         then coalesce(nullif(lower(trim(gold.replay.intent)), ''), 'none')
     end as replay_intent,
     gold.replay.slots as replay_slots,
@@ -48,18 +52,24 @@ select
         when result.response is null and coalesce(len(result.acts), 0) = 0 then false
     end as result_acted,
     gold.result_ok as result_ok,
-    lower(gold.action) <> lower(result.action) as action_differs
+    lower(trim(gold.action)) <> lower(trim(result.action)) as action_differs
 from turns
 """
 
 # Most turns were recognised word for word: their texts need not be normalised.
 TEXTS = """
-select heard from flat where heard <> said
-union select said from flat where heard <> said
-union select coalesce(slot.value, '') from (select unnest(slots) as slot from flat)
-union select coalesce(slot.value, '') from (select unnest(gold_slots) as slot from flat)
-union select coalesce(slot.value, '') from (select unnest(replay_slots) as slot from flat)
-union select coalesce(slot.value, '') from (select unnest(confirming) as slot from flat)
+select heard as text, locale, phrase from flat where heard <> said
+union select said as text, locale, phrase from flat where heard <> said
+"""
+
+VALUES = """
+select distinct coalesce(slot.value, '') as text, locale
+from (
+    select locale, unnest(slots) as slot from flat
+    union all select locale, unnest(gold_slots) from flat
+    union all select locale, unnest(replay_slots) from flat
+    union all select locale, unnest(confirming) from flat
+)
 """
 
 
@@ -67,17 +77,22 @@ def _bag(table: str, column: str) -> str:
     """SQL of a table with the multiset of slots per turn: row, name, key, words, n.
 
     `n` is how often the value occurs under this name. Two wordings with the same key count as one
-    value once; the same wording twice counts twice.
+    value once; the same wording twice counts twice. `said` is how often the text heard has a value
+    that occurs more than once.
     """
     return f"""
 create temp table {table} as
-select row, name, key, any_value(words) as words, max(repeats) as n
+select row, name, key, any_value(words) as words, max(repeats) as n, max(said) as said
 from (
-    select row, slot.name as name, coalesce(slot.value, '') as text, count(*) as repeats
-    from (select row, unnest({column}) as slot from flat)
-    group by all
+    select
+        row, locale, slot.name as name, coalesce(slot.value, '') as text, count(*) as repeats,
+        case
+            when count(*) > 1 then len(string_split(lower(any_value(heard)), lower(text))) - 1
+        end as said
+    from (select row, locale, heard, unnest({column}) as slot from flat)
+    group by row, locale, name, text
 )
-join keys using (text)
+join value_keys using (text, locale)
 group by row, name, key;
 """
 
@@ -114,17 +129,20 @@ lost as (
     anti join confirming using (row, name, key)
     anti join reworded using (row, name, key)
 ),
+-- Two extractors may find one slot: a repetition counts where the value was heard as often.
 added as (
     select frame.row
     from frame left join gold_frame using (row, name, key)
-    where frame.n > coalesce(gold_frame.n, 0)
+    where gold_frame.n is null or frame.n > gold_frame.n and frame.said >= frame.n
 )
 select row from lost union select row from added;
 
 create temp table replay_differences as
 select distinct row
 from frame full join replay_frame using (row, name, key)
-where frame.n is distinct from replay_frame.n;
+where frame.n is null or replay_frame.n is null
+    or frame.n <> replay_frame.n
+    and coalesce(frame.said, replay_frame.said) >= greatest(frame.n, replay_frame.n);
 
 -- Gold has one entity per slot name: it is compared with the first mention of that slot.
 create temp table entity_differences as
@@ -156,8 +174,12 @@ with compared as (
         entity_differences.row is not null as entities_unlike,
         replay_differences.row is not null as replay_unlike
     from flat
-    left join keys as heard_key on heard_key.text = heard and heard <> said
-    left join keys as said_key on said_key.text = said and heard <> said
+    left join text_keys as heard_key
+        on heard_key.text = heard and heard <> said
+        and heard_key.locale = flat.locale and heard_key.phrase = flat.phrase
+    left join text_keys as said_key
+        on said_key.text = said and heard <> said
+        and said_key.locale = flat.locale and said_key.phrase = flat.phrase
     left join slot_differences on slot_differences.row = flat.row
     left join entity_differences on entity_differences.row = flat.row
     left join replay_differences on replay_differences.row = flat.row
@@ -180,9 +202,14 @@ judged as (
             or coalesce(entities_known, false) as slots_settled,
         gold_intent is not null or gold_slots is not null
             or coalesce(len(gold_entities) > 0, false) as frame_stated,
+        -- What the replay leaves out cannot clear ASR of an error there.
         case
-            when nlu_logged and replay_intent is not null
-            then replay_intent = intent and not replay_unlike
+            when not nlu_logged or replay_intent is null and replay_slots is null then null
+            when replay_intent <> intent then false
+            when replay_slots is not null and replay_unlike then false
+            when replay_intent is null and nlu_differs then null
+            when replay_slots is null and not nlu_differs and slots_known and slots_unlike then null
+            else true
         end as same_replay,
         coalesce(result_ok, false) as good,
         -- An unsupported request that is not fulfilled is not a failure of the assistant.

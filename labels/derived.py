@@ -17,8 +17,10 @@ from labels.failure_point import COLUMNS, labels
 # Records in memory at a time; a record with its hypotheses is some kilobytes.
 _BATCH = 20_000
 
+# Counts changes of the rules and of text normalisation: labels of earlier ones are derived anew.
+_RULES = 2
 # Half of the hash: Delta Lake has no unsigned integers.
-_DIGEST = "(hash(digest, gold) >> 1)::BIGINT"
+_DIGEST = f"(hash(digest, gold, {_RULES}) >> 1)::BIGINT"
 
 _OUTDATED = f"""
 SELECT turn_id FROM labelled

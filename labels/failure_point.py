@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from data.errors import UsageError
 from labels import comparison_sql
-from labels.normalise import joined, normalise
+from labels.normalise import joined, key, value_words
 
-COLUMNS = ("turn_id", "prompt", "asr", "nlu", "er", "result", "gold")
+COLUMNS = ("turn_id", "locale", "prompt", "wake", "asr", "nlu", "er", "result", "gold")
 
 _STR: pa.DataType = pa.string()
 _BOOL: pa.DataType = pa.bool_()
@@ -115,8 +115,8 @@ def derive(turns: pa.Table) -> pa.Table:
     with duckdb.connect() as con:
         con.register("turns", numbered)
         con.execute(comparison_sql.FLAT)
-        texts = [text for (text,) in con.execute(comparison_sql.TEXTS).fetchall()]
-        con.register("keys", _keys(texts))
+        con.register("text_keys", _text_keys(con.sql(comparison_sql.TEXTS).to_arrow_table()))
+        con.register("value_keys", _value_keys(con.sql(comparison_sql.VALUES).to_arrow_table()))
         con.execute(comparison_sql.DIFFERENCES)
         con.register("rules", _rules())
         derived: pa.Table = con.sql(comparison_sql.EVIDENCE + _first_match_sql()).to_arrow_table()
@@ -139,11 +139,19 @@ def _rules() -> pa.Table:
     return pa.table({"number": number, "verdict": verdict, "reason": reason})
 
 
-def _keys(texts: list[str]) -> pa.Table:
-    words = [normalise(text) for text in texts]
+def _text_keys(texts: pa.Table) -> pa.Table:
+    """`texts` (text, locale, phrase: the wake phrase) with the key of each."""
+    rows = zip(*(texts[name].to_pylist() for name in ("text", "locale", "phrase")), strict=True)
+    return texts.append_column("key", pa.array([key(*row) for row in rows], _STR))
+
+
+def _value_keys(values: pa.Table) -> pa.Table:
+    """`values` of slots (text, locale) with the words and the key of each."""
+    rows = zip(*(values[name].to_pylist() for name in ("text", "locale")), strict=True)
+    words = [value_words(*row) for row in rows]
     keys = [joined(text) for text in words]
-    return pa.table(
-        {"text": pa.array(texts, _STR), "words": pa.array(words, _STR), "key": pa.array(keys, _STR)}
+    return values.append_column("words", pa.array(words, _STR)).append_column(
+        "key", pa.array(keys, _STR)
     )
 
 

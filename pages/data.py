@@ -42,6 +42,7 @@ st.segmented_control(
 )
 if part == "arrivals":
     ingest_runs.freshness(view)
+    ingest_runs.misdated(view)
     ingest_runs.run_list(view)
     ingest_runs.quarantine(view)
 elif part == "signals":
@@ -49,7 +50,10 @@ elif part == "signals":
 elif part == "drift":
     rows: list[dict[str, Any]] = arrived.freshness(view.snapshot).to_pylist()
     days: list[date] = [row[name] for row in rows for name in ("first_day", "last_day")]
-    drifting(view, min(days), max(days))
+    if days:
+        drifting(view, min(days), max(days))
+    else:
+        st.caption("No turn has a possible date.")
 else:
     sizes(view)
     upkeep(view)

@@ -15,7 +15,7 @@ from parts.shared.page_frame import no_predictions
 from parts.shared.view import current_view
 
 view = current_view()
-if view.model is None or view.bounds is None:
+if view.model is None:
     no_predictions(view.snapshot, view.path)
     st.stop()
 

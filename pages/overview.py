@@ -7,7 +7,7 @@ import streamlit as st
 from charts.formatting import count, plain
 from charts.layout import CONFIG
 from charts.rates import shares, shares_words, trend, trend_words
-from charts.sentences import releases_words
+from charts.sentences import misdated_words, releases_words
 from data.schema.trace import FAILURES
 from parts.overview.budgets import budget_panel
 from parts.overview.changes import (
@@ -21,7 +21,7 @@ from parts.overview.tables import shares_table, trend_table
 from parts.shared import headline as top
 from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import chips
-from parts.shared.page_frame import no_predictions
+from parts.shared.page_frame import no_predictions, nothing_fits
 from parts.shared.turn_list import defect_list
 from parts.shared.view import current_view
 
@@ -37,10 +37,12 @@ with st.container(horizontal=True, vertical_alignment="center"):
         chips(view.chosen, f"{count(turns)} {'turn' if turns == 1 else 'turns'}")
     file = st.container(width="content")
 if head is None:
-    st.text("No turn fits these filters. Take one away.")
+    nothing_fits(view)
     st.stop()
 
 top.numbers(head)
+if misdated := view.snapshot.counts()["misdated"]:
+    st.caption(f"{misdated_words(misdated)} The page Data shows them.")
 happened = top.events(view)
 with file:
     report_button(view, head, happened)

@@ -11,7 +11,7 @@ from data.queries.dimensions import condition_words
 from data.store import workspace
 from parts.shared.filter_bar import chips
 from parts.shared.headline import headline
-from parts.shared.page_frame import no_predictions
+from parts.shared.page_frame import no_predictions, nothing_fits
 from parts.shared.view import current_view
 from parts.triage.decision import decision
 from parts.triage.slice_detail import ANCHOR, about
@@ -35,7 +35,7 @@ head = headline(view)
 turns = head.total.turns if head else 0
 chips(view.chosen, f"{count(turns)} {'turn' if turns == 1 else 'turns'}")
 if head is None:
-    st.text("No turn fits these filters. Take one away.")
+    nothing_fits(view)
     st.stop()
 
 point = chosen_point(head.worst)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.formatting import (
+    count,
     moment,
     percent,
     plain,
@@ -95,7 +96,7 @@ facts = [
         for value in (device.get("type"), row["locale"], row["assistant"])
         if value
     ),
-    f"turn {position + 1} of {len(dialogue)}",
+    f"turn {count(dialogue[position]['place'])} of {count(dialogue[position]['turns'])}",
     *(plain(f"{stage} {release}") for stage, release in (row["versions"] or {}).items() if release),
 ]
 st.caption(" · ".join(facts))
@@ -105,7 +106,8 @@ annotations = now.of(turn_id)
 blamed = prediction["failure_point"] if prediction else None
 hypotheses = [h["text"] for h in (row["asr"] or {}).get("hypotheses") or []]
 later = [other["heard"] for other in dialogue[position + 1 :]]
-right_hypothesis = proven(hypotheses, transcript(row, annotations, signed_in(), now.share), later)
+said = transcript(row, annotations, signed_in(), now.share)
+right_hypothesis = proven(hypotheses, said, later, row["locale"])
 
 left, rest = st.columns([1, 2.3], gap="medium")
 with left:

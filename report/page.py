@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,17 +27,19 @@ from charts.sentences import (
     estimate_words,
     extra_words,
     lead_words,
+    misdated_words,
     period_words,
     shift_words,
     span_words,
     spent_share,
 )
-from data.errors import ModelError, UsageError
+from data.errors import ModelError, UsageError, machine_error
 from data.queries import ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
+from data.store.durability import replacing
 from progress import Progress, silent
 from report import contents, figures
 
@@ -53,12 +53,16 @@ ROWS = 15
 
 @dataclass(frozen=True)
 class Source:
-    """What a report is about: data version, model, filter, and when logs last arrived."""
+    """What a report is about: data version, model, filter, and when logs last arrived.
+
+    `misdated` turns have impossible dates, and are not in it.
+    """
 
     version: str
     model: str
     chosen: Filter
     arrived: datetime | None
+    misdated: int = 0
 
 
 def check(weeks: int, to: Path) -> None:
@@ -78,6 +82,11 @@ def weekly(
     models = overview.models(snapshot)
     model = snapshot.model if snapshot.model in models else models[0] if models else None
     bounds = overview.bounds(snapshot, model) if model else None
+    if model is not None and bounds is None:
+        raise ModelError(
+            f"No scored turn of version {snapshot.version} has a possible date, so there is no "
+            "period to report on; see them with: faultline export misdated --to misdated.csv"
+        )
     if model is None or bounds is None:
         raise ModelError(
             f"No turn of version {snapshot.version} has been scored, so there is nothing to "
@@ -97,20 +106,19 @@ def weekly(
 
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
     """What a report on this filter is about."""
-    return Source(snapshot.version, model, chosen, ingest_runs.newest(snapshot))
+    arrived = ingest_runs.newest(snapshot)
+    return Source(snapshot.version, model, chosen, arrived, snapshot.counts()["misdated"])
 
 
 def write(html: str, to: Path) -> None:
     """Write a report; the file appears once it is complete. Raises UsageError if that fails."""
     target = _target(to)
-    unfinished = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
     try:
-        unfinished.write_text(html, encoding="utf-8")
-        os.replace(unfinished, target)
+        with replacing(target) as draft:
+            draft.write_text(html, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        problem = machine_error(error, target)
+        raise problem or UsageError(f"Cannot write {target}: {error.strerror}.") from error
 
 
 def _target(to: Path) -> Path:
@@ -184,6 +192,7 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
             },
         ],
         "how": estimate_words(defect),
+        "misdated": misdated_words(source.misdated) if source.misdated else "",
     }
 
 

@@ -36,14 +36,23 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-@contextmanager
-def served(store: Path) -> Iterator[str]:
-    """The dashboard of a store; yields its address and stops the server at the end."""
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(store: Path, *options: str, port: int | None = None) -> Iterator[str]:
+    """The dashboard of a store; yields its address and stops the server at the end.
+
+    `options` are further ones of `python -m parts.server`.
+    """
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "parts.server", "--server.port", str(port)]
+    command = [sys.executable, "-m", "parts.server", *options, "--server.port", str(port)]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],

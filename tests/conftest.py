@@ -18,6 +18,7 @@ from classifiers.train import train
 from classifiers.training_data import training_turns
 from cli.main import main
 from data.ingest.ingest import ingest
+from data.store.annotations import annotate
 from data.store.store import Store
 from tests.app import Open, opener
 from tests.command import Ran, Run
@@ -121,6 +122,28 @@ def six_scored(once: Once, six: tuple[Store, Model]) -> Store:
         score(Store.open(folder / "store"))
 
     return Store.open(once("six-scored", build) / "store")
+
+
+@pytest.fixture(scope="session")
+def six_annotated(once: Once, six_scored: Store) -> Store:
+    """The same with some annotations, each a commit of its own; read-only."""
+
+    def build(folder: Path) -> None:
+        store = Store.open(shutil.copytree(six_scored.path, folder / "store"))
+        with store.snapshot() as snapshot:
+            turns = snapshot.query(
+                "SELECT turn_id, dialogue_id, day FROM turns ORDER BY turn_id LIMIT 3"
+            ).to_pylist()
+        for turn in turns:
+            annotate(store, turn, "ann", "correct")
+
+    return Store.open(once("six-annotated", build) / "store")
+
+
+@pytest.fixture
+def own_six(six_annotated: Store, tmp_path: Path) -> Store:
+    """A copy of it, to write to or to damage."""
+    return Store.open(shutil.copytree(six_annotated.path, tmp_path / "own"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from classifiers.out_of_fold import HeldOut
-from data.errors import ModelError, UsageError
+from data.errors import ModelError, UsageError, machine_error
 from data.queries.ground_truth import KNOWN_SQL, shown
 from data.schema.trace import FAILURE_POINTS
 
@@ -242,7 +242,7 @@ def out_of_fold(models: Path, model_id: str) -> OutOfFold:
         weights = np.zeros(len(FAILURE_POINTS))
         weights[classes] = content["weights"]
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise ModelError(
+        raise machine_error(error, folder) or ModelError(
             f"The model {model_id} cannot be compared: its files are missing or damaged; train it "
             "again."
         ) from error

@@ -10,9 +10,7 @@ al. 2017; Viering & Loog 2023 for its limits). The result is stored beside the m
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +28,7 @@ from classifiers.splits import folds
 from classifiers.train import TrainingSet, fit, only_learnable, prepare, rescore
 from classifiers.training_data import training_turns
 from data.errors import ModelError, NotEnoughLabels
+from data.store.durability import replacing
 from data.store.store import Store
 from data.store.temporary import scratch
 from progress import Progress, run_reporting, silent
@@ -224,16 +223,18 @@ def learn_store(store: Store, model_id: str, progress: Progress = silent) -> dic
     with store.snapshot() as snapshot:
         version = snapshot.version
         turns = training_turns(
-            snapshot, settings.seed, unlabelled=UNLABELLED, context=settings.context
+            snapshot,
+            settings.seed,
+            unlabelled=UNLABELLED,
+            context=settings.context,
+            within=settings.devices_within,
         )
     with scratch("faultline-encoder-") as drafts:
         data, encoder = prepare(turns, settings, drafts)
         curve = learning_curve(data, settings, encoder, progress)
     curve |= {"version": version, "seconds": round(time.time() - began), "made_at": time.time()}
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".learning-", delete=False) as file:
-        json.dump(curve, file, indent=1)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, folder / registry.LEARNING)
+    with replacing(folder / registry.LEARNING) as draft:
+        draft.write_text(json.dumps(curve, indent=1), "utf-8")
     return curve
 
 

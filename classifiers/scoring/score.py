@@ -69,10 +69,11 @@ def score(
             raise ModelError(
                 f"No model has been trained in {store.path}; train one with: faultline train"
             )
-        context = registry.load_settings(store.models, model).context
+        settings = registry.load_settings(store.models, model)
         plan = folder / "plan.parquet"
         bound = {"model": model, "all": everything, "batch": batch}
-        stale = _write(snapshot.batches(plan_sql(context), bound), plan)
+        sql = plan_sql(settings.context, settings.devices_within)
+        stale = _write(snapshot.batches(sql, bound), plan)
         turns = snapshot.counts()["turns"]
         verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
         files: list[Path] = []

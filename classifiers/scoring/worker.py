@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from classifiers import registry
-from classifiers.context_digest import BATCH_SQL
+from classifiers.context_digest import BATCH_SQL, with_captures
 from classifiers.model import Model
 from classifiers.shap_values import Explainer, evidence, reasons
 from data.schema.tables import EVIDENCE, PREDICTIONS
@@ -89,9 +89,10 @@ class Scorer:
             {"low": low, "high": high},
             tables={
                 "batch": to_score.select(["dialogue_id"]),
-                "shared": to_score.filter(to_score["shared"]).select(["turn_id"]),
+                "shared": to_score.filter(to_score["shared"]).select(["turn_id", "capture_us"]),
             },
         )
+        turns = with_captures(turns, to_score)
         digests = to_score.select(["turn_id", "context_digest"])
         table = predictions(self.model, self.explainer, turns, digests)
         pq.write_table(table, to, compression="zstd")

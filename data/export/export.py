@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.schema.layout import TABLES
+from data.store.durability import replacing
 from data.store.snapshot import (
     Snapshot,
     connect,
@@ -59,11 +58,13 @@ def export(
         )
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"Cannot write {target}; give a file in a folder that exists.")
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con:
+        with (
+            replacing(target) as draft,
+            connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con,
+        ):
             if not params:
-                _check(con, table, where)
+                _check(snapshot, con, table, where)
             # The condition is on a line of its own, so that a comment in it ends there.
             rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
             # Explicit, because DuckDB does not keep the order of files when it writes in parallel.
@@ -74,12 +75,12 @@ def export(
                     f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
-                raise _bad(table, where, error) from error
-        os.replace(draft, target)
+                raise machine_error(error, target) or _bad(snapshot, table, where, error) from error
+    except duckdb.Error as error:
+        raise machine_error(error, target) or snapshot.explained(error) from error
     except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+        problem = machine_error(error, target)
+        raise problem or UsageError(f"Cannot write {target}: {error.strerror}.") from error
     return int(result[0][0])
 
 
@@ -90,7 +91,9 @@ _OPTIONS = {
 }
 
 
-def _check(con: duckdb.DuckDBPyConnection, table: str, where: str | None) -> None:
+def _check(
+    snapshot: Snapshot, con: duckdb.DuckDBPyConnection, table: str, where: str | None
+) -> None:
     """Raise `UsageError` unless the condition is one expression over the table."""
     if where is None:
         return
@@ -98,10 +101,13 @@ def _check(con: duckdb.DuckDBPyConnection, table: str, where: str | None) -> Non
         # Parsed as an expression of its own, so that a `)` in it cannot close an outer bracket.
         con.table(table).filter(where).limit(0).fetchall()
     except duckdb.Error as error:
-        raise _bad(table, where, error) from error
+        raise machine_error(error) or _bad(snapshot, table, where, error) from error
 
 
-def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
+def _bad(snapshot: Snapshot, table: str, where: str | None, error: duckdb.Error) -> Exception:
+    explained = snapshot.explained(error)
+    if explained is not error:
+        return explained
     reason = str(error).strip().splitlines()[0]
     return UsageError(
         f"The condition {where!r} cannot be used: {reason.rstrip('.')}. "
@@ -110,10 +116,13 @@ def _bad(table: str, where: str | None, error: duckdb.Error) -> UsageError:
 
 
 def _order(table: str) -> tuple[str, ...]:
-    """The sort order of an export: by time if the table has one, else as the rows are stored."""
+    """The sort order of an export: by time if the table has one, else as the rows are stored.
+
+    Turns of the same time are in the order of their dialogue.
+    """
     layout = TABLES[table]
     if {"started_at", "turn_id"} <= set(layout.columns):
-        return (f'"{table}".started_at', "turn_id")
+        return (f'"{table}".started_at', "dialogue_id", "turn_index", "turn_id")
     return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
 
 

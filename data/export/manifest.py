@@ -18,6 +18,7 @@ from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
 from data.schema.layout import TABLES
+from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
 SUFFIXES = ("parquet", "csv", "jsonl")
@@ -86,7 +87,8 @@ def checksum(file: Path) -> str:
 def write_manifest(file: Path, content: Mapping[str, Any]) -> Path:
     """Write the manifest of `file` next to it as FILE.manifest.json; returns its path."""
     path = file.with_name(f"{file.name}.manifest.json")
-    path.write_text(_text(content), "utf-8")
+    with replacing(path) as draft:
+        draft.write_text(_text(content), "utf-8")
     return path
 
 
@@ -130,7 +132,7 @@ def slice_zip(
 
     Returns the manifest. Raises UsageError if there are more than `MOST_ROWS` rows.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params}
     where = f"model_id = $model AND {clause}"
     rows = snapshot.query(f"SELECT count(*) AS n FROM predictions WHERE {where}", bound)

@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import FaultlineError, UsageError, VersionGone
+from data.errors import FaultlineError, UsageError
 from data.queries.filters import Filter
 from data.queries.visibility import RULES, Reader
 from data.store.snapshot import Snapshot
@@ -125,8 +125,8 @@ class Statement:
     def answer(self) -> Answer:
         """Wait for the end and return the result.
 
-        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, and
-        VersionGone if the snapshot has been vacuumed.
+        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
+        if the snapshot has been vacuumed, and StoreDamaged if one of its files is damaged.
         """
         self._thread.join()
         if isinstance(self._outcome, Answer):
@@ -180,9 +180,10 @@ class Statement:
         try:
             return read_answer(output, LATE if hung else process.returncode, self._limits)
         except UsageError as error:
-            files = (path for paths in self._snapshot.files.values() for path in paths)
-            if not all(path.exists() for path in files):
-                raise VersionGone.vacuumed(self._snapshot.version) from error
+            if _may_be_damage(output):
+                failure = OSError("The statement failed.")
+                if (explained := self._snapshot.explained(failure)) is not failure:
+                    raise explained from error
             raise
 
 
@@ -204,6 +205,12 @@ def read_answer(output: bytes, code: int, limits: Limits) -> Answer:
     table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
     columns = tuple((name, kind) for name, kind in header["columns"])
     return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
+
+
+def _may_be_damage(output: bytes) -> bool:
+    """Whether a statement that failed may have done so on a damaged or vacuumed file."""
+    line = output.partition(b"\n")[0]
+    return not line or bool(json.loads(line).get("damage"))
 
 
 def start(

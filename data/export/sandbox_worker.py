@@ -26,6 +26,7 @@ from data.errors import FaultlineError, UsageError
 from data.export.export import copy_sql
 from data.export.sandbox import LATE
 from data.schema.layout import TABLES
+from data.store.damage import may_be_damage
 from data.store.snapshot import connect
 
 # Table functions that read nothing outside the statement.
@@ -61,7 +62,7 @@ def main() -> None:
     try:
         head, table = _answer(request, late)
     except Exception as error:
-        head = {"error": _sentence(error, request)}
+        head = {"error": _sentence(error, request), "damage": may_be_damage(error)}
     if late.is_set() and "error" in head:
         head = {"late": True}
     out.write(json.dumps(head).encode() + b"\n")

@@ -1,9 +1,9 @@
 """Ingestion of log files into the store, each file completely or not at all.
 
 A file is parsed and checked outside the lock, in blocks, by a few processes; the results are staged
-inside the store. Then one pass identifies repeated, unchanged and replaced turns by their keys, the
-final files are written, and one write cycle makes turns, quarantine and run record visible
-together.
+inside the store. Then one pass identifies repeated, unchanged and replaced turns by their keys (see
+`data.ingest.versions`), the final files are written, and one write cycle makes turns, quarantine
+and run record visible together.
 """
 
 from __future__ import annotations
@@ -13,24 +13,30 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from data.errors import IngestError
-from data.ingest.sources import (
-    Source,
-    blocks,
-    discover,
-)
+from data.errors import IngestError, TurnConflict, UsageError
+from data.ingest.block import Limits, Source
+from data.ingest.folders import Skipped
+from data.ingest.sources import blocks, discover
 from data.ingest.staging import Staged, stage
-from data.ingest.upsert import TurnsNow, plan
+from data.ingest.upsert import TurnsNow, plan, resolved_keys
+from data.ingest.validation import NOT_A_NUMBER, OUT_OF_RANGE, Notes
+from data.ingest.versions import ON_CONFLICT
 from data.parallel import Runner, runner
 from data.schema.layout import TABLES
-from data.store.snapshot import literal
+from data.store.earlier import record_misdated
+from data.store.misdated import AHEAD_HOURS, Clock
+from data.store.parquet import workbench, write_batches
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -39,6 +45,8 @@ from progress import Progress, silent
 _POOL_FROM = 48 << 20
 # Single-file tables are rewritten into one file when they have this many.
 _MANY_FILES = 24
+# Quarantined lines that are held at a time.
+_FAULTS = 16_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,12 @@ class FileReport:
     """The result for one input.
 
     `turns` counts distinct valid turns; of these, `replaced` replaced a different stored turn and
-    `unchanged` were already stored.
+    `unchanged` were already stored. `conflicts` counts records with the id of another turn,
+    `interim` those that did not replace a final one (see `data.ingest.versions`), and `misdated`
+    the turns whose date cannot be right (see `data.store.misdated`). Conflicts that are kept apart
+    are among `quarantined`.
+    `not_numbers` (NaN and infinity) and `out_of_range` count the
+    values that were left out of turns, by field.
     """
 
     file: str
@@ -55,7 +68,12 @@ class FileReport:
     replaced: int = 0
     unchanged: int = 0
     quarantined: int = 0
+    conflicts: int = 0
+    interim: int = 0
+    misdated: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    not_numbers: dict[str, int] = field(default_factory=dict)
+    out_of_range: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     # Why nothing of this input was ingested; None when it was.
     error: str | None = None
@@ -63,9 +81,13 @@ class FileReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The results of all inputs, in the order in which they were read."""
+    """The results of all inputs, in the order in which they were read.
+
+    `skipped`: what was passed over in folders.
+    """
 
     files: list[FileReport]
+    skipped: list[Skipped] = field(default_factory=list)
 
     @property
     def turns(self) -> int:
@@ -80,15 +102,40 @@ class IngestReport:
         return sum(file.quarantined for file in self.files)
 
     @property
+    def conflicts(self) -> int:
+        return sum(file.conflicts for file in self.files)
+
+    @property
+    def interim(self) -> int:
+        return sum(file.interim for file in self.files)
+
+    @property
+    def misdated(self) -> int:
+        return sum(file.misdated for file in self.files)
+
+    @property
     def failed(self) -> list[FileReport]:
         return [file for file in self.files if file.error is not None]
 
     @property
     def unknown(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
-        for file in self.files:
-            total.update(file.unknown)
-        return dict(total.most_common())
+        return _summed(file.unknown for file in self.files)
+
+    @property
+    def not_numbers(self) -> dict[str, int]:
+        return _summed(file.not_numbers for file in self.files)
+
+    @property
+    def out_of_range(self) -> dict[str, int]:
+        return _summed(file.out_of_range for file in self.files)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by name added up, the largest first."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
 
 
 def ingest(
@@ -97,6 +144,10 @@ def ingest(
     format: str | None = None,
     progress: Progress = silent,
     workers: int | None = None,
+    on_conflict: str = ON_CONFLICT[0],
+    ahead_hours: float = AHEAD_HOURS,
+    now: datetime | None = None,
+    limits: Limits | None = None,
 ) -> IngestReport:
     """Bring log files into the store.
 
@@ -111,67 +162,171 @@ def ingest(
         Called with the bytes read of each file, its name, and its turns so far.
     workers
         Processes; by default one per core, and none of its own for small inputs.
+    on_conflict
+        What happens to a record with the id of another turn, see `data.ingest.versions`: `keep`
+        (that turn stays, the record goes to quarantine), `replace`, or `refuse` (nothing of the run
+        is stored, and `TurnConflict` is raised).
+    ahead_hours
+        How far a turn's clock may be ahead of its arrival; beyond it, its date cannot be right.
+    now
+        When the turns arrive; by default now.
+    limits
+        Of a line's length and of what a compressed file may expand to; see `Limits`.
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
-    if no input can be read, the first one's `IngestError` is raised.
+    if no input can be read, the first one's `IngestError` is raised. Raises `UsageError` for an
+    unknown `on_conflict` and for negative hours.
     """
-    sources = discover(paths, format)
+    if on_conflict not in ON_CONFLICT:
+        raise UsageError(
+            f"'{on_conflict}' is no way to treat conflicts; give one of {', '.join(ON_CONFLICT)}."
+        )
+    clock = Clock(now or datetime.now(UTC), ahead_hours)
+    skipped: list[Skipped] = []
+    sources = discover(paths, format, skipped)
+    store.must_be_whole()
     store.clear_staging()
     reports: list[FileReport] = []
     errors: list[IngestError] = []
-    with runner(_processes(sources, workers)) as run:
-        for source in sources:
-            try:
-                reports.append(_ingest_one(store, source, run, progress))
-            except IngestError as error:
-                errors.append(error)
-                reports.append(FileReport(source.name, source.format, error=str(error)))
+    with (
+        store.naming_damage(),
+        runner(_processes(sources, workers)) as run,
+        ExitStack() as folders,
+    ):
+        inputs = _inputs(store, sources, run, clock, progress, folders, limits)
+        if on_conflict == "refuse":
+            # All are compared before the first one is committed.
+            inputs = iter(_without_conflict(store, list(inputs)))
+        for item in inputs:
+            if item.error:
+                errors.append(item.error)
+                reports.append(
+                    FileReport(item.source.name, item.source.format, error=str(item.error))
+                )
+            else:
+                reports.append(_commit(store, item, run, clock, on_conflict))
+            item.folder.close()
     if len(errors) == len(sources):
         raise errors[0]
-    return IngestReport(reports)
+    return IngestReport(reports, skipped)
 
 
-def _ingest_one(store: Store, source: Source, run: Runner, progress: Progress) -> FileReport:
-    began, clock = datetime.now(UTC), time.monotonic()
-    with store.staging() as folder:
-        staged = _stage_all(source, run, folder, progress)
-        planned = plan(TurnsNow.of(store), staged, run, folder / "plan")
-        run_id = uuid.uuid4().hex
-        with store.commit() as cycle:
-            if cycle.versions.get("turns", 0) != planned.version:
-                # Another process has committed meanwhile: the plan has to be made again.
-                planned = plan(TurnsNow.within(cycle), staged, run, folder / "plan-again")
-            planned.apply(cycle)
-            _quarantine(cycle, source.name, run_id, staged)
-            report = FileReport(
-                source.name,
-                source.format,
-                turns=planned.turns,
-                replaced=planned.replaced,
-                unchanged=planned.unchanged,
-                quarantined=sum(block.faulty for block in staged),
-                unknown=dict(sum((block.unknown for block in staged), Counter()).most_common()),
-                seconds=time.monotonic() - clock,
-            )
-            _record(cycle, report, run_id, began)
-        return report
+@dataclass
+class _Input:
+    """A source whose blocks are staged in a folder that lasts until `folder` is closed."""
+
+    source: Source
+    folder: ExitStack
+    path: Path
+    began: datetime
+    staged: list[Staged] = field(default_factory=list)
+    seconds: float = 0.0
+    error: IngestError | None = None
 
 
-def _stage_all(source: Source, run: Runner, folder: Path, progress: Progress) -> list[Staged]:
+def _inputs(
+    store: Store,
+    sources: Sequence[Source],
+    run: Runner,
+    clock: Clock,
+    progress: Progress,
+    folders: ExitStack,
+    limits: Limits | None,
+) -> Iterator[_Input]:
+    """Stage one source after the other; the numbers of their blocks follow each other."""
+    first = 0
+    for source in sources:
+        folder = folders.enter_context(ExitStack())
+        item = _Input(source, folder, folder.enter_context(store.staging()), datetime.now(UTC))
+        started = time.monotonic()
+        try:
+            item.staged = _stage_all(source, run, item.path, clock, progress, first, limits)
+        except IngestError as error:
+            item.error = error
+        item.seconds = time.monotonic() - started
+        first += len(item.staged)
+        yield item
+
+
+def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
+    """The inputs; raises `TurnConflict` if any record has the id of another turn."""
+    staged = [block for item in inputs for block in item.staged if block.count]
+    if staged:
+        with workbench() as con:
+            resolved = resolved_keys(con, TurnsNow.of(store), staged, "refuse")
+            if resolved.conflicts:
+                first = "SELECT turn_id, block FROM conflicts ORDER BY block, line LIMIT 1"
+                ((turn_id, block),) = con.execute(first).fetchall()
+                of = next(i for i in inputs if any(b.index == block for b in i.staged))
+                raise TurnConflict.of(resolved.conflicts, turn_id, of.source.name)
+    return inputs
+
+
+def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: str) -> FileReport:
+    started, run_id = time.monotonic(), uuid.uuid4().hex
+    source, staged, folder = item.source, item.staged, item.path
+    planned = plan(TurnsNow.of(store), staged, run, folder / "plan", on_conflict)
+    with store.commit() as cycle:
+        if cycle.versions.get("turns", 0) != planned.version:
+            # Another process has committed meanwhile: the plan has to be made again.
+            again = folder / "plan-again"
+            planned = plan(TurnsNow.within(cycle), staged, run, again, on_conflict)
+        resolved = planned.resolved
+        if on_conflict == "refuse" and resolved.conflicts:
+            raise TurnConflict.of(resolved.conflicts, None, source.name)
+        record_misdated(cycle, clock)
+        planned.apply(cycle, clock.arrived)
+        kept_apart = resolved.conflicts if planned.quarantine else 0
+        _quarantine(cycle, source.name, run_id, staged, planned.quarantine)
+        notes = _notes(staged)
+        _left_out(cycle, source.name, run_id, notes)
+        report = FileReport(
+            source.name,
+            source.format,
+            turns=planned.turns,
+            replaced=resolved.replaced,
+            unchanged=resolved.unchanged,
+            quarantined=sum(block.faulty for block in staged) + kept_apart,
+            conflicts=resolved.conflicts,
+            interim=resolved.interim,
+            misdated=planned.misdated.turns if planned.misdated else 0,
+            unknown=dict(notes.unknown.most_common()),
+            not_numbers=_by_path(notes, NOT_A_NUMBER),
+            out_of_range=_by_path(notes, OUT_OF_RANGE),
+            seconds=item.seconds + time.monotonic() - started,
+        )
+        _record(cycle, report, run_id, item.began)
+    return report
+
+
+def _stage_all(
+    source: Source,
+    run: Runner,
+    folder: Path,
+    clock: Clock,
+    progress: Progress,
+    first: int,
+    limits: Limits | None,
+) -> list[Staged]:
     staged: list[Staged] = []
     turns = 0
-    work = ((block, index, folder) for index, block in enumerate(blocks(source)))
+    work = (
+        (block, index, folder, clock) for index, block in enumerate(blocks(source, limits), first)
+    )
     for block in run.map(stage, work):
         staged.append(block)
         turns += block.count
         progress(block.done, source.size, source.name, turns)
     faulty = sum(block.faulty for block in staged)
+    cut = next((block.cut for block in staged if block.cut), None)
+    if turns == 0 and cut:
+        raise IngestError(f"{source.name} {cut}; nothing was ingested.")
     if turns == 0 and faulty == 0:
         raise IngestError(f"{source.name} is empty; expected one JSON object per line.")
     if turns == 0 and faulty == sum(block.junk for block in staged):
         raise IngestError(
-            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; "
-            "expected one per line."
+            f"{source.name} is not JSONL: none of its {faulty} lines is a JSON object; expected "
+            "one per line, not one over many lines."
         )
     return staged
 
@@ -179,26 +334,75 @@ def _stage_all(source: Source, run: Runner, folder: Path, progress: Progress) ->
 # -- the other tables ------------------------------------------------------------------------------
 
 
-def _quarantine(cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged]) -> None:
-    """Replace the faults from earlier runs of the same file by those of this run."""
+def _quarantine(
+    cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged], conflicts: Path | None
+) -> None:
+    """Replace the faults from earlier runs of the same file by those of this run.
+
+    `conflicts` is the file of records with the id of another turn, which count as faults.
+    """
     cycle.delete_rows(
         "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
     )
-    lines_before = 0
-    selects = []
+    # Perhaps millions, nearly in the table's order: written as they are read.
+    layout = TABLES["quarantine"]
+    faults = _faults(name, run_id, staged, conflicts)
+    cycle.add("quarantine", write_batches(faults, layout, cycle.root / "quarantine"))
+    _tidy(cycle, "quarantine")
+
+
+def _faults(
+    name: str, run_id: str, staged: Sequence[Staged], conflicts: Path | None
+) -> Iterator[pa.RecordBatch]:
+    """The faults of all blocks as rows of the table, with the lines of the whole file."""
+    now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
+    constant = {"run_id": run_id, "file": name, "quarantined_at": now}
+    before = 0
     for block in staged:
         if block.faults is not None:
-            selects.append(
-                f"SELECT line + {lines_before} AS line, field, reason, excerpt "
-                f"FROM read_parquet({literal(block.faults)})"
-            )
-        lines_before += block.lines
-    if selects:
-        cycle.con.register("run", pa.table({"run_id": [run_id], "file": [name]}))
-        source = " UNION ALL ".join(selects)
-        cycle.append_query("quarantine", f"SELECT *, now() AS quarantined_at FROM ({source}), run")
-        cycle.con.unregister("run")
-    _tidy(cycle, "quarantine")
+            with pq.ParquetFile(block.faults) as file:
+                for batch in file.iter_batches(_FAULTS):
+                    yield _of_run(batch, before, constant)
+        if conflicts:
+            kept_apart = pq.read_table(conflicts, filters=[("block", "=", block.index)])
+            for batch in kept_apart.drop_columns(["block"]).to_batches():
+                yield _of_run(batch, before, constant)
+        before += block.lines
+
+
+def _of_run(batch: pa.RecordBatch, before: int, constant: Mapping[str, Any]) -> pa.RecordBatch:
+    """Faults of a block as rows of `quarantine`; `before` lines of the file precede the block."""
+    schema = TABLES["quarantine"].schema
+    columns: dict[str, Any] = {key: batch[key] for key in batch.schema.names}
+    columns["line"] = pc.add(columns["line"], before).cast(schema.field("line").type)
+    columns |= {key: pa.repeat(value, batch.num_rows) for key, value in constant.items()}
+    return pa.record_batch([columns[key] for key in schema.names], schema=schema)
+
+
+def _notes(staged: Sequence[Staged]) -> Notes:
+    notes = Notes()
+    for block in staged:
+        notes.add(block.notes.unknown, block.notes.left_out)
+    return notes
+
+
+def _by_path(notes: Notes, cause: str) -> dict[str, int]:
+    """How many values were left out for this cause, by field, the most frequent first."""
+    return {path: n for (why, path), n in notes.left_out.most_common() if why == cause}
+
+
+def _left_out(cycle: Cycle, name: str, run_id: str, notes: Notes) -> None:
+    """Replace the counts from earlier runs of the same file by those of this run."""
+    cycle.delete_rows(
+        "left_out", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
+    )
+    rows = [
+        {"run_id": run_id, "file": name, "field": path, "cause": cause, "values": count}
+        for (cause, path), count in notes.left_out.items()
+    ]
+    if rows:
+        cycle.append("left_out", pa.Table.from_pylist(rows, schema=TABLES["left_out"].schema))
+    _tidy(cycle, "left_out")
 
 
 def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> None:
@@ -212,6 +416,9 @@ def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> N
         "unknown_fields": json.dumps(report.unknown, ensure_ascii=False),
         "started_at": began,
         "finished_at": datetime.now(UTC),
+        "conflicts": report.conflicts,
+        "interim": report.interim,
+        "misdated": report.misdated,
     }
     cycle.append("runs", pa.Table.from_pylist([row], schema=TABLES["runs"].schema))
     _tidy(cycle, "runs")

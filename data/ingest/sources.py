@@ -4,75 +4,35 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data.errors import IngestError, UsageError
-from data.store.parquet import workbench
+from data.ingest.block import BLOCK, LONGEST_LINE, Block, Format, Limits, Source
+from data.ingest.folders import Skipped, format_of, log_files
+from data.ingest.magic import refused
+from data.ingest.parquet_rows import parquet_blocks
 from data.store.paths import printable
 
-Format = Literal["jsonl", "parquet"]
-
-BLOCK = 16 << 20
-LONGEST_LINE = 16 << 20
-# Lines of one block of a stream. A trace has more than a hundred bytes, so that only what is not a
-# log reaches it; without it, a block of `{}` would become five million faults and two gigabytes.
-MOST_LINES = 250_000
-# What a compressed input may expand to, as a multiple of its own size, once it is larger than
-# `EXPANSION_FROM`. Traces that differ in nothing but a counter and a time reach 460 (zstd -19);
-# gzip cannot exceed 1,032, a zstd file that is made to fill a disk reaches 32,000.
-MOST_EXPANSION = 1_000
-EXPANSION_FROM = 64 << 20
-_PARQUET_ROWS = 8_000
-_LINES = (".jsonl", ".ndjson", ".json")
-_PACKED = (".gz", ".zst")
 STDIN = "-"
+# Lines of one block of a stream. A trace has more than a hundred bytes, so that only what is not a
+# log reaches it; it keeps small what one process hands to the next.
+MOST_LINES = 250_000
 
 
-@dataclass(frozen=True)
-class Source:
-    """One input: a file, or standard input (`path` is None)."""
+def discover(
+    paths: Sequence[str | Path], format: str | None = None, skipped: list[Skipped] | None = None
+) -> list[Source]:
+    """The inputs behind a list of paths; folders are searched for files with a known suffix.
 
-    name: str
-    path: Path | None
-    format: Format
-    size: int | None
-
-
-@dataclass
-class Block:
-    """Whole lines of a source: the bytes themselves, or where they lie in a plain file.
-
-    `overlong` holds (line offset, beginning) of lines that are too long to keep; in the data an
-    empty line stands in their place, so that line numbers stay right.
+    What is passed over in folders is added to `skipped`.
     """
-
-    data: bytes
-    overlong: list[tuple[int, bytes]] = field(default_factory=list)
-    # Bytes of the source (as stored) read so far.
-    done: int = 0
-    # Read by the worker instead of being sent to it: (file, first byte, end).
-    place: tuple[Path, int, int] | None = None
-
-    def load(self) -> tuple[bytes, list[tuple[int, bytes]]]:
-        """The lines, and what was too long to be among them."""
-        if self.place is None:
-            return self.data, self.overlong
-        path, start, end = self.place
-        with path.open("rb") as file:
-            file.seek(start)
-            return file.read(end - start), []
-
-
-def discover(paths: Sequence[str | Path], format: str | None = None) -> list[Source]:
-    """The inputs behind a list of paths; folders are searched for files with a known suffix."""
     if format not in (None, "jsonl", "parquet"):
         raise UsageError(f"'{format}' is not an input format; give jsonl or parquet.")
     if not paths:
@@ -87,81 +47,70 @@ def discover(paths: Sequence[str | Path], format: str | None = None) -> list[Sou
         path = Path(given).expanduser()
         if not path.exists():
             raise IngestError(f"{given} does not exist; give the path of a log file or folder.")
-        if path.is_dir():
-            found = _below(path)
-            if not found:
-                raise IngestError(
-                    f"{given} holds no traces; expected files ending in .jsonl, .ndjson, .json "
-                    "(also .gz or .zst) or .parquet, and not beginning with . or _, in it or in "
-                    "folders below it."
-                )
-        else:
-            found = [path]
-        for file in found:
-            kind: Format = _format(file) or "jsonl"
+        folder = path.is_dir()
+        files = _below(path, skipped) if folder else [path]
+        for file in files:
+            kind: Format = format_of(file) or "jsonl"
             if format is not None:
                 kind = "parquet" if format == "parquet" else "jsonl"
+            real = file.resolve()
             # A name need not be text; what is shown and stored must be.
-            sources.append(Source(printable(file.resolve()), file, kind, file.stat().st_size))
-    return list(dict.fromkeys(sources))
+            name = printable(real)
+            # What was found is read where it lies, so that no link can be exchanged under it.
+            sources.append(
+                Source(name, real if folder else file, kind, file.stat().st_size, folder)
+            )
+    return list({source.path or STDIN: source for source in sources}.values())
 
 
-def _below(folder: Path) -> list[Path]:
-    """The log files in a folder; hidden files and the files of a store are none.
-
-    Hidden is, as in Spark and Hive, what begins with a dot or an underscore, and all below it.
-    """
-    found = [path for path in folder.rglob("*") if path.is_file() and _format(path)]
-    stores = {path.parent for path in folder.rglob("HEAD.json")}
-    return sorted(
-        path
-        for path in found
-        if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        and not any(parent in stores for parent in path.parents)
-    )
-
-
-def _format(path: Path) -> Format | None:
-    name = path.name.lower()
-    if name.endswith(".parquet"):
-        return "parquet"
-    for packed in _PACKED:
-        name = name.removesuffix(packed)
-    return "jsonl" if name.endswith(_LINES) else None
+def _below(folder: Path, skipped: list[Skipped] | None) -> list[Path]:
+    files, passed_over = log_files(folder)
+    if not files:
+        why = "".join(f" Passed over: {printable(p.path)}, {p.reason}." for p in passed_over[:1])
+        raise IngestError(
+            f"{folder} holds no traces; expected files ending in .jsonl, .ndjson, .json "
+            "(also .gz or .zst) or .parquet, and not beginning with . or _, in it or in "
+            f"folders below it.{why}"
+        )
+    if skipped is not None:
+        skipped += passed_over
+    return files
 
 
-def blocks(source: Source) -> Iterator[Block]:
+def blocks(source: Source, limits: Limits | None = None) -> Iterator[Block]:
     """The lines of a source, whatever its format; rows of Parquet become lines of JSON.
 
     Raises `IngestError`, in one sentence, when the input is empty, truncated, or of another format.
     """
+    limits = limits or Limits(LONGEST_LINE)
     try:
         if source.format == "parquet":
-            yield from _parquet_blocks(source)
+            yield from parquet_blocks(source, limits)
         else:
-            yield from _line_blocks(source)
+            yield from _line_blocks(source, limits)
     except OSError as error:
         raise IngestError(f"{source.name} cannot be read: {error.strerror or error}.") from error
 
 
-# -- lines -----------------------------------------------------------------------------------------
-
-
-def _line_blocks(source: Source) -> Iterator[Block]:
+def _line_blocks(source: Source, limits: Limits) -> Iterator[Block]:
     if source.path is None:
         # What stands in for standard input need not be able to peek, but it can fill a buffer.
-        yield from _cut(source, io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer)), None)
+        stream = cast(io.BufferedReader, io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer)))
+        yield from _cut(source, stream, None, limits)
         return
-    with source.path.open("rb") as raw:
-        if source.size and source.size > 2 * BLOCK and raw.peek(1)[:1] == b"{":
-            done = yield from _places(source.path, raw, source.size)
+    with source.open() as raw:
+        reader = cast(io.BufferedReader, raw)
+        if source.size and source.size > 2 * BLOCK and reader.peek(1)[:1] == b"{":
+            done = yield from _places(source, raw, source.size, limits)
             raw.seek(done)
             if done == source.size:
                 return
-        yield from _cut(source, raw, raw)
+        yield from _cut(source, reader, raw, limits)
 
 
-def _places(path: Path, raw: BinaryIO, size: int) -> Generator[Block, None, int]:
+def _places(
+    source: Source, raw: BinaryIO, size: int, limits: Limits
+) -> Generator[Block, None, int]:
     """Cut a large plain file without reading it; returns where that stopped being possible, because
     of a line that is too long."""
     start = 0
@@ -175,36 +124,44 @@ def _places(path: Path, raw: BinaryIO, size: int) -> Generator[Block, None, int]
                 reach += len(piece)
                 if not piece or piece.endswith(b"\n"):
                     break
-                if reach > LONGEST_LINE:
+                if reach > limits.longest_line:
                     return start
             end += reach
         end = min(end, size)
-        yield Block(b"", done=end, place=(path, start, end))
+        yield Block(b"", end, (source, start, end), limits)
         start = end
     return start
 
 
-def _cut(source: Source, raw: io.BufferedReader, position: BinaryIO | None) -> Iterator[Block]:
+def _cut(
+    source: Source, raw: io.BufferedReader, position: BinaryIO | None, limits: Limits
+) -> Iterator[Block]:
     first = True
     rest = b""
-    for chunk in _chunks(source, raw):
-        done = position.tell() if position is not None else 0
-        if first:
-            chunk = chunk.removeprefix(b"\xef\xbb\xbf")
-            _must_be_lines(source, chunk)
-            first = False
-        end = chunk.rfind(b"\n") + 1
-        if end == 0:
-            # Of a line that is too long the beginning is kept, enough to see that it is too long.
-            rest += chunk[: LONGEST_LINE + 1 - len(rest)]
-            continue
-        for data in _few_lines(rest + chunk[:end]):
-            yield _block(data, done)
-        rest = chunk[end:]
+    room = limits.longest_line + 1
+    done = 0
+    try:
+        for chunk in _chunks(source, raw, limits):
+            done = position.tell() if position is not None else 0
+            if first:
+                chunk = chunk.removeprefix(b"\xef\xbb\xbf")
+                _must_be_lines(source, chunk)
+                first = False
+            end = chunk.rfind(b"\n") + 1
+            if end == 0:
+                # Of a line that is too long the beginning is kept, to see that it is too long.
+                rest += chunk[: room - len(rest)]
+                continue
+            for data in _few_lines(rest + chunk[:end]):
+                yield Block(data, done, limits=limits)
+            rest = chunk[end:][:room]
+    except _Expands:
+        yield Block(rest, done, limits=limits, cut=limits.too_large)
+        return
     if first:
         raise IngestError(f"{source.name} is empty; expected one JSON object per line.")
     if rest:
-        yield _block(rest, position.tell() if position is not None else 0)
+        yield Block(rest, position.tell() if position is not None else 0, limits=limits)
 
 
 def _few_lines(data: bytes) -> Iterator[bytes]:
@@ -218,20 +175,14 @@ def _few_lines(data: bytes) -> Iterator[bytes]:
     yield from _few_lines(data[middle:])
 
 
-def _block(data: bytes, done: int) -> Block:
-    block = Block(data, done=done)
-    if len(data) > LONGEST_LINE:
-        lines = data.split(b"\n")
-        for index, line in enumerate(lines):
-            if len(line) > LONGEST_LINE:
-                block.overlong.append((index, line[:10_000]))
-                lines[index] = b""
-        if block.overlong:
-            block.data = b"\n".join(lines)
-    return block
+# -- compression -----------------------------------------------------------------------------------
 
 
-def _chunks(source: Source, raw: io.BufferedReader) -> Iterator[bytes]:
+class _Expands(Exception):
+    """A compressed input expands beyond its limit."""
+
+
+def _chunks(source: Source, raw: io.BufferedReader, limits: Limits) -> Iterator[bytes]:
     """The plain bytes of a stream in chunks of `BLOCK`, in constant memory.
 
     Compression is told by the first bytes, not by the name.
@@ -239,9 +190,9 @@ def _chunks(source: Source, raw: io.BufferedReader) -> Iterator[bytes]:
     magic = raw.peek(4)[:4]
     if magic[:2] == b"\x1f\x8b":
         # Not Arrow's, which takes the zeros after a file that was on a tape for damage.
-        yield from _expanded(source, "gzip", gzip.GzipFile, raw)
+        yield from _expanded(source, "gzip", gzip.GzipFile, raw, limits)
     elif magic == b"\x28\xb5\x2f\xfd":
-        yield from _expanded(source, "zstd", _zstd, raw)
+        yield from _expanded(source, "zstd", _zstd, raw, limits)
     else:
         yield from iter(lambda: raw.read(BLOCK), b"")
 
@@ -251,7 +202,7 @@ def _zstd(*, fileobj: io.RawIOBase) -> pa.NativeFile:
 
 
 def _expanded(
-    source: Source, kind: str, unpack: Callable[..., Any], raw: io.BufferedReader
+    source: Source, kind: str, unpack: Callable[..., Any], raw: io.BufferedReader, limits: Limits
 ) -> Iterator[bytes]:
     packed = _Counted(raw)
     stream = unpack(fileobj=packed)
@@ -274,11 +225,8 @@ def _expanded(
         if not chunk:
             return
         size += len(chunk)
-        if size > max(EXPANSION_FROM, MOST_EXPANSION * packed.count):
-            raise IngestError(
-                f"{source.name} expands to more than {MOST_EXPANSION:,} times its size, as no log "
-                "does; nothing was ingested. If it is one, unpack it and ingest that."
-            )
+        if limits.exceeded(size, packed.count):
+            raise _Expands
         yield chunk
 
 
@@ -298,77 +246,30 @@ class _Counted(io.RawIOBase):
         return data
 
 
+# -- other files -----------------------------------------------------------------------------------
+
+
 def _must_be_lines(source: Source, head: bytes) -> None:
     """Refuse what is clearly something else, before quarantining every line of it."""
-    if head.startswith(b"PAR1"):
-        raise IngestError(f"{source.name} is a Parquet file; use the format parquet for it.")
+    if reason := refused(head, source.name):
+        raise IngestError(f"{source.name} {reason}.")
     lines = [line.strip() for line in head[: 1 << 20].split(b"\n", 100)[:100]]
     lines = [line for line in lines if line]
-    if lines and (lines[0] == b"[" or lines[0].startswith(b"[{")):
+    if lines and re.match(rb"\[\s*([{\]]|$)", lines[0]):
         raise IngestError(
             f"{source.name} is a JSON array; expected one JSON object per line, without brackets."
         )
     if lines and not any(line.startswith(b"{") for line in lines):
-        begin = lines[0][:40].decode("utf-8", "backslashreplace")
-        binary = "binary data" if b"\0" in head[:4096] else f"it begins with {begin!r}"
         raise IngestError(
-            f"{source.name} is not JSONL: {binary}; expected one JSON object per line."
+            f"{source.name} is not JSONL: {_beginning(source, head, lines[0])}; expected one JSON "
+            "object per line."
         )
 
 
-# -- Parquet ---------------------------------------------------------------------------------------
-
-
-def _parquet_blocks(source: Source) -> Iterator[Block]:
-    if source.path is None:
-        raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
-    try:
-        # Opened here, as a name need not be text.
-        with source.path.open("rb") as raw, pq.ParquetFile(raw) as file:
-            schema = file.schema_arrow
-            for required in ("turn_id", "dialogue_id", "turn_index", "started_at"):
-                if required not in schema.names:
-                    raise IngestError(
-                        f"{source.name} has no column '{required}'; expected the columns of a "
-                        f"trace, got {', '.join(schema.names[:12])}."
-                    )
-            if file.metadata.num_rows == 0:
-                raise IngestError(f"{source.name} is empty; expected one turn per row.")
-            select = _as_json(schema)
-            seen = 0
-            with workbench() as con:
-                for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-                    con.register("batch", pa.table(batch))
-                    rows = con.execute(f"SELECT {select} FROM batch").fetchall()
-                    con.unregister("batch")
-                    seen += len(rows)
-                    share = (source.size or 0) * seen // file.metadata.num_rows
-                    yield Block("\n".join(row[0] for row in rows).encode(), done=share)
-    except pa.ArrowInvalid as error:
-        raise IngestError(
-            f"{source.name} is not a Parquet file, or a damaged one; expected columns of a trace."
-        ) from error
-
-
-def _as_json(schema: pa.Schema) -> str:
-    """SQL that makes a trace record of a row; the columns a store derives itself are left out."""
-    derived = {"digest": pa.int64(), "day": pa.date32()}
-    own = all(
-        name in schema.names and schema.field(name).type == kind for name, kind in derived.items()
-    )
-    parts = []
-    for item in schema:
-        if own and item.name in derived:
-            continue
-        name = '"' + item.name.replace('"', '""') + '"'
-        key = "'" + item.name.replace("'", "''") + "'"
-        if pa.types.is_timestamp(item.type):
-            # A time without a zone stays without one, and is then refused for it.
-            zone = "Z" if item.type.tz else ""
-            utc = f"timezone('UTC', {name})" if item.type.tz else name
-            parts.append(f"{key}: strftime({utc}, '%Y-%m-%dT%H:%M:%S.%f{zone}')")
-        elif item.name == "extra" and pa.types.is_string(item.type):
-            parts.append(f"{key}: TRY_CAST({name} AS JSON)")
-        else:
-            parts.append(f"{key}: {name}")
-    return f"to_json({{{', '.join(parts)}}})::VARCHAR"
+def _beginning(source: Source, head: bytes, line: bytes) -> str:
+    if b"\0" in head[:4096]:
+        return "binary data"
+    if source.path is not None and source.path.is_symlink():
+        # Who may name a link need not be allowed to read what lies behind it.
+        return "the file behind this link begins with something else"
+    return f"it begins with {line[:40].decode('utf-8', 'backslashreplace')!r}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.ingest.sources import LONGEST_LINE, Block
+from data.ingest.block import Block
 from data.ingest.validation import (
     Fault,
+    Notes,
     check,
     excerpt,
 )
 from data.schema.layout import TABLES
 from data.schema.trace import TURNS, schema
+from data.store.misdated import Clock
 from data.store.parquet import (
     DataFile,
     fitted,
@@ -45,7 +47,14 @@ FAULTS = schema(
         ("excerpt", pa.string()),
     ]
 )
-_STAGED = pa.schema([field for field in TURNS if field.name != "day"])
+# Bytes of a block that are split into lines at once.
+_PIECE = 1 << 20
+# Faulty lines collected before they are written: 20,000 of 2,000 characters are 80 MB at worst.
+_FAULT_ROWS = 20_000
+# A shorter line cannot be a trace.
+_SHORT = 80
+_MOST_SHORT = 1_000
+STAGED = pa.schema([field for field in TURNS if field.name != "day"])
 # Computed alike for stored and for staged rows; turns with equal digest and equal gold are equal.
 GOLD_TEXT = "CASE WHEN gold IS NOT NULL THEN md5(to_json(gold)::VARCHAR) END"
 
@@ -60,15 +69,19 @@ class Staged:
     turns: Path
     keys: Path
     days: Sequence[tuple[Any, int]]
+    # Ids, times and positions of the turns whose date cannot be right; None if there are none.
+    misdated: Path | None
     faults: Path | None
     faulty: int
     # Faulty lines that are not JSON objects at all.
     junk: int
-    unknown: Counter[str]
+    notes: Notes
     done: int
+    # Why nothing of the source is read after this block.
+    cut: str | None
 
 
-def stage(block: Block, index: int, folder: Path) -> Staged:
+def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     """Check a block and write its turns, keys and faults into `folder`."""
     # Pieces of the canonical lines, joined once: copying each line would cost more than checking
     # it.
@@ -76,34 +89,41 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
     extras: list[str | None] = []
     digests: list[bytes] = []
     numbers: list[int] = []
-    faults: list[tuple[int, str, str, str]] = []
-    unknown: Counter[str] = Counter()
-    junk = 0
-    data, overlong = block.load()
-    for offset, begin in overlong:
-        reason = f"longer than {LONGEST_LINE >> 20} MiB"
-        faults.append((offset + 1, "", reason, excerpt(begin)))
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines, 1):
+    notes = Notes()
+    notes.add(Counter(), block.left_out)
+    faults = _Faults(folder / f"{index}.faults.parquet")
+    longest, too_long = block.limits.longest_line, block.limits.too_long
+    data = block.load()
+    if block.cut:
+        faults.add(1, Fault("", block.cut), data)
+        data = b""
+    for number, line in enumerate(_lines(data), 1):
         if not line or line.isspace():
+            if len(line) > longest:
+                faults.add(number, Fault("", too_long), line)
+            continue
+        if len(line) < _SHORT and line in faults.short:
+            faults.add(number, faults.short[line], line)
             continue
         try:
-            body, gold, extra, digest = check(line, unknown)
+            if len(line) > longest:
+                raise Fault("", too_long)
+            body, gold, extra, digest = check(line, notes)
         except Fault as fault:
-            junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
-            faults.append((number, fault.field, fault.reason, excerpt(line)))
+            faults.add(number, fault, line)
             continue
         pieces += (b'{"turn":', body, b',"gold":', gold, b"}\n")
         extras.append(extra)
         digests.append(digest)
         numbers.append(number)
     # Every block but the last one ends with a line break.
-    total = len(lines) - (not lines[-1])
-    del lines, data
+    total = data.count(b"\n") + (data[-1:] not in (b"", b"\n")) + (block.cut is not None)
+    del data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
     days: list[tuple[Any, int]] = []
+    misdated: Path | None = None
     if numbers:
-        table = _to_arrow(pieces, folder / f"{index}.jsonl")
+        table = _to_arrow(pieces, folder / f"{index}.jsonl", max(2 * longest, 32 << 20))
         # Arrays of Python values make pyarrow import pandas, which costs more than a small file.
         no_extras = all(extra is None for extra in extras)
         extra_column = (
@@ -111,19 +131,83 @@ def stage(block: Block, index: int, folder: Path) -> Staged:
         )
         table = table.append_column("extra", extra_column)
         digest_column = np.frombuffer(b"".join(digests), dtype="<i8")
-        table = fitted(table.append_column("digest", pa.array(digest_column)), _STAGED)
-        days = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
-    fault_file = None
-    if faults:
-        fault_file = folder / f"{index}.faults.parquet"
-        columns = list(zip(*sorted(faults), strict=True))
+        table = fitted(table.append_column("digest", pa.array(digest_column)), STAGED)
+        days, rows = _write(table, np.array(numbers, dtype=np.int32), index, turns, keys)
+        mask = clock.impossible(rows["started_at"])
+        if mask.any():
+            misdated = folder / f"{index}.misdated.parquet"
+            pq.write_table(rows.filter(pa.array(mask)), misdated)
+    return Staged(
+        index,
+        total,
+        len(numbers),
+        turns,
+        keys,
+        days,
+        misdated,
+        faults.close(),
+        faults.count,
+        faults.junk,
+        notes,
+        block.done,
+        block.cut,
+    )
+
+
+class _Faults:
+    """The faulty lines of a block, written as they come, for there may be millions.
+
+    `short`: the faults of short lines seen before, which are mostly the same line over and over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self.junk = 0
+        self.short: dict[bytes, Fault] = {}
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[tuple[int, str, str, str]] = []
+
+    def add(self, number: int, fault: Fault, line: bytes) -> None:
+        self.count += 1
+        self.junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
+        self._rows.append((number, fault.field, fault.reason, excerpt(line)))
+        if len(line) < _SHORT and len(self.short) < _MOST_SHORT:
+            self.short[line] = fault.with_traceback(None)
+        if len(self._rows) >= _FAULT_ROWS:
+            self._flush()
+
+    def close(self) -> Path | None:
+        """The file with the faults; None if there are none."""
+        if not self.count:
+            return None
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+        return self._path
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = list(zip(*self._rows, strict=True))
         arrays = [pa.array(c, f.type) for c, f in zip(columns, FAULTS, strict=True)]
-        pq.write_table(pa.Table.from_arrays(arrays, schema=FAULTS), fault_file)
-    return Staged(index, total, len(numbers), turns, keys, days, fault_file, len(faults), junk,
-                  unknown, block.done)  # fmt: skip
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, FAULTS)
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=FAULTS))
+        self._rows.clear()
 
 
-def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
+def _lines(data: bytes) -> Iterator[bytes]:
+    """The lines of a block, split a piece at a time: millions of empty ones would be gigabytes."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start + _PIECE)
+        end = len(data) if end < 0 else end
+        yield from data[start:end].split(b"\n")
+        start = end + 1
+
+
+def _to_arrow(pieces: list[bytes], scratch: Path, largest: int) -> pa.Table:
     """Canonical JSON to Arrow: DuckDB parses it faster from a file than from memory."""
     with scratch.open("wb") as file:
         file.write(b"".join(pieces))
@@ -134,7 +218,7 @@ def _to_arrow(pieces: list[bytes], scratch: Path) -> pa.Table:
             _con()
             .sql(
                 f"SELECT turn.*, gold FROM read_json({literal(scratch)}, columns = {_COLUMNS}, "
-                f"format = 'newline_delimited', maximum_object_size = {2 * LONGEST_LINE})"
+                f"format = 'newline_delimited', maximum_object_size = {largest})"
             )
             .to_arrow_table()
         )
@@ -160,8 +244,11 @@ def _con() -> duckdb.DuckDBPyConnection:
 
 def _write(
     table: pa.Table, lines: np.ndarray[Any, Any], index: int, turns: Path, keys: Path
-) -> list[tuple[Any, int]]:
-    """Write the turns, one record batch per day, and their keys; returns (day, rows) per batch."""
+) -> tuple[list[tuple[Any, int]], pa.Table]:
+    """Write the turns, one record batch per day, and their keys.
+
+    Returns (day, rows) of each batch, and the ids, times and positions of all turns.
+    """
     day = pc.floor_temporal(table["started_at"], unit="day").cast(pa.date32()).combine_chunks()
     number = day.cast(pa.int32()).to_numpy()
     if (np.diff(number) < 0).any():
@@ -173,26 +260,26 @@ def _write(
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
         pa.OSFile(str(turns), "wb") as sink,
-        pa.ipc.new_file(sink, _STAGED, options=options) as writer,
+        pa.ipc.new_file(sink, STAGED, options=options) as writer,
     ):
         for start, size in zip(cuts, sizes, strict=False):
             writer.write_table(table.slice(start, int(size)))
+    position: dict[str, Any] = {
+        "block": pa.array(np.full(len(number), index, dtype=np.int32)),
+        "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
+        "row": pa.array(np.arange(len(number)) - np.repeat(cuts[:-1], sizes), pa.int32()),
+    }
+    ids: dict[str, Any] = {"turn_id": table["turn_id"].combine_chunks(), "day": day, **position}
     pq.write_table(
-        pa.table(
-            {
-                "turn_id": table["turn_id"].combine_chunks(),
-                "digest": table["digest"].combine_chunks(),
-                "day": day,
-                "block": pa.array(np.full(len(number), index, dtype=np.int32)),
-                "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
-                "row": pa.array(np.arange(len(number)) - np.repeat(cuts[:-1], sizes), pa.int32()),
-                "line": pa.array(lines),
-            }
-        ),
+        pa.table({**ids, "digest": table["digest"].combine_chunks(), "line": pa.array(lines)}),
         keys,
         compression="lz4",
     )
-    return [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
+    days = [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
+    rows = pa.table(ids)
+    for name in ("dialogue_id", "started_at"):
+        rows = rows.append_column(name, table[name])
+    return days, rows
 
 
 @dataclass(frozen=True)
@@ -203,9 +290,12 @@ class Part:
     batch: int
     drop: np.ndarray[Any, Any] | None
 
-    def read(self, columns: Sequence[str] = _STAGED.names) -> pa.Table:
+    def read(self, columns: Sequence[str] = STAGED.names) -> pa.Table:
         with pa.memory_map(str(self.turns)) as source:
-            batch = pa.ipc.open_file(source).get_batch(self.batch)
+            # The other columns are not even decompressed.
+            fields = [STAGED.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=fields)
+            batch = pa.ipc.open_file(source, options=options).get_batch(self.batch)
         table = pa.Table.from_batches([batch]).select(list(columns))
         if self.drop is not None and len(self.drop):
             keep = np.ones(table.num_rows, dtype=bool)

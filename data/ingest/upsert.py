@@ -1,4 +1,7 @@
-"""Upsert of staged turns: which are new, which replace a stored turn, which are stored already.
+"""Upsert of staged turns: the files to write, and the stored turns that they replace.
+
+`data.ingest.versions` decides which are new, which replace a stored turn, and which are stored
+already.
 
 Works on the keys of the staged turns (id, fingerprint, position), so that memory use does not
 depend on their size.
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +19,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from data.ingest.staging import (
-    GOLD_TEXT,
-    Part,
-    Staged,
-    write_day,
-)
+from data.ingest.staging import STAGED, Part, Staged, write_day
+from data.ingest.versions import ON_CONFLICT, Resolved, of_stored, quarantined, resolve, stream
 from data.parallel import Runner
-from data.schema.layout import TABLES
-from data.schema.trace import schema
-from data.store.parquet import DataFile, workbench
+from data.store.delta_log import live_files
+from data.store.misdated import record
+from data.store.parquet import BATCH, DataFile, fitted, split, workbench
 from data.store.predictions import forget
-from data.store.snapshot import literal, scan
+from data.store.snapshot import literal
 from data.store.store import Store
-from data.store.transaction import Cycle, live_files
+from data.store.transaction import Cycle
 
 # Rows collected in memory for one final file.
 _FILE_ROWS = 400_000
@@ -57,118 +57,148 @@ class TurnsNow:
 class Plan:
     """The final files of one input, ready to be moved into the table, and the turns they replace.
 
-    `version` is the version of `turns` for which the plan was made.
+    Attributes
+    ----------
+    version: of `turns`, for which the plan was made. files: the final files, in `folder`. turns:
+    distinct valid turns of the input, without those in conflict. resolved: what became of turns
+    that were given twice. quarantine: records in conflict that are not stored, as faults. misdated:
+    turns whose date cannot be right.
     """
 
     version: int
     folder: Path
     files: list[DataFile]
     turns: int
-    replaced: int
-    unchanged: int
+    resolved: Resolved
+    quarantine: Path | None = None
+    misdated: Misdated | None = None
 
-    def apply(self, cycle: Cycle) -> None:
-        if self.replaced:
+    def apply(self, cycle: Cycle, arrived: datetime) -> None:
+        differ = None
+        if self.resolved.replaced:
             ids = f"read_parquet({literal(self.folder / 'replaced.parquet')})"
             cycle.delete_rows("turns", f"turn_id IN (SELECT turn_id FROM {ids})")
             # The prediction of a turn that moved to another day would count for the wrong day.
             forget(cycle, f"turn_id IN (SELECT turn_id FROM {ids} WHERE moved)")
+            differ = f"SELECT turn_id FROM {ids} WHERE differs"
         cycle.adopt("turns", self.files, self.folder)
+        if self.misdated or differ:
+            rows = f"read_parquet({literal(self.misdated.file)})" if self.misdated else None
+            record(cycle, rows, arrived, differ)
 
 
-def plan(now: TurnsNow, staged: Sequence[Staged], run: Runner, folder: Path) -> Plan:
+@dataclass(frozen=True)
+class Misdated:
+    """Turns whose date cannot be right: the file of those to be recorded, and how many they are in
+    the input."""
+
+    file: Path
+    turns: int
+
+
+def plan(
+    now: TurnsNow,
+    staged: Sequence[Staged],
+    run: Runner,
+    folder: Path,
+    on_conflict: str = ON_CONFLICT[0],
+) -> Plan:
     """Write the final files of one input into the new `folder`; see `Plan`."""
     folder.mkdir()
     good = [block for block in staged if block.count]
     if not good:
-        return Plan(now.version, folder, [], 0, 0, 0)
+        return Plan(now.version, folder, [], 0, Resolved())
+    sources = [(block.index, block.turns, block.days) for block in good]
+    quarantine = misdated = None
     with workbench(spill=folder / "spill") as con:
-        keys = ", ".join(literal(block.keys) for block in good)
-        con.execute(f"CREATE VIEW keys AS FROM read_parquet([{keys}])")
-        repeated = _repeated(con)
-        replaced = unchanged = 0
-        if now.paths:
-            replaced, unchanged = _present(con, now.paths, good, folder / "replaced.parquet")
+        resolved = resolved_keys(con, now, good, on_conflict)
+        if resolved.replaced:
+            target = literal(folder / "replaced.parquet")
+            con.execute(f"COPY replaced TO {target} (FORMAT parquet)")
+        if resolved.conflicts and on_conflict == "keep":
+            quarantine = quarantined(con, good, folder / "conflicts.parquet")
+        if any(block.misdated for block in good):
+            misdated = _misdated(con, good, folder / "misdated.parquet")
+        merged = _write_merged(con, now.paths, good, folder / "merged.arrow")
+        if merged:
+            # No block has this number, so that none of its rows is dropped.
+            sources.append((-1, folder / "merged.arrow", merged))
         drops = con.sql("FROM drops").to_arrow_table()
-    turns = sum(block.count for block in good) - repeated
+    turns = sum(block.count for block in good) - resolved.given + resolved.turns
     files: list[DataFile] = []
-    if turns > unchanged:
-        work = ((day, parts, folder) for day, parts in _days(good, drops))
+    if turns > resolved.unchanged:
+        work = ((day, parts, folder) for day, parts in _days(sources, drops))
         for day_files in run.map(write_day, work):
             files += day_files
-    return Plan(now.version, folder, files, turns, replaced, unchanged)
+    return Plan(now.version, folder, files, turns, resolved, quarantine, misdated)
 
 
-def _repeated(con: duckdb.DuckDBPyConnection) -> int:
-    """Drop the rows of turns that occur again later in the same input; returns how many."""
-    con.execute("CREATE TABLE drops (block INTEGER, batch INTEGER, row INTEGER)")
-    (repeated,) = con.execute("SELECT count(*) - count(DISTINCT turn_id) FROM keys").fetchall()[0]
-    if repeated:
-        con.execute(
-            "INSERT INTO drops SELECT block, batch, row FROM keys "
-            "QUALIFY row_number() OVER (PARTITION BY turn_id ORDER BY block DESC, line DESC) > 1"
+def resolved_keys(
+    con: duckdb.DuckDBPyConnection, now: TurnsNow, staged: Sequence[Staged], on_conflict: str
+) -> Resolved:
+    """Compare staged turns with each other and with what is stored, see `resolve`."""
+    keys = ", ".join(literal(block.keys) for block in staged)
+    con.execute(f"CREATE VIEW keys AS FROM read_parquet([{keys}])")
+    return resolve(con, now.paths, staged, on_conflict)
+
+
+def _misdated(con: duckdb.DuckDBPyConnection, staged: Sequence[Staged], to: Path) -> Misdated:
+    """Write down the turns whose date cannot be right and that are not stored yet."""
+    files = ", ".join(literal(block.misdated) for block in staged if block.misdated)
+    con.execute(
+        f"CREATE VIEW impossible AS FROM read_parquet([{files}]) "
+        "ANTI JOIN conflicts USING (block, batch, row)"
+    )
+    con.execute(
+        "COPY (SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day, "
+        "any_value(started_at) AS started_at FROM impossible "
+        "WHERE turn_id NOT IN (SELECT turn_id FROM known) "
+        "OR turn_id IN (SELECT turn_id FROM replaced WHERE differs) "
+        f"GROUP BY turn_id) TO {literal(to)} (FORMAT parquet)"
+    )
+    ((number,),) = con.execute("SELECT count(DISTINCT turn_id) FROM impossible").fetchall()
+    return Misdated(to, int(number))
+
+
+def _write_merged(
+    con: duckdb.DuckDBPyConnection, stored: Sequence[Path], staged: Sequence[Staged], to: Path
+) -> list[tuple[Any, int]]:
+    """Write the turns of the table `merged` as staged ones; returns (day, rows) per batch."""
+    blocks = {block for (block,) in con.execute("SELECT DISTINCT block FROM merged").fetchall()}
+    names = ", ".join(f"r.{name}" for name in STAGED.names if name != "gold")
+    sources = []
+    if None in blocks:
+        sources.append(
+            f"SELECT {names}, m.gold, m.day FROM ({of_stored(con, stored, 'merged')}) r "
+            "JOIN merged m USING (turn_id)"
         )
-    return int(repeated)
+    if blocks - {None}:
+        con.register("stream", stream([s for s in staged if s.index in blocks], STAGED.names))
+        sources.append(
+            f"SELECT {names}, m.gold, m.day FROM stream r JOIN merged m USING (block, batch, row)"
+        )
+    if not sources:
+        return []
+    rows = con.sql(f"{' UNION ALL '.join(sources)} ORDER BY day").to_arrow_reader(BATCH)
+    days: list[tuple[Any, int]] = []
+    with pa.OSFile(str(to), "wb") as sink, pa.ipc.new_file(sink, STAGED) as writer:
+        for batch in rows:
+            for partition, part in split(batch, ("day",)):
+                table = pa.Table.from_batches([part]).select(STAGED.names)
+                writer.write_table(fitted(table, STAGED))
+                days.append((date.fromisoformat(partition["day"]), part.num_rows))
+    if blocks - {None}:
+        con.unregister("stream")
+    return days
 
 
-def _present(
-    con: duckdb.DuckDBPyConnection, paths: Sequence[Path], staged: Sequence[Staged], replaced: Path
-) -> tuple[int, int]:
-    """Compare with the stored turns; returns how many are changed and how many are equal.
+def _days(
+    sources: Sequence[tuple[int, Path, Sequence[tuple[Any, int]]]], drops: pa.Table
+) -> Iterator[tuple[Any, list[Part]]]:
+    """Day and staged rows of each final file; a file has at most about `_FILE_ROWS` rows.
 
-    Equal turns are dropped; the ids of changed ones are written to `replaced`.
+    `sources` are number of the block, file, and (day, rows) of each of its record batches.
     """
-    con.execute(f"CREATE VIEW stored AS {scan(TABLES['turns'], paths)}")
-    con.execute(
-        "CREATE TABLE present AS SELECT k.block, k.batch, k.row, turn_id, "
-        "k.digest IS NOT DISTINCT FROM s.digest AS same, k.day <> s.day AS moved "
-        "FROM (FROM keys ANTI JOIN drops USING (block, batch, row)) k "
-        "JOIN (SELECT turn_id, digest, day FROM stored) s USING (turn_id)"
-    )
-    candidates = [
-        r[0] for r in con.execute("SELECT DISTINCT block FROM present WHERE same").fetchall()
-    ]
-    if candidates:
-        # The fingerprint does not include gold, which has to be compared separately.
-        con.register("golds", _golds([item for item in staged if item.index in set(candidates)]))
-        con.execute(
-            f"UPDATE present SET same = false "
-            f"FROM (SELECT block, batch, row, {GOLD_TEXT} AS text FROM golds) g, "
-            f"(SELECT turn_id, {GOLD_TEXT} AS text FROM stored) s "
-            "WHERE present.same AND present.block = g.block AND present.batch = g.batch "
-            "AND present.row = g.row AND present.turn_id = s.turn_id "
-            "AND g.text IS DISTINCT FROM s.text"
-        )
-        con.unregister("golds")
-    con.execute("INSERT INTO drops SELECT block, batch, row FROM present WHERE same")
-    con.execute(
-        f"COPY (SELECT turn_id, moved FROM present WHERE NOT same) TO {literal(replaced)} "
-        "(FORMAT parquet)"
-    )
-    counts = "SELECT count(*) FILTER (NOT same), count(*) FILTER (same) FROM present"
-    changed, equal = con.execute(counts).fetchall()[0]
-    return changed, equal
-
-
-def _golds(staged: Sequence[Staged]) -> pa.RecordBatchReader:
-    """A stream of the gold of staged turns and their positions."""
-    position = [("block", pa.int32()), ("batch", pa.int32()), ("row", pa.int32())]
-    kinds = schema([TABLES["turns"].schema.field("gold"), *position])
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for item in staged:
-            for batch, (_, rows) in enumerate(item.days):
-                gold = Part(item.turns, batch, None).read(["gold"])["gold"].combine_chunks()
-                number = np.arange(rows, dtype=np.int32)
-                constant = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
-                columns = [gold, *(pa.array(values) for values in (*constant, number))]
-                yield pa.RecordBatch.from_arrays(columns, schema=kinds)
-
-    return pa.RecordBatchReader.from_batches(kinds, batches())
-
-
-def _days(staged: Sequence[Staged], drops: pa.Table) -> Iterator[tuple[Any, list[Part]]]:
-    """Day and staged rows of each final file; a file has at most about `_FILE_ROWS` rows."""
     dropped: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
     if drops.num_rows:
         drops = drops.sort_by([("block", "ascending"), ("batch", "ascending")])
@@ -177,12 +207,12 @@ def _days(staged: Sequence[Staged], drops: pa.Table) -> Iterator[tuple[Any, list
         for begin, dropped_rows in zip(starts, np.split(row, starts[1:]), strict=True):
             dropped[int(block[begin]), int(batch[begin])] = dropped_rows
     by_day: dict[Any, list[tuple[Part, int]]] = {}
-    for item in staged:
-        for index, (day, rows) in enumerate(item.days):
-            drop = dropped.get((item.index, index))
+    for number, file, days in sources:
+        for index, (day, rows) in enumerate(days):
+            drop = dropped.get((number, index))
             remaining = rows - (0 if drop is None else len(drop))
             if remaining:
-                by_day.setdefault(day, []).append((Part(item.turns, index, drop), remaining))
+                by_day.setdefault(day, []).append((Part(file, index, drop), remaining))
     for day in sorted(by_day):
         group: list[Part] = []
         total = 0

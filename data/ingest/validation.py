@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
-import types
-import typing
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 
+from data.schema.bounds import PROBABILITY, ROUNDING
+from data.schema.locales import canonical
+from data.schema.shape import TRACE, Shape
 from data.schema.trace import Turn
+from data.store.erasure import CUT, EXCERPT
 
-EXCERPT = 2_000
+_IDS = ("turn_id", "dialogue_id", "user_id")
+# Unknown fields of a record: more are data in place of names.
+MOST_UNKNOWN = 10_000
+# Paths that are counted one by one.
+_MOST_PATHS = 1_000
+_LONGEST_PATH = 200
+_OTHERS = "(others)"
+
+# Why a value was left out; the words are stored.
+NOT_A_NUMBER = "not a number"
+OUT_OF_RANGE = "out of range"
+Left = Counter[tuple[str, str]]
 
 _decode = msgspec.json.Decoder(Turn).decode
 _decode_any = msgspec.json.Decoder().decode
 # Maps are written sorted by key, so that equal turns have equal bytes.
 _encode = msgspec.json.Encoder(order="deterministic").encode
+
+# As Python, JavaScript and Java write what JSON has no number for: bare, or as text.
+_NO_NUMBERS = (b"NaN", b"Infinity")
+_NO_NUMBER_TEXTS = ("NaN", "Infinity", "-Infinity")
+# As long as the longest number that a double can hold; Python refuses 4,300.
+_LONGEST_INT = 310
 
 
 class Fault(Exception):
@@ -47,16 +67,48 @@ class Checked(NamedTuple):
     digest: bytes
 
 
-def check(line: bytes, unknown: Counter[str]) -> Checked:
-    """Check one line; raises `Fault`. Unknown fields are counted by path in `unknown`."""
+@dataclass(slots=True)
+class Notes:
+    """What valid records have that they should not, counted by path.
+
+    `unknown`: fields that the format does not define. `left_out`: values that were dropped, by
+    cause and path. Paths have `[]` in place of indices.
+    """
+
+    unknown: Counter[str] = field(default_factory=Counter)
+    left_out: Left = field(default_factory=Counter)
+
+    def add(self, unknown: Counter[str], left_out: Left) -> None:
+        """Add counts; beyond `_MOST_PATHS`, those of new paths are pooled."""
+        for path, count in unknown.items():
+            path = _short(path)
+            full = len(self.unknown) >= _MOST_PATHS and path not in self.unknown
+            self.unknown[_OTHERS if full else path] += count
+        for (cause, path), count in left_out.items():
+            key = (cause, _short(path))
+            full = len(self.left_out) >= _MOST_PATHS and key not in self.left_out
+            self.left_out[(cause, _OTHERS) if full else key] += count
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= _LONGEST_PATH else path[: _LONGEST_PATH - 1] + "…"
+
+
+def check(line: bytes, notes: Notes) -> Checked:
+    """Check one line; raises `Fault`. Unknown fields and dropped values are counted in `notes`."""
     extra: str | None = None
     try:
         turn = _decode(line)
     except msgspec.ValidationError as error:
         # Rare unless the log has unknown fields, which only the slow check accepts.
-        turn, extra = _check_slowly(line, str(error), unknown)
+        turn, extra = _check_slowly(line, str(error), notes)
     except msgspec.DecodeError as error:
-        raise Fault("", _json_reason(str(error))) from None
+        if line.startswith(_BOM):
+            # Of a file that was appended to another.
+            return check(line.removeprefix(_BOM), notes)
+        if not _may_lack_numbers(line):
+            raise Fault("", _json_reason(str(error))) from None
+        turn, extra = _check_slowly(line, str(error), notes)
     except UnicodeDecodeError:
         raise Fault("", "not valid UTF-8") from None
     except RecursionError:
@@ -66,6 +118,10 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
             turn.started_at = turn.started_at.astimezone(UTC)
         except OverflowError:
             raise Fault("started_at", "outside the years 1 to 9999 in UTC") from None
+    if turn.home_id is not None:
+        extra, turn.home_id = _encode({"home_id": turn.home_id}).decode(), None
+    if turn.locale is not None:
+        turn.locale = canonical(turn.locale)
     gold = turn.gold
     turn.gold = None
     body = _encode(turn)
@@ -75,46 +131,18 @@ def check(line: bytes, unknown: Counter[str]) -> Checked:
     return Checked(body, b"null" if gold is None else _encode(gold), extra, digest.digest()[:8])
 
 
-# -- unknown fields --------------------------------------------------------------------------------
+# -- records that the strict check refuses ---------------------------------------------------------
+
+_BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """The nesting of records: field -> the shape of the records in it, or None if it has none.
+def _check_slowly(line: bytes, message: str, notes: Notes) -> tuple[Turn, str | None]:
+    """Check a line that has unknown fields, or numbers to drop; returns the turn and its `extra`.
 
-    `many`: the field is a list of such records.
+    `message` is the strict decoder's.
     """
-
-    fields: Mapping[str, _Shape | None]
-    many: bool = False
-
-
-def _shape(kind: Any, many: bool = False) -> _Shape | None:
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        shapes = [_shape(part, many) for part in typing.get_args(kind)]
-        return next((shape for shape in shapes if shape is not None), None)
-    if origin is list:
-        return _shape(typing.get_args(kind)[0], many=True)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
-        return _Shape({name: _shape(hint) for name, hint in hints.items()}, many)
-    return None
-
-
-_TURN = _shape(Turn)
-
-
-def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Turn, str | None]:
-    try:
-        record = _decode_any(line)
-    except RecursionError:
-        raise Fault("", "nested too deeply") from None
-    except msgspec.ValidationError:
-        raise Fault(*explain(message, None)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Fault("", _json_reason(str(error))) from None
-    if not isinstance(record, dict) or _TURN is None:
+    record, lenient = _read(line, message)
+    if not isinstance(record, dict):
         raise Fault("", f"expected a JSON object, got {_kind(record)}")
     # Unknown fields are stored and exported as `extra`, so it is not unknown when read again.
     extra: dict[str, Any] = {}
@@ -124,23 +152,67 @@ def _check_slowly(line: bytes, message: str, unknown: Counter[str]) -> tuple[Tur
     elif carried is not None:
         record["extra"] = carried
     paths: set[str] = set()
-    _set_aside(record, _TURN, "", "", extra, paths)
+    _set_aside(record, TRACE, "", "", extra, paths)
+    left_out: Left = Counter()
     try:
+        if lenient:
+            _drop_senseless(record, TRACE, "", left_out)
         turn = msgspec.convert(record, Turn)
     except msgspec.ValidationError as error:
-        raise Fault(*explain(str(error), record)) from None
-    unknown.update(paths)
-    if not extra:
-        return turn, None
+        if "float" not in str(error):
+            raise Fault(*explain(str(error), record)) from None
+        _drop_senseless(record, TRACE, "", left_out)
+        try:
+            turn = msgspec.convert(record, Turn)
+        except msgspec.ValidationError as error:
+            raise Fault(*explain(str(error), record)) from None
+    if turn.home_id is not None:
+        extra["home_id"], turn.home_id = turn.home_id, None
     try:
-        return turn, _encode(extra).decode()
+        text = _encode(extra).decode() if extra else None
     except RecursionError:
         raise Fault("", "nested too deeply") from None
+    notes.add(Counter(paths), left_out)
+    return turn, text
+
+
+def _read(line: bytes, message: str) -> tuple[Any, bool]:
+    """A line as plain values, and whether it may hold NaN or infinities; raises `Fault`."""
+    try:
+        if not _may_lack_numbers(line):
+            return _decode_any(line), False
+    except msgspec.ValidationError:
+        # A number that is too large for a double, or has thousands of digits.
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Fault("", _json_reason(str(error))) from None
+    except RecursionError:
+        raise Fault("", "nested too deeply") from None
+    try:
+        record = json.loads(line.decode(), parse_int=_whole)
+        if b"\\u" in line:
+            # Python reads half of a surrogate pair, which is no text.
+            _encode(record)
+    except UnicodeError:
+        raise Fault("", "not valid Unicode") from None
+    except ValueError:
+        raise Fault("", _json_reason(message)) from None
+    except RecursionError:
+        raise Fault("", "nested too deeply") from None
+    return record, True
+
+
+def _may_lack_numbers(line: bytes) -> bool:
+    return any(word in line for word in _NO_NUMBERS)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INT else float(digits)
 
 
 def _set_aside(
     record: dict[str, Any],
-    shape: _Shape,
+    shape: Shape,
     path: str,
     general: str,
     extra: dict[str, Any],
@@ -148,24 +220,88 @@ def _set_aside(
 ) -> None:
     """Move unknown fields of `record` into `extra`, by path, and add their paths to `paths`.
 
-    `general` is the path for counting, with `[]` in place of indices.
+    `general` is the path for counting, with `[]` in place of indices. A record that is written as
+    text is read first. Raises `Fault` if there are too many unknown fields.
     """
     fields = shape.fields
-    for name in [name for name in record if name not in fields]:
+    unknown = [name for name in record if name not in fields]
+    if len(extra) + len(unknown) > MOST_UNKNOWN:
+        raise Fault("", f"more than {MOST_UNKNOWN:,} unknown fields")
+    for name in unknown:
         extra[path + name] = record.pop(name)
         paths.add(general + name)
-    for name, value in record.items():
-        below = fields[name]
-        if below is None or not value:
+    for name, below in shape.nested.items():
+        value = record.get(name)
+        if not value:
             continue
-        if below.many:
+        if isinstance(value, str):
+            value = record[name] = _unpacked(value)
+        if not below.records:
+            continue
+        if below.each is not None:
             if isinstance(value, list):
                 for index, item in enumerate(value):
                     if isinstance(item, dict):
                         inner = f"{path}{name}[{index}]."
-                        _set_aside(item, below, inner, f"{general}{name}[].", extra, paths)
+                        _set_aside(item, below.each, inner, f"{general}{name}[].", extra, paths)
         elif isinstance(value, dict):
             _set_aside(value, below, f"{path}{name}.", f"{general}{name}.", extra, paths)
+
+
+def _unpacked(text: str) -> Any:
+    """The object or list that a text holds as JSON, as tables keep them; else the text."""
+    if text == "null":
+        return None
+    if text[0] not in "{[":
+        return text
+    try:
+        return json.loads(text, parse_int=_whole)
+    except (ValueError, RecursionError):
+        return text
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def _drop_senseless(value: Any, shape: Shape, path: str, left_out: Left) -> Any:
+    """`value` without the numbers in it that are none, or beyond what they can mean.
+
+    Records are changed in place; `path` has `[]` in place of indices. A probability beyond its
+    bounds by no more than rounding is put on them, and one further off is left, as an error.
+    """
+    if isinstance(value, float) and not math.isfinite(value) and shape.kind != "any":
+        # As pandas writes what is missing, whatever the field is.
+        left_out[NOT_A_NUMBER, path] += 1
+        return None
+    if shape.kind == "record" and isinstance(value, dict):
+        for name, item in value.items():
+            if name in shape.fields:
+                inner = f"{path}.{name}" if path else name
+                value[name] = _drop_senseless(item, shape.fields[name], inner, left_out)
+    elif shape.kind == "list" and isinstance(value, list) and shape.each is not None:
+        for index, item in enumerate(value):
+            value[index] = _drop_senseless(item, shape.each, f"{path}[]", left_out)
+    elif shape.kind == "map" and isinstance(value, dict) and shape.each is not None:
+        for name, item in value.items():
+            value[name] = _drop_senseless(item, shape.each, f"{path}.{name}", left_out)
+    elif shape.kind == "number":
+        return _sensible(value, shape, path, left_out)
+    return value
+
+
+def _sensible(value: Any, shape: Shape, path: str, left_out: Left) -> Any:
+    if value in _NO_NUMBER_TEXTS:
+        left_out[NOT_A_NUMBER, path] += 1
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or shape.bounds is None:
+        return value
+    if shape.bounds.hold(value):
+        return value
+    if shape.bounds == PROBABILITY:
+        near = min(max(value, 0), 1)
+        return near if abs(value - near) <= ROUNDING else value
+    left_out[OUT_OF_RANGE, path] += 1
+    return None
 
 
 # -- explanations ----------------------------------------------------------------------------------
@@ -175,6 +311,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 _TYPE = re.compile(r"Expected `(?P<want>.+)`, got `(?P<got>.+)`$")
 _LIMIT = re.compile(r"Expected `(?:int|float)` (?P<limit>[<>]= [-\d.]+)$")
 _CHOICE = re.compile(r"Expected `str` matching regex '\^\((?P<choices>.*)\)\$'$")
+_REQUIRED = ("turn_id", "dialogue_id", "turn_index", "started_at")
 _NAMES = {
     "str": "text",
     "int": "a whole number",
@@ -209,13 +346,17 @@ def explain(message: str, record: Any) -> tuple[str, str]:
     if limit := _LIMIT.search(text):
         expected = "a number in [0, 1]" if limit["limit"] in (">= 0.0", "<= 1.0") else None
         expected = expected or f"a whole number {limit['limit']}"
-        return path, f"expected {expected}, got {_quote(value)}"
+        percent = isinstance(value, int | float) and 1 < value <= 100 and "[0, 1]" in expected
+        hint = "; divide a percentage by 100" if percent else ""
+        return path, f"expected {expected}, got {_quote(value)}{hint}"
     if "length >= 1" in text:
         return path, "expected text that is not empty"
     if choice := _CHOICE.search(text):
         choices = " or ".join(choice["choices"].split("|"))
         return path, f"expected {choices}, got {_quote(value)}"
     if kind := _TYPE.search(text):
+        if kind["got"] == "null" and path in _REQUIRED:
+            return path, "required, but missing"
         wants = [_NAMES.get(part, part) for part in kind["want"].split(" | ") if part != "null"]
         got = _NAMES.get(kind["got"], kind["got"])
         if not isinstance(value, dict | list) and value is not None:
@@ -266,5 +407,31 @@ def _json_reason(message: str) -> str:
 
 
 def excerpt(line: bytes) -> str:
-    """The first `EXCERPT` characters of a line; undecodable bytes are escaped."""
-    return line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")[:EXCERPT]
+    """A line of at most `EXCERPT` characters, or the beginning of a longer one.
+
+    A longer one ends in the ids of the line, by which deletion finds it; where it is no JSON object
+    nobody can tell whose it is. Undecodable bytes are escaped.
+    """
+    text = line[: 4 * EXCERPT].decode("utf-8", "backslashreplace")
+    if len(line) <= 4 * EXCERPT and len(text) <= EXCERPT:
+        return text
+    try:
+        record = _decode_any(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        record = None
+    return cut(text, record)
+
+
+def cut(text: str, record: Any) -> str:
+    """The beginning of a text of more than `EXCERPT` characters and the ids of its record."""
+    end = CUT
+    if isinstance(record, dict):
+        ids = {name: record.get(name) for name in _IDS}
+        named = [f"{name}: {_text_of(value)}" for name, value in ids.items() if value is not None]
+        if sum(map(len, named)) < EXCERPT // 2:
+            end = f"{CUT} ({', '.join(named)})"
+    return text[: EXCERPT - len(end)] + end
+
+
+def _text_of(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

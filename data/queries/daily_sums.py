@@ -35,7 +35,7 @@ def sums_sql(
     The columns are those of `rollup`, with rows at least as fine as `by` (names of its columns). If
     the daily sums cannot answer the filter, the predictions are summed.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.sql() if chosen.rollup else chosen.where()
     where = f"WHERE model_id = $model AND {clause}"
     if chosen.rollup:
         return f"FROM rollup {where}", params
@@ -56,9 +56,11 @@ def floor_day(
     """The latest day such that there are at least `enough` turns from it on.
 
     With it, DuckDB opens only the files of these days. `verdict` is a condition over
-    `failure_point`, with its named `params`. None if there are fewer turns: every day has to be
-    read.
+    `failure_point`, with its named `params`. None if every day has to be read: there are fewer
+    turns, or the filter is for turns whose dates mean nothing.
     """
+    if chosen.dates:
+        return None
     sums, values = sums_sql(chosen)
     bound = {"model": model, "enough": enough, **values, **(params or {})}
     rows = snapshot.query(_FLOOR.format(sums=sums, verdict=verdict), bound)["day"].to_pylist()

@@ -100,7 +100,7 @@ def slice_columns(
             f"Unknown failure point '{failure_point}'; give one of "
             f"{', '.join((*FAILURE_POINTS, 'defect'))}."
         )
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     sample = about(snapshot, model, chosen, most, seed)
     bound: dict[str, Any] = {"model": model, **params, **sample.params}
     columns = [*_PLAIN, *(f"{band.cases()} AS band_{name}" for name, band in BANDS.items())]

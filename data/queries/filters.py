@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from data.errors import UsageError
 from data.schema.trace import FAILURE_POINTS, STAGES
 from data.schema.vocabulary import FAILURE_WORDS, STAGE_WORDS
+from data.store.misdated import DATED, MISDATED
 
 NOT_LOGGED = "(not logged)"
 
@@ -41,6 +42,8 @@ BANDS = {
     "defect": ("..0.2", "0.2..0.5", "0.5..0.8", "0.8.."),
 }
 SOURCES = ("predicted", "annotated")
+# Of turns whose date cannot be right; without it, a filter leaves them out.
+DATES = ("impossible",)
 KEYS = (
     "since",
     "until",
@@ -51,6 +54,7 @@ KEYS = (
     "version",
     *RANGES,
     "source",
+    "dates",
     "text",
 )
 # Keys with several values, which are alternatives.
@@ -62,9 +66,11 @@ ANNOTATED = (
     "UNION ALL SELECT turn_id FROM annotations)"
 )
 
-# A condition over any table with days: `$since` and `$until` are days, or null for an open end.
+# A condition over `turns`: the date is possible, and lies between the days `$since` and `$until`
+# (null for an open end).
 BETWEEN = (
-    "day >= coalesce($since, DATE '0001-01-01') AND day <= coalesce($until, DATE '9999-12-31')"
+    "day >= coalesce($since, DATE '0001-01-01') AND day <= coalesce($until, DATE '9999-12-31') "
+    f"AND {DATED}"
 )
 
 
@@ -109,7 +115,8 @@ class Filter:
     version is written `stage:release`; releases of one stage are alternatives, stages are combined
     by AND. The value `(not logged)` stands for null. `source` is "annotated" for turns that
     annotators have judged, "predicted" for the others. `text` is contained in the recogniser's
-    first hypothesis, ignoring case.
+    first hypothesis, ignoring case. `dates` is "impossible" for the turns whose date cannot be
+    right, which belong to no day; every other filter leaves them out.
     """
 
     since: date | None = None
@@ -128,6 +135,7 @@ class Filter:
     hour: Range | None = None
     defect: Range | None = None
     source: str | None = None
+    dates: str | None = None
     text: str | None = None
 
     @classmethod
@@ -147,7 +155,7 @@ class Filter:
             elif key in RANGES:
                 if values and values[-1]:
                     arguments[key] = Range.parse(key, values[-1])
-            elif key in ("source", "text"):
+            elif key in ("source", "dates", "text"):
                 arguments[key] = (values[-1].strip() or None) if values else None
             else:
                 arguments[key] = tuple(dict.fromkeys(value for value in values if value))
@@ -168,6 +176,7 @@ class Filter:
             _version(value)
         _known("stage", self.stage, FAILURE_POINTS)
         _known("source", (self.source,) if self.source else (), SOURCES)
+        _known("dates", (self.dates,) if self.dates else (), DATES)
         return self
 
     def query(self) -> dict[str, list[str]]:
@@ -186,12 +195,15 @@ class Filter:
     @property
     def rollup(self) -> bool:
         """Whether the daily sums suffice for this filter; if not, every prediction is read."""
-        return not any(getattr(self, key) for key in ("slot", "status", *RANGES, "source", "text"))
+        return not any(
+            getattr(self, key) for key in ("slot", "status", *RANGES, "source", "dates", "text")
+        )
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """A condition over the columns of `predictions`, and its named parameters.
 
-        If `rollup` is true, the condition is also valid over the columns of the table `rollup`.
+        If `rollup` is true, the condition is also valid over the columns of the table `rollup`. To
+        select predictions, use `where`: this leaves turns with an impossible date in.
         """
         clauses: list[str] = []
         params: dict[str, Any] = {}
@@ -227,14 +239,25 @@ class Filter:
                     params[f"{key}_{end}"] = value
         if self.source:
             clauses.append(ANNOTATED if self.source == "annotated" else f"NOT ({ANNOTATED})")
+        if self.dates:
+            clauses.append(MISDATED)
         if self.text:
             clauses.append("contains(lower(heard), lower($text))")
             params["text"] = self.text
         return " AND ".join(clauses) or "true", params
 
-    def literal_sql(self, model: str) -> str:
-        """`sql` for one model's predictions with the values as literals, for people to read."""
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """`sql`, and unless the filter is for them, no turn whose date cannot be right.
+
+        Every query over `predictions` selects a filter's turns with it, so that all agree with each
+        other and with the table `rollup`, which has no such turns.
+        """
         clause, params = self.sql()
+        return clause if self.dates else f"({clause}) AND {DATED}", params
+
+    def literal_sql(self, model: str) -> str:
+        """`where` for one model's predictions with the values as literals, for people to read."""
+        clause, params = self.where()
         return bind_text(f"model_id = $model AND {clause}", {"model": model, **params})
 
     @staticmethod
@@ -273,6 +296,8 @@ class Filter:
                 chips.append(Chip(key, str(bounds), f"{name} {_range_words(bounds)}{unit}"))
         if self.source:
             chips.append(Chip("source", self.source, f"{self.source} only"))
+        if self.dates:
+            chips.append(Chip("dates", self.dates, f"{self.dates} dates"))
         if self.text:
             chips.append(Chip("text", self.text, f"heard “{self.text}”"))
         return chips

@@ -90,7 +90,7 @@ def sampled(
 
 
 def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -> pa.Table:
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     part = one_in(snapshot, model, chosen, most)
     sql = sql.format(clause=clause, sampled=every(part))
     return snapshot.query(sql, {"model": model, **params}, tables=shown(snapshot))

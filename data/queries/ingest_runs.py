@@ -8,29 +8,41 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data.queries.filters import BETWEEN
+from data.store.misdated import DATED
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 _RUNS = """
-SELECT file, format, turns, replaced, quarantined, unknown_fields, started_at, finished_at
+SELECT file, format, turns, replaced, quarantined, unknown_fields, started_at, finished_at,
+  conflicts, interim, misdated
 FROM runs ORDER BY started_at DESC, run_id LIMIT $rows OFFSET $skip
 """
 _TOTALS = """
 SELECT count(*) AS runs, coalesce(sum(turns), 0)::BIGINT AS turns,
-  coalesce(sum(quarantined), 0)::BIGINT AS quarantined, max(finished_at) AS newest
+  coalesce(sum(quarantined), 0)::BIGINT AS quarantined, max(finished_at) AS newest,
+  coalesce(sum(conflicts), 0)::BIGINT AS conflicts, coalesce(sum(interim), 0)::BIGINT AS interim
 FROM runs
 """
 _NEWEST = "SELECT max(finished_at) AS at FROM runs"
-_FRESH = """
+_FRESH = f"""
 SELECT assistant, count(*) AS turns, max(started_at) AS newest, min(day) AS first_day,
   max(day) AS last_day, count(DISTINCT day) AS days
-FROM turns GROUP BY 1 ORDER BY turns DESC, 1
+FROM turns WHERE {DATED} GROUP BY 1 ORDER BY turns DESC, 1
 """
 _DAILY = f"""
 SELECT day, assistant, count(*) AS turns FROM turns
 WHERE {BETWEEN}
 GROUP BY ALL ORDER BY ALL
+"""
+_MISDATED = """
+WITH shown AS (
+  FROM misdated ORDER BY arrived_at DESC, started_at, turn_id LIMIT $rows OFFSET $skip
+)
+SELECT turn_id, shown.dialogue_id, day, shown.started_at, arrived_at, assistant,
+  device.id AS device_id, asr.hypotheses[1].text AS heard
+FROM turns JOIN shown USING (turn_id, day)
+ORDER BY arrived_at DESC, shown.started_at, turn_id
 """
 _REASONS = """
 SELECT field, reason, count(*) AS lines, count(DISTINCT file) AS files,
@@ -45,7 +57,8 @@ ORDER BY quarantined_at DESC, file, line LIMIT $rows OFFSET $skip
 
 
 def totals(snapshot: Snapshot) -> dict[str, Any]:
-    """Number of runs, turns and quarantined lines, and the end of the newest run (None if none)."""
+    """Number of runs, turns, quarantined lines, conflicts of ids and interim results that replaced
+    nothing, and the end of the newest run (None if none)."""
     return dict(snapshot.query(_TOTALS).to_pylist()[0])
 
 
@@ -61,13 +74,24 @@ def runs(snapshot: Snapshot, rows: int = 20, skip: int = 0) -> pa.Table:
 
 
 def freshness(snapshot: Snapshot) -> pa.Table:
-    """Per assistant: turns, time of the newest turn, first and last day, number of days."""
+    """Per assistant: turns, time of the newest turn, first and last day, number of days.
+
+    Of turns with a possible date; an assistant without one is left out.
+    """
     return snapshot.query(_FRESH)
 
 
 def daily(snapshot: Snapshot, since: date | None = None, until: date | None = None) -> pa.Table:
     """Turns per day and assistant; `since` and `until` are included, None for an open end."""
     return snapshot.query(_DAILY, {"since": since, "until": until})
+
+
+def misdated(snapshot: Snapshot, rows: int = 10, skip: int = 0) -> pa.Table:
+    """Turns whose date cannot be right, the latest arrival first.
+
+    Columns: turn_id, dialogue_id, day, started_at, arrived_at, assistant, device_id, heard.
+    """
+    return snapshot.query(_MISDATED, {"rows": rows, "skip": skip})
 
 
 def reasons(snapshot: Snapshot) -> pa.Table:

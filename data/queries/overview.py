@@ -67,6 +67,8 @@ WHERE model_id = $model
 
 _MODELS = "SELECT model_id, sum(turns)::BIGINT AS turns FROM rollup GROUP BY 1 ORDER BY 2 DESC, 1"
 
+_UNDATED_MODELS = "SELECT model_id FROM predictions GROUP BY 1 ORDER BY count(*) DESC, 1"
+
 _OPTIONS = """
 SELECT {columns}, sum(turns)::BIGINT AS turns,
   GROUPING_ID({columns}) AS grouping
@@ -108,11 +110,18 @@ class Totals:
 
 def models(snapshot: Snapshot) -> list[str]:
     """Models that have scored turns, the one with the most turns first."""
-    return [str(name) for name in snapshot.query(_MODELS)["model_id"].to_pylist()]
+    names = snapshot.query(_MODELS)["model_id"].to_pylist()
+    if not names and snapshot.counts()["predictions"]:
+        # Of all that was scored, no date is possible.
+        names = snapshot.query(_UNDATED_MODELS)["model_id"].to_pylist()
+    return [str(name) for name in names]
 
 
 def bounds(snapshot: Snapshot, model: str) -> tuple[date, date, int] | None:
-    """First and last day that the model has scored, and the number of turns; None if none."""
+    """First and last day that the model has scored, and the number of turns; None if none.
+
+    Of turns with a possible date, as are all figures of the roll-up.
+    """
     row = snapshot.query(_BOUNDS, {"model": model}).to_pylist()[0]
     return (row["first_day"], row["last_day"], row["turns"]) if row["turns"] else None
 
@@ -219,7 +228,7 @@ def defects(
     Columns: turn_id, dialogue_id, started_at, day, failure_point, p_defect, p (probability of the
     failure point), the dimensions without versions, heard, response.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params}
     where = "failure_point <> 'correct'"
     if point:

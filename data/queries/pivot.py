@@ -192,7 +192,7 @@ def pivot(
 def _source(chosen: Filter, names: list[str], summed: bool) -> tuple[str, dict[str, Any]]:
     if summed:
         return sums_sql(chosen, ("day", "failure_point", *_columns(names)))
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     # The probabilities of a turn are named as the daily sums are.
     sums = ", ".join(f"p_{name}::DOUBLE AS sum_p_{name}" for name in FAILURES)
     values = [DIMENSIONS[name].sql for name in names]

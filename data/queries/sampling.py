@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from data.queries.daily_sums import sums_sql
 from data.queries.filters import Filter
+from data.store.misdated import DATED
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -69,7 +70,7 @@ def about(snapshot: Snapshot, model: str, chosen: Filter, most: int, seed: int =
 
     All turns if there are no more than `most`.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     counted = snapshot.query(_COUNT.format(clause=clause), {"model": model, **params})
     turns = int(counted["turns"][0].as_py())
     share = min(1.0, most / max(1, turns))
@@ -116,10 +117,11 @@ def until(most: str, turns: str, seed: str = "$seed", by: str | None = None) -> 
 _OF_DAY = f"""
 SELECT turn_id, dialogue_id FROM predictions
 SEMI JOIN (
-  SELECT dialogue_id FROM predictions WHERE model_id = $model AND day = $day GROUP BY dialogue_id
+  SELECT dialogue_id FROM predictions WHERE model_id = $model AND day = $day AND {DATED}
+  GROUP BY dialogue_id
   QUALIFY {until("$turns", "count(*)", seed="1")}
 ) USING (dialogue_id)
-WHERE model_id = $model AND day = $day
+WHERE model_id = $model AND day = $day AND {DATED}
 """
 
 

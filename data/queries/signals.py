@@ -10,22 +10,24 @@ import pyarrow as pa
 
 from data.queries.filters import BETWEEN, Filter
 from data.queries.sampling import TURN_ORDER
+from data.schema.bounds import DURATION, PROBABILITY
 from data.schema.trace import STAGES
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Signal of the trace format, which every assistant could log -> SQL over `turns`.
+# Signal of the trace format, which every assistant could log -> SQL over `turns`. A number outside
+# the bounds of its field is not a value.
 NUMBERS = {
-    "wake.score": "wake.score",
-    "asr.confidence": "asr.hypotheses[1].confidence",
+    "wake.score": PROBABILITY.sql("wake.score"),
+    "asr.confidence": PROBABILITY.sql("asr.hypotheses[1].confidence"),
     "asr.hypotheses": "len(asr.hypotheses)",
-    "asr.audio_ms": "asr.audio_ms",
-    "nlu.confidence": "nlu.hypotheses[1].confidence",
+    "asr.audio_ms": DURATION.sql("asr.audio_ms"),
+    "nlu.confidence": PROBABILITY.sql("nlu.hypotheses[1].confidence"),
     "nlu.hypotheses": "len(nlu.hypotheses)",
     "er.mentions": "len(er.mentions)",
-    "er.score": "er.mentions[1].candidates[1].score",
-    **{f"{stage}.latency_ms": f"{stage}.latency_ms" for stage in STAGES},
+    "er.score": PROBABILITY.sql("er.mentions[1].candidates[1].score"),
+    **{f"{stage}.latency_ms": DURATION.sql(f"{stage}.latency_ms") for stage in STAGES},
 }
 TEXTS = {
     "locale": "locale",
@@ -37,6 +39,9 @@ TEXTS = {
     "result.status": "result.status",
     "feedback.explicit": "feedback.explicit",
 }
+
+# Beyond it no signal of the format means anything: milliseconds of 30,000 years.
+_BEYOND = "1e15"
 
 # The turn is of one of the assistants `$assistants`; any if the list is empty.
 OF_ASSISTANTS = "(len($assistants) = 0 OR list_contains($assistants, assistant))"
@@ -63,7 +68,11 @@ def signal_values(
     """
     columns = [
         "dialogue_id",
-        *(f'({sql})::DOUBLE AS "{name}"' for name, sql in NUMBERS.items()),
+        # An earlier version may have stored NaN, or numbers that no mean can be taken of.
+        *(
+            f'CASE WHEN abs(({sql})::DOUBLE) < {_BEYOND} THEN ({sql})::DOUBLE END AS "{name}"'
+            for name, sql in NUMBERS.items()
+        ),
         *(f'({sql})::VARCHAR AS "{name}"' for name, sql in TEXTS.items()),
     ]
     named = {f"day_{i}": day for i, day in enumerate(days)}

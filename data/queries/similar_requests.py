@@ -10,6 +10,7 @@ import pyarrow as pa
 from data.queries.daily_sums import floor_day
 from data.queries.filters import Filter
 from data.schema.trace import FAILURE_POINTS
+from data.store.misdated import DATED
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -26,7 +27,7 @@ WITH texts AS (
     arg_max({{{{'turn_id': turn_id, 'dialogue_id': dialogue_id, 'day': day}}}},
       started_at) AS newest
   FROM predictions
-  WHERE model_id = $model AND {{floor}} AND heard IS NOT NULL AND turn_id <> $turn
+  WHERE model_id = $model AND {{floor}} AND {DATED} AND heard IS NOT NULL AND turn_id <> $turn
   GROUP BY 1
 ), split AS (
   SELECT *, list_distinct(regexp_extract_all(words, '{_WORD}')) AS found FROM texts

@@ -19,6 +19,7 @@ from data.queries.dimensions import condition_sql
 from data.queries.filters import Filter
 from data.queries.sampling import MOST_LOGGED, MOST_RECORDS, MOST_SCORED, TURN_ORDER
 from data.schema.tables import EVIDENCE
+from data.schema.trace import order_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -39,7 +40,7 @@ class Inside:
 
     def bind(self, sql: str, **more: str) -> tuple[str, dict[str, Any]]:
         """`sql` with {clause}, {inside} and {blamed} filled in, and its parameters."""
-        clause, params = self.chosen.sql()
+        clause, params = self.chosen.where()
         inside, values = condition_sql(self.conditions)
         if self.days is not None:
             clause = f"{clause} AND day IN ({_listed(self.days)})"
@@ -130,14 +131,19 @@ WHERE {clause} AND {inside} AND {blamed}
 ORDER BY {order}
 LIMIT $most
 """
-_RECORDS = """
+_RECORDS = f"""
 WITH near AS MATERIALIZED (
   SELECT turn_id, dialogue_id, turn_index, day, started_at, asr.hypotheses AS heard,
     gold.transcript AS said,
     nlu.hypotheses[1].domain AS domain, nlu.hypotheses[1].intent AS intent,
     gold.domain AS gold_domain, gold.intent AS gold_intent, er.mentions AS mentions
   FROM turns SEMI JOIN sampled USING (dialogue_id)
-  WHERE day IN ({days})
+  WHERE day IN ({{days}})
+), following AS (
+  SELECT turn_id, lead(heard[1].text) OVER later AS heard, lead(domain) OVER later AS domain,
+    lead(intent) OVER later AS intent, lead(started_at) OVER later AS started_at
+  FROM near
+  WINDOW later AS (PARTITION BY dialogue_id ORDER BY {order_sql()})
 )
 SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
   t.gold_domain, t.gold_intent, t.mentions,
@@ -145,12 +151,7 @@ SELECT t.turn_id, t.day, t.started_at, t.heard, t.said, t.domain, t.intent,
   epoch(n.started_at - t.started_at) AS next_after_s
 FROM near t
 JOIN sampled s ON s.turn_id = t.turn_id AND s.day = t.day
-LEFT JOIN (
-  SELECT dialogue_id, turn_index, any_value(heard[1].text) AS heard,
-    any_value(domain) AS domain, any_value(intent) AS intent, min(started_at) AS started_at
-  FROM near
-  GROUP BY ALL
-) n ON n.dialogue_id = t.dialogue_id AND n.turn_index = t.turn_index + 1
+LEFT JOIN following n ON n.turn_id = t.turn_id
 ORDER BY t.started_at DESC, t.turn_id
 """
 
@@ -167,7 +168,7 @@ SELECT least(floor(t.wake.score * 20), 19)::INT AS step,
   count(*) FILTER (NOT inside AND t.wake.score - t.wake.threshold < 0.1) AS close_rest,
   avg(t.wake.threshold) FILTER (inside) AS threshold
 FROM turns t JOIN picked USING (turn_id, day)
-WHERE t.wake.score IS NOT NULL
+WHERE t.wake.score BETWEEN 0 AND 1
 GROUP BY 1 ORDER BY 1
 """
 
@@ -249,7 +250,7 @@ def records(
     days: set[date] = set(sampled_days)
     if read.days is None:
         # A dialogue may continue after midnight; for sampled days, reading twice is not worth it.
-        days |= {day + timedelta(days=1) for day in sampled_days}
+        days |= {day + timedelta(days=1) for day in sampled_days if day < date.max}
     sql = _RECORDS.format(days=_listed(sorted(days)))
     return snapshot.query(sql, None, {"sampled": sampled})
 

@@ -77,9 +77,9 @@ def daily(
 def _daily(
     snapshot: Snapshot, model: str, point: str, chosen: Filter, slices: Sequence[Conditions]
 ) -> list[pa.Table]:
-    clause, params = chosen.sql()
     names = {name for conditions in slices for name, _ in conditions}
     source = "rollup" if chosen.rollup and names <= set(DIMENSIONS) else "predictions"
+    clause, params = chosen.sql() if source == "rollup" else chosen.where()
     parts = []
     for index, conditions in enumerate(slices):
         inside, values = condition_sql(conditions, f"s{index}")

@@ -40,7 +40,7 @@ def flagged(snapshot: Snapshot, model: str, chosen: Filter, target: str) -> list
     """
     if target not in TARGETS:
         raise UsageError(f"Unknown target '{target}'; choose one of {', '.join(TARGETS)}.")
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     sql = _HISTOGRAM.format(target=target, clause=clause)
     rows = snapshot.query(sql, {"model": model, **params}).to_pylist()
     counts = [0] * (STEPS + 1)

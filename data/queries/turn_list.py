@@ -88,7 +88,7 @@ def neighbours(
     Each has turn_id, dialogue_id and day; None at either end of the list. If the turn is not in the
     list, they are the turns between which it would be sorted.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     within, more = condition_sql(listing.within, "within")
     clauses = [clause, within]
     bound: dict[str, Any] = {"model": model, **params, **more, "id": row["turn_id"]}
@@ -102,8 +102,9 @@ def neighbours(
         column = f"p_{listing.of}" if listing.of in FAILURE_POINTS else "p_defect"
     bound["here"] = row[column]
     # `day` is the partition: with it, DuckDB opens the files on one side only.
-    newest = listing.order == "newest"
-    if newest:
+    # Days that mean nothing are in no order.
+    by_day = listing.order == "newest" and not chosen.dates
+    if by_day:
         bound["day"] = row["day"]
     sides = []
     for sign, direction, tie, tie_direction in (
@@ -111,7 +112,7 @@ def neighbours(
         ("<", "DESC", ">", "ASC"),
     ):
         beyond = f"({column} {sign} $here OR ({column} = $here AND turn_id {tie} $id))"
-        if newest:
+        if by_day:
             beyond += f" AND day {sign}= $day"
         sql = _NEXT.format(
             clause=" AND ".join(f"({part})" for part in clauses),

@@ -58,7 +58,7 @@ def listing(
 
     Texts are truncated to 160 characters.
     """
-    clause, params = chosen.sql()
+    clause, params = chosen.where()
     bound = {"model": model, **params}
     if order == "newest" and chosen.rollup:
         floor = floor_day(snapshot, model, chosen, skip + rows)
@@ -80,7 +80,8 @@ SELECT count(*) AS n FROM (FROM predictions WHERE model_id = $model AND {{clause
 WHERE {ANNOTATED}
 """
 
-# On days that the model has scored completely, labels alone suffice: none is of an unscored turn.
+# On days that the model has scored completely, labels alone suffice: none is of a turn that was not
+# scored, or whose date is impossible.
 _SCORED = """
 SELECT day, sum(turns)::BIGINT AS turns FROM rollup WHERE model_id = $model GROUP BY day
 """
@@ -97,7 +98,8 @@ def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
     counts = snapshot.counts()
     if not any(counts[name] for name in ("labelled", "annotations")):
         return 0
-    clause, params = chosen.sql()
+    days_only, params = chosen.sql()
+    clause, _ = chosen.where()
     sql = _ANNOTATED.format(clause=clause)
     if replace(chosen, since=None, until=None):
         return int(snapshot.query(sql, {"model": model, **params})["n"][0].as_py())
@@ -106,7 +108,7 @@ def annotated(snapshot: Snapshot, model: str, chosen: Filter) -> int:
     incomplete = [day for day, n in snapshot.rows_by_day("turns").items() if scored.get(day) != n]
     days = {f"day_{i}": day for i, day in enumerate(incomplete)}
     in_incomplete = f"day IN ({', '.join('$' + name for name in days)})" if days else "false"
-    easy = _ANNOTATED_DAYS.format(clause=f"{clause} AND NOT {in_incomplete}")
+    easy = _ANNOTATED_DAYS.format(clause=f"{days_only} AND NOT {in_incomplete}")
     count = int(snapshot.query(easy, {**params, **days})["n"][0].as_py())
     if days:
         hard = _ANNOTATED.format(clause=f"{clause} AND {in_incomplete}")

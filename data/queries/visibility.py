@@ -92,9 +92,12 @@ RULES: Mapping[str, Rule] = {
     ),
     # Lines of a file of annotations are kept without their verdicts, see `annotation.files`.
     "quarantine": Rule(_columns("run_id file line field reason excerpt quarantined_at")),
+    "left_out": Rule(_columns("run_id file field cause values")),
+    "misdated": Rule(_columns("turn_id dialogue_id day started_at arrived_at")),
     "runs": Rule(
         _columns(
-            "run_id file format turns replaced quarantined unknown_fields started_at finished_at"
+            "run_id file format turns replaced quarantined unknown_fields started_at finished_at "
+            "conflicts interim misdated"
         )
     ),
     # Derived from gold in the logs.

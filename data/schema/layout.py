@@ -13,16 +13,19 @@ from data.errors import VersionGone
 from data.schema.tables import (
     ANNOTATIONS,
     LABELLED,
+    LEFT_OUT,
+    MISDATED,
     PREDICTIONS,
     QUARANTINE,
     ROLLUP,
     RUNS,
+    RUNS_ADDED,
     SETTINGS,
     TARGETS,
     TRIAGE,
     VIEWS,
 )
-from data.schema.trace import TURNS
+from data.schema.trace import ORDER, TURNS
 
 # 2: predictions repeat the columns that filters use; the roll-up has sums of squares.
 FORMAT = 2
@@ -33,13 +36,15 @@ class Layout:
     """One table on disk: its schema, partition columns, and letter in a version string.
 
     `order` is the sort order inside a file: the rows of one dialogue are adjacent, so a page that
-    opens a dialogue reads one row group.
+    opens a dialogue reads one row group. `added` are columns that files of earlier versions lack:
+    they are null in their rows.
     """
 
     letter: str
     schema: pa.Schema
     partition: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,18 +58,18 @@ class Layout:
 
 # A new table is added here; stores made before it existed open as if it were empty.
 TABLES: Mapping[str, Layout] = {
-    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", "turn_index", "turn_id")),
-    "predictions": Layout(
-        "p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", "turn_index", "turn_id")
-    ),
+    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", *ORDER)),
+    "predictions": Layout("p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", *ORDER)),
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
-    "runs": Layout("u", RUNS, (), ("started_at",)),
+    "left_out": Layout("o", LEFT_OUT, (), ("file", "field")),
+    "runs": Layout("u", RUNS, (), ("started_at",), RUNS_ADDED),
     "labelled": Layout("l", LABELLED, (), ("dialogue_id", "turn_id")),
     "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at")),
     "triage": Layout("g", TRIAGE, (), ("slice",)),
     "targets": Layout("b", TARGETS, (), ("failure_point",)),
     "views": Layout("v", VIEWS, (), ("name",)),
+    "misdated": Layout("m", MISDATED, (), ("day", "turn_id")),
     "settings": Layout("s", SETTINGS, (), ("name",)),
 }
 

@@ -94,6 +94,17 @@ QUARANTINE = schema(
     ]
 )
 
+# Turns whose date cannot be right, see `data.store.misdated`.
+MISDATED = schema(
+    [
+        ("turn_id", _STR),
+        ("dialogue_id", _STR),
+        ("day", pa.date32()),
+        ("started_at", pa.timestamp("us", tz="UTC")),
+        ("arrived_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 RUNS = schema(
     [
         ("run_id", _STR),
@@ -106,6 +117,26 @@ RUNS = schema(
         ("unknown_fields", _STR),
         ("started_at", pa.timestamp("us", tz="UTC")),
         ("finished_at", pa.timestamp("us", tz="UTC")),
+        # Lines whose turn id is another turn's, see `data.ingest.versions`.
+        ("conflicts", pa.int64()),
+        # Interim results that arrived after the final one, and did not replace it.
+        ("interim", pa.int64()),
+        # Turns whose date cannot be right.
+        ("misdated", pa.int64()),
+    ]
+)
+# Files of earlier versions end before them.
+RUNS_ADDED = ("conflicts", "interim", "misdated")
+
+# Values that ingestion left out of valid turns, counted per file and field.
+LEFT_OUT = schema(
+    [
+        ("run_id", _STR),
+        ("file", _STR),
+        ("field", _STR),
+        # "not a number" (NaN or infinite), "out of range" (`data.schema.bounds`).
+        ("cause", _STR),
+        ("values", pa.int64()),
     ]
 )
 

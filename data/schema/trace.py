@@ -1,8 +1,8 @@
 """The trace record: one turn of a voice assistant, as it is logged and as it is stored.
 
 `Turn` is the wire format. `msgspec` checks it strictly (types, ranges, RFC 3339 times) and names
-the path of a faulty field. `TURNS` is the same record as an Arrow schema, that of the table
-`turns`.
+the path of a faulty field; the ranges of numbers are those of `data.schema.bounds`. `TURNS` is the
+same record as an Arrow schema, that of the table `turns`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,29 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
+from data.schema.bounds import DURATION, OFFSET, PROBABILITY, RATING, SIGNAL, Bounds
+
 STAGES = ("wake", "asr", "nlu", "er", "result")
+# The order of the turns of a dialogue: by the index that was logged, and where that is the same, as
+# in logs that write 0 on every turn, by time; the id decides what is left.
+ORDER = ("turn_index", "started_at", "turn_id")
 # In the order of the pipeline: failure point i blames stage i.
 FAILURES = ("false_wake", "asr", "nlu", "er", "result")
 FAILURE_POINTS = (*FAILURES, "correct")
 STATUSES = ("ok", "error", "no_match", "unsupported")
 
-Unit = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+def _within(bounds: Bounds) -> msgspec.Meta:
+    return msgspec.Meta(ge=bounds.low, le=bounds.high, extra={"bounds": bounds})
+
+
+Unit = Annotated[float, _within(PROBABILITY)]
+Duration = Annotated[float, _within(DURATION)]
+Offset = Annotated[float, _within(OFFSET)]
+Rating = Annotated[float, _within(RATING)]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Scalar = str | int | float | bool | None
-Signals = dict[str, float | None]
+Signals = dict[str, Annotated[float, _within(SIGNAL)] | None]
 
 
 class Record(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -60,8 +73,8 @@ class Wake(Record):
     score: Unit | None = None
     threshold: Unit | None = None
     phrase: str | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -72,10 +85,10 @@ class AsrHypothesis(Record):
 
 class Asr(Record):
     hypotheses: list[AsrHypothesis] | None = None
-    audio_ms: float | None = None
+    audio_ms: Duration | None = None
     endpoint: str | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -88,8 +101,8 @@ class NluHypothesis(Record):
 
 class Nlu(Record):
     hypotheses: list[NluHypothesis] | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -107,8 +120,8 @@ class Mention(Record):
 
 class Er(Record):
     mentions: list[Mention] | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
@@ -118,22 +131,22 @@ class Result(Record):
     response: str | None = None
     acts: list[Act] | None = None
     items: list[Any] | None = None
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
     signals: Signals | None = None
 
 
 class Tts(Record):
-    start_ms: float | None = None
-    latency_ms: float | None = None
+    start_ms: Offset | None = None
+    latency_ms: Duration | None = None
 
 
 class Feedback(Record):
     barge_in: bool | None = None
-    barge_in_ms: float | None = None
+    barge_in_ms: Duration | None = None
     explicit: Annotated[str, msgspec.Meta(pattern="^(yes|no)$")] | None = None
     terminated: bool | None = None
-    rating: float | None = None
+    rating: Rating | None = None
 
 
 class Replay(Record):
@@ -167,6 +180,8 @@ class Turn(Record):
     started_at: Annotated[datetime, msgspec.Meta(tz=True)]
     assistant: str | None = None
     user_id: str | None = None
+    # The home that the device is in; stored in `extra`, see `HOME_SQL`.
+    home_id: str | None = None
     locale: str | None = None
     device: Device | None = None
     versions: dict[str, str | None] | None = None
@@ -179,6 +194,15 @@ class Turn(Record):
     tts: Tts | None = None
     feedback: Feedback | None = None
     gold: Gold | None = None
+
+
+# A field that the record may have and the table has not: it is kept in `extra`.
+HOME_SQL = """CASE WHEN contains(extra, '"home_id"') THEN nullif(extra ->> '$.home_id', '') END"""
+
+
+def order_sql(table: str = "") -> str:
+    """The ORDER BY list for the turns of a dialogue; `table` is the name before their columns."""
+    return ", ".join(f"{table}.{name}" if table else name for name in ORDER)
 
 
 _STR = pa.string()

@@ -62,8 +62,13 @@ def models(store: Store) -> list[ModelSize]:
 
 def on_disk(store: Store) -> int:
     """Bytes of everything below the store's folder, files of earlier versions too."""
+    return size_of(store.path)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 if there is none."""
     # `walk` passes over folders that are removed meanwhile, as a writer's are; `rglob` raises.
-    walk = os.walk(store.path)
+    walk = os.walk(folder)
     return sum(_size(Path(folder, name)) for folder, _, names in walk for name in names)
 
 

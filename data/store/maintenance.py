@@ -7,19 +7,24 @@ invisible at once; `vacuum` removes the bytes, and decides how far back old vers
 from __future__ import annotations
 
 import itertools
-import json
 import math
+import shlex
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from data.errors import UsageError
+from data.errors import UsageError, machine_error
 from data.schema.layout import TABLES
+from data.store.delta_log import LOG
+from data.store.durability import sync
+from data.store.erasure import Eraser, forget_in_models, own_words, written_with
 from data.store.model_folders import remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
@@ -33,6 +38,7 @@ _SMALL = 250_000
 _ROWS_PER_CYCLE = 2_000_000
 # Days: a century. Larger values are mistakes, and overflow date arithmetic.
 _LONGEST = 36_500
+_CALLED = {"annotations": "annotations", "labelled": "labels"}
 # A model younger than this may still wait to be tried, even when no old version is kept.
 _NEW_HOURS = 24.0
 
@@ -56,18 +62,45 @@ class Vacuum:
 
 @dataclass(frozen=True)
 class Deletion:
-    """Rows made invisible; earlier versions contain them until `vacuum(store, keep_hours=0)`."""
+    """What was made invisible; earlier versions contain it until `vacuum(store, keep_hours=0)`.
+
+    `others` is what else was removed, by what it is, in the store and in its models; `models` are
+    those that may have learned from the turns, `unread` texts that a person has to look at.
+    """
 
     turns: int
     predictions: int
     quarantined: int
+    others: Mapping[str, int] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    store: str = "store"
 
     def __str__(self) -> str:
-        return (
+        store = f"--store {shlex.quote(self.store)}"
+        lines = [
             f"Deleted {self.turns} turns, {self.predictions} predictions and {self.quarantined} "
-            "quarantined lines. Earlier versions still hold them until: faultline vacuum "
-            "--keep-hours 0"
+            "quarantined lines."
+        ]
+        if self.others:
+            others = [f"{count} {what}" for what, count in self.others.items()]
+            lines.append(f"Also removed: {', '.join(others)}.")
+        lines.append(
+            f"Earlier versions still hold them until: faultline vacuum --keep-hours 0 {store}"
         )
+        if self.models:
+            lines.append(
+                f"What {', '.join(self.models)} may have learned from these turns goes with the "
+                f"models. Train another with: faultline train {store}; use it with: faultline "
+                f"score {store}; and remove the old ones with: faultline vacuum --promoted-only "
+                f"--keep-hours 0 {store}"
+            )
+        if self.unread:
+            lines.append(
+                f"Look for words of theirs, and remove them where they are: "
+                f"{'; '.join(self.unread)}."
+            )
+        return "\n".join(lines)
 
 
 def compact(store: Store, progress: Progress = silent) -> Compaction:
@@ -147,6 +180,10 @@ def vacuum(
         files, size = models.files, models.bytes
         for number, name in enumerate(TABLES):
             progress(number, len(TABLES), "vacuuming")
+            if not (store.path / name / LOG).exists():
+                continue
+            # HEAD.json and what it names first: an earlier version did not wait for the disk.
+            sync(cycle.on_disk(name))
             for path in _unneeded(cycle, name, keep_hours):
                 size += path.stat().st_size
                 files += 1
@@ -154,13 +191,16 @@ def vacuum(
             for folder in sorted((store.path / name).glob("**/*=*"), reverse=True):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
+            # Commits before the newest checkpoint that are older than 30 days.
+            DeltaTable(store.path / name).cleanup_metadata()
+    with store.snapshot() as snapshot:
+        # A training that began before a deletion may have ended after it. Last, as it needs space.
+        forget_in_models(store.models, snapshot)
     return Vacuum(files, size, models.models)
 
 
 def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:
     folder = cycle.root / name
-    if not (folder / "_delta_log").exists():
-        return []
     live = cycle.files(name)
     removed = _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
     return [
@@ -198,9 +238,10 @@ def delete(
 ) -> Deletion:
     """Delete turns by dialogue, user or turn id, with their predictions and share of the rollup.
 
-    Quarantined lines that contain one of the ids are deleted too. The rows are invisible at once,
-    but earlier versions contain them until `vacuum(store, keep_hours=0)`. Raises `UsageError` if no
-    id is given.
+    Quarantined lines, saved views, notes and settings that name one of these turns, their dialogue
+    or user go too, and what models keep of the turns (`data.store.erasure`). The rows are invisible
+    at once, but earlier versions contain them until `vacuum(store, keep_hours=0)`. Raises
+    `UsageError` if no id is given.
     """
     ids_by_kind = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
     if not any(ids_by_kind.values()):
@@ -216,58 +257,140 @@ def delete(
         return f"{column} IN (SELECT id FROM ids WHERE kind = '{column}')"
 
     with store.commit() as cycle:
-        deleted = _turn_ids(cycle, " OR ".join(named(kind) for kind in ids_by_kind), ids)
+        condition = " OR ".join(named(kind) for kind in ids_by_kind)
+        deleted, all_ids = _turn_ids(cycle, condition, {"ids": ids})
         tables = {"ids": ids, "deleted": deleted}
-        condition = f"turn_id IN (SELECT turn_id FROM deleted) OR {named('dialogue_id')}"
+        words = own_words(cycle, deleted)
+        others: Counter[str] = Counter()
         turns = cycle.delete_rows("turns", "turn_id IN (SELECT turn_id FROM deleted)", tables)
+        condition = f"turn_id IN (SELECT turn_id FROM deleted) OR {named('dialogue_id')}"
         predictions = forget(cycle, condition, tables)
-        for name, layout in TABLES.items():
-            if name not in ("turns", "predictions") and "turn_id" in layout.columns:
-                cycle.delete_rows(name, "turn_id IN (SELECT turn_id FROM deleted)", tables)
-        needles = {"needles": pa.table({"needle": pa.array(_needles(ids_by_kind), pa.string())})}
-        quarantined = cycle.delete_rows(
-            "quarantine",
-            "EXISTS (SELECT 1 FROM needles WHERE contains(excerpt, needle))",
-            needles,
-        )
-    return Deletion(turns, predictions, quarantined)
+        for name in ("annotations", "labelled"):
+            others[_CALLED[name]] = cycle.delete_rows(name, condition, tables)
+        cycle.delete_rows("misdated", condition, tables)
+        given = (value for values in ids_by_kind.values() for value in values)
+        others.update(Eraser(cycle, given, all_ids).everywhere())
+        unread = written_with(cycle, words)
+    return _finished(store, turns, predictions, others, unread)
 
 
-def _turn_ids(cycle: Cycle, condition: str, ids: pa.Table) -> pa.Table:
-    with cycle.snapshot("turns") as snapshot:
-        return snapshot.query(f"SELECT turn_id FROM turns WHERE {condition}", tables={"ids": ids})
+def _finished(
+    store: Store, turns: int, predictions: int, others: Counter[str], unread: Sequence[str]
+) -> Deletion:
+    """What a deletion says, after the rows of the deleted turns are gone from the models too."""
+    try:
+        with store.snapshot() as snapshot:
+            others["rows of models"] += forget_in_models(store.models, snapshot)
+    except Exception as error:
+        problem = machine_error(error, store.path)
+        if problem is None:
+            raise
+        raise type(problem)(
+            f"The turns are deleted, but not yet what the models keep of them. {problem}"
+        ) from error
+    quarantined = others.pop("quarantined lines", 0)
+    return Deletion(
+        turns,
+        predictions,
+        quarantined,
+        {what: count for what, count in others.items() if count},
+        tuple(store.model_ids()) if turns else (),
+        (*unread, *_left_beside(store)),
+        str(store.path),
+    )
 
 
-def _needles(ids_by_kind: Mapping[str, Sequence[str]]) -> list[str]:
-    """The texts by which an id is found in a quarantined line: as a JSON string, and bare if it is
-    too long to match by chance."""
-    needles: set[str] = set()
-    for value in {value for values in ids_by_kind.values() for value in values}:
-        needles |= {json.dumps(value), json.dumps(value, ensure_ascii=False)}
-        if len(value) >= 6:
-            needles.add(value)
-    return sorted(needles)
+def _left_beside(store: Store) -> list[str]:
+    """Files in the store's folder that are not the store's, such as exports put there."""
+    kinds = (".csv", ".jsonl", ".parquet", ".manifest.json", ".html", ".gz", ".zst", ".log")
+    inside = {*TABLES, store.models.name}
+    return [
+        f"the file {path}"
+        for path in sorted(store.path.rglob("*"))
+        if path.name.endswith(kinds)
+        and path.relative_to(store.path).parts[0] not in inside
+        and not path.relative_to(store.path).parts[0].startswith(".")
+        and path.is_file()
+    ]
+
+
+def _turn_ids(
+    cycle: Cycle, condition: str, tables: Mapping[str, pa.Table]
+) -> tuple[pa.Table, pa.Table]:
+    """The ids of the turns that meet a condition over `turns` (`turn_id`), and all ids that name
+    them (`id`): those of the table `ids`, of the turns, and of dialogues that have no other turn.
+    """
+    sql = f"""
+    WITH gone AS (SELECT turn_id, dialogue_id FROM turns WHERE {condition})
+    SELECT id FROM ids UNION SELECT turn_id FROM gone
+    UNION (SELECT dialogue_id FROM gone
+        EXCEPT SELECT dialogue_id FROM turns WHERE ({condition}) IS NOT TRUE)
+    """
+    with cycle.snapshot("turns", "misdated") as snapshot:
+        turns = snapshot.query(f"SELECT turn_id FROM turns WHERE {condition}", tables=tables)
+        return turns, snapshot.query(sql, tables=tables)
 
 
 def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
     """Delete everything older than `days` days before `today` (by default the current UTC date).
 
-    As with `delete`, earlier versions contain the rows until they are vacuumed. Raises `UsageError`
-    for a number of days outside 1 to 36,500.
+    A turn whose date cannot be right is as old as its arrival: its clock neither deletes nor keeps
+    it. As with `delete`, earlier versions contain the rows until they are vacuumed. Raises
+    `UsageError` for a number of days outside 1 to 36,500.
     """
     if not 1 <= days <= _LONGEST:
         raise UsageError(f"Cannot retain {days} days; give 1 to {_LONGEST}.")
     oldest = (today or datetime.now(UTC).date()) - timedelta(days=days)
     limit = {"oldest": pa.table({"day": pa.array([oldest], pa.date32())})}
+    others: Counter[str] = Counter()
+    none = pa.table({"id": pa.array([], pa.string())})
     with store.commit() as cycle:
+        misdated = _misdated(cycle)
+        arrived_before = misdated.filter(pc.field("arrived_at").cast(pa.date32()) < oldest)
+        tables = {**limit, "misdated": misdated, "arrived_before": arrived_before}
+        known = {**limit, "arrived_before": arrived_before, "ids": none}
+        deleted, all_ids = _turn_ids(cycle, f"{_OLD} OR turn_id IN ({_BEFORE})", known)
+        words = own_words(cycle, deleted)
         dropped = {}
         for name in ("turns", "predictions"):
-            files = cycle.files(name)
-            old = [p for p, f in files.items() if f.partition["day"] < oldest.isoformat()]
-            dropped[name] = cycle.remove(name, old)
-        for name in ("rollup", "labelled", "annotations"):
-            cycle.delete_rows(name, "day < (SELECT day FROM oldest)", limit)
-        quarantined = cycle.delete_rows(
+            dropped[name] = _drop_days(cycle, name, oldest, misdated)
+            if arrived_before.num_rows:
+                on = {"day": [str(day) for day in arrived_before["day"].unique().to_pylist()]}
+                dropped[name] += cycle.delete_rows(
+                    name, f"turn_id IN ({_BEFORE})", tables, cycle.matching(name, on)
+                )
+        for name in ("labelled", "annotations"):
+            others[_CALLED[name]] = cycle.delete_rows(
+                name, f"{_OLD} OR turn_id IN ({_BEFORE})", tables
+            )
+        cycle.delete_rows("misdated", f"turn_id IN ({_BEFORE})", tables)
+        cycle.delete_rows("rollup", "day < (SELECT day FROM oldest)", limit)
+        others["quarantined lines"] = cycle.delete_rows(
             "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
         )
-    return Deletion(dropped["turns"], dropped["predictions"], quarantined)
+        if deleted.num_rows:
+            others.update(Eraser(cycle, (), all_ids).everywhere())
+        unread = written_with(cycle, words)
+    return _finished(store, dropped["turns"], dropped["predictions"], others, unread)
+
+
+_BEFORE = "SELECT turn_id FROM arrived_before"
+_OLD = "day < (SELECT day FROM oldest) AND turn_id NOT IN (SELECT turn_id FROM misdated)"
+
+
+def _misdated(cycle: Cycle) -> pa.Table:
+    with cycle.snapshot("misdated") as snapshot:
+        return snapshot.query("FROM misdated")
+
+
+def _drop_days(cycle: Cycle, name: str, oldest: date, misdated: pa.Table) -> int:
+    """Delete the turns or predictions of the days before `oldest`, but for those misdated.
+
+    Returns the number of rows deleted. Only files of days with misdated turns are rewritten.
+    """
+    some = {str(day) for day in misdated["day"].unique().to_pylist()}
+    old = {p: f for p, f in cycle.files(name).items() if f.partition["day"] < oldest.isoformat()}
+    deleted = cycle.remove(name, [p for p, f in old.items() if f.partition["day"] not in some])
+    shared = [path for path, file in old.items() if file.partition["day"] in some]
+    only = "turn_id NOT IN (SELECT turn_id FROM misdated)"
+    return deleted + cycle.delete_rows(name, only, {"misdated": misdated}, shared)

@@ -5,13 +5,22 @@ Their contents are the concern of `classifiers.registry`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import os
 import shutil
 import time
-from collections.abc import Set
+import zlib
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from data.store.durability import replacing, sync
+
+# Beside a model's files: their sizes and checksums.
+MANIFEST = "files.json"
 # Prefix of a folder that is being written; it is renamed when it is complete.
 DRAFT = ".draft-"
 # A draft not written to for this long was left behind by a killed training.
@@ -27,10 +36,105 @@ class Removal:
     bytes: int = 0
 
 
+# The files that scoring reads. A model's id is a hash of them.
+SCORING = (
+    "model.json",
+    "booster.txt",
+    "heads.npz",
+    "held_out.parquet",
+    "encoder.onnx",
+    "tokenizer.json",
+)
+# What a model's files have become since turns were deleted from them: id, file, bytes, crc32.
+_AMENDED = "amended.json"
+
+
+def content_id(folder: Path, instead: Mapping[str, Path] | None = None) -> str:
+    """The id of the files in a model's folder; `instead` names files that will replace some."""
+    digest = hashlib.sha256()
+    for name in SCORING:
+        path = (instead or {}).get(name, folder / name)
+        if path.exists():
+            digest.update(name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"m-{digest.hexdigest()[:12]}"
+
+
+def is_unchanged(folder: Path, model_id: str) -> bool:
+    """Whether a model's files are those of its training, but for turns deleted from them."""
+    return content_id(folder) in (model_id, *(noted["id"] for noted in _amendments(folder)))
+
+
+def amend(folder: Path, name: str, draft: Path) -> None:
+    """Replace the file `name` of a model by `draft`; the model stays the same.
+
+    What it will be is noted first: whenever the process ends, the files are known.
+    """
+    sync([draft])
+    changed = {"id": content_id(folder, {name: draft}), "file": name, **_stated(draft)}
+    with replacing(folder / _AMENDED) as note:
+        note.write_text(json.dumps([*_amendments(folder), changed], indent=1) + "\n", "utf-8")
+    os.replace(draft, folder / name)
+    sync([folder])
+
+
+def _amendments(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads((folder / _AMENDED).read_text("utf-8")))
+    except FileNotFoundError:
+        return []
+
+
+def _stated(path: Path) -> dict[str, Any]:
+    """Size and CRC-32 of a file, as a manifest states them."""
+    content = path.read_bytes()
+    return {"bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
+
+
 def model_ids(models: Path) -> list[str]:
     """The ids of the models under `models`, sorted, without drafts (which begin with a dot)."""
     folders = (path for path in models.glob("*") if path.is_dir())
     return sorted(path.name for path in folders if not path.name.startswith("."))
+
+
+def write_manifest(folder: Path, names: Iterable[str]) -> None:
+    """Write down size and CRC-32 of the files in a model's folder that never change."""
+    files = {name: _stated(folder / name) for name in names if (folder / name).exists()}
+    (folder / MANIFEST).write_text(json.dumps(files, indent=1) + "\n", "utf-8")
+
+
+def model_damage(models: Path, model_id: str) -> tuple[Path, str] | None:
+    """The first damaged file of a model and what is wrong with it; None if there is none.
+
+    Of a model without a manifest, which an earlier version saved, only the folder is looked for.
+    """
+    folder = models / model_id
+    if not folder.is_dir():
+        return folder, "is missing"
+    manifest = folder / MANIFEST
+    try:
+        files = json.loads(manifest.read_text("utf-8"))
+        amended = _amendments(folder)
+        for name, stated in files.items():
+            path = folder / name
+            if not path.exists():
+                return path, "is missing"
+            found = _stated(path)
+            if found == stated or any(
+                noted["file"] == name and found.items() <= noted.items() for noted in amended
+            ):
+                continue
+            if not found["bytes"]:
+                return path, "is empty"
+            if found["bytes"] != stated["bytes"]:
+                return path, "is cut short or has changed"
+            return path, "has changed since it was written"
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return manifest, "is damaged"
+    return None
 
 
 def remove_models(models: Path, keep: Set[str], before: float, staging: Path) -> Removal:

@@ -1,10 +1,16 @@
-"""Writes the store's Parquet files: sorted rows in, one or a few files per partition out."""
+"""Writes the store's Parquet files: sorted rows in, one or a few files per partition out.
+
+A file is named `part-<random>-<CRC-32 of its bytes>.parquet`, so that a changed one is noticed.
+"""
 
 from __future__ import annotations
 
 import itertools
+import re
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,9 @@ ROW_GROUP = 64_000
 FILE_ROWS = 1_000_000
 # Rows per batch handed from DuckDB to the writer.
 BATCH = 16_000
+# Bytes of a file read at a time.
+_PIECE = 1 << 20
+_CHECKSUM = re.compile(r"part-[0-9a-f]{32}-([0-9a-f]{8})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -71,15 +80,22 @@ def write_batches(
     stored = pa.schema([layout.schema.field(name) for name in layout.stored])
     files: list[DataFile] = []
     writer: _Writer | None = None
-    for batch in batches:
-        for partition, rows in _split(batch, layout.partition):
-            if writer is None or writer.partition != partition or writer.rows >= FILE_ROWS:
-                if writer is not None:
-                    files.append(writer.close())
-                writer = _Writer(folder, partition, stored)
-            writer.write(rows.select(list(layout.stored)))
-    if writer is not None:
-        files.append(writer.close())
+    try:
+        for batch in batches:
+            for partition, rows in split(batch, layout.partition):
+                if writer is None or writer.partition != partition or writer.rows >= FILE_ROWS:
+                    if writer is not None:
+                        files.append(writer.close())
+                    writer = _Writer(folder, partition, stored)
+                writer.write(rows.select(list(layout.stored)))
+        if writer is not None:
+            files.append(writer.close())
+    except BaseException:
+        if writer is not None:
+            writer.discard()
+        for file in files:
+            (folder / file.path).unlink(missing_ok=True)
+        raise
     return files
 
 
@@ -94,6 +110,21 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table if table.schema == schema else table.cast(schema)
 
 
+def checksum(path: Path) -> str:
+    """CRC-32 of a file's bytes, as eight hexadecimal digits; some 4 GB a second."""
+    value = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            value = zlib.crc32(piece, value)
+    return f"{value:08x}"
+
+
+def stated_checksum(path: Path) -> str | None:
+    """The checksum in a data file's name; None if an earlier version wrote it."""
+    match = _CHECKSUM.fullmatch(path.name)
+    return match[1] if match else None
+
+
 class _Writer:
     """Writes one file; gathers small batches into row groups."""
 
@@ -103,12 +134,16 @@ class _Writer:
         self._schema = schema
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        where = "/".join(f"{name}={value}" for name, value in partition.items())
-        name = f"part-{uuid.uuid4().hex}.parquet"
-        self._relative = f"{where}/{name}" if where else name
-        self._path = folder / self._relative
+        self._folder = folder
+        where = [f"{name}={value}" for name, value in partition.items()]
+        self._path = folder.joinpath(*where, f"part-{uuid.uuid4().hex}.parquet")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+        try:
+            self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+        except BaseException:
+            # It writes a few bytes at once, which a full disk refuses.
+            self._path.unlink(missing_ok=True)
+            raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch)
@@ -120,7 +155,16 @@ class _Writer:
     def close(self) -> DataFile:
         self._flush()
         self._writer.close()
-        return DataFile(self._relative, self._path.stat().st_size, self.rows, self.partition)
+        path = self._path.with_name(f"{self._path.stem}-{checksum(self._path)}.parquet")
+        self._path.rename(path)
+        relative = path.relative_to(self._folder).as_posix()
+        return DataFile(relative, path.stat().st_size, self.rows, self.partition)
+
+    def discard(self) -> None:
+        """Give the file up, which cannot be finished."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._pending:
@@ -129,7 +173,7 @@ class _Writer:
         self._pending, self._pending_rows = [], 0
 
 
-def _split(
+def split(
     batch: pa.RecordBatch, partition: tuple[str, ...]
 ) -> Iterator[tuple[dict[str, str], pa.RecordBatch]]:
     """Split a batch where a partition column changes; yields partition values and rows."""

@@ -49,7 +49,7 @@ def commit_predictions(
         _check_columns(predictions.schema.names)
     elif not predictions:
         return 0
-    with store.staging() as folder:
+    with store.naming_damage(), store.staging() as folder:
         with store.snapshot() as snapshot:
             read_version = snapshot.version
             files = _write(predictions, model_id, list(snapshot.files["turns"]), folder)

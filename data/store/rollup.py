@@ -1,4 +1,7 @@
-"""Daily sums of the predictions, which the charts over time read instead of every turn."""
+"""Daily sums of the predictions, which the charts over time read instead of every turn.
+
+Turns whose date cannot be right (`data.store.misdated`) belong to no day and are not in them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pyarrow as pa
 from data.schema.layout import TABLES
 from data.schema.tables import DIMENSIONS
 from data.schema.trace import FAILURE_POINTS
+from data.store.misdated import without
 from data.store.snapshot import scan
 from data.store.transaction import Cycle
 
@@ -44,7 +48,8 @@ def recompute(cycle: Cycle, days: Iterable[str], model_id: str) -> None:
     files = cycle.matching("predictions", {"day": dates, "model_id": [model_id]})
     if files:
         paths = [cycle.root / "predictions" / path for path in files]
-        cycle.append_query("rollup", rollup_sql(scan(TABLES["predictions"], paths)))
+        dated = f"FROM ({scan(TABLES['predictions'], paths)}) WHERE {without(cycle, 'turn_id')}"
+        cycle.append_query("rollup", rollup_sql(dated))
     rollup = cycle.matching("rollup", {"model_id": [model_id]})
     if len(rollup) >= _MANY_FILES:
         cycle.rewrite("rollup", rollup)

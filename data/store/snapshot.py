@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,12 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from data.errors import StoreError, VersionGone
 from data.schema.layout import TABLES, Layout
+
+# Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
+# misdated does not pay for looking them up.
+_DATED = "CREATE MACRO dated(id) AS id NOT IN (SELECT turn_id FROM misdated)"
+_ALL_DATED = "CREATE MACRO dated(id) AS true"
 
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -37,6 +41,8 @@ class Snapshot:
         For tables partitioned by day: table name -> day (ISO date) -> rows, from the log as well.
     memory
         DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
+    explain
+        Turns an error of DuckDB into the one to raise, where a file is damaged or has been removed.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Snapshot:
         memory: str = "2GB",
         spill: Path | None = None,
         model: str | None = None,
+        explain: Callable[[Exception], Exception] | None = None,
     ) -> None:
         self.version = version
         self.model = model
@@ -57,7 +64,11 @@ class Snapshot:
         self._days = dict(days or {})
         self._lock = threading.Lock()
         self.spill = spill
-        self._con = connect(self.files, memory, spill)
+        self._explain = explain
+        try:
+            self._con = connect(self.files, memory, spill)
+        except duckdb.Error as error:
+            raise self.explained(error) from error
 
     def query(
         self,
@@ -69,14 +80,15 @@ class Snapshot:
 
         `params` are bound to `?` (a sequence) or `$name` (a mapping); `tables` are Arrow tables
         that the statement may name besides the views. Raises `VersionGone` if a file of this
-        version has been vacuumed meanwhile, and DuckDB's own error if the statement is wrong.
+        version has been vacuumed meanwhile, `StoreDamaged` if one is damaged, and DuckDB's own
+        error if the statement is wrong.
         """
         cursor = self._cursor(tables)
         try:
             table: pa.Table = cursor.sql(sql, params=params).to_arrow_table()
             return table
-        except (duckdb.IOException, duckdb.PermissionException) as error:
-            raise self._gone(error) from error
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise self.explained(error) from error
         finally:
             cursor.close()
 
@@ -91,8 +103,8 @@ class Snapshot:
         cursor = self._cursor(tables)
         try:
             yield from cursor.sql(sql, params=params).to_arrow_reader(rows)
-        except (duckdb.IOException, duckdb.PermissionException) as error:
-            raise self._gone(error) from error
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise self.explained(error) from error
         finally:
             cursor.close()
 
@@ -103,6 +115,13 @@ class Snapshot:
     def rows_by_day(self, name: str) -> dict[date, int]:
         """Rows per day of a table partitioned by day; only for snapshots made by `Store`."""
         return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
+
+    def explained(self, error: Exception) -> Exception:
+        """The error to raise for one that came of reading the snapshot's files.
+
+        `VersionGone` or `StoreDamaged` if a file is why, else `error` itself.
+        """
+        return self._explain(error) if self._explain else error
 
     def close(self) -> None:
         self._con.close()
@@ -121,11 +140,6 @@ class Snapshot:
             cursor.register(name, table)
         return cursor
 
-    def _gone(self, error: duckdb.Error) -> Exception:
-        if any(not path.exists() for paths in self.files.values() for path in paths):
-            return VersionGone.vacuumed(self.version)
-        return error
-
 
 def connect(
     files: Mapping[str, Sequence[Path]],
@@ -136,8 +150,8 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the tables as views, limited to their files and to `writable`.
 
-    `before_lock` are statements of the caller, run before the settings are locked. Raises
-    `StoreError` if a file is damaged.
+    `before_lock` are statements of the caller, run before the settings are locked. Raises DuckDB's
+    error if a file is damaged.
     """
     con = duckdb.connect(
         config={
@@ -157,15 +171,8 @@ def connect(
     con.execute("SET enable_external_access = false")
     for name, paths in files.items():
         if paths:
-            try:
-                con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                if not all(path.exists() for path in paths):
-                    raise
-                reason = str(error).splitlines()[0].rstrip(".")
-                raise StoreError(
-                    f"The table '{name}' is damaged ({reason}); restore the store from a backup."
-                ) from error
+            con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+    con.execute(_DATED if files.get("misdated") else _ALL_DATED)
     for sql in before_lock:
         con.execute(sql)
     con.execute("SET lock_configuration = true")
@@ -183,10 +190,19 @@ def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
              for n in table.partition}  # fmt: skip
     hive = ", ".join(f"'{name}': {kind}" for name, kind in types.items())
     partitioned = f", hive_partitioning = true, hive_types = {{{hive}}}" if hive else ""
+    files = f"[{_literals(paths)}]{partitioned or ', hive_partitioning = false'}"
+    if not table.added:
+        return f"SELECT {columns}{extra} FROM read_parquet({files})"
+    kinds = {name: _SQL_TYPES[str(table.schema.field(name).type)] for name in table.added}
+    nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in kinds.items())
     return (
-        f"SELECT {columns}{extra} FROM read_parquet([{_literals(paths)}]"
-        f"{partitioned or ', hive_partitioning = false'})"
+        f"SELECT {columns}{extra} FROM ("
+        f"SELECT *{extra} FROM read_parquet({files}, union_by_name = true) "
+        f"UNION ALL BY NAME SELECT {nulls} WHERE false)"
     )
+
+
+_SQL_TYPES = {"int64": "BIGINT", "string": "VARCHAR", "bool": "BOOLEAN"}
 
 
 def literal(text: object) -> str:

@@ -2,54 +2,57 @@
 HEAD.json.
 
     store/
-      HEAD.json                  {"format": 1, "tables": {"turns": 12, ...}, "model": "m-2024..."}
-      turns/ predictions/ ...    Delta tables
-      models/<id>/               model files
+      HEAD.json                  the visible version and contents of each table, the promoted model
+                                 (`data.store.head`)
+      turns/ predictions/ ...    Delta tables; each commit states its contents and the versions of
+                                 the other tables (`data.store.delta_log`)
+        day=2024-05-01/part-<random>-<checksum>.parquet
+      models/<id>/               model files, and their sizes and checksums in files.json
       .lock                      held by the one writer that is committing
       .staging/<id>/             files being prepared; cleared when their process is gone
+      rescued/<time>/            what `faultline doctor --repair` took out (`data.store.repair`)
 
-Readers take no lock: they read HEAD.json once and pin every table to the version it names.
+Readers take no lock: they read HEAD.json once and pin every table to the version it names. All that
+HEAD.json names is on disk before it is written, and nothing of it is removed before it is replaced.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from filelock import FileLock, Timeout
 
-from data.errors import StoreBusy, StoreError, StoreMissing, UsageError, VersionGone
-from data.schema.layout import (
-    FORMAT,
-    TABLES,
-    parse_version,
-    version_text,
+from data.errors import (
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    UsageError,
+    VersionGone,
+    machine_error,
 )
-from data.store.model_folders import model_ids
+from data.schema.layout import TABLES, parse_version
+from data.store.damage import explained, must_be_whole
+from data.store.delta_log import live_files
+from data.store.durability import between, sync, tree
+from data.store.head import NAME, Contents, has_tables, read_head
+from data.store.head import Head as Head
+from data.store.head import write_head as _write_head
+from data.store.model_folders import model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
 from data.store.temporary import clear, draft
 from data.store.transaction import Cycle, open_snapshot
-
-
-@dataclass(frozen=True)
-class Head:
-    """The visible state: a Delta version per table, and the id of the promoted model, if any."""
-
-    tables: dict[str, int]
-    model: str | None = None
-
-    @property
-    def version(self) -> str:
-        return version_text(self.tables)
 
 
 class Store:
@@ -62,12 +65,12 @@ class Store:
     @classmethod
     def create(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Create an empty store; raises `StoreError` unless the folder is absent or empty."""
-        root = _local(path)
-        if (root / "HEAD.json").exists():
+        root = local(path)
+        if (root / NAME).exists():
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
             )
-        _must_be_free(root)
+        above = _must_be_free(root)
         # Built in a folder of its own and renamed: a killed `create` leaves no half-made store.
         temporary = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
         try:
@@ -78,11 +81,20 @@ class Store:
                 )
             (temporary / "models").mkdir()
             (temporary / ".staging").mkdir()
-            _write_head(temporary, Head(dict.fromkeys(TABLES, 0)))
+            empty = Contents(0, 0, 0)
+            _write_head(
+                temporary, Head(dict.fromkeys(TABLES, 0), None, dict.fromkeys(TABLES, empty))
+            )
+            sync(tree(temporary))
             try:
                 os.replace(temporary, root)
             except OSError as error:
-                raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
+                problem = machine_error(error, root.parent)
+                raise problem or StoreError(
+                    f"Cannot create a store at {root}: {error.strerror}."
+                ) from error
+            # Any of the folders above it may be new as well.
+            sync(between(root.parent, above))
         except PermissionError as error:
             raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
         finally:
@@ -92,8 +104,8 @@ class Store:
     @classmethod
     def open(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Open an existing store; raises `StoreMissing` if there is none."""
-        root = _local(path)
-        if not (root / "HEAD.json").exists():
+        root = local(path)
+        if not (root / NAME).exists() and not has_tables(root):
             raise StoreMissing(
                 f"No store at {root}. Create one with: faultline ingest PATH… --store {root}"
             )
@@ -102,25 +114,32 @@ class Store:
         return store
 
     @classmethod
+    def whole(cls, path: str | Path, *, memory: str = "2GB") -> Store:
+        """Open an existing store that `must_be_whole`, as every command does."""
+        store = cls.open(path, memory=memory)
+        store.must_be_whole()
+        return store
+
+    @classmethod
     def must_be_possible(cls, path: str | Path) -> None:
         """Raise, as `ensure` would, if there is no store at `path` and none can be created.
 
         Creates nothing.
         """
-        root = _local(path)
-        if not (root / "HEAD.json").exists():
+        root = local(path)
+        if not (root / NAME).exists() and not has_tables(root):
             _must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Open the store at `path`, creating it first if there is none."""
-        root = _local(path)
-        if not (root / "HEAD.json").exists():
+        root = local(path)
+        if not (root / NAME).exists() and not has_tables(root):
             try:
                 return cls.create(root, memory=memory)
             except StoreError:
                 # Another process may have created it in the meantime.
-                if not (root / "HEAD.json").exists():
+                if not (root / NAME).exists():
                     raise
         return cls.open(root, memory=memory)
 
@@ -136,36 +155,42 @@ class Store:
     def head(self) -> Head:
         """The visible state; one small read without a lock.
 
-        Raises `StoreMissing` if HEAD.json is missing, `StoreError` if it is damaged or has another
-        format.
+        Raises `StoreMissing` if the store is gone, `StoreDamaged` if HEAD.json is missing or
+        damaged, `StoreError` if it has another format.
         """
+        return read_head(self.path)
+
+    def must_be_whole(self) -> None:
+        """Raise `StoreDamaged` if a file of the newest version or of the promoted model is damaged.
+
+        Looks as far as `data.store.damage` says, at all tables: some tens of milliseconds. What
+        only reads or writes some of them would otherwise not notice.
+        """
+        head = self._checked(self.head())
+        if head.model and (found := model_damage(self.models, head.model)):
+            raise StoreDamaged.by(self.path, *found)
+
+    def _checked(self, head: Head) -> Head:
+        """The visible state, all of whose tables are whole; `head` is what was read first."""
         try:
-            content: dict[str, Any] = json.loads((self.path / "HEAD.json").read_text("utf-8"))
-            if content["format"] > FORMAT:
-                raise StoreError(
-                    f"The store at {self.path} has format {content['format']}, this version reads "
-                    f"up to {FORMAT}; upgrade Faultline."
-                )
-            if content["format"] < FORMAT:
-                raise StoreError(
-                    f"The store at {self.path} has format {content['format']}, of an earlier "
-                    f"version; this one reads {FORMAT}. Ingest the logs again into a new store."
-                )
-            return Head({str(k): int(v) for k, v in content["tables"].items()}, content["model"])
-        except FileNotFoundError as error:
-            raise StoreMissing(f"The store at {self.path} is gone.") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{self.path / 'HEAD.json'} is damaged; restore it from a backup of the store."
-            ) from error
+            for name, version in head.tables.items():
+                if name in TABLES:
+                    files = live_files(self.path, name, version)
+                    must_be_whole(self.path, name, version, files, head.contents.get(name))
+        except StoreError as error:
+            # A vacuum may have run between reading HEAD and listing the files.
+            if (newer := self.head()) != head:
+                return self._checked(newer)
+            raise explained(self.path, error) from error
+        return head
 
     def snapshot(self, at: str | None = None, only: Sequence[str] = tuple(TABLES)) -> Snapshot:
         """A snapshot of the tables: at the visible version, or at the version string `at`.
 
         `only` names the tables to open; the others are empty in it and cost nothing. Raises
-        `VersionGone` if `at` never existed or has been vacuumed.
+        `VersionGone` if `at` never existed or has been vacuumed, `StoreDamaged` if a file is
+        damaged.
         """
-        spill = self.path / ".staging" / "spill"
         for attempt in range(5):
             head = self.head()
             versions = head.tables if at is None else parse_version(at)
@@ -174,14 +199,28 @@ class Store:
                 raise VersionGone(
                     f"Version {at} does not exist in {self.path}; the latest is {head.version}."
                 )
+            versions = {name: versions[name] for name in only if name in versions}
             try:
-                versions = {name: versions[name] for name in only if name in versions}
-                return open_snapshot(self.path, versions, head.model, self.memory, spill)
-            except VersionGone:
+                return open_snapshot(self.path, head, versions, self.memory)
+            except (VersionGone, StoreDamaged) as error:
+                newest = versions.items() <= head.tables.items()
                 # A vacuum may have run between reading HEAD and listing the files.
-                if at is not None or attempt == 4 or self.head() == head:
-                    raise
+                if newest and attempt < 4 and self.head() != head:
+                    continue
+                if isinstance(error, VersionGone) and newest:
+                    raise explained(self.path, error) from error
+                raise
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def naming_damage(self) -> Iterator[None]:
+        """Raises `StoreDamaged`, which names the file, for an error that comes of damage."""
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, DeltaError, VersionGone, OSError) as error:
+            if (better := explained(self.path, error)) is error:
+                raise
+            raise better from error
 
     @contextmanager
     def commit(self, patience: float | None = None) -> Iterator[Cycle]:
@@ -190,19 +229,24 @@ class Store:
         Holds the writers' lock; an exception inside leaves the store unchanged. Not re-entrant.
         Waits while another process writes; raises `StoreBusy` after `patience` seconds.
         """
-        with self._lock(patience), self.staging() as staging:
+        with self.locked(patience), self.naming_damage(), self.staging() as staging:
             head = self.head()
-            cycle = Cycle(self.path, head.tables, staging)
+            cycle = Cycle(self.path, head, staging)
             try:
                 yield cycle
-                versions = cycle.commit()
+                after = cycle.commit()
+            except BaseException:
+                # On a full disk, what was written would be in the way of every further attempt.
+                cycle.discard()
+                raise
             finally:
                 cycle.close()
-            if versions != head.tables:
-                _write_head(self.path, replace(head, tables=versions))
+            if after.tables != head.tables:
+                _write_head(self.path, after)
 
     @contextmanager
-    def _lock(self, patience: float | None) -> Iterator[None]:
+    def locked(self, patience: float | None = None) -> Iterator[None]:
+        """Holds the writers' lock; raises `StoreBusy` after `patience` seconds without it."""
         lock = FileLock(self.path / ".lock", timeout=-1 if patience is None else patience)
         try:
             lock.acquire()
@@ -219,7 +263,7 @@ class Store:
     def promote(self, model_id: str) -> None:
         """Make `models/<model_id>` the model that pages and scoring use.
 
-        Raises `UsageError` if there is no such model.
+        Raises `UsageError` if there is no such model, `StoreDamaged` if it is damaged.
         """
         with FileLock(self.path / ".lock"):
             existing = self.model_ids()
@@ -228,6 +272,9 @@ class Store:
                     f"There is no model '{model_id}' in {self.path}; there are: "
                     f"{', '.join(existing) or 'none'}."
                 )
+            if found := model_damage(self.models, model_id):
+                raise StoreDamaged.by(self.path, *found)
+            sync([*tree(self.models / model_id), self.models])
             _write_head(self.path, replace(self.head(), model=model_id))
 
     @contextmanager
@@ -243,7 +290,8 @@ class Store:
         clear(self.path / ".staging")
 
 
-def _local(path: str | Path) -> Path:
+def local(path: str | Path) -> Path:
+    """The folder that a store's path names; raises `UsageError` if it can be none."""
     if "://" in str(path):
         raise UsageError(
             f"'{path}' is an object-store address, which is not supported yet; "
@@ -260,8 +308,11 @@ def _local(path: str | Path) -> Path:
     return root
 
 
-def _must_be_free(root: Path) -> None:
-    """Raise `StoreError` if no new store can be created at `root`, which is not a store yet."""
+def _must_be_free(root: Path) -> Path:
+    """The nearest folder above `root`, which is not a store yet, that exists.
+
+    Raises `StoreError` if no new store can be created there.
+    """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise StoreError(
             f"{root} exists and is not a store; give the path of a new or empty folder."
@@ -270,19 +321,4 @@ def _must_be_free(root: Path) -> None:
     if not above.is_dir() or not os.access(above, os.W_OK):
         reason = "is not writable" if above.is_dir() else "is a file"
         raise StoreError(f"Cannot create a store at {root}: {above} {reason}; choose another path.")
-
-
-def _write_head(root: Path, head: Head) -> None:
-    """Replace HEAD.json atomically and durably, so that it survives a power cut."""
-    text = json.dumps({"format": FORMAT, "tables": head.tables, "model": head.model}, indent=1)
-    draft = root / f".HEAD.{uuid.uuid4().hex[:8]}"
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, root / "HEAD.json")
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    return above

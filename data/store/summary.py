@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.store.misdated import DATED
 from data.store.store import Store
 
-_SQL = """
+_SQL = f"""
 SELECT count(DISTINCT dialogue_id) AS dialogues,
-    min(started_at)::VARCHAR AS first_turn, max(started_at)::VARCHAR AS last_turn,
+    (min(started_at) FILTER ({DATED}))::VARCHAR AS first_turn,
+    (max(started_at) FILTER ({DATED}))::VARCHAR AS last_turn,
     list_sort(list(DISTINCT assistant)) AS assistants,
     count(gold) AS turns_with_gold
 FROM turns
@@ -16,7 +18,10 @@ FROM turns
 
 
 def describe(store: Store) -> dict[str, Any]:
-    """Path, version, promoted model, rows per table, dialogues, time span, assistants, size."""
+    """Path, version, promoted model, rows per table, dialogues, time span, assistants, size.
+
+    Turns with an impossible date, the rows of `misdated`, do not count for the time span.
+    """
     with store.snapshot() as snapshot:
         facts: dict[str, Any] = {
             "path": str(store.path),

@@ -1,9 +1,9 @@
 """One write cycle: changes to several tables that become visible together.
 
-Data files are written first, then one Delta commit per changed table, then `HEAD.json` is replaced.
-Only the versions that `HEAD.json` names are visible, so a writer killed before the last step leaves
-the store unchanged; the next cycle that changes the same table undoes (restores) any Delta commits
-left behind.
+Data files are written first, then one Delta commit per changed table; all of these are brought to
+disk, and then `HEAD.json` is replaced. Only the versions that `HEAD.json` names are visible, so a
+writer killed, or a power cut, before the last step leaves the store unchanged; the next cycle that
+changes the same table undoes (restores) any Delta commits left behind.
 """
 
 from __future__ import annotations
@@ -12,16 +12,30 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from data.errors import VersionGone
+from data.errors import StoreDamaged, VersionGone
 from data.schema.layout import TABLES, version_text
+from data.store.damage import explainer, must_be_whole, newest_files
+from data.store.delta_log import (
+    HOOKS,
+    LOG,
+    Commit,
+    listed,
+    live_files,
+    log_file_damage,
+    log_files_since,
+    newest_version,
+    open_table,
+)
+from data.store.durability import between, sync
+from data.store.head import NAME, Contents, Head
 from data.store.parquet import (
     DataFile,
     workbench,
@@ -32,52 +46,13 @@ from data.store.snapshot import Snapshot, scan
 Data = pa.Table | pa.RecordBatchReader
 
 
-def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
-    """The Delta table at a version (None: the newest); None if it was never written.
-
-    Raises `VersionGone` if the version does not exist or cannot be opened.
-    """
-    folder = root / name
-    if not (folder / "_delta_log").exists():
-        if version:
-            raise VersionGone(f"Version {version} of table '{name}' does not exist in {root}.")
-        return None
-    try:
-        return DeltaTable(folder, version=version)
-    except (DeltaError, OSError, ValueError) as error:
-        raise VersionGone(
-            f"Version {version} of table '{name}' can no longer be opened; "
-            "open the latest version instead."
-        ) from error
-
-
-def live_files(root: Path, name: str, version: int) -> dict[str, DataFile]:
-    """The files of a table at a version, by relative path, sorted by path.
-
-    The log lists them in no particular order; sorted, queries and exports of one version read them
-    day by day, the same each time.
-    """
-    table = open_table(root, name, version)
-    return {} if table is None else _listed(table, name)
-
-
-def _listed(table: DeltaTable, name: str) -> dict[str, DataFile]:
-    actions = pa.table(table.get_add_actions(flatten=True))
-    partition = TABLES[name].partition
-    columns = ["path", "size_bytes", "num_records", *(f"partition.{key}" for key in partition)]
-    files = {}
-    for row in actions.select(columns).sort_by("path").to_pylist():
-        values = {key: str(row[f"partition.{key}"]) for key in partition}
-        files[row["path"]] = DataFile(row["path"], row["size_bytes"], row["num_records"], values)
-    return files
-
-
 class Cycle:
     """Pending changes to the tables of a store; made by `Store.commit()`, valid in its `with`."""
 
-    def __init__(self, root: Path, versions: Mapping[str, int], staging: Path) -> None:
+    def __init__(self, root: Path, head: Head, staging: Path) -> None:
         self.root = root
-        self.versions = dict(versions)
+        self.head = head
+        self.versions = dict(head.tables)
         self.staging = staging
         self._con: duckdb.DuckDBPyConnection | None = None
         self._live: dict[str, dict[str, DataFile]] = {}
@@ -90,18 +65,34 @@ class Cycle:
     # -- reading -------------------------------------------------------------------------------
 
     def files(self, name: str) -> dict[str, DataFile]:
-        """The live files of a table by path, including the changes of this cycle."""
+        """The live files of a table by path, including the changes of this cycle.
+
+        Raises `StoreDamaged` if the version that HEAD.json names is not whole.
+        """
         if name not in self._live:
             pinned = self.versions.get(name, 0)
-            newest = open_table(self.root, name, None)
+            newest = self._opened(name)
             if newest is not None and newest.version() == pinned:
                 # Opening a log is the slow part of a small commit: open it once.
                 self._newest[name] = newest
-                self._before[name] = _listed(newest, name)
+                before = listed(newest, name)
             else:
-                self._before[name] = live_files(self.root, name, pinned)
-            self._live[name] = dict(self._before[name])
+                before = live_files(self.root, name, pinned)
+            must_be_whole(self.root, name, pinned, before, self.head.contents.get(name))
+            self._before[name] = before
+            self._live[name] = dict(before)
         return self._live[name]
+
+    def _opened(self, name: str) -> DeltaTable | None:
+        """The Delta table at its newest version, without commits that a power cut left damaged."""
+        pinned = self.versions.get(name, 0)
+        if (self.root / name / LOG).exists() and newest_version(self.root, name) > pinned:
+            # A writer died after its Delta commit and before HEAD; its rows were never visible.
+            left = log_files_since(self.root, name, pinned)
+            if any(path.suffix == ".json" and log_file_damage(path) for path in left):
+                for path in left:
+                    path.unlink()
+        return open_table(self.root, name, None)
 
     def paths(self, name: str) -> list[Path]:
         return [self.root / name / path for path in self.files(name)]
@@ -165,6 +156,10 @@ class Cycle:
         self.remove(name, self.matching(name, where))
         return self.append(name, data)
 
+    def put(self, name: str, before: Mapping[str, DataFile], live: Mapping[str, DataFile]) -> None:
+        """Make a damaged table hold the files `live`; its log lists `before`. For repairs."""
+        self._before[name], self._live[name] = dict(before), dict(live)
+
     def matching(self, name: str, where: Mapping[str, Sequence[str]]) -> list[str]:
         """Paths of the live files whose partition values are all in `where`."""
         allowed = {key: set(values) for key, values in where.items()}
@@ -223,23 +218,73 @@ class Cycle:
 
     # -- committing ----------------------------------------------------------------------------
 
-    def commit(self) -> dict[str, int]:
-        """Commit every changed table to its Delta log; returns the new versions of all tables.
+    def commit(self) -> Head:
+        """Commit every changed table to its Delta log; returns the state to make visible.
 
-        Nothing is visible yet: the caller replaces `HEAD.json`.
+        Nothing is visible yet, but all of it is on disk: the caller replaces `HEAD.json`.
         """
-        versions = dict(self.versions)
-        for name in self._live:
-            if self._live[name].keys() != self._before[name].keys():
-                versions[name] = self._commit_table(name)
-        for name in self._strays - self._live.keys():
-            versions[name] = self._restored(name).version()
-        return versions
+        changed = [
+            name for name, live in self._live.items() if live.keys() != self._before[name].keys()
+        ]
+        for name in changed:
+            if not (self.root / name / LOG).exists():
+                layout = TABLES[name]
+                DeltaTable.create(
+                    self.root / name, layout.schema, partition_by=list(layout.partition)
+                )
+        undone = self._strays - set(changed)
+        tables = {name: self._restored(name) for name in (*changed, *undone)}
+        versions, contents = dict(self.versions), dict(self.head.contents)
+        for name, table in tables.items():
+            versions[name] = table.version() + (name in changed)
+        for name in changed:
+            contents[name] = Contents.of(self._live[name].values())
+        after = Head(versions, self.head.model, contents)
+        for name in changed:
+            self._commit_table(name, tables[name], after)
+        if tables:
+            sync(path for name in tables for path in self._written(name))
+        return after
+
+    def on_disk(self, name: str) -> list[Path]:
+        """The live files of a table, its log, the folders with them, and HEAD.json, for `sync`."""
+        folder, live = self.root / name, self.paths(name)
+        folders = [parent for path in live for parent in between(path.parent, folder)]
+        return [
+            *live,
+            *folders,
+            *(folder / LOG).iterdir(),
+            folder / LOG,
+            folder,
+            self.root / NAME,
+            self.root,
+        ]
+
+    def _written(self, name: str) -> list[Path]:
+        """The files and folders of a table that this cycle has written, for `sync`."""
+        folder = self.root / name
+        live, before = self._live.get(name, {}), self._before.get(name, {})
+        new = [folder / path for path in live if path not in before]
+        log = log_files_since(self.root, name, self.versions.get(name, 0))
+        if name not in self.versions:
+            log += [path for path in (folder / LOG).iterdir() if path not in log]
+        folders = [parent for path in new for parent in between(path.parent, folder)]
+        return [*new, *folders, *log, folder / LOG, folder, self.root]
+
+    def discard(self) -> None:
+        """Remove the data files of a cycle that failed, unless a Delta log names them already."""
+        for name, live in self._live.items():
+            added = live.keys() - self._before[name].keys()
+            with suppress(Exception):
+                newest = open_table(self.root, name, None) if added else None
+                if newest is not None and newest.version() == self.versions.get(name, 0):
+                    for path in added:
+                        (self.root / name / path).unlink(missing_ok=True)
 
     def undo_strays(self) -> None:
         """Undo, at the end of this cycle, the Delta commits that killed writers left behind."""
         for name in TABLES:
-            table = open_table(self.root, name, None)
+            table = self._opened(name)
             if table is not None and table.version() != self.versions.get(name, 0):
                 self._strays.add(name)
 
@@ -248,16 +293,15 @@ class Cycle:
         folder, pinned = self.root / name, self.versions.get(name, 0)
         table = self._newest.get(name) or DeltaTable(folder)
         if table.version() != pinned:
-            # A writer died after its Delta commit and before HEAD; its rows were never visible.
-            table.restore(pinned)
+            before = self._before.get(name)
+            held = Contents.of((before or live_files(self.root, name, pinned)).values())
+            stated = Commit(held, self.versions, self.head.model).properties()
+            table.restore(pinned, commit_properties=stated)
             table = DeltaTable(folder)
         return table
 
-    def _commit_table(self, name: str) -> int:
-        layout, folder = TABLES[name], self.root / name
-        if not (folder / "_delta_log").exists():
-            DeltaTable.create(folder, layout.schema, partition_by=list(layout.partition))
-        table = self._restored(name)
+    def _commit_table(self, name: str, table: DeltaTable, after: Head) -> None:
+        layout = TABLES[name]
         before, live = self._before[name], self._live[name]
         now = int(time.time() * 1000)
         # Statistics hold the row count only: minima and maxima would leave user ids in the log
@@ -286,32 +330,50 @@ class Cycle:
             if path not in live
         ]
         table.create_write_transaction(
-            actions, mode="append", schema=layout.schema, partition_by=list(layout.partition)
+            actions,
+            mode="append",
+            schema=layout.schema,
+            partition_by=list(layout.partition),
+            commit_properties=Commit(after.contents[name], after.tables, after.model).properties(),
+            post_commithook_properties=HOOKS,
         )
-        table.update_incremental()
-        return table.version()
 
 
-def open_snapshot(
-    root: Path, versions: Mapping[str, int], model: str | None, memory: str, spill: Path
-) -> Snapshot:
+def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: str) -> Snapshot:
     """A snapshot of the tables in `versions`; the others are empty in it.
 
-    Raises `VersionGone` if a version or one of its files no longer exists.
+    Raises `VersionGone` if a version or one of its files no longer exists, `StoreDamaged` if it is
+    that of `head` or one of its files is damaged.
     """
-    files, rows = {}, {}
+    listings: dict[str, dict[str, DataFile]] = {}
+    text = version_text(versions)
+    for name, version in versions.items():
+        listings[name] = live_files(root, name, version)
+        newest = version == head.tables.get(name, 0)
+        try:
+            contents = head.contents.get(name) if newest else None
+            must_be_whole(root, name, version, listings[name], contents)
+        except StoreDamaged as error:
+            missing = [path for path in listings[name] if not (root / name / path).exists()]
+            if newest or not missing:
+                raise
+            if not any(path in newest_files(root, name) for path in missing):
+                raise VersionGone.vacuumed(text) from error
+            raise
     days: dict[str, Counter[str]] = {}
     for name, layout in TABLES.items():
-        # Tables that are not requested are not opened.
-        live = live_files(root, name, versions[name]) if name in versions else {}
-        files[name] = [root / name / path for path in live]
-        rows[name] = sum(file.rows for file in live.values())
         if "day" in layout.partition:
             days[name] = Counter()
-            for file in live.values():
+            for file in listings.get(name, {}).values():
                 days[name][file.partition["day"]] += file.rows
-    missing = [path for paths in files.values() for path in paths if not path.exists()]
-    text = version_text(versions)
-    if missing:
-        raise VersionGone.vacuumed(text)
-    return Snapshot(text, files, rows, days=days, memory=memory, spill=spill, model=model)
+    # Tables that are not requested are not opened.
+    return Snapshot(
+        text,
+        {name: [root / name / path for path in listed] for name, listed in listings.items()},
+        {name: sum(file.rows for file in listed.values()) for name, listed in listings.items()},
+        days=days,
+        memory=memory,
+        spill=root / ".staging" / "spill",
+        model=head.model,
+        explain=explainer(root, text, listings),
+    )

@@ -9,6 +9,7 @@ from data.schema.tables import DIMENSIONS, FACETS
 from data.schema.trace import STAGES
 
 _HEARD = "asr.hypotheses[1].text"
+_CONFIDENCE = "asr.hypotheses[1].confidence"
 _FRAME = "nlu.hypotheses[1]"
 
 # Column of `predictions` -> SQL over `turns`.
@@ -21,7 +22,8 @@ FACT_SQL = {
     **{f"version_{stage}": f"versions['{stage}']" for stage in STAGES},
     "heard": _HEARD,
     "words": f"least(len(regexp_extract_all({_HEARD}, '\\S+')), 32767)::SMALLINT",
-    "asr_confidence": "asr.hypotheses[1].confidence::FLOAT",
+    # An earlier version may have stored any number.
+    "asr_confidence": f"CASE WHEN {_CONFIDENCE} BETWEEN 0 AND 1 THEN {_CONFIDENCE}::FLOAT END",
     "slots": f"list_sort(list_distinct(list_transform({_FRAME}.slots, lambda s: s.name)))",
     "action": "result.action",
     "status": "result.status",

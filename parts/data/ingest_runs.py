@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 from typing import Any
 
@@ -12,11 +13,14 @@ from charts.formatting import (
     count,
     percent,
     plain,
+    several,
     short,
 )
 from charts.layout import CONFIG
+from charts.sentences import misdated_words
 from charts.signals import arrivals, arrivals_words, name_of
 from data.queries import ingest_runs
+from parts.shared.turn_links import openable
 from parts.shared.view import (
     View,
     reader_zone,
@@ -24,6 +28,7 @@ from parts.shared.view import (
 )
 
 ROWS = 15
+EXAMPLES = 8
 _TIME = "D MMM YYYY, HH:mm"
 
 
@@ -47,12 +52,12 @@ def numbers(view: View) -> None:
     total, fresh, _ = _facts(view.path, view.snapshot.version)
     turns = view.snapshot.counts()["turns"]
     times: list[Any] = fresh["newest"].to_pylist()
-    newest = max(times)
+    newest = max(times, default=None)
     zone = reader_zone()
     quarantined = view.snapshot.counts()["quarantine"]
     seen = total["turns"] + total["quarantined"]
     with st.grid(4, min_column_width=185, gap="small"):
-        _metric("Newest turn", _when(newest, zone))
+        _metric("Newest turn", _when(newest, zone) if newest else "–")
         _metric("Newest logs", _when(total["newest"], zone) if total["newest"] else "–")
         _metric("Turns", count(turns))
         share = (
@@ -93,7 +98,7 @@ def freshness(view: View) -> None:
     else:
         st.caption("No turn lies within these days.")
     rows: list[dict[str, Any]] = fresh.to_pylist()
-    last = max(row["newest"] for row in rows)
+    last = max((row["newest"] for row in rows), default=None)
     st.dataframe(
         {
             "Assistant": [name_of(row["assistant"]) for row in rows],
@@ -128,6 +133,7 @@ def run_list(view: View) -> None:
     """Ingestion runs, newest first."""
     st.subheader("Ingestion runs", anchor=False)
     number = view.snapshot.counts()["runs"]
+    total = _facts(view.path, view.snapshot.version)[0]
     if not number:
         st.caption("No run is recorded.")
         return
@@ -148,6 +154,9 @@ def run_list(view: View) -> None:
             "Format": [row["format"] for row in rows],
             "Turns": [row["turns"] for row in rows],
             "Replaced": [row["replaced"] for row in rows],
+            "Ids in conflict": [row["conflicts"] for row in rows],
+            "Interim": [row["interim"] for row in rows],
+            "Impossible dates": [row["misdated"] for row in rows],
             "Quarantined": [row["quarantined"] for row in rows],
             "Unknown fields": [
                 None if row["unknown_fields"] in (None, "{}") else short(row["unknown_fields"], 120)
@@ -159,6 +168,49 @@ def run_list(view: View) -> None:
         column_config={"Finished": st.column_config.DatetimeColumn(format=_TIME)},
     )
     st.caption(f"{count(number)} {'run' if number == 1 else 'runs'}, newest first.")
+    conflicts, interim = total["conflicts"], total["interim"]
+    if conflicts:
+        st.warning(
+            f"{several(conflicts, 'record')} had the id of another turn, whose dialogue or time "
+            "differs. Those that were not stored are in quarantine below, unless the run was told "
+            "to replace turns; ids must be unique.",
+            icon=":material/warning:",
+        )
+    if interim:
+        st.caption(
+            f"{several(interim, 'interim result')} arrived after the final one, and did not "
+            "replace it."
+        )
+
+
+def misdated(view: View) -> None:
+    """Turns with impossible dates: how many, examples, and where the others are."""
+    number = view.snapshot.counts()["misdated"]
+    if not number:
+        return
+    st.subheader("Impossible dates", anchor=False)
+    st.text(misdated_words(number))
+    rows: list[dict[str, Any]] = ingest_runs.misdated(view.snapshot, EXAMPLES).to_pylist()
+    openable(
+        view,
+        rows,
+        {
+            "Turn": [short(row["turn_id"], 60) for row in rows],
+            "Logged date (UTC)": [f"{row['started_at']:%Y-%m-%d %H:%M:%S}" for row in rows],
+            "Arrived": [row["arrived_at"].astimezone(reader_zone()) for row in rows],
+            "Assistant": [name_of(row["assistant"]) for row in rows],
+            "Device": [short(row["device_id"], 40) for row in rows],
+            "Heard": [short(row["heard"], 80) for row in rows],
+        },
+        {"Arrived": st.column_config.DatetimeColumn(format=_TIME)},
+        key="misdated",
+    )
+    st.caption(
+        "The latest arrivals; tick one to open it. They are stored and scored, but belong to no "
+        "day. All of them: the filter “Dates” under “More”, on the page Explore, or"
+    )
+    where = shlex.quote(view.path)
+    st.code(f"faultline export misdated --to misdated.csv --store {where}", language="bash")
 
 
 def quarantine(view: View) -> None:

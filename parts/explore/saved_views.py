@@ -11,7 +11,7 @@ from charts.formatting import (
     percent,
     plain,
 )
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 from data.queries import overview, turn_table
 from data.queries.filters import (
     KEYS,
@@ -133,11 +133,12 @@ def counts(view: View) -> tuple[overview.Totals, int]:
 
 def numbers(view: View, total: overview.Totals, judged: int) -> None:
     """Draw four numbers about the slice; `judged` is the number of turns judged by people."""
+    # Turns with impossible dates have no period to estimate a rate for.
     head = headline(view)
-    assert head is not None
     with st.grid(4, min_column_width=185, gap="small"):
         st.metric("Turns", count(total.turns), border=True, height="stretch")
-        defect_rate(head)
+        if head is not None:
+            defect_rate(head)
         st.metric(
             "Called defects",
             f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)}]]",
@@ -194,7 +195,7 @@ def _save(view: View) -> None:
         workspace.save_view(Store.open(view.path), name, "explore", urlencode(query, doseq=True))
         go_to_newest()
     except (FaultlineError, OSError) as error:
-        st.session_state["view-trouble"] = str(error)
+        st.session_state["view-trouble"] = str(machine_error(error, view.path) or error)
 
 
 def _forget(path: str, name: str) -> None:
@@ -202,7 +203,7 @@ def _forget(path: str, name: str) -> None:
         workspace.drop_view(Store.open(path), name)
         go_to_newest()
     except (FaultlineError, OSError) as error:
-        st.session_state["view-trouble"] = str(error)
+        st.session_state["view-trouble"] = str(machine_error(error, path) or error)
 
 
 def open_view(query: str) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 from parts.jobs.job import State
 from progress import Progress, Step
 
@@ -89,8 +89,12 @@ class ThreadJob(Generic[T]):
             self._error = error
         except OSError as error:
             reason = error.strerror or str(error)
-            self._error = FaultlineError(f"{self.name} failed: {reason}.")
+            problem = machine_error(error)
+            self._error = problem or FaultlineError(f"{self.name} failed: {reason}.")
         except Exception as error:
+            if problem := machine_error(error):
+                self._error = problem
+                return
             logging.getLogger(__name__).exception("%s failed", self.name)
             self._error = FaultlineError(f"{self.name} failed: {type(error).__name__}.")
         finally:

@@ -10,7 +10,7 @@ from charts.formatting import (
     percent,
 )
 from charts.sentences import budget_words, period_words, spent_share
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
@@ -111,7 +111,8 @@ def _save(view: View, targets: dict[str, float]) -> None:
     except FaultlineError as error:
         st.session_state[_TROUBLE] = str(error)
     except OSError as error:
-        st.session_state[_TROUBLE] = (
-            f"The targets could not be saved: the store cannot be written ({error.strerror})."
+        st.session_state[_TROUBLE] = str(
+            machine_error(error, view.path)
+            or f"The targets could not be saved: the store cannot be written ({error.strerror})."
         )
     go_to_newest()

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from charts.formatting import (
+    count,
     percent,
     plain,
     short,
@@ -33,17 +34,19 @@ def conversation(
     """
     present = next((i for i, row in enumerate(turns) if row["turn_id"] == turn_id), 0)
     first, last = 0, len(turns)
-    if len(turns) > _LONG and not st.toggle(f"All {len(turns)} turns", key="whole"):
+    if len(turns) > _LONG and not st.toggle(f"All {count(len(turns))} turns", key="whole"):
         first, last = max(0, present - _AROUND), min(len(turns), present + _AROUND + 1)
-    if first:
-        st.caption(f"{first} earlier {'turn' if first == 1 else 'turns'}")
+    # The dialogue may go on for days before and after the turns that are given.
+    earlier = turns[first]["place"] - 1 if turns else 0
+    if earlier:
+        st.caption(f"{count(earlier)} earlier {'turn' if earlier == 1 else 'turns'}")
     with st.container(gap="xsmall"):
         for i in range(first, last):
             following = turns[i + 1] if i + 1 < len(turns) else None
             _turn(turns[i], following, opens, present=turns[i]["turn_id"] == turn_id)
-    if last < len(turns):
-        left = len(turns) - last
-        st.caption(f"{left} later {'turn' if left == 1 else 'turns'}")
+    later = turns[last - 1]["turns"] - turns[last - 1]["place"] if turns else 0
+    if later:
+        st.caption(f"{count(later)} later {'turn' if later == 1 else 'turns'}")
 
 
 def _turn(

@@ -38,8 +38,9 @@ _LABELS = {
     "hour": "Hour of the day, UTC",
     "defect": "Probability of a defect",
     "source": "Annotated?",
+    "dates": "Dates",
 }
-_MORE = ("text", "stage", "slot", "status", *BANDS, "source")
+_MORE = ("text", "stage", "slot", "status", *BANDS, "source", "dates")
 _PERIODS = {"7 days": 7, "28 days": 28, "90 days": 90, "All": None}
 
 
@@ -96,7 +97,11 @@ def _more(facets: dict[str, list[str]]) -> dict[str, Any]:
     for key, bands in BANDS.items():
         chosen = _single(key, bands)
         values[key] = Range.parse(key, chosen) if chosen else None
-    return values | {"source": _single("source", SOURCES)}
+    values["source"] = _single("source", SOURCES)
+    # Nothing to choose where every date is possible.
+    if facets["dates"] or _selected("dates"):
+        values["dates"] = _single("dates", facets["dates"])
+    return values
 
 
 def _must_overlap(first: date, last: date) -> None:

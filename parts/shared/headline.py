@@ -22,11 +22,13 @@ from parts.shared.view import CacheKey, View
 from report import contents
 
 # The tables that the answers are read from; commits to others do not invalidate them.
-_TABLES = ("predictions", "rollup", "labelled", "annotations", "settings")
+_TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
 
 
 def headline(view: View) -> contents.Headline | None:
-    """The numbers of the page; None if no turn fits the filters."""
+    """The numbers of the page; None if no turn with a possible date fits the filters."""
+    if view.bounds is None:
+        return None
     return _headline(view.cache_key(*_TABLES), view)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from charts.formatting import count, plain
+from charts.sentences import misdated_words
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared.view import (
@@ -70,8 +71,15 @@ def no_turns(path: str) -> None:
 
 
 def no_predictions(snapshot: Snapshot, path: str) -> None:
-    """A page for a store whose turns have not been scored."""
+    """A page for a store whose turns have not been scored, or have no possible dates."""
     turns = snapshot.counts()["turns"]
+    if snapshot.counts()["predictions"]:
+        st.header("No turn has a possible date", anchor=False)
+        st.text(
+            f"{misdated_words(snapshot.counts()['misdated'])} No other turn has been scored. "
+            "Explore lists them; correct the clock, and ingest newer logs."
+        )
+        return
     st.header("Not scored yet", anchor=False)
     if snapshot.model:
         st.text(f"There are {count(turns)} turns and a model. Score them:")
@@ -81,6 +89,15 @@ def no_predictions(snapshot: Snapshot, path: str) -> None:
         )
         _command("train", "", path)
     _command("score", "", path)
+
+
+def nothing_fits(view: View) -> None:
+    """Say why a page has nothing to show within the filters."""
+    st.text(
+        "Turns with impossible dates belong to no period; Explore lists them."
+        if view.chosen.dates
+        else "No turn fits these filters. Take one away."
+    )
 
 
 def _command(name: str, arguments: str, path: str) -> None:

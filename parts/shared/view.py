@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from data.queries.filters import Filter
+from data.queries.filters import DATES, Filter
 from data.queries.overview import (
     bounds,
     facets,
@@ -74,7 +74,8 @@ class View:
     # Whether something was committed since this version.
     outdated: bool
     model: str | None
-    # First and last scored day and the number of scored turns; None before scoring.
+    # First and last scored day and the number of scored turns on them; None before scoring, and
+    # where no scored turn has a possible date.
     bounds: tuple[date, date, int] | None
     chosen: Filter
 
@@ -105,7 +106,7 @@ class View:
         """`cache_key` of what is read from turns and predictions, as searches and evidence are."""
         # Which turns are annotated is a filter as well.
         labels = ("labelled", "annotations") if self.chosen.source else ()
-        return self.cache_key("turns", "predictions", *labels)
+        return self.cache_key("turns", "predictions", "misdated", *labels)
 
     def link(self, **more: str) -> dict[str, str]:
         """URL parameters that lead another page to the same view.
@@ -158,7 +159,9 @@ def choices(
 @st.cache_data(max_entries=32, show_spinner=False)
 def facet_choices(path: str, version: str, model: str) -> dict[str, list[str]]:
     """The values that the other filters can take."""
-    return facets(snapshot_at(path, version), model)
+    snapshot = snapshot_at(path, version)
+    dates = list(DATES) if snapshot.counts()["misdated"] else []
+    return {**facets(snapshot, model), "dates": dates}
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

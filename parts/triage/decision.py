@@ -14,7 +14,7 @@ from charts.formatting import (
     plain,
     points,
 )
-from data.errors import FaultlineError
+from data.errors import FaultlineError, machine_error
 from data.queries.slices import (
     Conditions,
     before_and_on,
@@ -99,7 +99,10 @@ def decision(
     except FaultlineError as error:
         st.error(plain(str(error)))
     except OSError as error:
-        st.error(plain(f"The store cannot be written to ({error.strerror}); nothing was saved."))
+        problem = machine_error(error, view.path) or (
+            f"The store cannot be written to ({error.strerror}); nothing was saved."
+        )
+        st.error(plain(str(problem)))
     else:
         go_to_newest()
         st.toast("Saved.")

@@ -34,7 +34,9 @@ from benchmarks.simulated_annotators import second_annotator
 from data.errors import UsageError
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS, Turn
+from data.schema.trace import TURNS as TURNS_SCHEMA
 from data.store.store import Store
+from features.matrix import open_frame
 from labels.failure_point import derive
 from tests.simulated import SETUP, TURNS, assembly, run
 
@@ -329,3 +331,31 @@ def test_bad_settings_are_refused_in_one_sentence(
         write_demo(to, **{"turns": 100, "seed": 0, "days": 9, **settings})
     assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_some_homes_hear_a_request_twice(turns: list[Simulated]) -> None:
+    """A second device hears what begins a dialogue, and is recognised by its time and words."""
+    by_id = {turn.record["turn_id"]: turn for turn in turns}
+    twice = {
+        name: by_id.get(name.replace("b-0", "-0"))
+        for name in by_id
+        if by_id[name].record["dialogue_id"].endswith("b")
+    }
+    assert 0.01 < len(twice) / TURNS < 0.06
+    pairs = [(by_id[name], first) for name, first in twice.items() if first]
+    assert len(pairs) > 0.9 * len(twice)
+    for second, first in pairs:
+        assert timedelta() <= second.at - first.at <= timedelta(seconds=1.2)
+        assert second.record["user_id"] == first.record["user_id"]
+        assert second.record["device"]["id"] != first.record["device"]["id"]
+        assert second.truth["gold"]["transcript"] == first.truth["gold"]["transcript"]
+    rows = [{**t.record, "started_at": t.at} for t in turns]
+    table = pa.Table.from_pylist(rows, schema=RECORD)
+    for name in ("extra", "digest"):
+        table = table.append_column(name, pa.nulls(len(table), TURNS_SCHEMA.field(name).type))
+    with open_frame(table, "hindsight") as con:
+        heard = {name for (name,) in con.sql(
+            "SELECT turn_id FROM frame WHERE n_captures > 1").fetchall()}  # fmt: skip
+    both = {turn.record["turn_id"] for pair in pairs for turn in pair}
+    assert len(heard & both) > 0.9 * len(both)
+    assert not heard - both

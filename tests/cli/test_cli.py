@@ -203,9 +203,9 @@ BAD_INPUTS: dict[str, tuple[str, bytes | None, str]] = {
     "picture": ("log.jsonl", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(50), "not JSONL"),
     "csv": ("log.jsonl", b"turn_id,dialogue_id\na,b\n", "not JSONL"),
     "one json list": ("log.json", b'[{"turn_id": "a"}]', "JSON array"),
-    "utf-16": ("log.jsonl", json.dumps(trace()).encode("utf-16"), "not JSONL"),
+    "utf-16": ("log.jsonl", json.dumps(trace()).encode("utf-16"), "UTF-8"),
     "not parquet": ("log.parquet", b"PAR1 but not really", "Parquet"),
-    "empty parquet": ("log.parquet", b"", "Parquet"),
+    "empty parquet": ("log.parquet", b"", "is empty"),
 }
 
 
@@ -558,7 +558,8 @@ def test_the_dashboard_starts_without_a_store(tmp_path: Path, address: str) -> N
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = command(
-        *("dashboard", "--port", port, "--store", tmp_path / "nowhere", "--address", address)
+        *("dashboard", "--port", port, "--store", tmp_path / "nowhere", "--address", address),
+        *(() if address == "127.0.0.1" else ("--insecure",)),
     )
     try:
         limit = time.monotonic() + 60

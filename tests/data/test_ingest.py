@@ -109,7 +109,7 @@ def test_bom_crlf_and_blank_lines_are_tolerated(store: Store, tmp_path: Path) ->
 
 def test_the_later_of_two_records_of_a_turn_wins(store: Store, tmp_path: Path) -> None:
     report = take(store, tmp_path, trace("a", user_id="first"), trace("b"),
-                  trace("a", user_id="last", started_at="2024-05-02T00:00:00Z"))  # fmt: skip
+                  trace("a", user_id="last", started_at="2024-05-01T09:30:00.9Z"))  # fmt: skip
     assert (report.turns, report.replaced) == (2, 0)
     assert rows(store, "SELECT turn_id, user_id FROM turns ORDER BY turn_id") == [
         {"turn_id": "a", "user_id": "last"}, {"turn_id": "b", "user_id": None}]  # fmt: skip
@@ -167,9 +167,7 @@ def test_odd_dates_are_kept(store: Store, tmp_path: Path, when: str) -> None:
         (b'{"turn_id": "x"', "", "ends in the middle"),
         (b'{"turn_id": "\xff"}', "", "not valid UTF-8"),
         (b'{"turn_id": "\\ud800 and more"}', "", "surrogate"),
-        (json.dumps(trace("x"))[:-1].encode() + b', "feedback": {"rating": 1e400}}',
-         "feedback.rating", "too large"),
-        (json.dumps(trace("x"))[:-1].encode() + b', "feedback": {"rating": NaN}}', "", "not JSON"),
+        (json.dumps(trace("x"))[:-1].encode() + b', "feedback": {"rating": nan}}', "", "not JSON"),
         (json.dumps(trace("x"))[:-1].encode() + b', "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}",
          "", "nested too deeply"),
         (json.dumps(trace("x"))[:-1].encode() + b', "result": {"items": ' + b"[" * 5000
@@ -483,7 +481,7 @@ def test_an_equal_file_is_not_written_again(store: Store, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("change", [{"user_id": "u"}, {"gold": {"intent": "y"}}, {"more": 1},
-                                    {"started_at": "2024-06-01T00:00:00Z"}])  # fmt: skip
+                                    {"started_at": "2024-05-01T09:30:00.9Z"}])  # fmt: skip
 def test_a_changed_turn_is_replaced(store: Store, tmp_path: Path, change: dict[str, Any]) -> None:
     take(store, tmp_path, trace("a", gold={"intent": "x"}), trace("b"), trace("c"))
     report = take(store, tmp_path, trace("a", **change), trace("b"), trace("d"))
@@ -513,7 +511,8 @@ def test_a_turn_that_moves_to_another_day_takes_its_prediction_with_it(
         for name in "ab"
     ]
     commit_predictions(store, pa.Table.from_pylist(scored, schema=PREDICTIONS), "m")
-    take(store, tmp_path, trace("a", started_at="2024-06-01T00:00:00Z"))
+    path = write_lines(tmp_path / "moved.jsonl", [trace("a", started_at="2024-06-01T00:00:00Z")])
+    ingest(store, [path], on_conflict="replace")
     assert rows(store, "SELECT turn_id FROM predictions") == [{"turn_id": "b"}]
     assert rows(store, "SELECT sum(turns)::INT AS n FROM rollup") == [{"n": 1}]
 

@@ -472,3 +472,22 @@ def test_later_turns_at_the_same_instant_do_not_hide_a_capture() -> None:
     rows = features_of(*pair, *later)
     assert [row["asr.capture_count"] for row in rows] == [2, 2, None, None, None, None]
     assert [row["asr.capture_sim"] for row in rows[:2]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("set it to 5", "set it to -5", False),
+        ("set it to minus 5", "Set it to −5!", True),
+        ("open c", "open C#", False),
+        ("open c", "open C++", False),
+        ("open c sharp", "open C#", True),
+        ("living-room light", "living room light", True),
+        ("call 555-1234", "call 555 1234", True),
+    ],
+)
+def test_a_sign_tells_a_repetition_from_another_request(
+    first: str, second: str, same: bool
+) -> None:
+    _, row = features_of(turn(0, heard=[(first, 0.9)]), turn(1, heard=[(second, 0.9)]))
+    assert (row["dialogue.sim_before"] == 1) is same

@@ -19,7 +19,9 @@ from data.schema.trace import FAILURE_POINTS, TURNS
 from labels.failure_point import COLUMNS, RULES, compare, derive, labels
 from labels.rule_agreement import main, read
 
-CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
+SHARED = Path(__file__).parents[2].parent / "shared"
+CORPORA = SHARED / "corpora"
+FIELD = SHARED / "field"
 
 
 def slots(values: dict[str, str] | list[tuple[str, str]] | None) -> list[dict[str, str]] | None:
@@ -39,6 +41,8 @@ def turn(
     mentions: list[dict[str, Any]] | None = None,
     did: str | None = None,
     confirming: dict[str, str] | None = None,
+    locale: str | None = None,
+    wake: str | None = None,
     **gold: Any,
 ) -> dict[str, Any]:
     """A turn in the shape of a row of `TURNS`; arguments left out are not logged."""
@@ -52,6 +56,8 @@ def turn(
         "dialogue_id": "d",
         "turn_index": 0,
         "started_at": datetime(2024, 5, 1, tzinfo=UTC),
+        "locale": locale,
+        "wake": None if wake is None else {"phrase": wake},
         "prompt": {"text": None, "acts": acts},
         "asr": None if heard is None else {"hypotheses": [{"text": heard}] if heard else []},
         "nlu": None if nlu is None else {"hypotheses": [nlu] if nlu else []},
@@ -77,8 +83,13 @@ VIDEO = frame("play", {"title": "harry potter"}, "video")
 BOOK: dict[str, Any] = {"entities": {"title": "hp-1"}}
 
 
-def replay(intent: str, values: dict[str, str]) -> dict[str, Any]:
+def replay(intent: str | None, values: Any = None) -> dict[str, Any]:
     return {"intent": intent, "slots": slots(values)}
+
+
+def filled(logged: Any, gold: Any, locale: str | None = None) -> dict[str, Any]:
+    """A turn heard right, whose one intent has the slots `logged` where gold has `gold`."""
+    return turn("a", frame("set", logged), locale=locale, transcript="a", intent="set", slots=gold)
 
 
 CASES: dict[str, tuple[dict[str, Any], str | None]] = {
@@ -247,6 +258,141 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         ),
         "result",
     ),
+    "replay states the intent alone, frame right": (
+        turn("lay harry potter", PLAY, replay=replay("play"), result_ok=False, **SAID),
+        "result",
+    ),
+    "replay states the intent alone, another one": (
+        turn("lay harry potter", PLAY, replay=replay("stop"), result_ok=False, **SAID),
+        "asr",
+    ),
+    "replay states the intent alone, the same wrong one": (
+        turn("stop harry", frame("stop"), replay=replay("Stop "), **SAID),
+        "nlu",
+    ),
+    "replay states the intent alone, the slots are wrong": (
+        turn("play hairy otter", MISHEARD, replay=replay("play"), **SAID),
+        "asr",
+    ),
+    "replay states the slots alone, the same wrong ones": (
+        turn("lay harry", MISHEARD, replay=replay(None, {"title": "hairy otter"}), **SAID),
+        "er",
+    ),
+    "replay states the slots alone, the intent is wrong": (
+        turn("lay harry", VIDEO, replay=replay(None, WANTED["slots"]), **SAID),
+        "asr",
+    ),
+    "replay states the slots alone, other ones": (
+        turn("play hairy otter", MISHEARD, replay=replay(None, WANTED["slots"]), **SAID),
+        "asr",
+    ),
+    "replay states nothing": (
+        turn("lay harry potter", PLAY, replay=replay(None), result_ok=False, **SAID),
+        "asr",
+    ),
+    "replay understood nothing": (
+        turn("lay harry potter", PLAY, replay=replay(None, {}), result_ok=False, **SAID),
+        "asr",
+    ),
+    "replay spells the slots otherwise": (
+        turn(
+            "set it two twenty one",
+            frame("set", [("t", "21.0"), ("t", "21.0")]),
+            replay=replay("set", {"t": "twenty one"}),
+            transcript="set it to 21",
+            intent="set",
+            slots={"t": "22"},
+        ),
+        "er",
+    ),
+    "wake phrase in the text heard": (
+        turn("hey juno play harry potter", VIDEO, wake="hey juno", **SAID),
+        "nlu",
+    ),
+    "wake phrase in the transcript": (
+        turn("otter", VIDEO, wake="Hey_Juno_v0.1", transcript="Hey Juno, otter!", intent="stop"),
+        "nlu",
+    ),
+    "end of the wake phrase in the text heard": (
+        turn("juno, play harry potter", VIDEO, wake="hey juno", **SAID),
+        "nlu",
+    ),
+    "wake phrase after a greeting": (
+        turn("hey juno play harry potter", VIDEO, wake="juno", **SAID),
+        "nlu",
+    ),
+    "nothing but the wake phrase": (
+        turn("hey juno", frame("greet"), wake="hey juno", transcript="", intent="none"),
+        "nlu",
+    ),
+    "another name than the wake phrase": (
+        turn("hey bruno play harry potter", VIDEO, wake="hey juno", **SAID),
+        "asr",
+    ),
+    "wake phrase within the request": (
+        turn("play", VIDEO, wake="juno", **{**SAID, "transcript": "play juno"}),
+        "asr",
+    ),
+    "wake phrase without spaces": (
+        turn(
+            "小爱同学打开灯",
+            frame("x"),
+            wake="小爱同学",
+            locale="zh-CN",
+            transcript="打开灯",
+            intent="y",
+        ),
+        "nlu",
+    ),
+    "the locale decides: umlaut": (
+        turn("kueche", frame("x"), locale="de-DE", transcript="Küche", intent="y"),
+        "nlu",
+    ),
+    "the locale decides: no umlaut": (
+        turn("kueche", frame("x"), locale="fi-FI", transcript="Küche", intent="y"),
+        "asr",
+    ),
+    "value: 21.0 is 21": (filled({"t": "21.0"}, {"t": "21"}), "correct"),
+    "value: 21 is twenty one": (filled({"t": "21"}, {"t": "twenty one"}), "correct"),
+    "value: in words of the locale": (
+        filled({"t": "21.5"}, {"t": "einundzwanzig Komma fünf"}, "de-DE"),
+        "correct",
+    ),
+    "value: 2.50 is 2.5": (filled({"t": "2.50"}, {"t": "2.5"}), "correct"),
+    "value: 1e3 is 1000": (filled({"t": "1e3"}, {"t": "1,000"}), "correct"),
+    "value: a sign": (filled({"t": "5"}, {"t": "-5"}), "er"),
+    "value: a sign in words": (filled({"t": "-5"}, {"t": "minus five"}), "correct"),
+    "value: a decimal point": (filled({"t": "25"}, {"t": "2.5"}), "er"),
+    "value: a code": (filled({"pin": "0042"}, {"pin": "42"}), "er"),
+    "value: true is True": (filled({"mute": "true"}, {"mute": "True"}), "correct"),
+    "value: true is not false": (filled({"mute": "true"}, {"mute": "false"}), "er"),
+    "value: a language": (filled({"name": "c"}, {"name": "c++"}), "er"),
+    "value: an emoji": (filled({"emoji": "💔"}, {"emoji": "❤️"}), "er"),
+    "value: an emoji of another form": (filled({"emoji": "❤"}, {"emoji": "❤️"}), "correct"),
+    "value: an address": (filled({"to": "jo@a.com"}, {"to": "joa.com"}), "er"),
+    "value: a hesitation is a value": (filled({"song": "um"}, {"song": ""}), "er"),
+    "value: clock times": (filled({"at": "07:30"}, {"at": "half past seven"}), "correct"),
+    "value: a unit": (filled({"t": "21°C"}, {"t": "21 degrees celsius"}), "correct"),
+    "value: another unit": (filled({"t": "21°C"}, {"t": "21°F"}), "er"),
+    "slot found by two extractors": (filled([("a", "jo@x.com")] * 2, {"a": "jo@x.com"}), "correct"),
+    "slot found by two extractors, spelled twice": (
+        filled([("a", "21"), ("a", "21.0")], {"a": "twenty one"}),
+        "correct",
+    ),
+    "slot found by two extractors, one of them wrong": (
+        filled([("a", "21"), ("a", "22")], {"a": "21"}),
+        "er",
+    ),
+    "slot said twice, wanted once": (
+        turn(
+            "tomorrow the day after tomorrow",
+            frame("x", [("date", "tomorrow")] * 2),
+            transcript="tomorrow the day after tomorrow",
+            intent="x",
+            slots={"date": "tomorrow"},
+        ),
+        "er",
+    ),
     "empty frame proves nothing": (
         turn("wrong", frame("negate"), transcript="right", slots={}),
         "asr",
@@ -394,6 +540,17 @@ def test_derive_looks_at_one_row_at_a_time(rows: list[dict[str, Any]], randomly:
     together = derive(table(*rows))
     moved = derive(table(*[rows[at] for at in shuffled]))
     assert moved.equals(together.take(shuffled))
+
+
+def test_turns_from_the_field() -> None:
+    """What a person would say of 70 turns in 11 languages; none was fitted one by one."""
+    path = FIELD / "labels.jsonl"
+    if not path.exists():
+        assert os.environ.get("CI") != "true", f"{path} must be there in CI"
+        pytest.skip("the cases from the field are not on this machine")
+    agreement = compare(read(path))
+    assert agreement.disagreements.to_pylist() == []
+    assert agreement.annotated == agreement.turns >= 70
 
 
 AGREEMENT = {"dstc1": 0.99, "dstc2": 0.995, "slurp": 0.999}

@@ -29,7 +29,11 @@ def test_a_job_ends_with_its_result() -> None:
     ("error", "sentence"),
     [
         (UsageError("Give more."), "Give more."),
-        (PermissionError(13, "Permission denied"), "Compaction failed: Permission denied."),
+        (
+            PermissionError(13, "Permission denied"),
+            "You may not read or write a file (permission denied); change its permissions, or give "
+            "another path.",
+        ),
         (KeyError("x"), "Compaction failed: KeyError."),
     ],
 )

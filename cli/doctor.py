@@ -1,0 +1,170 @@
+"""The command that says what is wrong with the machine and the store, and repairs the store."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import number, out, plain, print_json
+from data.errors import StoreError
+
+if TYPE_CHECKING:
+    from data.store.repair import Loss, Plan, Repair
+
+# Damaged files that are listed one by one.
+_SHOWN = 20
+
+
+def doctor(
+    store: StoreOption = DEFAULT_STORE,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Go back to the newest whole version, and write HEAD.json again."
+        ),
+    ] = False,
+    leave_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out",
+            help="With --repair: leave out damaged files only, rather than going back. This keeps "
+            "more turns, but of some log files only a part.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the machine and every file of the store; say what is wrong and what to do.
+
+    Exits 0 if all is well, else 1. What a repair takes out of the store it keeps in a folder.
+    """
+    from classifiers.registry import damage
+    from cli.environment import checks
+    from data.store.repair import plan
+    from data.store.repair import repair as run
+    from data.store.store import local
+
+    root = local(store)
+    environment = list(checks(root))
+    done, found, without, trouble = None, None, None, ""
+    try:
+        if repair:
+            done = run(root, leave_out=leave_out, check=damage)
+        found = plan(root, check=damage)
+        if found.losses:
+            without = plan(root, leave_out=True, check=damage)
+    except StoreError as error:
+        trouble = str(error)
+    notes = _leftovers(root)
+    well = found is not None and not found.damages and all(check.ok for check in environment)
+    if as_json:
+        print_json(
+            {
+                "well": well,
+                "environment": [asdict(check) | {"ok": check.ok} for check in environment],
+                "store": str(root),
+                "version": found.head.version if found else None,
+                "trouble": trouble or None,
+                "damage": [asdict(one) for one in found.damages] if found else [],
+                "repair_costs": [asdict(loss) for loss in found.losses] if found else [],
+                "leave_out_costs": [asdict(loss) for loss in without.losses] if without else [],
+                "notes": notes,
+                "repaired": asdict(done) if done else None,
+            }
+        )
+    else:
+        for check in environment:
+            _line(check.ok, f"{check.name}: {check.found}", check.todo)
+        if done:
+            _tell(done)
+        if trouble:
+            _line(False, trouble)
+        if found:
+            _findings(root, found, without)
+        for note in notes:
+            out.print(plain(note))
+    if not well:
+        raise typer.Exit(1)
+
+
+def _line(ok: bool, found: str, todo: str = "") -> None:
+    mark = "[green]ok[/green]   " if ok else "[red]wrong[/red]"
+    out.print(f"{mark} {plain(found)}" + (f": {plain(todo)}." if todo else ""))
+
+
+def _findings(root: Path, found: Plan, without: Plan | None) -> None:
+    """What is wrong with the store, and what it costs to repair it in either way."""
+    from data.store.store import Store
+
+    for damage in found.damages[:_SHOWN]:
+        _line(False, str(damage))
+    if len(found.damages) > _SHOWN:
+        out.print(f"and {number(len(found.damages) - _SHOWN)} more damaged files.")
+    if found.damages:
+        command = f"faultline doctor --repair --store {shlex.quote(str(root))}"
+        out.print(f"Repair it with: {plain(command)}")
+        costs = [*map(str, found.losses), *_model_costs(found)]
+        out.print(f"What that costs: {plain('; '.join(costs) or 'nothing')}.")
+        if without and _rows(without.losses) > _rows(found.losses):
+            kept = "; ".join(map(str, without.losses))
+            out.print(f"With --leave-out instead: {plain(kept)}.")
+        out.print("Or restore the store from a backup.")
+        return
+    with Store.open(root).snapshot() as snapshot:
+        files = sum(map(len, snapshot.files.values()))
+        rows = sum(snapshot.counts().values())
+        _line(
+            True,
+            f"store: {root} is whole: version {snapshot.version}, {number(files)} files, "
+            f"{number(rows)} rows, model {snapshot.model or 'none'}",
+        )
+
+
+def _model_costs(found: Plan) -> list[str]:
+    if found.model == found.head.model:
+        return []
+    return [f"the promoted model becomes {found.model or 'none, so train one'}"]
+
+
+def _tell(done: Repair) -> None:
+    out.print(f"Repaired; the store is at version {plain(done.version)}.")
+    for loss in done.losses:
+        out.print(plain(f"{loss}."))
+    if any(loss.table == "turns" and loss.version is not None for loss in done.losses):
+        out.print(
+            "Turns that were deleted or replaced since that version are back as they were: delete "
+            "them again, ingest the logs since then again, and score."
+        )
+    out.print(f"Promoted model: {plain(done.model or 'none')}.")
+    out.print(
+        f"What was taken out is in {plain(str(done.rescued))}; it may hold data of users, so "
+        "remove it when nothing in it is needed."
+    )
+
+
+def _rows(losses: tuple[Loss, ...]) -> int:
+    return sum(loss.after for loss in losses)
+
+
+def _leftovers(root: Path) -> list[str]:
+    """What killed writers and repairs left behind; none of it is damage."""
+    from data.store.disk_usage import size_of
+    from data.store.repair import RESCUED
+
+    notes = []
+    staged = size_of(root / ".staging")
+    if staged:
+        notes.append(
+            f"Files being prepared, or left by killed commands: {staged / 1e6:.1f} MB in .staging; "
+            "faultline vacuum removes what nobody uses."
+        )
+    if rescued := size_of(root / RESCUED):
+        notes.append(
+            f"Taken out by repairs: {rescued / 1e6:.1f} MB in {root / RESCUED}, which may hold "
+            "data of users; remove it when nothing in it is needed."
+        )
+    return notes

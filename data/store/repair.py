@@ -1,0 +1,443 @@
+"""Repairs a damaged store: back to the newest whole version of each damaged table, and a new
+HEAD.json where it is lost.
+
+Turns, and what is known of the logs they came from, go back together, so that a log file is there
+completely or not at all. Of the other tables, whose rows stand for themselves, only the damaged
+files are left out if the log still lists the rest. What depends on turns that are gone goes as
+well, except annotations, which are people's work, and the daily sums are computed again.
+
+Nothing is deleted: all that a repair takes out of the store lies in `rescued/<time>/` afterwards.
+HEAD.json is replaced last, so after a kill at any moment the store is as damaged as before, and
+says so, or repaired.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from deltalake import DeltaTable
+
+from data.errors import StoreDamaged
+from data.schema.layout import TABLES
+from data.store.damage import Damage, damaged_files, damages
+from data.store.delta_log import (
+    LOG,
+    commit_of,
+    listed,
+    log_file,
+    log_files_since,
+    no_change,
+    paths_in,
+    readable_log,
+    start_of_log,
+)
+from data.store.durability import replacing, sync, tree
+from data.store.head import NAME, Contents, Head, read_head, write_head
+from data.store.model_folders import model_damage, model_ids
+from data.store.parquet import DataFile
+from data.store.predictions import forget
+from data.store.rollup import recompute
+from data.store.snapshot import scan
+from data.store.store import Store
+from data.store.transaction import Cycle
+
+# The folder of all models and a model's id -> its first damaged file and what is wrong with it.
+ModelCheck = Callable[[Path, str], tuple[Path, str] | None]
+RESCUED = "rescued"
+# These go back together: what was read from logs, and when.
+_FROM_LOGS = ("turns", "quarantine", "runs")
+# What HEAD.json says of a table that is being repaired, so that nobody takes it for whole.
+_UNDER_REPAIR = Contents(-1, -1, -1)
+# How many commits of each table are asked what a lost HEAD.json said.
+_LOOKED_AT = 20
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a repair costs of one table.
+
+    `before` are the rows that HEAD.json stated, None if it did not; `after` those that remain;
+    `version` is the one it goes back to, None if only damaged files are left out.
+    """
+
+    table: str
+    before: int | None
+    after: int
+    version: int | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.table}: {self.after:,} rows remain"
+        return f"{self.table}: {self.before - self.after:,} of {self.before:,} rows are lost"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to repair a store; made by `plan`, which changes nothing.
+
+    `head` is the state to repair, `live` the files that each table in `tables` keeps, `model` the
+    one promoted afterwards.
+    """
+
+    head: Head
+    damages: tuple[Damage, ...]
+    losses: tuple[Loss, ...]
+    model: str | None
+    live: Mapping[str, Mapping[str, DataFile]] = field(repr=False)
+    tables: Mapping[str, _Table] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a repair did: rows lost per table, the model promoted now, and where the rest lies."""
+
+    losses: tuple[Loss, ...]
+    model: str | None
+    rescued: Path
+    version: str
+
+
+def examine(root: Path, check: ModelCheck = model_damage) -> tuple[Head | None, list[Damage]]:
+    """The visible state, None if HEAD.json is lost, and everything that is damaged, read in full.
+
+    `check` says what is wrong with a model, as `model_damage` does. Raises `StoreMissing` if there
+    is no store, `StoreError` if it has another format.
+    """
+    try:
+        head = Store.open(root).head()
+    except StoreDamaged:
+        what = "is damaged" if (root / NAME).exists() else "is missing"
+        head = _guessed_head(root, check)
+        found = [*damages(root, head), *_damaged_models(root, head, check)]
+        return None, [Damage(root / NAME, what), *found]
+    found = [*damages(root, head), *_damaged_models(root, head, check)]
+    # A vacuum may have run between reading HEAD and the files.
+    return examine(root, check) if found and read_head(root) != head else (head, found)
+
+
+def _damaged_models(root: Path, head: Head, check: ModelCheck) -> list[Damage]:
+    models = root / "models"
+    names = dict.fromkeys([*([head.model] if head.model else []), *model_ids(models)])
+    return [Damage(*broken, model=name) for name in names if (broken := check(models, name))]
+
+
+def plan(root: Path, *, leave_out: bool = False, check: ModelCheck = model_damage) -> Plan:
+    """How to repair the store at `root`; see `Plan`.
+
+    With `leave_out`, turns do not go back to a whole version either: only damaged files are left
+    out, which loses less, and may leave parts of log files. `check` is as for `examine`.
+    """
+    seen, found = examine(root, check)
+    head = seen or _guessed_head(root, check)
+    with TemporaryDirectory(prefix="faultline-doctor-") as scratch:
+        return _plan(root, head, found, Path(scratch), leave_out, _model(root, head, check))
+
+
+def _plan(
+    root: Path,
+    head: Head,
+    found: list[Damage],
+    scratch: Path,
+    leave_out: bool,
+    model: str | None,
+) -> Plan:
+    broken = [name for name in TABLES if any(damage.table == name for damage in found)]
+    limits = {name: head.tables.get(name, 0) for name in TABLES}
+    tables: dict[str, _Table] = {}
+    kept: dict[str, tuple[int | None, dict[str, DataFile]]] = {}
+    # Turns are the first table: how far they go back decides how far the runs do.
+    for name in TABLES:
+        earlier = limits[name] < head.tables.get(name, 0)
+        if name not in broken and not earlier:
+            continue
+        table = tables[name] = _Table(root, name, scratch)
+        contents = None if earlier else head.contents.get(name) or table.stated(limits[name])
+        if (leave_out or name not in _FROM_LOGS) and table.newest >= limits[name]:
+            files = table.files(limits[name])
+            if not contents or Contents.of(files.values()) == contents:
+                kept[name] = None, table.whole_files(files)
+                continue
+        whole = table.newest_whole(limits[name], contents)
+        kept[name] = whole, table.files(whole)
+        if name == "turns" and (commit := commit_of(root, name, whole)):
+            for other in _FROM_LOGS[1:]:
+                limits[other] = min(limits[other], commit.tables.get(other, limits[other]))
+    losses = []
+    for name, (version, files) in kept.items():
+        stated = head.contents.get(name) or tables[name].stated(head.tables.get(name, 0))
+        rows = stated.rows if stated and stated != _UNDER_REPAIR else None
+        losses.append(Loss(name, rows, Contents.of(files.values()).rows, version))
+    return Plan(
+        head,
+        tuple(found),
+        tuple(losses),
+        model,
+        {name: files for name, (_, files) in kept.items()},
+        tables,
+    )
+
+
+def repair(
+    path: Path, *, leave_out: bool = False, check: ModelCheck = model_damage
+) -> Repair | None:
+    """Repair a damaged store, holding the writers' lock; None if there is nothing to repair.
+
+    See `plan` for `leave_out` and `check`. Raises as `examine` does.
+    """
+    with suppress(StoreDamaged):
+        # Locking would make the folder of a store that does not exist.
+        Store.open(path)
+    store = Store(path)
+    with store.locked():
+        todo = plan(path, leave_out=leave_out, check=check)
+        if not todo.damages:
+            return None
+        rescued = _rescue(path, todo)
+        _mark(path, todo, rescued)
+        for name, table in todo.tables.items():
+            _mend_log(path, name, table, todo.head, rescued)
+        after = _commit(store, todo)
+        for damage in todo.damages:
+            # Only now: a promoted model has to be there as long as HEAD.json names it.
+            if damage.model:
+                _take(store.models / damage.model, path, rescued)
+    losses = {loss.table: loss for loss in todo.losses}
+    for name in TABLES:
+        held, before = after.contents.get(name), todo.head.contents.get(name)
+        if held and (name in losses or held != before):
+            loss = losses.get(name) or Loss(name, before.rows if before else None, 0, None)
+            losses[name] = replace(loss, after=held.rows)
+    return Repair(tuple(losses.values()), after.model, rescued, after.version)
+
+
+def _guessed_head(root: Path, check: ModelCheck) -> Head:
+    """What a lost HEAD.json said: the newest state that the logs of all tables agree upon.
+
+    An earlier version's logs do not say which versions belong together; then it is the newest of
+    each table.
+    """
+    newest = {name: readable_log(root, name)[0] for name in TABLES}
+    commits = [
+        commit
+        for name, last in newest.items()
+        for version in range(last, max(last - _LOOKED_AT, -1), -1)
+        if (commit := commit_of(root, name, version))
+    ]
+    # A commit that a kill interrupted names versions that never were.
+    complete = [c for c in commits if all(v <= newest.get(n, -1) for n, v in c.tables.items())]
+    # Versions only grow, so the sum says which is newest.
+    states = sorted(complete or commits, key=lambda commit: sum(commit.tables.values()))
+    tables = {name: max(version, 0) for name, version in newest.items()}
+    if states:
+        tables |= states[-1].tables
+    stated = {name: commit_of(root, name, version) for name, version in tables.items()}
+    contents = {name: commit.contents for name, commit in stated.items() if commit}
+    contents |= {name: Contents(0, 0, 0) for name, version in tables.items() if not version}
+    model = _model(root, Head({}, states[-1].model if states else None), check)
+    return Head(tables, model, contents)
+
+
+def _model(root: Path, head: Head, check: ModelCheck) -> str | None:
+    """The promoted model if it is whole, else the newest whole one, if any."""
+    models = root / "models"
+    if head.model and not check(models, head.model):
+        return head.model
+    whole = [name for name in model_ids(models) if not check(models, name)]
+    return max(whole, key=lambda name: (models / name).stat().st_mtime, default=None)
+
+
+def _rescue(root: Path, todo: Plan) -> Path:
+    """A new folder with HEAD.json, what is wrong, and all files that the repair takes out."""
+    rescued = root / RESCUED / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")
+    rescued.mkdir(parents=True)
+    if (root / NAME).is_file():
+        shutil.copyfile(root / NAME, rescued / NAME)
+    report = [str(line) for line in (*todo.damages, *todo.losses)]
+    (rescued / "damage.txt").write_text("\n".join(report) + "\n", "utf-8")
+    for name, table in todo.tables.items():
+        for relative in table.taken_out(todo.live[name]):
+            path, target = root / name / relative, rescued / name / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # A second name for the same bytes: the first goes with the next vacuum.
+                os.link(path, target)
+            except OSError:
+                shutil.copyfile(path, target)
+    sync([*tree(root / RESCUED), root])
+    return rescued
+
+
+def _mark(root: Path, todo: Plan, rescued: Path) -> None:
+    """Let HEAD.json say that the tables are being repaired, and make room for files."""
+    (root / "models").mkdir(exist_ok=True)
+    for damage in todo.damages:
+        # Where a folder has a file's name.
+        if damage.path.is_dir() and damage.path.suffix in (".json", ".parquet"):
+            _take(damage.path, root, rescued)
+    if todo.damages[0].path != root / NAME:
+        marks = dict.fromkeys(todo.live, _UNDER_REPAIR)
+        write_head(root, replace(todo.head, contents={**todo.head.contents, **marks}))
+
+
+def _mend_log(root: Path, name: str, table: _Table, head: Head, rescued: Path) -> None:
+    """Take what cannot be read out of a table's log, and let it grow to a version never seen.
+
+    Commits without changes take the place of lost ones, so that no version has two meanings.
+    """
+    for path in table.bad_logs:
+        _take(path, root, rescued)
+    if table.newest < 0:
+        layout = TABLES[name]
+        shutil.rmtree(root / name / LOG, ignore_errors=True)
+        DeltaTable.create(root / name, layout.schema, partition_by=list(layout.partition))
+    held = Contents.of(table.files(table.newest).values())
+    for version in range(max(table.newest, 0) + 1, table.next_version(head) + 1):
+        with replacing(log_file(root, name, version)) as draft:
+            draft.write_text(no_change(held, head.tables, head.model), "utf-8")
+
+
+def _commit(store: Store, todo: Plan) -> Head:
+    """Commit the files that are kept, and replace HEAD.json."""
+    versions, contents = dict(todo.head.tables), dict(todo.head.contents)
+    for name, table in todo.tables.items():
+        versions[name] = table.next_version(todo.head)
+        contents[name] = Contents.of(todo.live[name].values())
+    with store.staging() as staging:
+        cycle = Cycle(store.path, Head(versions, todo.model, contents), staging)
+        try:
+            for name, table in todo.tables.items():
+                cycle.put(name, table.files(table.newest), todo.live[name])
+            _agree(cycle, set(todo.tables))
+            after = cycle.commit()
+        finally:
+            cycle.close()
+    sync(path for name in todo.tables for path in cycle.on_disk(name) if path.name != NAME)
+    write_head(store.path, after)
+    return after
+
+
+def _agree(cycle: Cycle, repaired: set[str]) -> None:
+    """Let the tables agree again after some have changed."""
+    turns = cycle.paths("turns")
+    known = f"SELECT turn_id, day FROM ({scan(TABLES['turns'], turns)})" if turns else ""
+    unknown = f"(turn_id, day) NOT IN ({known})" if known else "true"
+    if repaired & {"turns", "predictions"}:
+        forget(cycle, unknown)
+    if repaired & {"turns", "labelled"}:
+        cycle.delete_rows("labelled", unknown)
+    if "annotations" in repaired and "turns" not in repaired:
+        # Those of turns that were deleted since. Where turns are lost, annotations of them stay.
+        cycle.delete_rows("annotations", unknown)
+    if repaired & {"turns", "predictions", "rollup"}:
+        cycle.remove("rollup", list(cycle.files("rollup")))
+        days: dict[str, set[str]] = {}
+        for file in cycle.files("predictions").values():
+            days.setdefault(file.partition["model_id"], set()).add(file.partition["day"])
+        for model, scored in days.items():
+            recompute(cycle, scored, model)
+
+
+def _take(path: Path, root: Path, rescued: Path) -> None:
+    """Move a file or folder out of the store."""
+    if path.exists():
+        target = rescued / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        sync([target.parent, path.parent])
+
+
+class _Table:
+    """A damaged table: what of its log and of its files is whole.
+
+    `newest` is the last version that can be read (-1: none), without `bad_logs`.
+    """
+
+    def __init__(self, root: Path, name: str, scratch: Path) -> None:
+        self.root, self.name = root, name
+        self._scratch = scratch / name
+        self._whole: dict[str, bool] = {}
+        self.newest, self.bad_logs = readable_log(root, name)
+        self._open()
+        for version in range(max(start_of_log(root, name, self.newest), 0), self.newest + 1):
+            stated = self.stated(version)
+            if stated and stated != Contents.of(self.files(version).values()):
+                # It can be read, but has lost lines.
+                self.newest = version - 1
+                later = log_files_since(root, name, self.newest)
+                self.bad_logs += [path for path in later if path not in self.bad_logs]
+                self._open()
+                break
+
+    def _open(self) -> None:
+        self._folder = self.root / self.name
+        self._listed: dict[int, dict[str, DataFile]] = {-1: {}}
+        if self.bad_logs:
+            # It opens without what is damaged only, so a copy of the rest is opened.
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            bad = {path.name for path in self.bad_logs}
+            shutil.copytree(
+                self._folder / LOG, self._scratch / LOG, ignore=lambda _, names: bad & set(names)
+            )
+            self._folder = self._scratch
+        self.files(self.newest)
+
+    def files(self, version: int) -> dict[str, DataFile]:
+        """The files at a version that can be read."""
+        if version not in self._listed:
+            self._listed[version] = listed(DeltaTable(self._folder, version=version), self.name)
+        return self._listed[version]
+
+    def next_version(self, head: Head) -> int:
+        """The first version that nobody has seen."""
+        return max(self.newest, head.tables.get(self.name, 0)) + 1
+
+    def whole_files(self, files: Mapping[str, DataFile]) -> dict[str, DataFile]:
+        """Those of the files that are not damaged."""
+        new = [file for path, file in files.items() if path not in self._whole]
+        broken = {damage.path for damage in damaged_files(self.root, self.name, new)}
+        for file in new:
+            self._whole[file.path] = self.root / self.name / file.path not in broken
+        return {path: file for path, file in files.items() if self._whole[path]}
+
+    def stated(self, version: int) -> Contents | None:
+        """What the commit of a version says that it holds, if it does."""
+        commit = commit_of(self.root, self.name, version)
+        return commit.contents if commit else None
+
+    def newest_whole(self, limit: int, contents: Contents | None) -> int:
+        """The newest whole version up to `limit`, which should hold `contents`; -1 for none."""
+        for version in range(min(limit, self.newest), -1, -1):
+            files = self.files(version)
+            expected = [self.stated(version), contents if version == limit else None]
+            held = Contents.of(files.values())
+            if all(held == one for one in expected if one) and len(files) == len(
+                self.whole_files(files)
+            ):
+                return version
+        return -1
+
+    def taken_out(self, live: Mapping[str, DataFile]) -> list[str]:
+        """The files on disk that go if `live` stay: listed at the newest version, or in no log.
+
+        Files that an earlier version took out are left to the next vacuum.
+        """
+        log = [log_file(self.root, self.name, version) for version in range(self.newest + 1)]
+        known = paths_in(path for path in log if path not in self.bad_logs)
+        folder = self.root / self.name
+        present = [path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")]
+        newest = self.files(self.newest)
+        return [
+            path
+            for path in present
+            if path not in live
+            and not path.startswith(LOG)
+            and (path in newest or path not in known)
+            and (folder / path).is_file()
+        ]
