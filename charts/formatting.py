@@ -18,7 +18,8 @@ THIN = "\u2009"
 # Word joiner, invisible: keeps Streamlit's own markup (`:icon:`, `->`) from forming, and links from
 # what GitHub's Markdown takes for an address: it looks for those after escapes are resolved.
 _JOINER = "\u2060"
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What has a meaning in Markdown, of the ASCII punctuation that a backslash escapes.
+_PUNCTUATION = re.compile(r"([!#$&()*+.:<=>@\[\\\]^_`{|}~-])")
 _MARKS = re.compile(r"([:<>=~@-]|www(?=\.))", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Bidirectional controls: they reorder the text around them too.

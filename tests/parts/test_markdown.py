@@ -75,9 +75,7 @@ REVIEWED = {
     "parts/overview/changes.py": {"colour": "a colour", "number": "a number"},
     "parts/shared/conversation.py": {
         "dot": "a colour",
-        "first": "a number",
         "heard": "passes through `plain`",
-        "left": "a number",
     },
     "parts/shared/filter_bar.py": {"label": "a constant", "turns": "numbers"},
     "parts/shared/headline.py": {
@@ -105,6 +103,7 @@ REVIEWED = {
         "other": "names of failures",
     },
     "pages/model.py": {"quality.precision_words(quality.figures(view))": "numbers"},
+    "pages/overview.py": {"misdated_words(misdated)": "numbers"},
     "pages/triage.py": {"result.found.words()": "numbers"},
     "pages/turn.py": {"facts": "passes through `plain`", "verdict_words": "a failure and a number"},
 }
