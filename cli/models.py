@@ -97,6 +97,12 @@ def score(
         f"Scored {number(report.scored)} turns with {report.model_id}; "
         f"{number(report.up_to_date)} were up to date. Data version {report.version}."
     )
+    if report.failed:
+        names = ", ".join(plain(name) for name in report.failed[:5])
+        err.print(
+            f"[yellow]Warning: the turns of {number(len(report.failed))} dialogues could not be "
+            f"scored ({names}); please report this, with one of them.[/yellow]"
+        )
     if report.scored:
         table = Table("failure point", "turns", "share", box=None)
         total = sum(report.verdicts.values())

@@ -35,13 +35,17 @@ _MAX_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class ScoreReport:
-    """What `score` did: model, number of turns, its verdicts, and the store's version after."""
+    """What `score` did: model, number of turns, its verdicts, and the store's version after.
+
+    `failed`: dialogues whose turns could not be scored, of which no verdict is new.
+    """
 
     model_id: str
     scored: int
     up_to_date: int
     verdicts: dict[str, int]
     version: str
+    failed: tuple[str, ...] = ()
 
 
 def score(
@@ -77,6 +81,7 @@ def score(
         turns = snapshot.counts()["turns"]
         verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
         files: list[Path] = []
+        failed: list[str] = []
         done = 0
         progress(0, stale, "scoring", 0)
         parts = _last_part(plan) + 1 if stale else 0
@@ -92,6 +97,7 @@ def score(
         with runner(processes) as pool:
             for scored in pool.map(work, arguments):
                 files.append(Path(scored.file))
+                failed += scored.failed
                 done += sum(scored.verdicts)
                 verdicts += np.array(scored.verdicts)
                 progress(done, stale, "scoring", done)
@@ -103,6 +109,7 @@ def score(
         turns - stale,
         {name: int(n) for name, n in zip(FAILURE_POINTS, verdicts, strict=True)},
         store.head().version,
+        tuple(failed),
     )
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,7 @@ from classifiers import registry
 from classifiers.context_digest import BATCH_SQL, with_captures
 from classifiers.model import Model
 from classifiers.shap_values import Explainer, evidence, reasons
+from data.errors import FaultlineError
 from data.schema.tables import EVIDENCE, PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
 from data.store.snapshot import Snapshot
@@ -31,12 +33,21 @@ from data.store.turn_columns import facts
 _MEMORY = "512MB"
 
 
+# Dialogues of a part that are given up one by one; with more, it is not they that are at fault.
+_MOST_FAILED = 16
+# What a smaller batch would not mend.
+_NOT_OF_THE_TURNS = (
+    FaultlineError, MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException,
+)  # fmt: skip
+
+
 class ScoredPart(NamedTuple):
     """A file of predictions (`data.schema.tables.PREDICTIONS`), and its turns per verdict in the
-    order of `FAILURE_POINTS`."""
+    order of `FAILURE_POINTS`; the dialogues whose turns could not be scored."""
 
     file: str
     verdicts: tuple[int, ...]
+    failed: tuple[str, ...] = ()
 
 
 def score_part(
@@ -93,11 +104,47 @@ class Scorer:
             },
         )
         turns = with_captures(turns, to_score)
-        digests = to_score.select(["turn_id", "context_digest"])
-        table = predictions(self.model, self.explainer, turns, digests)
+        failed: list[str] = []
+        try:
+            table = self._predictions(turns, to_score)
+        except _NOT_OF_THE_TURNS:
+            raise
+        except Exception:
+            # One dialogue must not keep all others from being scored.
+            failed = self._failing(turns, to_score, [])
+            if not failed or len(failed) > _MOST_FAILED:
+                raise
+            rest = _without(to_score, failed)
+            table = (
+                self._predictions(_without(turns, failed), rest)
+                if rest.num_rows
+                else PREDICTIONS.empty_table()
+            )
         pq.write_table(table, to, compression="zstd")
         verdicts = table["failure_point"]
-        return ScoredPart(to, tuple(_count(verdicts, name) for name in FAILURE_POINTS))
+        counts = tuple(_count(verdicts, name) for name in FAILURE_POINTS)
+        return ScoredPart(to, counts, tuple(failed))
+
+    def _predictions(self, turns: pa.Table, to_score: pa.Table) -> pa.Table:
+        digests = to_score.select(["turn_id", "context_digest"])
+        return predictions(self.model, self.explainer, turns, digests)
+
+    def _failing(self, turns: pa.Table, to_score: pa.Table, found: list[str]) -> list[str]:
+        """The dialogues that cannot be scored, found by halving and added to `found`."""
+        try:
+            self._predictions(turns, to_score)
+        except _NOT_OF_THE_TURNS:
+            raise
+        except Exception:
+            dialogues = pc.unique(to_score["dialogue_id"]).to_pylist()
+            if len(dialogues) == 1:
+                return [*found, *dialogues]
+            half = len(dialogues) // 2
+            for part in (dialogues[:half], dialogues[half:]):
+                if len(found) <= _MOST_FAILED:
+                    rest = [name for name in dialogues if name not in set(part)]
+                    found = self._failing(_without(turns, rest), _without(to_score, rest), found)
+        return found
 
 
 def predictions(
@@ -133,6 +180,11 @@ def predictions(
     }
     table = pa.table([columns[field.name] for field in PREDICTIONS], names=PREDICTIONS.names)
     return table.cast(PREDICTIONS)
+
+
+def _without(rows: pa.Table, dialogues: list[str]) -> pa.Table:
+    given_up: Any = pc.is_in(rows["dialogue_id"], value_set=pa.array(dialogues, pa.string()))
+    return rows.filter(pc.invert(given_up))
 
 
 def _count(column: pa.ChunkedArray[Any], name: str) -> int:

@@ -34,9 +34,13 @@ class Limits:
     expansion: int = 1_000
     expansion_from: int = 64 << 20
 
+    def allowed(self, packed: int) -> int:
+        """How many bytes `packed` ones may expand to."""
+        return max(self.expansion_from, self.expansion * packed)
+
     def exceeded(self, size: int, packed: int) -> bool:
         """Whether `packed` bytes have expanded to too many."""
-        return size > max(self.expansion_from, self.expansion * packed)
+        return size > self.allowed(packed)
 
     @property
     def too_long(self) -> str:

@@ -225,8 +225,11 @@ def _expanded(
             ) from error
         if not chunk:
             return
+        room = limits.allowed(packed.count) - size
         size += len(chunk)
-        if limits.exceeded(size, packed.count):
+        if len(chunk) > room:
+            # What comes before may be good.
+            yield chunk[: max(room, 0)]
             raise _Expands
         yield chunk
 

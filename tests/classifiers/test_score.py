@@ -252,3 +252,37 @@ def test_some_turns_get_the_same_scores_as_among_all(six: tuple[Store, Model]) -
     assert np.array_equal(some.verdict, everything.verdict[some.rows])
     assert np.array_equal(some.x, everything.x[some.rows], equal_nan=True)
     assert np.allclose(some.probability, everything.probability[some.rows])
+
+
+@pytest.mark.parametrize(
+    "bad", [("d0007",), pytest.param(("d0001", "d0002", "d0230"), marks=pytest.mark.long)]
+)
+def test_a_dialogue_that_cannot_be_scored_does_not_keep_the_others_from_it(
+    copy: Store, monkeypatch: pytest.MonkeyPatch, bad: tuple[str, ...]
+) -> None:
+    matrix = Model.matrix
+
+    def fails(self: Model, turns: pa.Table, *rest: object) -> object:
+        if set(bad) & set(turns["dialogue_id"].to_pylist()):
+            raise ArithmeticError("beyond what a number holds")
+        return matrix(self, turns, *rest)
+
+    monkeypatch.setattr(Model, "matrix", fails)
+    report = score(copy, workers=1)
+    assert sorted(report.failed) == sorted(bad)
+    with copy.snapshot() as snapshot:
+        left: list[str] = snapshot.query(
+            "SELECT DISTINCT dialogue_id FROM turns ANTI JOIN predictions USING (turn_id)"
+        )["dialogue_id"].to_pylist()
+    assert sorted(left) == sorted(bad)
+
+
+def test_a_fault_of_all_turns_is_not_blamed_on_some(
+    copy: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Model, turns: pa.Table) -> object:
+        raise ArithmeticError("always")
+
+    monkeypatch.setattr(Model, "matrix", fails)
+    with pytest.raises(ArithmeticError, match="always"):
+        score(copy, workers=1)
