@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import IngestError, UsageError, machine_error
+from data.export.spreadsheet import unguarded
 from data.ingest.validation import explain
 from data.schema.tables import ANNOTATIONS, QUARANTINE
 from data.schema.trace import FAILURE_POINTS, NonEmpty
@@ -247,12 +248,15 @@ def _from_jsonl(
 def _from_csv(
     text: str, name: str, problems: list[Problem]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
+    # A transcript may be longer than the module expects of a cell.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.DictReader(io.StringIO(text), strict=True)
     _has_columns(name, list(reader.fieldnames or ()))
     line = 2
     try:
         for cells in reader:
-            row: dict[str, Any] = {key: value for key, value in cells.items() if key and value}
+            # What the export did to keep spreadsheets from running a text is undone.
+            row: dict[str, Any] = {k: unguarded(v) for k, v in cells.items() if k and v}
             if None in cells:
                 reason = "more cells than the header has"
                 problems.append(Problem(line, "", reason, _excerpt(row)))

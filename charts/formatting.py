@@ -1,8 +1,8 @@
 """Numbers and names as words: one decimal for percentages, thin spaces in counts.
 
 Text from logs and people is made safe by one function per destination: `plain` for Streamlit,
-`inert` for Plotly, `charts.html` for HTML, `data.export.export` for CSV. Streamlit's `st.text`,
-`st.code` and the cells of `st.dataframe` interpret nothing.
+`inert` for Plotly, `charts.html` for HTML, `data.export.spreadsheet` for CSV.
+Streamlit's `st.text`, `st.code` and the cells of `st.dataframe` interpret nothing.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Scorer:
         except _NOT_OF_THE_TURNS:
             raise
         except Exception:
-            dialogues = pc.unique(to_score["dialogue_id"]).to_pylist()
+            dialogues: list[Any] = pc.unique(to_score["dialogue_id"]).to_pylist()
             if len(dialogues) == 1:
                 return [*found, *dialogues]
             half = len(dialogues) // 2

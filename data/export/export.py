@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from data.errors import UsageError, machine_error
+from data.export.spreadsheet import copy_options, guarded_sql
 from data.schema.layout import TABLES
 from data.store.durability import replacing
 from data.store.snapshot import (
@@ -46,8 +48,8 @@ def export(
         Values of the condition's `$name` parameters.
 
     Rows are ordered by time. In CSV, a text that a spreadsheet would interpret as a formula gets an
-    apostrophe in front. Raises `UsageError` for an unknown table or suffix, a file that cannot be
-    written, or a condition that cannot be used.
+    apostrophe in front (`data.export.spreadsheet`). Raises `UsageError` for an unknown table or
+    suffix, a file that cannot be written, or a condition that cannot be used.
     """
     target = Path(to).expanduser()
     if table not in TABLES:
@@ -72,7 +74,7 @@ def export(
             sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
             try:
                 result = con.execute(
-                    f"{sql} ({_OPTIONS[target.suffix.lower()]})", dict(params or {}) or None
+                    f"{sql} ({_options(table, target.suffix.lower())})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
                 raise machine_error(error, target) or _bad(snapshot, table, where, error) from error
@@ -84,11 +86,23 @@ def export(
     return int(result[0][0])
 
 
-_OPTIONS = {
-    ".parquet": "FORMAT parquet, COMPRESSION zstd",
-    ".csv": "FORMAT csv, HEADER true",
-    ".jsonl": "FORMAT json",
-}
+_OPTIONS = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".jsonl": "FORMAT json"}
+# SQL types whose values are no texts: in CSV they need neither guard nor quotes.
+_NOT_TEXT = re.compile(
+    r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)|DATE|TIME|TIMESTAMP.*"
+)
+
+
+def _options(table: str, suffix: str) -> str:
+    if suffix != ".csv":
+        return _OPTIONS[suffix]
+    columns = TABLES[table].schema
+    return copy_options(columns.names, [f'"{c.name}"' for c in columns if _is_text(c.type)])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column is text in CSV; nested values are, as JSON."""
+    return bool(pa.types.is_string(kind) or pa.types.is_nested(kind))
 
 
 def _check(
@@ -145,7 +159,7 @@ def _columns(table: str, suffix: str) -> str:
         elif suffix.lower() == ".csv" and pa.types.is_nested(field.type):
             parts.append(f"to_json({name})::VARCHAR AS {name}")
         elif suffix.lower() == ".csv" and pa.types.is_string(field.type):
-            parts.append(f"{_inert(name)} AS {name}")
+            parts.append(f"{guarded_sql(name)} AS {name}")
         elif suffix.lower() == ".jsonl" and field.name in ("extra", "unknown_fields"):
             parts.append(f"TRY_CAST({name} AS JSON) AS {name}")
         else:
@@ -156,26 +170,24 @@ def _columns(table: str, suffix: str) -> str:
 def copy_sql(source: str, columns: Sequence[tuple[str, str]], to: Path, suffix: str) -> str:
     """SQL that copies a view with these columns (name, SQL type) to a file, as `export` does."""
     suffix, parts = suffix.lower(), []
-    for column, kind in columns:
+    texts: list[str] = []
+    for number, (column, kind) in enumerate(columns):
         name = '"' + column.replace('"', '""') + '"'
+        # In CSV, the statement's own names stand in the header only, where they are guarded.
+        alias = f"column_{number}" if suffix == ".csv" else name
         nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
         if suffix != ".parquet" and kind == "TIMESTAMP WITH TIME ZONE":
-            parts.append(f"{_rfc3339(name)} AS {name}")
-        elif suffix == ".csv" and (nested or kind == "JSON"):
-            parts.append(f"{_inert(f'to_json({name})::VARCHAR')} AS {name}")
-        elif suffix == ".csv" and kind == "VARCHAR":
-            parts.append(f"{_inert(name)} AS {name}")
+            parts.append(f"{_rfc3339(name)} AS {alias}")
+        elif suffix == ".csv" and not _NOT_TEXT.fullmatch(kind):
+            text = f"to_json({name})::VARCHAR" if nested or kind == "JSON" else f"{name}::VARCHAR"
+            parts.append(f"{guarded_sql(text)} AS {alias}")
+            texts.append(alias)
         else:
-            parts.append(name)
+            parts.append(f"{name} AS {alias}")
     select = f'SELECT {", ".join(parts)} FROM "{source}"'
-    return f"COPY ({select}) TO {literal(to)} ({_OPTIONS[suffix]})"
-
-
-def _inert(name: str) -> str:
-    """SQL for a text, with an apostrophe in front if a spreadsheet would interpret it as a formula
-    (OWASP, CSV injection)."""
-    risky = f"substr({name}, 1, 1) IN ('=', '+', '-', '@', chr(9), chr(10), chr(13))"
-    return f"CASE WHEN {risky} THEN '''' || {name} ELSE {name} END"
+    names = [column for column, _ in columns]
+    options = copy_options(names, texts) if suffix == ".csv" else _OPTIONS[suffix]
+    return f"COPY ({select}) TO {literal(to)} ({options})"
 
 
 def _rfc3339(name: str) -> str:

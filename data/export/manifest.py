@@ -69,8 +69,9 @@ def manifest(
         content["link"] = {key: list(values) for key, values in link.items()}
     if suffix == ".csv":
         content["note"] = (
-            "Texts that begin with = + - @, a tab or a line end have an apostrophe in front, so "
-            "that no spreadsheet runs them; Parquet and JSONL hold them as they are."
+            "Texts that a spreadsheet could run as a formula (those that begin with = + - @, also "
+            "full-width or after blanks) have an apostrophe in front, and so have texts of "
+            "apostrophes and such a beginning; Parquet and JSONL hold all as they are."
         )
     return content
 

@@ -54,6 +54,38 @@ def test_what_was_exported_comes_back(filled: Store, tmp_path: Path, suffix: str
     assert rows(other) == before
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_texts_that_spreadsheets_would_run_come_back_unchanged(
+    filled: Store, tmp_path: Path, suffix: str
+) -> None:
+    turn = rows(filled, "turns")[0]
+    texts = (
+        "-5 Grad bitte",
+        "=1+1",
+        "@home +1",
+        "'=quoted'",
+        "''-1",
+        "tab\there",
+        "\uff1d1",
+        " +1",
+    )
+    for number, text in enumerate(texts):
+        slots = [{"name": text, "value": text}]
+        annotate(
+            filled, turn, f"ann{number}", "asr", transcript=text, slots=slots, note=f"\t{text}"
+        )
+    before = rows(filled)
+    assert {row["transcript"] for row in before} == set(texts)
+    file = tmp_path / f"said.{suffix}"
+    with filled.snapshot() as snapshot:
+        export(snapshot, "annotations", file)
+    assert import_annotations(filled, file, file.name).present == len(texts)
+    other = Store.create(tmp_path / "other")
+    ingest(other, [tmp_path / "logs.jsonl"])
+    assert import_annotations(other, file, file.name).added == len(texts)
+    assert rows(other) == before
+
+
 def test_the_same_file_twice_adds_nothing(filled: Store, tmp_path: Path) -> None:
     file = write_lines(tmp_path / "said.jsonl", [row(), row(), row(turn_id="b")])
     first = import_annotations(filled, file, file.name)

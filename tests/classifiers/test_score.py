@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -271,7 +272,7 @@ def test_a_dialogue_that_cannot_be_scored_does_not_keep_the_others_from_it(
     report = score(copy, workers=1)
     assert sorted(report.failed) == sorted(bad)
     with copy.snapshot() as snapshot:
-        left: list[str] = snapshot.query(
+        left: list[Any] = snapshot.query(
             "SELECT DISTINCT dialogue_id FROM turns ANTI JOIN predictions USING (turn_id)"
         )["dialogue_id"].to_pylist()
     assert sorted(left) == sorted(bad)

@@ -114,18 +114,19 @@ def stored_as(folder: Path, *records: dict[str, Any]) -> list[dict[str, Any]]:
         return bodies(store)
 
 
-WAYS = ("one file", "two files of a run", "two runs", "blocks and processes")
+WAYS = ("one file", "two files of a run", "two runs", "blocks of a file")
 
 
 def send(
     store: Store, folder: Path, groups: list[list[Any]], way: str, **options: Any
 ) -> list[IngestReport]:
     """Send groups of records, one after the other, in one of the ways in which they can arrive."""
-    if way in ("one file", "blocks and processes"):
+    if way in ("one file", "blocks of a file", "processes"):
         path = write_lines(folder / "log.jsonl", [r for records in groups for r in records])
         with pytest.MonkeyPatch.context() as patch:
-            if way == "blocks and processes":
+            if way != "one file":
                 patch.setattr("data.ingest.sources.BLOCK", 1_000)
+            if way == "processes":
                 patch.setattr("data.ingest.ingest._POOL_FROM", 0)
                 options["workers"] = 2
             return [ingest(store, [path], **options)]
@@ -146,7 +147,7 @@ CONFLICTS = {case: (trace("a", asr=heard("first")), record) for case, record in 
 # -- versions of one turn --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, pytest.param("processes", marks=pytest.mark.long)])
 def test_the_final_record_stays_whichever_comes_first(
     store: Store, tmp_path: Path, way: str
 ) -> None:
@@ -176,11 +177,7 @@ def test_any_order_of_growing_results_ends_with_the_last(store: Store, tmp_path:
     growing.append(trace("a", asr=heard("turn on the light"), nlu=NLU, result=OK))
     orders = list(itertools.permutations(growing))
     halves = [
-        [
-            {**record, "turn_id": f"{n:03}"}
-            for n, order in enumerate(orders)
-            for record in order[half]
-        ]
+        [{**r, "turn_id": f"{n:03}"} for n, order in enumerate(orders) for r in order[half]]
         for half in (slice(2), slice(2, None))
     ]
     send(store, tmp_path, halves, "two runs")
