@@ -170,16 +170,19 @@ def train(
     seed: int = 0,
     encoder: str | None = None,
     without: Sequence[str] = (),
+    devices_within: float = 1.5,
     promote: bool = True,
 ) -> Trained:
     """Train a model on the labelled turns, and promote it.
 
-    Raises `NotEnoughLabels` where too few turns are labelled.
+    Turns that begin at most `devices_within` seconds apart may be one request that several devices
+    heard. Raises `NotEnoughLabels` where too few turns are labelled.
     """
     from classifiers.settings import Settings
     from classifiers.train import train_store
 
-    model = train_store(open(store), Settings.of(context, seed, encoder, without), promote=promote)
+    settings = Settings.of(context, seed, encoder, without, devices_within)
+    model = train_store(open(store), settings, promote=promote)
     return Trained(model.id, _quality(model.metrics["out_of_fold"]))
 
 
@@ -207,15 +210,16 @@ def evaluate(
     folds: int = 5,
     encoder: str | None = None,
     without: Sequence[str] = (),
+    devices_within: float = 1.5,
 ) -> Quality:
     """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
     from classifiers.evaluation.cross_validation import evaluate as run
     from classifiers.settings import Settings
     from classifiers.training_data import training_turns
 
-    settings = Settings.of(context, seed, encoder, without)
+    settings = Settings.of(context, seed, encoder, without, devices_within)
     with open(store).snapshot() as snapshot:
-        turns = training_turns(snapshot, seed)
+        turns = training_turns(snapshot, seed, within=settings.devices_within)
     return _quality(run(turns, settings, folds))
 
 
