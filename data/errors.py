@@ -220,7 +220,7 @@ def _name(path: Path) -> str:
 _SENTENCES: dict[int | None, _Sentence] = {
     errno.ENOSPC: _of_disk(
         DiskFull,
-        "The disk that holds {folder} is full: {free:.1f} MB are free now, which was not enough; "
+        "The disk that holds {folder} is full: {free:,.1f} MB are free now, which was not enough; "
         "free some space there and run it again.",
     ),
     errno.EDQUOT: _of_disk(

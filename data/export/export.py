@@ -136,7 +136,8 @@ def _order(table: str) -> tuple[str, ...]:
     """
     layout = TABLES[table]
     if {"started_at", "turn_id"} <= set(layout.columns):
-        return (f'"{table}".started_at', "dialogue_id", "turn_index", "turn_id")
+        within = ("dialogue_id", "turn_index", "turn_id")
+        return (f'"{table}".started_at', *(name for name in within if name in layout.columns))
     return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
 
 

@@ -187,7 +187,7 @@ def test_unlimited_rows_go_to_a_file(scored_store: Store, tmp_path: Path) -> Non
         to = tmp_path / "out.csv"
         answer = run(snapshot, "SELECT '=1+1' AS a FROM range(200)", to=to, limits=SHORT)
     assert answer.rows == 200
-    assert to.read_text().splitlines()[:2] == ["a", "'=1+1"]
+    assert to.read_text().splitlines()[:2] == ["a", '"\'=1+1"']
 
 
 def test_the_size_of_a_file_is_limited(scored_store: Store, tmp_path: Path) -> None:

@@ -36,7 +36,11 @@ REVIEWED = {
     "parts/annotate/files.py": {"parts": "counts", "suffix": "of `SUFFIXES`"},
     "parts/annotate/queue.py": {"label": "a constant"},
     "parts/annotate/retrain.py": {"_p(comparison.p_value)": "a number"},
-    "parts/data/ingest_runs.py": {"label": "a constant", "value": "a number or a time"},
+    "parts/data/ingest_runs.py": {
+        "label": "a constant",
+        "most": "a number",
+        "value": "a number or a time",
+    },
     "parts/data/signals.py": {
         "_level(psi)": "a constant",
         "icon": "a constant",

@@ -369,7 +369,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    must_fail(run("report", "--to", "r.html", "--store", scored_store.path), "No space left")
+    must_fail(run("report", "--to", "r.html", "--store", scored_store.path), "is full")
     assert list((tmp_path / "here").iterdir()) == []
 
 
