@@ -210,6 +210,7 @@ def test_nothing_is_left_of_a_user(full: Store) -> None:
     assert sum(OTHER in row["excerpt"] for row in kept) == 3
 
 
+@pytest.mark.long
 def test_what_is_removed_and_what_remains_is_said(run: Run, full: Store) -> None:
     full.promote("m")
     done = run("delete", "--user", USER, "--store", full.path)
@@ -320,6 +321,7 @@ def test_cut_lines_of_unknown_users_lose_their_text(store: Store) -> None:
 # -- models ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_model_forgets_turns_and_stays_the_same_model(six_scored: Store, tmp_path: Path) -> None:
     store = Store.open(shutil.copytree(six_scored.path, tmp_path / "own"))
     name = str(store.head().model)
@@ -350,6 +352,7 @@ def test_a_model_forgets_turns_and_stays_the_same_model(six_scored: Store, tmp_p
         registry.load(store.models, name)
 
 
+@pytest.mark.long
 def test_a_training_that_ends_after_the_deletion(full: Store) -> None:
     delete(full, user_ids=USERS)
     model_folder(full, "late", ["zzturn-0", "okturn-20"])

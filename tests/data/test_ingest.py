@@ -423,7 +423,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 
 
-@pytest.mark.parametrize("piece", [b" ", b"\n"])
+@pytest.mark.parametrize("piece", [b" ", pytest.param(b"\n", marks=pytest.mark.long)])
 def test_a_small_file_that_expands_to_a_gigabyte_is_refused_in_little_memory(
     tmp_path: Path, piece: bytes
 ) -> None:

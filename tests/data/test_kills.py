@@ -101,4 +101,4 @@ def test_a_kill_leaves_the_store_as_before_or_after(
 
 
 def test_some_kills(tmp_path: Path) -> None:
-    assert len(killed("annotate", tmp_path, 6)) >= 5
+    assert len(killed("annotate", tmp_path, 3)) >= 2

@@ -158,6 +158,7 @@ def test_another_turn_with_the_id_has_its_own_date(store: Store, tmp_path: Path)
     assert misdated(store) == ["a"]
 
 
+@pytest.mark.long
 def test_blocks_and_processes_record_alike(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,6 +423,7 @@ def test_a_store_of_nothing_else_is_no_error(store: Store, tmp_path: Path, opene
 # -- retention, deletion ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_clock_neither_deletes_nor_keeps_a_turn(own_store: Store, tmp_path: Path) -> None:
     take(own_store, tmp_path, wrong())
     scored.score(own_store)

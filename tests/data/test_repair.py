@@ -237,6 +237,7 @@ def test_a_store_of_the_earlier_version_is_repaired(tmp_path: Path, case: str) -
     assert examine(store.path)[1] == []
 
 
+@pytest.mark.long
 def test_what_was_deleted_stays_deleted_where_turns_are_whole(own_six: Store) -> None:
     with own_six.snapshot() as snapshot:
         (turn,) = snapshot.query(

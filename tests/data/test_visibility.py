@@ -131,6 +131,7 @@ def test_sql_without_a_reader_shows_what_everybody_may_see(blind: Store) -> None
         assert run(snapshot, "SELECT count(*) AS n FROM annotations").table["n"][0].as_py() == 0
 
 
+@pytest.mark.long
 def test_an_older_version_shows_no_more_than_the_newest(blind: Store) -> None:
     version = blind.head().version
     put_setting(blind, SHARE, 0.0)

@@ -215,6 +215,7 @@ def test_a_change_on_the_other_device_makes_a_turn_stale(store: Store, tmp_path:
     assert digest()["a"] != after["a"]
 
 
+@pytest.mark.long
 def test_batches_and_the_whole_store_agree(store: Store, tmp_path: Path) -> None:
     """However the turns are cut into batches, each is scored with what the store decides."""
     from classifiers.context_digest import BATCH_SQL, with_captures
