@@ -200,7 +200,7 @@ def test_the_output_goes_to_a_full_disk(small: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left", "/tmp/none such/x"), DiskFull, "holds /tmp is full"),
+        (OSError(errno.ENOSPC, "No space left", "/tmp/none/x"), DiskFull, "holds /tmp is full"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFull, "Your share of the disk"),
         (OSError(errno.EFBIG, "File too large"), DiskFull, "ulimit -f"),
         (OSError(errno.EROFS, "Read-only file system"), NotAllowed, "read-only"),
