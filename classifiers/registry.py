@@ -176,7 +176,7 @@ def _damaged(models: Path, model_id: str, reason: str) -> ModelError:
     store = shlex.quote(str(models.parent))
     return ModelError(
         f"The model {model_id} in {models} is damaged ({reason}); run faultline doctor --repair "
-        f"--store {store}, then train it again."
+        f"--store {shlex.quote(str(store))}, then train it again."
     )
 
 

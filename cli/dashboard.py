@@ -60,7 +60,7 @@ def dashboard(
     """Serve the dashboard, by default to this machine only."""
     from parts.server.sign_in import SignIn
 
-    settings = SignIn.read(sign_in) if sign_in else None
+    settings = SignIn.read(sign_in.expanduser()) if sign_in else None
     for name in host or ():
         if not _NAME.fullmatch(name):
             raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,7 +135,7 @@ def demo(
     if serve:
         dashboard(store, port)
     else:
-        out.print(f"Next: faultline dashboard --store {plain(store)}")
+        out.print(f"Next: faultline dashboard --store {plain(shlex.quote(str(store)))}")
 
 
 @contextmanager

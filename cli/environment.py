@@ -58,10 +58,11 @@ def _packages() -> Check:
         lines = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
         return Check(name, f"{_PACKAGE} is not installed", "install it as docs/install.md says")
-    wrong, wanted = [], []
+    checked, wrong, wanted = 0, [], []
     for requirement in map(Requirement, lines):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
+        checked += 1
         try:
             installed = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
@@ -70,7 +71,7 @@ def _packages() -> Check:
             wrong.append(f"{requirement.name} {installed or 'missing'}")
             wanted.append(f"{requirement.name}{requirement.specifier}")
     if not wrong:
-        return Check(name, f"{len(lines)} requirements are met")
+        return Check(name, f"{checked} requirements are met")
     return Check(name, ", ".join(wrong), f"run: pip install {shlex.join(wanted)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -56,7 +57,10 @@ def ingest(
         ),
     ] = 24.0,
     longest_line: Annotated[
-        float, typer.Option(min=0.001, help="MiB of the longest line; longer ones are quarantined.")
+        float,
+        typer.Option(
+            min=0.001, max=1_024, help="MiB of the longest line; longer ones are quarantined."
+        ),
     ] = LONGEST_LINE / _MIB,
     most_expansion: Annotated[
         int,
@@ -128,7 +132,8 @@ def ingest(
             out.print(
                 f"{words(report.misdated, number(report.misdated))} (before 2000, or more than "
                 f"{ahead_hours:g} hours after now): stored, but in no figure over time. See them "
-                "on the page Data, or with: faultline export misdated"
+                "on the page Data, or with: faultline export misdated --to misdated.csv "
+                f"--store {plain(shlex.quote(str(store)))}"
             )
         if report.interim:
             out.print(
@@ -139,7 +144,8 @@ def ingest(
         if report.quarantined:
             out.print(
                 f"{number(report.quarantined)} lines were quarantined. See why with: "
-                f"faultline export quarantine --to quarantine.csv --store {plain(store)}",
+                "faultline export quarantine --to quarantine.csv "
+                f"--store {plain(shlex.quote(str(store)))}",
             )
     if report.conflicts:
         fate = (

@@ -157,12 +157,14 @@ def _damage(error: Exception) -> str | None:
     import duckdb
     from deltalake.exceptions import DeltaError
 
+    from data.store.damage import may_be_damage
+
     if problem := machine_error(error, *_places()):
         return str(problem)
     reason = str(error).strip().split("\n")[0].rstrip(".")
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"Out of memory ({reason}); free some, or do less at once."
-    if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, DeltaError)):
+    if isinstance(error, (duckdb.IOException, DeltaError)) or may_be_damage(error):
         return f"The store cannot be read or written ({reason}); restore it from a backup."
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -48,7 +49,7 @@ def train(
     settings = settings_of(context, seed, encoder, without, devices_within)
     learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
-        out.print(f"Next: faultline score --store {plain(store)}")
+        out.print(f"Next: faultline score --store {plain(shlex.quote(str(store)))}")
 
 
 def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = False) -> None:
@@ -92,16 +93,22 @@ def score(
         report = run(target, model, everything=everything, progress=progress, workers=workers)
     if as_json:
         print_json(asdict(report))
+        if report.failed:
+            raise typer.Exit(1)
         return
     out.print(
         f"Scored {number(report.scored)} turns with {report.model_id}; "
         f"{number(report.up_to_date)} were up to date. Data version {report.version}."
     )
     if report.failed:
-        names = ", ".join(plain(name) for name in report.failed[:5])
+        for dialogue, reason in list(report.failed.items())[:5]:
+            err.print(f"[yellow]Not scored: dialogue {plain(dialogue)} ({plain(reason)}).[/yellow]")
+        some = (
+            "A dialogue" if len(report.failed) == 1 else f"{number(len(report.failed))} dialogues"
+        )
         err.print(
-            f"[yellow]Warning: the turns of {number(len(report.failed))} dialogues could not be "
-            f"scored ({names}); please report this, with one of them.[/yellow]"
+            f"[yellow]{some} could not be scored, which should not happen; please report it, with "
+            "the turns of one of them.[/yellow]"
         )
     if report.scored:
         table = Table("failure point", "turns", "share", box=None)
@@ -109,6 +116,8 @@ def score(
         for name, count in report.verdicts.items():
             table.add_row(name, number(count), f"{count / total:.1%}")
         out.print(table, soft_wrap=False)
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def evaluate(

@@ -85,14 +85,21 @@ def joined(words: str) -> str:
     return _GAP.sub("", words)
 
 
-@lru_cache(maxsize=131_072)
 def _normalised(text: str, spelling: Language, value: bool) -> str:
+    # A long text hardly comes again, and would fill the cache with itself.
+    return (_remembered if len(text) <= _LONGEST else _settled)(text, spelling, value)
+
+
+def _settled(text: str, spelling: Language, value: bool) -> str:
     for _ in range(_ROUNDS):
         settled = _once(text, spelling, value)
         if settled == text:
             break
         text = settled
     return text
+
+
+_remembered = lru_cache(maxsize=131_072)(_settled)
 
 
 def _once(text: str, spelling: Language, value: bool) -> str:

@@ -7,8 +7,8 @@ the results of all parts are committed in one step.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _MAX_WORKERS = 8
 class ScoreReport:
     """What `score` did: model, number of turns, its verdicts, and the store's version after.
 
-    `failed`: dialogues whose turns could not be scored, of which no verdict is new.
+    `failed`: dialogues whose turns could not be scored, of which no verdict is new, and why.
     """
 
     model_id: str
@@ -45,7 +45,7 @@ class ScoreReport:
     up_to_date: int
     verdicts: dict[str, int]
     version: str
-    failed: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def score(
@@ -81,7 +81,7 @@ def score(
         turns = snapshot.counts()["turns"]
         verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
         files: list[Path] = []
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         done = 0
         progress(0, stale, "scoring", 0)
         parts = _last_part(plan) + 1 if stale else 0
@@ -97,7 +97,7 @@ def score(
         with runner(processes) as pool:
             for scored in pool.map(work, arguments):
                 files.append(Path(scored.file))
-                failed += scored.failed
+                failed |= scored.failed
                 done += sum(scored.verdicts)
                 verdicts += np.array(scored.verdicts)
                 progress(done, stale, "scoring", done)
@@ -109,7 +109,7 @@ def score(
         turns - stale,
         {name: int(n) for name, n in zip(FAILURE_POINTS, verdicts, strict=True)},
         store.head().version,
-        tuple(failed),
+        failed,
     )
 
 

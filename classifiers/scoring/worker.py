@@ -35,6 +35,7 @@ _MEMORY = "512MB"
 
 # Dialogues of a part that are given up one by one; with more, it is not they that are at fault.
 _MOST_FAILED = 16
+_LONGEST_REASON = 200
 # What a smaller batch would not mend.
 _NOT_OF_THE_TURNS = (
     FaultlineError, MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException,
@@ -43,11 +44,11 @@ _NOT_OF_THE_TURNS = (
 
 class ScoredPart(NamedTuple):
     """A file of predictions (`data.schema.tables.PREDICTIONS`), and its turns per verdict in the
-    order of `FAILURE_POINTS`; the dialogues whose turns could not be scored."""
+    order of `FAILURE_POINTS`; the dialogues whose turns could not be scored, and why."""
 
     file: str
     verdicts: tuple[int, ...]
-    failed: tuple[str, ...] = ()
+    failed: dict[str, str]
 
 
 def score_part(
@@ -104,41 +105,44 @@ class Scorer:
             },
         )
         turns = with_captures(turns, to_score)
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         try:
             table = self._predictions(turns, to_score)
         except _NOT_OF_THE_TURNS:
             raise
         except Exception:
             # One dialogue must not keep all others from being scored.
-            failed = self._failing(turns, to_score, [])
+            failed = self._failing(turns, to_score, {})
             if not failed or len(failed) > _MOST_FAILED:
                 raise
-            rest = _without(to_score, failed)
+            rest = _without(to_score, list(failed))
             table = (
-                self._predictions(_without(turns, failed), rest)
+                self._predictions(_without(turns, list(failed)), rest)
                 if rest.num_rows
                 else PREDICTIONS.empty_table()
             )
         pq.write_table(table, to, compression="zstd")
         verdicts = table["failure_point"]
         counts = tuple(_count(verdicts, name) for name in FAILURE_POINTS)
-        return ScoredPart(to, counts, tuple(failed))
+        return ScoredPart(to, counts, failed)
 
     def _predictions(self, turns: pa.Table, to_score: pa.Table) -> pa.Table:
         digests = to_score.select(["turn_id", "context_digest"])
         return predictions(self.model, self.explainer, turns, digests)
 
-    def _failing(self, turns: pa.Table, to_score: pa.Table, found: list[str]) -> list[str]:
-        """The dialogues that cannot be scored, found by halving and added to `found`."""
+    def _failing(
+        self, turns: pa.Table, to_score: pa.Table, found: dict[str, str]
+    ) -> dict[str, str]:
+        """The dialogues that cannot be scored and why, found by halving and added to `found`."""
         try:
             self._predictions(turns, to_score)
         except _NOT_OF_THE_TURNS:
             raise
-        except Exception:
+        except Exception as error:
             dialogues: list[Any] = pc.unique(to_score["dialogue_id"]).to_pylist()
             if len(dialogues) == 1:
-                return [*found, *dialogues]
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                return {**found, dialogues[0]: reason[:_LONGEST_REASON]}
             half = len(dialogues) // 2
             for part in (dialogues[:half], dialogues[half:]):
                 if len(found) <= _MOST_FAILED:

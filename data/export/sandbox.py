@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -181,7 +182,9 @@ class Statement:
             return read_answer(output, LATE if hung else process.returncode, self._limits)
         except UsageError as error:
             if _may_be_damage(output):
-                failure = OSError("The statement failed.")
+                # Without an answer it was killed, most likely for its memory.
+                kind = OSError if output else duckdb.OutOfMemoryException
+                failure = kind("The statement failed.")
                 if (explained := self._snapshot.explained(failure)) is not failure:
                     raise explained from error
             raise

@@ -115,10 +115,20 @@ class Block:
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def load(self) -> bytes:
-        """The lines."""
+        """The lines. Raises `IngestError` if the file has become shorter since it was split."""
         if self.place is None:
             return self.data
         source, start, end = self.place
-        with source.open() as file:
-            file.seek(start)
-            return file.read(end - start)
+        try:
+            with source.open() as file:
+                file.seek(start)
+                data = file.read(end - start)
+        except FileNotFoundError:
+            data = b""
+        if len(data) < end - start:
+            # As a rotation by copy and truncate does.
+            raise IngestError(
+                f"{source.name} has become shorter while it was read, so that nothing of it was "
+                "ingested; ingest it, and where its lines have gone, again."
+            )
+        return data

@@ -38,12 +38,13 @@ def discover(
         raise UsageError(f"'{format}' is not an input format; give jsonl or parquet.")
     if not paths:
         raise UsageError("No input was given; name at least one file, folder, or - for input.")
-    sources: list[Source] = []
+    # By where they lie, so that a file that is named twice is read once.
+    sources: dict[str, Source] = {}
     for given in paths:
         if str(given) == STDIN:
             if format == "parquet":
                 raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
-            sources.append(Source("<stdin>", None, "jsonl", None))
+            sources[STDIN] = Source("<stdin>", None, "jsonl", None)
             continue
         path = Path(given).expanduser()
         if not path.exists():
@@ -58,10 +59,10 @@ def discover(
             # A name need not be text; what is shown and stored must be.
             name = printable(real)
             # What was found is read where it lies, so that no link can be exchanged under it.
-            sources.append(
-                Source(name, real if folder else file, kind, file.stat().st_size, folder)
-            )
-    return list({source.path or STDIN: source for source in sources}.values())
+            size = file.stat().st_size
+            source = Source(name, real if folder else file, kind, size, folder)
+            sources.setdefault(str(real), source)
+    return list(sources.values())
 
 
 def _below(folder: Path, skipped: list[Skipped] | None) -> list[Path]:

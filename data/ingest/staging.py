@@ -61,14 +61,14 @@ GOLD_TEXT = "CASE WHEN gold IS NOT NULL THEN md5(to_json(gold)::VARCHAR) END"
 
 @dataclass(frozen=True)
 class Staged:
-    """The result of one block. `days` are (day, rows) of the record batches of `turns`."""
+    """The result of one block. `days` are (day, rows, bytes) of the record batches of `turns`."""
 
     index: int
     lines: int
     count: int
     turns: Path
     keys: Path
-    days: Sequence[tuple[Any, int]]
+    days: Sequence[tuple[Any, int, int]]
     # Ids, times and positions of the turns whose date cannot be right; None if there are none.
     misdated: Path | None
     faults: Path | None
@@ -120,7 +120,7 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     total = data.count(b"\n") + (data[-1:] not in (b"", b"\n")) + (block.cut is not None)
     del data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
-    days: list[tuple[Any, int]] = []
+    days: list[tuple[Any, int, int]] = []
     misdated: Path | None = None
     if numbers:
         table = _to_arrow(pieces, folder / f"{index}.jsonl", max(2 * longest, 32 << 20))
@@ -244,10 +244,10 @@ def _con() -> duckdb.DuckDBPyConnection:
 
 def _write(
     table: pa.Table, lines: np.ndarray[Any, Any], index: int, turns: Path, keys: Path
-) -> tuple[list[tuple[Any, int]], pa.Table]:
+) -> tuple[list[tuple[Any, int, int]], pa.Table]:
     """Write the turns, one record batch per day, and their keys.
 
-    Returns (day, rows) of each batch, and the ids, times and positions of all turns.
+    Returns (day, rows, bytes) of each batch, and the ids, times and positions of all turns.
     """
     day = pc.floor_temporal(table["started_at"], unit="day").cast(pa.date32()).combine_chunks()
     number = day.cast(pa.int32()).to_numpy()
@@ -257,13 +257,16 @@ def _write(
     table = table.combine_chunks()
     cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
     sizes = np.diff(cuts)
+    widths: list[int] = []
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
         pa.OSFile(str(turns), "wb") as sink,
         pa.ipc.new_file(sink, STAGED, options=options) as writer,
     ):
         for start, size in zip(cuts, sizes, strict=False):
-            writer.write_table(table.slice(start, int(size)))
+            part = table.slice(start, int(size))
+            widths.append(part.nbytes)
+            writer.write_table(part)
     position: dict[str, Any] = {
         "block": pa.array(np.full(len(number), index, dtype=np.int32)),
         "batch": pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
@@ -275,7 +278,10 @@ def _write(
         keys,
         compression="lz4",
     )
-    days = [(day[start].as_py(), int(size)) for start, size in zip(cuts, sizes, strict=False)]
+    days = [
+        (day[start].as_py(), int(size), width)
+        for start, size, width in zip(cuts, sizes, widths, strict=False)
+    ]
     rows = pa.table(ids)
     for name in ("dialogue_id", "started_at"):
         rows = rows.append_column(name, table[name])

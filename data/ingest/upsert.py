@@ -30,8 +30,9 @@ from data.store.snapshot import literal
 from data.store.store import Store
 from data.store.transaction import Cycle
 
-# Rows collected in memory for one final file.
+# Rows, and bytes of them, collected in memory for one final file.
 _FILE_ROWS = 400_000
+_FILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _misdated(con: duckdb.DuckDBPyConnection, staged: Sequence[Staged], to: Path
 
 def _write_merged(
     con: duckdb.DuckDBPyConnection, stored: Sequence[Path], staged: Sequence[Staged], to: Path
-) -> list[tuple[Any, int]]:
+) -> list[tuple[Any, int, int]]:
     """Write the turns of the table `merged` as staged ones; returns (day, rows) per batch."""
     blocks = {block for (block,) in con.execute("SELECT DISTINCT block FROM merged").fetchall()}
     names = ", ".join(f"r.{name}" for name in STAGED.names if name != "gold")
@@ -180,24 +181,25 @@ def _write_merged(
     if not sources:
         return []
     rows = con.sql(f"{' UNION ALL '.join(sources)} ORDER BY day").to_arrow_reader(BATCH)
-    days: list[tuple[Any, int]] = []
+    days: list[tuple[Any, int, int]] = []
     with pa.OSFile(str(to), "wb") as sink, pa.ipc.new_file(sink, STAGED) as writer:
         for batch in rows:
             for partition, part in split(batch, ("day",)):
                 table = pa.Table.from_batches([part]).select(STAGED.names)
                 writer.write_table(fitted(table, STAGED))
-                days.append((date.fromisoformat(partition["day"]), part.num_rows))
+                day = date.fromisoformat(partition["day"])
+                days.append((day, part.num_rows, table.nbytes))
     if blocks - {None}:
         con.unregister("stream")
     return days
 
 
 def _days(
-    sources: Sequence[tuple[int, Path, Sequence[tuple[Any, int]]]], drops: pa.Table
+    sources: Sequence[tuple[int, Path, Sequence[tuple[Any, int, int]]]], drops: pa.Table
 ) -> Iterator[tuple[Any, list[Part]]]:
-    """Day and staged rows of each final file; a file has at most about `_FILE_ROWS` rows.
+    """Day and staged rows of each final file: about `_FILE_ROWS` rows or `_FILE_BYTES` bytes.
 
-    `sources` are number of the block, file, and (day, rows) of each of its record batches.
+    `sources` are number of the block, file, and (day, rows, bytes) of each of its record batches.
     """
     dropped: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
     if drops.num_rows:
@@ -206,21 +208,22 @@ def _days(
         starts = np.flatnonzero(np.r_[True, (np.diff(block) != 0) | (np.diff(batch) != 0)])
         for begin, dropped_rows in zip(starts, np.split(row, starts[1:]), strict=True):
             dropped[int(block[begin]), int(batch[begin])] = dropped_rows
-    by_day: dict[Any, list[tuple[Part, int]]] = {}
+    by_day: dict[Any, list[tuple[Part, int, int]]] = {}
     for number, file, days in sources:
-        for index, (day, rows) in enumerate(days):
+        for index, (day, rows, width) in enumerate(days):
             drop = dropped.get((number, index))
             remaining = rows - (0 if drop is None else len(drop))
             if remaining:
-                by_day.setdefault(day, []).append((Part(file, index, drop), remaining))
+                by_day.setdefault(day, []).append((Part(file, index, drop), remaining, width))
     for day in sorted(by_day):
         group: list[Part] = []
-        total = 0
-        for part, remaining in by_day[day]:
+        total = size = 0
+        for part, remaining, width in by_day[day]:
             group.append(part)
             total += remaining
-            if total >= _FILE_ROWS:
+            size += width
+            if total >= _FILE_ROWS or size >= _FILE_BYTES:
                 yield day, group
-                group, total = [], 0
+                group, total, size = [], 0, 0
         if group:
             yield day, group

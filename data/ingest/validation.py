@@ -18,6 +18,7 @@ from data.schema.locales import canonical
 from data.schema.shape import TRACE, Shape
 from data.schema.trace import Turn
 from data.store.erasure import CUT, EXCERPT
+from data.store.snapshot import literal
 
 _IDS = ("turn_id", "dialogue_id", "user_id")
 # Unknown fields of a record: more are data in place of names.
@@ -105,7 +106,7 @@ def check(line: bytes, notes: Notes) -> Checked:
     except msgspec.DecodeError as error:
         if line.startswith(_BOM):
             # Of a file that was appended to another.
-            return check(line.removeprefix(_BOM), notes)
+            return check(line.lstrip(_BOM), notes)
         if not _may_lack_numbers(line):
             raise Fault("", _json_reason(str(error))) from None
         turn, extra = _check_slowly(line, str(error), notes)
@@ -256,9 +257,14 @@ def _unpacked(text: str) -> Any:
     if text[0] not in "{[":
         return text
     try:
-        return json.loads(text, parse_int=_whole)
+        value = json.loads(text, parse_int=_whole)
+        if "\\u" in text:
+            _encode(value)
+    except UnicodeError:
+        raise Fault("", "not valid Unicode") from None
     except (ValueError, RecursionError):
         return text
+    return value
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -432,6 +438,20 @@ def cut(text: str, record: Any) -> str:
         if sum(map(len, named)) < EXCERPT // 2:
             end = f"{CUT} ({', '.join(named)})"
     return text[: EXCERPT - len(end)] + end
+
+
+def cut_sql(text: str, table: str) -> str:
+    """SQL for a text as the quarantine keeps it, like `cut`; the ids are columns of `table`."""
+    ids = ", ".join(f"'{name}: ' || to_json({table}.{name})::VARCHAR" for name in _IDS)
+    named = f"concat_ws(', ', {ids})"
+    end = (
+        f"CASE WHEN length({named}) < {EXCERPT // 2} "
+        f"THEN {literal(CUT)} || ' (' || {named} || ')' ELSE {literal(CUT)} END"
+    )
+    return (
+        f"CASE WHEN length({text}) <= {EXCERPT} THEN {text} "
+        f"ELSE left({text}, {EXCERPT} - length({end})) || {end} END"
+    )
 
 
 def _text_of(value: Any) -> str:

@@ -33,9 +33,9 @@ import numpy as np
 import pyarrow as pa
 
 from data.ingest.staging import GOLD_TEXT, Part, Staged
+from data.ingest.validation import cut_sql
 from data.schema.layout import TABLES
 from data.schema.trace import TURNS, schema
-from data.store.erasure import EXCERPT
 from data.store.snapshot import literal, scan
 
 ON_CONFLICT = ("keep", "replace", "refuse")
@@ -321,7 +321,7 @@ def stream(staged: Iterable[Staged], columns: Sequence[str]) -> pa.RecordBatchRe
 
     def batches() -> Iterator[pa.RecordBatch]:
         for item in staged:
-            for batch, (_, rows) in enumerate(item.days):
+            for batch, (_, rows, _) in enumerate(item.days):
                 table = Part(item.turns, batch, None).read(columns).combine_chunks()
                 constant = [np.full(rows, value, dtype=np.int32) for value in (item.index, batch)]
                 position = (*constant, np.arange(rows, dtype=np.int32))
@@ -344,10 +344,11 @@ def quarantined(con: duckdb.DuckDBPyConnection, staged: Sequence[Staged], to: Pa
         f"{name} := {time if name == 'started_at' else f'stream.{name}'}" for name in columns
     )
     # A merge patch leaves out what is null.
+    text = f"json_merge_patch('{{}}', to_json(struct_pack({record})))::VARCHAR"
     con.execute(
         f"COPY (SELECT block, line, 'turn_id' AS field, {literal(CONFLICT)} AS reason, "
-        f"left(json_merge_patch('{{}}', to_json(struct_pack({record})))::VARCHAR, {EXCERPT}) "
-        f"AS excerpt FROM stream JOIN conflicts USING ({', '.join(_POSITION)})"
+        f"{cut_sql(text, 'stream')} AS excerpt "
+        f"FROM stream JOIN conflicts USING ({', '.join(_POSITION)})"
         f") TO {literal(to)} (FORMAT parquet)"
     )
     con.unregister("stream")

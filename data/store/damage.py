@@ -9,6 +9,7 @@ as well, each file once in a process. What lies beyond is noticed when a query f
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ def must_be_whole(
     """
     stated = None if contents or not version else commit_of(root, name, version)
     expected = contents or (stated.contents if stated else None)
-    if Contents.of(files.values()) != expected if expected else version:
+    suspicious = Contents.of(files.values()) != expected if expected else version > 0
+    if suspicious:
         found = log_damage(root, name, version)
         if expected and not found:
             found = log_file(root, name, version), "lists other files than it did"
@@ -68,13 +70,13 @@ def must_be_whole(
 
 
 def damaged_files(
-    root: Path, name: str, files: Iterable[DataFile], limit: float = float("inf")
+    root: Path, name: str, files: Iterable[DataFile], limit: float = math.inf
 ) -> Iterator[Damage]:
     """The damaged ones among files of a table, of which at most `limit` bytes are read.
 
     Without a limit all are, and those of an earlier version, which have no checksum, are decoded.
     """
-    everything = limit == float("inf")
+    everything = limit == math.inf
     unread: list[tuple[int, Path, DataFile, tuple[str, int, int]]] = []
     for file in files:
         path = root / name / file.path
@@ -147,8 +149,10 @@ def explainer(
             return problem
         if not may_be_damage(error):
             return error
+        # A statement that needs much memory is more likely than a damaged length.
+        limit = _READ_AT_ONCE if isinstance(error, duckdb.OutOfMemoryException) else math.inf
         for name, listed in files.items():
-            for damage in damaged_files(root, name, listed.values()):
+            for damage in damaged_files(root, name, listed.values(), limit):
                 needed = [root / name / path for path in newest_files(root, name)]
                 if damage.path in needed or damage.path.exists():
                     return damage.error(root)
@@ -170,13 +174,15 @@ def may_be_damage(error: Exception) -> bool:
     """Whether an error can come of damaged files, rather than of a wrong statement."""
     if isinstance(error, OSError):
         return error.errno in (None, errno.EIO, errno.ENOENT, errno.ENOTDIR)
+    if isinstance(error, duckdb.InvalidInputException):
+        # Also what a statement's own patterns and dates are refused with.
+        return ".parquet" in str(error)
     # DuckDB raises its base class for what its Parquet reader cannot decode, and runs out of memory
     # if a damaged length says so.
     return type(error) is duckdb.Error or isinstance(
         error,
         duckdb.IOException
         | duckdb.PermissionException
-        | duckdb.InvalidInputException
         | duckdb.SerializationException
         | duckdb.InternalException
         | duckdb.OutOfMemoryException

@@ -25,6 +25,8 @@ from data.store.head import Contents
 from data.store.parquet import DataFile
 
 LOG = "_delta_log"
+# Names the newest checkpoint.
+_POINTER = "_last_checkpoint"
 _KEY = "faultline"
 # A log that outgrows its checkpoint is left to `vacuum`: until HEAD.json names the new version, the
 # old one has to stay readable.
@@ -64,9 +66,10 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
     except (DeltaError, OSError, ValueError) as error:
         if problem := machine_error(error, root):
             raise problem from error
+        which = "The newest version" if version is None else f"Version {version}"
         raise VersionGone(
-            f"Version {version} of table '{name}' can no longer be opened; "
-            "open the latest version instead."
+            f"{which} of table '{name}' can no longer be opened; "
+            + ("run faultline doctor." if version is None else "open the latest version instead.")
         ) from error
 
 
@@ -85,6 +88,8 @@ def listed(table: DeltaTable, name: str) -> dict[str, DataFile]:
     try:
         actions = pa.table(table.get_add_actions(flatten=True))
     except (DeltaError, OSError, ValueError) as error:
+        if problem := machine_error(error):
+            raise problem from error
         raise VersionGone(
             f"Version {table.version()} of table '{name}' can no longer be opened; "
             "open the latest version instead."
@@ -104,12 +109,21 @@ def log_file(root: Path, name: str, version: int) -> Path:
 
 
 def log_files_since(root: Path, name: str, version: int) -> list[Path]:
-    """What was written into a table's log after a version: commits, checkpoints, their pointer."""
-    return [
+    """What was written into a table's log after a version: commits, checkpoints, their pointer.
+
+    In an order in which they can be removed one by one, so that the log can be read after each: the
+    pointer, then the newest version first, and of a version the checkpoint before the commit.
+    """
+    left = [
         path
         for path in (root / name / LOG).iterdir()
-        if path.name == "_last_checkpoint" or _is_later(path, version)
+        if path.name == _POINTER or _is_later(path, version)
     ]
+    return sorted(
+        left,
+        key=lambda path: (path.name == _POINTER, path.name[:20], "checkpoint" in path.name),
+        reverse=True,
+    )
 
 
 def newest_version(root: Path, name: str) -> int:

@@ -11,13 +11,14 @@ import math
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from data.store.durability import replacing, sync
+from data.store.parquet import checksum
 
 # Beside a model's files: their sizes and checksums.
 MANIFEST = "files.json"
@@ -88,8 +89,13 @@ def _amendments(folder: Path) -> list[dict[str, Any]]:
 
 def _stated(path: Path) -> dict[str, Any]:
     """Size and CRC-32 of a file, as a manifest states them."""
-    content = path.read_bytes()
-    return {"bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
+    stat = path.stat()
+    return {"bytes": stat.st_size, "crc32": _checksum(path, stat.st_size, stat.st_mtime_ns)}
+
+
+@lru_cache(maxsize=256)
+def _checksum(path: Path, size: int, changed: int) -> str:
+    return checksum(path)
 
 
 def model_ids(models: Path) -> list[str]:
@@ -121,8 +127,11 @@ def model_damage(models: Path, model_id: str) -> tuple[Path, str] | None:
             if not path.exists():
                 return path, "is missing"
             found = _stated(path)
+            # Notes are read again: a deletion may have changed the file since.
             if found == stated or any(
-                noted["file"] == name and found.items() <= noted.items() for noted in amended
+                noted["file"] == name and found.items() <= noted.items()
+                for notes in (amended, _amendments(folder))
+                for noted in notes
             ):
                 continue
             if not found["bytes"]:

@@ -24,6 +24,8 @@ import pyarrow.parquet as pq
 from data.schema.layout import Layout
 
 ROW_GROUP = 64_000
+# A row group of wide rows is smaller: it is held in memory as a whole.
+_GROUP_BYTES = 256 << 20
 FILE_ROWS = 1_000_000
 # Rows per batch handed from DuckDB to the writer.
 BATCH = 16_000
@@ -133,7 +135,7 @@ class _Writer:
         self.rows = 0
         self._schema = schema
         self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
         self._folder = folder
         where = [f"{name}={value}" for name, value in partition.items()]
         self._path = folder.joinpath(*where, f"part-{uuid.uuid4().hex}.parquet")
@@ -148,8 +150,9 @@ class _Writer:
     def write(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch)
         self._pending_rows += batch.num_rows
+        self._pending_bytes += batch.nbytes
         self.rows += batch.num_rows
-        if self._pending_rows >= ROW_GROUP:
+        if self._pending_rows >= ROW_GROUP or self._pending_bytes >= _GROUP_BYTES:
             self._flush()
 
     def close(self) -> DataFile:
@@ -170,7 +173,7 @@ class _Writer:
         if self._pending:
             table = fitted(pa.Table.from_batches(self._pending), self._schema)
             self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
-        self._pending, self._pending_rows = [], 0
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
 
 
 def split(

@@ -166,9 +166,13 @@ def _plan(
                 continue
         whole = table.newest_whole(limits[name], contents)
         kept[name] = whole, table.files(whole)
-        if name == "turns" and (commit := commit_of(root, name, whole)):
+        if name == "turns":
+            commit = commit_of(root, name, whole)
+            # Without turns there have been no runs either.
+            none = dict.fromkeys(_FROM_LOGS, 0) if whole <= 0 else {}
+            versions = commit.tables if commit else none
             for other in _FROM_LOGS[1:]:
-                limits[other] = min(limits[other], commit.tables.get(other, limits[other]))
+                limits[other] = min(limits[other], versions.get(other, limits[other]))
     losses = []
     for name, (version, files) in kept.items():
         stated = head.contents.get(name) or tables[name].stated(head.tables.get(name, 0))

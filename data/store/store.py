@@ -19,6 +19,7 @@ HEAD.json names is on disk before it is written, and nothing of it is removed be
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -107,7 +108,8 @@ class Store:
         root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
             raise StoreMissing(
-                f"No store at {root}. Create one with: faultline ingest PATH… --store {root}"
+                f"No store at {root}. Create one with: faultline ingest PATH… --store "
+                f"{shlex.quote(str(root))}"
             )
         store = cls(root, memory=memory)
         store.head()
@@ -265,7 +267,7 @@ class Store:
 
         Raises `UsageError` if there is no such model, `StoreDamaged` if it is damaged.
         """
-        with FileLock(self.path / ".lock"):
+        with self.locked():
             existing = self.model_ids()
             if model_id not in existing:
                 raise UsageError(

@@ -89,9 +89,11 @@ class Cycle:
         if (self.root / name / LOG).exists() and newest_version(self.root, name) > pinned:
             # A writer died after its Delta commit and before HEAD; its rows were never visible.
             left = log_files_since(self.root, name, pinned)
-            if any(path.suffix == ".json" and log_file_damage(path) for path in left):
-                for path in left:
-                    path.unlink()
+            if not any(path.suffix == ".json" and log_file_damage(path) for path in left):
+                with suppress(VersionGone):
+                    return open_table(self.root, name, None)
+            for path in left:
+                path.unlink()
         return open_table(self.root, name, None)
 
     def paths(self, name: str) -> list[Path]:
@@ -143,8 +145,10 @@ class Cycle:
         for file in files:
             target = self.root / name / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
+            # One by one, so that what has been moved is taken away if the next cannot be.
+            self.add(name, [file])
             os.replace(staged / file.path, target)
-        return self.add(name, files)
+        return sum(file.rows for file in files)
 
     def remove(self, name: str, paths: Iterable[str]) -> int:
         """Take whole files out of a table; returns their number of rows."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
@@ -332,6 +332,6 @@ def _is_region(tag: str) -> bool:
     return (len(tag) == 2 and tag.isalpha()) or (len(tag) == 3 and tag.isdigit())
 
 
-@cache
+@lru_cache(maxsize=256)
 def _of(code: str, region: str) -> Language:
     return Language(code, region, _LANGUAGES.get(code or "en", {}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from unicode_rbnf import FormatPurpose, RbnfEngine
 from unicode_rbnf.engine import RbnfError
@@ -214,7 +214,7 @@ def _engines(language: Language) -> list[RbnfEngine]:
     return [RbnfEngine.for_language(code) for code in codes if code in supported]
 
 
-@cache
+@lru_cache(maxsize=256)
 def _numerals(code: str, region: str, language: Language) -> Numerals:
     return Numerals(language)
 

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         hosts.append(sign_in.SignIn.read(Path(own.sign_in)).host)
     # Streamlit checks the pages that open a session, too.
     options["server.corsAllowedOrigins"] = [
-        f"{scheme}://{name}" for name in hosts for scheme in ("https", "http")
+        f"{scheme}://{_in_url(name)}" for name in hosts for scheme in ("https", "http")
     ]
     options["secrets.files"] = [own.sign_in] if own.sign_in else []
     _import_rooms()
@@ -73,6 +73,11 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
         yield key, value == "true" if kind is bool else int(value) if kind is int else value
 
 
+def _in_url(host: str) -> str:
+    """A name or address as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _import_rooms() -> None:
     for room in _ROOMS:
         package = import_module(room)
@@ -93,7 +98,7 @@ def _raise_handle_limit() -> None:
 async def _when_started(app: st.App) -> AsyncIterator[None]:
     if not streamlit_config.get_option("server.headless"):
         host = streamlit_config.get_option("browser.serverAddress")
-        webbrowser.open(f"http://{host}:{streamlit_config.get_option('server.port')}")
+        webbrowser.open(f"http://{_in_url(host)}:{streamlit_config.get_option('server.port')}")
     yield
 
 

@@ -95,12 +95,16 @@ class Guard:
         """Whether a request that changes something, or opens a session, is from a page of ours.
 
         Programs that are not browsers send no Origin; browsers always do. A proxy may put a Host of
-        its own in place of the name that browsers use, so a page of a name given is ours as well.
+        its own in place of the name that browsers use, so a page of a name given is ours as well,
+        at the scheme's own port: at others there may be other servers.
         """
         origin = headers.get("origin")
         if origin is None or (scope["type"] == "http" and scope["method"] in _SAFE):
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         if parts.scheme not in ("http", "https"):
             return False
         page = _netloc(parts.netloc, parts.scheme)

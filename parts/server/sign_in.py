@@ -66,7 +66,10 @@ class SignIn:
                 f"cookie_secret in {path} has {len(auth['cookie_secret'])} characters; whoever "
                 f"guesses it is anyone. Give {_SECRET_LENGTH} random ones or more."
             )
-        back = urlsplit(auth["redirect_uri"])
+        try:
+            back = urlsplit(auth["redirect_uri"])
+        except ValueError:
+            back = urlsplit("")
         if not back.hostname or back.path.rstrip("/").rpartition("/")[2] != "oauth2callback":
             raise UsageError(
                 f"redirect_uri in {path} is {auth['redirect_uri']!r}; expected the dashboard's "
@@ -84,7 +87,9 @@ class SignIn:
         if self.allow is None:
             return True
         address = user.get("email")
-        if not _is_text(address) or user.get("email_verified") is False:
+        # Some providers write it as text. Some say nothing, and vouch for addresses of their own.
+        verified = str(user.get("email_verified", True)).lower()
+        if not _is_text(address) or verified != "true":
             return False
         return any(fnmatchcase(str(address).lower(), pattern) for pattern in self.allow)
 

@@ -23,7 +23,7 @@ import pytest
 import zstandard
 
 from data.errors import IngestError
-from data.ingest.block import Limits
+from data.ingest.block import Block, Limits
 from data.ingest.folders import log_files
 from data.ingest.ingest import FileReport, IngestReport, ingest
 from data.store.store import Store
@@ -573,3 +573,62 @@ def test_locales_are_written_in_one_way(store: Store, tmp_path: Path) -> None:
     take(store, write_lines(tmp_path / "a.jsonl", records))
     found = rows(store, "SELECT locale FROM turns ORDER BY turn_id")
     assert [row["locale"] for row in found] == list(spelled.values())
+
+
+# -- a line that is odd in depth -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\xef\xbb\xbf" * 1_000 + b"{", "ends in the middle"),
+        (b'{"turn_id": "b", "asr": "{\\"x\\": \\"\\\\ud800\\"}"}', "not valid Unicode"),
+    ],
+    ids=["byte order marks", "half a surrogate pair in a text"],
+)
+def test_an_odd_line_stops_no_other(store: Store, tmp_path: Path, line: bytes, reason: str) -> None:
+    (tmp_path / "odd.jsonl").write_bytes(line + b"\n" + LINE)
+    write_lines(tmp_path / "good.jsonl", [trace("c")])
+    report = ingest(store, [tmp_path / "odd.jsonl", tmp_path / "good.jsonl"])
+    assert [(file.turns, file.quarantined) for file in report.files] == [(1, 1), (1, 0)]
+    assert reason in rows(store, "FROM quarantine")[0]["reason"]
+
+
+def test_a_file_that_is_truncated_while_it_is_read_is_refused_as_a_whole(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.ingest.sources.BLOCK", 1_000)
+    path = write_lines(tmp_path / "log.jsonl", [trace(f"t{i}") for i in range(100)])
+    whole, load, taken = path.read_bytes(), Block.load, 0
+
+    def rotated(self: Block) -> bytes:
+        nonlocal taken
+        taken += 1
+        if taken == 2:
+            path.write_bytes(whole[:500])
+        return load(self)
+
+    monkeypatch.setattr(Block, "load", rotated)
+    assert "has become shorter" in refusal(store, path)
+
+
+def test_a_file_that_is_named_twice_is_read_once(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = write_lines(folder / "a.jsonl", [trace("a")])
+    monkeypatch.chdir(tmp_path)
+    report = ingest(store, [folder, path, Path("logs/a.jsonl"), "logs"])
+    assert [file.turns for file in report.files] == [1]
+
+
+def test_wide_turns_become_several_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.ingest.sources.BLOCK", 100_000)
+    monkeypatch.setattr("data.ingest.upsert._FILE_BYTES", 1 << 20)
+    wide = [trace(f"t{i}", result={"response": f"{i}" * 200_000}) for i in range(12)]
+    take(store, write_lines(tmp_path / "log.jsonl", wide))
+    assert len(list((store.path / "turns").rglob("*.parquet"))) > 1
+    assert rows(store, "SELECT count(*) AS n FROM turns") == [{"n": 12}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -218,6 +219,31 @@ def test_a_writer_killed_between_delta_and_head_leaves_no_trace(
     add(store, turns("b"))
     assert ids(store.snapshot()) == ["a", "b"]
     assert store.snapshot().counts()["runs"] == 0
+
+
+@pytest.mark.parametrize("damaged", ["checkpoint", "gap"])
+def test_what_a_power_cut_left_of_later_commits_is_no_obstacle(
+    store: Store, die_before_head: Callable[[Callable[[], None]], None], damaged: str
+) -> None:
+    add(store, turns("a"))
+
+    def lose() -> None:
+        with store.commit() as cycle:
+            cycle.append("turns", turns("lost"))
+
+    die_before_head(lose)
+    log = store.path / "turns" / "_delta_log"
+    newest = max(log.glob("*.json"))
+    if damaged == "checkpoint":
+        newest.with_suffix(".checkpoint.parquet").write_bytes(b"PAR1")
+        (log / "_last_checkpoint").write_text(json.dumps({"version": int(newest.stem), "size": 3}))
+    else:
+        newest.rename(log / f"{int(newest.stem) + 1:020d}.json")
+    add(store, turns("b"))
+    assert ids(store.snapshot()) == ["a", "b"]
+    with store.commit() as cycle:
+        cycle.append("turns", turns("c"))
+    assert ids(store.snapshot()) == ["a", "b", "c"]
 
 
 def test_a_stray_delta_commit_does_not_survive_vacuum(
