@@ -17,6 +17,7 @@ from charts.formatting import (
 from charts.html import piece
 from charts.palette import colour_of
 from data.schema.vocabulary import NAMES
+from parts.shared import address
 from parts.shared.view import View
 
 _TEMPLATE = "parts/shared/conversation.html"
@@ -82,11 +83,9 @@ def open_turn(row: Mapping[str, Any] | None) -> None:
 
     Not a page link: a link from a page to itself reruns the page, but leaves the URL as it was.
     """
-    for key in ("turn", "day"):
-        st.query_params.pop(key, None)
-    if row:
-        st.query_params["turn"] = row["turn_id"]
-        st.query_params["day"] = row["day"].isoformat()
+    others = {k: v for k, v in address.query().items() if k not in ("turn", "day")}
+    turn = {"turn": row["turn_id"], "day": row["day"].isoformat()} if row else {}
+    address.write({**others, **turn})
 
 
 def day_in_link() -> date | None:
