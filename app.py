@@ -70,8 +70,7 @@ def open_view() -> View:
     # Without a scored turn of a possible date, only the others can be shown, and only in a list.
     chosen = Filter(dates="impossible") if bounds is None else within_days(chosen, *bounds[:2])
     # The address is whole after every run, so that it can be copied at any time.
-    pins = {"at": version, "model": model}
-    address.set_filter(chosen, replace={**address.query(), **pins})
+    address.set_filter(chosen, {**address.query(), "at": [version], "model": [model]})
     keys = address.offered(name)
     with st.sidebar:
         if len(scored) > 1:
@@ -104,7 +103,6 @@ except (VersionGone, UsageError) as error:
         st.button(
             "Clear the filters",
             on_click=address.clear,
-            args=(name,),
             icon=":material/filter_alt_off:",
         )
     page_frame.newest_button("Go to the newest version")

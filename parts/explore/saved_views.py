@@ -231,6 +231,6 @@ def open_view(query: str) -> None:
     mine = {"show": _default("show"), **given}
     st.session_state[_LAST] = mine
     pins = {key: st.query_params[key] for key in address.PINS if key in st.query_params}
-    address.set_filter(chosen, replace={**pins, **mine})
+    address.set_filter(chosen, {**pins, **mine})
     # The editor's widget keeps its own copy of the text.
     st.session_state.pop("explore-w-sql", None)

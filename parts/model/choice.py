@@ -33,7 +33,7 @@ def one_of(
     st.session_state[key] = option
     if linked != option:
         # The address is whole, so that it can be copied, and that Back finds this choice.
-        st.query_params[key] = option
+        st.query_params[key] = str(option)
     draw: Any = {"segments": st.segmented_control, "pills": st.pills, "list": st.selectbox}[kind]
     # A list without an empty entry needs no mark that it is required.
     extra = {} if kind == "list" else {"required": True}

@@ -8,7 +8,7 @@ value that does not exist is refused, because ignoring it would show the figures
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import streamlit as st
@@ -79,20 +79,18 @@ def present() -> Filter:
     return chosen if isinstance(chosen, Filter) else Filter()
 
 
-def set_filter(
-    chosen: Filter, drop: Iterable[str] = (), replace: Mapping[str, str] | None = None
-) -> None:
+def set_filter(chosen: Filter, replace: Mapping[str, str | Sequence[str]] | None = None) -> None:
     """Make `chosen` the filter: in the address, the session and, as these follow, the widgets.
 
-    Everything that changes a filter calls this, in a callback or before a rerun. `drop` names other
-    parameters to remove from the address in the same step; `replace` is all of the others instead.
+    Everything that changes a filter calls this, in a callback or before a rerun. `replace` is
+    what the address holds beside the filters, by default what it holds already.
     """
-    dropped = {*_KNOWN_AS_FILTER, *drop}
+    dropped = set(_KNOWN_AS_FILTER)
     if chosen != present():
         # Another list of turns begins on its first page.
         dropped.add("page")
-    others: Mapping[str, str | list[str]] = replace if replace is not None else query()
-    others = {key: values for key, values in others.items() if key not in dropped}
+    held = query() if replace is None else replace
+    others = {key: values for key, values in held.items() if key not in dropped}
     st.session_state[_FILTER] = chosen
     write({**others, **chosen.query()})
 
@@ -128,15 +126,12 @@ def _check(page: str, given: Mapping[str, Sequence[str]]) -> None:
             raise UsageError(f"The link gives {key} {len(values)} times; give it once.")
 
 
-def clear(page: str) -> None:
-    """Callback: remove all filters, and the parameters that a link may have got wrong."""
-    own = PARAMETERS.get(page, ())
-    # These choose what to look at among the turns that are left.
-    gone = [key for key in st.query_params if key not in (*PINS, *own)]
-    wrong = [key for key in ("failing", "slice") if key in st.query_params]
-    for key in wrong:
+def clear() -> None:
+    """Callback: remove all filters, and all choices that a link may have got wrong."""
+    for key in ("failing", "slice"):
         st.session_state.pop(key, None)
-    set_filter(Filter(), drop=[*gone, *wrong])
+    kept = {key: st.query_params[key] for key in (*PINS, "turn") if key in st.query_params}
+    set_filter(Filter(), replace=kept)
 
 
 def unknown_values(chosen: Filter, values: Mapping[str, Sequence[str]]) -> list[str]:

@@ -16,6 +16,7 @@ from charts.formatting import (
 )
 from charts.html import piece
 from charts.palette import colour_of
+from data.queries.filters import day_of
 from data.schema.vocabulary import NAMES
 from parts.shared import address
 from parts.shared.view import View
@@ -89,8 +90,6 @@ def open_turn(row: Mapping[str, Any] | None) -> None:
 
 
 def day_in_link() -> date | None:
-    """The day of the turn in the URL; None if it is missing or invalid."""
-    try:
-        return date.fromisoformat(st.query_params.get("day", ""))
-    except ValueError:
-        return None
+    """The day of the turn in the URL, if any. Raises UsageError for an invalid one."""
+    text = st.query_params.get("day", "")
+    return day_of("day", text) if text else None

@@ -71,14 +71,14 @@ def openable(
     view: View,
     rows: Rows,
     columns: Sequence[Column],
-    order: tuple[str, bool] | None = None,
+    sorted_by: tuple[str, bool] | None = None,
     opens: str = "Heard",
     **more: str,
 ) -> None:
     """Draw some turns; a row is a link to its turn, filters and version kept.
 
-    `rows` hold turn_id and day; `order` is the column that all rows are sorted by and whether it
-    falls; `opens` is the title of the column whose cells hold the links, or else the first one;
+    `rows` hold turn_id and day; `sorted_by` is the column that all rows are sorted by, and whether
+    it falls; `opens` is the title of the column whose cells hold the links, or else the first one;
     `more` are further URL parameters for the Turn page.
     """
     titles = [column.title for column in columns]
@@ -94,8 +94,8 @@ def openable(
                     "kind": column.kind,
                     "help": column.help,
                     "opens": number == linked,
-                    "href": _sorting(column, order) if order and column.order else "",
-                    "sorted": _sorted(column, order),
+                    "href": _sorting(column, sorted_by) if sorted_by and column.order else "",
+                    "sorted": _sorted(column, sorted_by),
                 }
                 for number, column in enumerate(columns)
             ],

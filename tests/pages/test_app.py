@@ -9,7 +9,7 @@ import pytest
 from data.queries import overview
 from data.queries.filters import Filter
 from data.store.store import Store
-from tests.app import Open, html, press, texts, turns_shown
+from tests.app import Open, follow, html, press, texts, turn_rows, turns_shown
 from tests.scored import MODEL, NASTY, score
 
 

@@ -29,7 +29,7 @@ from data.store.annotations import annotate
 from data.store.store import Store
 from labels.derived import refresh
 from parts.model import quality
-from tests.app import Open, texts
+from tests.app import Open, follow, texts, turn_rows
 from tests.scored import MODEL, fill, score
 
 
@@ -219,11 +219,8 @@ def test_one_model_and_one_label_are_enough_for_every_look(opened: Open, own_sto
 
 def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "labels")
-    version = labelled_store.snapshot().version
-    key = f"doubts-{version}-{MODEL}-{Filter().caption()}-None-1"
     assert "labels are doubted" in texts(at)
-    at.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
-    at.run()
+    follow(at, turn_rows(at)[0]["href"])
     assert at.query_params["turn"]
 
 
