@@ -165,7 +165,7 @@ def test_a_head_sorts_all_rows_either_way_and_steps_follow_it(
 ) -> None:
     names = {"Words": "words", "ASR confidence": "asr_confidence", "Device": "device_type"}
     column = {"P(defect)": "p_defect", "Heard": "heard", **names}[head]
-    at = opened(scored_store.path, "explore", show="table", columns=f"turn_id,{column}", page="2")
+    at = opened(scored_store.path, "explore", show="table", columns=f"turn_id,{column}")
     for falls in (column in ("p_defect", "words", "asr_confidence"),) * 2:
         marks = [words for words in links(at) if words.startswith(head)]
         falls ^= any("↓" in words or "↑" in words for words in marks)

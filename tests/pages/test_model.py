@@ -242,9 +242,22 @@ def test_filters_without_a_known_turn_leave_only_looks_that_need_none(
     assert words in texts(looked(opened, labelled_store, look, text="no such words"))
 
 
-def test_invalid_choices_in_a_link_show_the_first_look(opened: Open, labelled_store: Store) -> None:
-    at = looked(opened, labelled_store, "<b>", target="\u202e", threshold="x", other="nobody")
-    assert at.metric
+@pytest.mark.parametrize(
+    ("look", "query"),
+    [
+        ("<b>", {}),
+        ("quality", {"target": "\u202e"}),
+        ("thresholds", {"threshold": "x"}),
+        ("thresholds", {"threshold": "100"}),
+        ("labels", {"labelled": "x"}),
+    ],
+)
+def test_invalid_choices_in_a_link_are_named(
+    opened: Open, labelled_store: Store, look: str, query: dict[str, str]
+) -> None:
+    key, value = next(iter(query.items()), ("look", look))
+    said = texts(looked(opened, labelled_store, look, **query))
+    assert f"{key}={plain(value)}" in said or f"{key}={value}" in said
 
 
 def test_without_any_truth_it_says_how_to_get_some(opened: Open, scored_store: Store) -> None:
