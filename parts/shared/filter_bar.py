@@ -148,8 +148,8 @@ def within_days(chosen: Filter, first: date, last: date) -> Filter:
 def _several(key: str, options: Sequence[str], chosen: Filter) -> None:
     """Any number of values; those that the filter has are offered too."""
     selected = list(getattr(chosen, key))
-    # A single value leaves nothing to choose, unless it is chosen.
-    if len(options) < 2 and not selected:
+    # A single value leaves nothing to choose, unless it is chosen; but a turn may have no slot.
+    if len(options) < (1 if key.removeprefix(NOT) == "slot" else 2) and not selected:
         return
     st.session_state[key] = selected
     label = _LABELS[key.removeprefix(NOT)]
@@ -211,7 +211,7 @@ def chips(chosen: Filter, turns: str) -> None:
         if len(chosen.chips()) > 1:
             st.button("Clear all", type="tertiary", on_click=address.set_filter, args=(Filter(),))
     for sentence in current_view().unknown:
-        st.caption(f":material/error: {plain(sentence)}")
+        st.text(sentence)
 
 
 def narrow(*conditions: tuple[str, str]) -> None:
