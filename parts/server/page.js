@@ -64,10 +64,25 @@
 
   // A click on a link within the dashboard goes on in the same session; with a modifier or the
   // middle button the browser opens the address, which is whole, in a new tab.
+  // The link of a row of turns speaks for the whole row.
+  const linkOf = (event) => {
+    const at = event.target;
+    const own = at.closest?.("[data-testid=stHtml] a[href]");
+    return own ?? at.closest?.("tr.openable")?.querySelector("a[href]");
+  };
+  const aside = (event) => event.button === 1 || event.metaKey || event.ctrlKey || event.shiftKey;
+  document.addEventListener("auxclick", (event) => {
+    const link = event.button === 1 && linkOf(event);
+    if (link && !link.contains(event.target)) window.open(link.href, "_blank", "noopener");
+  });
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("[data-testid=stHtml] a[href]");
+    const link = linkOf(event);
     if (!link || event.defaultPrevented || event.button || link.target === "_blank") return;
-    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const on = link.contains(event.target);
+    if (event.altKey || (aside(event) && on)) return;
+    if (aside(event)) return void window.open(link.href, "_blank", "noopener");
+    // Whoever selects a text of the row does not want to leave.
+    if (!on && String(getSelection())) return;
     const url = new URL(link.href);
     if (url.origin !== location.origin || link.getAttribute("href").startsWith("#")) return;
     event.preventDefault();
