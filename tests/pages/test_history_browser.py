@@ -62,17 +62,17 @@ def test_one_step_is_one_entry_and_back_returns_to_the_place(address: str) -> No
         watch.settle()
         page.wait_for_function(f"!location.search.includes('turn={first[0]}&')")
         assert entries(page) == 4
-        page.go_back()
+        page.go_back(wait_until="commit")
         watch.settle()
         assert query(page)["turn"] == first
-        page.go_back()
+        page.go_back(wait_until="commit")
         page.wait_for_url("**/explore?**")
         watch.settle()
         page.wait_for_function(
             f"Math.abs(document.querySelector('[data-testid=stMain]').scrollTop - {place}) < 5"
         )
         assert page.url == there
-        page.go_forward()
+        page.go_forward(wait_until="commit")
         page.wait_for_url("**/turn?**")
         watch.settle()
         # The link back finds the place, too.
@@ -103,10 +103,10 @@ def test_a_filter_is_one_step_and_reload_keeps_it(address: str) -> None:
         watch.settle()
         assert entries(page) == 4
         assert page.get_by_test_id("stMetricValue").first.inner_text() == turns
-        page.go_back()
+        page.go_back(wait_until="commit")
         page.wait_for_url(f"{address}/?**failure_point=nlu**")
         watch.settle()
-        page.go_back()
+        page.go_back(wait_until="commit")
         watch.settle()
         page.wait_for_function("!location.search.includes('failure_point')")
         assert page.get_by_test_id("stMetricValue").first.inner_text() != turns
