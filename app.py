@@ -8,13 +8,14 @@ from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
 from data.queries.filters import Filter
 from data.store.store import Store
 from parts.server import sign_in
-from parts.shared import page_frame
+from parts.shared import address, page_frame
 from parts.shared.filter_bar import (
-    clear,
     filters,
     model_choice,
+    within_days,
 )
 from parts.shared.view import (
+    PAGES,
     View,
     choices,
     facet_choices,
@@ -23,6 +24,7 @@ from parts.shared.view import (
     scorers,
     snapshot_at,
     store_path,
+    values_of,
 )
 
 st.set_page_config(page_title="Faultline", page_icon=page_frame.ICON, layout="wide")
@@ -31,30 +33,32 @@ if not sign_in.admitted():
     st.navigation(pages(icons=False), position="hidden")
     sign_in.page()
     st.stop()
-page = st.navigation(pages(), position="top")
+# The navigation is drawn by `page_frame.top`, in groups that a phone shows as well.
+page = st.navigation(pages(), position="hidden")
+name = page.url_path or PAGES[0][0]
 path = store_path()
 
 
 def pinned(key: str, otherwise: str) -> str:
-    """The link's value, else this session's, else `otherwise`; stored in both.
+    """The link's value, else this session's, else `otherwise`; stored in the session.
 
     A session keeps its version and model, so its numbers agree until the reader asks for newer.
     """
     value = st.query_params.get(key) or st.session_state.get(key) or otherwise
     st.session_state[key] = value
-    if st.query_params.get(key) != value:
-        st.query_params[key] = value
     return str(value)
 
 
 def open_view() -> View:
     """The snapshot of the link, of this session, or the newest; then model and filters."""
+    chosen = address.read(name)
     head = Store.open(path).head()
     version = pinned("at", head.version)
     snapshot = snapshot_at(path, version)
     outdated = version != head.version
     scored = scorers(path, version)
     if not scored:
+        address.write({**address.query(), "at": version})
         return View(path, snapshot, outdated, None, None, Filter())
     model = pinned("model", head.model if head.model in scored else scored[0])
     if model not in scored:
@@ -63,19 +67,25 @@ def open_view() -> View:
             f"choose one of {', '.join(scored)}."
         )
     bounds, options = choices(path, version, model)
+    # Without a scored turn of a possible date, only the others can be shown, and only in a list.
+    chosen = Filter(dates="impossible") if bounds is None else within_days(chosen, *bounds[:2])
+    # The address is whole after every run, so that it can be copied at any time.
+    address.set_filter(chosen, {**address.query(), "at": [version], "model": [model]})
+    keys = address.offered(name)
     with st.sidebar:
         if len(scored) > 1:
             model_choice(scored, model)
-        if bounds is None:
-            # No scored turn has a possible date: only these can be shown, and only in a list.
-            return View(path, snapshot, outdated, model, None, Filter(dates="impossible"))
-        chosen = filters(*bounds[:2], options, lambda: facet_choices(path, version, model))
-    return View(path, snapshot, outdated, model, bounds, chosen)
+        if keys and bounds is not None:
+            filters(chosen, *bounds[:2], options, lambda: facet_choices(path, version, model), keys)
+    unknown = address.unknown_values(chosen, values_of(path, version, model, chosen))
+    return View(path, snapshot, outdated, model, bounds, chosen, tuple(unknown))
 
 
-body, foot = st.container(), st.container()
+top, body, foot = st.container(), st.container(), st.container()
 try:
     view = open_view()
+    with top:
+        page_frame.top(name, path, view)
     # Before the page, which may end the script early.
     with foot:
         page_frame.foot(view)
@@ -90,7 +100,11 @@ except StoreMissing as error:
 except (VersionGone, UsageError) as error:
     page_frame.trouble(str(error))
     if isinstance(error, UsageError):
-        st.button("Clear the filters", on_click=clear, icon=":material/filter_alt_off:")
+        st.button(
+            "Clear the filters",
+            on_click=address.clear,
+            icon=":material/filter_alt_off:",
+        )
     page_frame.newest_button("Go to the newest version")
 except FaultlineError as error:
     page_frame.trouble(str(error))

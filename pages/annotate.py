@@ -6,6 +6,7 @@ import streamlit as st
 
 from annotation.queue import disputed
 from charts.formatting import plain
+from data.errors import UsageError
 from parts.annotate.agreement import agreement_task
 from parts.annotate.files import files_task
 from parts.annotate.queue import differences_task, queue_task
@@ -37,14 +38,24 @@ tasks = {
 st.header("Annotate", anchor=False)
 # Not bound to the URL: Streamlit would bind the labels, and one of them contains a count.
 link_task = st.query_params.get("task", "queue")
+if link_task not in tasks:
+    raise UsageError(f"Unknown task={link_task[:60]}; give one of {', '.join(tasks)}.")
+st.session_state["task"] = link_task
+
+
+def choose() -> None:
+    """Keep the chosen task in the link."""
+    st.query_params["task"] = st.session_state["task"]
+
+
 task = st.segmented_control(
     "Task",
     list(tasks),
-    default=link_task if link_task in tasks else "queue",
     required=True,
     format_func=tasks.__getitem__,
     key="task",
     label_visibility="collapsed",
+    on_change=choose,
 )
 st.query_params["task"] = task
 

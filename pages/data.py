@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from data.errors import UsageError
 from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
 from parts.data.signals import drifting, signals
@@ -21,7 +22,9 @@ PARTS = {
 }
 view = current_view()
 requested = st.query_params.get("part", st.session_state.get("data-last-part", ""))
-part = requested if requested in PARTS else "arrivals"
+if requested and requested not in PARTS:
+    raise UsageError(f"Unknown part={requested[:60]}; give one of {', '.join(PARTS)}.")
+part = requested or "arrivals"
 
 
 def choose() -> None:
@@ -30,6 +33,8 @@ def choose() -> None:
 
 
 ingest_runs.numbers(view)
+if requested != part:
+    st.query_params["part"] = part
 st.session_state["data-part"] = st.session_state["data-last-part"] = part
 st.segmented_control(
     "Show",

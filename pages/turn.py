@@ -62,7 +62,7 @@ if not turn_id:
         st.caption("Or choose one of the newest turns.")
     if rows.num_rows:
         listed = Listing() if view.model and not words.strip() else None
-        choose(rows, view, f"find-{words}-{view.snapshot.version}", listed)
+        choose(rows, view, listed)
     st.stop()
 
 details = look_up(view, turn_id, day_in_link())

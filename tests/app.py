@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
@@ -63,6 +66,48 @@ def texts(at: AppTest) -> str:
 def html(at: AppTest) -> str:
     """The HTML of a page that the templates wrote."""
     return "".join(block.proto.body for block in at.get("html"))
+
+
+def turn_rows(at: AppTest) -> list[dict[str, str]]:
+    """The rows of the tables of turns: each cell by its head, and the address as "href"."""
+    rows = []
+    for block in at.get("html"):
+        if '<div class="turns">' not in block.proto.body:
+            continue
+        heads = [_words(head) for head in _HEAD.findall(block.proto.body)]
+        for row in _ROW.findall(block.proto.body):
+            cells = dict(zip(heads, map(_words, _CELL.findall(row)), strict=True))
+            rows.append({**cells, "href": unescape(_HREF.findall(row)[0])})
+    return rows
+
+
+def links(at: AppTest) -> dict[str, str]:
+    """The addresses of the links in the HTML of a page, by their words."""
+    return {_words(words): unescape(href) for href, words in _LINK.findall(html(at))}
+
+
+def follow(at: AppTest, href: str) -> AppTest:
+    """Follow a link of a page, in the same session."""
+    path, _, query = href.partition("?")
+    if path:
+        at.switch_page(f"pages/{path.rpartition('/')[2] or 'overview'}.py")
+    at.query_params.clear()
+    for key, values in parse_qs(query, keep_blank_values=True).items():
+        at.query_params[key] = values
+    at.run()
+    assert not at.exception
+    return settled(at)
+
+
+def _words(markup: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", "", markup)).split())
+
+
+_HEAD = re.compile(r"<th [^>]*>(.*?)</th>", re.DOTALL)
+_ROW = re.compile(r'<tr class="openable">(.*?)</tr>', re.DOTALL)
+_CELL = re.compile(r"<td [^>]*>(.*?)</td>", re.DOTALL)
+_HREF = re.compile(r'<a href="([^"]*)"')
+_LINK = re.compile(r'<a [^>]*?href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
 def press(at: AppTest, label: str) -> AppTest:

@@ -44,21 +44,14 @@ BANDS = {
 SOURCES = ("predicted", "annotated")
 # Of turns whose date cannot be right; without it, a filter leaves them out.
 DATES = ("impossible",)
-KEYS = (
-    "since",
-    "until",
-    "stage",
-    *COLUMNS,
-    "slot",
-    "status",
-    "version",
-    *RANGES,
-    "source",
-    "dates",
-    "text",
-)
-# Keys with several values, which are alternatives.
-LISTS = ("stage", *COLUMNS, "slot", "status", "version")
+# Keys with several values, which are alternatives; before each, `NOT` excludes the values.
+POSITIVE = ("failure_point", *COLUMNS, "slot", "status", "version")
+NOT = "not_"
+NEGATIVE = tuple(NOT + key for key in POSITIVE)
+LISTS = (*POSITIVE, *NEGATIVE)
+KEYS = ("since", "until", *POSITIVE, *RANGES, "source", "dates", "text", *NEGATIVE)
+# Earlier names of keys, still read in links and saved views.
+EARLIER = {"stage": "failure_point"}
 
 # A condition over turn ids: annotators have judged the turn, in the logs or in the dashboard.
 ANNOTATED = (
@@ -111,9 +104,10 @@ class Range(NamedTuple):
 class Filter:
     """Which turns to select. Values of one key are alternatives (OR); keys are combined by AND.
 
-    `since` and `until` are UTC days, both included. `stage` is the verdict, a failure point. A
+    `since` and `until` are UTC days, both included. `failure_point` is the predicted one. A
     version is written `stage:release`; releases of one stage are alternatives, stages are combined
-    by AND. The value `(not logged)` stands for null. `source` is "annotated" for turns that
+    by AND. The value `(not logged)` stands for null. The keys with `not_` leave out the turns that
+    have any of their values; turns without a value stay. `source` is "annotated" for turns that
     annotators have judged, "predicted" for the others. `text` is contained in the recogniser's
     first hypothesis, ignoring case. `dates` is "impossible" for the turns whose date cannot be
     right, which belong to no day; every other filter leaves them out.
@@ -121,7 +115,7 @@ class Filter:
 
     since: date | None = None
     until: date | None = None
-    stage: tuple[str, ...] = ()
+    failure_point: tuple[str, ...] = ()
     assistant: tuple[str, ...] = ()
     locale: tuple[str, ...] = ()
     device: tuple[str, ...] = ()
@@ -137,30 +131,40 @@ class Filter:
     source: str | None = None
     dates: str | None = None
     text: str | None = None
+    not_failure_point: tuple[str, ...] = ()
+    not_assistant: tuple[str, ...] = ()
+    not_locale: tuple[str, ...] = ()
+    not_device: tuple[str, ...] = ()
+    not_domain: tuple[str, ...] = ()
+    not_intent: tuple[str, ...] = ()
+    not_slot: tuple[str, ...] = ()
+    not_status: tuple[str, ...] = ()
+    not_version: tuple[str, ...] = ()
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str | Sequence[str]]) -> Filter:
-        """The filter that a URL's parameters describe; other parameters are ignored.
+    def from_query(cls, query: Mapping[str, str | Sequence[str]], ordered: bool = True) -> Filter:
+        """The filter that a URL's parameters describe; other parameters are not read.
 
-        Raises UsageError for a bad date or range, an unknown stage or source, a version without a
-        stage, or an end before the start.
+        Earlier names of keys are read as well. Raises UsageError for a bad date or range, two
+        values of a key that takes one, an unknown failure point or source, a version without a
+        stage, and if the days are `ordered`, for an end before the start.
         """
         arguments: dict[str, Any] = {}
-        for key in KEYS:
-            parameter = query.get(key, ())
-            values = (parameter,) if isinstance(parameter, str) else tuple(parameter)
-            if key in ("since", "until"):
-                if values and values[-1]:
-                    arguments[key] = day_of(key, values[-1])
+        for key, values in _parameters(query).items():
+            if key in LISTS:
+                arguments[key] = values
+            elif len(values) > 1:
+                raise UsageError(
+                    f"{key} is given {len(values)} times ({', '.join(values)}); give it once."
+                )
+            elif key in ("since", "until"):
+                arguments[key] = day_of(key, values[0])
             elif key in RANGES:
-                if values and values[-1]:
-                    arguments[key] = Range.parse(key, values[-1])
-            elif key in ("source", "dates", "text"):
-                arguments[key] = (values[-1].strip() or None) if values else None
+                arguments[key] = Range.parse(key, values[0])
             else:
-                arguments[key] = tuple(dict.fromkeys(value for value in values if value))
+                arguments[key] = values[0]
         parsed = cls(**arguments).checked()
-        if parsed.since and parsed.until and parsed.since > parsed.until:
+        if ordered and parsed.since and parsed.until and parsed.since > parsed.until:
             raise UsageError(
                 f"since={parsed.since} is after until={parsed.until}; "
                 "give the earlier day as since."
@@ -170,11 +174,13 @@ class Filter:
     def checked(self) -> Filter:
         """Return the filter itself.
 
-        Raises UsageError for an unknown stage or source, or a version without a stage.
+        Raises UsageError for an unknown failure point or source, or a version without a stage.
         """
-        for value in self.version:
-            _version(value)
-        _known("stage", self.stage, FAILURE_POINTS)
+        for key in ("version", NOT + "version"):
+            for value in getattr(self, key):
+                _version(value, key)
+        for key in ("failure_point", NOT + "failure_point"):
+            _known(key, getattr(self, key), FAILURE_POINTS)
         _known("source", (self.source,) if self.source else (), SOURCES)
         _known("dates", (self.dates,) if self.dates else (), DATES)
         return self
@@ -196,7 +202,11 @@ class Filter:
     def rollup(self) -> bool:
         """Whether the daily sums suffice for this filter; if not, every prediction is read."""
         return not any(
-            getattr(self, key) for key in ("slot", "status", *RANGES, "source", "dates", "text")
+            getattr(self, key)
+            for key in (
+                *("slot", "status", NOT + "slot", NOT + "status"),
+                *(*RANGES, "source", "dates", "text"),
+            )
         )
 
     def sql(self) -> tuple[str, dict[str, Any]]:
@@ -213,24 +223,8 @@ class Filter:
         if self.until:
             clauses.append("day <= $until")
             params["until"] = self.until
-        self._add(clauses, params, "stage", "failure_point", self.stage)
-        for key, column in COLUMNS.items():
-            self._add(clauses, params, key, column, getattr(self, key))
-        if self.slot:
-            alternatives = []
-            named = {f"slot_{i}": v for i, v in enumerate(self.slot) if v != NOT_LOGGED}
-            if named:
-                alternatives.append(
-                    f"list_has_any(slots, [{', '.join('$' + name for name in named)}])"
-                )
-            if NOT_LOGGED in self.slot:
-                alternatives.append("coalesce(len(slots), 0) = 0")
-            params |= named
-            clauses.append(f"({' OR '.join(alternatives)})")
-        self._add(clauses, params, "status", "status", self.status)
-        for stage in STAGES:
-            releases = tuple(r for s, r in map(_version, self.version) if s == stage)
-            self._add(clauses, params, f"version_{stage}", f"version_{stage}", releases)
+        for key in POSITIVE:
+            clauses += self._among(key, params)
         for key, (column, _, _) in RANGES.items():
             bounds: Range | None = getattr(self, key)
             for end, sign in (("low", ">="), ("high", "<")):
@@ -244,6 +238,9 @@ class Filter:
         if self.text:
             clauses.append("contains(lower(heard), lower($text))")
             params["text"] = self.text
+        for key in POSITIVE:
+            # Null is not one of the values, so that such turns stay.
+            clauses += [f"({part}) IS NOT TRUE" for part in self._among(key, params, NOT)]
         return " AND ".join(clauses) or "true", params
 
     def where(self) -> tuple[str, dict[str, Any]]:
@@ -260,21 +257,29 @@ class Filter:
         clause, params = self.where()
         return bind_text(f"model_id = $model AND {clause}", {"model": model, **params})
 
-    @staticmethod
-    def _add(
-        clauses: list[str], params: dict[str, Any], key: str, column: str, values: tuple[str, ...]
-    ) -> None:
-        named = {f"{key}_{i}": v for i, v in enumerate(v for v in values if v != NOT_LOGGED)}
+    def _among(self, key: str, params: dict[str, Any], sign: str = "") -> list[str]:
+        """Conditions that a turn has one of the values of the key `sign + key`."""
+        values: tuple[str, ...] = getattr(self, sign + key)
+        if key == "version":
+            releases = [_version(value) for value in values]
+            return [
+                clause
+                for stage in STAGES
+                if (of_stage := [release for s, release in releases if s == stage])
+                for clause in _one_of(
+                    f"version_{stage}", f"{sign}version_{stage}", of_stage, params
+                )
+            ]
+        if key != "slot":
+            return _one_of(COLUMNS.get(key, key), sign + key, values, params)
+        named = {f"{sign}slot_{i}": v for i, v in enumerate(values) if v != NOT_LOGGED}
+        params |= named
         alternatives = []
         if named:
-            alternatives.append(f"{column} IN ({', '.join('$' + name for name in named)})")
+            alternatives.append(f"list_has_any(slots, [{', '.join('$' + name for name in named)}])")
         if NOT_LOGGED in values:
-            alternatives.append(f"{column} IS NULL")
-        if alternatives:
-            params.update(named)
-            clauses.append(
-                alternatives[0] if len(alternatives) == 1 else f"({' OR '.join(alternatives)})"
-            )
+            alternatives.append("coalesce(len(slots), 0) = 0")
+        return [f"({' OR '.join(alternatives)})"] if alternatives else []
 
     def chips(self) -> list[Chip]:
         """One chip per condition, in the order of the caption."""
@@ -283,14 +288,7 @@ class Filter:
             chips.append(Chip("since", self.since.isoformat(), f"from {_words(self.since)}"))
         if self.until:
             chips.append(Chip("until", self.until.isoformat(), f"to {_words(self.until)}"))
-        chips += [Chip("stage", v, f"called {FAILURE_WORDS[v]}") for v in self.stage]
-        for key in COLUMNS:
-            chips += [Chip(key, v, _value_words(key, v)) for v in getattr(self, key)]
-        chips += [Chip("slot", v, _slot_words(v)) for v in self.slot]
-        chips += [Chip("status", v, f"status {_value_words('status', v)}") for v in self.status]
-        for value in self.version:
-            stage, release = _version(value)
-            chips.append(Chip("version", value, f"{STAGE_WORDS[stage]} {release}"))
+        chips += [Chip(key, v, _one_words(key, v)) for key in POSITIVE for v in getattr(self, key)]
         for key, (_, name, unit) in RANGES.items():
             if bounds := getattr(self, key):
                 chips.append(Chip(key, str(bounds), f"{name} {_range_words(bounds)}{unit}"))
@@ -300,6 +298,11 @@ class Filter:
             chips.append(Chip("dates", self.dates, f"{self.dates} dates"))
         if self.text:
             chips.append(Chip("text", self.text, f"heard “{self.text}”"))
+        chips += [
+            Chip(NOT + key, v, f"not {_one_words(key, v)}")
+            for key in POSITIVE
+            for v in getattr(self, NOT + key)
+        ]
         return chips
 
     def caption(self) -> str:
@@ -315,8 +318,30 @@ class Filter:
         for key in KEYS[2:]:
             words = [chip.words for chip in self.chips() if chip.key == key]
             if words:
-                parts.append(" or ".join(words))
+                # What is excluded has none of the values.
+                parts.append((" and " if key in NEGATIVE else " or ").join(words))
         return " · ".join(parts) or "all turns"
+
+    def narrowed(self, *conditions: tuple[str, str]) -> Filter:
+        """The filter with more conditions, each a key and a value, as in a URL.
+
+        Values of a list are alternatives, so a new one replaces the others, except for versions of
+        other stages. A day stays within a period that is already chosen.
+        """
+        result = self
+        for key, value in conditions:
+            added: Any = getattr(Filter.from_query({key: value}), key)
+            current = getattr(result, key)
+            if key == "since" and current:
+                added = max(current, added)
+            elif key == "until" and current:
+                added = min(current, added)
+            elif key == "version":
+                stage = _version(value)[0]
+                added = (*(other for other in current if _version(other)[0] != stage), value)
+            changes: dict[str, Any] = {key: added}
+            result = replace(result, **changes)
+        return result
 
     def without(self, chip: Chip) -> Filter:
         """The same filter without one condition."""
@@ -352,11 +377,44 @@ def day_of(key: str, text: str) -> date:
         raise UsageError(f"Invalid day {key}={text}; write it like {key}=2024-10-31.") from None
 
 
-def _version(value: str) -> tuple[str, str]:
+def _parameters(query: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The values of each key of a filter, without empty and repeated ones."""
+    parameters: dict[str, tuple[str, ...]] = {}
+    for given, parameter in query.items():
+        sign = NOT if given.startswith(NOT) else ""
+        key = sign + EARLIER.get(given.removeprefix(sign), given.removeprefix(sign))
+        if key not in KEYS:
+            continue
+        values = (parameter,) if isinstance(parameter, str) else tuple(parameter)
+        if key not in LISTS:
+            values = tuple(value.strip() for value in values)
+        if key != given:
+            _known(given, [value for value in values if value], FAILURE_POINTS)
+        values = tuple(dict.fromkeys((*parameters.get(key, ()), *filter(None, values))))
+        if values:
+            parameters[key] = values
+    return parameters
+
+
+def _one_of(column: str, key: str, values: Sequence[str], params: dict[str, Any]) -> list[str]:
+    """A condition that a column has one of some values, which are added to `params`; or none."""
+    named = {f"{key}_{i}": v for i, v in enumerate(v for v in values if v != NOT_LOGGED)}
+    params |= named
+    alternatives = []
+    if named:
+        alternatives.append(f"{column} IN ({', '.join('$' + name for name in named)})")
+    if NOT_LOGGED in values:
+        alternatives.append(f"{column} IS NULL")
+    if len(alternatives) > 1:
+        return [f"({' OR '.join(alternatives)})"]
+    return alternatives
+
+
+def _version(value: str, key: str = "version") -> tuple[str, str]:
     stage, colon, release = value.partition(":")
     if stage not in STAGES or not colon:
         raise UsageError(
-            f"version={value} names no stage; write STAGE:RELEASE, with one of the stages "
+            f"{key}={value} names no stage; write STAGE:RELEASE, with one of the stages "
             f"{', '.join(STAGES)}."
         )
     return stage, release
@@ -366,12 +424,20 @@ def _words(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
+def _one_words(key: str, value: str) -> str:
+    """A value of one of the keys `POSITIVE` in words."""
+    if key == "failure_point":
+        return f"predicted {FAILURE_WORDS[value]}"
+    if key == "version":
+        stage, release = _version(value)
+        return f"{STAGE_WORDS[stage]} {release}"
+    if key == "slot":
+        return "no slot" if value == NOT_LOGGED else f"slot {value}"
+    return f"status {_value_words(key, value)}" if key == "status" else _value_words(key, value)
+
+
 def _value_words(key: str, value: str) -> str:
     return f"{key} not logged" if value == NOT_LOGGED else value
-
-
-def _slot_words(value: str) -> str:
-    return "no slot" if value == NOT_LOGGED else f"slot {value}"
 
 
 def _range_words(bounds: Range) -> str:

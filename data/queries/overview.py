@@ -21,6 +21,7 @@ from data.queries.filters import (
     NOT_LOGGED,
     Filter,
 )
+from data.queries.turn_list import DEFECTS, order_sql
 from data.schema.tables import DIMENSIONS
 from data.schema.trace import FAILURE_POINTS, FAILURES, STAGES
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 Grain = Literal["day", "week", "month"]
-Order = Literal["newest", "most certain"]
 
 _SUMS = ",\n  ".join(
     f"coalesce(sum(turns) FILTER (failure_point = '{name}'), 0)::BIGINT AS n_{name},\n"
@@ -219,11 +219,13 @@ def defects(
     model: str,
     chosen: Filter,
     point: str | None = None,
-    order: Order = "newest",
+    order: str = "newest",
     rows: int = 20,
     skip: int = 0,
 ) -> pa.Table:
     """One page of turns whose verdict is a failure (`point`, or any).
+
+    `order` is as for `data.queries.turn_list.order_of`.
 
     Columns: turn_id, dialogue_id, started_at, day, failure_point, p_defect, p (probability of the
     failure point), the dimensions without versions, heard, response.
@@ -239,12 +241,11 @@ def defects(
         if floor:
             clause, bound["floor"] = f"{clause} AND day >= $floor", floor
     # Sorting by a stored column lets DuckDB read the other columns only for the rows it returns.
-    probability = f"p_{point}" if point in FAILURE_POINTS else "p_defect"
     sql = _DEFECTS.format(
         p=" ".join(f"WHEN '{name}' THEN p_{name}" for name in FAILURE_POINTS),
         point=where,
         clause=clause,
-        order="started_at DESC, turn_id" if order == "newest" else f"{probability} DESC, turn_id",
+        order=order_sql(order, point or DEFECTS),
     )
     page = snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
     # Texts are read only for the rows of the page, and only from their days.

@@ -76,7 +76,9 @@ DIMENSIONS = {
     "hour": Dimension("Hour, UTC", _band("hour"), "hour", False, BANDS["hour"]),
     "status": Dimension("Status", "status", "status", summed=False),
     "action": Dimension("Action", "action", None, summed=False),
-    "verdict": Dimension("Called", "failure_point", "stage", order=FAILURE_POINTS),
+    "verdict": Dimension(
+        "Predicted failure point", "failure_point", "failure_point", order=FAILURE_POINTS
+    ),
     "day": Dimension("Day", "day::VARCHAR", "day", order=None),
     "week": Dimension("Week", "date_trunc('week', day)::DATE::VARCHAR", "week", order=None),
 }

@@ -10,18 +10,67 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from data.errors import UsageError
 from data.queries.dimensions import condition_sql
 from data.queries.filters import Filter
+from data.schema.tables import PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_PLURALS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-ORDERS = ("newest", "certain")
 DEFECTS = "defects"
 _POINTS = (DEFECTS, "all", *FAILURE_POINTS)
+# Orders with a name; any other one is a column, with "-" before it for the largest first.
+NAMED = {
+    "newest": "-started_at",
+    "oldest": "started_at",
+    "most likely defects": "-p_defect",
+    "least likely defects": "p_defect",
+    **{f"most likely {name}": f"-p_{name}" for name in FAILURE_POINTS[:-1]},
+    "least sure recogniser": "asr_confidence",
+    "longest requests": "-words",
+}
+CERTAIN = "certain"
+_CERTAIN = (CERTAIN, "most certain")
+# What turns can be sorted by: a column of one value per turn.
+SORTABLE = tuple(
+    field.name
+    for field in PREDICTIONS
+    if field.name not in ("reasons", "context_digest") and not pa.types.is_nested(field.type)
+)
+
+
+def order_of(order: str, of: str = DEFECTS) -> tuple[str, bool]:
+    """The column that an order sorts by, and whether it falls.
+
+    "certain" is by the probability of the failure point `of`, else of a defect. Raises UsageError
+    for an unknown order.
+    """
+    if order in _CERTAIN:
+        return (f"p_{of}" if of in FAILURE_POINTS else "p_defect"), True
+    text = NAMED.get(order, order)
+    column = text.removeprefix("-")
+    if column not in SORTABLE:
+        raise UsageError(
+            f"Unknown order={order[:60]}; give newest, certain, or a column such as p_defect, with "
+            "“-” before it for the largest first."
+        )
+    return column, text.startswith("-")
+
+
+def order_sql(order: str, of: str = DEFECTS) -> str:
+    """The terms of ORDER BY; turns without a value are last, ties are in the order of their ids."""
+    column, falls = order_of(order, of)
+    # Never null, and sorted the faster for it.
+    last = "" if column in ("started_at", "p_defect") else " NULLS LAST"
+    if column == "turn_id":
+        return f"turn_id{' DESC' if falls else ''}"
+    return f'"{column}"{" DESC" if falls else ""}{last}, turn_id'
+
 
 _NEXT = """
 SELECT turn_id, dialogue_id, day FROM predictions
@@ -38,8 +87,7 @@ class Listing:
     Attributes
     ----------
     of: their verdict: a failure point, "defects" for any failure, "all" for any verdict.
-    order: "newest" first, or most "certain" first: by the probability of the failure point (of a
-    defect for "defects" and "all").
+    order: as for `order_of`.
     within: conditions of a slice, as for `data.queries.dimensions.condition_sql`.
     """
 
@@ -58,8 +106,7 @@ class Listing:
             return None
         if of not in _POINTS:
             raise UsageError(f"Unknown list={of}; give one of {', '.join(_POINTS)}.")
-        if order not in ORDERS:
-            raise UsageError(f"Unknown order={order}; give one of {', '.join(ORDERS)}.")
+        order_of(order, of)
         pairs = [part.partition("=") for part in (query.get("within") or "").split(";") if part]
         # A value may contain the separator of conditions, escaped.
         within = tuple((name, _unescape(value)) for name, _, value in pairs)
@@ -76,8 +123,9 @@ class Listing:
         return parameters
 
     def words(self) -> str:
-        """The list's name, for a link back to it: "defects", "ASR defects", "all turns"."""
-        return {**FAILURE_PLURALS, DEFECTS: "defects", "all": "all turns"}[self.of]
+        """The list's name, for steps in it: "defects", "ASR defects in this slice"."""
+        where = " in this slice" if self.within else ""
+        return {**FAILURE_PLURALS, DEFECTS: "defects", "all": "turns"}[self.of] + where
 
 
 def neighbours(
@@ -97,31 +145,45 @@ def neighbours(
     elif listing.of != "all":
         clauses.append("failure_point = $of")
         bound["of"] = listing.of
-    column = "started_at"
-    if listing.order == "certain":
-        column = f"p_{listing.of}" if listing.of in FAILURE_POINTS else "p_defect"
+    column, falls = order_of(listing.order, listing.of)
     bound["here"] = row[column]
     # `day` is the partition: with it, DuckDB opens the files on one side only.
     # Days that mean nothing are in no order.
-    by_day = listing.order == "newest" and not chosen.dates
+    by_day = (column, falls) == ("started_at", True) and not chosen.dates
     if by_day:
         bound["day"] = row["day"]
     sides = []
-    for sign, direction, tie, tie_direction in (
-        (">", "ASC", "<", "DESC"),
-        ("<", "DESC", ">", "ASC"),
-    ):
-        beyond = f"({column} {sign} $here OR ({column} = $here AND turn_id {tie} $id))"
+    for after in (False, True):
+        beyond = _beyond(column, falls, after, bound["here"] is None)
         if by_day:
-            beyond += f" AND day {sign}= $day"
+            beyond += f" AND day {'<' if after else '>'}= $day"
+        nulls = "LAST" if after else "FIRST"
         sql = _NEXT.format(
             clause=" AND ".join(f"({part})" for part in clauses),
             beyond=beyond,
-            order=f"{column} {direction}, turn_id {tie_direction}",
+            order=f"{column} {'DESC' if falls == after else 'ASC'} NULLS {nulls}, "
+            f"turn_id {'ASC' if after else 'DESC'}",
         )
         rows = snapshot.query(sql, bound).to_pylist()
         sides.append(dict(rows[0]) if rows else None)
     return sides[0], sides[1]
+
+
+def _beyond(column: str, falls: bool, after: bool, missing: bool) -> str:
+    """A condition for the turns before or after the one whose value is `$here` and id `$id`.
+
+    `missing` says that it has no value: it is among the last ones.
+    """
+    if column == "turn_id":
+        return f"turn_id {'<' if falls == after else '>'} $id"
+    tie = f"turn_id {'>' if after else '<'} $id"
+    if missing:
+        # `$here` is bound, so it has to be named.
+        same = f"({column} IS NULL AND $here IS NULL AND {tie})"
+        return same if after else f"({same} OR {column} IS NOT NULL)"
+    sign = "<" if falls == after else ">"
+    beyond = f"({column} {sign} $here OR ({column} = $here AND {tie})"
+    return f"{beyond} OR {column} IS NULL)" if after else f"{beyond})"
 
 
 def _escape(value: str) -> str:

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from data.queries.daily_sums import floor_day
 from data.queries.filters import ANNOTATED, Filter
+from data.queries.turn_list import NAMED, order_sql
 from data.schema.tables import PREDICTIONS
-from data.schema.trace import FAILURE_POINTS
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -20,15 +20,7 @@ COLUMNS = tuple(name for name in PREDICTIONS.names if name not in ("reasons", "c
 SHOWN = (
     "started_at", "heard", "failure_point", "p_defect", "domain", "intent", "locale", "device_type"
 )  # fmt: skip
-ORDERS = {
-    "newest": "started_at DESC, turn_id",
-    "oldest": "started_at, turn_id",
-    "most likely defects": "p_defect DESC, turn_id",
-    "least likely defects": "p_defect, turn_id",
-    **{f"most likely {name}": f"p_{name} DESC, turn_id" for name in FAILURE_POINTS[:-1]},
-    "least sure recogniser": "asr_confidence NULLS LAST, turn_id",
-    "longest requests": "words DESC NULLS LAST, turn_id",
-}
+ORDERS = tuple(NAMED)
 # Rows that can be reached by paging; every page sorts all rows before it. Beyond, users narrow the
 # filter or export.
 REACH = 10_000
@@ -56,7 +48,7 @@ def listing(
 ) -> pa.Table:
     """Rows `skip` to `skip + rows` of the filter's turns: turn_id, day, and the given `columns`.
 
-    Texts are truncated to 160 characters.
+    `order` is as for `data.queries.turn_list.order_of`. Texts are truncated to 160 characters.
     """
     clause, params = chosen.where()
     bound = {"model": model, **params}
@@ -71,7 +63,8 @@ def listing(
         else f'"{name}"'
         for name in names
     ] or ["started_at"]
-    sql = _PAGE.format(columns=", ".join(parts), clause=clause, order=ORDERS[order])
+    inner = order_sql(order)
+    sql = _PAGE.format(columns=", ".join(parts), clause=clause, order=inner)
     return snapshot.query(sql, {**bound, "rows": rows, "skip": skip})
 
 

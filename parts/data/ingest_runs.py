@@ -11,6 +11,7 @@ import streamlit as st
 
 from charts.formatting import (
     count,
+    moment,
     percent,
     plain,
     several,
@@ -20,7 +21,7 @@ from charts.layout import CONFIG
 from charts.sentences import misdated_words
 from charts.signals import arrivals, arrivals_words, name_of
 from data.queries import ingest_runs
-from parts.shared.turn_links import openable
+from parts.shared.turn_links import Column, openable
 from parts.shared.view import (
     View,
     reader_zone,
@@ -196,22 +197,21 @@ def misdated(view: View) -> None:
     st.subheader("Impossible dates", anchor=False)
     st.text(misdated_words(number))
     rows: list[dict[str, Any]] = ingest_runs.misdated(view.snapshot, EXAMPLES).to_pylist()
+    zone = reader_zone()
     openable(
         view,
         rows,
-        {
-            "Turn": [short(row["turn_id"], 60) for row in rows],
-            "Logged date (UTC)": [f"{row['started_at']:%Y-%m-%d %H:%M:%S}" for row in rows],
-            "Arrived": [row["arrived_at"].astimezone(reader_zone()) for row in rows],
-            "Assistant": [name_of(row["assistant"]) for row in rows],
-            "Device": [short(row["device_id"], 40) for row in rows],
-            "Heard": [short(row["heard"], 80) for row in rows],
-        },
-        {"Arrived": st.column_config.DatetimeColumn(format=_TIME)},
-        key="misdated",
+        [
+            Column("Turn", [row["turn_id"] for row in rows]),
+            Column("Logged date (UTC)", [f"{row['started_at']:%Y-%m-%d %H:%M:%S}" for row in rows]),
+            Column("Arrived", [moment(row["arrived_at"], zone) for row in rows], "still"),
+            Column("Assistant", [name_of(row["assistant"]) for row in rows]),
+            Column("Device", [row["device_id"] for row in rows]),
+            Column("Heard", [row["heard"] for row in rows]),
+        ],
     )
     st.caption(
-        "The latest arrivals; tick one to open it. They are stored and scored, but belong to no "
+        "The latest arrivals; a row opens its turn. They are stored and scored, but belong to no "
         "day. All of them: the filter “Dates” under “More”, on the page Explore, or"
     )
     where = shlex.quote(view.path)

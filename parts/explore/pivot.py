@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any, cast
 
 import streamlit as st
@@ -134,21 +133,9 @@ def _clicked(view: View, table: Pivot, cells: list[Any]) -> None:
             st.button(
                 "Narrow the filters to this",
                 icon=":material/filter_alt:",
-                on_click=_narrow,
-                args=(conditions,),
+                on_click=narrow,
+                args=conditions,
                 type="primary",
             )
         else:
             st.caption("No filter expresses this.")
-
-
-def _narrow(conditions: list[tuple[str, str]]) -> None:
-    for key, value in conditions:
-        if key in ("since", "until"):
-            current = st.session_state.get(key)
-            day = date.fromisoformat(value)
-            # Stay within a period that is already chosen.
-            closer = max if key == "since" else min
-            st.session_state[key] = closer(current, day) if current else day
-        else:
-            narrow(key, value)

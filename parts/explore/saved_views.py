@@ -11,14 +11,11 @@ from charts.formatting import (
     percent,
     plain,
 )
-from data.errors import FaultlineError, machine_error
+from data.errors import FaultlineError, UsageError, machine_error
 from data.queries import overview, turn_table
-from data.queries.filters import (
-    KEYS,
-    Filter,
-    Range,
-)
+from data.queries.filters import Filter
 from data.queries.pivot import ANY, DIMENSIONS, MEASURES
+from data.queries.turn_list import order_of
 from data.queries.turn_table import (
     COLUMNS,
     ORDERS,
@@ -27,6 +24,7 @@ from data.queries.turn_table import (
 from data.schema.trace import FAILURES
 from data.store import workspace
 from data.store.store import Store
+from parts.shared import address
 from parts.shared.headline import defect_rate, headline
 from parts.shared.view import (
     CacheKey,
@@ -43,53 +41,64 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "cols": (NONE, *DIMENSIONS),
     "of": (ANY, *FAILURES),
     "measure": MEASURES,
-    "order": tuple(ORDERS),
 }
-DEFAULTS = {"cols": "locale"}
+DEFAULTS = {"cols": "locale", "order": ORDERS[0]}
 # Parameters of free text; a longer statement does not fit a link.
-COLS, SQL = "columns", "sql"
-PARAMETERS = (*CHOICES, COLS, SQL)
+COLS, SQL, ORDER = "columns", "sql", "order"
+PARAMETERS = (*CHOICES, ORDER, COLS, SQL)
 LONGEST_SQL = 6000
 _LAST = "explore-last"
 
 
 def restore() -> None:
-    """Restore this session's last choices where the link has none; drop invalid values.
+    """Restore this session's last choices where the link has none.
 
-    Filters are bound to the URL by their widgets; these parameters are not, so that other pages
-    can link here.
+    Raises UsageError for an invalid value in the link.
     """
     last: dict[str, str] = st.session_state.setdefault(_LAST, {})
     # A link with any of these parameters replaces all of the session's choices.
     if any(key in st.query_params for key in PARAMETERS):
         last.clear()
     for key in PARAMETERS:
-        value = st.query_params.get(key, last.get(key))
-        allowed = CHOICES.get(key)
-        if value is None or (allowed and value not in allowed):
-            st.query_params.pop(key, None)
-            last.pop(key, None)
-        else:
-            last[key] = value
-            if st.query_params.get(key) != value:
-                st.query_params[key] = value
+        if key in st.query_params:
+            _possible(key, st.query_params[key])
+            last[key] = st.query_params[key]
+    address.write({"show": _default("show"), **address.query(), **last})
+
+
+def _possible(key: str, value: str) -> None:
+    """Raise UsageError if a parameter cannot have a value; no value is always possible."""
+    if value and key in CHOICES and value not in CHOICES[key]:
+        raise UsageError(f"Unknown {key}={value[:60]}; give one of {', '.join(CHOICES[key])}.")
+    if value and key == ORDER:
+        order_of(value)
+    if key == COLS:
+        for name in filter(None, value.split(",")):
+            if name not in COLUMNS:
+                raise UsageError(
+                    f"Unknown column {name[:60]} in {key}; give some of {', '.join(COLUMNS)}."
+                )
 
 
 def choice(key: str) -> str:
     """The value of a parameter in the link, or its default."""
-    if key not in CHOICES:
-        return str(st.query_params.get(key, ""))
-    return str(st.query_params.get(key, DEFAULTS.get(key, CHOICES[key][0])))
+    return str(st.query_params.get(key, _default(key)))
+
+
+def _default(key: str) -> str:
+    return DEFAULTS.get(key, CHOICES.get(key, ("",))[0])
 
 
 def set_choice(key: str, value: str | None) -> None:
     """Put a choice into the link; to be called in a callback or before a rerun."""
     last: dict[str, str] = st.session_state.setdefault(_LAST, {})
-    if not value or value == (DEFAULTS.get(key) or CHOICES.get(key, ("",))[0]):
-        st.query_params.pop(key, None)
-        last.pop(key, None)
-    else:
-        st.query_params[key] = last[key] = value
+    others = {k: v for k, v in address.query().items() if k not in (key, "page")}
+    last.pop(key, None)
+    # `show` is always there: a link to Explore without any choice means those made last.
+    if value and (key == "show" or value != _default(key)):
+        last[key] = value
+        others[key] = [value]
+    address.write(others)
 
 
 def show_choice() -> str:
@@ -116,7 +125,7 @@ def shown_columns() -> tuple[str, ...]:
 def link_query(view: View) -> dict[str, list[str]]:
     """All URL parameters of what is on the page: version, model, filters, and these choices."""
     mine = {key: [st.query_params[key]] for key in PARAMETERS if key in st.query_params}
-    return {**{k: [v] for k, v in view.link().items()}, **view.chosen.query(), **mine}
+    return {**view.link(), **mine}
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting")
@@ -212,26 +221,16 @@ def open_view(query: str) -> None:
     for key, value in parse_qsl(query):
         parameters.setdefault(key, []).append(value)
     try:
-        chosen = Filter.from_query(parameters)
+        chosen = Filter.from_query(parameters, ordered=False)
+        for key in PARAMETERS:
+            _possible(key, parameters.get(key, [""])[-1])
     except FaultlineError as error:
         st.session_state["view-trouble"] = str(error)
         return
-    set_filter(chosen)
-    st.session_state[_LAST] = {}
-    for key in PARAMETERS:
-        st.query_params.pop(key, None)
-        set_choice(key, parameters[key][-1] if key in parameters else None)
+    given = {key: values[-1] for key, values in parameters.items() if key in PARAMETERS}
+    mine = {"show": _default("show"), **given}
+    st.session_state[_LAST] = mine
+    pins = {key: st.query_params[key] for key in address.PINS if key in st.query_params}
+    address.set_filter(chosen, {**pins, **mine})
     # The editor's widget keeps its own copy of the text.
     st.session_state.pop("explore-w-sql", None)
-
-
-def set_filter(chosen: Filter) -> None:
-    """Put a whole filter into the widgets of the sidebar; to be called in a callback."""
-    for key in KEYS:
-        value = getattr(chosen, key)
-        if isinstance(value, tuple) and not isinstance(value, Range):
-            st.session_state[key] = list(value)
-        elif isinstance(value, Range):
-            st.session_state[key] = str(value)
-        else:
-            st.session_state[key] = "" if key == "text" and value is None else value

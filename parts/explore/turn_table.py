@@ -7,29 +7,30 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from charts.formatting import count, short
-from charts.palette import COLOURS
+from charts.formatting import count
+from data.queries.turn_list import NAMED, SORTABLE, Listing, order_of
 from data.queries.turn_table import (
     COLUMNS,
+    ORDERS,
     REACH,
     SHOWN,
     listing,
 )
 from data.schema.vocabulary import NAMES
-from parts.explore.pivot import select
 from parts.explore.saved_views import (
     COLS,
+    choice,
     set_choice,
     shown_columns,
 )
-from parts.shared.turn_links import openable, times
+from parts.shared.turn_links import Column, openable, page_of, shares, times
 from parts.shared.view import CacheKey, View
 
 ROWS = 50
 _LABELS = {
     "started_at": "When",
     "heard": "Heard",
-    "failure_point": "Called",
+    "failure_point": "Failure point",
     "p_defect": "P(defect)",
     "device_type": "Device",
     "asr_confidence": "ASR confidence",
@@ -52,11 +53,11 @@ def _listing(
 
 
 def turns_part(view: View, turns: int) -> None:
-    """The turns of the filter; ticking one opens it, and its page leads back here."""
+    """The turns of the filter; a row opens its turn, whose page leads back here."""
     assert view.model is not None
     left, right = st.columns([1, 2.2], vertical_alignment="bottom")
     with left:
-        order = select("order", "Order", str.capitalize)
+        order = _order()
     with right, st.popover("Columns", icon=":material/view_column:"):
         st.session_state["explore-w-columns"] = list(shown_columns())
         st.pills(
@@ -69,12 +70,11 @@ def turns_part(view: View, turns: int) -> None:
         )
     reached = min(turns, REACH)
     pages = max(1, -(-reached // ROWS))
-    where = f"{order}-{view.query}"
     slot = st.container()
-    page = st.pagination(pages, key=f"explore-page-{where}") if pages > 1 else 1
+    page = page_of(pages)
     rows = _listing(view.cache_key(), shown_columns(), order, page, view)
     with slot:
-        _draw(view, rows, f"explore-turns-{where}-{page}-{','.join(shown_columns())}")
+        _draw(view, rows, order)
     first = (page - 1) * ROWS + 1
     beyond = (
         f" The first {count(REACH)} can be paged through; narrow the filters or export for the "
@@ -84,7 +84,7 @@ def turns_part(view: View, turns: int) -> None:
     )
     st.caption(
         f"Turns {count(first)} to {count(first + rows.num_rows - 1)} of {count(turns)}. "
-        f"Tick a row to open the turn.{beyond}"
+        f"A row opens its turn; the heads sort all of them.{beyond}"
     )
 
 
@@ -93,29 +93,52 @@ def _columns() -> None:
     set_choice(COLS, None if set(chosen) == set(SHOWN) else ",".join(chosen))
 
 
-def _draw(view: View, rows: pa.Table, key: str) -> None:
+def _order() -> str:
+    """Draw the choice of the order, and return it; a click on a head may have set another one."""
+    order = choice("order")
+    named = order in NAMED
+    st.session_state["explore-w-order"] = order
+    st.selectbox(
+        "Order",
+        ORDERS if named else (*ORDERS, order),
+        key="explore-w-order",
+        format_func=_order_words,
+        on_change=lambda: set_choice("order", st.session_state["explore-w-order"]),
+    )
+    return order
+
+
+def _order_words(order: str) -> str:
+    if order in NAMED:
+        return order.capitalize()
+    column, falls = order_of(order)
+    return f"{column_label(column)}, {'falling' if falls else 'rising'}"
+
+
+def _draw(view: View, rows: pa.Table, order: str) -> None:
     turns = rows.to_pylist()
-    columns: dict[str, list[Any]] = {}
-    config: dict[str, Any] = {}
+    columns: list[Column] = []
     for name in rows.column_names:
         if name not in shown_columns():
             continue
-        title = column_label(name)
+        title, sorts = column_label(name), name if name in SORTABLE else None
         values: list[Any] = rows[name].to_pylist()
+        kind = rows.schema.field(name).type
         if name == "started_at":
-            columns[title], config[title] = times(turns)
+            columns.append(times(turns, name))
         elif name == "failure_point":
-            columns[title] = [[NAMES[value]] for value in values]
-            config[title] = st.column_config.MultiselectColumn(
-                options=list(NAMES.values()), color=[COLOURS[n] for n in NAMES], width=105
-            )
+            columns.append(Column(title, values, "failure", name))
         elif name.startswith("p_"):
-            columns[title] = [100 * value for value in values]
-            config[title] = st.column_config.NumberColumn(format="%.1f %%", width=90)
-        elif pa.types.is_string(rows.schema.field(name).type):
-            columns[title] = [short(value, 160) if value else None for value in values]
-            if name == "heard":
-                config[title] = st.column_config.TextColumn(width=320)
+            columns.append(shares(title, values, name))
+        elif pa.types.is_string(kind):
+            columns.append(Column(title, values, order=sorts))
+        elif pa.types.is_nested(kind):
+            columns.append(Column(title, [", ".join(map(str, v or ())) for v in values]))
+        elif pa.types.is_floating(kind):
+            texts = [None if v is None else f"{v:.3g}" for v in values]
+            columns.append(Column(title, texts, "number", sorts, falls=True))
         else:
-            columns[title] = values
-    openable(view, turns, columns, config, key, back="explore")
+            texts = [None if v is None else str(v) for v in values]
+            columns.append(Column(title, texts, "number", sorts, falls=True))
+    listed = Listing("all", order)
+    openable(view, turns, columns, order_of(order), back="explore", **listed.query())

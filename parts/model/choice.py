@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from data.errors import UsageError
+
 Kind = Literal["segments", "pills", "list"]
 
 
@@ -18,11 +20,20 @@ def one_of(
     kind: Kind = "pills",
     hidden: bool = False,
 ) -> str:
-    """Draw a choice, and return the option of the reader or the link; by default the first one."""
-    option = st.session_state.get(key) or st.query_params.get(key)
+    """Draw a choice, and return the option of the link or the reader; by default the first one.
+
+    Raises UsageError if the link has another one.
+    """
+    linked = st.query_params.get(key)
+    if linked and linked not in options:
+        raise UsageError(f"Unknown {key}={linked[:60]}; give one of {', '.join(options)}.")
+    option = linked or st.session_state.get(key)
     if option not in options:
         option = options[0]
     st.session_state[key] = option
+    if linked != option:
+        # The address is whole, so that it can be copied, and that Back finds this choice.
+        st.query_params[key] = str(option)
     draw: Any = {"segments": st.segmented_control, "pills": st.pills, "list": st.selectbox}[kind]
     # A list without an empty entry needs no mark that it is required.
     extra = {} if kind == "list" else {"required": True}

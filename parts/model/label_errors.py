@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from charts.formatting import count, short
-from charts.palette import COLOURS
+from charts.formatting import count
 from classifiers.evaluation.label_errors import suspects
+from data.errors import UsageError
 from data.queries.thresholds import heard
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.quality import tested
+from parts.shared import address
+from parts.shared.turn_links import Column, openable, page_of, shares
 from parts.shared.view import CacheKey, View
 
 ROWS = 20
@@ -35,60 +37,49 @@ def doubtful_labels(view: View) -> None:
         return
     pairs = [(i, r) for i, r in zip(rows, rather, strict=True)]
     labels = sorted({sample.truth[i] for i in rows}, key=FAILURE_POINTS.index)
-    picked = st.pills(
+    picked = st.query_params.get("labelled")
+    if picked and picked not in FAILURE_POINTS:
+        raise UsageError(
+            f"Unknown labelled={picked[:60]}; give one of {', '.join(FAILURE_POINTS)}."
+        )
+    st.session_state["labelled"] = picked if picked in labels else None
+    st.pills(
         "Labelled",
         labels,
         format_func=lambda name: f"{NAMES[name]} {sum(sample.truth[i] == name for i in rows)}",
-        key="labelled-as",
+        key="labelled",
+        on_change=_choose,
     )
     if picked:
         pairs = [(i, r) for i, r in pairs if sample.truth[i] == picked]
     pages = -(-len(pairs) // ROWS)
     slot = st.container()
-    where = f"{view.snapshot.version}-{view.model}-{view.chosen.caption()}-{picked}"
-    page = st.pagination(pages, key=f"doubts-page-{where}") if pages > 1 else 1
+    page = page_of(pages)
     listed = pairs[(page - 1) * ROWS : page * ROWS]
     texts = heard(
         view.snapshot, view.model, [(sample.turn_ids[i], sample.days[i]) for i, _ in listed]
     )
-    coloured = st.column_config.MultiselectColumn(
-        options=[NAMES[name] for name in FAILURE_POINTS],
-        color=[COLOURS[name] for name in FAILURE_POINTS],
-        width=110,
-    )
-    percents = st.column_config.NumberColumn(format="%.1f %%", width=110)
     with slot:
-        table = st.dataframe(
-            {
-                "Labelled": [[NAMES[sample.truth[i]]] for i, _ in listed],
-                "Model says": [[NAMES[FAILURE_POINTS[r]]] for _, r in listed],
-                "Heard": [short(texts.get(sample.turn_ids[i]), 160) or "–" for i, _ in listed],
-                "Label’s probability": [100 * sample.p(sample.truth[i])[i] for i, _ in listed],
-                "Model’s own": [100 * float(sample.probability[i, r]) for i, r in listed],
-                "Day": [sample.days[i] for i, _ in listed],
-            },
-            hide_index=True,
-            key=f"doubts-{where}-{page}",
-            on_select="rerun",
-            selection_mode="single-row",
-            height="content",
-            column_config={
-                "Labelled": coloured,
-                "Model says": coloured,
-                "Heard": st.column_config.TextColumn(width=340),
-                "Label’s probability": percents,
-                "Model’s own": percents,
-                "Day": st.column_config.DateColumn(format="D MMM YYYY", width=110),
-            },
-        )
-    if table["selection"]["rows"]:
-        i = listed[table["selection"]["rows"][0]][0]
-        st.switch_page(
-            "pages/turn.py",
-            query_params=view.link(turn=sample.turn_ids[i], day=sample.days[i].isoformat()),
+        openable(
+            view,
+            [{"turn_id": sample.turn_ids[i], "day": sample.days[i]} for i, _ in listed],
+            [
+                Column("Labelled", [sample.truth[i] for i, _ in listed], "failure"),
+                Column("Model says", [FAILURE_POINTS[r] for _, r in listed], "failure"),
+                Column("Heard", [texts.get(sample.turn_ids[i]) for i, _ in listed]),
+                shares("Label’s probability", [sample.p(sample.truth[i])[i] for i, _ in listed]),
+                shares("Model’s own", [float(sample.probability[i, r]) for i, r in listed]),
+                Column("Day", [f"{sample.days[i]:%-d %b %Y}" for i, _ in listed], "still"),
+            ],
         )
     st.caption(
         f"{count(len(rows))} of {count(len(sample))} labels are doubted by confident learning: "
         "another failure point is more probable than it usually is where it is the label. The "
-        "model may be the one that errs. Tick a row to open the turn."
+        "model may be the one that errs. A row opens its turn."
     )
+
+
+def _choose() -> None:
+    value = st.session_state["labelled"]
+    others = {k: v for k, v in address.query().items() if k not in ("labelled", "page")}
+    address.write({**others, **({"labelled": value} if value else {})})

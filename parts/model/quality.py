@@ -13,6 +13,7 @@ from charts.layout import CONFIG
 from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
+from data.errors import UsageError
 from data.queries.ground_truth import labelled
 from data.queries.sampling import one_in
 from data.queries.thresholds import (
@@ -273,10 +274,24 @@ def lines(view: View, sample: Tested, target: str) -> None:
             )
 
 
+def _linked_threshold() -> int:
+    """The threshold of the link in percent, by default 50; raises UsageError if it is none."""
+    text = st.query_params.get("threshold", "50")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:3]) <= 99 and len(text) < 3):
+        raise UsageError(f"Invalid threshold={text[:60]}; give a whole percentage from 1 to 99.")
+    return int(text)
+
+
+def _keep_threshold() -> None:
+    st.query_params["threshold"] = str(st.session_state["threshold"])
+
+
 def explorer(view: View, sample: Tested, target: str) -> None:
     """Draw a threshold to move, the turns it flags, and how many of them are right."""
     name = charts.target_name(target)
     st.subheader("Flagging from a probability on", anchor=False)
+    if "threshold" not in st.session_state:
+        st.session_state["threshold"] = _linked_threshold()
     threshold = (
         st.slider(
             f"Flag a turn when its probability of {name[0].lower() + name[1:]} is at least"
@@ -284,10 +299,9 @@ def explorer(view: View, sample: Tested, target: str) -> None:
             else f"Flag a turn when its probability of {name} is at least",
             1,
             99,
-            50,
             format="%d %%",
             key="threshold",
-            bind="query-params",
+            on_change=_keep_threshold,
         )
         / 100
     )

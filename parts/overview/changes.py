@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -27,9 +28,9 @@ from charts.stage_heatmap import (
 from data.queries.filters import COLUMNS, NOT_LOGGED
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
+from parts.shared import address
 from parts.shared.cached_figures import cached_figure
-from parts.shared.filter_bar import narrow
-from parts.shared.view import View, choices
+from parts.shared.view import View
 from report.contents import Events, Headline
 
 # The most sentences and rows shown; the others are in the table or left to the page Triage.
@@ -45,15 +46,12 @@ def look_at(
     until: date | None = None,
 ) -> None:
     """Callback of a click: narrow the filters to some values of columns, and to some days."""
-    assert view.model is not None
-    offered = choices(view.path, view.snapshot.version, view.model)[1]
-    for column, value in where:
-        key, chosen = _condition(column, value)
-        # A widget that is not drawn, or does not offer the value, cannot hold it.
-        if chosen in offered.get(key, ()) and len(offered[key]) > 1:
-            narrow(key, chosen)
+    conditions = [_condition(column, value) for column, value in where]
+    chosen = address.present().narrowed(*conditions)
     if since:
-        st.session_state["since"], st.session_state["until"] = since, until
+        # The period of a change is the one to look at, whatever was chosen before.
+        chosen = replace(chosen, since=since, until=until)
+    address.set_filter(chosen)
 
 
 def change_list(view: View, happened: Events, last: date) -> None:

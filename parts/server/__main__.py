@@ -26,6 +26,7 @@ from streamlit import config as streamlit_config
 from charts.html import compile_templates
 from parts.server import sign_in
 from parts.server.guard import Guard
+from parts.server.page import OwnHead
 from parts.server.sessions import ClosedTabs
 
 _ROOMS = ("analysis", "charts", "report")
@@ -57,7 +58,10 @@ def main(arguments: Sequence[str]) -> None:
     streamlits.MemorySessionStorage = lambda ttl_seconds: ClosedTabs(seconds=ttl_seconds)  # type: ignore[assignment,misc]
     app = st.App(
         APP,
-        middleware=[Middleware(Guard, hosts=hosts, metrics=own.metrics)],
+        middleware=[
+            Middleware(Guard, hosts=hosts, metrics=own.metrics),
+            Middleware(OwnHead),
+        ],
         lifespan=_when_started,
     )
     # Streamlit takes this for the script that is run, and looks for its settings beside it.

@@ -16,7 +16,9 @@ from charts.formatting import (
 )
 from charts.html import piece
 from charts.palette import colour_of
+from data.queries.filters import day_of
 from data.schema.vocabulary import NAMES
+from parts.shared import address
 from parts.shared.view import View
 
 _TEMPLATE = "parts/shared/conversation.html"
@@ -82,16 +84,12 @@ def open_turn(row: Mapping[str, Any] | None) -> None:
 
     Not a page link: a link from a page to itself reruns the page, but leaves the URL as it was.
     """
-    for key in ("turn", "day"):
-        st.query_params.pop(key, None)
-    if row:
-        st.query_params["turn"] = row["turn_id"]
-        st.query_params["day"] = row["day"].isoformat()
+    others = {k: v for k, v in address.query().items() if k not in ("turn", "day")}
+    turn = {"turn": row["turn_id"], "day": row["day"].isoformat()} if row else {}
+    address.write({**others, **turn})
 
 
 def day_in_link() -> date | None:
-    """The day of the turn in the URL; None if it is missing or invalid."""
-    try:
-        return date.fromisoformat(st.query_params.get("day", ""))
-    except ValueError:
-        return None
+    """The day of the turn in the URL, if any. Raises UsageError for an invalid one."""
+    text = st.query_params.get("day", "")
+    return day_of("day", text) if text else None

@@ -1,8 +1,12 @@
-"""The filters in the sidebar, bound to the URL, and the same in words above a page."""
+"""The filters in the sidebar, and the same in words above a page.
+
+The widgets show the filter of the address (`parts.shared.address`), and change nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,15 +17,18 @@ from data.errors import UsageError
 from data.queries.filters import (
     BANDS,
     COLUMNS,
-    KEYS,
     LISTS,
+    NEGATIVE,
+    NOT,
     SOURCES,
     Chip,
     Filter,
     Range,
-    day_of,
 )
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import NAMES
+from parts.shared import address
+from parts.shared.view import current_view
 
 _LABELS = {
     "assistant": "Assistant",
@@ -30,7 +37,7 @@ _LABELS = {
     "domain": "Domain",
     "intent": "Intent",
     "version": "Version",
-    "stage": "Called",
+    "failure_point": "Predicted failure point",
     "slot": "Slot",
     "status": "Status",
     "confidence": "ASR confidence",
@@ -40,7 +47,8 @@ _LABELS = {
     "source": "Annotated?",
     "dates": "Dates",
 }
-_MORE = ("text", "stage", "slot", "status", *BANDS, "source", "dates")
+_ALWAYS = ("failure_point", *COLUMNS, "version")
+_MORE = ("text", "slot", "status", *BANDS, "source", "dates")
 _PERIODS = {"7 days": 7, "28 days": 28, "90 days": 90, "All": None}
 
 
@@ -51,112 +59,139 @@ def model_choice(models: list[str], present: str) -> None:
 
 
 def _use_model() -> None:
-    st.query_params["model"] = st.session_state["model"] = st.session_state["model_choice"]
+    st.session_state["model"] = st.session_state["model_choice"]
+    address.write({**address.query(), "model": st.session_state["model_choice"]})
 
 
 def filters(
+    chosen: Filter,
     first: date,
     last: date,
     options: dict[str, list[str]],
     facets: Callable[[], dict[str, list[str]]],
-) -> Filter:
-    """Draw the filter widgets and return the filter that they express.
+    keys: Collection[str],
+) -> None:
+    """Draw the widgets of the filters `keys`, and of those that `chosen` has beside them.
 
     `first` and `last` are the first and last scored day. `facets` returns the options that need a
-    scan of all turns; it is called only when their widgets are drawn. Raises UsageError if a link
-    holds an invalid value.
+    scan of all turns; it is called only when their widgets are drawn.
     """
-    _must_overlap(first, last)
+    shown = {*keys, *chosen.query()}
     bounds: dict[str, Any] = {"min_value": first, "max_value": last, "format": "YYYY-MM-DD"}
-    since = st.date_input("From", value=None, key="since", bind="query-params", **bounds)
-    until = st.date_input("To", value=None, key="until", bind="query-params", **bounds)
+    for key, label in (("since", "From"), ("until", "To")):
+        st.session_state[key] = getattr(chosen, key)
+        st.date_input(label, value=None, key=key, on_change=_changed, args=(key,), **bounds)
     with st.container(horizontal=True, gap="small"):
         for label, days in _PERIODS.items():
             st.button(label, type="tertiary", on_click=_period, args=(first, last, days))
-    values: dict[str, Any] = {"since": since, "until": until}
-    for key in (*COLUMNS, "version"):
-        values[key] = _several(key, options.get(key, []))
-    in_use = any(_selected(key) for key in _MORE)
-    more = st.expander("More", expanded=in_use, key="more", on_change="rerun")
-    # Half of the widgets, rarely used: they are drawn only when the section is open.
-    if in_use or more.open:
-        with more:
-            values |= _more(facets())
-    if since and until and since > until:
+    values = {**options, "failure_point": list(FAILURE_POINTS)}
+    for key in _ALWAYS:
+        if key in shown:
+            _several(key, values.get(key, []), chosen)
+    more = [key for key in _MORE if key in shown]
+    # Half of the widgets, rarely used: they are drawn only when their section is open.
+    if more and (section := _section("More", any(getattr(chosen, key) for key in more))):
+        with section:
+            _more(more, facets(), chosen)
+    without = [key for key in NEGATIVE if key in shown]
+    if without and (section := _section("Is not", any(getattr(chosen, key) for key in without))):
+        values |= {key: facets()[key] for key in ("slot", "status")}
+        with section:
+            for key in without:
+                _several(key, values.get(key.removeprefix(NOT), []), chosen)
+    if chosen.since and chosen.until and chosen.since > chosen.until:
         st.caption("“From” is after “To”, so no day is left.")
-    return Filter(**values).checked()
 
 
-def _more(facets: dict[str, list[str]]) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "text": (_words() or "").strip() or None,
-        "stage": _several("stage", list(FAILURE_POINTS)),
-    }
-    for key in ("slot", "status"):
-        values[key] = _several(key, facets[key])
-    for key, bands in BANDS.items():
-        chosen = _single(key, bands)
-        values[key] = Range.parse(key, chosen) if chosen else None
-    values["source"] = _single("source", SOURCES)
-    # Nothing to choose where every date is possible.
-    if facets["dates"] or _selected("dates"):
-        values["dates"] = _single("dates", facets["dates"])
-    return values
+def _section(title: str, in_use: bool) -> Any:
+    """An expander, or None while it is closed; it is open if a filter of it is in use."""
+    section = st.expander(title, expanded=in_use, key=title.casefold(), on_change="rerun")
+    return section if in_use or section.open else None
 
 
-def _must_overlap(first: date, last: date) -> None:
-    """Refuse a day outside the scored ones: its widget would drop it without a word."""
-    for key in ("since", "until"):
-        text = st.query_params.get(key)
-        day: Any = st.session_state.get(key) or (day_of(key, text) if text else None)
+def _more(keys: Sequence[str], facets: dict[str, list[str]], chosen: Filter) -> None:
+    for key in keys:
+        if key == "text":
+            st.session_state[key] = chosen.text or ""
+            st.text_input(
+                "Words heard", key=key, placeholder="any", on_change=_changed, args=(key,)
+            )
+        elif key in LISTS:
+            _several(key, facets[key], chosen)
+        elif key in BANDS:
+            _single(key, BANDS[key], chosen)
+        elif key == "source":
+            _single(key, SOURCES, chosen)
+        # Nothing to choose where every date is possible.
+        elif facets["dates"] or chosen.dates:
+            _single(key, facets["dates"], chosen)
+
+
+def within_days(chosen: Filter, first: date, last: date) -> Filter:
+    """The filter without a bound that restricts nothing.
+
+    Raises UsageError if it leaves no scored day.
+    """
+    for key, day in (("since", chosen.since), ("until", chosen.until)):
         if day and (day > last if key == "since" else day < first):
             raise UsageError(
                 f"{key}={day} leaves no day: turns were scored from {first} to {last}; choose a "
                 "day in this range."
             )
-        if day and not first <= day <= last:
-            # The bound restricts nothing.
-            st.session_state[key] = None
+    return replace(
+        chosen,
+        since=chosen.since if chosen.since and chosen.since >= first else None,
+        until=chosen.until if chosen.until and chosen.until <= last else None,
+    )
 
 
-def _several(key: str, options: list[str]) -> tuple[str, ...]:
-    """Any number of values; those that a link or a view has chosen are offered too."""
-    selected = _selected(key)
-    # A single value leaves nothing to choose, unless a link has chosen it.
-    if len(options) < 2 and not selected:
-        return ()
-    picked = st.multiselect(
-        _LABELS[key],
+def _several(key: str, options: Sequence[str], chosen: Filter) -> None:
+    """Any number of values; those that the filter has are offered too."""
+    selected = list(getattr(chosen, key))
+    # A single value leaves nothing to choose, unless it is chosen; but a turn may have no slot.
+    if len(options) < (1 if key.removeprefix(NOT) == "slot" else 2) and not selected:
+        return
+    st.session_state[key] = selected
+    label = _LABELS[key.removeprefix(NOT)]
+    st.multiselect(
+        f"{label} is not" if key in NEGATIVE else label,
         [*options, *(value for value in selected if value not in options)],
         key=key,
-        placeholder="all",
-        bind="query-params",
+        placeholder="none" if key in NEGATIVE else "all",
+        format_func=lambda value: NAMES.get(value, value) if "failure_point" in key else value,
         wrap=True,
+        on_change=_changed,
+        args=(key,),
     )
-    return tuple(picked)
 
 
-def _single(key: str, offered: Sequence[str]) -> str | None:
-    """One value or none; a link or a view may hold a value that is not among `offered`."""
-    return st.selectbox(
+def _single(key: str, offered: Sequence[str], chosen: Filter) -> None:
+    """One value or none; the filter may have one that is not among `offered`."""
+    value = getattr(chosen, key)
+    selected = None if value is None else str(value)
+    st.session_state[key] = selected
+    st.selectbox(
         _LABELS[key],
-        [*offered, *(value for value in _selected(key) if value not in offered)],
+        [*offered, *([selected] if selected and selected not in offered else [])],
         index=None,
         key=key,
         placeholder="any",
-        bind="query-params",
+        on_change=_changed,
+        args=(key,),
     )
 
 
-def _selected(key: str) -> list[str]:
-    """The values in the link, and those in this session."""
-    value: Any = st.session_state.get(key) or []
-    values = [*st.query_params.get_all(key), *([value] if isinstance(value, str) else value)]
-    return [value for value in dict.fromkeys(values) if value]
-
-
-def _words() -> str | None:
-    return st.text_input("Words heard", key="text", placeholder="any", bind="query-params")
+def _changed(key: str) -> None:
+    """Callback of a widget: its value becomes that of the filter."""
+    value: Any = st.session_state[key]
+    if key in LISTS:
+        value = tuple(value)
+    elif key in BANDS and value:
+        value = Range.parse(key, value)
+    elif key == "text":
+        value = value.strip() or None
+    changes: dict[str, Any] = {key: value}
+    address.set_filter(replace(address.present(), **changes))
 
 
 def chips(chosen: Filter, turns: str) -> None:
@@ -174,49 +209,29 @@ def chips(chosen: Filter, turns: str) -> None:
                 args=(chip,),
             )
         if len(chosen.chips()) > 1:
-            st.button("Clear all", type="tertiary", on_click=clear)
+            st.button("Clear all", type="tertiary", on_click=address.set_filter, args=(Filter(),))
+    for sentence in current_view().unknown:
+        st.text(sentence)
 
 
-def narrow(key: str, value: str) -> None:
-    """Callback of a click on a mark or a cell: narrow the filters to its value.
+def narrow(*conditions: tuple[str, str]) -> None:
+    """Callback of a click on a mark or a cell: narrow the filter to its values.
 
-    Values of a list are alternatives, so the new one replaces the others, except versions of other
-    stages.
+    See `Filter.narrowed`.
     """
-    if key in LISTS:
-        stage = value.partition(":")[0]
-        current = st.session_state.get(key) or []
-        others = [v for v in current if key == "version" and v.partition(":")[0] != stage]
-        st.session_state[key] = [*others, value]
-    else:
-        st.session_state[key] = value
+    address.set_filter(address.present().narrowed(*conditions))
 
 
 def _period(first: date, last: date, days: int | None) -> None:
     start = None if days is None else last - timedelta(days=days - 1)
-    st.session_state["since"] = max(first, start) if start else None
-    st.session_state["until"] = last if start else None
+    address.set_filter(
+        replace(
+            address.present(),
+            since=max(first, start) if start else None,
+            until=last if start else None,
+        )
+    )
 
 
 def _remove(chip: Chip) -> None:
-    if chip.key in ("since", "until"):
-        st.session_state[chip.key] = None
-    elif chip.key not in LISTS:
-        st.session_state[chip.key] = "" if chip.key == "text" else None
-    else:
-        st.session_state[chip.key] = [v for v in st.session_state[chip.key] if v != chip.value]
-
-
-def clear() -> None:
-    """Callback: remove all filters, and the other parameters that a link may have got wrong."""
-    for key in ("failing", "slice"):
-        st.session_state.pop(key, None)
-        st.query_params.pop(key, None)
-    for key in ("since", "until"):
-        # Their widgets were not drawn if the link's days were refused.
-        if key not in st.session_state:
-            st.query_params.pop(key, None)
-    for key in KEYS:
-        if key in st.session_state:
-            empty: Any = [] if key in LISTS else "" if key == "text" else None
-            st.session_state[key] = empty
+    address.set_filter(address.present().without(chip))

@@ -1,4 +1,4 @@
-"""The footer of every page, and the pages shown instead, which say what to run."""
+"""The top and the foot of every page, and the pages shown instead, which say what to run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 import streamlit as st
 
 from charts.formatting import count, plain
+from charts.html import piece
 from charts.sentences import misdated_words
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared.view import (
+    GROUPS,
+    PAGES,
     View,
     go_to_newest,
     reader_zone,
@@ -21,6 +24,36 @@ from parts.shared.view import (
 
 # Drawn here, because a named icon would be fetched from another host.
 ICON = Path(__file__).with_name("icon.svg").read_text("utf-8").strip()
+
+
+def top(present: str, path: str, view: View | None = None) -> None:
+    """Product, store, and the pages in groups, with links to what `view` shows."""
+
+    def href(page: str) -> str:
+        return view.href(page) if view else f"/{'' if page == PAGES[0][0] else page}"
+
+    groups = [
+        (
+            name,
+            [
+                {"href": href(page), "title": title, "present": page == present}
+                for page, title, _ in group
+            ],
+        )
+        for name, group in GROUPS.items()
+        if group
+    ]
+    store = Path(path).resolve()
+    st.html(
+        piece(
+            "parts/shared/frame.html",
+            "top",
+            home=href(PAGES[0][0]),
+            store=store.name or str(store),
+            where=str(store),
+            groups=groups,
+        )
+    )
 
 
 def foot(view: View) -> None:

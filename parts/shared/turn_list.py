@@ -2,65 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pyarrow as pa
 import streamlit as st
 
-from charts.formatting import short
-from charts.palette import COLOURS
+from charts.formatting import count
 from data.queries import overview
 from data.queries.filters import COLUMNS
-from data.queries.turn_list import DEFECTS, Listing
+from data.queries.turn_list import CERTAIN, DEFECTS, Listing, order_of
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
-from parts.shared.turn_links import openable, times
+from parts.shared import address
+from parts.shared.turn_links import Column, openable, page_of, shares, times
 from parts.shared.view import CacheKey, View, choices
 
 ROWS = 20
-_ORDERS = ("newest", "most certain")
+_ORDERS = ("newest", CERTAIN)
 
 
 def defect_list(view: View, now: overview.Totals) -> None:
     """Defect turns within the filter, newest or most certain first, twenty to a page."""
     assert view.model is not None
     st.subheader("Defect turns", anchor=False)
+    given = Listing.from_query({"list": DEFECTS, **st.query_params})
+    point = given.of if given and given.of in FAILURES else None
+    order = given.order if given else "newest"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        point = st.pills(
+        st.session_state["list"] = point
+        st.pills(
             "Failure point",
-            [name for name in FAILURES if now.counts[name]],
-            format_func=lambda name: f"{NAMES[name]} {now.counts[name]:,}".replace(",", "\u2009"),
-            key="point",
+            [name for name in FAILURES if now.counts[name] or name == point],
+            format_func=lambda name: f"{NAMES[name]} {count(now.counts[name])}",
+            key="list",
             label_visibility="collapsed",
+            on_change=_choose,
+            args=("list",),
         )
-        order = st.segmented_control(
+        st.session_state["list-order"] = order if order in _ORDERS else None
+        st.segmented_control(
             "Order",
             _ORDERS,
-            default="newest",
-            required=True,
             format_func=lambda name: f"{name.capitalize()} first",
-            key="order",
+            key="list-order",
             label_visibility="collapsed",
+            on_change=_choose,
+            args=("order",),
         )
     total = now.counts[point] if point else now.defects
     if not total:
-        st.caption("No turn within this filter was called a defect.")
+        st.caption("No turn within this filter was predicted to be a defect.")
         return
-    pages = -(-total // ROWS)
     slot = st.container()
-    # The key changes with the list, so that a shorter list never starts on a page it does not have.
-    where = f"{view.chosen.caption()}-{view.model}-{point}-{order}"
-    page = st.pagination(pages, key=f"page-{where}") if pages > 1 else 1
-    rows = _page(view.turns_key, point, cast(overview.Order, order), page, view)
-    listed = Listing(point or DEFECTS, "newest" if order == "newest" else "certain")
+    page = page_of(-(-total // ROWS))
+    rows = _page(view.turns_key, point, order, page, view)
     with slot:
-        choose(rows, view, f"defects-{where}-{page}", listed)
+        choose(rows, view, Listing(point or DEFECTS, order), sorts=True)
+
+
+def _choose(parameter: str) -> None:
+    value = st.session_state["list" if parameter == "list" else "list-order"]
+    others = {k: v for k, v in address.query().items() if k not in (parameter, "page")}
+    address.write({**others, **({parameter: value} if value else {})})
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
-def _page(
-    key: CacheKey, point: str | None, order: overview.Order, page: int, _view: View
-) -> pa.Table:
+def _page(key: CacheKey, point: str | None, order: str, page: int, _view: View) -> pa.Table:
     """One page of the list; `key` identifies the list."""
     assert _view.model is not None
     return overview.defects(
@@ -75,34 +80,36 @@ def _page(
 
 
 def choose(
-    rows: pa.Table, view: View, key: str, listed: Listing | None = None, **origin: str
+    rows: pa.Table, view: View, listed: Listing | None = None, sorts: bool = False, **origin: str
 ) -> None:
-    """A table of turns; choosing a row opens the Turn page, filters and version kept.
+    """A table of turns; a row opens the Turn page, filters and version kept.
 
     `listed` says which list the rows are of, so that the Turn page can lead to the ones before and
-    after; `origin` are more URL parameters for it, which say where the reader came from.
+    after; with `sorts`, the heads sort that list; `origin` are more URL parameters for the page,
+    which say where the reader came from.
     """
     turns = rows.to_pylist()
-    columns: dict[str, list[Any]] = {}
+    columns: list[Column] = []
     if "failure_point" in rows.column_names:
-        columns["Failure point"] = [[NAMES[row["failure_point"]]] for row in turns]
-        columns["Probability"] = [100 * row["p"] for row in turns]
-    columns["Heard"] = [short(row["heard"], 160) or "–" for row in turns]
-    columns["When"], when = times(turns)
+        verdicts = [row["failure_point"] for row in turns]
+        columns.append(Column("Failure point", verdicts, "failure", "failure_point"))
+        of = listed.of if listed and listed.of in FAILURES else "defect"
+        columns.append(
+            shares(
+                "Probability",
+                [row["p"] for row in turns],
+                f"p_{of}",
+                "Of the predicted failure point; sorted by that of "
+                + ("any defect." if of == "defect" else "this one."),
+            )
+        )
+    columns.append(Column("Heard", [row["heard"] for row in turns], order="heard"))
+    columns.append(times(turns, "started_at"))
     varied = choices(view.path, view.snapshot.version, view.model)[1] if view.model else {}
     for name, label in (("assistant", "Assistant"), ("device", "Device"), ("intent", "Intent")):
         # What is the same everywhere says nothing about a row.
         if COLUMNS[name] in rows.column_names and len(varied.get(name, ())) != 1:
-            columns[label] = [row[COLUMNS[name]] for row in turns]
-    config = {
-        "When": when,
-        "Failure point": st.column_config.MultiselectColumn(
-            options=[NAMES[name] for name in FAILURES],
-            color=[COLOURS[name] for name in FAILURES],
-            width=110,
-        ),
-        "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),
-        "Heard": st.column_config.TextColumn(width=340),
-    }
-    openable(view, turns, columns, config, key, **(listed.query() if listed else {}), **origin)
-    st.caption("Tick a row to open the turn.")
+            values = [row[COLUMNS[name]] for row in turns]
+            columns.append(Column(label, values, order=COLUMNS[name]))
+    order = order_of(listed.order, listed.of) if listed and sorts else None
+    openable(view, turns, columns, order, **(listed.query() if listed else {}), **origin)

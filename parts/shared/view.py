@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from data.queries.filters import DATES, Filter
+from data.queries.filters import DATES, NOT, NOT_LOGGED, Filter
 from data.queries.overview import (
     bounds,
     facets,
@@ -24,23 +24,27 @@ from data.queries.overview import (
 from data.schema.layout import parse_version, version_text
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from parts.shared import address
 
 STORE = "FAULTLINE_STORE"
 _KEY = "view"
-# What the URL and the session pin beside the filters.
-PINS = ("at", "model")
 
+# The fewest values at which a list of them may be cut off (`data.queries.overview.facets`).
+MOST_VALUES = 200
 
-# The pages in the order of the navigation: script, title, icon.
-PAGES = (
-    ("overview", "Overview", "monitoring"),
-    ("triage", "Triage", "troubleshoot"),
-    ("turn", "Turn", "forum"),
-    ("model", "Model", "model_training"),
-    ("annotate", "Annotate", "rate_review"),
-    ("explore", "Explore", "table_chart"),
-    ("data", "Data", "database"),
-)
+# The groups of the navigation, in its order, and their pages: script, title, icon. A group without
+# pages is not shown.
+GROUPS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "Watch": (("overview", "Overview", "monitoring"), ("data", "Data", "database")),
+    "Diagnose": (
+        ("triage", "Triage", "troubleshoot"),
+        ("turn", "Turn", "forum"),
+        ("explore", "Explore", "table_chart"),
+    ),
+    "Learn": (),
+    "Model": (("model", "Model", "model_training"), ("annotate", "Annotate", "rate_review")),
+}
+PAGES = tuple(page for group in GROUPS.values() for page in group)
 
 
 def pages(icons: bool = True) -> list[StreamlitPage]:
@@ -78,6 +82,8 @@ class View:
     # where no scored turn has a possible date.
     bounds: tuple[date, date, int] | None
     chosen: Filter
+    # Sentences about values of the filter that no scored turn has.
+    unknown: tuple[str, ...] = ()
 
     @property
     def query(self) -> str:
@@ -108,15 +114,21 @@ class View:
         labels = ("labelled", "annotations") if self.chosen.source else ()
         return self.cache_key("turns", "predictions", "misdated", *labels)
 
-    def link(self, **more: str) -> dict[str, str]:
-        """URL parameters that lead another page to the same view.
-
-        The filters are not among them: their widgets keep them in the URL, and nothing else may.
-        """
-        parameters = {"at": self.snapshot.version}
+    def link(self, **more: str) -> dict[str, list[str]]:
+        """URL parameters that lead another page to the same version, model and filters."""
+        parameters = {"at": [self.snapshot.version]}
         if self.model:
-            parameters["model"] = self.model
-        return parameters | more
+            parameters["model"] = [self.model]
+        return {**parameters, **self.chosen.query(), **{k: [v] for k, v in more.items()}}
+
+    def href(self, page: str, **more: str) -> str:
+        """The address of a page with the same version, model and filters, from the server's root.
+
+        It is whole: it shows the same in another tab, and to another reader.
+        """
+        root = str(st.get_option("server.baseUrlPath") or "").strip("/")
+        path = "" if page == PAGES[0][0] else page
+        return f"{'/' + root if root else ''}/{path}?{urlencode(self.link(**more), doseq=True)}"
 
 
 def go_to_newest() -> None:
@@ -125,9 +137,9 @@ def go_to_newest() -> None:
     To be called in a callback or before a rerun. A page calls it after writing to the store, so
     that it shows what it wrote.
     """
-    for key in PINS:
+    for key in address.PINS:
         st.session_state.pop(key, None)
-        st.query_params.pop(key, None)
+    address.write({k: v for k, v in address.query().items() if k not in address.PINS})
 
 
 def store_path() -> str:
@@ -162,6 +174,17 @@ def facet_choices(path: str, version: str, model: str) -> dict[str, list[str]]:
     snapshot = snapshot_at(path, version)
     dates = list(DATES) if snapshot.counts()["misdated"] else []
     return {**facets(snapshot, model), "dates": dates}
+
+
+def values_of(path: str, version: str, model: str, chosen: Filter) -> dict[str, list[str]]:
+    """The values that occur, for the keys of a filter of which all values are known."""
+    found = choices(path, version, model)[1]
+    asked = {key.removeprefix(NOT) for key in chosen.query()}
+    if asked & {"slot", "status"}:
+        found = {**found, **facet_choices(path, version, model)}
+    # The lists of values end somewhere: what is beyond may occur.
+    whole = {key: values for key, values in found.items() if len(values) < MOST_VALUES}
+    return {key: [*values, NOT_LOGGED] for key, values in whole.items()}
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -46,6 +46,7 @@ from data.queries.slices import (
     releases,
     requests,
 )
+from data.queries.turn_list import CERTAIN, DEFECTS, Listing
 from data.schema.trace import STAGES
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES, stage_of
 from data.store.store import Store
@@ -287,7 +288,10 @@ def _turns(at: tuple[CacheKey, Inside, View], key: str) -> None:
     _, inside, view = at
     st.subheader("Surest turns", anchor=False)
     if rows.num_rows:
-        choose(rows, view, f"slice-turns-{key}", failing=inside.failure_point, slice=key)
+        # As the rows are: the surest first.
+        of = DEFECTS if inside.failure_point == ANY else inside.failure_point
+        listed = Listing(of, CERTAIN, tuple(inside.conditions))
+        choose(rows, view, listed, failing=inside.failure_point, slice=key)
     else:
         st.caption("No turn of this slice has this verdict; its excess lies in close calls.")
 
@@ -301,5 +305,5 @@ def _explore(view: View, point: str, conditions: Conditions) -> str | None:
         return None
     query = same_turns.query()
     if point != ANY:
-        query["stage"] = [point]
+        query["failure_point"] = [point]
     return "explore?" + urlencode({**view.link(), **query}, doseq=True)

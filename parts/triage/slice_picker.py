@@ -26,6 +26,7 @@ from data.schema.vocabulary import NAMES
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
+from parts.shared import address
 from parts.shared.view import CacheKey, View
 
 ANY = "defect"
@@ -33,6 +34,7 @@ POINTS = (*FAILURES, ANY)
 TITLES = {**NAMES, ANY: "Any failure"}
 # The search that this session stopped: its key and failure point.
 _STOPPED = "stopped-search"
+_LINKED = "failing-linked"
 _PATIENCE_S = 0.3
 _SHOWN = 6
 _FOLDED = 2
@@ -53,6 +55,8 @@ def chosen_point(worst: str) -> str:
         or st.session_state.get("failing")
         or worst
     )
+    # An address that names the failure point is whole: it is not completed from this session.
+    st.session_state[_LINKED] = "failing" in st.query_params
     if point not in POINTS:
         raise UsageError(
             f"failing={point} is not a failure point; give one of {', '.join(POINTS)}."
@@ -82,15 +86,16 @@ def picker(present: str, rates: Mapping[str, Estimate]) -> None:
 
 
 def _pick() -> None:
-    st.session_state["failing"] = st.session_state["failing_choice"]
-    st.query_params["failing"] = st.session_state["failing"]
-    st.query_params.pop("slice", None)
+    point = st.session_state["failing"] = st.session_state["failing_choice"]
+    others = {key: values for key, values in address.query().items() if key != "slice"}
+    address.write({**others, "failing": point})
 
 
 def chosen_slice(point: str) -> str | None:
     """Key of the slice of the link, else of the one last looked at for this failure point."""
     last_chosen: dict[str, str] = st.session_state.setdefault("slices", {})
-    key = st.query_params.get("slice") or last_chosen.get(point)
+    earlier = None if st.session_state.get(_LINKED) else last_chosen.get(point)
+    key = st.query_params.get("slice") or earlier
     if key:
         last_chosen[point] = key
         if st.query_params.get("slice") != key:

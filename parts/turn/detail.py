@@ -16,6 +16,7 @@ from charts.formatting import (
     plain,
     short,
 )
+from charts.html import piece
 from charts.layout import CONFIG
 from charts.palette import colour_of
 from charts.turn_timeline import (
@@ -26,7 +27,7 @@ from charts.turn_timeline import (
 from classifiers.encoder import Encoder
 from classifiers.reference_values import Reference
 from classifiers.similar_requests import similar
-from data.errors import FaultlineError
+from data.errors import FaultlineError, UsageError
 from data.queries import turns
 from data.queries.turn_list import Listing, neighbours
 from data.schema.trace import FAILURE_POINTS, FAILURES
@@ -80,27 +81,18 @@ def around(
     """Links back to the list, to its previous and next turn, and to those of the dialogue."""
     listed = Listing.from_query(st.query_params)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.page_link(
-            "pages/overview.py",
-            label="All defects",
-            icon=":material/arrow_back:",
-            query_params=view.link(),
-        )
-        if st.query_params.get("back") == "explore":
-            st.page_link(
-                "pages/explore.py",
-                label="Explore",
-                icon=":material/table_chart:",
-                query_params=view.link(),
-            )
-        slice_key = st.query_params.get("slice")
-        if slice_key:
-            st.page_link(
-                "pages/triage.py",
-                label="The slice",
-                icon=":material/troubleshoot:",
-                query_params=view.link(slice=slice_key),
-            )
+        # To the list that the turn was opened from, if any, as it was.
+        kept = {key: st.query_params[key] for key in ("failing",) if key in st.query_params}
+        ways = []
+        back = st.query_params.get("back")
+        if back not in (None, "explore"):
+            raise UsageError(f"Unknown back={back[:60]}; give explore.")
+        if back == "explore":
+            ways.append((view.href("explore"), "Explore"))
+        if slice_key := st.query_params.get("slice"):
+            ways.append((view.href("triage", slice=slice_key, **kept), "The slice"))
+        ways.append((view.href("overview"), "All defects"))
+        st.html(piece("parts/turn/prediction.html", "ways_back", ways=ways), width="content")
         if listed and prediction and view.model:
             before, after = _neighbours(
                 view.cache_key(), listed, prediction["turn_id"], view, dict(prediction)

@@ -60,10 +60,10 @@ CASES: list[tuple[Filter, str, dict[str, Any], str]] = [
         "ASR 4.2 or NLU 7 or ASR a:b",
     ),
     (
-        Filter(stage=("asr", "false_wake")),
-        "failure_point IN ($stage_0, $stage_1)",
-        {"stage_0": "asr", "stage_1": "false_wake"},
-        "called ASR or called false wake",
+        Filter(failure_point=("asr", "false_wake")),
+        "failure_point IN ($failure_point_0, $failure_point_1)",
+        {"failure_point_0": "asr", "failure_point_1": "false_wake"},
+        "predicted ASR or predicted false wake",
     ),
     (
         Filter(slot=("song", NOT_LOGGED), status=("error",)),
@@ -85,6 +85,14 @@ CASES: list[tuple[Filter, str, dict[str, Any], str]] = [
         " AND contains(lower(heard), lower($text))",
         {"text": "50% of _"},
         "predicted only · heard “50% of _”",
+    ),
+    (
+        Filter(locale=("en-GB",), not_device=("phone", NOT_LOGGED), not_version=("asr:4.2",)),
+        "locale IN ($locale_0)"
+        " AND ((device_type IN ($not_device_0) OR device_type IS NULL)) IS NOT TRUE"
+        " AND (version_asr IN ($not_version_asr_0)) IS NOT TRUE",
+        {"locale_0": "en-GB", "not_device_0": "phone", "not_version_asr_0": "4.2"},
+        "en-GB · not phone and not device not logged · not ASR 4.2",
     ),
     (
         Filter(assistant=("x'; DROP TABLE turns --",)),
@@ -116,7 +124,14 @@ def test_removing_every_chip_leaves_all_turns(chosen: Filter) -> None:
         ({"since": "yesterday"}, "Invalid day since=yesterday"),
         ({"version": "4.2"}, "version=4.2 names no stage"),
         ({"since": "2024-03-02", "until": "2024-03-01"}, "since=2024-03-02 is after until"),
+        ({"failure_point": "tts"}, "Unknown failure_point=tts"),
+        ({"not_failure_point": ["asr", "tts"]}, "Unknown not_failure_point=tts"),
+        # The key's earlier name.
         ({"stage": "tts"}, "Unknown stage=tts"),
+        ({"not_version": "4.2"}, "not_version=4.2 names no stage"),
+        ({"since": ["2024-03-02", "2024-03-03"]}, "since is given 2 times"),
+        ({"source": ["predicted", "annotated"]}, "source is given 2 times"),
+        ({"hour": ["0..6", "6..12"]}, "hour is given 2 times"),
         ({"source": "guessed"}, "Unknown source=guessed"),
         ({"confidence": "0.5"}, "Invalid range confidence=0.5"),
         ({"confidence": "0.5..0.2"}, "Invalid range"),
@@ -132,6 +147,31 @@ def test_bad_parameters_raise_a_usage_error(query: dict[str, str], message: str)
 def test_other_parameters_are_ignored() -> None:
     query = {"turn": "t1", "at": "t1.p1", "locale": "en-GB", "device": "", "until": ""}
     assert Filter.from_query(query) == Filter(locale=("en-GB",))
+
+
+def test_the_earlier_name_of_the_failure_point_is_still_read() -> None:
+    assert Filter.from_query({"stage": ["asr", "er"]}) == Filter(failure_point=("asr", "er"))
+    both = Filter.from_query({"stage": "asr", "failure_point": "er", "not_stage": "nlu"})
+    assert set(both.failure_point) == {"asr", "er"}
+    assert both.query()["not_failure_point"] == ["nlu"]
+    assert "stage" not in both.query()
+
+
+@pytest.mark.parametrize("chosen", [case[0] for case in CASES])
+def test_narrowing_to_each_condition_gives_the_filter_back(chosen: Filter) -> None:
+    single = {chip.key: chip for chip in chosen.chips()}
+    for chip in single.values():
+        narrowed = Filter().narrowed((chip.key, chip.value))
+        assert narrowed.chips() == [chip]
+        # Already within it.
+        assert narrowed.narrowed((chip.key, chip.value)) == narrowed
+
+
+def test_narrowing_stays_within_the_period_and_keeps_other_stages() -> None:
+    week = Filter(since=date(2024, 3, 4), until=date(2024, 3, 10), version=("asr:1", "nlu:2"))
+    narrowed = week.narrowed(("since", "2024-03-01"), ("until", "2024-03-06"), ("version", "asr:3"))
+    assert (narrowed.since, narrowed.until) == (date(2024, 3, 4), date(2024, 3, 6))
+    assert narrowed.version == ("nlu:2", "asr:3")
 
 
 def test_a_chip_has_a_key_a_value_and_a_text() -> None:
@@ -162,6 +202,8 @@ releases = st.lists(
     max_size=3,
 ).map(tuple)
 
+verdicts = st.lists(st.sampled_from(FAILURE_POINTS), unique=True).map(tuple)
+
 
 @given(
     st.builds(
@@ -173,7 +215,11 @@ releases = st.lists(
         domain=words,
         intent=words,
         version=releases,
-        stage=st.lists(st.sampled_from(FAILURE_POINTS), unique=True).map(tuple),
+        failure_point=verdicts,
+        not_failure_point=verdicts,
+        not_device=words,
+        not_slot=words,
+        not_version=releases,
         slot=words,
         status=words,
         confidence=ranges,
@@ -195,4 +241,6 @@ def test_url_gives_the_same_filter_back(chosen: Filter, days: int | None) -> Non
 
 def test_the_roll_up_answers_filters_on_its_own_columns() -> None:
     assert Filter(locale=("en-GB",)).rollup
+    assert Filter(not_locale=("en-GB",), not_version=("asr:1",)).rollup
+    assert not Filter(not_slot=("song",)).rollup
     assert not Filter(locale=("en-GB", "en-US"), confidence=Range(None, 0.3)).rollup

@@ -42,7 +42,13 @@ def rows(snapshot: Snapshot) -> list[dict[str, Any]]:
             lambda row: (row["version_asr"], row["version_nlu"]) == ("4.2", "7"),
         ),
         (Filter(device=("phone",), domain=("music",)), None),
-        (Filter(stage=("asr", "er")), lambda row: row["failure_point"] in ("asr", "er")),
+        (Filter(failure_point=("asr", "er")), lambda row: row["failure_point"] in ("asr", "er")),
+        (
+            Filter(not_failure_point=("asr", "er")),
+            lambda r: r["failure_point"] not in ("asr", "er"),
+        ),
+        (Filter(not_device=("phone",)), lambda row: row["device_type"] != "phone"),
+        (Filter(not_domain=(NOT_LOGGED,)), lambda row: row["domain"] is not None),
         (Filter(slot=("song",)), lambda row: "song" in (row["slots"] or [])),
         (Filter(status=(NOT_LOGGED,)), lambda row: row["status"] is None),
         (Filter(text="PLAY SONG 1"), lambda row: "play song 1" in (row["heard"] or "")),
@@ -83,7 +89,7 @@ def test_options_list_what_occurs_commonest_first(snapshot: Snapshot) -> None:
 
 def test_defects_come_in_pages_without_gap_or_repeat(snapshot: Snapshot) -> None:
     expected = {row["turn_id"] for row in rows(snapshot) if row["failure_point"] != "correct"}
-    orders: tuple[overview.Order, ...] = ("newest", "most certain")
+    orders: tuple[str, ...] = ("newest", "most certain")
     for order in orders:
         turn_ids: list[Any] = []
         for skip in range(0, len(expected) + 7, 7):

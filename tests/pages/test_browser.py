@@ -53,12 +53,7 @@ def test_filters_and_turn_travel_in_the_url(address: str) -> None:
         page.goto(f"{address}/?device=phone")
         check(watch)
         before = page.get_by_test_id("stMetricValue").first.inner_text()
-        # The tick box of the first turn listed; the table is drawn on a canvas.
-        table = page.get_by_test_id("stDataFrame").last.locator("canvas").first
-        table.scroll_into_view_if_needed()
-        box = table.bounding_box()
-        assert box is not None
-        page.mouse.click(box["x"] + 18, box["y"] + 52)
+        page.locator("tr.openable").first.click()
         page.wait_for_url("**/turn?**turn=**")
         check(watch)
         assert "device=phone" in page.url
@@ -75,21 +70,23 @@ def test_further_filters_are_drawn_when_opened(address: str) -> None:
         page = watch.page
         page.goto(address)
         check(watch)
-        verdict = page.get_by_role("combobox", name="Called")
-        assert verdict.count() == 0
+        status = page.get_by_role("combobox", name="Status", exact=True)
+        assert status.count() == 0
         page.get_by_text("More", exact=True).click()
+        status.wait_for()
+        verdict = page.get_by_role("combobox", name="Predicted failure point")
         verdict.click()
-        page.get_by_role("option", name="nlu").click()
+        page.get_by_role("option", name="NLU").click()
         watch.settle()
-        page.wait_for_url("**stage=nlu**")
-        assert page.get_by_role("button", name="called NLU").is_visible()
+        page.wait_for_url("**failure_point=nlu**")
+        assert page.get_by_role("button", name="predicted NLU").is_visible()
         page.get_by_role("link", name="Explore").click()
         watch.settle()
-        page.wait_for_url("**/explore?**stage=nlu**")
-        assert page.get_by_role("button", name="called NLU").is_visible()
-        page.get_by_role("button", name="called NLU").click()
+        page.wait_for_url("**/explore?**failure_point=nlu**")
+        assert page.get_by_role("button", name="predicted NLU").is_visible()
+        page.get_by_role("button", name="predicted NLU").click()
         watch.settle()
-        page.wait_for_function("!location.search.includes('stage=')")
+        page.wait_for_function("!location.search.includes('failure_point=')")
         check(watch)
 
 

@@ -17,7 +17,17 @@ from data.queries.filters import Filter, Range
 from data.queries.overview import totals, trend
 from data.store import workspace
 from data.store.store import Store
-from tests.app import Open, html, press, settled, texts, turns_shown
+from tests.app import (
+    Open,
+    follow,
+    html,
+    links,
+    press,
+    settled,
+    texts,
+    turn_rows,
+    turns_shown,
+)
 from tests.scored import MODEL, NASTY
 
 
@@ -91,35 +101,88 @@ def test_a_link_carries_the_choices_of_the_page(opened: Open, scored_store: Stor
         columns="heard,turn_id",
         device="phone",
     )
-    frame = at.dataframe[0].value
-    assert list(frame.columns) == ["Heard", "Turn id"] or set(frame.columns) == {"Heard", "Turn id"}
-    assert frame["Turn id"][0].startswith("d00")
+    rows = turn_rows(at)
+    assert set(rows[0]) == {"Heard", "Turn id", "href"}
+    assert rows[0]["Turn id"].startswith("d00")
     sql = opened(scored_store.path, "explore", show="sql", sql="SELECT 7 AS x")
     assert sql.text_area(key="explore-w-sql").value == "SELECT 7 AS x"
 
 
-def test_invalid_choices_in_a_link_are_ignored(opened: Open, scored_store: Store) -> None:
-    at = opened(
-        scored_store.path, "explore", rows="nosuch", show="42", order="'; DROP", columns="reasons"
-    )
-    assert "rows" not in at.query_params
-    assert any(names.startswith("Domain,") for names in columns(at))
-    assert opened(scored_store.path, "data", part="../etc").metric
+@pytest.mark.parametrize(
+    ("page", "query", "words"),
+    [
+        ("explore", {"rows": "nosuch"}, "Unknown rows=nosuch; give one of domain, "),
+        ("explore", {"show": "42"}, "Unknown show=42; give one of pivot, table, sql"),
+        ("explore", {"order": "'; DROP"}, "Unknown order='; DROP"),
+        ("explore", {"columns": "heard,reasons"}, "Unknown column reasons"),
+        ("explore", {"show": "table", "page": "0"}, "Invalid page=0"),
+        ("data", {"part": "../etc"}, "Unknown part=../etc"),
+        ("model", {"look": "up"}, "Unknown look=up"),
+        ("annotate", {"task": "x"}, "Unknown task=x"),
+        ("triage", {"failing": "NLU"}, "failing=NLU is not a failure point"),
+        ("turn", {"turn": "d001-0", "list": "x"}, "Unknown list=x"),
+        ("turn", {"turn": "d001-0", "back": "x"}, "Unknown back=x"),
+        ("turn", {"turn": "d001-0", "day": "tomorrow"}, "Invalid day day=tomorrow"),
+        (None, {"order": "x"}, "Unknown order=x"),
+        (None, {"called": "nlu"}, "called=nlu, which this page does not know; did you mean fail"),
+        (None, {"Device": "phone"}, "did you mean device?"),
+        (None, {"rows": "domain"}, "rows=domain, which this page does not know"),
+        ("data", {"x": ""}, "x=, which this page does not know"),
+    ],
+)
+def test_what_a_link_has_wrong_is_named(
+    opened: Open, scored_store: Store, page: str | None, query: dict[str, str], words: str
+) -> None:
+    address = {key: value for key, value in query.items() if key != "page"}
+    at = opened(scored_store.path, page, **address)
+    if "page" in query:
+        at.query_params["page"] = query["page"]
+        at.run()
+    assert words in texts(at)
+    press(at, "Clear the filters")
+    assert words not in texts(at)
 
 
 def test_odd_texts_are_shown_as_they_are(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "explore", show="table", text="<img")
-    assert at.dataframe[0].value["Heard"][0].startswith(NASTY[:20])
+    assert turn_rows(at)[0]["Heard"].startswith(NASTY[:20])
     assert "<img" not in html(at)
 
 
 def test_a_row_opens_its_turn(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "explore", show="table", columns="turn_id", device="phone")
-    first = at.dataframe[0].value["Turn id"][0]
-    key = key_of(at)
-    at.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
-    at.run()
-    assert at.query_params["turn"] == first
+    first = turn_rows(at)[0]
+    follow(at, first["href"])
+    assert at.query_params["turn"] == first["Turn id"]
+    assert at.query_params["device"] == "phone"
+    follow(at, links(at)["← Explore"])
+    assert turn_rows(at)[0] == first
+
+
+@pytest.mark.parametrize("head", ["P(defect)", "Heard", "Words", "ASR confidence", "Device"])
+def test_a_head_sorts_all_rows_either_way_and_steps_follow_it(
+    opened: Open, scored_store: Store, head: str
+) -> None:
+    names = {"Words": "words", "ASR confidence": "asr_confidence", "Device": "device_type"}
+    column = {"P(defect)": "p_defect", "Heard": "heard", **names}[head]
+    at = opened(scored_store.path, "explore", show="table", columns=f"turn_id,{column}")
+    for falls in (column in ("p_defect", "words", "asr_confidence"),) * 2:
+        marks = [words for words in links(at) if words.startswith(head)]
+        falls ^= any("↓" in words or "↑" in words for words in marks)
+        follow(at, links(at)[marks[0]])
+        with scored_store.snapshot() as snapshot:
+            expected = snapshot.query(
+                f"SELECT turn_id FROM predictions ORDER BY {column} {'DESC' if falls else ''} "
+                "NULLS LAST, turn_id"
+            )["turn_id"].to_pylist()
+        rows = turn_rows(at)
+        assert [row["Turn id"] for row in rows] == expected[: len(rows)]
+    here = expected[len(rows) // 2 : len(rows) // 2 + 2]
+    follow(at, rows[len(rows) // 2]["href"])
+    press(at, "Next of these turns")
+    assert at.query_params["turn"] == here[1]
+    press(at, "Previous of these turns")
+    assert at.query_params["turn"] == here[0]
 
 
 def wait_for_answer(at: AppTest) -> None:
@@ -254,6 +317,7 @@ def test_a_filter_on_a_value_that_does_not_occur_is_kept(
     ("query", "words"),
     [
         ({"source": "xyz"}, "Unknown source=xyz"),
+        ({"failure_point": "tts"}, "Unknown failure_point=tts"),
         ({"stage": "tts"}, "Unknown stage=tts"),
         ({"version": "asr"}, "names no stage"),
         ({"since": "2031-01-01"}, "leaves no day"),

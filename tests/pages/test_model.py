@@ -29,7 +29,7 @@ from data.store.annotations import annotate
 from data.store.store import Store
 from labels.derived import refresh
 from parts.model import quality
-from tests.app import Open, texts
+from tests.app import Open, follow, texts, turn_rows
 from tests.scored import MODEL, fill, score
 
 
@@ -219,11 +219,8 @@ def test_one_model_and_one_label_are_enough_for_every_look(opened: Open, own_sto
 
 def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "labels")
-    version = labelled_store.snapshot().version
-    key = f"doubts-{version}-{MODEL}-{Filter().caption()}-None-1"
     assert "labels are doubted" in texts(at)
-    at.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
-    at.run()
+    follow(at, turn_rows(at)[0]["href"])
     assert at.query_params["turn"]
 
 
@@ -245,9 +242,21 @@ def test_filters_without_a_known_turn_leave_only_looks_that_need_none(
     assert words in texts(looked(opened, labelled_store, look, text="no such words"))
 
 
-def test_invalid_choices_in_a_link_show_the_first_look(opened: Open, labelled_store: Store) -> None:
-    at = looked(opened, labelled_store, "<b>", target="\u202e", threshold="x", other="nobody")
-    assert at.metric
+@pytest.mark.parametrize(
+    ("look", "query"),
+    [
+        ("<b>", {}),
+        ("quality", {"target": "\u202e"}),
+        ("thresholds", {"threshold": "x"}),
+        ("thresholds", {"threshold": "100"}),
+        ("labels", {"labelled": "x"}),
+    ],
+)
+def test_invalid_choices_in_a_link_are_named(
+    opened: Open, labelled_store: Store, look: str, query: dict[str, str]
+) -> None:
+    key, value = next(iter(query.items()), ("look", look))
+    assert f"{key}={value}" in texts(looked(opened, labelled_store, look, **query))
 
 
 def test_without_any_truth_it_says_how_to_get_some(opened: Open, scored_store: Store) -> None:

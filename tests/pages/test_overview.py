@@ -75,7 +75,8 @@ def must_draw_everything(at: AppTest) -> None:
         {"since": "2024-03-04", "until": "2024-03-04"},
         {"text": "song 17"},
         {"locale": "(not logged)"},
-        {"stage": "asr"},
+        {"failure_point": "asr"},
+        {"not_device": "phone"},
     ],
 )
 def test_everything_is_drawn_with_any_filter(

@@ -12,7 +12,7 @@ import pytest
 from data.store import workspace
 from data.store.predictions import commit_predictions
 from data.store.store import Store
-from tests.app import Open, html, press, settled, texts
+from tests.app import Open, follow, html, links, press, settled, texts, turn_rows
 from tests.scored import MODEL, NASTY, fill, predictions_table
 
 PHONES = "asr:device_type=phone"
@@ -148,12 +148,16 @@ def test_grouping_requests_without_the_model_says_what_to_do(
 
 def test_a_turn_of_the_slice_opens_with_a_link_back(opened: Open, phones_fail: Store) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
-    at.session_state[f"slice-turns-{PHONES}"] = {
-        "selection": {"rows": [0], "columns": [], "cells": []}
-    }
-    at.run()
-    assert at.query_params["turn"]
+    rows = turn_rows(at)
+    assert len(rows) > 2
+    follow(at, rows[1]["href"])
     assert (at.query_params["failing"], at.query_params["slice"]) == ("asr", PHONES)
+    # The steps stay in the slice.
+    for label, row in (("Next", rows[2]), ("Previous", rows[1]), ("Previous", rows[0])):
+        press(at, f"{label} of these ASR defects in this slice")
+        assert f"turn={at.query_params['turn']}&" in row["href"]
+    follow(at, links(at)["← The slice"])
+    assert turn_rows(at) == rows
 
 
 def test_a_slice_with_an_owner_stays_listed_when_it_no_longer_stands_out(

@@ -162,7 +162,7 @@ def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
         assert query["slice"] == [SLICE]
 
         # The box before the first of the surest turns.
-        pick(page.get_by_test_id("stDataFrame").last, 18)
+        page.locator("tr.openable").first.click()
         page.wait_for_url("**/turn?**")
         arrive(watch, "Judged here")
         turn = parse_qs(urlsplit(page.url).query)["turn"][0]
