@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.periods import PREVIOUS, Against
 from analysis.rates import MODEL
 from charts import stage_heatmap
-from charts.formatting import (
-    THIN,
-    count,
-    number,
-    percent,
-    points,
-)
+from charts.formatting import count, minute, percent, points
 from charts.html import render as render_template
 from charts.palette import COLOURS
-from charts.rates import trend_words
+from charts.rates import target_level, trend_words
 from charts.sentences import (
+    BURN_RATE,
+    against_words,
+    budget_status,
     budget_words,
+    burn_words,
     cell_words,
     change_words,
+    comparison_words,
     estimate_words,
+    extra_count,
     extra_words,
-    lead_words,
     misdated_words,
+    no_comparison_words,
     period_words,
+    q_words,
     shift_words,
     span_words,
     spent_share,
@@ -73,11 +75,13 @@ def check(weeks: int, to: Path) -> None:
 
 
 def weekly(
-    snapshot: Snapshot, weeks: int, progress: Progress = silent
+    snapshot: Snapshot, weeks: int, progress: Progress = silent, against: Against = PREVIOUS
 ) -> tuple[str, contents.Headline]:
     """The report on the last `weeks` up to the last scored day, as HTML, and its numbers.
 
-    `progress` is told each step. Raises ModelError for a store without predictions.
+    With a release to compare `against`, it is on the days since this release. `progress` is told
+    each step. Raises ModelError for a store without predictions, UsageError where the periods
+    cannot be compared.
     """
     models = overview.models(snapshot)
     model = snapshot.model if snapshot.model in models else models[0] if models else None
@@ -95,11 +99,16 @@ def weekly(
     days = bounds[:2]
     start = days[1] - timedelta(days=7 * weeks - 1)
     chosen = Filter(since=max(start, days[0]), until=days[1])
+    compared = contents.compared_periods(snapshot, model, chosen, days, against)
+    if compared and compared.released:
+        chosen = replace(chosen, since=compared.released)
     progress(0, 2, "estimating the rates")
-    head = contents.headline(snapshot, model, chosen, days)
+    head = contents.headline(snapshot, model, chosen, days, against=against)
     assert head is not None
-    progress(1, 2, "looking for what changed and what moved")
-    happened = contents.events(snapshot, model, chosen, days)
+    if head.periods.previous is None and against.mode in ("release", "days"):
+        raise UsageError(no_comparison_words(head.periods))
+    progress(1, 2, "looking for change points and comparing the periods")
+    happened = contents.events(snapshot, model, chosen, days, against)
     source = source_of(snapshot, model, chosen)
     return render(source, head, happened, workspace.targets(snapshot)), head
 
@@ -138,7 +147,7 @@ def render(
     return render_template(
         "report/page.html",
         **_top(source, head),
-        **_over_time(head, happened),
+        **_over_time(head, happened, targets),
         **_tables(head, happened),
         **_budgets(head, targets),
         foot=_foot(source),
@@ -154,21 +163,17 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
     share = [s / n for s, n in zip(columns[worst], turns, strict=True)]
     rate = head.rates[worst].value
     estimated = " (model estimate)" if defect.method == MODEL else ""
-    turns_now, turns_before = head.turns
-    shift = head.shifts.get("defect") if head.periods.whole else None
+    per_day = None if head.per_day is None else percent(head.per_day, 0, "+")
     words = [chip.words for chip in source.chosen.chips() if chip.key not in ("since", "until")]
     return {
         "title": f"Faultline, {period_words(head.periods.shown)}",
         "caption": " · ".join(words) or "All turns",
-        "lead": lead_words(defect, shift, worst, rate),
+        "lead": head.lead,
         "numbers": [
             {
                 "label": "Turns",
                 "value": count(total.turns),
-                "note": _against(
-                    head,
-                    percent(turns_now / turns_before - 1, 0, "+") if turns_before else None,
-                ),
+                "note": _against(head, per_day and f"{per_day} per day"),
                 "line": figures.line(turns),
             },
             {
@@ -185,7 +190,7 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
                 "line": figures.line(share),
             },
             {
-                "label": "Called defects",
+                "label": "Predicted defects",
                 "value": count(total.defects),
                 "note": f"{percent(total.defects / total.turns)} of turns",
                 "line": figures.line(called),
@@ -204,21 +209,23 @@ def _change(head: contents.Headline, name: str) -> str | None:
 
 
 def _against(head: contents.Headline, change: str | None) -> str:
-    if change is None or head.periods.previous is None:
-        return "no full period before"
-    if head.periods.whole:
-        return f"{change} on the period before"
-    return f"{change}, {period_words(head.periods.recent)} on {period_words(head.periods.previous)}"
+    if change is None or not head.periods.whole:
+        return "no period to compare with"
+    return f"{change} {against_words(head.periods)}"
 
 
-def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
-    changes = happened.changes[:CHANGES]
+def _over_time(
+    head: contents.Headline, happened: contents.Events, targets: Mapping[str, float]
+) -> dict[str, Any]:
+    changes = [head.scaled_change(change) for change in happened.changes[:CHANGES]]
     return {
         "width": figures.WIDTH,
         "height": figures.HEIGHT,
         "by": head.by,
         "legend": [(NAMES[name], COLOURS[name]) for name in FAILURES],
-        "chart": figures.trend(head.trend, head.by, happened.releases, changes),
+        "chart": figures.trend(
+            head.trend, head.by, happened.releases, changes, target_level(targets, head.rates)
+        ),
         "alt": trend_words(head.trend, head.by, happened.releases, changes),
         "changes": [
             {"words": change_words(change), "extra": extra_words(change.extra_turns)}
@@ -228,10 +235,12 @@ def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, 
 
 
 def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
-    rates, domains = stage_heatmap.rates(happened.domains), happened.domains
+    domains = head.scaled(happened.domains)
+    rates = stage_heatmap.rates(domains)
     highest = stage_heatmap.highest(rates)
     turns: list[Any] = domains["turns"].to_pylist()
-    moved = happened.moved.slice(0, ROWS).to_pylist() if happened.moved is not None else []
+    cells = None if happened.moved is None else head.scaled_rates(happened.moved.slice(0, ROWS))
+    moved = [] if cells is None else cells.to_pylist()
     return {
         "stages": [
             {
@@ -239,8 +248,8 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                 "colour": COLOURS[name],
                 "share": percent(head.rates[name].value),
                 "interval": f"{percent(head.rates[name].low)} to {percent(head.rates[name].high)}",
-                "change": _change(head, name) or "–",
-                "called": count(head.total.counts[name]),
+                "change": (_change(head, name) if head.periods.whole else None) or "–",
+                "predicted": count(head.total.counts[name]),
             }
             for name in FAILURES
         ],
@@ -251,7 +260,8 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                 "before": percent(row["before"]),
                 "after": percent(row["after"]),
                 "span": span_words(row),
-                "extra": f"{row['extra_turns']:+,.0f}".replace(",", THIN),
+                "extra": extra_count(row["extra_turns"]),
+                "q": q_words(row["q_value"]),
                 "sure": row["significance"],
             }
             for row in moved
@@ -264,6 +274,7 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                     (
                         "–" if rate is None else percent(rate),
                         stage_heatmap.shade(failure, rate, highest),
+                        *(stage_heatmap.ink_on(failure, rate, highest, dark) for dark in (False, True)),
                     )
                     for failure, rate in zip(FAILURES, row, strict=True)
                 ],
@@ -277,11 +288,10 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
 def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
     previous = head.periods.previous
     if happened.moved is None or previous is None:
-        return "The scored days do not include an equally long period before this one."
+        return no_comparison_words(head.periods)
     caption = (
-        f"{period_words(head.periods.recent)} against {period_words(previous)}; "
-        f"{count(happened.compared)} cells of stage and dimension compared, false discoveries "
-        "controlled (Benjamini–Hochberg)."
+        f"{comparison_words(head.periods)}; {count(happened.compared)} cells of stage and dimension "
+        "compared, false discovery rate controlled (Benjamini–Hochberg). Model estimates."
     )
     if happened.moved.num_rows:
         return caption
@@ -289,17 +299,18 @@ def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
 
 
 def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str, Any]:
-    recent = head.periods.recent
     return {
-        "budget_caption": f"{period_words(recent)}; failed turns are model estimates.",
+        "budget_caption": f"{period_words(head.periods.shown)}. {BURN_RATE}",
         "budgets": [
             {
                 "name": NAMES[budget.failure_point],
+                "status": budget_status(budget),
                 "target": percent(budget.target),
                 "share": percent(budget.spent / budget.turns) if budget.turns else "–",
                 "spent": f"{count(budget.spent)} of {count(budget.allowed)}",
-                "pace": "–" if budget.burn_rate is None else f"{number(budget.burn_rate, 2)}×",
-                "words": f"{percent(spent_share(budget), 0)} spent, {budget_words(budget)}",
+                "part": percent(spent_share(budget), 0),
+                "burn_rate": burn_words(budget),
+                "words": budget_words(budget),
             }
             for budget in head.budgets(targets)
         ],
@@ -309,6 +320,6 @@ def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str,
 def _foot(source: Source) -> str:
     parts = [f"Data version {source.version}", f"model {source.model}"]
     if source.arrived:
-        parts.append(f"last logs {source.arrived.astimezone(UTC):%-d %B %Y, %H:%M} UTC")
-    parts.append(f"made {datetime.now(UTC):%-d %B %Y, %H:%M} UTC")
+        parts.append(f"last logs {minute(source.arrived, UTC)}")
+    parts.append(f"made {minute(datetime.now(UTC), UTC)}")
     return " · ".join(parts)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from data.errors import UsageError
 from data.schema.trace import FAILURE_POINTS, STAGES
-from data.schema.vocabulary import FAILURE_WORDS, STAGE_WORDS
+from data.schema.vocabulary import FAILURE_WORDS, release_title
 from data.store.misdated import DATED, MISDATED
 
 NOT_LOGGED = "(not logged)"
@@ -290,7 +290,7 @@ class Filter:
         chips += [Chip("status", v, f"status {_value_words('status', v)}") for v in self.status]
         for value in self.version:
             stage, release = _version(value)
-            chips.append(Chip("version", value, f"{STAGE_WORDS[stage]} {release}"))
+            chips.append(Chip("version", value, release_title(stage, release)))
         for key, (_, name, unit) in RANGES.items():
             if bounds := getattr(self, key):
                 chips.append(Chip(key, str(bounds), f"{name} {_range_words(bounds)}{unit}"))
