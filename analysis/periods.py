@@ -127,7 +127,7 @@ def periods(
     if against.mode == "release" and released:
         recent = Period(min(max(since, released), until), until)
     elif chosen.since is None and against.mode != "days":
-        days = min(DAYS, (shown.days + 1) // 2)
+        days = min(DAYS, shown.days // 2)
         recent = Period(until - timedelta(days=max(days, 1) - 1), until)
     previous = _previous(recent, first, last, against, released)
     return Periods(shown, recent, previous, against, released)

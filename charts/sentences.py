@@ -20,6 +20,7 @@ from charts.formatting import (
     short,
 )
 from data.queries.releases import Release
+from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES, STAGE_TITLES, release_title, stage_of
 from data.store.misdated import words
 
@@ -75,6 +76,13 @@ def version_words(stage: str, version: str) -> str:
 def release_words(release: Release) -> str:
     """The name of a release, see `version_words`."""
     return version_words(release.stage, release.version)
+
+
+def day_name(titles: Sequence[str]) -> str:
+    """The releases of a day as a label of at most some twenty letters."""
+    if len(titles) > 2:
+        return f"{len(titles)} releases"
+    return ", ".join(short(title, 18 // len(titles)) for title in titles)
 
 
 def releases_words(releases: Sequence[Release]) -> str:
@@ -146,6 +154,13 @@ def estimate_words(estimate: Estimate) -> str:
         f"annotation, so nothing checks the model here, and the 95{THIN}% interval does not say "
         "how far it can be trusted."
     )
+
+
+def scaled_words(defect: Estimate) -> str:
+    """How days, domains and budgets are estimated, as a sentence."""
+    if defect.method == ANNOTATED:
+        return "Model estimates, scaled so that they add up to the rates above."
+    return "Model estimates."
 
 
 def against_words(compared: Periods) -> str:
@@ -233,8 +248,8 @@ def _direction(shift: Shift) -> str:
 
 
 BURN_RATE = (
-    "Burn rate: how many times faster than evenly over the period the last seven days spent the "
-    "budget."
+    "Burn rate: how many times faster than evenly over the period the budget was used in the last "
+    "seven days."
 )
 # Status of a budget -> its symbol; the words beside it say the same.
 _SYMBOLS = {"within": "\u2713", "risk": "\u25b2", "spent": "\u2715", "none": "\u2013"}
@@ -252,13 +267,21 @@ def budget_status(budget: Budget) -> str:
 def budget_words(budget: Budget) -> str:
     """The state of a budget at the end of its period, after a symbol that says it too."""
     status = budget_status(budget)
+    if status == "none":
+        return f"{_SYMBOLS[status]} no turns yet"
     words = {
-        "none": "no turns yet",
         "within": "within budget",
         "risk": "within budget, burning too fast",
         "spent": f"used up on {day_words(budget.used_up)}" if budget.used_up else "used up",
     }[status]
-    return f"{_SYMBOLS[status]} {words}"
+    return f"{_SYMBOLS[status]} {percent(spent_share(budget), 0)} spent, {words}"
+
+
+def over_words(targets: Mapping[str, float]) -> str:
+    """What the target line of the trend stands for."""
+    named = [f"{NAMES[name]} {percent(targets[name])}" for name in FAILURES if name in targets]
+    rest = "" if len(named) == len(FAILURES) else " and the other stages as they are"
+    return f"The dashed line is the height of the bars at the targets: {', '.join(named)}{rest}."
 
 
 def burn_words(budget: Budget) -> str:

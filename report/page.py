@@ -29,11 +29,12 @@ from charts.sentences import (
     extra_words,
     misdated_words,
     no_comparison_words,
+    over_words,
     period_words,
     q_words,
+    scaled_words,
     shift_words,
     span_words,
-    spent_share,
 )
 from data.errors import ModelError, UsageError, machine_error
 from data.queries import ingest_runs, overview
@@ -150,6 +151,7 @@ def render(
         **_over_time(head, happened, targets),
         **_tables(head, happened),
         **_budgets(head, targets),
+        scaled=scaled_words(head.rates["defect"]),
         foot=_foot(source),
     )
 
@@ -179,14 +181,18 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
             {
                 "label": f"Defect rate{estimated}",
                 "value": percent(defect.value),
-                "note": f"{percent(defect.low)} to {percent(defect.high)}; "
-                f"{_against(head, _change(head, 'defect'))}",
+                "note": _joined(
+                    f"{percent(defect.low)} to {percent(defect.high)}",
+                    _against(head, _change(head, "defect")),
+                ),
                 "line": figures.line(failed),
             },
             {
                 "label": "Worst stage",
                 "value": NAMES[worst],
-                "note": f"{percent(rate)} of turns; {_against(head, _change(head, worst))}",
+                "note": _joined(
+                    f"{percent(rate)} of turns", _against(head, _change(head, worst))
+                ),
                 "line": figures.line(share),
             },
             {
@@ -208,8 +214,15 @@ def _change(head: contents.Headline, name: str) -> str | None:
     return points(shift.value) + ("" if shift.clear else f" ({shift_words(shift)})")
 
 
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
 def _against(head: contents.Headline, change: str | None) -> str:
-    if change is None or not head.periods.whole:
+    if not head.periods.whole:
+        # The lead and the period comparison name the days that are compared.
+        return ""
+    if change is None:
         return "no period to compare with"
     return f"{change} {against_words(head.periods)}"
 
@@ -218,15 +231,16 @@ def _over_time(
     head: contents.Headline, happened: contents.Events, targets: Mapping[str, float]
 ) -> dict[str, Any]:
     changes = [head.scaled_change(change) for change in happened.changes[:CHANGES]]
+    target = target_level(targets, head.rates)
     return {
-        "width": figures.WIDTH,
-        "height": figures.HEIGHT,
         "by": head.by,
         "legend": [(NAMES[name], COLOURS[name]) for name in FAILURES],
-        "chart": figures.trend(
-            head.trend, head.by, happened.releases, changes, target_level(targets, head.rates)
-        ),
-        "alt": trend_words(head.trend, head.by, happened.releases, changes),
+        "charts": [
+            figures.trend(head.trend, head.by, happened.releases, changes, target, width)
+            for width in (figures.WIDTH, figures.NARROW)
+        ],
+        "over": over_words(targets) if target is not None else "",
+        "alt": trend_words(head.trend, head.by, happened.releases, changes, target=target),
         "changes": [
             {"words": change_words(change), "extra": extra_words(change.extra_turns)}
             for change in changes
@@ -274,7 +288,8 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                     (
                         "–" if rate is None else percent(rate),
                         stage_heatmap.shade(failure, rate, highest),
-                        *(stage_heatmap.ink_on(failure, rate, highest, dark) for dark in (False, True)),
+                        stage_heatmap.ink_on(failure, rate, highest, dark=False),
+                        stage_heatmap.ink_on(failure, rate, highest, dark=True),
                     )
                     for failure, rate in zip(FAILURES, row, strict=True)
                 ],
@@ -308,7 +323,6 @@ def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str,
                 "target": percent(budget.target),
                 "share": percent(budget.spent / budget.turns) if budget.turns else "–",
                 "spent": f"{count(budget.spent)} of {count(budget.allowed)}",
-                "part": percent(spent_share(budget), 0),
                 "burn_rate": burn_words(budget),
                 "words": budget_words(budget),
             }
