@@ -191,4 +191,3 @@ def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
         "significance": pa.array([""] * len(values), pa.string()),
     }
     return pa.table(columns, SCHEMA)
-

@@ -29,6 +29,8 @@ TEXT_ON = {
 INK = ("#22272E", "#E3E7EB")
 # The theme's background, on light and on dark.
 GROUND = ("#FFFFFF", "#14181D")
+# Text that says something is wrong, on light and on dark; words beside it say the same.
+ALARM = ("#B3261E", "#FF9A90")
 NEUTRAL = "#8A919C"
 # Grid lines and rules: visible on white and on near-black alike.
 FAINT = "rgba(138, 145, 156, 0.25)"

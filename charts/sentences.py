@@ -175,6 +175,13 @@ def against_words(compared: Periods) -> str:
     return f"on {period_words(compared.previous)}"
 
 
+# Where the rate shown is corrected by annotations, and its change cannot be.
+UNLIKE = (
+    "The changes are the model's own estimates: only one of the two periods has enough annotated "
+    "dialogues."
+)
+
+
 def comparison_words(compared: Periods) -> str:
     """The two compared periods: `3 May to 30 May 2026 against 5 April to 2 May 2026`."""
     assert compared.previous is not None
@@ -230,9 +237,7 @@ def lead_words(
     change += "" if shift.clear or direction == _SAME else ", which may be chance"
     if compared.whole:
         return f"{text}, {change}; {largest}"
-    return (
-        f"{text}; {largest} {_during(compared.recent)} it was {percent(recent.value)}, {change}."
-    )
+    return f"{text}; {largest} {_during(compared.recent)} it was {percent(recent.value)}, {change}."
 
 
 def _during(period: Period) -> str:
@@ -289,6 +294,11 @@ def burn_words(budget: Budget) -> str:
     if budget.burn_rate is None:
         return "–"
     return "\u221e" if isinf(budget.burn_rate) else f"{budget.burn_rate:.1f}×"
+
+
+def count_of(part: float, whole: float) -> str:
+    """`1 204 of 1 500`."""
+    return f"{count(part)} of {count(whole)}"
 
 
 def spent_share(budget: Budget) -> float:

@@ -108,7 +108,7 @@ def heat(domains: pa.Table, dark: bool = False) -> go.Figure:
         _HEAD + 28 * max(len(rows), 1),
         # Plotly would drop the names of the stages rather than make a map of one row lower.
         margin={"t": _HEAD},
-        minreducedheight=1,
+        minreducedheight=2,
         barmode="overlay",
         xaxis={
             "range": [0, len(FAILURES)],

@@ -285,9 +285,7 @@ def _scale(rates: Mapping[str, Estimate], total: overview.Totals) -> dict[str, f
 def _hull(chosen: Filter, shown: Period, previous: Period | None) -> Filter:
     """The filter over all days from the first to the last of two periods."""
     periods = [shown, previous] if previous else [shown]
-    return replace(
-        chosen, since=min(p.since for p in periods), until=max(p.until for p in periods)
-    )
+    return replace(chosen, since=min(p.since for p in periods), until=max(p.until for p in periods))
 
 
 def _rates(days: pa.Table, annotated: pa.Table | None, period: Period) -> dict[str, Estimate]:

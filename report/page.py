@@ -24,6 +24,7 @@ from charts.sentences import (
     cell_words,
     change_words,
     comparison_words,
+    count_of,
     estimate_words,
     extra_count,
     extra_words,
@@ -190,9 +191,7 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
             {
                 "label": "Worst stage",
                 "value": NAMES[worst],
-                "note": _joined(
-                    f"{percent(rate)} of turns", _against(head, _change(head, worst))
-                ),
+                "note": _joined(f"{percent(rate)} of turns", _against(head, _change(head, worst))),
                 "line": figures.line(share),
             },
             {
@@ -322,7 +321,7 @@ def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str,
                 "status": budget_status(budget),
                 "target": percent(budget.target),
                 "share": percent(budget.spent / budget.turns) if budget.turns else "–",
-                "spent": f"{count(budget.spent)} of {count(budget.allowed)}",
+                "spent": count_of(budget.spent, budget.allowed),
                 "burn_rate": burn_words(budget),
                 "words": budget_words(budget),
             }

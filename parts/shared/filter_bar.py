@@ -209,7 +209,7 @@ def _remove(chip: Chip) -> None:
 
 def clear() -> None:
     """Callback: remove all filters, and the other parameters that a link may have got wrong."""
-    for key in ("failing", "slice"):
+    for key in ("failing", "slice", "against", "release_a", "release_b"):
         st.session_state.pop(key, None)
         st.query_params.pop(key, None)
     for key in ("since", "until"):
