@@ -181,6 +181,7 @@ def trend_words(
     shares = _heights(table, (only,) if only else FAILURES)
     if not shares:
         return "No turns in this period."
+    days: list[Any] = table["day"].to_pylist()
     top = shares.index(max(shares))
     parts = [
         f"Bars, one per {by}: estimated share of turns that failed at {NAMES[only]}. "
@@ -189,7 +190,7 @@ def trend_words(
     ]
     parts[0] += (
         f"Between {percent(min(shares))} and {percent(max(shares))}, highest from "
-        f"{day_words(table['day'].to_pylist()[top], True)}."
+        f"{day_words(days[top], True)}."
     )
     if target is not None:
         parts.append(f"A dashed line at the target, {percent(target)}.")

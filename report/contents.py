@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -117,7 +117,8 @@ class Headline:
         """Rows of `analysis.period_comparison.SCHEMA` times `scale`."""
         if all(factor == 1 for factor in self.scale.values()) or not cells.num_rows:
             return cells
-        factors = pa.array([self.scale[name] for name in cells["failure_point"].to_pylist()])
+        names: list[Any] = cells["failure_point"].to_pylist()
+        factors = pa.array([self.scale[name] for name in names])
         for name in ("before", "after", "change", "low", "high", "extra_turns"):
             column = pc.multiply(cells[name], factors)
             if name in ("before", "after"):

@@ -304,8 +304,8 @@ def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
     if happened.moved is None or previous is None:
         return no_comparison_words(head.periods)
     caption = (
-        f"{comparison_words(head.periods)}; {count(happened.compared)} cells of stage and dimension "
-        "compared, false discovery rate controlled (Benjamini–Hochberg). Model estimates."
+        f"{comparison_words(head.periods)}; {count(happened.compared)} cells of stage and "
+        "dimension compared, false discovery rate controlled (Benjamini–Hochberg). Model estimates."
     )
     if happened.moved.num_rows:
         return caption

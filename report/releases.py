@@ -87,22 +87,22 @@ def compare_releases(
     def only(version: str) -> Filter:
         return replace(chosen, version=(*others, f"{stage}:{version}"))
 
-    tables = [overview.cells(snapshot, model, only(version)) for version in (a, b)]
-    annotated = [sampled(snapshot, model, only(version)) for version in (a, b)]
-    rates = [estimate(rows, labels) for rows, labels in zip(tables, annotated, strict=True)]
-    if rates[0]["defect"].method != rates[1]["defect"].method:
+    old, new = (overview.cells(snapshot, model, only(version)) for version in (a, b))
+    before, after = (
+        estimate(rows, sampled(snapshot, model, only(version)))
+        for rows, version in ((old, a), (new, b))
+    )
+    if before["defect"].method != after["defect"].method:
         # The difference between two methods is not a difference between releases.
-        rates = [estimate(rows) for rows in tables]
-    sides = [
-        _side(version, rows, each)
-        for version, rows, each in zip((a, b), tables, rates, strict=True)
-    ]
-    both = all(side.turns for side in sides)
-    pairs = differing(*tables, q=1.0, without=f"version_{stage}")
+        before, after = estimate(old), estimate(new)
+    side_a, side_b = _side(a, old, before), _side(b, new, after)
+    both = side_a.turns and side_b.turns
+    pairs = differing(old, new, q=1.0, without=f"version_{stage}")
     return ReleaseComparison(
         stage,
-        *sides,
-        {name: shift(rates[1][name], rates[0][name]) for name in rates[0]} if both else {},
+        side_a,
+        side_b,
+        {name: shift(after[name], before[name]) for name in before} if both else {},
         pairs.filter(pc.field("q_value") <= PERHAPS),
         pairs.num_rows,
     )

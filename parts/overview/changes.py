@@ -12,7 +12,7 @@ from analysis.change_points import Change
 from charts.formatting import plain
 from charts.layout import CONFIG
 from charts.palette import COLOURS
-from charts.sentences import change_words, day_words, extra_count, extra_words, scaled_words
+from charts.sentences import change_words, extra_count, extra_words, scaled_words
 from charts.stage_heatmap import (
     FEW,
     heat,
@@ -21,7 +21,14 @@ from charts.stage_heatmap import (
     rates,
 )
 from data.queries.filters import COLUMNS, NOT_LOGGED
-from parts.overview.tables import ADJUSTED, ADJUSTED_HELP, adjusted, domains_table, formatted
+from parts.overview.tables import (
+    ADJUSTED,
+    ADJUSTED_HELP,
+    adjusted,
+    domains_table,
+    formatted,
+    long_day,
+)
 from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import narrow
 from parts.shared.view import View, choices
@@ -89,7 +96,7 @@ def change_list(view: View, head: Headline, happened: Events) -> None:
 def heat_map(view: View, head: Headline, happened: Events) -> None:
     """Stage × domain; a click on a cell narrows the filters to its domain."""
     st.subheader(
-        "Failure points by domain",
+        "Where, by domain",
         anchor=False,
         help="Where in the traffic each stage fails: its rate in each domain.",
     )
@@ -108,9 +115,10 @@ def heat_map(view: View, head: Headline, happened: Events) -> None:
         f"{scaled_words(head.rates['defect'])} The largest domains first; a dash where there are "
         f"fewer than {FEW} turns. Click a cell to look at its domain."
     )
+    turns: list[Any] = domains["turns"].to_pylist()
     with st.expander("As a table"):
         st.dataframe(
-            domains_table(labels(domains), domains["turns"].to_pylist(), rates(domains)),
+            domains_table(labels(domains), turns, rates(domains)),
             hide_index=True,
             placeholder="–",
         )
@@ -127,7 +135,7 @@ def _changes_table(changes: Sequence[Change]) -> None:
         formatted(
             columns,
             {
-                "From": lambda day: day_words(day, True),
+                "From": long_day,
                 "Excess failures": extra_count,
                 ADJUSTED: adjusted,
             },

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from charts.formatting import count, percent, plain, points, several
+from charts.formatting import percent, plain, points, several
 from charts.sentences import period_words, version_words
 from data.errors import UsageError
 from data.schema.trace import FAILURES
@@ -123,7 +123,8 @@ def _draw(compared: ReleaseComparison) -> None:
 
 def _words(name: str, side: Side) -> str:
     defect = side.rates["defect"]
-    return f"{name}, {period_words(side.days)}, {count(side.turns)} turns, {percent(defect.value)} failed"
+    turns = several(side.turns, "turn")
+    return f"{name}, {period_words(side.days)}, {turns}, {percent(defect.value)} failed"
 
 
 def _interval(compared: ReleaseComparison, name: str) -> str:

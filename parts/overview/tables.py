@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,11 @@ def share(value: float) -> str:
     return percent(value)
 
 
+def long_day(value: date) -> str:
+    """A day with its year."""
+    return day_words(value, True)
+
+
 def formatted(
     columns: Mapping[str, Sequence[Any]],
     formats: Formats,
@@ -34,16 +40,16 @@ def formatted(
     `colours` are text colours of a column's cells; None leaves the theme's.
     """
     styler = pd.DataFrame(dict(columns)).style.format(
-        {
-            name: (lambda value, show=show: "–" if pd.isna(value) else show(value))
-            for name, show in formats.items()
-        },
-        na_rep="–",
+        {name: _or_dash(show) for name, show in formats.items()}, na_rep="–"
     )
     for name, wanted in (colours or {}).items():
         css = [f"color: {colour}; font-weight: 600" if colour else "" for colour in wanted]
         styler = styler.apply(lambda _, css=css: css, subset=[name])
     return styler
+
+
+def _or_dash(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "–" if pd.isna(value) else show(value)
 
 
 def trend_table(table: pa.Table, by: Grain) -> Any:
@@ -57,8 +63,7 @@ def trend_table(table: pa.Table, by: Grain) -> Any:
         sums: list[Any] = table[f"p_{name}"].to_pylist()
         columns[NAMES[name]] = [s / n if n else None for s, n in zip(sums, turns, strict=True)]
     formats: dict[str, Callable[[Any], str]] = {NAMES[name]: share for name in FAILURES}
-    day = lambda value: day_words(value, True)  # noqa: E731
-    return formatted(columns, {**formats, "Turns": count, by.capitalize(): day})
+    return formatted(columns, {**formats, "Turns": count, by.capitalize(): long_day})
 
 
 def shares_table(rates: Mapping[str, Estimate], total: Totals) -> Any:
