@@ -33,6 +33,7 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 
 _STEP = {"day": 86_400_000, "week": 7 * 86_400_000, "month": "M1"}
+_MILLISECONDS = {by: days * 86_400_000 for by, days in (("day", 1), ("week", 7), ("month", 30))}
 _TITLE = {
     "day": "%{x|%-d %B %Y}",
     "week": "week from %{x|%-d %B %Y}",
@@ -76,6 +77,8 @@ def trend(
             marker={"color": COLOURS[name], "line": {"width": 0}},
             xperiod=_STEP[by],
             xperiodalignment="middle",
+            # Plotly makes a single bar a millisecond wide.
+            **({"width": _MILLISECONDS[by] * 0.85} if len(days) == 1 else {}),
             customdata=[
                 (percent(share), count(total), count(n))
                 for share, total, n in zip(shares, sums, turns, strict=True)
@@ -91,7 +94,7 @@ def trend(
     return bare(
         figure,
         height + band,
-        margin={"t": band + 8, "r": 14},
+        margin={"t": band + 8, "r": 14 if target is None else 48},
         barmode="stack",
         bargap=0.15,
         hovermode="x unified",
@@ -131,17 +134,17 @@ def _target_line(target: float) -> dict[str, Any]:
 
 
 def _target_name(target: float) -> dict[str, Any]:
+    """The name of the line, in the margin right of it, where it covers no bar."""
     return {
         "x": 1,
         "xref": "paper",
-        "xanchor": "right",
+        "xanchor": "left",
+        "xshift": 3,
         "y": target,
-        "yanchor": "bottom",
-        "text": f"target {percent(target)}",
+        "text": f"target<br>{percent(target)}",
+        "align": "left",
         "showarrow": False,
-        "bgcolor": NEUTRAL,
-        "borderpad": 2,
-        "font": {"size": 11, "color": "#14181D"},
+        "font": {"size": 11},
     }
 
 

@@ -72,12 +72,12 @@ st.caption(
     "releases, numbers the change points listed below, whiskers 95 % intervals."
 )
 
-change_list(view, head, happened)
-budget_panel(view, head, targets)
-left, right = st.columns([1.5, 1], gap="medium")
+left, right = st.columns([1.3, 1], gap="medium")
 with left:
-    moved_table(view, head, happened)
-    release_panel(view)
+    change_list(view, head, happened)
 with right:
     heat_map(view, head, happened)
+budget_panel(view, head, targets)
+moved_table(view, head, happened)
+release_panel(view)
 defect_list(view, head.total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -111,7 +111,6 @@ def compare_releases(
 def _side(version: str, rows: pa.Table, rates: dict[str, Estimate]) -> Side:
     if not rows.num_rows:
         return Side(version, Period(date.max, date.min), 0, rates)
-    days = pc.min_max(rows["day"]).as_py()
-    return Side(
-        version, Period(days["min"], days["max"]), int(pc.sum(rows["turns"]).as_py()), rates
-    )
+    days: list[Any] = rows["day"].unique().to_pylist()
+    turns = int(pc.sum(rows["turns"]).as_py() or 0)
+    return Side(version, Period(min(days), max(days)), turns, rates)

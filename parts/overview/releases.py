@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from charts.formatting import percent, plain, points, several
+from charts.formatting import percent, plain, points, several, short
 from charts.sentences import period_words, version_words
 from data.errors import UsageError
 from data.schema.trace import FAILURES
@@ -26,12 +26,15 @@ def release_panel(view: View) -> None:
     offered = choices(view.path, view.snapshot.version, view.model)[1].get("version", [])
     stages = [version.partition(":")[0] for version in offered]
     offered = [v for v, stage in zip(offered, stages, strict=True) if stages.count(stage) > 1]
-    chosen = {key: st.query_params.get(key) for key in KEYS}
-    for key, value in chosen.items():
+    for key in KEYS:
+        value = st.query_params.get(key) or st.session_state.get(key)
         if value and value not in offered:
+            known = ", ".join(short(version, 30) for version in offered[:10])
             raise UsageError(
-                f"Unknown release {key}={value}; give one of {', '.join(offered) or 'none'}."
+                f"Unknown release {key}={short(value, 40)}; give "
+                + (f"one of {known}." if known else "none: no stage has two releases.")
             )
+        _keep(key, value)
     if not offered:
         return
     st.subheader(
@@ -52,19 +55,32 @@ def release_panel(view: View) -> None:
 
 
 def _choice(label: str, key: str, offered: list[str]) -> str | None:
-    if st.session_state.get(key) not in (None, *offered):
+    widget = f"{key}_choice"
+    chosen = st.session_state.get(key)
+    if chosen not in offered:
         # A release of another stage than the new A.
-        st.session_state[key] = None
-        st.query_params.pop(key, None)
+        chosen = None
+        _keep(key, None)
+    st.session_state[widget] = chosen
     return st.selectbox(
         label,
         offered,
         index=None,
         format_func=lambda version: version_words(*version.split(":", 1)),
         placeholder="choose a release",
-        key=key,
-        bind="query-params",
+        key=widget,
+        on_change=lambda: _keep(key, st.session_state[widget]),
     )
+
+
+def _keep(key: str, value: str | None) -> None:
+    """A release in the link and in the session."""
+    st.session_state[key] = value
+    if value:
+        if st.query_params.get(key) != value:
+            st.query_params[key] = value
+    else:
+        st.query_params.pop(key, None)
 
 
 def _of(version: str, stage: str | None) -> bool:

@@ -82,17 +82,17 @@ def numbers(head: contents.Headline) -> None:
             "Turns",
             count(total.turns),
             delta=_turns_delta(head),
-            chart_data=turns,
+            chart_data=_line(turns),
             chart_type="bar",
             help="Requests in this period.",
             **_BOX,
         )
-        defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, FAILURES))
+        defect_rate(head, **_change(head, "defect"), chart_data=_line(_shares(table, FAILURES)))
         st.metric(
             "Worst stage",
             f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",
             **_change(head, worst),
-            chart_data=_shares(table, (worst,)),
+            chart_data=_line(_shares(table, (worst,))),
             help="The failure point with the largest share of turns, estimated as the defect rate.",
             **_BOX,
         )
@@ -101,7 +101,7 @@ def numbers(head: contents.Headline) -> None:
             "Predicted defects",
             f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)} of "
             "turns]]",
-            chart_data=[n - c for n, c in zip(turns, correct, strict=True)],
+            chart_data=_line([n - c for n, c in zip(turns, correct, strict=True)]),
             chart_type="bar",
             help="Turns whose verdict is a failure: those listed below. The verdict weighs the "
             "probabilities so that rare stages are named too, and close calls all fall to one "
@@ -140,6 +140,11 @@ def _shares(table: pa.Table, names: Sequence[str]) -> list[float]:
     columns = (table[f"p_{name}"].to_pylist() for name in names)
     turns = table["turns"].to_pylist()
     return [sum(parts) / n for n, *parts in zip(turns, *columns, strict=True)]
+
+
+def _line(values: list[Any]) -> list[Any] | None:
+    """The values of a sparkline; two or fewer do not make one."""
+    return values if len(values) > 2 else None
 
 
 def _turns_delta(head: contents.Headline) -> str | None:
