@@ -31,8 +31,8 @@ from data.schema.vocabulary import NAMES
 # Widths in pixels of the chart: of a screen or a sheet, and of a phone.
 WIDTH, NARROW = 960, 360
 _LEFT, _RIGHT, _BOTTOM = 44, 8, 40
-# Heights in pixels of the bars, of the names of releases, and of a row of numbered changes.
-_BARS, _NAMES, _ROW = 180, 116, 19
+# Heights in pixels of the bars, of a letter in the name of a release, and of a row of changes.
+_BARS, _LETTER, _ROW = 180, 6.2, 19
 # Two releases closer than this, in pixels, leave no room for the name of the later one.
 _NAME_GAP = 13
 
@@ -65,7 +65,8 @@ class Mark:
 class Trend:
     """The stacked bars over time and what is drawn on them, in pixels from the top left corner.
 
-    `target` is the line at the targets, its text above it.
+    `target` is the line at the targets, its text above it; `names` is where the names of releases
+    end and their lines begin.
     """
 
     bars: list[Box]
@@ -75,6 +76,7 @@ class Trend:
     changes: list[Mark]
     target: Mark | None
     width: float
+    names: float
     top: float
     left: float = _LEFT
 
@@ -115,7 +117,9 @@ def trend(
         return float(_LEFT + min(max((day - first).days, 0), (last - first).days) * per_day)
 
     rows = levels([x(change.start) for change in changes], _ROW)
-    above = _NAMES * bool(releases) + _ROW * (max(rows, default=-1) + 1) + 10
+    named = _releases(releases, x)
+    names = _LETTER * max((len(mark.text) for mark in named), default=0) + 4
+    above = names + _ROW * (max(rows, default=-1) + 1) + 10
     per_share, base = _BARS / top, above + _BARS
     bars = []
     for i, day in enumerate(days):
@@ -144,8 +148,8 @@ def trend(
     line = None
     if target is not None:
         line = Mark(width - _RIGHT, base - target * per_share, f"target {percent(target)}")
-    named = _releases(releases, x)
-    return Trend(bars, rules, dates, named, _changes(changes, rows, x, above), line, width, above)
+    marks = _changes(changes, rows, x, above)
+    return Trend(bars, rules, dates, named, marks, line, width, names, above)
 
 
 def _end(day: date, by: Grain) -> date:

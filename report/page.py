@@ -305,7 +305,8 @@ def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
         return no_comparison_words(head.periods)
     caption = (
         f"{comparison_words(head.periods)}; {count(happened.compared)} cells of stage and "
-        "dimension compared, false discovery rate controlled (Benjamini–Hochberg). Model estimates."
+        "dimension compared, false discovery rate controlled (Benjamini–Hochberg). "
+        f"{scaled_words(head.rates['defect'])}"
     )
     if happened.moved.num_rows:
         return caption

@@ -19,6 +19,7 @@ from charts.sentences import (
     extra_count,
     no_comparison_words,
     release_words,
+    scaled_words,
     span_words,
 )
 from data.queries.releases import Release, releases
@@ -122,7 +123,7 @@ def moved_table(view: View, head: Headline, happened: Events) -> None:
     more = moved.num_rows - len(rows)
     st.caption(
         f"{count(happened.compared)} cells were compared; the false discovery rate is controlled "
-        "(Benjamini–Hochberg). Model estimates."
+        f"(Benjamini–Hochberg). {scaled_words(head.rates['defect'])}"
         + (f" {count(more)} smaller ones are not shown." if more else "")
         + " Tick a row to look at its turns."
     )
