@@ -156,11 +156,11 @@ def test_budgets_and_boxes_of_the_page_agree(opened: Open, gold_store: Store) ->
     assert re.match("\u2715 .* spent, used up on ", asr["Status"])
     nlu = frame[frame["Stage"] == "NLU"].iloc[0]
     assert nlu["Status"].startswith("\u2713 ")
-    figure = json.loads(at.get("plotly_chart")[0].proto.figure.spec)
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     assert "target" in json.dumps(figure["layout"]["annotations"])
     at.selectbox(key="trend-of").set_value("asr").run()
     assert not at.exception
-    figure = json.loads(at.get("plotly_chart")[0].proto.figure.spec)
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     (bar,) = figure["data"]
     line = next(s for s in figure["layout"]["shapes"] if s.get("name") == "target")
     assert (bar["name"], line["y0"], line["y1"]) == ("ASR", 0.02, 0.02)
