@@ -68,7 +68,7 @@ with right:
     with st.expander("As a table"):
         st.dataframe(shares_table(head.rates, head.total), hide_index=True)
 st.caption(
-    f"Over time: {scaled_words(head.rates['defect'])[:-1].lower()}; days are UTC. Dotted lines are "
+    f"Over time: {scaled_words(head.rates['defect'])} Days are UTC. Dotted lines are "
     "releases, numbers the change points listed below, whiskers 95 % intervals."
 )
 

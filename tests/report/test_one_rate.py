@@ -234,7 +234,8 @@ def test_the_period_to_compare_with_is_chosen_on_the_page(
     # Of all days, none are left to compare with: the last ones are shown.
     every = opened(gold_store.path)
     every.radio(key="against_mode").set_value("days").run()
-    assert every.date_input(key="since").value > bounds[0]
+    since: Any = every.date_input(key="since").value
+    assert since > bounds[0]
     assert "against" in texts(every)
     assert "overlaps" not in texts(every)
 
