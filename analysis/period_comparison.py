@@ -59,6 +59,11 @@ class Period:
     since: date
     until: date
 
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return (self.until - self.since).days + 1
+
     def rows(self, rollup: pa.Table) -> pa.Table:
         """The rows of these days."""
         day = pc.field("day")
@@ -84,17 +89,26 @@ def moved(rollup: pa.Table, before: Period, after: Period, q: float = 0.05) -> p
 
     Raises UsageError when a period ends before it starts or the two periods overlap.
     """
-    if before.since > before.until or after.since > after.until or before.until >= after.since:
+    backwards = before.since > before.until or after.since > after.until
+    if backwards or (before.until >= after.since and after.until >= before.since):
         raise UsageError(
             f"The periods {before.since} to {before.until} and {after.since} to {after.until} "
-            "cannot be compared; give two periods, the first of which ends before the second "
-            "starts."
+            "cannot be compared; give two periods that share no day."
         )
     need(rollup, ["day", *DIMENSIONS])
-    old, new = before.rows(rollup), after.rows(rollup)
+    return differing(before.rows(rollup), after.rows(rollup), q)
+
+
+def differing(old: pa.Table, new: pa.Table, q: float = 0.05, *, without: str = "") -> pa.Table:
+    """`moved` between any two disjoint sets of turns, as those of two releases.
+
+    They may share days. The dimension `without` is left out, as the one that tells them apart.
+    """
+    need(old, ["day", *DIMENSIONS])
     rows = pa.concat_tables([old, new])
     later = np.arange(rows.num_rows) >= old.num_rows
-    cells = [_cells(rows, later, name) for name in DIMENSIONS] if rows.num_rows else []
+    names = [name for name in DIMENSIONS if name != without] if rows.num_rows else []
+    cells = [_cells(rows, later, name) for name in names]
     table = pa.concat_tables([SCHEMA.empty_table(), *cells])
     if not table.num_rows:
         return table
@@ -124,9 +138,10 @@ def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
     """All cells of one dimension that have enough turns in both periods."""
     value, names = codes(rows, [name])
     size = names.num_rows
+    side = pa.array(later.astype(np.int64))
     by_day = rows.select(["day"]).append_column("value", pa.array(value))
-    cluster, clusters = codes(by_day, ["day", "value"])
-    group = clusters["value"].to_numpy() + size * _in_later_period(clusters, rows, later)
+    cluster, clusters = codes(by_day.append_column("side", side), ["day", "value", "side"])
+    group = clusters["value"].to_numpy() + size * clusters["side"].to_numpy()
     turns = sums(matrix(rows, ["turns"]), cluster, clusters.num_rows)
     total = sums(matrix(rows, [f"sum_p_{point}" for point in FAILURES]), cluster, clusters.num_rows)
     n = sums(turns, group, 2 * size)
@@ -176,14 +191,3 @@ def _cells(rows: pa.Table, later: NDArray[np.bool_], name: str) -> pa.Table:
         "significance": pa.array([""] * len(values), pa.string()),
     }
     return pa.table(columns, SCHEMA)
-
-
-def _in_later_period(
-    clusters: pa.Table, rows: pa.Table, later: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """1 for the clusters of the later period, else 0, shape (clusters,)."""
-    days = rows.filter(pa.array(later))["day"]
-    if not len(days):
-        return np.zeros(clusters.num_rows, np.int64)
-    in_later = pc.greater_equal(clusters["day"], pc.min(days))
-    return np.asarray(in_later.to_numpy()).astype(np.int64)

@@ -79,6 +79,12 @@ def moment(when: datetime, zone: tzinfo) -> str:
     return f"{local.day} {local:%B %Y, %H:%M:%S %Z}"
 
 
+def minute(when: datetime, zone: tzinfo) -> str:
+    """A time in the time zone `zone`, without seconds: `2 January 2024, 03:04 UTC`."""
+    local = when.astimezone(zone)
+    return f"{local.day} {local:%B %Y, %H:%M %Z}"
+
+
 def short(text: str | None, most: int = 80) -> str:
     """The text on one line, at most `most` characters, an ellipsis where it was cut."""
     line = " ".join(_one_line(text).split())

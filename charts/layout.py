@@ -33,6 +33,15 @@ def note(x: object, text: str, **more: Any) -> dict[str, Any]:
     return {**position, "text": text, "showarrow": False, "font": {"color": NEUTRAL}, **more}
 
 
+def levels(at: Sequence[float], gap: float) -> list[int]:
+    """The row of each mark, counted from 0, so that no two marks of a row are closer than `gap`."""
+    rows: list[int] = []
+    for number, x in enumerate(at):
+        near = {rows[other] for other in range(number) if abs(at[other] - x) < gap}
+        rows.append(next(row for row in range(number + 1) if row not in near))
+    return rows
+
+
 def from_the_top(at: Sequence[Any] | None = None, texts: Sequence[str] = ()) -> dict[str, Any]:
     """A y-axis whose first row is at the top; `texts` label the rows `at` instead of their values.
 

@@ -27,6 +27,10 @@ TEXT_ON = {
 }
 # The theme's text colour, on light and on dark.
 INK = ("#22272E", "#E3E7EB")
+# The theme's background, on light and on dark.
+GROUND = ("#FFFFFF", "#14181D")
+# Text that says something is wrong, on light and on dark; words beside it say the same.
+ALARM = ("#B3261E", "#FF9A90")
 NEUTRAL = "#8A919C"
 # Grid lines and rules: visible on white and on near-black alike.
 FAINT = "rgba(138, 145, 156, 0.25)"
@@ -35,3 +39,27 @@ FAINT = "rgba(138, 145, 156, 0.25)"
 def colour_of(name: str | None) -> str:
     """Colour of a failure point or a stage; neutral for anything else."""
     return COLOURS.get(failure_of(name), NEUTRAL) if name else NEUTRAL
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two opaque colours `#RRGGBB`, from 1 to 21 (WCAG 2.2)."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def blend(colour: str, opacity: float, ground: str) -> str:
+    """`colour` with an opacity from 0 to 1, laid on `ground`, as an opaque colour `#RRGGBB`."""
+    pairs = zip(_rgb(colour), _rgb(ground), strict=True)
+    return "#" + "".join(f"{round(opacity * c + (1 - opacity) * g):02X}" for c, g in pairs)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _luminance(colour: str) -> float:
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (value / 255 for value in _rgb(colour))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -17,11 +17,12 @@ from charts.formatting import (
     inert,
     percent,
 )
-from charts.layout import bare, from_the_top, upright, whiskers
+from charts.layout import bare, from_the_top, levels, upright, whiskers
 from charts.palette import COLOURS, NEUTRAL, TEXT_ON
 from charts.sentences import (
     change_words,
     changes_words,
+    day_name,
     day_words,
     release_words,
     releases_words,
@@ -32,6 +33,7 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 
 _STEP = {"day": 86_400_000, "week": 7 * 86_400_000, "month": "M1"}
+_MILLISECONDS = {by: days * 86_400_000 for by, days in (("day", 1), ("week", 7), ("month", 30))}
 _TITLE = {
     "day": "%{x|%-d %B %Y}",
     "week": "week from %{x|%-d %B %Y}",
@@ -40,7 +42,9 @@ _TITLE = {
 
 
 # Part of the width that a name needs on a phone; a name without room is in the hover text only.
-_NAME = 1 / 30
+_NAME = 1 / 24
+# Release names stand above the bars: pixels of a letter (10 px, rotated).
+_PER_LETTER = 6.2
 
 
 def trend(
@@ -48,17 +52,22 @@ def trend(
     by: Grain,
     releases: Sequence[Release] = (),
     changes: Sequence[Change] = (),
-    height: int = 340,
+    height: int = 320,
+    *,
+    only: str | None = None,
+    target: float | None = None,
 ) -> go.Figure:
     """Stacked share of the five failures per period of a `data.queries.overview.trend` table.
 
-    Releases are thin lines with their names; changes are numbered marks above the bars, in the
-    order given.
+    Releases are thin lines with their names above the chart; changes are numbered marks above the
+    bars, in the order given. `only` one failure point, if given; `target` is the share of a line,
+    see `target_level`. The figure is `height` pixels high, and as much more as names need.
     """
     figure = go.Figure()
     days: list[Any] = table["day"].to_pylist()
     turns: list[Any] = table["turns"].to_pylist()
-    for name in FAILURES:
+    drawn = (only,) if only else FAILURES
+    for name in drawn:
         sums: list[Any] = table[f"p_{name}"].to_pylist()
         shares = [s / n if n else 0.0 for s, n in zip(sums, turns, strict=True)]
         figure.add_bar(
@@ -68,60 +77,126 @@ def trend(
             marker={"color": COLOURS[name], "line": {"width": 0}},
             xperiod=_STEP[by],
             xperiodalignment="middle",
+            # Plotly makes a single bar a millisecond wide.
+            **({"width": _MILLISECONDS[by] * 0.85} if len(days) == 1 else {}),
             customdata=[
                 (percent(share), count(total), count(n))
                 for share, total, n in zip(shares, sums, turns, strict=True)
             ],
             hovertemplate="%{customdata[0]}, about %{customdata[1]} of %{customdata[2]} turns",
         )
-    marked = bool(days) and bool(releases or changes)
-    top = max(_heights(table), default=0.0) or 0.01
-    lines, names = _release_marks(releases, _span(days)) if marked else ([], [])
-    # Plotly would label hours when there are only a day or two to show.
-    short = len(days) == 1 or (by == "day" and _span(days) < 8)
-    ticks = {"tickmode": "array", "tickvals": _middles(days, by), "ticktext": _labels(days)}
+    marks, rows = _change_marks(changes, drawn, _span(days)) if days else ([], 0)
+    highest = max([*_heights(table, drawn), target or 0.0], default=0.0) or 0.01
+    lines, names, band = _release_marks(releases, _span(days)) if days else ([], [], 0)
+    if target is not None and days:
+        lines.append(_target_line(target))
+        names.append(_target_name(target))
     return bare(
         figure,
-        height,
+        height + band,
+        margin={"t": band + 8, "r": 14 if target is None else 48},
         barmode="stack",
         bargap=0.15,
         hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom", "traceorder": "normal"},
+        # The page draws the key above the chart, where it can wrap on a phone.
+        showlegend=False,
         shapes=lines,
-        annotations=[*names, *(_change_marks(changes, top * 1.07) if marked else [])],
-        xaxis={
-            "type": "date",
-            "unifiedhovertitle": {"text": _TITLE[by]},
-            "tickformatstops": [
-                {"dtickrange": [None, 86_400_000 * 27], "value": "%-d %b\n%Y"},
-                {"dtickrange": [86_400_000 * 27, None], "value": "%b\n%Y"},
-            ],
-            "nticks": 8,
-            **(ticks if short else {}),
-        },
+        annotations=[*names, *marks],
+        xaxis=_time_axis(days, by),
         yaxis={
-            "tickformat": ".0%",
-            "rangemode": "tozero",
-            **({"range": [0, top * (1.45 if releases else 1.15)]} if marked else {}),
-            # No tick labels in the room for names above the bars.
-            **({"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1.0]} if marked and top > 0.6 else {}),
+            "tickformat": ".1%" if highest < 0.03 else ".0%",
+            "range": [0, highest * (1.08 + 0.07 * rows)],
+            # No tick labels in the room for marks above the bars.
+            **({"tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1.0]} if highest > 0.6 else {"nticks": 6}),
         },
     )
 
 
+def target_level(
+    targets: Mapping[str, float], rates: Mapping[str, Estimate], only: str | None = None
+) -> float | None:
+    """The height of the trend's bars at the targets; None without any.
+
+    For all failure points together, those without a target count as their rate of the period, so
+    that bars above the line cost more than the targets allow.
+    """
+    if only:
+        return targets.get(only)
+    if not any(name in targets for name in FAILURES):
+        return None
+    return sum(targets.get(name, rates[name].value) for name in FAILURES)
+
+
+def _target_line(target: float) -> dict[str, Any]:
+    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": target, "y1": target}
+    line = {"color": NEUTRAL, "width": 2, "dash": "dash"}
+    return {"type": "line", **ends, "line": line, "name": "target"}
+
+
+def _target_name(target: float) -> dict[str, Any]:
+    """The name of the line, in the margin right of it, where it covers no bar."""
+    return {
+        "x": 1,
+        "xref": "paper",
+        "xanchor": "left",
+        "xshift": 3,
+        "y": target,
+        "text": f"target<br>{percent(target)}",
+        "align": "left",
+        "showarrow": False,
+        "font": {"size": 11},
+    }
+
+
+def _time_axis(days: list[date], by: Grain) -> dict[str, Any]:
+    """Dates under the middle of their bars; few of them are labelled one by one."""
+    axis: dict[str, Any] = {
+        "type": "date",
+        "unifiedhovertitle": {"text": _TITLE[by]},
+        "tickformatstops": [
+            {"dtickrange": [None, 86_400_000 * 27], "value": "%-d %b\n%Y"},
+            {"dtickrange": [86_400_000 * 27, None], "value": "%b\n%Y"},
+        ],
+        "nticks": 8,
+        "tickangle": 0,
+    }
+    # Plotly would label hours when there are only a day or two to show.
+    if len(days) == 1 or (by == "day" and _span(days) < 8):
+        axis |= {"tickmode": "array", "tickvals": _middles(days, by), "ticktext": _labels(days)}
+    if len(days) == 1:
+        # One bar among empty days, not a wall as wide as the page.
+        around = {"day": 3, "week": 21, "month": 92}[by]
+        middle = datetime.fromisoformat(_middles(days, by)[0])
+        axis["range"] = [str(middle - timedelta(around)), str(middle + timedelta(around))]
+    return axis
+
+
 def trend_words(
-    table: pa.Table, by: Grain, releases: Sequence[Release] = (), changes: Sequence[Change] = ()
+    table: pa.Table,
+    by: Grain,
+    releases: Sequence[Release] = (),
+    changes: Sequence[Change] = (),
+    *,
+    only: str | None = None,
+    target: float | None = None,
 ) -> str:
     """What the trend shows, as text for readers who cannot see it."""
-    shares = _heights(table)
+    shares = _heights(table, (only,) if only else FAILURES)
     if not shares:
         return "No turns in this period."
+    days: list[Any] = table["day"].to_pylist()
     top = shares.index(max(shares))
     parts = [
-        f"Stacked bars, one per {by}: estimated share of turns that failed, by failure point. "
-        f"Between {percent(min(shares))} and {percent(max(shares))}, highest from "
-        f"{table['day'].to_pylist()[top]:%-d %B %Y}."
+        f"Bars, one per {by}: estimated share of turns that failed at {NAMES[only]}. "
+        if only
+        else f"Stacked bars, one per {by}: estimated share of turns that failed, by failure point. "
     ]
+    parts[0] += (
+        f"Between {percent(min(shares))} and {percent(max(shares))}, highest from "
+        f"{day_words(days[top], True)}."
+    )
+    if target is not None:
+        parts.append(f"A dashed line at the target, {percent(target)}.")
     if releases:
         parts.append(releases_words(releases))
     if changes:
@@ -129,62 +204,73 @@ def trend_words(
     return " ".join(parts)
 
 
-def _heights(table: pa.Table) -> list[float]:
+def _heights(table: pa.Table, names: Sequence[str]) -> list[float]:
     """Height of each stacked bar: the share of turns that failed."""
     turns: list[Any] = table["turns"].to_pylist()
-    columns = (table[f"p_{name}"].to_pylist() for name in FAILURES)
+    columns = (table[f"p_{name}"].to_pylist() for name in names)
     return [sum(parts) / n if n else 0.0 for n, *parts in zip(turns, *columns, strict=True)]
 
 
 def _release_marks(
     releases: Sequence[Release], span: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A line at the start of each day with a release, and the names of its releases beside it."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """A line at the start of each day with a release, the names above, and the pixels they need."""
     lines: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     named: date | None = None
+    longest = 0
     for day, same in groupby(releases, key=lambda release: release.day):
         lines.append(upright(str(day), dash="dot"))
-        names = ", ".join(inert(release_words(release), 24) for release in same)
+        titles = [release_words(release) for release in same]
+        names = ", ".join(inert(title, 24) for title in titles)
         room = named is None or (day - named).days >= span * _NAME
         named = day if room else named
+        text = day_name(titles)
+        longest = max(longest, len(text) if room else 0)
         labels.append(
             {
                 "x": str(day),
                 "y": 1,
                 "yref": "paper",
-                "text": names if room else "\u2002",
+                "text": inert(text) if room else "\u2002",
                 "hovertext": f"{names} · {day_words(day)}",
                 "textangle": -90,
-                "xanchor": "left",
-                "yanchor": "top",
-                "xshift": -1,
+                "xanchor": "center",
+                "yanchor": "bottom",
+                "yshift": 2,
                 "showarrow": False,
-                "font": {"size": 10, "color": NEUTRAL},
+                "font": {"size": 10},
             }
         )
-    return lines, labels
+    return lines, labels, round(longest * _PER_LETTER)
 
 
-def _change_marks(changes: Sequence[Change], height: float) -> list[dict[str, Any]]:
-    """A number above the first day of each change, in the colour of its failure point."""
-    marks: list[dict[str, Any]] = []
-    for number, change in enumerate(changes, 1):
-        same = [other.start for other in changes[: number - 1]].count(change.start)
-        marks.append(
-            {
-                "x": f"{change.start} 12:00",
-                "y": height,
-                "yshift": 17 * same,
-                "text": f"<b>{number}</b>",
-                "hovertext": inert(change_words(change), 200),
-                "showarrow": False,
-                "bgcolor": COLOURS[change.failure_point],
-                "borderpad": 2,
-                "font": {"size": 11, "color": TEXT_ON[change.failure_point]},
-            }
-        )
-    return marks
+def _change_marks(
+    changes: Sequence[Change], names: Sequence[str], span: int
+) -> tuple[list[dict[str, Any]], int]:
+    """A number at the top above the first day of each change, in the colour of its failure point.
+
+    Of the failure points `names`; the numbers count the others too. Also how many rows they take.
+    """
+    drawn = [(n, change) for n, change in enumerate(changes, 1) if change.failure_point in names]
+    rows = levels([change.start.toordinal() for _, change in drawn], span * _NAME)
+    marks = [
+        {
+            "x": f"{change.start} 12:00",
+            "y": 1,
+            "yref": "paper",
+            "yanchor": "top",
+            "yshift": -17 * row,
+            "text": f"<b>{number}</b>",
+            "hovertext": inert(change_words(change), 200),
+            "showarrow": False,
+            "bgcolor": COLOURS[change.failure_point],
+            "borderpad": 2,
+            "font": {"size": 11, "color": TEXT_ON[change.failure_point]},
+        }
+        for (number, change), row in zip(drawn, rows, strict=True)
+    ]
+    return marks, max(rows, default=-1) + 1
 
 
 def shares(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from math import isinf
 from typing import Any
 
 from analysis.change_points import Change
 from analysis.error_budget import Budget
 from analysis.period_comparison import Period
-from analysis.periods import Shift
+from analysis.periods import Periods, Shift
 from analysis.rates import ANNOTATED, Estimate
 from charts.formatting import (
     THIN,
@@ -19,10 +20,12 @@ from charts.formatting import (
     short,
 )
 from data.queries.releases import Release
-from data.schema.vocabulary import NAMES, failure_of, stage_of
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES, STAGE_TITLES, release_title, stage_of
 from data.store.misdated import words
 
 _DIMENSIONS = {"device_type": "device"}
+_SAME = "unchanged"
 
 
 def day_words(day: date, year: bool = False) -> str:
@@ -50,7 +53,7 @@ def period_words(period: Period) -> str:
 def dimension_words(dimension: str) -> str:
     """The name of a column that turns are grouped by: `device`, `ASR version`."""
     if dimension.startswith("version_"):
-        return f"{NAMES[failure_of(dimension.removeprefix('version_'))]} version"
+        return f"{STAGE_TITLES[dimension.removeprefix('version_')]} version"
     return _DIMENSIONS.get(dimension, dimension)
 
 
@@ -67,13 +70,19 @@ def value_words(dimension: str, value: str | None) -> str:
 
 def version_words(stage: str, version: str) -> str:
     """A version with its stage: `asr-4.2` unchanged, `4.2` as `ASR 4.2`."""
-    text = short(version, 30)
-    return text if stage in text.lower() else f"{NAMES[failure_of(stage)]} {text}"
+    return release_title(stage, short(version, 30))
 
 
 def release_words(release: Release) -> str:
     """The name of a release, see `version_words`."""
     return version_words(release.stage, release.version)
+
+
+def day_name(titles: Sequence[str]) -> str:
+    """The releases of a day as a label of at most some twenty letters."""
+    if len(titles) > 2:
+        return f"{len(titles)} releases"
+    return ", ".join(short(title, 18 // len(titles)) for title in titles)
 
 
 def releases_words(releases: Sequence[Release]) -> str:
@@ -111,6 +120,16 @@ def cell_words(row: Mapping[str, Any]) -> str:
     return f"{NAMES[row['failure_point']]} · {value_words(row['dimension'], row['value'])}"
 
 
+def q_words(q: float) -> str:
+    """An adjusted p-value: `0.012`, `< 0.001`."""
+    return f"<{THIN}0.001" if q < 0.001 else f"{q:.3f}"
+
+
+def extra_count(extra: float) -> str:
+    """Failed turns beyond those expected, with sign: `+1 204`, `−12` as `-12`, `0`."""
+    return f"{round(extra):+,}".replace(",", THIN) if round(extra) else "0"
+
+
 def span_words(row: Mapping[str, Any]) -> str:
     """The interval of a moved cell's change, in percentage points: `+1.2 to +3.4 pts`."""
     return f"{100 * row['low']:+.1f} to {points(row['high'])}"
@@ -137,26 +156,149 @@ def estimate_words(estimate: Estimate) -> str:
     )
 
 
-def lead_words(defect: Estimate, shift: Shift | None, worst: str, rate: float) -> str:
-    """The leading sentence of the Overview: the defect rate, its change, and the worst stage."""
-    text = (
-        f"{percent(defect.value)} of turns failed ({100 * defect.low:.1f} to "
-        f"{percent(defect.high)})"
+def scaled_words(defect: Estimate) -> str:
+    """How days, domains and budgets are estimated, as a sentence."""
+    if defect.method == ANNOTATED:
+        return "Model estimates, scaled so that they add up to the rates above."
+    return "Model estimates."
+
+
+def against_words(compared: Periods) -> str:
+    """What a period is compared with, to end a sentence: `on the period before`."""
+    if compared.against.release and compared.released:
+        release = version_words(*compared.against.release)
+        return f"since {release} on {day_words(compared.released)}"
+    if compared.previous is None or compared.against.mode == "previous":
+        return "on the period before"
+    if compared.against.mode == "weekdays":
+        return f"on the same weekdays before ({period_words(compared.previous)})"
+    return f"on {period_words(compared.previous)}"
+
+
+# Where the rate shown is corrected by annotations, and its change cannot be.
+UNLIKE = (
+    "The changes are the model's own estimates: only one of the two periods has enough annotated "
+    "dialogues."
+)
+
+
+def comparison_words(compared: Periods) -> str:
+    """The two compared periods: `3 May to 30 May 2026 against 5 April to 2 May 2026`."""
+    assert compared.previous is not None
+    return f"{period_words(compared.recent)} against {period_words(compared.previous)}"
+
+
+def no_comparison_words(compared: Periods) -> str:
+    """Why nothing is compared, and what to do."""
+    shown, days = compared.shown, compared.against.days
+    if compared.against.mode == "release":
+        if compared.released and compared.released > shown.until:
+            release = version_words(*compared.against.release) if compared.against.release else ""
+            return (
+                f"{release} was first seen on {day_words(compared.released, True)}, after the days "
+                "shown; choose a later end."
+            )
+        return "No day before this release was scored; choose another one."
+    if days:
+        overlap = days.since <= shown.until and days.until >= shown.since
+        return (
+            f"{period_words(days)} overlaps the days shown, {period_words(shown)}; choose days "
+            "outside them, or set From and To."
+            if overlap
+            else f"No day of {period_words(days)} was scored; choose other days."
+        )
+    return (
+        "There is nothing to compare with: the scored days do not include an equally long "
+        "period before this one. Choose a shorter one."
     )
-    if shift:
-        direction = "up" if shift.value > 0 else "down"
-        text += f", {direction} {points(abs(shift.value)).lstrip('+')} on the period before"
-        text += "" if shift.clear else ", which may be chance"
-    return f"{text}; the largest part in {NAMES[worst]} ({percent(rate)} of turns)."
+
+
+def lead_words(
+    compared: Periods,
+    defect: Estimate,
+    recent: Estimate | None,
+    shift: Shift | None,
+    worst: str,
+    rate: float,
+) -> str:
+    """The leading sentence of the Overview: the defect rate, its change, and the worst stage.
+
+    A change of other days than those shown is a sentence of its own, with its own rate `recent`.
+    """
+    text = (
+        f"{_during(compared.shown)}, {percent(defect.value)} of turns failed "
+        f"({100 * defect.low:.1f} to {percent(defect.high)})"
+    )
+    largest = f"the largest part in {worst} ({percent(rate)} of turns)."
+    if shift is None or recent is None:
+        return f"{text}; {largest}"
+    direction = _direction(shift)
+    change = f"{direction} {against_words(compared)}"
+    change += "" if shift.clear or direction == _SAME else ", which may be chance"
+    if compared.whole:
+        return f"{text}, {change}; {largest}"
+    return f"{text}; {largest} {_during(compared.recent)} it was {percent(recent.value)}, {change}."
+
+
+def _during(period: Period) -> str:
+    single = period.since == period.until
+    return f"On {period_words(period)}" if single else f"From {period_words(period)}"
+
+
+def _direction(shift: Shift) -> str:
+    size = points(abs(shift.value)).lstrip("+")
+    if size.startswith("0.0"):
+        return _SAME
+    return f"{'up' if shift.value > 0 else 'down'} {size}"
+
+
+BURN_RATE = (
+    "Burn rate: how many times faster than evenly over the period the budget was used in the last "
+    "seven days."
+)
+# Status of a budget -> its symbol; the words beside it say the same.
+_SYMBOLS = {"within": "\u2713", "risk": "\u25b2", "spent": "\u2715", "none": "\u2013"}
+
+
+def budget_status(budget: Budget) -> str:
+    """`within`, at `risk` (kept so far, but spent faster than evenly), `spent`, or `none`."""
+    if budget.burn_rate is None:
+        return "none"
+    if budget.left < 0:
+        return "spent"
+    return "risk" if budget.burn_rate > 1 else "within"
 
 
 def budget_words(budget: Budget) -> str:
-    """The state of a budget at the end of its period."""
+    """The state of a budget at the end of its period, after a symbol that says it too."""
+    status = budget_status(budget)
+    if status == "none":
+        return f"{_SYMBOLS[status]} no turns yet"
+    words = {
+        "within": "within budget",
+        "risk": "within budget, burning too fast",
+        "spent": f"used up on {day_words(budget.used_up)}" if budget.used_up else "used up",
+    }[status]
+    return f"{_SYMBOLS[status]} {percent(spent_share(budget), 0)} spent, {words}"
+
+
+def over_words(targets: Mapping[str, float]) -> str:
+    """What the target line of the trend stands for."""
+    named = [f"{NAMES[name]} {percent(targets[name])}" for name in FAILURES if name in targets]
+    rest = "" if len(named) == len(FAILURES) else " and the other stages as they are"
+    return f"The dashed line is the height of the bars at the targets: {', '.join(named)}{rest}."
+
+
+def burn_words(budget: Budget) -> str:
+    """The burn rate: `1.9×`, `∞` where nothing is allowed."""
     if budget.burn_rate is None:
-        return "no turns yet"
-    if budget.left < 0 and budget.used_up:
-        return f"used up on {day_words(budget.used_up)}"
-    return "kept" if budget.left >= 0 else "used up"
+        return "–"
+    return "\u221e" if isinf(budget.burn_rate) else f"{budget.burn_rate:.1f}×"
+
+
+def count_of(part: float, whole: float) -> str:
+    """`1 204 of 1 500`."""
+    return f"{count(part)} of {count(whole)}"
 
 
 def spent_share(budget: Budget) -> float:

@@ -13,7 +13,7 @@ from charts.formatting import (
     percent,
 )
 from charts.layout import bare, from_the_top
-from charts.palette import COLOURS
+from charts.palette import COLOURS, GROUND, blend, contrast
 from charts.sentences import value_words
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
@@ -22,6 +22,8 @@ from data.schema.vocabulary import NAMES
 FEW = 30
 # Opacity of the strongest cell: its text stays readable.
 _MAX_OPACITY = 0.62
+# Height in pixels of the names of the stages, which may take two lines.
+_HEAD = 40
 
 
 def rates(domains: pa.Table) -> list[list[float | None]]:
@@ -35,9 +37,19 @@ def rates(domains: pa.Table) -> list[list[float | None]]:
 
 def shade(name: str, rate: float | None, most: float) -> str:
     """The colour of a cell as CSS: that of its stage, more opaque with a higher rate."""
-    opacity = _MAX_OPACITY * min(rate / most, 1.0) if rate and most > 0 else 0.0
     red, green, blue = (int(COLOURS[name][i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {max(opacity, 0.04):.3f})"
+    return f"rgba({red}, {green}, {blue}, {_opacity(rate, most):.3f})"
+
+
+def ink_on(name: str, rate: float | None, most: float, dark: bool) -> str:
+    """The text colour of a cell: of the themes' grounds, the one that contrasts more with it."""
+    ground = blend(COLOURS[name], _opacity(rate, most), GROUND[dark])
+    return max(GROUND, key=lambda ink: contrast(ink, ground))
+
+
+def _opacity(rate: float | None, most: float) -> float:
+    share = min(rate / most, 1.0) if rate and most > 0 else 0.0
+    return max(_MAX_OPACITY * share, 0.04)
 
 
 def highest(cells: list[list[float | None]]) -> float:
@@ -45,17 +57,22 @@ def highest(cells: list[list[float | None]]) -> float:
     return max((rate for row in cells for rate in row if rate is not None), default=0.0)
 
 
-def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
+def heat(domains: pa.Table, dark: bool = False) -> go.Figure:
     """A cell per stage and domain, the largest domain on top.
 
     Cells are bars, because bars can be clicked: the `customdata` of each begins with the number of
-    its domain's row. `ink` is the theme's text colour, if known.
+    its domain's row. `dark` is the theme that the text on the cells has to be read on.
     """
     cells = rates(domains)
     most = highest(cells)
     names = labels(domains)
     turns: list[Any] = domains["turns"].to_pylist()
     rows = list(range(len(names)))
+    inks = [
+        ink_on(name, rate, most, dark)
+        for row in cells
+        for name, rate in zip(FAILURES, row, strict=True)
+    ]
     figure = go.Figure()
     for i, name in enumerate(FAILURES):
         column = [row[i] for row in cells]
@@ -83,19 +100,24 @@ def heat(domains: pa.Table, ink: str | None = None) -> go.Figure:
         mode="text",
         text=[_rate_text(rate) for row in cells for rate in row],
         hoverinfo="skip",
-        textfont={"color": ink, "size": 12} if ink else None,
+        textfont={"color": inks, "size": 12},
         showlegend=False,
     )
     bare(
         figure,
-        46 + 28 * max(len(rows), 1),
+        _HEAD + 28 * max(len(rows), 1),
+        # Plotly would drop the names of the stages rather than make a map of one row lower.
+        margin={"t": _HEAD},
+        minreducedheight=2,
         barmode="overlay",
         xaxis={
             "range": [0, len(FAILURES)],
             "tickmode": "array",
             "tickvals": [i + 0.5 for i in range(len(FAILURES))],
-            "ticktext": [NAMES[name] for name in FAILURES],
+            "ticktext": [NAMES[name].replace(" ", "<br>") for name in FAILURES],
             "side": "top",
+            "tickangle": 0,
+            "automargin": False,
             "showgrid": False,
         },
         yaxis=from_the_top(rows, [inert(name, 18) for name in names]),

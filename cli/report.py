@@ -21,11 +21,19 @@ from data.store.paths import must_be_text
 def report(
     to: Annotated[Path, typer.Option("--to", help="File ending in .html.", callback=must_be_text)],
     weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="What to compare with: previous, weekdays, a release such as asr:4.2 (the report "
+            "is then on the days since), or days such as 2024-10-01..2024-10-14."
+        ),
+    ] = "previous",
     store: StoreOption = DEFAULT_STORE,
     at: Annotated[str | None, typer.Option(help="Data version; by default the newest.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
+    from analysis.periods import Against
     from charts.sentences import period_words
     from data.store.store import Store
     from progress import listener
@@ -34,9 +42,10 @@ def report(
     if to.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
     check(weeks, to)
+    compared = Against.parse(against)
     with Store.whole(store).snapshot(at) as snapshot:
         with listener(err) as progress:
-            html, head = weekly(snapshot, weeks, progress)
+            html, head = weekly(snapshot, weeks, progress, compared)
         write(html, to)
         period = head.periods.shown
         if as_json:

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.periods import PREVIOUS, Against
 from analysis.rates import MODEL
 from charts import stage_heatmap
-from charts.formatting import (
-    THIN,
-    count,
-    number,
-    percent,
-    points,
-)
+from charts.formatting import count, minute, percent, points
 from charts.html import render as render_template
 from charts.palette import COLOURS
-from charts.rates import trend_words
+from charts.rates import target_level, trend_words
 from charts.sentences import (
+    BURN_RATE,
+    against_words,
+    budget_status,
     budget_words,
+    burn_words,
     cell_words,
     change_words,
+    comparison_words,
+    count_of,
     estimate_words,
+    extra_count,
     extra_words,
-    lead_words,
     misdated_words,
+    no_comparison_words,
+    over_words,
     period_words,
+    q_words,
+    scaled_words,
     shift_words,
     span_words,
-    spent_share,
 )
 from data.errors import ModelError, UsageError, machine_error
 from data.queries import ingest_runs, overview
@@ -73,11 +77,13 @@ def check(weeks: int, to: Path) -> None:
 
 
 def weekly(
-    snapshot: Snapshot, weeks: int, progress: Progress = silent
+    snapshot: Snapshot, weeks: int, progress: Progress = silent, against: Against = PREVIOUS
 ) -> tuple[str, contents.Headline]:
     """The report on the last `weeks` up to the last scored day, as HTML, and its numbers.
 
-    `progress` is told each step. Raises ModelError for a store without predictions.
+    With a release to compare `against`, it is on the days since this release. `progress` is told
+    each step. Raises ModelError for a store without predictions, UsageError where the periods
+    cannot be compared.
     """
     models = overview.models(snapshot)
     model = snapshot.model if snapshot.model in models else models[0] if models else None
@@ -95,11 +101,16 @@ def weekly(
     days = bounds[:2]
     start = days[1] - timedelta(days=7 * weeks - 1)
     chosen = Filter(since=max(start, days[0]), until=days[1])
+    compared = contents.compared_periods(snapshot, model, chosen, days, against)
+    if compared and compared.released:
+        chosen = replace(chosen, since=compared.released)
     progress(0, 2, "estimating the rates")
-    head = contents.headline(snapshot, model, chosen, days)
+    head = contents.headline(snapshot, model, chosen, days, against=against)
     assert head is not None
-    progress(1, 2, "looking for what changed and what moved")
-    happened = contents.events(snapshot, model, chosen, days)
+    if head.periods.previous is None and against.mode in ("release", "days"):
+        raise UsageError(no_comparison_words(head.periods))
+    progress(1, 2, "looking for change points and comparing the periods")
+    happened = contents.events(snapshot, model, chosen, days, against)
     source = source_of(snapshot, model, chosen)
     return render(source, head, happened, workspace.targets(snapshot)), head
 
@@ -138,9 +149,10 @@ def render(
     return render_template(
         "report/page.html",
         **_top(source, head),
-        **_over_time(head, happened),
+        **_over_time(head, happened, targets),
         **_tables(head, happened),
         **_budgets(head, targets),
+        scaled=scaled_words(head.rates["defect"]),
         foot=_foot(source),
     )
 
@@ -154,38 +166,36 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
     share = [s / n for s, n in zip(columns[worst], turns, strict=True)]
     rate = head.rates[worst].value
     estimated = " (model estimate)" if defect.method == MODEL else ""
-    turns_now, turns_before = head.turns
-    shift = head.shifts.get("defect") if head.periods.whole else None
+    per_day = None if head.per_day is None else percent(head.per_day, 0, "+")
     words = [chip.words for chip in source.chosen.chips() if chip.key not in ("since", "until")]
     return {
         "title": f"Faultline, {period_words(head.periods.shown)}",
         "caption": " · ".join(words) or "All turns",
-        "lead": lead_words(defect, shift, worst, rate),
+        "lead": head.lead,
         "numbers": [
             {
                 "label": "Turns",
                 "value": count(total.turns),
-                "note": _against(
-                    head,
-                    percent(turns_now / turns_before - 1, 0, "+") if turns_before else None,
-                ),
+                "note": _against(head, per_day and f"{per_day} per day"),
                 "line": figures.line(turns),
             },
             {
                 "label": f"Defect rate{estimated}",
                 "value": percent(defect.value),
-                "note": f"{percent(defect.low)} to {percent(defect.high)}; "
-                f"{_against(head, _change(head, 'defect'))}",
+                "note": _joined(
+                    f"{percent(defect.low)} to {percent(defect.high)}",
+                    _against(head, _change(head, "defect")),
+                ),
                 "line": figures.line(failed),
             },
             {
                 "label": "Worst stage",
                 "value": NAMES[worst],
-                "note": f"{percent(rate)} of turns; {_against(head, _change(head, worst))}",
+                "note": _joined(f"{percent(rate)} of turns", _against(head, _change(head, worst))),
                 "line": figures.line(share),
             },
             {
-                "label": "Called defects",
+                "label": "Predicted defects",
                 "value": count(total.defects),
                 "note": f"{percent(total.defects / total.turns)} of turns",
                 "line": figures.line(called),
@@ -203,23 +213,33 @@ def _change(head: contents.Headline, name: str) -> str | None:
     return points(shift.value) + ("" if shift.clear else f" ({shift_words(shift)})")
 
 
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
 def _against(head: contents.Headline, change: str | None) -> str:
-    if change is None or head.periods.previous is None:
-        return "no full period before"
-    if head.periods.whole:
-        return f"{change} on the period before"
-    return f"{change}, {period_words(head.periods.recent)} on {period_words(head.periods.previous)}"
+    if not head.periods.whole:
+        # The lead and the period comparison name the days that are compared.
+        return ""
+    if change is None:
+        return "no period to compare with"
+    return f"{change} {against_words(head.periods)}"
 
 
-def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
-    changes = happened.changes[:CHANGES]
+def _over_time(
+    head: contents.Headline, happened: contents.Events, targets: Mapping[str, float]
+) -> dict[str, Any]:
+    changes = [head.scaled_change(change) for change in happened.changes[:CHANGES]]
+    target = target_level(targets, head.rates)
     return {
-        "width": figures.WIDTH,
-        "height": figures.HEIGHT,
         "by": head.by,
         "legend": [(NAMES[name], COLOURS[name]) for name in FAILURES],
-        "chart": figures.trend(head.trend, head.by, happened.releases, changes),
-        "alt": trend_words(head.trend, head.by, happened.releases, changes),
+        "charts": [
+            figures.trend(head.trend, head.by, happened.releases, changes, target, width)
+            for width in (figures.WIDTH, figures.NARROW)
+        ],
+        "over": over_words(targets) if target is not None else "",
+        "alt": trend_words(head.trend, head.by, happened.releases, changes, target=target),
         "changes": [
             {"words": change_words(change), "extra": extra_words(change.extra_turns)}
             for change in changes
@@ -228,10 +248,12 @@ def _over_time(head: contents.Headline, happened: contents.Events) -> dict[str, 
 
 
 def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any]:
-    rates, domains = stage_heatmap.rates(happened.domains), happened.domains
+    domains = head.scaled(happened.domains)
+    rates = stage_heatmap.rates(domains)
     highest = stage_heatmap.highest(rates)
     turns: list[Any] = domains["turns"].to_pylist()
-    moved = happened.moved.slice(0, ROWS).to_pylist() if happened.moved is not None else []
+    cells = None if happened.moved is None else head.scaled_rates(happened.moved.slice(0, ROWS))
+    moved = [] if cells is None else cells.to_pylist()
     return {
         "stages": [
             {
@@ -239,8 +261,8 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                 "colour": COLOURS[name],
                 "share": percent(head.rates[name].value),
                 "interval": f"{percent(head.rates[name].low)} to {percent(head.rates[name].high)}",
-                "change": _change(head, name) or "–",
-                "called": count(head.total.counts[name]),
+                "change": (_change(head, name) if head.periods.whole else None) or "–",
+                "predicted": count(head.total.counts[name]),
             }
             for name in FAILURES
         ],
@@ -251,7 +273,8 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                 "before": percent(row["before"]),
                 "after": percent(row["after"]),
                 "span": span_words(row),
-                "extra": f"{row['extra_turns']:+,.0f}".replace(",", THIN),
+                "extra": extra_count(row["extra_turns"]),
+                "q": q_words(row["q_value"]),
                 "sure": row["significance"],
             }
             for row in moved
@@ -264,6 +287,8 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
                     (
                         "–" if rate is None else percent(rate),
                         stage_heatmap.shade(failure, rate, highest),
+                        stage_heatmap.ink_on(failure, rate, highest, dark=False),
+                        stage_heatmap.ink_on(failure, rate, highest, dark=True),
                     )
                     for failure, rate in zip(FAILURES, row, strict=True)
                 ],
@@ -277,11 +302,11 @@ def _tables(head: contents.Headline, happened: contents.Events) -> dict[str, Any
 def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
     previous = head.periods.previous
     if happened.moved is None or previous is None:
-        return "The scored days do not include an equally long period before this one."
+        return no_comparison_words(head.periods)
     caption = (
-        f"{period_words(head.periods.recent)} against {period_words(previous)}; "
-        f"{count(happened.compared)} cells of stage and dimension compared, false discoveries "
-        "controlled (Benjamini–Hochberg)."
+        f"{comparison_words(head.periods)}; {count(happened.compared)} cells of stage and "
+        "dimension compared, false discovery rate controlled (Benjamini–Hochberg). "
+        f"{scaled_words(head.rates['defect'])}"
     )
     if happened.moved.num_rows:
         return caption
@@ -289,17 +314,17 @@ def _moved_caption(head: contents.Headline, happened: contents.Events) -> str:
 
 
 def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str, Any]:
-    recent = head.periods.recent
     return {
-        "budget_caption": f"{period_words(recent)}; failed turns are model estimates.",
+        "budget_caption": f"{period_words(head.periods.shown)}. {BURN_RATE}",
         "budgets": [
             {
                 "name": NAMES[budget.failure_point],
+                "status": budget_status(budget),
                 "target": percent(budget.target),
                 "share": percent(budget.spent / budget.turns) if budget.turns else "–",
-                "spent": f"{count(budget.spent)} of {count(budget.allowed)}",
-                "pace": "–" if budget.burn_rate is None else f"{number(budget.burn_rate, 2)}×",
-                "words": f"{percent(spent_share(budget), 0)} spent, {budget_words(budget)}",
+                "spent": count_of(budget.spent, budget.allowed),
+                "burn_rate": burn_words(budget),
+                "words": budget_words(budget),
             }
             for budget in head.budgets(targets)
         ],
@@ -309,6 +334,6 @@ def _budgets(head: contents.Headline, targets: Mapping[str, float]) -> dict[str,
 def _foot(source: Source) -> str:
     parts = [f"Data version {source.version}", f"model {source.model}"]
     if source.arrived:
-        parts.append(f"last logs {source.arrived.astimezone(UTC):%-d %B %Y, %H:%M} UTC")
-    parts.append(f"made {datetime.now(UTC):%-d %B %Y, %H:%M} UTC")
+        parts.append(f"last logs {minute(source.arrived, UTC)}")
+    parts.append(f"made {minute(datetime.now(UTC), UTC)}")
     return " · ".join(parts)

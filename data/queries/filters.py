@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from data.errors import UsageError
 from data.schema.trace import FAILURE_POINTS, STAGES
-from data.schema.vocabulary import FAILURE_WORDS, STAGE_WORDS
+from data.schema.vocabulary import FAILURE_WORDS, release_title
 from data.store.misdated import DATED, MISDATED
 
 NOT_LOGGED = "(not logged)"
@@ -430,7 +430,7 @@ def _one_words(key: str, value: str) -> str:
         return f"predicted {FAILURE_WORDS[value]}"
     if key == "version":
         stage, release = _version(value)
-        return f"{STAGE_WORDS[stage]} {release}"
+        return release_title(stage, release)
     if key == "slot":
         return "no slot" if value == NOT_LOGGED else f"slot {value}"
     return f"status {_value_words(key, value)}" if key == "status" else _value_words(key, value)

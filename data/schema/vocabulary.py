@@ -5,6 +5,8 @@ Titles stand alone (a chip, a column, an axis); words stand inside a sentence.
 
 from __future__ import annotations
 
+import re
+
 from data.schema.trace import FAILURES, STAGES
 
 # Failure point -> its title.
@@ -94,3 +96,9 @@ def stage_of(failure_point: str) -> str:
     Any other text, including `correct`, is returned as it is.
     """
     return _STAGE_OF.get(failure_point, failure_point)
+
+
+def release_title(stage: str, version: str) -> str:
+    """A version with its stage, named once: `asr-4.2` as it is, `4.2` as `ASR 4.2`."""
+    named = re.search(rf"(?<![a-z]){stage}(?![a-z])", version.lower())
+    return version if named else f"{STAGE_TITLES[stage]} {version}"

@@ -1,29 +1,34 @@
-"""Error budgets: the form that sets the targets, and how each budget stands."""
+"""Error budgets: the form that sets the targets, and the status of each budget."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from charts.formatting import (
-    count,
-    number,
-    percent,
+from charts.palette import ALARM
+from charts.sentences import (
+    BURN_RATE,
+    budget_status,
+    budget_words,
+    burn_words,
+    count_of,
+    over_words,
+    period_words,
+    spent_share,
 )
-from charts.sentences import budget_words, period_words, spent_share
 from data.errors import FaultlineError, machine_error
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.store import Store
+from parts.overview.tables import formatted, share
 from parts.shared.view import View, go_to_newest
 from report.contents import Headline
 
 _TROUBLE = "targets_trouble"
 
 
-def budget_panel(view: View, head: Headline) -> None:
+def budget_panel(view: View, head: Headline, targets: dict[str, float]) -> None:
     """Draw one row per stage that has a target, and a form to set the targets."""
-    targets = workspace.targets(view.snapshot)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Error budgets", anchor=False)
         with st.popover("Set targets", icon=":material/target:"):
@@ -38,44 +43,44 @@ def budget_panel(view: View, head: Headline) -> None:
             "how much of it is spent."
         )
         return
+    red = ALARM[st.context.theme.type == "dark"]
     st.dataframe(
-        {
-            "Stage": [NAMES[budget.failure_point] for budget in budgets],
-            "Target": [100 * budget.target for budget in budgets],
-            "Share now": [
-                100 * budget.spent / budget.turns if budget.turns else None for budget in budgets
-            ],
-            "Spent": [100 * spent_share(budget) for budget in budgets],
-            "Failed of allowed": [
-                f"{count(budget.spent)} of {count(budget.allowed)}" for budget in budgets
-            ],
-            "Pace": [
-                "–" if budget.burn_rate is None else f"{number(budget.burn_rate, 2)}×"
-                for budget in budgets
-            ],
-            "How it stands": [
-                f"{percent(spent_share(budget), 0)} spent, {budget_words(budget)}"
-                for budget in budgets
-            ],
-        },
+        formatted(
+            {
+                "Stage": [NAMES[budget.failure_point] for budget in budgets],
+                "Status": [budget_words(budget) for budget in budgets],
+                "Target": [budget.target for budget in budgets],
+                "Rate": [b.spent / b.turns if b.turns else None for b in budgets],
+                "Failed of allowed": [count_of(b.spent, b.allowed) for b in budgets],
+                "Spent": [100 * spent_share(budget) for budget in budgets],
+                "Burn rate": [burn_words(budget) for budget in budgets],
+            },
+            {"Target": share, "Rate": share},
+            # Never red alone: the words begin with a symbol and say it too.
+            {"Status": [red if budget_status(b) == "spent" else None for b in budgets]},
+        ),
         hide_index=True,
         height="content",
         placeholder="–",
         column_config={
-            "Target": st.column_config.NumberColumn(format="%.1f %%"),
-            "Share now": st.column_config.NumberColumn(format="%.1f %%"),
+            "Stage": st.column_config.TextColumn(width=90),
+            "Status": st.column_config.TextColumn(width=270),
+            "Target": st.column_config.Column(
+                width=80, help="The largest share of turns that the stage may cost."
+            ),
+            "Rate": st.column_config.Column(
+                width=80, help="The estimate of the period, as in the boxes at the top."
+            ),
+            "Failed of allowed": st.column_config.TextColumn(
+                width=140, help="Estimated failed turns, and those the target allows."
+            ),
             "Spent": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100, color="primary"
+                format="%.0f %%", min_value=0, max_value=100, color="primary", width=140
             ),
-            "Pace": st.column_config.TextColumn(
-                help="How many times faster than evenly the last seven days spent it."
-            ),
+            "Burn rate": st.column_config.TextColumn(width=90, help=BURN_RATE),
         },
     )
-    st.caption(
-        f"{period_words(head.periods.recent)}, of the turns within the filters; failed turns are "
-        "model estimates."
-    )
+    st.caption(f"{period_words(head.periods.shown)}. {over_words(targets)} {BURN_RATE}")
 
 
 def _form(view: View, targets: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""What changed and what moved: sentences, a table and a heat map, each leading to its turns."""
+"""Change points and the map of domains, each leading to its turns."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from typing import Any
 import streamlit as st
 
 from analysis.change_points import Change
-from charts.formatting import (
-    count,
-    percent,
-    plain,
-)
+from charts.formatting import plain
 from charts.layout import CONFIG
-from charts.palette import COLOURS, INK
-from charts.sentences import cell_words, change_words, extra_words, period_words, span_words
+from charts.palette import COLOURS
+from charts.sentences import change_words, extra_count, extra_words, scaled_words
 from charts.stage_heatmap import (
     FEW,
     heat,
@@ -26,16 +22,21 @@ from charts.stage_heatmap import (
     rates,
 )
 from data.queries.filters import COLUMNS, NOT_LOGGED
-from data.schema.trace import FAILURES
-from data.schema.vocabulary import NAMES
+from parts.overview.tables import (
+    ADJUSTED,
+    ADJUSTED_HELP,
+    adjusted,
+    domains_table,
+    formatted,
+    long_day,
+)
 from parts.shared import address
 from parts.shared.cached_figures import cached_figure
 from parts.shared.view import View
 from report.contents import Events, Headline
 
-# The most sentences and rows shown; the others are in the table or left to the page Triage.
+# The most sentences shown; the others are in the table.
 CHANGES = 8
-ROWS = 12
 _KEYS = {column: key for key, column in COLUMNS.items()}
 
 
@@ -54,14 +55,20 @@ def look_at(
     address.set_filter(chosen)
 
 
-def change_list(view: View, happened: Events, last: date) -> None:
-    """The changes in words, numbered as on the chart; each is a button that narrows to it."""
-    st.subheader("What changed", anchor=False)
+def change_list(view: View, head: Headline, happened: Events) -> None:
+    """The change points in words, numbered as on the chart; each is a button that narrows to it."""
+    st.subheader(
+        "Change points",
+        anchor=False,
+        help="Days from which a failure rate is at another level than before.",
+    )
     if not happened.changes:
         st.caption("No failure rate changed its level in this period.")
         return
+    changes = [head.scaled_change(change) for change in happened.changes]
+    last = head.periods.shown.until
     with st.container(gap="xsmall"):
-        for number, change in enumerate(happened.changes[:CHANGES], 1):
+        for number, change in enumerate(changes[:CHANGES], 1):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 colour = f'foreground="{COLOURS[change.failure_point]}"'
                 st.markdown(
@@ -78,70 +85,24 @@ def change_list(view: View, happened: Events, last: date) -> None:
                     on_click=look_at,
                     args=(view, change.where, change.start, change.end or last),
                 )
-    if len(happened.changes) > CHANGES:
-        st.caption(f"And {len(happened.changes) - CHANGES} earlier ones, in the table.")
+    if len(changes) > CHANGES:
+        st.caption(f"And {len(changes) - CHANGES} earlier ones, in the table.")
     with st.expander("As a table"):
-        _changes_table(happened.changes)
+        _changes_table(changes)
 
 
-def moved_table(view: View, head: Headline, happened: Events) -> None:
-    """The cells that moved most; choosing a row narrows the filters to it."""
-    st.subheader("What moved", anchor=False)
-    moved, previous = happened.moved, head.periods.previous
-    if moved is None or previous is None:
-        st.caption(
-            "There is nothing to compare with: the scored days do not include an equally long "
-            "period before this one. Choose a shorter one."
-        )
-        return
-    st.caption(f"{period_words(head.periods.recent)} against {period_words(previous)}.")
-    if not moved.num_rows:
-        st.caption(
-            f"Of {count(happened.compared)} cells of stage and dimension, none moved further than "
-            "chance explains."
-        )
-        return
-    rows = moved.slice(0, ROWS).to_pylist()
-    key = f"moved-{view.snapshot.version}-{view.chosen.caption()}"
-    st.dataframe(
-        {
-            "Where": [cell_words(row) for row in rows],
-            "Before": [100 * row["before"] for row in rows],
-            "After": [100 * row["after"] for row in rows],
-            "Change, 95\u2009%": [span_words(row) for row in rows],
-            "Turns": [round(row["extra_turns"]) for row in rows],
-            "How sure": [row["significance"] for row in rows],
-        },
-        hide_index=True,
-        key=key,
-        on_select=lambda: _picked(view, key, rows),
-        selection_mode="single-row",
-        height="content",
-        column_config={
-            "Before": st.column_config.NumberColumn(format="%.1f %%", width=70),
-            "After": st.column_config.NumberColumn(format="%.1f %%", width=70),
-            "Turns": st.column_config.NumberColumn(
-                format="%+d", width=60, help="Failed turns beyond the rate before."
-            ),
-        },
-    )
-    more = moved.num_rows - len(rows)
-    st.caption(
-        f"{count(happened.compared)} cells were compared; false discoveries are controlled "
-        "(Benjamini–Hochberg)."
-        + (f" {count(more)} smaller ones are not shown." if more else "")
-        + " Tick a row to look at its turns."
-    )
-
-
-def heat_map(view: View, happened: Events) -> None:
+def heat_map(view: View, head: Headline, happened: Events) -> None:
     """Stage × domain; a click on a cell narrows the filters to its domain."""
-    st.subheader("Where, by domain", anchor=False)
-    domains = happened.domains
+    st.subheader(
+        "Where, by domain",
+        anchor=False,
+        help="Where in the traffic each stage fails: its rate in each domain.",
+    )
+    domains = head.scaled(happened.domains)
     key = f"heat-{view.snapshot.version}-{view.chosen.caption()}"
     dark = st.context.theme.type == "dark"
     st.plotly_chart(
-        cached_figure(view, "heat", lambda: heat(domains, INK[dark]), dark),
+        cached_figure(view, "heat", lambda: heat(domains, dark), dark),
         config=CONFIG,
         alt=heat_words(domains),
         key=key,
@@ -149,48 +110,40 @@ def heat_map(view: View, happened: Events) -> None:
         selection_mode="points",
     )
     st.caption(
-        f"Model estimates, the largest domains first; a dash where there are fewer than {FEW} "
-        "turns. Click a cell to look at its domain."
+        f"{scaled_words(head.rates['defect'])} The largest domains first; a dash where there are "
+        f"fewer than {FEW} turns. Click a cell to look at its domain."
     )
+    turns: list[Any] = domains["turns"].to_pylist()
     with st.expander("As a table"):
-        columns: dict[str, list[Any]] = {
-            "Domain": labels(domains),
-            "Turns": domains["turns"].to_pylist(),
-        }
-        for index, name in enumerate(FAILURES):
-            column = [row[index] for row in rates(domains)]
-            columns[NAMES[name]] = [None if rate is None else 100 * rate for rate in column]
-        number = st.column_config.NumberColumn(format="%.1f %%")
         st.dataframe(
-            columns,
+            domains_table(labels(domains), turns, rates(domains)),
             hide_index=True,
             placeholder="–",
-            column_config=dict.fromkeys((NAMES[name] for name in FAILURES), number),
         )
 
 
 def _changes_table(changes: Sequence[Change]) -> None:
+    columns: dict[str, list[Any]] = {
+        "From": [change.start for change in changes],
+        "Change": [change_words(change) for change in changes],
+        "Excess failures": [change.extra_turns for change in changes],
+        ADJUSTED: [change.q_value for change in changes],
+    }
     st.dataframe(
-        {
-            "Change": [change_words(change) for change in changes],
-            "Before": [percent(change.before) for change in changes],
-            "After": [percent(change.after) for change in changes],
-            "Turns": [round(change.extra_turns) for change in changes],
-            "q": [change.q_value for change in changes],
-        },
+        formatted(
+            columns,
+            {
+                "From": long_day,
+                "Excess failures": extra_count,
+                ADJUSTED: adjusted,
+            },
+        ),
         hide_index=True,
         column_config={
-            "q": st.column_config.NumberColumn(
-                format="%.1e", help="Expected share of false alarms among changes this clear."
-            )
+            "Excess failures": st.column_config.Column(help="Failed turns beyond the rate before."),
+            ADJUSTED: st.column_config.Column(help=ADJUSTED_HELP),
         },
     )
-
-
-def _picked(view: View, key: str, rows: list[dict[str, Any]]) -> None:
-    chosen = st.session_state[key]["selection"]["rows"]
-    if chosen:
-        look_at(view, [(rows[chosen[0]]["dimension"], rows[chosen[0]]["value"])])
 
 
 def _clicked(view: View, key: str, domains: list[str | None]) -> None:

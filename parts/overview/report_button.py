@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from data.store import workspace
 from parts.shared.view import View
 from report.contents import Events, Headline
 from report.page import render, source_of
 
 
-def report_button(view: View, head: Headline, happened: Events) -> None:
+def report_button(view: View, head: Headline, happened: Events, targets: dict[str, float]) -> None:
     """Draw a button that renders the report when pressed; its contents are already computed."""
 
     def make() -> bytes:
         assert view.model is not None
         source = source_of(view.snapshot, view.model, view.chosen)
-        html = render(source, head, happened, workspace.targets(view.snapshot))
+        html = render(source, head, happened, targets)
         return html.encode()
 
     period = head.periods.shown

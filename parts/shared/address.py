@@ -25,7 +25,7 @@ _KNOWN_AS_FILTER = frozenset(
 
 # Parameters of the pages. A page that reads another one declares it here.
 PARAMETERS: dict[str, tuple[str, ...]] = {
-    "overview": ("list", "order", "page"),
+    "overview": ("list", "order", "page", "against", "release_a", "release_b"),
     "triage": ("failing", "slice"),
     "turn": ("turn", "day", "list", "order", "within", "back", "failing", "slice"),
     "model": ("look", "target", "other", "speaking", "threshold", "labelled", "page"),
@@ -128,7 +128,7 @@ def _check(page: str, given: Mapping[str, Sequence[str]]) -> None:
 
 def clear() -> None:
     """Callback: remove all filters, and all choices that a link may have got wrong."""
-    for key in ("failing", "slice"):
+    for key in ("failing", "slice", "against", "release_a", "release_b"):
         st.session_state.pop(key, None)
     kept = {key: st.query_params[key] for key in (*PINS, "turn") if key in st.query_params}
     set_filter(Filter(), replace=kept)

@@ -8,13 +8,14 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
+from analysis.periods import PREVIOUS, Against
 from analysis.rates import MODEL
 from charts.formatting import (
     count,
     percent,
     points,
 )
-from charts.sentences import estimate_words, period_words
+from charts.sentences import UNLIKE, comparison_words, estimate_words
 from data.queries import overview
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
@@ -22,38 +23,47 @@ from parts.shared.view import CacheKey, View
 from report import contents
 
 # The tables that the answers are read from; commits to others do not invalidate them.
-_TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
+TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
 
 
-def headline(view: View) -> contents.Headline | None:
-    """The numbers of the page; None if no turn with a possible date fits the filters."""
+def headline(view: View, against: Against = PREVIOUS) -> contents.Headline | None:
+    """The numbers of the page; None if no turn with a possible date fits the filters.
+
+    Raises UsageError if the period cannot be compared `against` what is asked for.
+    """
     if view.bounds is None:
         return None
-    return _headline(view.cache_key(*_TABLES), view)
+    return _headline(view.cache_key(*TABLES), str(against), view)
 
 
-def events(view: View) -> contents.Events:
+def events(view: View, against: Against = PREVIOUS) -> contents.Events:
     """What happened, see `report.contents.Events`."""
-    return _events(view.cache_key(*_TABLES), view)
+    return _events(view.cache_key(*TABLES), str(against), view)
 
 
-def trend(view: View, by: overview.Grain) -> pa.Table:
-    """The trend in steps of `by`."""
-    return _trend(view.cache_key(*_TABLES), by, view)
+def trend(view: View, head: contents.Headline, by: overview.Grain) -> pa.Table:
+    """The trend in steps of `by`, scaled as the headline's."""
+    if by == head.by:
+        return head.trend
+    return head.scaled(_trend(view.cache_key(*TABLES), by, view))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _headline(key: CacheKey, _view: View) -> contents.Headline | None:
+def _headline(key: CacheKey, against: str, _view: View) -> contents.Headline | None:
     assert _view.model is not None
     assert _view.bounds is not None
-    return contents.headline(_view.snapshot, _view.model, _view.chosen, _view.bounds[:2])
+    return contents.headline(
+        _view.snapshot, _view.model, _view.chosen, _view.bounds[:2], against=Against.parse(against)
+    )
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking for what changed and what moved")
-def _events(key: CacheKey, _view: View) -> contents.Events:
+@st.cache_data(max_entries=64, show_spinner="Looking for change points")
+def _events(key: CacheKey, against: str, _view: View) -> contents.Events:
     assert _view.model is not None
     assert _view.bounds is not None
-    return contents.events(_view.snapshot, _view.model, _view.chosen, _view.bounds[:2])
+    return contents.events(
+        _view.snapshot, _view.model, _view.chosen, _view.bounds[:2], Against.parse(against)
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -63,7 +73,7 @@ def _trend(key: CacheKey, by: overview.Grain, _view: View) -> pa.Table:
 
 
 def numbers(head: contents.Headline) -> None:
-    """Turns, defect rate, worst stage, turns called defects."""
+    """Turns, defect rate, worst stage, predicted defects."""
     total, table = head.total, head.trend
     turns: list[Any] = table["turns"].to_pylist()
     worst = head.worst
@@ -72,37 +82,37 @@ def numbers(head: contents.Headline) -> None:
             "Turns",
             count(total.turns),
             delta=_turns_delta(head),
-            chart_data=turns,
+            chart_data=_line(turns),
             chart_type="bar",
             help="Requests in this period.",
             **_BOX,
         )
-        defect_rate(head, **_change(head, "defect"), chart_data=_shares(table, FAILURES))
+        defect_rate(head, **_change(head, "defect"), chart_data=_line(_shares(table, FAILURES)))
         st.metric(
             "Worst stage",
             f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",
             **_change(head, worst),
-            chart_data=_shares(table, (worst,)),
+            chart_data=_line(_shares(table, (worst,))),
             help="The failure point with the largest share of turns, estimated as the defect rate.",
             **_BOX,
         )
         correct = table["n_correct"].to_pylist()
         st.metric(
-            "Called defects",
+            "Predicted defects",
             f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)} of "
             "turns]]",
-            chart_data=[n - c for n, c in zip(turns, correct, strict=True)],
+            chart_data=_line([n - c for n, c in zip(turns, correct, strict=True)]),
             chart_type="bar",
             help="Turns whose verdict is a failure: those listed below. The verdict weighs the "
             "probabilities so that rare stages are named too, and close calls all fall to one "
             "side; for the rate trust the estimate.",
             **_BOX,
         )
-    if head.turns[1] and head.periods.previous:
+    if head.shifts and head.periods.whole:
         st.caption(
-            f"Changes: {period_words(head.periods.recent)} against "
-            f"{period_words(head.periods.previous)}, in points, with their 95\u2009% intervals; "
-            "an arrow where chance alone hardly explains them."
+            f"Changes: {comparison_words(head.periods)}, turns per day, rates in points with their "
+            "95\u2009% intervals; an arrow where chance alone hardly explains them."
+            + ("" if head.alike else f" {UNLIKE}")
         )
 
 
@@ -132,14 +142,24 @@ def _shares(table: pa.Table, names: Sequence[str]) -> list[float]:
     return [sum(parts) / n for n, *parts in zip(turns, *columns, strict=True)]
 
 
+def _line(values: list[Any]) -> list[Any] | None:
+    """The values of a sparkline; two or fewer do not make one."""
+    return values if len(values) > 2 else None
+
+
 def _turns_delta(head: contents.Headline) -> str | None:
-    now, before = head.turns
-    return percent(now / before - 1, 0, "+") if before else None
+    """The change of turns per day, as the compared periods may differ in length."""
+    if head.per_day is None or not head.periods.whole:
+        return None
+    return percent(head.per_day, 0, "+")
 
 
 def _change(head: contents.Headline, name: str) -> dict[str, Any]:
-    """A change with its interval; an arrow only where chance alone hardly explains it."""
-    if name not in head.shifts:
+    """A change with its interval; an arrow only where chance alone hardly explains it.
+
+    None where other days are compared than those of the number beside it.
+    """
+    if name not in head.shifts or not head.periods.whole:
         return {}
     shift = head.shifts[name]
     return {

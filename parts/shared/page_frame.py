@@ -8,9 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from charts.formatting import count, plain
+from charts.formatting import count, minute, plain
 from charts.html import piece
-from charts.sentences import misdated_words
+from charts.sentences import day_words, misdated_words
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared.view import (
@@ -63,10 +63,10 @@ def foot(view: View) -> None:
         parts = [f"Version {view.snapshot.version}"]
         parts.append(f"model {plain(view.model)}" if view.model else "no model yet")
         if view.bounds:
-            parts.append(f"scored up to {view.bounds[1]:%-d %B %Y}")
+            parts.append(f"scored up to {day_words(view.bounds[1], True)}")
         arrived = _arrived(view.path, view.snapshot.version)
         if arrived:
-            parts.append(f"last logs {arrived.astimezone(reader_zone()):%-d %B %Y, %H:%M %Z}")
+            parts.append(f"last logs {minute(arrived, reader_zone())}")
         st.caption(" · ".join(parts))
         if view.outdated:
             newest_button("There is newer data: go to it")

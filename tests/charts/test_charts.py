@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from analysis.change_points import Change
+from analysis.error_budget import Budget
 from analysis.rates import MODEL, Estimate
 from charts import (
     formatting,
@@ -23,12 +24,13 @@ from charts import (
 from charts import (
     prediction as verdict,
 )
-from charts.palette import COLOURS, colour_of
+from charts.palette import ALARM, COLOURS, GROUND, blend, colour_of, contrast
 from data.intervals import wilson
+from data.queries.filters import Filter
 from data.queries.releases import Release
 from data.schema.tables import EVIDENCE
 from data.schema.trace import FAILURE_POINTS, FAILURES
-from data.schema.vocabulary import NAMES
+from data.schema.vocabulary import NAMES, release_title
 
 NBSP = formatting.THIN
 
@@ -284,3 +286,120 @@ def test_the_map_tells_cells_with_few_turns_from_cells_without_failures() -> Non
     assert f"ASR in music 20.0{NBSP}%" in stage_heatmap.heat_words(table)
     assert "No domain" in stage_heatmap.heat_words(table.slice(2))
     assert stage_heatmap.heat(table.slice(0, 0)).data[0].x == ()
+
+
+def test_names_of_releases_stand_above_all_that_is_drawn() -> None:
+    """Names, numbered changes and bars each have their own room, however many there are."""
+    days = [date(2026, 3, 1) + timedelta(days=i) for i in range(60)]
+    releases = [
+        Release("asr", f"asr-2026.{i}-candidate-of-the-long-kind", days[i]) for i in (9, 30)
+    ]
+    releases += [Release(stage, "5", days[50]) for stage in ("nlu", "er", "result")]
+    close = [change(start=days[17 + i]) for i in range(3)]
+    figure = rates.trend(trend_table(*days), "day", releases, close)
+    notes = figure.layout.annotations
+    names = [note for note in notes if note.textangle == -90]
+    marks = [note for note in notes if note.textangle != -90]
+    assert all((name.yref, name.y, name.yanchor) == ("paper", 1, "bottom") for name in names)
+    assert all((mark.yref, mark.y, mark.yanchor) == ("paper", 1, "top") for mark in marks)
+    assert figure.layout.margin.t >= 6 * max(len(name.text) for name in names)
+    assert max(len(name.text) for name in names) <= 24
+    assert names[-1].text == "3 releases"
+    # Marks of days close to each other are one below the other, and the bars end below them.
+    assert len({mark.yshift for mark in marks}) == 3
+    assert figure.layout.yaxis.range[1] > 0.15 * (1.08 + 0.07 * 2)
+
+
+@pytest.mark.parametrize(("by", "days"), [("day", 1), ("week", 7), ("month", 30)])
+def test_a_single_bar_is_as_wide_as_its_days(by: Any, days: int) -> None:
+    figure = rates.trend(trend_table(date(2026, 3, 1)), by)
+    assert figure.data[0].width == pytest.approx(0.85 * days * 86_400_000)
+    assert len(figure.layout.xaxis.tickvals) == 1
+    since, until = (datetime.fromisoformat(text) for text in figure.layout.xaxis.range)
+    assert timedelta(days=3 * days) < until - since < timedelta(days=9 * days)
+
+
+def test_the_target_is_a_line_that_bars_can_be_held_against() -> None:
+    estimates = {name: Estimate(0.02, 0.01, 0.03, 200, 0, MODEL) for name in FAILURES}
+    assert rates.target_level({}, estimates) is None
+    assert rates.target_level({"asr": 0.05}, estimates) == pytest.approx(0.05 + 4 * 0.02)
+    assert rates.target_level({"asr": 0.05}, estimates, "asr") == 0.05
+    assert rates.target_level({"asr": 0.05}, estimates, "nlu") is None
+    table = trend_table(date(2026, 3, 1), date(2026, 3, 2))
+    figure = rates.trend(table, "day", target=0.4)
+    (line,) = figure.layout.shapes
+    assert (line.y0, line.y1) == (0.4, 0.4)
+    # A target above all bars is in sight too, and its name covers no bar.
+    assert figure.layout.yaxis.range[1] > 0.4
+    assert figure.layout.annotations[0].xanchor == "left"
+    assert "A dashed line at the target, 40.0" in rates.trend_words(table, "day", target=0.4)
+    only = rates.trend(table, "day", [], [change(), change(failure_point="er")], only="er")
+    assert [bar.name for bar in only.data] == ["ER"]
+    # The number is that of the list.
+    assert [note.text for note in only.layout.annotations] == ["<b>2</b>"]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("name", FAILURES)
+def test_text_on_the_map_can_be_read(name: str, dark: bool) -> None:
+    for rate in (None, *(i / 100 for i in range(101))):
+        opacity = float(stage_heatmap.shade(name, rate, 1.0).rsplit(",", 1)[1].strip(" )"))
+        ground = blend(COLOURS[name], opacity, GROUND[dark])
+        assert contrast(stage_heatmap.ink_on(name, rate, 1.0, dark), ground) >= 4.5
+    assert contrast(ALARM[dark], GROUND[dark]) >= 4.5
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+def test_the_map_keeps_the_names_of_its_stages_when_it_is_narrowed(rows: int) -> None:
+    columns: dict[str, list[Any]] = {"domain": ["music"] * rows, "turns": [100] * rows}
+    columns |= {f"sum_p_{name}": [2.0] * rows for name in FAILURES}
+    layout = stage_heatmap.heat(pa.table(columns)).layout
+    assert layout.margin.t >= 40
+    assert layout.height == layout.margin.t + 28 * rows
+    assert layout.minreducedheight < 28
+    assert layout.xaxis.tickangle == 0
+
+
+def budget(**fields: Any) -> Budget:
+    values: dict[str, Any] = {
+        "failure_point": "asr", "target": 0.02, "turns": 1000, "allowed": 20.0, "spent": 10.0,
+        "left": 10.0, "burn_rate": 0.5, "used_up": None,
+    }  # fmt: skip
+    return Budget(**values | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({}, "within", f"\u2713 50{NBSP}% spent, within budget"),
+        ({"burn_rate": 1.5}, "risk", f"\u25b2 50{NBSP}% spent, within budget, burning too fast"),
+        (
+            {"spent": 30.0, "left": -10.0, "used_up": date(2026, 3, 9)},
+            "spent",
+            f"\u2715 150{NBSP}% spent, used up on 9 March",
+        ),
+        ({"turns": 0, "burn_rate": None}, "none", "\u2013 no turns yet"),
+    ],
+)
+def test_the_status_of_a_budget_is_a_symbol_and_words(
+    fields: dict[str, Any], status: str, words: str
+) -> None:
+    assert sentences.budget_status(budget(**fields)) == status
+    assert sentences.budget_words(budget(**fields)) == words
+
+
+@pytest.mark.parametrize(
+    ("stage", "version", "title"),
+    [
+        ("asr", "asr-4.3", "asr-4.3"),
+        ("asr", "ASR 4.3", "ASR 4.3"),
+        ("asr", "4.3", "ASR 4.3"),
+        ("er", "server-2", "ER server-2"),
+        ("wake", "3.3", "Wake 3.3"),
+        ("result", "results-1", "Result results-1"),
+    ],
+)
+def test_a_release_names_its_stage_once(stage: str, version: str, title: str) -> None:
+    assert release_title(stage, version) == title
+    assert Filter(version=(f"{stage}:{version}",)).chips()[0].words == title
+    assert sentences.release_words(Release(stage, version, date(2026, 3, 1))) == title

@@ -56,7 +56,7 @@ def test_the_overview_shows_all_turns_of_the_version_and_model_in_its_url(
         "Turns",
         "Defect rate, model estimate",
         "Worst stage",
-        "Called defects",
+        "Predicted defects",
     ]
 
 

@@ -65,7 +65,7 @@ def must_draw_everything(at: AppTest) -> None:
     charts = at.get("plotly_chart")
     assert len(charts) == 3
     assert all(chart.proto.alt for chart in charts)
-    for title in ("What changed", "What moved", "Where, by domain", "Error budgets"):
+    for title in ("Change points", "Period comparison", "Where, by domain", "Error budgets"):
         assert title in texts(at)
 
 
@@ -116,7 +116,7 @@ def test_targets_are_set_here_and_shown_at_once(opened: Open, own_store: Store) 
     assert targets(now) == {"asr": 0.04, "result": 0.5}
     frame = next(table for table in at.dataframe if "Target" in table.value.columns).value
     assert frame["Stage"].tolist() == ["ASR", "Result"]
-    assert "used up on" in frame["How it stands"][0]
+    assert "used up on" in frame["Status"][0]
     # A target of 0 is removed.
     at.number_input(key=f"target-asr-{now.version}").set_value(0.0)
     press(at, "Save")

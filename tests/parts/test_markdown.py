@@ -29,10 +29,16 @@ KEYWORDS = {"help", "label", "text", "body", "delta", "caption"}
 SAFE = {
     "plain", "inert", "count", "percent", "points", "several", "number", "milliseconds",
     "confidence", "len", "round", "colour_of", "moment", "period_words", "reader_zone", "size",
+    "comparison_words", "scaled_words", "over_words",
 }  # fmt: skip
 
 # Expressions that somebody has looked at: what they can hold.
 REVIEWED = {
+    "parts/overview/comparison.py": {
+        "_label(compared)": "constants, and a release through `plain`",
+        "words": "days and percentages",
+    },
+    "parts/overview/releases.py": {"label": "a constant"},
     "parts/annotate/files.py": {"parts": "counts", "suffix": "of `SUFFIXES`"},
     "parts/annotate/queue.py": {"label": "a constant"},
     "parts/annotate/retrain.py": {"_p(comparison.p_value)": "a number"},
