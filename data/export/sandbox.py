@@ -86,6 +86,14 @@ class Answer:
     columns: tuple[tuple[str, str], ...]
 
 
+class StatementError(UsageError):
+    """A statement that cannot run; `place` is the line and column of the reason, if it has one."""
+
+    def __init__(self, reason: str, place: tuple[int, int] | None = None) -> None:
+        super().__init__(reason)
+        self.place = place
+
+
 class Stopped(FaultlineError):
     """The user stopped the statement."""
 
@@ -125,7 +133,7 @@ class Statement:
     def answer(self) -> Answer:
         """Wait for the end and return the result.
 
-        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
+        Raises StatementError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
         if the snapshot has been vacuumed, and StoreDamaged if one of its files is damaged.
         """
         self._thread.join()
@@ -201,7 +209,8 @@ def read_answer(output: bytes, code: int, limits: Limits) -> Answer:
             "process; ask for less."
         )
     if "error" in header:
-        raise UsageError(header["error"])
+        place = header.get("place")
+        raise StatementError(header["error"], (place[0], place[1]) if place else None)
     table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
     columns = tuple((name, kind) for name, kind in header["columns"])
     return Answer(table, header["rows"], header["cut"], header["seconds"], columns)
