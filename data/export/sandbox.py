@@ -42,13 +42,6 @@ _POLL_S = 0.1
 # Statements that run at the same time on one server; others wait, within their own time limit.
 _RUNNING = threading.BoundedSemaphore(4)
 
-# A statement to start from; `slice` is the turns that the filter selects.
-EXAMPLE = """SELECT intent, count(*) AS turns, sum(p_defect) AS failures
-FROM slice
-GROUP BY intent
-ORDER BY failures DESC
-LIMIT 20"""
-
 
 @dataclass(frozen=True)
 class Limits:
