@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from charts.formatting import count, distinct, inert, percent, short
 from charts.layout import bare, from_the_top
-from charts.palette import COLOURS
+from charts.palette import COLOURS, INK
 from data.queries.filters import NOT_LOGGED
 from data.queries.pivot import (
     ANY,
@@ -193,7 +193,7 @@ def heat_map(table: Pivot, measure: Measure, failure: str = ANY, dark: bool = Fa
             text=[text for _, _, text in placed],
             mode="text",
             hoverinfo="skip",
-            textfont={"size": 12, **({"color": GREY[dark]} if grey else {})},
+            textfont={"size": 12, "color": (GREY if grey else INK)[dark]},
             showlegend=False,
         )
     room = 18 if len(columns) <= 6 else 10
@@ -208,8 +208,14 @@ def heat_map(table: Pivot, measure: Measure, failure: str = ANY, dark: bool = Fa
             "ticktext": [inert(name, room) for name in columns],
             "side": "top",
             "showgrid": False,
+            "tickfont": {"color": INK[dark]},
         },
-        yaxis=from_the_top(lines, [inert(name, 24) for name in names]),
+        yaxis={
+            **from_the_top(lines, [inert(name, 24) for name in names]),
+            "autorange": False,
+            "range": [len(grid) - 0.5 + _GAP, -0.5],
+            "tickfont": {"color": INK[dark]},
+        },
     )
 
 

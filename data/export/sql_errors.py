@@ -102,7 +102,7 @@ def place(message: str, sql: str, ahead: int = 0) -> Place | None:
     core = excerpt.removeprefix("...").removesuffix("...")
     expected = int(match[1]) - ahead
     lines = sql.splitlines() or [""]
-    holding = [number for number, line in enumerate(lines, 1) if core in line]
+    holding = [number for number, line in enumerate(lines, 1) if core and core in line]
     if not holding:
         return None
     number = min(holding, key=lambda n: abs(n - expected))
