@@ -138,9 +138,7 @@ def chart_words(table: pa.Table, kind: str) -> str:
     return f"{what} of {', '.join(map(short, chosen.y))} along {along}{by}; the same as the table."
 
 
-def _series(
-    table: pa.Table, chosen: Axes, order: list[int]
-) -> list[tuple[str, list[int], str]]:
+def _series(table: pa.Table, chosen: Axes, order: list[int]) -> list[tuple[str, list[int], str]]:
     """Title, rows, and column of numbers of each series."""
     if chosen.by is None:
         return [(name, order, name) for name in chosen.y]

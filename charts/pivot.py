@@ -252,7 +252,9 @@ def pivot_words(table: Pivot, measure: Measure, failure: str) -> str:
         "share": f"A cell’s part of all turns that {what}, estimated.",
     }[measure]
     slots = (
-        " A turn counts under each of its slots, and once in a total." if "slot" in (table.down, table.across) else ""
+        " A turn counts under each of its slots, and once in a total."
+        if "slot" in (table.down, table.across)
+        else ""
     )
     return (
         f"{text}{slots} Darker is more; grey: fewer than {FEW} turns"

@@ -97,7 +97,9 @@ def place(message: str, sql: str, ahead: int = 0) -> Place | None:
         return None
     excerpt = match[2]
     below = message[match.end() :].lstrip("\n").splitlines()
-    caret = below[0].index("^") - len(f"LINE {match[1]}: ") if below and _CARET.match(below[0]) else 0
+    caret = (
+        below[0].index("^") - len(f"LINE {match[1]}: ") if below and _CARET.match(below[0]) else 0
+    )
     cut = excerpt.startswith("...")
     core = excerpt.removeprefix("...").removesuffix("...")
     expected = int(match[1]) - ahead

@@ -31,9 +31,7 @@ def columns(table: str) -> tuple[Column, ...]:
     schema = pa.schema([(str(n), kind) for n, (_, kind) in enumerate(fields)])
     with duckdb.connect() as con:
         kinds = [str(kind) for kind in con.from_arrow(schema.empty_table()).types]
-    return tuple(
-        Column(path, _short(kind)) for (path, _), kind in zip(fields, kinds, strict=True)
-    )
+    return tuple(Column(path, _short(kind)) for (path, _), kind in zip(fields, kinds, strict=True))
 
 
 def _fields(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:

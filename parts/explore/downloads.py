@@ -66,9 +66,7 @@ def slice_buttons(view: View, turns: int) -> None:
             "rows, checksum. In CSV, texts that a spreadsheet would run start with an "
             "apostrophe. Without a limit, on the command line:"
         )
-        words = command(
-            view.model, view.chosen, "parquet", view.path, view.snapshot.version, added
-        )
+        words = command(view.model, view.chosen, "parquet", view.path, view.snapshot.version, added)
         st.code(shlex.join(words), language="bash", wrap_lines=True)
 
 

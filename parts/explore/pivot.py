@@ -68,7 +68,9 @@ def pivot_part(view: View) -> None:
     assert view.model is not None
     with st.grid(4, min_column_width=140, gap="small"):
         down = select("rows", "Rows", lambda name: DIMENSIONS[name].label)
-        across = select("cols", "Columns", lambda n: "No columns" if n == NONE else DIMENSIONS[n].label)
+        across = select(
+            "cols", "Columns", lambda n: "No columns" if n == NONE else DIMENSIONS[n].label
+        )
         failure = select("of", "Failure", lambda n: "Any failure" if n == ANY else NAMES[n])
         measure = cast(Measure, select("measure", "Show", MEASURE_WORDS.__getitem__))
     if across == down:

@@ -209,7 +209,14 @@ def test_the_editor_is_framed_by_the_dashboard_only_and_talks_to_nobody(
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/explore", "/explore?show=sql", "/component", "/components/x", "/explore/component/x"),
+        *(
+            "/",
+            "/explore",
+            "/explore?show=sql",
+            "/component",
+            "/components/x",
+            "/explore/component/x",
+        ),
         *("//component/x", "/Component/x", "/static/component/", "/?/component/"),
     ],
 )
@@ -222,7 +229,13 @@ def test_no_page_can_be_framed_by_looking_like_the_editor(framed: int, path: str
 @pytest.mark.parametrize(
     "path",
     [
-        *("/component/", "/component/x", "/component/../", "/component/../explore", "/component/.."),
+        *(
+            "/component/",
+            "/component/x",
+            "/component/../",
+            "/component/../explore",
+            "/component/..",
+        ),
         *("/component/%2e%2e/", "/component//explore", f"{EDITOR}/../../explore"),
         *(f"{EDITOR}/../../../../../../../../etc/passwd", f"{EDITOR}/%2e%2e/__init__.py"),
     ],
