@@ -51,7 +51,7 @@ def axes(table: pa.Table, kind: Kind) -> Axes:
     for field in table.schema:
         if _is_number(field.type):
             numbers.append(field.name)
-        elif pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+        elif _is_time(field.type):
             times.append(field.name)
         else:
             others.append(field.name)
@@ -74,10 +74,14 @@ def chart(table: pa.Table, kind: str) -> go.Figure:
     """Lines or bars of the first `POINTS` rows; raises `Unsuitable` if there is no number."""
     table = table.slice(0, POINTS)
     chosen = axes(table, cast(Kind, kind))
-    values = table[chosen.x].to_pylist() if chosen.x else list(range(1, table.num_rows + 1))
-    continuous = kind == "line" and (
-        chosen.x is None or _is_number(table.schema.field(chosen.x).type) or _is_time(table, chosen)
+    values: list[Any] = (
+        table[chosen.x].to_pylist() if chosen.x else list(range(1, table.num_rows + 1))
     )
+    runs = chosen.x is None
+    if chosen.x:
+        along = table.schema.field(chosen.x).type
+        runs = _is_number(along) or _is_time(along)
+    continuous = kind == "line" and runs
     order = sorted(
         (row for row, value in enumerate(values) if not continuous or _drawn(value)),
         key=lambda row: values[row] if continuous else row,
@@ -160,18 +164,17 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _is_time(table: pa.Table, chosen: Axes) -> bool:
-    kind = table.schema.field(chosen.x).type
+def _is_time(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def _repeats(column: pa.ChunkedArray) -> bool:
+def _repeats(column: pa.ChunkedArray[Any]) -> bool:
     return len({_label(value) for value in column.slice(0, POINTS).to_pylist()}) < min(
         len(column), POINTS
     )
 
 
-def _few(column: pa.ChunkedArray) -> bool:
+def _few(column: pa.ChunkedArray[Any]) -> bool:
     if pa.types.is_nested(column.type):
         return False
     return bool(pc.count_distinct(column, mode="all").as_py() <= _SERIES)

@@ -17,7 +17,6 @@ from data.export.export import export, exported, rows_sql
 from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
-from data.schema.layout import TABLES
 from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 

@@ -126,8 +126,9 @@ class Statement:
     def answer(self) -> Answer:
         """Wait for the end and return the result.
 
-        Raises StatementError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
-        if the snapshot has been vacuumed, and StoreDamaged if one of its files is damaged.
+        Raises StatementError with DuckDB's reason in one sentence, `Stopped` after `stop`,
+        VersionGone if the snapshot has been vacuumed, and StoreDamaged if one of its files is
+        damaged.
         """
         self._thread.join()
         if isinstance(self._outcome, Answer):

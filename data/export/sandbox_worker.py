@@ -208,8 +208,9 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
 
     def refused(reason: str, node: dict[str, Any]) -> _Refused:
         offset = node.get("query_location")
-        known = isinstance(offset, int) and offset < len(text.encode())
-        return _Refused(reason, place_of(sql, skipped + offset) if known else None)
+        if not isinstance(offset, int) or offset >= len(text.encode()):
+            return _Refused(reason)
+        return _Refused(reason, place_of(sql, skipped + offset))
 
     cte_names = {
         str(entry["key"]).lower()

@@ -34,7 +34,8 @@ ORDER BY day""",
     Example(
         "Failure rate by ASR release",
         "Whether a release of the recogniser fails more often; draw it as bars.",
-        """SELECT version_asr, avg(p_defect) AS failure_rate, avg(p_asr) AS asr_rate, count(*) AS turns
+        """SELECT version_asr, avg(p_defect) AS failure_rate, avg(p_asr) AS asr_rate,
+  count(*) AS turns
 FROM slice
 GROUP BY version_asr
 HAVING count(*) >= 30
@@ -53,7 +54,8 @@ LIMIT 50""",
     Example(
         "Predicted against known failure points",
         "A confusion matrix on the turns whose failure point the logs' gold says.",
-        """SELECT labelled.failure_point AS known, slice.failure_point AS predicted, count(*) AS turns
+        """SELECT labelled.failure_point AS known, slice.failure_point AS predicted,
+  count(*) AS turns
 FROM slice
 JOIN labelled USING (turn_id)
 WHERE labelled.failure_point IS NOT NULL

@@ -1,4 +1,4 @@
-"""The answer of a statement on Explore: as a table or, with one click, a chart; and its downloads."""
+"""The answer of a statement on Explore: as a table or, with one click, a chart; its downloads."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ def editor(view: View) -> None:
         code_editor.draw(error.place if isinstance(error, StatementError) else None, str(error))
         _buttons(view, running)
         st.caption(
-            f"Ctrl+Enter runs it, Tab takes a suggestion, Escape leaves the editor. “slice” is what the filters above "
+            "Ctrl+Enter runs it, Tab takes a suggestion, Escape leaves the editor. “slice” is what "
+            "the filters above "
             f"leave. The statement only reads this version’s tables, has {LIMITS.seconds:g} "
             f"seconds and {LIMITS.megabytes} MB, and shows at most {count(LIMITS.rows)} rows. In "
             "“annotations”, turns that wait for a second opinion show only your own verdicts."

@@ -176,7 +176,7 @@ def test_a_confidence_on_an_edge_lies_where_its_filter_looks(value: float) -> No
     assert rows == [(1,)]
 
 
-# -- totals, hover, and what a click leaves ---------------------------------------------------------
+# -- totals, hover, and what a click leaves --------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,15 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+def _bind(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    con.extract_statements(sql)
+    con.execute(f"PREPARE statement AS\n{sql}")
+
+
 def explained(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, Place | None]:
     names = ["intent", "locale", "p_defect", "asr"]
     with pytest.raises(duckdb.Error) as caught:
-        con.extract_statements(sql)
-        con.execute(f"PREPARE statement AS\n{sql}")
+        _bind(con, sql)
     words, where = sentence(str(caught.value), sql, names, 1)
     assert "\n" not in words
     assert words.endswith(".")
