@@ -1,4 +1,4 @@
-"""The pivot table of Explore: as a table with shaded cells, and in words."""
+"""The pivot table of Explore: as a heat map, as a table with shaded cells, and in words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
-from charts.formatting import count, distinct, percent, short
-from charts.palette import COLOURS
+from charts.formatting import count, distinct, inert, percent, short
+from charts.layout import bare, from_the_top
+from charts.palette import COLOURS, INK
 from data.queries.filters import NOT_LOGGED
 from data.queries.pivot import (
     ANY,
@@ -25,6 +27,11 @@ from data.schema.vocabulary import NAMES
 SHADES = 0.62
 _ANY_COLOUR = "#8A6FB0"
 ALL = "All"
+EMPTY = "–"
+# Grey text of cells with few turns, on light and on dark, with a contrast of at least 4.5 : 1.
+GREY = ("#666E79", "#A0A8B2")
+# Between the cells and their totals, in cells.
+_GAP = 0.12
 
 
 def label(name: str | None, value: str) -> str:
@@ -56,32 +63,48 @@ def heads(table: Pivot) -> list[str]:
     return distinct(names, [DIMENSIONS[table.down].label, ALL])
 
 
-def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
-    """A pandas Styler: one row per value, a column per value, the total of each row last.
-
-    Numbers are percentages for rates and shares. Cells with few turns are in brackets, uncoloured.
-    """
-    total = table.total()
-    columns = heads(table)
+def _grid(table: Pivot) -> list[list[Cell | None]]:
+    """The cells line by line; the total of each line last, and a line of totals at the end."""
     grid = [
-        [table.cells.get((row, column)) for column in table.columns] if table.across else []
+        [
+            *([table.cells.get((row, column)) for column in table.columns] if table.across else ()),
+            table.total(row),
+        ]
         for row in table.rows
     ]
-    for row, cells in zip(table.rows, grid, strict=True):
-        cells.append(table.total(row))
+    if not grid:
+        return []
+    columns = [table.total(None, column) for column in table.columns] if table.across else []
+    return [*grid, [*columns, table.total()]]
+
+
+def _strongest(table: Pivot, measure: Measure) -> float:
+    """The largest value of a cell that is no total, with enough turns."""
+    total = table.total()
+    values = [
+        _value(cell, measure, total) for cell in table.cells.values() if _reliable(cell, measure)
+    ]
+    return max((value for value in values if value is not None), default=0.0)
+
+
+def row_labels(table: Pivot) -> list[str]:
+    """The label of each line, that of the totals last."""
+    named = [short(label(table.down, row), 160) or EMPTY for row in table.rows]
+    return [*named, ALL] if named else []
+
+
+def heat(table: Pivot, measure: Measure, failure: str = ANY, dark: bool = False) -> Any:
+    """A pandas Styler: a row per value, a column per value, totals in the last column and row.
+
+    Numbers are percentages for rates and shares. Cells with few turns are grey, and their rates in
+    brackets and uncoloured.
+    """
+    total, columns, grid = table.total(), heads(table), _grid(table)
     names = [*columns, ALL]
     values = [[_value(cell, measure, total) for cell in cells] for cells in grid]
     frame = pd.DataFrame(values, columns=names, dtype=float)
-    first = DIMENSIONS[table.down].label
-    frame.insert(0, first, [short(label(table.down, row), 160) for row in table.rows])
-    # Cells without the column of totals.
-    inner = [
-        v
-        for line, cells in zip(values, grid, strict=True)
-        for v, cell in list(zip(line, cells, strict=True))[: len(columns) or None]
-        if v is not None and cell and _reliable(cell, measure)
-    ]
-    top = max(inner, default=0.0)
+    frame.insert(0, DIMENSIONS[table.down].label, row_labels(table))
+    top = _strongest(table, measure)
     colour = _rgb(COLOURS.get(failure, _ANY_COLOUR))
 
     def shade(_: pd.DataFrame) -> pd.DataFrame:
@@ -89,11 +112,14 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
         for y, cells in enumerate(grid):
             for x, cell in enumerate(cells):
                 value = values[y][x]
-                if cell is None or value is None or not top or not _reliable(cell, measure):
+                if cell is None or value is None:
                     continue
-                if x < len(columns) or not columns:
+                if cell.turns < FEW:
+                    styles[y][x + 1] = f"color: {GREY[dark]}"
+                inner = y < len(table.rows) and (x < len(columns) or not columns)
+                if inner and top and _reliable(cell, measure):
                     opacity = SHADES * min(1.0, value / top)
-                    styles[y][x + 1] = f"background-color: rgba({colour}, {opacity:.3f})"
+                    styles[y][x + 1] += f"; background-color: rgba({colour}, {opacity:.3f})"
         return pd.DataFrame(styles, index=frame.index, columns=frame.columns)
 
     bracketed = {
@@ -108,15 +134,106 @@ def heat(table: Pivot, measure: Measure, failure: str = ANY) -> Any:
             rows = [y for y in frame.index if ((y, x) in bracketed) is in_brackets]
             if rows:
                 styler = styler.format(
-                    _format(measure, in_brackets), subset=(rows, [name]), na_rep="·"
+                    _format(measure, in_brackets), subset=(rows, [name]), na_rep=EMPTY
                 )
     return styler
 
 
-def cell_words(table: Pivot, row: str, column: str | None, cell: Cell) -> str:
+def heat_map(table: Pivot, measure: Measure, failure: str = ANY, dark: bool = False) -> go.Figure:
+    """The same as a figure whose hover says turns, failures, and the rate with its interval.
+
+    Cells are bars, because bars can be clicked: the `customdata` of each begins with the numbers of
+    its row and column, -1 for totals.
+    """
+    total, grid, names = table.total(), _grid(table), row_labels(table)
+    columns = [*heads(table), ALL]
+    top = _strongest(table, measure)
+    colour = _rgb(COLOURS.get(failure, _ANY_COLOUR))
+    # The totals stand apart.
+    lines = [y + _GAP * (y == len(table.rows)) for y in range(len(grid))]
+    starts = [x + (_GAP if x and x == len(columns) - 1 else 0.0) for x in range(len(columns))]
+    figure = go.Figure()
+    texts: dict[bool, list[tuple[float, float, str]]] = {False: [], True: []}
+    for x, name in enumerate(columns):
+        fills, data = [], []
+        for y, cells in enumerate(grid):
+            cell = cells[x]
+            value = _value(cell, measure, total)
+            inner = y < len(table.rows) and (x < len(columns) - 1 or len(columns) == 1)
+            strong = inner and cell and value and top and _reliable(cell, measure)
+            opacity = SHADES * min(1.0, (value or 0.0) / top) if strong else 0.0
+            fills.append(f"rgba({colour}, {max(opacity, 0.03):.3f})")
+            row = y if y < len(table.rows) else -1
+            column = x if x < len(columns) - 1 else -1
+            where = ", ".join(n for n in (names[y], name if len(columns) > 1 else "") if n)
+            data.append((row, column, inert(where, 120), inert(_hover(cell), None)))
+            shown = EMPTY if cell is None or value is None else _format(
+                measure, not _reliable(cell, measure)
+            )(value)  # fmt: skip
+            grey = cell is None or cell.turns < FEW
+            texts[grey].append((starts[x] + 0.5, lines[y], shown))
+        figure.add_bar(
+            y=lines,
+            x=[1.0] * len(lines),
+            base=[starts[x]] * len(lines),
+            orientation="h",
+            width=0.96,
+            marker={"color": fills, "line": {"width": 0}},
+            # A click is a filter, not a highlight.
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+            customdata=data,
+            hovertemplate="<b>%{customdata[2]}</b><br>%{customdata[3]}<extra></extra>",
+            showlegend=False,
+        )
+    for grey, placed in texts.items():
+        figure.add_scatter(
+            x=[x for x, _, _ in placed],
+            y=[y for _, y, _ in placed],
+            text=[text for _, _, text in placed],
+            mode="text",
+            hoverinfo="skip",
+            textfont={"size": 12, "color": (GREY if grey else INK)[dark]},
+            showlegend=False,
+        )
+    room = 18 if len(columns) <= 6 else 10
+    return bare(
+        figure,
+        60 + 28 * max(len(grid), 1),
+        barmode="overlay",
+        xaxis={
+            "range": [0, len(columns) + _GAP],
+            "tickmode": "array",
+            "tickvals": [start + 0.5 for start in starts],
+            "ticktext": [inert(name, room) for name in columns],
+            "side": "top",
+            "showgrid": False,
+            "tickfont": {"color": INK[dark]},
+        },
+        yaxis={
+            **from_the_top(lines, [inert(name, 24) for name in names]),
+            "autorange": False,
+            "range": [len(grid) - 0.5 + _GAP, -0.5],
+            "tickfont": {"color": INK[dark]},
+        },
+    )
+
+
+def _hover(cell: Cell | None) -> str:
+    if cell is None:
+        return "no turns"
+    low, high = cell.interval
+    few = f"; fewer than {FEW} turns, so the rate is unreliable" if cell.turns < FEW else ""
+    return (
+        f"{count(cell.turns)} turns, about {count(cell.failures)} failed: {percent(cell.rate)} "
+        f"(95 % interval {percent(low)} to {percent(high)}){few}"
+    )
+
+
+def cell_words(table: Pivot, row: str | None, column: str | None, cell: Cell) -> str:
     """A cell in one line: its row and column, turns, failures, and rate with interval."""
     low, high = cell.interval
-    where = short(label(table.down, row))
+    where = ALL if row is None else short(label(table.down, row))
     if column is not None and table.across:
         where += f", {short(label(table.across, column))}"
     return (
@@ -129,16 +246,21 @@ def pivot_words(table: Pivot, measure: Measure, failure: str) -> str:
     """What the numbers are, for the caption and for readers who cannot see the shades."""
     what = "failed" if failure == ANY else f"failed at {NAMES[failure]}"
     text = {
-        "rate": f"Estimated share of a cell’s turns that {what}; in brackets: fewer than {FEW} "
-        "turns.",
+        "rate": f"Estimated share of a cell’s turns that {what}.",
         "failures": f"Estimated number of turns that {what}.",
         "turns": "Number of turns.",
         "share": f"A cell’s part of all turns that {what}, estimated.",
     }[measure]
     slots = (
-        " A turn counts under each of its slots." if "slot" in (table.down, table.across) else ""
+        " A turn counts under each of its slots, and once in a total."
+        if "slot" in (table.down, table.across)
+        else ""
     )
-    return f"{text}{slots} Darker is more. Select a cell to narrow the filters to it."
+    return (
+        f"{text}{slots} Darker is more; grey: fewer than {FEW} turns"
+        f"{', in brackets' if measure == 'rate' else ''}; {EMPTY}: none. Hover over a cell for its "
+        "interval; click it to narrow the filters to it."
+    )
 
 
 def _reliable(cell: Cell, measure: Measure) -> bool:

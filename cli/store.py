@@ -17,6 +17,7 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
+from data.schema.meanings import TABLE_MEANINGS
 from data.store.paths import must_be_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
 
 def export(
-    table: Annotated[str, typer.Argument(help="turns, predictions, rollup, quarantine, runs.")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="The table: "
+            + "; ".join(f"{name} ({words})" for name, words in TABLE_MEANINGS.items())
+            + "."
+        ),
+    ],
     to: Annotated[
         Path,
         typer.Option(
@@ -40,6 +48,14 @@ def export(
             "--manifest", help="Also write FILE.manifest.json: version, rows, SQL, checksum."
         ),
     ] = False,
+    added: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="Of predictions: stages (adds the raw output of every stage) or gold (adds what "
+            "the logs' gold says); repeat it for both.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a table of the store to a file."""
@@ -48,7 +64,14 @@ def export(
 
     with Store.whole(store).snapshot(at) as snapshot:
         description = export_described(
-            snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
+            snapshot,
+            table,
+            to,
+            where,
+            {},
+            where or f"all rows of {table}",
+            snapshot.model,
+            added=added or (),
         )
         described = write_manifest(to, description) if manifest else None
         if as_json:

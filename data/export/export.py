@@ -23,6 +23,11 @@ from data.store.snapshot import (
 # Columns that the store derives and that are not part of a trace record.
 _DERIVED = ("digest", "day")
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
+# Columns of `turns` that an export of predictions can have beside its own.
+ADDED: Mapping[str, tuple[str, ...]] = {
+    "stages": ("prompt", "wake", "asr", "nlu", "er", "result", "tts"),
+    "gold": ("gold",),
+}
 
 
 def export(
@@ -31,6 +36,7 @@ def export(
     to: str | Path,
     where: str | None = None,
     params: Mapping[str, Any] | None = None,
+    added: Sequence[str] = (),
 ) -> int:
     """Write the rows of one table to a file and return how many.
 
@@ -46,6 +52,8 @@ def export(
         A SQL condition on the table's columns. It can read only the tables of the snapshot.
     params
         Values of the condition's `$name` parameters.
+    added
+        Of predictions: which of `ADDED` to put beside each turn, as logged.
 
     Rows are ordered by time. In CSV, a text that a spreadsheet would interpret as a formula gets an
     apostrophe in front (`data.export.spreadsheet`). Raises `UsageError` for an unknown table or
@@ -54,6 +62,7 @@ def export(
     target = Path(to).expanduser()
     if table not in TABLES:
         raise UsageError(f"There is no table '{table}'; there are: {', '.join(TABLES)}.")
+    schema = exported(table, added)
     if target.suffix.lower() not in _SUFFIXES:
         raise UsageError(
             f"Cannot export to '{target.name}'; its name must end in {', '.join(_SUFFIXES)}."
@@ -67,14 +76,13 @@ def export(
         ):
             if not params:
                 _check(snapshot, con, table, where)
-            # The condition is on a line of its own, so that a comment in it ends there.
-            rows = f'FROM "{table}"' + (f" WHERE (\n{where}\n)" if where else "")
             # Explicit, because DuckDB does not keep the order of files when it writes in parallel.
-            rows += f" ORDER BY {', '.join(_order(table))}"
-            sql = f"COPY (SELECT {_columns(table, target.suffix)} {rows}) TO {literal(draft)}"
+            rows = f"{rows_sql(table, where, added)} ORDER BY {', '.join(_order(table))}"
+            columns = _columns(table, schema, target.suffix)
+            sql = f"COPY (SELECT {columns} {rows}) TO {literal(draft)}"
             try:
                 result = con.execute(
-                    f"{sql} ({_options(table, target.suffix.lower())})", dict(params or {}) or None
+                    f"{sql} ({_options(schema, target.suffix.lower())})", dict(params or {}) or None
                 ).fetchall()
             except duckdb.Error as error:
                 raise machine_error(error, target) or _bad(snapshot, table, where, error) from error
@@ -86,6 +94,40 @@ def export(
     return int(result[0][0])
 
 
+def exported(table: str, added: Sequence[str] = ()) -> pa.Schema:
+    """The columns of an export; raises UsageError for columns that cannot be added."""
+    schema = TABLES[table].schema
+    for name in added:
+        if name not in ADDED:
+            raise UsageError(f"'{name}' cannot be added; give some of {', '.join(ADDED)}.")
+    if added and table != "predictions":
+        raise UsageError(
+            f"Columns can be added to predictions only, and this exports {table}; export turns "
+            "for their stages and gold."
+        )
+    turns = TABLES["turns"].schema
+    more = [turns.field(name) for name in _added_columns(added)]
+    return pa.schema([*schema, *more])
+
+
+def rows_sql(table: str, where: str | None, added: Sequence[str] = ()) -> str:
+    """The FROM clause of an export, with its condition."""
+    # The condition is on a line of its own, so that a comment in it ends there.
+    condition = f" WHERE (\n{where}\n)" if where else ""
+    if not added:
+        return f'FROM "{table}"{condition}'
+    names = ", ".join(_added_columns(added))
+    return (
+        f'FROM (FROM "{table}"{condition}) AS "{table}" LEFT JOIN '
+        f"(SELECT turn_id, day, {names} FROM turns) AS logged USING (turn_id, day)"
+    )
+
+
+def _added_columns(added: Sequence[str]) -> list[str]:
+    """In the order of `ADDED`, however they were asked for."""
+    return [name for group, names in ADDED.items() if group in added for name in names]
+
+
 _OPTIONS = {".parquet": "FORMAT parquet, COMPRESSION zstd", ".jsonl": "FORMAT json"}
 # SQL types whose values are no texts: in CSV they need neither guard nor quotes.
 _NOT_TEXT = re.compile(
@@ -93,11 +135,10 @@ _NOT_TEXT = re.compile(
 )
 
 
-def _options(table: str, suffix: str) -> str:
+def _options(schema: pa.Schema, suffix: str) -> str:
     if suffix != ".csv":
         return _OPTIONS[suffix]
-    columns = TABLES[table].schema
-    return copy_options(columns.names, [f'"{c.name}"' for c in columns if _is_text(c.type)])
+    return copy_options(schema.names, [f'"{c.name}"' for c in schema if _is_text(c.type)])
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -141,13 +182,12 @@ def _order(table: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*layout.partition, *layout.order))) or (layout.columns[0],)
 
 
-def _columns(table: str, suffix: str) -> str:
+def _columns(table: str, schema: pa.Schema, suffix: str) -> str:
     """The SELECT list of an export.
 
     In Parquet columns are as stored; in text formats times are RFC 3339 in UTC and, in CSV, nested
     values are JSON.
     """
-    schema = TABLES[table].schema
     if suffix.lower() == ".parquet":
         return ", ".join(f'"{name}"' for name in schema.names)
     parts = []

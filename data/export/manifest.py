@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UsageError
-from data.export.export import export
+from data.export.export import export, exported, rows_sql
 from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
-from data.schema.layout import TABLES
 from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
@@ -25,6 +24,8 @@ SUFFIXES = ("parquet", "csv", "jsonl")
 # Rows that can be downloaded with a browser; text formats are several times as large as Parquet.
 # The command line has no limit.
 MOST_ROWS = {"parquet": 1_000_000, "csv": 100_000, "jsonl": 100_000}
+# The same with what the stages logged, which is many times as large.
+_MOST_ROWS_ADDED = {"parquet": 100_000, "csv": 50_000, "jsonl": 50_000}
 _PIECE = 1 << 20
 
 
@@ -102,18 +103,20 @@ def export_described(
     words: str,
     model: str | None,
     link: Mapping[str, Sequence[str]] | None = None,
+    added: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Export rows as `data.export.export.export` does; returns the manifest of the file."""
-    rows = export(snapshot, table, to, where, params)
+    rows = export(snapshot, table, to, where, params, added)
     derived = ("digest", "day") if (table, to.suffix.lower()) == ("turns", ".jsonl") else ()
-    fields = [field for field in TABLES[table].schema if field.name not in derived]
+    fields = [field for field in exported(table, added) if field.name not in derived]
+    plainly = f"FROM {table}" + (f" WHERE {where}" if where else "")
     return manifest(
         to,
         snapshot,
         name=to.name,
         rows=rows,
         columns=[(field.name, str(field.type)) for field in fields],
-        sql=f"SELECT * FROM {table}" + (f" WHERE {where}" if where else ""),
+        sql=f"SELECT * {rows_sql(table, where, added) if added else plainly}",
         parameters=params,
         words=words,
         model=model,
@@ -128,21 +131,23 @@ def slice_zip(
     suffix: str,
     to: Path,
     link: Mapping[str, Sequence[str]] | None = None,
+    added: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write a zip file at `to` with the model's predictions for a filter and their manifest.
 
-    Returns the manifest. Raises UsageError if there are more than `MOST_ROWS` rows.
+    `added` is as for `data.export.export.export`. Returns the manifest. Raises UsageError if there
+    are more than `most_rows` rows.
     """
     clause, params = chosen.where()
     bound = {"model": model, **params}
     where = f"model_id = $model AND {clause}"
     rows = snapshot.query(f"SELECT count(*) AS n FROM predictions WHERE {where}", bound)
-    if (n := int(rows["n"][0].as_py())) > MOST_ROWS[suffix]:
-        raise UsageError(too_many(n, suffix))
+    if (n := int(rows["n"][0].as_py())) > most_rows(suffix, added):
+        raise UsageError(too_many(n, suffix, added))
     with tempfile.TemporaryDirectory(prefix="faultline-export-") as folder:
         file = Path(folder) / f"predictions-{snapshot.version}.{suffix}"
         content = export_described(
-            snapshot, "predictions", file, where, bound, chosen.caption(), model, link
+            snapshot, "predictions", file, where, bound, chosen.caption(), model, link, added
         )
         _pack(file, content, to)
     return content
@@ -184,18 +189,26 @@ def answer_zip(
     return content
 
 
-def too_many(rows: int, suffix: str) -> str:
+def most_rows(suffix: str, added: Sequence[str] = ()) -> int:
+    """The number of rows that can be downloaded with a browser."""
+    return (_MOST_ROWS_ADDED if added else MOST_ROWS)[suffix]
+
+
+def too_many(rows: int, suffix: str, added: Sequence[str] = ()) -> str:
     """The message for a slice that is too large to be downloaded."""
     return (
-        f"{rows:,} rows are more than the {MOST_ROWS[suffix]:,} that can be downloaded as "
+        f"{rows:,} rows are more than the {most_rows(suffix, added):,} that can be downloaded as "
         f"{suffix}; narrow the filters, or run the command below."
     )
 
 
-def command(model: str, chosen: Filter, suffix: str, store: str, version: str) -> list[str]:
+def command(
+    model: str, chosen: Filter, suffix: str, store: str, version: str, added: Sequence[str] = ()
+) -> list[str]:
     """The arguments of the command that exports the same rows and manifest, without a limit."""
     return [
         *("faultline", "export", "predictions", "--where", chosen.literal_sql(model)),
+        *(word for name in added for word in ("--with", name)),
         *("--to", f"predictions-{version}.{suffix}", "--manifest"),
         *("--at", version, "--store", store),
     ]

@@ -43,13 +43,6 @@ _POLL_S = 0.1
 # Statements that run at the same time on one server; others wait, within their own time limit.
 _RUNNING = threading.BoundedSemaphore(4)
 
-# A statement to start from; `slice` is the turns that the filter selects.
-EXAMPLE = """SELECT intent, count(*) AS turns, sum(p_defect) AS failures
-FROM slice
-GROUP BY intent
-ORDER BY failures DESC
-LIMIT 20"""
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -85,6 +78,14 @@ class Answer:
     cut: bool
     seconds: float
     columns: tuple[tuple[str, str], ...]
+
+
+class StatementError(UsageError):
+    """A statement that cannot run; `place` is the line and column of the reason, if it has one."""
+
+    def __init__(self, reason: str, place: tuple[int, int] | None = None) -> None:
+        super().__init__(reason)
+        self.place = place
 
 
 class Stopped(FaultlineError):
@@ -126,8 +127,9 @@ class Statement:
     def answer(self) -> Answer:
         """Wait for the end and return the result.
 
-        Raises UsageError with DuckDB's reason in one sentence, `Stopped` after `stop`, VersionGone
-        if the snapshot has been vacuumed, and StoreDamaged if one of its files is damaged.
+        Raises StatementError with DuckDB's reason in one sentence, `Stopped` after `stop`,
+        VersionGone if the snapshot has been vacuumed, and StoreDamaged if one of its files is
+        damaged.
         """
         self._thread.join()
         if isinstance(self._outcome, Answer):
@@ -204,7 +206,8 @@ def read_answer(output: bytes, code: int, limits: Limits) -> Answer:
             "process; ask for less."
         )
     if "error" in header:
-        raise UsageError(header["error"])
+        place = header.get("place")
+        raise StatementError(header["error"], (place[0], place[1]) if place else None)
     table = pa.ipc.open_stream(io.BytesIO(body)).read_all() if body else pa.table({})
     columns = tuple((name, kind) for name, kind in header["columns"])
     return Answer(table, header["rows"], header["cut"], header["seconds"], columns)

@@ -25,6 +25,7 @@ import pyarrow as pa
 from data.errors import FaultlineError, UsageError
 from data.export.export import copy_sql
 from data.export.sandbox import LATE
+from data.export.sql_errors import Place, did_you_mean, nearest, place_of, sentence
 from data.schema.layout import TABLES
 from data.store.damage import may_be_damage
 from data.store.snapshot import connect
@@ -42,6 +43,8 @@ _CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "n
 _CLOSED_PREFIXES = ("duckdb_", "pragma_", "pg_", "has_")
 _OPEN = frozenset({"pg_typeof", "pg_size_pretty"})
 _BATCH = 1024
+# On a line of its own; it only binds the statement.
+_PREPARE = "PREPARE statement AS\n"
 # Address space beyond DuckDB's memory: threads' stacks, arenas, and rows being written out.
 _HEADROOM = 700_000_000
 
@@ -62,7 +65,8 @@ def main() -> None:
     try:
         head, table = _answer(request, late)
     except Exception as error:
-        head = {"error": _sentence(error, request), "damage": may_be_damage(error)}
+        words, where = _sentence(error, request)
+        head = {"error": words, "place": where, "damage": may_be_damage(error)}
     if late.is_set() and "error" in head:
         head = {"late": True}
     out.write(json.dumps(head).encode() + b"\n")
@@ -105,7 +109,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     began = time.monotonic()
     try:
         sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
-        relation = con.sql(sql)
+        relation = _bound_relation(con, sql)
         columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
             raise UsageError("Two columns have the same name; name each with AS.")
@@ -120,6 +124,16 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     finally:
         timer.cancel()
     return head | {"seconds": time.monotonic() - began}, table
+
+
+def _bound_relation(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    """The relation of a checked statement."""
+    try:
+        return con.sql(sql)
+    except duckdb.Error:
+        # A relation does not say where in the text its error is; a prepared statement does.
+        con.execute(f"{_PREPARE}{sql}")
+        raise
 
 
 def _first_rows(
@@ -189,6 +203,15 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
     if tree["error"]:
         raise UsageError(f"This kind of statement cannot be run here: {tree['error_message']}")
     nodes = list(_nodes(tree["statements"]))
+    # Without what stood before the statement.
+    skipped = max(sql.encode().find(text.encode()), 0)
+
+    def refused(reason: str, node: dict[str, Any]) -> _Refused:
+        offset = node.get("query_location")
+        if not isinstance(offset, int) or offset >= len(text.encode()):
+            return _Refused(reason)
+        return _Refused(reason, place_of(sql, skipped + offset))
+
     cte_names = {
         str(entry["key"]).lower()
         for node in nodes
@@ -203,16 +226,21 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
         if node.get("type") == "TABLE_FUNCTION":
             source = str(node["function"].get("function_name") or "").lower()
             if source not in _SOURCES:
-                raise UsageError(f"The function “{source}” cannot be read from here; read from "
-                                 f"{', '.join(sorted(tables))}.")  # fmt: skip
+                raise refused(
+                    f"The function “{source}” cannot be read from here; read from "
+                    f"{', '.join(sorted(tables))}.", node
+                )  # fmt: skip
         elif name in _CLOSED or (name.startswith(_CLOSED_PREFIXES) and name not in _OPEN):
-            raise UsageError(f"The function “{name}” cannot be used here.")
+            raise refused(f"The function “{name}” cannot be used here.", node)
         elif node.get("type") == "BASE_TABLE":
             table = str(node.get("table_name") or "").lower()
             outside = node.get("schema_name") not in ("", None, "main") or node.get("catalog_name")
             if outside or table not in tables | cte_names:
-                raise UsageError(f"There is no table “{node.get('table_name')}” here; there are: "
-                                 f"{', '.join(sorted(tables))}.")  # fmt: skip
+                alike = did_you_mean(nearest(table, tables | cte_names))
+                raise refused(
+                    f"There is no table “{node.get('table_name')}” here{alike}; there are: "
+                    f"{', '.join(sorted(tables))}.", node
+                )  # fmt: skip
     # A final semicolon, possibly followed by a comment, would break the enclosing statements.
     encoded = text.encode()
     semicolons = [
@@ -235,21 +263,33 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             stack.extend(node)
 
 
-def _sentence(error: Exception, request: dict[str, Any]) -> str:
-    """The error in one sentence; of DuckDB's message, the first line is the reason."""
+class _Refused(UsageError):
+    """A statement that may not run, and where in its text the reason is."""
+
+    def __init__(self, reason: str, where: Place | None = None) -> None:
+        super().__init__(f"{str(where).capitalize()}: {reason}" if where else reason)
+        self.where = where
+
+
+def _sentence(error: Exception, request: dict[str, Any]) -> tuple[str, Place | None]:
+    """The error in one sentence, and the place in the statement, if it has one."""
     if isinstance(error, FaultlineError):
-        return str(error)
+        return str(error), getattr(error, "where", None)
     memory = isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError | MemoryError)
     if memory or "failed to allocate" in str(error):
-        return f"The statement needs more than {request['megabytes']} MB of memory; ask for less."
+        return (
+            f"The statement needs more than {request['megabytes']} MB of memory; ask for less."
+        ), None
     if request["to"] and (
         "File too large" in str(error) or "could not write" in str(error).lower()
     ):
-        return f"The file would be larger than {request['file_megabytes']} MB; ask for fewer rows."
-    lines = str(error).strip().splitlines()
+        return (
+            f"The file would be larger than {request['file_megabytes']} MB; ask for fewer rows."
+        ), None
     # Without the server's folders.
-    reason = (lines[0] if lines else type(error).__name__).replace(request["spill"], "…")
-    return f"DuckDB cannot run this. {reason.rstrip('.')}."
+    message = str(error).replace(request["spill"], "…") or type(error).__name__
+    names = {name for table in TABLES.values() for name in table.columns}
+    return sentence(message, request["sql"], sorted(names), 1)
 
 
 if __name__ == "__main__":

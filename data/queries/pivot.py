@@ -5,7 +5,8 @@ From the daily sums if they suffice, else from the predictions of the filter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,6 +90,7 @@ _FAILED = {
 }
 
 # Values beyond the first `down` or `across` are combined, which keeps the number of cells small.
+_ALL = 1_000_000
 _PIVOT = """
 WITH cells AS (
   SELECT {down} AS r, {across} AS c, sum(turns)::BIGINT AS turns, sum({failed})::DOUBLE AS failures
@@ -143,8 +145,13 @@ class Pivot:
     cells: dict[tuple[str, str], Cell]
     # Whether the figures come from the daily sums.
     summed: bool
+    # Totals that are not the sums of their cells: over slots, by (row, column), None for all.
+    margins: Mapping[tuple[str | None, str | None], Cell] = field(default_factory=dict)
 
     def total(self, row: str | None = None, column: str | None = None) -> Cell:
+        """The turns of a row, of a column, or of all, each turn counted once."""
+        if (row, column) in self.margins:
+            return self.margins[row, column]
         cells = [
             cell for (r, c), cell in self.cells.items() if row in (None, r) and column in (None, c)
         ]
@@ -181,14 +188,40 @@ def pivot(
     bound = {"model": model, "down": rows, "across": columns, "others": OTHERS, "none": NOT_LOGGED}
     sums = snapshot.query(sql, {**params, **bound}).to_pylist()
     cells = {(r["r"], r["c"]): Cell(int(r["turns"]), float(r["failures"])) for r in sums}
-    return Pivot(
-        down,
-        across,
+    ordered = (
         _ordered(row_dimension, cells, 0),
         _ordered(column_dimension, cells, 1) if column_dimension else ("",) if cells else (),
-        cells,
-        summed,
     )
+    margins: dict[tuple[str | None, str | None], Cell] = {}
+    if "slot" in (down, across):
+        margins = _margins(snapshot, model, chosen, down, across, failure, ordered)
+    return Pivot(down, across, *ordered, cells, summed, margins)
+
+
+def _margins(
+    snapshot: Snapshot,
+    model: str,
+    chosen: Filter,
+    down: str,
+    across: str | None,
+    failure: str,
+    ordered: tuple[tuple[str, ...], tuple[str, ...]],
+) -> dict[tuple[str | None, str | None], Cell]:
+    """Totals over slots: a turn counts under each of its slots, but once in a total."""
+    other = across if down == "slot" else down
+    # Without another dimension, one that has the same number of turns in all.
+    table = pivot(snapshot, model, chosen, other or "assistant", None, failure, rows=_ALL)
+    totals: dict[tuple[str | None, str | None], Cell] = {(None, None): table.total()}
+    if other is None:
+        return totals
+    axis = 1 if down == "slot" else 0
+    named = set(ordered[axis]) - {OTHERS}
+    for value in ordered[axis]:
+        rows = [value] if value != OTHERS else [row for row in table.rows if row not in named]
+        cells = [table.total(row) for row in rows]
+        cell = Cell(sum(c.turns for c in cells), sum(c.failures for c in cells))
+        totals[(None, value) if axis else (value, None)] = cell
+    return totals
 
 
 def _source(chosen: Filter, names: list[str], summed: bool) -> tuple[str, dict[str, Any]]:
@@ -200,7 +233,10 @@ def _source(chosen: Filter, names: list[str], summed: bool) -> tuple[str, dict[s
     values = [DIMENSIONS[name].sql for name in names]
     if "slot" in names:
         # A turn without slots is kept: its slot is null.
-        slots = "unnest(CASE WHEN coalesce(len(slots), 0) = 0 THEN [NULL] ELSE slots END) AS slot"
+        slots = (
+            "unnest(CASE WHEN coalesce(len(slots), 0) = 0 THEN [NULL] "
+            "ELSE list_distinct(slots) END) AS slot"
+        )
         rows = f"SELECT *, {slots} FROM predictions WHERE model_id = $model AND {clause}"
     else:
         rows = f"SELECT * FROM predictions WHERE model_id = $model AND {clause}"
@@ -247,6 +283,60 @@ def condition(name: str, value: str) -> list[tuple[str, str]]:
     if key == "version":
         return [("version", f"{name.removeprefix('version_')}:{value}")]
     return [(key, value)]
+
+
+# What to cut by next, once a dimension is narrowed to one value; then the first that is left.
+_DEEPER = {
+    "domain": ("intent", "slot"),
+    "intent": ("slot", "status"),
+    "locale": ("device",),
+    "week": ("day",),
+    "day": ("hour",),
+    "slot": ("status", "action"),
+    "verdict": ("domain", "intent"),
+}
+_USUAL = ("domain", "intent", "device", "locale", "version_asr", "confidence", "words", "day")
+
+
+def deeper(name: str, fixed: Iterable[str], taken: str | None = None) -> str:
+    """The dimension to cut by instead of one whose filter leaves a single value.
+
+    `fixed`: dimensions that the filters leave a single value of. `taken`: the one of the other
+    axis. The same dimension if there is no better one.
+    """
+    closed = {name, taken, *fixed}
+    # All intents of one domain say more than the domain of one intent.
+    if "intent" in closed:
+        closed.add("domain")
+    return next((d for d in (*_DEEPER.get(name, ()), *_USUAL) if d not in closed), name)
+
+
+def narrowed(conditions: Iterable[tuple[str, str]]) -> set[str]:
+    """The dimensions that conditions (key, value) leave a single value of."""
+    dimensions: set[str] = set()
+    pairs = list(conditions)
+    days = {key: value for key, value in pairs if key in ("since", "until")}
+    if days.get("since") and days.get("since") == days.get("until"):
+        dimensions |= {"day", "week"}
+    elif len(days) == 2 and _one_week(days["since"], days["until"]):
+        dimensions.add("week")
+    keys = [key for key, _ in pairs]
+    for name, dimension in DIMENSIONS.items():
+        if dimension.key == "version":
+            stage = name.removeprefix("version_")
+            values = [value for key, value in pairs if key == "version"]
+            if sum(value.startswith(f"{stage}:") for value in values) == 1:
+                dimensions.add(name)
+        elif dimension.key and keys.count(dimension.key) == 1:
+            dimensions.add(name)
+    return dimensions
+
+
+def _one_week(since: str, until: str) -> bool:
+    first, last = date.fromisoformat(since), date.fromisoformat(until)
+    return first <= last and first - timedelta(days=first.weekday()) == last - timedelta(
+        days=last.weekday()
+    )
 
 
 def long(table: Pivot) -> pa.Table:

@@ -14,10 +14,10 @@ import streamlit as st
 from charts.formatting import count
 from data.errors import FaultlineError
 from data.export.manifest import (
-    MOST_ROWS,
     SUFFIXES,
     answer_zip,
     command,
+    most_rows,
     slice_zip,
 )
 from parts.explore.saved_views import link_query
@@ -25,6 +25,7 @@ from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import View
 
 _WORDS = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSONL"}
+_ADDED = {"stages": "Raw stage output", "gold": "Gold"}
 Make = Callable[[Path], object]
 
 
@@ -33,10 +34,26 @@ def slice_buttons(view: View, turns: int) -> None:
     assert view.model is not None
     with st.popover("Export", icon=":material/download:"):
         st.markdown(f"**{count(turns)} rows** of predictions, with a manifest")
+        picked = st.pills(
+            "Add to each turn",
+            tuple(_ADDED),
+            selection_mode="multi",
+            format_func=_ADDED.__getitem__,
+            key="explore-export-added",
+            help="What every stage logged: hypotheses, slots, entity candidates, result; and what "
+            "the logs’ gold says.",
+        )
+        added = tuple(name for name in _ADDED if name in picked)
         for suffix in SUFFIXES:
-            most = MOST_ROWS[suffix]
+            most = most_rows(suffix, added)
             make = partial(
-                slice_zip, view.snapshot, view.model, view.chosen, suffix, link=link_query(view)
+                slice_zip,
+                view.snapshot,
+                view.model,
+                view.chosen,
+                suffix,
+                link=link_query(view),
+                added=added,
             )
             _button(
                 f"{_WORDS[suffix]}" + (f" (at most {count(most)} rows)" if turns > most else ""),
@@ -49,7 +66,7 @@ def slice_buttons(view: View, turns: int) -> None:
             "rows, checksum. In CSV, texts that a spreadsheet would run start with an "
             "apostrophe. Without a limit, on the command line:"
         )
-        words = command(view.model, view.chosen, "parquet", view.path, view.snapshot.version)
+        words = command(view.model, view.chosen, "parquet", view.path, view.snapshot.version, added)
         st.code(shlex.join(words), language="bash", wrap_lines=True)
 
 

@@ -7,14 +7,17 @@ from typing import Any, cast
 import streamlit as st
 
 from charts.formatting import plain
-from charts.pivot import cell_words, heads, heat, label, pivot_words
+from charts.layout import CONFIG
+from charts.pivot import EMPTY, cell_words, heads, heat, heat_map, label, pivot_words
 from data.queries.pivot import (
     ANY,
     DIMENSIONS,
     Measure,
     Pivot,
     condition,
+    deeper,
     long,
+    narrowed,
     pivot,
 )
 from data.schema.vocabulary import NAMES
@@ -64,27 +67,41 @@ def pivot_part(view: View) -> None:
     assert view.model is not None
     with st.grid(4, min_column_width=140, gap="small"):
         down = select("rows", "Rows", lambda name: DIMENSIONS[name].label)
-        across = select("cols", "Columns", lambda n: "None" if n == NONE else DIMENSIONS[n].label)
+        across = select(
+            "cols", "Columns", lambda n: "No columns" if n == NONE else DIMENSIONS[n].label
+        )
         failure = select("of", "Failure", lambda n: "Any failure" if n == ANY else NAMES[n])
         measure = cast(Measure, select("measure", "Show", MEASURE_WORDS.__getitem__))
     if across == down:
         across = NONE
     second = None if across == NONE else across
     table = _pivot(view.cache_key(), down, second, failure, view)
-    styled = heat(table, measure, failure)
-    table_key = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
-    picked = st.dataframe(
-        styled,
-        key=table_key,
-        on_select="rerun",
-        selection_mode="single-cell",
-        height="content",
-        hide_index=True,
-        column_config={DIMENSIONS[down].label: st.column_config.TextColumn(pinned=True, width=150)},
-    )
+    dark = st.context.theme.type == "dark"
+    key = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
+    if table.rows:
+        st.plotly_chart(
+            heat_map(table, measure, failure, dark),
+            config=CONFIG,
+            alt=pivot_words(table, measure, failure),
+            key=f"map-{key}",
+            on_select=lambda: _clicked_on_map(view, table, f"map-{key}"),
+            selection_mode="points",
+        )
     st.caption(pivot_words(table, measure, failure))
-    _clicked(view, table, picked["selection"]["cells"])
     with st.expander("As a table"):
+        picked = st.dataframe(
+            heat(table, measure, failure, dark),
+            key=key,
+            on_select="rerun",
+            selection_mode="single-cell",
+            height="content",
+            hide_index=True,
+            placeholder=EMPTY,
+            column_config={
+                DIMENSIONS[down].label: st.column_config.TextColumn(pinned=True, width=150)
+            },
+        )
+        _selected(view, table, picked["selection"]["cells"])
         _rows(table)
 
 
@@ -111,31 +128,74 @@ def _rows(table: Pivot) -> None:
     )
 
 
-def _clicked(view: View, table: Pivot, cells: list[Any]) -> None:
-    """Draw the chosen cell in words, and a button that narrows the filters to it."""
+def _clicked_on_map(view: View, table: Pivot, key: str) -> None:
+    """Callback: narrow the filters to the cell that was clicked, if a filter expresses it."""
+    points = st.session_state[key]["selection"]["points"]
+    if not points:
+        return
+    row, column = (int(number) for number in points[0]["customdata"][:2])
+    cell = (
+        table.rows[row] if 0 <= row < len(table.rows) else None,
+        table.columns[column] if table.across and 0 <= column < len(table.columns) else None,
+    )
+    _narrow_to(table, view, *cell)
+
+
+def _selected(view: View, table: Pivot, cells: list[Any]) -> None:
+    """Draw the cell chosen in the table in words, and a button that narrows the filters to it."""
     if not cells:
         return
     index, name = cells[0]
-    if not 0 <= index < len(table.rows):
+    if not 0 <= index <= len(table.rows):
         return
-    row = table.rows[index]
+    # The last row holds the totals.
+    row = table.rows[index] if index < len(table.rows) else None
     across = [c for c, head in zip(table.columns, heads(table), strict=False) if head == name]
-    conditions = condition(table.down, row)
-    if table.across and across:
-        conditions += condition(table.across, across[0])
-    if view.chosen.slot and "slot" in (key for key, _ in conditions):
-        # Slots are alternatives in a filter: two at once cannot be expressed.
-        conditions = []
-    cell = table.total(row, across[0] if across else None)
+    column = across[0] if table.across and across else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(plain(cell_words(table, row, across[0] if across else None, cell)))
-        if conditions:
+        st.markdown(plain(cell_words(table, row, column, table.total(row, column))))
+        if _conditions(table, view, row, column):
             st.button(
                 "Narrow the filters to this",
                 icon=":material/filter_alt:",
-                on_click=narrow,
-                args=conditions,
+                on_click=_narrow_to,
+                args=(table, view, row, column),
                 type="primary",
             )
         else:
             st.caption("No filter expresses this.")
+
+
+def _conditions(
+    table: Pivot, view: View, row: str | None, column: str | None
+) -> list[tuple[str, str]]:
+    """The filter conditions of a cell; empty if none express it, and for the total of all."""
+    conditions: list[tuple[str, str]] = []
+    for name, value in ((table.down, row), (table.across, column)):
+        if name and value is not None:
+            part = condition(name, value)
+            if not part:
+                return []
+            conditions += part
+    if view.chosen.slot and "slot" in (key for key, _ in conditions):
+        # Slots are alternatives in a filter: two at once cannot be expressed.
+        return []
+    return conditions
+
+
+def _narrow_to(table: Pivot, view: View, row: str | None, column: str | None) -> None:
+    """Callback: narrow the filters to a cell, and cut by what still differs within it."""
+    conditions = _conditions(table, view, row, column)
+    if not conditions:
+        return
+    earlier = [(k, v) for k, values in view.chosen.query().items() for v in values]
+    keys = {key for key, _ in conditions}
+    fixed = narrowed([*(pair for pair in earlier if pair[0] not in keys), *conditions])
+    down, across = table.down, table.across
+    if down in fixed:
+        down = deeper(down, fixed, across)
+    if across in fixed:
+        across = deeper(across, fixed, down)
+    set_choice("rows", down)
+    set_choice("cols", across or NONE)
+    narrow(*conditions)

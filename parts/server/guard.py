@@ -4,11 +4,14 @@ A web page that someone visits can make their browser send requests to servers o
 under a name of its choosing that it lets point there (DNS rebinding), or show such a server in a
 frame and let them click through it. The dashboard therefore answers only to the names it was given,
 only to pages of its own, and not inside frames.
+
+One thing is shown in a frame, by the dashboard's own pages: the code editor, a component that
+Streamlit serves as files of their own. It holds nothing of the store, and may talk to no server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -22,6 +25,7 @@ WILDCARDS = frozenset({"0.0.0.0", "::"})
 _METRICS = "/_stcore/metrics"
 _CLOSED = ("/_stcore/agent", _METRICS)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_COMPONENTS = "/component/"
 _HEADERS = {
     # Of other sites, and of the dashboard itself.
     "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'; base-uri 'self'",
@@ -30,6 +34,16 @@ _HEADERS = {
     # Links hold the ids of turns and users.
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+}
+# Scripts and styles from its own files and its index page; no request to anywhere, forms included.
+_COMPONENT_HEADERS = {
+    **_HEADERS,
+    "Content-Security-Policy": (
+        "frame-ancestors 'self'; default-src 'none'; script-src 'self' 'unsafe-inline'; "
+        "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; "
+        "connect-src 'none'; form-action 'none'; object-src 'none'; base-uri 'self'"
+    ),
+    "X-Frame-Options": "SAMEORIGIN",
 }
 
 
@@ -60,9 +74,12 @@ class Guard:
             return
         refusal = self._refusal(scope)
         if refusal is not None:
-            await refusal(scope, receive, _with_headers(send))
+            await refusal(scope, receive, _with_headers(send, _HEADERS))
         else:
-            await self._app(scope, receive, _with_headers(send))
+            # By the path that Streamlit routes by: decoded, not resolved.
+            component = scope["path"].startswith(_COMPONENTS)
+            headers = _COMPONENT_HEADERS if component else _HEADERS
+            await self._app(scope, receive, _with_headers(send, headers))
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
@@ -146,12 +163,12 @@ def _bare(host: str) -> str:
         return name
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, values: Mapping[str, str]) -> Send:
     async def sender(message: Message) -> None:
         # The answer to a refused websocket counts as well.
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in values.items():
                 headers[name] = value
         await send(message)
 

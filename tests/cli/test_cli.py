@@ -23,6 +23,7 @@ import pytest
 import cli.models
 from classifiers.model import Model
 from data.ingest.ingest import ingest
+from data.schema.layout import TABLES
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from tests.command import Run, must_fail
@@ -375,6 +376,11 @@ def test_help_is_shown_without_arguments_and_for_every_command(run: Run) -> None
         ran = run(name, "--help")
         assert ran.code == 0
         assert "--store" in ran.out
+
+
+def test_the_help_of_export_lists_every_table(run: Run) -> None:
+    page = run("export", "--help").out
+    assert [name for name in TABLES if f"{name} (" not in " ".join(page.split())] == []
 
 
 # -- training and scoring --------------------------------------------------------------------------

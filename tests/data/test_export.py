@@ -6,16 +6,22 @@ import csv
 import json
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from data.errors import UsageError
-from data.export.export import export
+from data.export.export import ADDED, export
+from data.export.manifest import command, slice_zip
 from data.ingest.ingest import ingest
+from data.queries.filters import Filter
+from data.schema.layout import TABLES
+from data.schema.meanings import TABLE_MEANINGS
 from data.schema.trace import TURNS
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from tests.logs import trace, write_lines
+from tests.scored import MODEL
 
 
 @pytest.fixture
@@ -128,3 +134,70 @@ def test_an_export_replaces_an_existing_file(snapshot: Snapshot, tmp_path: Path)
     (tmp_path / "out.csv").write_text("old")
     export(snapshot, "runs", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().startswith("run_id")
+
+
+# -- what the stages logged, beside the predictions ------------------------------------------------
+
+WHERE = f"model_id = '{MODEL}'"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("added", [("stages",), ("gold",), ("gold", "stages")])
+def test_predictions_are_exported_with_what_was_logged(
+    scored_store: Store, tmp_path: Path, suffix: str, added: tuple[str, ...]
+) -> None:
+    target = tmp_path / f"out.{suffix}"
+    names = [name for group in ("stages", "gold") if group in added for name in ADDED[group]]
+    with scored_store.snapshot() as snapshot:
+        rows = export(snapshot, "predictions", target, WHERE, added=added)
+        expected = snapshot.query(f"SELECT count(*) AS n FROM predictions WHERE {WHERE}")["n"][
+            0
+        ].as_py()
+        logged = snapshot.query(f"SELECT turn_id, {', '.join(names)} FROM turns").to_pylist()
+    assert rows == expected
+    with duckdb.connect() as con:
+        read = con.sql(f"FROM '{target}'").to_arrow_table()
+    assert read.column_names[-len(names) :] == names
+    assert read.num_rows == rows
+    if suffix == "parquet":
+        by_turn = {row["turn_id"]: row for row in logged}
+        for row in read.to_pylist():
+            assert {name: row[name] for name in names} == {
+                name: by_turn[row["turn_id"]][name] for name in names
+            }
+
+
+@pytest.mark.parametrize(
+    ("table", "added", "reason"),
+    [
+        ("turns", ["gold"], "predictions only"),
+        ("predictions", ["nlu"], "give some of stages, gold"),
+    ],
+)
+def test_what_cannot_be_added_is_one_sentence(
+    snapshot: Snapshot, tmp_path: Path, table: str, added: list[str], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        export(snapshot, table, tmp_path / "out.csv", added=added)
+    assert list(tmp_path.glob("out*")) == []
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_the_manifest_and_the_command_name_what_was_added(
+    scored_store: Store, tmp_path: Path, suffix: str
+) -> None:
+    chosen = Filter(device=("phone",))
+    with scored_store.snapshot() as snapshot:
+        content = slice_zip(snapshot, MODEL, chosen, suffix, tmp_path / "a.zip", added=("gold",))
+        # The manifest's statement gives the same rows.
+        again = snapshot.query(
+            f"SELECT count(*) AS n FROM ({content['sql']})", content["parameters"]
+        )
+    assert content["rows"] == again["n"][0].as_py() > 0
+    assert content["columns"][-1]["name"] == "gold"
+    words = command(MODEL, chosen, suffix, "store", "t1", ("stages", "gold"))
+    assert " ".join(words).count("--with") == 2
+
+
+def test_every_table_has_a_meaning() -> None:
+    assert list(TABLE_MEANINGS) == list(TABLES)

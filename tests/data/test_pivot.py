@@ -10,13 +10,24 @@ from typing import Any
 import duckdb
 import pytest
 
-from charts.pivot import cell_words, heat, label, pivot_words
+from charts.palette import INK
+from charts.pivot import ALL, EMPTY, GREY, cell_words, heat, heat_map, label, pivot_words
 from data.queries.filters import (
     NOT_LOGGED,
     Filter,
     Range,
 )
-from data.queries.pivot import ANY, DIMENSIONS, OTHERS, condition, long, pivot
+from data.queries.pivot import (
+    ANY,
+    DIMENSIONS,
+    FEW,
+    OTHERS,
+    condition,
+    deeper,
+    long,
+    narrowed,
+    pivot,
+)
 from data.queries.turn_table import (
     COLUMNS,
     ORDERS,
@@ -163,3 +174,109 @@ def test_a_confidence_on_an_edge_lies_where_its_filter_looks(value: float) -> No
     clause, params = Filter(confidence=Range.parse("confidence", band)).sql()
     rows = con.execute(f"SELECT count(*) FROM predictions WHERE {clause}", params).fetchall()
     assert rows == [(1,)]
+
+
+# -- totals, hover, and what a click leaves --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("down", "across"),
+    [("locale", "assistant"), ("slot", "locale"), ("locale", "slot"), ("slot", None)],
+)
+def test_totals_count_every_turn_once(scored_store: Store, down: str, across: str | None) -> None:
+    with scored_store.snapshot() as snapshot:
+        table = pivot(snapshot, MODEL, Filter(), down, across)
+    rows = rows_of(scored_store, Filter())
+    assert table.total().turns == len(rows)
+    assert table.total().failures == pytest.approx(sum(row["p_defect"] for row in rows), abs=1e-3)
+    for axis, name in enumerate((down, across)):
+        if name != "locale":
+            continue
+        turns = Counter(row["locale"] or NOT_LOGGED for row in rows)
+        for value, n in turns.items():
+            assert table.total(*((value, None) if axis == 0 else (None, value))).turns == n
+
+
+@pytest.mark.parametrize("measure", ["rate", "failures", "turns", "share"])
+def test_rows_and_columns_have_totals(scored_store: Store, measure: Any) -> None:
+    with scored_store.snapshot() as snapshot:
+        table = pivot(snapshot, MODEL, Filter(), "assistant", "locale")
+    frame = heat(table, measure).data
+    assert list(frame.iloc[:, 0])[-1] == ALL == frame.columns[-1]
+    last = frame.iloc[-1]
+    total = table.total()
+    first = table.total(None, table.columns[0])
+    expected = {
+        "rate": (100 * first.rate, 100 * total.rate),
+        "failures": (first.failures, total.failures),
+        "turns": (first.turns, total.turns),
+        "share": (100 * first.failures / total.failures, 100.0),
+    }[measure]
+    assert (last.iloc[1], last[ALL]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("measure", ["rate", "turns", "failures"])
+def test_cells_of_few_turns_are_grey_and_empty_ones_a_dash(
+    scored_store: Store, measure: Any, dark: bool
+) -> None:
+    with scored_store.snapshot() as snapshot:
+        table = pivot(snapshot, MODEL, Filter(), "intent", "device")
+    assert any(cell.turns < FEW for cell in table.cells.values())
+    assert len(table.cells) < len(table.rows) * len(table.columns)
+    page = heat(table, measure, dark=dark).to_html()
+    assert f"color: {GREY[dark]}" in page
+    assert EMPTY in page
+    assert "nan" not in page.lower()
+    assert ">None<" not in page
+    plain, grey = heat_map(table, measure, dark=dark).data[-2:]
+    assert (plain.textfont.color, grey.textfont.color) == (INK[dark], GREY[dark])
+    counted = [cell for cell in table.cells.values() if cell.turns >= FEW]
+    margins = [table.total(row) for row in table.rows]
+    margins += [*(table.total(None, column) for column in table.columns), table.total()]
+    assert len(plain.text) == len(counted) + sum(cell.turns >= FEW for cell in margins)
+    assert EMPTY in grey.text
+
+
+def test_the_hover_of_a_cell_says_its_interval(scored_store: Store) -> None:
+    with scored_store.snapshot() as snapshot:
+        table = pivot(snapshot, MODEL, Filter(), "assistant", "locale")
+    figure = heat_map(table, "turns")
+    cell = table.cells[table.rows[0], table.columns[0]]
+    row, column, where, words = figure.data[0].customdata[0]
+    assert (row, column) == (0, 0)
+    assert table.rows[0] in where
+    low, high = cell.interval
+    for share in (cell.rate, low, high):
+        assert f"{100 * share:.1f}" in words
+    assert [trace.customdata[-1][0] for trace in figure.data[:-2]] == [-1] * (
+        len(table.columns) + 1
+    )
+    assert all(data[1] == -1 for data in figure.data[-3].customdata)
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_below_a_dimension_lies_another_one(name: str) -> None:
+    assert deeper(name, {name}) != name
+    assert deeper(name, {name}, "locale") not in (name, "locale")
+    # Everything is fixed: nothing is better.
+    assert deeper(name, set(DIMENSIONS)) == name
+
+
+@pytest.mark.parametrize(
+    ("conditions", "fixed"),
+    [
+        ([("domain", "music")], {"domain"}),
+        ([("domain", "music"), ("domain", "news")], set()),
+        ([("version", "asr:4.2"), ("version", "nlu:1")], {"version_asr", "version_nlu"}),
+        ([("version", "asr:4.2"), ("version", "asr:4.3")], set()),
+        ([("since", "2024-03-04"), ("until", "2024-03-04")], {"day", "week"}),
+        ([("since", "2024-03-04"), ("until", "2024-03-10")], {"week"}),
+        ([("since", "2024-03-04"), ("until", "2024-03-11")], set()),
+        ([("since", "2024-03-04")], set()),
+    ],
+)
+def test_what_a_filter_leaves_a_single_value_of(
+    conditions: list[tuple[str, str]], fixed: set[str]
+) -> None:
+    assert narrowed(conditions) == fixed

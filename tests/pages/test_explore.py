@@ -105,7 +105,7 @@ def test_a_link_carries_the_choices_of_the_page(opened: Open, scored_store: Stor
     assert set(rows[0]) == {"Heard", "Turn id", "href"}
     assert rows[0]["Turn id"].startswith("d00")
     sql = opened(scored_store.path, "explore", show="sql", sql="SELECT 7 AS x")
-    assert sql.text_area(key="explore-w-sql").value == "SELECT 7 AS x"
+    assert sql.session_state["explore-w-sql"] == "SELECT 7 AS x"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,9 @@ def test_a_statement_is_run_and_its_errors_are_shown(opened: Open, scored_store:
     press(at, "Run")
     wait_for_answer(at)
     assert at.dataframe[0].value["n"].tolist() == [turns_shown(at)]
-    at.text_area(key="explore-w-sql").set_value("SELECT nosuch").run()
+    # As the component reports it when it loses the focus.
+    at.session_state["explore-w-sql"] = "SELECT nosuch"
+    at.run()
     assert at.query_params["sql"] == "SELECT nosuch"
     press(at, "Run")
     wait_for_answer(at)

@@ -175,6 +175,78 @@ def test_no_other_site_can_frame_it(port: int, path: str, host: str) -> None:
     assert headers.get_all("Access-Control-Allow-Origin") in (None, [])
 
 
+EDITOR = "/component/code_editor.code_editor"
+
+
+@pytest.fixture(scope="module")
+def framed(port: int) -> int:
+    """The port of the server once a page has drawn the editor, which registers its files."""
+
+    async def visit() -> None:
+        async with Visitor("127.0.0.1", port) as visitor:
+            assert (await visitor.open("explore", "show=sql")).errors == []
+
+    asyncio.run(visit())
+    return port
+
+
+@pytest.mark.parametrize("path", ["/index.html", "/bootstrap.min.css"])
+def test_the_editor_is_framed_by_the_dashboard_only_and_talks_to_nobody(
+    framed: int, path: str
+) -> None:
+    answer = ask(framed, "localhost", EDITOR + path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.status == 200
+    assert "frame-ancestors 'self'" in policy
+    assert "connect-src 'none'" in policy
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
+    refused = ask(framed, "evil.example", EDITOR + path)
+    assert refused.status == 421
+    assert "frame-ancestors 'none'" in refused.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/",
+            "/explore",
+            "/explore?show=sql",
+            "/component",
+            "/components/x",
+            "/explore/component/x",
+        ),
+        *("//component/x", "/Component/x", "/static/component/", "/?/component/"),
+    ],
+)
+def test_no_page_can_be_framed_by_looking_like_the_editor(framed: int, path: str) -> None:
+    headers = ask(framed, "localhost", path).headers
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/component/",
+            "/component/x",
+            "/component/../",
+            "/component/../explore",
+            "/component/..",
+        ),
+        *("/component/%2e%2e/", "/component//explore", f"{EDITOR}/../../explore"),
+        *(f"{EDITOR}/../../../../../../../../etc/passwd", f"{EDITOR}/%2e%2e/__init__.py"),
+    ],
+)
+def test_under_the_editors_path_there_is_no_page_and_no_other_file(framed: int, path: str) -> None:
+    answer = ask(framed, "localhost", path)
+    assert answer.status in (400, 404), answer.text[:200]
+    assert "<html" not in answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -1,0 +1,19 @@
+"""What each table of a store holds, in a few words; for help texts, so nothing is imported."""
+
+from __future__ import annotations
+
+TABLE_MEANINGS = {
+    "turns": "trace records: the raw output of every stage, and gold",
+    "predictions": "probabilities, predicted failure point and reasons of every turn and model",
+    "rollup": "daily sums of the predictions",
+    "quarantine": "log lines that were not ingested, with the reason",
+    "left_out": "fields that were left out of records, with the cause",
+    "runs": "ingested files",
+    "labelled": "failure points that follow from the logs' gold",
+    "annotations": "people's verdicts",
+    "triage": "owners, states and notes of slices",
+    "targets": "error budgets",
+    "views": "saved views",
+    "misdated": "turns with impossible dates",
+    "settings": "settings of the store",
+}
