@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 from scipy import special, stats
 
 from analysis.slices.cells import Cells, Count, Dimension, coded
-from analysis.slices.deduplicate import FOLDING, Candidate, fold
+from analysis.slices.deduplicate import FOLDING, Candidate, fold, symptoms
 from data.errors import UsageError
 from data.intervals import Z95
 from data.queries.dimensions import (
@@ -67,6 +68,27 @@ class Slice:
         parts = [f"{name}={quote(value, safe='')}" for name, value in self.conditions]
         return f"{self.failure_point}:{';'.join(parts)}"
 
+    @property
+    def symptom(self) -> bool:
+        """Whether it is evidence of the stage, and so does not say where the stage fails."""
+        return any(name in symptoms(self.failure_point) for name, _ in self.conditions)
+
+    @property
+    def overlapping(self) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """The slices of `folded` that are not merely parts of this one or of each other."""
+        every = dict.fromkeys(frozenset(conditions) for conditions in self.folded)
+        own = frozenset(self.conditions)
+        return tuple(
+            conditions
+            for conditions in dict.fromkeys(self.folded)
+            if not own <= frozenset(conditions)
+            and not any(
+                frozenset(part) in every
+                for size in range(1, len(conditions))
+                for part in combinations(conditions, size)
+            )
+        )
+
     def words(self) -> str:
         """The conditions in words: `en-GB · speaker · ASR 4.2`."""
         return " · ".join(condition_words(*condition) for condition in self.conditions)
@@ -95,7 +117,8 @@ class SearchResult:
 
     Attributes
     ----------
-    slices: by impact, the greatest first; scaled up where a sample was read.
+    slices: those that say where the stage fails, by impact, the greatest first; then the symptoms,
+    likewise. Scaled up where a sample was read.
     turns: turns read. share: these as a share of all turns. tested: combinations tested.
     rate: failures per turn read.
     """
@@ -105,6 +128,16 @@ class SearchResult:
     share: float
     tested: int
     rate: float
+
+    @property
+    def causes(self) -> tuple[Slice, ...]:
+        """The slices that say where the stage fails."""
+        return tuple(slice_ for slice_ in self.slices if not slice_.symptom)
+
+    @property
+    def symptoms(self) -> tuple[Slice, ...]:
+        """The slices that are the stage's own evidence."""
+        return tuple(slice_ for slice_ in self.slices if slice_.symptom)
 
     def words(self) -> str:
         """What was searched, and how, in a sentence."""
@@ -198,13 +231,16 @@ def find(
         noise.effect,
         most,
         portion(progress, 0.8, 1),
+        symptoms(failure_point),
     )
-    slices = tuple(
+    slices = (
         _slice(failure_point, head, others, parts, weight, clusters, share)
         for head, others in groups
     )
+    # A stable sort: they stay by impact.
+    slices_by_kind = tuple(sorted(slices, key=lambda slice_: slice_.symptom))
     progress(1, 1, FOLDING)
-    return SearchResult(slices, length, share, count.tested, total / length)
+    return SearchResult(slices_by_kind, length, share, count.tested, total / length)
 
 
 def _by_impact(
