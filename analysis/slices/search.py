@@ -8,7 +8,7 @@ IEEE TKDE 32) and SliceLine (Sagadeeva & Boehm 2021, SIGMOD).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from urllib.parse import quote, unquote
@@ -64,9 +64,8 @@ class Slice:
 
     @property
     def key(self) -> str:
-        """A stable name for links and keys: `asr:locale=en-GB;hour=08-12`."""
-        parts = [f"{name}={quote(value, safe='')}" for name, value in self.conditions]
-        return f"{self.failure_point}:{';'.join(parts)}"
+        """A stable name for links and keys, see `key_of`."""
+        return key_of(self.failure_point, self.conditions)
 
     @property
     def symptom(self) -> bool:
@@ -91,11 +90,22 @@ class Slice:
 
     def words(self) -> str:
         """The conditions in words: `en-GB · speaker · ASR 4.2`."""
-        return " · ".join(condition_words(*condition) for condition in self.conditions)
+        return words_of(self.conditions)
 
     def sql(self, prefix: str = "slice") -> tuple[str, dict[str, object]]:
         """A condition over `predictions` and its named parameters."""
         return condition_sql(self.conditions, prefix)
+
+
+def key_of(failure_point: str, conditions: Iterable[tuple[str, str]]) -> str:
+    """A stable name of a slice for links and keys: `asr:locale=en-GB;hour=08-12`."""
+    parts = [f"{name}={quote(value, safe='')}" for name, value in conditions]
+    return f"{failure_point}:{';'.join(parts)}"
+
+
+def words_of(conditions: Iterable[tuple[str, str]]) -> str:
+    """Conditions in words: `en-GB · speaker · ASR 4.2`."""
+    return " · ".join(condition_words(*condition) for condition in conditions)
 
 
 def parse(key: str) -> tuple[str, tuple[tuple[str, str], ...]]:
