@@ -16,7 +16,7 @@ from charts.formatting import milliseconds, number, percent
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_NOUNS
 from features import catalogue
-from features.text import HEADS, LEXICAL
+from features.text import HEADS, LEXICAL, Head, Lexical
 
 # Any failure, as a target of a slice.
 _ANY = "defect"
@@ -28,10 +28,9 @@ _SUBJECTS = {
     "phrase": "Similar wording, understood alike, was",
 }
 # Column of a text model -> what it compares, and the failure point that it scores.
+_HEADS: tuple[Head | Lexical, ...] = (*HEADS, *LEXICAL)
 _TEXT_SCORES = {
-    head.column(point): (_SUBJECTS[head.name], point)
-    for head in (*HEADS, *LEXICAL)
-    for point in FAILURE_POINTS
+    head.column(point): (_SUBJECTS[head.name], point) for head in _HEADS for point in FAILURE_POINTS
 }
 
 
@@ -39,13 +38,14 @@ _TEXT_SCORES = {
 class Reason:
     """A feature as a reason for (or against) a failure point.
 
-    `words` is a sentence without its full stop, `value` what the turn has, as text. `supports` says
+    `words` is a sentence without its full stop, `value` the `number` as text. `supports` says
     whether it counts for the failure point; `contribution` is how much, in log-odds.
     """
 
     feature: str
     stage: str
     words: str
+    number: float | None
     value: str
     supports: bool
     contribution: float
@@ -75,7 +75,7 @@ def reason(feature: str, value: float | None, contribution: float, target: str) 
         if wording is None:
             return None
         words, text = wording, f"text-model score {percent(value, 0)}"
-    return Reason(feature, catalogue.stage(feature), words, text, supports, contribution)
+    return Reason(feature, catalogue.stage(feature), words, value, text, supports, contribution)
 
 
 def sides(told: Sequence[Reason]) -> tuple[list[Reason], list[Reason]]:

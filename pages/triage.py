@@ -79,6 +79,8 @@ with right:
 with left:
     if owner:
         my_slices(view, owner, decided, assigned, key)
+        if result is None:
+            wait(view, point, job)
         st.stop()
     st.subheader(
         f"Slices: {TITLES[point]}",

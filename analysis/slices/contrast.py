@@ -1,4 +1,4 @@
-"""Distinguishing features of a slice: the reasons for its verdict, compared with those on other turns.
+"""Distinguishing features of a slice: the reasons for its verdict against those on other turns.
 
 Contributions are Shapley values (Lundberg & Lee 2017, NeurIPS) towards the verdict. Both sides are
 turns with the same verdict, so the difference shows what is special about the slice, not about the

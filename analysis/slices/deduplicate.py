@@ -143,7 +143,8 @@ def fold(
 class _Group:
     """A slice that stands on its own, with those folded under it.
 
-    `shows`: the symptoms that it is about. `least`: the smallest rate expected inside, by slices without symptoms and by all slices.
+    `shows`: the symptoms that it is about. `least`: the smallest rate expected inside, by slices
+    without symptoms and by all slices.
     """
 
     head: Candidate

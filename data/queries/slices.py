@@ -52,8 +52,8 @@ ORDER BY {p} DESC, turn_id
 LIMIT $rows
 """
 
-# Whole dialogues are the sampling unit: `spread` is the variance of the difference of the two rates,
-# from what each dialogue adds to it (linearised).
+# Whole dialogues are the sampling unit: `spread` is the variance of the difference of the two
+# rates, from what each dialogue adds to it (linearised).
 _COMPARED = """
 WITH marked AS (
   SELECT dialogue_id, p_{point}::DOUBLE AS p,

@@ -1,7 +1,7 @@
 """Labelling one turn: the annotator, six verdicts with their keys, and other people's verdicts.
 
-Nothing that is clicked moves: what a click adds to the page is drawn below the buttons, in room that
-is kept for it. A browser keeps the annotator's name in a cookie.
+Nothing that is clicked moves: what a click adds to the page is drawn below the buttons, in room
+that is kept for it. A browser keeps the annotator's name in a cookie.
 """
 
 from __future__ import annotations
@@ -133,7 +133,10 @@ def signed_in() -> str | None:
 
 def _kept_name() -> str:
     """The name in the browser's cookie, which may hold anything; empty if it has none."""
-    name = unquote(st.context.cookies.get(_COOKIE, ""), errors="ignore").strip()
+    kept = st.context.cookies.get(_COOKIE)
+    if not isinstance(kept, str):
+        return ""
+    name = unquote(kept, errors="ignore").strip()
     return name if len(name) <= _NAME_LENGTH and name.isprintable() else ""
 
 

@@ -64,10 +64,10 @@ def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -
     supporting, opposing = sides(reasons(prediction))
     if supporting:
         st.markdown(f"**For {name}**")
-        _list(supporting[:_FOR], reference, prediction)
+        _list(supporting[:_FOR], reference)
     if opposing:
         st.markdown(f"**Against {name}**")
-        _list(opposing[:_AGAINST], reference, prediction)
+        _list(opposing[:_AGAINST], reference)
 
 
 def why(prediction: Mapping[str, Any]) -> None:
@@ -97,13 +97,9 @@ def why(prediction: Mapping[str, Any]) -> None:
         st.caption(f"By stage: {stages}.")
 
 
-def _list(
-    told: Sequence[Reason], reference: Reference | None, prediction: Mapping[str, Any]
-) -> None:
-    values = {row["feature"]: row["value"] for row in prediction["reasons"] or []}
+def _list(told: Sequence[Reason], reference: Reference | None) -> None:
     for reason in told:
-        value = values[reason.feature]
-        among = reference.rank(reason.feature, value) if reference else None
+        among = reference.rank(reason.feature, reason.number) if reference else None
         with st.container(gap=None):
             st.markdown(
                 f':color[●]{{foreground="{colour_of(reason.stage)}"}} '

@@ -50,7 +50,7 @@ def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: S
     at = opened(phones_fail.path, "triage")
     assert at.query_params["failing"] == "asr"
     assert "ASR: phone" in at.header[0].value
-    assert "turns above expectation" in html(at)
+    assert "excess failures" in html(at)
     assert "almost certainly real" in texts(at)
     assert "combinations tested" in texts(at)
     charts = at.get("plotly_chart")
@@ -61,7 +61,7 @@ def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: S
 def test_a_link_opens_on_its_stage_and_slice(opened: Open, phones_fail: Store) -> None:
     at = opened(phones_fail.path, "triage", failing="nlu")
     assert at.segmented_control(key="failing_choice").value == "nlu"
-    assert "Nothing stands out" in texts(at)
+    assert "No significant slice" in texts(at)
     at = opened(phones_fail.path, "triage", slice=PHONES)
     assert at.query_params["failing"] == "asr"
     assert "ASR: phone" in at.header[0].value
@@ -94,7 +94,7 @@ def test_any_slice_can_be_opened(
     opened: Open, scored_store: Store, point: str, conditions: str
 ) -> None:
     at = opened(scored_store.path, "triage", failing=point, slice=f"{point}:{conditions}")
-    assert "Who looks after it" in texts(at)
+    assert "Ownership and status" in texts(at)
     assert "<img" not in html(at)
     assert "\u202e" not in html(at) + texts(at)
 
@@ -142,7 +142,7 @@ def test_grouping_requests_without_the_model_says_what_to_do(
     opened: Open, phones_fail: Store
 ) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
-    press(at, "Group the requests")
+    press(at, "Cluster the requests")
     assert "train it again" in texts(at)
 
 
@@ -162,7 +162,7 @@ def test_a_slice_with_an_owner_stays_listed_when_it_no_longer_stands_out(
     store = own_phones_fail
     workspace.set_triage(store, "asr:device_type=speaker", "asr", owner="Ada", state="looking")
     at = opened(store.path, "triage", failing="asr")
-    assert "Looked after, not standing out now" in texts(at)
+    assert "Owned, not significant now" in texts(at)
     at.button(key="slice-asr:device_type=speaker").click().run()
     assert "ASR: speaker" in at.header[0].value
-    assert "not among the slices that stand out" in texts(at)
+    assert "not among the significant slices" in texts(at)
