@@ -301,7 +301,7 @@ def _reason(feature: Apart, words: str, reach: float) -> dict[str, Any]:
         "sentence": words,
         "colour": colour_of(feature.stage),
         "averages": averages,
-        "named": f"in {percent(feature.named, 0)}",
+        "named": f"{percent(feature.named, 0)} of turns",
         "inside": feature.inside,
         "elsewhere": max(0.0, feature.rest),
         "reach": reach,

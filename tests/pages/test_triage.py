@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from data.store import workspace
 from data.store.predictions import commit_predictions
@@ -166,3 +168,106 @@ def test_a_slice_with_an_owner_stays_listed_when_it_no_longer_stands_out(
     at.button(key="slice-asr:device_type=speaker").click().run()
     assert "ASR: speaker" in at.header[0].value
     assert "not among the significant slices" in texts(at)
+
+
+def test_an_owner_has_a_link_to_what_is_theirs(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    workspace.set_ticket_prefix(store, "https://tickets.example/browse/")
+    for key, owner in (
+        (PHONES, "Ada"),
+        ("nlu:device_type=speaker", "ada "),
+        ("er:hour=08-12", "Bob"),
+    ):
+        workspace.set_triage(store, key, key.partition(":")[0], owner=owner, link="VA-12")
+    with store.snapshot() as snapshot:
+        turns = snapshot.query("FROM predictions ORDER BY turn_id LIMIT 2").to_pylist()
+    workspace.assign_turns(store, turns, "asr", "Ada")
+    at = opened(store.path, "triage", owner="ADA")
+    assert "Slices of Ada" in texts(at)
+    assert "ASR: phone" in at.header[0].value
+    names = [button.label for button in at.button if str(button.key).startswith("mine-")]
+    assert names == ["**ASR: phone**", "NLU: speaker"]
+    assert "Assigned: 2 turns" in texts(at)
+    # A slice of another failure point opens, too.
+    press(at, "NLU: speaker")
+    assert (at.query_params["failing"], at.query_params["owner"]) == ("nlu", "ADA")
+    assert "NLU: speaker" in at.header[0].value
+    assert "owns no slice" in texts(opened(store.path, "triage", owner="Cyd"))
+
+
+def test_a_slice_is_compared_with_another_by_choice_or_by_link(
+    opened: Open, phones_fail: Store
+) -> None:
+    speakers = "asr:device_type=speaker"
+    at = opened(phones_fail.path, "triage", slice=PHONES, versus=speakers)
+    assert "This slice fails more often than the other" in texts(at)
+    assert "turns in both" in html(at)
+    at.selectbox(key=f"versus-{PHONES}").select(None).run()
+    assert "versus" not in at.query_params
+    assert "fails more often" not in texts(at)
+    at = opened(phones_fail.path, "triage", slice=PHONES, versus="nlu:device_type=speaker")
+    assert "cannot be compared" in texts(at)
+    at = opened(phones_fail.path, "triage", slice=PHONES, versus="nonsense")
+    assert "is not a slice" in texts(at)
+
+
+def opened_bulk(opened: Open, store: Store, rows: list[int]) -> AppTest:
+    at = opened(store.path, "triage", slice=PHONES)
+    at.session_state[f"bulk-{PHONES}"] = True
+    at.session_state[f"bulk-turns-{PHONES}"] = {
+        "selection": {"rows": rows, "columns": [], "cells": []}
+    }
+    at.run()
+    assert not at.exception
+    return at
+
+
+def test_chosen_turns_are_labelled_together_and_taken_back(
+    opened: Open, own_phones_fail: Store
+) -> None:
+    store = own_phones_fail
+    at = opened_bulk(opened, store, [0, 2])
+    assert at.button(key="bulk-label-button").disabled
+    at.text_input(key="bulk-who").set_value("Ada").run()
+    at.selectbox(key="bulk-label").select("nlu").run()
+    press(at, "Label 2 turns")
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM annotations").to_pylist()
+    assert [(row["annotator"], row["failure_point"]) for row in rows] == [("Ada", "nlu")] * 2
+    assert len({row["turn_id"] for row in rows}) == 2
+    assert "Labelled 2 turns: NLU." in texts(at)
+    press(at, "Undo")
+    assert store.snapshot().counts()["annotations"] == 0
+    assert at.button(key="bulk-undo").disabled
+
+
+def test_chosen_turns_are_assigned(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    at = opened_bulk(opened, store, [1])
+    at.text_input(key="bulk-owner").set_value("Bob").run()
+    press(at, "Assign 1 turn")
+    assert "Assigned 1 turn to Bob." in texts(at)
+    with store.snapshot() as snapshot:
+        (turn,) = workspace.assigned(snapshot)
+    assert turn["owner"] == "Bob"
+    assert "Assigned to Bob." in texts(opened(store.path, "turn", turn=turn["turn_id"]))
+
+
+def test_no_slice_lists_how_many_others_it_hides(opened: Open, phones_fail: Store) -> None:
+    at = opened(phones_fail.path, "triage", slice=PHONES)
+    assert not re.search(r"\d more\b", html(at) + texts(at))
+    assert "log-odds" not in "".join(str(caption.value) for caption in at.caption[:6])
+
+
+def test_the_prefix_of_tickets_is_set_on_the_page(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    at = opened(store.path, "triage", slice=PHONES)
+    field = next(f for f in at.text_input if f.label.startswith("What stands before"))
+    field.set_value("https://tickets.example/browse/")
+    at.button(key="FormSubmitter:ticket-prefix-Save the prefix").click().run()
+    assert not at.error
+    next(f for f in at.text_input if f.label == "Ticket").set_value("VA-7")
+    at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
+    assert not at.error
+    (link,) = [block for block in at.get("link_button") if "VA-7" in block.proto.label]
+    assert link.proto.url == "https://tickets.example/browse/VA-7"
