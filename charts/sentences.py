@@ -68,7 +68,7 @@ def value_words(dimension: str, value: str | None) -> str:
 def version_words(stage: str, version: str) -> str:
     """A version with its stage: `asr-4.2` unchanged, `4.2` as `ASR 4.2`."""
     text = short(version, 30)
-    return text if stage in text.lower() else f"{NAMES[failure_of(stage)]} {text}"
+    return text if stage in text.lower() else f"{NAMES.get(failure_of(stage), stage)} {text}"
 
 
 def release_words(release: Release) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 
 from data.intervals import Z95
 
+# The interval treats sums over dialogues as normally distributed.
+LEAST_TURNS = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -60,7 +63,12 @@ class SideBySide:
         return self.this.turns == self.other.turns == self.both.turns
 
     @property
+    def few(self) -> bool:
+        """Whether either has too few turns to tell; the interval is then too narrow."""
+        return min(self.this.turns, self.other.turns) < LEAST_TURNS
+
+    @property
     def clear(self) -> bool:
-        """Whether the interval of the difference excludes zero."""
+        """Whether the interval of the difference excludes zero, and there are turns enough."""
         difference = self.difference
-        return difference is not None and abs(difference) > self.spread > 0
+        return difference is not None and not self.few and abs(difference) > self.spread

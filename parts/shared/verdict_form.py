@@ -218,7 +218,7 @@ def last_message() -> None:
 
 def _status(path: str, turn: Mapping[str, Any]) -> None:
     """The message, or the question whether a second verdict is meant, in room kept for either."""
-    with st.container(height=104, border=False, gap="xsmall"):
+    with st.container(height=96, border=False, gap="xsmall"):
         asked = st.session_state.get(_ASKED)
         if not asked or asked["turn"]["turn_id"] != turn["turn_id"]:
             last_message()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import streamlit as st
 
-from analysis.slices.comparison import Side, SideBySide
+from analysis.slices.comparison import LEAST_TURNS, Side, SideBySide
 from analysis.slices.search import key_of, parse, words_of
 from charts.formatting import count, percent, plain, points
 from charts.html import piece
@@ -170,6 +170,8 @@ def side_words(sides: SideBySide) -> str:
         return f"No turn of these filters lies in {which}, so there is nothing to compare."
     if sides.same_turns:
         return "Both are the same turns under two names."
+    if sides.few:
+        return f"Fewer than {LEAST_TURNS} turns in one of them: too few to tell which fails more."
     low, high = difference - sides.spread, difference + sides.spread
     interval = f"{points(difference)}, 95\u2009% interval {points(low)} to {points(high)}"
     if not sides.clear:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,10 +62,11 @@ def _same(name: str | None, owner: str) -> bool:
 def chosen_owner(decided: Decisions, turns: Sequence[Mapping[str, Any]]) -> str | None:
     """Draw the choice of an owner, where anybody owns anything; the one of the link, or None."""
     linked = (st.query_params.get(OWNER) or "").strip()
-    names: dict[str, str] = {}
-    for row in (*decided.values(), *turns):
-        if row["owner"]:
-            names.setdefault(row["owner"].strip().casefold(), row["owner"].strip())
+    spelled = Counter(
+        row["owner"].strip() for row in (*decided.values(), *turns) if (row["owner"] or "").strip()
+    )
+    # As most have written it; people do not always write a name alike.
+    names = {name.casefold(): name for name, _ in reversed(spelled.most_common())}
     if not names and not linked:
         return None
     present = names.get(linked.casefold(), linked)

@@ -124,4 +124,4 @@ def _among_correct(among: Rank, reason: Reason) -> None:
             colour=colour_of(reason.stage),
         )
         st.html(strip)
-    st.caption(plain(f"{reason.value}, {among.words()}"))
+    st.caption(plain(among.words().capitalize()))

@@ -185,11 +185,11 @@ def test_an_owner_has_a_link_to_what_is_theirs(opened: Open, own_phones_fail: St
     at = opened(store.path, "triage", owner="ADA")
     assert "Slices of Ada" in texts(at)
     assert "ASR: phone" in at.header[0].value
-    names = [button.label for button in at.button if str(button.key).startswith("mine-")]
-    assert names == ["**ASR: phone**", "NLU: speaker"]
+    keys = [str(b.key) for b in at.button if str(b.key).startswith("mine-")]
+    assert keys == [f"mine-slice-{PHONES}", "mine-slice-nlu:device_type=speaker"]
     assert "Assigned: 2 turns" in texts(at)
     # A slice of another failure point opens, too.
-    press(at, "NLU: speaker")
+    at.button(key=keys[1]).click().run()
     assert (at.query_params["failing"], at.query_params["owner"]) == ("nlu", "ADA")
     assert "NLU: speaker" in at.header[0].value
     assert "owns no slice" in texts(opened(store.path, "triage", owner="Cyd"))
@@ -213,10 +213,15 @@ def test_a_slice_is_compared_with_another_by_choice_or_by_link(
 
 def opened_bulk(opened: Open, store: Store, rows: list[int]) -> AppTest:
     at = opened(store.path, "triage", slice=PHONES)
-    at.session_state[f"bulk-{PHONES}"] = True
     at.session_state[f"bulk-turns-{PHONES}"] = {
         "selection": {"rows": rows, "columns": [], "cells": []}
     }
+    return drawn(at)
+
+
+def drawn(at: AppTest) -> AppTest:
+    """The page with the section open, which a browser keeps open by itself."""
+    at.session_state[f"bulk-{PHONES}"] = True
     at.run()
     assert not at.exception
     return at
@@ -230,13 +235,13 @@ def test_chosen_turns_are_labelled_together_and_taken_back(
     assert at.button(key="bulk-label-button").disabled
     at.text_input(key="bulk-who").set_value("Ada").run()
     at.selectbox(key="bulk-label").select("nlu").run()
-    press(at, "Label 2 turns")
+    drawn(press(at, "Label 2 turns"))
     with store.snapshot() as snapshot:
         rows = snapshot.query("FROM annotations").to_pylist()
     assert [(row["annotator"], row["failure_point"]) for row in rows] == [("Ada", "nlu")] * 2
     assert len({row["turn_id"] for row in rows}) == 2
-    assert "Labelled 2 turns: NLU." in texts(at)
-    press(at, "Undo")
+    assert "Labelled 2 turns: NLU" in texts(at)
+    drawn(press(at, "Undo"))
     assert store.snapshot().counts()["annotations"] == 0
     assert at.button(key="bulk-undo").disabled
 
@@ -245,8 +250,8 @@ def test_chosen_turns_are_assigned(opened: Open, own_phones_fail: Store) -> None
     store = own_phones_fail
     at = opened_bulk(opened, store, [1])
     at.text_input(key="bulk-owner").set_value("Bob").run()
-    press(at, "Assign 1 turn")
-    assert "Assigned 1 turn to Bob." in texts(at)
+    drawn(press(at, "Assign 1 turn"))
+    assert "Assigned 1 turn to Bob" in texts(at)
     with store.snapshot() as snapshot:
         (turn,) = workspace.assigned(snapshot)
     assert turn["owner"] == "Bob"
@@ -269,5 +274,5 @@ def test_the_prefix_of_tickets_is_set_on_the_page(opened: Open, own_phones_fail:
     next(f for f in at.text_input if f.label == "Ticket").set_value("VA-7")
     at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
     assert not at.error
-    (link,) = [block for block in at.get("link_button") if "VA-7" in block.proto.label]
-    assert link.proto.url == "https://tickets.example/browse/VA-7"
+    addresses = [block.proto.url for block in at.get("link_button")]
+    assert "https://tickets.example/browse/VA-7" in addresses
