@@ -78,7 +78,7 @@ def label_or_assign(view: View, inside: Inside, rows: pa.Table, key: str) -> Non
         )
     with right:
         owner = st.text_input(
-            "Owner", placeholder="nobody", max_chars=60, key="bulk-owner",
+            "Assign to", placeholder="nobody", max_chars=60, key="bulk-owner",
             help="The link “my slices” of an owner lists their turns too.",
         )  # fmt: skip
         st.button(

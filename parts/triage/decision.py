@@ -53,11 +53,7 @@ def decision(
     `recorded` is the last decision about the slice, if there is one.
     """
     assert view.model is not None
-    st.subheader(
-        "Ownership and status",
-        anchor=False,
-        help="Who looks after the slice, how far that is, and whether a fix helped.",
-    )
+    st.subheader("Ownership and status", anchor=False)
     if recorded and recorded["state"] == "fixed" and recorded["version"]:
         release = find_release(view.snapshot, view.model, point, recorded["version"])
         outcome = _fixed(view.turns_key, point, conditions, release, view)

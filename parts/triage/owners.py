@@ -73,7 +73,7 @@ def chosen_owner(decided: Decisions, turns: Sequence[Mapping[str, Any]]) -> str 
     options = sorted({*names.values(), *([present] if present else [])}, key=str.casefold)
     st.session_state["owner_choice"] = present or _EVERYBODY
     st.selectbox(
-        "Owner",
+        "Whose slices",
         [_EVERYBODY, *options],
         key="owner_choice",
         help="The address then shows this owner’s slices to whoever opens it: a link to bookmark.",

@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def place(page: Page, name: str) -> tuple[float, float]:
-    box = page.locator(f"[class*='st-key-say-{name}-'] button").bounding_box()
+    box = page.locator(f"[class*='st-key-say-{name}-'] button:visible").bounding_box()
     assert box
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
@@ -41,7 +41,7 @@ def test_two_clicks_on_the_same_spot_never_record_two_verdicts(
         fold_out(page)
         page.get_by_label("Your name, shown beside your verdicts").fill("Ada Ø; x=<b>")
         page.keyboard.press("Enter")
-        button = page.locator("[class*='st-key-say-nlu-'] button:enabled")
+        button = page.locator("[class*='st-key-say-nlu-'] button:enabled:visible")
         button.wait_for()
         button.scroll_into_view_if_needed()
         before = place(page, "nlu"), place(page, "er")
