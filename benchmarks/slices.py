@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.slices.deduplicate import SYMPTOMS
 from analysis.slices.search import find
 from data.queries.dimensions import DIMENSIONS, slice_columns
 from data.queries.filters import Filter
@@ -156,10 +155,8 @@ def _mark(
         names = {f"w{len(where)}_{i}": value for i, value in enumerate(values)}
         bound |= names
         where.append(f'"{path}" IN ({", ".join("$" + name for name in names)})')
-    for rank, candidate in enumerate(find(table, point, share=share).slices[:top], 1):
-        if any(name in SYMPTOMS for name, _ in candidate.conditions):
-            # Low confidence is a symptom: it says that something is wrong, not where.
-            continue
+    # A symptom, such as low confidence, says that something is wrong, not where.
+    for rank, candidate in enumerate(find(table, point, share=share).causes[:top], 1):
         inside, more = candidate.sql()
         sql = _SUMS.format(point=point, where=" AND ".join(where), inside=inside, clause=clause)
         sums = snapshot.query(sql, {**bound, **more}, {"truths": truths}).to_pylist()[0]

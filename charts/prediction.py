@@ -72,8 +72,29 @@ def likelier(prediction: Mapping[str, Any]) -> str | None:
     )
 
 
+def stage_shares(prediction: Mapping[str, Any]) -> dict[str, float]:
+    """The share of each stage in all evidence, positive for and negative against the prediction.
+
+    The absolute shares add up to 1; all are 0 where no stage contributes.
+    """
+    values = {name: float(prediction[f"evidence_{name}"] or 0.0) for name in EVIDENCE}
+    total = sum(abs(value) for value in values.values()) or 1.0
+    return {name: value / total for name, value in values.items()}
+
+
+def _share_words(share: float, verdict: str) -> str:
+    # One that is shown as 0 % counts for nothing.
+    size = percent(abs(share), 0)
+    return f"{size} of the evidence, {'for' if share >= 0 else 'against'} {verdict}"
+
+
 def evidence(prediction: Mapping[str, Any], height: int = 230) -> go.Figure:
-    """One bar per stage: its summed contributions to the log-odds of the predicted class."""
+    """One bar per stage: its summed contributions to the log-odds of the predicted class.
+
+    Hovering tells shares, not log-odds.
+    """
+    name = NAMES[prediction["failure_point"]]
+    shares = stage_shares(prediction)
     values = [float(prediction[f"evidence_{name}"] or 0.0) for name in EVIDENCE]
     labels = [EVIDENCE_NAMES[name] for name in EVIDENCE]
     figure = go.Figure()
@@ -82,27 +103,32 @@ def evidence(prediction: Mapping[str, Any], height: int = 230) -> go.Figure:
         y=labels,
         orientation="h",
         marker={"color": [colour_of(name) for name in EVIDENCE], "line": {"width": 0}},
-        customdata=[f"{value:+.2f}" for value in values],
-        hovertemplate="%{y}: %{customdata} log-odds<extra></extra>",
+        customdata=[_share_words(share, name) for share in shares.values()],
+        hovertemplate="%{y}: %{customdata}<extra></extra>",
     )
     reach = max(1.0, *(abs(value) for value in values)) * 1.08
     bare(
         figure,
         height,
         bargap=0.35,
-        xaxis={"range": [-reach, reach], "nticks": 5, "zeroline": True, "zerolinecolor": NEUTRAL},
-        yaxis=from_the_top(
-            labels, [f"{label}  {value:+.2f}" for label, value in zip(labels, values, strict=True)]
-        ),
+        xaxis={
+            "range": [-reach, reach],
+            "tickvals": [-reach / 2, reach / 2],
+            "ticktext": [f"against {name}", f"for {name}"],
+            "zeroline": True,
+            "zerolinecolor": NEUTRAL,
+        },
+        yaxis=from_the_top(labels, labels),
     )
     return figure
 
 
 def evidence_words(prediction: Mapping[str, Any]) -> str:
     """The evidence per stage as a sentence."""
-    parts = [f"{EVIDENCE_NAMES[n]} {prediction[f'evidence_{n}'] or 0.0:+.2f}" for n in EVIDENCE]
     name = NAMES[prediction["failure_point"]]
-    return f"Log-odds for {name} contributed by each stage: " + ", ".join(parts) + "."
+    shares = stage_shares(prediction).items()
+    parts = [f"{EVIDENCE_NAMES[stage]} {_share_words(share, name)}" for stage, share in shares]
+    return "Evidence of each stage: " + "; ".join(parts) + "."
 
 
 def steps(prediction: Mapping[str, Any], most: int = 10) -> list[tuple[str | None, float]]:

@@ -68,9 +68,24 @@ def steps(days: pa.Table) -> list[Step]:
     return result
 
 
-def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int = 250) -> go.Figure:
-    """The slice's rate with its interval, the rate of the rest, and releases as vertical lines."""
+def trend(
+    days: pa.Table,
+    point: str,
+    releases: Mapping[date, str],
+    height: int = 250,
+    other: pa.Table | None = None,
+) -> go.Figure:
+    """The slice's rate with its interval, the rate of the rest, and releases as vertical lines.
+
+    With the days of an `other` slice, its rate takes the place of that of the rest.
+    """
     all_steps = steps(days)
+    name = "all other turns" if other is None else "compared slice"
+    baseline = (
+        [(step.day, step.rest) for step in all_steps]
+        if other is None
+        else [(step.day, step.rate) for step in steps(other)]
+    )
     inside = [step for step in all_steps if step.rate is not None]
     colour = colour_of(point)
     figure = go.Figure()
@@ -86,13 +101,13 @@ def trend(days: pa.Table, point: str, releases: Mapping[date, str], height: int 
         showlegend=False,
     )
     figure.add_scatter(
-        x=[step.day for step in all_steps],
-        y=[step.rest for step in all_steps],
+        x=[day for day, _ in baseline],
+        y=[rate for _, rate in baseline],
         mode="lines",
-        name="all other turns",
+        name=name,
         line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
-        customdata=[percent(step.rest or 0.0) for step in all_steps],
-        hovertemplate="elsewhere %{customdata}<extra></extra>",
+        customdata=[percent(rate or 0.0) for _, rate in baseline],
+        hovertemplate=f"{name} %{{customdata}}<extra></extra>",
     )
     figure.add_scatter(
         x=x,

@@ -13,6 +13,11 @@ from features.matrix import LOGGED
 from features.text import AGREEMENT, HEADS, LEXICAL, SIMILARITIES, Head, Lexical
 
 
+def _error(point: str) -> str:
+    """`NLU error`, without its article."""
+    return FAILURE_NOUNS[point].partition(" ")[2]
+
+
 @cache
 def catalogue() -> dict[str, Feature]:
     """Every feature that does not depend on the data, by name."""
@@ -25,7 +30,7 @@ def catalogue() -> dict[str, Feature]:
                 "",
                 "probability",
                 "-" if point == "correct" else "+",
-                f"{head.sentence} point to {FAILURE_NOUNS[point]}",
+                f"Text-model score: {_error(point)}, by the {head.sentence}",
                 head.when,
             )
             for head in heads

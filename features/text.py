@@ -68,7 +68,7 @@ SIMILARITIES = [
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Class scores learned from the embeddings of some fields."""
+    """Class scores learned from the embeddings of some fields; `sentence` names these."""
 
     name: str
     fields: tuple[str, ...]
@@ -83,19 +83,20 @@ class Head:
 
 
 HEADS = [
-    Head("request", ("heard", "frame"), "The words heard and what was understood"),
+    Head("request", ("heard", "frame"), "words heard and what was understood"),
     Head(
         "exchange",
         ("heard", "prompt", "response"),
-        "The prompt, the words heard and the response",
+        "prompt, the words heard and the response",
     ),
-    Head("next", ("heard", "next", "next_prompt"), "The words heard and what was said next"),
+    Head("next", ("heard", "next", "next_prompt"), "words heard and what was said next"),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """Class scores learned from word n-grams, up to n = `longest`, of some fields."""
+    """Class scores learned from word n-grams, up to n = `longest`, of some fields; `sentence` names
+    these."""
 
     name: str
     fields: tuple[str, ...]
@@ -108,8 +109,8 @@ class Lexical:
 
 
 LEXICAL = [
-    Lexical("words", ("heard",), 3, "The exact words heard"),
-    Lexical("phrase", ("heard", "frame"), 2, "The exact words heard and understood"),
+    Lexical("words", ("heard",), 3, "exact words heard"),
+    Lexical("phrase", ("heard", "frame"), 2, "exact words heard and understood"),
 ]
 
 # Agreement of the frame with what is usual, or what annotators choose, for similar words.

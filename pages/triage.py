@@ -7,13 +7,13 @@ import streamlit as st
 from analysis.slices.search import parse
 from charts.formatting import count
 from data.errors import UsageError
-from data.queries.dimensions import condition_words
 from data.store import workspace
 from parts.shared.filter_bar import chips
 from parts.shared.headline import headline
 from parts.shared.page_frame import no_predictions, nothing_fits
 from parts.shared.view import current_view
 from parts.triage.decision import decision
+from parts.triage.owners import chosen_owner, decided_names, my_slices, owned
 from parts.triage.slice_detail import ANCHOR, about
 from parts.triage.slice_picker import (
     TITLES,
@@ -38,14 +38,20 @@ if head is None:
     nothing_fits(view)
     st.stop()
 
-point = chosen_point(head.worst)
-picker(point, head.rates)
 decided = workspace.triage(view.snapshot)
+assigned = workspace.assigned(view.snapshot)
+owner = chosen_owner(decided, assigned)
+mine = owned(decided, owner) if owner else []
+point = chosen_point(mine[0].partition(":")[0] if mine else head.worst)
+picker(point, head.rates)
+names = decided_names(decided, point)
 job = search(view, point)
 result = job.result
 
 key = chosen_slice(point)
-if key is None and result and result.found.slices:
+if key is None and owner:
+    key = next((other for other in mine if other.startswith(f"{point}:")), None)
+if key is None and not owner and result and result.found.slices:
     key = result.found.slices[0].key
 left, right = st.columns([1, 1.7], gap="medium")
 with right:
@@ -60,17 +66,27 @@ with right:
         else:
             ranked = result.found.slices if result else ()
             slice_ = next((other for other in ranked if other.key == key), None)
-            about(view, key, point, conditions, slice_, result)
+            listed = [*(other.key for other in ranked), *names]
+            about(view, key, point, conditions, slice_, result, listed)
             decision(view, key, point, conditions, decided.get(key))
-    elif result:
-        st.subheader("Nothing stands out", anchor=False)
+    elif result and not owner:
+        st.subheader("No significant slice", anchor=False)
         st.text(
             "No combination of conditions fails clearly more often than the rest of these turns. "
             "More turns, or fewer filters, show smaller differences."
         )
 # Last, because it may take seconds; a slice named in the link is shown meanwhile.
 with left:
-    st.subheader(f"Worst slices: {TITLES[point]}", anchor=False)
+    if owner:
+        my_slices(view, owner, decided, assigned, key)
+        if result is None:
+            wait(view, point, job)
+        st.stop()
+    st.subheader(
+        f"Slices: {TITLES[point]}",
+        anchor=False,
+        help="Where this fails more often than elsewhere: the most excess failures first.",
+    )
     if result is None:
         wait(view, point, job)
     else:
@@ -79,12 +95,4 @@ with left:
         else:
             st.markdown(f":small[[Skip to the chosen slice](#{ANCHOR})]")
             cards(result, point, key, decided)
-        names = {}
-        for other in decided:
-            try:
-                failing, conditions = parse(other)
-            except UsageError:
-                continue
-            if failing == point:
-                names[other] = " · ".join(condition_words(*condition) for condition in conditions)
         others(point, [other.key for other in result.found.slices], key, decided, names)

@@ -13,6 +13,7 @@ from charts.formatting import (
     short,
 )
 from charts.palette import COLOURS
+from charts.sentences import version_words
 from data.queries import overview, turns
 from data.queries.turn_list import Listing
 from data.schema.vocabulary import NAMES
@@ -56,7 +57,9 @@ if not turn_id:
         st.caption("No turn has this id or these words." if not rows.num_rows else "Newest first.")
     elif view.model:
         rows = overview.defects(view.snapshot, view.model, view.chosen)
-        st.caption(f"Or choose one of the newest defects: {plain(view.chosen.caption())}.")
+        st.caption(
+            f"Or choose one of the newest predicted defects: {plain(view.chosen.caption())}."
+        )
     else:
         rows = turns.recent(view.snapshot)
         st.caption("Or choose one of the newest turns.")
@@ -97,7 +100,7 @@ facts = [
         if value
     ),
     f"turn {count(dialogue[position]['place'])} of {count(dialogue[position]['turns'])}",
-    *(plain(f"{stage} {release}") for stage, release in (row["versions"] or {}).items() if release),
+    *(plain(version_words(stage, v)) for stage, v in (row["versions"] or {}).items() if v),
 ]
 st.caption(" · ".join(facts))
 
@@ -119,7 +122,9 @@ with left:
     judge(view, row, annotations, now)
 middle, right = rest.columns([1.2, 1], gap="medium")
 with middle:
-    st.subheader("What each stage put out", anchor=False)
+    st.subheader(
+        "Stage outputs", anchor=False, help="What each stage put out, and how long it took."
+    )
     times(row, blamed)
     with st.container(gap="xsmall"):
         for block in pipeline(row, blamed, right_hypothesis):

@@ -1,4 +1,4 @@
-"""What sets a slice apart: the reasons for its verdict, compared with those on other turns.
+"""Distinguishing features of a slice: the reasons for its verdict against those on other turns.
 
 Contributions are Shapley values (Lundberg & Lee 2017, NeurIPS) towards the verdict. Both sides are
 turns with the same verdict, so the difference shows what is special about the slice, not about the
@@ -29,7 +29,7 @@ class Apart:
     Attributes
     ----------
     inside, rest: mean contribution in log-odds. low, high: 95 % interval of the difference.
-    named: share of the turns inside that have the feature among their strongest reasons.
+    named, rest_named: share of the turns that have the feature among their strongest reasons.
     value, rest_value: mean value of the feature where it is a reason; None for a stage or where
     it is not logged.
     """
@@ -42,6 +42,7 @@ class Apart:
     low: float
     high: float
     named: float
+    rest_named: float
     value: float | None = None
     rest_value: float | None = None
 
@@ -100,6 +101,7 @@ def _feature(row: dict[str, Any], turns: int, rest: int) -> Apart:
         difference - spread,
         difference + spread,
         row["named_inside"] / turns,
+        row["named_rest"] / rest,
         row["value_inside"],
         row["value_rest"],
     )
@@ -110,4 +112,6 @@ def _stage(name: str, inside: dict[str, Any], rest: dict[str, Any]) -> Apart:
     spread = Z95 * sqrt(
         inside[f"variance_{name}"] / inside["turns"] + rest[f"variance_{name}"] / rest["turns"]
     )
-    return Apart(name, name, name, left, right, left - right - spread, left - right + spread, 1.0)
+    return Apart(
+        name, name, name, left, right, left - right - spread, left - right + spread, 1.0, 1.0
+    )

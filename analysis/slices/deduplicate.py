@@ -4,9 +4,9 @@ Slices are taken by impact. Each raises the expected rate of its turns; a later 
 own only if it fails clearly more than already expected of its turns.
 
 A band of ASR confidence is a symptom, not a cause: that uncertain recognitions fail explains as
-little of a release as fever explains of an infection. A slice with a confidence band therefore
-explains only other slices with such a band, and one of these stands for them all: the other slices
-show where the problem lies.
+little of a release as fever explains of an infection. So is whatever else the stage itself put out
+(`symptoms`). A slice with a symptom therefore explains only other slices with the same one, and one
+of these stands for them all: the other slices show where the problem lies.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ from progress import Progress, silent
 EXPLAINED = 2 / 3
 # A part of a slice with this share of its excess may describe it better.
 WHOLE = 0.8
-SYMPTOMS = ("confidence",)
+# How sure the recogniser was says of no stage where it fails. The number of words heard is the
+# recogniser's own output; to the stages after it, it is what a request is like.
+_UNCERTAIN = frozenset({"confidence"})
+_RECOGNISED = frozenset({"confidence", "words"})
 # Slices whose turns are examined at most.
 _MOST_EXAMINED = 400
-FOLDING = "folding slices that tell the same story"
+FOLDING = "folding overlapping slices"
 # Normal quantiles: of a slice that stands on its own (two-sided 1 %), and of a part that stands
 # for its slice, which is larger because one of hundreds of parts is selected.
 _Z = 2.575829
 _Z_PART = 4.0
+
+
+def symptoms(failure_point: str) -> frozenset[str]:
+    """The dimensions that are evidence of the stage, and do not say where it fails."""
+    return _RECOGNISED if failure_point in ("false_wake", "asr", "defect") else _UNCERTAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,9 @@ class Candidate:
         ]
         return tuple(sorted(named, key=lambda pair: DIMENSIONS.index(pair[0])))
 
-    def symptom(self, parts: Sequence[Dimension]) -> bool:
-        """Whether a condition is about a symptom."""
-        return any(parts[dimension].name in SYMPTOMS for dimension in self.dimensions)
+    def among(self, names: frozenset[str], parts: Sequence[Dimension]) -> frozenset[str]:
+        """The dimensions of its conditions that are in `names`."""
+        return names & {parts[dimension].name for dimension in self.dimensions}
 
     def within(self, other: Candidate) -> bool:
         """Whether this has all conditions of `other` and more."""
@@ -78,6 +86,7 @@ def fold(
     effect: float,
     most: int,
     progress: Progress = silent,
+    shown_by: frozenset[str] = _UNCERTAIN,
 ) -> list[tuple[Candidate, list[Candidate]]]:
     """At most `most` slices, by impact, each with those folded under it.
 
@@ -85,11 +94,12 @@ def fold(
     ----------
     candidates: by impact, the greatest first. parts: the dimensions of the table.
     weight: failures per row. effect: the design effect, a factor on variances.
+    shown_by: the dimensions that are symptoms (`symptoms`).
     """
     mean = float(weight.mean())
     # Expected rates per row: from slices without symptoms alone (False), and from all (True).
     expected = {symptom: np.full(len(weight), mean) for symptom in (False, True)}
-    candidates, same = _distinct(candidates, parts)
+    candidates, same = _distinct(candidates, parts, shown_by)
     groups: list[_Group] = []
     absorbed: set[int] = set()
     examined = 0
@@ -97,9 +107,10 @@ def fold(
         progress(index, len(candidates), FOLDING)
         if index in absorbed:
             continue
-        symptom = candidate.symptom(parts)
+        shows = candidate.among(shown_by, parts)
+        symptom = bool(shows)
         excess = (1 - EXPLAINED) * (candidate.failures - candidate.turns * mean)
-        group = _explaining([candidate, *same[index]], symptom, excess, groups)
+        group = _explaining([candidate, *same[index]], shows, excess, groups)
         if group is not None:
             group.others.extend([candidate, *same[index]])
             continue
@@ -111,7 +122,9 @@ def fold(
         if len(groups) == most or examined > _MOST_EXAMINED:
             break
         head, head_index, others = candidate, index, list(same[index])
-        while (better := _core(candidates, same, parts, head_index, absorbed, effect)) is not None:
+        while (
+            better := _core(candidates, same, parts, head_index, absorbed, effect, shown_by)
+        ) is not None:
             others.append(head)
             head_index, head = better, candidates[better]
             absorbed.add(head_index)
@@ -121,7 +134,7 @@ def fold(
             _explain(mask, weight, expected[False])
         _explain(mask, weight, expected[True])
         least = {key: float(rates[mask].min()) for key, rates in expected.items()}
-        groups.append(_Group(head, symptom, others, mask, least))
+        groups.append(_Group(head, shows, others, mask, least))
     groups.sort(key=lambda group: (-group.head.impact, group.head.dimensions, group.head.codes))
     return [(group.head, group.others) for group in groups]
 
@@ -130,38 +143,41 @@ def fold(
 class _Group:
     """A slice that stands on its own, with those folded under it.
 
-    `least`: the smallest rate expected inside, by slices without symptoms and by all slices.
+    `shows`: the symptoms that it is about. `least`: the smallest rate expected inside, by slices
+    without symptoms and by all slices.
     """
 
     head: Candidate
-    symptom: bool
+    shows: frozenset[str]
     others: list[Candidate]
     mask: np.ndarray
     least: dict[bool, float]
 
 
 def _explaining(
-    names: Sequence[Candidate], symptom: bool, excess: float, groups: Sequence[_Group]
+    names: Sequence[Candidate], shows: frozenset[str], excess: float, groups: Sequence[_Group]
 ) -> _Group | None:
     """The group that explains a slice by its conditions alone, without reading its turns.
 
-    `names` are the candidates with this set of turns. Either the slice is a symptom and another one
-    has a group, or it lies in a slice whose rate explains it. None if there is no such group.
+    `names` are the candidates with this set of turns. Either the slice shows a symptom of which
+    there is a group, or it lies in a slice whose rate explains it. None if there is no such group.
     """
     candidate = names[0]
     for group in groups:
-        if symptom and group.symptom:
+        if shows & group.shows:
             return group
-        left = candidate.failures - candidate.turns * group.least[symptom]
+        left = candidate.failures - candidate.turns * group.least[bool(shows)]
         if left <= excess and any(name.within(group.head) for name in names):
             return group
     return None
 
 
 def _distinct(
-    candidates: Sequence[Candidate], parts: Sequence[Dimension]
+    candidates: Sequence[Candidate], parts: Sequence[Dimension], shown_by: frozenset[str]
 ) -> tuple[list[Candidate], list[list[Candidate]]]:
-    """One candidate per set of turns, the one with the fewest conditions; and the others of each.
+    """One candidate per set of turns, and the others of each.
+
+    It is one without symptoms where there is one, and the one with the fewest conditions.
 
     Sums are exact and contain a hash of each dialogue (`analysis.slices.search.find`), so equal
     turns and failures mean the same set of turns.
@@ -170,7 +186,12 @@ def _distinct(
     for candidate in candidates:
         by_turns.setdefault((candidate.turns, candidate.failures), []).append(candidate)
     for equal in by_turns.values():
-        equal.sort(key=lambda c: (len(c.dimensions), c.symptom(parts), c.dimensions, c.codes))
+        equal.sort(
+            key=lambda c: (
+                *(bool(c.among(shown_by, parts)), len(c.dimensions)),
+                *(c.dimensions, c.codes),
+            )
+        )
     return [equal[0] for equal in by_turns.values()], [equal[1:] for equal in by_turns.values()]
 
 
@@ -191,6 +212,7 @@ def _core(
     head_index: int,
     absorbed: set[int],
     effect: float,
+    shown_by: frozenset[str],
 ) -> int | None:
     """Index of the smallest part of a slice that has nearly all of its excess; None without one.
 
@@ -198,12 +220,12 @@ def _core(
     binomial variances times `effect`.
     """
     whole = candidates[head_index]
-    best, fewest = None, whole.turns
+    best, fewest, shows = None, whole.turns, whole.among(shown_by, parts)
     for index in range(head_index + 1, len(candidates)):
         part = candidates[index]
         if part.impact < WHOLE * whole.impact:
             break
-        if index in absorbed or part.turns >= fewest or part.symptom(parts) != whole.symptom(parts):
+        if index in absorbed or part.turns >= fewest or part.among(shown_by, parts) != shows:
             continue
         # The candidate with the fewest conditions need not have those of the whole slice.
         if not any(name.within(whole) for name in (part, *same[index])):

@@ -8,8 +8,9 @@ IEEE TKDE 32) and SliceLine (Sagadeeva & Boehm 2021, SIGMOD).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 from scipy import special, stats
 
 from analysis.slices.cells import Cells, Count, Dimension, coded
-from analysis.slices.deduplicate import FOLDING, Candidate, fold
+from analysis.slices.deduplicate import FOLDING, Candidate, fold, symptoms
 from data.errors import UsageError
 from data.intervals import Z95
 from data.queries.dimensions import (
@@ -63,17 +64,48 @@ class Slice:
 
     @property
     def key(self) -> str:
-        """A stable name for links and keys: `asr:locale=en-GB;hour=08-12`."""
-        parts = [f"{name}={quote(value, safe='')}" for name, value in self.conditions]
-        return f"{self.failure_point}:{';'.join(parts)}"
+        """A stable name for links and keys, see `key_of`."""
+        return key_of(self.failure_point, self.conditions)
+
+    @property
+    def symptom(self) -> bool:
+        """Whether it is evidence of the stage, and so does not say where the stage fails."""
+        return any(name in symptoms(self.failure_point) for name, _ in self.conditions)
+
+    @property
+    def overlapping(self) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """The slices of `folded` that are not merely parts of this one or of each other."""
+        every = dict.fromkeys(frozenset(conditions) for conditions in self.folded)
+        own = frozenset(self.conditions)
+        return tuple(
+            conditions
+            for conditions in dict.fromkeys(self.folded)
+            if not own <= frozenset(conditions)
+            and not any(
+                frozenset(part) in every
+                for size in range(1, len(conditions))
+                for part in combinations(conditions, size)
+            )
+        )
 
     def words(self) -> str:
         """The conditions in words: `en-GB · speaker · ASR 4.2`."""
-        return " · ".join(condition_words(*condition) for condition in self.conditions)
+        return words_of(self.conditions)
 
     def sql(self, prefix: str = "slice") -> tuple[str, dict[str, object]]:
         """A condition over `predictions` and its named parameters."""
         return condition_sql(self.conditions, prefix)
+
+
+def key_of(failure_point: str, conditions: Iterable[tuple[str, str]]) -> str:
+    """A stable name of a slice for links and keys: `asr:locale=en-GB;hour=08-12`."""
+    parts = [f"{name}={quote(value, safe='')}" for name, value in conditions]
+    return f"{failure_point}:{';'.join(parts)}"
+
+
+def words_of(conditions: Iterable[tuple[str, str]]) -> str:
+    """Conditions in words: `en-GB · speaker · ASR 4.2`."""
+    return " · ".join(condition_words(*condition) for condition in conditions)
 
 
 def parse(key: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -95,7 +127,8 @@ class SearchResult:
 
     Attributes
     ----------
-    slices: by impact, the greatest first; scaled up where a sample was read.
+    slices: those that say where the stage fails, by impact, the greatest first; then the symptoms,
+    likewise. Scaled up where a sample was read.
     turns: turns read. share: these as a share of all turns. tested: combinations tested.
     rate: failures per turn read.
     """
@@ -105,6 +138,16 @@ class SearchResult:
     share: float
     tested: int
     rate: float
+
+    @property
+    def causes(self) -> tuple[Slice, ...]:
+        """The slices that say where the stage fails."""
+        return tuple(slice_ for slice_ in self.slices if not slice_.symptom)
+
+    @property
+    def symptoms(self) -> tuple[Slice, ...]:
+        """The slices that are the stage's own evidence."""
+        return tuple(slice_ for slice_ in self.slices if slice_.symptom)
 
     def words(self) -> str:
         """What was searched, and how, in a sentence."""
@@ -198,13 +241,16 @@ def find(
         noise.effect,
         most,
         portion(progress, 0.8, 1),
+        symptoms(failure_point),
     )
-    slices = tuple(
+    slices = (
         _slice(failure_point, head, others, parts, weight, clusters, share)
         for head, others in groups
     )
+    # A stable sort: they stay by impact.
+    slices_by_kind = tuple(sorted(slices, key=lambda slice_: slice_.symptom))
     progress(1, 1, FOLDING)
-    return SearchResult(slices, length, share, count.tested, total / length)
+    return SearchResult(slices_by_kind, length, share, count.tested, total / length)
 
 
 def _by_impact(

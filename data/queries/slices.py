@@ -52,6 +52,35 @@ ORDER BY {p} DESC, turn_id
 LIMIT $rows
 """
 
+# Whole dialogues are the sampling unit: `spread` is the variance of the difference of the two
+# rates, from what each dialogue adds to it (linearised).
+_COMPARED = """
+WITH marked AS (
+  SELECT dialogue_id, p_{point}::DOUBLE AS p,
+    coalesce({this}, false) AS this, coalesce({other}, false) AS other
+  FROM predictions WHERE model_id = $model AND {clause}
+), whole AS (
+  SELECT count(*) FILTER (this) AS turns, sum(p) FILTER (this) AS failures,
+    count(*) FILTER (other) AS other_turns, sum(p) FILTER (other) AS other_failures,
+    count(*) FILTER (this AND other) AS shared, sum(p) FILTER (this AND other) AS shared_failures
+  FROM marked
+), dialogues AS (
+  SELECT sum(CASE WHEN this THEN (p - failures / turns) / turns ELSE 0 END
+      - CASE WHEN other THEN (p - other_failures / other_turns) / other_turns ELSE 0 END) AS part
+  FROM marked, whole WHERE this OR other
+  GROUP BY dialogue_id
+)
+SELECT turns, coalesce(failures, 0) AS failures, other_turns,
+  coalesce(other_failures, 0) AS other_failures, shared,
+  coalesce(shared_failures, 0) AS shared_failures,
+  coalesce((SELECT sum(part * part) FROM dialogues), 0) AS spread
+FROM whole
+"""
+
+_SHARED = """
+SELECT {sums} FROM predictions WHERE model_id = $model AND {clause} AND ({any_of})
+"""
+
 _REQUESTS = """
 SELECT heard FROM predictions
 WHERE {clause} AND {inside} AND {blamed} AND heard <> ''
@@ -170,6 +199,60 @@ def before_and_on(
     turns: list[Any] = new["turns"].to_pylist()
     before = pa.array([first is None or day < first for day in days], pa.bool_())
     return old.filter(before), new.filter(pa.array([n > 0 for n in turns], pa.bool_()))
+
+
+def compared(
+    snapshot: Snapshot,
+    model: str,
+    point: str,
+    chosen: Filter,
+    this: Conditions,
+    other: Conditions,
+) -> dict[str, Any]:
+    """Sums over the turns of two slices, and over those that are in both.
+
+    Keys: turns, failures (summed probability of `point`; of any failure for ``defect``),
+    other_turns, other_failures, shared, shared_failures, and spread (the variance of the difference
+    of the two rates; dialogues are the sampling unit).
+    """
+    clause, params = chosen.where()
+    this_sql, this_values = condition_sql(this, "this")
+    other_sql, other_values = condition_sql(other, "other")
+    sql = _COMPARED.format(point=point, this=this_sql, other=other_sql, clause=clause)
+    bound = {"model": model, **params, **this_values, **other_values}
+    return dict(snapshot.query(sql, bound).to_pylist()[0])
+
+
+def shared_turns(
+    snapshot: Snapshot,
+    model: str,
+    point: str,
+    chosen: Filter,
+    this: Conditions,
+    others: Sequence[Conditions],
+) -> list[tuple[int, float, int]]:
+    """For each of some slices: its turns, failures, and the turns that it shares with `this`."""
+    clause, params = chosen.where()
+    inside, values = condition_sql(this, "this")
+    bound: dict[str, Any] = {"model": model, **params, **values}
+    sums, every = [], []
+    for index, conditions in enumerate(others):
+        condition, more = condition_sql(conditions, f"s{index}")
+        bound |= more
+        every.append(f"coalesce({condition}, false)")
+        sums += [
+            f"count(*) FILTER ({condition}) AS turns_{index}",
+            f"coalesce(sum(p_{point}::DOUBLE) FILTER ({condition}), 0) AS failures_{index}",
+            f"count(*) FILTER ({condition} AND {inside}) AS shared_{index}",
+        ]
+    if not sums:
+        return []
+    sql = _SHARED.format(sums=", ".join(sums), clause=clause, any_of=" OR ".join(every))
+    (row,) = snapshot.query(sql, bound).to_pylist()
+    return [
+        (int(row[f"turns_{i}"]), float(row[f"failures_{i}"]), int(row[f"shared_{i}"]))
+        for i in range(len(others))
+    ]
 
 
 def examples(snapshot: Snapshot, inside: Inside, rows: int = 10) -> pa.Table:

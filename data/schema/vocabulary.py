@@ -56,11 +56,11 @@ FAILURE_MEANINGS = {
 }
 # Heading of the evidence for a failure point.
 EVIDENCE_HEADINGS = {
-    "false_wake": "What woke it",
-    "asr": "What it misheard",
-    "nlu": "What it misunderstood",
-    "er": "What it could not find",
-    "result": "What it did",
+    "false_wake": "Wake scores and hours",
+    "asr": "Word confusions",
+    "nlu": "Intent confusions",
+    "er": "Unresolved and ambiguous mentions",
+    "result": "Actions and their status",
 }
 
 # Stage -> its title.

@@ -44,15 +44,43 @@ def annotate(
     Raises UsageError for an empty annotator's name or an unknown failure point, and StoreBusy if
     another process writes for longer than `PATIENCE_S`.
     """
+    (annotation_id,) = annotate_all(
+        store,
+        [turn],
+        annotator,
+        failure_point,
+        transcript=transcript,
+        intent=intent,
+        slots=slots,
+        note=note,
+        adjudicated=adjudicated,
+    )
+    return annotation_id
+
+
+def annotate_all(
+    store: Store,
+    turns: Sequence[Mapping[str, Any]],
+    annotator: str,
+    failure_point: str,
+    *,
+    transcript: str | None = None,
+    intent: str | None = None,
+    slots: Sequence[Mapping[str, str]] | None = None,
+    note: str | None = None,
+    adjudicated: bool = False,
+) -> list[str]:
+    """Record the same verdict on several turns in one commit; returns the annotations' ids.
+
+    Raises what `annotate` raises; then nothing is recorded.
+    """
     if not annotator.strip():
         raise UsageError("An annotation needs the annotator's name; give one.")
     if failure_point not in FAILURE_POINTS:
         raise UsageError(
             f"Unknown failure point '{failure_point}'; choose one of {', '.join(FAILURE_POINTS)}."
         )
-    row = {
-        "annotation_id": uuid.uuid4().hex,
-        **{key: turn[key] for key in ("turn_id", "dialogue_id", "day")},
+    verdict = {
         "annotator": annotator.strip(),
         "failure_point": failure_point,
         "transcript": transcript or None,
@@ -62,8 +90,14 @@ def annotate(
         "adjudicated": adjudicated,
         "created_at": datetime.now(UTC),
     }
-    add(store, pa.Table.from_pylist([row], schema=ANNOTATIONS))
-    return str(row["annotation_id"])
+    keys = ("turn_id", "dialogue_id", "day")
+    rows = [
+        {"annotation_id": uuid.uuid4().hex, **{key: turn[key] for key in keys}, **verdict}
+        for turn in turns
+    ]
+    if rows:
+        add(store, pa.Table.from_pylist(rows, schema=ANNOTATIONS))
+    return [str(row["annotation_id"]) for row in rows]
 
 
 def add(store: Store, annotations: pa.Table) -> int:
@@ -76,9 +110,9 @@ def add(store: Store, annotations: pa.Table) -> int:
         return added
 
 
-def withdraw(store: Store, annotation_id: str) -> bool:
-    """Delete one annotation; returns False if it does not exist."""
-    ids = pa.table({"id": [annotation_id]})
+def withdraw(store: Store, *annotation_ids: str) -> bool:
+    """Delete annotations in one commit; returns False if none of them exists."""
+    ids = pa.table({"id": pa.array(annotation_ids, pa.string())})
     with store.commit(PATIENCE_S) as cycle:
         return bool(
             cycle.delete_rows("annotations", "annotation_id IN (SELECT id FROM ids)", {"ids": ids})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 STATES = ("new", "looking", "fixed", "won't fix")
 # Characters of a ticket's address; longer ones do not work in every browser.
 _LONGEST = 2_000
+# The setting with what an address starts with, before the key of a ticket.
+TICKETS = "ticket_prefix"
+_TICKET_KEY = re.compile(r"#?[A-Za-z0-9](?:[A-Za-z0-9_.#/-]{0,58}[A-Za-z0-9])?")
+# What a row of the table `triage` starts with if it is about one turn, not a slice. Slices start
+# with a failure point.
+_TURN = "turn:"
 
 
 def _put(store: Store, table: str, key: str, row: dict[str, Any]) -> None:
@@ -51,18 +59,17 @@ def set_triage(
 ) -> None:
     """Record the owner and state of a slice.
 
-    Raises UsageError for an unknown state, a fix without a version, or a link that is not a web
-    address.
+    `link` is the ticket: a web address, or a short key where the store has a prefix for keys.
+
+    Raises UsageError for an unknown state, a fix without a version, or another link.
     """
     if state not in STATES:
         raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
     if state == "fixed" and not (version or "").strip():
         raise UsageError("A fixed slice needs the version that contains the fix; give it.")
-    if link and not web_address(link):
-        raise UsageError(
-            f"'{link[:80]}' is not a web address; give one that starts with https:// or http:// "
-            f"and has at most {_LONGEST} characters."
-        )
+    if link:
+        with store.snapshot(only=("settings",)) as snapshot:
+            link = _ticket(link.strip(), ticket_prefix(snapshot))
     row = {
         "slice": slice_key,
         "failure_point": failure_point,
@@ -74,6 +81,61 @@ def set_triage(
         "updated_at": datetime.now(UTC),
     }
     _put(store, "triage", "slice", row)
+
+
+def _ticket(link: str, prefix: str) -> str:
+    """A ticket as it is stored: its key, where `prefix` leads to it, else its address."""
+    key = link.removeprefix(prefix) if prefix else link
+    if prefix and _TICKET_KEY.fullmatch(key):
+        return key
+    if web_address(link):
+        return link
+    if not _TICKET_KEY.fullmatch(link):
+        raise UsageError(
+            f"'{link[:80]}' is not a web address; give one that starts with https:// or http:// "
+            f"and has at most {_LONGEST} characters, or the key of a ticket."
+        )
+    raise UsageError(
+        f"'{link}' is not a web address, and this store has no ticket prefix that would make one "
+        "of it; give the whole address, or set the prefix once."
+    )
+
+
+def ticket_prefix(snapshot: Snapshot) -> str:
+    """What the address of a ticket starts with, before its key; empty if it was never set."""
+    prefix = setting(snapshot, TICKETS, "")
+    return prefix if isinstance(prefix, str) and web_address(prefix) else ""
+
+
+def set_ticket_prefix(store: Store, prefix: str) -> None:
+    """Set what the address of a ticket starts with, for all users; an empty text removes it.
+
+    Raises UsageError for what is not the start of a web address.
+    """
+    prefix = prefix.strip()
+    # Without a path, a key would become part of the host's name.
+    if prefix and not (web_address(prefix) and urlsplit(prefix).path):
+        raise UsageError(
+            f"'{prefix[:80]}' is not the start of a web address; give what stands before a "
+            "ticket's key, for example https://tickets.example.org/browse/."
+        )
+    put_setting(store, TICKETS, prefix)
+
+
+def ticket_address(link: str | None, prefix: str) -> str | None:
+    """The address of a stored ticket; None if there is none, or no prefix for its key."""
+    if not link:
+        return None
+    if _TICKET_KEY.fullmatch(link) and "://" not in link:
+        # People write #12 for the ticket whose address ends in 12.
+        address = prefix + link.removeprefix("#") if prefix else ""
+        return address if web_address(address) else None
+    return link if web_address(link) else None
+
+
+def ticket_words(link: str) -> str:
+    """A ticket as it is called: its key, or the last part of its address."""
+    return link.rstrip("/").rpartition("/")[2] or link if "://" in link else link
 
 
 def web_address(link: str | None) -> bool:
@@ -92,8 +154,66 @@ def web_address(link: str | None) -> bool:
 
 
 def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """The rows of the table `triage`, by slice."""
-    return {str(row["slice"]): row for row in snapshot.query("FROM triage").to_pylist()}
+    """The decisions on slices, by slice."""
+    return {
+        str(row["slice"]): row
+        for row in snapshot.query("FROM triage").to_pylist()
+        if not str(row["slice"]).startswith(_TURN)
+    }
+
+
+def assign_turns(
+    store: Store, turns: Iterable[Mapping[str, Any]], failure_point: str, owner: str
+) -> int:
+    """Give turns (`turn_id`, `day`) to an owner, in one commit; without a name, to nobody.
+
+    Returns how many turns. A turn has one owner, the last one.
+    """
+    owner = owner.strip()
+    rows = {
+        key: {
+            "slice": key,
+            "failure_point": failure_point,
+            "owner": owner,
+            "state": "new",
+            "updated_at": datetime.now(UTC),
+        }
+        for key in map(_turn_key, turns)
+    }
+    if not rows:
+        return 0
+    schema = TABLES["triage"].schema
+    replacement = pa.Table.from_pylist(list(rows.values()), schema=schema)
+    with store.commit() as cycle:
+        condition = "slice IN (SELECT slice FROM replacement)"
+        cycle.delete_rows("triage", condition, {"replacement": replacement})
+        if owner:
+            cycle.append("triage", replacement)
+    return len(rows)
+
+
+def _turn_key(turn: Mapping[str, Any]) -> str:
+    # As JSON, in which erasure finds an id whatever its characters are.
+    return _TURN + json.dumps({"day": turn["day"].isoformat(), "turn": str(turn["turn_id"])})
+
+
+def assigned(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The turns that have an owner, the last assigned first: turn_id, day (ISO) and the decision's
+    failure_point, owner and updated_at."""
+    sql = "FROM triage WHERE starts_with(slice, $turn) ORDER BY updated_at DESC, slice"
+    turns = []
+    for row in snapshot.query(sql, {"turn": _TURN}).to_pylist():
+        key = json.loads(str(row["slice"]).removeprefix(_TURN))
+        decision = {name: row[name] for name in ("failure_point", "owner", "updated_at")}
+        turns.append({"turn_id": str(key["turn"]), "day": str(key["day"]), **decision})
+    return turns
+
+
+def owner_of(snapshot: Snapshot, turn: Mapping[str, Any]) -> str | None:
+    """Who a turn (`turn_id`, `day`) is assigned to; None if nobody."""
+    sql = "SELECT owner FROM triage WHERE slice = $key"
+    owners = snapshot.query(sql, {"key": _turn_key(turn)})["owner"].to_pylist()
+    return str(owners[0]) if owners else None
 
 
 def set_target(store: Store, failure_point: str, target: float | None) -> None:

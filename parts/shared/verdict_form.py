@@ -1,11 +1,17 @@
-"""Judging one turn: the annotator, six verdicts with their keys, and other people's verdicts."""
+"""Labelling one turn: the annotator, six verdicts with their keys, and other people's verdicts.
+
+Nothing that is clicked moves: what a click adds to the page is drawn below the buttons, in room
+that is kept for it. A browser keeps the annotator's name in a cookie.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
+from time import monotonic
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 import streamlit as st
@@ -37,6 +43,15 @@ from parts.shared.view import reader_zone
 _WHO = "annotator_name"
 _DONE = "annotated"
 _MESSAGE = "annotation_message"
+# The turn and the verdict recorded last, and when; and a verdict that waits for an answer.
+_LAST = "last_verdict"
+_ASKED = "asked_verdict"
+# A second verdict on a turn this soon after the first may be a click that was not meant.
+_PAUSE_S = 2.0
+_COOKIE = "faultline_annotator"
+_NAME_LENGTH = 60
+_YEAR_S = 365 * 24 * 3600
+_NAME_LABEL = "Your name, shown beside your verdicts"
 
 
 @dataclass(frozen=True)
@@ -83,34 +98,82 @@ def _desk(path: str, version: str, midnight: datetime, _store: Store) -> Desk:
 
 
 def annotator() -> str | None:
-    """The annotator's name, asked once a session; None until it is entered."""
-    name = st.session_state.get(_WHO)
+    """The annotator's name, asked once; None until it is entered."""
+    name = signed_in()
     if name:
-        return str(name)
+        remember_name()
+        return name
     with st.form("who", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        entered = st.text_input("Your name, shown beside your verdicts", max_chars=60)
+        entered = st.text_input(_NAME_LABEL, max_chars=_NAME_LENGTH)
         st.form_submit_button("Start", type="primary")
+    remember_name()
     if entered.strip():
         st.session_state[_WHO] = entered.strip()
         st.rerun()
     return None
 
 
+def name_field(key: str) -> str | None:
+    """A field with the annotator's name, which stays where it is once there is one."""
+    st.session_state[key] = signed_in() or ""
+    st.text_input(_NAME_LABEL, max_chars=_NAME_LENGTH, key=key, on_change=_sign_in, args=(key,))
+    return signed_in()
+
+
+def _sign_in(key: str) -> None:
+    st.session_state[_WHO] = str(st.session_state[key]).strip()
+
+
 def signed_in() -> str | None:
-    """The annotator's name, without asking for it; None if nobody has entered one."""
-    return st.session_state.get(_WHO)
+    """The annotator's name, of this session or kept by the browser; None if there is none."""
+    if _WHO not in st.session_state:
+        st.session_state[_WHO] = _kept_name()
+    return st.session_state[_WHO] or None
+
+
+def _kept_name() -> str:
+    """The name in the browser's cookie, which may hold anything; empty if it has none."""
+    kept = st.context.cookies.get(_COOKIE)
+    if not isinstance(kept, str):
+        return ""
+    name = unquote(kept, errors="ignore").strip()
+    return name if len(name) <= _NAME_LENGTH and name.isprintable() else ""
+
+
+def remember_name() -> None:
+    """Have the browser keep the annotator's name, or forget it; takes no room on the page."""
+    name = signed_in() or ""
+    if name == st.session_state.get("kept_name", _kept_name()):
+        script = ""
+    else:
+        # Quoted, a name has no character that means something to HTML or a script.
+        age = _YEAR_S if name else 0
+        script = (
+            f'<script>document.cookie = "{_COOKIE}={quote(name, safe="")}; path=/; '
+            f'max-age={age}; SameSite=Strict"</script>'
+        )
+        st.session_state["kept_name"] = name
+    with st.container(key="kept-name", height=1, border=False):
+        st.html(script or "<span></span>", unsafe_allow_javascript=True)
 
 
 def leave() -> None:
     """Callback: sign the annotator out."""
-    for key in (_WHO, _DONE, _MESSAGE):
+    for key in (_DONE, _MESSAGE, _LAST, _ASKED):
         st.session_state.pop(key, None)
+    # Not removed: the name would come back from the cookie.
+    st.session_state[_WHO] = ""
 
 
 def verdicts(
-    path: str, turn: Mapping[str, Any], who: str, *, decides: bool = False, keys: bool = True
+    path: str,
+    turn: Mapping[str, Any],
+    who: str | None,
+    *,
+    decides: bool = False,
+    keys: bool = True,
 ) -> None:
-    """Draw six buttons and fields for what was really said and meant.
+    """Draw six buttons, which need a name, and fields for what was really said and meant.
 
     `turn` holds turn_id, dialogue_id and day. With `decides` the verdict is the adjudicator's; with
     `keys` the keys 1 to 6 press the buttons.
@@ -125,9 +188,12 @@ def verdicts(
                 shortcut=str(key) if keys else None,
                 help=FAILURE_MEANINGS[name],
                 width="stretch",
+                disabled=not who,
                 on_click=_say,
-                args=(path, turn_key, who, name, decides, keys),
+                args=(path, turn_key, who or "", name, decides, keys),
             )
+    if not keys:
+        _status(path, turn_key)
     with st.expander("What was really said and meant", key=f"{base}-fields"):
         st.text_input("Words that were said", key=f"{base}-transcript")
         st.text_input("Intent that was meant", key=f"{base}-intent")
@@ -139,12 +205,34 @@ def verdicts(
 
 
 def last_message() -> None:
-    """Draw the message that the last verdict left, if any: recorded, taken back, or an error."""
+    """Draw the message that the last verdict left: recorded, taken back, or an error.
+
+    Without one it keeps its room.
+    """
     kind, words = st.session_state.pop(_MESSAGE, (None, ""))
     if kind == "error":
         st.error(plain(words), icon=":material/error:")
-    elif kind:
-        st.caption(words)
+    else:
+        st.caption(words if kind else "\u00a0")
+
+
+def _status(path: str, turn: Mapping[str, Any]) -> None:
+    """The message, or the question whether a second verdict is meant, in room kept for either."""
+    with st.container(height=96, border=False, gap="xsmall"):
+        asked = st.session_state.get(_ASKED)
+        if not asked or asked["turn"]["turn_id"] != turn["turn_id"]:
+            last_message()
+            return
+        name = NAMES[asked["name"]]
+        st.caption(f"You have just recorded {NAMES[asked['before']]}. Record {name} instead?")
+        with st.container(horizontal=True, gap="xsmall"):
+            st.button(f"Record {name}", key="say-again", on_click=_say_again, args=(path,))
+            st.button(
+                f"Keep {NAMES[asked['before']]}",
+                key="say-nothing",
+                type="tertiary",
+                on_click=lambda: st.session_state.pop(_ASKED, None),
+            )
 
 
 def done() -> list[tuple[str, dict[str, Any]]]:
@@ -153,17 +241,26 @@ def done() -> list[tuple[str, dict[str, Any]]]:
     return annotations
 
 
-def undo(path: str) -> None:
-    """Callback: take the last verdict of this session back."""
-    if not done():
+def own_verdict(rows: Sequence[Mapping[str, Any]], who: str | None) -> Mapping[str, Any] | None:
+    """The last of some annotations that `who` gave, in any session; None if there is none."""
+    own = [row for row in rows if who and row["annotator"] == who]
+    return max(own, key=lambda row: row["created_at"], default=None)
+
+
+def undo(path: str, verdict: tuple[str, dict[str, Any]] | None = None) -> None:
+    """Callback: take a verdict (its id and turn) back, by default the last one of this session."""
+    verdict = verdict or (done()[-1] if done() else None)
+    if verdict is None:
         return
-    annotation, turn = done()[-1]
+    annotation, turn = verdict
+    for key in (_LAST, _ASKED):
+        st.session_state.pop(key, None)
     try:
         withdraw(Store.open(path), annotation)
     except FaultlineError as error:
         st.session_state[_MESSAGE] = ("error", str(error))
         return
-    done().pop()
+    st.session_state[_DONE] = [one for one in done() if one[0] != annotation]
     st.session_state["queue_turn"] = turn["turn_id"]
     st.session_state[_MESSAGE] = ("done", "Taken back.")
 
@@ -172,6 +269,29 @@ def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, on
     if once and done() and done()[-1][1]["turn_id"] == turn["turn_id"]:
         # A second key press, before the next turn was drawn.
         return
+    last_turn, before, when = st.session_state.get(_LAST, ("", "", 0.0))
+    if last_turn == turn["turn_id"] and monotonic() - when < _PAUSE_S:
+        if name != before:
+            st.session_state[_ASKED] = {
+                "turn": turn,
+                "who": who,
+                "name": name,
+                "before": before,
+                "decides": decides,
+            }
+        return
+    _record(path, turn, who, name, decides)
+
+
+def _say_again(path: str) -> None:
+    """Callback: record the verdict that was asked about."""
+    asked = st.session_state.pop(_ASKED, None)
+    if asked:
+        _record(path, asked["turn"], asked["who"], asked["name"], asked["decides"])
+
+
+def _record(path: str, turn: dict[str, Any], who: str, name: str, decides: bool) -> None:
+    st.session_state.pop(_ASKED, None)
     base = f"gold-{turn['turn_id']}"
 
     def typed(field: str) -> str:
@@ -193,6 +313,8 @@ def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, on
         st.session_state[_MESSAGE] = ("error", str(error))
         return
     done().append((annotation_id, turn))
+    # When it was recorded, not when it was clicked: a click meanwhile comes right after.
+    st.session_state[_LAST] = (turn["turn_id"], name, monotonic())
     st.session_state[_MESSAGE] = ("done", f"Recorded: {NAMES[name]}.")
 
 

@@ -1,8 +1,8 @@
-"""What people decide about a slice (owner, state, note, ticket), and whether a fix helped."""
+"""Ownership and status of a slice (owner, state, note, ticket), and whether a fix helped."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -23,7 +23,8 @@ from data.queries.slices import (
 from data.store import workspace
 from data.store.store import Store
 from parts.shared.view import CacheKey, View, go_to_newest
-from parts.triage.slice_picker import release_words
+from parts.triage.owners import ticket_link
+from parts.triage.slice_picker import p_words, release_words
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -52,12 +53,13 @@ def decision(
     `recorded` is the last decision about the slice, if there is one.
     """
     assert view.model is not None
-    st.subheader("Who looks after it", anchor=False)
+    st.subheader("Ownership and status", anchor=False)
     if recorded and recorded["state"] == "fixed" and recorded["version"]:
         release = find_release(view.snapshot, view.model, point, recorded["version"])
         outcome = _fixed(view.turns_key, point, conditions, release, view)
         st.markdown(plain(fixed_words(outcome, release_words(":".join(release)))))
     recorded = recorded or {}
+    prefix = workspace.ticket_prefix(view.snapshot)
     with st.form(f"decision-{key}"):
         with st.grid(3, min_column_width=160, gap="small"):
             owner = st.text_input(
@@ -74,28 +76,59 @@ def decision(
                 help="As the logs name it, e.g. asr-4.3; needed for the state “fixed”.",
             )
         link = st.text_input(
-            "Ticket", recorded.get("link") or "", placeholder="https://…", max_chars=2_000
+            "Ticket",
+            recorded.get("link") or "",
+            placeholder="VA-123, or https://…" if prefix else "https://…",
+            max_chars=2_000,
+            help=f"A key such as VA-123 leads to {plain(prefix)}VA-123."
+            if prefix
+            else "A whole address; with a ticket prefix, set below, a short key is enough.",
         )
         note = st.text_area("Note", recorded.get("note") or "", height=80, max_chars=5_000)
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
-            if workspace.web_address(recorded.get("link")):
-                st.link_button("Open the ticket", recorded["link"], icon=":material/open_in_new:")
+            ticket_link(recorded.get("link"), prefix)
             if recorded.get("updated_at"):
                 st.caption(f"Last changed {recorded['updated_at']:%-d %B %Y}")
-    if not saved:
-        return
-    try:
-        workspace.set_triage(
-            Store.open(view.path),
-            key,
-            point,
-            owner=owner,
-            state=state or "new",
-            version=version,
-            note=note,
-            link=link.strip(),
+    _ticket_prefix(view, prefix)
+    if saved:
+        _write(
+            view,
+            lambda: workspace.set_triage(
+                Store.open(view.path),
+                key,
+                point,
+                owner=owner,
+                state=state or "new",
+                version=version,
+                note=note,
+                link=link.strip(),
+            ),
         )
+
+
+def _ticket_prefix(view: View, prefix: str) -> None:
+    """The setting that makes a ticket's key enough, for everybody who uses this store."""
+    with (
+        st.popover("Ticket prefix", icon=":material/confirmation_number:", type="tertiary"),
+        st.form("ticket-prefix", border=False),
+    ):
+        entered = st.text_input(
+            "What stands before a ticket’s key in its address",
+            prefix,
+            placeholder="https://tickets.example.org/browse/",
+            max_chars=1_000,
+        )
+        saved = st.form_submit_button("Save the prefix")
+        st.caption("For everybody who uses this store.")
+    if saved:
+        _write(view, lambda: workspace.set_ticket_prefix(Store.open(view.path), entered))
+
+
+def _write(view: View, change: Callable[[], None]) -> None:
+    """Change the store and draw the page again at its newest version; errors in a sentence."""
+    try:
+        change()
     except FaultlineError as error:
         st.error(plain(str(error)))
     except OSError as error:
@@ -120,7 +153,7 @@ def fixed_words(outcome: Fixed, release: str) -> str:
     if outcome.finding == "few":
         return f"There are too few turns to tell whether {release} helped: {sizes}."
     ends = f"from {percent(outcome.before)} to {percent(outcome.after)}"
-    change = f"{points(outcome.low)} to {points(outcome.high)}, p {_p(outcome.p_value)}; {sizes}"
+    change = f"{points(outcome.low)} to {points(outcome.high)}, {p_words(outcome.p_value)}; {sizes}"
     match outcome.finding:
         case "fell":
             return f"The rate fell {ends} with {release} ({change})."
@@ -128,7 +161,3 @@ def fixed_words(outcome: Fixed, release: str) -> str:
             return f"The rate did not fall with {release}: it rose {ends} ({change})."
         case _:
             return f"The rate did not fall clearly with {release}: {ends} ({change})."
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -1,7 +1,8 @@
-"""One slice: its trend, what sets it apart, evidence from the stage, its requests and turns."""
+"""One slice: its trend, distinguishing features, evidence of the stage, requests and turns."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ from analysis.slices.contrast import (
     apart,
 )
 from analysis.slices.ranking import Ranked
-from analysis.slices.search import Slice
+from analysis.slices.search import Slice, words_of
 from charts.formatting import (
     count,
     number,
@@ -29,6 +30,7 @@ from charts.formatting import (
 from charts.html import piece
 from charts.layout import CONFIG
 from charts.palette import colour_of
+from charts.reasons import reason
 from charts.slices import (
     steps,
     trend,
@@ -53,10 +55,12 @@ from data.store.store import Store
 from features import catalogue
 from parts.shared.turn_list import choose
 from parts.shared.view import PAGES, CacheKey, View
+from parts.triage.bulk import label_or_assign
+from parts.triage.overlap import compare, overlapping
 from parts.triage.slice_picker import (
     ANY,
     TITLES,
-    folded_words,
+    p_words,
 )
 from parts.triage.stage_evidence import show
 
@@ -64,10 +68,15 @@ if TYPE_CHECKING:
     from classifiers.encoder import Encoder
 
 _TEMPLATE = "parts/triage/slices.html"
+_PIECES = "parts/shared/pieces.html"
+# Turns that can be labelled or assigned at once.
+_MANY = 100
 # A narrow screen has the list first, and a link to this anchor.
 ANCHOR = "slice"
 # More vertical lines than these could not be read.
 _MOST_RELEASES = 8
+# Distinguishing features that are shown, and those that are looked at: not all can be told.
+_FEATURES, _LOOKED_AT = 8, 24
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -80,7 +89,7 @@ def _days(key: CacheKey, inside: Inside, _view: View) -> pa.Table:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _apart(key: CacheKey, inside: Inside, _view: View) -> Comparison:
-    return apart(_view.snapshot, inside)
+    return apart(_view.snapshot, inside, _LOOKED_AT)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -89,8 +98,8 @@ def _evidence(key: CacheKey, inside: Inside, _view: View) -> reading.Evidence:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _examples(key: CacheKey, inside: Inside, _view: View) -> pa.Table:
-    return examples(_view.snapshot, inside)
+def _examples(key: CacheKey, inside: Inside, _view: View, rows: int = 10) -> pa.Table:
+    return examples(_view.snapshot, inside, rows)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -117,18 +126,24 @@ def about(
     conditions: Conditions,
     slice_: Slice | None,
     result: Ranked | None,
+    others: Sequence[str] = (),
 ) -> None:
-    """Draw everything about a slice; `slice_` is None if it does not stand out."""
+    """Draw everything about a slice; `slice_` is None if it does not stand out.
+
+    `others` are the keys of slices that it may be compared with.
+    """
     assert view.model is not None
     inside = Inside(view.model, point, conditions, view.chosen)
     at = (view.turns_key, inside, view)
-    words = " · ".join(condition_words(*condition) for condition in conditions)
-    st.header(f"{TITLES[point]}: {plain(words)}", anchor=ANCHOR)
+    st.header(f"{TITLES[point]}: {plain(words_of(conditions))}", anchor=ANCHOR)
     days = _days(*at)
     if not sum(_column(days, "turns")):
         st.text("No turn of these filters lies in this slice.")
         return
     _numbers(days, slice_, result)
+    alternatives = slice_.overlapping if slice_ else ()
+    overlapping(view, point, conditions, alternatives)
+    compare(view, key, point, conditions, days, others, alternatives)
     released = known_releases(view, point, conditions)
     dates = _column(days, "day")
     in_period = {day: name for day, name in released.items() if dates[0] < day <= dates[-1]}
@@ -143,6 +158,7 @@ def about(
         show(_evidence(*at), inside, view)
         _requests(at, key)
         _turns(at, key)
+        _decide_on_turns(at, key)
     link = _explore(view, point, conditions)
     if link:
         st.link_button("These turns in Explore", link, icon=":material/table_view:")
@@ -184,15 +200,18 @@ def _numbers(days: pa.Table, slice_: Slice | None, result: Ranked | None) -> Non
     ]
     if slice_:
         parts.append(
-            f"**{count(slice_.impact)}** turns above expectation "
+            f"**{count(slice_.impact)}** excess failures "
             f"({count(slice_.low)} to {count(slice_.high)})"
         )
-        parts.append(significance(slice_.q_value))
+        parts.append(f"adjusted {p_words(slice_.q_value)}, {significance(slice_.q_value)}")
     elif result:
-        parts.append("not among the slices that stand out within these filters")
-    st.markdown(" · ".join(parts))
-    if slice_ and slice_.folded:
-        st.html(piece(_TEMPLATE, "same_story", others=folded_words(slice_, 6)))
+        parts.append("not among the significant slices within these filters")
+    st.markdown(
+        " · ".join(parts),
+        help="Excess failures: those beyond what the rate of all other turns would give, with a "
+        "95\u2009% interval. Adjusted p-value (FDR): how likely so many are by chance, corrected "
+        "for all slices that were tested.",
+    )
 
 
 def _table(days: pa.Table) -> None:
@@ -216,54 +235,90 @@ def _table(days: pa.Table) -> None:
 
 
 def _apart_from_others(comparison: Comparison, point: str) -> None:
-    st.subheader("What sets it apart", anchor=False)
+    st.subheader(
+        "Distinguishing features",
+        anchor=False,
+        help="What counts for this prediction more often here than in other turns with the same "
+        "prediction.",
+    )
     if not comparison.turns or not comparison.rest:
         where = "elsewhere" if comparison.turns else "in this slice"
-        st.caption(f"No turn {where} has this verdict, so there is nothing to compare.")
+        st.caption(f"No turn {where} has this prediction, so there is nothing to compare.")
         return
-    if not comparison.features:
-        st.caption("Its turns are blamed for the same reasons as turns elsewhere.")
-    else:
-        reach = max(feature.inside for feature in comparison.features)
-        reasons = [_reason(feature, reach) for feature in comparison.features]
-        st.html(piece(_TEMPLATE, "reasons", features=reasons))
+    told = [
+        (feature, one.words)
+        for feature in comparison.features
+        if (one := reason(feature.name, feature.value, feature.inside, point)) and one.supports
+    ][:_FEATURES]
+    if not told:
+        st.caption("The reasons of its turns are those of turns elsewhere.")
+        return
+    reach = max(feature.inside for feature, _ in told)
+    st.html(
+        piece(
+            _TEMPLATE,
+            "reasons",
+            features=[_reason(feature, words, reach) for feature, words in told],
+        )
+    )
+    st.caption(
+        f"Coloured: how much each counts for {NAMES.get(point, 'the prediction')} here; grey: in "
+        f"turns with the same prediction elsewhere. {count(comparison.turns)} turns against "
+        f"{count(comparison.rest)}."
+    )
+    with st.expander("Contributions in log-odds"):
+        _log_odds(told, comparison)
+
+
+def _log_odds(told: Sequence[tuple[Apart, str]], comparison: Comparison) -> None:
+    rows = [
+        [
+            words,
+            f"{feature.inside:+.2f}",
+            f"{feature.rest:+.2f}",
+            f"{feature.difference:+.2f} ({feature.low:+.2f} to {feature.high:+.2f})",
+        ]
+        for feature, words in told
+    ]
+    heads = ["feature", "here", "elsewhere", "difference (95\u2009%)"]
+    st.html(piece(_PIECES, "plain_table", heads=heads, rows=rows, numbers=(1, 2, 3)))
     stages = ", ".join(
         f"{EVIDENCE_NAMES[stage.name]} {stage.difference:+.2f}"
         for stage in comparison.stages
         if stage.low > 0
     )
     st.caption(
-        f"Coloured: how much each speaks for {NAMES.get(point, 'the verdict')} here, in log-odds; "
-        f"grey: in turns blamed alike elsewhere. {count(comparison.turns)} turns against "
-        f"{count(comparison.rest)}."
+        "Mean SHAP values towards the prediction."
         + (f" By stage, more than elsewhere: {stages}." if stages else "")
     )
 
 
-def _reason(feature: Apart, reach: float) -> dict[str, Any]:
+def _reason(feature: Apart, words: str, reach: float) -> dict[str, Any]:
     """A feature as the template draws it, on a scale from 0 to `reach`."""
     averages = ""
     if feature.value is not None and catalogue.feature(feature.name).unit != "yes/no":
         averages = f"on average {number(feature.value)}, elsewhere {number(feature.rest_value)}"
     return {
-        "sentence": feature.sentence,
+        "sentence": words,
         "colour": colour_of(feature.stage),
         "averages": averages,
-        "difference": f"{feature.difference:+.2f}",
+        "named": f"{percent(feature.named, 0)} of turns",
         "inside": feature.inside,
         "elsewhere": max(0.0, feature.rest),
         "reach": reach,
-        "words": f"{feature.inside:.2f} here, {feature.rest:.2f} elsewhere; difference "
-        f"{feature.difference:.2f} ({feature.low:.2f} to {feature.high:.2f})",
+        "words": f"Among the strongest reasons of {percent(feature.named, 0)} of these turns, and "
+        f"of {percent(feature.rest_named, 0)} elsewhere",
     }
 
 
 def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
-    st.subheader("Groups of similar requests", anchor=False)
+    st.subheader(
+        "Request clusters", anchor=False, help="Requests of this slice with similar meanings."
+    )
     keys = st.session_state.setdefault("grouped", set())
     if key not in keys:
         st.button(
-            "Group the requests",
+            "Cluster the requests",
             icon=":material/workspaces:",
             help="Takes some seconds: the model’s text encoder reads up to a thousand requests.",
             on_click=keys.add,
@@ -276,7 +331,7 @@ def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
         st.caption(plain(str(error)))
         return
     if grouped is None:
-        st.caption("This model was trained without a text encoder, so requests are not grouped.")
+        st.caption("This model was trained without a text encoder, so requests are not clustered.")
     elif not grouped:
         st.caption("No two requests of this slice are alike.")
     else:
@@ -286,14 +341,32 @@ def _requests(at: tuple[CacheKey, Inside, View], key: str) -> None:
 def _turns(at: tuple[CacheKey, Inside, View], key: str) -> None:
     rows = _examples(*at)
     _, inside, view = at
-    st.subheader("Surest turns", anchor=False)
+    st.subheader(
+        "Highest-confidence examples",
+        anchor=False,
+        help="The turns of this slice of whose prediction the model is surest.",
+    )
     if rows.num_rows:
         # As the rows are: the surest first.
         of = DEFECTS if inside.failure_point == ANY else inside.failure_point
         listed = Listing(of, CERTAIN, tuple(inside.conditions))
         choose(rows, view, listed, failing=inside.failure_point, slice=key)
     else:
-        st.caption("No turn of this slice has this verdict; its excess lies in close calls.")
+        st.caption("No turn of this slice has this prediction; its excess lies in close calls.")
+
+
+def _decide_on_turns(at: tuple[CacheKey, Inside, View], key: str) -> None:
+    """Labelling and assigning, read only when somebody wants to."""
+    _, inside, view = at
+    fold = st.expander(
+        "Label or assign turns",
+        key=f"bulk-{key}",
+        icon=":material/checklist:",
+        on_change="rerun",
+    )
+    with fold:
+        if fold.open:
+            label_or_assign(view, inside, _examples(*at, _MANY), key)
 
 
 def _explore(view: View, point: str, conditions: Conditions) -> str | None:

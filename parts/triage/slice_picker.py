@@ -37,7 +37,7 @@ _STOPPED = "stopped-search"
 _LINKED = "failing-linked"
 _PATIENCE_S = 0.3
 _SHOWN = 6
-_FOLDED = 2
+_SYMPTOMS_SHOWN = 2
 _TEMPLATE = "parts/triage/slices.html"
 
 
@@ -104,8 +104,11 @@ def chosen_slice(point: str) -> str | None:
 
 
 def choose_slice(key: str) -> None:
-    """Callback: open a slice."""
+    """Callback: open a slice, whichever failure point it is of."""
+    point = key.partition(":")[0]
     st.query_params["slice"] = key
+    if point in POINTS:
+        st.query_params["failing"] = point
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
@@ -159,21 +162,52 @@ def _again() -> None:
 def cards(
     result: Ranked, point: str, present: str | None, decided: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Draw the slices by impact, each with its rate, its trend and its state."""
-    slices = result.found.slices
-    show_all = len(slices) <= _SHOWN or st.session_state.get("every_slice", False)
-    visible = slices if show_all else slices[:_SHOWN]
-    if not show_all and present and present not in [slice_.key for slice_ in visible]:
-        visible = (*visible, *(other for other in slices if other.key == present))
-    reach = max((_interval(slice_)[1] for slice_ in visible), default=1.0)
-    for slice_ in visible:
+    """Draw the slices by impact, each with its rate, its trend and its state.
+
+    Below those that name where the stage fails are its symptoms: what the stage itself put out.
+    """
+    every = st.session_state.get("every_slice", False)
+    found = result.found
+    causes = _visible(found.causes, _SHOWN, every, present)
+    symptoms = _visible(found.symptoms, _SYMPTOMS_SHOWN, every, present)
+    reach = max((_interval(slice_)[1] for slice_ in (*causes, *symptoms)), default=1.0)
+    if not causes:
+        st.caption("No domain, device, release or locale stands out; only symptoms do.")
+    _draw(causes, reach, result, present, decided)
+    if symptoms:
+        st.subheader(
+            "Symptoms",
+            anchor=False,
+            help="Slices by the stage’s own evidence, such as its confidence. They show that "
+            "something is wrong, not where.",
+        )
+        _draw(symptoms, reach, result, present, decided)
+    if len(found.causes) > _SHOWN or len(found.symptoms) > _SYMPTOMS_SHOWN:
+        st.toggle(f"All {len(found.slices)} slices", key="every_slice")
+    st.caption(found.words())
+
+
+def _visible(
+    slices: Sequence[Slice], most: int, every: bool, present: str | None
+) -> Sequence[Slice]:
+    """The first `most` slices, or all, and the present one in any case."""
+    if every:
+        return slices
+    return [*slices[:most], *(slice_ for slice_ in slices[most:] if slice_.key == present)]
+
+
+def _draw(
+    slices: Sequence[Slice],
+    reach: float,
+    result: Ranked,
+    present: str | None,
+    decided: Mapping[str, Mapping[str, Any]],
+) -> None:
+    for slice_ in slices:
         key = slice_.key
         with st.container(border=True, gap="xsmall"):
-            _name(key, slice_.words(), key == present)
+            name_button(key, slice_.words(), key == present)
             st.html(_card(slice_, result, reach, decided.get(key)))
-    if len(slices) > _SHOWN:
-        st.toggle(f"All {len(slices)} slices", key="every_slice")
-    st.caption(result.found.words())
 
 
 def others(
@@ -183,21 +217,26 @@ def others(
     decided: Mapping[str, Mapping[str, Any]],
     names: Mapping[str, str],
 ) -> None:
-    """Draw the slices that somebody looks after but that do not stand out now."""
+    """Draw the slices that somebody owns but that are not significant now."""
     left = [key for key in names if key not in listed]
     if not left:
         return
-    st.subheader("Looked after, not standing out now", anchor=False)
+    st.subheader(
+        "Owned, not significant now",
+        anchor=False,
+        help="Slices with a decision that do not stand out within these filters.",
+    )
     for key in left:
         with st.container(border=True, gap="xsmall"):
-            _name(key, names[key], key == present)
-            st.html(piece(_TEMPLATE, "decided", decision=_decision(decided[key])))
+            name_button(key, names[key], key == present)
+            st.html(piece(_TEMPLATE, "decided", decision=decision_words(decided[key])))
 
 
-def _name(key: str, words: str, present: bool) -> None:
+def name_button(key: str, words: str, present: bool, where: str = "") -> None:
+    """A slice in words, as a button that opens it; `where` tells it from others of this slice."""
     st.button(
         f"**{plain(words)}**" if present else plain(words),
-        key=f"slice-{key}",
+        key=f"{where}slice-{key}",
         type="tertiary",
         width="content",
         wrap=True,
@@ -234,19 +273,15 @@ def _card(slice_: Slice, result: Ranked, reach: float, state: Mapping[str, Any] 
         f"{percent(slice_.rest_rate)} elsewhere",
         values=values,
         trend=_trend_words(values),
+        p_value=p_words(slice_.q_value),
         certainty=significance(slice_.q_value),
-        decision=_decision(state),
-        others=folded_words(slice_, _FOLDED),
+        decision=decision_words(state),
     )
 
 
-def folded_words(slice_: Slice, most: int) -> dict[str, Any]:
-    """At most `most` slices that tell the same story as this one, in words, and how many more."""
-    words = [
-        " · ".join(condition_words(*condition) for condition in conditions)
-        for conditions in slice_.folded[:most]
-    ]
-    return {"words": words, "more": max(0, len(slice_.folded) - most)}
+def p_words(p: float) -> str:
+    """`p < 0.001`, `p = 0.012`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _trend_words(values: Sequence[float | None]) -> str:
@@ -259,8 +294,8 @@ def _trend_words(values: Sequence[float | None]) -> str:
     )
 
 
-def _decision(state: Mapping[str, Any] | None) -> dict[str, str | None]:
-    """What was decided about a slice: its state, the release that fixes it, who looks after it."""
+def decision_words(state: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """What was decided about a slice: its state, the release that fixes it, its owner."""
     if state is None:
         return {"state": "new", "release": None, "owner": None}
     fixed = state["state"] == "fixed"

@@ -67,10 +67,10 @@ def show(evidence: Evidence, inside: Inside, view: View) -> None:
                 st.plotly_chart(
                     distribution(scores, point, "score", thresholds[0] if thresholds else None),
                     config=CONFIG,
-                    alt=distribution_words(scores, "wake scores of turns called false wakes"),
+                    alt=distribution_words(scores, "wake scores of predicted false wakes"),
                     key="wake-steps",
                 )
-                st.caption("Wake score of turns called false wakes, here and elsewhere.")
+                st.caption("Wake score of predicted false wakes, here and elsewhere.")
                 _steps_table(scores, "Wake score")
             st.plotly_chart(
                 hours(tables["hours"], point),

@@ -34,16 +34,18 @@ from data.schema.trace import FAILURE_POINTS, FAILURES
 from data.schema.vocabulary import NAMES
 from data.store.annotations import shown_to
 from data.store.snapshot import Snapshot
+from data.store.workspace import owner_of
 from parts.shared.conversation import open_turn
 from parts.shared.verdict_form import (
     Desk,
-    last_message,
+    name_field,
     others,
+    own_verdict,
+    remember_name,
     signed_in,
     undo,
     verdicts,
 )
-from parts.shared.verdict_form import done as done_here
 from parts.shared.view import CacheKey, View
 
 _ROWS = 8
@@ -163,24 +165,35 @@ def transcript(row: Row, annotations: Sequence[Row], who: str | None, share: flo
 
 
 def judge(view: View, row: Row, annotations: list[dict[str, Any]], now: Desk) -> None:
-    """Draw the verdicts that people gave on this turn here, and the buttons to give one."""
-    who = signed_in()
-    st.subheader("Judged here", anchor=False)
-    last_message()
-    others(annotations, who, now.share)
+    """Draw the buttons to give a verdict on this turn, and below those that people gave here."""
+    owner = owner_of(view.snapshot, row)
+    if owner:
+        st.caption(f"Assigned to {plain(owner)}.")
+    st.subheader(
+        "Human-labelled",
+        anchor=False,
+        help="The failure point that people gave this turn in this dashboard.",
+    )
+    with st.expander("Label this turn", key="judge", icon=":material/rate_review:"):
+        who = name_field("turn-who")
+        verdicts(view.path, row, who, keys=False)
+        mine = own_verdict(annotations, who)
+        turn = {name: row[name] for name in ("turn_id", "dialogue_id", "day")}
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            disabled=mine is None,
+            help=f"Take your verdict on this turn, {NAMES[mine['failure_point']]}, back."
+            if mine
+            else "You have given no verdict on this turn.",
+            on_click=undo,
+            args=(view.path, (mine["annotation_id"], turn) if mine else None),
+        )
+    # Below the buttons: a new verdict must not move them.
+    others(annotations, signed_in(), now.share)
     if not annotations:
-        st.caption("Nobody has judged this turn here.")
-    with st.expander("Judge this turn", key="judge", icon=":material/rate_review:"):
-        if who is None:
-            name = st.text_input("Your name, shown beside your verdicts", max_chars=60)
-            who = name.strip() or None
-            if who:
-                st.session_state["annotator_name"] = who
-        if who:
-            st.caption(f"You are {plain(who)}.")
-            verdicts(view.path, row, who, keys=False)
-            if done_here() and done_here()[-1][1]["turn_id"] == row["turn_id"]:
-                st.button("Undo", icon=":material/undo:", on_click=undo, args=(view.path,))
+        st.caption("Nobody has labelled this turn here.")
+    remember_name()
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

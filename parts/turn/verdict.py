@@ -1,18 +1,13 @@
-"""What the model says about one turn, and why: probabilities, evidence, sentences, waterfall."""
+"""What the model predicts for one turn, and why: probabilities, evidence, reasons, waterfall."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from charts.formatting import (
-    milliseconds,
-    number,
-    percent,
-    plain,
-)
+from charts.formatting import plain
 from charts.html import piece
 from charts.layout import CONFIG
 from charts.palette import colour_of
@@ -26,11 +21,14 @@ from charts.prediction import (
     waterfall,
     waterfall_words,
 )
+from charts.reasons import Reason, reasons, sides, value_words
 from classifiers.reference_values import Rank, Reference
-from data.schema.vocabulary import NAMES
+from data.schema.tables import EVIDENCE
+from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 from features import catalogue
 
-_SENTENCES = 5
+# Reasons shown for the prediction, and against it.
+_FOR, _AGAINST = 4, 3
 
 
 def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -> None:
@@ -38,7 +36,11 @@ def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -
 
     With a `reference`, each reason says where its value lies among correct turns.
     """
-    st.subheader("Where it failed", anchor=False)
+    st.subheader(
+        "Predicted failure point",
+        anchor=False,
+        help="Where the model thinks the turn failed first, with its calibrated probabilities.",
+    )
     st.plotly_chart(
         probabilities(prediction),
         config=CONFIG,
@@ -49,40 +51,65 @@ def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -
     if other:
         st.caption(other)
     name = NAMES[prediction["failure_point"]]
-    st.subheader(f"Why {plain(name)}", anchor=False)
+    st.subheader(
+        f"Evidence for {plain(name)}",
+        anchor=False,
+        help="How much what each stage logged counts for this prediction or against it "
+        "(SHAP values, summed by stage).",
+    )
     st.plotly_chart(
         evidence(prediction), config=CONFIG, alt=evidence_words(prediction), key="evidence"
     )
-    st.caption(f"Right of the line speaks for {name}, left against it; in log-odds.")
-    reasons = sorted(prediction["reasons"] or [], key=lambda r: -abs(r["contribution"]))
-    for reason in reasons[:_SENTENCES]:
-        among = reference.rank(reason["feature"], reason["value"]) if reference else None
-        with st.container(gap=None):
-            st.markdown(_reason(reason, name))
-            if among is not None:
-                _among_correct(among, _value(reason["feature"], reason["value"]), reason["stage"])
+    st.caption(f"A bar to the right speaks for {name}, one to the left against it.")
+    supporting, opposing = sides(reasons(prediction))
+    if supporting:
+        st.markdown(f"**For {name}**")
+        _list(supporting[:_FOR], reference)
+    if opposing:
+        st.markdown(f"**Against {name}**")
+        _list(opposing[:_AGAINST], reference)
 
 
 def why(prediction: Mapping[str, Any]) -> None:
-    """The waterfall from the average turn to this one."""
+    """The contributions in log-odds, folded away: the waterfall, and the sums of the stages."""
     name = NAMES[prediction["failure_point"]]
     values = {r["feature"]: r["value"] for r in prediction["reasons"] or []}
     features = [
-        (catalogue.sentence(feature), _value(feature, values[feature]))
+        (catalogue.sentence(feature), value_words(feature, values[feature]))
         for feature, _ in steps(prediction)
         if feature is not None
     ]
-    st.subheader("From the average turn to this one", anchor=False)
-    st.caption(
-        f"Log-odds of {name} before calibration; each +1 multiplies its odds by 2.7. "
-        "The bars add up to the last one."
-    )
-    st.plotly_chart(
-        waterfall(prediction, features), config=CONFIG, alt=waterfall_words(prediction), key="why"
-    )
+    with st.expander("Feature contributions (SHAP, log-odds)", icon=":material/waterfall_chart:"):
+        st.caption(
+            f"From the average turn to this one, in log-odds of {name} before calibration; each +1 "
+            "multiplies its odds by 2.7. The bars add up to the last one."
+        )
+        st.plotly_chart(
+            waterfall(prediction, features),
+            config=CONFIG,
+            alt=waterfall_words(prediction),
+            key="why",
+        )
+        stages = ", ".join(
+            f"{EVIDENCE_NAMES[stage]} {prediction[f'evidence_{stage}'] or 0.0:+.2f}"
+            for stage in EVIDENCE
+        )
+        st.caption(f"By stage: {stages}.")
 
 
-def _among_correct(among: Rank, value: str, stage: str) -> None:
+def _list(told: Sequence[Reason], reference: Reference | None) -> None:
+    for reason in told:
+        among = reference.rank(reason.feature, reason.number) if reference else None
+        with st.container(gap=None):
+            st.markdown(
+                f':color[●]{{foreground="{colour_of(reason.stage)}"}} '
+                f"{plain(reason.words)}: **{plain(reason.value)}**"
+            )
+            if among is not None:
+                _among_correct(among, reason)
+
+
+def _among_correct(among: Rank, reason: Reason) -> None:
     """Where a value lies among correct turns: a strip, and the same in words."""
     low, high = among.quantiles[10], among.quantiles[90]
     if among.same < 0.5 and high > low:
@@ -94,30 +121,7 @@ def _among_correct(among: Rank, value: str, stage: str) -> None:
             high=high,
             first=min(among.quantiles[1], among.value),
             last=max(among.quantiles[99], among.value),
-            colour=colour_of(stage),
+            colour=colour_of(reason.stage),
         )
         st.html(strip)
-    st.caption(plain(f"{value}, {among.words()}"))
-
-
-def _value(feature: str, value: float | None) -> str:
-    if value is None:
-        return "not logged"
-    unit = catalogue.feature(feature).unit
-    if unit == "yes/no":
-        return "yes" if value else "no"
-    if unit == "probability":
-        return percent(value)
-    if unit == "ms":
-        return milliseconds(value)
-    return number(value)
-
-
-def _reason(reason: Mapping[str, Any], name: str) -> str:
-    value = _value(reason["feature"], reason["value"])
-    side = "for" if reason["contribution"] > 0 else "against"
-    return (
-        f':color[●]{{foreground="{colour_of(reason["stage"])}"}} '
-        f"{plain(catalogue.sentence(reason['feature']))}: **{plain(value)}** "
-        f":small[:gray[speaks {side} {name}, {reason['contribution']:+.2f}]]"
-    )
+    st.caption(plain(among.words().capitalize()))

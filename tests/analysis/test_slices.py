@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from analysis.slices.cells import Count, coded
+from analysis.slices.comparison import SideBySide
 from analysis.slices.search import (
     Slice,
     find,
@@ -218,6 +220,58 @@ def test_progress_grows_to_one_and_can_end_the_search() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         find(traffic(), "asr", progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("point", "dimension", "value", "apart"),
+    [
+        ("asr", "confidence", "0.2-0.4", True),
+        ("asr", "words", "1", True),
+        ("defect", "words", "1", True),
+        ("nlu", "confidence", "0.2-0.4", True),
+        # To the stages after recognition, the number of words is what the request is like.
+        ("nlu", "words", "1", False),
+        ("asr", "hour", "08-12", False),
+    ],
+)
+def test_the_evidence_of_the_stage_stands_below_where_it_fails(
+    point: str, dimension: str, value: str, apart: bool
+) -> None:
+    table = traffic(12_000, planted={"domain": "video"}, inside=0.3)
+    rng = np.random.default_rng(4)
+    values = np.where(rng.random(12_000) < 0.3, value, BANDS[dimension].labels[-1])
+    p = np.where(values == value, 0.7, table["p"].to_numpy()).astype(np.float32)
+    table = table.set_column(1, "p", pa.array(p))
+    if dimension in table.column_names:
+        table = table.drop_columns([dimension])
+    search = find(table.append_column(dimension, pa.array(values)), point)
+    keys = [slice_.conditions for slice_ in search.slices]
+    assert {((dimension, value),), (("domain", "video"),)} <= set(keys)
+    # It has by far the most excess failures, and comes last all the same.
+    assert (keys[0] == ((dimension, value),)) is not apart
+    assert search.slices == (*search.causes, *search.symptoms)
+    assert (((dimension, value),) in [s.conditions for s in search.symptoms]) is apart
+
+
+def test_overlapping_slices_are_neither_parts_nor_repeated() -> None:
+    tv, gb, morning = ("device_type", "tv"), ("locale", "en-GB"), ("hour", "08-12")
+    video, asr = ("domain", "video"), ("version_asr", "asr-4.2")
+    folded = ((tv, gb), (gb,), (gb, morning), (video, morning), (video,), (video,), (asr, morning))
+    whole = replace(asr_slice(tv), folded=folded)
+    # (tv, gb) is a part of the slice, (gb, morning) of en-GB, (video, morning) of video.
+    assert whole.overlapping == ((gb,), (video,), (asr, morning))
+
+
+def test_two_slices_are_compared_by_what_they_do_not_share() -> None:
+    sums = {"turns": 100, "failures": 30.0, "other_turns": 200, "other_failures": 20.0,
+            "shared": 0, "shared_failures": 0.0, "spread": 0.0025}  # fmt: skip
+    sides = SideBySide.of(sums)
+    assert sides.difference == pytest.approx(0.2)
+    assert sides.clear
+    assert not SideBySide.of({**sums, "spread": 0.04}).clear
+    empty = SideBySide.of({**sums, "other_turns": 0, "other_failures": 0.0, "spread": 0.0})
+    assert empty.difference is None
+    assert not empty.clear
 
 
 def asr_slice(*conditions: tuple[str, str]) -> Slice:

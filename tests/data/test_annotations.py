@@ -15,7 +15,7 @@ from data.queries.filters import Filter
 from data.queries.ground_truth import labelled
 from data.queries.turn_table import annotated
 from data.store import workspace
-from data.store.annotations import annotate, withdraw
+from data.store.annotations import annotate, annotate_all, withdraw
 from data.store.maintenance import delete
 from data.store.store import Store
 from labels.derived import refresh
@@ -162,6 +162,88 @@ def test_the_workspace_keeps_one_row_per_key(store: Store) -> None:
 def test_bad_triage_raises_a_usage_error(store: Store, wrong: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         workspace.set_triage(store, "s", "asr", **wrong)
+
+
+PREFIX = "https://tickets.example/browse/"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "written", "kept", "address"),
+    [
+        (PREFIX, "VA-12", "VA-12", PREFIX + "VA-12"),
+        (PREFIX, PREFIX + "VA-12", "VA-12", PREFIX + "VA-12"),
+        (PREFIX, "#12", "#12", PREFIX + "12"),
+        (PREFIX, "https://other.example/1", "https://other.example/1", "https://other.example/1"),
+        ("", "https://other.example/1", "https://other.example/1", "https://other.example/1"),
+    ],
+)
+def test_a_ticket_is_a_key_or_an_address(
+    store: Store, prefix: str, written: str, kept: str, address: str
+) -> None:
+    workspace.set_ticket_prefix(store, prefix)
+    workspace.set_triage(store, "s", "asr", link=f" {written} ")
+    with store.snapshot() as snapshot:
+        link = workspace.triage(snapshot)["s"]["link"]
+        assert link == kept
+        assert workspace.ticket_address(link, workspace.ticket_prefix(snapshot)) == address
+
+
+def test_a_key_without_a_prefix_is_refused_and_says_what_to_do(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"has no ticket prefix.*set the prefix"):
+        workspace.set_triage(store, "s", "asr", link="VA-12")
+
+
+@pytest.mark.parametrize("prefix", ["tickets", "javascript:alert(", "https://tickets.example"])
+def test_a_ticket_prefix_is_the_start_of_a_web_address(store: Store, prefix: str) -> None:
+    with pytest.raises(UsageError, match="not the start of a web address"):
+        workspace.set_ticket_prefix(store, prefix)
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "VA-12", "a b", None, ""])
+def test_a_stored_ticket_without_a_way_to_it_has_no_address(link: str | None) -> None:
+    assert workspace.ticket_address(link, "") is None
+
+
+def test_turns_have_one_owner_and_are_no_slices(filled: Store) -> None:
+    with filled.snapshot() as snapshot:
+        turns = snapshot.query("FROM turns ORDER BY turn_id LIMIT 3").to_pylist()
+    assert workspace.assign_turns(filled, [*turns, turns[0]], "asr", " Ada ") == 3
+    assert workspace.assign_turns(filled, turns[:1], "nlu", "Bob") == 1
+    assert workspace.assign_turns(filled, turns[1:2], "asr", "") == 1
+    assert workspace.assign_turns(filled, [], "asr", "Ada") == 0
+    with filled.snapshot() as snapshot:
+        assert workspace.triage(snapshot) == {}
+        assert {(t["turn_id"], t["owner"]) for t in workspace.assigned(snapshot)} == {
+            (turns[0]["turn_id"], "Bob"),
+            (turns[2]["turn_id"], "Ada"),
+        }
+        assert workspace.owner_of(snapshot, turns[0]) == "Bob"
+        assert workspace.owner_of(snapshot, turns[1]) is None
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_deleted_turn_is_nobodys(filled: Store, name: str) -> None:
+    workspace.assign_turns(filled, [turn(filled, "one"), turn(filled, "two")], "asr", "Ada")
+    delete(filled, turn_ids=[name])
+    with filled.snapshot() as snapshot:
+        assert [t["turn_id"] for t in workspace.assigned(snapshot)] == [
+            {"one": "two", "two": "one"}[name]
+        ]
+
+
+def test_several_turns_are_labelled_at_once_or_not_at_all(filled: Store) -> None:
+    with filled.snapshot() as snapshot:
+        turns = snapshot.query("FROM turns ORDER BY turn_id LIMIT 3").to_pylist()
+        before = snapshot.counts()["annotations"]
+    with pytest.raises(UsageError, match="Unknown failure point"):
+        annotate_all(filled, turns, "ann", "tts")
+    version = filled.head().tables.get("annotations", 0)
+    ids = annotate_all(filled, turns, "ann", "asr")
+    assert filled.head().tables["annotations"] == version + 1
+    assert withdraw(filled, *ids)
+    assert not withdraw(filled, *ids)
+    with filled.snapshot() as snapshot:
+        assert snapshot.counts()["annotations"] == before
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -0.1, float("nan")])

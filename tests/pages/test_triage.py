@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from data.store import workspace
 from data.store.predictions import commit_predictions
@@ -50,7 +52,7 @@ def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: S
     at = opened(phones_fail.path, "triage")
     assert at.query_params["failing"] == "asr"
     assert "ASR: phone" in at.header[0].value
-    assert "turns above expectation" in html(at)
+    assert "excess failures" in html(at)
     assert "almost certainly real" in texts(at)
     assert "combinations tested" in texts(at)
     charts = at.get("plotly_chart")
@@ -61,7 +63,7 @@ def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: S
 def test_a_link_opens_on_its_stage_and_slice(opened: Open, phones_fail: Store) -> None:
     at = opened(phones_fail.path, "triage", failing="nlu")
     assert at.segmented_control(key="failing_choice").value == "nlu"
-    assert "Nothing stands out" in texts(at)
+    assert "No significant slice" in texts(at)
     at = opened(phones_fail.path, "triage", slice=PHONES)
     assert at.query_params["failing"] == "asr"
     assert "ASR: phone" in at.header[0].value
@@ -94,7 +96,7 @@ def test_any_slice_can_be_opened(
     opened: Open, scored_store: Store, point: str, conditions: str
 ) -> None:
     at = opened(scored_store.path, "triage", failing=point, slice=f"{point}:{conditions}")
-    assert "Who looks after it" in texts(at)
+    assert "Ownership and status" in texts(at)
     assert "<img" not in html(at)
     assert "\u202e" not in html(at) + texts(at)
 
@@ -142,7 +144,7 @@ def test_grouping_requests_without_the_model_says_what_to_do(
     opened: Open, phones_fail: Store
 ) -> None:
     at = opened(phones_fail.path, "triage", slice=PHONES)
-    press(at, "Group the requests")
+    press(at, "Cluster the requests")
     assert "train it again" in texts(at)
 
 
@@ -166,7 +168,115 @@ def test_a_slice_with_an_owner_stays_listed_when_it_no_longer_stands_out(
     store = own_phones_fail
     workspace.set_triage(store, "asr:device_type=speaker", "asr", owner="Ada", state="looking")
     at = opened(store.path, "triage", failing="asr")
-    assert "Looked after, not standing out now" in texts(at)
+    assert "Owned, not significant now" in texts(at)
     at.button(key="slice-asr:device_type=speaker").click().run()
     assert "ASR: speaker" in at.header[0].value
-    assert "not among the slices that stand out" in texts(at)
+    assert "not among the significant slices" in texts(at)
+
+
+def test_an_owner_has_a_link_to_what_is_theirs(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    workspace.set_ticket_prefix(store, "https://tickets.example/browse/")
+    for key, owner in (
+        (PHONES, "Ada"),
+        ("nlu:device_type=speaker", "ada "),
+        ("er:hour=08-12", "Bob"),
+    ):
+        workspace.set_triage(store, key, key.partition(":")[0], owner=owner, link="VA-12")
+    with store.snapshot() as snapshot:
+        turns = snapshot.query("FROM predictions ORDER BY turn_id LIMIT 2").to_pylist()
+    workspace.assign_turns(store, turns, "asr", "Ada")
+    at = opened(store.path, "triage", owner="ADA")
+    assert "Slices of Ada" in texts(at)
+    assert "ASR: phone" in at.header[0].value
+    keys = [str(b.key) for b in at.button if str(b.key).startswith("mine-")]
+    assert keys == [f"mine-slice-{PHONES}", "mine-slice-nlu:device_type=speaker"]
+    assert "Assigned: 2 turns" in texts(at)
+    # A slice of another failure point opens, too.
+    at.button(key=keys[1]).click().run()
+    assert (at.query_params["failing"], at.query_params["owner"]) == ("nlu", "ADA")
+    assert "NLU: speaker" in at.header[0].value
+    assert "owns no slice" in texts(opened(store.path, "triage", owner="Cyd"))
+
+
+def test_a_slice_is_compared_with_another_by_choice_or_by_link(
+    opened: Open, phones_fail: Store
+) -> None:
+    speakers = "asr:device_type=speaker"
+    at = opened(phones_fail.path, "triage", slice=PHONES, versus=speakers)
+    assert "This slice fails more often than the other" in texts(at)
+    assert "turns in both" in html(at)
+    at.selectbox(key=f"versus-{PHONES}").select(None).run()
+    assert "versus" not in at.query_params
+    assert "fails more often" not in texts(at)
+    at = opened(phones_fail.path, "triage", slice=PHONES, versus="nlu:device_type=speaker")
+    assert "cannot be compared" in texts(at)
+    at = opened(phones_fail.path, "triage", slice=PHONES, versus="nonsense")
+    assert "is not a slice" in texts(at)
+
+
+def opened_bulk(opened: Open, store: Store, rows: list[int]) -> AppTest:
+    at = opened(store.path, "triage", slice=PHONES)
+    at.session_state[f"bulk-turns-{PHONES}"] = {
+        "selection": {"rows": rows, "columns": [], "cells": []}
+    }
+    return drawn(at)
+
+
+def drawn(at: AppTest) -> AppTest:
+    """The page with the section open, which a browser keeps open by itself."""
+    at.session_state[f"bulk-{PHONES}"] = True
+    at.run()
+    assert not at.exception
+    return at
+
+
+def test_chosen_turns_are_labelled_together_and_taken_back(
+    opened: Open, own_phones_fail: Store
+) -> None:
+    store = own_phones_fail
+    at = opened_bulk(opened, store, [0, 2])
+    assert at.button(key="bulk-label-button").disabled
+    at.text_input(key="bulk-who").set_value("Ada").run()
+    at.selectbox(key="bulk-label").select("nlu").run()
+    drawn(press(at, "Label 2 turns"))
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM annotations").to_pylist()
+    assert [(row["annotator"], row["failure_point"]) for row in rows] == [("Ada", "nlu")] * 2
+    assert len({row["turn_id"] for row in rows}) == 2
+    assert "Labelled 2 turns" in texts(at)
+    drawn(press(at, "Undo"))
+    assert store.snapshot().counts()["annotations"] == 0
+    assert at.button(key="bulk-undo").disabled
+
+
+def test_chosen_turns_are_assigned(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    at = opened_bulk(opened, store, [1])
+    at.text_input(key="bulk-owner").set_value("Bob").run()
+    drawn(press(at, "Assign 1 turn"))
+    assert "Assigned 1 turn to Bob" in texts(at)
+    with store.snapshot() as snapshot:
+        (turn,) = workspace.assigned(snapshot)
+    assert turn["owner"] == "Bob"
+    assert "Assigned to Bob." in texts(opened(store.path, "turn", turn=turn["turn_id"]))
+
+
+def test_no_slice_lists_how_many_others_it_hides(opened: Open, phones_fail: Store) -> None:
+    at = opened(phones_fail.path, "triage", slice=PHONES)
+    assert not re.search(r"\d more\b", html(at) + texts(at))
+    assert "log-odds" not in "".join(str(caption.value) for caption in at.caption[:6])
+
+
+def test_the_prefix_of_tickets_is_set_on_the_page(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    at = opened(store.path, "triage", slice=PHONES)
+    field = next(f for f in at.text_input if f.label.startswith("What stands before"))
+    field.set_value("https://tickets.example/browse/")
+    at.button(key="FormSubmitter:ticket-prefix-Save the prefix").click().run()
+    assert not at.error
+    next(f for f in at.text_input if f.label == "Ticket").set_value("VA-7")
+    at.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
+    assert not at.error
+    addresses = [block.proto.url for block in at.get("link_button")]
+    assert "https://tickets.example/browse/VA-7" in addresses

@@ -27,7 +27,7 @@ def test_an_owner_reaches_a_slice_by_keyboard_on_any_screen(phones_fail: Store) 
             with browse(width=width, dark=dark) as watch:
                 page = watch.page
                 page.goto(f"{address}/triage?failing=asr")
-                page.get_by_text("Who looks after it").wait_for(timeout=60_000)
+                page.get_by_text("Ownership and status").wait_for(timeout=60_000)
                 check(watch)
                 overflow = (
                     "document.documentElement.scrollWidth - document.documentElement.clientWidth"

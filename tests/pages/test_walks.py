@@ -164,9 +164,9 @@ def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
         # The box before the first of the surest turns.
         page.locator("tr.openable").first.click()
         page.wait_for_url("**/turn?**")
-        arrive(watch, "Judged here")
+        arrive(watch, "Human-labelled")
         turn = parse_qs(urlsplit(page.url).query)["turn"][0]
-        page.get_by_text("Judge this turn").click()
+        page.get_by_text("Label this turn").click()
         page.get_by_label(re.compile("^Your name")).fill("Ada")
         page.keyboard.press("Enter")
         page.get_by_role("button", name=re.compile("NLU$")).click()
