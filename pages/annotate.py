@@ -11,7 +11,6 @@ from parts.annotate.files import files_task
 from parts.annotate.queue import differences_task, queue_task
 from parts.annotate.retrain import retrain_task
 from parts.shared.filter_bar import chips
-from parts.shared.page_frame import no_predictions
 from parts.shared.verdict_form import (
     annotator,
     desk,
@@ -21,15 +20,11 @@ from parts.shared.verdict_form import (
 from parts.shared.view import current_view
 
 view = current_view()
-if view.model is None:
-    no_predictions(view.snapshot, view.path)
-    st.stop()
-
 now = desk(view.path)
 split = len(disputed(now.annotations))
 tasks = {
-    "queue": "Judge turns",
-    "differences": f"Decide differences ({split})" if split else "Decide differences",
+    "queue": "Label",
+    "differences": f"Adjudicate ({split})" if split else "Adjudicate",
     "agreement": "Agreement",
     "files": "Import and export",
     "train": "Train",

@@ -16,6 +16,7 @@ from parts.model.comparison import versus
 from parts.model.explanations import reasons
 from parts.model.label_errors import doubtful_labels
 from parts.shared.filter_bar import chips
+from parts.shared.first_steps import label_buttons
 from parts.shared.page_frame import no_predictions
 from parts.shared.view import current_view
 
@@ -43,10 +44,10 @@ def unlabelled() -> None:
         st.text("No turn within these filters has a known truth. Take a filter away.")
         return
     st.text(
-        "No scored turn has a known truth, so nobody can say how right the model is. Annotate some "
-        "turns, or ingest logs with gold fields, and score again:"
+        "No scored turn is labelled, so the model’s performance is not known. Label some turns, or "
+        "ingest logs with the field gold."
     )
-    st.code("faultline ingest LOGS…\nfaultline score", language="bash")
+    label_buttons()
 
 
 def attempt(draw: Callable[[], None]) -> None:
