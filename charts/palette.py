@@ -25,8 +25,14 @@ TEXT_ON = {
     "result": "#14181D",
     "correct": "#14181D",
 }
-# The theme's text colour, on light and on dark.
-INK = ("#22272E", "#E3E7EB")
+# Fill of a failure point's pill in a table: its colour, mixed with the page. Streamlit writes black
+# on light and white on dark fills, and would write white on the full colour of most of them; mixed
+# by about a third, all have a contrast of at least 7 : 1, on light and on dark.
+PILLS = {name: f"{colour}59" for name, colour in COLOURS.items()}
+# The theme's background and text colour, on light and on dark. Streamlit writes captions with 60 %
+# of the text colour, so it is darker than it would have to be by itself.
+PAPER = ("#FFFFFF", "#14181D")
+INK = ("#0F1318", "#E3E7EB")
 NEUTRAL = "#8A919C"
 # Grid lines and rules: visible on white and on near-black alike.
 FAINT = "rgba(138, 145, 156, 0.25)"

@@ -160,7 +160,7 @@ def _release_marks(
                 "yanchor": "top",
                 "xshift": -1,
                 "showarrow": False,
-                "font": {"size": 10, "color": NEUTRAL},
+                "font": {"size": 10},
             }
         )
     return lines, labels

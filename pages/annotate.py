@@ -1,4 +1,4 @@
-"""Annotate: the queue of turns to judge, the annotators' verdicts, and training on them."""
+"""Annotate: the queue of turns to label, agreement and adjudication, and training."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# SQL over the columns of `quarantine`. Without the place in a list, which differs from line to line,
-# and without what was found: "expected a number, got 'x'" and "…, got 'y'" are of one kind.
+# SQL over the columns of `quarantine`. Without the place in a list, which differs from line to
+# line, and without what was found: "expected a number, got 'x'" and "…, got 'y'" are of one kind.
 FIELD_KIND = r"regexp_replace(coalesce(field, ''), '\[\d+\]', '[]', 'g')"
 
 

@@ -79,7 +79,7 @@ def leases(path: str) -> Leases:
     return Leases()
 
 
-@st.cache_data(max_entries=16, show_spinner="Looking for the turns that teach most")
+@st.cache_data(max_entries=16, show_spinner="Ranking the turns")
 def _ranked(key: CacheKey, kind: str, _view: View) -> pa.Table:
     at, model, chosen = _view.snapshot, _view.model, _view.chosen
     columns = ["turn_id", "dialogue_id", "day", "kind", "reason"]
@@ -115,7 +115,10 @@ def queue_task(view: View, who: str, now: Desk) -> None:
         return
     st.session_state["queue_turn"] = turn_id
     queued = {row["turn_id"]: row for row in ranked.to_pylist()} | {
-        row["turn_id"]: {**row, "reason": "Somebody has judged this turn; a second opinion."}
+        row["turn_id"]: {
+            **row,
+            "reason": "Somebody has labelled this turn; a second opinion is needed.",
+        }
         for row in now.of(turn_id)
     }
     candidate = queued[turn_id]
@@ -170,13 +173,17 @@ def evidence(
     )
     left, middle, right = st.columns([1, 1.25, 0.8], gap="medium")
     with left:
-        st.subheader("Conversation", anchor=False)
+        st.subheader("Dialogue", anchor=False, help="The turns before and after this one.")
         conversation(dialogue, row["turn_id"], view, opens=False)
         after = aftermath(row)
         if after:
             st.html(after)
     with middle:
-        st.subheader("What each stage put out", anchor=False)
+        st.subheader(
+            "Stage outputs",
+            anchor=False,
+            help="What each stage of the pipeline put out, in order, with its confidences.",
+        )
         line = timeline(row)
         if line:
             st.plotly_chart(
@@ -186,7 +193,11 @@ def evidence(
             for block in pipeline(row, None):
                 st.html(block)
     with right:
-        st.subheader("What failed first?", anchor=False)
+        st.subheader(
+            "Failure point",
+            anchor=False,
+            help="What failed first? The first stage whose error the later ones did not repair.",
+        )
         if to_decide is not None:
             others(to_decide, who, 0.0)
         verdicts(view.path, row, who, decides=to_decide is not None)
@@ -230,16 +241,16 @@ def evidence(
 
 
 def differences_task(view: View, who: str, now: Desk) -> None:
-    """Turns on which annotators differ, one per screen, for an adjudicator to decide."""
+    """Adjudication: turns on which annotators differ, one per screen, for an adjudicator."""
     last_message()
     differing = disputed(now.annotations)
     if not differing:
-        st.text("Annotators agree on every turn that two of them have judged.")
+        st.text("Annotators agree on every turn that two of them have labelled.")
         return
     ids = list(differing)
     index = min(int(st.session_state.get("dispute", 0)), len(ids) - 1)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{count(len(ids))}** {'turn' if len(ids) == 1 else 'turns'} to decide")
+        st.markdown(f"**{count(len(ids))}** {'turn' if len(ids) == 1 else 'turns'} to adjudicate")
         for step, label in ((-1, "Previous"), (1, "Next")):
             st.button(
                 label,
@@ -324,9 +335,9 @@ def progress_table(now: Desk, who: str | None) -> None:
 
 
 def _settings(path: str, now: Desk) -> None:
-    with st.popover("Second opinions", icon=":material/group:", type="tertiary"):
+    with st.popover("Double annotation", icon=":material/group:", type="tertiary"):
         share = st.slider(
-            "Share of turns that two people judge independently",
+            "Share of turns that two people label independently",
             0,
             100,
             round(100 * now.share),

@@ -42,7 +42,11 @@ _REFUSED = "retrain-refused"
 
 def retrain_task(view: View, now: Desk) -> None:
     """Draw the training of a new model: its start, its progress, and the choice to use it."""
-    st.subheader("Train a new model", anchor=False)
+    st.subheader(
+        "Train a model",
+        anchor=False,
+        help="Fit a model to all labels, compare it with the one in use, then decide.",
+    )
     labels = labels_in_logs(view.snapshot)
     turns = len(set(now.annotations["turn_id"].to_pylist()))
     work, present = jobs(view.path), Store.open(view.path).head().model

@@ -8,7 +8,7 @@ import pyarrow as pa
 import streamlit as st
 
 from charts.formatting import count, short
-from charts.palette import COLOURS
+from charts.palette import PILLS
 from data.queries.turn_table import (
     COLUMNS,
     REACH,
@@ -107,7 +107,7 @@ def _draw(view: View, rows: pa.Table, key: str) -> None:
         elif name == "failure_point":
             columns[title] = [[NAMES[value]] for value in values]
             config[title] = st.column_config.MultiselectColumn(
-                options=list(NAMES.values()), color=[COLOURS[n] for n in NAMES], width=105
+                options=list(NAMES.values()), color=[PILLS[n] for n in NAMES], width=105
             )
         elif name.startswith("p_"):
             columns[title] = [100 * value for value in values]

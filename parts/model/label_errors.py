@@ -1,11 +1,11 @@
-"""Where annotators and model disagree: labels that are likely wrong."""
+"""Suspected label errors: where annotators and model disagree."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from charts.formatting import count, short
-from charts.palette import COLOURS
+from charts.palette import PILLS
 from classifiers.evaluation.label_errors import suspects
 from data.queries.thresholds import heard
 from data.schema.trace import FAILURE_POINTS
@@ -23,15 +23,20 @@ def _suspects(key: CacheKey, _view: View) -> tuple[list[int], list[int]]:
     return rows.tolist(), rather.tolist()
 
 
-def doubtful_labels(view: View) -> None:
-    """Labels that the model doubts, the most doubtful first; choosing a row opens the turn."""
+def suspected_labels(view: View) -> None:
+    """Labels that are likely wrong, the most suspect first; choosing a row opens the turn."""
     assert view.model is not None
     sample = tested(view)
-    st.subheader("Labels that are likely wrong", anchor=False)
-    with st.spinner("Looking for doubtful labels"):
+    st.subheader(
+        "Suspected label errors",
+        anchor=False,
+        help="Labels that are likely wrong, by confident learning: another failure point is more "
+        "probable than it usually is where it is the label.",
+    )
+    with st.spinner("Looking for label errors"):
         rows, rather = _suspects(view.cache_key(), view)
     if not rows:
-        st.caption("No label within these filters is doubted.")
+        st.caption("No label within these filters is suspected to be wrong.")
         return
     pairs = [(i, r) for i, r in zip(rows, rather, strict=True)]
     labels = sorted({sample.truth[i] for i in rows}, key=FAILURE_POINTS.index)
@@ -53,7 +58,7 @@ def doubtful_labels(view: View) -> None:
     )
     coloured = st.column_config.MultiselectColumn(
         options=[NAMES[name] for name in FAILURE_POINTS],
-        color=[COLOURS[name] for name in FAILURE_POINTS],
+        color=[PILLS[name] for name in FAILURE_POINTS],
         width=110,
     )
     percents = st.column_config.NumberColumn(format="%.1f %%", width=110)
@@ -61,10 +66,10 @@ def doubtful_labels(view: View) -> None:
         table = st.dataframe(
             {
                 "Labelled": [[NAMES[sample.truth[i]]] for i, _ in listed],
-                "Model says": [[NAMES[FAILURE_POINTS[r]]] for _, r in listed],
+                "Predicted": [[NAMES[FAILURE_POINTS[r]]] for _, r in listed],
                 "Heard": [short(texts.get(sample.turn_ids[i]), 160) or "–" for i, _ in listed],
-                "Label’s probability": [100 * sample.p(sample.truth[i])[i] for i, _ in listed],
-                "Model’s own": [100 * float(sample.probability[i, r]) for i, r in listed],
+                "P (label)": [100 * sample.p(sample.truth[i])[i] for i, _ in listed],
+                "P (prediction)": [100 * float(sample.probability[i, r]) for i, r in listed],
                 "Day": [sample.days[i] for i, _ in listed],
             },
             hide_index=True,
@@ -74,10 +79,10 @@ def doubtful_labels(view: View) -> None:
             height="content",
             column_config={
                 "Labelled": coloured,
-                "Model says": coloured,
+                "Predicted": coloured,
                 "Heard": st.column_config.TextColumn(width=340),
-                "Label’s probability": percents,
-                "Model’s own": percents,
+                "P (label)": percents,
+                "P (prediction)": percents,
                 "Day": st.column_config.DateColumn(format="D MMM YYYY", width=110),
             },
         )
@@ -88,7 +93,7 @@ def doubtful_labels(view: View) -> None:
             query_params=view.link(turn=sample.turn_ids[i], day=sample.days[i].isoformat()),
         )
     st.caption(
-        f"{count(len(rows))} of {count(len(sample))} labels are doubted by confident learning: "
-        "another failure point is more probable than it usually is where it is the label. The "
+        f"{count(len(rows))} of {count(len(sample))} labels are suspected to be wrong (confident "
+        "learning): another failure point is more probable than it usually is where it is the label. The "
         "model may be the one that errs. Tick a row to open the turn."
     )

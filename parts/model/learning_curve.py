@@ -1,4 +1,4 @@
-"""What more annotations would buy, and the model card."""
+"""The learning curve: what more annotations would gain; and the model card."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ _MOST = 65_536
 
 def curve(view: View, folder: Path) -> None:
     """Draw the learning curve stored beside the model, and a button that works it out."""
-    st.subheader("What more annotations would buy", anchor=False)
+    st.subheader(
+        "Learning curve",
+        anchor=False,
+        help="How performance grows with labelled turns, and what more annotations would gain.",
+    )
     stored = read(folder)
     if stored:
         _curve(stored)
     offer(
         view.path,
         "Learning curve",
-        "Work it out again" if stored else "Work out the learning curve",
+        "Recompute" if stored else "Compute the learning curve",
         "The model is trained on growing shares of the labelled dialogues: minutes to tens of "
         "minutes, in a process of its own. The dashboard stays usable meanwhile.",
         "classifiers.evaluation.learning_curve",
@@ -43,7 +47,7 @@ def curve(view: View, folder: Path) -> None:
 def _curve(stored: dict[str, Any]) -> None:
     forecast = next((row for row in stored["ahead"] if row["more"] == 500), stored["ahead"][-1])
     st.markdown(
-        f"**{count(forecast['more'])} more annotations would buy about {points(forecast['gain'])} "
+        f"**{count(forecast['more'])} more annotations would gain about {points(forecast['gain'])} "
         f"of macro-F1** :small[:gray[{points(forecast['gain_low'])} to "
         f"{points(forecast['gain_high'])}, from {count(stored['labelled'])} now]]"
     )
@@ -52,7 +56,7 @@ def _curve(stored: dict[str, Any]) -> None:
     st.caption(
         "Out-of-fold macro-F1; whiskers are 95 % intervals from resampling dialogues. Hollow: a "
         "power law through the points, whose interval also resamples the fits; it takes new "
-        f"annotations to be like the old ones. {plain(stored['fixed'])} Worked out on "
+        f"annotations to be like the old ones. {plain(stored['fixed'])} Computed on "
         f"{made_at:%-d %B %Y, %H:%M %Z}, version {plain(stored.get('version', '–'))}."
     )
     with st.expander("As a table"):

@@ -100,7 +100,9 @@ def _label_first(turns: int, path: str) -> None:
     labels = labels_now(path)
     ready = enough(labels)
     st.text(f"There are {several(turns, 'turn')}, but no model has seen them.")
-    st.markdown(f"**{'Next: train' if ready else 'First: label some turns'}.** {labels_words(labels)}")
+    st.markdown(
+        f"**{'Next: train' if ready else 'First: label some turns'}.** {labels_words(labels)}"
+    )
     if ready:
         model_jobs.train_button(path, jobs(path), promote=True)
         st.caption("More labels make it better:")

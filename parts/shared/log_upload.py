@@ -33,7 +33,7 @@ _INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\
 
 
 class Ingestion(ProcessJob):
-    """`faultline ingest` of one uploaded file, which lies in a private folder until it has ended."""
+    """`faultline ingest` of an uploaded file, which lies in a private folder until it has ended."""
 
     def __init__(self, path: str, file: str, content: bytes, on_conflict: OnConflict) -> None:
         self.file = shown_name(file)
@@ -112,8 +112,8 @@ def _start(path: str, work: Jobs, name: str, content: bytes, on_conflict: OnConf
     if len(content) > LARGEST_MB << 20:
         # The server refuses it before; this is for one that was started with another limit.
         st.session_state[_REFUSED] = (
-            f"The file has {len(content) / 1e6:.0f}\u2009MB, more than the {LARGEST_MB} that can be "
-            "uploaded; read it with: faultline ingest"
+            f"The file has {len(content) / 1e6:.0f}\u2009MB, more than the {LARGEST_MB} that can "
+            "be uploaded; read it with: faultline ingest"
         )
         return
     work.start(INGEST, lambda: Ingestion(path, name, content, on_conflict))

@@ -8,6 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from charts.formatting import plain
+from charts.html import render
+from charts.palette import PAPER
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared import first_steps
@@ -20,6 +22,12 @@ from parts.shared.view import (
 
 # Drawn here, because a named icon would be fetched from another host.
 ICON = Path(__file__).with_name("icon.svg").read_text("utf-8").strip()
+
+
+def styles() -> None:
+    """The one rule that the theme cannot express: dark text on light buttons, in the dark theme."""
+    if st.context.theme.type == "dark":
+        st.html(render("parts/shared/dark_buttons.html", ink=PAPER[1]))
 
 
 def foot(view: View) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import streamlit as st
 
 from charts.formatting import short
-from charts.palette import COLOURS
+from charts.palette import PILLS
 from data.queries import overview
 from data.queries.filters import COLUMNS
 from data.queries.turn_list import DEFECTS, Listing
@@ -98,7 +98,7 @@ def choose(
         "When": when,
         "Failure point": st.column_config.MultiselectColumn(
             options=[NAMES[name] for name in FAILURES],
-            color=[COLOURS[name] for name in FAILURES],
+            color=[PILLS[name] for name in FAILURES],
             width=110,
         ),
         "Probability": st.column_config.NumberColumn(format="%.1f %%", width=90),

@@ -59,9 +59,7 @@ def labels(at: AppTest) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_store_without_labels_leads_to_labelling(
-    opened: Open, bare: Store, page: str
-) -> None:
+def test_a_store_without_labels_leads_to_labelling(opened: Open, bare: Store, page: str) -> None:
     turn = {"turn": _any_turn(bare)} if page == "turn" else {}
     at = opened(bare.path, page, **turn)
     assert "First: label some turns" in texts(at)
@@ -125,9 +123,7 @@ def test_random_order_takes_dated_dialogues_without_labels(unscored: Store) -> N
 
 
 @pytest.mark.parametrize("task", ["queue", "differences", "agreement", "files", "train"])
-def test_every_task_of_annotate_works_without_a_model(
-    opened: Open, bare: Store, task: str
-) -> None:
+def test_every_task_of_annotate_works_without_a_model(opened: Open, bare: Store, task: str) -> None:
     at = opened(bare.path, "annotate", task=task)
     at.session_state["annotator_name"] = "ann"
     at.run()
