@@ -44,8 +44,8 @@ def unlabelled() -> None:
         st.text("No turn within these filters is labelled. Take a filter away.")
         return
     st.text(
-        "No scored turn is labelled, so the model’s performance is not known. Label some turns, or "
-        "ingest logs with the field gold."
+        "No scored turn has a known truth, so nobody can say how right the model is. Label some "
+        "turns, or ingest logs with the field gold."
     )
     label_buttons()
 
@@ -62,7 +62,7 @@ sample = quality.tested(view)
 part = quality.one_dialogue_in(view)
 chips(
     view.chosen,
-    f"{several(len(sample), 'labelled turn')}"
+    f"{several(len(sample), 'turn')} of known truth"
     + (f", one dialogue in {part} drawn at random" if part > 1 else ""),
 )
 look = one_of("View", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)

@@ -25,7 +25,7 @@ def agreement_task(path: str, now: Desk, who: str | None) -> None:
     `who` looks at it; None for somebody who has not given a name.
     """
     if not now.annotations.num_rows:
-        st.text("No turn is annotated yet. Label some, or import a file of annotations.")
+        st.text("Nobody has annotated a turn yet. Label some, or import a file of annotations.")
         return
     result = _agreement(now.version, path, now)
     st.subheader(

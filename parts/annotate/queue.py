@@ -250,7 +250,7 @@ def differences_task(view: View, who: str, now: Desk) -> None:
     ids = list(differing)
     index = min(int(st.session_state.get("dispute", 0)), len(ids) - 1)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{count(len(ids))}** {'turn' if len(ids) == 1 else 'turns'} to adjudicate")
+        st.markdown(f"**{count(len(ids))}** {'turn' if len(ids) == 1 else 'turns'} to decide")
         for step, label in ((-1, "Previous"), (1, "Next")):
             st.button(
                 label,

@@ -43,7 +43,7 @@ _REFUSED = "retrain-refused"
 def retrain_task(view: View, now: Desk) -> None:
     """Draw the training of a new model: its start, its progress, and the choice to use it."""
     st.subheader(
-        "Train a model",
+        "Train a new model",
         anchor=False,
         help="Fit a model to all labels, compare it with the one in use, then decide.",
     )

@@ -259,7 +259,7 @@ def left_out(view: View) -> None:
     if not number:
         return
     st.subheader(
-        "Dropped values",
+        "Values left out",
         anchor=False,
         help="Numbers that no such field can have, or that are no numbers; the turn is stored "
         "without them.",

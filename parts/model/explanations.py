@@ -39,7 +39,7 @@ def reasons(view: View, folder: Path) -> None:
         offer(
             view.path,
             "Explanations",
-            "Compute feature importance",
+            "Explain the model",
             f"This model has no explanations beside it yet. They are worked out from about "
             f"{count(SAMPLE)} of the turns it has scored, in a minute or two, and kept.",
             "classifiers.shap_sample",

@@ -93,7 +93,7 @@ def suspected_labels(view: View) -> None:
             query_params=view.link(turn=sample.turn_ids[i], day=sample.days[i].isoformat()),
         )
     st.caption(
-        f"{count(len(rows))} of {count(len(sample))} labels are suspected to be wrong (confident "
-        "learning): another failure point is more probable than it usually is where it is the label. The "
+        f"{count(len(rows))} of {count(len(sample))} labels are doubted by confident learning: "
+        "another failure point is more probable than it usually is where it is the label. The "
         "model may be the one that errs. Tick a row to open the turn."
     )

@@ -29,6 +29,7 @@ def curve(view: View, folder: Path) -> None:
         anchor=False,
         help="How performance grows with labelled turns, and what more annotations would gain.",
     )
+    st.caption("What more annotations would buy.")
     stored = read(folder)
     if stored:
         _curve(stored)
@@ -47,7 +48,7 @@ def curve(view: View, folder: Path) -> None:
 def _curve(stored: dict[str, Any]) -> None:
     forecast = next((row for row in stored["ahead"] if row["more"] == 500), stored["ahead"][-1])
     st.markdown(
-        f"**{count(forecast['more'])} more annotations would gain about {points(forecast['gain'])} "
+        f"**{count(forecast['more'])} more annotations would buy about {points(forecast['gain'])} "
         f"of macro-F1** :small[:gray[{points(forecast['gain_low'])} to "
         f"{points(forecast['gain_high'])}, from {count(stored['labelled'])} now]]"
     )

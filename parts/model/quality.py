@@ -199,7 +199,7 @@ def rates(view: View, sample: Tested) -> None:
     st.caption(
         "Each turn that the model learned from is judged by models that had not seen its "
         "dialogue. Whiskers are 95 % intervals from resampling dialogues."
-        + (f" No turn is labelled {', '.join(absent)} here." if absent else "")
+        + (f" No turn is known to be {', '.join(absent)} here." if absent else "")
     )
 
 
@@ -267,8 +267,8 @@ def lines(view: View, sample: Tested, target: str) -> None:
         st.subheader(
             "Calibration",
             anchor=False,
-            help="Does 70\u2009% mean 70\u2009%? Of turns with this predicted probability, seven in "
-            "ten should fail.",
+            help="Does 70\u2009% mean 70\u2009%? Of the turns with this probability, seven in ten "
+            "should fail.",
         )
         st.plotly_chart(
             cached_figure(view, "calibration", lambda: charts.calibration(bins, target), target),
