@@ -250,7 +250,7 @@ def misdated(view: View) -> None:
         "day. All of them: the filter “Dates” under “More”, on the page Explore, or"
     )
     where = shlex.quote(view.path)
-    st.code(f"faultline export misdated --to misdated.csv --store {where}", language="bash")
+    st.code(f"faultline export misdated --to misdated.csv --store {where}", language=None)
 
 
 def left_out(view: View) -> None:

@@ -50,7 +50,7 @@ def versus(view: View) -> None:
     )
     if not others:
         st.text("Only one model has scored these turns. Train another and score with it:")
-        st.code("faultline train --no-promote\nfaultline score --model MODEL", language="bash")
+        st.code("faultline train --no-promote\nfaultline score --model MODEL", language=None)
         return
     other = one_of("Compare with", others, "other", kind="list")
     model = view.model

@@ -139,4 +139,4 @@ def label_buttons(primary: bool = True) -> None:
 def command(name: str, arguments: str, path: str) -> None:
     """The command that does the same."""
     words = ["faultline", name, *([arguments] if arguments else []), "--store", shlex.quote(path)]
-    st.code(" ".join(words), language="bash")
+    st.code(" ".join(words), language=None)

@@ -119,7 +119,7 @@ def test_random_order_takes_dated_dialogues_without_labels(unscored: Store) -> N
     # A dialogue's turns stand together, and dialogues in no order of their names.
     starts = [d for i, d in enumerate(dialogues) if i == 0 or dialogues[i - 1] != d]
     assert len(starts) == len(set(dialogues))
-    assert starts != sorted(starts)
+    assert starts != sorted(map(str, starts))
 
 
 @pytest.mark.parametrize("task", ["queue", "differences", "agreement", "files", "train"])
@@ -187,6 +187,13 @@ def test_a_store_with_a_model_offers_to_score(
     assert "Label turns now" not in labels(at)
 
 
+def _ended(store: Store, name: str) -> str:
+    """How a job of the store ended."""
+    job = jobs(str(store.path)).get(name)
+    assert job is not None
+    return job.wait(300)
+
+
 @pytest.mark.long
 def test_the_buttons_lead_from_labels_to_a_scored_store(
     opened: Open, tmp_path: Path, six: tuple[Store, Any]
@@ -194,9 +201,9 @@ def test_the_buttons_lead_from_labels_to_a_scored_store(
     store = Store.create(tmp_path / "new")
     ingest(store, [write_lines(tmp_path / "log.jsonl", logs())])
     at = press(opened(store.path, "overview"), "Train a model")
-    assert jobs(str(store.path)).get("train").wait(300) == "done"
+    assert _ended(store, "train") == "done"
     press(at.run(), "Score the turns")
-    assert jobs(str(store.path)).get("score").wait(300) == "done"
+    assert _ended(store, "score") == "done"
     press(at.run(), "Show its results")
     assert "Not scored yet" not in texts(at)
     assert at.metric
@@ -224,7 +231,7 @@ def test_an_upload_goes_through_ingest_and_shows_its_result(
 ) -> None:
     at = opened(store.path, "data")
     content = log(tmp_path, "not json", '{"turn_id": 3}', '{"turn_id": 4}', "[1]")
-    at.get("file_uploader")[0].set_value(("../my log.jsonl", content, "")).run()
+    at.file_uploader[0].set_value(("../my log.jsonl", content, "")).run()
     assert not at.exception
     press(at, "Ingest")
     job = jobs(str(store.path)).get(INGEST)
