@@ -28,6 +28,7 @@ from parts.shared.view import (
 )
 
 st.set_page_config(page_title="Faultline", page_icon=page_frame.ICON, layout="wide")
+page_frame.styles()
 if not sign_in.admitted():
     # Without it Streamlit would offer, and run, the scripts of the folder `pages`.
     st.navigation(pages(icons=False), position="hidden")

@@ -80,6 +80,16 @@ LIMIT $most
 """
 
 
+_UNSCORED = f"""
+SELECT turn_id, dialogue_id, day
+FROM turns
+ANTI JOIN (SELECT turn_id FROM labelled WHERE failure_point IS NOT NULL) USING (turn_id)
+WHERE {DATED}
+ORDER BY {DIALOGUE_ORDER}, {order_sql()}
+LIMIT $most
+"""
+
+
 def candidates(
     snapshot: Snapshot, model: str, chosen: Filter, other: str | None = None, most: int = 300
 ) -> pa.Table:
@@ -118,3 +128,9 @@ def at_random(
     clause, params = chosen.where()
     bound = {"model": model, **params, "seed": seed, "most": most}
     return snapshot.query(_RANDOM.format(clause=clause), bound)
+
+
+def unscored_at_random(snapshot: Snapshot, most: int = 500, seed: int = 0) -> pa.Table:
+    """The same for a store without predictions: turn_id, dialogue_id and day of turns with a
+    possible date."""
+    return snapshot.query(_UNSCORED, {"seed": seed, "most": most})

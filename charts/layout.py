@@ -28,9 +28,9 @@ def upright(x: object, **line: Any) -> dict[str, Any]:
 
 
 def note(x: object, text: str, **more: Any) -> dict[str, Any]:
-    """A mark for `bare`: grey text at x, above the chart unless `more` moves it."""
+    """A mark for `bare`: text at x, above the chart unless `more` moves it."""
     position = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom"}
-    return {**position, "text": text, "showarrow": False, "font": {"color": NEUTRAL}, **more}
+    return {**position, "text": text, "showarrow": False, **more}
 
 
 def levels(at: Sequence[float], gap: float) -> list[int]:

@@ -17,7 +17,7 @@ from data.schema.vocabulary import NAMES
 DEFECT = "defect"
 _SHADE = [[0.0, "rgba(61, 107, 140, 0.04)"], [1.0, "rgba(61, 107, 140, 0.55)"]]
 # Labels of the rates of a class.
-RATES = {"precision": "Right when it says so", "recall": "Found of those there are", "f1": "F1"}
+RATES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
 
 def target_name(target: str) -> str:
@@ -31,7 +31,7 @@ def target_colour(target: str) -> str:
 
 
 def confusion(table: Sequence[Sequence[int]], ink: str) -> go.Figure:
-    """Truth (rows) against verdict (columns); shade is the share of the row, text the turns.
+    """Labels (rows) against predictions (columns); shade is the share of the row, text the turns.
 
     `ink` is the colour of the text.
     """
@@ -52,8 +52,8 @@ def confusion(table: Sequence[Sequence[int]], ink: str) -> go.Figure:
             [(count(n), percent(share)) for n, share in zip(row, part, strict=True)]
             for row, part in zip(table, shares, strict=True)
         ],
-        hovertemplate="Truly %{y}, called %{x}: %{customdata[0]} turns, %{customdata[1]} of the "
-        "row<extra></extra>",
+        hovertemplate="Labelled %{y}, predicted %{x}: %{customdata[0]} turns, %{customdata[1]} of "
+        "the row<extra></extra>",
     )
     bare(
         figure,
@@ -69,8 +69,8 @@ def confusion(table: Sequence[Sequence[int]], ink: str) -> go.Figure:
             for y, row in zip(names, table, strict=True)
             for x, n in zip(names, row, strict=True)
         ],
-        xaxis={"side": "top", "showgrid": False, "title": {"text": "Called"}, "tickangle": 0},
-        yaxis={**from_the_top(), "title": {"text": "Truly"}},
+        xaxis={"side": "top", "showgrid": False, "title": {"text": "Predicted"}, "tickangle": 0},
+        yaxis={**from_the_top(), "title": {"text": "Labelled"}},
     )
     return figure
 
@@ -85,10 +85,10 @@ def confusion_words(table: Sequence[Sequence[int]]) -> str:
         for j in range(len(table))
         if i != j
     ]
-    most, truly, called = max(off)
+    most, label, predicted = max(off)
     return (
-        f"Confusion matrix of {count(total)} turns: {count(right)} are called what they are; the "
-        f"commonest mistake is {truly} called {called}, {count(most)} turns."
+        f"Confusion matrix of {count(total)} turns: {count(right)} are predicted as labelled; the "
+        f"commonest error is {label} predicted as {predicted}, {count(most)} turns."
     )
 
 
@@ -168,14 +168,14 @@ def precision_recall(curves: Mapping[str, Curve], selected: str) -> go.Figure:
             },
             opacity=1.0 if in_front else 0.45,
             customdata=[percent(t) for t in curve.threshold],
-            hovertemplate="from %{customdata}: %{y:.1%} right, %{x:.1%} found",
+            hovertemplate="threshold %{customdata}: precision %{y:.1%}, recall %{x:.1%}",
         )
     bare(
         figure,
         300,
         showlegend=False,
-        xaxis={"range": [0, 1.01], "tickformat": ".0%", "title": {"text": "found (recall)"}},
-        yaxis={"range": [0, 1.02], "tickformat": ".0%", "title": {"text": "right (precision)"}},
+        xaxis={"range": [0, 1.01], "tickformat": ".0%", "title": {"text": "recall"}},
+        yaxis={"range": [0, 1.02], "tickformat": ".0%", "title": {"text": "precision"}},
     )
     return figure
 
@@ -220,22 +220,22 @@ def calibration(bins: Sequence[Bin], target: str) -> go.Figure:
             )
             for b in bins
         ],
-        hovertemplate="said %{customdata[0]}, happened %{customdata[1]} (%{customdata[2]} to "
+        hovertemplate="predicted %{customdata[0]}, observed %{customdata[1]} (%{customdata[2]} to "
         "%{customdata[3]}), %{customdata[4]} turns<extra></extra>",
     )
     bare(
         figure,
         300,
         showlegend=False,
-        xaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "it said"}},
-        yaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "it happened"}},
+        xaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "predicted probability"}},
+        yaxis={"range": [0, top], "tickformat": ".0%", "title": {"text": "observed frequency"}},
     )
     return figure
 
 
 def calibration_words(bins: Sequence[Bin], target: str) -> str:
     """The bins as a sentence."""
-    parts = [f"{percent(b.predicted)} said, {percent(b.observed)} happened" for b in bins]
+    parts = [f"{percent(b.predicted)} predicted, {percent(b.observed)} observed" for b in bins]
     return f"Calibration of {target_name(target)}: " + "; ".join(parts) + "."
 
 
@@ -267,7 +267,7 @@ def thresholds(
     figure.add_scatter(
         x=xs,
         y=[p[0] for _, p in defined],
-        name="right of the flagged (precision)",
+        name="precision",
         mode="lines",
         line={"color": colour, "width": 2.5},
         hovertemplate="%{y:.1%}",
@@ -275,7 +275,7 @@ def thresholds(
     figure.add_scatter(
         x=list(steps),
         y=list(recall),
-        name="flagged of those there are (recall)",
+        name="recall",
         mode="lines",
         line={"color": NEUTRAL, "width": 2, "dash": "dash"},
         hovertemplate="%{y:.1%}",
@@ -289,8 +289,8 @@ def thresholds(
         xaxis={
             "range": [0, 1],
             "tickformat": ".0%",
-            "title": {"text": "flagged from this probability on"},
-            "unifiedhovertitle": {"text": "from %{x:.0%}"},
+            "title": {"text": "threshold"},
+            "unifiedhovertitle": {"text": "threshold %{x:.0%}"},
         },
         yaxis={"range": [0, 1.02], "tickformat": ".0%", "gridcolor": FAINT},
     )

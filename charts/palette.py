@@ -25,10 +25,10 @@ TEXT_ON = {
     "result": "#14181D",
     "correct": "#14181D",
 }
-# The theme's text colour, on light and on dark.
-INK = ("#22272E", "#E3E7EB")
-# The theme's background, on light and on dark.
+# The theme's background and text colour, on light and on dark. Streamlit writes captions with 60 %
+# of the text colour, so it is darker than it would have to be by itself.
 GROUND = ("#FFFFFF", "#14181D")
+INK = ("#0F1318", "#E3E7EB")
 # Text that says something is wrong, on light and on dark; words beside it say the same.
 ALARM = ("#B3261E", "#FF9A90")
 NEUTRAL = "#8A919C"

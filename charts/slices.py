@@ -17,7 +17,7 @@ from data.queries.overview import grain
 
 # The most points of a sparkline.
 _SPARK_POINTS = 40
-_SMALL = {"size": 11, "color": NEUTRAL}
+_SMALL = {"size": 11}
 
 
 class Step(NamedTuple):

@@ -31,10 +31,9 @@ from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
 from features.matrix import learn, open_frame
-from labels.failure_point import labels
+from labels.failure_point import MIN_PER_CLASS, labels
 from progress import Progress, portion, silent
 
-MIN_PER_CLASS = 10
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,8 +20,14 @@ from cli.output import (
 )
 from data.ingest.block import LONGEST_LINE, Limits
 
+if TYPE_CHECKING:
+    from data.ingest.ingest import IngestReport
+
 # Problems of a file that are listed one by one.
 _SHOWN = 20
+# Reasons for quarantine that are named, each with so many characters at most.
+_REASONS = 3
+_LONGEST = 200
 _MIB = 1 << 20
 
 
@@ -66,6 +72,10 @@ def ingest(
         int,
         typer.Option(min=1, help="Times its size that a compressed file may expand to."),
     ] = Limits.expansion,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What the only input is called in reports, instead of its path."),
+    ] = None,
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if lines were quarantined.")
     ] = False,
@@ -93,6 +103,7 @@ def ingest(
             on_conflict=on_conflict.value,
             ahead_hours=ahead_hours,
             limits=Limits(int(longest_line * _MIB), most_expansion),
+            name=name,
         )
     if as_json:
         print_json(
@@ -142,11 +153,7 @@ def ingest(
                 "did not replace it."
             )
         if report.quarantined:
-            out.print(
-                f"{number(report.quarantined)} lines were quarantined. See why with: "
-                "faultline export quarantine --to quarantine.csv "
-                f"--store {plain(shlex.quote(str(store)))}",
-            )
+            _print_reasons(report, store)
     if report.conflicts:
         fate = (
             "what was there first is kept, the rest is in quarantine (see --on-conflict)"
@@ -159,6 +166,27 @@ def ingest(
         )
     if report.failed or (report.quarantined and not allow_quarantined):
         raise typer.Exit(1)
+
+
+def _print_reasons(report: IngestReport, store: str) -> None:
+    """Print the first reasons for quarantine with their lines, and where all of them are."""
+    lines = "line was" if report.quarantined == 1 else "lines were"
+    out.print(f"{number(report.quarantined)} {lines} quarantined:")
+    reasons = report.reasons
+    width = len(number(reasons[0].lines)) if reasons else 0
+    for reason in reasons[:_REASONS]:
+        out.print(f"  {number(reason.lines):>{width}}  {plain(_cut(str(reason)))}")
+    left = len(reasons) - _REASONS
+    if left > 0:
+        out.print(f"  and {number(left)} more {'reason' if left == 1 else 'reasons'}.")
+    out.print(
+        "See the lines on the page Data, or with: "
+        f"faultline export quarantine --to quarantine.csv --store {plain(store)}"
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
 def annotate(

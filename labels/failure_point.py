@@ -16,6 +16,8 @@ from data.errors import UsageError
 from labels import comparison_sql
 from labels.normalise import joined, key, value_words
 
+# Labelled turns of a failure point that training needs to learn it.
+MIN_PER_CLASS = 10
 COLUMNS = ("turn_id", "locale", "prompt", "wake", "asr", "nlu", "er", "result", "gold")
 
 _STR: pa.DataType = pa.string()

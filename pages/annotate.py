@@ -1,4 +1,4 @@
-"""Annotate: the queue of turns to judge, the annotators' verdicts, and training on them."""
+"""Annotate: the queue of turns to label, agreement and adjudication, and training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from parts.annotate.files import files_task
 from parts.annotate.queue import differences_task, queue_task
 from parts.annotate.retrain import retrain_task
 from parts.shared.filter_bar import chips
-from parts.shared.page_frame import no_predictions
 from parts.shared.verdict_form import (
     annotator,
     desk,
@@ -22,15 +21,11 @@ from parts.shared.verdict_form import (
 from parts.shared.view import current_view
 
 view = current_view()
-if view.model is None:
-    no_predictions(view.snapshot, view.path)
-    st.stop()
-
 now = desk(view.path)
 split = len(disputed(now.annotations))
 tasks = {
-    "queue": "Judge turns",
-    "differences": f"Decide differences ({split})" if split else "Decide differences",
+    "queue": "Label",
+    "differences": f"Adjudicate ({split})" if split else "Adjudicate",
     "agreement": "Agreement",
     "files": "Import and export",
     "train": "Train",

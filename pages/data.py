@@ -12,6 +12,8 @@ from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
 from parts.data.signals import drifting, signals
 from parts.data.storage import sizes, upkeep
+from parts.shared.first_steps import next_step
+from parts.shared.log_upload import upload
 from parts.shared.view import current_view
 
 PARTS = {
@@ -19,6 +21,7 @@ PARTS = {
     "signals": "Signals",
     "drift": "Drift",
     "storage": "Storage",
+    "upload": "Add logs",
 }
 view = current_view()
 requested = st.query_params.get("part", st.session_state.get("data-last-part", ""))
@@ -35,6 +38,9 @@ def choose() -> None:
 ingest_runs.numbers(view)
 if requested != part:
     st.query_params["part"] = part
+if view.model is None and not view.snapshot.counts()["predictions"]:
+    with st.container(border=True):
+        next_step(view.snapshot, view.path)
 st.session_state["data-part"] = st.session_state["data-last-part"] = part
 st.segmented_control(
     "Show",
@@ -60,6 +66,9 @@ elif part == "drift":
         drifting(view, min(days), max(days))
     else:
         st.caption("No turn has a possible date.")
-else:
+elif part == "storage":
     sizes(view)
     upkeep(view)
+else:
+    st.subheader("Add logs", anchor=False)
+    upload(view.path)

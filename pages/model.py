@@ -1,4 +1,4 @@
-"""Is the model right, why does it say so, is it better than another, what would make it better?"""
+"""Performance of the model, its features, a comparison with another, and what would improve it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from parts.model import learning_curve, quality
 from parts.model.choice import one_of
 from parts.model.comparison import versus
 from parts.model.explanations import reasons
-from parts.model.label_errors import doubtful_labels
+from parts.model.label_errors import suspected_labels
 from parts.shared.filter_bar import chips
+from parts.shared.first_steps import label_buttons
 from parts.shared.page_frame import no_predictions
 from parts.shared.view import current_view
 
 LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
 NAMES = {
-    "quality": "How right",
+    "quality": "Performance",
     "thresholds": "Thresholds",
-    "reasons": "What it looks at",
-    "comparison": "Two models",
-    "labels": "Doubtful labels",
-    "learning": "More annotations",
+    "reasons": "Feature importance",
+    "comparison": "Compare models",
+    "labels": "Suspected label errors",
+    "learning": "Learning curve",
     "card": "Model card",
 }
 NEED_TRUTH = ("quality", "thresholds", "comparison", "labels")
@@ -38,15 +39,15 @@ if view.model is None or view.bounds is None:
 
 
 def unlabelled() -> None:
-    """Say that no turn within the filters has a known truth."""
+    """Say that no turn within the filters is labelled, and how to label some."""
     if view.chosen:
-        st.text("No turn within these filters has a known truth. Take a filter away.")
+        st.text("No turn within these filters is labelled. Take a filter away.")
         return
     st.text(
-        "No scored turn has a known truth, so nobody can say how right the model is. Annotate some "
-        "turns, or ingest logs with gold fields, and score again:"
+        "No scored turn has a known truth, so nobody can say how right the model is. Label some "
+        "turns, or ingest logs with the field gold."
     )
-    st.code("faultline ingest LOGS…\nfaultline score", language="bash")
+    label_buttons()
 
 
 def attempt(draw: Callable[[], None]) -> None:
@@ -64,7 +65,7 @@ chips(
     f"{several(len(sample), 'turn')} of known truth"
     + (f", one dialogue in {part} drawn at random" if part > 1 else ""),
 )
-look = one_of("What to look at", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
+look = one_of("View", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
 
 
 def folder() -> object:
@@ -86,7 +87,7 @@ elif look == "thresholds":
 elif look == "comparison":
     versus(view)
 elif look == "labels":
-    doubtful_labels(view)
+    suspected_labels(view)
 elif look == "reasons":
     attempt(lambda: reasons(view, folder()))
 elif look == "learning":

@@ -15,7 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ from data.schema.layout import TABLES
 from data.store.earlier import record_misdated
 from data.store.misdated import AHEAD_HOURS, Clock
 from data.store.parquet import workbench, write_batches
+from data.store.paths import printable
+from data.store.quarantine import FIELD_KIND, REASON_WORDS, reason_kind
+from data.store.snapshot import literal
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -47,6 +50,25 @@ _POOL_FROM = 48 << 20
 _MANY_FILES = 24
 # Quarantined lines that are held at a time.
 _FAULTS = 16_000
+# Kinds of reasons for quarantine that a report names per input.
+MOST_REASONS = 50
+_REASONS = f"""
+SELECT {FIELD_KIND} AS place, {REASON_WORDS} AS words, count(*) AS lines
+FROM read_parquet({{files}})
+GROUP BY place, {reason_kind()} ORDER BY lines DESC, place, words LIMIT $most
+"""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why lines were quarantined: the field (empty for the whole line), the reason, how many."""
+
+    field: str
+    reason: str
+    lines: int
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field else self.reason
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,7 @@ class FileReport:
     unknown: dict[str, int] = field(default_factory=dict)
     not_numbers: dict[str, int] = field(default_factory=dict)
     out_of_range: dict[str, int] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
     seconds: float = 0.0
     # Why nothing of this input was ingested; None when it was.
     error: str | None = None
@@ -118,6 +141,14 @@ class IngestReport:
         return [file for file in self.files if file.error is not None]
 
     @property
+    def reasons(self) -> list[Reason]:
+        """Why lines were quarantined, the most frequent reason first."""
+        lines: Counter[tuple[str, str]] = Counter()
+        for file in self.files:
+            lines.update({(each.field, each.reason): each.lines for each in file.reasons})
+        return [Reason(*reason, n) for reason, n in lines.most_common()]
+
+    @property
     def unknown(self) -> dict[str, int]:
         return _summed(file.unknown for file in self.files)
 
@@ -148,6 +179,7 @@ def ingest(
     ahead_hours: float = AHEAD_HOURS,
     now: datetime | None = None,
     limits: Limits | None = None,
+    name: str | None = None,
 ) -> IngestReport:
     """Bring log files into the store.
 
@@ -172,10 +204,12 @@ def ingest(
         When the turns arrive; by default now.
     limits
         Of a line's length and of what a compressed file may expand to; see `Limits`.
+    name
+        What the only input is called in reports and in quarantine, instead of its path.
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
     if no input can be read, the first one's `IngestError` is raised. Raises `UsageError` for an
-    unknown `on_conflict` and for negative hours.
+    unknown `on_conflict`, for negative hours, and for a `name` of several inputs.
     """
     if on_conflict not in ON_CONFLICT:
         raise UsageError(
@@ -184,6 +218,8 @@ def ingest(
     clock = Clock(now or datetime.now(UTC), ahead_hours)
     skipped: list[Skipped] = []
     sources = discover(paths, format, skipped)
+    if name is not None:
+        sources = [_called(name, sources)]
     store.must_be_whole()
     store.clear_staging()
     reports: list[FileReport] = []
@@ -209,6 +245,17 @@ def ingest(
     if len(errors) == len(sources):
         raise errors[0]
     return IngestReport(reports, skipped)
+
+
+def _called(name: str, sources: Sequence[Source]) -> Source:
+    """The only source, under another name."""
+    if len(sources) > 1:
+        raise UsageError(
+            f"One name was given for {len(sources)} inputs; give a name only with a single input."
+        )
+    if not name.strip():
+        raise UsageError("The name of the input is empty; leave it out, or give one.")
+    return replace(sources[0], name=printable(name))
 
 
 @dataclass
@@ -293,6 +340,7 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
             unknown=dict(notes.unknown.most_common()),
             not_numbers=_by_path(notes, NOT_A_NUMBER),
             out_of_range=_by_path(notes, OUT_OF_RANGE),
+            reasons=_reasons(staged, planned.quarantine),
             seconds=item.seconds + time.monotonic() - started,
         )
         _record(cycle, report, run_id, item.began)
@@ -349,6 +397,18 @@ def _quarantine(
     faults = _faults(name, run_id, staged, conflicts)
     cycle.add("quarantine", write_batches(faults, layout, cycle.root / "quarantine"))
     _tidy(cycle, "quarantine")
+
+
+def _reasons(staged: Sequence[Staged], conflicts: Path | None) -> tuple[Reason, ...]:
+    """The most frequent reasons for quarantine, of all blocks."""
+    files = [block.faults for block in staged if block.faults is not None]
+    files += [conflicts] if conflicts else []
+    if not files:
+        return ()
+    sql = _REASONS.format(files=f"[{', '.join(literal(file) for file in files)}]")
+    with workbench() as con:
+        rows = con.execute(sql, {"most": MOST_REASONS}).fetchall()
+    return tuple(Reason(*row) for row in rows)
 
 
 def _faults(

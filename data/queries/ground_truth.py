@@ -54,6 +54,7 @@ ORDER BY l.turn_id
 
 
 _COUNT = "SELECT count(*) AS labels FROM labelled WHERE failure_point IS NOT NULL"
+_BY_TRUTH = f"SELECT truth, count(*) AS n FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL GROUP BY 1"
 _GOLD = "SELECT * FROM turns WHERE gold IS NOT NULL"
 
 
@@ -99,6 +100,16 @@ def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -
 def labels_in_logs(snapshot: Snapshot) -> int:
     """The number of turns with a failure point in their gold, or with gold that implies one."""
     return int(snapshot.query(_COUNT)["labels"][0].as_py())
+
+
+def label_counts(snapshot: Snapshot) -> dict[str, int]:
+    """Labelled turns by failure point, in pipeline order: gold of the logs and settled annotations.
+
+    Annotations that wait for a second opinion are not among them.
+    """
+    rows = snapshot.query(_BY_TRUTH, tables=shown(snapshot)).to_pylist()
+    counts = {row["truth"]: int(row["n"]) for row in rows}
+    return {name: counts[name] for name in FAILURE_POINTS if name in counts}
 
 
 def turns_with_gold(snapshot: Snapshot) -> pa.Table:

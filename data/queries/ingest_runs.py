@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from data.queries.filters import BETWEEN
 from data.store.misdated import DATED
+from data.store.quarantine import FIELD_KIND, REASON_WORDS, reason_kind
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -48,14 +49,14 @@ _LEFT_OUT = """
 SELECT file, field, cause, sum("values")::BIGINT AS "values" FROM left_out
 GROUP BY ALL ORDER BY "values" DESC, file, field, cause LIMIT $rows
 """
-_REASONS = """
-SELECT field, reason, count(*) AS lines, count(DISTINCT file) AS files,
-  min(quarantined_at) AS first, max(quarantined_at) AS last
-FROM quarantine GROUP BY 1, 2 ORDER BY lines DESC, field, reason LIMIT 200
+_REASONS = f"""
+SELECT {FIELD_KIND} AS place, {REASON_WORDS} AS words, count(*) AS lines,
+  count(DISTINCT file) AS files, min(quarantined_at) AS first, max(quarantined_at) AS last
+FROM quarantine GROUP BY place, {reason_kind()} ORDER BY lines DESC, place, words LIMIT 200
 """
-_EXAMPLES = """
+_EXAMPLES = f"""
 SELECT file, line, excerpt, quarantined_at FROM quarantine
-WHERE field IS NOT DISTINCT FROM $field AND reason IS NOT DISTINCT FROM $reason
+WHERE {FIELD_KIND} = $field AND {reason_kind()} = {reason_kind("$reason")}
 ORDER BY quarantined_at DESC, file, line LIMIT $rows OFFSET $skip
 """
 
@@ -107,17 +108,17 @@ def left_out(snapshot: Snapshot, rows: int = 200) -> pa.Table:
 
 
 def reasons(snapshot: Snapshot) -> pa.Table:
-    """Quarantined lines by field and reason, the most frequent first, at most 200 rows.
+    """Quarantined lines by kind of reason, the most frequent first, at most 200 rows.
 
     Columns: field, reason, lines, files, first, last (times of quarantine).
     """
-    return snapshot.query(_REASONS)
+    return snapshot.query(_REASONS).rename_columns({"place": "field", "words": "reason"})
 
 
 def examples(
-    snapshot: Snapshot, field: str | None, reason: str | None, rows: int = 10, skip: int = 0
+    snapshot: Snapshot, field: str, reason: str, rows: int = 10, skip: int = 0
 ) -> pa.Table:
-    """Quarantined lines with one field and reason, newest first.
+    """Quarantined lines of one kind, a row of `reasons`, newest first.
 
     Columns: file, line, excerpt, quarantined_at.
     """

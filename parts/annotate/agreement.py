@@ -1,4 +1,4 @@
-"""How far the annotators agree, and how many turns each has judged."""
+"""Inter-annotator agreement, and how many turns each annotator has labelled."""
 
 from __future__ import annotations
 
@@ -25,13 +25,18 @@ def agreement_task(path: str, now: Desk, who: str | None) -> None:
     `who` looks at it; None for somebody who has not given a name.
     """
     if not now.annotations.num_rows:
-        st.text("Nobody has annotated a turn yet. Judge some, or import a file of annotations.")
+        st.text("Nobody has annotated a turn yet. Label some, or import a file of annotations.")
         return
     result = _agreement(now.version, path, now)
-    st.subheader("How far annotators agree", anchor=False)
+    st.subheader(
+        "Inter-annotator agreement",
+        anchor=False,
+        help="How far people who labelled the same turns, without seeing each other’s labels, "
+        "chose the same failure point.",
+    )
     if result.overall.turns == 0:
         st.text(
-            "No turn has been judged by two people yet; "
+            "No turn is labelled by two people yet; "
             f"{now.share:.0%} of the queue needs a second opinion.".replace("%", "\u2009%")
         )
     else:
@@ -44,7 +49,7 @@ def agreement_task(path: str, now: Desk, who: str | None) -> None:
             st.caption(
                 "Krippendorff’s alpha, each failure point against the others: 1 is full agreement, "
                 "0 is chance. Whiskers: 95 % of a bootstrap over "
-                f"{count(result.overall.turns)} turns that two people or more have judged."
+                f"{count(result.overall.turns)} turns that two people or more have labelled."
             )
             with st.expander("As a table"):
                 rows = [result.overall, *result.classes]
@@ -61,7 +66,10 @@ def agreement_task(path: str, now: Desk, who: str | None) -> None:
                     column_config=_TWO,
                 )
         with right:
-            st.markdown("**Each pair: Cohen’s kappa**")
+            st.markdown(
+                "**Cohen’s kappa per pair**",
+                help="Agreement of two annotators beyond chance: 1 is full agreement, 0 is chance.",
+            )
             st.dataframe(
                 {
                     "Annotators": [" and ".join(row.who) for row in result.pairs],
@@ -75,7 +83,11 @@ def agreement_task(path: str, now: Desk, who: str | None) -> None:
                 placeholder="–",
                 column_config=_TWO,
             )
-    st.subheader("Turns judged", anchor=False)
+    st.subheader(
+        "Labelled turns",
+        anchor=False,
+        help="How many turns each annotator has labelled, by failure point.",
+    )
     progress_table(now, who)
 
 

@@ -36,7 +36,9 @@ def files_task(view: View, who: str, now: Desk) -> None:
     """Draw the export of the annotations to a file, and the import of a file."""
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Export", anchor=False)
+        st.subheader(
+            "Export", anchor=False, help="Download all annotations, the latest of each person."
+        )
         hidden = _hidden(now, who)
         exported = now.annotations.num_rows - len(hidden)
         st.text(f"{several(exported, 'annotation')}, the latest of each person.")
@@ -57,7 +59,11 @@ def files_task(view: View, who: str, now: Desk) -> None:
                     disabled=not now.annotations.num_rows,
                 )
     with right:
-        st.subheader("Import", anchor=False)
+        st.subheader(
+            "Import",
+            anchor=False,
+            help="Read labels from a file; rows with mistakes go to quarantine with the reason.",
+        )
         upload = st.file_uploader(
             "A file with one annotation per row: turn_id, annotator, failure_point, and optionally "
             "the other fields of an export",

@@ -24,6 +24,7 @@ from charts.formatting import (
 )
 from charts.layout import CONFIG
 from charts.prediction import probabilities, probabilities_words
+from charts.sentences import misdated_words
 from charts.turn_timeline import (
     pipeline_times,
     pipeline_words,
@@ -38,6 +39,7 @@ from data.store.annotations import SHARE
 from data.store.store import Store
 from data.store.workspace import put_setting
 from parts.shared.conversation import conversation
+from parts.shared.first_steps import enough, labels_now, labels_words
 from parts.shared.stage_output import aftermath, pipeline
 from parts.shared.verdict_form import (
     Desk,
@@ -51,15 +53,22 @@ from parts.shared.view import CacheKey, View, reader_zone
 
 RANDOM = "random"
 _ORDERS = {
-    "all": "Most useful",
+    "all": "Most informative",
     **{
-        "uncertainty": "Unsure",
-        "disagreement": "Disputed",
-        "novelty": "New",
-        "impact": "Heavy",
+        "uncertainty": "Uncertainty",
+        "disagreement": "Disagreement",
+        "novelty": "Novelty",
+        "impact": "Impact",
     },
-    RANDOM: "At random",
+    RANDOM: "Random",
 }
+_ORDERS_HELP = (
+    "**Most informative** combines the next four. **Uncertainty**: the model hesitates between two "
+    "failure points. **Disagreement**: two models, or the model and the result’s status, differ. "
+    "**Novelty**: few turns of this kind are labelled. **Impact**: the intent fails often, or many "
+    "said the same. **Random**: only these turns represent all turns, which rates estimated from "
+    "annotations need."
+)
 assert set(KINDS) < set(_ORDERS)
 _SKIPPED = "skipped"
 
@@ -70,13 +79,14 @@ def leases(path: str) -> Leases:
     return Leases()
 
 
-@st.cache_data(max_entries=16, show_spinner="Looking for the turns that teach most")
+@st.cache_data(max_entries=16, show_spinner="Ranking the turns")
 def _ranked(key: CacheKey, kind: str, _view: View) -> pa.Table:
-    assert _view.model is not None
     at, model, chosen = _view.snapshot, _view.model, _view.chosen
     columns = ["turn_id", "dialogue_id", "day", "kind", "reason"]
-    if kind == RANDOM:
-        rows = candidates.at_random(at, model, chosen)
+    if model is None or kind == RANDOM:
+        rows = (
+            candidates.at_random(at, model, chosen) if model else candidates.unscored_at_random(at)
+        )
         reasons = pa.array(
             ["Drawn at random: it represents all turns."] * rows.num_rows, pa.string()
         )
@@ -89,18 +99,8 @@ def _ranked(key: CacheKey, kind: str, _view: View) -> pa.Table:
 
 def queue_task(view: View, who: str, now: Desk) -> None:
     """Draw the next turn of the queue."""
-    assert view.model is not None
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = st.segmented_control(
-            "Which turns first",
-            list(_ORDERS),
-            default="all",
-            required=True,
-            format_func=_ORDERS.__getitem__,
-            key="queue_order",
-            help="Most useful combines the others. Only turns drawn at random represent all turns: "
-            "rates estimated from annotations need those.",
-        )
+        kind = _order(view)
         _settings(view.path, now)
     ranked = _ranked(view.cache_key(), kind, view)
     skipped: set[str] = st.session_state.setdefault(_SKIPPED, set())
@@ -108,12 +108,17 @@ def queue_task(view: View, who: str, now: Desk) -> None:
     turn_id = leases(view.path).take(ids, who, st.session_state.get("queue_turn"))
     _progress(now, who, len(ids))
     last_message()
+    if view.model is None:
+        _next_step(view)
     if turn_id is None:
         _empty(view, skipped)
         return
     st.session_state["queue_turn"] = turn_id
     queued = {row["turn_id"]: row for row in ranked.to_pylist()} | {
-        row["turn_id"]: {**row, "reason": "Somebody has judged this turn; a second opinion."}
+        row["turn_id"]: {
+            **row,
+            "reason": "Somebody has labelled this turn; a second opinion is needed.",
+        }
         for row in now.of(turn_id)
     }
     candidate = queued[turn_id]
@@ -125,6 +130,26 @@ def queue_task(view: View, who: str, now: Desk) -> None:
         return
     st.markdown(f"**Why this one:** {plain(candidate['reason'])}")
     evidence(view, row, who, reveals=True)
+
+
+def _order(view: View) -> str:
+    """Draw the choice of the queue's order and return it; without a model there is only one."""
+    if view.model is None:
+        st.markdown(
+            "**Dialogues at random**",
+            help="No model has scored these turns, so none is known to teach more than another. A "
+            "random sample represents all turns, which estimated rates need.",
+        )
+        return RANDOM
+    return st.segmented_control(
+        "Order of the queue",
+        list(_ORDERS),
+        default="all",
+        required=True,
+        format_func=_ORDERS.__getitem__,
+        key="queue_order",
+        help=_ORDERS_HELP,
+    )
 
 
 def evidence(
@@ -148,13 +173,17 @@ def evidence(
     )
     left, middle, right = st.columns([1, 1.25, 0.8], gap="medium")
     with left:
-        st.subheader("Conversation", anchor=False)
+        st.subheader("Dialogue", anchor=False, help="The turns before and after this one.")
         conversation(dialogue, row["turn_id"], view, opens=False)
         after = aftermath(row)
         if after:
             st.html(after)
     with middle:
-        st.subheader("What each stage put out", anchor=False)
+        st.subheader(
+            "Stage outputs",
+            anchor=False,
+            help="What each stage of the pipeline put out, in order, with its confidences.",
+        )
         line = timeline(row)
         if line:
             st.plotly_chart(
@@ -164,7 +193,11 @@ def evidence(
             for block in pipeline(row, None):
                 st.html(block)
     with right:
-        st.subheader("What failed first?", anchor=False)
+        st.subheader(
+            "Failure point",
+            anchor=False,
+            help="What failed first? The first stage whose error the later ones did not repair.",
+        )
         if to_decide is not None:
             others(to_decide, who, 0.0)
         verdicts(view.path, row, who, decides=to_decide is not None)
@@ -188,10 +221,14 @@ def evidence(
                 on_click=undo,
                 args=(view.path,),
             )
-        if reveals and st.toggle(
-            "Show what the model says",
-            key="reveal",
-            help="Off, so that the verdict is yours and not the model’s",
+        if (
+            reveals
+            and view.model
+            and st.toggle(
+                "Show the prediction",
+                key="reveal",
+                help="What the model says. Off, so that the verdict is yours and not the model’s",
+            )
         ):
             prediction = turns.prediction(view.snapshot, row, view.model)
             if prediction:
@@ -204,11 +241,11 @@ def evidence(
 
 
 def differences_task(view: View, who: str, now: Desk) -> None:
-    """Turns on which annotators differ, one per screen, for an adjudicator to decide."""
+    """Adjudication: turns on which annotators differ, one per screen, for an adjudicator."""
     last_message()
     differing = disputed(now.annotations)
     if not differing:
-        st.text("Annotators agree on every turn that two of them have judged.")
+        st.text("Annotators agree on every turn that two of them have labelled.")
         return
     ids = list(differing)
     index = min(int(st.session_state.get("dispute", 0)), len(ids) - 1)
@@ -235,12 +272,25 @@ def _skip(turn_id: str) -> None:
 
 
 def _empty(view: View, skipped: set[str]) -> None:
+    within = " within these filters" if view.chosen else ""
     st.text(
-        "Nothing is left to annotate within these filters"
+        f"Nothing is left to annotate{within}"
         + (f" but the {count(len(skipped))} that you skipped." if skipped else ".")
     )
+    if view.model is None and (misdated := view.snapshot.counts()["misdated"]):
+        st.text(misdated_words(misdated))
     if skipped:
         st.button("Look at those again", on_click=skipped.clear)
+
+
+def _next_step(view: View) -> None:
+    """For a store without a model: how many labels are missing, or that they are enough."""
+    labels = labels_now(view.path)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(labels_words(labels), width="content")
+        if enough(labels) and st.button("Train a model", type="tertiary", key="go-train"):
+            st.session_state["task"] = "train"
+            st.switch_page("pages/annotate.py", query_params={"task": "train"})
 
 
 def _progress(now: Desk, who: str, left: int) -> None:
@@ -285,9 +335,9 @@ def progress_table(now: Desk, who: str | None) -> None:
 
 
 def _settings(path: str, now: Desk) -> None:
-    with st.popover("Second opinions", icon=":material/group:", type="tertiary"):
+    with st.popover("Double annotation", icon=":material/group:", type="tertiary"):
         share = st.slider(
-            "Share of turns that two people judge independently",
+            "Share of turns that two people label independently",
             0,
             100,
             round(100 * now.share),

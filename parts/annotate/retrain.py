@@ -22,9 +22,17 @@ from data.schema.vocabulary import NAMES
 from data.store.annotations import DESK
 from data.store.store import Store
 from parts.jobs.job import Job, Jobs, jobs
-from parts.jobs.process import ProcessJob
 from parts.jobs.widget import watch
-from parts.shared.page_frame import newest_button
+from parts.shared.first_steps import labels_now, labels_words
+from parts.shared.model_jobs import (
+    SCORE,
+    TRAIN,
+    score_button,
+    scoring,
+    start_scoring,
+    train_button,
+    training_ended,
+)
 from parts.shared.verdict_form import Desk
 from parts.shared.view import View
 
@@ -34,49 +42,47 @@ _REFUSED = "retrain-refused"
 
 def retrain_task(view: View, now: Desk) -> None:
     """Draw the training of a new model: its start, its progress, and the choice to use it."""
-    st.subheader("Train a new model", anchor=False)
+    st.subheader(
+        "Train a new model",
+        anchor=False,
+        help="Fit a model to all labels, compare it with the one in use, then decide.",
+    )
     labels = labels_in_logs(view.snapshot)
     turns = len(set(now.annotations["turn_id"].to_pylist()))
+    work, present = jobs(view.path), Store.open(view.path).head().model
     st.text(
         f"{several(turns, 'turn')} annotated here, {several(labels, 'label')} from the logs. "
-        "A new model learns from all of them; the present one stays in use until you say otherwise."
-    )
-    work = jobs(view.path)
-    scoring, training = work.get("score"), work.get("train")
-    if scoring is not None:
-        _scoring(work, scoring)
-    elif training is None:
-        st.button(
-            "Train",
-            type="primary",
-            icon=":material/model_training:",
-            on_click=_start,
-            args=(view.path, work),
+        + (
+            "A new model learns from all of them; the present one stays in use until you say "
+            "otherwise."
+            if present
+            else f"The first model learns from all of them. {labels_words(labels_now(view.path))}"
         )
-        st.caption("It takes some minutes and all cores; the pages stay open meanwhile.")
+    )
+    running, training = work.get(SCORE), work.get(TRAIN)
+    if running is not None:
+        scoring(work, running)
+    elif training is None:
+        train_button(view.path, work, promote=present is None)
     elif training.state == "running":
         watch(training, cancel="Stop")
-    else:
-        _trained(view, work, training)
+    elif training_ended(work, training):
+        _trained(view, work, training, present)
 
 
-def _start(path: str, work: Jobs) -> None:
-    command = ["train", "--no-promote", "--json", "--store", path]
-    work.start("train", lambda: ProcessJob("Training", "cli", command))
-
-
-def _trained(view: View, work: Jobs, job: Job[dict[str, Any]]) -> None:
-    if job.state != "done":
-        st.text(str(job.error or "The training was stopped."))
-        st.button("Back", on_click=work.forget, args=("train",))
-        return
+def _trained(view: View, work: Jobs, job: Job[dict[str, Any]], present: str | None) -> None:
     if refusal := st.session_state.pop(_REFUSED, None):
         st.text(refusal)
-    new = str((job.result or {}).get("model", ""))
-    present = Store.open(view.path).head().model
+    result = job.result or {}
+    new, in_use = str(result.get("model", "")), bool(result.get("promoted"))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{plain(new)}** is trained, in {job.seconds:.0f}\u2009s; it is not in use.")
-    if new == present:
+        st.markdown(
+            f"**{plain(new)}** is trained, in {job.seconds:.0f}\u2009s; "
+            f"{'it is in use' if in_use else 'it is not in use'}."
+        )
+    if in_use and new == present:
+        score_button(view.path, work)
+    elif new == present:
         st.text("It is the model in use: nothing that it learns from has changed.")
     elif present is None or _comparison(view.path, present, new):
         with st.container(horizontal=True):
@@ -89,9 +95,9 @@ def _trained(view: View, work: Jobs, job: Job[dict[str, Any]]) -> None:
                 help="All turns are then scored with it; pages keep the old model until you go to "
                 "newer data",
             )
-            st.button("Keep the present one", on_click=work.forget, args=("train",))
+            st.button("Keep the present one", on_click=work.forget, args=(TRAIN,))
         return
-    st.button("Back", on_click=work.forget, args=("train",))
+    st.button("Back", on_click=work.forget, args=(TRAIN,))
 
 
 @st.cache_data(max_entries=8, show_spinner="Comparing the models")
@@ -165,25 +171,4 @@ def _use(path: str, work: Jobs, model: str) -> None:
     except FaultlineError as error:
         st.session_state[_REFUSED] = str(error)
         return
-    work.forget("train")
-    command = ["score", "--json", "--store", path]
-    work.start("score", lambda: ProcessJob("Scoring", "cli", command))
-
-
-def _scoring(work: Jobs, job: Job[dict[str, Any]]) -> None:
-    if job.state == "running":
-        st.text("The new model is in use; it scores the turns now.")
-        watch(job, cancel="Stop")
-        return
-    if job.state == "done":
-        report = job.result or {}
-        scored = count(int(report.get("scored", 0)))
-        st.text(f"Scored {scored} turns with {report.get('model_id')}.")
-        newest_button("Show its results")
-    elif job.state == "stopped":
-        st.text(
-            "The scoring was stopped; turns that are not scored yet keep the old model’s verdict."
-        )
-    else:
-        st.text(str(job.error))
-    st.button("Back", on_click=work.forget, args=("score",))
+    start_scoring(path, work)

@@ -88,7 +88,11 @@ def freshness(view: View) -> None:
     _, fresh, _ = _facts(view.path, view.snapshot.version)
     chosen, zone = view.chosen, reader_zone()
     daily = _daily(view.path, view.snapshot.version, chosen.since, chosen.until)
-    st.subheader("Turns per day", anchor=False)
+    st.subheader(
+        "Turns per day",
+        anchor=False,
+        help="How many turns arrived for each day, by assistant: a gap is missing logs.",
+    )
     if daily.num_rows:
         st.plotly_chart(arrivals(daily), config=CONFIG, alt=arrivals_words(daily), key="arrivals")
         with st.expander("As a table"):
@@ -109,16 +113,21 @@ def freshness(view: View) -> None:
         {
             "Assistant": [name_of(row["assistant"]) for row in rows],
             "Newest turn": [row["newest"].astimezone(zone) for row in rows],
-            "Behind the newest of all": [_behind(last - row["newest"]) for row in rows],
+            "Lag": [_behind(last - row["newest"]) for row in rows],
             "Turns": [row["turns"] for row in rows],
             "First day": [row["first_day"] for row in rows],
             "Days with turns": [row["days"] for row in rows],
-            "Days without": [
+            "Days without turns": [
                 (row["last_day"] - row["first_day"]).days + 1 - row["days"] for row in rows
             ],
         },
         hide_index=True,
-        column_config={"Newest turn": st.column_config.DatetimeColumn(format=_TIME)},
+        column_config={
+            "Newest turn": st.column_config.DatetimeColumn(format=_TIME),
+            "Lag": st.column_config.TextColumn(
+                help="How far its newest turn is behind the newest of all assistants"
+            ),
+        },
     )
     st.caption(
         "Days are UTC. Of the filters, only the days apply, and only to the chart; the rest of "
@@ -137,7 +146,11 @@ def _behind(lag: Any) -> str:
 
 def run_list(view: View) -> None:
     """Ingestion runs, newest first."""
-    st.subheader("Ingestion runs", anchor=False)
+    st.subheader(
+        "Ingestion runs",
+        anchor=False,
+        help="Every file that was read, with what became of its lines.",
+    )
     number = view.snapshot.counts()["runs"]
     total = _facts(view.path, view.snapshot.version)[0]
     if not number:
@@ -153,14 +166,14 @@ def run_list(view: View) -> None:
     slot.dataframe(
         {
             "Finished": [row["finished_at"].astimezone(zone) for row in rows],
-            "Took": [
+            "Duration": [
                 f"{(row['finished_at'] - row['started_at']).total_seconds():.1f} s" for row in rows
             ],
             "File": [short(row["file"], 120) for row in rows],
             "Format": [row["format"] for row in rows],
             "Turns": [row["turns"] for row in rows],
             "Replaced": [row["replaced"] for row in rows],
-            "Ids in conflict": [row["conflicts"] for row in rows],
+            "ID conflicts": [row["conflicts"] for row in rows],
             "Interim": [row["interim"] for row in rows],
             "Impossible dates": [row["misdated"] for row in rows],
             "Quarantined": [row["quarantined"] for row in rows],
@@ -171,7 +184,25 @@ def run_list(view: View) -> None:
         },
         hide_index=True,
         placeholder="–",
-        column_config={"Finished": st.column_config.DatetimeColumn(format=_TIME)},
+        column_config={
+            "Finished": st.column_config.DatetimeColumn(format=_TIME),
+            "Replaced": st.column_config.NumberColumn(help="Turns whose stored version changed"),
+            "ID conflicts": st.column_config.NumberColumn(
+                help="Records with the id of another turn: its dialogue or time differs"
+            ),
+            "Interim": st.column_config.NumberColumn(
+                help="Interim results that came after the final one and did not replace it"
+            ),
+            "Impossible dates": st.column_config.NumberColumn(
+                help="Turns before 2000 or later than they arrived: stored, in no figure over time"
+            ),
+            "Quarantined": st.column_config.NumberColumn(
+                help="Lines that were rejected, with their reasons below"
+            ),
+            "Unknown fields": st.column_config.TextColumn(
+                help="Fields that no part of a trace is called; kept in the field extra"
+            ),
+        },
     )
     st.caption(f"{count(number)} {'run' if number == 1 else 'runs'}, newest first.")
     conflicts, interim = total["conflicts"], total["interim"]
@@ -194,7 +225,11 @@ def misdated(view: View) -> None:
     number = view.snapshot.counts()["misdated"]
     if not number:
         return
-    st.subheader("Impossible dates", anchor=False)
+    st.subheader(
+        "Impossible dates",
+        anchor=False,
+        help="Turns before 2000, or later than they arrived: their clock was wrong.",
+    )
     st.text(misdated_words(number))
     rows: list[dict[str, Any]] = ingest_runs.misdated(view.snapshot, EXAMPLES).to_pylist()
     zone = reader_zone()
@@ -215,7 +250,7 @@ def misdated(view: View) -> None:
         "day. All of them: the filter “Dates” under “More”, on the page Explore, or"
     )
     where = shlex.quote(view.path)
-    st.code(f"faultline export misdated --to misdated.csv --store {where}", language="bash")
+    st.code(f"faultline export misdated --to misdated.csv --store {where}", language=None)
 
 
 def left_out(view: View) -> None:
@@ -223,7 +258,12 @@ def left_out(view: View) -> None:
     number = view.snapshot.counts()["left_out"]
     if not number:
         return
-    st.subheader("Values left out", anchor=False)
+    st.subheader(
+        "Values left out",
+        anchor=False,
+        help="Numbers that no such field can have, or that are no numbers; the turn is stored "
+        "without them.",
+    )
     rows: list[dict[str, Any]] = ingest_runs.left_out(view.snapshot, LEFT_OUT).to_pylist()
     st.dataframe(
         {
@@ -241,7 +281,11 @@ def left_out(view: View) -> None:
 
 def quarantine(view: View) -> None:
     """Rejected lines: the kinds of reasons, and examples of the chosen kind."""
-    st.subheader("Quarantine", anchor=False)
+    st.subheader(
+        "Quarantine",
+        anchor=False,
+        help="Lines that were rejected: kept aside with the field and the reason, in no figure.",
+    )
     kinds: list[dict[str, Any]] = _facts(view.path, view.snapshot.version)[2].to_pylist()
     if not kinds:
         st.caption("Every line was understood: nothing is in quarantine.")

@@ -1,4 +1,4 @@
-"""Signals on the Data page: what each assistant logs, when that changed, and drift."""
+"""Signals on the Data page: coverage per assistant, when that changed, and drift."""
 
 from __future__ import annotations
 
@@ -63,7 +63,11 @@ def _logged(
 
 def signals(view: View) -> None:
     """Missing shares per assistant, their changes in words, and their course over time."""
-    st.subheader("Signals", anchor=False)
+    st.subheader(
+        "Signal coverage",
+        anchor=False,
+        help="Which signals each assistant logs, on how many turns, and when that changed.",
+    )
     read, table, changes, same = _logged(view.path, view.snapshot.version, within(view))
     if not table.num_rows:
         st.caption("No turn lies within these days.")
@@ -82,7 +86,9 @@ def signals(view: View) -> None:
     assistants = sorted(set(table["assistant"].to_pylist()), key=lambda a: a or "")
     left, right = st.columns([1, 1.4], gap="medium")
     with left:
-        st.markdown("**Turns without it**")
+        st.markdown(
+            "**Missing rate**", help="The share of turns on which the signal was not logged."
+        )
         st.dataframe(
             missing_heat(table),
             hide_index=True,
@@ -201,7 +207,11 @@ def _classes(
 
 def drifting(view: View, first: date, last: date) -> None:
     """Signals and class shares of the last days against a reference period."""
-    st.subheader("Drift", anchor=False)
+    st.subheader(
+        "Drift",
+        anchor=False,
+        help="How far the distribution of each signal has moved from a reference period.",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         length = st.selectbox("The last", tuple(PERIODS), key="drift-now", width=150)
         against = st.selectbox(
@@ -236,9 +246,9 @@ def drifting(view: View, first: date, last: date) -> None:
         {
             "Signal": [signal.name for signal in drifts],
             "PSI": [signal.psi for signal in drifts],
-            "Reading": [_reading(signal) for signal in drifts],
+            "Interpretation": [_reading(signal) for signal in drifts],
             "Distance": [signal.distance for signal in drifts],
-            "Chance": [_chance(signal.q_value) for signal in drifts],
+            _ADJUSTED: [_chance(signal.q_value) for signal in drifts],
             "Missing before": [100 * signal.missing_before for signal in drifts],
             "Missing now": [100 * signal.missing_now for signal in drifts],
         },
@@ -249,8 +259,8 @@ def drifting(view: View, first: date, last: date) -> None:
         f"From {count(sizes[1])} turns now and {count(sizes[0])} before"
         + (", a seeded sample" if sampled else "")
         + f". PSI: population stability index; below {NOTICEABLE:g} stable, above {LARGE:g} "
-        "shifted. Distance: Kolmogorov–Smirnov for numbers, total variation for words. Chance: "
-        "false-discovery rate over all signals (Benjamini–Hochberg), turns taken as independent."
+        "shifted. Distance: Kolmogorov–Smirnov for numbers, total variation for words. P-values "
+        "are adjusted over all signals (Benjamini–Hochberg), turns taken as independent."
     )
 
 
@@ -259,14 +269,17 @@ def _class_table(
 ) -> None:
     if not each:
         return
-    st.markdown(f"**Verdicts** · PSI {psi:.3f}, {_level(psi)}")
+    st.markdown(
+        f"**Predictions** · PSI {psi:.3f}, {_level(psi)}",
+        help="How the shares of the predicted failure points moved.",
+    )
     st.dataframe(
         {
-            "Called": [NAMES[verdict.name] for verdict in each],
+            "Predicted failure point": [NAMES[verdict.name] for verdict in each],
             "Before": [100 * then.counts[verdict.name] / then.turns for verdict in each],
             "Now": [100 * now.counts[verdict.name] / now.turns for verdict in each],
             "PSI": [verdict.psi for verdict in each],
-            "Chance": [_chance(verdict.q_value) for verdict in each],
+            _ADJUSTED: [_chance(verdict.q_value) for verdict in each],
         },
         hide_index=True,
         column_config=_COLUMNS,
@@ -274,9 +287,20 @@ def _class_table(
 
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
+_ADJUSTED = "Adjusted p-value (FDR)"
 _COLUMNS: dict[str, Any] = {
-    "PSI": st.column_config.NumberColumn(format="%.3f"),
-    "Distance": st.column_config.NumberColumn(format="%.3f"),
+    "PSI": st.column_config.NumberColumn(
+        format="%.3f",
+        help="Population stability index: how far the distribution moved; "
+        f"below {NOTICEABLE:g} stable, above {LARGE:g} shifted",
+    ),
+    "Distance": st.column_config.NumberColumn(
+        format="%.3f", help="The largest difference between the two distributions, from 0 to 1"
+    ),
+    _ADJUSTED: st.column_config.TextColumn(
+        help="How likely so large a difference is by chance alone, given that many signals were "
+        "tested"
+    ),
     **dict.fromkeys(("Missing before", "Missing now", "Before", "Now"), _PERCENT),
 }
 

@@ -41,7 +41,11 @@ def sizes(view: View) -> None:
     """Sizes of the tables, of the models, and of the store's whole folder."""
     store = Store.open(view.path)
     tables = _tables(view.path, view.snapshot.version)
-    st.subheader("Storage", anchor=False)
+    st.subheader(
+        "Storage",
+        anchor=False,
+        help="What this version takes on disk, table by table.",
+    )
     live, whole = sum(table.bytes for table in tables), disk_usage.on_disk(store)
     files = sum(table.files for table in tables)
     st.caption(
@@ -54,7 +58,9 @@ def sizes(view: View) -> None:
             "Rows": [table.rows for table in tables],
             "Files": [table.files for table in tables],
             "Size": [size(table.bytes) for table in tables],
-            "Rows a file": [table.rows // table.files if table.files else None for table in tables],
+            "Rows per file": [
+                table.rows // table.files if table.files else None for table in tables
+            ],
             "Version": [table.version for table in tables],
         },
         hide_index=True,
@@ -70,17 +76,21 @@ def sizes(view: View) -> None:
         {
             "Model": [model.model for model in models],
             "Size": [size(model.bytes) for model in models],
-            "Made": [model.made_at.astimezone(zone) for model in models],
+            "Created": [model.made_at.astimezone(zone) for model in models],
             "In use": ["promoted" if model.promoted else "" for model in models],
         },
         hide_index=True,
-        column_config={"Made": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")},
+        column_config={"Created": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")},
     )
 
 
 def upkeep(view: View) -> None:
     """Compaction and vacuum, each behind a confirmation; one at a time."""
-    st.subheader("Upkeep", anchor=False)
+    st.subheader(
+        "Maintenance",
+        anchor=False,
+        help="Merge small files, and delete the files of old versions.",
+    )
     job = jobs(view.path).get(_UPKEEP)
     running = job is not None and job.state == "running"
     with st.container(horizontal=True, gap="small"):
@@ -92,7 +102,7 @@ def upkeep(view: View) -> None:
             st.button("Compact now", type="primary", on_click=_compact, args=(view.path,))
         with st.popover("Vacuum", icon=":material/delete_sweep:", disabled=running):
             st.caption(
-                "Removes files that no kept version needs. Links to older versions can then no "
+                "Deletes files that no kept version needs. Links to older versions can then no "
                 "longer be opened, by anyone. This cannot be undone."
             )
             hours = st.number_input(

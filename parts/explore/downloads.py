@@ -67,7 +67,7 @@ def slice_buttons(view: View, turns: int) -> None:
             "apostrophe. Without a limit, on the command line:"
         )
         words = command(view.model, view.chosen, "parquet", view.path, view.snapshot.version, added)
-        st.code(shlex.join(words), language="bash", wrap_lines=True)
+        st.code(shlex.join(words), language=None, wrap_lines=True)
 
 
 def answer_buttons(view: View, sql: str) -> None:

@@ -1,4 +1,4 @@
-"""Two models on the same turns."""
+"""Comparison of two models on the same turns."""
 
 from __future__ import annotations
 
@@ -43,10 +43,14 @@ def versus(view: View) -> None:
     """Draw the comparison of another model with the present one, on the turns scored by both."""
     assert view.model is not None
     others = [name for name in scorers(view.path, view.snapshot.version) if name != view.model]
-    st.subheader("Beside another model", anchor=False)
+    st.subheader(
+        "Compare models",
+        anchor=False,
+        help="Both models on the same labelled turns: is the difference larger than chance?",
+    )
     if not others:
         st.text("Only one model has scored these turns. Train another and score with it:")
-        st.code("faultline train --no-promote\nfaultline score --model MODEL", language="bash")
+        st.code("faultline train --no-promote\nfaultline score --model MODEL", language=None)
         return
     other = one_of("Compare with", others, "other", kind="list")
     model = view.model

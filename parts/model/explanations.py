@@ -1,4 +1,4 @@
-"""What the model looks at: SHAP values of a sample of turns."""
+"""Feature importance: SHAP values of a sample of turns."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from parts.jobs.widget import offer
 from parts.model.choice import one_of
 from parts.shared.view import View
 
+_HELP = "What the model looks at: how far each input moves its predictions, on average."
 _TOP = 15
 _SWARM = (12, 400)
 
@@ -34,7 +35,7 @@ def reasons(view: View, folder: Path) -> None:
     path = folder / registry.EXPLAINED
     explained = _read(str(path), path.stat().st_mtime) if path.exists() else None
     if explained is None:
-        st.subheader("What it looks at", anchor=False)
+        st.subheader("Feature importance", anchor=False, help=_HELP)
         offer(
             view.path,
             "Explanations",
@@ -47,7 +48,7 @@ def reasons(view: View, folder: Path) -> None:
         )
         return
     target = one_of(
-        "Speaking for", explained.classes, "speaking", lambda name: NAMES.get(name, name)
+        "Prediction explained", explained.classes, "speaking", lambda name: NAMES.get(name, name)
     )
     k = explained.classes.index(target)
     _strength(explained, k)
@@ -68,7 +69,7 @@ def _strength(explained: Explained, k: int) -> None:
     target = explained.classes[k]
     left, right = st.columns([1, 1.7], gap="medium")
     with left:
-        st.subheader("Per stage", anchor=False)
+        st.subheader("Importance per stage", anchor=False, help=_HELP)
         strength = [float(v) for v in explained.stages[k]]
         names = [EVIDENCE_NAMES[name] for name in EVIDENCE]
         st.plotly_chart(
@@ -79,10 +80,10 @@ def _strength(explained: Explained, k: int) -> None:
         )
         with st.expander("As a table"):
             st.dataframe(
-                {"Stage": names, "Mean size, log-odds": np.round(strength, 3)}, hide_index=True
+                {"Stage": names, "Mean |SHAP|, log-odds": np.round(strength, 3)}, hide_index=True
             )
     with right:
-        st.subheader("Per feature", anchor=False)
+        st.subheader("Importance per feature", anchor=False, help=_HELP)
         order = np.argsort(-explained.strength[k], kind="stable")
         top = order[:_TOP]
         sentences = [catalogue.sentence(explained.columns[j]) for j in top]
@@ -101,7 +102,7 @@ def _strength(explained: Explained, k: int) -> None:
                 {
                     "Feature": [catalogue.sentence(explained.columns[j]) for j in most],
                     "Stage": [EVIDENCE_NAMES[catalogue.stage(explained.columns[j])] for j in most],
-                    "Mean size, log-odds": np.round(explained.strength[k, most], 3),
+                    "Mean |SHAP|, log-odds": np.round(explained.strength[k, most], 3),
                 },
                 hide_index=True,
             )
@@ -118,7 +119,11 @@ def _swarm(explained: Explained, k: int) -> None:
     top = _strongest(explained, k)[:features]
     sentences = [catalogue.sentence(explained.kept[j]) for j in top]
     x, values = explained.x[:turns, top], explained.values[k][:turns, top]
-    st.subheader("Turn by turn", anchor=False)
+    st.subheader(
+        "SHAP values per turn",
+        anchor=False,
+        help="Each dot is one turn: how far this feature moved its prediction, and which way.",
+    )
     st.plotly_chart(
         charts.beeswarm(sentences, x, values, explained.classes[k]),
         config=CONFIG,
@@ -133,7 +138,11 @@ def _swarm(explained: Explained, k: int) -> None:
 
 
 def _dependence(explained: Explained, k: int) -> None:
-    st.subheader("One feature", anchor=False)
+    st.subheader(
+        "Dependence",
+        anchor=False,
+        help="How the effect of one feature depends on its value.",
+    )
     target = explained.classes[k]
     order = _strongest(explained, k)
     name = st.selectbox(
@@ -181,7 +190,11 @@ def _partner(explained: Explained, k: int, name: str) -> str | None:
 
 
 def _interactions(explained: Explained, k: int) -> None:
-    st.subheader("Acting together", anchor=False)
+    st.subheader(
+        "Interactions",
+        anchor=False,
+        help="Pairs of features whose joint effect differs from the sum of the two.",
+    )
     rows = [
         (
             catalogue.sentence(explained.columns[a]),

@@ -1,4 +1,4 @@
-"""What more annotations would buy, and the model card."""
+"""The learning curve: what more annotations would gain; and the model card."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ _MOST = 65_536
 
 def curve(view: View, folder: Path) -> None:
     """Draw the learning curve stored beside the model, and a button that works it out."""
-    st.subheader("What more annotations would buy", anchor=False)
+    st.subheader(
+        "Learning curve",
+        anchor=False,
+        help="How performance grows with labelled turns, and what more annotations would gain.",
+    )
+    st.caption("What more annotations would buy.")
     stored = read(folder)
     if stored:
         _curve(stored)
     offer(
         view.path,
         "Learning curve",
-        "Work it out again" if stored else "Work out the learning curve",
+        "Recompute" if stored else "Compute the learning curve",
         "The model is trained on growing shares of the labelled dialogues: minutes to tens of "
         "minutes, in a process of its own. The dashboard stays usable meanwhile.",
         "classifiers.evaluation.learning_curve",
@@ -52,7 +57,7 @@ def _curve(stored: dict[str, Any]) -> None:
     st.caption(
         "Out-of-fold macro-F1; whiskers are 95 % intervals from resampling dialogues. Hollow: a "
         "power law through the points, whose interval also resamples the fits; it takes new "
-        f"annotations to be like the old ones. {plain(stored['fixed'])} Worked out on "
+        f"annotations to be like the old ones. {plain(stored['fixed'])} Computed on "
         f"{made_at:%-d %B %Y, %H:%M %Z}, version {plain(stored.get('version', '–'))}."
     )
     with st.expander("As a table"):

@@ -1,4 +1,4 @@
-"""How right the model is: confusion, rates, curves, thresholds."""
+"""Performance of the model: confusion matrix, precision and recall, calibration, thresholds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 from charts import model_quality as charts
 from charts.formatting import count, percent
 from charts.layout import CONFIG
+from charts.palette import INK
 from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
@@ -118,29 +119,29 @@ def headline(view: View, sample: Tested) -> None:
         n = int(defects.sum())
         low, high = curves.share_interval(right, defects, sample.group)
         st.metric(
-            "Right when it calls a defect",
+            "Precision, any defect",
             _with_span(right.sum() / n, (low, high)) if n else "–",
             border=True,
             height="stretch",
-            help="Of the turns whose verdict is a failure, the share that truly failed, at "
-            "whatever stage.",
+            help="Right when it says so: of the turns predicted to fail, the share that did fail, "
+            "at whatever stage.",
         )
         failed = int(flags.sum())
         low, high = curves.share_interval(right, flags, sample.group)
         st.metric(
-            "Defects it finds",
+            "Recall, any defect",
             _with_span(right.sum() / failed, (low, high)) if failed else "–",
             border=True,
             height="stretch",
-            help="Of the turns that truly failed, the share whose verdict is a failure.",
+            help="Found of those there are: of the turns that failed, the share predicted to fail.",
         )
         st.metric(
             "Calibration error",
             _points(metrics.get("defect_calibration_error")),
             border=True,
             height="stretch",
-            help="Mean distance between the probability of a defect and how often there is one, "
-            "in percentage points.",
+            help="Expected calibration error (ECE): mean distance between the predicted "
+            "probability of a defect and how often there is one, in percentage points.",
         )
 
 
@@ -157,7 +158,12 @@ def rates(view: View, sample: Tested) -> None:
     metrics = figures(view)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("What it is called, by what it is", anchor=False)
+        st.subheader(
+            "Confusion matrix",
+            anchor=False,
+            help="How turns are labelled (rows) and what is predicted for them (columns). On the "
+            "diagonal, the prediction is right.",
+        )
         st.plotly_chart(
             cached_figure(
                 view, "confusion", lambda: charts.confusion(metrics["confusion"], ink()), ink()
@@ -168,15 +174,20 @@ def rates(view: View, sample: Tested) -> None:
         )
         with st.expander("As a table"):
             st.dataframe(
-                {"Truly": [NAMES[n] for n in FAILURE_POINTS]}
+                {"Labelled": [NAMES[n] for n in FAILURE_POINTS]}
                 | {
-                    f"Called {NAMES[n]}": [row[i] for row in metrics["confusion"]]
+                    f"Predicted {NAMES[n]}": [row[i] for row in metrics["confusion"]]
                     for i, n in enumerate(FAILURE_POINTS)
                 },
                 hide_index=True,
             )
     with right:
-        st.subheader("How right it is, per failure point", anchor=False)
+        st.subheader(
+            "Precision and recall per failure point",
+            anchor=False,
+            help="Precision: right when it says so. Recall: found of those there are. F1: their "
+            "harmonic mean, high only where both are.",
+        )
         st.plotly_chart(
             cached_figure(view, "rates", lambda: charts.rates(metrics)),
             config=CONFIG,
@@ -226,7 +237,12 @@ def lines(view: View, sample: Tested, target: str) -> None:
     name = charts.target_name(target)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("Right against found", anchor=False)
+        st.subheader(
+            "Precision–recall curve",
+            anchor=False,
+            help="What a lower threshold gains and costs: further right, more of the failures are "
+            "found; further up, more of what is flagged is right.",
+        )
         st.plotly_chart(
             cached_figure(view, "curves", lambda: charts.precision_recall(every, target), target),
             config=CONFIG,
@@ -249,7 +265,12 @@ def lines(view: View, sample: Tested, target: str) -> None:
                 hide_index=True,
             )
     with right:
-        st.subheader("Does 70 % mean 70 %?", anchor=False)
+        st.subheader(
+            "Calibration",
+            anchor=False,
+            help="Does 70\u2009% mean 70\u2009%? Of the turns with this probability, seven in ten "
+            "should fail.",
+        )
         st.plotly_chart(
             cached_figure(view, "calibration", lambda: charts.calibration(bins, target), target),
             config=CONFIG,
@@ -257,20 +278,20 @@ def lines(view: View, sample: Tested, target: str) -> None:
             key="calibration",
         )
         st.caption(
-            f"{name}: what it said against what happened, {len(bins)} groups of turns with 95 % "
-            "intervals; on the dotted line it means what it says."
+            f"{name}: predicted probability against observed frequency, {len(bins)} groups of "
+            "turns with 95 % intervals; on the dotted line the model is perfectly calibrated."
         )
         with st.expander("As a table"):
             st.dataframe(
                 {
-                    "It said": [100 * b.predicted for b in bins],
-                    "It happened": [100 * b.observed for b in bins],
+                    "Predicted": [100 * b.predicted for b in bins],
+                    "Observed": [100 * b.observed for b in bins],
                     "Low": [100 * b.low for b in bins],
                     "High": [100 * b.high for b in bins],
                     "Turns": [b.turns for b in bins],
                 },
                 hide_index=True,
-                column_config=dict.fromkeys(("It said", "It happened", "Low", "High"), _PERCENT),
+                column_config=dict.fromkeys(("Predicted", "Observed", "Low", "High"), _PERCENT),
             )
 
 
@@ -289,7 +310,12 @@ def _keep_threshold() -> None:
 def explorer(view: View, sample: Tested, target: str) -> None:
     """Draw a threshold to move, the turns it flags, and how many of them are right."""
     name = charts.target_name(target)
-    st.subheader("Flagging from a probability on", anchor=False)
+    st.subheader(
+        "Decision threshold",
+        anchor=False,
+        help="Flag every turn whose probability is at least the threshold: how many are flagged, "
+        "how many of them are right, how many failures are found.",
+    )
     if "threshold" not in st.session_state:
         st.session_state["threshold"] = _linked_threshold()
     threshold = (
@@ -325,21 +351,21 @@ def explorer(view: View, sample: Tested, target: str) -> None:
             else "– :small[:gray[no labelled turn is flagged]]"
         )
         st.metric(
-            "Right among them, about",
+            "True positives, estimated",
             about,
             border=True,
             height="stretch",
-            help=f"Of {count(here.flagged)} flagged turns whose truth is known, "
+            help=f"Of {count(here.flagged)} flagged turns that are labelled, "
             f"{count(here.right)} are right; their share times all flagged turns. It holds if the "
             "labelled dialogues are like the others.",
         )
         low, high = here.recall_interval
         st.metric(
-            "Found of those there are",
+            "Recall",
             _with_span(here.recall, (low, high)) if here.recall is not None else "–",
             border=True,
             height="stretch",
-            help=f"Of {count(here.of_class)} turns known to be of this kind.",
+            help=f"Found of those there are: of {count(here.of_class)} turns labelled as this.",
         )
     steps, precision, recall = _sweep(view.cache_key(), target, view)
     st.plotly_chart(
@@ -350,36 +376,38 @@ def explorer(view: View, sample: Tested, target: str) -> None:
         key="thresholds",
     )
     st.caption(
-        f"Precision and recall on {count(len(sample))} turns whose truth is known; the band is the "
+        f"Precision and recall on {count(len(sample))} labelled turns; the band is the "
         "95 % interval, dialogues taken together."
     )
     with st.expander("As a table"):
         rows = list(range(4, len(steps), 5))
         st.dataframe(
             {
-                "From": [100 * steps[i] for i in rows],
+                "Threshold": [100 * steps[i] for i in rows],
                 "Flagged": [every[round(steps[i] * STEPS)] for i in rows],
-                "Right": [None if (p := precision[i][0]) is None else 100 * p for i in rows],
+                "Precision": [None if (p := precision[i][0]) is None else 100 * p for i in rows],
                 "Low": [100 * precision[i][1] for i in rows],
                 "High": [100 * precision[i][2] for i in rows],
-                "Found": [None if (r := recall[i]) is None else 100 * r for i in rows],
+                "Recall": [None if (r := recall[i]) is None else 100 * r for i in rows],
             },
             hide_index=True,
-            column_config=dict.fromkeys(("From", "Right", "Low", "High", "Found"), _PERCENT),
+            column_config=dict.fromkeys(
+                ("Threshold", "Precision", "Low", "High", "Recall"), _PERCENT
+            ),
         )
 
 
 def ink() -> str:
     """The colour of text on the page, for numbers on a shaded cell."""
-    return "#E3E7EB" if st.context.theme.type == "dark" else "#22272E"
+    return INK[st.context.theme.type == "dark"]
 
 
 def precision_words(metrics: dict[str, Any]) -> str:
-    """How often each verdict is right, in tenths, as a sentence."""
+    """The precision of each failure point, in tenths, as a sentence."""
     verdicts = np.array(metrics["confusion"]).sum(0)
     parts = [
         f"{NAMES[name]} {metrics['classes'][name]['precision'] * 10:.0f}"
         for i, name in enumerate(FAILURE_POINTS)
         if verdicts[i]
     ]
-    return "Of ten verdicts it gets right: " + ", ".join(parts) + "."
+    return "Precision, correct of ten predictions: " + ", ".join(parts) + "."

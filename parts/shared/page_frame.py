@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 from pathlib import Path
 
 import streamlit as st
 
-from charts.formatting import count, minute, plain
-from charts.html import piece
-from charts.sentences import day_words, misdated_words
+from charts.formatting import minute, plain
+from charts.html import piece, render
+from charts.palette import GROUND
+from charts.sentences import day_words
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
+from parts.shared import first_steps
 from parts.shared.view import (
     GROUPS,
     PAGES,
@@ -56,6 +57,12 @@ def top(present: str, path: str, view: View | None = None) -> None:
     )
 
 
+def styles() -> None:
+    """The one rule that the theme cannot express: dark text on light buttons, in the dark theme."""
+    if st.context.theme.type == "dark":
+        st.html(render("parts/shared/dark_buttons.html", ink=GROUND[1]))
+
+
 def foot(view: View) -> None:
     """Data version, model and freshness; a way to the newest version where there is one."""
     st.space("small")
@@ -87,7 +94,7 @@ def missing_store(message: str, path: str) -> None:
     """A page for a store that does not exist."""
     st.header("No store here yet", anchor=False)
     st.text(message)
-    _command("ingest", "LOGS…", path)
+    first_steps.command("ingest", "LOGS…", path)
 
 
 def trouble(message: str) -> None:
@@ -98,30 +105,12 @@ def trouble(message: str) -> None:
 
 def no_turns(path: str) -> None:
     """A page for a store without turns."""
-    st.header("This store is empty", anchor=False)
-    st.text("Read some logs into it: one JSON object per turn and line, plain or compressed.")
-    _command("ingest", "LOGS…", path)
+    first_steps.empty_store(path)
 
 
 def no_predictions(snapshot: Snapshot, path: str) -> None:
     """A page for a store whose turns have not been scored, or have no possible dates."""
-    turns = snapshot.counts()["turns"]
-    if snapshot.counts()["predictions"]:
-        st.header("No turn has a possible date", anchor=False)
-        st.text(
-            f"{misdated_words(snapshot.counts()['misdated'])} No other turn has been scored. "
-            "Explore lists them; correct the clock, and ingest newer logs."
-        )
-        return
-    st.header("Not scored yet", anchor=False)
-    if snapshot.model:
-        st.text(f"There are {count(turns)} turns and a model. Score them:")
-    else:
-        st.text(
-            f"There are {count(turns)} turns, but no model has seen them. Train one, then score:"
-        )
-        _command("train", "", path)
-    _command("score", "", path)
+    first_steps.not_scored(snapshot, path)
 
 
 def nothing_fits(view: View) -> None:
@@ -131,8 +120,3 @@ def nothing_fits(view: View) -> None:
         if view.chosen.dates
         else "No turn fits these filters. Take one away."
     )
-
-
-def _command(name: str, arguments: str, path: str) -> None:
-    words = ["faultline", name, *([arguments] if arguments else []), "--store", shlex.quote(path)]
-    st.code(" ".join(words), language="bash")

@@ -1,0 +1,142 @@
+"""What a page says while there is nothing to show yet: the shortest way on, with its buttons."""
+
+from __future__ import annotations
+
+import shlex
+
+import streamlit as st
+
+from charts.formatting import count, several
+from charts.sentences import misdated_words
+from data.queries.ground_truth import label_counts
+from data.schema.vocabulary import NAMES
+from data.store.annotations import DESK
+from data.store.snapshot import Snapshot
+from data.store.store import Store
+from labels.failure_point import MIN_PER_CLASS
+from parts.jobs.job import jobs
+from parts.jobs.widget import watch
+from parts.shared import model_jobs
+from parts.shared.log_upload import upload
+from parts.shared.view import go_to_newest
+
+# A model needs so many failure points, each with `MIN_PER_CLASS` labels.
+_CLASSES = 2
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _labels(path: str, version: str) -> dict[str, int]:
+    with Store.open(path).snapshot(only=(*DESK, "labelled")) as snapshot:
+        return label_counts(snapshot)
+
+
+def labels_now(path: str) -> dict[str, int]:
+    """Labelled turns by failure point as they are now, whatever version the page is pinned to."""
+    return _labels(path, Store.open(path).head().version)
+
+
+def enough(labels: dict[str, int]) -> bool:
+    """Whether a model can be trained on so many labels."""
+    return sum(n >= MIN_PER_CLASS for n in labels.values()) >= _CLASSES
+
+
+def labels_words(labels: dict[str, int]) -> str:
+    """How many labels there are, and what training needs, as sentences."""
+    needs = f"a model needs {MIN_PER_CLASS} of each of at least two failure points"
+    if not labels:
+        return f"No turn is labelled yet; {needs}."
+    each = ", ".join(f"{count(n)} {NAMES[name]}" for name, n in labels.items())
+    words = f"{several(sum(labels.values()), 'turn')} labelled so far ({each})"
+    return f"{words}." if enough(labels) else f"{words}; {needs}."
+
+
+def empty_store(path: str) -> None:
+    """A page for a store without turns: upload a log, or ingest one."""
+    st.header("This store is empty", anchor=False)
+    st.text("Read some logs into it: one JSON object per turn and line, plain or compressed.")
+    upload(path)
+    st.caption("Larger logs and whole folders are read by the command line:")
+    command("ingest", "LOGS…", path)
+
+
+def not_scored(snapshot: Snapshot, path: str) -> None:
+    """A page for a store whose turns have not been scored, or have no possible dates."""
+    if snapshot.counts()["predictions"]:
+        st.header("No turn has a possible date", anchor=False)
+        st.text(
+            f"{misdated_words(snapshot.counts()['misdated'])} No other turn has been scored. "
+            "Explore lists them; correct the clock, and ingest newer logs."
+        )
+        return
+    st.header("Not scored yet", anchor=False)
+    next_step(snapshot, path)
+
+
+def next_step(snapshot: Snapshot, path: str) -> None:
+    """The shortest way from turns without predictions to scored ones: label, train, score."""
+    turns = snapshot.counts()["turns"]
+    head, work = Store.open(path).head(), jobs(path)
+    scoring, training = work.get(model_jobs.SCORE), work.get(model_jobs.TRAIN)
+    if scoring is not None:
+        model_jobs.scoring(work, scoring)
+    elif training is not None and training.state == "running":
+        st.text("A model is being trained; after that it can score the turns.")
+        watch(training, cancel="Stop")
+    elif head.model and head.tables.get("predictions", 0):
+        st.text("This version was not scored yet, a newer one is.")
+        st.button("Show it", type="primary", icon=":material/update:", on_click=go_to_newest)
+    elif head.model:
+        st.text(f"There are {several(turns, 'turn')} and a model. Score them:")
+        model_jobs.score_button(path, work)
+        command("score", "", path)
+    elif training is not None and not model_jobs.training_ended(work, training):
+        pass
+    else:
+        _label_first(turns, path)
+
+
+def _label_first(turns: int, path: str) -> None:
+    """The way to a first model: labels, until there are enough of them to train it."""
+    labels = labels_now(path)
+    ready = enough(labels)
+    st.text(f"There are {several(turns, 'turn')}, but no model has seen them.")
+    st.markdown(
+        f"**{'Next: train' if ready else 'First: label some turns'}.** {labels_words(labels)}"
+    )
+    if ready:
+        model_jobs.train_button(path, jobs(path), promote=True)
+        st.caption("More labels make it better:")
+    label_buttons(primary=not ready)
+    st.caption(
+        "Logs with the field gold bring their labels along. Then, here or on the command line:"
+    )
+    command("train", "", path)
+    command("score", "", path)
+
+
+def label_buttons(primary: bool = True) -> None:
+    """Draw two ways to labels: judge turns now, or read judged turns from a file."""
+    with st.container(horizontal=True, gap="small"):
+        now = st.button(
+            "Label turns now",
+            key="label-now",
+            type="primary" if primary else "secondary",
+            icon=":material/rate_review:",
+            help="Judge which stage failed first, one turn per screen",
+        )
+        files = st.button(
+            "Upload annotations",
+            key="upload-annotations",
+            icon=":material/upload_file:",
+            help="Read labels from a CSV, JSONL or Parquet file",
+        )
+    if now or files:
+        # The choice of the page Annotate, where it has been made before.
+        st.session_state["task"] = task = "files" if files else "queue"
+        st.switch_page("pages/annotate.py", query_params={"task": task})
+
+
+def command(name: str, arguments: str, path: str) -> None:
+    """The command that does the same."""
+    words = ["faultline", name, *([arguments] if arguments else []), "--store", shlex.quote(path)]
+    st.code(" ".join(words), language=None)
