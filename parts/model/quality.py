@@ -396,4 +396,4 @@ def precision_words(metrics: dict[str, Any]) -> str:
         for i, name in enumerate(FAILURE_POINTS)
         if verdicts[i]
     ]
-    return "Precision, correct of ten predictions: " + ", ".join(parts) + "."
+    return "Of ten verdicts it gets right: " + ", ".join(parts) + "."
