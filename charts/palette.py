@@ -31,6 +31,9 @@ TEXT_ON = {
 PILLS = {name: f"{colour}59" for name, colour in COLOURS.items()}
 # The theme's background and text colour, on light and on dark. Streamlit writes captions with 60 %
 # of the text colour, so it is darker than it would have to be by itself.
+# In a chart, a placeholder that Streamlit replaces by a grey which can be read on its theme's
+# background: `streamlit.elements.lib.streamlit_plotly_theme.GRAY_90`. Its own axes use a paler one.
+CHART_TEXT = "#000037"
 PAPER = ("#FFFFFF", "#14181D")
 INK = ("#0F1318", "#E3E7EB")
 NEUTRAL = "#8A919C"

@@ -42,10 +42,13 @@ _RUN = """async (excluded) => (await axe.run({exclude: excluded.map(s => [s])},
 # axe does not look at the text of charts, which is SVG.
 _CHART_TEXT = """() => [...document.querySelectorAll('.js-plotly-plot text')]
   .filter(t => t.textContent.trim() && t.getBoundingClientRect().width
-    && !t.closest('.heatmaplayer, .hoverlayer, .bars, .annotation .bg'))
+    && !t.closest('.heatmaplayer, .hoverlayer, .bars'))
   .map(t => {
     const style = getComputedStyle(t)
-    return [t.textContent.slice(0, 40), style.fill, Number(style.fillOpacity)]
+    const box = t.closest('.annotation')?.querySelector('rect.bg')
+    const under = box && getComputedStyle(box)
+    return [t.textContent.slice(0, 40), style.fill, Number(style.fillOpacity),
+      under && Number(under.fillOpacity) === 1 ? under.fill : null]
   })"""
 
 
@@ -142,8 +145,8 @@ def findings(watch: Watch, axe: str, address: str, pages: tuple[str, ...]) -> li
         ground = watch.page.evaluate(
             "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
         )
-        paper = _parsed(ground)[0]
-        for text, fill, opacity in watch.page.evaluate(_CHART_TEXT):
+        for text, fill, opacity, box in watch.page.evaluate(_CHART_TEXT):
+            paper = _parsed(box or ground)[0]
             colour, alpha = _parsed(fill)
             alpha *= opacity
             seen = tuple(
