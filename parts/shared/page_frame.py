@@ -9,7 +9,6 @@ import streamlit as st
 
 from charts.formatting import plain
 from charts.html import render
-from charts.palette import PAPER
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
 from parts.shared import first_steps
@@ -27,7 +26,7 @@ ICON = Path(__file__).with_name("icon.svg").read_text("utf-8").strip()
 def styles() -> None:
     """The one rule that the theme cannot express: dark text on light buttons, in the dark theme."""
     if st.context.theme.type == "dark":
-        st.html(render("parts/shared/dark_buttons.html", ink=PAPER[1]))
+        st.html(render("parts/shared/dark_buttons.html"))
 
 
 def foot(view: View) -> None:
