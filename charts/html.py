@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from charts.formatting import confidence, count, milliseconds, number, percent
-from charts.palette import COLOURS, NEUTRAL, colour_of
+from charts.palette import COLOURS, NEUTRAL, PAPER, colour_of
 from data.schema.vocabulary import NAMES
 
 # The folder that holds the packages: the repository, or site-packages where a wheel is installed.
@@ -87,4 +87,6 @@ ENVIRONMENT.filters.update(
     # Jinja's own filter `count` is the length.
     thousands=count,
 )
-ENVIRONMENT.globals.update(COLOURS=COLOURS, NAMES=NAMES, NEUTRAL=NEUTRAL, colour_of=colour_of)
+ENVIRONMENT.globals.update(
+    COLOURS=COLOURS, NAMES=NAMES, NEUTRAL=NEUTRAL, PAPER=PAPER, colour_of=colour_of
+)

@@ -7,16 +7,17 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from charts.palette import FAINT, NEUTRAL
+from charts.palette import CHART_TEXT, FAINT, NEUTRAL
 
 # No toolbar over the chart, and the wheel scrolls the page.
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
-_AXIS = {
+_AXIS: dict[str, Any] = {
     "automargin": True,
     "showline": False,
     "zeroline": False,
     "gridcolor": FAINT,
     "fixedrange": True,
+    "tickfont": {"color": CHART_TEXT},
 }
 _MARGIN = {"l": 0, "r": 8, "t": 8, "b": 0}
 
@@ -80,13 +81,25 @@ def bare(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
     it, so setting it at once takes a quarter of the time; adding marks one by one would take twenty
     times as long.
     """
-    axes = {name: {**_AXIS, **layout.pop(name, {})} for name in ("xaxis", "yaxis")}
+    axes = {name: _axis(layout.pop(name, {})) for name in ("xaxis", "yaxis")}
+    if "legend" in layout:
+        layout["legend"] = {"font": {"color": CHART_TEXT}, **layout["legend"]}
     figure.layout = {
         "height": height,
         "margin": {**_MARGIN, **layout.pop("margin", {})},
+        "font": {"color": CHART_TEXT},
         "hoverlabel": {"align": "left", "namelength": -1},
         "dragmode": False,
         **axes,
         **layout,
     }
     return figure
+
+
+def _axis(axis: dict[str, Any]) -> dict[str, Any]:
+    """An axis with the shared settings, its numbers and its title in text that can be read."""
+    merged = {**_AXIS, **axis}
+    merged["tickfont"] = {**_AXIS["tickfont"], **axis.get("tickfont", {})}
+    if "title" in axis:
+        merged["title"] = {"font": {"color": CHART_TEXT}, **axis["title"]}
+    return merged

@@ -28,6 +28,9 @@ TEXT_ON = {
 # The theme's background and text colour, on light and on dark. Streamlit writes captions with 60 %
 # of the text colour, so it is darker than it would have to be by itself.
 GROUND = ("#FFFFFF", "#14181D")
+# In a chart, a placeholder that Streamlit replaces by a grey which can be read on its theme's
+# background: `streamlit.elements.lib.streamlit_plotly_theme.GRAY_90`. Its own axes use a paler one.
+CHART_TEXT = "#000037"
 INK = ("#0F1318", "#E3E7EB")
 # Text that says something is wrong, on light and on dark; words beside it say the same.
 ALARM = ("#B3261E", "#FF9A90")

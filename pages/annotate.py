@@ -11,6 +11,7 @@ from parts.annotate.agreement import agreement_task
 from parts.annotate.files import files_task
 from parts.annotate.queue import differences_task, queue_task
 from parts.annotate.retrain import retrain_task
+from parts.shared import address
 from parts.shared.filter_bar import chips
 from parts.shared.verdict_form import (
     annotator,
@@ -40,7 +41,7 @@ st.session_state["task"] = link_task
 
 def choose() -> None:
     """Keep the chosen task in the link."""
-    st.query_params["task"] = st.session_state["task"]
+    address.put("task", st.session_state["task"])
 
 
 task = st.segmented_control(
@@ -52,7 +53,7 @@ task = st.segmented_control(
     label_visibility="collapsed",
     on_change=choose,
 )
-st.query_params["task"] = task
+address.put("task", task)
 
 if task == "agreement":
     agreement_task(view.path, now, signed_in())

@@ -12,6 +12,7 @@ from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
 from parts.data.signals import drifting, signals
 from parts.data.storage import sizes, upkeep
+from parts.shared import address
 from parts.shared.first_steps import next_step
 from parts.shared.log_upload import upload
 from parts.shared.view import current_view
@@ -32,12 +33,12 @@ part = requested or "arrivals"
 
 def choose() -> None:
     """Keep the chosen part in the link."""
-    st.query_params["part"] = st.session_state["data-part"]
+    address.put("part", st.session_state["data-part"])
 
 
 ingest_runs.numbers(view)
 if requested != part:
-    st.query_params["part"] = part
+    address.put("part", part)
 if view.model is None and not view.snapshot.counts()["predictions"]:
     with st.container(border=True):
         next_step(view.snapshot, view.path)

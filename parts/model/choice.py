@@ -9,7 +9,8 @@ import streamlit as st
 
 from data.errors import UsageError
 
-Kind = Literal["segments", "pills", "list"]
+Kind = Literal["segments", "pills", "list"]from parts.shared import address
+
 
 
 def one_of(
@@ -33,7 +34,7 @@ def one_of(
     st.session_state[key] = option
     if linked != option:
         # The address is whole, so that it can be copied, and that Back finds this choice.
-        st.query_params[key] = str(option)
+        address.put(key, str(option))
     draw: Any = {"segments": st.segmented_control, "pills": st.pills, "list": st.selectbox}[kind]
     # A list without an empty entry needs no mark that it is required.
     extra = {} if kind == "list" else {"required": True}
@@ -52,4 +53,4 @@ def one_of(
 
 def _keep(key: str) -> None:
     if st.session_state[key]:
-        st.query_params[key] = st.session_state[key]
+        address.put(key, st.session_state[key])

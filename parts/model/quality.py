@@ -25,6 +25,7 @@ from data.queries.thresholds import (
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.choice import one_of
+from parts.shared import address
 from parts.shared.cached_figures import cached_figure
 from parts.shared.view import CacheKey, View
 
@@ -304,7 +305,7 @@ def _linked_threshold() -> int:
 
 
 def _keep_threshold() -> None:
-    st.query_params["threshold"] = str(st.session_state["threshold"])
+    address.put("threshold", str(st.session_state["threshold"]))
 
 
 def explorer(view: View, sample: Tested, target: str) -> None:
@@ -410,4 +411,4 @@ def precision_words(metrics: dict[str, Any]) -> str:
         for i, name in enumerate(FAILURE_POINTS)
         if verdicts[i]
     ]
-    return "Precision, correct of ten predictions: " + ", ".join(parts) + "."
+    return "Of ten verdicts it gets right: " + ", ".join(parts) + "."

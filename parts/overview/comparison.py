@@ -25,6 +25,7 @@ from charts.sentences import (
 from data.queries.releases import Release, releases
 from parts.overview.changes import look_at
 from parts.overview.tables import ADJUSTED, ADJUSTED_HELP, adjusted, formatted, share
+from parts.shared import address
 from parts.shared.view import View, snapshot_at
 from report.contents import Events, Headline
 
@@ -173,9 +174,9 @@ def _keep(against: Against) -> None:
     text = str(against)
     st.session_state[KEY] = text
     if text == "previous":
-        st.query_params.pop(KEY, None)
+        address.put(KEY, None)
     elif st.query_params.get(KEY) != text:
-        st.query_params[KEY] = text
+        address.put(KEY, text)
 
 
 def _mode(view: View, compared: Periods, released: list[Release]) -> None:

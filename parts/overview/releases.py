@@ -13,6 +13,7 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.overview.comparison import CELLS, ROWS, cells_table
 from parts.overview.tables import formatted, share
+from parts.shared import address
 from parts.shared.headline import TABLES
 from parts.shared.view import CacheKey, View, choices
 from report.releases import ReleaseComparison, Side, compare_releases, parse_releases
@@ -78,9 +79,9 @@ def _keep(key: str, value: str | None) -> None:
     st.session_state[key] = value
     if value:
         if st.query_params.get(key) != value:
-            st.query_params[key] = value
+            address.put(key, value)
     else:
-        st.query_params.pop(key, None)
+        address.put(key, None)
 
 
 def _of(version: str, stage: str | None) -> bool:

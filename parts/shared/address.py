@@ -26,7 +26,7 @@ _KNOWN_AS_FILTER = frozenset(
 # Parameters of the pages. A page that reads another one declares it here.
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "overview": ("list", "order", "page", "against", "release_a", "release_b"),
-    "triage": ("failing", "slice"),
+    "triage": ("failing", "slice", "owner", "versus"),
     "turn": ("turn", "day", "list", "order", "within", "back", "failing", "slice"),
     "model": ("look", "target", "other", "speaking", "threshold", "labelled", "page"),
     "annotate": ("task",),
@@ -71,6 +71,12 @@ def write(parameters: Mapping[str, str | Sequence[str]]) -> None:
     whole = {k: [v] if isinstance(v, str) else list(v) for k, v in parameters.items() if v}
     if whole != query():
         st.query_params.from_dict(whole)
+
+
+def put(key: str, value: str | None) -> None:
+    """Set one choice of a page in the address; None or an empty text takes it out."""
+    others = {name: values for name, values in query().items() if name != key}
+    write({**others, key: value} if value else others)
 
 
 def present() -> Filter:
@@ -128,7 +134,7 @@ def _check(page: str, given: Mapping[str, Sequence[str]]) -> None:
 
 def clear() -> None:
     """Callback: remove all filters, and all choices that a link may have got wrong."""
-    for key in ("failing", "slice", "against", "release_a", "release_b"):
+    for key in ("failing", "slice", "owner", "versus", "against", "release_a", "release_b"):
         st.session_state.pop(key, None)
     kept = {key: st.query_params[key] for key in (*PINS, "turn") if key in st.query_params}
     set_filter(Filter(), replace=kept)

@@ -9,7 +9,6 @@ import streamlit as st
 
 from charts.formatting import minute, plain
 from charts.html import piece, render
-from charts.palette import GROUND
 from charts.sentences import day_words
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
@@ -60,7 +59,7 @@ def top(present: str, path: str, view: View | None = None) -> None:
 def styles() -> None:
     """The one rule that the theme cannot express: dark text on light buttons, in the dark theme."""
     if st.context.theme.type == "dark":
-        st.html(render("parts/shared/dark_buttons.html", ink=GROUND[1]))
+        st.html(render("parts/shared/dark_buttons.html"))
 
 
 def foot(view: View) -> None:

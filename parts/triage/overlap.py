@@ -15,6 +15,7 @@ from charts.layout import CONFIG
 from charts.slices import trend, trend_words
 from data.errors import UsageError
 from data.queries.slices import Conditions, compared, daily, shared_turns
+from parts.shared import address
 from parts.shared.view import CacheKey, View
 from parts.triage.slice_picker import TITLES, name_button
 
@@ -128,9 +129,9 @@ def _against(key: str, point: str) -> Conditions:
 def _choose(widget: str) -> None:
     chosen = st.session_state[widget]
     if chosen:
-        st.query_params[VERSUS] = chosen
+        address.put(VERSUS, chosen)
     else:
-        st.query_params.pop(VERSUS, None)
+        address.put(VERSUS, None)
 
 
 def _side_by_side(

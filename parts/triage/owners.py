@@ -14,6 +14,7 @@ from charts.html import piece
 from data.errors import UsageError
 from data.schema.vocabulary import NAMES
 from data.store import workspace
+from parts.shared import address
 from parts.shared.view import View, reader_zone
 from parts.triage.slice_picker import POINTS, TITLES, decision_words, name_button
 
@@ -85,12 +86,12 @@ def chosen_owner(decided: Decisions, turns: Sequence[Mapping[str, Any]]) -> str 
 def _choose() -> None:
     owner = st.session_state["owner_choice"]
     if owner == _EVERYBODY:
-        st.query_params.pop(OWNER, None)
+        address.put(OWNER, None)
         return
-    st.query_params[OWNER] = owner
+    address.put(OWNER, owner)
     # The owner's first slice opens.
     for key in ("slice", "failing", "versus"):
-        st.query_params.pop(key, None)
+        address.put(key, None)
     for key in ("failing", "slices"):
         st.session_state.pop(key, None)
 

@@ -63,7 +63,7 @@ def chosen_point(worst: str) -> str:
         )
     st.session_state["failing"] = point
     if st.query_params.get("failing") != point:
-        st.query_params["failing"] = point
+        address.put("failing", point)
     return str(point)
 
 
@@ -99,16 +99,16 @@ def chosen_slice(point: str) -> str | None:
     if key:
         last_chosen[point] = key
         if st.query_params.get("slice") != key:
-            st.query_params["slice"] = key
+            address.put("slice", key)
     return key
 
 
 def choose_slice(key: str) -> None:
     """Callback: open a slice, whichever failure point it is of."""
     point = key.partition(":")[0]
-    st.query_params["slice"] = key
+    address.put("slice", key)
     if point in POINTS:
-        st.query_params["failing"] = point
+        address.put("failing", point)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)

@@ -22,7 +22,7 @@ def lines(*faulty: bytes) -> list[object]:
 # Six times the same fault with another value each, thrice no JSON, and three single ones.
 FAULTY = [
     *(json.dumps(trace(f"t{i}", turn_index=f"no {i}")).encode() for i in range(6)),
-    *[b"not json", b"nor this", b"no"],
+    *[b"not json", b"xyz", b"{]"],
     b"[1]",
     b'{"turn_id": 3}',
     json.dumps(trace("u", started_at="soon")).encode(),

@@ -27,7 +27,7 @@ def test_an_empty_store_says_what_to_run(opened: Open, store: Store, page: str |
     assert f"faultline ingest LOGS… --store {store.path}" in texts(at)
 
 
-@pytest.mark.parametrize("page", [None, "triage", "model", "annotate", "explore"])
+@pytest.mark.parametrize("page", [None, "triage", "model", "explore"])
 def test_an_unscored_store_says_what_to_run(
     opened: Open, unscored_store: Store, page: str | None
 ) -> None:

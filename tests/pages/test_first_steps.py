@@ -236,7 +236,7 @@ def test_an_upload_goes_through_ingest_and_shows_its_result(
     press(at, "Ingest")
     job = jobs(str(store.path)).get(INGEST)
     assert isinstance(job, Ingestion)
-    assert job.wait(60) == "done"
+    assert job.wait(300) == "done"
     at.run()
     assert "10 turns, 4 quarantined" in texts(at)
     reasons = at.dataframe[0].value
@@ -255,9 +255,9 @@ def test_an_upload_goes_through_ingest_and_shows_its_result(
 def test_an_upload_treats_conflicts_as_asked(store: Store, on_conflict: Any) -> None:
     first = json.dumps(trace("same", dialogue_id="a")).encode()
     other = json.dumps(trace("same", dialogue_id="b")).encode()
-    assert Ingestion(str(store.path), "a.jsonl", first, "keep").wait(60) == "done"
+    assert Ingestion(str(store.path), "a.jsonl", first, "keep").wait(300) == "done"
     job = Ingestion(str(store.path), "b.jsonl", other, on_conflict)
-    state = job.wait(60)
+    state = job.wait(300)
     with store.snapshot() as snapshot:
         (dialogue,) = snapshot.query("FROM turns")["dialogue_id"].to_pylist()
     assert dialogue == ("b" if on_conflict == "replace" else "a")
