@@ -8,9 +8,9 @@ from typing import Any, Literal
 import streamlit as st
 
 from data.errors import UsageError
+from parts.shared import address
 
-Kind = Literal["segments", "pills", "list"]from parts.shared import address
-
+Kind = Literal["segments", "pills", "list"]
 
 
 def one_of(
