@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from charts.formatting import confidence, count, milliseconds, number, percent
-from charts.palette import COLOURS, NEUTRAL, PAPER, colour_of
+from charts.palette import COLOURS, GROUND, NEUTRAL, colour_of
 from data.schema.vocabulary import NAMES
 
 # The folder that holds the packages: the repository, or site-packages where a wheel is installed.
@@ -88,5 +88,5 @@ ENVIRONMENT.filters.update(
     thousands=count,
 )
 ENVIRONMENT.globals.update(
-    COLOURS=COLOURS, NAMES=NAMES, NEUTRAL=NEUTRAL, PAPER=PAPER, colour_of=colour_of
+    COLOURS=COLOURS, NAMES=NAMES, NEUTRAL=NEUTRAL, GROUND=GROUND, colour_of=colour_of
 )
