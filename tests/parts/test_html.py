@@ -249,7 +249,7 @@ def test_a_template_leaves_escaping_on(template: str) -> None:
     assert not re.search(r"\|\s*safe\b|autoescape|xmlattr|tojson", source)
     bare = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", re.sub(r"\{\{.*?\}\}", "X", source), flags=re.S)
     assert not re.search(r"='?X", bare), "an attribute without quotation marks"
-    if name == "parts/shared/keep_name.html":
+    if template == "parts/shared/keep_name.html":
         # Its one script is this; `test_a_kept_name_cannot_leave_its_cookie` tries hostile names.
         bare = bare.replace('<script>document.cookie = "X"</script>', "", 1)
     assert not re.search(r"<script|\son\w+=|javascript:|(?:href|src)=", bare)
