@@ -21,6 +21,7 @@ from charts.formatting import (
     plain,
     short,
 )
+from charts.html import render
 from charts.palette import COLOURS
 from data.errors import FaultlineError
 from data.queries.annotations import latest, progress
@@ -143,18 +144,14 @@ def _kept_name() -> str:
 def remember_name() -> None:
     """Have the browser keep the annotator's name, or forget it; takes no room on the page."""
     name = signed_in() or ""
-    if name == st.session_state.get("kept_name", _kept_name()):
-        script = ""
-    else:
-        # Quoted, a name has no character that means something to HTML or a script.
-        age = _YEAR_S if name else 0
-        script = (
-            f'<script>document.cookie = "{_COOKIE}={quote(name, safe="")}; path=/; '
-            f'max-age={age}; SameSite=Strict"</script>'
-        )
+    value = None
+    if name != st.session_state.get("kept_name", _kept_name()):
+        value = quote(name, safe="")
         st.session_state["kept_name"] = name
+    age = _YEAR_S if name else 0
+    script = render("parts/shared/keep_name.html", cookie=_COOKIE, value=value, age=age)
     with st.container(key="kept-name", height=1, border=False):
-        st.html(script or "<span></span>", unsafe_allow_javascript=True)
+        st.html(script, unsafe_allow_javascript=True)
 
 
 def leave() -> None:

@@ -91,9 +91,12 @@ def test_undo_is_always_there_also_in_another_session(opened: Open, own_store: S
 def test_nothing_above_the_buttons_depends_on_the_verdict(page: AppTest) -> None:
     def above() -> list[tuple[str, str]]:
         # In the order of the page, down to the first verdict.
-        shown = ("subheader", "caption", "text_input", "markdown")
-        elements = [element for element in page.main if element.type in shown]
-        lines = [(element.type, str(getattr(element, "value", ""))) for element in elements]
+        kinds = ("subheader", "caption", "text_input", "markdown")
+        lines = [
+            (element.type, str(getattr(element, "value", "")))
+            for element in page.main
+            if element.type in kinds
+        ]
         return lines[: next(i for i, (kind, _) in enumerate(lines) if kind == "text_input") + 1]
 
     before = above()
