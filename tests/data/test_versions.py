@@ -331,7 +331,7 @@ def test_one_id_for_everything_is_no_trouble(store: Store, tmp_path: Path) -> No
     assert kind["lines"] == 2_999
 
 
-few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 
 
 @few
