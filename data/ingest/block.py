@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -105,6 +106,8 @@ class Block:
     cut: why the source is not read beyond this block, whose lines are then its last line's
     beginning.
     left_out: values left out before there were lines, as `validation.Notes` counts them.
+    faults: field and reason of lines that are known to be faulty, by their number from 1.
+    rows: how many rows of a table the lines stand for, none of them blank.
     """
 
     data: bytes
@@ -113,6 +116,8 @@ class Block:
     limits: Limits = field(default_factory=Limits)
     cut: str | None = None
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    rows: int | None = None
 
     def load(self) -> bytes:
         """The lines. Raises `IngestError` if the file has become shorter since it was split."""

@@ -314,6 +314,12 @@ def _stage_all(
         (block, index, folder, clock) for index, block in enumerate(blocks(source, limits), first)
     )
     for block in run.map(stage, work):
+        if block.rows not in (None, block.count + block.faulty):
+            raise IngestError(
+                f"{source.name}: of {block.rows:,} rows {block.count + block.faulty:,} could be "
+                "read, and nothing says what became of the others, so that nothing was ingested; "
+                "write the file anew."
+            )
         staged.append(block)
         turns += block.count
         progress(block.done, source.size, source.name, turns)

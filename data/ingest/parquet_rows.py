@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from data.errors import IngestError, UsageError
 from data.ingest.arrow_columns import UNKNOWN, Fitting, flat, is_bytes, is_list
 from data.ingest.block import BLOCK, Block, Limits, Source
+from data.ingest.odd_rows import mended
 from data.ingest.validation import Left
 from data.schema.shape import TRACE
 from data.store.parquet import workbench
@@ -137,7 +139,9 @@ def _blocks(
             if rows.num_rows == 1 and size > limits.longest_line:
                 yield Block(b" " * (limits.longest_line + 1) + b"\n", done, limits=limits)
                 continue
-            yield Block(_lines(source, con, rows, left_out), done, limits=limits, left_out=left_out)
+            whole, faults = _without_odd(rows)
+            lines = _lines(source, con, whole, left_out)
+            yield Block(lines, done, None, limits, None, left_out, faults, rows.num_rows)
     if seen != total:
         raise IngestError(
             f"{source.name} is a damaged Parquet file: it says that it has {total:,} rows, and has "
@@ -181,6 +185,18 @@ def _size(array: Column) -> int:
     return 8 * len(array)
 
 
+def _without_odd(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, tuple[str, str]]]:
+    """Rows without what no line can carry; field and reason of the rows that had it, from 1."""
+    columns, faults = [], {}
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        column, found = mended(column, name)
+        columns.append(column)
+        for path, reason, mask in found:
+            for row in np.flatnonzero(mask).tolist():
+                faults.setdefault(row + 1, (path, reason))
+    return pa.RecordBatch.from_arrays(columns, rows.schema.names), faults
+
+
 def _lines(
     source: Source, con: duckdb.DuckDBPyConnection, rows: pa.RecordBatch, left_out: Left
 ) -> bytes:
@@ -209,7 +225,8 @@ def _lines(
             whole = f"CASE WHEN {name} = floor({name}) AND abs({name}) < 1e15 THEN"
             parts.append(f"{key}, {whole} to_json({name}::BIGINT) ELSE to_json({name}) END")
         elif item.name == "extra" and is_bytes(column.type):
-            parts.append(f"{key}, TRY_CAST({name} AS JSON)")
+            # What is no JSON is a text.
+            parts.append(f"{key}, coalesce(TRY_CAST({name} AS JSON), to_json({name}))")
         else:
             parts.append(f"{key}, {name}")
     names = [f"c{number}" for number in range(len(columns))]

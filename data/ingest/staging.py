@@ -79,6 +79,8 @@ class Staged:
     done: int
     # Why nothing of the source is read after this block.
     cut: str | None
+    # How many rows of a table it was.
+    rows: int | None
 
 
 def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
@@ -102,6 +104,9 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
             if len(line) > longest:
                 faults.add(number, Fault("", too_long), line)
             continue
+        if block.faults and number in block.faults:
+            faults.add(number, Fault(*block.faults[number]), line)
+            continue
         if len(line) < _SHORT and line in faults.short:
             faults.add(number, faults.short[line], line)
             continue
@@ -111,6 +116,8 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
             body, gold, extra, digest = check(line, notes)
         except Fault as fault:
             faults.add(number, fault, line)
+            if len(line) < _SHORT and len(faults.short) < _MOST_SHORT:
+                faults.short[line] = fault.with_traceback(None)
             continue
         pieces += (b'{"turn":', body, b',"gold":', gold, b"}\n")
         extras.append(extra)
@@ -151,6 +158,7 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         notes,
         block.done,
         block.cut,
+        block.rows,
     )
 
 
@@ -172,8 +180,6 @@ class _Faults:
         self.count += 1
         self.junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
         self._rows.append((number, fault.field, fault.reason, excerpt(line)))
-        if len(line) < _SHORT and len(self.short) < _MOST_SHORT:
-            self.short[line] = fault.with_traceback(None)
         if len(self._rows) >= _FAULT_ROWS:
             self._flush()
 
