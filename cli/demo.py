@@ -25,7 +25,7 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 # Annotated turns with which at least two failure points are nearly always often enough among them:
 # the second most frequent one, `asr`, is about one turn in twenty.
@@ -45,6 +45,8 @@ def demo_data(
         Path,
         typer.Option(
             help="Folder, or a file .jsonl, .jsonl.gz, .jsonl.zst or .parquet.",
+            parser=named_path,
+            metavar="PATH",
             callback=must_be_text,
         ),
     ],
@@ -101,9 +103,12 @@ def demo(
     seed: DemoSeedOption = 0,
     days: DaysOption = 90,
     gold: GoldOption = 0.08,
-    to: Annotated[Path, typer.Option(help="Folder for the traces.", callback=must_be_text)] = Path(
-        "demo"
-    ),
+    to: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the traces.", parser=named_path, metavar="PATH", callback=must_be_text
+        ),
+    ] = Path("demo"),
     store: StoreOption = DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
     serve: Annotated[bool, typer.Option(help="Serve the dashboard at the end.")] = True,

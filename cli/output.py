@@ -29,6 +29,11 @@ def number(value: object) -> str:
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
 
 
+def counted(count: int, noun: str, nouns: str | None = None) -> str:
+    """A number of things in words: "1 turn", "2 turns"; `nouns` is a plural that ends otherwise."""
+    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def print_json(content: Any) -> None:
     """Print `content` as JSON; what JSON cannot hold, such as a date, as text."""
     default: Callable[[Any], str] = str

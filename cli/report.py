@@ -15,11 +15,20 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 
 def report(
-    to: Annotated[Path, typer.Option("--to", help="File ending in .html.", callback=must_be_text)],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            help="File ending in .html.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
+        ),
+    ],
     weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
     store: StoreOption = DEFAULT_STORE,
     at: Annotated[str | None, typer.Option(help="Data version; by default the newest.")] = None,

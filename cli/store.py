@@ -17,7 +17,7 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     from data.store.maintenance import Deletion
@@ -28,7 +28,11 @@ def export(
     to: Annotated[
         Path,
         typer.Option(
-            "--to", help="File ending in .parquet, .csv or .jsonl.", callback=must_be_text
+            "--to",
+            help="File ending in .parquet, .csv or .jsonl.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
         ),
     ],
     store: StoreOption = DEFAULT_STORE,

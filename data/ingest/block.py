@@ -65,7 +65,9 @@ class Limits:
 class Source:
     """One input: a file, or standard input (`path` is None).
 
-    `found`: it was not named but found in a folder, so it has to be a regular file.
+    `found`: it was not named but found in a folder, so it has to be a regular file. `linked`: the
+    path that was given leads through a link. Who may name one need not be allowed to read what lies
+    behind it, so nothing of its content may be shown.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Source:
     format: Format
     size: int | None
     found: bool = False
+    linked: bool = False
 
     def open(self) -> BinaryIO:
         """The file, open for reading."""

@@ -28,6 +28,7 @@ from data.store.parquet import workbench
 pc: Any = pyarrow.compute
 Column = Any
 
+NOT_FROM_STDIN = "--format parquet cannot be read from standard input; give the file."
 _ROWS = 8_000
 _REQUIRED = ("turn_id", "dialogue_id", "turn_index", "started_at")
 
@@ -39,7 +40,7 @@ def parquet_blocks(source: Source, limits: Limits) -> Iterator[Block]:
     traces.
     """
     if source.path is None:
-        raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
+        raise UsageError(NOT_FROM_STDIN)
     try:
         # Opened here, as a name need not be text.
         with source.open() as raw:
@@ -85,14 +86,15 @@ def _must_be_traces(source: Source, schema: pa.Schema) -> None:
         raise IngestError(f"{source.name} has no columns; expected those of a trace.")
     for required in _REQUIRED:
         if required not in schema.names:
+            got = "" if source.linked else f", got {', '.join(schema.names[:12])}"
             raise IngestError(
-                f"{source.name} has no column '{required}'; expected the columns of a "
-                f"trace, got {', '.join(schema.names[:12])}."
+                f"{source.name} has no column '{required}'; expected the columns of a trace{got}."
             )
     for name, count in Counter(schema.names).items():
         if count > 1:
+            named = "of one name" if source.linked else f"named '{name}'"
             raise IngestError(
-                f"{source.name} has {count} columns named '{name}'; expected one of each name."
+                f"{source.name} has {count} columns {named}; expected one of each name."
             )
 
 

@@ -18,8 +18,8 @@ from data.errors import IngestError, UsageError
 from data.ingest.block import BLOCK, LONGEST_LINE, Block, Format, Limits, Source
 from data.ingest.folders import Skipped, format_of, log_files
 from data.ingest.magic import refused
-from data.ingest.parquet_rows import parquet_blocks
-from data.store.paths import printable
+from data.ingest.parquet_rows import NOT_FROM_STDIN, parquet_blocks
+from data.store.paths import must_not_be_empty, printable
 
 STDIN = "-"
 # Lines of one block of a stream. A trace has more than a hundred bytes, so that only what is not a
@@ -43,13 +43,14 @@ def discover(
     for given in paths:
         if str(given) == STDIN:
             if format == "parquet":
-                raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
+                raise UsageError(NOT_FROM_STDIN)
             sources[STDIN] = Source("<stdin>", None, "jsonl", None)
             continue
+        must_not_be_empty(given)
         path = Path(given).expanduser()
         if not path.exists():
             raise IngestError(f"{given} does not exist; give the path of a log file or folder.")
-        folder = path.is_dir()
+        folder, linked = path.is_dir(), _linked(path)
         files = _below(path, skipped) if folder else [path]
         for file in files:
             kind: Format = format_of(file) or "jsonl"
@@ -60,9 +61,15 @@ def discover(
             name = printable(real)
             # What was found is read where it lies, so that no link can be exchanged under it.
             size = file.stat().st_size
-            source = Source(name, real if folder else file, kind, size, folder)
+            behind = linked or _linked(file)
+            source = Source(name, real if folder else file, kind, size, folder, behind)
             sources.setdefault(str(real), source)
     return list(sources.values())
+
+
+def _linked(path: Path) -> bool:
+    """Whether a path leads through a link, to the file or to a folder above."""
+    return path.resolve() != Path(os.path.abspath(path))
 
 
 def _below(folder: Path, skipped: list[Skipped] | None) -> list[Path]:
@@ -274,8 +281,6 @@ def _must_be_lines(source: Source, head: bytes) -> None:
 def _beginning(source: Source, head: bytes, line: bytes) -> str:
     if b"\0" in head[:4096]:
         return "binary data"
-    if source.path is not None and source.path.resolve() != Path(os.path.abspath(source.path)):
-        # Who may name a link, to the file or to a folder above, need not be allowed to read what
-        # lies behind it.
+    if source.linked:
         return "the file behind this link begins with something else"
     return f"it begins with {line[:40].decode('utf-8', 'backslashreplace')!r}"

@@ -46,19 +46,11 @@ INTERIM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         trace("a", asr=heard("turn on"), nlu=NLU, result={}),
         trace("a", asr=heard("turn on the light"), result=OK),
     ),
-    "fewer stages": (
-        trace("a", asr=heard("turn on"), result=OK),
-        trace("a", asr=heard("turn on"), nlu=NLU, result=OK),
+    "fewer stages, without results": (
+        trace("a", asr=heard("turn on")),
+        trace("a", asr=heard("turn on"), nlu=NLU),
     ),
     "no stage at all": (trace("a"), trace("a", asr=heard(""))),
-    "the user has not reacted yet": (
-        trace("a", asr=heard("turn on"), result=OK),
-        trace("a", asr=heard("turn on"), result=OK, feedback={"barge_in": True}),
-    ),
-    "nothing spoken yet": (
-        trace("a", asr=heard("turn on"), result=OK),
-        trace("a", asr=heard("turn on"), result=OK, tts={"latency_ms": 5}),
-    ),
     "less audio, without results": (
         trace("a", asr=heard("recognise beach", audio_ms=900)),
         trace("a", asr=heard("wreck a nice", audio_ms=1500)),
@@ -84,6 +76,18 @@ CORRECTED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "less audio, with results": (
         trace("a", asr=heard("x", audio_ms=900), result=OK),
         trace("a", asr=heard("x", audio_ms=800), result=OK),
+    ),
+    "more stages, with results": (
+        trace("a", asr=heard("turn on"), result=OK),
+        trace("a", asr=heard("turn on"), nlu=NLU, result=OK),
+    ),
+    "fewer stages, with results": (
+        trace("a", asr=heard("turn on"), nlu=NLU, result=OK, tts={"latency_ms": 5}),
+        trace("a", asr=heard("turn on"), result=OK),
+    ),
+    "without feedback": (
+        trace("a", asr=heard("call ada"), result=OK, feedback={"barge_in": True}),
+        trace("a", asr=heard("[redacted]"), result=OK),
     ),
     "a second apart": (trace("a"), trace("a", started_at="2024-05-01T09:30:01Z")),
 }
