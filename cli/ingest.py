@@ -150,10 +150,10 @@ def ingest(
                 "did not replace it."
             )
         if report.quarantined:
+            lines = counted(report.quarantined, "line was", "lines were")
             out.print(
-                f"{counted(report.quarantined, 'line was', 'lines were')} quarantined. See why with: "
-                "faultline export quarantine --to quarantine.csv "
-                f"--store {plain(shlex.quote(str(store)))}",
+                f"{lines} quarantined. See why with: faultline export quarantine --to "
+                f"quarantine.csv --store {plain(shlex.quote(str(store)))}"
             )
     if report.conflicts:
         fate = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -111,6 +111,8 @@ class Block:
     left_out: values left out before there were lines, as `validation.Notes` counts them.
     faults: field and reason of lines that are known to be faulty, by their number from 1.
     rows: how many rows of a table the lines stand for, none of them blank.
+    numbers: of the lines, from 1, where blank ones between them have been left out, and how many
+    lines there were with these.
     """
 
     data: bytes
@@ -121,6 +123,7 @@ class Block:
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     faults: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     rows: int | None = None
+    numbers: tuple[Sequence[int], int] | None = None
 
     def load(self) -> bytes:
         """The lines. Raises `IngestError` if the file has become shorter since it was split."""

@@ -46,7 +46,7 @@ def log_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
     files: dict[Path, Path] = {}
     linked: list[Path] = []
     for path in _candidates(folder, skipped):
-        if path.is_symlink():
+        if os.path.islink(path):
             target = _target(path)
             if target is None:
                 skipped.append(Skipped(path, "a link that leads to itself"))
@@ -66,7 +66,7 @@ def log_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
         else:
             if kind:
                 skipped.append(Skipped(path, kind))
-            elif path.is_symlink():
+            elif os.path.islink(path):
                 linked.append(path)
             else:
                 files[path.resolve()] = path
@@ -108,11 +108,11 @@ def _candidates(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        yield from (here / name for name in folders if (here / name).is_symlink())
+        yield from (here / name for name in folders if os.path.islink(here / name))
         files = (here / name for name in names if not name.startswith((".", "_")))
         # A link that leads nowhere may have led to a folder, whatever its name.
         yield from (
             path
             for path in files
-            if format_of(path) or (path.is_symlink() and not os.path.exists(path))
+            if format_of(path) or (os.path.islink(path) and not os.path.exists(path))
         )

@@ -224,7 +224,7 @@ def _lines(
             parts.append(f"{key}, strftime({utc}, '%Y-%m-%dT%H:%M:%S.%f{zone}')")
         elif shape.kind == "whole" and pa.types.is_floating(column.type):
             # One that is not whole does not spoil the others.
-            whole = f"CASE WHEN {name} = floor({name}) AND abs({name}) < 1e15 THEN"
+            whole = f"CASE WHEN {name} = floor({name}) AND abs({name}) < {2**53} THEN"
             parts.append(f"{key}, {whole} to_json({name}::BIGINT) ELSE to_json({name}) END")
         elif item.name == "extra" and is_bytes(column.type):
             # What is no JSON is a text.

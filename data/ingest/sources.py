@@ -161,8 +161,7 @@ def _cut(
                 # Of a line that is too long the beginning is kept, to see that it is too long.
                 rest += chunk[: room - len(rest)]
                 continue
-            for data in _few_lines(rest + chunk[:end]):
-                yield Block(data, done, limits=limits)
+            yield from _few_lines(rest + chunk[:end], done, limits)
             rest = chunk[end:][:room]
     except _Expands:
         yield Block(rest, done, limits=limits, cut=limits.too_large)
@@ -173,15 +172,47 @@ def _cut(
         yield Block(rest, position.tell() if position is not None else 0, limits=limits)
 
 
-def _few_lines(data: bytes) -> Iterator[bytes]:
-    """Whole lines, halved until no piece has more than `MOST_LINES`."""
+def _few_lines(data: bytes, done: int, limits: Limits) -> Iterator[Block]:
+    """Whole lines as blocks of at most `MOST_LINES`: mostly blank ones in one block without these,
+    others halved until no piece has more."""
     if data.count(b"\n") <= MOST_LINES:
-        yield data
+        yield Block(data, done, limits=limits)
+        return
+    if without := _without_blank(data, limits):
+        lines, numbers = without
+        yield Block(lines, done, limits=limits, numbers=numbers)
         return
     half = len(data) // 2
     middle = data.rfind(b"\n", 0, half) + 1 or data.index(b"\n", half) + 1
-    yield from _few_lines(data[:middle])
-    yield from _few_lines(data[middle:])
+    yield from _few_lines(data[:middle], done, limits)
+    yield from _few_lines(data[middle:], done, limits)
+
+
+_VISIBLE = re.compile(rb"\S")
+
+
+def _without_blank(data: bytes, limits: Limits) -> tuple[bytes, tuple[list[int], int]] | None:
+    """The lines that are not blank, their numbers, and how many lines there are with blank ones.
+
+    None where too few are blank, or one of these may be too long, which is a fault.
+    """
+    if len(data.translate(None, b" \t\r\n\v\f")) > len(data) // 2:
+        return None
+    if len(data.translate(None, b"\n")) > limits.longest_line:
+        return None
+    lines: list[bytes] = []
+    numbers: list[int] = []
+    start, number = 0, 1
+    while found := _VISIBLE.search(data, start):
+        if len(lines) == MOST_LINES:
+            return None
+        begin = data.rfind(b"\n", start, found.start()) + 1 or start
+        number += data.count(b"\n", start, begin)
+        start = data.index(b"\n", begin) + 1
+        lines.append(data[begin:start])
+        numbers.append(number)
+        number += 1
+    return b"".join(lines), (numbers, data.count(b"\n"))
 
 
 # -- compression -----------------------------------------------------------------------------------

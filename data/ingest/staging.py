@@ -7,6 +7,7 @@ faults.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import Counter
@@ -99,7 +100,8 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     if block.cut:
         faults.add(1, Fault("", block.cut), data)
         data = b""
-    for number, line in enumerate(_lines(data), 1):
+    given = block.numbers[0] if block.numbers else itertools.count(1)
+    for number, line in zip(given, _lines(data), strict=False):
         if not line or line.isspace():
             if len(line) > longest:
                 faults.add(number, Fault("", too_long), line)
@@ -125,6 +127,8 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         numbers.append(number)
     # Every block but the last one ends with a line break.
     total = data.count(b"\n") + (data[-1:] not in (b"", b"\n")) + (block.cut is not None)
+    if block.numbers:
+        total = block.numbers[1]
     del data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
     days: list[tuple[Any, int, int]] = []

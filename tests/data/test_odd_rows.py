@@ -5,6 +5,7 @@ Every row becomes a turn or a line of the quarantine; where that is not so, the 
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 
 from data.errors import IngestError
 from data.ingest.ingest import IngestReport, ingest
+from data.ingest.validation import Fault, Notes, check
 from data.store.store import Store
+from tests.logs import trace, write_lines
 
 WHEN = datetime(2024, 5, 1, 9, 30, tzinfo=UTC)
 GOOD, BAD = [b"ok", b"fine", b"caf\xc3\xa9"], [b"\xff", b"caf\xe9", b"\xc0\x80", b"\xed\xa0\x80"]
@@ -168,3 +171,51 @@ def test_a_text_for_extra_is_kept(store: Store, tmp_path: Path) -> None:
     with store.snapshot() as snapshot:
         found = snapshot.query("SELECT extra FROM turns ORDER BY turn_id").to_pylist()
     assert [row["extra"] for row in found[:3]] == ['{"x":1}', '{"extra":"no JSON"}', None]
+
+
+# -- lines and rows are judged alike ---------------------------------------------------------------
+
+
+WHOLE = [(0.0, 0), (-0.0, 0), (1.0, 1), (2.0**53 - 1, None), (1.5, None), (-1.0, None),
+         (1e300, None)]  # fmt: skip
+
+
+def test_whole_numbers_are_whole_however_they_are_written(tmp_path: Path) -> None:
+    given = [number for number, _ in WHOLE]
+    lines = write_lines(
+        tmp_path / "a.jsonl",
+        [trace(f"t{n}", turn_index=number) for n, number in enumerate(given)],
+    )
+    rows = table(turn_index=pa.array(given))
+    pq.write_table(rows, tmp_path / "a.parquet")
+    for name, path in (("lines", lines), ("rows", tmp_path / "a.parquet")):
+        store = Store.create(tmp_path / name)
+        report = ingest(store, [path])
+        with store.snapshot() as snapshot:
+            stored = snapshot.query("SELECT turn_id, turn_index FROM turns ORDER BY 1").to_pylist()
+        assert [(row["turn_id"], row["turn_index"]) for row in stored] == [
+            ("t0", 0), ("t1", 0), ("t2", 1)], name  # fmt: skip
+        assert report.quarantined == 4, name
+
+
+@pytest.mark.parametrize(
+    ("when", "stored"),
+    [
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999999Z"),
+        ("2016-12-31T23:59:60.75z", "2016-12-31T23:59:59.999999Z"),
+        ("2016-12-31T15:59:60-08:00", "2016-12-31T23:59:59.999999Z"),
+        ("9999-12-31T23:59:60Z", "9999-12-31T23:59:59.999999Z"),
+        # No second was ever inserted there.
+        ("2016-12-31T12:00:60Z", None),
+        ("2016-12-31T23:59:60+01:00", None),
+        ("2016-12-31T23:59:61Z", None),
+        ("2016-12-31T23:59:60", None),
+    ],
+)
+def test_a_leap_second_is_the_last_instant_before_it(when: str, stored: str | None) -> None:
+    line = json.dumps(trace(started_at=when)).encode()
+    if stored is None:
+        with pytest.raises(Fault, match="started_at: expected a time"):
+            check(line, Notes())
+        return
+    assert json.loads(check(line, Notes()).json)["started_at"] == stored
