@@ -49,6 +49,7 @@ from data.store.durability import between, sync, tree
 from data.store.head import NAME, Contents, has_tables, read_head
 from data.store.head import Head as Head
 from data.store.head import write_head as _write_head
+from data.store.log_damage import log_checksums
 from data.store.model_folders import model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
@@ -83,9 +84,9 @@ class Store:
             (temporary / "models").mkdir()
             (temporary / ".staging").mkdir()
             empty = Contents(0, 0, 0)
-            _write_head(
-                temporary, Head(dict.fromkeys(TABLES, 0), None, dict.fromkeys(TABLES, empty))
-            )
+            versions, contents = dict.fromkeys(TABLES, 0), dict.fromkeys(TABLES, empty)
+            logs = {name: log_checksums(temporary, name, 0) for name in TABLES}
+            _write_head(temporary, Head(versions, None, contents, logs))
             sync(tree(temporary))
             try:
                 os.replace(temporary, root)
@@ -178,7 +179,14 @@ class Store:
             for name, version in head.tables.items():
                 if name in TABLES:
                     files = live_files(self.path, name, version)
-                    must_be_whole(self.path, name, version, files, head.contents.get(name))
+                    must_be_whole(
+                        self.path,
+                        name,
+                        version,
+                        files,
+                        head.contents.get(name),
+                        head.logs.get(name),
+                    )
         except StoreError as error:
             # A vacuum may have run between reading HEAD and listing the files.
             if (newer := self.head()) != head:

@@ -314,3 +314,33 @@ def test_a_damaged_checkpoint_costs_nothing(
     assert repair(three.path) is None
     ingest(three, [write_lines(tmp_path / "l.jsonl", [trace("m", dialogue_id="m")])])
     assert len(ids(three)) == 8
+
+
+@pytest.mark.parametrize("table", ["turns", "settings", "predictions"])
+def test_a_log_that_says_the_same_costs_nothing(own_six: Store, table: str) -> None:
+    """A digit of a time has changed: all the files that the table held are there."""
+    before, counts = own_six.head(), consistent(own_six)
+    log = max((own_six.path / table / "_delta_log").glob("*.json"))
+    content = log.read_bytes()
+    changed = content.replace(b'"timestamp":1', b'"timestamp":2', 1)
+    changed = changed.replace(b'"createdTime":1', b'"createdTime":2', 1)
+    assert changed != content
+    log.write_bytes(changed)
+    done = repair(own_six.path)
+    assert done is not None
+    assert consistent(own_six) == counts
+    assert all(loss.before == loss.after for loss in done.losses)
+    assert own_six.head().tables[table] > before.tables[table]
+    assert own_six.head().model == before.model
+    assert repair(own_six.path) is None
+
+
+def test_a_log_that_names_another_file_is_mended(three: Store) -> None:
+    """A letter of a path has changed: the log is at fault, not a file that never was."""
+    log = three.path / "turns" / "_delta_log" / f"{3:020d}.json"
+    log.write_bytes(log.read_bytes().replace(b"/part-", b"/park-", 1))
+    (found,) = plan(three.path).damages
+    assert found.path == log
+    assert repair(three.path)
+    assert ids(three) == ["t01", "t02", "t11", "t12"]
+    assert consistent(three)["runs"] == 2
