@@ -146,7 +146,9 @@ def _misuse(error: typer.TyperException) -> str:
     """Typer's complaint about an option or argument as one sentence that names the help."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "faultline"
-    complaint = " ".join(error.format_message().split()).rstrip(".")
+    # A library's own name for a value that is none of the choices.
+    complaint = error.format_message().replace("Value error, ", "")
+    complaint = " ".join(complaint.split()).rstrip(".")
     value = _value_of(getattr(getattr(error, "param", None), "opts", ()))
     got = f" (got {value})" if value and value not in complaint else ""
     return f"{complaint}{got}; see: {command} --help"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from data.errors import IngestError, UsageError
+from data.errors import IngestError, UsageError, machine_error
 from data.ingest.arrow_columns import UNKNOWN, Fitting, flat, is_bytes, is_list
 from data.ingest.block import BLOCK, Block, Limits, Source
 from data.ingest.odd_rows import mended
@@ -68,16 +68,17 @@ def parquet_blocks(source: Source, limits: Limits) -> Iterator[Block]:
         if error.errno is not None:
             raise
         # Arrow's words for what it finds while it reads.
-        reason = str(error).splitlines()[0].rstrip(".")
-        if "crypt" in reason:
+        if "crypt" in str(error):
             raise IngestError(
                 f"{source.name} has encrypted columns; write it without encryption."
             ) from error
-        raise IngestError(f"{source.name} is a damaged Parquet file ({reason}).") from error
-    except (pa.ArrowException, duckdb.Error) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
         raise IngestError(
-            f"{source.name} has columns that cannot be read as a trace ({reason})."
+            f"{source.name} is a damaged Parquet file; copy it again, nothing was ingested."
+        ) from error
+    except (pa.ArrowException, duckdb.Error) as error:
+        raise machine_error(error) or IngestError(
+            f"{source.name} has columns of a type that cannot be read as a trace; write them as "
+            "the format has them, or leave them out."
         ) from error
 
 

@@ -260,7 +260,8 @@ def _expanded(
                     "ingested."
                 ) from error
             raise IngestError(
-                f"{source.name} is a damaged compressed file ({error}); nothing was ingested."
+                f"{source.name} is a damaged {kind} file: {_damage(error)}; copy it again, nothing "
+                "was ingested."
             ) from error
         if not chunk:
             return
@@ -271,6 +272,16 @@ def _expanded(
             yield chunk[: max(room, 0)]
             raise _Expands
         yield chunk
+
+
+def _damage(error: Exception) -> str:
+    """What is wrong with compressed data, in place of the libraries' words for it."""
+    text = str(error)
+    if "Not a gzipped file" in text:
+        return "something else follows its data"
+    if "CRC" in text or "length" in text or "checksum" in text.lower():
+        return "its content does not fit its checksum"
+    return "it cannot be unpacked"
 
 
 class _Counted(io.RawIOBase):

@@ -16,6 +16,7 @@ The file given to `faultline dashboard --sign-in` is TOML:
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,8 +53,16 @@ class SignIn:
             raise UsageError(
                 f"The sign-in file {path} cannot be read: {error.strerror}."
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"The sign-in file {path} is not TOML: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"The sign-in file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8."
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"line \d+, column \d+", str(error))
+            where = f", from {place[0]} on" if place else ""
+            raise UsageError(
+                f"The sign-in file {path} is not TOML{where}; see docs/security.md for one."
+            ) from error
         auth = content.get("auth")
         auth = auth if isinstance(auth, Mapping) else {}
         missing = [key for key in _REQUIRED if not _is_text(auth.get(key))]

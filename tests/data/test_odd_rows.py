@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import IngestError
+from data.ingest.block import Limits, Source
 from data.ingest.ingest import IngestReport, ingest
+from data.ingest.sources import blocks
 from data.ingest.validation import Fault, Notes, check
 from data.store.store import Store
+from tests.command import Run, must_fail
 from tests.logs import trace, write_lines
 
 WHEN = datetime(2024, 5, 1, 9, 30, tzinfo=UTC)
@@ -219,3 +222,108 @@ def test_a_leap_second_is_the_last_instant_before_it(when: str, stored: str | No
             check(line, Notes())
         return
     assert json.loads(check(line, Notes()).json)["started_at"] == stored
+
+
+# -- blank lines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blank", [b"\n", b" \r\n"])
+def test_blank_lines_keep_the_numbers_of_the_others(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: bytes
+) -> None:
+    monkeypatch.setattr("data.ingest.sources.MOST_LINES", 50)
+    good = [json.dumps(trace(f"t{n}")).encode() + b"\n" for n in range(3)]
+    data = blank * 1_000 + b"{bad\n" + good[0] + blank * 700 + b"  [\n" + good[1] + good[2]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data + blank * 400 + b"{worse")
+    report = ingest(store, [path])
+    assert (report.turns, report.quarantined) == (3, 3)
+    assert [fault["line"] for fault in quarantine(store)] == [1_001, 1_703, 2_106]
+
+
+def test_blank_lines_are_read_in_one_piece(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\n" * (4 << 20) + b"x" + b"\n" * (4 << 20))
+    pieces = list(blocks(Source(str(path), path, "jsonl", path.stat().st_size)))
+    assert [piece.data for piece in pieces if piece.data] == [b"x\n"]
+    assert len(pieces) == 1
+
+
+def test_blank_lines_that_are_too_long_are_a_fault(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.ingest.sources.MOST_LINES", 50)
+    path = tmp_path / "a.jsonl"
+    good = json.dumps(trace()).encode() + b"\n"
+    path.write_bytes(b"\n" * 500 + b" " * 5_000 + b"\n" * 500 + good)
+    report = ingest(store, [path], limits=Limits(longest_line=1_000))
+    assert (report.turns, report.quarantined) == (1, 1)
+    assert [fault["line"] for fault in quarantine(store)] == [501]
+
+
+# -- sentences -------------------------------------------------------------------------------------
+
+# What libraries call things.
+RAW = ("Error:", "error,", "b'", "codec", "Invalid", "Arrow", "!.")
+
+
+def test_sentences_are_not_the_words_of_libraries(run: Run, tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "a.jsonl.gz", [trace()])
+    (tmp_path / "more.jsonl.gz").write_bytes(lines.read_bytes() + b"garbage")
+    whole = bytearray(lines.read_bytes())
+    whole[-8] ^= 0xFF
+    (tmp_path / "crc.jsonl.gz").write_bytes(whole)
+    (tmp_path / "latin.toml").write_bytes(b"[auth]\nclient_id = 'caf\xe9'\n")
+    (tmp_path / "no.toml").write_bytes(b"[auth\n")
+    assert run("ingest", lines, "--store", "s").code == 0
+    export = ("export", "turns", "--to", "x.csv", "--store", "s", "--where")
+    for words, code, arguments in (
+        ("something else follows its data", 1, ("ingest", tmp_path / "more.jsonl.gz")),
+        ("does not fit its checksum", 1, ("ingest", tmp_path / "crc.jsonl.gz")),
+        ("'banana' is not one of", 2, ("ingest", lines, "--on-conflict", "banana")),
+        ("'banana' is not one of", 2, ("ingest", lines, "--format", "banana")),
+        ("give the file", 2, ("ingest", "-", "--format", "parquet")),
+        ("not UTF-8 text", 2, ("dashboard", "--sign-in", tmp_path / "latin.toml")),
+        ("not TOML", 2, ("dashboard", "--sign-in", tmp_path / "no.toml")),
+        ("cannot be used", 2, (*export, "song = 1")),
+        ("cannot be used", 2, (*export, "x =")),
+        ("cannot be used", 2, (*export, "turn_id = 1 + ")),
+        ("cannot be used", 2, (*export, "turn_index = 'x'")),
+        ("cannot be used", 2, (*export, "nothing(turn_id)")),
+    ):
+        ran = run(*arguments)
+        must_fail(ran, words, code=code)
+        sentence = ran.err.removeprefix("Error: ")
+        assert not [raw for raw in RAW if raw in sentence], sentence
+    assert "--format parquet" in run("ingest", "-", "--format", "parquet").err
+
+
+def test_an_empty_path_is_not_the_current_folder(run: Run, tmp_path: Path) -> None:
+    write_lines(Path("a.jsonl"), [trace()])
+    assert run("ingest", ".", "--store", tmp_path / "s").code == 0
+    for arguments in (
+        ("ingest", ""),
+        ("ingest", "a.jsonl", ""),
+        ("ingest", "a.jsonl", "--store", ""),
+        ("info", "--store", ""),
+        ("annotate", "", "--store", tmp_path / "s"),
+        ("export", "turns", "--to", "", "--store", tmp_path / "s"),
+        ("report", "--to", "", "--store", tmp_path / "s"),
+        ("demo-data", "--to", ""),
+        ("demo", "--to", ""),
+    ):
+        must_fail(run(*arguments), "path is empty", code=2)
+    assert not Path("HEAD.json").exists()
+
+
+def test_one_of_a_thing_is_singular(run: Run, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [trace(odd=1), b"{bad"])
+    said = run("ingest", path, "--store", "s").out
+    for words in ("1 turn,", "1 line was quarantined", "1 record."):
+        assert words in said
+    said = run("ingest", write_lines(path, [trace("x"), trace("y"), *[b"{bad"] * 2])).out
+    assert "2 turns," in said
+    assert "2 lines were quarantined" in said
+    row = {"turn_id": "t1", "annotator": "ada", "failure_point": "asr"}
+    said = run("annotate", write_lines(tmp_path / "n.jsonl", [row]), "--store", "s").out
+    assert "1 annotation\n" in said
