@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
+from data.counted import counted, number
 from data.errors import StoreDamaged, StoreError, VersionGone, machine_error
 from data.schema.layout import TABLES
 from data.store.delta_log import commit_of, live_files, log_file
@@ -205,7 +206,7 @@ def _changed_size(size: int, expected: int) -> str:
     if size == 0:
         return "is empty"
     cut = "is cut short" if size < expected else "has changed"
-    return f"{cut} ({size:,} bytes instead of {expected:,})"
+    return f"{cut} ({counted(size, 'byte')} instead of {number(expected)})"
 
 
 def _damaged_bytes(path: Path, rows: int, everything: bool) -> str | None:
@@ -224,7 +225,10 @@ def _damaged_bytes(path: Path, rows: int, everything: bool) -> str | None:
                 if not stated:
                     found = sum(batch.num_rows for batch in parquet.iter_batches())
             if found != rows:
-                return f"has {found:,} rows instead of {rows:,}"
+                return f"has {counted(found, 'row')} instead of {number(rows)}"
+    except PermissionError:
+        # Not damage: someone else may read it.
+        raise
     except (OSError, pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         return f"cannot be read ({reason})"

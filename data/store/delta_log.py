@@ -187,6 +187,8 @@ def log_file_damage(path: Path) -> str | None:
         entries = list(entries_of(path))
     except FileNotFoundError:
         return "is missing"
+    except PermissionError:
+        raise
     except (OSError, ValueError, AttributeError):
         return "is damaged"
     if not entries:

@@ -178,6 +178,8 @@ def _lost_checkpoint(log: Path) -> Path | None:
 def _readable(checkpoint: Path) -> bool:
     try:
         pq.read_table(checkpoint)
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowException):
         return False
     return True

@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 
 from deltalake import DeltaTable
 
+from data.counted import counted, number
 from data.errors import StoreDamaged
 from data.schema.layout import TABLES
 from data.store.damage import Damage, damages
@@ -31,6 +32,7 @@ from data.store.damaged_table import DamagedTable
 from data.store.delta_log import (
     LOG,
     commit_of,
+    live_files,
     log_file,
     no_change,
 )
@@ -71,8 +73,11 @@ class Loss:
 
     def __str__(self) -> str:
         if self.before is None:
-            return f"{self.table}: {self.after:,} rows remain"
-        return f"{self.table}: {self.before - self.after:,} of {self.before:,} rows are lost"
+            remain = "remains" if self.after == 1 else "remain"
+            return f"{self.table}: {counted(self.after, 'row')} {remain}"
+        lost = self.before - self.after
+        are = "is" if lost == 1 else "are"
+        return f"{self.table}: {number(lost)} of {counted(self.before, 'row')} {are} lost"
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,14 @@ class Plan:
     """How to repair a store; made by `plan`, which changes nothing.
 
     `head` is the state to repair, `live` the files that each table in `tables` keeps, `model` the
-    one promoted afterwards.
+    one promoted afterwards, `rows` the number that all tables have together then.
     """
 
     head: Head
     damages: tuple[Damage, ...]
     losses: tuple[Loss, ...]
     model: str | None
+    rows: int
     live: Mapping[str, Mapping[str, DataFile]] = field(repr=False)
     tables: Mapping[str, DamagedTable] = field(repr=False)
 
@@ -170,19 +176,46 @@ def _plan(
             versions = commit.tables if commit else none
             for other in _FROM_LOGS[1:]:
                 limits[other] = min(limits[other], versions.get(other, limits[other]))
+    live = {name: files for name, (_, files) in kept.items()}
+    after = _rows_after(root, head, live, scratch / "after")
     losses = []
-    for name, (version, files) in kept.items():
-        stated = head.contents.get(name) or tables[name].stated(head.tables.get(name, 0))
+    for name in TABLES:
+        stated = head.contents.get(name)
+        if name in tables:
+            stated = stated or tables[name].stated(head.tables.get(name, 0))
         rows = stated.rows if stated and stated != _UNDER_REPAIR else None
-        losses.append(Loss(name, rows, Contents.of(files.values()).rows, version))
-    return Plan(
-        head,
-        tuple(found),
-        tuple(losses),
-        model,
-        {name: files for name, (_, files) in kept.items()},
-        tables,
-    )
+        version = kept[name][0] if name in kept else None
+        # Of a table that is whole, an earlier version may not have stated how many rows there are.
+        if rows != after[name] and (rows is not None or name in kept):
+            losses.append(Loss(name, rows, after[name], version))
+    return Plan(head, tuple(found), tuple(losses), model, sum(after.values()), live, tables)
+
+
+def _rows_after(
+    root: Path, head: Head, live: Mapping[str, Mapping[str, DataFile]], scratch: Path
+) -> dict[str, int]:
+    """How many rows each table would have if those in `live` kept these files.
+
+    The tables are made to agree as a repair does it, on links to the files.
+    """
+    files = {
+        name: live[name] if name in live else live_files(root, name, head.tables.get(name, 0))
+        for name in TABLES
+    }
+    if live:
+        cycle = Cycle(scratch, head, scratch / ".staging")
+        try:
+            for name, kept in files.items():
+                for path in kept:
+                    link = scratch / name / path
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    link.symlink_to(root / name / path)
+                cycle.put(name, kept, kept)
+            _agree(cycle, set(live))
+            files = {name: cycle.files(name) for name in TABLES}
+        finally:
+            cycle.close()
+    return {name: Contents.of(kept.values()).rows for name, kept in files.items()}
 
 
 def repair(
@@ -209,13 +242,7 @@ def repair(
             # Only now: a promoted model has to be there as long as HEAD.json names it.
             if damage.model:
                 _take(store.models / damage.model, path, rescued)
-    losses = {loss.table: loss for loss in todo.losses}
-    for name in TABLES:
-        held, before = after.contents.get(name), todo.head.contents.get(name)
-        if held and (name in losses or held != before):
-            loss = losses.get(name) or Loss(name, before.rows if before else None, 0, None)
-            losses[name] = replace(loss, after=held.rows)
-    return Repair(tuple(losses.values()), after.model, rescued, after.version)
+    return Repair(todo.losses, after.model, rescued, after.version)
 
 
 def _guessed_head(root: Path, check: ModelCheck) -> Head:
@@ -257,6 +284,18 @@ def _model(root: Path, head: Head, check: ModelCheck) -> str | None:
 def _rescue(root: Path, todo: Plan) -> Path:
     """A new folder with HEAD.json, what is wrong, and all files that the repair takes out."""
     rescued = root / RESCUED / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")
+    try:
+        _copy_into(rescued, root, todo)
+    except BaseException:
+        # Nothing has been taken out yet.
+        shutil.rmtree(rescued, ignore_errors=True)
+        with suppress(OSError):
+            rescued.parent.rmdir()
+        raise
+    return rescued
+
+
+def _copy_into(rescued: Path, root: Path, todo: Plan) -> None:
     rescued.mkdir(parents=True)
     if (root / NAME).is_file():
         shutil.copyfile(root / NAME, rescued / NAME)
@@ -272,7 +311,6 @@ def _rescue(root: Path, todo: Plan) -> Path:
             except OSError:
                 shutil.copyfile(path, target)
     sync([*tree(root / RESCUED), root])
-    return rescued
 
 
 def _mark(root: Path, todo: Plan, rescued: Path) -> None:

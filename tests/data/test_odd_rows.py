@@ -6,6 +6,7 @@ Every row becomes a turn or a line of the quarantine; where that is not so, the 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,14 @@ ODD = [2, 4, 6, 7]
 ROWS = len(VALUES)
 
 
-def text(values: list[bytes | None], kind: Any = None) -> pa.Array[Any]:
+def text(values: Sequence[bytes | None], kind: Any = None) -> pa.Array[Any]:
     """A column of text that a program has written without looking."""
     raw = pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary())
     return pa.Array.from_buffers(kind or pa.string(), len(values), raw.buffers())
 
 
 def table(**columns: Any) -> pa.Table:
-    own = {
+    own: dict[str, Any] = {
         "turn_id": pa.array([f"t{n}" for n in range(ROWS)]),
         "dialogue_id": pa.array(["d"] * ROWS),
         "turn_index": pa.array(range(ROWS)),
@@ -56,7 +57,9 @@ def one_each(values: pa.Array[Any]) -> pa.Array[Any]:
 
 
 def pairs(keys: pa.Array[Any], items: pa.Array[Any]) -> pa.Array[Any]:
-    return pa.MapArray.from_arrays(pa.array(range(len(keys) + 1), pa.int32()), keys, items)
+    maps: Any = pa.MapArray  # The stubs know 64-bit offsets only.
+    made: pa.Array[Any] = maps.from_arrays(pa.array(range(len(keys) + 1), pa.int32()), keys, items)
+    return made
 
 
 def take(store: Store, folder: Path, rows: pa.Table, **options: Any) -> IngestReport:
