@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from data.counted import counted as counted
 from data.counted import number as number
 from data.store.paths import printable
 
@@ -25,19 +26,6 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
-<<<<<<< HEAD
-def number(value: object) -> str:
-    """Whole numbers with narrow spaces between thousands; anything else as it is."""
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
-
-
-def counted(count: int, noun: str, nouns: str | None = None) -> str:
-    """A number of things in words: "1 turn", "2 turns"; `nouns` is a plural that ends otherwise."""
-    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
-
-
-=======
->>>>>>> whole
 def print_json(content: Any) -> None:
     """Print `content` as JSON; what JSON cannot hold, such as a date, as text."""
     default: Callable[[Any], str] = str
