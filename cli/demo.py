@@ -81,6 +81,7 @@ def _write(
     from assistant.stages import LOCALES
     from progress import listener
 
+    _must_lie_in_no_store(to)
     setup = Setup(gold=gold, locales=tuple(locale) if locale else LOCALES)
     with listener(err) as progress:
         report = write_demo(to, turns, seed, days, setup=setup, scaled=scale, progress=progress)
@@ -167,6 +168,16 @@ def _must_lie_apart(to: Path, store: str) -> None:
         raise UsageError(
             f"The traces cannot lie in the store's folder {store}; give another with --to."
         )
+
+
+def _must_lie_in_no_store(to: Path) -> None:
+    """Raise UsageError if files would be written into the folder of any store."""
+    from data.store.store import must_lie_outside
+
+    target = to.expanduser().resolve()
+    for folder in (target, *target.parents):
+        if (folder / "HEAD.json").exists():
+            must_lie_outside(target, str(folder))
 
 
 def _must_hold_no_other(store: str, name: str) -> None:

@@ -179,10 +179,13 @@ def _places() -> list[str]:
 
 def _value_of(options: Sequence[str]) -> str | None:
     """The value on the command line of the option with one of these names."""
+    value = None
+    # Of an option that is repeated, the last one counts.
     for word, following in zip(sys.argv, [*sys.argv[1:], None], strict=True):
         if word in options:
-            return following
-        name, equals, value = word.partition("=")
+            value = following
+            continue
+        name, equals, text = word.partition("=")
         if equals and name in options:
-            return value
-    return None
+            value = text
+    return value

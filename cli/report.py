@@ -36,13 +36,14 @@ def report(
 ) -> None:
     """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
     from charts.sentences import period_words
-    from data.store.store import Store
+    from data.store.store import Store, must_lie_outside
     from progress import listener
     from report.page import check, weekly, write
 
     if to.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
     check(weeks, to)
+    must_lie_outside(to, store)
     with Store.whole(store).snapshot(at) as snapshot:
         with listener(err) as progress:
             html, head = weekly(snapshot, weeks, progress)

@@ -16,6 +16,7 @@ from cli.output import (
     plain,
     print_json,
 )
+from data.counted import counted
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
 
@@ -48,8 +49,9 @@ def export(
 ) -> None:
     """Write a table of the store to a file."""
     from data.export.manifest import export_described, write_manifest
-    from data.store.store import Store
+    from data.store.store import Store, must_lie_outside
 
+    must_lie_outside(to, store)
     with Store.whole(store).snapshot(at) as snapshot:
         description = export_described(
             snapshot, table, to, where, {}, where or f"all rows of {table}", snapshot.model
@@ -59,7 +61,7 @@ def export(
             print_json({**description, "file": str(to), "manifest": described})
             return
         out.print(
-            f"Wrote {number(description['rows'])} rows to {plain(str(to))} "
+            f"Wrote {counted(description['rows'], 'row')} to {plain(str(to))} "
             f"(data version {snapshot.version})."
         )
         if described:
@@ -80,7 +82,7 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     width = max(map(len, facts))
     for name, value in facts.items():
         text = (
-            ", ".join(map(str, value))
+            ", ".join("not stated" if one is None else str(one) for one in value) or "none"
             if isinstance(value, list)
             else number("none" if value is None else value)
         )
@@ -104,7 +106,7 @@ def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
     if as_json:
         print_json(asdict(report))
         return
-    out.print(f"{number(report.before)} files before, {number(report.after)} after.")
+    out.print(f"{counted(report.before, 'file')} before, {number(report.after)} after.")
 
 
 def vacuum(
@@ -135,7 +137,7 @@ def vacuum(
     if as_json:
         print_json(asdict(report))
         return
-    out.print(f"Removed {number(report.files)} files, {report.bytes / 1e6:.1f} MB.")
+    out.print(f"Removed {counted(report.files, 'file')}, {report.bytes / 1e6:.1f} MB.")
     if report.models:
         out.print(f"Models removed: {plain(', '.join(report.models))}.")
 
@@ -168,7 +170,10 @@ def retain(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete turns older than this many days, and whatever else the store keeps of them."""
+    """Delete turns older than this many days, and whatever else the store keeps of them.
+
+    A turn with an impossible date is as old as its arrival, whatever its clock said.
+    """
     from data.store.maintenance import retain as run
     from data.store.store import Store
 

@@ -7,6 +7,7 @@ that a log shows by itself whether it is whole, and HEAD.json can be written aga
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -63,7 +64,11 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
     try:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError, ValueError) as error:
-        if problem := machine_error(error, root):
+        # Delta does not say which file it may not read.
+        log = next(
+            (path for path in (folder / LOG).glob("*") if not os.access(path, os.R_OK)), root
+        )
+        if problem := machine_error(error, log):
             raise problem from error
         which = "The newest version" if version is None else f"Version {version}"
         raise VersionGone(

@@ -22,6 +22,7 @@ import streamlit as st
 import streamlit.runtime.memory_session_storage as streamlits
 from starlette.middleware import Middleware
 from streamlit import config as streamlit_config
+from streamlit.web import bootstrap
 
 from charts.html import compile_templates
 from parts.server import sign_in
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     # Streamlit takes this for the script that is run, and looks for its settings beside it.
     sys.argv = [str(APP)]
+    # The command has said where it is. Streamlit has no setting for its own words.
+    bootstrap._print_url = lambda is_running_hello: None
     app.run(config=options)
 
 

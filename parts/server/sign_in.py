@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ class SignIn:
     def read(cls, path: Path) -> SignIn:
         """Read and check a file; raises `UsageError`, and `NotInstalled` without Authlib."""
         try:
+            mode = path.stat().st_mode
+            if mode & 0o077:
+                raise UsageError(
+                    f"Others on this machine can read the sign-in file {path}, and its secrets; "
+                    f"take that from them with: chmod 600 {shlex.quote(str(path))}"
+                )
             content = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             raise UsageError(
@@ -111,6 +118,11 @@ def _allowed(section: Any, path: Path) -> tuple[str, ...] | None:
         raise UsageError(
             f"Under [faultline], the sign-in file {path} needs allow, a list of e-mail addresses "
             "such as 'ada@example.org' or '*@example.org'."
+        )
+    if any(not entry.strip().strip("*@.?") for entry in allow):
+        raise UsageError(
+            f"allow in {path} lets everyone in who can sign in; if that is meant, leave out "
+            "[faultline] instead."
         )
     return tuple(entry.lower() for entry in allow)
 
