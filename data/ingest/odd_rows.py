@@ -131,7 +131,7 @@ def _map(array: Column, path: str) -> tuple[Column, list[Odd]]:
         lengths = np.where(twice, 0, lengths)
     if not odd:
         return array, []
-    starts = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    starts: Column = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     return pa.MapArray.from_arrays(starts, keys, items, mask=pc.is_null(array)), odd
 
 

@@ -264,7 +264,7 @@ def test_blank_lines_that_are_too_long_are_a_fault(
 # -- sentences -------------------------------------------------------------------------------------
 
 # What libraries call things.
-RAW = ("Error:", "error,", "b'", "codec", "Invalid", "Arrow", "!.")
+RAW = ("Error:", "error,", "b'", "codec", "Invalid Input", "Arrow", "!.")
 
 
 def test_sentences_are_not_the_words_of_libraries(run: Run, tmp_path: Path) -> None:
