@@ -131,9 +131,8 @@ def _map(array: Column, path: str) -> tuple[Column, list[Odd]]:
         lengths = np.where(twice, 0, lengths)
     if not odd:
         return array, []
-    starts = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    maps: Any = pa.MapArray  # The stubs know 64-bit offsets only.
-    return maps.from_arrays(starts, keys, items, mask=pc.is_null(array)), odd
+    starts: Column = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.MapArray.from_arrays(starts, keys, items, mask=pc.is_null(array)), odd
 
 
 def _twice(keys: Column, lengths: np.ndarray[Any, Any]) -> Mask:

@@ -190,7 +190,7 @@ def _size(array: Column) -> int:
 
 def _without_odd(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, tuple[str, str]]]:
     """Rows without what no line can carry; field and reason of the rows that had it, from 1."""
-    columns = []
+    columns: list[Column] = []
     faults: dict[int, tuple[str, str]] = {}
     for name, column in zip(rows.schema.names, rows.columns, strict=True):
         column, found = mended(column, name)

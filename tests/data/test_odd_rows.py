@@ -267,7 +267,7 @@ def test_blank_lines_that_are_too_long_are_a_fault(
 # -- sentences -------------------------------------------------------------------------------------
 
 # What libraries call things.
-RAW = ("Error:", "error,", "b'", "codec", "Invalid", "Arrow", "!.")
+RAW = ("Error:", "error,", "b'", "codec", "Invalid Input", "Arrow", "!.")
 
 
 def test_sentences_are_not_the_words_of_libraries(run: Run, tmp_path: Path) -> None:
@@ -276,6 +276,8 @@ def test_sentences_are_not_the_words_of_libraries(run: Run, tmp_path: Path) -> N
     whole = bytearray(lines.read_bytes())
     whole[-8] ^= 0xFF
     (tmp_path / "crc.jsonl.gz").write_bytes(whole)
+    for name in ("latin.toml", "no.toml"):
+        (tmp_path / name).touch(0o600)
     (tmp_path / "latin.toml").write_bytes(b"[auth]\nclient_id = 'caf\xe9'\n")
     (tmp_path / "no.toml").write_bytes(b"[auth\n")
     assert run("ingest", lines, "--store", "s").code == 0

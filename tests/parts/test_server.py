@@ -244,6 +244,7 @@ server_metadata_url = "https://login.example.org/.well-known/openid-configuratio
 )
 def test_bad_sign_in_files_are_refused(tmp_path: Path, run: Run, text: str, reason: str) -> None:
     file = tmp_path / "sign-in.toml"
+    file.touch(0o600)
     file.write_text(text)
     must_fail(run("dashboard", "--sign-in", file), "sign-in.toml", reason, code=2)
     with pytest.raises(UsageError):
@@ -275,6 +276,7 @@ def test_a_missing_sign_in_file_is_refused(tmp_path: Path, run: Run) -> None:
 )
 def test_who_is_admitted(tmp_path: Path, claims: dict[str, object], admitted: bool) -> None:
     file = tmp_path / "sign-in.toml"
+    file.touch(0o600)
     file.write_text(AUTH + '[faultline]\nallow = ["ada@example.org", "*@voice.example.org"]')
     settings = SignIn.read(file)
     assert settings.host == OWN
