@@ -294,7 +294,7 @@ def test_one_bad_file_of_several_is_reported_and_the_others_are_ingested(run: Ru
     ran = run("ingest", "bad.jsonl", "good.jsonl")
     assert ran.code == 1
     assert "bad.jsonl is empty" in ran.err
-    assert "good.jsonl: 1 turns" in ran.out
+    assert "good.jsonl: 1 turn (" in ran.out
 
 
 # -- options ---------------------------------------------------------------------------------------
