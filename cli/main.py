@@ -148,6 +148,9 @@ def _misuse(error: typer.TyperException) -> str:
     command = context.command_path if context else "faultline"
     complaint = " ".join(error.format_message().split()).rstrip(".")
     value = _value_of(getattr(getattr(error, "param", None), "opts", ()))
+    if value and value.lower().lstrip("+-") == "nan":
+        # It is in no range, but that is not why.
+        complaint = complaint.split(": ")[0] + ": expected a number"
     got = f" (got {value})" if value and value not in complaint else ""
     return f"{complaint}{got}; see: {command} --help"
 
