@@ -150,6 +150,9 @@ def _misuse(error: typer.TyperException) -> str:
     complaint = error.format_message().replace("Value error, ", "")
     complaint = " ".join(complaint.split()).rstrip(".")
     value = _value_of(getattr(getattr(error, "param", None), "opts", ()))
+    if value and value.lower().lstrip("+-") == "nan":
+        # It is in no range, but that is not why.
+        complaint = complaint.split(": ")[0] + ": expected a number"
     got = f" (got {value})" if value and value not in complaint else ""
     return f"{complaint}{got}; see: {command} --help"
 

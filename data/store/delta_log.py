@@ -65,10 +65,9 @@ def open_table(root: Path, name: str, version: int | None) -> DeltaTable | None:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError, ValueError) as error:
         # Delta does not say which file it may not read.
-        log = next(
-            (path for path in (folder / LOG).glob("*") if not os.access(path, os.R_OK)), root
-        )
-        if problem := machine_error(error, log):
+        log = (folder / LOG).glob("*")
+        unreadable = (path for path in log if not os.access(path, os.R_OK))
+        if problem := machine_error(error, next(unreadable, root)):
             raise problem from error
         which = "The newest version" if version is None else f"Version {version}"
         raise VersionGone(

@@ -133,13 +133,10 @@ class Deletion:
 
 def _singular(what: str, count: int) -> str:
     """`notes of annotators` as `note of annotators` if there is one."""
-    first, *rest = what.split(" ")
     if count != 1:
         return what
-    nouns = [first, *rest]
-    place = (
-        nouns.index("of") - 1 if "of" in nouns else nouns.index("on") - 1 if "on" in nouns else -1
-    )
+    nouns = what.split(" ")
+    place = next((at - 1 for at, word in enumerate(nouns) if word in ("of", "on")), -1)
     nouns[place] = nouns[place].removesuffix("s")
     return " ".join(nouns)
 
