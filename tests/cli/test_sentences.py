@@ -45,6 +45,7 @@ def test_turns_with_impossible_dates_are_kept_by_their_arrival(
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_is_no_store_is_called_so(run: Run, tmp_path: Path, command: str, kind: str) -> None:
     """No advice is given that fails there."""
+    (tmp_path / "folder").mkdir()
     write_lines(tmp_path / "folder" / "l.jsonl", [trace("t")])
     place = tmp_path / ("folder/l.jsonl" if kind == "file" else "folder")
     arguments = (str(tmp_path / "folder" / "l.jsonl"),) if command == "ingest" else ()

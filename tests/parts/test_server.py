@@ -304,6 +304,7 @@ def test_who_is_admitted(tmp_path: Path, claims: dict[str, object], admitted: bo
 # -- words ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_only_faultline_says_where_it_is(tmp_path: Path) -> None:
     """Not Streamlit as well, whose address may be another; a missing store is named."""
     with closing(socket.socket()) as probe:
