@@ -73,9 +73,12 @@ def dashboard(
             f"At {address} whoever can reach this machine would see and change everything. Give a "
             "provider to sign in with (--sign-in FILE), or say that this is meant (--insecure)."
         )
+    missing = _missing_store(store)
     script = Path(__file__).parents[1] / "app.py"
     os.environ["FAULTLINE_STORE"] = str(Path(store).expanduser().absolute())
     out.print(f"Faultline is at {plain(_url(address, port))} (stop it with Ctrl-C).")
+    if missing:
+        out.print(plain(missing))
     if not _is_loopback(address) and not settings:
         out.print(
             "Whoever can reach this machine there sees and changes everything: there is no "
@@ -96,6 +99,24 @@ def dashboard(
     # hold settings and secrets of its own, and packages with the names of ours.
     os.chdir(script.parent)
     os.execv(sys.executable, command)
+
+
+def _missing_store(store: str) -> str:
+    """What to say if there is no store yet; the dashboard then says how to make one.
+
+    Raises `StoreError` if something else is there, or one that cannot be opened.
+    """
+    from data.errors import StoreDamaged, StoreMissing
+    from data.store.store import Store
+
+    try:
+        Store.open(store)
+    except StoreMissing as error:
+        return str(error)
+    except StoreDamaged as error:
+        # The pages say it as well.
+        return str(error)
+    return ""
 
 
 def must_be_free(port: int, address: str = LOOPBACK) -> None:

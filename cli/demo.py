@@ -25,7 +25,7 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 # Annotated turns with which at least two failure points are nearly always often enough among them:
 # the second most frequent one, `asr`, is about one turn in twenty.
@@ -45,6 +45,8 @@ def demo_data(
         Path,
         typer.Option(
             help="Folder, or a file .jsonl, .jsonl.gz, .jsonl.zst or .parquet.",
+            parser=named_path,
+            metavar="PATH",
             callback=must_be_text,
         ),
     ],
@@ -79,6 +81,7 @@ def _write(
     from assistant.stages import LOCALES
     from progress import listener
 
+    _must_lie_in_no_store(to)
     setup = Setup(gold=gold, locales=tuple(locale) if locale else LOCALES)
     with listener(err) as progress:
         report = write_demo(to, turns, seed, days, setup=setup, scaled=scale, progress=progress)
@@ -101,9 +104,12 @@ def demo(
     seed: DemoSeedOption = 0,
     days: DaysOption = 90,
     gold: GoldOption = 0.08,
-    to: Annotated[Path, typer.Option(help="Folder for the traces.", callback=must_be_text)] = Path(
-        "demo"
-    ),
+    to: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the traces.", parser=named_path, metavar="PATH", callback=must_be_text
+        ),
+    ] = Path("demo"),
     store: StoreOption = DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
     serve: Annotated[bool, typer.Option(help="Serve the dashboard at the end.")] = True,
@@ -162,6 +168,16 @@ def _must_lie_apart(to: Path, store: str) -> None:
         raise UsageError(
             f"The traces cannot lie in the store's folder {store}; give another with --to."
         )
+
+
+def _must_lie_in_no_store(to: Path) -> None:
+    """Raise UsageError if files would be written into the folder of any store."""
+    from data.store.store import must_lie_outside
+
+    target = to.expanduser().resolve()
+    for folder in (target, *target.parents):
+        if (folder / "HEAD.json").exists():
+            must_lie_outside(target, str(folder))
 
 
 def _must_hold_no_other(store: str, name: str) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from cli.output import number, out, plain, print_json
-from data.errors import StoreError
+from cli.output import out, plain, print_json
+from data.counted import counted
+from data.errors import MachineError, StoreError, machine_error
 
 if TYPE_CHECKING:
-    from data.store.repair import Loss, Plan, Repair
+    from data.store.repair import Plan, Repair
 
 # Damaged files that are listed one by one.
 _SHOWN = 20
@@ -42,6 +43,8 @@ def doctor(
 
     Exits 0 if all is well, else 1. What a repair takes out of the store it keeps in a folder.
     """
+    from deltalake.exceptions import DeltaError
+
     from classifiers.registry import damage
     from cli.environment import checks
     from data.store.repair import plan
@@ -57,8 +60,13 @@ def doctor(
         found = plan(root, check=damage)
         if found.losses:
             without = plan(root, leave_out=True, check=damage)
-    except StoreError as error:
+    except MachineError as error:
         trouble = str(error)
+    except (StoreError, OSError, DeltaError) as error:
+        problem = machine_error(error, root)
+        if not isinstance(error, StoreError) and problem is None:
+            raise
+        trouble = str(problem or error)
     notes = _leftovers(root)
     well = found is not None and not found.damages and all(check.ok for check in environment)
     if as_json:
@@ -103,14 +111,14 @@ def _findings(root: Path, found: Plan, without: Plan | None) -> None:
     for damage in found.damages[:_SHOWN]:
         _line(False, str(damage))
     if len(found.damages) > _SHOWN:
-        out.print(f"and {number(len(found.damages) - _SHOWN)} more damaged files.")
+        out.print(f"and {counted(len(found.damages) - _SHOWN, 'more damaged file')}.")
     if found.damages:
         command = f"faultline doctor --repair --store {shlex.quote(str(root))}"
         out.print(f"Repair it with: {plain(command)}")
         costs = [*map(str, found.losses), *_model_costs(found)]
         out.print(f"What that costs: {plain('; '.join(costs) or 'nothing')}.")
-        if without and _rows(without.losses) > _rows(found.losses):
-            kept = "; ".join(map(str, without.losses))
+        if without and without.rows > found.rows:
+            kept = "; ".join(map(str, without.losses)) or "nothing is lost"
             out.print(f"With --leave-out instead: {plain(kept)}.")
         out.print("Or restore the store from a backup.")
         return
@@ -119,8 +127,8 @@ def _findings(root: Path, found: Plan, without: Plan | None) -> None:
         rows = sum(snapshot.counts().values())
         _line(
             True,
-            f"store: {root} is whole: version {snapshot.version}, {number(files)} files, "
-            f"{number(rows)} rows, model {snapshot.model or 'none'}",
+            f"store: {root} is whole: version {snapshot.version}, {counted(files, 'file')}, "
+            f"{counted(rows, 'row')}, model {snapshot.model or 'none'}",
         )
 
 
@@ -144,10 +152,6 @@ def _tell(done: Repair) -> None:
         f"What was taken out is in {plain(str(done.rescued))}; it may hold data of users, so "
         "remove it when nothing in it is needed."
     )
-
-
-def _rows(losses: tuple[Loss, ...]) -> int:
-    return sum(loss.after for loss in losses)
 
 
 def _leftovers(root: Path) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import (
+    counted,
     err,
     number,
     out,
@@ -19,6 +20,7 @@ from cli.output import (
     print_json,
 )
 from data.ingest.block import LONGEST_LINE, Limits
+from data.store.paths import named_path
 
 if TYPE_CHECKING:
     from data.ingest.ingest import IngestReport
@@ -52,7 +54,8 @@ def ingest(
         OnConflict,
         typer.Option(
             help="For a record with the id of another turn (other dialogue or time): keep that "
-            "turn and quarantine the record, replace it, or refuse: nothing of the run is stored."
+            "turn and quarantine the record, replace it, or refuse: nothing of the run is stored. "
+            "A record of the same turn replaces it with any of these, unless it is an interim one."
         ),
     ] = OnConflict.keep,
     ahead_hours: Annotated[
@@ -117,7 +120,7 @@ def ingest(
             if file.error:
                 err.print(f"[red]{plain(file.error)}[/red]")
                 continue
-            parts = [f"{number(file.turns)} turns"]
+            parts = [counted(file.turns, "turn")]
             if file.replaced:
                 parts.append(f"{number(file.replaced)} replaced")
             if file.unchanged:
@@ -125,20 +128,26 @@ def ingest(
             if file.quarantined:
                 parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
             out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
-        for skipped in report.skipped[:_SHOWN]:
-            out.print(f"Passed over {plain(str(skipped.path))}: {plain(skipped.reason)}.")
+        # What could not be read comes first, as it is what there is to do.
+        for skipped in sorted(report.skipped, key=lambda each: not each.unread)[:_SHOWN]:
+            sentence = f"Passed over {plain(str(skipped.path))}: {plain(skipped.reason)}."
+            if skipped.unread:
+                err.print(f"[red]{sentence}[/red]")
+            else:
+                out.print(sentence)
         if len(report.skipped) > _SHOWN:
             out.print(f"Passed over {number(len(report.skipped) - _SHOWN)} more.")
         for left_out, what in (
-            (report.not_numbers, "no numbers (NaN or infinite)"),
-            (report.out_of_range, "beyond what they can mean"),
+            (report.not_numbers, "no number (NaN or infinite)"),
+            (report.out_of_range, "beyond what the field can mean"),
         ):
             if left_out:
                 fields = ", ".join(f"{plain(name)} {number(n)}" for name, n in left_out.items())
                 total = sum(left_out.values())
-                out.print(f"Values that are {what} were left out: {number(total)} ({fields}).")
+                out.print(f"{counted(total, 'value')} left out, as {what}: {fields}.")
         for name, count in list(report.unknown.items())[:20]:
-            out.print(f"Unknown field {plain(name)!r} kept in extra, {number(count)} records.")
+            records = counted(count, "record")
+            out.print(f"Unknown field {plain(name)!r} kept in extra, {records}.")
         if report.misdated:
             out.print(
                 f"{words(report.misdated, number(report.misdated))} (before 2000, or more than "
@@ -148,8 +157,7 @@ def ingest(
             )
         if report.interim:
             out.print(
-                f"{number(report.interim)} interim "
-                f"{'result' if report.interim == 1 else 'results'} came after the final one, and "
+                f"{counted(report.interim, 'interim result')} came after the final one, and "
                 "did not replace it."
             )
         if report.quarantined:
@@ -164,14 +172,13 @@ def ingest(
             "[yellow]Warning: "
             f"{conflict_words(report.conflicts, number(report.conflicts))}: {fate}.[/yellow]"
         )
-    if report.failed or (report.quarantined and not allow_quarantined):
+    if report.failed or report.unread or (report.quarantined and not allow_quarantined):
         raise typer.Exit(1)
 
 
 def _print_reasons(report: IngestReport, store: str) -> None:
     """Print the first reasons for quarantine with their lines, and where all of them are."""
-    lines = "line was" if report.quarantined == 1 else "lines were"
-    out.print(f"{number(report.quarantined)} {lines} quarantined:")
+    out.print(f"{counted(report.quarantined, 'line was', 'lines were')} quarantined:")
     reasons = report.reasons
     width = len(number(reasons[0].lines)) if reasons else 0
     for reason in reasons[:_REASONS]:
@@ -181,7 +188,7 @@ def _print_reasons(report: IngestReport, store: str) -> None:
         out.print(f"  and {number(left)} more {'reason' if left == 1 else 'reasons'}.")
     out.print(
         "See the lines on the page Data, or with: "
-        f"faultline export quarantine --to quarantine.csv --store {plain(store)}"
+        f"faultline export quarantine --to quarantine.csv --store {plain(shlex.quote(str(store)))}"
     )
 
 
@@ -190,7 +197,12 @@ def _cut(text: str) -> str:
 
 
 def annotate(
-    file: Annotated[Path, typer.Argument(help="File ending in .jsonl, .csv or .parquet.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="File ending in .jsonl, .csv or .parquet.", parser=named_path, metavar="FILE"
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if rows were quarantined.")
@@ -205,7 +217,7 @@ def annotate(
     if as_json:
         print_json(asdict(report))
     else:
-        parts = [f"{number(report.added)} annotations"]
+        parts = [counted(report.added, "annotation")]
         if report.present:
             parts.append(f"{number(report.present)} already there")
         if report.problems:

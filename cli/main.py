@@ -146,8 +146,13 @@ def _misuse(error: typer.TyperException) -> str:
     """Typer's complaint about an option or argument as one sentence that names the help."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "faultline"
-    complaint = " ".join(error.format_message().split()).rstrip(".")
+    # A library's own name for a value that is none of the choices.
+    complaint = error.format_message().replace("Value error, ", "")
+    complaint = " ".join(complaint.split()).rstrip(".")
     value = _value_of(getattr(getattr(error, "param", None), "opts", ()))
+    if value and value.lower().lstrip("+-") == "nan":
+        # It is in no range, but that is not why.
+        complaint = complaint.split(": ")[0] + ": expected a number"
     got = f" (got {value})" if value and value not in complaint else ""
     return f"{complaint}{got}; see: {command} --help"
 
@@ -177,10 +182,13 @@ def _places() -> list[str]:
 
 def _value_of(options: Sequence[str]) -> str | None:
     """The value on the command line of the option with one of these names."""
+    value = None
+    # Of an option that is repeated, the last one counts.
     for word, following in zip(sys.argv, [*sys.argv[1:], None], strict=True):
         if word in options:
-            return following
-        name, equals, value = word.partition("=")
+            value = following
+            continue
+        name, equals, text = word.partition("=")
         if equals and name in options:
-            return value
-    return None
+            value = text
+    return value

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from data.counted import counted as counted
+from data.counted import number as number
 from data.store.paths import printable
 
 # Lines are never cut or broken, whatever the width: logs are searched, and paths are copied.
@@ -22,11 +24,6 @@ def plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(printable(text))
-
-
-def number(value: object) -> str:
-    """Whole numbers with narrow spaces between thousands; anything else as it is."""
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
 
 
 def print_json(content: Any) -> None:

@@ -15,11 +15,20 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 
 def report(
-    to: Annotated[Path, typer.Option("--to", help="File ending in .html.", callback=must_be_text)],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            help="File ending in .html.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
+        ),
+    ],
     weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
     against: Annotated[
         str,
@@ -35,7 +44,7 @@ def report(
     """Write the Overview of the last weeks as one HTML file, to open offline or to mail."""
     from analysis.periods import Against
     from charts.sentences import period_words
-    from data.store.store import Store
+    from data.store.store import Store, must_lie_outside
     from progress import listener
     from report.page import check, weekly, write
 
@@ -43,6 +52,7 @@ def report(
         raise UsageError(f"Cannot write a report to '{to.name}'; its name must end in .html.")
     check(weeks, to)
     compared = Against.parse(against)
+    must_lie_outside(to, store)
     with Store.whole(store).snapshot(at) as snapshot:
         with listener(err) as progress:
             html, head = weekly(snapshot, weeks, progress, compared)

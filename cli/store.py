@@ -16,9 +16,10 @@ from cli.output import (
     plain,
     print_json,
 )
+from data.counted import counted
 from data.errors import UsageError
 from data.schema.meanings import TABLE_MEANINGS
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     from data.store.maintenance import Deletion
@@ -36,7 +37,11 @@ def export(
     to: Annotated[
         Path,
         typer.Option(
-            "--to", help="File ending in .parquet, .csv or .jsonl.", callback=must_be_text
+            "--to",
+            help="File ending in .parquet, .csv or .jsonl.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
         ),
     ],
     store: StoreOption = DEFAULT_STORE,
@@ -60,8 +65,9 @@ def export(
 ) -> None:
     """Write a table of the store to a file."""
     from data.export.manifest import export_described, write_manifest
-    from data.store.store import Store
+    from data.store.store import Store, must_lie_outside
 
+    must_lie_outside(to, store)
     with Store.whole(store).snapshot(at) as snapshot:
         description = export_described(
             snapshot,
@@ -78,7 +84,7 @@ def export(
             print_json({**description, "file": str(to), "manifest": described})
             return
         out.print(
-            f"Wrote {number(description['rows'])} rows to {plain(str(to))} "
+            f"Wrote {counted(description['rows'], 'row')} to {plain(str(to))} "
             f"(data version {snapshot.version})."
         )
         if described:
@@ -99,7 +105,7 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     width = max(map(len, facts))
     for name, value in facts.items():
         text = (
-            ", ".join(map(str, value))
+            ", ".join("not stated" if one is None else str(one) for one in value) or "none"
             if isinstance(value, list)
             else number("none" if value is None else value)
         )
@@ -123,7 +129,7 @@ def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
     if as_json:
         print_json(asdict(report))
         return
-    out.print(f"{number(report.before)} files before, {number(report.after)} after.")
+    out.print(f"{counted(report.before, 'file')} before, {number(report.after)} after.")
 
 
 def vacuum(
@@ -154,7 +160,7 @@ def vacuum(
     if as_json:
         print_json(asdict(report))
         return
-    out.print(f"Removed {number(report.files)} files, {report.bytes / 1e6:.1f} MB.")
+    out.print(f"Removed {counted(report.files, 'file')}, {report.bytes / 1e6:.1f} MB.")
     if report.models:
         out.print(f"Models removed: {plain(', '.join(report.models))}.")
 
@@ -187,7 +193,10 @@ def retain(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete turns older than this many days, and whatever else the store keeps of them."""
+    """Delete turns older than this many days, and whatever else the store keeps of them.
+
+    A turn with an impossible date is as old as its arrival, whatever its clock said.
+    """
     from data.store.maintenance import retain as run
     from data.store.store import Store
 

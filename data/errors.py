@@ -12,7 +12,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
@@ -65,16 +65,30 @@ class IngestError(FaultlineError):
     """An input cannot be read as traces at all."""
 
 
+# Files that an error lists one by one.
+_FILES_NAMED = 5
+
+
 class TurnConflict(IngestError):
     """Records have the id of another turn, and nothing is to be stored then."""
 
     @classmethod
-    def of(cls, records: int, turn_id: str | None, file: str) -> TurnConflict:
-        """The error for a number of records, the first of them with this id in this file."""
-        first = f", the first one '{turn_id[:80]}'" if turn_id is not None else ""
+    def of(cls, files: Mapping[str, int], turn_id: str | None) -> TurnConflict:
+        """The error for so many records of each file, the first of them with this id."""
+        names = list(files)
+        places = [f"{files[name]:,} in {name}" for name in names[:_FILES_NAMED]]
+        if more := sum(files[name] for name in names[_FILES_NAMED:]):
+            places.append(f"{more:,} in {len(names) - _FILES_NAMED:,} more")
+        total = sum(files.values())
+        first = ""
+        if turn_id is not None:
+            first = f", '{turn_id[:80]}'" if total == 1 else f", the first one '{turn_id[:80]}'"
+        subject = "1 record has" if total == 1 else f"{total:,} records have"
+        where = f"{names[0]}: " if len(names) == 1 else ""
+        each = "" if len(names) == 1 else f" ({'; '.join(places)})"
         return cls(
-            f"{file}: {records} of the records have the id of another turn{first}; nothing was "
-            "stored. Make the ids unique, or choose --on-conflict keep or replace."
+            f"{where}{subject} the id of another turn{first}{each}; nothing was stored. Make the "
+            "ids unique, or choose --on-conflict keep or replace."
         )
 
 

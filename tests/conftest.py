@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from classifiers import registry
 from classifiers.model import Model
@@ -29,6 +30,10 @@ from tests.traces import logs
 
 if TYPE_CHECKING:
     from assistant.simulate import Simulated
+
+# Speed is measured in benchmarks: a busy machine must not fail a test.
+settings.register_profile("faultline", settings(), deadline=None)
+settings.load_profile("faultline")
 
 CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
 

@@ -163,9 +163,10 @@ def _bad(snapshot: Snapshot, table: str, where: str | None, error: duckdb.Error)
     explained = snapshot.explained(error)
     if explained is not error:
         return explained
-    reason = str(error).strip().splitlines()[0]
+    # Without DuckDB's names for its errors ("Binder Error: ").
+    reason = re.sub(r"^(?:[A-Z][A-Za-z]* )+Error: ", "", str(error).strip().splitlines()[0])
     return UsageError(
-        f"The condition {where!r} cannot be used: {reason.rstrip('.')}. "
+        f"The condition {where!r} cannot be used: {reason.rstrip('.!: ')}. "
         f"The columns of {table} are: {', '.join(TABLES[table].columns)}."
     )
 

@@ -85,7 +85,7 @@ class Fitting:
         fitted = self.fitted(values, each, f"{path}[]")
         if fitted is values and pa.types.is_list(array.type):
             return array
-        return pa.ListArray.from_arrays(_offsets(array), fitted, mask=pc.is_null(array))
+        return pa.ListArray.from_arrays(offsets(array), fitted, mask=pc.is_null(array))
 
     def _map(self, array: Column, each: Shape, path: str) -> Column:
         keys, values = flat(array).flatten()
@@ -99,7 +99,7 @@ class Fitting:
         new_items = self.fitted(items, each, f"{path}.*")
         if new_keys is keys and new_items is values:
             return array
-        return pa.MapArray.from_arrays(_offsets(array), new_keys, new_items, mask=pc.is_null(array))
+        return pa.MapArray.from_arrays(offsets(array), new_keys, new_items, mask=pc.is_null(array))
 
     def _number(self, array: Column, path: str) -> Column:
         kind = array.type
@@ -134,11 +134,6 @@ class Fitting:
         if pa.types.is_float16(kind):
             return array.cast(pa.float32())
         if pa.types.is_timestamp(kind) and kind.unit != "us":
-            if kind.unit != "ns" and not _in_calendar(array):
-                raise IngestError(
-                    f"{self.file} has times outside the years 1 to 9999 in its column '{path}'; "
-                    "correct them."
-                )
             return array.cast(pa.timestamp("us", kind.tz), safe=False)
         if is_bytes(kind) and not is_text(kind):
             try:
@@ -146,14 +141,6 @@ class Fitting:
             except pa.ArrowInvalid:
                 raise self._refuse(path, kind, "text in UTF-8") from None
         return array
-
-
-def _in_calendar(array: Column) -> bool:
-    """Whether all times, in seconds or milliseconds, lie in the years 1 to 9999."""
-    unit = 1 if array.type.unit == "s" else 1_000
-    seconds = pc.divide(array.cast(pa.int64()), unit)
-    inside = pc.and_(pc.greater_equal(seconds, -62_135_596_800), pc.less(seconds, 253_402_300_800))
-    return bool(pc.all(inside).as_py() is not False)
 
 
 def _senseless(array: Column) -> Column:
@@ -183,20 +170,22 @@ def _whole(array: Column, kind: str) -> Column:
 
 def flat(array: Column) -> Column:
     """The items of lists or maps, one after the other, without those of nulls."""
-    if pa.types.is_map(array.type):
-        entries = pa.list_(
-            pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
-        )
-        return array.cast(entries).flatten()
-    return array.flatten()
+    return entries_of(array).flatten()
 
 
-def _offsets(array: Column) -> Column:
-    if pa.types.is_map(array.type):
-        array = array.cast(
-            pa.list_(pa.struct([("key", array.type.key_type), ("value", array.type.item_type)]))
-        )
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+def entries_of(array: Column) -> Column:
+    """Lists as they are; maps as lists of their keys and values."""
+    if not pa.types.is_map(array.type):
+        return array
+    entry = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+    return array.cast(pa.list_(entry))
+
+
+def offsets(array: Column) -> Column:
+    """Where the items of each list or map begin in `flat`, and where the last ones end."""
+    lengths = pc.fill_null(pc.list_value_length(entries_of(array)), 0).to_numpy(
+        zero_copy_only=False
+    )
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 

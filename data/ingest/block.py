@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -64,7 +65,9 @@ class Limits:
 class Source:
     """One input: a file, or standard input (`path` is None).
 
-    `found`: it was not named but found in a folder, so it has to be a regular file.
+    `found`: it was not named but found in a folder, so it has to be a regular file. `linked`: the
+    path that was given leads through a link. Who may name one need not be allowed to read what lies
+    behind it, so nothing of its content may be shown.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Source:
     format: Format
     size: int | None
     found: bool = False
+    linked: bool = False
 
     def open(self) -> BinaryIO:
         """The file, open for reading."""
@@ -105,6 +109,10 @@ class Block:
     cut: why the source is not read beyond this block, whose lines are then its last line's
     beginning.
     left_out: values left out before there were lines, as `validation.Notes` counts them.
+    faults: field and reason of lines that are known to be faulty, by their number from 1.
+    rows: how many rows of a table the lines stand for, none of them blank.
+    numbers: of the lines, from 1, where blank ones between them have been left out, and how many
+    lines there were with these.
     """
 
     data: bytes
@@ -113,6 +121,9 @@ class Block:
     limits: Limits = field(default_factory=Limits)
     cut: str | None = None
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    rows: int | None = None
+    numbers: tuple[Sequence[int], int] | None = None
 
     def load(self) -> bytes:
         """The lines. Raises `IngestError` if the file has become shorter since it was split."""

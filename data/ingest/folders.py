@@ -16,10 +16,11 @@ _PACKED = (".gz", ".zst", *REFUSED)
 
 
 class Skipped(NamedTuple):
-    """A path that was passed over in a folder, and why."""
+    """A path that was passed over in a folder, and why; `unread` if it could not be read."""
 
     path: Path
     reason: str
+    unread: bool = False
 
 
 def format_of(path: Path) -> Format | None:
@@ -37,34 +38,54 @@ def log_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
 
     Hidden files and the files of a store are none. Hidden is, as in Spark and Hive, what begins
     with a dot or an underscore, and all below it. Nor is what is not a regular file: a pipe would
-    wait for its writer, and a device never ends. A link to a file of the folder stands for it; a
-    link that leads out of the folder is passed over.
+    wait for its writer, and a device never ends. A link to a file of the folder stands for it; one
+    that leads out of the folder, or nowhere, is passed over.
     """
     root = folder.resolve()
     skipped: list[Skipped] = []
     files: dict[Path, Path] = {}
     linked: list[Path] = []
     for path in _candidates(folder, skipped):
-        if not path.is_symlink():
-            if is_regular(path):
+        if os.path.islink(path):
+            target = _target(path)
+            if target is None:
+                skipped.append(Skipped(path, "a link that leads to itself"))
+                continue
+            if not target.is_relative_to(root):
+                skipped.append(Skipped(path, "a link that leads out of the folder"))
+                continue
+            if target.is_dir():
+                # What is in it has been found where it lies.
+                continue
+        try:
+            kind = _kind(path.stat().st_mode)
+        except FileNotFoundError:
+            skipped.append(Skipped(path, "a link that leads nowhere"))
+        except OSError as error:
+            skipped.append(_unreadable(path, error))
+        else:
+            if kind:
+                skipped.append(Skipped(path, kind))
+            elif os.path.islink(path):
+                linked.append(path)
+            else:
                 files[path.resolve()] = path
-        elif (target := _target(path)) is None:
-            skipped.append(Skipped(path, "a link that leads to itself"))
-        elif not target.is_relative_to(root):
-            skipped.append(Skipped(path, "a link that leads out of the folder"))
-        elif is_regular(path):
-            linked.append(path)
     for path in sorted(linked):
         files.setdefault(path.resolve(), path)
     return sorted(files.values()), sorted(skipped)
 
 
-def is_regular(path: Path) -> bool:
-    """Whether it is a file of bytes, and no pipe, socket, device or folder."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return False
+def _kind(mode: int) -> str | None:
+    """What is at a path that has this mode; None if it is a file of bytes."""
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def _unreadable(path: Path, error: OSError) -> Skipped:
+    return Skipped(path, f"it cannot be read ({error.strerror})", unread=True)
 
 
 def _target(link: Path) -> Path | None:
@@ -79,8 +100,7 @@ def _candidates(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:
     """What is named as a log, and links to folders; nothing hidden, and nothing of a store."""
 
     def unreadable(error: OSError) -> None:
-        reason = f"cannot be read ({error.strerror})"
-        skipped.append(Skipped(Path(os.fsdecode(error.filename)), reason))
+        skipped.append(_unreadable(Path(os.fsdecode(error.filename)), error))
 
     for where, folders, names in os.walk(folder, onerror=unreadable):
         here = Path(where)
@@ -88,6 +108,11 @@ def _candidates(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        yield from (here / name for name in folders if (here / name).is_symlink())
+        yield from (here / name for name in folders if os.path.islink(here / name))
         files = (here / name for name in names if not name.startswith((".", "_")))
-        yield from (path for path in files if format_of(path))
+        # A link that leads nowhere may have led to a folder, whatever its name.
+        yield from (
+            path
+            for path in files
+            if format_of(path) or (os.path.islink(path) and not os.path.exists(path))
+        )

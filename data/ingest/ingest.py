@@ -149,6 +149,11 @@ class IngestReport:
         return [Reason(*reason, n) for reason, n in lines.most_common()]
 
     @property
+    def unread(self) -> list[Skipped]:
+        """What lies in the folders and could not be read."""
+        return [skipped for skipped in self.skipped if skipped.unread]
+
+    @property
     def unknown(self) -> dict[str, int]:
         return _summed(file.unknown for file in self.files)
 
@@ -302,10 +307,15 @@ def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
         with workbench() as con:
             resolved = resolved_keys(con, TurnsNow.of(store), staged, "refuse")
             if resolved.conflicts:
-                first = "SELECT turn_id, block FROM conflicts ORDER BY block, line LIMIT 1"
-                ((turn_id, block),) = con.execute(first).fetchall()
-                of = next(i for i in inputs if any(b.index == block for b in i.staged))
-                raise TurnConflict.of(resolved.conflicts, turn_id, of.source.name)
+                first = "SELECT turn_id FROM conflicts ORDER BY block, line LIMIT 1"
+                ((turn_id,),) = con.execute(first).fetchall()
+                each = con.execute("SELECT block, count(*) FROM conflicts GROUP BY block")
+                blocks_of = dict(each.fetchall())
+                found = {
+                    item.source.name: sum(blocks_of.get(block.index, 0) for block in item.staged)
+                    for item in inputs
+                }
+                raise TurnConflict.of({name: n for name, n in found.items() if n}, turn_id)
     return inputs
 
 
@@ -320,7 +330,7 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
             planned = plan(TurnsNow.within(cycle), staged, run, again, on_conflict)
         resolved = planned.resolved
         if on_conflict == "refuse" and resolved.conflicts:
-            raise TurnConflict.of(resolved.conflicts, None, source.name)
+            raise TurnConflict.of({source.name: resolved.conflicts}, None)
         record_misdated(cycle, clock)
         planned.apply(cycle, clock.arrived)
         kept_apart = resolved.conflicts if planned.quarantine else 0
@@ -362,6 +372,12 @@ def _stage_all(
         (block, index, folder, clock) for index, block in enumerate(blocks(source, limits), first)
     )
     for block in run.map(stage, work):
+        if block.rows not in (None, block.count + block.faulty):
+            raise IngestError(
+                f"{source.name}: of {block.rows:,} rows {block.count + block.faulty:,} could be "
+                "read, and nothing says what became of the others, so that nothing was ingested; "
+                "write the file anew."
+            )
         staged.append(block)
         turns += block.count
         progress(block.done, source.size, source.name, turns)

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from data.errors import IngestError, UsageError
+from data.errors import IngestError, UsageError, machine_error
 from data.ingest.arrow_columns import UNKNOWN, Fitting, flat, is_bytes, is_list
 from data.ingest.block import BLOCK, Block, Limits, Source
+from data.ingest.odd_rows import mended
 from data.ingest.validation import Left
 from data.schema.shape import TRACE
 from data.store.parquet import workbench
@@ -26,6 +28,7 @@ from data.store.parquet import workbench
 pc: Any = pyarrow.compute
 Column = Any
 
+NOT_FROM_STDIN = "--format parquet cannot be read from standard input; give the file."
 _ROWS = 8_000
 _REQUIRED = ("turn_id", "dialogue_id", "turn_index", "started_at")
 
@@ -37,7 +40,7 @@ def parquet_blocks(source: Source, limits: Limits) -> Iterator[Block]:
     traces.
     """
     if source.path is None:
-        raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
+        raise UsageError(NOT_FROM_STDIN)
     try:
         # Opened here, as a name need not be text.
         with source.open() as raw:
@@ -65,16 +68,17 @@ def parquet_blocks(source: Source, limits: Limits) -> Iterator[Block]:
         if error.errno is not None:
             raise
         # Arrow's words for what it finds while it reads.
-        reason = str(error).splitlines()[0].rstrip(".")
-        if "crypt" in reason:
+        if "crypt" in str(error):
             raise IngestError(
                 f"{source.name} has encrypted columns; write it without encryption."
             ) from error
-        raise IngestError(f"{source.name} is a damaged Parquet file ({reason}).") from error
-    except (pa.ArrowException, duckdb.Error) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
         raise IngestError(
-            f"{source.name} has columns that cannot be read as a trace ({reason})."
+            f"{source.name} is a damaged Parquet file; copy it again, nothing was ingested."
+        ) from error
+    except (pa.ArrowException, duckdb.Error) as error:
+        raise machine_error(error) or IngestError(
+            f"{source.name} has columns of a type that cannot be read as a trace; write them as "
+            "the format has them, or leave them out."
         ) from error
 
 
@@ -83,14 +87,15 @@ def _must_be_traces(source: Source, schema: pa.Schema) -> None:
         raise IngestError(f"{source.name} has no columns; expected those of a trace.")
     for required in _REQUIRED:
         if required not in schema.names:
+            got = "" if source.linked else f", got {', '.join(schema.names[:12])}"
             raise IngestError(
-                f"{source.name} has no column '{required}'; expected the columns of a "
-                f"trace, got {', '.join(schema.names[:12])}."
+                f"{source.name} has no column '{required}'; expected the columns of a trace{got}."
             )
     for name, count in Counter(schema.names).items():
         if count > 1:
+            named = "of one name" if source.linked else f"named '{name}'"
             raise IngestError(
-                f"{source.name} has {count} columns named '{name}'; expected one of each name."
+                f"{source.name} has {count} columns {named}; expected one of each name."
             )
 
 
@@ -137,7 +142,9 @@ def _blocks(
             if rows.num_rows == 1 and size > limits.longest_line:
                 yield Block(b" " * (limits.longest_line + 1) + b"\n", done, limits=limits)
                 continue
-            yield Block(_lines(source, con, rows, left_out), done, limits=limits, left_out=left_out)
+            whole, faults = _without_odd(rows)
+            lines = _lines(source, con, whole, left_out)
+            yield Block(lines, done, None, limits, None, left_out, faults, rows.num_rows)
     if seen != total:
         raise IngestError(
             f"{source.name} is a damaged Parquet file: it says that it has {total:,} rows, and has "
@@ -181,6 +188,19 @@ def _size(array: Column) -> int:
     return 8 * len(array)
 
 
+def _without_odd(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, tuple[str, str]]]:
+    """Rows without what no line can carry; field and reason of the rows that had it, from 1."""
+    columns: list[Column] = []
+    faults: dict[int, tuple[str, str]] = {}
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        column, found = mended(column, name)
+        columns.append(column)
+        for path, reason, mask in found:
+            for row in np.flatnonzero(mask).tolist():
+                faults.setdefault(row + 1, (path, reason))
+    return pa.RecordBatch.from_arrays(columns, rows.schema.names), faults
+
+
 def _lines(
     source: Source, con: duckdb.DuckDBPyConnection, rows: pa.RecordBatch, left_out: Left
 ) -> bytes:
@@ -206,10 +226,11 @@ def _lines(
             parts.append(f"{key}, strftime({utc}, '%Y-%m-%dT%H:%M:%S.%f{zone}')")
         elif shape.kind == "whole" and pa.types.is_floating(column.type):
             # One that is not whole does not spoil the others.
-            whole = f"CASE WHEN {name} = floor({name}) AND abs({name}) < 1e15 THEN"
+            whole = f"CASE WHEN {name} = floor({name}) AND abs({name}) < {2**53} THEN"
             parts.append(f"{key}, {whole} to_json({name}::BIGINT) ELSE to_json({name}) END")
         elif item.name == "extra" and is_bytes(column.type):
-            parts.append(f"{key}, TRY_CAST({name} AS JSON)")
+            # What is no JSON is a text.
+            parts.append(f"{key}, coalesce(TRY_CAST({name} AS JSON), to_json({name}))")
         else:
             parts.append(f"{key}, {name}")
     names = [f"c{number}" for number in range(len(columns))]

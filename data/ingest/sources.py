@@ -18,8 +18,8 @@ from data.errors import IngestError, UsageError
 from data.ingest.block import BLOCK, LONGEST_LINE, Block, Format, Limits, Source
 from data.ingest.folders import Skipped, format_of, log_files
 from data.ingest.magic import refused
-from data.ingest.parquet_rows import parquet_blocks
-from data.store.paths import printable
+from data.ingest.parquet_rows import NOT_FROM_STDIN, parquet_blocks
+from data.store.paths import must_not_be_empty, printable
 
 STDIN = "-"
 # Lines of one block of a stream. A trace has more than a hundred bytes, so that only what is not a
@@ -43,13 +43,14 @@ def discover(
     for given in paths:
         if str(given) == STDIN:
             if format == "parquet":
-                raise UsageError("Standard input can only be JSONL; give the Parquet file's path.")
+                raise UsageError(NOT_FROM_STDIN)
             sources[STDIN] = Source("<stdin>", None, "jsonl", None)
             continue
+        must_not_be_empty(given)
         path = Path(given).expanduser()
         if not path.exists():
             raise IngestError(f"{given} does not exist; give the path of a log file or folder.")
-        folder = path.is_dir()
+        folder, linked = path.is_dir(), _linked(path)
         files = _below(path, skipped) if folder else [path]
         for file in files:
             kind: Format = format_of(file) or "jsonl"
@@ -60,9 +61,15 @@ def discover(
             name = printable(real)
             # What was found is read where it lies, so that no link can be exchanged under it.
             size = file.stat().st_size
-            source = Source(name, real if folder else file, kind, size, folder)
+            behind = linked or _linked(file)
+            source = Source(name, real if folder else file, kind, size, folder, behind)
             sources.setdefault(str(real), source)
     return list(sources.values())
+
+
+def _linked(path: Path) -> bool:
+    """Whether a path leads through a link, to the file or to a folder above."""
+    return path.resolve() != Path(os.path.abspath(path))
 
 
 def _below(folder: Path, skipped: list[Skipped] | None) -> list[Path]:
@@ -154,8 +161,7 @@ def _cut(
                 # Of a line that is too long the beginning is kept, to see that it is too long.
                 rest += chunk[: room - len(rest)]
                 continue
-            for data in _few_lines(rest + chunk[:end]):
-                yield Block(data, done, limits=limits)
+            yield from _few_lines(rest + chunk[:end], done, limits)
             rest = chunk[end:][:room]
     except _Expands:
         yield Block(rest, done, limits=limits, cut=limits.too_large)
@@ -166,15 +172,47 @@ def _cut(
         yield Block(rest, position.tell() if position is not None else 0, limits=limits)
 
 
-def _few_lines(data: bytes) -> Iterator[bytes]:
-    """Whole lines, halved until no piece has more than `MOST_LINES`."""
+def _few_lines(data: bytes, done: int, limits: Limits) -> Iterator[Block]:
+    """Whole lines as blocks of at most `MOST_LINES`: mostly blank ones in one block without these,
+    others halved until no piece has more."""
     if data.count(b"\n") <= MOST_LINES:
-        yield data
+        yield Block(data, done, limits=limits)
+        return
+    if without := _without_blank(data, limits):
+        lines, numbers = without
+        yield Block(lines, done, limits=limits, numbers=numbers)
         return
     half = len(data) // 2
     middle = data.rfind(b"\n", 0, half) + 1 or data.index(b"\n", half) + 1
-    yield from _few_lines(data[:middle])
-    yield from _few_lines(data[middle:])
+    yield from _few_lines(data[:middle], done, limits)
+    yield from _few_lines(data[middle:], done, limits)
+
+
+_VISIBLE = re.compile(rb"\S")
+
+
+def _without_blank(data: bytes, limits: Limits) -> tuple[bytes, tuple[list[int], int]] | None:
+    """The lines that are not blank, their numbers, and how many lines there are with blank ones.
+
+    None where too few are blank, or one of these may be too long, which is a fault.
+    """
+    if len(data.translate(None, b" \t\r\n\v\f")) > len(data) // 2:
+        return None
+    if len(data.translate(None, b"\n")) > limits.longest_line:
+        return None
+    lines: list[bytes] = []
+    numbers: list[int] = []
+    start, number = 0, 1
+    while found := _VISIBLE.search(data, start):
+        if len(lines) == MOST_LINES:
+            return None
+        begin = data.rfind(b"\n", start, found.start()) + 1 or start
+        number += data.count(b"\n", start, begin)
+        start = data.index(b"\n", begin) + 1
+        lines.append(data[begin:start])
+        numbers.append(number)
+        number += 1
+    return b"".join(lines), (numbers, data.count(b"\n"))
 
 
 # -- compression -----------------------------------------------------------------------------------
@@ -222,7 +260,8 @@ def _expanded(
                     "ingested."
                 ) from error
             raise IngestError(
-                f"{source.name} is a damaged compressed file ({error}); nothing was ingested."
+                f"{source.name} is a damaged {kind} file: {_damage(error)}; copy it again, nothing "
+                "was ingested."
             ) from error
         if not chunk:
             return
@@ -233,6 +272,16 @@ def _expanded(
             yield chunk[: max(room, 0)]
             raise _Expands
         yield chunk
+
+
+def _damage(error: Exception) -> str:
+    """What is wrong with compressed data, in place of the libraries' words for it."""
+    text = str(error)
+    if "Not a gzipped file" in text:
+        return "something else follows its data"
+    if "CRC" in text or "length" in text or "checksum" in text.lower():
+        return "its content does not fit its checksum"
+    return "it cannot be unpacked"
 
 
 class _Counted(io.RawIOBase):
@@ -274,8 +323,6 @@ def _must_be_lines(source: Source, head: bytes) -> None:
 def _beginning(source: Source, head: bytes, line: bytes) -> str:
     if b"\0" in head[:4096]:
         return "binary data"
-    if source.path is not None and source.path.resolve() != Path(os.path.abspath(source.path)):
-        # Who may name a link, to the file or to a folder above, need not be allowed to read what
-        # lies behind it.
+    if source.linked:
         return "the file behind this link begins with something else"
     return f"it begins with {line[:40].decode('utf-8', 'backslashreplace')!r}"

@@ -7,6 +7,7 @@ faults.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import Counter
@@ -79,6 +80,8 @@ class Staged:
     done: int
     # Why nothing of the source is read after this block.
     cut: str | None
+    # How many rows of a table it was.
+    rows: int | None
 
 
 def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
@@ -97,10 +100,14 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     if block.cut:
         faults.add(1, Fault("", block.cut), data)
         data = b""
-    for number, line in enumerate(_lines(data), 1):
+    given = block.numbers[0] if block.numbers else itertools.count(1)
+    for number, line in zip(given, _lines(data), strict=False):
         if not line or line.isspace():
             if len(line) > longest:
                 faults.add(number, Fault("", too_long), line)
+            continue
+        if block.faults and number in block.faults:
+            faults.add(number, Fault(*block.faults[number]), line)
             continue
         if len(line) < _SHORT and line in faults.short:
             faults.add(number, faults.short[line], line)
@@ -111,6 +118,8 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
             body, gold, extra, digest = check(line, notes)
         except Fault as fault:
             faults.add(number, fault, line)
+            if len(line) < _SHORT and len(faults.short) < _MOST_SHORT:
+                faults.short[line] = fault.with_traceback(None)
             continue
         pieces += (b'{"turn":', body, b',"gold":', gold, b"}\n")
         extras.append(extra)
@@ -118,6 +127,8 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         numbers.append(number)
     # Every block but the last one ends with a line break.
     total = data.count(b"\n") + (data[-1:] not in (b"", b"\n")) + (block.cut is not None)
+    if block.numbers:
+        total = block.numbers[1]
     del data
     turns, keys = folder / f"{index}.arrow", folder / f"{index}.keys.parquet"
     days: list[tuple[Any, int, int]] = []
@@ -151,6 +162,7 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         notes,
         block.done,
         block.cut,
+        block.rows,
     )
 
 
@@ -172,8 +184,6 @@ class _Faults:
         self.count += 1
         self.junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
         self._rows.append((number, fault.field, fault.reason, excerpt(line)))
-        if len(line) < _SHORT and len(self.short) < _MOST_SHORT:
-            self.short[line] = fault.with_traceback(None)
         if len(self._rows) >= _FAULT_ROWS:
             self._flush()
 

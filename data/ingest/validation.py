@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -43,6 +43,8 @@ _NO_NUMBERS = (b"NaN", b"Infinity")
 _NO_NUMBER_TEXTS = ("NaN", "Infinity", "-Infinity")
 # As long as the longest number that a double can hold; Python refuses 4,300.
 _LONGEST_INT = 310
+# Beyond it, a double does not say which whole number is meant.
+_LARGEST_WHOLE = 2.0**53
 
 
 class Fault(Exception):
@@ -161,7 +163,7 @@ def _check_slowly(line: bytes, message: str, notes: Notes) -> tuple[Turn, str | 
         turn = msgspec.convert(record, Turn)
     except msgspec.ValidationError as error:
         # A whole number of hundreds of digits is out of range of a double.
-        if "float" not in str(error) and "out of range" not in str(error):
+        if not any(word in str(error) for word in ("float", "out of range", "RFC3339")):
             raise Fault(*explain(str(error), record)) from None
         _drop_senseless(record, TRACE, "", left_out)
         try:
@@ -274,7 +276,8 @@ def _drop_senseless(value: Any, shape: Shape, path: str, left_out: Left) -> Any:
     """`value` without the numbers in it that are none, or beyond what they can mean.
 
     Records are changed in place; `path` has `[]` in place of indices. A probability beyond its
-    bounds by no more than rounding is put on them, and one further off is left, as an error.
+    bounds by no more than rounding is put on them, and one further off is left, as an error. A
+    whole number that is written as 1.0 is one, and a leap second is the last instant before it.
     """
     if isinstance(value, float) and not math.isfinite(value) and shape.kind != "any":
         # As pandas writes what is missing, whatever the field is.
@@ -291,9 +294,30 @@ def _drop_senseless(value: Any, shape: Shape, path: str, left_out: Left) -> Any:
     elif shape.kind == "map" and isinstance(value, dict) and shape.each is not None:
         for name, item in value.items():
             value[name] = _drop_senseless(item, shape.each, f"{path}.{name}", left_out)
+    elif shape.kind == "whole" and isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _LARGEST_WHOLE else value
+    elif shape.kind == "time" and isinstance(value, str):
+        return _without_leap(value)
     elif shape.kind == "number":
         return _sensible(value, shape, path, left_out)
     return value
+
+
+_LEAP = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):60(?:\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
+
+
+def _without_leap(text: str) -> str:
+    """A time in RFC 3339; of a leap second, which is one before midnight in UTC, the last instant
+    before it, as no clock here has it."""
+    leap = _LEAP.fullmatch(text)
+    if not leap:
+        return text
+    last = f"{leap[1]}:59.999999{leap[2]}"
+    try:
+        minute = msgspec.convert(last, datetime).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        return text
+    return last if (minute.hour, minute.minute) == (23, 59) else text
 
 
 def _sensible(value: Any, shape: Shape, path: str, left_out: Left) -> Any:

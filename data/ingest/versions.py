@@ -3,11 +3,10 @@
 Two records are versions of one turn if their dialogue ids agree and their times differ by no more
 than `SAME_US`. Of these, one is stored, whatever the order in which they arrive:
 
-- An interim result gives way to a final one. A record is interim beside another if it has no result
-  where the other has one, or else fewer stages (wake, asr, nlu, er, result, tts, feedback) of which
-  anything is logged, or else, where neither has a result, less audio, or a first hypothesis that
-  the other's continues.
-- Otherwise the later one is a correction, and replaces the earlier.
+- An interim result gives way to a final one. A record with a result is final. One without is
+  interim beside another that has one, or that has more stages (wake, asr, nlu, er, tts, feedback)
+  of which anything is logged, or else more audio, or a first hypothesis that continues its own.
+- Otherwise the later one is a correction, and replaces the earlier, whatever it leaves out.
 - Their gold is merged, field by field; where both say something, the later one counts. Only a
   record that is sent again just as it is stored, but for its gold, replaces that: it has nothing
   else to say, and its gold may have been corrected or withdrawn.
@@ -16,6 +15,8 @@ All others with the id are a conflict: ids that started again after a restart, o
 `ON_CONFLICT` decides then. With `keep`, the turn that was there first stays and the others go to
 quarantine; with `replace`, the last one is stored and the others are lost, but counted; with
 `refuse`, nothing of the run is stored.
+
+It decides about other turns only: an interim result replaces no final one with any of them.
 
 Only records whose id occurs twice are looked at, in the input and the store together; their bodies
 are read only where their fingerprints differ.
@@ -58,7 +59,7 @@ _FINAL = _filled("result")
 # What is compared, alike for stored and for staged records.
 _BODY = f"""
   dialogue_id, epoch_us(started_at) AS began, {_FINAL} AS finished,
-  {" + ".join(f"{_filled(part)}::INT" for part in _PARTS)} AS parts,
+  CASE WHEN NOT {_FINAL} THEN {" + ".join(f"{_filled(part)}::INT" for part in _PARTS)} END AS parts,
   CASE WHEN NOT {_FINAL} THEN asr.audio_ms END AS audio,
   CASE WHEN NOT {_FINAL} THEN coalesce(asr.hypotheses[1].text, '') END AS heard
 """
@@ -92,7 +93,7 @@ SELECT * EXCLUDE (first_dialogue, first_began, longest, last_digest, stored_dige
   arrival > 0 OR last_arrival = 0 OR last_digest IS DISTINCT FROM stored_digest AS has_say,
   row_number() OVER (
     PARTITION BY turn_id, agrees
-    ORDER BY finished DESC, parts DESC, audio DESC NULLS LAST,
+    ORDER BY finished DESC, parts DESC NULLS LAST, audio DESC NULLS LAST,
       coalesce(length(heard) < length(longest) AND starts_with(longest, heard), false),
       arrival DESC
   ) AS place

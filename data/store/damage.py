@@ -1,9 +1,9 @@
 """Notices damage: files that the newest version needs and that are missing, cut short or changed.
 
-Whenever a table is opened, what its log lists is compared with what HEAD.json says it holds, and
-each file's size with the log. The bytes of up to 64 MB of files are compared with their checksums
-as well, each file once in a process. What lies beyond is noticed when a query fails on it, and by
-`faultline doctor`, which reads everything.
+Whenever a table is opened, the files of its log are compared with their checksums in HEAD.json,
+what the log lists with what HEAD.json says it holds, and each file's size with the log. The bytes
+of up to 64 MB of files are compared with their checksums as well, each file once in a process. What
+lies beyond is noticed when a query fails on it, and by `faultline doctor`, which reads everything.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
+from data.counted import counted, number
 from data.errors import StoreDamaged, StoreError, VersionGone, machine_error
 from data.schema.layout import TABLES
-from data.store.delta_log import commit_of, live_files, log_damage, log_file
-from data.store.head import Contents, Head, read_head
+from data.store.delta_log import commit_of, live_files, log_file
+from data.store.head import Contents, Head, LogChecksums, read_head
+from data.store.log_damage import CHANGED, changed_logs, log_damage
 from data.store.parquet import DataFile, checksum, stated_checksum
 
 # Bytes of a table's files that are read when it is opened, the smallest first: 64 MB take 20 ms.
@@ -49,18 +51,26 @@ class Damage:
 
 
 def must_be_whole(
-    root: Path, name: str, version: int, files: Mapping[str, DataFile], contents: Contents | None
+    root: Path,
+    name: str,
+    version: int,
+    files: Mapping[str, DataFile],
+    contents: Contents | None,
+    logs: LogChecksums | None,
 ) -> None:
     """Raise `StoreDamaged` if the files of a table's version are not whole; see this module.
 
     `contents` is what HEAD.json says of it. Without, as for an older version, its own commit is
-    asked, and if an earlier Faultline wrote that, the log has to be whole.
+    asked, and if an earlier Faultline wrote that, the log has to be whole. `logs` is what HEAD.json
+    says of the newest version's log, of which an older version's is a part.
     """
+    for path in changed_logs(root, name, version, logs):
+        raise StoreDamaged.by(root, *(log_damage(root, name, version, logs) or (path, CHANGED)))
     stated = None if contents or not version else commit_of(root, name, version)
     expected = contents or (stated.contents if stated else None)
     suspicious = Contents.of(files.values()) != expected if expected else version > 0
     if suspicious:
-        found = log_damage(root, name, version)
+        found = log_damage(root, name, version, logs)
         if expected and not found:
             found = log_file(root, name, version), "lists other files than it did"
         if found:
@@ -107,7 +117,7 @@ def damages(root: Path, head: Head) -> Iterator[Damage]:
         version = head.tables.get(name, 0)
         if not version and not (root / name).exists():
             continue
-        if found := log_damage(root, name, version):
+        if found := log_damage(root, name, version, head.logs.get(name)):
             yield Damage(*found, name)
             continue
         try:
@@ -196,7 +206,7 @@ def _changed_size(size: int, expected: int) -> str:
     if size == 0:
         return "is empty"
     cut = "is cut short" if size < expected else "has changed"
-    return f"{cut} ({size:,} bytes instead of {expected:,})"
+    return f"{cut} ({counted(size, 'byte')} instead of {number(expected)})"
 
 
 def _damaged_bytes(path: Path, rows: int, everything: bool) -> str | None:
@@ -215,7 +225,10 @@ def _damaged_bytes(path: Path, rows: int, everything: bool) -> str | None:
                 if not stated:
                     found = sum(batch.num_rows for batch in parquet.iter_batches())
             if found != rows:
-                return f"has {found:,} rows instead of {rows:,}"
+                return f"has {counted(found, 'row')} instead of {number(rows)}"
+    except PermissionError:
+        # Not damage: someone else may read it.
+        raise
     except (OSError, pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         return f"cannot be read ({reason})"

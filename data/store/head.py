@@ -3,11 +3,12 @@
     {"format": 2,
      "tables": {"turns": 12, ...},
      "contents": {"turns": {"rows": 9000, "files": 30, "bytes": 1234567}, ...},
+     "logs": {"turns": {"start": 10, "crc32": "1b2c3d4e 5f607182 93a4b5c6"}, ...},
      "model": "m-2024...",
      "checksum": "0a1b2c3d"}
 
-`contents` and `checksum` are what damage is noticed by; an earlier version wrote neither. A table
-that nothing has been written to since has no contents.
+`contents`, `logs` and `checksum` are what damage is noticed by; earlier versions wrote none of
+them, or no `logs`. A table that nothing has been written to since has neither contents nor logs.
 """
 
 from __future__ import annotations
@@ -44,15 +45,29 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class LogChecksums:
+    """The CRC-32 of each file of a table's log that its version is read from.
+
+    First that of the checkpoint of version `start`, unless it is -1; then those of the commits
+    after it, in order.
+    """
+
+    start: int
+    crc32: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Head:
     """The visible state: a Delta version per table, and the id of the promoted model, if any.
 
-    `contents` has the tables for which it is known what their version holds.
+    `contents` has the tables for which it is known what their version holds, `logs` those for which
+    it is known what their logs' files were when they were written.
     """
 
     tables: dict[str, int]
     model: str | None = None
     contents: Mapping[str, Contents] = field(default_factory=dict)
+    logs: Mapping[str, LogChecksums] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -99,6 +114,10 @@ def write_head(root: Path, head: Head) -> None:
         "format": FORMAT,
         "tables": head.tables,
         "contents": {name: asdict(contents) for name, contents in head.contents.items()},
+        "logs": {
+            name: {"start": log.start, "crc32": " ".join(log.crc32)}
+            for name, log in head.logs.items()
+        },
         "model": head.model,
     }
     content["checksum"] = _checksum(content)
@@ -122,7 +141,11 @@ def _parsed(content: Mapping[str, Any]) -> Head:
         str(name): Contents(int(held["rows"]), int(held["files"]), int(held["bytes"]))
         for name, held in content.get("contents", {}).items()
     }
+    logs = {
+        str(name): LogChecksums(int(log["start"]), tuple(log["crc32"].split()))
+        for name, log in content.get("logs", {}).items()
+    }
     model = content["model"]
     if any(version < 0 for version in tables.values()) or not isinstance(model, str | None):
         raise ValueError
-    return Head(tables, model, contents)
+    return Head(tables, model, contents, logs)

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -21,11 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from data.counted import counted, number
 from data.errors import UsageError, VersionGone, machine_error
 from data.schema.layout import TABLES
 from data.store.delta_log import LOG, live_files
 from data.store.durability import sync
 from data.store.erasure import Eraser, forget_in_models, own_words, written_with
+from data.store.misdated import words
 from data.store.model_folders import remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
@@ -76,16 +78,41 @@ class Deletion:
     models: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     store: str = "store"
+    # Turns with an impossible date that were kept, as they arrived within the days to keep.
+    undated: int = 0
+    # What to say if nothing was found.
+    sought: str = ""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing was found to delete."""
+        return not (self.turns or self.predictions or self.quarantined or self.others)
+
+    def _undated(self) -> str:
+        one = self.undated == 1
+        return (
+            f"{words(self.undated, number(self.undated))}, and {'is' if one else 'are'} kept by "
+            f"the day on which {'it' if one else 'they'} arrived."
+        )
 
     def __str__(self) -> str:
+        if self.nothing:
+            lines = [self.sought or "Nothing was deleted."]
+            if self.undated:
+                lines.append(self._undated())
+            return "\n".join(lines)
         store = f"--store {shlex.quote(self.store)}"
         lines = [
-            f"Deleted {self.turns} turns, {self.predictions} predictions and {self.quarantined} "
-            "quarantined lines."
+            f"Deleted {counted(self.turns, 'turn')}, {counted(self.predictions, 'prediction')} and "
+            f"{counted(self.quarantined, 'quarantined line')}."
         ]
         if self.others:
-            others = [f"{count} {what}" for what, count in self.others.items()]
+            others = [
+                f"{number(count)} {_singular(what, count)}" for what, count in self.others.items()
+            ]
             lines.append(f"Also removed: {', '.join(others)}.")
+        if self.undated:
+            lines.append(self._undated())
         lines.append(
             f"Earlier versions still hold them until: faultline vacuum --keep-hours 0 {store}"
         )
@@ -104,6 +131,16 @@ class Deletion:
         return "\n".join(lines)
 
 
+def _singular(what: str, count: int) -> str:
+    """`notes of annotators` as `note of annotators` if there is one."""
+    if count != 1:
+        return what
+    nouns = what.split(" ")
+    place = next((at - 1 for at, word in enumerate(nouns) if word in ("of", "on")), -1)
+    nouns[place] = nouns[place].removesuffix("s")
+    return " ".join(nouns)
+
+
 def compact(store: Store, progress: Progress = silent) -> Compaction:
     """Merge the small files of each partition, sorted by dialogue; the rows stay the same.
 
@@ -111,13 +148,13 @@ def compact(store: Store, progress: Progress = silent) -> Compaction:
     stays merged.
     """
     before = after = 0
-    for number, name in enumerate(TABLES):
+    for position, name in enumerate(TABLES):
         with store.commit() as cycle:
             last = len(cycle.files(name))
         before += last
         done = False
         while not done:
-            progress(number, len(TABLES), "compacting")
+            progress(position, len(TABLES), "compacting")
             with store.commit() as cycle:
                 rows = 0
                 done = True
@@ -179,8 +216,8 @@ def vacuum(
         before = young if keep_models is None else math.inf
         models = remove_models(store.models, needed, before, cycle.staging)
         files, size = models.files, models.bytes
-        for number, name in enumerate(TABLES):
-            progress(number, len(TABLES), "vacuuming")
+        for position, name in enumerate(TABLES):
+            progress(position, len(TABLES), "vacuuming")
             if not (store.path / name / LOG).exists():
                 continue
             # HEAD.json and what it names first: an earlier version did not wait for the disk.
@@ -243,6 +280,8 @@ def delete(
     ids_by_kind = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
     if not any(ids_by_kind.values()):
         raise UsageError("No ids to delete were given; give dialogue, user or turn ids.")
+    if not all(value.strip() for values in ids_by_kind.values() for value in values):
+        raise UsageError("An id to delete is empty; give dialogue, user or turn ids.")
     ids = pa.table(
         {
             "kind": [kind for kind, values in ids_by_kind.items() for _ in values],
@@ -257,7 +296,7 @@ def delete(
         condition = " OR ".join(named(kind) for kind in ids_by_kind)
         deleted, all_ids = _turn_ids(cycle, condition, {"ids": ids})
         tables = {"ids": ids, "deleted": deleted}
-        words = own_words(cycle, deleted)
+        own = own_words(cycle, deleted)
         others: Counter[str] = Counter()
         turns = cycle.delete_rows("turns", "turn_id IN (SELECT turn_id FROM deleted)", tables)
         condition = f"turn_id IN (SELECT turn_id FROM deleted) OR {named('dialogue_id')}"
@@ -267,8 +306,14 @@ def delete(
         cycle.delete_rows("misdated", condition, tables)
         given = (value for values in ids_by_kind.values() for value in values)
         others.update(Eraser(cycle, given, all_ids).everywhere())
-        unread = written_with(cycle, words)
-    return _finished(store, turns, predictions, others, unread)
+        unread = written_with(cycle, own)
+    finished = _finished(store, turns, predictions, others, unread)
+    names = ", ".join(
+        f"{kind.removesuffix('_id')} '{value}'"
+        for kind, values in ids_by_kind.items()
+        for value in values
+    )
+    return replace(finished, sought=f"Nothing in the store is of {names}.")
 
 
 def _finished(
@@ -347,7 +392,7 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
         tables = {**limit, "misdated": misdated, "arrived_before": arrived_before}
         known = {**limit, "arrived_before": arrived_before, "ids": none}
         deleted, all_ids = _turn_ids(cycle, f"{_OLD} OR turn_id IN ({_BEFORE})", known)
-        words = own_words(cycle, deleted)
+        own = own_words(cycle, deleted)
         dropped = {}
         for name in ("turns", "predictions"):
             dropped[name] = _drop_days(cycle, name, oldest, misdated)
@@ -367,8 +412,13 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
         )
         if deleted.num_rows:
             others.update(Eraser(cycle, (), all_ids).everywhere())
-        unread = written_with(cycle, words)
-    return _finished(store, dropped["turns"], dropped["predictions"], others, unread)
+        unread = written_with(cycle, own)
+    finished = _finished(store, dropped["turns"], dropped["predictions"], others, unread)
+    return replace(
+        finished,
+        undated=misdated.num_rows - arrived_before.num_rows,
+        sought=f"Nothing in the store is older than {counted(days, 'day')}.",
+    )
 
 
 _BEFORE = "SELECT turn_id FROM arrived_before"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import numpy as np
@@ -125,6 +126,12 @@ def stated_checksum(path: Path) -> str | None:
     """The checksum in a data file's name; None if an earlier version wrote it."""
     match = _CHECKSUM.fullmatch(path.name)
     return match[1] if match else None
+
+
+def partition_in(path: str) -> dict[str, str]:
+    """The values of the partition columns in a data file's relative path."""
+    pairs = (part.split("=", 1) for part in path.split("/")[:-1])
+    return {key: unquote(value) for key, value in pairs}
 
 
 class _Writer:

@@ -15,8 +15,22 @@ def printable(name: str | Path) -> str:
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
+def must_not_be_empty(name: str | Path) -> None:
+    """Raises `UsageError` for a path without a letter, which would mean the current folder."""
+    if not str(name):
+        raise UsageError("The path is empty; give a name, or . for the current folder.")
+
+
+def named_path(name: str) -> Path:
+    """The path of this name; raises `UsageError` if it is empty."""
+    must_not_be_empty(name)
+    return Path(name)
+
+
 def must_be_text(name: T) -> T:
-    """Return `name`; raises `UsageError` if it is not valid UTF-8, which Delta and Parquet need."""
+    """Return `name`; raises `UsageError` if it is not valid UTF-8, which Delta and Parquet need, or
+    empty."""
+    must_not_be_empty(name)
     try:
         str(name).encode()
     except UnicodeEncodeError as error:

@@ -24,22 +24,21 @@ from tempfile import TemporaryDirectory
 
 from deltalake import DeltaTable
 
+from data.counted import counted, number
 from data.errors import StoreDamaged
 from data.schema.layout import TABLES
-from data.store.damage import Damage, damaged_files, damages
+from data.store.damage import Damage, damages
+from data.store.damaged_table import DamagedTable
 from data.store.delta_log import (
     LOG,
     commit_of,
-    listed,
+    live_files,
     log_file,
-    log_files_since,
     no_change,
-    paths_in,
-    readable_log,
-    start_of_log,
 )
 from data.store.durability import replacing, sync, tree
 from data.store.head import NAME, Contents, Head, read_head, write_head
+from data.store.log_damage import log_checksums, readable_log
 from data.store.model_folders import model_damage, model_ids
 from data.store.parquet import DataFile
 from data.store.predictions import forget
@@ -74,8 +73,11 @@ class Loss:
 
     def __str__(self) -> str:
         if self.before is None:
-            return f"{self.table}: {self.after:,} rows remain"
-        return f"{self.table}: {self.before - self.after:,} of {self.before:,} rows are lost"
+            remain = "remains" if self.after == 1 else "remain"
+            return f"{self.table}: {counted(self.after, 'row')} {remain}"
+        lost = self.before - self.after
+        are = "is" if lost == 1 else "are"
+        return f"{self.table}: {number(lost)} of {counted(self.before, 'row')} {are} lost"
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,16 @@ class Plan:
     """How to repair a store; made by `plan`, which changes nothing.
 
     `head` is the state to repair, `live` the files that each table in `tables` keeps, `model` the
-    one promoted afterwards.
+    one promoted afterwards, `rows` the number that all tables have together then.
     """
 
     head: Head
     damages: tuple[Damage, ...]
     losses: tuple[Loss, ...]
     model: str | None
+    rows: int
     live: Mapping[str, Mapping[str, DataFile]] = field(repr=False)
-    tables: Mapping[str, _Table] = field(repr=False)
+    tables: Mapping[str, DamagedTable] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -150,14 +153,14 @@ def _plan(
 ) -> Plan:
     broken = [name for name in TABLES if any(damage.table == name for damage in found)]
     limits = {name: head.tables.get(name, 0) for name in TABLES}
-    tables: dict[str, _Table] = {}
+    tables: dict[str, DamagedTable] = {}
     kept: dict[str, tuple[int | None, dict[str, DataFile]]] = {}
     # Turns are the first table: how far they go back decides how far the runs do.
     for name in TABLES:
         earlier = limits[name] < head.tables.get(name, 0)
         if name not in broken and not earlier:
             continue
-        table = tables[name] = _Table(root, name, scratch)
+        table = tables[name] = DamagedTable(root, name, scratch, head)
         contents = None if earlier else head.contents.get(name) or table.stated(limits[name])
         if (leave_out or name not in _FROM_LOGS) and table.newest >= limits[name]:
             files = table.files(limits[name])
@@ -165,7 +168,7 @@ def _plan(
                 kept[name] = None, table.whole_files(files)
                 continue
         whole = table.newest_whole(limits[name], contents)
-        kept[name] = whole, table.files(whole)
+        kept[name] = None if whole == head.tables.get(name) else whole, table.files(whole)
         if name == "turns":
             commit = commit_of(root, name, whole)
             # Without turns there have been no runs either.
@@ -173,19 +176,46 @@ def _plan(
             versions = commit.tables if commit else none
             for other in _FROM_LOGS[1:]:
                 limits[other] = min(limits[other], versions.get(other, limits[other]))
+    live = {name: files for name, (_, files) in kept.items()}
+    after = _rows_after(root, head, live, scratch / "after")
     losses = []
-    for name, (version, files) in kept.items():
-        stated = head.contents.get(name) or tables[name].stated(head.tables.get(name, 0))
+    for name in TABLES:
+        stated = head.contents.get(name)
+        if name in tables:
+            stated = stated or tables[name].stated(head.tables.get(name, 0))
         rows = stated.rows if stated and stated != _UNDER_REPAIR else None
-        losses.append(Loss(name, rows, Contents.of(files.values()).rows, version))
-    return Plan(
-        head,
-        tuple(found),
-        tuple(losses),
-        model,
-        {name: files for name, (_, files) in kept.items()},
-        tables,
-    )
+        version = kept[name][0] if name in kept else None
+        # Of a table that is whole, an earlier version may not have stated how many rows there are.
+        if rows != after[name] and (rows is not None or name in kept):
+            losses.append(Loss(name, rows, after[name], version))
+    return Plan(head, tuple(found), tuple(losses), model, sum(after.values()), live, tables)
+
+
+def _rows_after(
+    root: Path, head: Head, live: Mapping[str, Mapping[str, DataFile]], scratch: Path
+) -> dict[str, int]:
+    """How many rows each table would have if those in `live` kept these files.
+
+    The tables are made to agree as a repair does it, on links to the files.
+    """
+    files = {
+        name: live[name] if name in live else live_files(root, name, head.tables.get(name, 0))
+        for name in TABLES
+    }
+    if live:
+        cycle = Cycle(scratch, head, scratch / ".staging")
+        try:
+            for name, kept in files.items():
+                for path in kept:
+                    link = scratch / name / path
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    link.symlink_to(root / name / path)
+                cycle.put(name, kept, kept)
+            _agree(cycle, set(live))
+            files = {name: cycle.files(name) for name in TABLES}
+        finally:
+            cycle.close()
+    return {name: Contents.of(kept.values()).rows for name, kept in files.items()}
 
 
 def repair(
@@ -212,13 +242,7 @@ def repair(
             # Only now: a promoted model has to be there as long as HEAD.json names it.
             if damage.model:
                 _take(store.models / damage.model, path, rescued)
-    losses = {loss.table: loss for loss in todo.losses}
-    for name in TABLES:
-        held, before = after.contents.get(name), todo.head.contents.get(name)
-        if held and (name in losses or held != before):
-            loss = losses.get(name) or Loss(name, before.rows if before else None, 0, None)
-            losses[name] = replace(loss, after=held.rows)
-    return Repair(tuple(losses.values()), after.model, rescued, after.version)
+    return Repair(todo.losses, after.model, rescued, after.version)
 
 
 def _guessed_head(root: Path, check: ModelCheck) -> Head:
@@ -260,6 +284,18 @@ def _model(root: Path, head: Head, check: ModelCheck) -> str | None:
 def _rescue(root: Path, todo: Plan) -> Path:
     """A new folder with HEAD.json, what is wrong, and all files that the repair takes out."""
     rescued = root / RESCUED / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")
+    try:
+        _copy_into(rescued, root, todo)
+    except BaseException:
+        # Nothing has been taken out yet.
+        shutil.rmtree(rescued, ignore_errors=True)
+        with suppress(OSError):
+            rescued.parent.rmdir()
+        raise
+    return rescued
+
+
+def _copy_into(rescued: Path, root: Path, todo: Plan) -> None:
     rescued.mkdir(parents=True)
     if (root / NAME).is_file():
         shutil.copyfile(root / NAME, rescued / NAME)
@@ -275,7 +311,6 @@ def _rescue(root: Path, todo: Plan) -> Path:
             except OSError:
                 shutil.copyfile(path, target)
     sync([*tree(root / RESCUED), root])
-    return rescued
 
 
 def _mark(root: Path, todo: Plan, rescued: Path) -> None:
@@ -287,14 +322,23 @@ def _mark(root: Path, todo: Plan, rescued: Path) -> None:
             _take(damage.path, root, rescued)
     if todo.damages[0].path != root / NAME:
         marks = dict.fromkeys(todo.live, _UNDER_REPAIR)
-        write_head(root, replace(todo.head, contents={**todo.head.contents, **marks}))
+        # Their logs are about to change.
+        logs = {name: log for name, log in todo.head.logs.items() if name not in marks}
+        marked = {**todo.head.contents, **marks}
+        write_head(root, replace(todo.head, contents=marked, logs=logs))
 
 
-def _mend_log(root: Path, name: str, table: _Table, head: Head, rescued: Path) -> None:
+def _mend_log(root: Path, name: str, table: DamagedTable, head: Head, rescued: Path) -> None:
     """Take what cannot be read out of a table's log, and let it grow to a version never seen.
 
     Commits without changes take the place of lost ones, so that no version has two meanings.
     """
+    if table.first:
+        # A table is created empty, so its first commit can be written again.
+        first = log_file(root, name, 0)
+        _keep(first, root, rescued)
+        with replacing(first) as draft:
+            draft.write_bytes(table.first)
     for path in table.bad_logs:
         _take(path, root, rescued)
     if table.newest < 0:
@@ -310,11 +354,13 @@ def _mend_log(root: Path, name: str, table: _Table, head: Head, rescued: Path) -
 def _commit(store: Store, todo: Plan) -> Head:
     """Commit the files that are kept, and replace HEAD.json."""
     versions, contents = dict(todo.head.tables), dict(todo.head.contents)
+    logs = dict(todo.head.logs)
     for name, table in todo.tables.items():
         versions[name] = table.next_version(todo.head)
+        logs.pop(name, None)
         contents[name] = Contents.of(todo.live[name].values())
     with store.staging() as staging:
-        cycle = Cycle(store.path, Head(versions, todo.model, contents), staging)
+        cycle = Cycle(store.path, Head(versions, todo.model, contents, logs), staging)
         try:
             for name, table in todo.tables.items():
                 cycle.put(name, table.files(table.newest), todo.live[name])
@@ -322,6 +368,12 @@ def _commit(store: Store, todo: Plan) -> Head:
             after = cycle.commit()
         finally:
             cycle.close()
+    whole = {
+        name: log_checksums(store.path, name, version, after.logs.get(name))
+        for name, version in after.tables.items()
+        if (store.path / name / LOG).is_dir()
+    }
+    after = replace(after, logs=whole)
     sync(path for name in todo.tables for path in cycle.on_disk(name) if path.name != NAME)
     write_head(store.path, after)
     return after
@@ -357,91 +409,10 @@ def _take(path: Path, root: Path, rescued: Path) -> None:
         sync([target.parent, path.parent])
 
 
-class _Table:
-    """A damaged table: what of its log and of its files is whole.
-
-    `newest` is the last version that can be read (-1: none), without `bad_logs`.
-    """
-
-    def __init__(self, root: Path, name: str, scratch: Path) -> None:
-        self.root, self.name = root, name
-        self._scratch = scratch / name
-        self._whole: dict[str, bool] = {}
-        self.newest, self.bad_logs = readable_log(root, name)
-        self._open()
-        for version in range(max(start_of_log(root, name, self.newest), 0), self.newest + 1):
-            stated = self.stated(version)
-            if stated and stated != Contents.of(self.files(version).values()):
-                # It can be read, but has lost lines.
-                self.newest = version - 1
-                later = log_files_since(root, name, self.newest)
-                self.bad_logs += [path for path in later if path not in self.bad_logs]
-                self._open()
-                break
-
-    def _open(self) -> None:
-        self._folder = self.root / self.name
-        self._listed: dict[int, dict[str, DataFile]] = {-1: {}}
-        if self.bad_logs:
-            # It opens without what is damaged only, so a copy of the rest is opened.
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            bad = {path.name for path in self.bad_logs}
-            shutil.copytree(
-                self._folder / LOG, self._scratch / LOG, ignore=lambda _, names: bad & set(names)
-            )
-            self._folder = self._scratch
-        self.files(self.newest)
-
-    def files(self, version: int) -> dict[str, DataFile]:
-        """The files at a version that can be read."""
-        if version not in self._listed:
-            self._listed[version] = listed(DeltaTable(self._folder, version=version), self.name)
-        return self._listed[version]
-
-    def next_version(self, head: Head) -> int:
-        """The first version that nobody has seen."""
-        return max(self.newest, head.tables.get(self.name, 0)) + 1
-
-    def whole_files(self, files: Mapping[str, DataFile]) -> dict[str, DataFile]:
-        """Those of the files that are not damaged."""
-        new = [file for path, file in files.items() if path not in self._whole]
-        broken = {damage.path for damage in damaged_files(self.root, self.name, new)}
-        for file in new:
-            self._whole[file.path] = self.root / self.name / file.path not in broken
-        return {path: file for path, file in files.items() if self._whole[path]}
-
-    def stated(self, version: int) -> Contents | None:
-        """What the commit of a version says that it holds, if it does."""
-        commit = commit_of(self.root, self.name, version)
-        return commit.contents if commit else None
-
-    def newest_whole(self, limit: int, contents: Contents | None) -> int:
-        """The newest whole version up to `limit`, which should hold `contents`; -1 for none."""
-        for version in range(min(limit, self.newest), -1, -1):
-            files = self.files(version)
-            expected = [self.stated(version), contents if version == limit else None]
-            held = Contents.of(files.values())
-            if all(held == one for one in expected if one) and len(files) == len(
-                self.whole_files(files)
-            ):
-                return version
-        return -1
-
-    def taken_out(self, live: Mapping[str, DataFile]) -> list[str]:
-        """The files on disk that go if `live` stay: listed at the newest version, or in no log.
-
-        Files that an earlier version took out are left to the next vacuum.
-        """
-        log = [log_file(self.root, self.name, version) for version in range(self.newest + 1)]
-        known = paths_in(path for path in log if path not in self.bad_logs)
-        folder = self.root / self.name
-        present = [path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")]
-        newest = self.files(self.newest)
-        return [
-            path
-            for path in present
-            if path not in live
-            and not path.startswith(LOG)
-            and (path in newest or path not in known)
-            and (folder / path).is_file()
-        ]
+def _keep(path: Path, root: Path, rescued: Path) -> None:
+    """Copy a file that is about to be replaced."""
+    if path.is_file():
+        target = rescued / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        sync([target, target.parent])

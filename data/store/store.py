@@ -49,6 +49,7 @@ from data.store.durability import between, sync, tree
 from data.store.head import NAME, Contents, has_tables, read_head
 from data.store.head import Head as Head
 from data.store.head import write_head as _write_head
+from data.store.log_damage import log_checksums
 from data.store.model_folders import model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
@@ -83,9 +84,9 @@ class Store:
             (temporary / "models").mkdir()
             (temporary / ".staging").mkdir()
             empty = Contents(0, 0, 0)
-            _write_head(
-                temporary, Head(dict.fromkeys(TABLES, 0), None, dict.fromkeys(TABLES, empty))
-            )
+            versions, contents = dict.fromkeys(TABLES, 0), dict.fromkeys(TABLES, empty)
+            logs = {name: log_checksums(temporary, name, 0) for name in TABLES}
+            _write_head(temporary, Head(versions, None, contents, logs))
             sync(tree(temporary))
             try:
                 os.replace(temporary, root)
@@ -107,6 +108,8 @@ class Store:
         """Open an existing store; raises `StoreMissing` if there is none."""
         root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
+            # Says what is there, if a store could not be created in its place.
+            _must_not_be_in_use(root)
             raise StoreMissing(
                 f"No store at {root}. Create one with: faultline ingest PATH… --store "
                 f"{shlex.quote(str(root))}"
@@ -178,7 +181,14 @@ class Store:
             for name, version in head.tables.items():
                 if name in TABLES:
                     files = live_files(self.path, name, version)
-                    must_be_whole(self.path, name, version, files, head.contents.get(name))
+                    must_be_whole(
+                        self.path,
+                        name,
+                        version,
+                        files,
+                        head.contents.get(name),
+                        head.logs.get(name),
+                    )
         except StoreError as error:
             # A vacuum may have run between reading HEAD and listing the files.
             if (newer := self.head()) != head:
@@ -310,15 +320,30 @@ def local(path: str | Path) -> Path:
     return root
 
 
+def must_lie_outside(file: Path, store: str | Path) -> None:
+    """Raise `UsageError` if a file or folder to write is in the folder of a store."""
+    target, root = Path(file).expanduser().resolve(), local(store)
+    if target == root or root in target.parents:
+        raise UsageError(
+            f"Cannot write {file} into the store's own folder {root}; give a path outside it."
+        )
+
+
+def _must_not_be_in_use(root: Path) -> None:
+    """Raise `StoreError` if something that is not a store is there already."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise StoreError(
+            f"{root} exists and is not a store; give the path of a new or empty folder, or of a "
+            "store."
+        )
+
+
 def _must_be_free(root: Path) -> Path:
     """The nearest folder above `root`, which is not a store yet, that exists.
 
     Raises `StoreError` if no new store can be created there.
     """
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise StoreError(
-            f"{root} exists and is not a store; give the path of a new or empty folder."
-        )
+    _must_not_be_in_use(root)
     above = next(parent for parent in root.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         reason = "is not writable" if above.is_dir() else "is a file"

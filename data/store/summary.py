@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.store.disk_usage import size_of
 from data.store.misdated import DATED
 from data.store.store import Store
 
@@ -32,5 +33,7 @@ def describe(store: Store) -> dict[str, Any]:
         }
         files = [path for paths in snapshot.files.values() for path in paths]
         facts["files"] = len(files)
+        # Of the tables; models and older versions are not among them.
         facts["megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6, 1)
+        facts["megabytes_of_models"] = round(size_of(store.models) / 1e6, 1)
     return facts

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -36,6 +37,7 @@ from data.store.delta_log import (
 )
 from data.store.durability import between, sync
 from data.store.head import NAME, Contents, Head
+from data.store.log_damage import log_checksums
 from data.store.parquet import (
     DataFile,
     workbench,
@@ -78,7 +80,14 @@ class Cycle:
                 before = listed(newest, name)
             else:
                 before = live_files(self.root, name, pinned)
-            must_be_whole(self.root, name, pinned, before, self.head.contents.get(name))
+            must_be_whole(
+                self.root,
+                name,
+                pinned,
+                before,
+                self.head.contents.get(name),
+                self.head.logs.get(name),
+            )
             self._before[name] = before
             self._live[name] = dict(before)
         return self._live[name]
@@ -246,6 +255,10 @@ class Cycle:
         after = Head(versions, self.head.model, contents)
         for name in changed:
             self._commit_table(name, tables[name], after)
+        logs = dict(self.head.logs)
+        for name in tables:
+            logs[name] = log_checksums(self.root, name, versions[name], logs.get(name))
+        after = replace(after, logs=logs)
         if tables:
             sync(path for name in tables for path in self._written(name))
         return after
@@ -356,7 +369,7 @@ def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: s
         newest = version == head.tables.get(name, 0)
         try:
             contents = head.contents.get(name) if newest else None
-            must_be_whole(root, name, version, listings[name], contents)
+            must_be_whole(root, name, version, listings[name], contents, head.logs.get(name))
         except StoreDamaged as error:
             missing = [path for path in listings[name] if not (root / name / path).exists()]
             if newest or not missing:

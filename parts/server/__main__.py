@@ -51,6 +51,8 @@ def main(arguments: Sequence[str]) -> None:
     options["server.corsAllowedOrigins"] = [
         f"{scheme}://{_in_url(name)}" for name in hosts for scheme in ("https", "http")
     ]
+    # The command has said where the dashboard is.
+    options["logger.hideWelcomeMessage"] = True
     options["secrets.files"] = [own.sign_in] if own.sign_in else []
     _import_rooms()
     _raise_handle_limit()
@@ -70,11 +72,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """`--server.port 8501` as ("server.port", 8501), for every pair of words."""
+    """`--server.port 8501` as ("server.port", 8501), for every pair of words.
+
+    Streamlit is not asked for their types: it would read its settings, and then say that they have
+    changed.
+    """
     for name, value in zip(words[::2], words[1::2], strict=True):
         key = name.removeprefix("--")
-        kind = type(streamlit_config.get_option(key))
-        yield key, value == "true" if kind is bool else int(value) if kind is int else value
+        if value in ("true", "false"):
+            yield key, value == "true"
+        else:
+            yield key, int(value) if key.endswith("Port") or key.endswith(".port") else value
 
 
 def _in_url(host: str) -> str:

@@ -16,6 +16,8 @@ The file given to `faultline dashboard --sign-in` is TOML:
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,13 +49,27 @@ class SignIn:
     def read(cls, path: Path) -> SignIn:
         """Read and check a file; raises `UsageError`, and `NotInstalled` without Authlib."""
         try:
+            mode = path.stat().st_mode
+            if mode & 0o077:
+                raise UsageError(
+                    f"Others on this machine can read the sign-in file {path}, and its secrets; "
+                    f"take that from them with: chmod 600 {shlex.quote(str(path))}"
+                )
             content = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             raise UsageError(
                 f"The sign-in file {path} cannot be read: {error.strerror}."
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"The sign-in file {path} is not TOML: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"The sign-in file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8."
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"line \d+, column \d+", str(error))
+            where = f", from {place[0]} on" if place else ""
+            raise UsageError(
+                f"The sign-in file {path} is not TOML{where}; see docs/security.md for one."
+            ) from error
         auth = content.get("auth")
         auth = auth if isinstance(auth, Mapping) else {}
         missing = [key for key in _REQUIRED if not _is_text(auth.get(key))]
@@ -102,6 +118,11 @@ def _allowed(section: Any, path: Path) -> tuple[str, ...] | None:
         raise UsageError(
             f"Under [faultline], the sign-in file {path} needs allow, a list of e-mail addresses "
             "such as 'ada@example.org' or '*@example.org'."
+        )
+    if any(not entry.strip().strip("*@.?") for entry in allow):
+        raise UsageError(
+            f"allow in {path} lets everyone in who can sign in; if that is meant, leave out "
+            "[faultline] instead."
         )
     return tuple(entry.lower() for entry in allow)
 

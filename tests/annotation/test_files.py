@@ -163,7 +163,7 @@ def test_the_command_reports_lines_and_fails_for_invalid_rows(
     file = write_lines(tmp_path / "said.jsonl", [row(), row(failure_point="tts")])
     ran = run("annotate", file, "--store", filled.path)
     assert ran.code == 1
-    assert "1 annotations, 1 quarantined" in ran.out
+    assert "1 annotation, 1 quarantined" in ran.out
     assert "line 2, failure_point: expected" in ran.out
     ran = run("annotate", file, "--store", filled.path, "--allow-quarantined", "--json")
     assert ran.code == 0

@@ -266,7 +266,7 @@ def test_odd_file_names_are_printed_literally(run: Run, name: str) -> None:
     ran = run("ingest", f"./{name}")
     assert (ran.code, ran.err) == (0, "")
     printed = name.encode("utf-8", "backslashreplace").decode()
-    assert f"{printed}: 1 turns" in ran.out
+    assert f"{printed}: 1 turn " in ran.out
     assert json.loads(run("ingest", f"./{name}", "--json").out)["files"][0]["unchanged"] == 1
     Path(name).write_bytes(b"")
     ran = run("ingest", f"./{name}")
@@ -279,7 +279,7 @@ def test_quarantined_lines_make_the_exit_code_one_unless_allowed(run: Run) -> No
     write_lines(Path("log.jsonl"), [trace("a"), b"{bad", trace("c", turn_index=-1)])
     ran = run("ingest", "log.jsonl")
     assert ran.code == 1
-    assert "1 turns, 2 quarantined" in ran.out
+    assert "1 turn, 2 quarantined" in ran.out
     assert "faultline export quarantine --to quarantine.csv --store store" in ran.out
     assert run("ingest", "log.jsonl", "--allow-quarantined").code == 0
     ran = run("ingest", "log.jsonl", "--json")
@@ -295,7 +295,7 @@ def test_one_bad_file_of_several_is_reported_and_the_others_are_ingested(run: Ru
     ran = run("ingest", "bad.jsonl", "good.jsonl")
     assert ran.code == 1
     assert "bad.jsonl is empty" in ran.err
-    assert "good.jsonl: 1 turns" in ran.out
+    assert "good.jsonl: 1 turn (" in ran.out
 
 
 # -- options ---------------------------------------------------------------------------------------

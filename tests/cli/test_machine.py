@@ -39,12 +39,15 @@ FULL = "The disk that holds {} is full"
 
 
 def faultline(
-    *arguments: object, before: Callable[[], None] | None = None, **options: str
+    *arguments: object,
+    before: Callable[[], None] | None = None,
+    prefix: tuple[str, ...] = (),
+    **options: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **options}
     return subprocess.run(
-        [sys.executable, "-m", "cli", *map(str, arguments)],
+        [*prefix, sys.executable, "-m", "cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         env=environment,
@@ -272,3 +275,28 @@ def test_a_folder_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o555)
     with store.snapshot() as snapshot, pytest.raises((NotAllowed, UsageError), match="locked"):
         export(snapshot, "turns", tmp_path / "locked" / "x.csv")
+
+
+UNREADABLE = ["turns/day=*/*.parquet", "runs/_delta_log/*.json", "HEAD.json"]
+# Root may read everything, unless this is taken from it.
+RIGHTS = "-dac_override,-dac_read_search"
+
+
+@pytest.mark.parametrize("pattern", UNREADABLE)
+def test_what_may_not_be_read_is_not_called_damaged(own_store: Store, pattern: str) -> None:
+    prefix: tuple[str, ...] = ()
+    if not os.geteuid():
+        if not shutil.which("setpriv"):
+            pytest.skip("root may read everything")
+        prefix = ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
+    target = max(own_store.path.glob(pattern))
+    target.chmod(0)
+    for command in (("info",), ("doctor",), ("doctor", "--repair")):
+        ran = faultline(*command, "--store", own_store.path, prefix=prefix)
+        said = ran.stdout + ran.stderr
+        assert ran.returncode == 1, said
+        assert str(target) in said
+        assert "change its permissions" in said
+        for wrong in ("damaged", "Repair it", "backup", "Traceback"):
+            assert wrong not in said, said
+    assert not (own_store.path / "rescued").exists()

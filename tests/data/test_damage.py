@@ -7,12 +7,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 import faultline
 from data.errors import StoreDamaged, VersionGone
 from data.store import damage as damage_module
 from data.store.maintenance import vacuum
+from data.store.repair import examine
 from data.store.store import Store
+from data.store.workspace import put_setting
 from tests.app import Open, texts
 from tests.command import Run, must_fail
 from tests.damaged import CASES, DATA, HEAD, LOGS, damage, emptied, gone
@@ -196,3 +199,63 @@ def test_a_damaged_model_trained_again_is_whole(own_six: Store) -> None:
         harm(own_six.models / str(own_six.head().model) / "booster.txt")
         with pytest.raises(StoreDamaged, match=r"booster\.txt"):
             own_six.promote(str(own_six.head().model))
+
+
+def logs_of(store: Store) -> list[Path]:
+    return sorted(store.path.glob("*/_delta_log/*.json"))
+
+
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("at", [0.3, *(pytest.param(at, marks=LONG) for at in (0.0, 0.6, 0.95))])
+def test_a_bit_of_any_log_is_noticed_and_the_log_is_named(own_six: Store, at: float) -> None:
+    """Whether it is a path, a number, a name in the schema or a space, in a table with rows or
+    without."""
+    for log in logs_of(own_six):
+        content = log.read_bytes()
+        changed = bytearray(content)
+        changed[int(len(content) * at)] ^= 1
+        log.write_bytes(changed)
+        with pytest.raises(StoreDamaged, match=f"{log.parent.parent.name}/_delta_log/{log.name}"):
+            own_six.must_be_whole()
+        assert [one.path for one in examine(own_six.path)[1]] == [log]
+        log.write_bytes(content)
+    own_six.must_be_whole()
+
+
+def test_a_changed_log_of_an_older_version_is_noticed(store: Store, tmp_path: Path) -> None:
+    for number in range(2):
+        faultline.ingest(
+            write_lines(tmp_path / "l.jsonl", [trace(f"t{number}", dialogue_id=f"d{number}")]),
+            store=store,
+        )
+    old = store.head().version
+    faultline.ingest(
+        write_lines(tmp_path / "l.jsonl", [trace("t2", dialogue_id="d2")]), store=store
+    )
+    log = store.path / "turns" / "_delta_log" / f"{1:020d}.json"
+    log.write_bytes(log.read_bytes() + b"\n")
+    with pytest.raises(StoreDamaged, match=log.name):
+        store.snapshot(at=old)
+    with pytest.raises(StoreDamaged, match=log.name):
+        store.snapshot()
+
+
+def test_a_checkpoint_that_changed_is_noticed(store: Store, tmp_path: Path) -> None:
+    """The newest version is read from it and the commits since."""
+    put_setting(store, "a", 1)
+    DeltaTable(store.path / "settings").create_checkpoint()
+    put_setting(store, "b", 2)
+    (checkpoint,) = (store.path / "settings" / "_delta_log").glob("*.checkpoint.parquet")
+    assert (store.head().logs["settings"].start, len(store.head().logs["settings"].crc32)) == (1, 2)
+    store.must_be_whole()
+    content = checkpoint.read_bytes()
+    for at in (0.2, 0.5, 0.9):
+        changed = bytearray(content)
+        changed[int(len(content) * at)] ^= 1
+        checkpoint.write_bytes(changed)
+        with pytest.raises(StoreDamaged, match=checkpoint.name):
+            store.must_be_whole()
+    checkpoint.write_bytes(content)
+    store.must_be_whole()

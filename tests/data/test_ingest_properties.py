@@ -25,7 +25,7 @@ from data.schema.trace import (
 from data.store.store import Store
 from tests.logs import trace, write_lines
 
-few = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=5, suppress_health_check=list(HealthCheck))
 
 
 @few

@@ -16,7 +16,7 @@ from data.errors import StoreDamaged
 from data.ingest.ingest import ingest
 from data.store.annotations import annotate
 from data.store.maintenance import delete, vacuum
-from data.store.repair import RESCUED, examine, plan, repair
+from data.store.repair import RESCUED, Loss, examine, plan, repair
 from data.store.store import Store
 from tests.command import Run
 from tests.damaged import CASES, LOGS, damage, emptied, flipped, gone
@@ -314,3 +314,81 @@ def test_a_damaged_checkpoint_costs_nothing(
     assert repair(three.path) is None
     ingest(three, [write_lines(tmp_path / "l.jsonl", [trace("m", dialogue_id="m")])])
     assert len(ids(three)) == 8
+
+
+@pytest.mark.parametrize("table", ["turns", "settings", "predictions"])
+def test_a_log_that_says_the_same_costs_nothing(own_six: Store, table: str) -> None:
+    """A digit of a time has changed: all the files that the table held are there."""
+    before, counts = own_six.head(), consistent(own_six)
+    log = max((own_six.path / table / "_delta_log").glob("*.json"))
+    content = log.read_bytes()
+    changed = content.replace(b'"timestamp":1', b'"timestamp":2', 1)
+    changed = changed.replace(b'"createdTime":1', b'"createdTime":2', 1)
+    assert changed != content
+    log.write_bytes(changed)
+    done = repair(own_six.path)
+    assert done is not None
+    assert consistent(own_six) == counts
+    assert all(loss.before == loss.after for loss in done.losses)
+    assert own_six.head().tables[table] > before.tables[table]
+    assert own_six.head().model == before.model
+    assert repair(own_six.path) is None
+
+
+def test_a_log_that_names_another_file_is_mended(three: Store) -> None:
+    """A letter of a path has changed: the log is at fault, not a file that never was."""
+    log = three.path / "turns" / "_delta_log" / f"{3:020d}.json"
+    log.write_bytes(log.read_bytes().replace(b"/part-", b"/park-", 1))
+    (found,) = plan(three.path).damages
+    assert found.path == log
+    assert repair(three.path)
+    assert ids(three) == ["t01", "t02", "t11", "t12"]
+    assert consistent(three)["runs"] == 2
+
+
+@pytest.mark.parametrize("case", ["rollup flipped", "turns cut"])
+def test_a_repair_costs_what_was_stated(run: Run, own_six: Store, case: str) -> None:
+    """Also of the tables that go with the damaged one, and of no others."""
+    damage(own_six.path, CASES[case])
+    expected = plan(own_six.path).losses
+    (line,) = [
+        line
+        for line in run("doctor", "--store", own_six.path).out.splitlines()
+        if line.startswith("What that costs: ")
+    ]
+    before = consistent_counts(own_six)
+    ran = run("doctor", "--repair", "--store", own_six.path)
+    after = consistent(own_six)
+    assert {loss.table: loss.after for loss in expected} == {
+        name: rows for name, rows in after.items() if rows != before[name]
+    }
+    stated = line.removeprefix("What that costs: ").rstrip(".").split("; ")
+    told = [text.rstrip(".") for text in ran.out.splitlines() if "lost" in text]
+    assert [cost for cost in stated if "lost" in cost] == told
+    assert not any(cost.split(": ")[1].startswith("0 of") for cost in told)
+
+
+def consistent_counts(store: Store) -> dict[str, int]:
+    """Rows per table that HEAD.json states."""
+    return {name: held.rows for name, held in store.head().contents.items()}
+
+
+def test_rows_are_counted_in_words() -> None:
+    assert str(Loss("turns", 1, 0, 0)) == "turns: 1 of 1 row is lost"
+    assert str(Loss("turns", 1959, 0, 0)) == "turns: 1\u202f959 of 1\u202f959 rows are lost"
+    assert str(Loss("turns", None, 1, 0)) == "turns: 1 row remains"
+
+
+def test_a_repair_that_cannot_keep_the_files_leaves_no_folder(
+    three: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone(added(three, 2))
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("data.store.repair.os.link", full)
+    monkeypatch.setattr("data.store.repair.shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        repair(three.path)
+    assert not (three.path / RESCUED).exists()

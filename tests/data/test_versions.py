@@ -46,19 +46,11 @@ INTERIM: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         trace("a", asr=heard("turn on"), nlu=NLU, result={}),
         trace("a", asr=heard("turn on the light"), result=OK),
     ),
-    "fewer stages": (
-        trace("a", asr=heard("turn on"), result=OK),
-        trace("a", asr=heard("turn on"), nlu=NLU, result=OK),
+    "fewer stages, without results": (
+        trace("a", asr=heard("turn on")),
+        trace("a", asr=heard("turn on"), nlu=NLU),
     ),
     "no stage at all": (trace("a"), trace("a", asr=heard(""))),
-    "the user has not reacted yet": (
-        trace("a", asr=heard("turn on"), result=OK),
-        trace("a", asr=heard("turn on"), result=OK, feedback={"barge_in": True}),
-    ),
-    "nothing spoken yet": (
-        trace("a", asr=heard("turn on"), result=OK),
-        trace("a", asr=heard("turn on"), result=OK, tts={"latency_ms": 5}),
-    ),
     "less audio, without results": (
         trace("a", asr=heard("recognise beach", audio_ms=900)),
         trace("a", asr=heard("wreck a nice", audio_ms=1500)),
@@ -84,6 +76,18 @@ CORRECTED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "less audio, with results": (
         trace("a", asr=heard("x", audio_ms=900), result=OK),
         trace("a", asr=heard("x", audio_ms=800), result=OK),
+    ),
+    "more stages, with results": (
+        trace("a", asr=heard("turn on"), result=OK),
+        trace("a", asr=heard("turn on"), nlu=NLU, result=OK),
+    ),
+    "fewer stages, with results": (
+        trace("a", asr=heard("turn on"), nlu=NLU, result=OK, tts={"latency_ms": 5}),
+        trace("a", asr=heard("turn on"), result=OK),
+    ),
+    "without feedback": (
+        trace("a", asr=heard("call ada"), result=OK, feedback={"barge_in": True}),
+        trace("a", asr=heard("[redacted]"), result=OK),
     ),
     "a second apart": (trace("a"), trace("a", started_at="2024-05-01T09:30:01Z")),
 }
@@ -290,6 +294,35 @@ def test_or_nothing_is_stored(store: Store, tmp_path: Path, case: str, way: str)
     assert not [path for path in (store.path / ".staging").iterdir() if path.name != "spill"]
 
 
+def test_refusing_counts_the_conflicts_of_each_file(store: Store, tmp_path: Path) -> None:
+    other = CONFLICT["another day"]
+    groups = [
+        [trace("a"), trace("b")],
+        [other],
+        [trace("c")],
+        [{**other, "turn_id": "b"}, {**other, "started_at": "2024-05-03T09:30:00Z"}],
+    ]
+    with pytest.raises(TurnConflict) as caught:
+        send(store, tmp_path, groups, "two files of a run", on_conflict="refuse")
+    paths = [tmp_path / f"{n}.jsonl" for n in range(4)]
+    assert str(caught.value).startswith("3 records have the id of another turn, the first one 'a' ")
+    assert f"(1 in {paths[1]}; 2 in {paths[3]})" in str(caught.value)
+    assert not any(str(path) in str(caught.value) for path in (paths[0], paths[2]))
+    with pytest.raises(TurnConflict) as caught:
+        send(store, tmp_path, groups[:2], "two files of a run", on_conflict="refuse")
+    words = f"{paths[1]}: 1 record has the id of another turn, 'a'; nothing"
+    assert str(caught.value).startswith(words)
+
+
+def test_with_replace_an_interim_result_still_replaces_no_final_one(
+    store: Store, tmp_path: Path
+) -> None:
+    interim, final = INTERIM["no result yet"]
+    (report,) = send(store, tmp_path, [[final, interim]], "one file", on_conflict="replace")
+    assert bodies(store) == stored_as(tmp_path, final)
+    assert (report.interim, report.conflicts) == (1, 0)
+
+
 @pytest.mark.parametrize("way", WAYS[:3])
 def test_refusing_stores_what_has_no_conflict(store: Store, tmp_path: Path, way: str) -> None:
     interim, final = INTERIM["no result yet"]
@@ -331,7 +364,7 @@ def test_one_id_for_everything_is_no_trouble(store: Store, tmp_path: Path) -> No
     assert kind["lines"] == 2_999
 
 
-few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 
 
 @few

@@ -100,7 +100,6 @@ def dialogue(parts: list[dict[str, Any]]) -> pa.Table:
 # Without shrinking, which takes minutes at up to a second each.
 @settings(
     max_examples=25,
-    deadline=None,
     phases=[Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

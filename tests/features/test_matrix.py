@@ -104,7 +104,7 @@ def dialogue_of(fields: list[dict[str, Any]], name: str = "d1") -> list[dict[str
 
 # Many dialogues in each example: the cost is per table, not per turn.
 logs = st.lists(dialogues, min_size=1, max_size=12)
-few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=6, suppress_health_check=list(HealthCheck))
 
 
 @few

@@ -57,7 +57,7 @@ def records(
 
 
 @pytest.mark.parametrize("context", ["hindsight", "live"])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(spoken=dialogues, ids=st.permutations(range(6)))
 def test_features_do_not_depend_on_whether_indexes_were_logged(
     context: Context, spoken: list[list[tuple[str, int, float]]], ids: list[int]

@@ -518,7 +518,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 ROWS = st.lists(st.sampled_from([row for row, _ in CASES.values()]), min_size=1, max_size=12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(rows=ROWS, verdicts=st.data())
 def test_derive_never_reads_the_annotators_verdict(
     rows: list[dict[str, Any]], verdicts: st.DataObject
@@ -532,7 +532,7 @@ def test_derive_never_reads_the_annotators_verdict(
     assert derive(table(*seen)).equals(derive(table(*blind)))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(rows=ROWS, randomly=st.randoms(use_true_random=False))
 def test_derive_looks_at_one_row_at_a_time(rows: list[dict[str, Any]], randomly: Any) -> None:
     shuffled = list(range(len(rows)))

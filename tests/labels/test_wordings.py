@@ -47,7 +47,7 @@ TEXTS = st.sampled_from(sorted({text for *_, left, right in PAIRS for text in (l
 ANY = TEXTS | st.text(max_size=30) | st.lists(TEXTS, max_size=3).map(" ".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ANY, st.sampled_from([None, *LOCALES]))
 @example("½ İ ﬁ e\u200d\u0301 ª", None)
 @example("am 2. Mai um halb acht", "de-DE")
@@ -61,13 +61,13 @@ def test_normalising_twice_changes_nothing(text: str, locale: str | None) -> Non
     assert value_words(value, locale) == value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ANY, st.sampled_from([None, *LOCALES]), st.sampled_from(["NFC", "NFD"]))
 def test_the_unicode_form_says_nothing(text: str, locale: str | None, form: str) -> None:
     assert key(unicodedata.normalize(form, text), locale) == key(text, locale)  # type: ignore[arg-type]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.sampled_from([None, *LOCALES]))
 def test_another_digit_or_sign_is_another_text(data: st.DataObject, locale: str | None) -> None:
     digits = data.draw(st.text("0123456789", min_size=1, max_size=6))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -312,14 +316,28 @@ server_metadata_url = "https://login.example.org/.well-known/openid-configuratio
         (AUTH + "[faultline]\n", "allow"),
         (AUTH + "[faultline]\nallow = []", "allow"),
         (AUTH + "[faultline]\nallow = 'a@b.c'", "allow"),
+        *(
+            (AUTH + f"[faultline]\nallow = ['ada@example.org', '{everyone}']", "leave out")
+            for everyone in ("*", "*@*", "*@*.*", "**", " * ")
+        ),
     ],
 )
 def test_bad_sign_in_files_are_refused(tmp_path: Path, run: Run, text: str, reason: str) -> None:
     file = tmp_path / "sign-in.toml"
+    file.touch(0o600)
     file.write_text(text)
+    file.chmod(0o600)
     must_fail(run("dashboard", "--sign-in", file), "sign-in.toml", reason, code=2)
     with pytest.raises(UsageError):
         SignIn.read(file)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o622])
+def test_a_sign_in_file_that_others_reach_is_refused(tmp_path: Path, run: Run, mode: int) -> None:
+    file = tmp_path / "sign-in.toml"
+    file.write_text(AUTH)
+    file.chmod(mode)
+    must_fail(run("dashboard", "--sign-in", file), f"chmod 600 {file}", code=2)
 
 
 def test_a_missing_sign_in_file_is_refused(tmp_path: Path, run: Run) -> None:
@@ -347,10 +365,40 @@ def test_a_missing_sign_in_file_is_refused(tmp_path: Path, run: Run) -> None:
 )
 def test_who_is_admitted(tmp_path: Path, claims: dict[str, object], admitted: bool) -> None:
     file = tmp_path / "sign-in.toml"
+    file.touch(0o600)
     file.write_text(AUTH + '[faultline]\nallow = ["ada@example.org", "*@voice.example.org"]')
+    file.chmod(0o600)
     settings = SignIn.read(file)
     assert settings.host == OWN
     assert settings.admits(claims) == admitted
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_only_faultline_says_where_it_is(tmp_path: Path) -> None:
+    """Not Streamlit as well, whose address may be another; a missing store is named."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["dashboard", "--store", str(tmp_path / "nope"), "--port", str(port)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        for _ in range(300):
+            try:
+                if ask(port, "127.0.0.1", "/_stcore/health").status == 200:
+                    break
+            except OSError:
+                time.sleep(0.1)
+        ask(port, "127.0.0.1", "/")
+        server.terminate()
+        assert server.stdout is not None
+        lines = server.stdout.read().decode().splitlines()
+    assert [line.split(" ")[0] for line in lines[:2]] == ["Faultline", "No"]
+    assert str(tmp_path / "nope") in lines[1]
+    assert not any("streamlit" in line.lower() or "option" in line for line in lines)
 
 
 # -- handles ---------------------------------------------------------------------------------------
