@@ -45,7 +45,7 @@ coverage: lint types
 
 exam: setup
 	$(PYTEST) -m 'simulator and not long'
-	HF_HUB_OFFLINE=1 $(BIN)/pytest -m long -s
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m long
 
 bench: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks

@@ -19,11 +19,11 @@ from cli.models import learn, score, settings_of
 from cli.options import DEFAULT_STORE, Context, JsonOption, StoreOption
 from cli.output import (
     err,
-    number,
     out,
     plain,
     print_json,
 )
+from data.counted import number
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
 

@@ -12,13 +12,12 @@ import typer
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import (
-    counted,
     err,
-    number,
     out,
     plain,
     print_json,
 )
+from data.counted import counted, number
 from data.ingest.block import LONGEST_LINE, Limits
 from data.store.paths import named_path
 

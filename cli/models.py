@@ -24,11 +24,11 @@ from cli.output import (
     err,
     figures_table,
     never_named,
-    number,
     out,
     plain,
     print_json,
 )
+from data.counted import number
 from data.errors import UsageError
 from features.multi_device import WITHIN_S
 

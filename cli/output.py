@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from data.counted import counted as counted
-from data.counted import number as number
+from data.counted import number
 from data.store.paths import printable
 
 # Lines are never cut or broken, whatever the width: logs are searched, and paths are copied.

@@ -11,12 +11,11 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import (
     err,
-    number,
     out,
     plain,
     print_json,
 )
-from data.counted import counted
+from data.counted import counted, number
 from data.errors import UsageError
 from data.schema.meanings import TABLE_MEANINGS
 from data.store.paths import must_be_text, named_path

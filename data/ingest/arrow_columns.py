@@ -183,10 +183,18 @@ def entries_of(array: Column) -> Column:
 
 def offsets(array: Column) -> Column:
     """Where the items of each list or map begin in `flat`, and where the last ones end."""
-    lengths = pc.fill_null(pc.list_value_length(entries_of(array)), 0).to_numpy(
-        zero_copy_only=False
-    )
-    return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return starts(lengths(array))
+
+
+def lengths(array: Column) -> np.ndarray[Any, Any]:
+    """How many items each list or map has; none where it is null."""
+    sizes = pc.fill_null(pc.list_value_length(entries_of(array)), 0)
+    return np.asarray(sizes.to_numpy(zero_copy_only=False))
+
+
+def starts(sizes: np.ndarray[Any, Any]) -> Column:
+    """The offsets of lists of these lengths."""
+    return pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32())
 
 
 def _is_number(kind: pa.DataType) -> bool:

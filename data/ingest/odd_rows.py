@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from data.ingest.arrow_columns import entries_of, flat, is_bytes, is_list, is_text, offsets
+from data.ingest.arrow_columns import (
+    flat,
+    is_bytes,
+    is_list,
+    is_text,
+    lengths,
+    offsets,
+    starts,
+)
 
 # The type stubs of Arrow do not cover nested arrays.
 pc: Any = pyarrow.compute
@@ -122,31 +130,31 @@ def _map(array: Column, path: str) -> tuple[Column, list[Odd]]:
     keys, odd_keys = mended(given_keys, path)
     items, odd_items = mended(given_items, f"{path}.*")
     odd = [_of_parents(each, array) for each in (*odd_keys, *odd_items)]
-    lengths = _lengths(array)
-    twice = _twice(keys, lengths)
+    sizes = lengths(array)
+    twice = _twice(keys, sizes)
     if twice.any():
         odd.append(Odd(path, TWICE, twice))
-        kept = pa.array(~np.repeat(twice, lengths))
+        kept = pa.array(~np.repeat(twice, sizes))
         keys, items = keys.filter(kept), items.filter(kept)
-        lengths = np.where(twice, 0, lengths)
+        sizes = np.where(twice, 0, sizes)
     if not odd:
         return array, []
-    starts: Column = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    return pa.MapArray.from_arrays(starts, keys, items, mask=pc.is_null(array)), odd
+    return pa.MapArray.from_arrays(starts(sizes), keys, items, mask=pc.is_null(array)), odd
 
 
-def _twice(keys: Column, lengths: np.ndarray[Any, Any]) -> Mask:
+def _twice(keys: Column, sizes: np.ndarray[Any, Any]) -> Mask:
     """Which maps have a key twice."""
-    twice = np.zeros(len(lengths), dtype=bool)
-    if not len(lengths) or lengths.max() < 2:
+    twice = np.zeros(len(sizes), dtype=bool)
+    if not len(sizes) or sizes.max() < 2:
         return twice
     if pa.types.is_dictionary(keys.type):
         keys = keys.dictionary_decode()
     try:
         number = keys.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     except pa.ArrowNotImplementedError:
+        # Arrow cannot compare keys that are records or lists; the format has no field of such.
         return twice
-    owner = np.repeat(np.arange(len(lengths)), lengths)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
     order = np.lexsort((number, owner))
     owner, number = owner[order], number[order]
     twice[owner[1:][(np.diff(owner) == 0) & (np.diff(number) == 0)]] = True
@@ -155,15 +163,10 @@ def _twice(keys: Column, lengths: np.ndarray[Any, Any]) -> Mask:
 
 def _of_parents(odd: Odd, array: Column) -> Odd:
     """What is odd in the items of lists or maps, as said of the lists or maps."""
-    lengths = _lengths(array)
-    mask = np.zeros(len(lengths), dtype=bool)
-    mask[np.repeat(np.arange(len(lengths)), lengths)[odd.mask]] = True
+    sizes = lengths(array)
+    mask = np.zeros(len(sizes), dtype=bool)
+    mask[np.repeat(np.arange(len(sizes)), sizes)[odd.mask]] = True
     return Odd(odd.path, odd.reason, mask)
-
-
-def _lengths(array: Column) -> np.ndarray[Any, Any]:
-    lengths = pc.fill_null(pc.list_value_length(entries_of(array)), 0)
-    return np.asarray(lengths.to_numpy(zero_copy_only=False))
 
 
 def _numpy(mask: Column) -> Mask:

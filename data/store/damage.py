@@ -213,7 +213,7 @@ def _damaged_bytes(path: Path, rows: int, everything: bool) -> str | None:
     try:
         stated = stated_checksum(path)
         if stated and checksum(path) != stated:
-            return "has changed since it was written"
+            return CHANGED
         with path.open("rb") as file:
             first = file.read(4)
             file.seek(-4, 2)

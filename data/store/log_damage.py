@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from data.errors import VersionGone
 from data.store.delta_log import (
     LOG,
+    POINTER,
     commit_of,
     is_later,
     live_files,
@@ -26,11 +27,9 @@ from data.store.delta_log import (
     version_of,
 )
 from data.store.head import Contents, LogChecksums
-from data.store.parquet import checksum
+from data.store.parquet import known_checksum
 
 CHANGED = "has changed since it was written"
-# (path, size, time of modification) -> checksum of the log files that this process has read.
-_read: dict[tuple[str, int, int], str] = {}
 
 
 def log_checksums(
@@ -46,7 +45,7 @@ def log_checksums(
     if not sums and start >= 0:
         sums.append(_checkpoint_checksum(root, name, start))
     first = start + 1 + len(sums) - (start >= 0)
-    sums += [_checksum(log_file(root, name, n)) for n in range(first, version + 1)]
+    sums += [known_checksum(log_file(root, name, n)) for n in range(first, version + 1)]
     return LogChecksums(start, tuple(sums))
 
 
@@ -67,7 +66,7 @@ def changed_logs(root: Path, name: str, version: int, logs: LogChecksums | None)
     for number, stated in enumerate(sums, logs.start + 1):
         path = log_file(root, name, number)
         with suppress(FileNotFoundError, IsADirectoryError):
-            if number <= version and stated != _checksum(path):
+            if number <= version and stated != known_checksum(path):
                 changed.append(path)
     return changed
 
@@ -140,7 +139,7 @@ def readable_log(
     bad += [path for path in names if path not in bad and is_later(path, newest)]
     if bad or _lost_checkpoint(log):
         # It may point to a checkpoint that goes; Delta finds the newest one without it.
-        bad += [path for path in names if path.name == "_last_checkpoint"]
+        bad += [path for path in names if path.name == POINTER]
     return newest, bad
 
 
@@ -153,21 +152,13 @@ def _checkpoint_checksum(root: Path, name: str, version: int) -> str:
     files = _checkpoint(root, name, version)
     if not files:
         raise FileNotFoundError
-    return _checksum(files[0])
-
-
-def _checksum(path: Path) -> str:
-    stat = path.stat()
-    key = str(path), stat.st_size, stat.st_mtime_ns
-    if key not in _read:
-        _read[key] = checksum(path)
-    return _read[key]
+    return known_checksum(files[0])
 
 
 def _lost_checkpoint(log: Path) -> Path | None:
     """The checkpoint that a log's pointer names, if it is missing; Delta then opens no version."""
     try:
-        version = int(json.loads((log / "_last_checkpoint").read_text("utf-8"))["version"])
+        version = int(json.loads((log / POINTER).read_text("utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
         # Without a pointer Delta looks for the newest checkpoint.
         return None

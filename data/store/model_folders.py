@@ -13,12 +13,12 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from data.store.durability import replacing, sync
-from data.store.parquet import checksum
+from data.store.log_damage import CHANGED
+from data.store.parquet import known_checksum
 
 # Beside a model's files: their sizes and checksums.
 MANIFEST = "files.json"
@@ -89,13 +89,7 @@ def _amendments(folder: Path) -> list[dict[str, Any]]:
 
 def _stated(path: Path) -> dict[str, Any]:
     """Size and CRC-32 of a file, as a manifest states them."""
-    stat = path.stat()
-    return {"bytes": stat.st_size, "crc32": _checksum(path, stat.st_size, stat.st_mtime_ns)}
-
-
-@lru_cache(maxsize=256)
-def _checksum(path: Path, size: int, changed: int) -> str:
-    return checksum(path)
+    return {"bytes": path.stat().st_size, "crc32": known_checksum(path)}
 
 
 def model_ids(models: Path) -> list[str]:
@@ -138,7 +132,7 @@ def model_damage(models: Path, model_id: str) -> tuple[Path, str] | None:
                 return path, "is empty"
             if found["bytes"] != stated["bytes"]:
                 return path, "is cut short or has changed"
-            return path, "has changed since it was written"
+            return path, CHANGED
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -120,6 +121,17 @@ def checksum(path: Path) -> str:
         while piece := file.read(_PIECE):
             value = zlib.crc32(piece, value)
     return f"{value:08x}"
+
+
+def known_checksum(path: Path) -> str:
+    """`checksum`, of a file that is as this process has read it before without reading it again."""
+    stat = path.stat()
+    return _checksum(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=16_384)
+def _checksum(path: Path, size: int, changed: int) -> str:
+    return checksum(path)
 
 
 def stated_checksum(path: Path) -> str | None:

@@ -30,6 +30,7 @@ def guarded(store: Store, folder: Path, email: str) -> Iterator[str]:
     """A dashboard that lets in ada@example.org, and a provider that says who `email` is."""
     port = free_port()
     file = folder / "sign-in.toml"
+    file.touch(0o600)
     with provider(email) as metadata:
         file.write_text(
             f"""
