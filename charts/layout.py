@@ -100,6 +100,7 @@ def _axis(axis: dict[str, Any]) -> dict[str, Any]:
     """An axis with the shared settings, its numbers and its title in text that can be read."""
     merged = {**_AXIS, **axis}
     merged["tickfont"] = {**_AXIS["tickfont"], **axis.get("tickfont", {})}
-    if "title" in axis:
-        merged["title"] = {"font": {"color": CHART_TEXT}, **axis["title"]}
+    if title := axis.get("title"):
+        named = {"text": title} if isinstance(title, str) else title
+        merged["title"] = {"font": {"color": CHART_TEXT}, **named}
     return merged

@@ -18,6 +18,7 @@ from parts.shared.view import (
     PAGES,
     View,
     go_to_newest,
+    path_of,
     reader_zone,
     snapshot_at,
 )
@@ -30,7 +31,7 @@ def top(present: str, path: str, view: View | None = None) -> None:
     """Product, store, and the pages in groups, with links to what `view` shows."""
 
     def href(page: str) -> str:
-        return view.href(page) if view else f"/{'' if page == PAGES[0][0] else page}"
+        return view.href(page) if view else path_of(page)
 
     groups = [
         (

@@ -126,9 +126,13 @@ class View:
 
         It is whole: it shows the same in another tab, and to another reader.
         """
-        root = str(st.get_option("server.baseUrlPath") or "").strip("/")
-        path = "" if page == PAGES[0][0] else page
-        return f"{'/' + root if root else ''}/{path}?{urlencode(self.link(**more), doseq=True)}"
+        return f"{path_of(page)}?{urlencode(self.link(**more), doseq=True)}"
+
+
+def path_of(page: str) -> str:
+    """The path of a page from the server's root, which another server may put under a prefix."""
+    root = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"{'/' + root if root else ''}/{'' if page == PAGES[0][0] else page}"
 
 
 def go_to_newest() -> None:

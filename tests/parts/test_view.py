@@ -1,10 +1,15 @@
-"""What a page looks at: where the store is found."""
+"""What a page looks at: where the store is found, and the links to other pages."""
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
-from parts.shared.view import STORE, store_path
+from data.queries.filters import Filter
+from data.store.store import Store
+from parts.shared.view import STORE, View, store_path
+from tests.hostile import TEXTS
 
 
 @pytest.mark.parametrize(
@@ -29,3 +34,17 @@ def test_an_argument_goes_before_the_environment(
     if not arguments:
         monkeypatch.setattr("sys.argv", [])
         assert store_path() == path
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "//host/", "/\\host", "javascript:x", "a&b=c#d%00"])
+def test_links_stay_in_the_dashboard(scored_store: Store, text: str) -> None:
+    """Whatever a turn or a filter is called, its link is a path of this server."""
+    with scored_store.snapshot() as snapshot:
+        chosen = Filter(domain=(text,))
+        view = View(str(scored_store.path), snapshot, False, text, None, chosen)
+        link = view.href("turn", turn=text)
+    # Nothing in it ends an attribute, or means something to HTML.
+    assert link.startswith("/turn?") and not set(link) & set("\"'<>` \\")
+    parts = urlsplit(link)
+    assert (parts.scheme, parts.netloc, parts.path, parts.fragment) == ("", "", "/turn", "")
+    assert parse_qs(parts.query)["turn"] == parse_qs(parts.query)["domain"] == [text]
