@@ -44,7 +44,7 @@ def faultline(
     prefix: tuple[str, ...] = (),
     **options: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, without coverage, whose own data would not fit either."""
+    """Run a command in a process of its own, without coverage, whose data would not fit either."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     environment = {**own, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **options}
     return subprocess.run(
