@@ -104,6 +104,7 @@ def _bad_calls(code: str) -> Iterator[str]:
         return
     options = {name for param in commands[call[1]].params for name in param.opts}
     options |= {name for param in commands[call[1]].params for name in param.secondary_opts}
+    options.add("--help")
     yield from (
         f"faultline {call[1]} {option}"
         for option in re.findall(r"--[a-z][\w-]*", call[2])

@@ -29,7 +29,7 @@ KEYWORDS = {"help", "label", "text", "body", "delta", "caption"}
 SAFE = {
     "plain", "inert", "count", "percent", "points", "several", "number", "milliseconds",
     "confidence", "len", "round", "colour_of", "moment", "period_words", "reader_zone", "size",
-    "comparison_words", "scaled_words", "over_words",
+    "comparison_words", "scaled_words", "over_words", "labels_words",
 }  # fmt: skip
 
 # Expressions that somebody has looked at: what they can hold.
@@ -108,9 +108,9 @@ REVIEWED = {
     "parts/triage/stage_evidence.py": {"evidence.words()": "numbers", "nothing": "a constant"},
     "parts/turn/detail.py": {"label": "a constant", "parts": "numbers"},
     "parts/turn/verdict.py": {
-        "_reason(reason, name)": "passes through `plain`",
         "name": "the name of a failure",
         "other": "names of failures",
+        "stages": "names of stages, and numbers",
     },
     "pages/model.py": {"quality.precision_words(quality.figures(view))": "numbers"},
     "pages/overview.py": {"misdated_words(misdated)": "numbers"},

@@ -44,7 +44,8 @@ def test_links_stay_in_the_dashboard(scored_store: Store, text: str) -> None:
         view = View(str(scored_store.path), snapshot, False, text, None, chosen)
         link = view.href("turn", turn=text)
     # Nothing in it ends an attribute, or means something to HTML.
-    assert link.startswith("/turn?") and not set(link) & set("\"'<>` \\")
+    assert link.startswith("/turn?")
+    assert not set(link) & set("\"'<>` \\")
     parts = urlsplit(link)
     assert (parts.scheme, parts.netloc, parts.path, parts.fragment) == ("", "", "/turn", "")
     assert parse_qs(parts.query)["turn"] == parse_qs(parts.query)["domain"] == [text]
