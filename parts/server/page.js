@@ -102,6 +102,16 @@
     }
   });
 
+  // The annotator's name, which a page asks to keep or, with an age of 0, to forget.
+  let kept = "";
+  new MutationObserver(() => {
+    const { cookie, value, age } = document.querySelector("span.kept-name[data-cookie]")?.dataset ?? {};
+    const text = `${cookie}=${value}; path=/; max-age=${age}; SameSite=Strict`;
+    if (cookie === undefined || text === kept || !/^[\w.~%-]*$/.test(value)) return;
+    kept = text;
+    document.cookie = text;
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ["data-value"] });
+
   const copy = async (text) => {
     // Without HTTPS, browsers offer the clipboard only on the machine itself.
     if (navigator.clipboard) return navigator.clipboard.writeText(text);

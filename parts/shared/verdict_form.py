@@ -21,7 +21,7 @@ from charts.formatting import (
     plain,
     short,
 )
-from charts.html import render
+from charts.html import piece
 from charts.palette import COLOURS
 from data.errors import FaultlineError
 from data.queries.annotations import latest, progress
@@ -149,9 +149,8 @@ def remember_name() -> None:
         value = quote(name, safe="")
         st.session_state["kept_name"] = name
     age = _YEAR_S if name else 0
-    script = render("parts/shared/keep_name.html", cookie=_COOKIE, value=value, age=age)
     with st.container(key="kept-name", height=1, border=False):
-        st.html(script, unsafe_allow_javascript=True)
+        st.html(piece("parts/shared/kept_name.html", "keep", cookie=_COOKIE, value=value, age=age))
 
 
 def leave() -> None:

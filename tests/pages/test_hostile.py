@@ -74,7 +74,7 @@ def must_be_text(at: AppTest) -> None:
         assert live(text) == [], text[:500]
     assert live_in_charts(at) == []
     for block in at.get("html"):
-        must_be_inert(block.proto.body)
+        must_be_inert(block.proto.body, links=True)
 
 
 def test_there_are_many_texts() -> None:

@@ -219,7 +219,7 @@ def test_one_model_and_one_label_are_enough_for_every_look(opened: Open, own_sto
 
 def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> None:
     at = looked(opened, labelled_store, "labels")
-    assert "labels are doubted" in texts(at)
+    assert "labels are suspected" in texts(at)
     follow(at, turn_rows(at)[0]["href"])
     assert at.query_params["turn"]
 

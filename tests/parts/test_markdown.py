@@ -95,6 +95,7 @@ REVIEWED = {
     "parts/shared/verdict_form.py": {
         "colour": "a colour",
         "decided": "a constant",
+        "name": "the name of a failure",
         "part": "passes through `plain`",
         "words": "the name of a failure",
     },
