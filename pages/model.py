@@ -40,6 +40,7 @@ if view.model is None or view.bounds is None:
 
 def unlabelled() -> None:
     """Say that no turn within the filters is labelled, and how to label some."""
+    st.subheader(NAMES[look], anchor=False)
     if view.chosen:
         st.text("No turn within these filters is labelled. Take a filter away.")
         return

@@ -21,8 +21,24 @@
     if (!main()) return;
     replace({ ...history.state, scroll: main().scrollTop }, "");
     places.delete(sorted(location.href));
-    places.set(sorted(location.href), main().scrollTop);
+    places.set(sorted(location.href), { href: location.href, scroll: main().scrollTop });
     if (places.size > 100) places.delete(places.keys().next().value);
+  };
+  // Where a link back leads: to the last visited address that has what the link names. Of the choices
+  // that are the page's own it may have any; the version is the link's, as a verdict makes a new one.
+  const earlier = (link) => {
+    const wanted = new URL(link.href), own = (link.dataset.own ?? "").split(" ");
+    const named = (href) => {
+      const url = new URL(href);
+      for (const key of own) if (!wanted.searchParams.has(key)) url.searchParams.delete(key);
+      url.searchParams.delete("at");
+      return sorted(url);
+    };
+    const found = [...places.values()].reverse().find(({ href }) => named(href) === named(wanted));
+    if (!found) return { url: wanted, scroll: 0 };
+    const url = new URL(found.href);
+    if (wanted.searchParams.has("at")) url.searchParams.set("at", wanted.searchParams.get("at"));
+    return { url, scroll: found.scroll };
   };
   history.pushState = (state, title, url) => {
     if (acted) {
@@ -43,6 +59,12 @@
 
   // The page grows for a while after Back: scroll until it is as long as it was, and charts are in.
   const restore = (top) => {
+    // The top is there at once, and whatever scrolls from there on is meant.
+    if (!top) {
+      restoring = 0;
+      if (main()) main().scrollTop = 0;
+      return;
+    }
     const mine = restoring = Date.now() + Math.random();
     let calm = 0, began = Date.now();
     const step = () => {
@@ -88,9 +110,9 @@
     event.preventDefault();
     if (url.href === location.href) return;
     acted = true;
-    history.pushState({}, "", url);
-    const scroll = link.matches(".back") ? places.get(sorted(url.href)) : 0;
-    dispatchEvent(new PopStateEvent("popstate", { state: { scroll } }));
+    const way = link.matches(".back") ? earlier(link) : { url, scroll: 0 };
+    history.pushState({}, "", way.url);
+    dispatchEvent(new PopStateEvent("popstate", { state: { scroll: way.scroll } }));
   });
   document.addEventListener("keydown", (event) => {
     const way = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];

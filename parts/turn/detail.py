@@ -35,6 +35,7 @@ from data.schema.vocabulary import NAMES
 from data.store.annotations import shown_to
 from data.store.snapshot import Snapshot
 from data.store.workspace import owner_of
+from parts.shared import address
 from parts.shared.conversation import open_turn
 from parts.shared.verdict_form import (
     Desk,
@@ -85,15 +86,21 @@ def around(
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         # To the list that the turn was opened from, if any, as it was.
         kept = {key: st.query_params[key] for key in ("failing",) if key in st.query_params}
-        ways = []
+        ways: list[tuple[str, str, str]] = []
+
+        def way(page: str, title: str, **named: str) -> None:
+            # The page's own choices, which the link back finds as they were left.
+            own = " ".join(address.PARAMETERS[page])
+            ways.append((view.href(page, **named), title, own))
+
         back = st.query_params.get("back")
         if back not in (None, "explore"):
             raise UsageError(f"Unknown back={back[:60]}; give explore.")
         if back == "explore":
-            ways.append((view.href("explore"), "Explore"))
+            way("explore", "Explore")
         if slice_key := st.query_params.get("slice"):
-            ways.append((view.href("triage", slice=slice_key, **kept), "The slice"))
-        ways.append((view.href("overview"), "All defects"))
+            way("triage", "The slice", slice=slice_key, **kept)
+        way("overview", "All defects")
         st.html(piece("parts/turn/prediction.html", "ways_back", ways=ways), width="content")
         if listed and prediction and view.model:
             before, after = _neighbours(

@@ -11,9 +11,11 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -109,14 +111,49 @@ def address(store: Store) -> Iterator[str]:
         yield url
 
 
+@dataclass
+class Person:
+    """Somebody with a mouse: each click counts, into a field as well; prints what the job took."""
+
+    watch: Watch
+    clicks: int = 0
+    began: float = field(default_factory=monotonic)
+
+    def click(self, target: Locator) -> None:
+        """Bring something to sight, move the mouse onto it, and click."""
+        target.scroll_into_view_if_needed()
+        target.hover()
+        target.click()
+        self.clicks += 1
+
+    def click_chart(self, mark: Locator) -> None:
+        """Click on a mark of a chart, over which the chart lies that notices it."""
+        mark.scroll_into_view_if_needed()
+        box = mark.bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.watch.page.mouse.move(x, y, steps=5)
+        self.watch.page.mouse.click(x, y)
+        self.clicks += 1
+
+    def type(self, target: Locator, text: str) -> None:
+        """Click into a field and write."""
+        self.click(target)
+        self.watch.page.keyboard.type(text)
+
+    def took(self, job: str) -> int:
+        print(f"{job}: {self.clicks} clicks, {monotonic() - self.began:.1f} s")
+        return self.clicks
+
+
 @contextmanager
-def patient(address: str, path: str) -> Iterator[Watch]:
-    """A fresh browser on a page, with time for a busy machine."""
+def patient(address: str, path: str) -> Iterator[Person]:
+    """Somebody at a fresh browser on a page, with time for a busy machine."""
     with browse() as watch:
         watch.page.set_default_timeout(PATIENCE_MS)
         watch.page.goto(address + path)
         check(watch)
-        yield watch
+        yield Person(watch)
 
 
 def arrive(watch: Watch, words: str | re.Pattern[str]) -> None:
@@ -131,16 +168,11 @@ def metric(page: Page, label: str) -> str:
     return box.get_by_test_id("stMetricValue").inner_text()
 
 
-def pick(table: Locator, x: int) -> None:
-    """Click into the first row of a table, which is drawn on a canvas, `x` pixels from the left."""
-    table.scroll_into_view_if_needed()
-    table.click(position={"x": x, "y": 52})
-
-
-def download(page: Page, name: str) -> bytes:
+def download(person: Person, name: str) -> bytes:
     """The bytes that a download button gives."""
+    page = person.watch.page
     with page.expect_download(timeout=PATIENCE_MS) as coming:
-        page.get_by_role("button", name=name).click()
+        person.click(page.get_by_role("button", name=name))
     return coming.value.path().read_bytes()
 
 
@@ -150,42 +182,29 @@ def annotations_by(store: Store, who: str) -> list[dict[str, Any]]:
     return list(rows.to_pylist())
 
 
-def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
-    address: str, store: Store
-) -> None:
-    with patient(address, "/triage?failing=asr") as watch:
-        page = watch.page
+def test_an_owner_looks_into_a_slice_and_takes_it_on(address: str, store: Store) -> None:
+    with patient(address, "/triage?failing=asr") as person:
+        watch, page = person.watch, person.watch.page
         arrive(watch, re.compile("^ASR: .*phone"))
-        page.get_by_role("button", name=re.compile("speaker")).first.click()
+        person.click(page.get_by_role("button", name=re.compile("speaker")).first)
         arrive(watch, re.compile("^ASR: .*weather"))
         query = parse_qs(urlsplit(page.url).query)
         assert query["slice"] == [SLICE]
 
-        # The box before the first of the surest turns.
-        page.locator("tr.openable").first.click()
+        # The first of the highest-confidence examples, anywhere on its row.
+        person.click(page.locator("tr.openable").first.locator("td").last)
         page.wait_for_url("**/turn?**")
         arrive(watch, "Human-labelled")
-        turn = parse_qs(urlsplit(page.url).query)["turn"][0]
-        page.get_by_text("Label this turn").click()
-        page.get_by_label(re.compile("^Your name")).fill("Ada")
-        page.keyboard.press("Enter")
-        page.get_by_role("button", name=re.compile("NLU$")).click()
-        page.get_by_text("Recorded: NLU.").wait_for()
-        check(watch)
-        (annotation,) = annotations_by(store, "Ada")
-        assert (annotation["turn_id"], annotation["failure_point"]) == (turn, "nlu")
-
-        page.get_by_role("link", name="The slice").click()
+        person.click(page.get_by_role("link", name="The slice"))
         page.wait_for_url("**/triage?**")
         arrive(watch, re.compile("^ASR: .*weather"))
-        # A list that is open closes when the page scrolls.
-        page.get_by_role("button", name="Save").scroll_into_view_if_needed()
-        page.get_by_label("Owner").fill("Ada")
-        check(watch)
-        page.get_by_label("State", exact=True).click()
-        page.get_by_role("option", name="looking").click()
-        page.get_by_role("button", name="Save").click()
+
+        person.type(page.get_by_label("Owner"), "Ada")
+        person.click(page.get_by_label("State", exact=True))
+        person.click(page.get_by_role("option", name="looking"))
+        person.click(page.get_by_role("button", name="Save"))
         page.get_by_text("looking · Ada").wait_for()
+        assert person.took("An owner, from Triage to a saved decision") <= 8
         check(watch)
         decisions = workspace.triage(store.snapshot())
         assert {
@@ -193,17 +212,36 @@ def test_an_owner_judges_a_turn_of_a_slice_and_takes_the_slice_on(
         } == {SLICE: ("Ada", "looking")}
 
 
+def test_an_owner_labels_a_turn_of_a_slice(address: str, store: Store) -> None:
+    with patient(address, "/triage?failing=asr") as person:
+        watch, page = person.watch, person.watch.page
+        arrive(watch, re.compile("^ASR: .*phone"))
+        person.click(page.locator("tr.openable").first)
+        page.wait_for_url("**/turn?**")
+        arrive(watch, "Human-labelled")
+        turn = parse_qs(urlsplit(page.url).query)["turn"][0]
+        person.click(page.get_by_text("Label this turn"))
+        person.type(page.get_by_label(re.compile("^Your name")), "Bea")
+        page.keyboard.press("Enter")
+        person.click(page.get_by_role("button", name=re.compile("NLU$")))
+        page.get_by_text("Recorded: NLU.").wait_for()
+        assert person.took("An owner, from Triage to a label") <= 8
+        check(watch)
+        (annotation,) = annotations_by(store, "Bea")
+        assert (annotation["turn_id"], annotation["failure_point"]) == (turn, "nlu")
+
+
 def test_a_leader_goes_from_a_change_to_its_release_and_downloads_the_report(
     address: str, tmp_path: Path
 ) -> None:
-    with patient(address, "/") as watch:
-        page = watch.page
+    with patient(address, "/") as person:
+        watch, page = person.watch, person.watch.page
         whole = metric(page, "Turns")
         named = page.get_by_test_id("stMarkdown").filter(
             has_text=re.compile(r"ASR rose from .* on 16 March, phone, with ASR 4\.2")
         )
         assert named.count() == 1
-        page.get_by_role("button", name="Look closer").click()
+        person.click(page.get_by_role("button", name="Look closer"))
         page.wait_for_url("**device=phone**")
         page.get_by_test_id("stMain").get_by_role("button", name="Clear all").wait_for()
         check(watch)
@@ -221,7 +259,8 @@ def test_a_leader_goes_from_a_change_to_its_release_and_downloads_the_report(
         assert rate
 
         file = tmp_path / "report.html"
-        file.write_bytes(download(page, "Report"))
+        file.write_bytes(download(person, "Report"))
+        assert person.took("A leader, from opening to the report to mail") <= 3
         html = file.read_text("utf-8")
         assert not re.search(r"(?:https?:)?//\w", unescape(html))
         page.goto("about:blank")
@@ -237,19 +276,20 @@ def test_a_leader_goes_from_a_change_to_its_release_and_downloads_the_report(
 def test_an_analyst_exports_a_slice_whose_file_link_and_page_agree(
     address: str, store: Store
 ) -> None:
-    with patient(address, "/explore") as watch:
-        page = watch.page
+    with patient(address, "/explore") as person:
+        watch, page = person.watch, person.watch.page
         whole = metric(page, "Turns")
-        # Beside the names of the domains: the first of the locales.
-        pick(page.get_by_test_id("stDataFrame").first, 200)
-        page.get_by_role("button", name="Narrow the filters to this").click()
+        # The first domain and the first locale.
+        person.click_chart(page.locator(".js-plotly-plot .textpoint text").first)
         page.wait_for_url("**domain=**")
         page.get_by_test_id("stMain").get_by_role("button", name="Clear all").wait_for()
         check(watch)
         turns = metric(page, "Turns")
         assert turns != whole
-        page.get_by_role("button", name="Export").click()
-        with zipfile.ZipFile(io.BytesIO(download(page, "Parquet"))) as pack:
+        person.click(page.get_by_role("button", name="Export"))
+        content = download(person, "Parquet")
+        assert person.took("An analyst, from opening to a file with its manifest") <= 9
+        with zipfile.ZipFile(io.BytesIO(content)) as pack:
             manifest = json.loads(
                 next(pack.read(n) for n in pack.namelist() if n.endswith(".json"))
             )
@@ -266,5 +306,5 @@ def test_an_analyst_exports_a_slice_whose_file_link_and_page_agree(
 
     # What somebody else writes meanwhile changes nothing.
     workspace.put_setting(store, "walks", 1)
-    with patient(address, link.removeprefix(address)) as watch:
-        assert metric(watch.page, "Turns") == turns
+    with patient(address, link.removeprefix(address)) as person:
+        assert metric(person.watch.page, "Turns") == turns

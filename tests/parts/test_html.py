@@ -119,7 +119,7 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
             {"href": HOSTILE, "cells": [None] * 2},
         ],
     },
-    ("parts/turn/prediction.html", "ways_back"): {"ways": [(HOSTILE, HOSTILE)]},
+    ("parts/turn/prediction.html", "ways_back"): {"ways": [(HOSTILE, HOSTILE, HOSTILE)]},
     ("parts/turn/prediction.html", "range_strip"): {
         **dict.fromkeys(("value", "low", "high", "first"), 0.5),
         "last": 1.0,
