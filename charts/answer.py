@@ -120,6 +120,8 @@ def chart(table: pa.Table, kind: str) -> go.Figure:
             "tickmode": "array",
             "tickvals": list(range(0, len(places), step)),
             "ticktext": [inert(first[n], 24) for n in range(0, len(places), step)],
+            # Plotly turns long names by itself, to the right, where it drops the last.
+            "tickangle": -35 if len(places) > 8 else 0,
         }
     many = len(figure.data) > 1
     return bare(

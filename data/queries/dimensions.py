@@ -15,7 +15,7 @@ from data.errors import UsageError
 from data.queries.filters import NOT_LOGGED, Filter
 from data.queries.sampling import MOST_SLICED, about
 from data.schema.trace import FAILURE_POINTS, STAGES
-from data.schema.vocabulary import STAGE_WORDS
+from data.schema.vocabulary import STAGE_WORDS, release_title
 from progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -181,10 +181,9 @@ def condition_words(dimension: str, value: str) -> str:
         return words.format(value.replace("-", "–"))
     if dimension.startswith("version_"):
         stage = dimension.removeprefix("version_")
-        noun = f"{STAGE_WORDS[stage]} version"
-        # Releases are often named after their stage.
-        plain = value.removeprefix(f"{stage}-") or value
-        return f"{noun} not logged" if value == NOT_LOGGED else f"{STAGE_WORDS[stage]} {plain}"
+        if value == NOT_LOGGED:
+            return f"{STAGE_WORDS[stage]} version not logged"
+        return release_title(stage, value)
     if value == NOT_LOGGED:
         return f"{noun} not logged"
     # A blank value must be visible as such.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from data.errors import UsageError
 from data.schema.trace import FAILURE_POINTS, STAGES
-from data.schema.vocabulary import FAILURE_WORDS, release_title
+from data.schema.vocabulary import FAILURE_WORDS, version_title
 from data.store.misdated import DATED, MISDATED
 
 NOT_LOGGED = "(not logged)"
@@ -429,8 +429,7 @@ def _one_words(key: str, value: str) -> str:
     if key == "failure_point":
         return f"predicted {FAILURE_WORDS[value]}"
     if key == "version":
-        stage, release = _version(value)
-        return release_title(stage, release)
+        return version_title(value)
     if key == "slot":
         return "no slot" if value == NOT_LOGGED else f"slot {value}"
     return f"status {_value_words(key, value)}" if key == "status" else _value_words(key, value)

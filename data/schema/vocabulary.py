@@ -99,6 +99,13 @@ def stage_of(failure_point: str) -> str:
 
 
 def release_title(stage: str, version: str) -> str:
-    """A version with its stage, named once: `asr-4.2` as it is, `4.2` as `ASR 4.2`."""
+    """A version with its stage, named once: `4.2` and `asr-4.2` as `ASR 4.2`, `my-asr` as it is."""
+    version = version.removeprefix(f"{stage}-") or version
     named = re.search(rf"(?<![a-z]){stage}(?![a-z])", version.lower())
     return version if named else f"{STAGE_TITLES[stage]} {version}"
+
+
+def version_title(version: str) -> str:
+    """`asr:asr-4.2`, as filters write a version, as `ASR 4.2`; other text as it is."""
+    stage, colon, release = version.partition(":")
+    return release_title(stage, release) if colon and stage in STAGES else version

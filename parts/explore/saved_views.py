@@ -149,14 +149,14 @@ def numbers(view: View, total: overview.Totals, judged: int) -> None:
         if head is not None:
             defect_rate(head)
         st.metric(
-            "Called defects",
+            "Predicted defects",
             f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)}]]",
             border=True,
             height="stretch",
-            help="Turns whose verdict is a failure.",
+            help="Turns whose predicted failure point is not “correct”.",
         )
         st.metric(
-            "Judged by people",
+            "Human-labelled",
             f"{count(judged)} :small[:gray[{percent(judged / total.turns)}]]",
             border=True,
             height="stretch",
@@ -165,7 +165,7 @@ def numbers(view: View, total: overview.Totals, judged: int) -> None:
 
 
 def views_menu(view: View) -> None:
-    """Open, save and forget named views."""
+    """Open, save and delete named views."""
     views = [saved for saved in workspace.views(view.snapshot) if saved["page"] == "explore"]
     with st.popover("Views", icon=":material/bookmark:"):
         if not views:
@@ -180,12 +180,12 @@ def views_menu(view: View) -> None:
                     width="stretch",
                 )
                 st.button(
-                    "Forget",
-                    key=f"forget-{index}",
+                    "Delete",
+                    key=f"delete-{index}",
                     icon=":material/delete:",
                     type="tertiary",
-                    help=f"Forget the view {plain(saved['name'])}",
-                    on_click=_forget,
+                    help=f"Delete the view {plain(saved['name'])}",
+                    on_click=_delete,
                     args=(view.path, str(saved["name"])),
                 )
         with st.form("save-view", border=False, clear_on_submit=True):
@@ -207,7 +207,7 @@ def _save(view: View) -> None:
         st.session_state["view-trouble"] = str(machine_error(error, view.path) or error)
 
 
-def _forget(path: str, name: str) -> None:
+def _delete(path: str, name: str) -> None:
     try:
         workspace.drop_view(Store.open(path), name)
         go_to_newest()

@@ -50,29 +50,31 @@ def editor(view: View) -> None:
         _start(view)
     running = _current(view, text)
     error = _error(running)
-    left, right = st.columns([2.2, 1], gap="medium")
-    with left:
+    # On a wide screen `page.css` sets the schema beside the editor; otherwise it comes last.
+    whole = st.container(key="sql")
+    with whole.container(key="sql-editor"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _menus()
         code_editor.draw(error.place if isinstance(error, StatementError) else None, str(error))
         _buttons(view, running)
         st.caption(
             "Ctrl+Enter runs it, Tab takes a suggestion, Escape leaves the editor. “slice” is what "
-            "the filters above "
-            f"leave. The statement only reads this version’s tables, has {LIMITS.seconds:g} "
-            f"seconds and {LIMITS.megabytes} MB, and shows at most {count(LIMITS.rows)} rows. In "
+            "the filters leave. The statement only reads this version’s tables, has "
+            f"{LIMITS.seconds:g} seconds and {LIMITS.megabytes} MB, and shows at most "
+            f"{count(LIMITS.rows)} rows. In "
             "“annotations”, turns that wait for a second opinion show only your own verdicts."
             + (" It is too long to be kept in the link." if len(text) > LONGEST_SQL else "")
         )
-    with right:
+    with whole.container(key="sql-answer"):
+        if refusal := st.session_state.pop(_REFUSED, None):
+            st.text(refusal)
+        elif error:
+            st.text(str(error))
+            _quoted(text, error)
+        elif running and running.done:
+            show(view, running.answer(), text)
+    with whole.container(key="sql-schema"):
         _schema()
-    if refusal := st.session_state.pop(_REFUSED, None):
-        st.text(refusal)
-    elif error:
-        st.text(str(error))
-        _quoted(text, error)
-    elif running and running.done:
-        show(view, running.answer(), text)
 
 
 def _read_link() -> None:
@@ -169,9 +171,11 @@ def _schema() -> None:
     """The tables, and the columns of the chosen one with their types."""
     table = st.selectbox("Schema of", code_editor.tables(), key="explore-schema")
     listed = code_editor.table_columns(table)
-    with st.container(height=310, border=True):
-        names, kinds = [plain(c.path) for c in listed], [plain(c.kind) for c in listed]
-        st.table({"Column": names, "Type": kinds}, hide_index=True, border="horizontal")
+    st.dataframe(
+        {"Column": [c.path for c in listed], "Type": [c.kind for c in listed]},
+        hide_index=True,
+        height=min(345, 36 * (len(listed) + 1)),
+    )
     st.caption("[] is a list, counted from 1: asr.hypotheses\\[1\\].text.")
 
 

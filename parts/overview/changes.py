@@ -94,7 +94,7 @@ def change_list(view: View, head: Headline, happened: Events) -> None:
 def heat_map(view: View, head: Headline, happened: Events) -> None:
     """Stage × domain; a click on a cell narrows the filters to its domain."""
     st.subheader(
-        "Where, by domain",
+        "Failure rate by domain",
         anchor=False,
         help="Where in the traffic each stage fails: its rate in each domain.",
     )

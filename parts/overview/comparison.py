@@ -146,7 +146,7 @@ def cells_table(rows: list[dict[str, Any]], before: str, after: str) -> Any:
             "Change, 95\u2009%": [span_words(row) for row in rows],
             "Excess failures": [row["extra_turns"] for row in rows],
             ADJUSTED: [row["q_value"] for row in rows],
-            "How sure": [row["significance"] for row in rows],
+            "Significance": [row["significance"] for row in rows],
         },
         {before: share, after: share, "Excess failures": extra_count, ADJUSTED: adjusted},
     )

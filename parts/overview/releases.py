@@ -118,7 +118,7 @@ def _draw(compared: ReleaseComparison) -> None:
                 b: [compared.b.rates[name].value for name in rates],
                 "Change": [points(compared.shifts[name].value) for name in rates],
                 "95\u2009% interval": [_interval(compared, name) for name in rates],
-                "How sure": [
+                "Significance": [
                     "clear" if compared.shifts[name].clear else "may be chance" for name in rates
                 ],
             },

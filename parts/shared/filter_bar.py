@@ -26,7 +26,7 @@ from data.queries.filters import (
     Range,
 )
 from data.schema.trace import FAILURE_POINTS
-from data.schema.vocabulary import NAMES
+from data.schema.vocabulary import NAMES, version_title
 from parts.shared import address
 from parts.shared.view import current_view
 
@@ -158,11 +158,18 @@ def _several(key: str, options: Sequence[str], chosen: Filter) -> None:
         [*options, *(value for value in selected if value not in options)],
         key=key,
         placeholder="none" if key in NEGATIVE else "all",
-        format_func=lambda value: NAMES.get(value, value) if "failure_point" in key else value,
+        format_func=_words_of(key),
         wrap=True,
         on_change=_changed,
         args=(key,),
     )
+
+
+def _words_of(key: str) -> Callable[[str], str]:
+    """How the values of a filter are written."""
+    if "failure_point" in key:
+        return lambda value: NAMES.get(value, value)
+    return version_title if key.removeprefix(NOT) == "version" else str
 
 
 def _single(key: str, offered: Sequence[str], chosen: Filter) -> None:

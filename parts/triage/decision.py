@@ -20,11 +20,12 @@ from data.queries.slices import (
     before_and_on,
     find_release,
 )
+from data.schema.vocabulary import version_title
 from data.store import workspace
 from data.store.store import Store
 from parts.shared.view import CacheKey, View, go_to_newest
 from parts.triage.owners import ticket_link
-from parts.triage.slice_picker import p_words, release_words
+from parts.triage.slice_picker import p_words
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -57,7 +58,7 @@ def decision(
     if recorded and recorded["state"] == "fixed" and recorded["version"]:
         release = find_release(view.snapshot, view.model, point, recorded["version"])
         outcome = _fixed(view.turns_key, point, conditions, release, view)
-        st.markdown(plain(fixed_words(outcome, release_words(":".join(release)))))
+        st.markdown(plain(fixed_words(outcome, version_title(":".join(release)))))
     recorded = recorded or {}
     prefix = workspace.ticket_prefix(view.snapshot)
     with st.form(f"decision-{key}"):

@@ -20,9 +20,8 @@ from charts.html import piece
 from charts.palette import colour_of
 from charts.slices import spark
 from data.errors import UsageError
-from data.queries.dimensions import condition_words
-from data.schema.trace import FAILURES, STAGES
-from data.schema.vocabulary import NAMES
+from data.schema.trace import FAILURES
+from data.schema.vocabulary import NAMES, version_title
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
@@ -301,14 +300,6 @@ def decision_words(state: Mapping[str, Any] | None) -> dict[str, str | None]:
     fixed = state["state"] == "fixed"
     return {
         "state": state["state"],
-        "release": release_words(state["version"] or "?") if fixed else None,
+        "release": version_title(state["version"] or "?") if fixed else None,
         "owner": state["owner"],
     }
-
-
-def release_words(version: str) -> str:
-    """`asr:asr-4.3` as `ASR 4.3`; other text as it is."""
-    stage, colon, release = version.partition(":")
-    if colon and stage in STAGES:
-        return condition_words(f"version_{stage}", release)
-    return version

@@ -214,9 +214,9 @@ def change(**fields: Any) -> Change:
     [
         (
             {},
-            f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, en-GB, with asr-4.2, until 28 March",
+            f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, en-GB, with ASR 4.2, until 28 March",
         ),
-        ({"end": None, "where": ()}, f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, with asr-4.2"),
+        ({"end": None, "where": ()}, f"ASR rose from 3.0 to 10.8{NBSP}% on 18 March, with ASR 4.2"),
         (
             {"after": 0.01, "release": "4.2", "end": None, "where": (("domain", None),)},
             f"ASR fell from 3.0 to 1.0{NBSP}% on 18 March, domain not logged, with ASR 4.2",
@@ -391,7 +391,7 @@ def test_the_status_of_a_budget_is_a_symbol_and_words(
 @pytest.mark.parametrize(
     ("stage", "version", "title"),
     [
-        ("asr", "asr-4.3", "asr-4.3"),
+        ("asr", "asr-4.3", "ASR 4.3"),
         ("asr", "ASR 4.3", "ASR 4.3"),
         ("asr", "4.3", "ASR 4.3"),
         ("er", "server-2", "ER server-2"),

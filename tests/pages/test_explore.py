@@ -248,7 +248,7 @@ def test_a_view_is_saved_opened_and_forgotten(opened: Open, own_store: Store) ->
     assert turns_shown(fresh) == phones
     assert fresh.query_params["rows"] == "assistant"
     assert fresh.selectbox(key="explore-w-of").value == "asr"
-    fresh.button(key="forget-0").click().run()
+    fresh.button(key="delete-0").click().run()
     assert workspace.views(own_store.snapshot()) == []
 
 

@@ -48,8 +48,8 @@ def test_what_moved_is_listed_and_a_click_on_a_change_narrows_to_its_turns_and_d
 ) -> None:
     at = opened(scored_store.path)
     assert "ASR rose from 3.0 to 10.0" in texts(at).replace("\\", "").replace("\u2060", "")
-    frame = next(table for table in at.dataframe if "How sure" in table.value.columns)
-    assert frame.value["How sure"].tolist() == ["almost certainly real"]
+    frame = next(table for table in at.dataframe if "Significance" in table.value.columns)
+    assert frame.value["Significance"].tolist() == ["almost certainly real"]
     assert "99 cells" in texts(at)
     press(at, "Look closer")
     assert at.multiselect(key="locale").value == ["en-GB"]
@@ -65,7 +65,7 @@ def must_draw_everything(at: AppTest) -> None:
     charts = at.get("plotly_chart")
     assert len(charts) == 3
     assert all(chart.proto.alt for chart in charts)
-    for title in ("Change points", "Period comparison", "Where, by domain", "Error budgets"):
+    for title in ("Change points", "Period comparison", "Failure rate by domain", "Error budgets"):
         assert title in texts(at)
 
 

@@ -57,6 +57,7 @@ REVIEWED = {
         "pivot_words(table, measure, failure)": "names of measures and failures",
         "title": "a constant",
     },
+    "parts/explore/sql_answer.py": {"more": "a number"},
     "parts/explore/turn_table.py": {"beyond": "numbers"},
     "parts/jobs/widget.py": {
         "about": "constants and numbers",
@@ -103,6 +104,12 @@ REVIEWED = {
         "parts": "numbers",
         "stages": "names of stages",
         "where": "a constant",
+    },
+    "parts/shared/filter_bar.py": {"title": "a constant"},
+    "parts/shared/log_upload.py": {
+        "more": "a number",
+        "refusal": "constants and a number",
+        "report_words(files[0])": "numbers, and the file’s name through `plain`",
     },
     "parts/shared/model_jobs.py": {"label": "a constant", "scored": "a number"},
     "parts/triage/slice_picker.py": {"found.words()": "numbers"},
