@@ -103,9 +103,9 @@ REVIEWED = {
     "parts/triage/slice_detail.py": {
         "parts": "numbers",
         "stages": "names of stages",
+        "title": "a constant",
         "where": "a constant",
     },
-    "parts/shared/filter_bar.py": {"title": "a constant"},
     "parts/shared/log_upload.py": {
         "more": "a number",
         "refusal": "constants and a number",
