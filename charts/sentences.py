@@ -69,7 +69,7 @@ def value_words(dimension: str, value: str | None) -> str:
 
 
 def version_words(stage: str, version: str) -> str:
-    """A version with its stage: `asr-4.2` unchanged, `4.2` as `ASR 4.2`."""
+    """A version with its stage, see `release_title`."""
     return release_title(stage, short(version, 30))
 
 

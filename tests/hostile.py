@@ -136,7 +136,9 @@ def record(number: int, day: int, dialogue: int, index: int) -> dict[str, Any]:
         "user_id": text(),
         "locale": text(),
         "device": {"type": text(), "id": text(), "state": {text(): text()}},
-        "versions": {stage: text() for stage in ("wake", "asr", "nlu", "er", "result")},
+        "versions": {
+            part: text() for part in ("wake", "asr", "nlu", "er", "result", "tts", text())
+        },
         "prompt": {"text": text(), "acts": acts},
         "wake": {"phrase": text(), "score": 0.4, "threshold": 0.3, "signals": {text(): 1.0}},
         "asr": {

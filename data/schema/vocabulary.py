@@ -99,10 +99,13 @@ def stage_of(failure_point: str) -> str:
 
 
 def release_title(stage: str, version: str) -> str:
-    """A version with its stage, named once: `4.2` and `asr-4.2` as `ASR 4.2`, `my-asr` as it is."""
+    """A version with its stage, named once: `4.2` and `asr-4.2` as `ASR 4.2`, `my-asr` as it is.
+
+    Logs may name other components than the stages as well, such as `tts`.
+    """
     version = version.removeprefix(f"{stage}-") or version
-    named = re.search(rf"(?<![a-z]){stage}(?![a-z])", version.lower())
-    return version if named else f"{STAGE_TITLES[stage]} {version}"
+    named = re.search(rf"(?<![a-z]){re.escape(stage)}(?![a-z])", version.lower())
+    return version if named else f"{STAGE_TITLES.get(stage, stage)} {version}"
 
 
 def version_title(version: str) -> str:

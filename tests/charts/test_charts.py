@@ -388,6 +388,11 @@ def test_the_status_of_a_budget_is_a_symbol_and_words(
     assert sentences.budget_words(budget(**fields)) == words
 
 
+@pytest.mark.parametrize(("component", "title"), [("tts", "tts 2"), ("a(", "a( 2")])
+def test_a_component_that_is_no_stage_has_versions_too(component: str, title: str) -> None:
+    assert sentences.version_words(component, "2") == title
+
+
 @pytest.mark.parametrize(
     ("stage", "version", "title"),
     [
