@@ -6,12 +6,11 @@ import streamlit as st
 
 from annotation.queue import disputed
 from charts.formatting import plain
-from data.errors import UsageError
 from parts.annotate.agreement import agreement_task
 from parts.annotate.files import files_task
 from parts.annotate.queue import differences_task, queue_task
 from parts.annotate.retrain import retrain_task
-from parts.shared import address
+from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.verdict_form import (
     annotator,
@@ -32,28 +31,7 @@ tasks = {
     "train": "Train",
 }
 st.header("Annotate", anchor=False)
-# Not bound to the URL: Streamlit would bind the labels, and one of them contains a count.
-link_task = st.query_params.get("task", "queue")
-if link_task not in tasks:
-    raise UsageError(f"Unknown task={link_task[:60]}; give one of {', '.join(tasks)}.")
-st.session_state["task"] = link_task
-
-
-def choose() -> None:
-    """Keep the chosen task in the link."""
-    address.put("task", st.session_state["task"])
-
-
-task = st.segmented_control(
-    "Task",
-    list(tasks),
-    required=True,
-    format_func=tasks.__getitem__,
-    key="task",
-    label_visibility="collapsed",
-    on_change=choose,
-)
-address.put("task", task)
+task = one_of("Task", tuple(tasks), "task", tasks.__getitem__, "segments", hidden=True)
 
 if task == "agreement":
     agreement_task(view.path, now, signed_in())

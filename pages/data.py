@@ -7,12 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from data.errors import UsageError
 from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
 from parts.data.signals import drifting, signals
 from parts.data.storage import sizes, upkeep
-from parts.shared import address
+from parts.shared.choice import one_of
 from parts.shared.first_steps import next_step
 from parts.shared.log_upload import upload
 from parts.shared.view import current_view
@@ -25,33 +24,11 @@ PARTS = {
     "upload": "Add logs",
 }
 view = current_view()
-requested = st.query_params.get("part", st.session_state.get("data-last-part", ""))
-if requested and requested not in PARTS:
-    raise UsageError(f"Unknown part={requested[:60]}; give one of {', '.join(PARTS)}.")
-part = requested or "arrivals"
-
-
-def choose() -> None:
-    """Keep the chosen part in the link."""
-    address.put("part", st.session_state["data-part"])
-
-
 ingest_runs.numbers(view)
-if requested != part:
-    address.put("part", part)
 if view.model is None and not view.snapshot.counts()["predictions"]:
     with st.container(border=True):
         next_step(view.snapshot, view.path)
-st.session_state["data-part"] = st.session_state["data-last-part"] = part
-st.segmented_control(
-    "Show",
-    tuple(PARTS),
-    key="data-part",
-    format_func=PARTS.__getitem__,
-    required=True,
-    label_visibility="collapsed",
-    on_change=choose,
-)
+part = one_of("Show", tuple(PARTS), "part", PARTS.__getitem__, "segments", hidden=True)
 if part == "arrivals":
     ingest_runs.freshness(view)
     ingest_runs.misdated(view)

@@ -11,10 +11,10 @@ from classifiers import registry
 from data.errors import FaultlineError
 from data.store.store import Store
 from parts.model import learning_curve, quality
-from parts.model.choice import one_of
 from parts.model.comparison import versus
 from parts.model.explanations import reasons
 from parts.model.label_errors import suspected_labels
+from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.first_steps import label_buttons
 from parts.shared.page_frame import no_predictions

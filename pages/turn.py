@@ -18,6 +18,7 @@ from data.queries import overview, turns
 from data.queries.turn_list import Listing
 from data.schema.vocabulary import NAMES
 from labels.correct_hypothesis import proven
+from parts.shared import address
 from parts.shared.conversation import (
     conversation,
     day_in_link,
@@ -48,8 +49,12 @@ turn_id = st.query_params.get("turn")
 
 if not turn_id:
     st.subheader("Find a turn", anchor=False)
+    st.session_state["find"] = st.query_params.get("find", "")
     words = st.text_input(
-        "Turn id, dialogue id, or words that were heard", placeholder="a turn id, or some words"
+        "Turn id, dialogue id, or words that were heard",
+        key="find",
+        placeholder="a turn id, or some words",
+        on_change=lambda: address.put("find", st.session_state["find"].strip()),
     )
     if words.strip():
         with st.spinner("Looking through the turns"):

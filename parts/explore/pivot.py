@@ -26,8 +26,9 @@ from parts.explore.saved_views import (
     NONE,
     choice,
     set_choice,
+    set_choices,
 )
-from parts.shared.filter_bar import narrow
+from parts.shared import address
 from parts.shared.view import CacheKey, View
 
 MEASURE_WORDS = {
@@ -196,6 +197,4 @@ def _narrow_to(table: Pivot, view: View, row: str | None, column: str | None) ->
         down = deeper(down, fixed, across)
     if across in fixed:
         across = deeper(across, fixed, down)
-    set_choice("rows", down)
-    set_choice("cols", across or NONE)
-    narrow(*conditions)
+    set_choices({"rows": down, "cols": across or NONE}, address.present().narrowed(*conditions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
@@ -91,14 +92,20 @@ def _default(key: str) -> str:
 
 def set_choice(key: str, value: str | None) -> None:
     """Put a choice into the link; to be called in a callback or before a rerun."""
+    set_choices({key: value})
+
+
+def set_choices(values: Mapping[str, str | None], chosen: Filter | None = None) -> None:
+    """Put choices into the link, and a filter, in one step of the browser's history."""
     last: dict[str, str] = st.session_state.setdefault(_LAST, {})
-    others = {k: v for k, v in address.query().items() if k not in (key, "page")}
-    last.pop(key, None)
-    # `show` is always there: a link to Explore without any choice means those made last.
-    if value and (key == "show" or value != _default(key)):
-        last[key] = value
-        others[key] = [value]
-    address.write(others)
+    others = {k: v for k, v in address.query().items() if k not in (*values, "page")}
+    for key, value in values.items():
+        last.pop(key, None)
+        # `show` is always there: a link to Explore without any choice means those made last.
+        if value and (key == "show" or value != _default(key)):
+            last[key] = value
+            others[key] = [value]
+    address.set_filter(address.present() if chosen is None else chosen, others)
 
 
 def show_choice() -> str:

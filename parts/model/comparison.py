@@ -22,8 +22,8 @@ from classifiers.evaluation.comparison import (
 )
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
-from parts.model.choice import one_of
 from parts.model.quality import tested
+from parts.shared.choice import one_of
 from parts.shared.view import CacheKey, View, scorers
 
 

@@ -17,7 +17,7 @@ from data.schema.tables import EVIDENCE
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 from features import catalogue
 from parts.jobs.widget import offer
-from parts.model.choice import one_of
+from parts.shared.choice import one_of
 from parts.shared.view import View
 
 _HELP = "What the model looks at: how far each input moves its predictions, on average."

@@ -24,9 +24,9 @@ from data.queries.thresholds import (
 )
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
-from parts.model.choice import one_of
 from parts.shared import address
 from parts.shared.cached_figures import cached_figure
+from parts.shared.choice import one_of
 from parts.shared.view import CacheKey, View
 
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")

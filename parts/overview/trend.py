@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 import streamlit as st
 
 from charts.formatting import plain
@@ -9,12 +11,15 @@ from charts.layout import CONFIG
 from charts.palette import COLOURS
 from charts.rates import target_level, trend, trend_words
 from charts.sentences import releases_words
+from data.queries.overview import Grain
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.overview.changes import CHANGES
 from parts.overview.tables import trend_table
+from parts.shared import address
 from parts.shared import headline as top
 from parts.shared.cached_figures import cached_figure
+from parts.shared.choice import one_of
 from parts.shared.view import View
 from report.contents import Events, Headline
 
@@ -25,28 +30,18 @@ def trend_panel(view: View, head: Headline, happened: Events, targets: dict[str,
         st.subheader(
             "Failure rate", anchor=False, help="The share of turns that failed, by failure point."
         )
-        only = st.selectbox(
+        of = one_of(
             "Failure point of the trend",
-            FAILURES,
-            index=None,
-            format_func=NAMES.__getitem__,
-            placeholder="All failure points",
-            label_visibility="collapsed",
-            key="trend-of",
+            ("all", *FAILURES),
+            "of",
+            lambda name: NAMES.get(name, "All failure points"),
+            "list",
+            hidden=True,
+            default="all",
             width=170,
         )
-        steps = top.steps(head)
-        by = head.by
-        if len(steps) > 1:
-            by = st.segmented_control(
-                "Steps",
-                steps,
-                default=head.by,
-                required=True,
-                format_func=lambda step: f"per {step}",
-                label_visibility="collapsed",
-                key=f"steps-{head.by}",
-            )
+        by = _steps(head)
+    only = None if of == "all" else of
     table = top.trend(view, head, by)
     changes = [head.scaled_change(change) for change in happened.changes[:CHANGES]]
     target = target_level(targets, head.rates, only)
@@ -75,3 +70,25 @@ def trend_panel(view: View, head: Headline, happened: Events, targets: dict[str,
         st.dataframe(trend_table(table, by), hide_index=True, height=280)
         if releases:
             st.caption(plain(releases_words(releases)))
+
+
+def _steps(head: Headline) -> Grain:
+    """Draw the choice of the time that a bar stands for, where the period leaves one."""
+    offered = top.steps(head)
+    if st.query_params.get("step") in set(get_args(Grain)) - set(offered):
+        # Chosen for a longer or a shorter period.
+        address.put("step", None)
+    if len(offered) < 2:
+        return head.by
+    return cast(
+        Grain,
+        one_of(
+            "Steps",
+            offered,
+            "step",
+            lambda step: f"per {step}",
+            "segments",
+            hidden=True,
+            default=head.by,
+        ),
+    )

@@ -25,9 +25,9 @@ _KNOWN_AS_FILTER = frozenset(
 
 # Parameters of the pages. A page that reads another one declares it here.
 PARAMETERS: dict[str, tuple[str, ...]] = {
-    "overview": ("list", "order", "page", "against", "release_a", "release_b"),
+    "overview": ("of", "step", "list", "order", "page", "against", "release_a", "release_b"),
     "triage": ("failing", "slice", "owner", "versus"),
-    "turn": ("turn", "day", "list", "order", "within", "back", "failing", "slice"),
+    "turn": ("turn", "day", "find", "list", "order", "within", "back", "failing", "slice"),
     "model": ("look", "target", "other", "speaking", "threshold", "labelled", "page"),
     "annotate": ("task",),
     "explore": ("show", "rows", "cols", "of", "measure", "order", "page", "columns", "sql"),

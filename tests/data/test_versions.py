@@ -429,8 +429,8 @@ def test_so_does_the_page_data(store: Store, tmp_path: Path, opened: Open) -> No
     at = opened(store.path, "data")
     assert "1 record had the id of another turn" in str(at.warning[0].value)
     assert "1 interim result" in texts(at)
-    (runs,) = [frame.value for frame in at.dataframe if "Ids in conflict" in frame.value]
-    assert runs["Ids in conflict"].tolist() == [1]
+    (runs,) = [frame.value for frame in at.dataframe if "ID conflicts" in frame.value]
+    assert runs["ID conflicts"].tolist() == [1]
     assert runs["Interim"].tolist() == [1]
 
 

@@ -290,3 +290,37 @@ def test_only_what_is_declared_is_a_parameter() -> None:
     for page, names in PARAMETERS.items():
         assert not set(names) & set(KEYS), page
         assert set(FILTERS.get(page, ())) <= set(KEYS), page
+
+
+def widget_of(at: AppTest, key: str) -> Any:
+    kinds = (at.selectbox, at.button_group, at.text_input)
+    (found,) = (element for kind in kinds for element in kind if element.key == key)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "choice", "value"),
+    [
+        (None, "of", "nlu"),
+        (None, "step", "week"),
+        ("turn", "find", "play"),
+        ("data", "part", "storage"),
+        ("annotate", "task", "files"),
+    ],
+)
+def test_choices_of_a_page_are_in_its_link(
+    opened: Open, scored_store: Store, page: str | None, choice: str, value: str
+) -> None:
+    at = opened(scored_store.path, page)
+    widget_of(at, choice).set_value(value).run()
+    assert not at.exception
+    assert at.query_params[choice] == value
+    # The same link of another reader.
+    assert widget_of(opened(scored_store.path, page, **{choice: value}), choice).value == value
+
+
+def test_a_step_that_the_period_lacks_is_left_out(opened: Open, scored_store: Store) -> None:
+    at = opened(scored_store.path, since="2024-03-20", until="2024-03-22", step="month")
+    assert not at.exception
+    assert "step" not in at.query_params
+    assert "Unknown step=year" in texts(opened(scored_store.path, step="year"))

@@ -98,7 +98,7 @@ def test_changes_are_those_between_the_periods(opened: Open, scored_store: Store
 def test_steps_can_be_weeks(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path)
     must_draw_everything(at)
-    at.button_group(key="steps-day").set_value("week").run()
+    at.button_group(key="step").set_value("week").run()
     assert not at.exception
     assert "one per week" in at.get("plotly_chart")[0].proto.alt
 

@@ -100,7 +100,8 @@ def test_the_result_is_a_chart_with_one_click(opened: Open, scored_store: Store)
         at.run()
         assert not at.exception
         assert len(at.get("plotly_chart")) == 1
-        assert not at.dataframe
+        # The schema stays a table.
+        assert [list(frame.value.columns) for frame in at.dataframe] == [["Column", "Type"]]
     # It can be exported as well.
     assert [b.proto.label for b in at.get("download_button")][-3:] == ["Parquet", "CSV", "JSONL"]
 

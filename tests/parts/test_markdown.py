@@ -87,7 +87,11 @@ REVIEWED = {
         "dot": "a colour",
         "heard": "passes through `plain`",
     },
-    "parts/shared/filter_bar.py": {"label": "a constant", "turns": "numbers"},
+    "parts/shared/filter_bar.py": {
+        "label": "a constant",
+        "title": "a constant",
+        "turns": "numbers",
+    },
     "parts/shared/headline.py": {
         "_turns_delta(head)": "numbers",
         "estimate_words(defect)": "numbers",
@@ -103,7 +107,6 @@ REVIEWED = {
     "parts/triage/slice_detail.py": {
         "parts": "numbers",
         "stages": "names of stages",
-        "title": "a constant",
         "where": "a constant",
     },
     "parts/shared/log_upload.py": {

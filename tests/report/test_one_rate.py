@@ -158,7 +158,7 @@ def test_budgets_and_boxes_of_the_page_agree(opened: Open, gold_store: Store) ->
     assert nlu["Status"].startswith("\u2713 ")
     figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     assert "target" in json.dumps(figure["layout"]["annotations"])
-    at.selectbox(key="trend-of").set_value("asr").run()
+    at.selectbox(key="of").set_value("asr").run()
     assert not at.exception
     figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     (bar,) = figure["data"]

@@ -20,19 +20,21 @@ def one_of(
     words: Callable[[str], str] = str,
     kind: Kind = "pills",
     hidden: bool = False,
+    default: str | None = None,
+    **more: Any,
 ) -> str:
     """Draw a choice, and return the option of the link or the reader; by default the first one.
 
+    With `default`, that one is the default, and the link leaves it out; `more` goes to the widget.
     Raises UsageError if the link has another one.
     """
     linked = st.query_params.get(key)
     if linked and linked not in options:
         raise UsageError(f"Unknown {key}={linked[:60]}; give one of {', '.join(options)}.")
-    option = linked or st.session_state.get(key)
-    if option not in options:
-        option = options[0]
+    kept = st.session_state.get(key) if default is None else default
+    option = linked or (kept if kept in options else options[0])
     st.session_state[key] = option
-    if linked != option:
+    if linked != option and default is None:
         # The address is whole, so that it can be copied, and that Back finds this choice.
         address.put(key, str(option))
     draw: Any = {"segments": st.segmented_control, "pills": st.pills, "list": st.selectbox}[kind]
@@ -44,13 +46,14 @@ def one_of(
         format_func=words,
         key=key,
         on_change=_keep,
-        args=(key,),
+        args=(key, default),
         label_visibility="collapsed" if hidden else "visible",
         **extra,
+        **more,
     )
     return str(picked or option)
 
 
-def _keep(key: str) -> None:
-    if st.session_state[key]:
-        address.put(key, st.session_state[key])
+def _keep(key: str, default: str | None) -> None:
+    if picked := st.session_state[key]:
+        address.put(key, None if picked == default else picked)
