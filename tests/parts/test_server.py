@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from benchmarks.visitors import Visitor
 from data.errors import UsageError
 from data.store.store import Store
 from parts.server.sign_in import SignIn
-from tests.browser import served
+from tests.browser import ROOT, served
 from tests.command import Run, must_fail
 
 OWN = "faultline.example.org"
@@ -399,6 +401,35 @@ def test_only_faultline_says_where_it_is(tmp_path: Path) -> None:
     assert [line.split(" ")[0] for line in lines[:2]] == ["Faultline", "No"]
     assert str(tmp_path / "nope") in lines[1]
     assert not any("streamlit" in line.lower() or "option" in line for line in lines)
+
+
+# -- the page's own script and styles --------------------------------------------------------------
+
+
+def fetch(port: int, path: str, **headers: str) -> Answer:
+    """The answer to a browser's request."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return Answer(response.status, response.headers, response.read().decode())
+
+
+@pytest.mark.parametrize("path", ["/", "/turn?turn=a", "/explore"])
+def test_a_page_has_its_script_and_styles_in_its_head(port: int, path: str) -> None:
+    own = [(ROOT / "parts/server" / name).read_text("utf-8") for name in ("page.css", "page.js")]
+    wanted = {"Accept": "text/html", "Accept-Encoding": "gzip", "If-None-Match": "*"}
+    answer = fetch(port, path, **wanted)
+    head = answer.text.partition("</head>")[0]
+    assert [head.count(text) for text in own] == [1, 1]
+    assert int(answer.headers["Content-Length"]) == len(answer.text.encode())
+    assert answer.headers["ETag"] is None
+
+
+def test_nothing_else_is_changed(port: int) -> None:
+    assert fetch(port, "/_stcore/health", Accept="text/html").text == "ok"
+    page = fetch(port, "/", Accept="text/html").text
+    script = re.search(r'src="\./(static/[^"]+\.js)"', page)
+    assert script
+    assert "kept-name" not in fetch(port, f"/{script[1]}", Accept="*/*").text
 
 
 # -- handles ---------------------------------------------------------------------------------------
