@@ -257,7 +257,7 @@ def pivot_words(table: Pivot, measure: Measure, failure: str) -> str:
         else ""
     )
     return (
-        f"{text}{slots} Darker is more; grey: fewer than {FEW} turns"
+        f"{text}{slots} The stronger the colour, the more; grey: fewer than {FEW} turns"
         f"{', in brackets' if measure == 'rate' else ''}; {EMPTY}: none. Hover over a cell for its "
         "interval; click it to narrow the filters to it."
     )

@@ -19,6 +19,7 @@ from scipy import special, stats
 
 from analysis.slices.cells import Cells, Count, Dimension, coded
 from analysis.slices.deduplicate import FOLDING, Candidate, fold, symptoms
+from data.counted import number
 from data.errors import UsageError
 from data.intervals import Z95
 from data.queries.dimensions import (
@@ -151,13 +152,12 @@ class SearchResult:
 
     def words(self) -> str:
         """What was searched, and how, in a sentence."""
-        read = f"{self.turns:,} turns".replace(",", "\u202f")
+        read = f"{number(self.turns)} turns"
         if self.share < 1:
             read = f"a sample of {read} (whole dialogues, {100 * self.share:.0f} % of all)"
-        tested = f"{self.tested:,}".replace(",", "\u202f")
         return (
-            f"{tested} combinations tested on {read}; false discovery rate below 5 % "
-            "(Benjamini–Yekutieli)."
+            f"{number(self.tested)} combinations tested on {read}; false discovery rate below 5 % "
+            "(Benjamini–Yekutieli). Rates of slices are model estimates."
         )
 
 

@@ -6,7 +6,7 @@ From the daily sums if they suffice, else from the predictions of the filter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -156,6 +156,20 @@ class Pivot:
             cell for (r, c), cell in self.cells.items() if row in (None, r) and column in (None, c)
         ]
         return Cell(sum(c.turns for c in cells), sum(c.failures for c in cells))
+
+    def scaled(self, factor: float) -> Pivot:
+        """The same with the failures of each cell times `factor`, never more than its turns."""
+
+        def times(cell: Cell) -> Cell:
+            return Cell(cell.turns, min(cell.failures * factor, float(cell.turns)))
+
+        if factor == 1:
+            return self
+        return replace(
+            self,
+            cells={place: times(cell) for place, cell in self.cells.items()},
+            margins={place: times(cell) for place, cell in self.margins.items()},
+        )
 
 
 def pivot(

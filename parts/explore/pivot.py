@@ -9,6 +9,7 @@ import streamlit as st
 from charts.formatting import plain
 from charts.layout import CONFIG
 from charts.pivot import EMPTY, cell_words, heads, heat, heat_map, label, pivot_words
+from charts.sentences import scaled_words
 from data.queries.pivot import (
     ANY,
     DIMENSIONS,
@@ -29,6 +30,7 @@ from parts.explore.saved_views import (
     set_choices,
 )
 from parts.shared import address
+from parts.shared.headline import headline
 from parts.shared.view import CacheKey, View
 
 MEASURE_WORDS = {
@@ -77,6 +79,11 @@ def pivot_part(view: View) -> None:
         across = NONE
     second = None if across == NONE else across
     table = _pivot(view.cache_key(), down, second, failure, view)
+    head = headline(view)
+    estimated = "" if head is None else scaled_words(head.rates["defect"])
+    if head is not None:
+        # So that the total is the rate above.
+        table = table.scaled(head.factor(failure))
     dark = st.context.theme.type == "dark"
     key = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
     if table.rows:
@@ -88,7 +95,7 @@ def pivot_part(view: View) -> None:
             on_select=lambda: _clicked_on_map(view, table, f"map-{key}"),
             selection_mode="points",
         )
-    st.caption(pivot_words(table, measure, failure))
+    st.caption(f"{pivot_words(table, measure, failure)} {'' if measure == 'turns' else estimated}")
     with st.expander("As a table"):
         picked = st.dataframe(
             heat(table, measure, failure, dark),

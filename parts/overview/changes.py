@@ -69,12 +69,14 @@ def change_list(view: View, head: Headline, happened: Events) -> None:
     last = head.periods.shown.until
     with st.container(gap="xsmall"):
         for number, change in enumerate(changes[:CHANGES], 1):
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            # A long sentence wraps, and the button stays beside it.
+            sentence, closer = st.columns([5, 1.4], vertical_alignment="center", gap="small")
+            with sentence:
                 colour = f'foreground="{COLOURS[change.failure_point]}"'
                 st.markdown(
-                    f"**{number}**\u2002:color[●]{{{colour}}} {plain(change_words(change))}",
-                    width="content",
+                    f"**{number}**\u2002:color[●]{{{colour}}} {plain(change_words(change))}"
                 )
+            with closer:
                 st.button(
                     "Look closer",
                     key=f"change-{number}-{view.snapshot.version}-{view.chosen.caption()}",

@@ -363,3 +363,17 @@ def test_counts_and_dates_have_one_format(opened: Open, gold_store: Store) -> No
     # No ISO dates and no commas in numbers where people read; addresses are not read.
     shown = re.sub(r'href="[^"]*"', "", shown)
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b|\d,\d{3}\b", shown)
+
+
+@pytest.mark.parametrize("failure", ["any", "asr"])
+def test_a_pivot_adds_up_to_the_rate_above_it(
+    opened: Open, gold_store: Store, failure: str
+) -> None:
+    head = read(gold_store, Filter())
+    at = opened(gold_store.path, "explore", rows="domain", cols="none", of=failure)
+    table = next(frame.value for frame in at.dataframe if "Failures" in frame.value.columns)
+    shown = table["Failures"].sum() / table["Turns"].sum()
+    expected = head.rates["defect" if failure == "any" else failure]
+    assert expected.method == ANNOTATED
+    assert shown == pytest.approx(expected.value, abs=1e-3)
+    assert "scaled so that they add up to the rates above" in texts(at)
