@@ -1,0 +1,245 @@
+"""Requests, their interpretations, and counts of what followed them: a value that adds up.
+
+An *interpretation* is what NLU made of a turn, `domain|intent|slot=value…`, or the normalised text
+where no frame was logged. A *request* is a heard text with its interpretation. Requests are the
+states of the chain and interpretations its outcomes: of two texts with one interpretation, one may
+be understood and the other misheard, so that only the outcome may be pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.arrow import Column, pc, whole
+from labels.normalise import normalise
+
+# Joins the parts of a request's key: a control character, which neither texts nor frames contain.
+_PART = "\x1f"
+
+# Ends of the bins: pauses as shares of the longest one within a session, similarity of the next
+# request, predicted probability of a defect.
+_GAPS = (1 / 6, 1 / 3, 5 / 9)
+_ALIKE = (0.4, 0.6, 0.8, 0.999)
+_DEFECT = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+# The evidence on a turn: fields with their number of values. Fields are taken as independent of
+# one another, values within a field are not: what is correlated shares a field.
+EVIDENCE = {
+    # barge-in, termination, rejection by the next request; the answer given: none, no, yes.
+    "signs": 2 * 2 * 2 * 3,
+    # status not logged, ok, failed; apology or not.
+    "outcome": 3 * 2,
+    # not scored, or the bin of the predicted probability.
+    "suspicion": 1 + len(_DEFECT) + 1,
+    # 0: the session ends; else pause, similarity, and agreement of the frames (none, intent, all).
+    "follow": 1 + (len(_GAPS) + 1) * (len(_ALIKE) + 1) * 3,
+}
+_KEYS = ("user", "request", *EVIDENCE, "next", "first")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Turns of sessions, counted.
+
+    Attributes
+    ----------
+    requests: table of distinct requests in the order of their keys. Columns: key, assistant, text,
+        interpretation.
+    users: distinct user ids, sorted.
+    cells: one row per distinct combination, in order. Columns: user (-1: not logged), request, the
+        fields of `EVIDENCE`, next (the request that follows in the session, -1 at its end), first
+        (1 on the first turn of its session with this request and this next one), turns.
+
+    Counts of disjoint sets of sessions add up, in any order, to those of their union.
+    """
+
+    requests: pa.Table
+    users: Column
+    cells: pd.DataFrame
+
+    @classmethod
+    def empty(cls) -> Self:
+        cells = pd.DataFrame({name: np.zeros(0, np.int64) for name in (*_KEYS, "turns")})
+        return cls(_requests(pa.array([], pa.string())), pa.array([], pa.string()), cells)
+
+    @classmethod
+    def of(cls, friction: pa.Table, *, gap_s: float) -> Self:
+        """Counts of one table of `rewrites.sessions.friction`, whose sessions are whole."""
+        if not friction.num_rows:
+            return cls.empty()
+        columns = friction.combine_chunks()
+        assistant, locale = whole(columns["assistant"]), whole(columns["locale"])
+        text, frame = whole(columns["text"]), whole(columns["frame"])
+        keys = _keys(assistant, text, _interpretations(text, frame, locale))
+        requests = pc.unique(keys).sort()
+        request = pc.index_in(keys, requests).to_numpy().astype(np.int64)
+        session = whole(columns["session"]).dictionary_encode().indices.to_numpy()
+        follows = np.append(session[1:] == session[:-1], False)
+        following = np.where(follows, np.append(request[1:], -1), -1)
+        users = pc.unique(whole(columns["user_id"]).drop_null()).sort()
+        user = pc.fill_null(pc.index_in(whole(columns["user_id"]), users), -1)
+        same = _same(frame, follows)
+        cells = pd.DataFrame(
+            {
+                "user": user.to_numpy().astype(np.int64),
+                "request": request,
+                **_evidence(columns, follows, same, gap_s),
+                "next": following,
+            }
+        )
+        cells["first"] = (
+            ~pd.DataFrame({"session": session, "request": request, "next": following}).duplicated()
+        ).astype(np.int64)
+        cells["turns"] = 1
+        return cls(_requests(requests), users, _sum(cells))
+
+    def __add__(self, other: Counts) -> Counts:
+        keys = pa.concat_arrays([whole(self.requests["key"]), whole(other.requests["key"])])
+        requests = pc.unique(keys).sort()
+        users = pc.unique(pa.concat_arrays([self.users, other.users])).sort()
+        parts = []
+        for part in (self, other):
+            # A -1 at the end: what is not there stays so.
+            to_request = np.append(pc.index_in(part.requests["key"], requests).to_numpy(), -1)
+            to_user = np.append(pc.index_in(part.users, users).to_numpy(), -1)
+            cells = part.cells.copy()
+            cells["request"] = to_request[cells["request"]].astype(np.int64)
+            cells["next"] = to_request[cells["next"]].astype(np.int64)
+            cells["user"] = to_user[cells["user"]].astype(np.int64)
+            parts.append(cells)
+        return Counts(_requests(requests), users, _sum(pd.concat(parts, ignore_index=True)))
+
+    def without_user(self, user_id: str) -> Counts:
+        """The same without the turns of one user, as if they had never been logged."""
+        index = pc.index(self.users, user_id).as_py()
+        if index < 0:
+            return self
+        cells = self.cells[self.cells["user"] != index]
+        used = np.unique(np.concatenate([cells["request"], cells["next"]]).astype(np.int64))
+        used = used[used >= 0]
+        names = self.users.filter(pc.not_equal(self.users, user_id))
+        kept = Counts(self.requests, self.users, cells)
+        wanted = Counts(self.requests.take(pa.array(used)), names, Counts.empty().cells)
+        return wanted + kept._only(used, names)
+
+    def _only(self, used: np.ndarray, names: Column) -> Counts:
+        to_request = np.full(self.requests.num_rows + 1, -1)
+        to_request[used] = np.arange(len(used))
+        to_user = np.append(pc.fill_null(pc.index_in(self.users, names), -1).to_numpy(), -1)
+        cells = self.cells.copy()
+        cells["request"] = to_request[cells["request"]]
+        cells["next"] = to_request[cells["next"]]
+        cells["user"] = to_user[cells["user"]].astype(np.int64)
+        return Counts(self.requests.take(pa.array(used)), names, _sum(cells))
+
+
+def counts(tables: Iterable[pa.Table], *, gap_s: float) -> Counts:
+    """The sum of the counts of tables of `rewrites.sessions.friction`."""
+    return total(Counts.of(table, gap_s=gap_s) for table in tables)
+
+
+def total(parts: Iterable[Counts]) -> Counts:
+    """The sum of counts of disjoint sets of sessions."""
+    return reduce(Counts.__add__, parts, Counts.empty())
+
+
+def heard(text: str) -> str:
+    """A text as requests are looked up: lower case, single spaces."""
+    return " ".join(text.lower().split())
+
+
+def slot_values(interpretation: str) -> list[str]:
+    """The slot values of an interpretation; none of one without a frame."""
+    parts = interpretation.split("|")[2:]
+    return [value for part in parts if (value := part.partition("=")[2])]
+
+
+def intent(interpretation: str) -> str:
+    """Domain and intent of an interpretation."""
+    return "|".join(interpretation.split("|")[:2])
+
+
+def _interpretations(text: Column, frame: Column, locale: Column) -> Column:
+    """The frame, or the normalised text where there is none; once per distinct text and locale."""
+    bare = pc.is_null(frame)
+    if not pc.any(bare).as_py():
+        return frame
+    pairs = pd.DataFrame(
+        {"text": text.filter(bare).to_pylist(), "locale": locale.filter(bare).to_pylist()}
+    )
+    codes, distinct = pd.factorize(pd.MultiIndex.from_frame(pairs))
+    said = [normalise(words, _known(tag)) for words, tag in distinct]
+    normalised = pa.array(said, pa.string()).take(pa.array(codes))
+    return pc.replace_with_mask(frame, bare, normalised)
+
+
+def _known(locale: Any) -> str | None:
+    return locale if isinstance(locale, str) else None
+
+
+def _keys(assistant: Column, text: Column, interpretation: Column) -> Column:
+    return pc.binary_join_element_wise(assistant, interpretation, text, _PART)
+
+
+def _requests(keys: Column) -> pa.Table:
+    parts = pc.split_pattern(keys, _PART, max_splits=2)
+    fields = [pc.list_element(parts, i) if len(keys) else keys for i in range(3)]
+    return pa.table(
+        {"key": keys, "assistant": fields[0], "text": fields[2], "interpretation": fields[1]}
+    )
+
+
+def _same(frame: Column, follows: np.ndarray) -> np.ndarray:
+    codes = pc.fill_null(frame.dictionary_encode().indices, -1).to_numpy()
+    return follows & (codes == np.append(codes[1:], -1)) & (codes >= 0)
+
+
+def _evidence(
+    turns: pa.Table, follows: np.ndarray, same: np.ndarray, gap_s: float
+) -> dict[str, np.ndarray]:
+    """The fields of `EVIDENCE`, int64 (n,) each."""
+
+    def flag(name: str) -> np.ndarray:
+        values: np.ndarray = pc.fill_null(whole(turns[name]), False).to_numpy(zero_copy_only=False)
+        return values.astype(np.int64)
+
+    def number(name: str) -> np.ndarray:
+        return whole(turns[name]).cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+    answer = np.zeros(turns.num_rows, np.int64)
+    for value, said in enumerate(("no", "yes"), 1):
+        answer[flag_equal(turns["explicit"], said)] = value
+    failed, p_defect = number("failed"), number("p_defect")
+    status = np.where(np.isnan(failed), 0, 1 + (np.nan_to_num(failed) > 0))
+    scored = ~np.isnan(p_defect)
+    pause = np.digitize(np.nan_to_num(number("gap")), [share * gap_s for share in _GAPS])
+    alike = np.digitize(number("alike"), _ALIKE)
+    agreement = np.where(same, 2, flag("same_intent"))
+    follow = 1 + (pause * (len(_ALIKE) + 1) + alike) * 3 + agreement
+    signs = (flag("barge_in") * 2 + flag("terminated")) * 2 + flag("rejected")
+    return {
+        "signs": signs * 3 + answer,
+        "outcome": status * 2 + flag("apology"),
+        "suspicion": np.where(scored, 1 + np.digitize(np.nan_to_num(p_defect), _DEFECT), 0),
+        "follow": np.where(follows, follow, 0),
+    }
+
+
+def flag_equal(column: Column, value: str) -> np.ndarray:
+    """Where a column of texts is `value`, boolean (n,)."""
+    equal: np.ndarray = pc.fill_null(pc.equal(whole(column), value), False).to_numpy(
+        zero_copy_only=False
+    )
+    return equal
+
+
+def _sum(cells: pd.DataFrame) -> pd.DataFrame:
+    summed = cells.groupby(list(_KEYS), sort=True, as_index=False)["turns"].sum()
+    return summed.astype(np.int64)

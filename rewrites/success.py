@@ -1,0 +1,133 @@
+"""Which turns failed, and which were said again: a label model, fitted without any label.
+
+Each turn has a latent state: understood; failed, and the user gave up or went on to something else;
+failed, and the next request says the same want again. The fields of `EVIDENCE` are independent
+given the state, and requests differ in how often they fail. Expectation–maximisation (Dempster et
+al. 1977; for labels of unknown quality Dawid and Skene 1979, eq. 2.3–2.5), with a beta prior on the
+failure rate of each request, whose expected log-odds take the place of a point estimate (variational
+Bayes: Bishop 2006, eq. 10.65–10.69), since many requests were heard once.
+
+What ties the states to failure is where the iteration starts: turns with friction. A hard rule
+would stay there; here barge-ins on good answers and failures that nobody complained about move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import digamma, expit
+
+from rewrites.interpretations import EVIDENCE, Counts
+
+ROUNDS = 60
+# Turns that the prior of a request's failure rate weighs: requests mostly fail always or never.
+PRIOR_TURNS = 0.3
+# Retries that the prior of what is said next weighs: popular requests follow anything.
+PRIOR_RETRIES = 5.0
+# Ends of the bins of how often a request was heard: rare ones are misheard more often.
+_HEARD = (2, 3, 5, 9, 17, 65)
+# Pseudo-turns of the distributions of evidence.
+_SMOOTH = 2.0
+_TINY = 1e-12
+_IMPOSSIBLE = -50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The label model applied to counts.
+
+    Attributes
+    ----------
+    failed: per cell, probability that its turns failed, float64 (cells,).
+    retried: per cell, probability that they failed and the next request says the same want again.
+    failure: per request, its failure rate, float64 (requests,).
+    retry: the share of failed turns that are said again.
+    """
+
+    failed: np.ndarray
+    retried: np.ndarray
+    failure: np.ndarray
+    retry: float
+
+
+def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
+    """Fit the label model. Deterministic; time is proportional to cells × rounds."""
+    cells, n_requests = counts.cells, counts.requests.num_rows
+    if not len(cells):
+        return Success(np.zeros(0), np.zeros(0), np.zeros(0), 0.0)
+    turns = cells["turns"].to_numpy(np.float64)
+    request, following = cells["request"].to_numpy(), cells["next"].to_numpy()
+    fields = {name: cells[name].to_numpy() for name in EVIDENCE}
+    base = {name: _share(fields[name], turns, size) for name, size in EVIDENCE.items()}
+    follows = np.flatnonzero(following >= 0)
+    after = following[follows]
+    pairs, pair = np.unique(request[follows] * n_requests + after, return_inverse=True)
+    heard = np.bincount(request, turns, n_requests)
+    rarity = np.digitize(heard, _HEARD)
+    failed, retried = _start(fields)
+    failure = np.zeros(n_requests)
+    for _ in range(rounds):
+        by_request = np.bincount(request, turns * failed, n_requests)
+        mean = _by_rarity(by_request, heard, rarity)
+        bad = by_request + PRIOR_TURNS * mean
+        good = heard - by_request + PRIOR_TURNS * (1 - mean)
+        failure = bad / (bad + good)
+        odds = (digamma(bad) - digamma(good))[request]
+        for name, size in EVIDENCE.items():
+            if name != "follow":
+                odds += _log_ratio(fields[name], turns, failed, size, base[name])
+        again = _log_ratio(fields["follow"], turns, retried, EVIDENCE["follow"], base["follow"])
+        # What is said next, as a retry of this request or as anything: without the cell's own turn.
+        own = retried[follows]
+        anything = np.bincount(after, (turns * (1 - retried))[follows], n_requests) + 0.5
+        anything /= anything.sum()
+        together = np.bincount(pair, turns[follows] * own, len(pairs))[pair] - own
+        said_again = np.bincount(request, turns * retried, n_requests)[request[follows]] - own
+        expected = np.maximum(together, 0) + PRIOR_RETRIES * anything[after]
+        expected /= np.maximum(said_again, 0) + PRIOR_RETRIES
+        again[follows] += np.log(expected / anything[after])
+        again[following < 0] = _IMPOSSIBLE
+        retry = (np.sum(turns * retried) + 1) / (np.sum(turns * failed) + 2)
+        again += np.log(retry)
+        either = np.logaddexp(again, np.log1p(-retry))
+        failed = expit(odds + either)
+        retried = failed * np.exp(again - either)
+    return Success(failed, retried, failure, float(retry))
+
+
+def _start(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the iteration starts: friction on the turn, weighted by hand."""
+    signs, outcome, suspicion = fields["signs"], fields["outcome"], fields["suspicion"]
+    # Nothing, or a yes, is no friction; see `EVIDENCE` for how the values are composed.
+    friction = ((signs // 3 > 0) | (signs % 3 == 1)) & (signs % 3 != 2)
+    friction |= (outcome // 2 == 2) | (outcome % 2 == 1) | (suspicion >= 4)
+    follows = fields["follow"] > 0
+    failed = np.where(friction, 0.8, np.where(follows, 0.35, 0.1))
+    return failed, failed * follows * np.where(friction, 0.9, 0.7)
+
+
+def _by_rarity(failed: np.ndarray, heard: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """The mean failure rate of requests heard about as often, float64 (requests,)."""
+    overall = failed.sum() / max(heard.sum(), 1)
+    rate = failed / np.maximum(heard, 1)
+    size = len(_HEARD) + 1
+    sums = np.bincount(rarity, rate, size) + 2 * overall
+    mean: np.ndarray = np.clip(sums / (np.bincount(rarity, minlength=size) + 2), 0.001, 0.999)
+    return mean[rarity]
+
+
+def _share(codes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    shares: np.ndarray = np.bincount(codes, weights, size) / max(weights.sum(), _TINY)
+    return shares
+
+
+def _log_ratio(
+    codes: np.ndarray, turns: np.ndarray, p: np.ndarray, size: int, base: np.ndarray
+) -> np.ndarray:
+    """log p(value | state) − log p(value | any other), with `p` the probability of the state."""
+    inside = np.bincount(codes, turns * p, size) + _SMOOTH * base
+    outside = np.bincount(codes, turns * (1 - p), size) + _SMOOTH * base
+    ratio = (inside / inside.sum() + _TINY) / (outside / outside.sum() + _TINY)
+    log: np.ndarray = np.log(ratio)[codes]
+    return log
