@@ -30,7 +30,7 @@ Sparse = Any
 PRIOR_RETRIES = 1.0
 # Edges with fewer expected retries, or taken with a lower probability, only join components.
 LEAST_RETRIES = 0.05
-LEAST_STEP = 0.005
+LEAST_STEP = 0.0005
 # Components up to this size are solved as dense matrices, many at once.
 DENSE = 192
 _BATCH_CELLS = 4_000_000
@@ -75,10 +75,9 @@ class Chain:
             (turns * success.retried)[follows], request[follows], following[follows], (n, n)
         )
         retries = np.bincount(request, turns * success.retried, n)
-        step = sp.diags_array(1 / (retries + PRIOR_RETRIES)) @ again
-        step = sp.csr_array(step)
-        keep = (again.data >= LEAST_RETRIES) & (step.data >= LEAST_STEP)
-        step.data = np.where(keep, step.data, 0.0)
+        step = again.copy()
+        step.data = again.data / np.repeat(retries + PRIOR_RETRIES, np.diff(again.indptr))
+        step.data[(again.data < LEAST_RETRIES) | (step.data < LEAST_STEP)] = 0.0
         step.eliminate_zeros()
         names = pc.binary_join_element_wise(
             whole(counts.requests["assistant"]), whole(counts.requests["interpretation"]), "\x1f"
