@@ -52,6 +52,7 @@ class Settings:
     least_score: least share of turns that fail and end in the rewrite's outcome.
     margin: how much more often the rewrite has to succeed than the request.
     users, sessions: how many have to have said the request again, for a general row.
+    told: how many users have to have said its rewrite: what one of them said is not for all ears.
     own_score, own_retries: the same for a row of one user: score, and expected retries.
     prior_turns: turns of everybody's that a user's own are weighed against.
     """
@@ -60,8 +61,9 @@ class Settings:
     margin: float = 0.1
     users: int = 1
     sessions: int = 1
+    told: int = 2
     own_score: float = 0.35
-    own_retries: float = 1.5
+    own_retries: float = 0.7
     prior_turns: float = 1.0
 
 
@@ -104,7 +106,7 @@ def from_counts(counted: Counts, settings: Settings | None = None) -> Mined:
     chain = Chain.of(counted, success)
     absorbed = chain.absorbed()
     mended = _elsewhere(chain.step @ absorbed, chain.outcome)
-    spoken = _spoken(chain)
+    spoken = _spoken(chain, _users(counted))
     general = _general(counted, success, chain, mended, spoken, settings)
     personal = _personal(counted, success, chain, absorbed, spoken, general, settings)
     rows = pd.concat([general, personal], ignore_index=True)
@@ -136,9 +138,25 @@ def _elsewhere(mass: Any, outcome: np.ndarray) -> Any:
     )
 
 
-def _spoken(chain: Chain) -> np.ndarray:
-    """Of each interpretation: the request with the most successes, if it mostly succeeds."""
-    order = np.lexsort((np.arange(len(chain.outcome)), -np.round(chain.successes, 9)))
+def _users(counted: Counts) -> np.ndarray:
+    """Per request: users who said it; a session without a user counts as one."""
+    cells, n = counted.cells, counted.requests.num_rows
+    named = cells[cells["user"] >= 0][["user", "request"]].drop_duplicates()
+    unnamed = cells[cells["user"] < 0]
+    users: np.ndarray = np.bincount(named["request"], minlength=n) + np.bincount(
+        unnamed["request"], unnamed["turns"] * unnamed["first"], n
+    ).astype(np.int64)
+    return users
+
+
+def _spoken(chain: Chain, users: np.ndarray) -> np.ndarray:
+    """Of each interpretation: the request with the most successes, if it mostly succeeds.
+
+    What several users said goes before what one of them said.
+    """
+    order = np.lexsort(
+        (np.arange(len(users)), -np.round(chain.successes, 9), -np.minimum(users, 2))
+    )
     order = order[chain.failure[order] < 0.5]
     spoken = np.full(len(chain.interpretations), -1)
     outcomes, first = np.unique(chain.outcome[order], return_index=True)
@@ -160,6 +178,7 @@ def _general(
     rows["users"], rows["sessions"], rows["user"] = users, sessions, -1
     good = _worth(rows, settings.least_score, settings.margin)
     good = good & (users >= settings.users) & (sessions >= settings.sessions)
+    good &= _users(counted)[rows["rewrite"].to_numpy()] >= settings.told
     return rows[good]
 
 
