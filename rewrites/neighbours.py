@@ -1,0 +1,252 @@
+"""Rewrites of texts never heard before, from what became of similar ones; most are left alone.
+
+The requests nearest by character n-grams vote for what was wanted: each for its own interpretation
+as far as it works, and for those where its failures end. Whether the winner is trusted is decided
+by a logistic regression on how near and how unanimous they are and whether the slot values are in
+the text. It is fitted on the mined requests themselves, each asked as if it were new, against what
+the chain says of it: no label is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+from rapidfuzz import fuzz
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from rewrites.interpretations import heard, intent, slot_values
+from rewrites.mining import REWRITES, Mined
+
+# Requests that vote, and the power of similarity with which they do.
+NEAREST = 12
+SHARPNESS = 3
+# Least probability of being right at which a rewrite is given.
+TRUST = 0.6
+# Mined requests that the regression is fitted on, at most; with fewer than the least, none is given.
+MOST_FITTED = 5_000
+LEAST_FITTED = 50
+# How often a request counts at most: requests heard often are no surer examples of similarity.
+_MOST_TIMES = 3
+_BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The mined requests of one assistant, to be asked about new texts.
+
+    Attributes
+    ----------
+    mined: where they are from. members: their numbers. vectors: their n-grams, CSR, unit rows.
+    wanted: what each of them wants, CSR (members, interpretations), rows sum to one at most.
+    trust: the regression; None where there are too few requests to fit it.
+    """
+
+    mined: Mined
+    assistant: str
+    members: np.ndarray
+    texts: tuple[str, ...]
+    vectoriser: TfidfVectorizer
+    vectors: Any
+    wanted: Any
+    works: np.ndarray
+    trust: Pipeline | None
+
+    @classmethod
+    def of(cls, mined: Mined, assistant: str = "") -> Self | None:
+        """The neighbours of one assistant; None if it has no request with words."""
+        chain = mined.chain
+        names = np.array(chain.requests["assistant"].to_pylist(), object)
+        all_texts = chain.requests["text"].to_pylist()
+        members = np.array(
+            [i for i in np.flatnonzero(names == assistant) if all_texts[i]], np.int64
+        )
+        if not len(members):
+            return None
+        texts = tuple(all_texts[i] for i in members)
+        vectoriser = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
+        vectors = sp.csr_array(vectoriser.fit_transform(texts))
+        works = np.zeros(len(chain.interpretations))
+        np.maximum.at(works, chain.outcome, 1 - chain.failure)
+        wanted = _wanted(mined, members)
+        untrained = cls(
+            mined, assistant, members, texts, vectoriser, vectors, wanted, works, None
+        )
+        return cls(
+            mined, assistant, members, texts, vectoriser, vectors, wanted, works, untrained._fit()
+        )
+
+    def rewrites(
+        self,
+        texts: Sequence[str],
+        interpretations: Sequence[str | None],
+        trust: float = TRUST,
+    ) -> pa.Table:
+        """Rewrites of texts that were never heard, with what NLU made of them; none for most.
+
+        Returns rows of `REWRITES` with the method "neighbour", ordered by request. `p_after` is the
+        probability that the text fails and the rewrite is what was wanted.
+        """
+        known = set(self.texts)
+        asked = sorted(
+            {
+                (text, state)
+                for text, state in zip(map(heard, texts), interpretations, strict=True)
+                if text and text not in known
+            },
+            key=lambda pair: (pair[0], pair[1] or ""),
+        )
+        if self.trust is None or not asked:
+            return REWRITES.empty_table()
+        said, states = [text for text, _ in asked], [state for _, state in asked]
+        outcome, features = self._features(said, states)
+        p = self.trust.predict_proba(features)[:, 1]
+        spoken = self.mined.spoken[outcome]
+        rows = [
+            {
+                "request": said[i],
+                "rewrite": self.mined.chain.requests["text"][int(spoken[i])].as_py(),
+                "user_id": None,
+                "assistant": self.assistant,
+                "method": "neighbour",
+                "request_state": states[i],
+                "rewrite_state": self.mined.chain.interpretations[outcome[i]],
+                "users": 0,
+                "sessions": 0,
+                "p_before": 1 - float(p[i]),
+                "p_after": float(p[i]),
+                "score": float(p[i]),
+            }
+            for i in np.flatnonzero((p > trust) & (spoken >= 0) & (outcome >= 0))
+        ]
+        return pa.Table.from_pylist(rows, REWRITES)
+
+    def _fit(self) -> Pipeline | None:
+        chain, mended = self.mined.chain, self.mined.mended
+        step = -(-len(self.members) // MOST_FITTED)
+        places = np.arange(0, len(self.members), step)
+        requests = self.members[places]
+        states = [chain.interpretations[chain.outcome[i]] for i in requests]
+        outcome, features = self._features([self.texts[i] for i in places], states, places)
+        failure = chain.failure[requests]
+        rows = sp.csr_array(mended)[requests]
+        ends = np.maximum(np.asarray(rows.sum(axis=1)).ravel(), 0.5)
+        won = failure * _at(rows, outcome) / ends
+        times = chain.successes[requests] + chain.retries[requests]
+        weight = np.minimum(np.maximum(times, 1), _MOST_TIMES) * np.abs(failure - 0.5) * 2
+        if len(places) < LEAST_FITTED or (weight * won).sum() < 1:
+            return None
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        model.fit(
+            np.concatenate([features, features]),
+            np.repeat([1, 0], len(places)),
+            logisticregression__sample_weight=np.concatenate([weight * won, weight * (1 - won)])
+            + 1e-9,
+        )
+        return model
+
+    def _features(
+        self,
+        texts: Sequence[str],
+        states: Sequence[str | None],
+        places: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The outcome voted for (n,), and the features of the vote (n, 13).
+
+        `places`: where the texts are among the members, which then don't vote for themselves.
+        """
+        names = {name: i for i, name in self._interpretations()}
+        outcomes = np.full(len(texts), -1)
+        features = np.zeros((len(texts), 13))
+        asked = sp.csr_array(self.vectoriser.transform(texts))
+        for start in range(0, len(texts), _BLOCK):
+            alike = (asked[start : start + _BLOCK] @ self.vectors.T).toarray()
+            for j, similarity in enumerate(alike, start):
+                if places is not None:
+                    similarity[places[j]] = 0.0
+                near = np.argsort(-np.round(similarity, 9), kind="stable")[:NEAREST]
+                state = states[j] or ""
+                outcomes[j], features[j] = self._vote(
+                    texts[j], state, names.get(state, -1), near, similarity[near]
+                )
+        return outcomes, features
+
+    def _interpretations(self) -> list[tuple[int, str]]:
+        chain = self.mined.chain
+        return [
+            (i, name)
+            for i, (name, assistant) in enumerate(
+                zip(chain.interpretations, chain.assistants, strict=True)
+            )
+            if assistant == self.assistant
+        ]
+
+    def _vote(
+        self, text: str, state: str, own: int, near: np.ndarray, similarity: np.ndarray
+    ) -> tuple[int, list[float]]:
+        weight = similarity**SHARPNESS
+        wanted = self.wanted[near].toarray()
+        votes = weight @ wanted / max(weight.sum(), 1e-9)
+        own_votes = votes[own] if own >= 0 else 0.0
+        if own >= 0:
+            votes[own] = -1.0
+        order = np.argsort(-np.round(votes, 9), kind="stable")
+        winner = int(order[0])
+        lead = votes[winner] - (max(votes[order[1]], 0.0) if len(order) > 1 else 0.0)
+        backing = similarity[wanted[:, winner] > 0.3].max(initial=0.0)
+        name, spoken = self.mined.chain.interpretations[winner], self.mined.spoken[winner]
+        rewrite = self.mined.chain.requests["text"][int(spoken)].as_py() if spoken >= 0 else ""
+        letters = fuzz.ratio(text, rewrite) / 100
+        fits = _held(text, name)
+        return winner, [
+            float(votes[winner]),
+            float(lead),
+            float(own_votes),
+            float(own >= 0),
+            float(self.works[own]) if own >= 0 else 0.0,
+            float(similarity[0]),
+            float(backing),
+            letters,
+            fits,
+            _held(text, state),
+            float(intent(state) == intent(name)),
+            float(votes[winner] * backing),
+            letters * fits,
+        ]
+
+
+def _wanted(mined: Mined, members: np.ndarray) -> Any:
+    """What the requests want: their own interpretation as far as it works, else where they end."""
+    chain = mined.chain
+    failure = chain.failure[members]
+    ends = sp.csr_array(mined.mended)[members]
+    scale = failure / np.maximum(np.asarray(ends.sum(axis=1)).ravel(), 0.5)
+    own = sp.csr_array(
+        sp.coo_array(
+            (1 - failure, (np.arange(len(members)), chain.outcome[members])), shape=ends.shape
+        )
+    )
+    return sp.csr_array(own + sp.diags_array(scale) @ ends)
+
+
+def _at(rows: Any, columns: np.ndarray) -> np.ndarray:
+    """The value of each row of a CSR matrix at its column."""
+    chosen = sp.csr_array(
+        sp.coo_array((np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=rows.shape)
+    )
+    return np.asarray((rows * chosen).sum(axis=1)).ravel()
+
+
+def _held(text: str, interpretation: str) -> float:
+    """How well the slot values of an interpretation are found in a text; 0.5 without any."""
+    values = slot_values(interpretation)
+    if not values:
+        return 0.5
+    return float(np.mean([fuzz.partial_ratio(value.lower(), text) / 100 for value in values]))
