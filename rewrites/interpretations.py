@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Self
 
 import numpy as np
@@ -101,43 +100,22 @@ class Counts:
         return cls(_requests(requests), users, _sum(cells))
 
     def __add__(self, other: Counts) -> Counts:
-        keys = pa.concat_arrays([whole(self.requests["key"]), whole(other.requests["key"])])
-        requests = pc.unique(keys).sort()
-        users = pc.unique(pa.concat_arrays([self.users, other.users])).sort()
-        parts = []
-        for part in (self, other):
-            # A -1 at the end: what is not there stays so.
-            to_request = np.append(pc.index_in(part.requests["key"], requests).to_numpy(), -1)
-            to_user = np.append(pc.index_in(part.users, users).to_numpy(), -1)
-            cells = part.cells.copy()
-            cells["request"] = to_request[cells["request"]].astype(np.int64)
-            cells["next"] = to_request[cells["next"]].astype(np.int64)
-            cells["user"] = to_user[cells["user"]].astype(np.int64)
-            parts.append(cells)
-        return Counts(_requests(requests), users, _sum(pd.concat(parts, ignore_index=True)))
+        return total([self, other])
 
     def without_user(self, user_id: str) -> Counts:
         """The same without the turns of one user, as if they had never been logged."""
         index = pc.index(self.users, user_id).as_py()
         if index < 0:
             return self
-        cells = self.cells[self.cells["user"] != index]
-        used = np.unique(np.concatenate([cells["request"], cells["next"]]).astype(np.int64))
+        cells = self.cells[self.cells["user"] != index].copy()
+        used = np.unique(np.concatenate([cells["request"], cells["next"]]))
         used = used[used >= 0]
-        names = self.users.filter(pc.not_equal(self.users, user_id))
-        kept = Counts(self.requests, self.users, cells)
-        wanted = Counts(self.requests.take(pa.array(used)), names, Counts.empty().cells)
-        return wanted + kept._only(used, names)
-
-    def _only(self, used: np.ndarray, names: Column) -> Counts:
         to_request = np.full(self.requests.num_rows + 1, -1)
         to_request[used] = np.arange(len(used))
-        to_user = np.append(pc.fill_null(pc.index_in(self.users, names), -1).to_numpy(), -1)
-        cells = self.cells.copy()
-        cells["request"] = to_request[cells["request"]]
-        cells["next"] = to_request[cells["next"]]
-        cells["user"] = to_user[cells["user"]].astype(np.int64)
-        return Counts(self.requests.take(pa.array(used)), names, _sum(cells))
+        cells["request"], cells["next"] = to_request[cells["request"]], to_request[cells["next"]]
+        cells["user"] -= (cells["user"] > index).astype(np.int64)
+        users = self.users.filter(pc.not_equal(self.users, user_id))
+        return Counts(self.requests.take(pa.array(used, pa.int64())), users, cells.reset_index(drop=True))
 
 
 def counts(tables: Iterable[pa.Table], *, gap_s: float) -> Counts:
@@ -147,7 +125,23 @@ def counts(tables: Iterable[pa.Table], *, gap_s: float) -> Counts:
 
 def total(parts: Iterable[Counts]) -> Counts:
     """The sum of counts of disjoint sets of sessions."""
-    return reduce(Counts.__add__, parts, Counts.empty())
+    some = list(parts)
+    if not some:
+        return Counts.empty()
+    keys = pa.chunked_array([whole(part.requests["key"]) for part in some], pa.string())
+    requests = pc.unique(keys).sort()
+    users = pc.unique(pa.chunked_array([part.users for part in some], pa.string())).sort()
+    cells = []
+    for part in some:
+        # A -1 at the end: what is not there stays so.
+        to_request = np.append(pc.index_in(part.requests["key"], requests).to_numpy(), -1)
+        to_user = np.append(pc.index_in(part.users, users).to_numpy(), -1)
+        numbered = part.cells.copy()
+        numbered["request"] = to_request[numbered["request"]].astype(np.int64)
+        numbered["next"] = to_request[numbered["next"]].astype(np.int64)
+        numbered["user"] = to_user[numbered["user"]].astype(np.int64)
+        cells.append(numbered)
+    return Counts(_requests(requests), users, _sum(pd.concat(cells, ignore_index=True)))
 
 
 def heard(text: str) -> str:
