@@ -31,13 +31,17 @@ PRIOR_RETRIES = 1.0
 # Edges with fewer expected retries, or taken with a lower probability, only join components.
 LEAST_RETRIES = 0.05
 LEAST_STEP = 0.0005
-# Components up to this size are solved as dense matrices, many at once.
+# Components up to this size are solved as dense matrices, many at once; up to the next one by
+# sparse LU, whose factors fill up on larger ones (10 s at 5,000 states of a random graph).
 DENSE = 192
+FACTORED = 2_500
 _BATCH_CELLS = 4_000_000
 # Columns of a large component that are solved at once.
 _COLUMNS = 256
 # Smaller probabilities of absorption are dropped: no decision rests on them.
 NEGLIGIBLE = 1e-4
+_MOST_STEPS = 10_000
+_UNABSORBED = "The chain has states from which no walk is absorbed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +120,8 @@ def absorption(q: Sparse, r: Sparse) -> Sparse:
 
     Q: (n, n), R: (n, m), not negative; every row of Q sums to less than one on some state that can
     be reached, or ValueError is raised. Entries below `NEGLIGIBLE` are left out. Each connected
-    component of Q is solved on its own: small ones as stacks of dense matrices, large ones by
-    sparse LU.
+    component of Q is solved on its own: small ones as stacks of dense matrices, larger ones by
+    sparse LU, the largest as the series R + QR + Q²R + … without its negligible terms.
     """
     q, r = sp.csr_array(q), sp.csr_array(r)
     n, m = r.shape
@@ -131,7 +135,8 @@ def absorption(q: Sparse, r: Sparse) -> Sparse:
     for size in np.unique(sizes):
         first = starts[sizes == size]
         if size > DENSE:
-            parts += [_large(q, r, np.sort(order[start : start + size])) for start in first]
+            solve = _large if size <= FACTORED else _largest
+            parts += [solve(q, r, np.sort(order[start : start + size])) for start in first]
             continue
         most = max(1, _BATCH_CELLS // int(size * size))
         for chunk in range(0, len(first), most):
@@ -140,7 +145,7 @@ def absorption(q: Sparse, r: Sparse) -> Sparse:
     total = _stack(parts, (n, m))
     total.sort_indices()
     if not np.isfinite(total.data).all() or (total.data < -NEGLIGIBLE).any():
-        raise ValueError("The chain has states from which no walk is absorbed.")
+        raise ValueError(_UNABSORBED)
     return total
 
 
@@ -158,7 +163,7 @@ def _small(q: Sparse, r: Sparse, members: np.ndarray) -> Sparse:
     try:
         visits = np.linalg.inv(np.eye(size) - dense)
     except np.linalg.LinAlgError as error:
-        raise ValueError("The chain has states from which no walk is absorbed.") from error
+        raise ValueError(_UNABSORBED) from error
     visits = np.where(np.abs(visits) < NEGLIGIBLE / 10, 0.0, visits)
     component, row, column = np.nonzero(visits)
     fundamental = _matrix(
@@ -178,7 +183,7 @@ def _large(q: Sparse, r: Sparse, states: np.ndarray) -> Sparse:
     try:
         factors = splu(sp.csc_array(sp.eye_array(len(states)) - inside))
     except RuntimeError as error:
-        raise ValueError("The chain has states from which no walk is absorbed.") from error
+        raise ValueError(_UNABSORBED) from error
     blocks = []
     for start in range(0, len(reached), _COLUMNS):
         columns = reached[start : start + _COLUMNS]
@@ -188,6 +193,26 @@ def _large(q: Sparse, r: Sparse, states: np.ndarray) -> Sparse:
         blocks.append((row, columns[column], solved[row, column]))
     rows, cols, data = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return _placed(_matrix(data, rows, cols, right.shape), states, r.shape)
+
+
+def _largest(q: Sparse, r: Sparse, states: np.ndarray) -> Sparse:
+    """One component too large to factor: walks of ever more steps, until they carry nothing."""
+    inside = sp.csr_array(q[states][:, states])
+    # Repeating a request is summed up at once: such walks can be very long.
+    staying = inside.diagonal()
+    if (staying >= 1).any():
+        raise ValueError(_UNABSORBED)
+    scale = sp.diags_array(1 / (1 - staying))
+    moving = sp.csr_array(scale @ (inside - sp.diags_array(staying)))
+    term = total = sp.csr_array(scale @ r[states])
+    for _ in range(_MOST_STEPS):
+        term = sp.csr_array(moving @ term)
+        term.data[term.data < NEGLIGIBLE / 10] = 0.0
+        term.eliminate_zeros()
+        if not term.nnz:
+            return _placed(total, states, r.shape)
+        total = total + term
+    raise ValueError(_UNABSORBED)
 
 
 def _placed(block: Sparse, states: np.ndarray, shape: tuple[int, int]) -> Sparse:
