@@ -115,7 +115,9 @@ class Counts:
         cells["request"], cells["next"] = to_request[cells["request"]], to_request[cells["next"]]
         cells["user"] -= (cells["user"] > index).astype(np.int64)
         users = self.users.filter(pc.not_equal(self.users, user_id))
-        return Counts(self.requests.take(pa.array(used, pa.int64())), users, cells.reset_index(drop=True))
+        return Counts(
+            self.requests.take(pa.array(used, pa.int64())), users, cells.reset_index(drop=True)
+        )
 
 
 def counts(tables: Iterable[pa.Table], *, gap_s: float) -> Counts:

@@ -76,9 +76,7 @@ class Neighbours:
         works = np.zeros(len(chain.interpretations))
         np.maximum.at(works, chain.outcome, 1 - chain.failure)
         wanted = _wanted(mined, members)
-        untrained = cls(
-            mined, assistant, members, texts, vectoriser, vectors, wanted, works, None
-        )
+        untrained = cls(mined, assistant, members, texts, vectoriser, vectors, wanted, works, None)
         return cls(
             mined, assistant, members, texts, vectoriser, vectors, wanted, works, untrained._fit()
         )
