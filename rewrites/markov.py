@@ -1,4 +1,4 @@
-"""The absorbing Markov chain of requests (Ponnusamy et al., AAAI 2020, section 4).
+"""The absorbing Markov chain of requests (Ponnusamy et al., AAAI 2020).
 
 Transient states are requests; a walk is absorbed by success, in the interpretation of the request
 that worked, or by giving up. With P = [[Q, R], [0, I]], the fundamental matrix N = (I − Q)⁻¹ holds

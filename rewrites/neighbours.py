@@ -30,7 +30,7 @@ NEAREST = 12
 SHARPNESS = 3
 # Least probability of being right at which a rewrite is given.
 TRUST = 0.6
-# Mined requests that the regression is fitted on, at most; with fewer than the least, none is given.
+# Mined requests that the regression is fitted on: at most, and at least.
 MOST_FITTED = 5_000
 LEAST_FITTED = 50
 # How often a request counts at most: requests heard often are no surer examples of similarity.

@@ -66,9 +66,9 @@ class Score:
 def rewritten(turns: pd.DataFrame, rows: pa.Table) -> pd.Series:
     """The rewrite of each turn, the user's own row first; null where there is none.
 
-    `turns` has text (as `rewrites.interpretations.heard`), user_id, and assistant ('' where none was
-    logged). `rows`: as `rewrites.mining.REWRITES`; of several rows the one with the highest score
-    counts, then the first text. A row that leads to its own request leaves the turn as it is.
+    `turns` has text (as `rewrites.interpretations.heard`), user_id, and assistant ('' where none
+    was logged). `rows`: as `rewrites.mining.REWRITES`; of several rows the one with the highest
+    score counts, then the first text. A row that leads to its own request leaves the turn as it is.
     """
     table = rows.select(["assistant", "request", "user_id", "rewrite", "score"]).to_pandas()
     table = table.sort_values(["score", "rewrite"], ascending=[False, True], kind="stable")
@@ -138,7 +138,7 @@ def parts(turns: pd.DataFrame, heard: Mapping[str, int], head: int = HEAD) -> di
 def _interval(
     users: pd.Series, net: np.ndarray, wrong: np.ndarray, seed: int, draws: int
 ) -> tuple[float, float]:
-    """Percentile bootstrap of net / wrong over users (Efron 1979); turns without one are one each."""
+    """Percentile bootstrap of net / wrong over users (Efron 1979); without one, a turn is its own."""
     names = users.astype("object").where(users.notna(), pd.Series(range(len(users)), users.index))
     code = pd.factorize(names)[0]
     if not len(code) or not wrong.any():

@@ -3,9 +3,9 @@
 Each turn has a latent state: understood; failed, and the user gave up or went on to something else;
 failed, and the next request says the same want again. The fields of `EVIDENCE` are independent
 given the state, and requests differ in how often they fail. Expectation–maximisation (Dempster et
-al. 1977; for labels of unknown quality Dawid and Skene 1979, eq. 2.3–2.5), with a beta prior on the
-failure rate of each request, whose expected log-odds take the place of a point estimate (variational
-Bayes: Bishop 2006, eq. 10.65–10.69), since many requests were heard once.
+al. 1977; for labels of unknown quality Dawid and Skene 1979), with a beta prior on the
+failure rate of each request, whose expected log-odds take the place of a point estimate
+(variational Bayes, Bishop 2006, section 10.2), since many requests were heard once.
 
 What ties the states to failure is where the iteration starts: turns with friction. A hard rule
 would stay there; here barge-ins on good answers and failures that nobody complained about move.
@@ -65,7 +65,11 @@ def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
     pairs, pair = np.unique(request[follows] * n_requests + after, return_inverse=True)
     heard = np.bincount(request, turns, n_requests)
     rarity = np.digitize(heard, _HEARD)
-    failed, retried = _start(fields)
+    friction = _friction(fields)
+    if not friction.any():
+        # Nothing ties a state to failure: what often follows may as well be the next errand.
+        return Success(np.zeros(len(cells)), np.zeros(len(cells)), np.zeros(n_requests), 0.0)
+    failed, retried = _start(fields, friction)
     failure = np.zeros(n_requests)
     for _ in range(rounds):
         by_request = np.bincount(request, turns * failed, n_requests)
@@ -96,12 +100,17 @@ def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
     return Success(failed, retried, failure, float(retry))
 
 
-def _start(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Where the iteration starts: friction on the turn, weighted by hand."""
+def _friction(fields: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether a sign of failure was logged, boolean (cells,); being said again is none."""
     signs, outcome, suspicion = fields["signs"], fields["outcome"], fields["suspicion"]
     # Nothing, or a yes, is no friction; see `EVIDENCE` for how the values are composed.
     friction = ((signs // 3 > 0) | (signs % 3 == 1)) & (signs % 3 != 2)
     friction |= (outcome // 2 == 2) | (outcome % 2 == 1) | (suspicion >= 4)
+    return friction
+
+
+def _start(fields: dict[str, np.ndarray], friction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the iteration starts: friction on the turn, weighted by hand."""
     follows = fields["follow"] > 0
     failed = np.where(friction, 0.8, np.where(follows, 0.35, 0.1))
     return failed, failed * follows * np.where(friction, 0.9, 0.7)
