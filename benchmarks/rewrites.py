@@ -51,7 +51,8 @@ class Split:
         first = requests.sort_values("turns", ascending=False, kind="stable").drop_duplicates(
             "text"
         )
-        return dict(zip(first["text"], first["interpretation"], strict=True)), times.to_dict()
+        heard = {str(text): int(turns) for text, turns in times.items()}
+        return dict(zip(first["text"], first["interpretation"], strict=True)), heard
 
 
 def divided(folder: Path, share: float = 0.7) -> Split:

@@ -172,7 +172,7 @@ def _interpretations(text: Column, frame: Column, locale: Column) -> Column:
     )
     codes, distinct = pd.factorize(pd.MultiIndex.from_frame(pairs))
     said = [normalise(words, _known(tag)) for words, tag in distinct]
-    normalised = pa.array(said, pa.string()).take(pa.array(codes))
+    normalised = pa.array(said, pa.string()).take(pa.array(codes.astype(np.int64), pa.int64()))
     return pc.replace_with_mask(frame, bare, normalised)
 
 
@@ -193,8 +193,9 @@ def _requests(keys: Column) -> pa.Table:
 
 
 def _same(frame: Column, follows: np.ndarray) -> np.ndarray:
-    codes = pc.fill_null(frame.dictionary_encode().indices, -1).to_numpy()
-    return follows & (codes == np.append(codes[1:], -1)) & (codes >= 0)
+    codes: np.ndarray = pc.fill_null(frame.dictionary_encode().indices, -1).to_numpy()
+    same: np.ndarray = follows & (codes == np.append(codes[1:], -1)) & (codes >= 0)
+    return same
 
 
 def _evidence(
@@ -207,7 +208,9 @@ def _evidence(
         return values.astype(np.int64)
 
     def number(name: str) -> np.ndarray:
-        return whole(turns[name]).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        column = whole(turns[name]).cast(pa.float64())
+        numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
+        return numbers
 
     answer = np.zeros(turns.num_rows, np.int64)
     for value, said in enumerate(("no", "yes"), 1):
@@ -237,5 +240,5 @@ def flag_equal(column: Column, value: str) -> np.ndarray:
 
 
 def _sum(cells: pd.DataFrame) -> pd.DataFrame:
-    summed = cells.groupby(list(_KEYS), sort=True, as_index=False)["turns"].sum()
+    summed = cells.groupby(list(_KEYS), sort=True)["turns"].sum().reset_index()
     return summed.astype(np.int64)

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
 
-from data.schema.tables import schema
+from data.schema.trace import schema
 from rewrites.interpretations import Counts, counts
 from rewrites.markov import Chain
 from rewrites.sessions import GAP_S, friction
@@ -237,7 +237,8 @@ def _personal(
     fine &= ~np.isnan(general_outcome)
     kept = rows[fine].assign(outcome=chain.outcome[request[fine]], rewrite=request[fine])
     kept = kept.assign(p_after=kept["p_before"], score=kept["p_before"])
-    return pd.concat([rows[good & ~fine], kept]).sort_values(["request", "user"])
+    table: pd.DataFrame = pd.concat([rows[good & ~fine], kept])
+    return table.sort_values(["request", "user"])
 
 
 def _support(counted: Counts, success: Success, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -286,7 +287,7 @@ def _worth(rows: pd.DataFrame, least: float, margin: float) -> np.ndarray:
     return good.to_numpy(copy=True)
 
 
-def _table(rows: pd.DataFrame, chain: Chain, users: pa.Array) -> pa.Table:
+def _table(rows: pd.DataFrame, chain: Chain, users: Any) -> pa.Table:
     requests = chain.requests
     request = requests.take(pa.array(rows["request"].to_numpy(np.int64)))
     rewrite = requests.take(pa.array(rows["rewrite"].to_numpy(np.int64)))

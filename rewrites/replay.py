@@ -138,7 +138,7 @@ def parts(turns: pd.DataFrame, heard: Mapping[str, int], head: int = HEAD) -> di
 def _interval(
     users: pd.Series, net: np.ndarray, wrong: np.ndarray, seed: int, draws: int
 ) -> tuple[float, float]:
-    """Percentile bootstrap of net / wrong over users (Efron 1979); without one, a turn is its own."""
+    """Percentile bootstrap (Efron 1979) of net / wrong over users; unnamed turns are one each."""
     names = users.astype("object").where(users.notna(), pd.Series(range(len(users)), users.index))
     code = pd.factorize(names)[0]
     if not len(code) or not wrong.any():
@@ -148,6 +148,6 @@ def _interval(
     shares = np.empty(draws)
     for draw in range(draws):
         times = np.bincount(rng.integers(0, n, n), minlength=n)
-        shares[draw] = times @ gains / max(times @ base, 1)
+        shares[draw] = float(times @ gains) / max(float(times @ base), 1.0)
     low, high = np.quantile(shares, [0.025, 0.975])
     return float(low), float(high)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -142,7 +142,7 @@ def friction(
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
     for batch in _batches(placed):
-        days = batch["day"].to_pylist()
+        days: list[Any] = batch["day"].to_pylist()
         turns = snapshot.query(
             _TURNS,
             {"model": model or snapshot.model, "low": min(days), "high": max(days)},

@@ -106,7 +106,8 @@ def _friction(fields: dict[str, np.ndarray]) -> np.ndarray:
     # Nothing, or a yes, is no friction; see `EVIDENCE` for how the values are composed.
     friction = ((signs // 3 > 0) | (signs % 3 == 1)) & (signs % 3 != 2)
     friction |= (outcome // 2 == 2) | (outcome % 2 == 1) | (suspicion >= 4)
-    return friction
+    logged: np.ndarray = friction
+    return logged
 
 
 def _start(fields: dict[str, np.ndarray], friction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +124,8 @@ def _by_rarity(failed: np.ndarray, heard: np.ndarray, rarity: np.ndarray) -> np.
     size = len(_HEARD) + 1
     sums = np.bincount(rarity, rate, size) + 2 * overall
     mean: np.ndarray = np.clip(sums / (np.bincount(rarity, minlength=size) + 2), 0.001, 0.999)
-    return mean[rarity]
+    by_request: np.ndarray = mean[rarity]
+    return by_request
 
 
 def _share(codes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from data.ingest.ingest import ingest
 from data.store.store import Store
+from features.arrow import pc
 from rewrites.interpretations import Counts, counts, total
 from rewrites.mining import from_counts, mine
 from rewrites.neighbours import Neighbours
@@ -62,7 +63,7 @@ def _store(folder: Path, turns: list[dict[str, Any]]) -> Store:
 
 
 def _pairs(rows: pa.Table) -> set[tuple[str, str]]:
-    return set(zip(rows["request"].to_pylist(), rows["rewrite"].to_pylist(), strict=True))
+    return {(row["request"], row["rewrite"]) for row in rows.to_pylist()}
 
 
 def test_pauses_and_users_part_sessions(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_what_follows_is_read_across_dialogues(tmp_path: Path) -> None:
 def test_the_rephrase_that_works_is_mined(tmp_path: Path) -> None:
     with _store(tmp_path, _lamps()).snapshot() as snapshot:
         first, again = mine(snapshot), mine(snapshot)
-    rows = first.rows.filter(pa.compute.is_null(first.rows["user_id"]))
+    rows = first.rows.filter(pc.is_null(first.rows["user_id"]))
     assert _pairs(rows) == {(_BAD, _GOOD)}
     assert rows["users"].to_pylist() == [5]
     assert first.rows.equals(again.rows)
@@ -121,7 +122,7 @@ def test_day_by_day_equals_all_at_once(tmp_path: Path) -> None:
 def test_counts_without_a_user_are_those_of_the_others(tmp_path: Path) -> None:
     with _store(tmp_path, _lamps()).snapshot() as snapshot:
         table = pa.concat_tables(friction(snapshot))
-    rest = table.filter(pa.compute.not_equal(table["user_id"], "u1"))
+    rest = table.filter(pc.not_equal(table["user_id"], "u1"))
     left, wanted = Counts.of(table, gap_s=45).without_user("u1"), Counts.of(rest, gap_s=45)
     assert left.users.equals(wanted.users)
     assert left.requests.to_pydict() == wanted.requests.to_pydict()
