@@ -149,5 +149,4 @@ def page_of(pages: int) -> int:
 
 def _turn_page(key: str) -> None:
     page = st.session_state[key]
-    others = {k: v for k, v in address.query().items() if k != "page"}
-    address.write({**others, **({"page": str(page)} if page > 1 else {})})
+    address.put("page", str(page) if page > 1 else None)
