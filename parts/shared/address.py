@@ -54,7 +54,8 @@ FILTERS: dict[str, tuple[str, ...]] = {
 _OF_DATA = {
     "arrivals": ("since", "until"),
     "signals": FILTERS["data"],
-    "drift": FILTERS["data"],
+    # Its periods end on the last day; how long they are is chosen on the page.
+    "drift": ("until", "assistant"),
 }
 
 

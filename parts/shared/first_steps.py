@@ -61,6 +61,11 @@ def labels_words(labels: dict[str, int]) -> str:
 def empty_store(path: str) -> None:
     """A page for a store without turns: upload a log, or ingest one."""
     st.header("This store is empty", anchor=False)
+    first_logs(path)
+
+
+def first_logs(path: str) -> None:
+    """Ways to read the first logs; the store is made if there is none."""
     st.text("Read some logs into it: one JSON object per turn and line, plain or compressed.")
     upload(path)
     st.caption("Larger logs and whole folders are read by the command line:")

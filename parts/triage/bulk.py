@@ -17,8 +17,9 @@ from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.annotations import annotate_all, withdraw
 from data.store.store import Store
+from parts.shared.turn_links import local_times
 from parts.shared.verdict_form import name_field, remember_name
-from parts.shared.view import View, go_to_newest, reader_zone
+from parts.shared.view import View, go_to_newest
 
 _OUTCOME = "bulk_outcome"
 _UNDO = "bulk_undo"
@@ -41,13 +42,13 @@ def label_or_assign(view: View, inside: Inside, rows: pa.Table, key: str) -> Non
         return
     # Streamlit keeps ticks by the place of their row, so other rows need another table.
     place = (key, *view.turns_key, st.session_state.get(_ROUND, 0))
-    starts = [row["started_at"].astimezone(reader_zone()) for row in turns]
+    when, starts = local_times([row["started_at"] for row in turns])
     picked = st.dataframe(
         {
             "Failure point": [NAMES[row["failure_point"]] for row in turns],
             "Probability": [100 * row["p"] for row in turns],
             "Heard": [short(row["heard"], 160) or "–" for row in turns],
-            f"When ({starts[0]:%Z})": [f"{start:%-d %b %Y, %H:%M:%S}" for start in starts],
+            when: starts,
         },
         hide_index=True,
         key=f"bulk-turns-{place}",
