@@ -12,8 +12,9 @@ from data.errors import UsageError
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.overview.comparison import CELLS, ROWS, cells_table
-from parts.overview.tables import formatted, share
+from parts.overview.tables import share
 from parts.shared import address
+from parts.shared.formatted import formatted
 from parts.shared.headline import TABLES
 from parts.shared.view import CacheKey, View, choices
 from report.releases import ReleaseComparison, Side, compare_releases, parse_releases
