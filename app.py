@@ -99,13 +99,15 @@ try:
 except StoreMissing as error:
     page_frame.missing_store(str(error), path)
 except (VersionGone, UsageError) as error:
-    page_frame.trouble(str(error))
-    if isinstance(error, UsageError):
-        st.button(
-            "Clear the filters",
-            on_click=address.clear,
-            icon=":material/filter_alt_off:",
-        )
-    page_frame.newest_button("Go to the newest version")
+    # Above what the page had drawn so far.
+    with top:
+        page_frame.trouble(str(error))
+        if isinstance(error, UsageError):
+            st.button(
+                "Clear the filters",
+                on_click=address.clear,
+                icon=":material/filter_alt_off:",
+            )
+        page_frame.newest_button("Go to the newest version")
 except FaultlineError as error:
     page_frame.trouble(str(error))

@@ -150,6 +150,7 @@ def powered(
     labelled: Labelled,
     *,
     weight: float | None = None,
+    total: bool = False,
     minimum: int = MINIMUM,
     level: float = 0.95,
 ) -> Estimates:
@@ -170,6 +171,11 @@ def powered(
     with a quantile of Student's t in place of the normal one, since a variance that comes from a
     few dialogues is itself uncertain (`freedom_of`). These corrections vanish as n grows;
     `benchmarks.rates` measures their effect. Without dialogues the interval is the published one.
+
+    With `total` the last rate is the sum of the others, as any failure is of the five. Each is
+    estimated with its own w, so the others, with their intervals, are then multiplied by the one
+    factor that makes them add up to it: the total is known best (raking to a known total, Deming
+    and Stephan 1940).
 
     Groups with fewer than `minimum` annotated dialogues get the estimate of `model_only`.
     """
@@ -211,6 +217,11 @@ def powered(
         low, high = score_intervals(value, variance + ratio(UNSEEN, n**2), z)
         # Next to 0 or 1 rounding can leave the value itself outside.
         low, high = np.minimum(low, value), np.maximum(high, value)
+    if total:
+        parts = value[:, :-1].sum(1)
+        factor = np.where(parts > 0, ratio(value[:, -1], parts), 1.0)[:, None]
+        for shares in (value, low, high):
+            shares[:, :-1] = np.clip(factor * shares[:, :-1], 0.0, 1.0)
     model = model_only(everything, design=design, level=level)
     enough = dialogues[:, 0] >= max(minimum, 2)
     use = enough[:, None]
@@ -319,7 +330,8 @@ def by_group(
     groups = max(names.num_rows, 0 if by else 1)
     every = _rollup_moments(rollup, group[: rollup.num_rows], groups)
     rows = _labelled_rows(labelled, group[rollup.num_rows :])
-    estimates = powered(every.less(rows.moments(groups)), rows, minimum=minimum, level=level)
+    unlabelled = every.less(rows.moments(groups))
+    estimates = powered(unlabelled, rows, total=True, minimum=minimum, level=level)
     columns: dict[str, Any] = {name: names[name] for name in by}
     columns["turns"] = pa.array(estimates.turns.astype(np.int64))
     columns["labelled"] = pa.array(estimates.labelled.astype(np.int64))

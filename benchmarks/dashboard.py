@@ -57,6 +57,7 @@ FROM part JOIN digests USING (turn_id)
 """
 PAGES = ("", "triage", "turn", "model", "annotate", "explore", "data")
 CROWD = 20
+_TURN = ("turn=", "day=")
 
 
 def enlarge(source: Path, count: int, to: Path) -> Store:
@@ -146,7 +147,13 @@ def p95(values: Sequence[float]) -> float:
 async def _link(port: int, page: str, view: str) -> Visit:
     """Open a link in a new tab."""
     async with Visitor("127.0.0.1", port) as visitor:
-        return _checked(await visitor.open(page, view), page)
+        return _checked(await visitor.open(page, _of(page, view)), page)
+
+
+def _of(page: str, view: str) -> str:
+    """A view as a link to a page: only Turn knows of a turn."""
+    known = (part for part in view.split("&") if page == "turn" or not part.startswith(_TURN))
+    return "&".join(known)
 
 
 async def _pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Times]:
@@ -171,7 +178,7 @@ async def _crowd(port: int, views: list[str], people: int, clicks: int) -> list[
         view = views[number % len(views)]
         async with Visitor("127.0.0.1", port) as visitor:
             return [
-                _checked(await visitor.open(page, view), page).seconds
+                _checked(await visitor.open(page, _of(page, view)), page).seconds
                 for page in rng.choices(PAGES, k=clicks)
             ]
 

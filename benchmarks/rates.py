@@ -142,7 +142,7 @@ class Draws:
         """Coverage and mean width, per rate, of prediction-powered intervals."""
         sample = self.sample(share)
         rest = self.moments.less(sample.moments(len(self.dialogues)))
-        return covered(powered(rest, sample, minimum=2), self.demo.y.mean(0))
+        return covered(powered(rest, sample, total=True, minimum=2), self.demo.y.mean(0))
 
     def model(self, share: float) -> tuple[Array, Array]:
         """The same for sums of probabilities, with the design effect of an annotated sample."""

@@ -110,6 +110,8 @@ def _note(message: ForwardMsg, visit: Visit) -> None:
     kind = element.WhichOneof("type")
     if kind == "exception":
         visit.errors.append(f"{element.exception.type}: {element.exception.message}")
+    elif kind == "heading" and element.heading.body == "This cannot be shown":
+        visit.errors.append("a page that says why it cannot be shown")
     elif kind == "markdown":
         for word in element.markdown.body.split(" · "):
             if word.startswith("Version "):

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 
 import plotly.graph_objects as go
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from charts.formatting import inert, short
 from charts.layout import bare
@@ -60,7 +59,8 @@ def axes(table: pa.Table, kind: Kind) -> Axes:
             "A chart needs a column of numbers, and the result has none; add one, for example "
             "count(*) AS turns."
         )
-    named = times + others if kind == "line" else others + times
+    # Bars stand side by side for each name, unless days are what runs along.
+    named = times + others if kind == "line" or (times and others) else others + times
     if named:
         x, rest = named[0], [name for name in named[1:] if name in others]
         by = rest[0] if rest and _repeats(table[x]) and _few(table[rest[0]]) else None
@@ -74,9 +74,7 @@ def chart(table: pa.Table, kind: str) -> go.Figure:
     """Lines or bars of the first `POINTS` rows; raises `Unsuitable` if there is no number."""
     table = table.slice(0, POINTS)
     chosen = axes(table, cast(Kind, kind))
-    values: list[Any] = (
-        table[chosen.x].to_pylist() if chosen.x else list(range(1, table.num_rows + 1))
-    )
+    values: list[Any] = _values(table[chosen.x]) if chosen.x else list(range(1, table.num_rows + 1))
     runs = chosen.x is None
     if chosen.x:
         along = table.schema.field(chosen.x).type
@@ -94,7 +92,7 @@ def chart(table: pa.Table, kind: str) -> go.Figure:
     for (title, rows, column), (ink, dash, pattern) in zip(
         _series(table, chosen, order), styles, strict=False
     ):
-        numbers = table[column].to_pylist()
+        numbers = _values(table[column])
         x = [values[row] if continuous else places[_key(values, row, chosen)] for row in rows]
         shown: dict[str, Any] = {
             "x": x,
@@ -149,7 +147,7 @@ def _series(table: pa.Table, chosen: Axes, order: list[int]) -> list[tuple[str, 
     if chosen.by is None:
         return [(name, order, name) for name in chosen.y]
     groups: dict[str, list[int]] = {}
-    values = table[chosen.by].to_pylist()
+    values = _values(table[chosen.by])
     for row in order:
         groups.setdefault(_label(values[row]), []).append(row)
     return [(NAMES.get(title, title), rows, chosen.y[0]) for title, rows in groups.items()]
@@ -171,15 +169,23 @@ def _is_time(kind: pa.DataType) -> bool:
 
 
 def _repeats(column: pa.ChunkedArray[Any]) -> bool:
-    return len({_label(value) for value in column.slice(0, POINTS).to_pylist()}) < min(
-        len(column), POINTS
-    )
+    return len({_label(value) for value in _values(column)}) < min(len(column), POINTS)
 
 
 def _few(column: pa.ChunkedArray[Any]) -> bool:
     if pa.types.is_nested(column.type):
         return False
-    return bool(pc.count_distinct(column, mode="all").as_py() <= _SERIES)
+    return len({_label(value) for value in _values(column)}) <= _SERIES
+
+
+def _values(column: pa.ChunkedArray[Any]) -> list[Any]:
+    """The first values; raises `Unsuitable` for times that no calendar has, such as infinity."""
+    try:
+        return column.slice(0, POINTS).to_pylist()
+    except (OverflowError, ValueError):
+        raise Unsuitable(
+            "A time in the result lies beyond the calendar, so it cannot be drawn; leave it out."
+        ) from None
 
 
 def _drawn(value: Any) -> bool:

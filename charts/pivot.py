@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from charts.formatting import count, distinct, inert, percent, short
 from charts.layout import bare, from_the_top
 from charts.palette import COLOURS, INK
-from data.queries.filters import NOT_LOGGED
+from data.queries.filters import EMPTY_TEXT, NOT_LOGGED
 from data.queries.pivot import (
     ANY,
     DIMENSIONS,
@@ -39,7 +39,7 @@ def label(name: str | None, value: str) -> str:
     if name is None:
         return ""
     if not value:
-        return "(empty)"
+        return EMPTY_TEXT
     if value == OTHERS:
         return "earlier" if DIMENSIONS[name].order is None else "others"
     if value == NOT_LOGGED:
@@ -226,7 +226,7 @@ def _hover(cell: Cell | None) -> str:
     few = f"; fewer than {FEW} turns, so the rate is unreliable" if cell.turns < FEW else ""
     return (
         f"{count(cell.turns)} turns, about {count(cell.failures)} failed: {percent(cell.rate)} "
-        f"(95 % interval {percent(low)} to {percent(high)}){few}"
+        f"(95 % interval {percent(low)} to {percent(high)} if turns were independent){few}"
     )
 
 

@@ -11,7 +11,7 @@ from analysis.change_points import Change
 from analysis.error_budget import Budget
 from analysis.period_comparison import Period
 from analysis.periods import Periods, Shift
-from analysis.rates import ANNOTATED, Estimate
+from analysis.rates import ANNOTATED, MINIMUM, Estimate
 from charts.formatting import (
     THIN,
     count,
@@ -160,7 +160,10 @@ def scaled_words(defect: Estimate) -> str:
     """How days, domains and budgets are estimated, as a sentence."""
     if defect.method == ANNOTATED:
         return "Model estimates, scaled so that they add up to the rates above."
-    return "Model estimates."
+    return (
+        f"Model estimates, not scaled: fewer than {MINIMUM} annotated dialogues are within these "
+        "filters."
+    )
 
 
 def against_words(compared: Periods) -> str:

@@ -26,6 +26,14 @@ def name_of(assistant: str | None) -> str:
     return assistant or "not named"
 
 
+_DAYS: dict[str, Any] = {
+    "type": "date",
+    "nticks": 8,
+    "tickformat": "%-d %b\n%Y",
+    "unifiedhovertitle": {"text": "%{x|%-d %B %Y}"},
+}
+
+
 def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
     """Turns per day, stacked by assistant, of a `data.queries.ingest_runs.daily` table."""
     figure = go.Figure()
@@ -54,7 +62,7 @@ def arrivals(table: pa.Table, height: int = 240) -> go.Figure:
         hovermode="x unified",
         showlegend=len(totals) > 1,
         legend={"orientation": "h", "x": 0, "y": 1.04, "yanchor": "bottom"},
-        xaxis={"type": "date", "nticks": 8, "unifiedhovertitle": {"text": "%{x|%-d %B %Y}"}},
+        xaxis=_DAYS,
         yaxis={"rangemode": "tozero", "nticks": 5},
     )
     return figure
@@ -140,7 +148,7 @@ def over_time(
         margin={"t": 24},
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"},
-        xaxis={"type": "date", "nticks": 8, "unifiedhovertitle": {"text": "%{x|%-d %B %Y}"}},
+        xaxis=_DAYS,
         yaxis={"tickformat": ".0%", "range": [-0.02, 1.02], "nticks": 5},
     )
     return figure

@@ -6,11 +6,13 @@ before training and scoring, for turns whose gold is new or has changed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from data.schema.tables import LABELLED
+from data.store.snapshot import Snapshot
 from data.store.store import Store
 from labels.failure_point import COLUMNS, labels
 
@@ -37,19 +39,26 @@ SELECT * FROM (
 """
 
 
+def pending(snapshot: Snapshot) -> Iterator[pa.Table]:
+    """What `labelled` lacks: labels of turns whose gold is new or has changed, some at a time.
+
+    Columns of `data.schema.tables.LABELLED`. `snapshot` has the tables turns and labelled.
+    """
+    for batch in snapshot.batches(_NEW, rows=_BATCH):
+        turns = pa.table(batch)
+        derived = labels(turns)
+        columns: dict[str, Any] = {
+            **{name: turns[name] for name in ("dialogue_id", "day", "gold_digest")},
+            **{name: derived[name] for name in ("turn_id", "failure_point", "source")},
+        }
+        yield pa.table(columns).select(LABELLED.names).cast(LABELLED)
+
+
 def refresh(store: Store) -> int:
     """Bring `labelled` up to date with `turns`; returns how many labels are new or changed."""
     with store.snapshot() as snapshot:
         outdated = snapshot.query(_OUTDATED)
-        tables = []
-        for batch in snapshot.batches(_NEW, rows=_BATCH):
-            turns = pa.table(batch)
-            derived = labels(turns)
-            columns: dict[str, Any] = {
-                **{name: turns[name] for name in ("dialogue_id", "day", "gold_digest")},
-                **{name: derived[name] for name in ("turn_id", "failure_point", "source")},
-            }
-            tables.append(pa.table(columns).select(LABELLED.names).cast(LABELLED))
+        tables = list(pending(snapshot))
     if not outdated.num_rows and not tables:
         return 0
     new = pa.concat_tables(tables) if tables else LABELLED.empty_table()

@@ -24,7 +24,8 @@ from parts.shared.conversation import (
     day_in_link,
     open_turn,
 )
-from parts.shared.page_frame import no_predictions
+from parts.shared.filter_bar import chips
+from parts.shared.page_frame import no_predictions, nothing_fits
 from parts.shared.stage_output import (
     aftermath,
     annotation,
@@ -62,9 +63,13 @@ if not turn_id:
         st.caption("No turn has this id or these words." if not rows.num_rows else "Newest first.")
     elif view.model:
         rows = overview.defects(view.snapshot, view.model, view.chosen)
-        st.caption(
-            f"Or choose one of the newest predicted defects: {plain(view.chosen.caption())}."
-        )
+        if rows.num_rows:
+            st.caption(
+                f"Or choose one of the newest predicted defects: {plain(view.chosen.caption())}."
+            )
+        else:
+            chips(view.chosen, "no predicted defect")
+            nothing_fits(view)
     else:
         rows = turns.recent(view.snapshot)
         st.caption("Or choose one of the newest turns.")

@@ -109,15 +109,6 @@ class Headline:
         shown = self.periods.shown
         return budgets(self.days, of_failures, shown.since, shown.until)
 
-    def factor(self, failure: str) -> float:
-        """What the model's sums of a failure point, or of any failure, are multiplied by."""
-        if failure in self.scale:
-            return self.scale[failure]
-        modelled = sum(self.total.sums[name] for name in FAILURES)
-        if self.rates["defect"].method == MODEL or not modelled:
-            return 1.0
-        return self.rates["defect"].value * self.total.turns / modelled
-
     def scaled(self, table: pa.Table) -> pa.Table:
         """A table of sums, `p_<class>` or `sum_p_<class>`, of the period shown times `scale`."""
         return scaled(table, self.scale)

@@ -65,7 +65,9 @@ def sentence(
     words, missing = _plain(reason)
     alike = _suggestions(message)
     if missing:
-        alike = nearest(missing, alike) or nearest(missing, names)
+        # A name of another table would be missing just the same.
+        known = [name for name in names if name.lower() != missing.lower()]
+        alike = nearest(missing, alike) or nearest(missing, known)
     elif (syntax := _SYNTAX.search(reason)) and not alike:
         alike = _keywords(syntax[1], sql, where)
     text = f"{str(where).capitalize()}: {words}" if where else words[:1].upper() + words[1:]

@@ -17,6 +17,8 @@ from data.schema.vocabulary import FAILURE_WORDS, version_title
 from data.store.misdated import DATED, MISDATED
 
 NOT_LOGGED = "(not logged)"
+# What stands for an empty text, which a link cannot hold.
+EMPTY_TEXT = "(empty)"
 
 # URL key -> column, in the order of the widgets, the chips and the caption.
 COLUMNS = {
@@ -272,7 +274,11 @@ class Filter:
             ]
         if key != "slot":
             return _one_of(COLUMNS.get(key, key), sign + key, values, params)
-        named = {f"{sign}slot_{i}": v for i, v in enumerate(values) if v != NOT_LOGGED}
+        named = {
+            f"{sign}slot_{i}": "" if v == EMPTY_TEXT else v
+            for i, v in enumerate(values)
+            if v != NOT_LOGGED
+        }
         params |= named
         alternatives = []
         if named:
@@ -330,6 +336,8 @@ class Filter:
         """
         result = self
         for key, value in conditions:
+            if not value and key in LISTS:
+                value = EMPTY_TEXT
             added: Any = getattr(Filter.from_query({key: value}), key)
             current = getattr(result, key)
             if key == "since" and current:
@@ -398,7 +406,8 @@ def _parameters(query: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str
 
 def _one_of(column: str, key: str, values: Sequence[str], params: dict[str, Any]) -> list[str]:
     """A condition that a column has one of some values, which are added to `params`; or none."""
-    named = {f"{key}_{i}": v for i, v in enumerate(v for v in values if v != NOT_LOGGED)}
+    logged = ("" if v == EMPTY_TEXT else v for v in values if v != NOT_LOGGED)
+    named = {f"{key}_{i}": v for i, v in enumerate(logged)}
     params |= named
     alternatives = []
     if named:
@@ -431,12 +440,12 @@ def _one_words(key: str, value: str) -> str:
     if key == "version":
         return version_title(value)
     if key == "slot":
-        return "no slot" if value == NOT_LOGGED else f"slot {value}"
+        return "no slot" if value == NOT_LOGGED else f"slot {_value_words(key, value)}"
     return f"status {_value_words(key, value)}" if key == "status" else _value_words(key, value)
 
 
 def _value_words(key: str, value: str) -> str:
-    return f"{key} not logged" if value == NOT_LOGGED else value
+    return {NOT_LOGGED: f"{key} not logged", EMPTY_TEXT: f"{key} empty"}.get(value, value)
 
 
 def _range_words(bounds: Range) -> str:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from data.queries.daily_sums import floor_day, sums_sql
 from data.queries.filters import (
     COLUMNS,
+    EMPTY_TEXT,
     NOT_LOGGED,
     Filter,
 )
@@ -140,7 +141,7 @@ def facets(snapshot: Snapshot, model: str, most: int = 200) -> dict[str, list[st
     """The statuses and slot names that occur, the most frequent first, at most `most` of each."""
     by_key: dict[str, list[str]] = {"status": [], "slot": []}
     for row in snapshot.query(_FACETS, {"model": model, "none": NOT_LOGGED}).to_pylist():
-        by_key[row["key"]].append(row["value"])
+        by_key[row["key"]].append(row["value"] or EMPTY_TEXT)
     return {key: values[:most] for key, values in by_key.items()}
 
 
@@ -160,7 +161,7 @@ def options(snapshot: Snapshot, model: str, most: int = 500) -> dict[str, list[s
             by_key.setdefault("version", []).extend(f"{stage}:{v}" for v in values if v is not None)
         else:
             key = next(k for k, c in COLUMNS.items() if c == column)
-            by_key[key] = [NOT_LOGGED if v is None else v for v in values]
+            by_key[key] = [NOT_LOGGED if v is None else v or EMPTY_TEXT for v in values]
     return by_key
 
 

@@ -6,7 +6,7 @@ From the daily sums if they suffice, else from the predictions of the filter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,10 +84,6 @@ DIMENSIONS = {
     "week": Dimension("Week", "date_trunc('week', day)::DATE::VARCHAR", "week", order=None),
 }
 
-_FAILED = {
-    ANY: " + ".join(f"sum_p_{name}" for name in FAILURES),
-    **{name: f"sum_p_{name}" for name in FAILURES},
-}
 
 # Values beyond the first `down` or `across` are combined, which keeps the number of cells small.
 _ALL = 1_000_000
@@ -157,20 +153,6 @@ class Pivot:
         ]
         return Cell(sum(c.turns for c in cells), sum(c.failures for c in cells))
 
-    def scaled(self, factor: float) -> Pivot:
-        """The same with the failures of each cell times `factor`, never more than its turns."""
-
-        def times(cell: Cell) -> Cell:
-            return Cell(cell.turns, min(cell.failures * factor, float(cell.turns)))
-
-        if factor == 1:
-            return self
-        return replace(
-            self,
-            cells={place: times(cell) for place, cell in self.cells.items()},
-            margins={place: times(cell) for place, cell in self.margins.items()},
-        )
-
 
 def pivot(
     snapshot: Snapshot,
@@ -181,12 +163,17 @@ def pivot(
     failure: str = ANY,
     rows: int = 30,
     columns: int = 12,
+    scale: Mapping[str, float] | None = None,
 ) -> Pivot:
     """A pivot table of the filter's turns by one or two of `DIMENSIONS`.
 
     It has at most `rows` rows and `columns` columns: the most frequent values, for days and weeks
-    the latest. All other values are combined in the row or column `(others)`.
+    the latest. All other values are combined in the row or column `(others)`. `scale` multiplies
+    the model's sums of failure points, so that they add up to corrected rates; no cell has more
+    failures than turns.
     """
+    factors = {name: (scale or {}).get(name, 1.0) for name in FAILURES}
+    counted = FAILURES if failure == ANY else (failure,)
     row_dimension, column_dimension = DIMENSIONS[down], DIMENSIONS[across] if across else None
     dimensions = [row_dimension, *([column_dimension] if column_dimension else [])]
     summed = chosen.rollup and all(d.summed for d in dimensions)
@@ -194,21 +181,27 @@ def pivot(
     sql = _PIVOT.format(
         down=row_dimension.sql if summed else "r",
         across=("''" if column_dimension is None else column_dimension.sql) if summed else "c",
-        failed=_FAILED[failure],
+        failed=" + ".join(f"sum_p_{name} * $scale_{name}" for name in counted),
         source=source,
         first_r="r DESC" if row_dimension.order is None else "n DESC, r",
         first_c="c DESC" if column_dimension and column_dimension.order is None else "n DESC, c",
     )
-    bound = {"model": model, "down": rows, "across": columns, "others": OTHERS, "none": NOT_LOGGED}
+    bound = {
+        **{"model": model, "down": rows, "across": columns, "others": OTHERS, "none": NOT_LOGGED},
+        **{f"scale_{name}": factors[name] for name in counted},
+    }
     sums = snapshot.query(sql, {**params, **bound}).to_pylist()
-    cells = {(r["r"], r["c"]): Cell(int(r["turns"]), float(r["failures"])) for r in sums}
+    cells = {
+        (r["r"], r["c"]): Cell(int(r["turns"]), min(float(r["failures"]), float(r["turns"])))
+        for r in sums
+    }
     ordered = (
         _ordered(row_dimension, cells, 0),
         _ordered(column_dimension, cells, 1) if column_dimension else ("",) if cells else (),
     )
     margins: dict[tuple[str | None, str | None], Cell] = {}
     if "slot" in (down, across):
-        margins = _margins(snapshot, model, chosen, down, across, failure, ordered)
+        margins = _margins(snapshot, model, chosen, down, across, failure, ordered, factors)
     return Pivot(down, across, *ordered, cells, summed, margins)
 
 
@@ -220,11 +213,14 @@ def _margins(
     across: str | None,
     failure: str,
     ordered: tuple[tuple[str, ...], tuple[str, ...]],
+    scale: Mapping[str, float],
 ) -> dict[tuple[str | None, str | None], Cell]:
     """Totals over slots: a turn counts under each of its slots, but once in a total."""
     other = across if down == "slot" else down
     # Without another dimension, one that has the same number of turns in all.
-    table = pivot(snapshot, model, chosen, other or "assistant", None, failure, rows=_ALL)
+    table = pivot(
+        snapshot, model, chosen, other or "assistant", None, failure, rows=_ALL, scale=scale
+    )
     totals: dict[tuple[str | None, str | None], Cell] = {(None, None): table.total()}
     if other is None:
         return totals

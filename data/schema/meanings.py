@@ -11,7 +11,7 @@ TABLE_MEANINGS = {
     "runs": "ingested files",
     "labelled": "failure points that follow from the logs' gold",
     "annotations": "people's verdicts",
-    "triage": "owners, states and notes of slices",
+    "triage": "owners, states and notes of slices, and owners of turns",
     "targets": "error budgets",
     "views": "saved views",
     "misdated": "turns with impossible dates",

@@ -21,6 +21,7 @@ from charts.layout import CONFIG
 from charts.sentences import misdated_words
 from charts.signals import arrivals, arrivals_words, name_of
 from data.queries import ingest_runs
+from parts.shared.formatted import formatted, long_day
 from parts.shared.turn_links import Column, openable
 from parts.shared.view import (
     View,
@@ -110,17 +111,20 @@ def freshness(view: View) -> None:
     rows: list[dict[str, Any]] = fresh.to_pylist()
     last = max((row["newest"] for row in rows), default=None)
     st.dataframe(
-        {
-            "Assistant": [name_of(row["assistant"]) for row in rows],
-            "Newest turn": [row["newest"].astimezone(zone) for row in rows],
-            "Lag": [_behind(last - row["newest"]) for row in rows],
-            "Turns": [row["turns"] for row in rows],
-            "First day": [row["first_day"] for row in rows],
-            "Days with turns": [row["days"] for row in rows],
-            "Days without turns": [
-                (row["last_day"] - row["first_day"]).days + 1 - row["days"] for row in rows
-            ],
-        },
+        formatted(
+            {
+                "Assistant": [name_of(row["assistant"]) for row in rows],
+                "Newest turn": [row["newest"].astimezone(zone) for row in rows],
+                "Lag": [_behind(last - row["newest"]) for row in rows],
+                "Turns": [row["turns"] for row in rows],
+                "First day": [row["first_day"] for row in rows],
+                "Days with turns": [row["days"] for row in rows],
+                "Days without turns": [
+                    (row["last_day"] - row["first_day"]).days + 1 - row["days"] for row in rows
+                ],
+            },
+            {"Turns": count, "First day": long_day},
+        ),
         hide_index=True,
         column_config={
             "Newest turn": st.column_config.DatetimeColumn(format=_TIME),

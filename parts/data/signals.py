@@ -13,7 +13,6 @@ from analysis.drift import LARGE, NOTICEABLE, Drift, class_drift, drift
 from analysis.logging_gaps import Gap, gaps
 from charts.formatting import (
     count,
-    percent,
     plain,
 )
 from charts.layout import CONFIG
@@ -318,4 +317,4 @@ def _reading(signal: Drift) -> str:
 def _chance(q_value: float | None) -> str:
     if q_value is None:
         return "–"
-    return "below 0.1" + "\u2009%" if q_value < 0.001 else percent(q_value)
+    return "below 0.001" if q_value < 0.001 else f"{q_value:.3f}"

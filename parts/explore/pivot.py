@@ -42,9 +42,18 @@ MEASURE_WORDS = {
 
 
 @st.cache_data(max_entries=64, show_spinner="Cutting")
-def _pivot(key: CacheKey, down: str, across: str | None, failure: str, _view: View) -> Pivot:
+def _pivot(
+    key: CacheKey,
+    down: str,
+    across: str | None,
+    failure: str,
+    scale: tuple[tuple[str, float], ...],
+    _view: View,
+) -> Pivot:
     assert _view.model is not None
-    return pivot(_view.snapshot, _view.model, _view.chosen, down, across, failure)
+    return pivot(
+        _view.snapshot, _view.model, _view.chosen, down, across, failure, scale=dict(scale)
+    )
 
 
 def _choose(key: str) -> None:
@@ -78,12 +87,11 @@ def pivot_part(view: View) -> None:
     if across == down:
         across = NONE
     second = None if across == NONE else across
-    table = _pivot(view.cache_key(), down, second, failure, view)
     head = headline(view)
     estimated = "" if head is None else scaled_words(head.rates["defect"])
-    if head is not None:
-        # So that the total is the rate above.
-        table = table.scaled(head.factor(failure))
+    # So that the total is the rate above.
+    scale = () if head is None else tuple(head.scale.items())
+    table = _pivot(view.cache_key(), down, second, failure, scale, view)
     dark = st.context.theme.type == "dark"
     key = f"pivot-{down}-{across}-{failure}-{measure}-{view.query}"
     if table.rows:

@@ -85,6 +85,4 @@ def suspected_labels(view: View) -> None:
 
 
 def _choose() -> None:
-    value = st.session_state["labelled"]
-    others = {k: v for k, v in address.query().items() if k not in ("labelled", "page")}
-    address.write({**others, **({"labelled": value} if value else {})})
+    address.put("labelled", st.session_state["labelled"], "page")

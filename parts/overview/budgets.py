@@ -20,7 +20,8 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.store import Store
-from parts.overview.tables import formatted, share
+from parts.overview.tables import share
+from parts.shared.formatted import formatted
 from parts.shared.view import View, go_to_newest
 from report.contents import Headline
 

@@ -27,11 +27,10 @@ from parts.overview.tables import (
     ADJUSTED_HELP,
     adjusted,
     domains_table,
-    formatted,
-    long_day,
 )
 from parts.shared import address
 from parts.shared.cached_figures import cached_figure
+from parts.shared.formatted import formatted, long_day
 from parts.shared.view import View
 from report.contents import Events, Headline
 

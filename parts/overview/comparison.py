@@ -24,8 +24,9 @@ from charts.sentences import (
 )
 from data.queries.releases import Release, releases
 from parts.overview.changes import look_at
-from parts.overview.tables import ADJUSTED, ADJUSTED_HELP, adjusted, formatted, share
+from parts.overview.tables import ADJUSTED, ADJUSTED_HELP, adjusted, share
 from parts.shared import address
+from parts.shared.formatted import formatted
 from parts.shared.view import View, snapshot_at
 from report.contents import Events, Headline
 

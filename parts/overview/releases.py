@@ -12,8 +12,9 @@ from data.errors import UsageError
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.overview.comparison import CELLS, ROWS, cells_table
-from parts.overview.tables import formatted, share
+from parts.overview.tables import share
 from parts.shared import address
+from parts.shared.formatted import formatted
 from parts.shared.headline import TABLES
 from parts.shared.view import CacheKey, View, choices
 from report.releases import ReleaseComparison, Side, compare_releases, parse_releases
@@ -27,8 +28,16 @@ def release_panel(view: View) -> None:
     offered = choices(view.path, view.snapshot.version, view.model)[1].get("version", [])
     stages = [version.partition(":")[0] for version in offered]
     offered = [v for v, stage in zip(offered, stages, strict=True) if stages.count(stage) > 1]
+    linked = [st.query_params.get(key) for key in KEYS]
+    if all(linked) and linked != [st.session_state.get(key) for key in KEYS]:
+        # Another reader's link; here, a choice of A may leave a B that does not go with it.
+        parse_releases(str(linked[0]), str(linked[1]))
     for key in KEYS:
-        value = st.query_params.get(key) or st.session_state.get(key)
+        mine = st.session_state.get(key)
+        value = st.query_params.get(key) or mine
+        if value and value == mine and value not in offered:
+            # Another model or version has not seen the release that was chosen.
+            value = None
         if value and value not in offered:
             known = ", ".join(short(version, 30) for version in offered[:10])
             raise UsageError(
@@ -118,14 +127,18 @@ def _draw(compared: ReleaseComparison) -> None:
                 b: [compared.b.rates[name].value for name in rates],
                 "Change": [points(compared.shifts[name].value) for name in rates],
                 "95\u2009% interval": [_interval(compared, name) for name in rates],
-                "Significance": [
-                    "clear" if compared.shifts[name].clear else "may be chance" for name in rates
-                ],
+                "Excludes 0": ["yes" if compared.shifts[name].clear else "no" for name in rates],
             },
             {a: share, b: share},
         ),
         hide_index=True,
         height="content",
+        column_config={
+            "Excludes 0": st.column_config.Column(
+                help="Whether the interval leaves out no change. Each interval is for its rate "
+                "alone: without any change, one of the six excludes 0 about one time in four."
+            )
+        },
     )
     rows: list[dict[str, Any]] = compared.cells.slice(0, ROWS).to_pylist()
     if not rows:

@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from analysis.rates import Estimate
 from charts.formatting import count, percent
-from charts.sentences import day_words, q_words
+from charts.sentences import q_words
 from data.queries.overview import Grain, Totals
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
-
-# How the values of a column are shown: a function, with "–" for what there is not.
-Formats = Mapping[str, Callable[[Any], str]]
+from parts.shared.formatted import formatted, long_day
 
 
 def share(value: float) -> str:
     """A share as a percentage."""
     return percent(value)
-
-
-def long_day(value: date) -> str:
-    """A day with its year."""
-    return day_words(value, True)
-
-
-def formatted(
-    columns: Mapping[str, Sequence[Any]],
-    formats: Formats,
-    colours: Mapping[str, Sequence[str | None]] | None = None,
-) -> Any:
-    """A table for `st.dataframe` whose values are sorted as they are and shown as `formats` say.
-
-    `colours` are text colours of a column's cells; None leaves the theme's.
-    """
-    styler = pd.DataFrame(dict(columns)).style.format(
-        {name: _or_dash(show) for name, show in formats.items()}, na_rep="–"
-    )
-    for name, wanted in (colours or {}).items():
-        css = [f"color: {colour}; font-weight: 600" if colour else "" for colour in wanted]
-        styler = styler.apply(lambda _, css=css: css, subset=[name])
-    return styler
-
-
-def _or_dash(show: Callable[[Any], str]) -> Callable[[Any], str]:
-    return lambda value: "–" if pd.isna(value) else show(value)
 
 
 def trend_table(table: pa.Table, by: Grain) -> Any:

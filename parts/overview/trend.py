@@ -11,6 +11,7 @@ from charts.layout import CONFIG
 from charts.palette import COLOURS
 from charts.rates import target_level, trend, trend_words
 from charts.sentences import releases_words
+from data.errors import UsageError
 from data.queries.overview import Grain
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
@@ -75,9 +76,12 @@ def trend_panel(view: View, head: Headline, happened: Events, targets: dict[str,
 def _steps(head: Headline) -> Grain:
     """Draw the choice of the time that a bar stands for, where the period leaves one."""
     offered = top.steps(head)
-    if st.query_params.get("step") in set(get_args(Grain)) - set(offered):
+    linked = st.query_params.get("step")
+    if linked in set(get_args(Grain)) - set(offered):
         # Chosen for a longer or a shorter period.
         address.put("step", None)
+    elif linked and linked not in get_args(Grain):
+        raise UsageError(f"Unknown step={linked[:60]}; give one of {', '.join(get_args(Grain))}.")
     if len(offered) < 2:
         return head.by
     return cast(

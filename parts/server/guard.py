@@ -25,7 +25,7 @@ WILDCARDS = frozenset({"0.0.0.0", "::"})
 _METRICS = "/_stcore/metrics"
 _CLOSED = ("/_stcore/agent", _METRICS)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_COMPONENTS = "/component/"
+COMPONENTS = "/component/"
 _HEADERS = {
     # Of other sites, and of the dashboard itself.
     "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'; base-uri 'self'",
@@ -77,7 +77,7 @@ class Guard:
             await refusal(scope, receive, _with_headers(send, _HEADERS))
         else:
             # By the path that Streamlit routes by: decoded, not resolved.
-            component = scope["path"].startswith(_COMPONENTS)
+            component = scope["path"].startswith(COMPONENTS)
             headers = _COMPONENT_HEADERS if component else _HEADERS
             await self._app(scope, receive, _with_headers(send, headers))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from parts.server.guard import COMPONENTS
+
 _HERE = Path(__file__).parent
 _HEAD_ENDS = b"</head>"
 
@@ -24,7 +26,8 @@ class OwnHead:
         self._added = b"<style>" + style + b"</style><script>" + script + b"</script>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET":
+        framed = scope.get("path", "").startswith(COMPONENTS)
+        if scope["type"] != "http" or scope["method"] != "GET" or framed:
             await self._app(scope, receive, send)
             return
         # A compressed page could not be added to; and a browser's copy may lack the addition.

@@ -50,14 +50,23 @@ FILTERS: dict[str, tuple[str, ...]] = {
 }
 
 
+# The same for the parts of the page Data, of which most obey none.
+_OF_DATA = {
+    "arrivals": ("since", "until"),
+    "signals": FILTERS["data"],
+    # Its periods end on the last day; how long they are is chosen on the page.
+    "drift": ("until", "assistant"),
+}
+
+
 def offered(page: str) -> tuple[str, ...]:
     """The filters that count on a page as its address has it; none where it obeys no filter."""
     if page == "turn" and st.query_params.get("turn"):
         return ()
     if page == "annotate" and st.query_params.get("task", "queue") != "queue":
         return ()
-    if page == "data" and st.query_params.get("part") not in ("signals", "drift"):
-        return ()
+    if page == "data":
+        return _OF_DATA.get(st.query_params.get("part", "arrivals"), ())
     return FILTERS.get(page, ())
 
 
@@ -73,9 +82,12 @@ def write(parameters: Mapping[str, str | Sequence[str]]) -> None:
         st.query_params.from_dict(whole)
 
 
-def put(key: str, value: str | None) -> None:
-    """Set one choice of a page in the address; None or an empty text takes it out."""
-    others = {name: values for name, values in query().items() if name != key}
+def put(key: str, value: str | None, *ended: str) -> None:
+    """Set one choice of a page in the address; None or an empty text takes it out.
+
+    It puts an end to the choices `ended`, such as the page of another list.
+    """
+    others = {n: values for n, values in query().items() if n != key and n not in ended}
     write({**others, key: value} if value else others)
 
 

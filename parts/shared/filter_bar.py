@@ -78,12 +78,14 @@ def filters(
     """
     shown = {*keys, *chosen.query()}
     bounds: dict[str, Any] = {"min_value": first, "max_value": last, "format": "YYYY-MM-DD"}
-    for key, label in (("since", "From"), ("until", "To")):
+    days = [(key, label) for key, label in (("since", "From"), ("until", "To")) if key in shown]
+    for key, label in days:
         st.session_state[key] = getattr(chosen, key)
         st.date_input(label, value=None, key=key, on_change=_changed, args=(key,), **bounds)
-    with st.container(horizontal=True, gap="small"):
-        for label, days in _PERIODS.items():
-            st.button(label, type="tertiary", on_click=_period, args=(first, last, days))
+    if len(days) == 2:
+        with st.container(horizontal=True, gap="small"):
+            for label, length in _PERIODS.items():
+                st.button(label, type="tertiary", on_click=_period, args=(first, last, length))
     values = {**options, "failure_point": list(FAILURE_POINTS)}
     for key in _ALWAYS:
         if key in shown:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Mapping
 
 import streamlit as st
 
 from charts.formatting import count, several
 from charts.sentences import misdated_words
 from data.queries.ground_truth import label_counts
+from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from data.store.annotations import DESK
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from labels.derived import pending
 from labels.failure_point import MIN_PER_CLASS
 from parts.jobs.job import jobs
 from parts.jobs.widget import watch
@@ -26,8 +30,12 @@ _CLASSES = 2
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _labels(path: str, version: str) -> dict[str, int]:
-    with Store.open(path).snapshot(only=(*DESK, "labelled")) as snapshot:
-        return label_counts(snapshot)
+    with Store.open(path).snapshot(only=(*DESK, "labelled", "turns")) as snapshot:
+        counts = Counter(label_counts(snapshot))
+        # Labels that follow from gold are stored when a model scores; until then they are derived.
+        for table in pending(snapshot):
+            counts.update(str(name) for name in table["failure_point"].drop_null().to_pylist())
+    return {name: counts[name] for name in FAILURE_POINTS if counts[name]}
 
 
 def labels_now(path: str) -> dict[str, int]:
@@ -35,7 +43,7 @@ def labels_now(path: str) -> dict[str, int]:
     return _labels(path, Store.open(path).head().version)
 
 
-def enough(labels: dict[str, int]) -> bool:
+def enough(labels: Mapping[str, int]) -> bool:
     """Whether a model can be trained on so many labels."""
     return sum(n >= MIN_PER_CLASS for n in labels.values()) >= _CLASSES
 
@@ -53,6 +61,11 @@ def labels_words(labels: dict[str, int]) -> str:
 def empty_store(path: str) -> None:
     """A page for a store without turns: upload a log, or ingest one."""
     st.header("This store is empty", anchor=False)
+    first_logs(path)
+
+
+def first_logs(path: str) -> None:
+    """Ways to read the first logs; the store is made if there is none."""
     st.text("Read some logs into it: one JSON object per turn and line, plain or compressed.")
     upload(path)
     st.caption("Larger logs and whole folders are read by the command line:")
@@ -115,7 +128,7 @@ def _label_first(turns: int, path: str) -> None:
 
 
 def label_buttons(primary: bool = True) -> None:
-    """Draw two ways to labels: judge turns now, or read judged turns from a file."""
+    """Draw two ways to labels: label turns now, or read labels from a file."""
     with st.container(horizontal=True, gap="small"):
         now = st.button(
             "Label turns now",

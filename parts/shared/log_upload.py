@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
 import streamlit as st
 
 from charts.formatting import count, plain, several, short
-from parts.jobs.job import Job, Jobs, State, jobs
+from parts.jobs.job import Job, Jobs, jobs
 from parts.jobs.process import ProcessJob
 from parts.jobs.widget import watch
 from parts.shared.view import go_to_newest
@@ -39,7 +40,7 @@ class Ingestion(ProcessJob):
         self.file = shown_name(file)
         self._folder = tempfile.TemporaryDirectory(prefix="faultline-")
         # Its own name decides nothing but the format.
-        upload = Path(self._folder.name) / f"upload{''.join(Path(self.file).suffixes[-2:])}"
+        upload = Path(self._folder.name) / f"upload{_format_of(self.file)}"
         upload.write_bytes(content)
         super().__init__(
             "Ingestion",
@@ -55,13 +56,19 @@ class Ingestion(ProcessJob):
                 path,
             ],
         )
+        # Whether or not anybody still looks at the page.
+        threading.Thread(target=self._clean_up, daemon=True).start()
 
-    @property
-    def state(self) -> State:
-        state = super().state
-        if state != "running":
-            self._folder.cleanup()
-        return state
+    def _clean_up(self) -> None:
+        self._process.wait()
+        self._folder.cleanup()
+
+
+def _format_of(name: str) -> str:
+    """The endings of a name that say its format, such as `.jsonl.gz`."""
+    return "".join(
+        suffix for suffix in Path(name.casefold()).suffixes[-2:] if suffix[1:] in SUFFIXES
+    )
 
 
 def shown_name(name: str) -> str:

@@ -70,7 +70,7 @@ def foot(view: View) -> None:
         parts = [f"Version {view.snapshot.version}"]
         parts.append(f"model {plain(view.model)}" if view.model else "no model yet")
         if view.bounds:
-            parts.append(f"scored up to {day_words(view.bounds[1], True)}")
+            parts.append(f"scored up to {day_words(view.bounds[1], True)}, UTC")
         arrived = _arrived(view.path, view.snapshot.version)
         if arrived:
             parts.append(f"last logs {minute(arrived, reader_zone())}")
@@ -93,8 +93,9 @@ def newest_button(label: str) -> None:
 def missing_store(message: str, path: str) -> None:
     """A page for a store that does not exist."""
     st.header("No store here yet", anchor=False)
-    st.text(message)
-    first_steps.command("ingest", "LOGS…", path)
+    # The command that the message ends with is shown below.
+    st.text(f"{message.partition('. Create one')[0]}.")
+    first_steps.first_logs(path)
 
 
 def trouble(message: str) -> None:

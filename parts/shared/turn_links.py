@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -47,16 +48,19 @@ class Column:
 
 
 def times(rows: Rows, order: str | None = None) -> Column:
-    """When the turns started, in the reader's time zone, which the title names."""
+    """When the turns started, see `local_times`."""
+    title, texts = local_times([row["started_at"] for row in rows])
+    return Column(title, texts, "still", order, falls=True)
+
+
+def local_times(starts: Sequence[datetime]) -> tuple[str, list[str]]:
+    """A title with the reader's time zone, and the times; in summer and winter each has its own."""
     zone = reader_zone()
-    values = [row["started_at"].astimezone(zone) for row in rows]
-    return Column(
-        f"When ({values[0]:%Z})" if values else "When",
-        [f"{value:%-d %b %Y, %H:%M:%S}" for value in values],
-        "still",
-        order,
-        falls=True,
-    )
+    local = [start.astimezone(zone) for start in starts]
+    zones = {f"{start:%Z}" for start in local}
+    if len(zones) == 1:
+        return f"When ({zones.pop()})", [f"{start:%-d %b %Y, %H:%M:%S}" for start in local]
+    return "When", [f"{start:%-d %b %Y, %H:%M:%S %Z}" for start in local]
 
 
 def shares(
@@ -149,5 +153,4 @@ def page_of(pages: int) -> int:
 
 def _turn_page(key: str) -> None:
     page = st.session_state[key]
-    others = {k: v for k, v in address.query().items() if k != "page"}
-    address.write({**others, **({"page": str(page)} if page > 1 else {})})
+    address.put("page", str(page) if page > 1 else None)

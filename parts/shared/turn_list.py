@@ -60,8 +60,7 @@ def defect_list(view: View, now: overview.Totals) -> None:
 
 def _choose(parameter: str) -> None:
     value = st.session_state["list" if parameter == "list" else "list-order"]
-    others = {k: v for k, v in address.query().items() if k not in (parameter, "page")}
-    address.write({**others, **({parameter: value} if value else {})})
+    address.put(parameter, value, "page")
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -22,6 +22,7 @@ from data.queries.overview import (
     options,
 )
 from data.schema.layout import parse_version, version_text
+from data.schema.trace import STAGES
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from parts.shared import address
@@ -188,7 +189,8 @@ def values_of(path: str, version: str, model: str, chosen: Filter) -> dict[str, 
         found = {**found, **facet_choices(path, version, model)}
     # The lists of values end somewhere: what is beyond may occur.
     whole = {key: values for key, values in found.items() if len(values) < MOST_VALUES}
-    return {key: [*values, NOT_LOGGED] for key, values in whole.items()}
+    none = {"version": [f"{stage}:{NOT_LOGGED}" for stage in STAGES]}
+    return {key: [*values, *none.get(key, [NOT_LOGGED])] for key, values in whole.items()}
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

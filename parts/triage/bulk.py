@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +17,17 @@ from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.annotations import annotate_all, withdraw
 from data.store.store import Store
-from parts.shared.verdict_form import name_field
-from parts.shared.view import View, go_to_newest, reader_zone
+from parts.shared.turn_links import local_times
+from parts.shared.verdict_form import name_field, remember_name
+from parts.shared.view import View, go_to_newest
 
 _OUTCOME = "bulk_outcome"
 _UNDO = "bulk_undo"
+# Counts the actions: each leaves a table without ticks.
+_ROUND = "bulk_round"
+# What was recorded last and when: a second click does not record it again.
+_LAST = "bulk_last"
+_PAUSE_S = 2.0
 Turn = Mapping[str, Any]
 
 
@@ -33,16 +40,18 @@ def label_or_assign(view: View, inside: Inside, rows: pa.Table, key: str) -> Non
     if not turns:
         st.caption("No turn of this slice has this prediction.")
         return
-    starts = [row["started_at"].astimezone(reader_zone()) for row in turns]
+    # Streamlit keeps ticks by the place of their row, so other rows need another table.
+    place = (key, *view.turns_key, st.session_state.get(_ROUND, 0))
+    when, starts = local_times([row["started_at"] for row in turns])
     picked = st.dataframe(
         {
             "Failure point": [NAMES[row["failure_point"]] for row in turns],
             "Probability": [100 * row["p"] for row in turns],
             "Heard": [short(row["heard"], 160) or "–" for row in turns],
-            f"When ({starts[0]:%Z})": [f"{start:%-d %b %Y, %H:%M:%S}" for start in starts],
+            when: starts,
         },
         hide_index=True,
-        key=f"bulk-turns-{key}",
+        key=f"bulk-turns-{place}",
         on_select="rerun",
         selection_mode="multi-row",
         height=300,
@@ -91,6 +100,7 @@ def label_or_assign(view: View, inside: Inside, rows: pa.Table, key: str) -> Non
             key="bulk-assign-button",
         )
     _outcome(view.path)
+    remember_name()
 
 
 def _outcome(path: str) -> None:
@@ -114,9 +124,15 @@ def _outcome(path: str) -> None:
 
 
 def _label(path: str, turns: Sequence[Turn], who: str, point: str) -> None:
+    same = ([turn["turn_id"] for turn in turns], who, point)
+    before, when = st.session_state.get(_LAST, (None, 0.0))
+    if before == same and monotonic() - when < _PAUSE_S:
+        return
+
     def record() -> str:
         ids = annotate_all(Store.open(path), turns, who, point)
         st.session_state[_UNDO] = ids
+        st.session_state[_LAST] = (same, monotonic())
         return f"Labelled {several(len(ids), 'turn')}: {NAMES[point]}."
 
     _do(path, record)
@@ -135,8 +151,10 @@ def _assign(path: str, turns: Sequence[Turn], point: str, owner: str) -> None:
 
 def _take_back(path: str) -> None:
     def record() -> str:
-        ids = st.session_state.pop(_UNDO, [])
+        ids = st.session_state.get(_UNDO, [])
         withdraw(Store.open(path), *ids)
+        for key in (_UNDO, _LAST):
+            st.session_state.pop(key, None)
         return f"Taken back: {several(len(ids), 'label')}."
 
     _do(path, record)
@@ -154,3 +172,4 @@ def _do(path: str, record: Callable[[], str]) -> None:
         st.session_state[_OUTCOME] = ("error", str(problem))
     else:
         st.session_state[_OUTCOME] = ("done", words)
+        st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1

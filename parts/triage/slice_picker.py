@@ -86,8 +86,7 @@ def picker(present: str, rates: Mapping[str, Estimate]) -> None:
 
 def _pick() -> None:
     point = st.session_state["failing"] = st.session_state["failing_choice"]
-    others = {key: values for key, values in address.query().items() if key != "slice"}
-    address.write({**others, "failing": point})
+    address.put("failing", point, "slice", "versus")
 
 
 def chosen_slice(point: str) -> str | None:
@@ -105,7 +104,9 @@ def chosen_slice(point: str) -> str | None:
 def choose_slice(key: str) -> None:
     """Callback: open a slice, whichever failure point it is of."""
     point = key.partition(":")[0]
-    address.put("slice", key)
+    # A slice is compared with others of its failure point.
+    other = point in POINTS and point != st.query_params.get("failing")
+    address.put("slice", key, *(("versus",) if other else ()))
     if point in POINTS:
         address.put("failing", point)
 

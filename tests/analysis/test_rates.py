@@ -245,3 +245,26 @@ def test_without_turns_the_interval_is_from_0_to_1() -> None:
 def test_a_column_that_lacks_is_named() -> None:
     with pytest.raises(UsageError, match="sum_pp_defect"):
         estimate(rollup(1, np.random.default_rng(1)).drop(["sum_pp_defect"]))
+
+
+def test_five_failures_add_up_to_the_rate_of_any() -> None:
+    """Each has a weight of its own for the predictions, so alone they would not."""
+    rng = np.random.default_rng(11)
+    p = rng.dirichlet((0.3, 0.6, 0.4, 0.3, 0.2, 8.0), 6_000)[:, :5]
+    # The model is wrong about each failure in another way.
+    reached = np.cumsum(p * (1.2, 0.6, 1.3, 0.9, 0.5), 1)
+    before = np.column_stack([np.zeros(len(p)), reached[:, :-1]])
+    drawn = rng.random((len(p), 1))
+    y = ((before <= drawn) & (drawn < reached)).astype(float)
+    y, p = (np.column_stack([table, table.sum(1)]) for table in (y, p))
+    rest = p[800:]
+    others = Moments(np.array([float(len(rest))]), rest.sum(0)[None], (rest**2).sum(0)[None])
+    sample = Labelled(y[:800], p[:800], np.zeros(800, np.int64), np.arange(800) // 2)
+    found, alone = powered(others, sample, total=True), powered(others, sample)
+    assert abs(alone.value[0, :-1].sum() / alone.value[0, -1] - 1) > 0.005
+    assert found.value[0, :-1].sum() == pytest.approx(found.value[0, -1], rel=1e-12)
+    for part in ("value", "low", "high"):
+        assert getattr(found, part)[0, -1] == getattr(alone, part)[0, -1]
+    factors = found.value[0, :-1] / alone.value[0, :-1]
+    assert factors == pytest.approx(np.full(5, factors[0]))
+    assert found.high[0, :-1] == pytest.approx(factors * alone.high[0, :-1])

@@ -179,6 +179,6 @@ def test_the_next_demo_removes_what_a_killed_one_left(
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("assistant.demo._train", fail)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    must_fail(run("demo-data", "--to", to), "No space left")
+    must_fail(run("demo-data", "--to", to), "is full")
     assert not left.exists()
     assert list(to.iterdir()) == []

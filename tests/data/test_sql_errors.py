@@ -117,3 +117,10 @@ def test_the_sandbox_says_where(
         run(snapshot, sql, model=MODEL)
     assert caught.value.place == place
     assert words in str(caught.value)
+
+
+def test_the_missing_name_itself_is_no_suggestion() -> None:
+    """Another table may have a column of this name."""
+    message = 'Binder Error: Referenced column "domain" not found in FROM clause!'
+    words, _ = sentence(message, "SELECT domain FROM turns", ["Domain", "domains", "locale"])
+    assert words.endswith("here is no column “domain” (did you mean “domains”?).")

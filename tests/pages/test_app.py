@@ -17,7 +17,9 @@ from tests.scored import MODEL, NASTY, score
 def test_a_missing_store_says_what_to_run(opened: Open, tmp_path: Path, page: str | None) -> None:
     at = opened(tmp_path / "nowhere", page)
     assert "No store" in texts(at)
+    assert texts(at).count("faultline ingest") == 1
     assert f"faultline ingest LOGS… --store {tmp_path / 'nowhere'}" in texts(at)
+    assert len(at.get("file_uploader")) == 1
 
 
 @pytest.mark.parametrize("page", [None, "turn"])

@@ -260,13 +260,17 @@ _LIVE = """() => {
   const app = document.querySelector('[data-testid=stApp]'), found = [];
   for (const a of app.querySelectorAll('a')) {
     const to = a.getAttribute('href') || a.getAttribute('xlink:href') || '';
-    const own = to.startsWith('#') || to.startsWith('?') || to.startsWith('/') || to === ''
+    const own = to.startsWith('#') || to.startsWith('?') || to === ''
+      || (to.startsWith('/') && !to.startsWith('//'))
       || to.startsWith(location.origin) || to.startsWith('explore?') || /^[a-z]+$/.test(to)
       || a.closest('[data-testid=stLinkButton]');
     if (!own) found.push('a ' + to + ' ' + a.textContent);
   }
   for (const e of app.querySelectorAll('img,script,iframe,object,embed,form,base,math,.katex,h1'))
-    if (!e.classList.contains('vega-bindings')) found.push(e.outerHTML.slice(0, 200));
+    // The code editor is the one thing that is framed, from this server.
+    if (!e.classList.contains('vega-bindings')
+      && !(e.matches('iframe.stCustomComponentV1') && new URL(e.src).origin === location.origin))
+      found.push(e.outerHTML.slice(0, 200));
   const active = '[data-testid=stHtml] style, [onerror], [onload], [onmouseover]';
   for (const e of app.querySelectorAll(active))
     found.push(e.outerHTML.slice(0, 200));

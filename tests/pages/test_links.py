@@ -245,7 +245,10 @@ def test_the_filter_bar_offers_what_counts_on_the_page(opened: Open, scored_stor
     assert "Device" in labels("triage")
     assert "Predicted failure point" not in labels("triage")
     assert labels("triage", failure_point="asr") >= {"Predicted failure point"}
-    assert labels("data") == labels("turn", turn="d001-0") == set()
+    assert labels("data", part="storage") == labels("turn", turn="d001-0") == set()
+    assert labels("data") == {"From", "To"}
+    assert "To" in labels("data", part="drift")
+    assert "From" not in labels("data", part="drift")
     assert labels("data", part="signals") >= {"From", "To"}
     assert "Device" not in labels("data", part="signals")
     assert labels("annotate", task="agreement") == set()

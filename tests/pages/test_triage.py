@@ -215,12 +215,16 @@ def test_a_slice_is_compared_with_another_by_choice_or_by_link(
     assert "is not a slice" in texts(at)
 
 
-def opened_bulk(opened: Open, store: Store, rows: list[int]) -> AppTest:
-    at = opened(store.path, "triage", slice=PHONES)
-    at.session_state[f"bulk-turns-{PHONES}"] = {
-        "selection": {"rows": rows, "columns": [], "cells": []}
-    }
+def tick(at: AppTest, rows: list[int]) -> AppTest:
+    """Tick rows of the table of turns, whose key is in the id that Streamlit makes of it."""
+    (table,) = (t for t in at.dataframe if "bulk-turns" in t.proto.id)
+    key = str(table.proto.id).split("-", 2)[2]
+    at.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
     return drawn(at)
+
+
+def opened_bulk(opened: Open, store: Store, rows: list[int]) -> AppTest:
+    return tick(drawn(opened(store.path, "triage", slice=PHONES)), rows)
 
 
 def drawn(at: AppTest) -> AppTest:
@@ -248,6 +252,26 @@ def test_chosen_turns_are_labelled_together_and_taken_back(
     drawn(press(at, "Undo"))
     assert store.snapshot().counts()["annotations"] == 0
     assert at.button(key="bulk-undo").disabled
+
+
+def test_ticks_belong_to_the_turns_that_were_shown(opened: Open, own_phones_fail: Store) -> None:
+    """Other filters show other turns in the same rows."""
+    at = opened_bulk(opened, own_phones_fail, [0, 2])
+    assert "2 turns chosen" in texts(at)
+    at.multiselect(key="locale").set_value(["en-GB"]).run()
+    assert "0 turns chosen" in texts(drawn(at))
+
+
+def test_a_second_click_labels_nothing_twice(opened: Open, own_phones_fail: Store) -> None:
+    store = own_phones_fail
+    at = opened_bulk(opened, store, [0, 2])
+    at.text_input(key="bulk-who").set_value("Ada").run()
+    drawn(press(at, "Label 2 turns"))
+    assert "0 turns chosen" in texts(at)
+    assert at.button(key="bulk-label-button").disabled
+    drawn(tick(at, [0, 2]))
+    press(at, "Label 2 turns")
+    assert store.snapshot().counts()["annotations"] == 2
 
 
 def test_chosen_turns_are_assigned(opened: Open, own_phones_fail: Store) -> None:

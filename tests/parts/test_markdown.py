@@ -54,6 +54,7 @@ REVIEWED = {
     },
     "parts/explore/downloads.py": {"label": "a format"},
     "parts/explore/pivot.py": {
+        "estimated": "a constant, and a number",
         "pivot_words(table, measure, failure)": "names of measures and failures",
         "title": "a constant",
     },

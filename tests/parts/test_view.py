@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from data.queries.filters import Filter
 from data.store.store import Store
+from parts.shared import turn_links
 from parts.shared.view import STORE, View, store_path
 from tests.hostile import TEXTS
 
@@ -49,3 +52,13 @@ def test_links_stay_in_the_dashboard(scored_store: Store, text: str) -> None:
     parts = urlsplit(link)
     assert (parts.scheme, parts.netloc, parts.path, parts.fragment) == ("", "", "/turn", "")
     assert parse_qs(parts.query)["turn"] == parse_qs(parts.query)["domain"] == [text]
+
+
+def test_times_of_summer_and_winter_have_their_own_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_links, "reader_zone", lambda: ZoneInfo("Europe/London"))
+    winter, summer = (datetime(2026, month, 5, 12, tzinfo=UTC) for month in (1, 7))
+    assert turn_links.local_times([winter]) == ("When (GMT)", ["5 Jan 2026, 12:00:00"])
+    title, texts = turn_links.local_times([summer, winter])
+    assert title == "When"
+    assert texts == ["5 Jul 2026, 13:00:00 BST", "5 Jan 2026, 12:00:00 GMT"]
+    assert turn_links.local_times([]) == ("When", [])
