@@ -59,7 +59,7 @@ def open_view() -> View:
     outdated = version != head.version
     scored = scorers(path, version)
     if not scored:
-        address.write({**address.query(), "at": version})
+        address.put("at", version)
         return View(path, snapshot, outdated, None, None, Filter())
     model = pinned("model", head.model if head.model in scored else scored[0])
     if model not in scored:
@@ -96,8 +96,8 @@ try:
             page.run()
         else:
             page_frame.no_turns(path)
-except StoreMissing as error:
-    page_frame.missing_store(str(error), path)
+except StoreMissing:
+    page_frame.missing_store(path)
 except (VersionGone, UsageError) as error:
     # Above what the page had drawn so far.
     with top:
