@@ -59,7 +59,7 @@ def open_view() -> View:
     outdated = version != head.version
     scored = scorers(path, version)
     if not scored:
-        address.write({**address.query(), "at": version})
+        address.put("at", version)
         return View(path, snapshot, outdated, None, None, Filter())
     model = pinned("model", head.model if head.model in scored else scored[0])
     if model not in scored:
@@ -83,6 +83,7 @@ def open_view() -> View:
 
 
 top, body, foot = st.container(), st.container(), st.container()
+view: View | None = None
 try:
     view = open_view()
     with top:
@@ -96,18 +97,20 @@ try:
             page.run()
         else:
             page_frame.no_turns(path)
-except StoreMissing as error:
-    page_frame.missing_store(str(error), path)
-except (VersionGone, UsageError) as error:
-    # Above what the page had drawn so far.
+except FaultlineError as error:
+    # Above what the page had drawn so far, and with the way to the other pages in any case.
     with top:
-        page_frame.trouble(str(error))
+        if view is None:
+            page_frame.top(name, path)
+        if isinstance(error, StoreMissing):
+            page_frame.missing_store(path)
+        else:
+            page_frame.trouble(str(error))
         if isinstance(error, UsageError):
             st.button(
                 "Clear the filters",
                 on_click=address.clear,
                 icon=":material/filter_alt_off:",
             )
-        page_frame.newest_button("Go to the newest version")
-except FaultlineError as error:
-    page_frame.trouble(str(error))
+        if isinstance(error, UsageError | VersionGone):
+            page_frame.newest_button("Go to the newest version")

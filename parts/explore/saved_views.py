@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
@@ -12,7 +12,7 @@ from charts.formatting import (
     percent,
     plain,
 )
-from data.errors import FaultlineError, UsageError, machine_error
+from data.errors import FaultlineError, UsageError
 from data.queries import overview, turn_table
 from data.queries.filters import Filter
 from data.queries.pivot import ANY, DIMENSIONS, MEASURES
@@ -32,6 +32,7 @@ from parts.shared.view import (
     View,
     go_to_newest,
 )
+from parts.shared.writing import refused
 
 PARTS = {"pivot": "Pivot", "table": "Turns", "sql": "SQL"}
 NONE = "none"
@@ -206,20 +207,19 @@ def views_menu(view: View) -> None:
 
 def _save(view: View) -> None:
     query = {k: v for k, v in link_query(view).items() if k not in ("at", "model")}
-    try:
-        name = st.session_state["view-name"]
-        workspace.save_view(Store.open(view.path), name, "explore", urlencode(query, doseq=True))
-        go_to_newest()
-    except (FaultlineError, OSError) as error:
-        st.session_state["view-trouble"] = str(machine_error(error, view.path) or error)
+    name, choices = st.session_state["view-name"], urlencode(query, doseq=True)
+    _write(view.path, lambda: workspace.save_view(Store.open(view.path), name, "explore", choices))
 
 
 def _delete(path: str, name: str) -> None:
-    try:
-        workspace.drop_view(Store.open(path), name)
+    _write(path, lambda: workspace.drop_view(Store.open(path), name))
+
+
+def _write(path: str, change: Callable[[], object]) -> None:
+    if problem := refused(change, path):
+        st.session_state["view-trouble"] = problem
+    else:
         go_to_newest()
-    except (FaultlineError, OSError) as error:
-        st.session_state["view-trouble"] = str(machine_error(error, path) or error)
 
 
 def open_view(query: str) -> None:

@@ -15,7 +15,6 @@ from charts.sentences import (
     period_words,
     spent_share,
 )
-from data.errors import FaultlineError, machine_error
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
@@ -23,6 +22,7 @@ from data.store.store import Store
 from parts.overview.tables import share
 from parts.shared.formatted import formatted
 from parts.shared.view import View, go_to_newest
+from parts.shared.writing import refused
 from report.contents import Headline
 
 _TROUBLE = "targets_trouble"
@@ -107,18 +107,15 @@ def _field(view: View, name: str) -> str:
 
 def _save(view: View, targets: dict[str, float]) -> None:
     """Save the targets that differ from those shown, and go to the version that has them."""
-    try:
+
+    def save() -> None:
         store = Store.open(view.path)
         for name in FAILURES:
             percentage = st.session_state.get(_field(view, name))
             target = None if not percentage else round(float(percentage) / 100, 6)
             if target != targets.get(name):
                 workspace.set_target(store, name, target)
-    except FaultlineError as error:
-        st.session_state[_TROUBLE] = str(error)
-    except OSError as error:
-        st.session_state[_TROUBLE] = str(
-            machine_error(error, view.path)
-            or f"The targets could not be saved: the store cannot be written ({error.strerror})."
-        )
+
+    if problem := refused(save, view.path):
+        st.session_state[_TROUBLE] = problem
     go_to_newest()

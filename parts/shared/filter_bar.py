@@ -60,7 +60,7 @@ def model_choice(models: list[str], present: str) -> None:
 
 def _use_model() -> None:
     st.session_state["model"] = st.session_state["model_choice"]
-    address.write({**address.query(), "model": st.session_state["model_choice"]})
+    address.put("model", st.session_state["model_choice"])
 
 
 def filters(
@@ -221,14 +221,6 @@ def chips(chosen: Filter, turns: str) -> None:
             st.button("Clear all", type="tertiary", on_click=address.set_filter, args=(Filter(),))
     for sentence in current_view().unknown:
         st.text(sentence)
-
-
-def narrow(*conditions: tuple[str, str]) -> None:
-    """Callback of a click on a mark or a cell: narrow the filter to its values.
-
-    See `Filter.narrowed`.
-    """
-    address.set_filter(address.present().narrowed(*conditions))
 
 
 def _period(first: date, last: date, days: int | None) -> None:

@@ -30,17 +30,27 @@ _CLASSES = 2
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _labels(path: str, version: str) -> dict[str, int]:
-    with Store.open(path).snapshot(only=(*DESK, "labelled", "turns")) as snapshot:
-        counts = Counter(label_counts(snapshot))
-        # Labels that follow from gold are stored when a model scores; until then they are derived.
+    with Store.open(path).snapshot(only=(*DESK, "labelled")) as snapshot:
+        return label_counts(snapshot)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _pending(path: str, turns: int, labelled: int) -> dict[str, int]:
+    """Labels that follow from gold and are not stored yet, which happens when a model scores."""
+    counts: Counter[str] = Counter()
+    with Store.open(path).snapshot(only=("turns", "labelled")) as snapshot:
         for table in pending(snapshot):
             counts.update(str(name) for name in table["failure_point"].drop_null().to_pylist())
-    return {name: counts[name] for name in FAILURE_POINTS if counts[name]}
+    return counts
 
 
 def labels_now(path: str) -> dict[str, int]:
     """Labelled turns by failure point as they are now, whatever version the page is pinned to."""
-    return _labels(path, Store.open(path).head().version)
+    head = Store.open(path).head()
+    # By the versions of their own tables: a verdict changes neither, and comes every few seconds.
+    derived = _pending(path, *(head.tables.get(name, 0) for name in ("turns", "labelled")))
+    counts = Counter(_labels(path, head.version)) + Counter(derived)
+    return {name: counts[name] for name in FAILURE_POINTS if counts[name]}
 
 
 def enough(labels: Mapping[str, int]) -> bool:

@@ -90,11 +90,10 @@ def newest_button(label: str) -> None:
     st.button(label, on_click=go_to_newest, type="tertiary", icon=":material/update:")
 
 
-def missing_store(message: str, path: str) -> None:
+def missing_store(path: str) -> None:
     """A page for a store that does not exist."""
     st.header("No store here yet", anchor=False)
-    # The command that the message ends with is shown below.
-    st.text(f"{message.partition('. Create one')[0]}.")
+    st.text(f"There is no store at {Path(path).resolve()}.")
     first_steps.first_logs(path)
 
 

@@ -23,7 +23,6 @@ from charts.formatting import (
 )
 from charts.html import piece
 from charts.palette import COLOURS
-from data.errors import FaultlineError
 from data.queries.annotations import latest, progress
 from data.queries.visibility import Reader
 from data.schema.trace import FAILURE_POINTS
@@ -40,6 +39,7 @@ from data.store.annotations import (
 from data.store.store import Store
 from data.store.workspace import setting
 from parts.shared.view import reader_zone
+from parts.shared.writing import refused
 
 _WHO = "annotator_name"
 _DONE = "annotated"
@@ -48,7 +48,7 @@ _MESSAGE = "annotation_message"
 _LAST = "last_verdict"
 _ASKED = "asked_verdict"
 # A second verdict on a turn this soon after the first may be a click that was not meant.
-_PAUSE_S = 2.0
+PAUSE_S = 2.0
 _COOKIE = "faultline_annotator"
 _NAME_LENGTH = 60
 _YEAR_S = 365 * 24 * 3600
@@ -251,10 +251,8 @@ def undo(path: str, verdict: tuple[str, dict[str, Any]] | None = None) -> None:
     annotation, turn = verdict
     for key in (_LAST, _ASKED):
         st.session_state.pop(key, None)
-    try:
-        withdraw(Store.open(path), annotation)
-    except FaultlineError as error:
-        st.session_state[_MESSAGE] = ("error", str(error))
+    if problem := refused(lambda: withdraw(Store.open(path), annotation), path):
+        st.session_state[_MESSAGE] = ("error", problem)
         return
     st.session_state[_DONE] = [one for one in done() if one[0] != annotation]
     st.session_state["queue_turn"] = turn["turn_id"]
@@ -266,7 +264,7 @@ def _say(path: str, turn: dict[str, Any], who: str, name: str, decides: bool, on
         # A second key press, before the next turn was drawn.
         return
     last_turn, before, when = st.session_state.get(_LAST, ("", "", 0.0))
-    if last_turn == turn["turn_id"] and monotonic() - when < _PAUSE_S:
+    if last_turn == turn["turn_id"] and monotonic() - when < PAUSE_S:
         if name != before:
             st.session_state[_ASKED] = {
                 "turn": turn,
@@ -293,7 +291,7 @@ def _record(path: str, turn: dict[str, Any], who: str, name: str, decides: bool)
     def typed(field: str) -> str:
         return str(st.session_state.get(f"{base}-{field}") or "").strip()
 
-    try:
+    def record() -> None:
         annotation_id = annotate(
             Store.open(path),
             turn,
@@ -305,10 +303,11 @@ def _record(path: str, turn: dict[str, Any], who: str, name: str, decides: bool)
             note=typed("note"),
             adjudicated=decides,
         )
-    except FaultlineError as error:
-        st.session_state[_MESSAGE] = ("error", str(error))
+        done().append((annotation_id, turn))
+
+    if problem := refused(record, path):
+        st.session_state[_MESSAGE] = ("error", problem)
         return
-    done().append((annotation_id, turn))
     # When it was recorded, not when it was clicked: a click meanwhile comes right after.
     st.session_state[_LAST] = (turn["turn_id"], name, monotonic())
     st.session_state[_MESSAGE] = ("done", f"Recorded: {NAMES[name]}.")

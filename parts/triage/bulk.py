@@ -10,7 +10,6 @@ import pyarrow as pa
 import streamlit as st
 
 from charts.formatting import plain, several, short
-from data.errors import FaultlineError, machine_error
 from data.queries.slice_evidence import Inside
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
@@ -18,8 +17,9 @@ from data.store import workspace
 from data.store.annotations import annotate_all, withdraw
 from data.store.store import Store
 from parts.shared.turn_links import local_times
-from parts.shared.verdict_form import name_field, remember_name
+from parts.shared.verdict_form import PAUSE_S, name_field, remember_name
 from parts.shared.view import View, go_to_newest
+from parts.shared.writing import refused
 
 _OUTCOME = "bulk_outcome"
 _UNDO = "bulk_undo"
@@ -27,7 +27,6 @@ _UNDO = "bulk_undo"
 _ROUND = "bulk_round"
 # What was recorded last and when: a second click does not record it again.
 _LAST = "bulk_last"
-_PAUSE_S = 2.0
 Turn = Mapping[str, Any]
 
 
@@ -126,7 +125,7 @@ def _outcome(path: str) -> None:
 def _label(path: str, turns: Sequence[Turn], who: str, point: str) -> None:
     same = ([turn["turn_id"] for turn in turns], who, point)
     before, when = st.session_state.get(_LAST, (None, 0.0))
-    if before == same and monotonic() - when < _PAUSE_S:
+    if before == same and monotonic() - when < PAUSE_S:
         return
 
     def record() -> str:
@@ -161,15 +160,9 @@ def _take_back(path: str) -> None:
 
 
 def _do(path: str, record: Callable[[], str]) -> None:
-    try:
-        words = record()
-    except FaultlineError as error:
-        st.session_state[_OUTCOME] = ("error", str(error))
-    except OSError as error:
-        problem = machine_error(error, path) or (
-            f"The store cannot be written to ({error.strerror}); nothing was saved."
-        )
-        st.session_state[_OUTCOME] = ("error", str(problem))
-    else:
-        st.session_state[_OUTCOME] = ("done", words)
+    def noted() -> None:
+        st.session_state[_OUTCOME] = ("done", record())
         st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
+
+    if problem := refused(noted, path):
+        st.session_state[_OUTCOME] = ("error", problem)

@@ -14,7 +14,6 @@ from charts.formatting import (
     plain,
     points,
 )
-from data.errors import FaultlineError, machine_error
 from data.queries.slices import (
     Conditions,
     before_and_on,
@@ -24,6 +23,7 @@ from data.schema.vocabulary import version_title
 from data.store import workspace
 from data.store.store import Store
 from parts.shared.view import CacheKey, View, go_to_newest
+from parts.shared.writing import refused
 from parts.triage.owners import ticket_link
 from parts.triage.slice_picker import p_words
 
@@ -128,19 +128,12 @@ def _ticket_prefix(view: View, prefix: str) -> None:
 
 def _write(view: View, change: Callable[[], None]) -> None:
     """Change the store and draw the page again at its newest version; errors in a sentence."""
-    try:
-        change()
-    except FaultlineError as error:
-        st.error(plain(str(error)))
-    except OSError as error:
-        problem = machine_error(error, view.path) or (
-            f"The store cannot be written to ({error.strerror}); nothing was saved."
-        )
-        st.error(plain(str(problem)))
-    else:
-        go_to_newest()
-        st.toast("Saved.")
-        st.rerun()
+    if problem := refused(change, view.path):
+        st.error(plain(problem))
+        return
+    go_to_newest()
+    st.toast("Saved.")
+    st.rerun()
 
 
 def fixed_words(outcome: Fixed, release: str) -> str:

@@ -20,6 +20,17 @@ def test_a_missing_store_says_what_to_run(opened: Open, tmp_path: Path, page: st
     assert texts(at).count("faultline ingest") == 1
     assert f"faultline ingest LOGS… --store {tmp_path / 'nowhere'}" in texts(at)
     assert len(at.get("file_uploader")) == 1
+    assert 'href="/explore"' in html(at)
+
+
+def test_a_link_that_cannot_be_shown_leaves_the_way_to_the_other_pages(
+    opened: Open, scored_store: Store
+) -> None:
+    for query in ({"called": "nlu"}, {"at": "t9"}, {"step": "year"}):
+        at = opened(scored_store.path, **query)
+        assert "This cannot be shown" in texts(at)
+        assert html(at).count('class="product"') == 1
+        assert "Triage" in html(at)
 
 
 @pytest.mark.parametrize("page", [None, "turn"])

@@ -69,7 +69,7 @@ def test_a_later_verdict_is_recorded_at_once(
     page: AppTest, own_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(page, "nlu")
-    monkeypatch.setattr(verdict_form, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(verdict_form, "PAUSE_S", 0.0)
     say(page, "er")
     assert verdicts(own_store) == ["nlu", "er"]
 
