@@ -114,6 +114,19 @@ RULES: Mapping[str, Rule] = {
     "targets": Rule(_columns("failure_point target updated_at")),
     "views": Rule(_columns("name page query note created_at")),
     "settings": Rule(_columns("name value updated_at")),
+    "rewrites": Rule(
+        _columns(
+            "rewrite_id assistant request rewrite user_id method request_state rewrite_state users",
+            "sessions turns failing p_before p_after score failure_point examples state reason",
+            "decided_by decided_at mined_at",
+        )
+    ),
+    "rewrite_outcomes": Rule(
+        _columns(
+            "rewrite_id day source turns wins losses no_help turns_with good_with turns_without",
+            "good_without",
+        )
+    ),
 }
 
 

@@ -17,6 +17,8 @@ from data.schema.tables import (
     MISDATED,
     PREDICTIONS,
     QUARANTINE,
+    REWRITE_OUTCOMES,
+    REWRITES,
     ROLLUP,
     RUNS,
     RUNS_ADDED,
@@ -71,6 +73,8 @@ TABLES: Mapping[str, Layout] = {
     "views": Layout("v", VIEWS, (), ("name",)),
     "misdated": Layout("m", MISDATED, (), ("day", "turn_id")),
     "settings": Layout("s", SETTINGS, (), ("name",)),
+    "rewrites": Layout("w", REWRITES, (), ("assistant", "request", "user_id", "rewrite_id")),
+    "rewrite_outcomes": Layout("x", REWRITE_OUTCOMES, (), ("rewrite_id", "day")),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")

@@ -16,4 +16,6 @@ TABLE_MEANINGS = {
     "views": "saved views",
     "misdated": "turns with impossible dates",
     "settings": "settings of the store",
+    "rewrites": "rewrites mined from sessions, and decisions about them",
+    "rewrite_outcomes": "what became of rewrites on later sessions",
 }

@@ -222,3 +222,63 @@ TARGETS = schema(
         ("updated_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+
+# Rewrites mined from sessions, with their provenance and what was decided about them
+# (`rewrites.outcomes`); one row per request, rewrite and user.
+REWRITES = schema(
+    [
+        ("rewrite_id", _STR),
+        ("assistant", _STR),
+        # As it is heard: lower case, single spaces.
+        ("request", _STR),
+        ("rewrite", _STR),
+        # Null on general rows.
+        ("user_id", _STR),
+        # "chain", "chain, personal", "neighbour".
+        ("method", _STR),
+        # What NLU made of both: domain|intent|slot=value….
+        ("request_state", _STR),
+        ("rewrite_state", _STR),
+        # Users and sessions in which the request was said again.
+        ("users", pa.int64()),
+        ("sessions", pa.int64()),
+        # Turns with the request, and how many of them probably failed.
+        ("turns", pa.int64()),
+        ("failing", pa.float64()),
+        # Predicted success of the request as it is, and of its rewrite.
+        ("p_before", pa.float64()),
+        ("p_after", pa.float64()),
+        # Probability that the request fails and its user ends in this outcome without help.
+        ("score", pa.float64()),
+        # What failed on the scored ones of its turns, mostly; null where none is scored.
+        ("failure_point", _STR),
+        # Turns with the request that were said again, at most `rewrites.outcomes.EXAMPLES`.
+        ("examples", pa.list_(_STR)),
+        # "proposed", "approved", "live", "retired" or "rejected".
+        ("state", _STR),
+        ("reason", _STR),
+        ("decided_by", _STR),
+        ("decided_at", pa.timestamp("us", tz="UTC")),
+        ("mined_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+# What became of rewrites on later sessions, one row per rewrite, day and source; rows of several
+# days add up.
+REWRITE_OUTCOMES = schema(
+    [
+        ("rewrite_id", _STR),
+        ("day", pa.date32()),
+        # "replay": what it would have done; "use": what it did.
+        ("source", _STR),
+        ("turns", pa.int64()),
+        ("wins", pa.int64()),
+        ("losses", pa.int64()),
+        ("no_help", pa.int64()),
+        # Of turns in use, with the rewrite and without it: their number, and expected successes.
+        ("turns_with", pa.int64()),
+        ("good_with", pa.float64()),
+        ("turns_without", pa.int64()),
+        ("good_without", pa.float64()),
+    ]
+)

@@ -95,6 +95,7 @@ class Eraser:
         for column in ("note", "link", "owner", "version"):
             self._blank("triage", column, "NULL", "notes on slices")
         self._blank("annotations", "note", "NULL", "notes of annotators")
+        self._blank("rewrites", "reason", "'deleted'", "reasons of decisions on rewrites")
         self._annotators()
         self._blank("runs", "file", f"'{GONE}'", "names of ingested files")
         self._blank("runs", "unknown_fields", "'{}'", "names of unknown fields")

@@ -31,6 +31,7 @@ from data.store.misdated import words
 from data.store.model_folders import remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
+from data.store.rewrites import forget as forget_rewrites
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -305,6 +306,7 @@ def delete(
             others[_CALLED[name]] = cycle.delete_rows(name, condition, tables)
         cycle.delete_rows("misdated", condition, tables)
         given = (value for values in ids_by_kind.values() for value in values)
+        others["rewrites"] = forget_rewrites(cycle, deleted, user_ids)
         others.update(Eraser(cycle, given, all_ids).everywhere())
         unread = written_with(cycle, own)
     finished = _finished(store, turns, predictions, others, unread)
@@ -411,6 +413,7 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
             "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
         )
         if deleted.num_rows:
+            others["rewrites"] = forget_rewrites(cycle, deleted, ())
             others.update(Eraser(cycle, (), all_ids).everywhere())
         unread = written_with(cycle, own)
     finished = _finished(store, dropped["turns"], dropped["predictions"], others, unread)
