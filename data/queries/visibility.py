@@ -117,8 +117,8 @@ RULES: Mapping[str, Rule] = {
     "rewrites": Rule(
         _columns(
             "rewrite_id assistant request rewrite user_id method request_state rewrite_state users",
-            "sessions turns failing p_before p_after score failure_point examples state reason",
-            "decided_by decided_at mined_at",
+            "sessions turns failing p_before p_after score failure_point examples chain state",
+            "reason decided_by decided_at mined_at",
         )
     ),
     "rewrite_outcomes": Rule(

@@ -254,6 +254,8 @@ REWRITES = schema(
         ("failure_point", _STR),
         # Turns with the request that were said again, at most `rewrites.outcomes.EXAMPLES`.
         ("examples", pa.list_(_STR)),
+        # The chain around the request, as JSON, see `rewrites.outcomes.chain_around`.
+        ("chain", _STR),
         # "proposed", "approved", "live", "retired" or "rejected".
         ("state", _STR),
         ("reason", _STR),
