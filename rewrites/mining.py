@@ -59,13 +59,13 @@ class Settings:
     """
 
     least_score: float = 0.3
-    margin: float = 0.1
+    margin: float = 0.2
     users: int = 1
     sessions: int = 1
     told: int = 2
-    own_score: float = 0.35
+    own_score: float = 0.4
     own_retries: float = 0.7
-    prior_turns: float = 1.0
+    prior_turns: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +284,7 @@ def _pooling(text: np.ndarray, weight: np.ndarray) -> Any:
     return matrix(weight, text, np.arange(n), (int(text.max(initial=-1)) + 1, n))
 
 
-def _support(
-    counted: Counts, success: Success, text: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _support(counted: Counts, success: Success, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per text: users who probably said it again after a failure, and sessions with that."""
     cells = counted.cells[success.retried > 0.5]
     cells = cells.assign(text=text[cells["request"]])

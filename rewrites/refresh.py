@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was mined: turns and sessions read, rewrites for everybody and for single users, rewrites
-    now in the store, and the evaluation (None where there is one day only)."""
+    """What was mined: turns and sessions read; rewrites for everybody, for single users, and now in
+    the store; and the evaluation (None where there is one day only)."""
 
     turns: int
     sessions: int
