@@ -19,8 +19,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from features.arrow import pc, whole
-from rewrites.interpretations import Counts
+from rewrites.interpretations import PART, Counts
 from rewrites.success import Success
 
 # SciPy has no type stubs.
@@ -83,12 +82,8 @@ class Chain:
         step.data = again.data / np.repeat(retries + PRIOR_RETRIES, np.diff(again.indptr))
         step.data[(again.data < LEAST_RETRIES) | (step.data < LEAST_STEP)] = 0.0
         step.eliminate_zeros()
-        names = pc.binary_join_element_wise(
-            whole(counts.requests["assistant"]), whole(counts.requests["interpretation"]), "\x1f"
-        )
-        distinct = pc.unique(names).sort()
-        outcome = pc.index_in(names, distinct).to_numpy().astype(np.int64)
-        parts = [name.split("\x1f", 1) for name in distinct.to_pylist()]
+        outcome, distinct = counts.number("interpretation")
+        parts = [name.split(PART, 1) for name in distinct.to_pylist()]
         return cls(
             counts.requests,
             tuple(part[1] for part in parts),

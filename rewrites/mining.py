@@ -12,7 +12,6 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from data.schema.trace import schema
-from features.arrow import pc, whole
 from rewrites.interpretations import Counts, counts
 from rewrites.markov import Chain, matrix
 from rewrites.sessions import GAP_S, friction
@@ -178,7 +177,7 @@ def _general(
 ) -> pd.DataFrame:
     """Rows of texts: what is rewritten is a text, whatever NLU makes of it this time."""
     turns = np.bincount(counted.cells["request"], counted.cells["turns"], len(chain.failure))
-    text = _texts(counted)
+    text, _ = counted.number("text")
     request = _commonest(text, turns)
     share = turns / np.bincount(text, turns)[text]
     pooled = _pooling(text, share * chain.failure) @ mended
@@ -208,7 +207,7 @@ def _personal(
     is everybody's. A user with whom the request works keeps it: a row that leads to itself.
     """
     cells = counted.cells
-    text = _texts(counted)
+    text, _ = counted.number("text")
     turns = np.bincount(cells["request"], cells["turns"], len(chain.failure))
     cells = cells.assign(
         failed=cells["turns"] * success.failed,
@@ -259,16 +258,6 @@ def _personal(
     kept = kept.assign(p_after=kept["p_before"], score=kept["p_before"])
     table: pd.DataFrame = pd.concat([rows[good & ~fine], kept])
     return table.sort_values(["request", "user"])
-
-
-def _texts(counted: Counts) -> np.ndarray:
-    """Per request, the number of its text among those of all assistants, int64 (requests,)."""
-    requests = counted.requests
-    names = pc.binary_join_element_wise(
-        whole(requests["assistant"]), whole(requests["text"]), "\x1f"
-    )
-    numbers: np.ndarray = names.dictionary_encode().indices.to_numpy()
-    return numbers.astype(np.int64)
 
 
 def _commonest(text: np.ndarray, turns: np.ndarray) -> np.ndarray:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import digamma, expit
 
-from features.arrow import pc, whole
 from rewrites.interpretations import EVIDENCE, Counts
 
 ROUNDS = 60
@@ -105,10 +104,7 @@ class _Next:
         request, following = counts.cells["request"].to_numpy(), counts.cells["next"].to_numpy()
         self.follows = following >= 0
         self._at = np.flatnonzero(self.follows)
-        names = pc.binary_join_element_wise(
-            whole(counts.requests["assistant"]), whole(counts.requests["interpretation"]), "\x1f"
-        )
-        outcome = names.dictionary_encode().indices.to_numpy().astype(np.int64)
+        outcome, _ = counts.number("interpretation")
         self._after = outcome[following[self._at]]
         self._request = request[self._at]
         self._n_requests, self._n_outcomes = len(outcome), int(outcome.max(initial=-1)) + 1
