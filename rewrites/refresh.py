@@ -68,7 +68,7 @@ def refresh(
         mined = from_counts(counted, settings, success)
         progress(0.7, 1.0, "describing the rewrites")
         turns = pd.concat([_retries(table, counted, success, gap_s) for table in tables])
-        blamed = failing_points(snapshot, mined.rows["request"].to_pylist())
+        blamed = failing_points(snapshot, mined.rows["request"])
         rows = candidates(mined, counted, success, turns, blamed, datetime.now(UTC))
         progress(0.8, 1.0, "replaying later sessions")
         try:

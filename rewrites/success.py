@@ -125,15 +125,12 @@ class _Next:
             return log
         own = p[self._at]
         weight = self._turns * own
-        overall = np.bincount(self._after, weight, self._n_outcomes)
-        anything = np.bincount(self._after, self._turns, self._n_outcomes)
-        # Few turns prove little about rare outcomes.
-        overall = overall + _SMOOTH * anything / anything.sum()
-        overall /= overall.sum()
+        anything = _share(self._after, self._turns, self._n_outcomes)
         if not pairs:
-            log[self._at] = np.log(overall[self._after])
+            # Few turns prove little about rare outcomes.
+            overall = np.bincount(self._after, weight, self._n_outcomes) + _SMOOTH * anything
+            log[self._at] = np.log((overall / overall.sum())[self._after])
             return log
-        anything /= anything.sum()
         together = np.bincount(self._pair, weight, self._n_pairs)[self._pair] - own
         said_again = np.bincount(self._request, weight, self._n_requests)[self._request] - own
         share = np.maximum(together, 0) + PRIOR_RETRIES * anything[self._after]
