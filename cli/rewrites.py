@@ -225,15 +225,31 @@ def export(
     ],
     store: StoreOption = DEFAULT_STORE,
     state: StateOption = None,
+    new_texts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Logs; also write rewrites of their texts that the store never heard. Repeatable.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write approved and live rewrites as JSON lines, for an assistant to load."""
     from data.export.rewrites import write_rewrites
     from data.store.store import Store, must_lie_outside
+    from progress import listener
+    from rewrites.refresh import rows_for_new_texts
 
     must_lie_outside(to, store)
-    with Store.whole(store).snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
-        written = write_rewrites(snapshot, to, _states(state) or ("approved", "live"))
+    states, opened = _states(state) or ("approved", "live"), Store.whole(store)
+    added: list[dict[str, Any]] = []
+    if new_texts:
+        with listener(err) as progress:
+            added = rows_for_new_texts(opened, new_texts, progress=progress).to_pylist()
+    with opened.snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
+        written = write_rewrites(snapshot, to, states, added)
     if as_json:
         print_json({"file": str(to), "rewrites": written})
         return
@@ -281,7 +297,7 @@ def _evaluation(evaluation: Evaluation) -> None:
         + (f" ({number(evaluation.judged)} by annotation)." if evaluation.judged else ".")
     )
     table = Table(box=None)
-    for name in ("method", "rewritten", "wins", "losses", "no help", "precision", "net", "95 %"):
+    for name in ("method", "turns", "wins", "losses", "no help", "precision", "net", "95 %"):
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     record: dict[str, Any] = evaluation.record()
     for row in record["rows"]:
@@ -290,10 +306,10 @@ def _evaluation(evaluation: Evaluation) -> None:
             *(number(row[key]) for key in ("triggers", "wins", "losses", "no_help")),
             "" if row["precision"] is None else f"{row['precision']:.2f}",
             f"{row['net']:.3f}",
-            f"{row['low']:.2f}–{row['high']:.2f}",
+            f"{row['low']:.2f} {row['high']:.2f}",
         )
     out.print(table, soft_wrap=False)
     out.print(
-        "Net: wins less losses per wrong turn, with a 95 % interval over users. Precision: "
-        "share of the rewritten turns that get what was wanted."
+        "Turns: rewritten. Precision: share of these that get what was wanted. Net: wins less "
+        "losses per wrong turn, with a 95 % interval over users."
     )

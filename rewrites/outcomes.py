@@ -202,8 +202,16 @@ def evaluate(
 
 
 def all_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
-    """The mined rows, and those of `rewrites.neighbours` for texts of turns never heard before."""
-    added = [mined.rows]
+    """The mined rows, and those of `new_rows`."""
+    return pa.concat_tables([mined.rows, new_rows(mined, turns)])
+
+
+def new_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
+    """Rows of `rewrites.neighbours` for the texts of turns that were never heard before.
+
+    turns: columns assistant, text and frame.
+    """
+    added = [REWRITES.empty_table()]
     for assistant, asked in turns.groupby("assistant", sort=True):
         neighbours = Neighbours.of(mined, str(assistant))
         if neighbours is not None:
