@@ -54,6 +54,8 @@ class Settings:
     users, sessions: how many have to have said the request again, for a general row.
     told: how many users have to have said its rewrite: what one of them said is not for all ears.
     own_score, own_retries: the same for a row of one user: score, and expected retries.
+    own_reached, own_share: instead of the score, a row of one user may have as many expected turns
+        that end in its outcome, if these are this share of all that end well.
     prior_turns: turns of everybody's that a user's own are weighed against.
     """
 
@@ -64,6 +66,8 @@ class Settings:
     told: int = 2
     own_score: float = 0.4
     own_retries: float = 0.7
+    own_reached: float = 4.0
+    own_share: float = 0.4
     prior_turns: float = 2.0
 
 
@@ -186,7 +190,8 @@ def _general(
     users, sessions = _support(counted, success, text)
     rows = _rows(request, outcome, score, total, failure, chain, spoken)
     rows["users"], rows["sessions"], rows["user"] = users, sessions, -1
-    good = _worth(rows, settings.least_score, settings.margin)
+    rows["score_enough"] = rows["score"] > settings.least_score
+    good = _worth(rows, settings.margin)
     good = good & (users >= settings.users) & (sessions >= settings.sessions)
     good &= _users(counted)[rows["rewrite"].to_numpy()] >= settings.told
     return rows[good]
@@ -244,7 +249,11 @@ def _personal(
     rows = _rows(request, outcome, failure * mass, total * failure, failure, chain, spoken)
     rows["user"], rows["users"] = habit["user"], 1
     rows["sessions"] = habit["sessions"]
-    good = _worth(rows, settings.own_score, settings.margin)
+    rows["score_enough"] = rows["score"] > settings.own_score
+    # What somebody says again and again may end in many ways, and well in one of them only.
+    reached = habit["turns"] * rows["score"] >= settings.own_reached
+    rows["score_enough"] |= reached & (rows["score"] >= settings.own_share * rows["total"])
+    good = _worth(rows, settings.margin)
     good &= habit["retried"].to_numpy() >= settings.own_retries
     general_outcome = (
         pd.Series(general["outcome"].to_numpy(), text[general["request"]])
@@ -311,12 +320,13 @@ def _rows(
             # Those who gave up wanted what the others did.
             "p_after": failure * score / np.maximum(total, 1e-12) * well,
             "score": score,
+            "total": total,
         }
     )
 
 
-def _worth(rows: pd.DataFrame, least: float, margin: float) -> np.ndarray:
-    good = (rows["rewrite"] >= 0) & (rows["score"] > least) & (rows["failure"] > 0.5)
+def _worth(rows: pd.DataFrame, margin: float) -> np.ndarray:
+    good = (rows["rewrite"] >= 0) & rows["score_enough"] & (rows["failure"] > 0.5)
     good &= rows["p_after"] > rows["p_before"] + margin
     return good.to_numpy(copy=True)
 
