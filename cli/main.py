@@ -19,6 +19,7 @@ from cli.ingest import annotate, ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.output import err, plain
 from cli.report import report
+from cli.rewrites import rewrites
 from cli.store import (
     compact,
     delete,
@@ -45,6 +46,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(rewrites)
 
 _INTERRUPTED = 130
 

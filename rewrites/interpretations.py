@@ -73,31 +73,27 @@ class Counts:
         """Counts of one table of `rewrites.sessions.friction`, whose sessions are whole."""
         if not friction.num_rows:
             return cls.empty()
-        columns = friction.combine_chunks()
-        assistant, locale = whole(columns["assistant"]), whole(columns["locale"])
-        text, frame = whole(columns["text"]), whole(columns["frame"])
-        keys = _keys(assistant, text, _interpretations(text, frame, locale))
-        requests = pc.unique(keys).sort()
-        request = pc.index_in(keys, requests).to_numpy().astype(np.int64)
-        session = whole(columns["session"]).dictionary_encode().indices.to_numpy()
-        follows = np.append(session[1:] == session[:-1], False)
-        following = np.where(follows, np.append(request[1:], -1), -1)
-        users = pc.unique(whole(columns["user_id"]).drop_null()).sort()
-        user = pc.fill_null(pc.index_in(whole(columns["user_id"]), users), -1)
-        same = _same(frame, follows)
-        cells = pd.DataFrame(
-            {
-                "user": user.to_numpy().astype(np.int64),
-                "request": request,
-                **_evidence(columns, follows, same, gap_s),
-                "next": following,
-            }
-        )
-        cells["first"] = (
-            ~pd.DataFrame({"session": session, "request": request, "next": following}).duplicated()
-        ).astype(np.int64)
-        cells["turns"] = 1
-        return cls(_requests(requests), users, _sum(cells))
+        requests, users, turns = _turns(friction, gap_s)
+        turns["turns"] = 1
+        return cls(_requests(requests), users, _sum(turns))
+
+    def cell_of(self, friction: pa.Table, *, gap_s: float) -> np.ndarray:
+        """The row of `cells` that each turn of a table was counted in, int64 (turns,).
+
+        -1 for turns of sessions that were not counted.
+        """
+        if not friction.num_rows:
+            return np.zeros(0, np.int64)
+        requests, users, turns = _turns(friction, gap_s)
+        to_request = np.append(_found(requests, whole(self.requests["key"])), -1)
+        to_user = np.append(_found(users, self.users), -1)
+        known = to_request[turns["request"]] >= 0
+        turns["request"], turns["next"] = to_request[turns["request"]], to_request[turns["next"]]
+        turns["user"] = to_user[turns["user"]]
+        numbered = self.cells[list(_KEYS)].assign(cell=np.arange(len(self.cells)))
+        cell = turns.merge(numbered, how="left", on=list(_KEYS))["cell"]
+        found: np.ndarray = cell.where(known).fillna(-1).to_numpy(np.int64)
+        return found
 
     def __add__(self, other: Counts) -> Counts:
         return total([self, other])
@@ -190,6 +186,39 @@ def _requests(keys: Column) -> pa.Table:
     return pa.table(
         {"key": keys, "assistant": fields[0], "text": fields[2], "interpretation": fields[1]}
     )
+
+
+def _found(values: Column, among: Any) -> np.ndarray:
+    """Where values are among others, int64; -1 for those that are not."""
+    found: np.ndarray = pc.fill_null(pc.index_in(values, among), -1).to_numpy()
+    return found.astype(np.int64)
+
+
+def _turns(friction: pa.Table, gap_s: float) -> tuple[Column, Column, pd.DataFrame]:
+    """The keys of the requests and the users of a table, sorted, and a row of keys per turn."""
+    columns = friction.combine_chunks()
+    assistant, locale = whole(columns["assistant"]), whole(columns["locale"])
+    text, frame = whole(columns["text"]), whole(columns["frame"])
+    keys = _keys(assistant, text, _interpretations(text, frame, locale))
+    requests = pc.unique(keys).sort()
+    request = pc.index_in(keys, requests).to_numpy().astype(np.int64)
+    session = whole(columns["session"]).dictionary_encode().indices.to_numpy()
+    follows = np.append(session[1:] == session[:-1], False)
+    following = np.where(follows, np.append(request[1:], -1), -1)
+    users = pc.unique(whole(columns["user_id"]).drop_null()).sort()
+    user = pc.fill_null(pc.index_in(whole(columns["user_id"]), users), -1)
+    turns = pd.DataFrame(
+        {
+            "user": user.to_numpy().astype(np.int64),
+            "request": request,
+            **_evidence(columns, follows, _same(frame, follows), gap_s),
+            "next": following,
+        }
+    )
+    turns["first"] = (
+        ~pd.DataFrame({"session": session, "request": request, "next": following}).duplicated()
+    ).astype(np.int64)
+    return requests, users, turns
 
 
 def _same(frame: Column, follows: np.ndarray) -> np.ndarray:

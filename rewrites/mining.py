@@ -99,10 +99,15 @@ def mine(
     return from_counts(counts(tables, gap_s=gap_s), settings)
 
 
-def from_counts(counted: Counts, settings: Settings | None = None) -> Mined:
-    """Mine counts; the same counts give the same rows."""
+def from_counts(
+    counted: Counts, settings: Settings | None = None, success: Success | None = None
+) -> Mined:
+    """Mine counts; the same counts give the same rows.
+
+    `success`: the label model of these counts, if it has been estimated already.
+    """
     settings = settings or Settings()
-    success = estimate(counted)
+    success = success or estimate(counted)
     chain = Chain.of(counted, success)
     absorbed = chain.absorbed()
     mended = _elsewhere(chain.step @ absorbed, chain.outcome)

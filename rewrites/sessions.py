@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # Longest pause within a session, in seconds.
 GAP_S = 45.0
+# Signal of NLU on turns for which there was a rewrite: 1 where it was executed, 0 where it was held
+# back, to compare.
+REWRITTEN = "rewritten"
 # Turns whose features are computed at once.
 BATCH = 50_000
 
@@ -65,8 +68,8 @@ ORDER BY session_day, session, position
 _READ = ("prompt", "asr", "nlu", "result", "feedback")
 _KEPT = ("turn_id", "started_at", "assistant", "user_id", "locale", *_READ)
 _TURNS = f"""
-SELECT {", ".join(f"t.{name}" for name in _KEPT)}, t.day,
-    b.session AS dialogue_id, b.position::INT AS turn_index, p.p_defect
+SELECT {", ".join(f"t.{name}" for name in _KEPT)}, t.day, t.nlu.signals['{REWRITTEN}'] AS rewritten,
+    b.session_day, b.session AS dialogue_id, b.position::INT AS turn_index, p.p_defect
 FROM batch b JOIN turns t ON t.turn_id = b.turn_id AND t.day = b.day
 LEFT JOIN (SELECT turn_id, day, p_defect FROM predictions
     WHERE model_id = $model AND day BETWEEN $low AND $high) p
@@ -138,7 +141,8 @@ def friction(
     (s until the next turn of the session, null at its end), alike (0 to 1: similarity to the next
     request), same_intent, barge_in, terminated, explicit ('', 'yes', 'no'), rejected, apology,
     failed (null where no status was logged), p_defect (null where the turn is not scored),
-    next_text, next_frame.
+    next_text, next_frame, session_day, rewritten (the signal `REWRITTEN`, null where it was not
+    logged).
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
     for batch in _batches(placed):
@@ -148,14 +152,13 @@ def friction(
             {"model": model or snapshot.model, "low": min(days), "high": max(days)},
             tables={"batch": batch},
         )
-        defect = turns.select(["turn_id", "p_defect", "dialogue_id"]).rename_columns(
-            ["turn_id", "p_defect", "session"]
-        )
+        beside = turns.select(["turn_id", "p_defect", "rewritten", "session_day", "dialogue_id"])
+        beside = beside.rename_columns([*beside.column_names[:-1], "session"])
         with open_frame(_as_turns(turns), "hindsight") as con:
-            con.register("defect", defect)
+            con.register("beside", beside)
             yield con.sql(
-                f"SELECT e.* EXCLUDE (row, dialogue), p_defect, session FROM ({_EVIDENCE}) e"
-                " JOIN defect USING (turn_id) ORDER BY row"
+                f"SELECT e.* EXCLUDE (row, dialogue), b.* EXCLUDE (turn_id) FROM ({_EVIDENCE}) e"
+                " JOIN beside b USING (turn_id) ORDER BY row"
             ).to_arrow_table()
 
 

@@ -1,0 +1,296 @@
+"""Commands for rewrites: mine, evaluate, list, show, approve, reject, retire, export."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import err, out, plain, print_json
+from data.counted import counted, number
+from data.store.paths import must_be_text, named_path
+
+if TYPE_CHECKING:
+    from rewrites.outcomes import Evaluation
+
+rewrites = typer.Typer(
+    name="rewrites",
+    help="Rewrites of failing requests, mined from what people say next.",
+    no_args_is_help=True,
+)
+
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="First day of the sessions to read.", metavar="DAY"),
+]
+UntilOption = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Last day of the sessions to read.", metavar="DAY"),
+]
+GapOption = Annotated[
+    float, typer.Option("--gap", min=0.0, max=86_400.0, help="Longest pause of a session, s.")
+]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who decides; a name.")]
+IdsArgument = Annotated[list[str], typer.Argument(help="Ids, as `faultline rewrites list` shows.")]
+StateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="Only these: proposed, approved, live, retired or rejected. Repeatable.",
+    ),
+]
+
+
+@rewrites.command()
+def mine(
+    store: StoreOption = DEFAULT_STORE,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    gap: GapOption = 45.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Mine rewrites from the sessions of a store, replay the later ones, and record both."""
+    from data.store.store import Store
+    from progress import listener
+    from rewrites.refresh import refresh
+
+    with listener(err) as progress:
+        report = refresh(
+            Store.whole(store),
+            gap_s=gap,
+            since=since.date() if since else None,
+            until=until.date() if until else None,
+            progress=progress,
+        )
+    if as_json:
+        record = {name: value for name, value in asdict(report).items() if name != "evaluation"}
+        print_json(record | {"evaluation": report.evaluation and report.evaluation.record()})
+        return
+    out.print(
+        f"Read {counted(report.turns, 'turn')} in {counted(report.sessions, 'session')}: "
+        f"{counted(report.general, 'rewrite')} for everybody, "
+        f"{number(report.personal)} for single users."
+    )
+    if report.evaluation:
+        _evaluation(report.evaluation)
+    where = f"--store {plain(shlex.quote(store))}"
+    out.print(f"Next: faultline rewrites list {where}")
+
+
+@rewrites.command()
+def evaluate(
+    store: StoreOption = DEFAULT_STORE,
+    share: Annotated[
+        float, typer.Option(min=0.05, max=0.95, help="Share of the days that is mined.")
+    ] = 0.7,
+    gap: GapOption = 45.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Mine the earlier days, replay the later ones, beside simple baselines; records nothing."""
+    from data.store.store import Store
+    from progress import listener
+    from rewrites.refresh import evaluation_of
+
+    with listener(err) as progress:
+        evaluation = evaluation_of(Store.whole(store), share=share, gap_s=gap, progress=progress)
+    if as_json:
+        print_json(evaluation.record())
+    else:
+        _evaluation(evaluation)
+
+
+@rewrites.command("list")
+def list_(
+    store: StoreOption = DEFAULT_STORE,
+    state: StateOption = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="Rows.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List rewrites, those first that would mend most."""
+    from data.queries.rewrite_rows import listed
+    from data.store.store import Store
+
+    with Store.whole(store).snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
+        rows = listed(snapshot, _states(state), most).to_pylist()
+        total = snapshot.counts()["rewrites"]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print(_none_yet(total, store))
+        return
+    table = Table(box=None)
+    for name in ("id", "request", "rewrite", "for", "support", "success", "win/loss", "state"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(
+            row["rewrite_id"],
+            plain(row["request"]),
+            plain(row["rewrite"]),
+            plain(row["user_id"] or "everybody"),
+            f"{counted(row['users'], 'user')}, {counted(row['sessions'], 'session')}",
+            f"{row['p_before']:.2f} → {row['p_after']:.2f}",
+            f"{number(row['wins'])}/{number(row['losses'])}",
+            row["state"],
+        )
+    out.print(table, soft_wrap=False)
+    if total > len(rows):
+        out.print(f"{number(len(rows))} of {number(total)}; more with --most.")
+
+
+@rewrites.command()
+def show(
+    rewrite_id: Annotated[str, typer.Argument(help="Id, as `faultline rewrites list` shows.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one rewrite: support, prediction, outcomes, the chain around it, and its examples."""
+    from data.queries.rewrite_rows import example_turns, one
+    from data.store.store import Store
+
+    with Store.whole(store).snapshot() as snapshot:
+        row = one(snapshot, rewrite_id)
+        examples = example_turns(snapshot, rewrite_id).to_pylist()
+    if as_json:
+        print_json(row | {"chain": json.loads(row["chain"] or "{}"), "turns_after": examples})
+        return
+    out.print(f"[bold]{plain(row['request'])}[/bold] → [bold]{plain(row['rewrite'])}[/bold]")
+    facts = {
+        "for": row["user_id"] or "everybody",
+        "state": row["state"] + (f" ({row['reason']})" if row["reason"] else ""),
+        "method": row["method"],
+        "support": f"{counted(row['users'], 'user')}, {counted(row['sessions'], 'session')}",
+        "success": f"{row['p_before']:.2f} before, {row['p_after']:.2f} after",
+        "turns": f"{number(row['turns'])}, of which {row['failing']:.1f} probably failed",
+        "fails mostly at": row["failure_point"] or "not scored",
+        "on later sessions": f"{number(row['wins'])} wins, {number(row['losses'])} losses, "
+        f"{number(row['no_help'])} without help",
+        "understood as": f"{row['request_state']} → {row['rewrite_state']}",
+    }
+    for name, value in facts.items():
+        out.print(f"{name}: {plain(value)}")
+    for example in examples[:5]:
+        out.print(f"  {example['turn_id']}: {plain(example['text'])} → {plain(example['after'])}")
+
+
+@rewrites.command()
+def approve(
+    rewrite_ids: IdsArgument, store: StoreOption = DEFAULT_STORE, by: ByOption = None
+) -> None:
+    """Approve rewrites, so that export includes them."""
+    _decide(store, rewrite_ids, "approved", by, None)
+
+
+@rewrites.command()
+def reject(
+    rewrite_ids: IdsArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; recorded with the rewrite.")],
+    store: StoreOption = DEFAULT_STORE,
+    by: ByOption = None,
+) -> None:
+    """Reject rewrites; later minings do not propose them again."""
+    _decide(store, rewrite_ids, "rejected", by, reason)
+
+
+@rewrites.command()
+def retire(
+    rewrite_ids: IdsArgument,
+    store: StoreOption = DEFAULT_STORE,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why.")] = None,
+    by: ByOption = None,
+) -> None:
+    """Retire rewrites that are live."""
+    _decide(store, rewrite_ids, "retired", by, reason)
+
+
+@rewrites.command()
+def export(
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            help="File ending in .jsonl.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write approved and live rewrites as JSON lines, for an assistant to load."""
+    from data.export.rewrites import write_rewrites
+    from data.store.store import Store, must_lie_outside
+
+    must_lie_outside(to, store)
+    with Store.whole(store).snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
+        written = write_rewrites(snapshot, to, _states(state) or ("approved", "live"))
+    if as_json:
+        print_json({"file": str(to), "rewrites": written})
+        return
+    out.print(f"Wrote {counted(written, 'rewrite')} to {plain(str(to))}.")
+    if not written:
+        where = f"--store {plain(shlex.quote(store))}"
+        out.print(f"None is approved; approve some with: faultline rewrites approve ID… {where}")
+
+
+def _decide(
+    store: str, rewrite_ids: list[str], state: str, by: str | None, reason: str | None
+) -> None:
+    from data.store.rewrites import decide
+    from data.store.store import Store
+
+    changed = decide(Store.whole(store), rewrite_ids, state, by=by, reason=reason)
+    unchanged = len(set(rewrite_ids)) - changed
+    already = f"; {number(unchanged)} already were" if unchanged else ""
+    out.print(f"{counted(changed, 'rewrite')} {state}{already}.")
+
+
+def _states(given: list[str] | None) -> tuple[str, ...]:
+    from data.errors import UsageError
+    from data.store.rewrites import STATES
+
+    for state in given or ():
+        if state not in STATES:
+            raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
+    return tuple(given or ())
+
+
+def _none_yet(total: int, store: str) -> str:
+    if total:
+        return "No rewrite is in that state."
+    where = f"--store {plain(shlex.quote(store))}"
+    return f"No rewrites yet; mine some with: faultline rewrites mine {where}"
+
+
+def _evaluation(evaluation: Evaluation) -> None:
+    """The table of an evaluation."""
+    shares = f"{evaluation.wrong / max(evaluation.turns, 1):.0%}"
+    out.print(
+        f"Replayed {counted(evaluation.turns, 'turn')} from {evaluation.since} to "
+        f"{evaluation.until}, {shares} of them wrong as far as their sessions tell"
+        + (f" ({number(evaluation.judged)} by annotation)." if evaluation.judged else ".")
+    )
+    table = Table(box=None)
+    names = ("method", "rewritten", "wins", "losses", "no help", "precision", "net mended", "95 %")
+    for name in names:
+        table.add_column(name, justify="left" if name == "method" else "right")
+    record: dict[str, Any] = evaluation.record()
+    for row in record["rows"]:
+        precision = "" if row["precision"] is None else f"{row['precision']:.3f}"
+        table.add_row(
+            row["name"],
+            *(number(row[key]) for key in ("triggers", "wins", "losses", "no_help")),
+            precision,
+            f"{row['net']:.3f}",
+            f"{row['low']:.3f} to {row['high']:.3f}",
+        )
+    out.print(table, soft_wrap=False)

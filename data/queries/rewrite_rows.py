@@ -1,0 +1,79 @@
+"""Rows of the table `rewrites` with what became of them: for the command line and the export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data.errors import UsageError
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# Outcomes are summed over days and sources.
+WITH_OUTCOMES = """
+WITH became AS (
+    SELECT rewrite_id, sum(wins) AS wins, sum(losses) AS losses, sum(no_help) AS no_help
+    FROM rewrite_outcomes GROUP BY 1
+)
+SELECT w.*, coalesce(b.wins, 0)::BIGINT AS wins, coalesce(b.losses, 0)::BIGINT AS losses,
+    coalesce(b.no_help, 0)::BIGINT AS no_help
+FROM rewrites w LEFT JOIN became b USING (rewrite_id)
+"""
+
+# What would be mended: failing turns, by how much likelier success becomes.
+_LISTED = f"""
+SELECT * FROM ({WITH_OUTCOMES})
+WHERE (len($states) = 0 OR list_contains($states, state)) AND request <> rewrite
+ORDER BY failing * (p_after - p_before) DESC, turns DESC, rewrite_id
+LIMIT $most
+"""
+
+_EXAMPLES = """
+WITH named AS (
+    SELECT unnest(examples) AS turn_id, generate_subscripts(examples, 1) AS place
+    FROM rewrites WHERE rewrite_id = $id
+), said AS (
+    SELECT t.turn_id, t.dialogue_id, t.day, t.user_id, t.started_at,
+        coalesce(t.asr.hypotheses[1].text, '') AS text, n.place
+    FROM turns t JOIN named n USING (turn_id)
+)
+SELECT s.turn_id, s.dialogue_id, s.day, s.text, s.started_at,
+    coalesce((
+        SELECT arg_min(coalesce(a.asr.hypotheses[1].text, ''), a.started_at) FROM turns a
+        WHERE a.day BETWEEN s.day AND s.day + 1 AND a.started_at > s.started_at
+            AND (a.user_id = s.user_id OR (s.user_id IS NULL AND a.dialogue_id = s.dialogue_id))
+    ), '') AS after
+FROM said s ORDER BY place
+"""
+
+
+def listed(snapshot: Snapshot, states: Sequence[str] = (), most: int = 20) -> pa.Table:
+    """Rewrites in some states (all by default), those first that would mend most.
+
+    Columns: those of the table, and wins, losses and no_help on later sessions. Rows by which a
+    user keeps a request as it is are left out.
+    """
+    return snapshot.query(_LISTED, {"states": list(states), "most": most})
+
+
+def one(snapshot: Snapshot, rewrite_id: str) -> dict[str, Any]:
+    """One rewrite, see `listed`; raises UsageError if there is none with this id."""
+    rows = snapshot.query(f"{WITH_OUTCOMES} WHERE rewrite_id = $id", {"id": rewrite_id})
+    if not rows.num_rows:
+        raise UsageError(
+            f"There is no rewrite '{rewrite_id}' in the store; list them with: faultline rewrites "
+            "list"
+        )
+    row: dict[str, Any] = rows.to_pylist()[0]
+    return row
+
+
+def example_turns(snapshot: Snapshot, rewrite_id: str) -> pa.Table:
+    """The turns that a rewrite was mined from, and what was said after each.
+
+    Columns: turn_id, dialogue_id, day, text, started_at, after.
+    """
+    return snapshot.query(_EXAMPLES, {"id": rewrite_id})

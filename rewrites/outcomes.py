@@ -1,0 +1,265 @@
+"""What rewrites are worth on a store's own later sessions, judged without labels.
+
+The first days are mined, the rest is replayed: a later turn was wrong where the label model of all
+sessions says that it failed, and its user wanted what the first of the retries that follow got that
+went well. Where turns have gold, gold decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.schema.tables import REWRITE_OUTCOMES
+from data.store.rewrites import rewrite_id
+from rewrites.baselines import next_successful, plain_chain
+from rewrites.interpretations import Counts, counts
+from rewrites.mining import REWRITES, Mined, Settings, from_counts
+from rewrites.neighbours import Neighbours
+from rewrites.replay import Score, parts, replay, rewritten
+from rewrites.sessions import GAP_S
+from rewrites.success import Success
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# Share of the days that is mined; the rest is replayed.
+SHARE = 0.7
+# The evaluation of a store, as JSON, among its settings.
+SETTING = "rewrites_evaluation"
+# Retries that are followed at most, for what a user wanted.
+_MOST_RETRIES = 8
+
+_GOLD = """
+SELECT t.turn_id, l.failure_point <> 'correct' AS wrong,
+    concat_ws('|', coalesce(t.gold.domain, ''), t.gold.intent,
+        nullif(array_to_string(list_sort([
+            replace(coalesce(s.name, ''), '|', '/') || '='
+            || replace(coalesce(s.value::VARCHAR, ''), '|', '/')
+            for s in coalesce(t.gold.slots, [])]), '|'), '')) AS wanted
+FROM turns t JOIN labelled l USING (turn_id)
+WHERE l.failure_point IS NOT NULL AND t.gold.intent IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Methods replayed on later turns.
+
+    Attributes
+    ----------
+    since, until: the days of the turns replayed. turns, wrong: how many, and how many were wrong.
+    judged: how many of them have gold.
+    methods: method → score. parts: part of the turns (seen, unseen, head, tail) → score of all
+        methods combined.
+    outcomes: table `REWRITE_OUTCOMES` of the mined rows.
+    """
+
+    since: date
+    until: date
+    turns: int
+    wrong: int
+    judged: int
+    methods: dict[str, Score]
+    parts: dict[str, Score]
+    outcomes: pa.Table
+
+    def record(self) -> dict[str, Any]:
+        """The evaluation as JSON takes it, see `SETTING`."""
+        return {
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "turns": self.turns,
+            "wrong": self.wrong,
+            "judged": self.judged,
+            "rows": [row_of(name, score) for name, score in self.methods.items()],
+            "parts": [row_of(name, score) for name, score in self.parts.items()],
+        }
+
+
+def row_of(name: str, score: Score) -> dict[str, Any]:
+    """One row of the table of an evaluation."""
+    return {
+        "name": name,
+        "triggers": score.triggers,
+        "wins": score.wins,
+        "losses": score.losses,
+        "no_help": score.no_help,
+        "precision": None if not score.triggers else score.precision,
+        "mended": score.mended,
+        "net": score.net,
+        "low": score.low,
+        "high": score.high,
+        "false_triggers": score.false_triggers,
+    }
+
+
+def gold_of(snapshot: Snapshot) -> pd.DataFrame:
+    """What annotators say of turns: index turn_id, columns wrong and wanted."""
+    return snapshot.query(_GOLD).to_pandas().set_index("turn_id")
+
+
+def judged(
+    friction: pa.Table, counted: Counts, success: Success, gold: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The turns of a table with wrong (bool) and wanted (an interpretation, null if not known).
+
+    `counted`, `success`: the label model of all sessions, these among them. `gold`: `gold_of`.
+    """
+    turns = friction.select(
+        ["turn_id", "session", "session_day", "assistant", "user_id", "text", "frame"]
+    ).to_pandas()
+    cell = counted.cell_of(friction, gap_s=GAP_S)
+    failed = np.where(cell >= 0, success.failed[cell], 0.0)
+    turns["retried"] = np.where(cell >= 0, success.retried[cell], 0.0)
+    request = counted.cells["request"].to_numpy()[cell]
+    state = np.asarray(counted.requests["interpretation"].to_pylist(), object)[request]
+    turns["state"] = np.where(cell >= 0, state, None)
+    turns["wrong"] = failed > 0.5
+    # Where a turn went well, its user wanted what they got; else what the retry after it wants.
+    wanted = np.where(turns["wrong"], None, turns["state"]).astype(object)
+    again = (turns["retried"] > 0.5).to_numpy() & turns["wrong"].to_numpy()
+    again &= np.append(turns["session"].to_numpy()[1:] == turns["session"].to_numpy()[:-1], False)
+    for _ in range(_MOST_RETRIES):
+        open_ = again & pd.isna(wanted)
+        wanted[open_] = np.append(wanted[1:], None)[open_]
+    turns["wanted"] = wanted
+    if gold is not None and len(gold):
+        said = gold.reindex(turns["turn_id"])
+        has = said["wrong"].notna().to_numpy()
+        turns.loc[has, "wrong"] = said["wrong"].to_numpy()[has].astype(bool)
+        turns.loc[has, "wanted"] = said["wanted"].to_numpy()[has]
+        turns["judged"] = has
+    else:
+        turns["judged"] = False
+    return turns
+
+
+def evaluate(
+    tables: Sequence[pa.Table],
+    counted: Counts,
+    success: Success,
+    gold: pd.DataFrame | None = None,
+    *,
+    settings: Settings | None = None,
+    share: float = SHARE,
+) -> Evaluation:
+    """Mine the first `share` of the days of tables of `friction`, and replay the rest.
+
+    Raises UsageError if there are fewer than two days, or none of them is left to replay.
+    """
+    days = sorted({day for table in tables for day in table["session_day"].unique().to_pylist()})
+    if len(days) < 2 or not 0 < share < 1:
+        raise UsageError(
+            f"Rewrites are evaluated forward in time, and the sessions are of {len(days)} "
+            f"day{'s' if len(days) != 1 else ''}; ingest logs of at least two."
+            if len(days) < 2
+            else f"The share of the days to mine must be between 0 and 1; it was {share:g}."
+        )
+    last = days[max(1, min(int(len(days) * share), len(days) - 1)) - 1]
+    earlier = [table.filter(_until(table, last)) for table in tables]
+    later = [table.filter(_after(table, last)) for table in tables]
+    before = counts(earlier, gap_s=GAP_S)
+    mined = from_counts(before, settings)
+    turns = pd.concat([judged(table, counted, success, gold) for table in later if table.num_rows])
+    turns = turns.reset_index(drop=True)
+    outcomes, heard = heard_in(before)
+    everything = all_rows(mined, turns)
+    methods = {
+        "none": REWRITES.empty_table(),
+        "next successful": next_successful(pa.concat_tables(earlier)),
+        "plain chain": plain_chain(before),
+        "chain": mined.rows.filter(mined.rows["user_id"].is_null()),
+        "chain + personal": mined.rows,
+        "chain + personal + neighbours": everything,
+    }
+    rewrites = {name: rewritten(turns, rows) for name, rows in methods.items()}
+    chosen = rewrites["chain + personal + neighbours"]
+    return Evaluation(
+        since=last + timedelta(days=1),
+        until=days[-1],
+        turns=len(turns),
+        wrong=int(turns["wrong"].sum()),
+        judged=int(turns["judged"].sum()),
+        methods={name: replay(turns, given, outcomes) for name, given in rewrites.items()},
+        parts={
+            name: replay(turns[mask], chosen[mask], outcomes)
+            for name, mask in parts(turns, heard).items()
+        },
+        outcomes=by_rewrite(turns, rewrites["chain + personal"], outcomes, mined.rows),
+    )
+
+
+def all_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
+    """The mined rows, and those of `rewrites.neighbours` for texts of turns never heard before."""
+    added = [mined.rows]
+    for assistant, asked in turns.groupby("assistant", sort=True):
+        neighbours = Neighbours.of(mined, str(assistant))
+        if neighbours is not None:
+            frames = asked["frame"].astype(object).where(asked["frame"].notna(), None)
+            added.append(neighbours.rewrites(asked["text"].tolist(), frames.tolist()))
+    return pa.concat_tables(added)
+
+
+def heard_in(counted: Counts) -> tuple[dict[str, str], dict[str, int]]:
+    """Per text: its commonest interpretation, and its turns."""
+    cells = counted.cells
+    requests = counted.requests.select(["text", "interpretation"]).to_pandas()
+    requests["turns"] = np.bincount(cells["request"], cells["turns"], len(requests)).astype(int)
+    times = requests.groupby("text")["turns"].sum()
+    first = requests.sort_values("turns", ascending=False, kind="stable").drop_duplicates("text")
+    heard = {str(text): int(turns) for text, turns in times.items()}
+    return dict(zip(first["text"], first["interpretation"], strict=True)), heard
+
+
+def by_rewrite(
+    turns: pd.DataFrame, rewrites: pd.Series, outcomes: dict[str, str], rows: pa.Table
+) -> pa.Table:
+    """Wins, losses and no helps of each rewrite and day (table `REWRITE_OUTCOMES`)."""
+    given = turns.assign(rewrite=rewrites)[rewrites.notna()]
+    if given.empty:
+        return REWRITE_OUTCOMES.empty_table()
+    own = rows.filter(rows["user_id"].is_valid()).select(["assistant", "request", "user_id"])
+    personal = set(zip(*(own[name].to_pylist() for name in own.column_names), strict=True))
+    right = given["rewrite"].map(outcomes) == given["wanted"]
+    found = pd.DataFrame(
+        {
+            "rewrite_id": [
+                rewrite_id(a, t, r, u if (a, t, u) in personal else None)
+                for a, t, r, u in zip(
+                    *(given[name] for name in ("assistant", "text", "rewrite", "user_id")),
+                    strict=True,
+                )
+            ],
+            "day": given["session_day"].to_numpy(),
+            "turns": 1,
+            "wins": (right & given["wrong"]).astype(int).to_numpy(),
+            "losses": (~right & ~given["wrong"]).astype(int).to_numpy(),
+            "no_help": (~right & given["wrong"]).astype(int).to_numpy(),
+        }
+    )
+    summed = found.groupby(["rewrite_id", "day"], sort=True).sum().reset_index()
+    columns = {name: summed[name].tolist() for name in summed.columns}
+    columns |= {"source": ["replay"] * len(summed)}
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.array([0] * len(summed), field.type)
+        for field in REWRITE_OUTCOMES
+    ]
+    return pa.Table.from_arrays(arrays, schema=REWRITE_OUTCOMES)
+
+
+def _until(table: pa.Table, last: date) -> Any:
+    return pa.compute.less_equal(table["session_day"], pa.scalar(last, pa.date32()))
+
+
+def _after(table: pa.Table, last: date) -> Any:
+    return pa.compute.greater(table["session_day"], pa.scalar(last, pa.date32()))

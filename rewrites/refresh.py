@@ -1,0 +1,132 @@
+"""Mine a store, replay its later sessions, and record both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.schema.tables import REWRITE_OUTCOMES
+from data.store.rewrites import replace_proposed
+from data.store.workspace import put_setting
+from progress import Progress, portion, silent
+from rewrites.candidates import candidates, failing_points
+from rewrites.interpretations import Counts, total
+from rewrites.mining import Settings, from_counts
+from rewrites.outcomes import SETTING, SHARE, Evaluation, evaluate, gold_of
+from rewrites.sessions import GAP_S, friction
+from rewrites.success import Success, estimate
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+    from data.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was mined: turns and sessions read, rewrites for everybody and for single users, rewrites
+    now in the store, and the evaluation (None where there is one day only)."""
+
+    turns: int
+    sessions: int
+    general: int
+    personal: int
+    in_store: int
+    evaluation: Evaluation | None
+
+
+def refresh(
+    store: Store,
+    settings: Settings | None = None,
+    *,
+    gap_s: float = GAP_S,
+    since: date | None = None,
+    until: date | None = None,
+    share: float = SHARE,
+    progress: Progress = silent,
+) -> Report:
+    """Mine the sessions of a store that begin on the days `since` to `until`, and record them.
+
+    Raises UsageError if there are no turns in these days.
+    """
+    with store.snapshot() as snapshot:
+        tables = _read(snapshot, gap_s, since, until, portion(progress, 0.0, 0.5))
+        gold = gold_of(snapshot)
+        if not tables:
+            raise UsageError(
+                "There are no turns to mine rewrites from"
+                + (" in these days; choose others." if since or until else "; ingest logs first.")
+            )
+        progress(0.5, 1.0, "mining")
+        parts = [Counts.of(table, gap_s=gap_s) for table in tables]
+        counted = total(parts)
+        success = estimate(counted)
+        mined = from_counts(counted, settings, success)
+        progress(0.7, 1.0, "describing the rewrites")
+        turns = pd.concat([_retries(table, counted, success, gap_s) for table in tables])
+        blamed = failing_points(snapshot, mined.rows["request"].to_pylist())
+        rows = candidates(mined, counted, success, turns, blamed, datetime.now(UTC))
+        progress(0.8, 1.0, "replaying later sessions")
+        try:
+            evaluation = evaluate(tables, counted, success, gold, settings=settings, share=share)
+        except UsageError:
+            # One day; nothing can be said of later ones.
+            evaluation = None
+    replayed = evaluation.outcomes if evaluation else REWRITE_OUTCOMES.empty_table()
+    progress(0.95, 1.0, "recording")
+    in_store = replace_proposed(store, rows, replayed)
+    if evaluation:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        put_setting(store, SETTING, {"at": at, "share": share, **evaluation.record()})
+    progress(1.0, 1.0, "recording")
+    own = rows.num_rows - rows["user_id"].null_count
+    sessions = sum(len(table["session"].unique()) for table in tables)
+    return Report(
+        sum(table.num_rows for table in tables),
+        sessions,
+        rows.num_rows - own,
+        own,
+        in_store,
+        evaluation,
+    )
+
+
+def evaluation_of(
+    store: Store, *, share: float = SHARE, gap_s: float = GAP_S, progress: Progress = silent
+) -> Evaluation:
+    """Mine the first `share` of the days of a store and replay the rest; records nothing.
+
+    Raises UsageError if there are no turns, or of one day only.
+    """
+    with store.snapshot() as snapshot:
+        tables = _read(snapshot, gap_s, None, None, portion(progress, 0.0, 0.6))
+        gold = gold_of(snapshot)
+    progress(0.6, 1.0, "replaying later sessions")
+    counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
+    evaluation = evaluate(tables, counted, estimate(counted), gold, share=share)
+    progress(1.0, 1.0, "replaying later sessions")
+    return evaluation
+
+
+def _read(
+    snapshot: Snapshot, gap_s: float, since: date | None, until: date | None, progress: Progress
+) -> list[pa.Table]:
+    """The tables of `friction`, with progress by turns."""
+    tables: list[pa.Table] = []
+    done, turns = 0, snapshot.counts()["turns"]
+    for table in friction(snapshot, gap_s=gap_s, since=since, until=until):
+        tables.append(table)
+        done += table.num_rows
+        progress(done, turns, "turns", done)
+    return tables
+
+
+def _retries(table: pa.Table, counted: Counts, success: Success, gap_s: float) -> pd.DataFrame:
+    """The turns of a table, with the probability that each failed and was said again."""
+    turns = table.select(["turn_id", "assistant", "text", "user_id"]).to_pandas()
+    turns["retried"] = success.retried[counted.cell_of(table, gap_s=gap_s)]
+    return turns
