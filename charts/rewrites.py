@@ -110,8 +110,14 @@ def chain(states: Around, rewrite: str = "") -> go.Figure:
         marker={
             "size": [15 if _marked(states, i, rewrite) else 10 for i in range(rows)],
             "color": [ACCENT if _marked(states, i, rewrite) else NEUTRAL for i in range(rows)],
-            "symbol": ["circle" if i == 0 or not rewrite else "diamond" if states.texts[i] == rewrite
-                       else "circle" for i in range(rows)],
+            "symbol": [
+                "circle"
+                if i == 0 or not rewrite
+                else "diamond"
+                if states.texts[i] == rewrite
+                else "circle"
+                for i in range(rows)
+            ],
         },
         customdata=[
             (
@@ -146,7 +152,9 @@ def chain(states: Around, rewrite: str = "") -> go.Figure:
         )
         if states.given_up[i] >= _LEAST:
             marks.append(
-                _text(_GAVE_UP + 0.02, i, percent(states.given_up[i], 0), xanchor="left", yshift=-10)
+                _text(
+                    _GAVE_UP + 0.02, i, percent(states.given_up[i], 0), xanchor="left", yshift=-10
+                )
             )
     for step in states.steps:
         if step.p >= _LEAST:

@@ -91,7 +91,7 @@ WITH sums AS (
   FROM ({WITH_OUTCOMES}) w LEFT JOIN sums s ON s.request = w.request
     AND s.assistant = coalesce(w.assistant, '') AND s.user_id IS NOT DISTINCT FROM w.user_id
   WHERE list_contains($states, w.state) AND ($method IS NULL OR w.method = $method)
-    AND w.rewrite <> w.request
+    AND ($only IS NULL OR w.rewrite_id = $only) AND w.rewrite <> w.request
 )
 SELECT *, count(*) OVER () AS rewrites FROM listed
 {{within}}
@@ -223,16 +223,17 @@ def ranked(
     rows: int = 20,
     skip: int = 0,
     mending: bool = False,
+    only: str | None = None,
 ) -> pa.Table:
     """Rewrites by what they mend among the turns that `asked` counts.
 
     Columns: those of the table but examples and chain; wins, losses, no_help; asked and failing_now
     (turns with the request, and how many of them probably failed), mended (expected), and rewrites
-    (how many there are in all). With `mending`, only those that mend something. Rows by which a
-    user keeps a request as it is are left out.
+    (how many there are in all). With `mending`, only those that mend something; `only` is the id of
+    a single one. Rows by which a user keeps a request as it is are left out.
     """
     sql = _RANKED.format(order=ORDERS[order], within="WHERE mended > 0" if mending else "")
-    params = {"states": list(states), "method": method, "rows": rows, "skip": skip}
+    params = {"states": list(states), "method": method, "only": only, "rows": rows, "skip": skip}
     return snapshot.query(sql, params, {"asked": asked})
 
 
