@@ -16,6 +16,8 @@ from charts.palette import COLOURS, FAINT, NEUTRAL
 _ROW, _HEAD = 62, 40
 # More states than these are not read; less probable steps only blur the picture.
 MOST_STATES, _LEAST = 8, 0.02
+# Arcs that are drawn: the likeliest, and none below a share.
+_MOST_ARCS, _LEAST_ARC = 8, 0.04
 # Where the three columns are: giving up, the states, success.
 _GAVE_UP, _STATE, _SUCCESS = 0.03, 0.3, 0.97
 ACCENT, GOOD, BAD = "#3D6B8C", COLOURS["correct"], NEUTRAL
@@ -156,10 +158,9 @@ def chain(states: Around, rewrite: str = "") -> go.Figure:
                     _GAVE_UP + 0.02, i, percent(states.given_up[i], 0), xanchor="left", yshift=-10
                 )
             )
-    for step in states.steps:
-        if step.p >= _LEAST:
-            shapes.append(_arc(step, rows))
-            marks += _arc_marks(step, rows)
+    arcs = [step for step in states.steps if step.p >= _LEAST_ARC][:_MOST_ARCS]
+    shapes += [_arc(step, rows) for step in arcs]
+    marks += _arc_marks(arcs, rows)
     return bare(
         figure,
         _HEAD + _ROW * rows,
@@ -180,7 +181,7 @@ def chain_words(states: Around, rewrite: str = "") -> str:
         following = ", ".join(
             f"“{short(states.texts[step.end], 40)}” {percent(step.p, 0)}"
             for step in states.steps
-            if step.start == i and step.p >= _LEAST
+            if step.start == i and step.p >= _LEAST_ARC
         )
         parts.append(
             f"“{short(text, 60)}”{named}: works {percent(states.success[i], 0)}, given up "
@@ -227,27 +228,38 @@ def _arc(step: Step, rows: int) -> dict[str, Any]:
     return {"type": "path", "path": path, "line": line, "opacity": 0.75}
 
 
-def _arc_marks(step: Step, rows: int) -> list[dict[str, Any]]:
-    """The probability of a step in the gap below (or above) its start, and its arrow's head."""
+def _arc_marks(arcs: Sequence[Step], rows: int) -> list[dict[str, Any]]:
+    """The probability of each step in the gap beside its start, and its arrow's head.
+
+    Those in one gap stand at different heights.
+    """
+    gaps: dict[float, list[Step]] = {}
+    for step in arcs:
+        down = step.end > step.start
+        gaps.setdefault(step.start + (0.5 if down else -0.5), []).append(step)
+    marks = []
+    for gap, steps in gaps.items():
+        # The wider an arc, the nearer to the row in the middle of its way.
+        steps.sort(key=lambda step: (abs(step.end - step.start), step.start))
+        for number, step in enumerate(steps):
+            y = gap + 0.8 * ((number + 1) / (len(steps) + 1) - 0.5)
+            x = _arc_x(step, abs(y - step.start), rows)
+            words = percent(step.p, 0)
+            marks.append(_text(x, y, words, xanchor="center", bgcolor="rgba(128, 134, 144, 0.18)"))
+    return marks + [
+        _text(_STATE, end, "▶", xanchor="right", xshift=-5, font={"size": 9, "color": ACCENT})
+        for end in sorted({step.end for step in arcs})
+    ]
+
+
+def _arc_x(step: Step, rows_away: float, rows: int) -> float:
+    """Where an arc is so many rows from its start: bisected, as y(t) = distance·(3t² − 2t³)."""
     distance = abs(step.end - step.start)
-    # Where the cubic curve is half a row from its start: bisected, as y(t) = d·(3t² − 2t³).
     low, high = 0.0, 1.0
     for _ in range(24):
         t = (low + high) / 2
-        low, high = (t, high) if distance * (3 * t * t - 2 * t**3) < 0.5 else (low, t)
-    x = _STATE - 2 * _bulge(step, rows) * 3 * t * (1 - t)
-    y = step.start + (0.5 if step.end > step.start else -0.5)
-    return [
-        _text(x, y, percent(step.p, 0), xanchor="right", xshift=-4),
-        _text(
-            _STATE,
-            step.end,
-            "▸",
-            xanchor="right",
-            xshift=-6,
-            font={"size": 13, "color": ACCENT},
-        ),
-    ]
+        low, high = (t, high) if distance * (3 * t * t - 2 * t**3) < rows_away else (low, t)
+    return _STATE - 2 * _bulge(step, rows) * 3 * t * (1 - t)
 
 
 def net_mended(rows: Sequence[Mapping[str, Any]]) -> go.Figure:

@@ -29,11 +29,12 @@ OPEN = (PROPOSED, APPROVED, LIVE)
 PAUSE_S, _AFTER_S = 45.0, 600.0
 # Orders of the list: name in a link -> SQL over the columns of `ranked`.
 ORDERS: Mapping[str, str] = {
-    "mended": "mended DESC",
+    "mended": "mended_defect DESC",
     "support": "users DESC, sessions DESC",
     "success": "p_after - p_before DESC",
     "wins": "wins - losses DESC, wins DESC",
     "heard": "asked DESC",
+    **{f"mended_{name}": f"mended_{name} DESC" for name in (*FAILURES, "defect")},
 }
 
 
@@ -82,12 +83,14 @@ GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3 NULLS FIRST, 4
 
 _RANKED = f"""
 WITH sums AS (
-  SELECT assistant, request, user_id, sum(turns) AS asked, sum(failing) AS failing_now
+  SELECT assistant, request, user_id, sum(turns) AS asked, sum(failing) AS failing_now,
+    {", ".join(f"sum(p_{name}) AS p_{name}" for name in FAILURES)}
   FROM asked GROUP BY ALL
 ), listed AS (
   SELECT w.* EXCLUDE (examples, chain), coalesce(s.asked, 0)::BIGINT AS asked,
     coalesce(s.failing_now, 0)::DOUBLE AS failing_now,
-    coalesce(s.failing_now * {_GAIN}, 0)::DOUBLE AS mended
+    coalesce(s.failing_now * {_GAIN}, 0)::DOUBLE AS mended_defect,
+    {", ".join(f"coalesce(s.p_{n} * {_GAIN}, 0)::DOUBLE AS mended_{n}" for n in FAILURES)}
   FROM ({WITH_OUTCOMES}) w LEFT JOIN sums s ON s.request = w.request
     AND s.assistant = coalesce(w.assistant, '') AND s.user_id IS NOT DISTINCT FROM w.user_id
   WHERE list_contains($states, w.state) AND ($method IS NULL OR w.method = $method)
@@ -95,7 +98,7 @@ WITH sums AS (
 )
 SELECT *, count(*) OVER () AS rewrites FROM listed
 {{within}}
-ORDER BY {{order}}, mended DESC, failing DESC NULLS LAST, turns DESC, rewrite_id
+ORDER BY {{order}}, mended_defect DESC, failing DESC NULLS LAST, turns DESC, rewrite_id
 LIMIT $rows OFFSET $skip
 """
 
@@ -228,11 +231,12 @@ def ranked(
     """Rewrites by what they mend among the turns that `asked` counts.
 
     Columns: those of the table but examples and chain; wins, losses, no_help; asked and failing_now
-    (turns with the request, and how many of them probably failed), mended (expected), and rewrites
-    (how many there are in all). With `mending`, only those that mend something; `only` is the id of
-    a single one. Rows by which a user keeps a request as it is are left out.
+    (turns with the request, and how many of them probably failed), mended_defect and
+    mended_<failure point> (expected), and rewrites (how many there are in all). With `mending`,
+    only those that mend something; `only` is the id of a single one. Rows by which a user keeps a
+    request as it is are left out.
     """
-    sql = _RANKED.format(order=ORDERS[order], within="WHERE mended > 0" if mending else "")
+    sql = _RANKED.format(order=ORDERS[order], within="WHERE mended_defect > 0" if mending else "")
     params = {"states": list(states), "method": method, "only": only, "rows": rows, "skip": skip}
     return snapshot.query(sql, params, {"asked": asked})
 

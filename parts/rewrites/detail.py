@@ -76,8 +76,8 @@ def _facts(row: Row) -> str:
 
 def _numbers(view: View, row: Row) -> None:
     here = ranked(view, rows=1, only=row["rewrite_id"]).to_pylist()
-    now = here[0] if here else {"asked": 0, "mended": 0.0, "failing_now": 0.0}
-    with st.grid(4, min_column_width=185, gap="small"):
+    now = here[0] if here else {"asked": 0, "mended_defect": 0.0, "failing_now": 0.0}
+    with st.grid(4, min_column_width=150, gap="small"):
         st.metric(
             "Success",
             percent(row["p_after"], 0),
@@ -114,7 +114,7 @@ def _numbers(view: View, row: Row) -> None:
         else:
             st.metric(
                 "Mends",
-                a_week(now["mended"], weeks(view)),
+                a_week(now["mended_defect"], weeks(view)),
                 delta=f"of {count(now['asked'])} heard, {count(now['failing_now'])} failing",
                 delta_color="off",
                 delta_arrow="off",

@@ -114,7 +114,7 @@ def _table(view: View, rows: list[dict[str, Any]], order: str) -> None:
         {
             **pair(view, row),
             "cells": [
-                a_week(row["mended"], span) if scored else several(row["asked"], "turn"),
+                a_week(row["mended_defect"], span) if scored else several(row["asked"], "turn"),
                 success_words(row),
                 support_words(row),
                 outcome_words(row),

@@ -73,8 +73,8 @@ def failures(view: View) -> float:
 def _failures(key: CacheKey, _view: View) -> float:
     assert _view.model is not None
     (days,) = daily_sums(_view.snapshot, _view.model, "defect", _view.chosen, [()])
-    totals: list[float] = days["total"].to_pylist()
-    return sum(totals)
+    totals: list[Any] = days["total"].to_pylist()
+    return float(sum(totals))
 
 
 def weeks(view: View) -> float | None:
@@ -93,7 +93,9 @@ def a_week(turns: float, weeks: float | None) -> str:
 
 
 def _few(turns: float) -> str:
-    return count(turns) if turns >= 10 or turns == 0 else f"{turns:.1f}"
+    if turns >= 10 or not turns:
+        return count(turns)
+    return f"{turns:.1f}" if turns >= 1 else f"{turns:.2f}"
 
 
 def success_words(row: Row) -> str:
@@ -107,10 +109,11 @@ def support_words(row: Row) -> str:
 
 
 def outcome_words(row: Row) -> str | None:
-    """Wins to losses on later sessions: `12 : 1`; None where it was not replayed."""
+    """Outcomes on later sessions: `12 wins : 1 loss`; None where it was not replayed."""
     if not row["wins"] + row["losses"] + row["no_help"]:
         return None
-    return f"{count(row['wins'])} : {count(row['losses'])}"
+    losses = "1 loss" if row["losses"] == 1 else f"{count(row['losses'])} losses"
+    return f"{several(row['wins'], 'win')} : {losses}"
 
 
 def href(view: View, row: Row) -> str:
@@ -136,8 +139,8 @@ def lines(view: View, rows: Sequence[Row], words: Sequence[str]) -> None:
 
 def mends(table: pa.Table, point: str = "defect") -> float:
     """Failures of a `covered` table that are expected to be mended."""
-    turns: list[float] = table[f"mended_{point}"].to_pylist()
-    return sum(turns)
+    turns: list[Any] = table[f"mended_{point}"].to_pylist()
+    return float(sum(turns))
 
 
 def mended_share(view: View) -> None:
