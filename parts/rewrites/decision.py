@@ -32,7 +32,7 @@ def decision(view: View, row: Row) -> None:
     """Draw the state of a rewrite, and what may follow it."""
     st.subheader("Decision", anchor=False)
     state = row["state"]
-    st.markdown(f"**{state.capitalize()}**{_by(row)}")
+    st.markdown(f"**{plain(state.capitalize())}**{_by(row)}")
     st.caption(_MEANS[state])
     if row["reason"]:
         st.text(f"Reason: {row['reason']}")

@@ -58,7 +58,8 @@ def _one(key: CacheKey, rewrite_id: str, _view: View) -> dict[str, Any] | None:
 
 
 def _way_back(view: View) -> None:
-    own = " ".join(PARAMETERS["rewrites"])
+    # The list is found as it was left: its state, method, order and page may be any.
+    own = " ".join(key for key in PARAMETERS["rewrites"] if key != "rewrite")
     st.html(piece(TEMPLATE, "back", href=view.href("rewrites"), own=own), width="content")
 
 

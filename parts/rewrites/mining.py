@@ -43,8 +43,12 @@ def mine_button(view: View, primary: bool = False) -> None:
     elif job.state == "running":
         watch(job, cancel="Stop")
     elif job.state == "done":
-        found = (job.result or {}).get("in_store", 0)
-        st.markdown(f"Mined: {several(int(found), 'rewrite')} in the store.")
+        found = int((job.result or {}).get("in_store", 0))
+        if not found:
+            st.text("No failing request is said again, in words that work, often enough.")
+            st.button("Back", on_click=work.forget, args=(MINE,))
+            return
+        st.markdown(f"Mined: {several(found, 'rewrite')} in the store.")
         st.button(
             "Show them", type="primary", icon=":material/update:", on_click=_show, args=(work,)
         )

@@ -28,6 +28,7 @@ PAGES = (
     "turn?turn=d001-0",
     *(f"annotate?task={task}" for task in ("queue", "differences", "agreement", "files", "train")),
     *(f"explore?show={part}" for part in ("pivot", "table", "sql")),
+    "rewrites",
     *(f"data?part={part}" for part in ("arrivals", "signals", "drift", "storage", "upload")),
 )
 # Streamlit's own: the dot that follows the pointer on the small chart of a number has no name, and
