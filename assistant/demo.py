@@ -64,7 +64,7 @@ class Setup:
     ----------
     gold: share of the dialogues that are annotated. level: how much the audio channel garbles.
     locales: of the homes. releases: versions of all components. adapt: replaces stages
-        (`Simulation`).
+        (`Simulation`). habit, paired: see `Simulation`.
     """
 
     seed: int = 0
@@ -76,6 +76,8 @@ class Setup:
     level: float = LEVEL
     releases: tuple[Release, ...] = RELEASES
     adapt: Adapt | None = None
+    habit: float = 0.0
+    paired: bool = False
 
     def check(self) -> None:
         """Raise UsageError for an invalid setting."""
@@ -281,6 +283,7 @@ def simulate(
     *,
     processes: int | None = None,
     trained: Path | None = None,
+    first_day: int = 0,
 ) -> Generator[list[Simulated]]:
     """Batches of turns in order of time, `turns` in all.
 
@@ -290,6 +293,8 @@ def simulate(
         By default one per core, at most four; the turns do not depend on it.
     trained
         A folder that stores the trained components of this setup from one call to the next.
+    first_day
+        Days before this one are left out, with their turns; the others are as they would be.
 
     Raises
     ------
@@ -299,7 +304,7 @@ def simulate(
     setup.check()
     if processes is None:
         processes = min(os.cpu_count() or 1, 4)
-    shards = list(_shards(turns, setup))
+    shards = [shard for shard in _shards(turns, setup) if shard[0].stop > first_day]
     with ExitStack() as stack:
         folder = trained or stack.enter_context(scratch("faultline-assistant-"))
         agree(
@@ -335,6 +340,10 @@ def run_name(turns: int, setup: Setup) -> str:
     """The prefix of the ids of all dialogues of a run; other settings have another prefix."""
     settings = {field.name: getattr(setup, field.name) for field in fields(setup)}
     adapt = settings.pop("adapt")
+    # Added later, when runs without them had their names.
+    for added in ("habit", "paired"):
+        if not settings[added]:
+            del settings[added]
     adapt_name = getattr(adapt, "__qualname__", type(adapt).__qualname__)
     key = repr((turns, sorted(settings.items()), adapt_name))
     return f"s{setup.seed}-{crc32(key.encode()):08x}"
@@ -409,7 +418,10 @@ def _simulation(path: str) -> Simulation:
     setup, world = _loaded(path)
     parts = {part: Path(path).with_name(part).read_bytes() for part in PARTS}
     assembly = Assembly(world, setup.timeline(), parts)
-    return Simulation(world, assembly, setup.seed, setup.gold, setup.adapt)
+    return Simulation(
+        world, assembly, setup.seed, setup.gold, setup.adapt,
+        habit=setup.habit, paired=setup.paired,
+    )  # fmt: skip
 
 
 def _simulate_shard(path: str, name: str, days: range, number: int, turns: int) -> list[Simulated]:

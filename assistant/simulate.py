@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import accumulate
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -35,6 +36,7 @@ OVERHEARD = 1.05
 SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
 ANNOTATORS = 6
+HABITS = 8  # requests that a user makes again and again
 # Time zone of each locale, without summer time.
 _CLOCKS = {
     "en-US": timezone(timedelta(hours=-6)),
@@ -69,6 +71,10 @@ class Simulation:
     ----------
     gold: share of the dialogues that are annotated.
     adapt: replaces stages; called for every release.
+    habit: share of the first requests of dialogues that users say as they always do: one of their
+        `HABITS` habitual requests, in the same words.
+    paired: every dialogue has its own generator, so that two simulations that differ in their
+        stages only have the same dialogues, up to where the assistant acts differently.
     """
 
     def __init__(
@@ -78,12 +84,17 @@ class Simulation:
         seed: int,
         gold: float = 0.08,
         adapt: Adapt | None = None,
+        *,
+        habit: float = 0.0,
+        paired: bool = False,
     ) -> None:
         self.world = world
         self.assembly = assembly
         self.seed = seed
         self.gold = gold
         self.adapt = adapt
+        self.habit = habit
+        self.paired = paired
         self._adapted: dict[int, tuple[Stages, Stages]] = {}
         rng = np.random.default_rng([seed, 41])
         # Some homes talk to the assistant all day, some hardly ever.
@@ -98,15 +109,21 @@ class Simulation:
         shares = list(accumulate(day_weight(self.assembly.timeline.start, day) for day in days))
         simulated: list[Simulated] = []
         elsewhere: list[Simulated] = []
-        dialogues = 0
+        dialogues = drawn = 0
         while len(simulated) < turns:
             day = days[_draw(shares, rng)]
             midnight = self.assembly.timeline.start + timedelta(days=day)
             home = self.world.homes[_draw(self._busy, rng)]
             moment = _moment(midnight, home, rng)
             dialogue_id = f"{name}-{days.start:03d}-{number}-{dialogues:04d}"
-            dialogue = _Dialogue(self, home, moment, dialogue_id, rng)
-            if rng.random() < OVERHEARD / (1 + OVERHEARD):
+            own = rng
+            if self.paired:
+                # Numbered as they are drawn: whether a dialogue has turns may differ.
+                own = np.random.default_rng([self.seed, 42, days.start, number, drawn])
+                dialogue_id = f"{name}-{days.start:03d}-{number}-{drawn:04d}"
+            drawn += 1
+            dialogue = _Dialogue(self, home, moment, dialogue_id, own)
+            if own.random() < OVERHEARD / (1 + OVERHEARD):
                 dialogue.overhear()
             else:
                 dialogue.talk(min(LONGEST, turns - len(simulated)))
@@ -172,6 +189,7 @@ class _Dialogue:
         self._name = name
         self._rng = rng
         self._user = home.users[int(rng.random() * len(home.users))]
+        self._user_id = f"s{simulation.seed}-{self._user.id}"
         device = home.devices[int(rng.random() * len(home.devices))]
         self._device = device_at(home, device, moment, rng)
         self._before: Frame | None = None
@@ -207,6 +225,11 @@ class _Dialogue:
     def talk(self, most: int) -> None:
         """A user with one goal, or several in turn."""
         before: Goal | None = None
+        if self._sim.habit and self._rng.random() < self._sim.habit:
+            goal, words = self._habitual()
+            if not self._pursue(goal, most, words) or self._rng.random() > 0.42:
+                return
+            before = goal if self._can_follow_up(goal) else None
         while len(self.turns) < most:
             goal = draw_goal(
                 self._rng, self._sim.world, self._home, self._user, self._device, self._moment,
@@ -217,20 +240,34 @@ class _Dialogue:
             # Nobody follows up on a request that failed, unless the assistant asked for a slot.
             before = goal if self._can_follow_up(goal) else None
 
+    def _habitual(self) -> tuple[Goal, Utterance]:
+        """One of the requests that the user makes again and again, and how they always say it."""
+        weights = list(accumulate(1 / (rank + 1) for rank in range(HABITS)))
+        number = _draw(weights, self._rng)
+        own = np.random.default_rng([self._sim.seed, 45, crc32(self._user.id.encode()), number])
+        goal = draw_goal(
+            own, self._sim.world, self._home, self._user, self._home.devices[0], self._moment
+        )
+        return goal, say(goal, self._user, own, "plain", "")
+
     def _can_follow_up(self, goal: Goal) -> bool:
         last = self._last
         prompted = any(act.startswith("request ") for act in self._prompt[1])
         return bool(last and last.frame.intent == goal.intent and (self._content or prompted))
 
-    def _pursue(self, goal: Goal, most: int) -> bool:
-        """Ask until it is done or the user gives up; returns whether they go on talking."""
+    def _pursue(self, goal: Goal, most: int, words: Utterance | None = None) -> bool:
+        """Ask until it is done or the user gives up; returns whether they go on talking.
+
+        `words`: how they say it first; by default as it comes.
+        """
         style: Style = "follow_up" if goal.follows else "plain"
         previous: Utterance | str = ""
         self._goals += 1
         tries = 0
         while len(self.turns) < most:
             tries += 1
-            utterance = say(goal, self._user, self._rng, style, previous)
+            utterance = words or say(goal, self._user, self._rng, style, previous)
+            words = None
             reaction = self._speak(goal, utterance, tries, style)
             if reaction is None:
                 return False
@@ -334,6 +371,7 @@ class _Dialogue:
             town=self._home.town,
             before=self._before,
             prompt=self._prompt[0],
+            user=self._user_id,
         )
 
     def _run(self, sound: Sound, context: Context, rng: np.random.Generator) -> Ran | None:
@@ -367,7 +405,7 @@ class _Dialogue:
             "turn_id": f"{name}-{index}",
             "dialogue_id": name,
             "turn_index": index,
-            "user_id": f"s{self._sim.seed}-{self._user.id}",
+            "user_id": self._user_id,
         }
         if self._annotator:
             record["gold"] = gold(meant, truth, self._annotator)

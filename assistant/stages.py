@@ -63,6 +63,7 @@ class Context:
     town: id of the household's town.
     before: NLU's frame of the previous turn of the dialogue, if there is one.
     prompt: what the assistant said last in this dialogue.
+    user: whom the device takes the speaker for, as logged; "" if it does not know.
     """
 
     device: Device
@@ -72,6 +73,7 @@ class Context:
     town: str = ""
     before: Frame | None = None
     prompt: str = ""
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,21 +17,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from data.ingest.ingest import ingest
 from data.store.store import Store
+from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
-from rewrites.markov import Chain
-from rewrites.mining import REWRITES, Mined, best, from_counts
-from rewrites.neighbours import Neighbours
+from rewrites.mining import REWRITES, from_counts
+from rewrites.outcomes import all_rows, heard_in
 from rewrites.replay import Score, parts, replay, rewritten
 from rewrites.sessions import GAP_S, friction
-from rewrites.success import Success
-
-_ASSISTANT = "slurp-sessions"
 
 
 @dataclass(frozen=True)
@@ -44,15 +40,7 @@ class Split:
 
     def heard(self) -> tuple[dict[str, str], dict[str, int]]:
         """Per text of the earlier sessions: its commonest interpretation, and its turns."""
-        cells = self.counted.cells
-        requests = self.counted.requests.select(["text", "interpretation"]).to_pandas()
-        requests["turns"] = np.bincount(cells["request"], cells["turns"], len(requests)).astype(int)
-        times = requests.groupby("text")["turns"].sum()
-        first = requests.sort_values("turns", ascending=False, kind="stable").drop_duplicates(
-            "text"
-        )
-        heard = {str(text): int(turns) for text, turns in times.items()}
-        return dict(zip(first["text"], first["interpretation"], strict=True)), heard
+        return heard_in(self.counted)
 
 
 def divided(folder: Path, share: float = 0.7) -> Split:
@@ -76,69 +64,6 @@ def divided(folder: Path, share: float = 0.7) -> Split:
     return Split(earlier, counts([earlier], gap_s=GAP_S), turns)
 
 
-def next_successful(earlier: pa.Table) -> pa.Table:
-    """After a turn with friction, the next turn of the session without: the commonest one."""
-    turns = earlier.to_pandas()
-    turns["bad"] = _friction(turns)
-    good = turns["text"].where(~turns["bad"])
-    turns["rewrite"] = good.groupby(turns["session"]).bfill()
-    turns = turns[turns["bad"] & turns["rewrite"].notna() & (turns["rewrite"] != turns["text"])]
-    pairs = turns.groupby(["text", "rewrite"]).size().rename("score").reset_index()
-    return rows_of(pairs.rename(columns={"text": "request"}))
-
-
-def plain_chain(counted: Counts, margin: float = 0.1) -> pa.Table:
-    """The chain with a hard rule: a turn failed if it shows friction, and what follows retries.
-
-    Of a few such rules (also: every turn that is followed failed, or said again similarly) and
-    margins, the one with the best net; stronger ones can be made.
-    """
-    cells = counted.cells
-    signs, follows = cells["signs"].to_numpy(), cells["follow"].to_numpy() > 0
-    friction = (signs // 3 > 0) | (signs % 3 == 1)
-    failed = friction.astype(float)
-    turns = cells["turns"].to_numpy(float)
-    n = counted.requests.num_rows
-    heard = np.bincount(cells["request"], turns, n)
-    failure = np.bincount(cells["request"], turns * failed, n) / np.maximum(heard, 1)
-    retried = failed * follows
-    chain = Chain.of(counted, Success(failed, retried, failure, 0.0))
-    absorbed = chain.absorbed()
-    outcome, mass, _ = best(chain.step @ absorbed)
-    _, _, total = best(absorbed)
-    texts = counted.requests["text"].to_pylist()
-    spoken: dict[int, int] = {}
-    for request in np.argsort(-chain.successes, kind="stable"):
-        spoken.setdefault(int(chain.outcome[request]), int(request))
-    found = [
-        (texts[i], texts[spoken[outcome[i]]], mass[i])
-        for i in range(n)
-        if outcome[i] >= 0
-        and outcome[i] != chain.outcome[i]
-        and total[spoken[outcome[i]]] > total[i] + margin
-    ]
-    return rows_of(pd.DataFrame(found, columns=["request", "rewrite", "score"]))
-
-
-def rows_of(pairs: pd.DataFrame) -> pa.Table:
-    """Rows of `REWRITES` from request, rewrite and score."""
-    table = {name: pa.nulls(len(pairs), REWRITES.field(name).type) for name in REWRITES.names}
-    table["assistant"] = pa.array([_ASSISTANT] * len(pairs), pa.string())
-    for name in ("request", "rewrite"):
-        table[name] = pa.array(pairs[name].tolist(), pa.string())
-    table["score"] = pa.array(pairs["score"].to_numpy(float))
-    return pa.table(table, schema=REWRITES)
-
-
-def with_neighbours(mined: Mined, turns: pd.DataFrame) -> pa.Table:
-    """The mined rows, and rows for the texts of `turns` that were never heard."""
-    neighbours = Neighbours.of(mined, _ASSISTANT)
-    if neighbours is None:
-        return mined.rows
-    new = neighbours.rewrites(turns["text"].tolist(), turns["frame"].tolist())
-    return pa.concat_tables([mined.rows, new])
-
-
 def tables(split: Split) -> dict[str, pa.Table]:
     """The methods compared, by name."""
     mined = from_counts(split.counted)
@@ -149,7 +74,7 @@ def tables(split: Split) -> dict[str, pa.Table]:
         "plain chain": plain_chain(split.counted),
         "label model + chain, general": general,
         "… + personal": mined.rows,
-        "… + neighbours": with_neighbours(mined, split.later),
+        "… + neighbours": all_rows(mined, split.later),
     }
 
 
@@ -161,13 +86,6 @@ def line(name: str, score: Score) -> str:
         f" | {score.no_help} | {precision} | {score.mended:.3f}"
         f" | {score.net:.3f} ({score.low:.3f} to {score.high:.3f}) | {score.false_triggers:.3f} |"
     )
-
-
-def _friction(turns: pd.DataFrame) -> pd.Series:
-    bad: pd.Series = (
-        turns["barge_in"] | turns["terminated"] | turns["rejected"] | (turns["explicit"] == "no")
-    )
-    return bad
 
 
 def _frame(gold: dict[str, Any]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import scipy.sparse as sp
 
-from rewrites.interpretations import Counts
-from rewrites.markov import Chain
+from rewrites.interpretations import PART, Counts
+from rewrites.markov import absorption, matrix
 from rewrites.mining import REWRITES, best
-from rewrites.success import Success
+
+_GOES_ON = 0.9999
 
 
 def next_successful(friction: pa.Table) -> pa.Table:
@@ -30,36 +32,42 @@ def next_successful(friction: pa.Table) -> pa.Table:
     return rows_of(pairs.rename(columns={"text": "request"}))
 
 
-def plain_chain(counted: Counts, margin: float = 0.1) -> pa.Table:
-    """The absorbing chain with a hard rule: a turn with friction failed, and what follows retries.
+def plain_chain(counted: Counts, margin: float = 0.0, users: int = 2) -> pa.Table:
+    """The absorbing chain as published (Ponnusamy et al., AAAI 2020), with hard rules.
 
-    Returns rows of `REWRITES`.
+    States are interpretations; whatever follows in a session is a transition; a session ends in
+    success where its last turn shows no friction. A rewrite is the interpretation in which most
+    walks succeed, if it succeeds more often by `margin` and that many `users` went on from the
+    request. Returns rows of `REWRITES`.
     """
-    cells = counted.cells
-    signs, follows = cells["signs"].to_numpy(), cells["follow"].to_numpy() > 0
-    friction = (signs // 3 > 0) | (signs % 3 == 1)
-    failed = friction.astype(float)
-    turns = cells["turns"].to_numpy(float)
-    n = counted.requests.num_rows
-    heard = np.bincount(cells["request"], turns, n)
-    failure = np.bincount(cells["request"], turns * failed, n) / np.maximum(heard, 1)
-    chain = Chain.of(counted, Success(failed, failed * follows, failure, 0.0))
-    absorbed = chain.absorbed()
-    outcome, mass, _ = best(chain.step @ absorbed)
-    _, _, total = best(absorbed)
-    names = counted.requests["assistant"].to_pylist()
-    texts = counted.requests["text"].to_pylist()
-    spoken: dict[int, int] = {}
-    for request in np.argsort(-chain.successes, kind="stable"):
-        spoken.setdefault(int(chain.outcome[request]), int(request))
-    found = [
-        (names[i], texts[i], texts[spoken[outcome[i]]], mass[i])
-        for i in range(n)
-        if outcome[i] >= 0
-        and outcome[i] != chain.outcome[i]
-        and total[spoken[outcome[i]]] > total[i] + margin
-    ]
-    return rows_of(pd.DataFrame(found, columns=["assistant", "request", "rewrite", "score"]))
+    cells, requests = counted.cells, counted.requests.select(["assistant", "text", "key"])
+    names = requests.to_pandas()
+    state, states = pd.factorize(names["key"].str.rpartition(PART)[0], sort=True)
+    m, turns = len(states), cells["turns"].to_numpy(float)
+    at, signs = state[cells["request"]], cells["signs"].to_numpy()
+    smooth = (signs // 3 == 0) & (signs % 3 != 1)
+    goes_on = cells["next"].to_numpy() >= 0
+    after = state[cells["next"].to_numpy()[goes_on]]
+    share = sp.diags_array(1 / np.maximum(np.bincount(at, turns, m), 1))
+    # A little is lost at every step, so that sessions end even where the logs' never do.
+    q = share @ matrix(turns[goes_on] * _GOES_ON, at[goes_on], after, (m, m))
+    ends = ~goes_on & smooth
+    r = share @ matrix(turns[ends], at[ends], at[ends], (m, m))
+    absorbed = absorption(q, r)
+    outcome, _, success = best(absorbed)
+    said = pd.DataFrame({"state": at, "user": cells["user"]})[goes_on].drop_duplicates()
+    support = np.bincount(said["state"], minlength=m)
+    good = (outcome >= 0) & (outcome != np.arange(m)) & (support >= users)
+    good &= success[outcome] > success + margin
+    # Each interpretation in its commonest words without friction.
+    well = np.bincount(cells["request"], turns * smooth, len(names))
+    order = np.lexsort((np.arange(len(names)), -well, state))
+    words = names["text"].to_numpy()[order[np.unique(state[order], return_index=True)[1]]]
+    heard = np.bincount(cells["request"], turns, len(names))
+    pairs = names[good[state]].assign(
+        rewrite=words[outcome[state]][good[state]], score=heard[good[state]]
+    )
+    return rows_of(pairs.rename(columns={"text": "request"}))
 
 
 def rows_of(pairs: pd.DataFrame) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ _MOST_NODES, _STEPS = 8, 3
 _LEAST_STEP = 0.02
 
 _KEY = ["assistant", "request", "user_id"]
+# Assistant, text and interpretation of a request.
+_State = tuple[str, str, str]
 
 _FAILING = f"""
 WITH spoken AS (
@@ -61,20 +63,24 @@ def candidates(
     rows = mined.rows.to_pandas()
     rows = rows.sort_values(["score", "rewrite"], ascending=[False, True], kind="stable")
     rows = rows.drop_duplicates(_KEY)
-    rows["user_id"] = rows["user_id"].astype(object).where(rows["user_id"].notna(), None)
     rows = rows.sort_values([*_KEY], na_position="first", kind="stable").reset_index(drop=True)
-    keys = list(zip(*(rows[name] for name in ("assistant", "request", "rewrite")), strict=True))
-    users = rows["user_id"].tolist()
+    keys = _tuples(rows, "assistant", "request", "rewrite", "user_id")
     heard = _heard(counted, success, rows)
     around = _Chain(mined, counted)
     columns: dict[str, Any] = {name: rows[name].tolist() for name in mined.rows.column_names}
     columns |= {
-        "rewrite_id": [rewrite_id(*key, user) for key, user in zip(keys, users, strict=True)],
+        "user_id": [key[3] for key in keys],
+        "rewrite_id": [rewrite_id(*key) for key in keys],
         "turns": heard["turns"].tolist(),
         "failing": heard["failing"].tolist(),
         "failure_point": [blamed.get(key[:2]) for key in keys],
         "examples": _examples(rows, turns),
-        "chain": [around.of(row) for row in rows.to_dict("records")],
+        "chain": [
+            around.of((assistant, request, state), (assistant, rewrite, outcome), user)
+            for (assistant, request, rewrite, user), state, outcome in zip(
+                keys, rows["request_state"], rows["rewrite_state"], strict=True
+            )
+        ],
         "state": [PROPOSED] * len(rows),
         "mined_at": [at] * len(rows),
     }
@@ -87,11 +93,12 @@ def candidates(
     return pa.Table.from_arrays(arrays, schema=REWRITES)
 
 
-def failing_points(snapshot: Snapshot, requests: Sequence[str]) -> dict[tuple[str, str], str]:
-    """What fails most on the scored turns with some requests, by assistant and request."""
-    if not requests or not snapshot.model:
+def failing_points(snapshot: Snapshot, requests: Any) -> dict[tuple[str, str], str]:
+    """What fails most on the scored turns with some requests (an Arrow column of texts), by
+    assistant and request."""
+    if not snapshot.model:
         return {}
-    asked = pa.table({"request": pa.array(sorted(set(requests)), pa.string())})
+    asked = pa.table({"request": requests.unique()})
     sums = snapshot.query(_FAILING, {"model": snapshot.model}, tables={"asked": asked})
     return {
         (row["assistant"], row["request"]): max(FAILURES, key=lambda name: row[name])
@@ -104,8 +111,8 @@ def _heard(counted: Counts, success: Success, rows: pd.DataFrame) -> pd.DataFram
     cells = counted.cells
     requests = counted.requests.select(["assistant", "text"]).to_pandas()
     said = requests.iloc[cells["request"]].reset_index(drop=True)
-    names = np.append(counted.users.to_pandas().astype(object).to_numpy(), None)
-    said["user_id"] = names[cells["user"].to_numpy()]
+    names: list[Any] = [*counted.users.to_pylist(), None]
+    said["user_id"] = [names[user] for user in cells["user"]]
     said["turns"] = cells["turns"].to_numpy()
     said["failing"] = said["turns"] * success.failed
     said = said.rename(columns={"text": "request"})
@@ -124,23 +131,19 @@ def _examples(rows: pd.DataFrame, turns: pd.DataFrame) -> list[list[str]]:
     """Turns with each row's request that were said again: the surest, then in order."""
     turns = turns[turns["text"].isin(set(rows["request"])) & (turns["retried"] > 0.5)]
     turns = turns.sort_values(["retried", "turn_id"], ascending=[False, True], kind="stable")
-    by_text: dict[tuple[str, str], list[str]] = {}
-    by_user: dict[tuple[str, str, str], list[str]] = {}
-    for turn in turns.itertuples():
-        text = (turn.assistant, turn.text)
-        of_all = by_text.setdefault(text, [])
-        if len(of_all) < EXAMPLES:
-            of_all.append(turn.turn_id)
-        if isinstance(turn.user_id, str):
-            own = by_user.setdefault((*text, turn.user_id), [])
-            if len(own) < EXAMPLES:
-                own.append(turn.turn_id)
-    return [
-        by_user.get((row.assistant, row.request, row.user_id), [])
-        if row.user_id is not None
-        else by_text.get((row.assistant, row.request), [])
-        for row in rows.itertuples()
-    ]
+    by_key: dict[tuple[Any, ...], list[str]] = {}
+    for assistant, text, user, turn in _tuples(turns, "assistant", "text", "user_id", "turn_id"):
+        for key in ((assistant, text, None), (assistant, text, user)):
+            named = by_key.setdefault(key, [])
+            if len(named) < EXAMPLES and turn not in named:
+                named.append(turn)
+    return [by_key.get(key, []) for key in _tuples(rows, *_KEY)]
+
+
+def _tuples(table: pd.DataFrame, *names: str) -> list[tuple[Any, ...]]:
+    """Rows of some columns, with None for what is missing."""
+    columns = [table[name].astype(object).where(table[name].notna(), None) for name in names]
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 class _Chain:
@@ -149,45 +152,33 @@ class _Chain:
     def __init__(self, mined: Mined, counted: Counts) -> None:
         chain = mined.chain
         self._chain = chain
-        self._texts = chain.requests["text"].to_pylist()
-        self._numbers: dict[tuple[str, str, str], int] = {
-            key: i
-            for i, key in enumerate(
-                zip(
-                    chain.requests["assistant"].to_pylist(),
-                    self._texts,
-                    chain.requests["interpretation"].to_pylist(),
-                    strict=True,
-                )
-            )
-        }
+        self._texts: list[Any] = chain.requests["text"].to_pylist()
+        named_by = ("assistant", "text", "interpretation")
+        keys: Any = zip(*(chain.requests[name].to_pylist() for name in named_by), strict=True)
+        self._numbers: dict[_State, int] = {key: i for i, key in enumerate(keys)}
         cells = counted.cells
         self._turns = np.bincount(cells["request"], cells["turns"], len(self._texts))
         named = cells[cells["user"] >= 0][["user", "request"]].drop_duplicates()
         self._shared = np.bincount(named["request"], minlength=len(self._texts)) >= 2
         # Sessions without a user belong to nobody in particular.
         self._shared[cells["request"][cells["user"] < 0]] = True
-        users = {name: i for i, name in enumerate(counted.users.to_pylist())}
-        self._users = users
+        self._users: dict[Any, int] = {name: i for i, name in enumerate(counted.users.to_pylist())}
         self._said = set(zip(named["user"].tolist(), named["request"].tolist(), strict=True))
 
-    def of(self, row: Mapping[str, Any]) -> str:
-        """The states that walks from a row's request come to, as JSON.
+    def of(self, request: _State, rewrite: _State, user_id: str | None) -> str:
+        """The states that walks from a request come to, as JSON.
 
         {"nodes": [{"text", "state", "failure", "turns"}], "edges": [{"from", "to", "p"}]}, the
         request first. On a general row, only states that several users said are named.
         """
-        start = self._numbers[row["assistant"], row["request"], row["request_state"]]
-        goal = self._numbers[row["assistant"], row["rewrite"], row["rewrite_state"]]
+        start, goal = self._numbers[request], self._numbers[rewrite]
         nodes = list(dict.fromkeys([start, goal]))
         for node in (start, goal):
             following, p = self._steps(node)
             order = np.lexsort((following, -np.round(p, 9)))
             likely = [int(following[i]) for i in order[:_STEPS] if p[i] >= _LEAST_STEP]
             nodes += [
-                other
-                for other in likely
-                if other not in nodes and self._named(other, row["user_id"])
+                other for other in likely if other not in nodes and self._named(other, user_id)
             ][: _MOST_NODES - len(nodes)]
         place = {node: i for i, node in enumerate(nodes)}
         edges = [
@@ -213,6 +204,6 @@ class _Chain:
         row = slice(step.indptr[node], step.indptr[node + 1])
         return step.indices[row], step.data[row]
 
-    def _named(self, request: int, user_id: Any) -> bool:
-        own = self._users.get(user_id, -1) if isinstance(user_id, str) else -1
+    def _named(self, request: int, user_id: str | None) -> bool:
+        own = self._users.get(user_id or "", -1)
         return bool(self._shared[request]) or (own, request) in self._said

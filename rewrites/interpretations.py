@@ -20,7 +20,7 @@ from features.arrow import Column, pc, whole
 from labels.normalise import normalise
 
 # Joins the parts of a request's key: a control character, which neither texts nor frames contain.
-_PART = "\x1f"
+PART = "\x1f"
 
 # Ends of the bins: pauses as shares of the longest one within a session, similarity of the next
 # request, predicted probability of a defect.
@@ -94,6 +94,17 @@ class Counts:
         cell = turns.merge(numbered, how="left", on=list(_KEYS))["cell"]
         found: np.ndarray = cell.where(known).fillna(-1).to_numpy(np.int64)
         return found
+
+    def number(self, column: str) -> tuple[np.ndarray, Column]:
+        """Per request, the number of its `text` or `interpretation`, int64 (requests,).
+
+        And what is numbered, sorted: `assistant` and value, joined by `PART`.
+        """
+        names = pc.binary_join_element_wise(
+            whole(self.requests["assistant"]), whole(self.requests[column]), PART
+        )
+        distinct = pc.unique(names).sort()
+        return pc.index_in(names, distinct).to_numpy().astype(np.int64), distinct
 
     def __add__(self, other: Counts) -> Counts:
         return total([self, other])
@@ -177,11 +188,11 @@ def _known(locale: Any) -> str | None:
 
 
 def _keys(assistant: Column, text: Column, interpretation: Column) -> Column:
-    return pc.binary_join_element_wise(assistant, interpretation, text, _PART)
+    return pc.binary_join_element_wise(assistant, interpretation, text, PART)
 
 
 def _requests(keys: Column) -> pa.Table:
-    parts = pc.split_pattern(keys, _PART, max_splits=2)
+    parts = pc.split_pattern(keys, PART, max_splits=2)
     fields = [pc.list_element(parts, i) if len(keys) else keys for i in range(3)]
     return pa.table(
         {"key": keys, "assistant": fields[0], "text": fields[2], "interpretation": fields[1]}

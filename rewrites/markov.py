@@ -19,8 +19,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from features.arrow import pc, whole
-from rewrites.interpretations import Counts
+from rewrites.interpretations import PART, Counts
 from rewrites.success import Success
 
 # SciPy has no type stubs.
@@ -75,7 +74,7 @@ class Chain:
         turns = cells["turns"].to_numpy(np.float64)
         request, following = cells["request"].to_numpy(), cells["next"].to_numpy()
         follows = following >= 0
-        again = _matrix(
+        again = matrix(
             (turns * success.retried)[follows], request[follows], following[follows], (n, n)
         )
         retries = np.bincount(request, turns * success.retried, n)
@@ -83,12 +82,8 @@ class Chain:
         step.data = again.data / np.repeat(retries + PRIOR_RETRIES, np.diff(again.indptr))
         step.data[(again.data < LEAST_RETRIES) | (step.data < LEAST_STEP)] = 0.0
         step.eliminate_zeros()
-        names = pc.binary_join_element_wise(
-            whole(counts.requests["assistant"]), whole(counts.requests["interpretation"]), "\x1f"
-        )
-        distinct = pc.unique(names).sort()
-        outcome = pc.index_in(names, distinct).to_numpy().astype(np.int64)
-        parts = [name.split("\x1f", 1) for name in distinct.to_pylist()]
+        outcome, distinct = counts.number("interpretation")
+        parts = [name.split(PART, 1) for name in distinct.to_pylist()]
         return cls(
             counts.requests,
             tuple(part[1] for part in parts),
@@ -109,7 +104,7 @@ class Chain:
         """
         n = len(self.failure)
         going_on = sp.csr_array(sp.diags_array(self.failure) @ self.step)
-        success = _matrix(
+        success = matrix(
             1 - self.failure, np.arange(n), self.outcome, (n, len(self.interpretations))
         )
         return absorption(going_on, success)
@@ -166,7 +161,7 @@ def _small(q: Sparse, r: Sparse, members: np.ndarray) -> Sparse:
         raise ValueError(_UNABSORBED) from error
     visits = np.where(np.abs(visits) < NEGLIGIBLE / 10, 0.0, visits)
     component, row, column = np.nonzero(visits)
-    fundamental = _matrix(
+    fundamental = matrix(
         visits[component, row, column],
         component * size + row,
         component * size + column,
@@ -192,7 +187,7 @@ def _large(q: Sparse, r: Sparse, states: np.ndarray) -> Sparse:
         row, column = np.nonzero(solved)
         blocks.append((row, columns[column], solved[row, column]))
     rows, cols, data = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return _placed(_matrix(data, rows, cols, right.shape), states, r.shape)
+    return _placed(matrix(data, rows, cols, right.shape), states, r.shape)
 
 
 def _largest(q: Sparse, r: Sparse, states: np.ndarray) -> Sparse:
@@ -219,7 +214,7 @@ def _placed(block: Sparse, states: np.ndarray, shape: tuple[int, int]) -> Sparse
     block = sp.coo_array(block)
     keep = np.abs(block.data) >= NEGLIGIBLE
     rows, columns = block.coords
-    return _matrix(block.data[keep], states[rows[keep]], columns[keep], shape)
+    return matrix(block.data[keep], states[rows[keep]], columns[keep], shape)
 
 
 def _stack(parts: list[Sparse], shape: tuple[int, int]) -> Sparse:
@@ -228,10 +223,11 @@ def _stack(parts: list[Sparse], shape: tuple[int, int]) -> Sparse:
     data = np.concatenate([part.data for part in found])
     rows = np.concatenate([part.coords[0] for part in found])
     columns = np.concatenate([part.coords[1] for part in found])
-    return _matrix(data, rows, columns, shape)
+    return matrix(data, rows, columns, shape)
 
 
-def _matrix(
+def matrix(
     data: np.ndarray, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]
 ) -> Sparse:
+    """A CSR matrix of entries, of which several at one place are added."""
     return sp.csr_array(sp.coo_array((data, (rows, columns)), shape=shape))

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from data.schema.trace import schema
 from rewrites.interpretations import Counts, counts
-from rewrites.markov import Chain
+from rewrites.markov import Chain, matrix
 from rewrites.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
@@ -58,13 +58,13 @@ class Settings:
     """
 
     least_score: float = 0.3
-    margin: float = 0.1
+    margin: float = 0.2
     users: int = 1
     sessions: int = 1
     told: int = 2
-    own_score: float = 0.35
+    own_score: float = 0.4
     own_retries: float = 0.7
-    prior_turns: float = 1.0
+    prior_turns: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,7 @@ def _elsewhere(mass: Any, outcome: np.ndarray) -> Any:
     mass = sp.coo_array(mass)
     rows, columns = mass.coords
     keep = columns != outcome[rows]
-    return sp.csr_array(
-        sp.coo_array((mass.data[keep], (rows[keep], columns[keep])), shape=mass.shape)
-    )
+    return matrix(mass.data[keep], rows[keep], columns[keep], mass.shape)
 
 
 def _users(counted: Counts) -> np.ndarray:
@@ -177,9 +175,16 @@ def _general(
     spoken: np.ndarray,
     settings: Settings,
 ) -> pd.DataFrame:
-    outcome, mass, total = best(mended)
-    users, sessions = _support(counted, success, len(outcome))
-    rows = _rows(np.arange(len(outcome)), outcome, mass, total, chain.failure, chain, spoken)
+    """Rows of texts: what is rewritten is a text, whatever NLU makes of it this time."""
+    turns = np.bincount(counted.cells["request"], counted.cells["turns"], len(chain.failure))
+    text, _ = counted.number("text")
+    request = _commonest(text, turns)
+    share = turns / np.bincount(text, turns)[text]
+    pooled = _pooling(text, share * chain.failure) @ mended
+    outcome, score, total = best(_elsewhere(pooled, chain.outcome[request]))
+    failure = np.bincount(text, share * chain.failure)
+    users, sessions = _support(counted, success, text)
+    rows = _rows(request, outcome, score, total, failure, chain, spoken)
     rows["users"], rows["sessions"], rows["user"] = users, sessions, -1
     good = _worth(rows, settings.least_score, settings.margin)
     good = good & (users >= settings.users) & (sessions >= settings.sessions)
@@ -202,41 +207,50 @@ def _personal(
     is everybody's. A user with whom the request works keeps it: a row that leads to itself.
     """
     cells = counted.cells
+    text, _ = counted.number("text")
+    turns = np.bincount(cells["request"], cells["turns"], len(chain.failure))
     cells = cells.assign(
-        failed=cells["turns"] * success.failed, retried=cells["turns"] * success.retried
+        failed=cells["turns"] * success.failed,
+        retried=cells["turns"] * success.retried,
+        text=text[cells["request"]],
     )
     known = cells[cells["user"] >= 0]
     if known.empty:
         return general.iloc[:0]
-    group = known.groupby(["user", "request"], sort=True)
+    group = known.groupby(["user", "text"], sort=True)
     habit = group[["turns", "failed", "retried"]].sum()
     sessions = (known["turns"] * known["first"] * (known["next"] >= 0)).groupby(
-        [known["user"], known["request"]]
+        [known["user"], known["text"]]
     )
     habit["sessions"] = sessions.sum()
     habit = habit.reset_index()
-    request, prior = habit["request"].to_numpy(), settings.prior_turns
+    of_text, prior = habit["text"].to_numpy(), settings.prior_turns
+    request = _commonest(text, turns)[of_text]
+    everybody = _pooling(text, turns / np.bincount(text, turns)[text])
     code = group.ngroup().to_numpy()
     follows = (known["next"] >= 0).to_numpy()
-    shape = (len(habit), len(chain.failure))
-    said = sp.csr_array(
-        sp.coo_array(
-            (known["retried"].to_numpy()[follows], (code[follows], known["next"][follows])),
-            shape=shape,
-        )
+    said = matrix(
+        known["retried"].to_numpy()[follows],
+        code[follows],
+        known["next"].to_numpy()[follows],
+        (len(habit), len(chain.failure)),
     )
     weight = sp.diags_array(1 / (habit["retried"].to_numpy() + prior))
-    step = weight @ (said + prior * chain.step[request])
+    step = weight @ (said + prior * (everybody @ chain.step)[of_text])
     mended = _elsewhere(step @ absorbed, chain.outcome[request])
     outcome, mass, total = best(mended)
-    failure = (habit["failed"] + prior * chain.failure[request]) / (habit["turns"] + prior)
-    rows = _rows(request, outcome, mass, total, failure.to_numpy(), chain, spoken)
+    average = everybody @ chain.failure
+    failure = (habit["failed"] + prior * average[of_text]) / (habit["turns"] + prior)
+    rows = _rows(request, outcome, failure * mass, total * failure, failure, chain, spoken)
     rows["user"], rows["users"] = habit["user"], 1
     rows["sessions"] = habit["sessions"]
     good = _worth(rows, settings.own_score, settings.margin)
     good &= habit["retried"].to_numpy() >= settings.own_retries
-    everybody = pd.Series(general["outcome"].to_numpy(), general["request"].to_numpy())
-    general_outcome = everybody.reindex(request).to_numpy(np.float64)
+    general_outcome = (
+        pd.Series(general["outcome"].to_numpy(), text[general["request"]])
+        .reindex(of_text)
+        .to_numpy(np.float64)
+    )
     good &= rows["outcome"].to_numpy() != general_outcome
     fine = (failure.to_numpy(copy=True) < 0.5) & (habit["turns"].to_numpy() >= 2)
     fine &= ~np.isnan(general_outcome)
@@ -246,15 +260,29 @@ def _personal(
     return table.sort_values(["request", "user"])
 
 
-def _support(counted: Counts, success: Success, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Per request: users who probably said it again after a failure, and sessions with that."""
+def _commonest(text: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Of each text: the request with the most turns, the first of several."""
+    order = np.lexsort((np.arange(len(text)), -turns, text))
+    first: np.ndarray = order[np.unique(text[order], return_index=True)[1]]
+    return first
+
+
+def _pooling(text: np.ndarray, weight: np.ndarray) -> Any:
+    """CSR (texts, requests) with the weight of each request in its text."""
+    n = len(text)
+    return matrix(weight, text, np.arange(n), (int(text.max(initial=-1)) + 1, n))
+
+
+def _support(counted: Counts, success: Success, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per text: users who probably said it again after a failure, and sessions with that."""
     cells = counted.cells[success.retried > 0.5]
-    users = cells[cells["user"] >= 0].groupby("request")["user"].nunique()
+    cells = cells.assign(text=text[cells["request"]])
+    users = cells[cells["user"] >= 0].groupby("text")["user"].nunique()
     # Without user ids, sessions stand for users.
-    sessions = (cells["turns"] * cells["first"]).groupby(cells["request"]).sum()
+    sessions = (cells["turns"] * cells["first"]).groupby(cells["text"]).sum()
     anonymous = cells[cells["user"] < 0]
-    unnamed = (anonymous["turns"] * anonymous["first"]).groupby(anonymous["request"]).sum()
-    every = np.arange(n)
+    unnamed = (anonymous["turns"] * anonymous["first"]).groupby(anonymous["text"]).sum()
+    every = np.arange(int(text.max(initial=-1)) + 1)
     return (
         users.add(unnamed, fill_value=0).reindex(every, fill_value=0).to_numpy(np.int64),
         sessions.reindex(every, fill_value=0).to_numpy(np.int64),
@@ -264,12 +292,13 @@ def _support(counted: Counts, success: Success, n: int) -> tuple[np.ndarray, np.
 def _rows(
     request: np.ndarray,
     outcome: np.ndarray,
-    mass: np.ndarray,
+    score: np.ndarray,
     total: np.ndarray,
     failure: np.ndarray,
     chain: Chain,
     spoken: np.ndarray,
 ) -> pd.DataFrame:
+    """`score`: share of turns that fail and end in the outcome; `total`: in any other."""
     rewrite = np.where(outcome >= 0, spoken[outcome], -1)
     well = np.where(rewrite >= 0, 1 - chain.failure[rewrite], 0.0)
     return pd.DataFrame(
@@ -280,8 +309,8 @@ def _rows(
             "failure": failure,
             "p_before": 1 - failure,
             # Those who gave up wanted what the others did.
-            "p_after": failure * mass / np.maximum(total, 1e-12) * well,
-            "score": failure * mass,
+            "p_after": failure * score / np.maximum(total, 1e-12) * well,
+            "score": score,
         }
     )
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from data.errors import UsageError
 from data.schema.tables import REWRITE_OUTCOMES
 from data.store.rewrites import rewrite_id
+from features.arrow import pc, whole
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
@@ -117,19 +118,19 @@ def judged(
         ["turn_id", "session", "session_day", "assistant", "user_id", "text", "frame"]
     ).to_pandas()
     cell = counted.cell_of(friction, gap_s=GAP_S)
-    failed = np.where(cell >= 0, success.failed[cell], 0.0)
-    turns["retried"] = np.where(cell >= 0, success.retried[cell], 0.0)
+    retried = np.where(cell >= 0, success.retried[cell], 0.0)
+    wrong = np.where(cell >= 0, success.failed[cell], 0.0) > 0.5
     request = counted.cells["request"].to_numpy()[cell]
-    state = np.asarray(counted.requests["interpretation"].to_pylist(), object)[request]
-    turns["state"] = np.where(cell >= 0, state, None)
-    turns["wrong"] = failed > 0.5
+    states: list[Any] = counted.requests["interpretation"].to_pylist()
     # Where a turn went well, its user wanted what they got; else what the retry after it wants.
-    wanted = np.where(turns["wrong"], None, turns["state"]).astype(object)
-    again = (turns["retried"] > 0.5).to_numpy() & turns["wrong"].to_numpy()
-    again &= np.append(turns["session"].to_numpy()[1:] == turns["session"].to_numpy()[:-1], False)
+    wanted = np.array([states[i] for i in request], object)
+    wanted[wrong | (cell < 0)] = None
+    session = turns["session"].to_numpy()
+    again = (retried > 0.5) & wrong & np.append(session[1:] == session[:-1], False)
     for _ in range(_MOST_RETRIES):
-        open_ = again & pd.isna(wanted)
-        wanted[open_] = np.append(wanted[1:], None)[open_]
+        unknown = np.flatnonzero(again & pd.isna(wanted))
+        wanted[unknown] = wanted[unknown + 1]
+    turns["wrong"] = wrong
     turns["wanted"] = wanted
     if gold is not None and len(gold):
         said = gold.reindex(turns["turn_id"])
@@ -155,7 +156,8 @@ def evaluate(
 
     Raises UsageError if there are fewer than two days, or none of them is left to replay.
     """
-    days = sorted({day for table in tables for day in table["session_day"].unique().to_pylist()})
+    every = pa.chunked_array([whole(table["session_day"]) for table in tables], pa.date32())
+    days: list[Any] = every.unique().sort().to_pylist()
     if len(days) < 2 or not 0 < share < 1:
         raise UsageError(
             f"Rewrites are evaluated forward in time, and the sessions are of {len(days)} "
@@ -203,8 +205,8 @@ def all_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
     for assistant, asked in turns.groupby("assistant", sort=True):
         neighbours = Neighbours.of(mined, str(assistant))
         if neighbours is not None:
-            frames = asked["frame"].astype(object).where(asked["frame"].notna(), None)
-            added.append(neighbours.rewrites(asked["text"].tolist(), frames.tolist()))
+            frames = [frame if isinstance(frame, str) else None for frame in asked["frame"]]
+            added.append(neighbours.rewrites(asked["text"].tolist(), frames))
     return pa.concat_tables(added)
 
 
@@ -258,8 +260,8 @@ def by_rewrite(
 
 
 def _until(table: pa.Table, last: date) -> Any:
-    return pa.compute.less_equal(table["session_day"], pa.scalar(last, pa.date32()))
+    return pc.less_equal(table["session_day"], pa.scalar(last, pa.date32()))
 
 
 def _after(table: pa.Table, last: date) -> Any:
-    return pa.compute.greater(table["session_day"], pa.scalar(last, pa.date32()))
+    return pc.greater(table["session_day"], pa.scalar(last, pa.date32()))

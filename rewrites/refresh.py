@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was mined: turns and sessions read, rewrites for everybody and for single users, rewrites
-    now in the store, and the evaluation (None where there is one day only)."""
+    """What was mined: turns and sessions read; rewrites for everybody, for single users, and now in
+    the store; and the evaluation (None where there is one day only)."""
 
     turns: int
     sessions: int
@@ -68,7 +68,7 @@ def refresh(
         mined = from_counts(counted, settings, success)
         progress(0.7, 1.0, "describing the rewrites")
         turns = pd.concat([_retries(table, counted, success, gap_s) for table in tables])
-        blamed = failing_points(snapshot, mined.rows["request"].to_pylist())
+        blamed = failing_points(snapshot, mined.rows["request"])
         rows = candidates(mined, counted, success, turns, blamed, datetime.now(UTC))
         progress(0.8, 1.0, "replaying later sessions")
         try:

@@ -24,11 +24,13 @@ ROUNDS = 60
 # Turns that the prior of a request's failure rate weighs: requests mostly fail always or never.
 PRIOR_TURNS = 0.3
 # Retries that the prior of what is said next weighs: popular requests follow anything.
-PRIOR_RETRIES = 5.0
+PRIOR_RETRIES = 10.0
 # Ends of the bins of how often a request was heard: rare ones are misheard more often.
 _HEARD = (2, 3, 5, 9, 17, 65)
 # Pseudo-turns of the distributions of evidence.
 _SMOOTH = 2.0
+# Where the iteration starts: how likely what follows a failure says it again, by likeness.
+_SAID_AGAIN = np.array([0.1, 0.3, 0.7, 0.9, 0.9])
 _TINY = 1e-12
 _IMPOSSIBLE = -50.0
 
@@ -57,18 +59,16 @@ def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
     if not len(cells):
         return Success(np.zeros(0), np.zeros(0), np.zeros(0), 0.0)
     turns = cells["turns"].to_numpy(np.float64)
-    request, following = cells["request"].to_numpy(), cells["next"].to_numpy()
+    request = cells["request"].to_numpy()
     fields = {name: cells[name].to_numpy() for name in EVIDENCE}
     base = {name: _share(fields[name], turns, size) for name, size in EVIDENCE.items()}
-    follows = np.flatnonzero(following >= 0)
-    after = following[follows]
-    pairs, pair = np.unique(request[follows] * n_requests + after, return_inverse=True)
     heard = np.bincount(request, turns, n_requests)
     rarity = np.digitize(heard, _HEARD)
     friction = _friction(fields)
     if not friction.any():
         # Nothing ties a state to failure: what often follows may as well be the next errand.
         return Success(np.zeros(len(cells)), np.zeros(len(cells)), np.zeros(n_requests), 0.0)
+    next_ = _Next(counts, turns)
     failed, retried = _start(fields, friction)
     failure = np.zeros(n_requests)
     for _ in range(rounds):
@@ -81,23 +81,61 @@ def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
         for name, size in EVIDENCE.items():
             if name != "follow":
                 odds += _log_ratio(fields[name], turns, failed, size, base[name])
-        again = _log_ratio(fields["follow"], turns, retried, EVIDENCE["follow"], base["follow"])
-        # What is said next, as a retry of this request or as anything: without the cell's own turn.
-        own = retried[follows]
-        anything = np.bincount(after, (turns * (1 - retried))[follows], n_requests) + 0.5
-        anything /= anything.sum()
-        together = np.bincount(pair, turns[follows] * own, len(pairs))[pair] - own
-        said_again = np.bincount(request, turns * retried, n_requests)[request[follows]] - own
-        expected = np.maximum(together, 0) + PRIOR_RETRIES * anything[after]
-        expected /= np.maximum(said_again, 0) + PRIOR_RETRIES
-        again[follows] += np.log(expected / anything[after])
-        again[following < 0] = _IMPOSSIBLE
+        states = {"understood": 1 - failed, "given up": failed - retried, "retried": retried}
+        follow = {
+            name: _log_share(fields["follow"], turns, p, EVIDENCE["follow"], base["follow"])
+            + next_.log_share(p, pairs=name == "retried")
+            for name, p in states.items()
+        }
         retry = (np.sum(turns * retried) + 1) / (np.sum(turns * failed) + 2)
-        again += np.log(retry)
-        either = np.logaddexp(again, np.log1p(-retry))
-        failed = expit(odds + either)
+        again = np.where(next_.follows, follow["retried"], _IMPOSSIBLE) + np.log(retry)
+        gave_up = follow["given up"] + np.log1p(-retry)
+        either = np.logaddexp(again, gave_up)
+        failed = expit(odds + either - follow["understood"])
         retried = failed * np.exp(again - either)
     return Success(failed, retried, failure, float(retry))
+
+
+class _Next:
+    """What is said next, by outcome: of "stop", "please stop" and "enough", one is as good as
+    another, and all of them follow whatever failed."""
+
+    def __init__(self, counts: Counts, turns: np.ndarray) -> None:
+        request, following = counts.cells["request"].to_numpy(), counts.cells["next"].to_numpy()
+        self.follows = following >= 0
+        self._at = np.flatnonzero(self.follows)
+        outcome, _ = counts.number("interpretation")
+        self._after = outcome[following[self._at]]
+        self._request = request[self._at]
+        self._n_requests, self._n_outcomes = len(outcome), int(outcome.max(initial=-1)) + 1
+        pairs, self._pair = np.unique(
+            self._request * self._n_outcomes + self._after, return_inverse=True
+        )
+        self._n_pairs = len(pairs)
+        self._turns = turns[self._at]
+
+    def log_share(self, p: np.ndarray, *, pairs: bool) -> np.ndarray:
+        """log of the share of each cell's next outcome among those of a state, 0 at ends.
+
+        `pairs`: given the request, weighed against everything as `PRIOR_RETRIES`; without the
+        cell's own turn.
+        """
+        log = np.zeros(len(self.follows))
+        if not len(self._at):
+            return log
+        own = p[self._at]
+        weight = self._turns * own
+        anything = _share(self._after, self._turns, self._n_outcomes)
+        if not pairs:
+            # Few turns prove little about rare outcomes.
+            overall = np.bincount(self._after, weight, self._n_outcomes) + _SMOOTH * anything
+            log[self._at] = np.log((overall / overall.sum())[self._after])
+            return log
+        together = np.bincount(self._pair, weight, self._n_pairs)[self._pair] - own
+        said_again = np.bincount(self._request, weight, self._n_requests)[self._request] - own
+        share = np.maximum(together, 0) + PRIOR_RETRIES * anything[self._after]
+        log[self._at] = np.log(share / (np.maximum(said_again, 0) + PRIOR_RETRIES))
+        return log
 
 
 def _friction(fields: dict[str, np.ndarray]) -> np.ndarray:
@@ -111,10 +149,13 @@ def _friction(fields: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _start(fields: dict[str, np.ndarray], friction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the iteration starts: friction on the turn, weighted by hand."""
-    follows = fields["follow"] > 0
+    """Where the iteration starts: friction on the turn, and likeness of what is said next."""
+    follow = fields["follow"]
+    follows = follow > 0
     failed = np.where(friction, 0.8, np.where(follows, 0.35, 0.1))
-    return failed, failed * follows * np.where(friction, 0.9, 0.7)
+    # See `EVIDENCE` for how pause, likeness and agreement are composed.
+    alike = (np.maximum(follow, 1) - 1) // 3 % len(_SAID_AGAIN)
+    return failed, failed * follows * _SAID_AGAIN[alike]
 
 
 def _by_rarity(failed: np.ndarray, heard: np.ndarray, rarity: np.ndarray) -> np.ndarray:
@@ -131,6 +172,15 @@ def _by_rarity(failed: np.ndarray, heard: np.ndarray, rarity: np.ndarray) -> np.
 def _share(codes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
     shares: np.ndarray = np.bincount(codes, weights, size) / max(weights.sum(), _TINY)
     return shares
+
+
+def _log_share(
+    codes: np.ndarray, turns: np.ndarray, p: np.ndarray, size: int, base: np.ndarray
+) -> np.ndarray:
+    """log p(value | state), with `p` the probability of the state."""
+    inside = np.bincount(codes, turns * p, size) + _SMOOTH * base
+    log: np.ndarray = np.log(inside / inside.sum() + _TINY)[codes]
+    return log
 
 
 def _log_ratio(
