@@ -20,7 +20,8 @@ MOST_STATES, _LEAST = 8, 0.02
 _MOST_ARCS, _LEAST_ARC = 8, 0.04
 # Where the three columns are: giving up, the states, success.
 _GAVE_UP, _STATE, _SUCCESS = 0.03, 0.3, 0.97
-ACCENT, GOOD, BAD = "#3D6B8C", COLOURS["correct"], NEUTRAL
+# Blue that shows on light and on dark grounds.
+ACCENT, GOOD, BAD = "#4C8ABB", COLOURS["correct"], NEUTRAL
 _SMALL = {"size": 11}
 
 
@@ -225,7 +226,7 @@ def _arc(step: Step, rows: int) -> dict[str, Any]:
     path = f"M {_STATE},{step.start} C {x},{step.start} {x},{step.end} {_STATE},{step.end}"
     dash = "dot" if step.end < step.start else "solid"
     line = {"color": ACCENT, "width": 1 + 5 * step.p, "dash": dash}
-    return {"type": "path", "path": path, "line": line, "opacity": 0.75}
+    return {"type": "path", "path": path, "line": line}
 
 
 def _arc_marks(arcs: Sequence[Step], rows: int) -> list[dict[str, Any]]:

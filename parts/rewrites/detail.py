@@ -16,7 +16,7 @@ from charts.rewrites import Around, around, chain, chain_words
 from data.queries import rewrites
 from parts.rewrites.decision import decision
 from parts.shared.address import PARAMETERS
-from parts.shared.rewrites import TEMPLATE, Row, a_week, ranked, weeks
+from parts.shared.rewrites import TEMPLATE, Row, ranked, weekly, weeks
 from parts.shared.turn_list import choose
 from parts.shared.view import CacheKey, View, reader_zone
 
@@ -113,9 +113,10 @@ def _numbers(view: View, row: Row) -> None:
                 "Heard", several(int(now["asked"]), "turn"), help="Turns with the request.", **_BOX
             )
         else:
+            mended, per = weekly(now["mended_defect"], weeks(view))
             st.metric(
-                "Mends",
-                a_week(now["mended_defect"], weeks(view)),
+                f"Mends {per}",
+                mended,
                 delta=f"of {count(now['asked'])} heard, {count(now['failing_now'])} failing",
                 delta_color="off",
                 delta_arrow="off",

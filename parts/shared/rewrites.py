@@ -87,9 +87,14 @@ def weeks(view: View) -> float | None:
 
 def a_week(turns: float, weeks: float | None) -> str:
     """Turns as so many a week: `3.2 a week`; of a period shorter than two weeks, all of them."""
+    return " ".join(weekly(turns, weeks))
+
+
+def weekly(turns: float, weeks: float | None) -> tuple[str, str]:
+    """The number of `a_week`, and what it is of."""
     if weeks is None or weeks < 2:
-        return f"{_few(turns)} in this period"
-    return f"{_few(turns / weeks)} a week"
+        return _few(turns), "in this period"
+    return _few(turns / weeks), "a week"
 
 
 def _few(turns: float) -> str:

@@ -111,7 +111,8 @@ REVIEWED = {
     },
     "parts/rewrites/detail.py": {
         "_facts(row)": "passes through `plain`",
-        "a_week(now['mended_defect'], weeks(view))": "numbers",
+        "mended": "a number",
+        "per": "a constant",
     },
     "parts/rewrites/evidence.py": {"help": "a constant", "title": "a constant"},
     "parts/triage/rewrites.py": {"a_week(mended, span)": "numbers", "share": "a number"},
