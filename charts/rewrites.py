@@ -248,7 +248,7 @@ def _arc_marks(arcs: Sequence[Step], rows: int) -> list[dict[str, Any]]:
             words = percent(step.p, 0)
             marks.append(_text(x, y, words, xanchor="center", bgcolor="rgba(128, 134, 144, 0.18)"))
     return marks + [
-        _text(_STATE, end, "▶", xanchor="right", xshift=-5, font={"size": 9, "color": ACCENT})
+        _text(_STATE, end, "▶", xanchor="right", xshift=-5, font={"size": 9})
         for end in sorted({step.end for step in arcs})
     ]
 

@@ -57,6 +57,8 @@ def rewrite_list(view: View, states: Mapping[str, int], methods: list[str]) -> N
     page = page_of(-(-total // ROWS))
     rows = first if page == 1 else ranked(view, rows=ROWS, skip=(page - 1) * ROWS, **chosen)
     with slot:
+        if view.chosen and not any(first["asked"].to_pylist()) and order == "mended":
+            st.caption("No turn of these filters has a request with a rewrite; take one away.")
         _table(view, rows.to_pylist(), order)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from data.queries import rewrites as queries
@@ -24,8 +25,13 @@ def snapshot(rewritten_store: Store) -> Snapshot:
     return rewritten_store.snapshot()
 
 
-def asked(snapshot: Snapshot, **filters: Any) -> Any:
+def asked(snapshot: Snapshot, **filters: Any) -> pa.Table:
     return queries.asked(snapshot, MODEL, Filter(**filters))
+
+
+def total(table: pa.Table, column: str = "turns") -> float:
+    values: list[Any] = table[column].to_pylist()
+    return float(sum(values))
 
 
 def test_texts_are_matched_in_lower_case_and_with_single_spaces(snapshot: Snapshot) -> None:
@@ -38,20 +44,20 @@ def test_texts_are_matched_in_lower_case_and_with_single_spaces(snapshot: Snapsh
 
 
 def test_the_filter_is_that_of_the_pages(snapshot: Snapshot) -> None:
-    whole = sum(asked(snapshot)["turns"].to_pylist())
-    phones = sum(asked(snapshot, device=("phone",))["turns"].to_pylist())
-    week = sum(asked(snapshot, since=date(2024, 3, 25))["turns"].to_pylist())
+    whole = total(asked(snapshot))
+    phones = total(asked(snapshot, device=("phone",)))
+    week = total(asked(snapshot, since=date(2024, 3, 25)))
     in_slice = queries.asked(snapshot, MODEL, Filter(), (("device_type", "phone"),))
     assert (phones, week) == (whole // 2, whole // 4)
-    assert sum(in_slice["turns"].to_pylist()) == phones
-    assert sum(asked(snapshot, text="hungry")["turns"].to_pylist()) == DAYS
+    assert total(in_slice) == phones
+    assert total(asked(snapshot, text="hungry")) == DAYS
 
 
 def test_without_a_model_turns_count_and_none_fails(rewritten_unscored: Store) -> None:
     with rewritten_unscored.snapshot() as snapshot:
         table = queries.asked(snapshot, None, Filter())
-        assert sum(table["turns"].to_pylist()) == 5 * DAYS
-        assert sum(table["failing"].to_pylist()) == 0
+        assert total(table) == 5 * DAYS
+        assert total(table, "failing") == 0
         assert queries.ranked(snapshot, table, order="heard")["asked"][0].as_py() == DAYS
 
 
@@ -88,7 +94,7 @@ def test_a_share_of_the_failures_is_covered_and_adds_up(snapshot: Snapshot) -> N
     # One text is rejected, and one user of another keeps it.
     assert sum(week["turns"] for week in weeks) == 4 * DAYS - DAYS // 4
     (days,) = daily(snapshot, MODEL, "defect", Filter(), [()])
-    failures = sum(days["total"].to_pylist())
+    failures = total(days, "total")
     mended = sum(week["mended_defect"] for week in weeks)
     assert 0 < mended < failures
     points = ("false_wake", "asr", "nlu", "er", "result")
@@ -102,9 +108,7 @@ def test_a_share_of_the_failures_is_covered_and_adds_up(snapshot: Snapshot) -> N
 def test_where_a_users_own_row_is_rejected_the_general_one_counts(own_rewritten: Store) -> None:
     def mended() -> float:
         with own_rewritten.snapshot() as snapshot:
-            table = queries.covered(snapshot, asked(snapshot))
-            turns: list[Any] = table["turns"].to_pylist()
-            return float(sum(turns))
+            return total(queries.covered(snapshot, asked(snapshot)))
 
     before = mended()
     decide(own_rewritten, [PERSONAL], "rejected", reason="no")

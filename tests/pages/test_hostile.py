@@ -47,6 +47,7 @@ PAGES: list[tuple[str | None, dict[str, str]]] = [
     ("data", {"part": "signals"}),
     ("data", {"part": "drift"}),
     ("data", {"part": "storage"}),
+    ("rewrites", {}),
     ("turn", {}),
 ]
 
