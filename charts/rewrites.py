@@ -146,7 +146,9 @@ def chain(states: Around, rewrite: str = "") -> go.Figure:
     for i in range(rows):
         words = inert(states.texts[i] or "(nothing heard)", 34)
         name = f"<b>{words}</b>" if _marked(states, i, rewrite) else words
-        again = f" ↻ {percent(states.again[i], 0)}" if states.again[i] >= _LEAST else ""
+        # The mark keeps the number to the right of a text from right to left.
+        mark = "\N{LEFT-TO-RIGHT MARK}"
+        again = f"{mark} ↻ {percent(states.again[i], 0)}" if states.again[i] >= _LEAST else ""
         marks.append(_text(_STATE + 0.035, i, name + again, xanchor="left", yshift=13, font=None))
         shapes += _to_end(i, _SUCCESS, states.success[i], GOOD)
         shapes += _to_end(i, _GAVE_UP, states.given_up[i], BAD)

@@ -23,6 +23,8 @@ from parts.shared.view import CacheKey, View, reader_zone
 # Sessions that are shown at once, and steps of each.
 _SESSIONS, _STEPS = 4, 6
 _WORDS = 90
+# Behind a text from right to left: what follows still stands to the right of it.
+_LTR = "\N{LEFT-TO-RIGHT MARK}"
 
 
 def detail(view: View, rewrite_id: str) -> None:
@@ -38,7 +40,8 @@ def detail(view: View, rewrite_id: str) -> None:
         )
         return
     st.header(
-        f"“{plain(short(row['request'], _WORDS))}” → “{plain(short(row['rewrite'], _WORDS))}”",
+        f"“{plain(short(row['request'], _WORDS))}”{_LTR} → "
+        f"“{plain(short(row['rewrite'], _WORDS))}”",
         anchor=False,
     )
     st.caption(_facts(row))
@@ -71,8 +74,8 @@ def _facts(row: Row) -> str:
     ]
     if row["request_state"] and row["rewrite_state"] and "|" in row["rewrite_state"]:
         states = (plain(short(row[name], 120)) for name in ("request_state", "rewrite_state"))
-        parts.append("understood as {} → {}".format(*states))
-    return " · ".join(parts)
+        parts.append(f"understood as {next(states)}{_LTR} → {next(states)}")
+    return f"{_LTR} · ".join(parts)
 
 
 def _numbers(view: View, row: Row) -> None:
