@@ -18,13 +18,15 @@ import pyarrow as pa
 
 from data.errors import UsageError
 from data.schema.tables import REWRITE_OUTCOMES
-from data.store.rewrites import rewrite_id
+from data.store.rewrites import LIVE, RETIRED, rewrite_id
 from features.arrow import pc, whole
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
 from rewrites.neighbours import Neighbours
 from rewrites.replay import Score, parts, replay, rewritten
+from rewrites.self_aware import RETIRE, Outcomes
+from rewrites.self_aware import in_use as matching
 from rewrites.sessions import GAP_S
 from rewrites.success import Success
 
@@ -248,15 +250,7 @@ def by_rewrite(
         }
     )
     summed = found.groupby(["rewrite_id", "day"], sort=True).sum().reset_index()
-    columns = {name: summed[name].tolist() for name in summed.columns}
-    columns |= {"source": ["replay"] * len(summed)}
-    arrays = [
-        pa.array(columns[field.name], field.type)
-        if field.name in columns
-        else pa.array([0] * len(summed), field.type)
-        for field in REWRITE_OUTCOMES
-    ]
-    return pa.Table.from_arrays(arrays, schema=REWRITE_OUTCOMES)
+    return _outcomes(summed, "replay")
 
 
 def _until(table: pa.Table, last: date) -> Any:
@@ -265,3 +259,89 @@ def _until(table: pa.Table, last: date) -> Any:
 
 def _after(table: pa.Table, last: date) -> Any:
     return pc.greater(table["session_day"], pa.scalar(last, pa.date32()))
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """What became of the approved and live rewrites of a store.
+
+    Attributes
+    ----------
+    rewrites: their rows. better: the probability that each is better than the request as it is.
+    outcomes: table `REWRITE_OUTCOMES`, source "use". states: id → new state and its reason.
+    """
+
+    rewrites: pd.DataFrame
+    better: np.ndarray
+    outcomes: pa.Table
+    states: dict[str, tuple[str, str]]
+
+
+def in_use(
+    tables: Sequence[pa.Table], counted: Counts, success: Success, rewrites: pd.DataFrame
+) -> InUse:
+    """Judge rewrites by the turns that were executed by them, and those that were not.
+
+    tables: of `rewrites.sessions.friction`; counted, success: the label model of their sessions.
+    rewrites: rows of the table `rewrites` that are approved or live.
+    """
+    found = [_used(table, counted, success, rewrites) for table in tables]
+    turns = pd.concat(found) if found else pd.DataFrame(columns=["number", "day", "with", "good"])
+    posterior = Outcomes.predicted(
+        rewrites["p_before"].to_numpy(float), rewrites["p_after"].to_numpy(float)
+    ).seen(
+        turns["number"].to_numpy(np.int64),
+        turns["with"].to_numpy(bool),
+        turns["good"].to_numpy(float),
+    )
+    better = posterior.better()
+    live = rewrites["state"].eq(LIVE).to_numpy()
+    used = np.bincount(turns["number"][turns["with"]].to_numpy(np.int64), minlength=len(rewrites))
+    states = {}
+    for i, name in enumerate(rewrites["rewrite_id"]):
+        if used[i] and better[i] < RETIRE:
+            states[str(name)] = RETIRED, f"better with a probability of {better[i]:.2f} in use"
+        elif used[i] and not live[i]:
+            states[str(name)] = LIVE, "a logged turn was executed by it"
+    return InUse(rewrites, better, _by_day(turns, rewrites), states)
+
+
+def _used(
+    table: pa.Table, counted: Counts, success: Success, rewrites: pd.DataFrame
+) -> pd.DataFrame:
+    """Turns whose request has a rewrite: its number, day, whether it executed them, success."""
+    number = matching(table, rewrites)
+    cell = counted.cell_of(table, gap_s=GAP_S)
+    executed = pc.fill_null(pc.equal(whole(table["rewritten"]), 1.0), False)
+    turns = pd.DataFrame(
+        {
+            "number": number,
+            "day": table["session_day"].to_pylist(),
+            "with": executed.to_numpy(zero_copy_only=False),
+            "good": 1 - np.where(cell >= 0, success.failed[cell], 0.0),
+        }
+    )
+    return turns[number >= 0]
+
+
+def _by_day(turns: pd.DataFrame, rewrites: pd.DataFrame) -> pa.Table:
+    if turns.empty:
+        return REWRITE_OUTCOMES.empty_table()
+    turns = turns.assign(rewrite_id=rewrites["rewrite_id"].to_numpy()[turns["number"]], turns=1)
+    for name, used in (("with", turns["with"]), ("without", ~turns["with"])):
+        turns[f"turns_{name}"] = used.astype(int)
+        turns[f"good_{name}"] = turns["good"].where(used, 0.0)
+    sums = [field.name for field in REWRITE_OUTCOMES if field.name in turns and field.name != "day"]
+    summed = turns.groupby(["rewrite_id", "day"], sort=True)[sums[1:]].sum().reset_index()
+    return _outcomes(summed, "use")
+
+
+def _outcomes(summed: pd.DataFrame, source: str) -> pa.Table:
+    """Rows of `REWRITE_OUTCOMES`; what is not counted is 0."""
+    counts_ = {name: summed[name].tolist() for name in summed.columns}
+    counts_ |= {"source": [source] * len(summed)}
+    arrays = [
+        pa.array(counts_.get(field.name, [0] * len(summed)), field.type)
+        for field in REWRITE_OUTCOMES
+    ]
+    return pa.Table.from_arrays(arrays, schema=REWRITE_OUTCOMES)

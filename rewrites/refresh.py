@@ -11,19 +11,23 @@ import pyarrow as pa
 
 from data.errors import UsageError
 from data.schema.tables import REWRITE_OUTCOMES
-from data.store.rewrites import replace_proposed
+from data.store.rewrites import APPROVED, LIVE, put_used, replace_proposed
 from data.store.workspace import put_setting
 from progress import Progress, portion, silent
 from rewrites.candidates import candidates, failing_points
 from rewrites.interpretations import Counts, total
 from rewrites.mining import Settings, from_counts
-from rewrites.outcomes import SETTING, SHARE, Evaluation, evaluate, gold_of
+from rewrites.outcomes import SETTING, SHARE, Evaluation, evaluate, gold_of, in_use
+from rewrites.self_aware import restated
 from rewrites.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
     from data.store.store import Store
+
+
+_DECIDED = "SELECT * FROM rewrites WHERE list_contains($states, state) ORDER BY rewrite_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,14 @@ def refresh(
                 + (" in these days; choose others." if since or until else "; ingest logs first.")
             )
         progress(0.5, 1.0, "mining")
-        parts = [Counts.of(table, gap_s=gap_s) for table in tables]
-        counted = total(parts)
+        counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
         success = estimate(counted)
+        decided = snapshot.query(_DECIDED, {"states": [APPROVED, LIVE]}).to_pandas()
+        used = in_use(tables, counted, success, decided) if len(decided) else None
+        if used is not None:
+            tables = [restated(table, used.rewrites, used.better) for table in tables]
+            counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
+            success = estimate(counted)
         mined = from_counts(counted, settings, success)
         progress(0.7, 1.0, "describing the rewrites")
         turns = pd.concat([_retries(table, counted, success, gap_s) for table in tables])
@@ -79,6 +88,8 @@ def refresh(
     replayed = evaluation.outcomes if evaluation else REWRITE_OUTCOMES.empty_table()
     progress(0.95, 1.0, "recording")
     in_store = replace_proposed(store, rows, replayed)
+    if used is not None:
+        put_used(store, used.outcomes, used.states)
     if evaluation:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         put_setting(store, SETTING, {"at": at, "share": share, **evaluation.record()})

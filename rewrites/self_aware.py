@@ -8,21 +8,26 @@ request as it was said and the one that was executed.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy.special import betainc, betaincinv
+
+from features.arrow import pc, whole
 
 Array = np.ndarray
 
+_KEY = ["assistant", "request", "user_id"]
+
 # Turns that the prediction at mining counts for.
 PRIOR_TURNS = 4.0
-# A live rewrite is retired when it is better with less than this probability, and goes live with
-# more than the second: between them it stays as it is.
+# A live rewrite is retired when it is better with less than this probability.
 RETIRE = 0.2
-GO_LIVE = 0.8
 # Quantiles at which the comparison of two posteriors is averaged.
 _NODES = 512
 
@@ -81,33 +86,57 @@ def probability_greater(a: Array, b: Array, c: Array, d: Array) -> Array:
     return mean
 
 
-def states(live: Array, outcomes: Outcomes) -> Array:
-    """Which rewrites are live from now on, boolean (n,): with hysteresis, see `RETIRE`."""
-    better = outcomes.better()
-    kept: Array = np.where(live, better >= RETIRE, better > GO_LIVE)
-    return kept
+def in_use(friction: pa.Table, rewrites: pd.DataFrame) -> np.ndarray:
+    """The rewrite that each turn was or could have been executed by, int64 (turns,); -1 for none.
+
+    friction: a table of `rewrites.sessions.friction`. rewrites: columns assistant, request, user_id
+    (null on general rows); the user's own goes first.
+    """
+    turns = friction.select(["assistant", "text", "user_id"]).to_pandas()
+    turns = turns.rename(columns={"text": "request"})
+    numbered = rewrites[_KEY].assign(number=np.arange(len(rewrites)))
+    own = numbered[numbered["user_id"].notna()].drop_duplicates(_KEY)
+    general = numbered[numbered["user_id"].isna()].drop_duplicates(_KEY[:2])
+    by_user = turns.merge(own, how="left", on=_KEY)["number"]
+    by_text = turns.merge(general[[*_KEY[:2], "number"]], how="left", on=_KEY[:2])["number"]
+    number: np.ndarray = by_user.fillna(by_text).fillna(-1).to_numpy(np.int64)
+    return number
 
 
-def split(turns: pd.DataFrame, better: Array) -> pd.DataFrame:
-    """Split rewritten turns between the request that was said and the one that was executed.
+def restated(friction: pa.Table, rewrites: pd.DataFrame, better: Array) -> pa.Table:
+    """The table with each rewritten turn counted as the request that it is evidence about.
+
+    Of the turns that a rewrite executed, the share `better` counts as the request that was
+    executed, the rest as what was said: as far as the rewrite is in doubt, what followed is
+    evidence about the request itself. Which turns do is decided by their ids, so that counts stay
+    whole, add up, and are the same at every mining.
 
     Parameters
     ----------
-    turns: columns said, executed (requests), next (the request that followed, -1 for none),
-        rewrite (its number, -1 where the turn was not rewritten), failed and weight.
-    better: per rewrite, the probability that it is better.
-
-    A turn that was not rewritten keeps its weight. Of a rewritten one, the executed request gets
-    the share `better`, and what was said gets the rest: as far as the rewrite is in doubt, what
-    followed is evidence about the request itself. Returns columns request, next, failed, weight;
-    weights add up to those of `turns`.
+    rewrites: columns of `in_use`, and rewrite and request_state. better: per rewrite, the
+        probability that it is better.
     """
-    rewrite = turns["rewrite"].to_numpy()
-    used = rewrite >= 0
-    share = np.where(used, np.append(better, 0.0)[rewrite], 0.0)
-    kept = turns.assign(request=turns["said"], weight=turns["weight"] * (1 - share))
-    moved = turns[used].assign(
-        request=turns["executed"][used], weight=(turns["weight"] * share)[used]
-    )
-    columns = ["request", "next", "failed", "weight"]
-    return pd.concat([kept[columns], moved[columns]], ignore_index=True)
+    number = in_use(friction, rewrites)
+    executed = pc.fill_null(pc.equal(whole(friction["rewritten"]), 1.0), False)
+    used = executed.to_numpy(zero_copy_only=False) & (number >= 0)
+    if not used.any():
+        return friction
+    places = np.flatnonzero(used)
+    moved = _uniform([friction["turn_id"][int(i)].as_py() for i in places]) < better[number[places]]
+    texts, frames = friction["text"].to_pylist(), friction["frame"].to_pylist()
+    words, states = rewrites["rewrite"].tolist(), rewrites["request_state"].tolist()
+    for place, as_executed in zip(places, moved, strict=True):
+        if as_executed:
+            texts[place] = words[number[place]]
+        elif frames[place] is not None:
+            frames[place] = states[number[place]]
+    columns = {"text": pa.array(texts, pa.string()), "frame": pa.array(frames, pa.string())}
+    for name, column in columns.items():
+        friction = friction.set_column(friction.schema.get_field_index(name), name, column)
+    return friction
+
+
+def _uniform(ids: Sequence[str]) -> Array:
+    """A number from 0 to 1 for each id, by its hash."""
+    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in ids)
+    return np.array([int.from_bytes(digest) / 2**64 for digest in hashes])
