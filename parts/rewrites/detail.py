@@ -70,6 +70,7 @@ def _facts(row: Row) -> str:
     parts = [
         f"only for {plain(short(row['user_id'], 60))}" if row["user_id"] else "for everybody",
         plain(row["method"]),
+        *(["keeps the request as it is"] if row["request"] == row["rewrite"] else []),
         *([plain(short(row["assistant"], 60))] if row["assistant"] else []),
     ]
     if row["request_state"] and row["rewrite_state"] and "|" in row["rewrite_state"]:

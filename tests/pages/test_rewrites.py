@@ -17,7 +17,7 @@ from parts.jobs.job import jobs
 from parts.rewrites import mining
 from tests import rewritten
 from tests.app import Open, follow, html, links, press, texts, turn_rows
-from tests.rewritten import ARABIC, CHINESE, GENERAL, PERSONAL
+from tests.rewritten import ARABIC, CHINESE, GENERAL, OWN_KEEPS, PERSONAL
 
 PAIR = "play hungry james → play hunger games"
 
@@ -150,6 +150,7 @@ def test_any_text_can_be_opened(opened: Open, rewritten_store: Store) -> None:
         assert "<img" not in html(at)
         assert "\u202e" not in html(at) + texts(at)
         assert len(at.header[0].value) < 1_000
+        assert ("as it is" in texts(at)) == (row["rewrite_id"] == OWN_KEEPS)
 
 
 def test_the_evidence_is_drawn_or_says_what_makes_it(opened: Open, own_rewritten: Store) -> None:
