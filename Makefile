@@ -3,13 +3,15 @@
 # make test    lint, types, tests
 # make exam    the tests that take longer: the reference assistant's, real logs, the whole demo and its incidents
 # make coverage  make test, with the share of branches that tests reach
-# make bench   the benchmarks, as a table; bench-dashboard: the pages', on large stores
+# make bench   the benchmarks, as a table; bench-dashboard: the pages', on large stores;
+#              bench-rewrites: what rewrites are worth
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= store
+CORPORA ?= ../shared/corpora
 READY := .venv/.ready
 
-.PHONY: setup demo test coverage exam lint types bench bench-dashboard screenshots lock clean
+.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites screenshots lock clean
 
 setup: $(READY)
 
@@ -53,6 +55,10 @@ bench: setup
 # STORE=folder of a scored demo store; makes copies of a million and of ten million turns.
 bench-dashboard: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.dashboard $(STORE)
+
+# Measures rewrites again and writes the tables of docs/rewrites.md; CORPORA=folder of the corpora.
+bench-rewrites: setup
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.rewrites_docs $(CORPORA)
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

@@ -160,7 +160,7 @@ def rounds(turns: int, number: int, setup: Setup, folder: Path) -> list[dict[str
     step = setup.days // number
     for index in range(number):
         days = range(index * step, (index + 1) * step)
-        result = {}
+        result: dict[str, list[Simulated]] = {}
         for name, arm in arms.items():
             if index == 0 and result:
                 # Nothing is live yet: the same turns.

@@ -23,6 +23,7 @@ from cli.output import (
     plain,
     print_json,
 )
+from cli.rewrites import mine
 from data.counted import number
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
@@ -129,14 +130,16 @@ def demo(
     _must_hold_no_other(store, run_name(turns, setup))
     _must_suffice(turns, gold)
     began = time.monotonic()
-    with _step("1/4 simulating the reference assistant"):
+    with _step("1/5 simulating the reference assistant"):
         _write(to, turns, seed, days, gold, suggest_next=False)
-    with _step("2/4 ingesting its traces"):
+    with _step("2/5 ingesting its traces"):
         ingest([str(to / "traces.jsonl.zst")], store)
-    with _step("3/4 training on the annotated turns"):
+    with _step("3/5 training on the annotated turns"):
         learn(store, settings_of(Context.hindsight, 0, None, None))
-    with _step("4/4 scoring and explaining every turn"):
+    with _step("4/5 scoring and explaining every turn"):
         score(store)
+    with _step("5/5 mining rewrites from what users say next"):
+        mine(store)
     out.print(f"Done in {time.monotonic() - began:.0f} s.")
     if serve:
         dashboard(store, port)

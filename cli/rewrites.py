@@ -127,20 +127,21 @@ def list_(
         out.print(_none_yet(total, store))
         return
     table = Table(box=None)
-    for name in ("id", "request", "rewrite", "for", "support", "success", "win/loss", "state"):
-        table.add_column(name)
+    for name in ("id", "request → rewrite", "users", "success", "win/loss", "state"):
+        # An id is copied: it is never cut.
+        table.add_column(name, no_wrap=name in ("id", "success", "state"))
     for row in rows:
+        whose = f" (only {row['user_id']})" if row["user_id"] else ""
         table.add_row(
             row["rewrite_id"],
-            plain(row["request"]),
-            plain(row["rewrite"]),
-            plain(row["user_id"] or "everybody"),
-            f"{counted(row['users'], 'user')}, {counted(row['sessions'], 'session')}",
+            plain(f"{row['request']} → {row['rewrite']}{whose}"),
+            number(row["users"]),
             f"{row['p_before']:.2f} → {row['p_after']:.2f}",
             f"{number(row['wins'])}/{number(row['losses'])}",
             row["state"],
         )
     out.print(table, soft_wrap=False)
+    out.print("Users said it again in other words. Success as predicted, without and with it.")
     if total > len(rows):
         out.print(f"{number(len(rows))} of {number(total)}; more with --most.")
 
@@ -224,15 +225,31 @@ def export(
     ],
     store: StoreOption = DEFAULT_STORE,
     state: StateOption = None,
+    new_texts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Logs; also write rewrites of their texts that the store never heard. Repeatable.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write approved and live rewrites as JSON lines, for an assistant to load."""
     from data.export.rewrites import write_rewrites
     from data.store.store import Store, must_lie_outside
+    from progress import listener
+    from rewrites.refresh import rows_for_new_texts
 
     must_lie_outside(to, store)
-    with Store.whole(store).snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
-        written = write_rewrites(snapshot, to, _states(state) or ("approved", "live"))
+    states, opened = _states(state) or ("approved", "live"), Store.whole(store)
+    added: list[dict[str, Any]] = []
+    if new_texts:
+        with listener(err) as progress:
+            added = rows_for_new_texts(opened, new_texts, progress=progress).to_pylist()
+    with opened.snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
+        written = write_rewrites(snapshot, to, states, added)
     if as_json:
         print_json({"file": str(to), "rewrites": written})
         return
@@ -280,17 +297,19 @@ def _evaluation(evaluation: Evaluation) -> None:
         + (f" ({number(evaluation.judged)} by annotation)." if evaluation.judged else ".")
     )
     table = Table(box=None)
-    names = ("method", "rewritten", "wins", "losses", "no help", "precision", "net mended", "95 %")
-    for name in names:
-        table.add_column(name, justify="left" if name == "method" else "right")
+    for name in ("method", "turns", "wins", "losses", "no help", "precision", "net", "95 %"):
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     record: dict[str, Any] = evaluation.record()
     for row in record["rows"]:
-        precision = "" if row["precision"] is None else f"{row['precision']:.3f}"
         table.add_row(
             row["name"],
             *(number(row[key]) for key in ("triggers", "wins", "losses", "no_help")),
-            precision,
+            "" if row["precision"] is None else f"{row['precision']:.2f}",
             f"{row['net']:.3f}",
-            f"{row['low']:.3f} to {row['high']:.3f}",
+            f"{row['low']:.2f} {row['high']:.2f}",
         )
     out.print(table, soft_wrap=False)
+    out.print(
+        "Turns: rewritten. Precision: share of these that get what was wanted. Net: wins less "
+        "losses per wrong turn, with a 95 % interval over users."
+    )

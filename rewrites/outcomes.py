@@ -181,11 +181,11 @@ def evaluate(
         "next successful": next_successful(pa.concat_tables(earlier)),
         "plain chain": plain_chain(before),
         "chain": mined.rows.filter(mined.rows["user_id"].is_null()),
-        "chain + personal": mined.rows,
-        "chain + personal + neighbours": everything,
+        "… + personal": mined.rows,
+        "… + neighbours": everything,
     }
     rewrites = {name: rewritten(turns, rows) for name, rows in methods.items()}
-    chosen = rewrites["chain + personal + neighbours"]
+    chosen = rewrites["… + neighbours"]
     return Evaluation(
         since=last + timedelta(days=1),
         until=days[-1],
@@ -197,13 +197,21 @@ def evaluate(
             name: replay(turns[mask], chosen[mask], outcomes)
             for name, mask in parts(turns, heard).items()
         },
-        outcomes=by_rewrite(turns, rewrites["chain + personal"], outcomes, mined.rows),
+        outcomes=by_rewrite(turns, rewrites["… + personal"], outcomes, mined.rows),
     )
 
 
 def all_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
-    """The mined rows, and those of `rewrites.neighbours` for texts of turns never heard before."""
-    added = [mined.rows]
+    """The mined rows, and those of `new_rows`."""
+    return pa.concat_tables([mined.rows, new_rows(mined, turns)])
+
+
+def new_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
+    """Rows of `rewrites.neighbours` for the texts of turns that were never heard before.
+
+    turns: columns assistant, text and frame.
+    """
+    added = [REWRITES.empty_table()]
     for assistant, asked in turns.groupby("assistant", sort=True):
         neighbours = Neighbours.of(mined, str(assistant))
         if neighbours is not None:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 
 from data.errors import UsageError
+from data.ingest.ingest import ingest
 from data.schema.tables import REWRITE_OUTCOMES
 from data.store.rewrites import APPROVED, LIVE, put_used, replace_proposed
+from data.store.store import Store
+from data.store.temporary import scratch
 from data.store.workspace import put_setting
 from progress import Progress, portion, silent
 from rewrites.candidates import candidates, failing_points
 from rewrites.interpretations import Counts, total
 from rewrites.mining import Settings, from_counts
-from rewrites.outcomes import SETTING, SHARE, Evaluation, evaluate, gold_of, in_use
+from rewrites.outcomes import SETTING, SHARE, Evaluation, evaluate, gold_of, in_use, new_rows
 from rewrites.self_aware import restated
 from rewrites.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
-    from data.store.store import Store
 
 
 _DECIDED = "SELECT * FROM rewrites WHERE list_contains($states, state) ORDER BY rewrite_id"
@@ -121,6 +125,27 @@ def evaluation_of(
     evaluation = evaluate(tables, counted, estimate(counted), gold, share=share)
     progress(1.0, 1.0, "replaying later sessions")
     return evaluation
+
+
+def rows_for_new_texts(
+    store: Store, logs: Sequence[Path], *, gap_s: float = GAP_S, progress: Progress = silent
+) -> pa.Table:
+    """Rewrites of the texts of other logs that the store's sessions never heard.
+
+    Returns rows of `rewrites.mining.REWRITES` with the method "neighbour"; none for most texts.
+    """
+    with store.snapshot() as snapshot:
+        tables = _read(snapshot, gap_s, None, None, portion(progress, 0.0, 0.6))
+    counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
+    mined = from_counts(counted)
+    progress(0.7, 1.0, "reading the new texts")
+    with scratch("faultline-texts-") as folder:
+        other = Store.create(folder / "store")
+        ingest(other, list(logs))
+        with other.snapshot() as snapshot:
+            asked = pa.concat_tables(friction(snapshot, gap_s=gap_s)).to_pandas()
+    progress(0.9, 1.0, "looking for neighbours")
+    return new_rows(mined, asked)
 
 
 def _read(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,52 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.ingest.ingest import ingest
-from data.store.store import Store
 from features.arrow import pc
 from rewrites.interpretations import Counts, counts, total
 from rewrites.mining import from_counts, mine
 from rewrites.neighbours import Neighbours
 from rewrites.replay import replay, rewritten
 from rewrites.sessions import friction, sessions
-from tests.logs import trace, write_lines
-
-_START = datetime(2024, 5, 1, 9, 0, tzinfo=UTC)
-_BAD, _GOOD = "tirn on the lamb", "turn on the lamp"
-
-
-def _turn(name: str, user: str | None, at: float, text: str, **fields: Any) -> dict[str, Any]:
-    found = "lamp" if text == _GOOD else text[-4:]
-    slots = [{"name": "device", "value": found}]
-    return trace(
-        name,
-        dialogue_id=f"d-{name}",
-        user_id=user,
-        started_at=(_START + timedelta(seconds=at)).isoformat(),
-        asr={"hypotheses": [{"text": text}]},
-        **{"nlu": {"hypotheses": [{"domain": "home", "intent": "on", "slots": slots}]}, **fields},
-    )
-
-
-def _lamps(days: int = 4, per_day: int = 12) -> list[dict[str, Any]]:
-    """A misheard request, mostly with a barge-in, then said again; and what goes well at once."""
-    rng, turns = random.Random(1), []
-    for i in range(days * per_day):
-        day, user = i % days, f"u{i % 5}"
-        at = day * 86_400 + (i // days) * 600
-        bad = {"feedback": {"barge_in": rng.random() < 0.7}}
-        turns.append(_turn(f"a{i}", user, at, _BAD, **bad))
-        turns.append(_turn(f"b{i}", user, at + 8, _GOOD))
-        turns.append(_turn(f"c{i}", f"v{i % 7}", at, _GOOD))
-        turns.append(_turn(f"d{i}", f"w{i % 7}", at, "play some jazz"))
-    return turns
-
-
-def _store(folder: Path, turns: list[dict[str, Any]]) -> Store:
-    store = Store.create(folder / "store")
-    if turns:
-        ingest(store, [write_lines(folder / "logs.jsonl", turns)])
-    return store
+from tests.logs import trace
+from tests.rewrites.lamps import BAD, GOOD, lamps, store_with, turn
 
 
 def _pairs(rows: pa.Table) -> set[tuple[str, str]]:
@@ -68,14 +29,14 @@ def _pairs(rows: pa.Table) -> set[tuple[str, str]]:
 
 def test_pauses_and_users_part_sessions(tmp_path: Path) -> None:
     turns = [
-        _turn("1", "u", 0, "a"),
-        _turn("2", "u", 45, "b"),
-        _turn("3", "u", 90.001, "c"),
-        _turn("4", "v", 1, "d"),
-        _turn("5", None, 2, "e"),
-        {**_turn("6", "u", 3, "f"), "assistant": "car"},
+        turn("1", "u", 0, "a"),
+        turn("2", "u", 45, "b"),
+        turn("3", "u", 90.001, "c"),
+        turn("4", "v", 1, "d"),
+        turn("5", None, 2, "e"),
+        {**turn("6", "u", 3, "f"), "assistant": "car"},
     ]
-    with _store(tmp_path, turns).snapshot() as snapshot:
+    with store_with(tmp_path, turns).snapshot() as snapshot:
         table = sessions(snapshot)
     found = dict(zip(table["turn_id"].to_pylist(), table["session"].to_pylist(), strict=True))
     assert found == {"1": "1", "2": "1", "3": "3", "4": "4", "5": "5", "6": "6"}
@@ -83,32 +44,32 @@ def test_pauses_and_users_part_sessions(tmp_path: Path) -> None:
 
 def test_a_session_belongs_to_the_day_on_which_it_begins(tmp_path: Path) -> None:
     midnight = 15 * 3600
-    turns = [_turn("1", "u", midnight - 10, "a"), _turn("2", "u", midnight + 10, "b")]
-    with _store(tmp_path, turns).snapshot() as snapshot:
+    turns = [turn("1", "u", midnight - 10, "a"), turn("2", "u", midnight + 10, "b")]
+    with store_with(tmp_path, turns).snapshot() as snapshot:
         assert sessions(snapshot, until=date(2024, 5, 1)).num_rows == 2
         assert sessions(snapshot, since=date(2024, 5, 2)).num_rows == 0
 
 
 def test_what_follows_is_read_across_dialogues(tmp_path: Path) -> None:
-    with _store(tmp_path, _lamps(1, 1)).snapshot() as snapshot:
+    with store_with(tmp_path, lamps(1, 1)).snapshot() as snapshot:
         (table,) = friction(snapshot)
-    turn = next(row for row in table.to_pylist() if row["turn_id"] == "a0")
-    assert turn["gap"] == 8
-    assert turn["next_text"] == _GOOD
-    assert turn["frame"] == "home|on|device=lamb"
+    first = next(row for row in table.to_pylist() if row["turn_id"] == "a0")
+    assert first["gap"] == 8
+    assert first["next_text"] == GOOD
+    assert first["frame"] == "home|on|device=lamb"
 
 
 def test_the_rephrase_that_works_is_mined(tmp_path: Path) -> None:
-    with _store(tmp_path, _lamps()).snapshot() as snapshot:
+    with store_with(tmp_path, lamps()).snapshot() as snapshot:
         first, again = mine(snapshot), mine(snapshot)
     rows = first.rows.filter(pc.is_null(first.rows["user_id"]))
-    assert _pairs(rows) == {(_BAD, _GOOD)}
+    assert _pairs(rows) == {(BAD, GOOD)}
     assert rows["users"].to_pylist() == [5]
     assert first.rows.equals(again.rows)
 
 
 def test_day_by_day_equals_all_at_once(tmp_path: Path) -> None:
-    with _store(tmp_path, _lamps()).snapshot() as snapshot:
+    with store_with(tmp_path, lamps()).snapshot() as snapshot:
         whole = counts(friction(snapshot), gap_s=45)
         days = [date(2024, 5, 1) + timedelta(days=i) for i in range(4)]
         parts = [counts(friction(snapshot, since=d, until=d), gap_s=45) for d in reversed(days)]
@@ -120,7 +81,7 @@ def test_day_by_day_equals_all_at_once(tmp_path: Path) -> None:
 
 
 def test_counts_without_a_user_are_those_of_the_others(tmp_path: Path) -> None:
-    with _store(tmp_path, _lamps()).snapshot() as snapshot:
+    with store_with(tmp_path, lamps()).snapshot() as snapshot:
         table = pa.concat_tables(friction(snapshot))
     rest = table.filter(pc.not_equal(table["user_id"], "u1"))
     left, wanted = Counts.of(table, gap_s=45).without_user("u1"), Counts.of(rest, gap_s=45)
@@ -134,27 +95,27 @@ def test_counts_without_a_user_are_those_of_the_others(tmp_path: Path) -> None:
     [
         pytest.param([], id="empty store"),
         pytest.param([trace("bare")], id="nothing logged"),
-        pytest.param([_turn("1", "u", 0, "one turn")], id="one turn"),
+        pytest.param([turn("1", "u", 0, "one turn")], id="one turn"),
         pytest.param(
-            [_turn(str(i), f"u{i // 2}", i // 2 * 900 + i % 2 * 9, f"x{i % 2}") for i in range(40)],
+            [turn(str(i), f"u{i // 2}", i // 2 * 900 + i % 2 * 9, f"x{i % 2}") for i in range(40)],
             id="no friction",
         ),
         pytest.param(
             [
-                _turn(str(i), "u", i * 9, _BAD, feedback={"barge_in": True, "explicit": "no"})
+                turn(str(i), "u", i * 9, BAD, feedback={"barge_in": True, "explicit": "no"})
                 for i in range(30)
             ],
             id="never succeeds",
         ),
         pytest.param(
-            [_turn(str(i), "u", i * 9, ("a b", "c d")[i % 2]) for i in range(60)], id="a cycle"
+            [turn(str(i), "u", i * 9, ("a b", "c d")[i % 2]) for i in range(60)], id="a cycle"
         ),
     ],
 )
 def test_nothing_is_mined_where_nothing_is_known(
     tmp_path: Path, turns: list[dict[str, Any]]
 ) -> None:
-    with _store(tmp_path, turns).snapshot() as snapshot:
+    with store_with(tmp_path, turns).snapshot() as snapshot:
         mined = mine(snapshot)
     assert mined.rows.num_rows == 0
 
@@ -163,10 +124,10 @@ def test_other_scripts_without_frames(tmp_path: Path) -> None:
     turns = []
     for i in range(40):
         bad = {"feedback": {"explicit": "no"}} if i % 3 else {}
-        turns.append(_turn(f"a{i}", f"u{i % 6}", i * 900, "電気をつけて", nlu=None, **bad))
-        turns.append(_turn(f"b{i}", f"u{i % 6}", i * 900 + 7, "照明をつけて", nlu=None))
-        turns.append(_turn(f"c{i}", f"v{i % 6}", i * 900, "照明をつけて", nlu=None))
-    with _store(tmp_path, turns).snapshot() as snapshot:
+        turns.append(turn(f"a{i}", f"u{i % 6}", i * 900, "電気をつけて", nlu=None, **bad))
+        turns.append(turn(f"b{i}", f"u{i % 6}", i * 900 + 7, "照明をつけて", nlu=None))
+        turns.append(turn(f"c{i}", f"v{i % 6}", i * 900, "照明をつけて", nlu=None))
+    with store_with(tmp_path, turns).snapshot() as snapshot:
         rows = mine(snapshot).rows
     assert ("電気をつけて", "照明をつけて") in _pairs(rows)
 
@@ -216,7 +177,7 @@ def test_a_users_own_row_goes_first_and_outcomes_are_told_apart() -> None:
 
 
 def test_neighbours_of_few_requests_abstain(tmp_path: Path) -> None:
-    with _store(tmp_path, _lamps()).snapshot() as snapshot:
+    with store_with(tmp_path, lamps()).snapshot() as snapshot:
         mined = mine(snapshot)
     neighbours = Neighbours.of(mined)
     assert neighbours is not None

@@ -1,0 +1,64 @@
+"""`faultline rewrites`: mine, look, decide, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from data.store.store import Store
+from tests.command import Run, must_fail
+from tests.rewrites.lamps import BAD, GOOD, lamps, store_with
+
+
+@pytest.fixture
+def lit(tmp_path: Path) -> Store:
+    return store_with(tmp_path, lamps())
+
+
+def test_mine_look_approve_export(run: Run, lit: Store, tmp_path: Path) -> None:
+    there = ("--store", lit.path)
+    said = run("rewrites", "mine", *there).out
+    assert "Read 192 turns" in said
+    assert "1 rewrite for everybody" in said
+    assert "next successful" in said
+    (row,) = json.loads(run("rewrites", "list", *there, "--json").out)
+    assert (row["request"], row["rewrite"]) == (BAD, GOOD)
+    shown = run("rewrites", "show", row["rewrite_id"], *there).out
+    assert f"{BAD} → {GOOD}" in shown
+    assert "24 wins, 0 losses" in shown
+    to = tmp_path / "rewrites.jsonl"
+    assert "None is approved" in run("rewrites", "export", "--to", to, *there).out
+    assert to.read_text() == ""
+    assert run("rewrites", "approve", row["rewrite_id"], *there, "--by", "ada").code == 0
+    assert "Wrote 1 rewrite" in run("rewrites", "export", "--to", to, *there).out
+    record = json.loads(to.read_text())
+    assert (record["request"], record["rewrite"], record["win"], record["loss"]) == (
+        *(BAD, GOOD, 24, 0),
+    )
+    assert "user_id" not in record
+    out = run("rewrites", "reject", row["rewrite_id"], "--reason", "no lamb", *there).out
+    assert "1 rewrite rejected." in out
+    assert "No rewrite is in that state" in run("rewrites", "list", "--state", "live", *there).out
+
+
+def test_evaluate_records_nothing(run: Run, lit: Store) -> None:
+    version = lit.head().version
+    record = json.loads(run("rewrites", "evaluate", "--store", lit.path, "--json").out)
+    assert [row["name"] for row in record["rows"]][:3] == ["none", "next successful", "plain chain"]
+    assert lit.head().version == version
+
+
+def test_what_cannot_be_done_is_one_sentence(run: Run, lit: Store, tmp_path: Path) -> None:
+    there = ("--store", lit.path)
+    must_fail(run("rewrites", "mine", "--store", tmp_path / "none"), "No store at")
+    must_fail(run("rewrites", "show", "nope", *there), "no rewrite 'nope'")
+    must_fail(run("rewrites", "approve", "nope", *there), "no rewrite 'nope'")
+    must_fail(run("rewrites", "list", "--state", "liked", *there), "Unknown state 'liked'")
+    must_fail(run("rewrites", "export", "--to", tmp_path / "x.csv", *there), ".jsonl")
+    must_fail(run("rewrites", "export", "--to", lit.path / "x.jsonl", *there), "own folder")
+    must_fail(
+        run("rewrites", "mine", *there, "--since", "2030-01-01"), "no turns to mine", "these days"
+    )
+    assert "No rewrites yet" in run("rewrites", "list", *there).out
