@@ -55,7 +55,7 @@ _UP_TO_DATE = """
 SELECT part.* REPLACE (digests.context_digest AS context_digest)
 FROM part JOIN digests USING (turn_id)
 """
-PAGES = ("", "triage", "turn", "model", "annotate", "explore", "data")
+PAGES = ("", "triage", "turn", "model", "annotate", "explore", "data", "rewrites")
 CROWD = 20
 _TURN = ("turn=", "day=")
 

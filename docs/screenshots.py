@@ -24,6 +24,7 @@ SHOTS = (
     ("model", "/model", 1440, False),
     ("annotate", "/annotate", 1440, False),
     ("explore", "/explore", 1440, False),
+    ("rewrites", "/rewrites", 1440, False),
     ("data", "/data", 1440, False),
 )
 # Triage searches for slices and Overview for change points before they can be shown.

@@ -21,6 +21,7 @@ from parts.shared import headline as top
 from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions, nothing_fits
+from parts.shared.rewrites import mended_share
 from parts.shared.turn_list import defect_list
 from parts.shared.view import current_view
 
@@ -44,6 +45,8 @@ st.text(head.lead)
 if misdated := view.snapshot.counts()["misdated"]:
     st.caption(f"{misdated_words(misdated)} The page Data shows them.")
 top.numbers(head)
+# Filled last, as all turns are read for it.
+mended = st.container()
 happened = top.events(view, against)
 targets = workspace.targets(view.snapshot)
 with file:
@@ -81,3 +84,5 @@ budget_panel(view, head, targets)
 moved_table(view, head, happened)
 release_panel(view)
 defect_list(view, head.total)
+with mended:
+    mended_share(view)

@@ -43,6 +43,7 @@ from parts.turn.detail import (
     times,
     transcript,
 )
+from parts.turn.rewrite import rewrite_of
 from parts.turn.verdict import verdict, why
 
 view = current_view()
@@ -147,9 +148,11 @@ with right:
         verdict(prediction, reference(view))
     else:
         no_predictions(view.snapshot, view.path)
-if prediction:
-    with rest:
+with rest:
+    if prediction:
         why(prediction)
+    rewrite_of(view, row, prediction)
+    if prediction:
         similar_turns(view, prediction)
 
 with st.expander("Raw record"):

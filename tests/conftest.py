@@ -21,6 +21,7 @@ from cli.main import main
 from data.ingest.ingest import ingest
 from data.store.annotations import annotate
 from data.store.store import Store
+from tests import rewritten
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
@@ -76,6 +77,26 @@ def own_store(tmp_path: Path, scored_store: Store) -> Store:
 def unscored_store(once: Once) -> Store:
     """The same without predictions; read-only too."""
     folder = once("unscored", lambda folder: fill(folder / "store", scored=False))
+    return Store.open(folder / "store")
+
+
+@pytest.fixture(scope="session")
+def rewritten_store(once: Once) -> Store:
+    """A small scored store with rewrites in it; read-only."""
+    folder = once("rewritten", lambda folder: rewritten.fill(folder / "store"))
+    return Store.open(folder / "store")
+
+
+@pytest.fixture
+def own_rewritten(tmp_path: Path, rewritten_store: Store) -> Store:
+    """A copy of it, to write to."""
+    return Store.open(shutil.copytree(rewritten_store.path, tmp_path / "rewritten"))
+
+
+@pytest.fixture(scope="session")
+def rewritten_unscored(once: Once) -> Store:
+    """The same without predictions; read-only too."""
+    folder = once("unrated", lambda folder: rewritten.fill(folder / "store", scored=False))
     return Store.open(folder / "store")
 
 

@@ -32,6 +32,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "annotate": ("task",),
     "explore": ("show", "rows", "cols", "of", "measure", "order", "page", "columns", "sql"),
     "data": ("part",),
+    "rewrites": ("rewrite", "part", "state", "method", "order", "page"),
 }
 
 # The filters that a page's figures obey; the filter bar shows them, and no others.
@@ -47,6 +48,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "annotate": tuple(key for key in (*_OF_TURNS, "dates") if key != "source"),
     "explore": (*_OF_TURNS, "dates"),
     "data": ("since", "until", "assistant"),
+    "rewrites": _OF_TURNS,
 }
 
 
@@ -67,6 +69,8 @@ def offered(page: str) -> tuple[str, ...]:
         return ()
     if page == "data":
         return _OF_DATA.get(st.query_params.get("part", "arrivals"), ())
+    if page == "rewrites" and st.query_params.get("part") == "evidence":
+        return ()
     return FILTERS.get(page, ())
 
 

@@ -42,7 +42,7 @@ GROUPS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("turn", "Turn", "forum"),
         ("explore", "Explore", "table_chart"),
     ),
-    "Learn": (),
+    "Learn": (("rewrites", "Rewrites", "published_with_changes"),),
     "Model": (("model", "Model", "model_training"), ("annotate", "Annotate", "rate_review")),
 }
 PAGES = tuple(page for group in GROUPS.values() for page in group)

@@ -57,6 +57,7 @@ from parts.shared.turn_list import choose
 from parts.shared.view import PAGES, CacheKey, View
 from parts.triage.bulk import label_or_assign
 from parts.triage.overlap import compare, overlapping
+from parts.triage.rewrites import would_mend
 from parts.triage.slice_picker import (
     ANY,
     TITLES,
@@ -155,7 +156,9 @@ def about(
         _table(days)
     with st.spinner("Reading the turns of this slice"):
         _apart_from_others(_apart(*at), point)
-        show(_evidence(*at), inside, view)
+        evidence = _evidence(*at)
+        show(evidence, inside, view)
+        would_mend(view, point, conditions, days, evidence)
         _requests(at, key)
         _turns(at, key)
         _decide_on_turns(at, key)

@@ -13,6 +13,7 @@ import pytest
 from charts.palette import COLOURS, GROUND, INK, TEXT_ON
 from data.store.store import Store
 from tests.browser import Watch, browse, chromium, served
+from tests.rewritten import GENERAL
 
 # Fetched by `.ci/run`; nothing here needs the network.
 AXE = Path(__file__).parents[2] / ".cache/axe-core/package/axe.min.js"
@@ -28,6 +29,7 @@ PAGES = (
     "turn?turn=d001-0",
     *(f"annotate?task={task}" for task in ("queue", "differences", "agreement", "files", "train")),
     *(f"explore?show={part}" for part in ("pivot", "table", "sql")),
+    "rewrites",
     *(f"data?part={part}" for part in ("arrivals", "signals", "drift", "storage", "upload")),
 )
 # Streamlit's own: the dot that follows the pointer on the small chart of a number has no name, and
@@ -108,6 +110,12 @@ def model_address(six_annotated: Store) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def rewritten_address(rewritten_store: Store) -> Iterator[str]:
+    with served(rewritten_store.path) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def unscored_address(unscored_store: Store) -> Iterator[str]:
     with served(unscored_store.path) as url:
         yield url
@@ -182,6 +190,21 @@ def test_no_view_of_a_trained_model_has_a_serious_finding(model_address: str, da
 def test_no_first_step_has_a_serious_finding(unscored_address: str, dark: bool) -> None:
     with browse(dark=dark) as watch:
         found = findings(watch, _axe(), unscored_address, ("", "data?part=upload", "annotate"))
+        assert found == [], json.dumps(found, indent=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_about_rewrites_has_a_serious_finding(rewritten_address: str, dark: bool) -> None:
+    pages = (
+        "rewrites",
+        "rewrites?part=evidence",
+        f"rewrites?rewrite={GENERAL}",
+        "turn?turn=00-0-0",
+        "triage?slice=er:device_type=phone",
+    )
+    with browse(dark=dark) as watch:
+        found = findings(watch, _axe(), rewritten_address, pages)
         assert found == [], json.dumps(found, indent=1)
 
 

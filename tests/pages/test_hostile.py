@@ -47,6 +47,7 @@ PAGES: list[tuple[str | None, dict[str, str]]] = [
     ("data", {"part": "signals"}),
     ("data", {"part": "drift"}),
     ("data", {"part": "storage"}),
+    ("rewrites", {}),
     ("turn", {}),
 ]
 
@@ -223,7 +224,7 @@ _ODD = [
 def test_an_odd_link_opens_or_is_refused_in_one_sentence(
     opened: Open, hostile: Store, key: str, value: str
 ) -> None:
-    for page in (None, "triage", "turn", "model", "annotate", "explore", "data"):
+    for page in (None, "triage", "turn", "model", "annotate", "explore", "data", "rewrites"):
         must_be_text(opened(hostile.path, page, **{key: value}))
 
 

@@ -239,7 +239,7 @@ def test_the_filter_bar_offers_what_counts_on_the_page(opened: Open, scored_stor
         at = opened(scored_store.path, page, **query)
         return {box.label for box in (*at.multiselect, *at.date_input)}
 
-    for page in (None, "explore", "model"):
+    for page in (None, "explore", "model", "rewrites"):
         assert {"From", "Device", "Predicted failure point"} <= labels(page), page
     # Triage compares the turns of a failure point with those that are not.
     assert "Device" in labels("triage")
@@ -251,23 +251,21 @@ def test_the_filter_bar_offers_what_counts_on_the_page(opened: Open, scored_stor
     assert "From" not in labels("data", part="drift")
     assert labels("data", part="signals") >= {"From", "To"}
     assert "Device" not in labels("data", part="signals")
-    assert labels("annotate", task="agreement") == set()
+    assert labels("annotate", task="agreement") == labels("rewrites", part="evidence") == set()
     assert labels("turn") >= {"From", "Device"}
 
 
 def test_the_pages_stand_in_groups_and_keep_the_view(opened: Open, scored_store: Store) -> None:
     at = opened(scored_store.path, "triage", device="phone")
     ways = links(at)
-    order = ["Overview", "Data", "Triage", "Turn", "Explore", "Model", "Annotate"]
+    order = ["Overview", "Data", "Triage", "Turn", "Explore", "Rewrites", "Model", "Annotate"]
     assert [words for words in ways if words in order] == order
     for page in order:
         assert "device=phone" in ways[page]
         assert f"at={at.query_params['at']}" in ways[page]
     words = "".join(block.proto.body for block in at.get("html"))
-    for name in ("Watch", "Diagnose", "Faultline", scored_store.path.name):
+    for name in ("Watch", "Diagnose", "Learn", "Faultline", scored_store.path.name):
         assert name in words
-    # A group without pages is not shown.
-    assert "Learn" not in words
     assert 'aria-current="page">Triage' in words
 
 

@@ -1,4 +1,4 @@
-"""Three people's whole jobs in a real browser: an owner's, a leader's and an analyst's."""
+"""Whole jobs in a real browser: an owner's, a leader's, an analyst's, and a look at rewrites."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from data.ingest.ingest import ingest
 from data.store import workspace
 from data.store.predictions import commit_predictions
 from data.store.store import Store
+from tests import rewritten
 from tests.browser import Watch, browse, chromium, served
 from tests.logs import write_lines
 from tests.pages.test_browser import check
@@ -308,3 +309,32 @@ def test_an_analyst_exports_a_slice_whose_file_link_and_page_agree(
     workspace.put_setting(store, "walks", 1)
     with patient(address, link.removeprefix(address)) as person:
         assert metric(person.watch.page, "Turns") == turns
+
+
+def test_an_owner_mines_rewrites_approves_one_and_exports_it(tmp_path: Path) -> None:
+    mined = rewritten.fill(tmp_path / "store", mined=False)
+    with served(mined.path) as address, patient(address, "/rewrites") as person:
+        watch, page = person.watch, person.watch.page
+        arrive(watch, "No rewrites yet")
+        person.click(page.get_by_role("button", name="Mine rewrites"))
+        person.click(page.get_by_role("button", name="Show them"))
+        arrive(watch, "Rewrites")
+        person.click(page.get_by_role("link", name=re.compile("^play hungry james → ")).first)
+        page.wait_for_url("**rewrite=**")
+        arrive(watch, re.compile("play hungry james.* → .*play hunger games"))
+        assert page.get_by_role("figure", name=re.compile("What follows the request")).count() == 1
+        person.type(page.get_by_label(re.compile("^Your name")), "Ada")
+        page.keyboard.press("Enter")
+        check(watch)
+        person.click(page.get_by_role("button", name="Approve"))
+        page.get_by_text(re.compile("^Approved by Ada")).wait_for()
+        check(watch)
+        person.click(page.get_by_role("link", name="All rewrites"))
+        arrive(watch, "Rewrites")
+        person.click(page.get_by_role("button", name="Export"))
+        lines = download(person, "JSONL").decode().splitlines()
+        assert person.took("An owner, from no rewrites to a file with one") <= 9
+        check(watch)
+    (line,) = map(json.loads, lines)
+    assert (line["request"], line["rewrite"]) == (rewritten.HEARD, rewritten.MEANT)
+    assert line["p_before"] < line["p_after"]

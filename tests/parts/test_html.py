@@ -21,6 +21,7 @@ SHOWN = HOSTILE.replace("\u202e", "\ufffd").replace("\x07", "\ufffd")
 PIECES = "parts/shared/pieces.html"
 STAGES = "parts/shared/stage_output.html"
 SLICES = "parts/triage/slices.html"
+REWRITES = "parts/shared/rewrites.html"
 RATE = {"rate": 0.2, "low": 0.1, "high": 0.3, "elsewhere": 0.05, "reach": 0.5, "colour": "#000"}
 DECISION = {"state": HOSTILE, "release": None, "owner": HOSTILE}
 SLOTS = [{"name": HOSTILE, "value": HOSTILE}]
@@ -28,6 +29,7 @@ FRAME = {"domain": HOSTILE, "intent": HOSTILE, "slots": SLOTS, "confidence": 0.5
 CANDIDATES = [{"name": HOSTILE, "id": HOSTILE, "score": 0.5}] * 2
 MENTIONS = [{"slot": HOSTILE, "text": f"{HOSTILE}{i}", "candidates": CANDIDATES} for i in range(5)]
 SIGNALS = {HOSTILE: 1.0}
+PAIR = dict.fromkeys(("request", "rewrite", "user", "href"), HOSTILE)
 HEARD = [{"text": HOSTILE, "confidence": 0.1}, {"text": HOSTILE, "confidence": 0.9}]
 RECORDS: dict[str, dict[str, Any]] = {
     "wake": {"phrase": HOSTILE, "score": 0.5, "threshold": 0.4, "signals": SIGNALS},
@@ -154,6 +156,22 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
         ]
     },
     (SLICES, "request_groups"): {"groups": [Group(HOSTILE, HOSTILE, 2, (HOSTILE, HOSTILE))]},
+    (REWRITES, "pair"): PAIR,
+    (REWRITES, "outlined"): {"words": HOSTILE},
+    (REWRITES, "ranked"): {
+        "columns": [
+            {**dict.fromkeys(("title", "help", "href"), HOSTILE), "kind": kind, "sorted": True}
+            for kind in ("text", "failure", "state", "number", "text")
+        ],
+        "rows": [{**PAIR, "cells": ["asr", HOSTILE, HOSTILE, None]}],
+    },
+    (REWRITES, "lines"): {"rows": [{**PAIR, "words": HOSTILE}]},
+    (REWRITES, "way"): {"words": HOSTILE, "href": HOSTILE},
+    (REWRITES, "back"): {"href": HOSTILE, "own": HOSTILE},
+    (REWRITES, "session"): {
+        "when": HOSTILE,
+        "steps": [dict.fromkeys(("heard", "response", "href", "note"), HOSTILE)],
+    },
     ("parts/triage/stage_evidence.html", "confusions"): {
         "rows": [
             {
@@ -170,7 +188,12 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
     },
 }
 # Templates with links, all written by `parts.shared.address` (`test_links_stay_in_the_dashboard`).
-LINKING = {"parts/shared/frame.html", "parts/shared/turn_links.html", "parts/turn/prediction.html"}
+LINKING = {
+    "parts/shared/frame.html",
+    REWRITES,
+    "parts/shared/turn_links.html",
+    "parts/turn/prediction.html",
+}
 # Templates that are rendered whole. `tests/report` renders the report with hostile texts.
 WHOLE = {"parts/model/card.html", "report/page.html"}
 

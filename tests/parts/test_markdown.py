@@ -105,6 +105,17 @@ REVIEWED = {
         "part": "passes through `plain`",
         "words": "the name of a failure",
     },
+    "parts/rewrites/decision.py": {
+        "_by(row)": "a time, and a name through `plain`",
+        "label": "a constant",
+    },
+    "parts/rewrites/detail.py": {
+        "_facts(row)": "passes through `plain`",
+        "mended": "a number",
+        "per": "a constant",
+    },
+    "parts/rewrites/evidence.py": {"help": "a constant", "title": "a constant"},
+    "parts/triage/rewrites.py": {"a_week(mended, span)": "numbers", "share": "a number"},
     "parts/triage/slice_detail.py": {
         "parts": "numbers",
         "stages": "names of stages",
@@ -119,6 +130,7 @@ REVIEWED = {
     "parts/triage/slice_picker.py": {"found.words()": "numbers"},
     "parts/triage/stage_evidence.py": {"evidence.words()": "numbers", "nothing": "a constant"},
     "parts/turn/detail.py": {"label": "a constant", "parts": "numbers"},
+    "parts/turn/rewrite.py": {"how": "a constant"},
     "parts/turn/verdict.py": {
         "name": "the name of a failure",
         "other": "names of failures",

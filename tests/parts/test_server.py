@@ -434,7 +434,7 @@ def test_nothing_else_is_changed(port: int) -> None:
 
 # -- handles ---------------------------------------------------------------------------------------
 
-SCRIPTS = ["", "triage", "turn", "model", "annotate", "explore", "data"]
+SCRIPTS = ["", "triage", "turn", "model", "annotate", "explore", "data", "rewrites"]
 
 
 async def load(port: int, times: int) -> list[int]:
