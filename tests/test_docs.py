@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -98,16 +99,24 @@ def _bad_calls(code: str) -> Iterator[str]:
     call = call or re.match(r"([a-z][a-z-]*)( .*--[a-z].*)", code)
     if not call or call[1] in _PROGRAMS:
         return
-    commands = typer.main.get_group(app).commands
-    if call[1] not in commands:
-        yield f"faultline {call[1]}"
+    commands: Any = typer.main.get_group(app).commands
+    name, rest = call[1], call[2]
+    while name.split()[-1] in commands:
+        command = commands[name.split()[-1]]
+        commands = getattr(command, "commands", {})
+        # `faultline rewrites mine`: a command of a group.
+        if not commands or not (of_group := re.match(r" ([a-z][\w-]*)(.*)", rest)):
+            break
+        name, rest = f"{name} {of_group[1]}", of_group[2]
+    else:
+        yield f"faultline {name}"
         return
-    options = {name for param in commands[call[1]].params for name in param.opts}
-    options |= {name for param in commands[call[1]].params for name in param.secondary_opts}
+    options = {name for param in command.params for name in param.opts}
+    options |= {name for param in command.params for name in param.secondary_opts}
     options.add("--help")
     yield from (
-        f"faultline {call[1]} {option}"
-        for option in re.findall(r"--[a-z][\w-]*", call[2])
+        f"faultline {name} {option}"
+        for option in re.findall(r"--[a-z][\w-]*", rest)
         if option not in options
     )
 
@@ -124,6 +133,7 @@ def test_whatever_a_page_names_exists(page: Path) -> None:
         "`contract.py`", "`labels.nowhere.derive`", "`labels.failure_point.nowhere`",
         "    python -m benchmarks.nowhere STORE", "    python -m data.errors", "`make nowhere`",
         "```sh\nmake nowhere  # a comment\n```", "```console\n$ faultline nowhere --to x\n```",
+        "`faultline rewrites nowhere --to x`", "`faultline rewrites mine --to x`",
         "`faultline score --nowhere`", "`nowhere --to x`", "```\nfaultline export x --nowhere\n```",
     ],
 )  # fmt: skip
