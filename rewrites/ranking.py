@@ -33,10 +33,20 @@ FEATURES = (
     *("turns", "failure", "users", "recency"),
     *("own_turns", "own_share", "own_recency", "own_hour"),
     *("device", "location", "hour", "before", "taught"),
-    *("path", "path_share", "votes", "own_votes", "same_intent", "held"),
+    *("path", "path_share", "votes", "nearest", "own_votes", "same_intent", "held"),
 )
 # Of the text that was said, the same for all its candidates.
-SAID = ("known", "said_turns", "said_failure", "said_own_turns", "said_own_failed", "n_words")
+SAID = (
+    *("known", "said_turns", "said_failure", "said_own_turns", "said_own_failed", "n_words"),
+    *("frame_given", "frame_known", "frame_works", "frame_votes", "frame_held"),
+)
+# Of the winner besides: its score, its lead over other outcomes, and two products.
+# Above every probability.
+_NEVER = 2.0
+_REGULARISED = 0.3
+_WINNER = ("score", "lead", "fuzzy × held", "votes × nearest")
+_KNOWN = len(FEATURES) + SAID.index("known")
+_FRAME_GIVEN = len(FEATURES) + SAID.index("frame_given")
 _LIFTED = {"device": "device", "state": "device", "location": "location"} | {
     "hour": "hour",
     "before": "before",
@@ -46,6 +56,8 @@ _SHARP = 3
 # Rows of candidates below which a ranker learns nothing.
 LEAST_QUERIES = 60
 FALSE_TRIGGERS = 0.01
+# Share of the rewrites given that have to mend, on held-out turns.
+PRECISION = 0.5
 # Least probability of mending at which a rewrite is given, whatever the rate allows.
 TRUST = 0.5
 _PARAMS: dict[str, Any] = {
@@ -84,21 +96,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What the ranker knows beside the index: paths of the chain, lifts, and taught preferences."""
+    """What the ranker knows beside the index: lifts of contexts, and taught preferences."""
 
-    paths: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     lifts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     taught: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, paths: pa.Table, lifts: pa.Table, taught: pa.Table | None = None) -> Background:
-        """From tables `PATHS` and `LIFTS` of `rewrites.tabulate`.
+    def of(cls, lifts: pa.Table, taught: pa.Table | None = None) -> Background:
+        """From a table `LIFTS` of `rewrites.tabulate`.
 
         `taught`: user_id (null: everybody) and rewrite, texts that users asked to be understood as.
         """
-        by_row: dict[int, dict[str, float]] = {}
-        for row, outcome, score in zip(*(column.to_pylist() for column in paths), strict=True):
-            by_row.setdefault(row, {})[outcome] = score
         by_context: dict[str, dict[str, float]] = {}
         for context, name, lift in zip(*(column.to_pylist() for column in lifts), strict=True):
             by_context.setdefault(context, {})[name] = lift
@@ -107,7 +115,18 @@ class Background:
             users, texts = taught["user_id"].to_pylist(), taught["rewrite"].to_pylist()
             for user, text in zip(users, texts, strict=True):
                 preferred.setdefault(user or "", set()).add(text)
-        return cls(by_row, by_context, {u: frozenset(t) for u, t in preferred.items()})
+        return cls(by_context, {u: frozenset(t) for u, t in preferred.items()})
+
+
+def retrieved(index: Index, request: Request, *, unheard: bool = False) -> Candidates:
+    """What a request may mean, without what its frame, or its text, says already."""
+    own = index.code(request.frame, request.assistant) if request.frame is not None else -1
+    row = index.find(request.text, request.assistant)
+    if request.frame is None and row >= 0 and not unheard:
+        own = int(index.outcome[row])
+    return index.candidates(
+        request.text, request.assistant, request.user_id, own_outcome=own, unheard=unheard
+    )
 
 
 def features(
@@ -152,16 +171,17 @@ def features(
         "", frozenset()
     )
     table["taught"] = np.array([float(other in liked) for other in texts])
-    path = background.paths.get(own_row, {}) if own_row >= 0 else {}
-    table["path"] = np.array([path.get(name, 0.0) for name in names])
+    ends, masses = index.ends(own_row) if own_row >= 0 else (np.zeros(0, int), np.zeros(0))
+    path = dict(zip(ends.tolist(), masses.tolist(), strict=True))
+    table["path"] = np.array([path.get(code, 0.0) for code in outcome.tolist()])
     table["path_share"] = table["path"] / max(sum(path.values()), 1e-9)
-    # Neighbours with one outcome vote together; so do a user's own habits.
+    table["votes"], table["nearest"] = found.votes, found.nearest
+    # A user's own habits vote as well.
     near = np.nan_to_num(np.fmax(table["phonetic"], table["fuzzy"])) ** _SHARP
-    table["votes"] = _votes(outcome, near)
     table["own_votes"] = _votes(outcome, near * table["own_turns"])
     table["same_intent"] = np.array([float(intent(name) == intent(state)) for name in names])
     table["held"] = np.array([held(text, name) for name in names])
-    return np.column_stack([table[name] for name in FEATURES]), _said(index, request, own_row)
+    return np.column_stack([table[name] for name in FEATURES]), _said(index, request, own_row, found)
 
 
 def _personal(
@@ -189,17 +209,65 @@ def _votes(outcome: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return share
 
 
-def _said(index: Index, request: Request, row: int) -> np.ndarray:
+def _said(index: Index, request: Request, row: int, found: Candidates) -> np.ndarray:
     columns = index.columns
-    said = np.zeros(len(SAID))
-    said[5] = len(request.text[:LONGEST].split())
-    if row < 0:
-        return said
-    said[:3] = 1.0, np.log1p(columns["turns"][row]), columns["failure"][row]
-    place = int(index.own_counts(request.user_id, np.array([row]))[0])
-    if place >= 0:
-        said[3:5] = columns["own_turns"][place], columns["own_failed"][place]
-    return said
+    said = dict.fromkeys(SAID, 0.0)
+    said["n_words"] = len(request.text[:LONGEST].split())
+    if request.frame is not None:
+        code = index.code(request.frame, request.assistant)
+        said["frame_given"] = 1.0
+        said["frame_held"] = held(request.text[:LONGEST], request.frame)
+        if code >= 0:
+            said["frame_known"], said["frame_works"] = 1.0, float(index.works[code])
+            said["frame_votes"] = found.shares.get(code, 0.0)
+    if row >= 0:
+        said["known"], said["said_failure"] = 1.0, float(columns["failure"][row])
+        said["said_turns"] = float(np.log1p(columns["turns"][row]))
+        place = int(index.own_counts(request.user_id, np.array([row]))[0])
+        if place >= 0:
+            said["said_own_turns"] = float(columns["own_turns"][place])
+            said["said_own_failed"] = float(columns["own_failed"][place])
+    return np.array(list(said.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A logistic regression on the winner: (features − mean) / scale · weights + intercept."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    intercept: float
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, w: np.ndarray) -> Trust:
+        """Fitted to probabilities `y` (n,) with weights `w` (n,)."""
+        mean, scale = x.mean(axis=0), x.std(axis=0)
+        scale = np.where(scale > 1e-9, scale, 1.0)
+        scaled = (x - mean) / scale
+        model = LogisticRegression(C=_REGULARISED, max_iter=2000)
+        model.fit(
+            np.concatenate([scaled, scaled]),
+            np.repeat([1, 0], len(x)),
+            sample_weight=np.concatenate([w * y, w * (1 - y)]) + 1e-9,
+        )
+        return cls(mean, scale, model.coef_[0], float(model.intercept_[0]))
+
+    def __call__(self, winner: np.ndarray) -> float:
+        """The probability that the text fails and the winner is wanted."""
+        scaled = (np.nan_to_num(winner) - self.mean) / self.scale
+        return float(expit(scaled @ self.weights + self.intercept))
+
+    def content(self) -> dict[str, Any]:
+        """As JSON."""
+        lists = {name: getattr(self, name).tolist() for name in ("mean", "scale", "weights")}
+        return {**lists, "intercept": self.intercept}
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Trust:
+        """From what `content` gave."""
+        lists = (np.array(content[name]) for name in ("mean", "scale", "weights"))
+        return cls(*lists, float(content["intercept"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,23 +277,20 @@ class Ranker:
     Attributes
     ----------
     booster: LambdaRank; None where there was too little to learn from, then nothing is rewritten.
-    mean, scale, weights, intercept: the logistic regression. threshold: least trust.
-    figures: how it was chosen, for people.
+    trusts: for requests without and with the frame that NLU made of them.
+    thresholds: least trust, for texts never heard before and for those that were.
+    figures: how they were chosen, for people.
     """
 
     booster: lgb.Booster | None
-    mean: np.ndarray
-    scale: np.ndarray
-    weights: np.ndarray
-    intercept: float
-    threshold: float
+    trusts: tuple[Trust, ...]
+    thresholds: tuple[float, float]
     figures: dict[str, float]
 
     @classmethod
     def untrained(cls) -> Ranker:
         """One that always abstains."""
-        size = len(FEATURES) + len(SAID) + 2
-        return cls(None, np.zeros(size), np.ones(size), np.zeros(size), -50.0, 1.0, {})
+        return cls(None, (), (_NEVER, _NEVER), {})
 
     def ranked(self, table: np.ndarray) -> np.ndarray:
         """The scores of candidates, float64 (n,)."""
@@ -234,23 +299,24 @@ class Ranker:
         scores: np.ndarray = np.asarray(self.booster.predict(table, num_threads=1))
         return scores
 
-    def trust(self, winner: np.ndarray) -> np.ndarray:
-        """The probability that the text fails and the winner is wanted; (n, features) → (n,)."""
-        scaled = (np.nan_to_num(winner) - self.mean) / self.scale
-        p: np.ndarray = expit(scaled @ self.weights + self.intercept)
-        return p
+    def trust(self, winner: np.ndarray) -> float:
+        """The probability that the text fails and the winner is wanted, of `winner_of`."""
+        if not self.trusts:
+            return 0.0
+        return self.trusts[int(winner[_FRAME_GIVEN] > 0)](winner)
+
+    def threshold(self, winner: np.ndarray) -> float:
+        """The least trust at which the winner is given."""
+        return self.thresholds[int(winner[_KNOWN] > 0)]
 
     def save(self, folder: Path) -> None:
         """Write ``ranker.txt`` and ``trust.json``."""
         if self.booster is not None:
             self.booster.save_model(str(folder / "ranker.txt"))
         content = {
-            "features": [*FEATURES, *SAID],
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
-            "weights": self.weights.tolist(),
-            "intercept": self.intercept,
-            "threshold": self.threshold,
+            "features": [*FEATURES, *SAID, *_WINNER],
+            "trusts": [trust.content() for trust in self.trusts],
+            "thresholds": self.thresholds,
             "figures": self.figures,
         }
         (folder / "trust.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
@@ -260,11 +326,11 @@ class Ranker:
         """Read what `save` wrote."""
         content = json.loads((folder / "trust.json").read_text("utf-8"))
         path = folder / "ranker.txt"
+        unheard, heard = content["thresholds"]
         return cls(
             lgb.Booster(model_str=path.read_text("utf-8")) if path.exists() else None,
-            *(np.array(content[name]) for name in ("mean", "scale", "weights")),
-            content["intercept"],
-            content["threshold"],
+            tuple(Trust.read(trust) for trust in content["trusts"]),
+            (unheard, heard),
             content["figures"],
         )
 
@@ -294,7 +360,9 @@ def winner_of(
     first = int(np.argmax(np.round(scores, 9)))
     other = scores[outcome != outcome[first]]
     lead = scores[first] - other.max() if len(other) else 3.0
-    return first, np.concatenate([table[first], said, [scores[first], lead]]), scores
+    top = dict(zip(FEATURES, table[first].tolist(), strict=True))
+    products = [top["fuzzy"] * top["held"], top["votes"] * top["nearest"]]
+    return first, np.concatenate([table[first], said, [scores[first], lead], products]), scores
 
 
 def learn(
@@ -314,29 +382,22 @@ def learn(
         len(useful) < LEAST_QUERIES
     ):
         return Ranker.untrained()
-    whole = _boosted(useful)
-    blank = Ranker.untrained()
+    booster = _boosted(useful)
     halves = [useful[0::2], useful[1::2]]
-    rows, won, weights = [], [], []
+    rows: tuple[list[Any], list[Any]] = ([], [])
     for half, other in (halves, halves[::-1]):
-        ranker = Ranker(_boosted(half), blank.mean, blank.scale, blank.weights, 0.0, 1.0, {})
+        ranker = Ranker(_boosted(half), (), (_NEVER, _NEVER), {})
         for e in other:
             first, row, _ = winner_of(ranker, e.table, e.said, e.outcome)
-            rows.append(row)
-            won.append(e.mends[first])
-            weights.append(e.weight)
-    x, y, w = np.nan_to_num(np.array(rows)), np.array(won), np.array(weights)
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 1e-9, scale, 1.0)
-    model = LogisticRegression(C=0.3, max_iter=2000)
-    scaled = (x - mean) / scale
-    model.fit(
-        np.concatenate([scaled, scaled]),
-        np.repeat([1, 0], len(x)),
-        sample_weight=np.concatenate([w * y, w * (1 - y)]) + 1e-9,
+            rows[int(row[_FRAME_GIVEN] > 0)].append((row, e.mends[first], e.weight))
+    if not all(rows):
+        return Ranker.untrained()
+    trusts = tuple(
+        Trust.of(np.nan_to_num(np.array(x)), np.array(y), np.array(w))
+        for x, y, w in (zip(*part, strict=True) for part in rows)
     )
-    ranker = Ranker(whole, mean, scale, model.coef_[0], float(model.intercept_[0]), 1.0, {})
-    return _with_threshold(ranker, held_out or useful, false_triggers, least)
+    ranker = Ranker(booster, trusts, (_NEVER, _NEVER), {})
+    return _with_thresholds(ranker, held_out or useful, false_triggers, least)
 
 
 def _boosted(examples: Sequence[Example]) -> lgb.Booster:
@@ -349,28 +410,33 @@ def _boosted(examples: Sequence[Example]) -> lgb.Booster:
     return lgb.train(_PARAMS, data, _ROUNDS)
 
 
-def _with_threshold(
+def _with_thresholds(
     ranker: Ranker, held_out: Sequence[Example], rate: float, least: float
 ) -> Ranker:
-    """The same with the lowest threshold whose false triggers are within `rate`."""
-    trust, right, mends = np.zeros(len(held_out)), np.zeros(len(held_out)), np.zeros(len(held_out))
-    for i, e in enumerate(held_out):
-        right[i] = 1 - e.failed
+    """The same with the lowest thresholds that keep false triggers within `rate`.
+
+    Of texts that were heard and of those that were not, each on its own; and in either case what is
+    given has to be right as often as not.
+    """
+    right = sum(e.failed < 0.5 for e in held_out if e.weight)
+    asked = []
+    for e in held_out:
         if len(e.wanted):
             first, row, _ = winner_of(ranker, e.table, e.said, e.outcome)
-            trust[i], mends[i] = ranker.trust(row[None])[0], e.mends[first]
-    order = np.argsort(-trust, kind="stable")
-    falsely = np.cumsum(right[order]) / max(right.sum(), 1e-9)
-    over = np.flatnonzero(falsely > rate)
-    threshold = max(least, float(np.nextafter(trust[order][over[0]], 2)) if len(over) else 0.0)
-    given = trust >= threshold
-    figures = {
-        "held_out_turns": float(len(held_out)),
-        "false_triggers_allowed": rate,
-        "false_triggers": float(right[given].sum() / max(right.sum(), 1e-9)),
-        "triggers": float(given.mean()) if len(given) else 0.0,
-        "precision": float(mends[given].mean()) if given.any() else 0.0,
-    }
-    return Ranker(
-        ranker.booster, ranker.mean, ranker.scale, ranker.weights, ranker.intercept, threshold, figures
-    )
+            asked.append((ranker.trust(row), row[_KNOWN] > 0, e.mends[first], 1 - e.failed))
+    thresholds, figures = [], {"held_out_turns": float(len(held_out))}
+    figures["false_triggers_allowed"] = rate
+    for heard, name in ((False, "unheard"), (True, "heard")):
+        part = sorted((a for a in asked if a[1] == heard), reverse=True)
+        threshold = _NEVER
+        mends = falsely = 0.0
+        for given, (trust, _, mend, fine) in enumerate(part, 1):
+            mends, falsely = mends + mend, falsely + fine
+            if trust < least or falsely > rate * right:
+                break
+            if mends >= PRECISION * given and mends > falsely:
+                threshold = trust
+                figures[f"{name}_triggers"], figures[f"{name}_mends"] = float(given), mends
+                figures[f"{name}_false_triggers"] = falsely / max(right, 1)
+        thresholds.append(threshold)
+    return Ranker(ranker.booster, ranker.trusts, (thresholds[0], thresholds[1]), figures)

@@ -1,9 +1,10 @@
 """Past requests that worked, to be searched by how a new text is spelled and how it sounds.
 
 A row is a text of one assistant. The global index is two approximate nearest-neighbour graphs
-(HNSW, Malkov and Yashunin 2020, by `usearch`) over the rows that mostly succeed and that several
-users said: what one person said is not for all ears. The personal index lists the rows that each
-user said; it is small, and searched exactly.
+(HNSW, Malkov and Yashunin 2020, by `usearch`). What is found votes for what it wanted: a row that
+works, for its own outcome; one that fails, for those where its retries ended. Offered are only rows
+that mostly succeed and that several users said: what one person said is not for all ears. The
+personal index lists the rows that each user said; it is small, and searched exactly.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ HABITS = pa.schema(
         ("hour_y", pa.float64()),
     ]
 )
+# What becomes of a row that fails: the outcome, and the probability that a turn with it fails and
+# ends there; sorted by row.
+PATHS = pa.schema([("row", pa.int64()), ("outcome", pa.string()), ("score", pa.float64())])
 # Users who have to have said a row before others are given it.
 TOLD = 2
 # Rows found by each graph, and of a user's own.
@@ -57,16 +61,32 @@ NEAREST = 20
 OWN_NEAREST = 8
 # A user's rows that are compared, the most frequent ones.
 MOST_OWN = 1_000
+# Rows that vote, and the power of their cosine with which they do.
+VOTERS = 24
+SHARPNESS = 3
+_LEAST_VOTE = 0.05
+_WANTED = 0.3
+_PART = "\x1f"
 _CONNECTIVITY, _EXPANSION = 16, 64
 _BATCH = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Rows that may be meant by a text, int64 (n,), and their cosine by view (NaN: not found)."""
+    """Rows that may be meant by a text, int64 (n,).
+
+    Attributes
+    ----------
+    cosines: by view, float64 (n,); NaN where the row was not found by it.
+    votes: share of what was found that wanted the row's outcome. nearest: the highest cosine of
+        anything found that wanted it. shares: the votes for every outcome, by its number.
+    """
 
     rows: np.ndarray
     cosines: Mapping[str, np.ndarray]
+    votes: np.ndarray
+    nearest: np.ndarray
+    shares: Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +95,44 @@ class Index:
 
     Attributes
     ----------
-    requests: table `REQUESTS`. habits: table `HABITS`, in the order of `users`.
-    views: by name, the vectors and the graph over the rows that may be offered to everybody.
+    requests: table `REQUESTS`. habits: table `HABITS`, sorted by user. paths: table `PATHS`.
+    views: by name, the vectors and the graph over all rows with a text.
+    outcome: per row, the number of its interpretation, of its assistant; -1 for none.
+    outcomes: the interpretations. offered: whether a row may be offered to everybody.
+    spoken: per outcome, the row offered that says it best; -1 for none.
+    works: per outcome, how often its best row succeeds.
     """
 
     requests: pa.Table
     habits: pa.Table
+    paths: pa.Table
     views: dict[str, tuple[Vectors, Graph]]
     columns: dict[str, np.ndarray] = field(repr=False)
-    # Per interpretation (the last one: none), a number; rows of one interpretation share it.
     outcome: np.ndarray = field(repr=False)
     outcomes: list[str] = field(repr=False)
+    offered: np.ndarray = field(repr=False)
+    spoken: np.ndarray = field(repr=False)
+    works: np.ndarray = field(repr=False)
+    _ends: tuple[np.ndarray, np.ndarray, np.ndarray] = field(repr=False)
     _texts: Any = field(repr=False)
     _assistants: Any = field(repr=False)
     _keys: tuple[np.ndarray, np.ndarray] = field(repr=False)
     _users: dict[str, tuple[int, int]] = field(repr=False)
+    _codes: dict[str, int] = field(repr=False)
 
     @classmethod
     def of(
         cls,
         requests: pa.Table,
         habits: pa.Table,
+        paths: pa.Table,
         extra: Mapping[str, Vectors] | None = None,
         threads: int = 0,
     ) -> Index:
-        """Index tables `REQUESTS` and `HABITS`; `extra`: further vectors to search by."""
-        shared = np.flatnonzero(offered(requests))
-        texts = requests["text"].take(pa.array(shared)).to_pylist()
+        """Index tables `REQUESTS`, `HABITS` and `PATHS`; `extra`: further vectors to search by."""
+        column = whole(requests["text"])
+        rows = np.flatnonzero(pc.not_equal(column, "").to_numpy(zero_copy_only=False))
+        texts = column.take(pa.array(rows)).to_pylist()
         vectors: dict[str, Vectors] = {
             "letters": NGrams.of("letters", texts),
             "sounds": NGrams.of("sounds", texts),
@@ -110,42 +141,53 @@ class Index:
         views = {}
         for name, vector in vectors.items():
             graph = new_graph(vector.size)
-            for start in range(0, len(shared), _BATCH):
+            for start in range(0, len(rows), _BATCH):
                 block = slice(start, start + _BATCH)
-                graph.add(shared[block], vector.encode(texts[block]), threads=threads)
+                graph.add(rows[block], vector.encode(texts[block]), threads=threads)
             views[name] = (vector, graph)
-        return cls.with_views(requests, habits, views)
+        return cls.with_views(requests, habits, paths, views)
 
     @classmethod
     def with_views(
-        cls, requests: pa.Table, habits: pa.Table, views: dict[str, tuple[Vectors, Graph]]
+        cls,
+        requests: pa.Table,
+        habits: pa.Table,
+        paths: pa.Table,
+        views: dict[str, tuple[Vectors, Graph]],
     ) -> Index:
         """The same with graphs made before."""
         columns = {
-            name: whole(table[name]).to_numpy()
-            for table, names in (
-                (requests, ("turns", "failure", "successes", "users", "last")),
-                (habits, ("row",)),
-            )
-            for name in names
+            name: whole(requests[name]).to_numpy()
+            for name in ("turns", "failure", "successes", "users", "last")
         }
+        columns["row"] = whole(habits["row"]).to_numpy()
         for name in ("turns", "failed", "last", "hour_x", "hour_y"):
             columns[f"own_{name}"] = whole(habits[name]).to_numpy()
-        names = whole(requests["interpretation"]).dictionary_encode()
-        outcome = pc.fill_null(names.indices, -1).to_numpy().astype(np.int64)
-        hashed = _hashes(whole(requests["assistant"]), whole(requests["text"]))
+        assistants = whole(requests["assistant"])
+        named = pc.binary_join_element_wise(
+            assistants, whole(requests["interpretation"]), _PART
+        ).dictionary_encode()
+        outcome = pc.fill_null(named.indices, -1).to_numpy().astype(np.int64)
+        shared = offered(requests)
+        hashed = _hashes(assistants, whole(requests["text"]))
         order = np.argsort(hashed, kind="stable")
         return cls(
             requests,
             habits,
+            paths,
             views,
             columns,
             outcome,
-            names.dictionary.to_pylist(),
+            [name.split(_PART, 1)[1] for name in named.dictionary.to_pylist()],
+            shared,
+            _spoken(outcome, columns["successes"], shared, len(named.dictionary)),
+            _works(outcome, columns["failure"], len(named.dictionary)),
+            _ends(paths, assistants, named.dictionary, len(outcome)),
             whole(requests["text"]),
-            whole(requests["assistant"]).dictionary_encode(),
+            assistants.dictionary_encode(),
             (hashed[order], order),
             _spans(whole(habits["user_id"])),
+            {name: code for code, name in enumerate(named.dictionary.to_pylist())},
         )
 
     def text(self, row: int) -> str:
@@ -168,20 +210,38 @@ class Index:
             place += 1
         return -1
 
+    def code(self, interpretation: str | None, assistant: str) -> int:
+        """The number of an interpretation; -1 if no row has it."""
+        return self._codes.get(f"{assistant}{_PART}{interpretation}", -1)
+
     def own(self, user_id: str | None) -> slice:
         """Where a user's habits are."""
         start, end = self._users.get(user_id or "", (0, 0))
         return slice(start, end)
 
-    def candidates(
-        self, text: str, assistant: str, user_id: str | None, near: int = NEAREST
-    ) -> Candidates:
-        """Rows whose letters or sounds are near those of `text`, and the user's own among them.
+    def ends(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the failures of a row end: outcomes, and the probability of each."""
+        start, outcomes, scores = self._ends
+        span = slice(start[row], start[row + 1])
+        return outcomes[span], scores[span]
 
-        The text's own row is left out. Order: by row.
+    def candidates(
+        self,
+        text: str,
+        assistant: str,
+        user_id: str | None,
+        near: int = NEAREST,
+        *,
+        own_outcome: int = -1,
+        unheard: bool = False,
+    ) -> Candidates:
+        """Rows that `text` may mean: found by letters or sounds, voted for, or the user's own.
+
+        The text's own row is left out, and so are all rows of `own_outcome`, which would change
+        nothing; where its failures ended is not, unless `unheard`. Rows ascend.
         """
-        found: dict[str, dict[int, float]] = {}
-        own, rows = self._own_nearest(text, user_id), set[int]()
+        own_row = self.find(text, assistant)
+        own, found = self._own_nearest(text, user_id), dict[str, dict[int, float]]()
         for name, (vectors, graph) in self.views.items():
             vector = vectors.encode([text])[0]
             found[name] = {}
@@ -192,20 +252,51 @@ class Index:
                 found[name] = dict(
                     zip(matches.keys.tolist(), (1 - matches.distances).tolist(), strict=True)
                 )
-                rows.update(found[name])
             if len(own):
                 cosines = vectors.encode(self.texts(own)) @ vector
                 found[name].update(zip(own.tolist(), cosines.tolist(), strict=True))
-                rows.update(own.tolist())
-        rows.discard(self.find(text, assistant))
-        kept = np.array(sorted(row for row in rows if self._is_of(row, assistant)), np.int64)
+        alike: dict[int, float] = {}
+        for cosine in found.values():
+            for row, value in cosine.items():
+                if row != own_row and self._is_of(row, assistant):
+                    alike[row] = max(value, alike.get(row, 0.0))
+        votes, nearest = self._votes(alike)
+        rows = set(own.tolist()) | {row for row in alike if self.offered[row]}
+        rows |= {int(self.spoken[outcome]) for outcome, vote in votes.items() if vote > _LEAST_VOTE}
+        if own_row >= 0 and not unheard:
+            rows |= {int(row) for row in self.spoken[self.ends(own_row)[0]]}
+        kept = np.array(sorted(rows - {own_row, -1}), np.int64)
+        if own_outcome >= 0:
+            kept = kept[self.outcome[kept] != own_outcome]
+        total = max(sum(votes.values()), 1e-9)
+        wanted = self.outcome[kept].tolist()
         return Candidates(
             kept,
             {
-                name: np.array([cosine.get(int(row), np.nan) for row in kept])
+                name: np.array([cosine.get(row, np.nan) for row in kept.tolist()])
                 for name, cosine in found.items()
             },
+            np.array([votes.get(outcome, 0.0) / total for outcome in wanted]),
+            np.array([nearest.get(outcome, 0.0) for outcome in wanted]),
+            {outcome: vote / total for outcome, vote in votes.items()},
         )
+
+    def _votes(self, alike: Mapping[int, float]) -> tuple[dict[int, float], dict[int, float]]:
+        """Votes by outcome, and the cosine of the nearest row that wanted it."""
+        votes: dict[int, float] = {}
+        nearest: dict[int, float] = {}
+        failure = self.columns["failure"]
+        for row in sorted(alike, key=lambda row: (-round(alike[row], 6), row))[:VOTERS]:
+            cosine, failing = max(alike[row], 0.0), float(failure[row])
+            ends, scores = self.ends(row)
+            scale = max(float(scores.sum()) / max(failing, 1e-9), 0.5)
+            wanted = [(int(self.outcome[row]), 1 - failing)]
+            wanted += zip(ends.tolist(), (scores / scale).tolist(), strict=True)
+            for outcome, mass in wanted:
+                votes[outcome] = votes.get(outcome, 0.0) + cosine**SHARPNESS * mass
+                if mass > _WANTED:
+                    nearest[outcome] = max(nearest.get(outcome, 0.0), cosine)
+        return votes, nearest
 
     def own_counts(self, user_id: str | None, rows: np.ndarray) -> np.ndarray:
         """Positions in `habits` of the user's rows; -1 for rows that the user never said."""
@@ -243,6 +334,38 @@ def offered(requests: pa.Table) -> np.ndarray:
     return shared
 
 
+def _spoken(
+    outcome: np.ndarray, successes: np.ndarray, shared: np.ndarray, size: int
+) -> np.ndarray:
+    spoken = np.full(size, -1)
+    rows = np.flatnonzero(shared & (outcome >= 0))
+    rows = rows[np.lexsort((rows, -np.round(successes[rows], 9)))]
+    distinct, first = np.unique(outcome[rows], return_index=True)
+    spoken[distinct] = rows[first]
+    return spoken
+
+
+def _works(outcome: np.ndarray, failure: np.ndarray, size: int) -> np.ndarray:
+    works = np.zeros(size)
+    known = outcome >= 0
+    np.maximum.at(works, outcome[known], 1 - failure[known])
+    return works
+
+
+def _ends(
+    paths: pa.Table, assistants: Any, names: Any, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts by row (n + 1,), outcomes and scores; what no row speaks is left out."""
+    rows = whole(paths["row"]).to_numpy()
+    keys = pc.binary_join_element_wise(
+        assistants.take(pa.array(rows)), whole(paths["outcome"]), _PART
+    )
+    outcomes = pc.fill_null(pc.index_in(keys, names), -1).to_numpy().astype(np.int64)
+    known = outcomes >= 0
+    start = np.searchsorted(rows[known], np.arange(n + 1))
+    return start, outcomes[known], whole(paths["score"]).to_numpy()[known]
+
+
 def new_graph(size: int) -> Graph:
     """An empty graph for unit vectors of this size, stored in 8 bits."""
     return Graph(
@@ -257,13 +380,13 @@ def new_graph(size: int) -> Graph:
 
 def _hash(assistant: str, text: str) -> np.uint64:
     value: Any = pd.util.hash_array(
-        np.array([f"{assistant}\x1f{text}"], object), categorize=False
+        np.array([f"{assistant}{_PART}{text}"], object), categorize=False
     )[0]
     return np.uint64(value)
 
 
 def _hashes(assistant: Any, text: Any) -> np.ndarray:
-    keys = pc.binary_join_element_wise(assistant, text, "\x1f").to_numpy(zero_copy_only=False)
+    keys = pc.binary_join_element_wise(assistant, text, _PART).to_numpy(zero_copy_only=False)
     if not len(keys):
         return np.zeros(0, np.uint64)
     hashed: np.ndarray = pd.util.hash_array(keys.astype(object), categorize=False)

@@ -13,12 +13,9 @@ from features.arrow import pc, whole
 from rewrites.history import History, clock, turn_contexts
 from rewrites.interpretations import Counts, intent
 from rewrites.mining import Mined
-from rewrites.retrieval import HABITS, REQUESTS
+from rewrites.retrieval import HABITS, PATHS, REQUESTS
 from rewrites.success import Success
 
-# What becomes of a text that fails: its row, the outcome, and the probability that a turn with it
-# fails and ends there.
-PATHS = pa.schema([("row", pa.int64()), ("outcome", pa.string()), ("score", pa.float64())])
 # How much likelier an intent is in a context, as a logarithm.
 LIFTS = pa.schema([("context", pa.string()), ("intent", pa.string()), ("lift", pa.float64())])
 # Which turns a row was counted from, for privacy deletions.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,18 +20,18 @@ from rewrites.ranking import (
     Request,
     features,
     learn,
+    retrieved,
 )
 from rewrites.retrieval import Index
 from rewrites.success import Success, estimate
 from rewrites.tabulate import tables
 
 # Shares of the turns, by time: indexed, then learned from, then used to choose the threshold.
-INDEXED, LEARNED = 0.6, 0.8
+INDEXED, LEARNED = 0.7, 0.85
 # Turns that are asked, at most, for learning and for the threshold.
 MOST_ASKED = 6_000
-# A text heard at most so often is also asked as if it had never been heard: new ones are like it.
-RARE = 3
-_MASKED_WEIGHT = 0.5
+# How often a request counts at most: requests heard often are no surer examples of similarity.
+MOST_TIMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def known_of(
 ) -> Known:
     """What serving knows of a history."""
     made = tables(history, counted, success, mined)
-    index = Index.of(made["requests"], made["habits"], threads=threads)
-    return Known(index, Background.of(made["paths"], made["lifts"]), rows_of(mined))
+    index = Index.of(made["requests"], made["habits"], made["paths"], threads=threads)
+    return Known(index, Background.of(made["lifts"]), rows_of(mined))
 
 
 def trained(
@@ -107,69 +107,93 @@ def trained(
     for mask in ((share >= INDEXED) & (share < LEARNED), share >= LEARNED):
         asked = history.where(mask)
         parts.append((asked, outcomes(asked.turns, counted, success, mined)))
-    learning = list(_examples(known, *parts[0], mined, masked=True))
-    held_out = list(_examples(known, *parts[1], mined, masked=False))
+    learning = list(_texts(known, from_counts(before, settings)))
+    learning += _turns(known, *parts[0], mined, learning=True)
+    held_out = list(_turns(known, *parts[1], mined, learning=False))
     return learn(learning, held_out, false_triggers=false_triggers, least=least)
 
 
-def _examples(
+def _texts(known: Known, mined: Mined) -> Iterator[Example]:
+    """The requests that were mined, each asked as if it were new, against what the chain says."""
+    chain = mined.chain
+    mended = sp.csr_array(mined.mended)
+    texts, assistants = (chain.requests[name].to_pylist() for name in ("text", "assistant"))
+    codes = _codes(known.index, mined)
+    times = np.minimum(np.maximum(chain.successes + chain.retries, 1), MOST_TIMES)
+    weight = times * np.abs(chain.failure - 0.5) * 2
+    for i in range(0, len(texts), -(-len(texts) // MOST_ASKED)):
+        if not texts[i]:
+            continue
+        failure = float(chain.failure[i])
+        ends = mended[[i]].toarray()[0]
+        lost = failure * ends / max(ends.sum(), 0.5)
+        wanted = lost.copy()
+        wanted[chain.outcome[i]] += 1 - failure
+        frame = chain.interpretations[chain.outcome[i]]
+        for given in (frame, None):
+            request = Request(texts[i], assistants[i], None, given)
+            yield _example(known, request, codes, wanted, lost, failure, weight[i], unheard=True)
+
+
+def _turns(
     known: Known,
     asked: History,
     became: tuple[np.ndarray, sp.csr_array, sp.csr_array],
     mined: Mined,
     *,
-    masked: bool,
+    learning: bool,
 ) -> Iterator[Example]:
-    """Turns as examples; `masked`: only what the ranker would be asked, and rare texts as new."""
+    """Later turns; for `learning` only what the ranker would be asked, with and without frame."""
     failed, lost, wanted = became
-    names = {
-        (assistant, name): i
-        for i, (assistant, name) in enumerate(
-            zip(mined.chain.assistants, mined.chain.interpretations, strict=True)
-        )
-    }
-    turns = asked.turns
-    step = -(-len(turns) // MOST_ASKED) if len(turns) else 1
+    turns, codes = asked.turns, _codes(known.index, mined)
     words = turn_contexts(turns)
-    for i in range(0, len(turns), step):
+    for i in range(0, len(turns), -(-max(len(turns), 1) // MOST_ASKED)):
         turn = turns.iloc[i]
-        if not turn["text"]:
-            continue
         user = turn["user_id"] if isinstance(turn["user_id"], str) else None
-        request = Request(
-            turn["text"], turn["assistant"], user, None, words[i], _time(turn["at"])
-        )
-        row = known.index.find(request.text, request.assistant)
-        settled = known.row(request) is not None or known.works(request)
-        times = known.index.columns["turns"][row] if row >= 0 else 0.0
-        as_new = masked and row >= 0 and times <= RARE
-        if settled and not masked:
-            yield Example(*_NOTHING, failed=float(failed[i]))
-        for unheard, weight in ((False, 1.0), (True, _MASKED_WEIGHT)):
-            if (settled if not unheard else not as_new):
-                continue
-            found = known.index.candidates(request.text, request.assistant, user)
-            table, said = features(known.index, known.background, request, found, unheard=unheard)
-            outcome = known.index.outcome[found.rows]
-            codes = np.array(
-                [
-                    names.get((request.assistant, known.index.outcomes[code]), -1)
-                    for code in outcome
-                ],
-                np.int64,
-            )
-            ok = codes >= 0
-            mass = [
-                np.where(ok, part[[i]].toarray()[0][codes], 0.0) if len(codes) else np.zeros(0)
-                for part in (wanted, lost)
-            ]
-            yield Example(
-                table, said, outcome, mass[0], mass[1], float(failed[i]), weight
-            )
+        at = None if turn["at"] != turn["at"] else float(turn["at"])
+        request = Request(turn["text"], turn["assistant"], user, None, words[i], at)
+        if known.row(request) is not None or known.works(request) or not request.text:
+            if not learning:
+                # It counts among the turns that may be right, and is never asked.
+                yield Example(*_NOTHING, failed=float(failed[i]))
+            continue
+        masses = (part[[i]].toarray()[0] for part in (wanted, lost))
+        part = (codes, *masses, float(failed[i]), 1.0)
+        yield _example(known, replace(request, frame=turn["frame"]), *part)
+        if learning:
+            yield _example(known, request, *part)
+
+
+def _example(
+    known: Known,
+    request: Request,
+    codes: np.ndarray,
+    wanted: np.ndarray,
+    lost: np.ndarray,
+    failed: float,
+    weight: float,
+    *,
+    unheard: bool = False,
+) -> Example:
+    """What is retrieved for a request, and how much of it was wanted, by interpretation."""
+    found = retrieved(known.index, request, unheard=unheard)
+    table, said = features(known.index, known.background, request, found, unheard=unheard)
+    outcome = known.index.outcome[found.rows]
+    code = codes[outcome] if len(outcome) else np.zeros(0, np.int64)
+    masses = [np.where(code >= 0, mass[code], 0.0) for mass in (wanted, lost)]
+    return Example(table, said, outcome, masses[0], masses[1], failed, weight)
+
+
+def _codes(index: Index, mined: Mined) -> np.ndarray:
+    """The number in the chain of each outcome of the index; -1 for none."""
+    chain = mined.chain
+    codes = np.full(len(index.outcomes), -1)
+    for number, (assistant, name) in enumerate(
+        zip(chain.assistants, chain.interpretations, strict=True)
+    ):
+        if (code := index.code(name, assistant)) >= 0:
+            codes[code] = number
+    return codes
 
 
 _NOTHING = (np.zeros((0, 0)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-
-
-def _time(at: float) -> float | None:
-    return None if at != at else float(at)
