@@ -19,6 +19,7 @@ from cli.ingest import annotate, ingest
 from cli.models import evaluate, labels, promote, score, train
 from cli.output import err, plain
 from cli.report import report
+from cli.rewriting import rewrite, serve_rewrites
 from cli.store import (
     compact,
     delete,
@@ -41,6 +42,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain, doctor),
     *(annotate, labels, promote, report, dashboard),
+    *(rewrite, serve_rewrites),
     *(demo, demo_data),
 )
 for command in COMMANDS:
