@@ -247,4 +247,4 @@ def held(text: str, interpretation: str) -> float:
     values = slot_values(interpretation)
     if not values:
         return 0.5
-    return float(np.mean([fuzz.partial_ratio(value.lower(), text) / 100 for value in values]))
+    return sum(fuzz.partial_ratio(value.lower(), text) for value in values) / len(values) / 100

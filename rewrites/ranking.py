@@ -142,13 +142,16 @@ def features(
     `unheard`: as if the text were not in the index.
     """
     rows, columns, text = found.rows, index.columns, request.text[:LONGEST]
-    n, now = len(rows), request.at or float(columns["last"].max(initial=0.0))
+    n, now = len(rows), request.at or float(index.arrays["latest"][0])
     own_row = -1 if unheard else index.find(request.text, request.assistant)
     texts = index.texts(rows)
     outcome = index.outcome[rows]
-    names = [index.outcomes[code] if code >= 0 else "" for code in outcome]
-    state = request.frame or (index.outcomes[index.outcome[own_row]] if own_row >= 0 else "")
+    names = [index.interpretation(code) for code in outcome.tolist()]
+    state = request.frame or (
+        index.interpretation(index.outcome[own_row]) if own_row >= 0 else ""
+    )
     spoken = sounds(text)
+    intents = [intent(name) for name in names]
     table = dict.fromkeys(FEATURES, np.zeros(n))
     table["fuzzy"] = np.array([fuzz.ratio(text, other) for other in texts]) / 100
     table["words"] = np.array([fuzz.token_sort_ratio(text, other) for other in texts]) / 100
@@ -166,7 +169,7 @@ def features(
         kind = _LIFTED.get(word.partition(":")[0])
         lift = background.lifts.get(word)
         if kind and lift:
-            table[kind] = table[kind] + np.array([lift.get(intent(name), 0.0) for name in names])
+            table[kind] = table[kind] + np.array([lift.get(name, 0.0) for name in intents])
     liked = background.taught.get(request.user_id or "", frozenset()) | background.taught.get(
         "", frozenset()
     )
@@ -179,7 +182,7 @@ def features(
     # A user's own habits vote as well.
     near = np.nan_to_num(np.fmax(table["phonetic"], table["fuzzy"])) ** _SHARP
     table["own_votes"] = _votes(outcome, near * table["own_turns"])
-    table["same_intent"] = np.array([float(intent(name) == intent(state)) for name in names])
+    table["same_intent"] = np.array(intents, object) == intent(state)
     table["held"] = np.array([held(text, name) for name in names])
     return np.column_stack([table[name] for name in FEATURES]), _said(index, request, own_row, found)
 
@@ -191,7 +194,7 @@ def _personal(
     mine, columns = place >= 0, index.columns
     if not mine.any():
         return
-    turns = np.where(mine, (columns["own_turns"] - columns["own_failed"])[place], 0.0)
+    turns = np.where(mine, columns["own_turns"][place] - columns["own_failed"][place], 0.0)
     span = index.own(request.user_id)
     table["own_turns"] = np.log1p(np.maximum(turns, 0))
     table["own_share"] = turns / max(columns["own_turns"][span].sum(), 1.0)

@@ -9,12 +9,11 @@ personal index lists the rows that each user said; it is small, and searched exa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from rapidfuzz import fuzz
 from rapidfuzz.process import extract
@@ -22,6 +21,7 @@ from usearch.index import Index as Graph
 
 from features.arrow import pc, whole
 from features.similarity import LONGEST
+from rewrites.lookup import Lookup
 from rewrites.vectors import NGrams, Vectors
 
 # Of a row: text, its assistant, the interpretation it most often got, turns, the share of them that
@@ -97,28 +97,43 @@ class Index:
     ----------
     requests: table `REQUESTS`. habits: table `HABITS`, sorted by user. paths: table `PATHS`.
     views: by name, the vectors and the graph over all rows with a text.
-    outcome: per row, the number of its interpretation, of its assistant; -1 for none.
-    outcomes: the interpretations. offered: whether a row may be offered to everybody.
-    spoken: per outcome, the row offered that says it best; -1 for none.
-    works: per outcome, how often its best row succeeds.
+    arrays: what follows from the tables, kept because it takes seconds to compute for a million
+        rows. outcome: per row, the number of its interpretation, of its assistant; -1 for none.
+        offered: whether a row may be offered to everybody. spoken: per outcome, the row offered
+        that says it best; -1 for none. works: per outcome, how often its best row succeeds.
+    columns: the columns of the tables that numbers are read from.
     """
 
     requests: pa.Table
     habits: pa.Table
     paths: pa.Table
     views: dict[str, tuple[Vectors, Graph]]
+    arrays: dict[str, np.ndarray] = field(repr=False)
     columns: dict[str, np.ndarray] = field(repr=False)
-    outcome: np.ndarray = field(repr=False)
-    outcomes: list[str] = field(repr=False)
-    offered: np.ndarray = field(repr=False)
-    spoken: np.ndarray = field(repr=False)
-    works: np.ndarray = field(repr=False)
-    _ends: tuple[np.ndarray, np.ndarray, np.ndarray] = field(repr=False)
-    _texts: Any = field(repr=False)
-    _assistants: Any = field(repr=False)
-    _keys: tuple[np.ndarray, np.ndarray] = field(repr=False)
-    _users: dict[str, tuple[int, int]] = field(repr=False)
-    _codes: dict[str, int] = field(repr=False)
+    _texts: Lookup = field(repr=False)
+    _users: Lookup = field(repr=False)
+    _outcomes: Lookup = field(repr=False)
+
+    @property
+    def outcome(self) -> np.ndarray:
+        return self.arrays["outcome"]
+
+    @property
+    def offered(self) -> np.ndarray:
+        return self.arrays["offered"]
+
+    @property
+    def spoken(self) -> np.ndarray:
+        return self.arrays["spoken"]
+
+    @property
+    def works(self) -> np.ndarray:
+        return self.arrays["works"]
+
+    @property
+    def users(self) -> int:
+        """Users with habits."""
+        return len(self._users)
 
     @classmethod
     def of(
@@ -154,8 +169,18 @@ class Index:
         habits: pa.Table,
         paths: pa.Table,
         views: dict[str, tuple[Vectors, Graph]],
+        arrays: dict[str, np.ndarray] | None = None,
     ) -> Index:
-        """The same with graphs made before."""
+        """The same with graphs, and perhaps arrays, made before."""
+        named = pc.binary_join_element_wise(
+            whole(requests["assistant"]), whole(requests["interpretation"]), _PART
+        ).dictionary_encode()
+        texts = pc.binary_join_element_wise(
+            whole(requests["assistant"]), whole(requests["text"]), _PART
+        )
+        users = pc.unique(whole(habits["user_id"]))
+        if arrays is None:
+            arrays = _arrays(requests, habits, paths, named, texts, users)
         columns = {
             name: whole(requests[name]).to_numpy()
             for name in ("turns", "failure", "successes", "users", "last")
@@ -163,67 +188,45 @@ class Index:
         columns["row"] = whole(habits["row"]).to_numpy()
         for name in ("turns", "failed", "last", "hour_x", "hour_y"):
             columns[f"own_{name}"] = whole(habits[name]).to_numpy()
-        assistants = whole(requests["assistant"])
-        named = pc.binary_join_element_wise(
-            assistants, whole(requests["interpretation"]), _PART
-        ).dictionary_encode()
-        outcome = pc.fill_null(named.indices, -1).to_numpy().astype(np.int64)
-        shared = offered(requests)
-        hashed = _hashes(assistants, whole(requests["text"]))
-        order = np.argsort(hashed, kind="stable")
-        return cls(
-            requests,
-            habits,
-            paths,
-            views,
-            columns,
-            outcome,
-            [name.split(_PART, 1)[1] for name in named.dictionary.to_pylist()],
-            shared,
-            _spoken(outcome, columns["successes"], shared, len(named.dictionary)),
-            _works(outcome, columns["failure"], len(named.dictionary)),
-            _ends(paths, assistants, named.dictionary, len(outcome)),
-            whole(requests["text"]),
-            assistants.dictionary_encode(),
-            (hashed[order], order),
-            _spans(whole(habits["user_id"])),
-            {name: code for code, name in enumerate(named.dictionary.to_pylist())},
+        lookups = (
+            Lookup(names, arrays[f"{name}_hashes"], arrays[f"{name}_order"])
+            for name, names in (("text", texts), ("user", users), ("outcome", named.dictionary))
         )
+        return cls(requests, habits, paths, views, arrays, columns, *lookups)
 
     def text(self, row: int) -> str:
         """The text of a row."""
-        return str(self._texts[int(row)].as_py())
+        return self._texts.name(row).split(_PART, 1)[1]
 
     def texts(self, rows: np.ndarray) -> list[str]:
         """The texts of rows."""
-        texts: list[str] = self._texts.take(pa.array(rows, pa.int64())).to_pylist()
-        return texts
+        return [self.text(row) for row in rows.tolist()]
 
     def find(self, text: str, assistant: str) -> int:
         """The row of a text, as `rewrites.interpretations.heard` spells it; -1 if it has none."""
-        hashed, order = self._keys
-        place = int(np.searchsorted(hashed, _hash(assistant, text)))
-        while place < len(hashed) and hashed[place] == _hash(assistant, text):
-            row = int(order[place])
-            if self.text(row) == text and self._is_of(row, assistant):
-                return row
-            place += 1
-        return -1
+        return self._texts.find(f"{assistant}{_PART}{text}")
+
+    def interpretation(self, code: int) -> str:
+        """The interpretation with this number; '' for -1."""
+        return self._outcomes.name(code).partition(_PART)[2]
 
     def code(self, interpretation: str | None, assistant: str) -> int:
         """The number of an interpretation; -1 if no row has it."""
-        return self._codes.get(f"{assistant}{_PART}{interpretation}", -1)
+        return self._outcomes.find(f"{assistant}{_PART}{interpretation}")
 
     def own(self, user_id: str | None) -> slice:
         """Where a user's habits are."""
-        start, end = self._users.get(user_id or "", (0, 0))
-        return slice(start, end)
+        user = self._users.find(user_id) if user_id else -1
+        if user < 0:
+            return slice(0, 0)
+        spans = self.arrays["user_start"]
+        return slice(int(spans[user]), int(spans[user + 1]))
 
     def ends(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the failures of a row end: outcomes, and the probability of each."""
-        start, outcomes, scores = self._ends
-        span = slice(start[row], start[row + 1])
-        return outcomes[span], scores[span]
+        start = self.arrays["path_start"]
+        span = slice(int(start[row]), int(start[row + 1]))
+        return self.arrays["path_outcome"][span], self.arrays["path_score"][span]
 
     def candidates(
         self,
@@ -253,7 +256,7 @@ class Index:
                     zip(matches.keys.tolist(), (1 - matches.distances).tolist(), strict=True)
                 )
             if len(own):
-                cosines = vectors.encode(self.texts(own)) @ vector
+                cosines = _unit(graph.get(own)) @ vector
                 found[name].update(zip(own.tolist(), cosines.tolist(), strict=True))
         alike: dict[int, float] = {}
         for cosine in found.values():
@@ -312,7 +315,8 @@ class Index:
         """The user's own rows whose letters are nearest; those that mostly work with the user."""
         span = self.own(user_id)
         turns, rows = self.columns["own_turns"][span], self.columns["row"][span]
-        good = self.columns["own_failed"][span] < 0.5 * turns
+        # A text without letters is not in the graphs.
+        good = (self.columns["own_failed"][span] < 0.5 * turns) & self.arrays["spelled"][rows]
         rows, turns = rows[good], turns[good]
         if len(rows) > MOST_OWN:
             rows = rows[np.sort(np.argsort(-turns, kind="stable")[:MOST_OWN])]
@@ -322,7 +326,32 @@ class Index:
         return np.array(sorted(rows[place] for _, _, place in nearest), np.int64)
 
     def _is_of(self, row: int, assistant: str) -> bool:
-        return bool(self._assistants[row].as_py() == assistant)
+        return self._texts.name(row).startswith(f"{assistant}{_PART}")
+
+
+def _arrays(
+    requests: pa.Table, habits: pa.Table, paths: pa.Table, named: Any, texts: Any, users: Any
+) -> dict[str, np.ndarray]:
+    outcome = pc.fill_null(named.indices, -1).to_numpy().astype(np.int64)
+    shared, size = offered(requests), len(named.dictionary)
+    columns = {name: whole(requests[name]).to_numpy() for name in ("successes", "failure")}
+    owner = pc.index_in(whole(habits["user_id"]), users).to_numpy()
+    arrays = {
+        "outcome": outcome,
+        "offered": shared,
+        "spelled": pc.not_equal(whole(requests["text"]), "").to_numpy(zero_copy_only=False),
+        "spoken": _spoken(outcome, columns["successes"], shared, size),
+        # The latest time of all.
+        "latest": np.array([whole(requests["last"]).to_numpy().max(initial=0.0)]),
+        "works": _works(outcome, columns["failure"], size),
+        "user_start": np.searchsorted(owner, np.arange(len(users) + 1)),
+    }
+    start, ends, scores = _ends(paths, whole(requests["assistant"]), named.dictionary, len(outcome))
+    arrays |= {"path_start": start, "path_outcome": ends, "path_score": scores}
+    for name, names in (("text", texts), ("user", users), ("outcome", named.dictionary)):
+        lookup = Lookup.of(names)
+        arrays |= {f"{name}_hashes": lookup.hashes, f"{name}_order": lookup.order}
+    return arrays
 
 
 def offered(requests: pa.Table) -> np.ndarray:
@@ -366,6 +395,14 @@ def _ends(
     return start, outcomes[known], whole(paths["score"]).to_numpy()[known]
 
 
+def _unit(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """As they were before they were stored in 8 bits."""
+    numbers = np.stack(vectors).astype(np.float32)
+    length = np.linalg.norm(numbers, axis=1, keepdims=True)
+    unit: np.ndarray = numbers / np.maximum(length, 1e-9)
+    return unit
+
+
 def new_graph(size: int) -> Graph:
     """An empty graph for unit vectors of this size, stored in 8 bits."""
     return Graph(
@@ -376,33 +413,3 @@ def new_graph(size: int) -> Graph:
         expansion_add=_EXPANSION,
         expansion_search=_EXPANSION,
     )
-
-
-def _hash(assistant: str, text: str) -> np.uint64:
-    value: Any = pd.util.hash_array(
-        np.array([f"{assistant}{_PART}{text}"], object), categorize=False
-    )[0]
-    return np.uint64(value)
-
-
-def _hashes(assistant: Any, text: Any) -> np.ndarray:
-    keys = pc.binary_join_element_wise(assistant, text, _PART).to_numpy(zero_copy_only=False)
-    if not len(keys):
-        return np.zeros(0, np.uint64)
-    hashed: np.ndarray = pd.util.hash_array(keys.astype(object), categorize=False)
-    return hashed
-
-
-def _spans(users: Any) -> dict[str, tuple[int, int]]:
-    """Start and end of each user's rows in a sorted column."""
-    encoded = users.dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    names = encoded.dictionary.to_pylist()
-    if not len(codes):
-        return {}
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    ends = np.append(starts[1:], len(codes))
-    return {
-        names[codes[start]]: (start, end)
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-    }

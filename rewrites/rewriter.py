@@ -158,7 +158,7 @@ class Rewriter:
         ranker = ranker or Ranker.untrained()
         about = {
             "requests": index.requests.num_rows,
-            "users": len(set(index.habits["user_id"].to_pylist())),
+            "users": index.users,
             "rows": rows.num_rows,
             "thresholds": list(ranker.thresholds),
             **ranker.figures,
@@ -213,7 +213,7 @@ class Rewriter:
     def _interpretation(self, before: Sequence[str], assistant: str) -> str | None:
         index = self.known.index
         row = index.find(heard(before[-1][:LONGEST]), assistant) if before else -1
-        return index.outcomes[index.outcome[row]] if row >= 0 and index.outcome[row] >= 0 else None
+        return index.interpretation(index.outcome[row]) if row >= 0 else None
 
     def _ranked(self, text: str, request: Request) -> Answer:
         index = self.known.index
@@ -260,6 +260,7 @@ class Rewriter:
             assert isinstance(vectors, NGrams)
             np.save(folder / f"{name}.npy", vectors.rarity)
             graph.save(str(folder / f"{name}.usearch"))
+        np.savez(folder / "arrays.npz", allow_pickle=False, **index.arrays)
         self.ranker.save(folder)
         (folder / "about.json").write_text(json.dumps(dict(self.about), indent=1) + "\n", "utf-8")
 
@@ -284,9 +285,12 @@ class Rewriter:
         for name in _VIEWS:
             vectors = NGrams(name, np.load(folder / f"{name}.npy", allow_pickle=False))
             graph = new_graph(vectors.size)
-            graph.load(str(folder / f"{name}.usearch"))
+            # Mapped, not read: it is in memory once for all that serve it.
+            graph.view(str(folder / f"{name}.usearch"))
             views[name] = (vectors, graph)
-        index = Index.with_views(read["requests"], read["habits"], read["paths"], views)
+        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        index = Index.with_views(read["requests"], read["habits"], read["paths"], views, arrays)
         ranker = Ranker.load(folder)
         return cls._made(index, read["rows"], read["lifts"], read["said"], ranker, taught)
 

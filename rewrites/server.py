@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
@@ -32,6 +33,7 @@ from rewrites.rewriter import LONGEST, Rewriter
 MOST_BYTES = 64 * 1024
 # Seconds between looks for a newer index.
 LOOK_S = 1.0
+_SWITCH_S = 0.0005
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -98,11 +100,16 @@ def application(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # While a thread reads an index, whoever answers gets its turn ten times as soon.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
         watching = asyncio.create_task(live.watch())
         yield
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
+        sys.setswitchinterval(interval)
+        gc.unfreeze()
 
     async def rewrite(request: Request) -> Response:
         body = await _body(request)

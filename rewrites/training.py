@@ -187,7 +187,7 @@ def _example(
 def _codes(index: Index, mined: Mined) -> np.ndarray:
     """The number in the chain of each outcome of the index; -1 for none."""
     chain = mined.chain
-    codes = np.full(len(index.outcomes), -1)
+    codes = np.full(len(index.works), -1)
     for number, (assistant, name) in enumerate(
         zip(chain.assistants, chain.interpretations, strict=True)
     ):
