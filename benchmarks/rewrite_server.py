@@ -195,9 +195,7 @@ async def _asked(
     return latencies, failed
 
 
-def _client(
-    address: tuple[str, int], bodies: list[bytes], rate: float, results: Any
-) -> None:
+def _client(address: tuple[str, int], bodies: list[bytes], rate: float, results: Any) -> None:
     began = time.perf_counter()
     latencies, failed = asyncio.run(_asked(address, bodies, rate))
     results.put(Load(latencies, failed, time.perf_counter() - began - 0.5))

@@ -147,9 +147,7 @@ def features(
     texts = index.texts(rows)
     outcome = index.outcome[rows]
     names = [index.interpretation(code) for code in outcome.tolist()]
-    state = request.frame or (
-        index.interpretation(index.outcome[own_row]) if own_row >= 0 else ""
-    )
+    state = request.frame or (index.interpretation(index.outcome[own_row]) if own_row >= 0 else "")
     spoken = sounds(text)
     intents = [intent(name) for name in names]
     table = dict.fromkeys(FEATURES, np.zeros(n))
@@ -184,7 +182,9 @@ def features(
     table["own_votes"] = _votes(outcome, near * table["own_turns"])
     table["same_intent"] = np.array(intents, object) == intent(state)
     table["held"] = np.array([held(text, name) for name in names])
-    return np.column_stack([table[name] for name in FEATURES]), _said(index, request, own_row, found)
+    return np.column_stack([table[name] for name in FEATURES]), _said(
+        index, request, own_row, found
+    )
 
 
 def _personal(
@@ -439,7 +439,7 @@ def _with_thresholds(
                 break
             if mends >= PRECISION * given and mends > falsely:
                 threshold = trust
-                figures[f"{name}_triggers"], figures[f"{name}_mends"] = float(given), mends
-                figures[f"{name}_false_triggers"] = falsely / max(right, 1)
+                figures[f"{name}_triggers"], figures[f"{name}_mends"] = float(given), float(mends)
+                figures[f"{name}_false_triggers"] = float(falsely / max(right, 1))
         thresholds.append(threshold)
     return Ranker(ranker.booster, ranker.trusts, (thresholds[0], thresholds[1]), figures)

@@ -125,9 +125,7 @@ class Rewriter:
         success = estimate(counted)
         mined = mined or from_counts(counted, settings)
         made = tables(history, counted, success, mined)
-        ranker = trained(
-            history, counted, success, mined, settings, false_triggers=false_triggers
-        )
+        ranker = trained(history, counted, success, mined, settings, false_triggers=false_triggers)
         return cls.of(made, mined.rows if rows is None else rows, taught, ranker, threads)
 
     @classmethod
@@ -221,13 +219,9 @@ class Rewriter:
         if not len(found.rows):
             return Answer(text, None, 0.0, "none", (), "Nothing like it has been said before.")
         table, said = features(index, self.known.background, request, found)
-        first, winner, scores = winner_of(
-            self.ranker, table, said, index.outcome[found.rows]
-        )
+        first, winner, scores = winner_of(self.ranker, table, said, index.outcome[found.rows])
         order = np.argsort(-np.round(scores, 9), kind="stable")[:SHOWN]
-        candidates = tuple(
-            Candidate(index.text(found.rows[i]), float(scores[i])) for i in order
-        )
+        candidates = tuple(Candidate(index.text(found.rows[i]), float(scores[i])) for i in order)
         trust, threshold = self.ranker.trust(winner), self.ranker.threshold(winner)
         if trust < threshold:
             why = (
@@ -349,11 +343,7 @@ def _assistant(index: Index, rows: pa.Table) -> str:
     requests = index.requests
     if requests.num_rows:
         sums = requests.group_by("assistant").aggregate([("turns", "sum")])
-        turns = dict(
-            zip(sums["assistant"].to_pylist(), sums["turns_sum"].to_pylist(), strict=True)
-        )
+        turns = dict(zip(sums["assistant"].to_pylist(), sums["turns_sum"].to_pylist(), strict=True))
     elif rows.num_rows:
         turns = {name or "": 1.0 for name in whole(rows["assistant"]).to_pylist()}
     return min(turns, key=lambda name: (-turns[name], name), default="")
-
-

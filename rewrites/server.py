@@ -65,7 +65,6 @@ class Live:
         self.rewriter = Rewriter.load(folder)
         self.loaded_at = datetime.now(UTC)
         self.problem: str | None = None
-        _settle()
 
     def refresh(self) -> bool:
         """Read the index again if there is a newer one; whether it was read."""
@@ -103,6 +102,7 @@ def application(
         # While a thread reads an index, whoever answers gets its turn ten times as soon.
         interval = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_S)
+        _settle()
         watching = asyncio.create_task(live.watch())
         yield
         watching.cancel()
