@@ -68,8 +68,7 @@ def texts(count: int, seed: int = 0) -> list[str]:
     made: dict[str, None] = {}
     while len(made) < count:
         name = " ".join(rng.choices(words, k=rng.randint(1, 3)))
-        text = re.sub(r"\{[^}]*\}", lambda _: name, rng.choice(phrases))
-        made[text if "{" in text or name in text else f"{text} {name}"] = None
+        made[re.sub(r"\{[^}]*\}", name, rng.choice(phrases))] = None
     return list(made)
 
 
@@ -86,7 +85,7 @@ def misheard(text: str, rng: random.Random) -> str:
 
 
 def tables(said: list[str]) -> dict[str, pa.Table]:
-    """The tables of an index: a fifth of the texts fails, and leads to its neighbour in the list."""
+    """The tables of an index: a fifth of the texts fails and leads to the next."""
     n, rng = len(said), np.random.default_rng(0)
     turns = np.minimum(rng.zipf(1.6, n), 50_000).astype(float)
     failing = rng.random(n) < 0.2
@@ -102,7 +101,7 @@ def tables(said: list[str]) -> dict[str, pa.Table]:
     ids = pa.array([f"u{i:06}" for i in range(_USERS)])
     size, failed_rows = len(pairs), np.flatnonzero(failing)
     return {
-        "requests": pa.table(
+        "requests": _table(
             {
                 "assistant": pa.array(["home"] * n),
                 "text": pa.array(said),
@@ -113,11 +112,11 @@ def tables(said: list[str]) -> dict[str, pa.Table]:
                 "users": np.maximum(2, turns).astype(np.int64),
                 "last": now - rng.random(n) * 60 * _DAY,
             },
-            schema=REQUESTS,
+            REQUESTS,
         ),
-        "habits": pa.table(
+        "habits": _table(
             {
-                "user_id": ids.take(pa.array(pairs[:, 0])),
+                "user_id": ids.take(pa.array(pairs[:, 0].astype(np.int64))),
                 "row": pairs[:, 1],
                 "turns": 1.0 + rng.poisson(3, size),
                 "failed": np.zeros(size),
@@ -125,26 +124,30 @@ def tables(said: list[str]) -> dict[str, pa.Table]:
                 "hour_x": rng.random(size) - 0.5,
                 "hour_y": rng.random(size) - 0.5,
             },
-            schema=HABITS,
+            HABITS,
         ),
-        "paths": pa.table(
+        "paths": _table(
             {
                 "row": failed_rows,
-                "outcome": names.take(pa.array((failed_rows + 1) % n)),
+                "outcome": names.take(pa.array(((failed_rows + 1) % n).astype(np.int64))),
                 "score": np.full(len(failed_rows), 0.6),
             },
-            schema=PATHS,
+            PATHS,
         ),
-        "lifts": pa.table(
+        "lifts": _table(
             {
                 "context": [f"hour:{hour}" for hour in range(6) for _ in range(200)],
                 "intent": [f"d{i % 20}|i{i}" for _ in range(6) for i in range(200)],
                 "lift": rng.standard_normal(1200) * 0.3,
             },
-            schema=LIFTS,
+            LIFTS,
         ),
         "said": SAID.empty_table(),
     }
+
+
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    return pa.table(columns, schema=schema)
 
 
 def ranker(index: Index, lifts: pa.Table, said: list[str]) -> Ranker:
@@ -262,7 +265,8 @@ def _memory(pid: int) -> tuple[float, float]:
     """Resident now and at most, in GiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     now, most = (re.search(rf"{name}:\s+(\d+)", status) for name in ("VmRSS", "VmHWM"))
-    assert now and most
+    assert now
+    assert most
     return int(now[1]) / 2**20, int(most[1]) / 2**20
 
 

@@ -142,7 +142,8 @@ def main(folder: Path, share: float, until: float) -> None:
     wrong["seen"] = wrong["text"].isin(times)
     print(f"{len(wrong):,} wrong turns that an offered text would mend, {sum(~wrong['seen'])} new.")
     print(
-        "\n| vectors | seen, 1 | new, 1 | seen, 10 | new, 10 | ms a text |\n|---|---:|---:|---:|---:|---:|"
+        "\n| vectors | seen, 1 | new, 1 | seen, 10 | new, 10 | ms a text |"
+        "\n|---|---:|---:|---:|---:|---:|"
     )
     with TemporaryDirectory() as temporary:
         pairs = pairs_of(mined)

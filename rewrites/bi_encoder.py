@@ -105,7 +105,7 @@ def fit(
             scores = sides[0] @ sides[1].T / _TEMPERATURE
             loss = torch.nn.functional.cross_entropy(scores, torch.arange(len(batch)))
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             optimiser.step()
             losses.append(float(loss.detach()))
         with replacing(folder / _CHECKPOINT) as path:
@@ -123,7 +123,9 @@ def _batches(pairs: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     batches: list[list[tuple[str, str]]] = []
     left = pairs
     while left:
-        batch, rest, taken = [], [], set[str]()
+        batch: list[tuple[str, str]] = []
+        rest: list[tuple[str, str]] = []
+        taken = set[str]()
         for pair in left:
             if len(batch) < _BATCH and not taken & set(pair):
                 batch.append(pair)

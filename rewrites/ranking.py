@@ -108,14 +108,20 @@ class Background:
         `taught`: user_id (null: everybody) and rewrite, texts that users asked to be understood as.
         """
         by_context: dict[str, dict[str, float]] = {}
-        for context, name, lift in zip(*(column.to_pylist() for column in lifts), strict=True):
+        for context, name, lift in zip(
+            *(_values(lifts, name) for name in lifts.column_names), strict=True
+        ):
             by_context.setdefault(context, {})[name] = lift
         preferred: dict[str, set[str]] = {}
         if taught is not None:
-            users, texts = taught["user_id"].to_pylist(), taught["rewrite"].to_pylist()
+            users, texts = _values(taught, "user_id"), _values(taught, "rewrite")
             for user, text in zip(users, texts, strict=True):
                 preferred.setdefault(user or "", set()).add(text)
         return cls(by_context, {u: frozenset(t) for u, t in preferred.items()})
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    return table[name].to_pylist()
 
 
 def retrieved(index: Index, request: Request, *, unheard: bool = False) -> Candidates:
@@ -269,8 +275,8 @@ class Trust:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Trust:
         """From what `content` gave."""
-        lists = (np.array(content[name]) for name in ("mean", "scale", "weights"))
-        return cls(*lists, float(content["intercept"]))
+        mean, scale, weights = (np.array(content[name]) for name in ("mean", "scale", "weights"))
+        return cls(mean, scale, weights, float(content["intercept"]))
 
 
 @dataclass(frozen=True, slots=True)

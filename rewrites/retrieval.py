@@ -9,7 +9,7 @@ personal index lists the rows that each user said; it is small, and searched exa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.process import extract
 from usearch.index import Index as Graph
 
+from data.schema.trace import schema
 from features.arrow import pc, whole
 from features.similarity import LONGEST
 from rewrites.lookup import Lookup
@@ -26,7 +27,7 @@ from rewrites.vectors import NGrams, Vectors
 
 # Of a row: text, its assistant, the interpretation it most often got, turns, the share of them that
 # failed, expected turns that went well, users, and when it was last said (s since 1970).
-REQUESTS = pa.schema(
+REQUESTS = schema(
     [
         ("assistant", pa.string()),
         ("text", pa.string()),
@@ -40,7 +41,7 @@ REQUESTS = pa.schema(
 )
 # What each user said, sorted by user: row, turns, expected failures among them, when last, and the
 # mean direction of the time of day on a clock of 24 hours.
-HABITS = pa.schema(
+HABITS = schema(
     [
         ("user_id", pa.string()),
         ("row", pa.int64()),
@@ -53,7 +54,7 @@ HABITS = pa.schema(
 )
 # What becomes of a row that fails: the outcome, and the probability that a turn with it fails and
 # ends there; sorted by row.
-PATHS = pa.schema([("row", pa.int64()), ("outcome", pa.string()), ("score", pa.float64())])
+PATHS = schema([("row", pa.int64()), ("outcome", pa.string()), ("score", pa.float64())])
 # Users who have to have said a row before others are given it.
 TOLD = 2
 # Rows found by each graph, and of a user's own.
@@ -395,7 +396,7 @@ def _ends(
     return start, outcomes[known], whole(paths["score"]).to_numpy()[known]
 
 
-def _unit(vectors: Sequence[np.ndarray]) -> np.ndarray:
+def _unit(vectors: Any) -> np.ndarray:
     """As they were before they were stored in 8 bits."""
     numbers = np.stack(vectors).astype(np.float32)
     length = np.linalg.norm(numbers, axis=1, keepdims=True)

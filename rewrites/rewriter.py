@@ -31,7 +31,7 @@ from rewrites.retrieval import HABITS, PATHS, REQUESTS, Index, new_graph
 from rewrites.success import estimate
 from rewrites.tabulate import LIFTS, SAID, tables
 from rewrites.training import Known, exact_rows, trained
-from rewrites.vectors import NGrams
+from rewrites.vectors import Kind, NGrams, Vectors
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -42,7 +42,7 @@ LONGEST = 1_000
 # Candidates that an answer names.
 SHOWN = 5
 _TABLES = {"requests": REQUESTS, "habits": HABITS, "paths": PATHS, "lifts": LIFTS, "said": SAID}
-_VIEWS = ("letters", "sounds")
+_VIEWS: tuple[Kind, ...] = ("letters", "sounds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,7 @@ class Rewriter:
         taught: see `rewrites.ranking.Background.of`.
         false_triggers: see `rewrites.ranking.learn`.
         """
-        history = source if isinstance(source, History) else None
-        if source is not None and history is None:
-            history = History.of(source)
+        history = source if isinstance(source, History) or source is None else History.of(source)
         if history is None or not len(history.turns):
             return cls.of(_EMPTY, rows, taught, Ranker.untrained(), threads)
         counted = history.counted()
@@ -275,7 +273,7 @@ class Rewriter:
             name: pq.read_table(folder / f"{name}.parquet", schema=schema)
             for name, schema in {**_TABLES, "rows": REWRITES}.items()
         }
-        views = {}
+        views: dict[str, tuple[Vectors, Any]] = {}
         for name in _VIEWS:
             vectors = NGrams(name, np.load(folder / f"{name}.npy", allow_pickle=False))
             graph = new_graph(vectors.size)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
 
+from data.schema.trace import schema
 from features.arrow import pc, whole
 from rewrites.history import History, clock, turn_contexts
 from rewrites.interpretations import Counts, intent
@@ -17,9 +18,9 @@ from rewrites.retrieval import HABITS, PATHS, REQUESTS
 from rewrites.success import Success
 
 # How much likelier an intent is in a context, as a logarithm.
-LIFTS = pa.schema([("context", pa.string()), ("intent", pa.string()), ("lift", pa.float64())])
+LIFTS = schema([("context", pa.string()), ("intent", pa.string()), ("lift", pa.float64())])
 # Which turns a row was counted from, for privacy deletions.
-SAID = pa.schema([("turn_id", pa.string()), ("user_id", pa.string()), ("row", pa.int64())])
+SAID = schema([("turn_id", pa.string()), ("user_id", pa.string()), ("row", pa.int64())])
 
 _LEAST_PATH = 0.02
 # Turns that the general frequency of an intent weighs in a context.
@@ -66,11 +67,11 @@ def _requests(history: History, counted: Counts, mined: Mined) -> tuple[pa.Table
             "assistant": pa.array(sums["assistant"].tolist(), pa.string()),
             "text": pa.array(sums["text"].tolist(), pa.string()),
             "interpretation": pa.array(first["interpretation"].tolist(), pa.string()),
-            "turns": sums["turns"].to_numpy(float),
-            "failure": (sums["failing"] / sums["turns"].clip(lower=1e-9)).to_numpy(),
-            "successes": sums["successes"].to_numpy(float),
-            "users": users.astype(np.int64),
-            "last": _last(history, counted, row, len(sums)),
+            "turns": pa.array(sums["turns"].to_numpy(float)),
+            "failure": pa.array((sums["failing"] / sums["turns"].clip(lower=1e-9)).to_numpy()),
+            "successes": pa.array(sums["successes"].to_numpy(float)),
+            "users": pa.array(users.astype(np.int64)),
+            "last": pa.array(_last(history, counted, row, len(sums))),
         },
         schema=REQUESTS,
     )

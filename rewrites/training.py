@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -64,10 +65,10 @@ def rows_of(mined: Mined) -> dict[tuple[str, str, str | None], tuple[str, float,
     return exact_rows(mined.rows)
 
 
-def exact_rows(table: object) -> dict[tuple[str, str, str | None], tuple[str, float, str]]:
+def exact_rows(table: Any) -> dict[tuple[str, str, str | None], tuple[str, float, str]]:
     """Rows of a table `REWRITES` by assistant, request and user."""
     names = ["assistant", "request", "user_id", "rewrite", "score", "method"]
-    columns = [table[name].to_pylist() for name in names]  # type: ignore[index]
+    columns = [table[name].to_pylist() for name in names]
     best: dict[tuple[str, str, str | None], tuple[str, float, str]] = {}
     for assistant, request, user, rewrite, score, method in zip(*columns, strict=True):
         key, row = (assistant or "", request, user), (rewrite, float(score or 0.0), method)
@@ -117,7 +118,8 @@ def _texts(known: Known, mined: Mined) -> Iterator[Example]:
     """The requests that were mined, each asked as if it were new, against what the chain says."""
     chain = mined.chain
     mended = sp.csr_array(mined.mended)
-    texts, assistants = (chain.requests[name].to_pylist() for name in ("text", "assistant"))
+    texts: list[Any] = chain.requests["text"].to_pylist()
+    assistants: list[Any] = chain.requests["assistant"].to_pylist()
     codes = _codes(known.index, mined)
     times = np.minimum(np.maximum(chain.successes + chain.retries, 1), MOST_TIMES)
     weight = times * np.abs(chain.failure - 0.5) * 2

@@ -44,7 +44,7 @@ def turn(name: str, user: str | None, at: float, text: str, **fields: Any) -> di
 
 def world(days: int = 12) -> list[dict[str, Any]]:
     """What `fan`, `wilk` and twenty others say, over some days."""
-    rng, turns = random.Random(1), []
+    rng, turns = random.Random(1), list[dict[str, Any]]()
     bad = {"feedback": {"barge_in": True}}
 
     def said(user: str, at: float, text: str, **fields: Any) -> None:

@@ -90,8 +90,7 @@ def test_other_assistants_are_others() -> None:
 
 
 def test_an_empty_index_finds_nothing() -> None:
-    empty = [schema.empty_table() for schema in (REQUESTS, HABITS, PATHS)]
-    index = Index.of(*empty)
+    index = Index.of(REQUESTS.empty_table(), HABITS.empty_table(), PATHS.empty_table())
     assert not len(index.candidates("turn on", "", "a").rows)
     assert index.find("turn on", "") == -1
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,9 +39,9 @@ def rewriter(tmp_path_factory: pytest.TempPathFactory) -> Rewriter:
 
 
 @pytest.fixture
-def folder(rewriter: Rewriter, tmp_path: Path) -> Iterator[Path]:
+def folder(rewriter: Rewriter, tmp_path: Path) -> Path:
     rewriter.save(tmp_path / "index")
-    yield tmp_path / "index"
+    return tmp_path / "index"
 
 
 def test_a_failing_request_is_rewritten_for_everybody(rewriter: Rewriter) -> None:
@@ -80,7 +79,7 @@ def test_a_habit_is_offered_to_its_user_only(tmp_path: Path) -> None:
 
 
 def test_approved_rows_take_the_place_of_mined_ones(tmp_path: Path) -> None:
-    row = {name: None for name in REWRITES.names} | {
+    row = dict.fromkeys(REWRITES.names) | {
         "request": LAMB,
         "rewrite": "turn on the light",
         "assistant": "",
