@@ -93,12 +93,12 @@ def tables(said: list[str]) -> dict[str, pa.Table]:
     now = 20_000 * _DAY
     # Every third text shares its outcome with the one before.
     outcome = np.arange(n) - (np.arange(n) % 3 == 2)
-    names = pa.array([f"d{i % 20}|i{i % 200}|name={i}" for i in outcome])
+    names: Any = pa.array([f"d{i % 20}|i{i % 200}|name={i}" for i in outcome])
     user = np.sort(np.repeat(np.arange(_USERS), _HABITS))
     row = np.minimum(rng.zipf(1.3, len(user)) - 1, n - 1)
     order = np.lexsort((row, user))
     pairs = np.unique(np.column_stack([user[order], row[order]]), axis=0)
-    ids = pa.array([f"u{i:06}" for i in range(_USERS)])
+    ids: Any = pa.array([f"u{i:06}" for i in range(_USERS)])
     size, failed_rows = len(pairs), np.flatnonzero(failing)
     return {
         "requests": _table(

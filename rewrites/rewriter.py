@@ -341,7 +341,7 @@ def _assistant(index: Index, rows: pa.Table) -> str:
     requests = index.requests
     if requests.num_rows:
         sums = requests.group_by("assistant").aggregate([("turns", "sum")])
-        turns = dict(zip(sums["assistant"].to_pylist(), sums["turns_sum"].to_pylist(), strict=True))
+        turns = {row["assistant"]: row["turns_sum"] for row in sums.to_pylist()}
     elif rows.num_rows:
         turns = {name or "": 1.0 for name in whole(rows["assistant"]).to_pylist()}
     return min(turns, key=lambda name: (-turns[name], name), default="")

@@ -60,13 +60,8 @@ class Known:
         return bool(columns["failure"][row] < 0.5 and columns["successes"][row] > 0.5)
 
 
-def rows_of(mined: Mined) -> dict[tuple[str, str, str | None], tuple[str, float, str]]:
-    """The mined rows by assistant, request and user; of several the one with the highest score."""
-    return exact_rows(mined.rows)
-
-
 def exact_rows(table: Any) -> dict[tuple[str, str, str | None], tuple[str, float, str]]:
-    """Rows of a table `REWRITES` by assistant, request and user."""
+    """Rows of a table `REWRITES` by assistant, request and user; of several, the highest score."""
     names = ["assistant", "request", "user_id", "rewrite", "score", "method"]
     columns = [table[name].to_pylist() for name in names]
     best: dict[tuple[str, str, str | None], tuple[str, float, str]] = {}
@@ -84,7 +79,7 @@ def known_of(
     """What serving knows of a history."""
     made = tables(history, counted, success, mined)
     index = Index.of(made["requests"], made["habits"], made["paths"], threads=threads)
-    return Known(index, Background.of(made["lifts"]), rows_of(mined))
+    return Known(index, Background.of(made["lifts"]), exact_rows(mined.rows))
 
 
 def trained(
