@@ -68,7 +68,7 @@ def dashboard(
                 "without scheme and port."
             )
     must_be_free(port, address)
-    if not (_is_loopback(address) or settings or insecure):
+    if not (is_loopback(address) or settings or insecure):
         raise UsageError(
             f"At {address} whoever can reach this machine would see and change everything. Give a "
             "provider to sign in with (--sign-in FILE), or say that this is meant (--insecure)."
@@ -79,7 +79,7 @@ def dashboard(
     out.print(f"Faultline is at {plain(_url(address, port))} (stop it with Ctrl-C).")
     if missing:
         out.print(plain(missing))
-    if not _is_loopback(address) and not settings:
+    if not is_loopback(address) and not settings:
         out.print(
             "Whoever can reach this machine there sees and changes everything: there is no "
             "password."
@@ -146,7 +146,7 @@ def _no_address(address: str, reason: str) -> str:
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     try:
         return ip_address(address).is_loopback
     except ValueError:

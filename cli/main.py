@@ -20,6 +20,7 @@ from cli.models import evaluate, labels, promote, score, train
 from cli.output import err, plain
 from cli.report import report
 from cli.rewrites import rewrites
+from cli.rewriting import rewrite, serve_rewrites
 from cli.store import (
     compact,
     delete,
@@ -42,6 +43,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain, doctor),
     *(annotate, labels, promote, report, dashboard),
+    *(rewrite, serve_rewrites),
     *(demo, demo_data),
 )
 for command in COMMANDS:

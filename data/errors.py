@@ -96,6 +96,30 @@ class ModelError(FaultlineError):
     """A model is missing, damaged, or does not fit the data."""
 
 
+class RewriteIndexMissing(FaultlineError):
+    """There is no index of rewrites at the path given."""
+
+    @classmethod
+    def at(cls, folder: Path) -> RewriteIndexMissing:
+        """The error for a folder without an index."""
+        return cls(
+            f"There is no index of rewrites at {_name(folder)}; build one with: "
+            "faultline rewrites index --store STORE"
+        )
+
+
+class RewriteIndexDamaged(FaultlineError):
+    """A file of an index of rewrites is missing, cut short, changed, or of another version."""
+
+    @classmethod
+    def by(cls, path: Path, what: str) -> RewriteIndexDamaged:
+        """The error for one file or folder; `what` says what is wrong with it: "is missing"."""
+        return cls(
+            f"{_name(path)} {what}, so the index of rewrites cannot be used; build it again with: "
+            "faultline rewrites index --store STORE"
+        )
+
+
 class NotInstalled(FaultlineError):
     """An optional package or a program that the request needs is not installed."""
 

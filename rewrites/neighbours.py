@@ -202,7 +202,7 @@ class Neighbours:
         name, spoken = self.mined.chain.interpretations[winner], self.mined.spoken[winner]
         rewrite = self.mined.chain.requests["text"][int(spoken)].as_py() if spoken >= 0 else ""
         letters = fuzz.ratio(text, rewrite) / 100
-        fits = _held(text, name)
+        fits = held(text, name)
         return winner, [
             float(votes[winner]),
             float(lead),
@@ -213,7 +213,7 @@ class Neighbours:
             float(backing),
             letters,
             fits,
-            _held(text, state),
+            held(text, state),
             float(intent(state) == intent(name)),
             float(votes[winner] * backing),
             letters * fits,
@@ -242,9 +242,9 @@ def _at(rows: Any, columns: np.ndarray) -> np.ndarray:
     return np.asarray((rows * chosen).sum(axis=1)).ravel()
 
 
-def _held(text: str, interpretation: str) -> float:
+def held(text: str, interpretation: str) -> float:
     """How well the slot values of an interpretation are found in a text; 0.5 without any."""
     values = slot_values(interpretation)
     if not values:
         return 0.5
-    return float(np.mean([fuzz.partial_ratio(value.lower(), text) / 100 for value in values]))
+    return sum(fuzz.partial_ratio(value.lower(), text) for value in values) / len(values) / 100

@@ -1,0 +1,106 @@
+"""Commands for rewrites at run time: ask for one, and serve them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.dashboard import LOOPBACK, is_loopback, must_be_free
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import out, plain, print_json
+from data.errors import UsageError
+
+_IndexOption = Annotated[
+    Path | None,
+    typer.Option("--index", help="Folder of the index; by default that of the store."),
+]
+
+
+def rewrite(
+    text: Annotated[str, typer.Argument(help="What was heard.")],
+    store: StoreOption = DEFAULT_STORE,
+    index: _IndexOption = None,
+    user: Annotated[str | None, typer.Option(help="Who said it, as in the logs.")] = None,
+    device: Annotated[str | None, typer.Option(help="Type of the device.")] = None,
+    location: Annotated[str | None, typer.Option(help="Where it was said.")] = None,
+    at: Annotated[
+        datetime | None, typer.Option(help="When it was said, in UTC; by default now.")
+    ] = None,
+    before: Annotated[
+        list[str] | None, typer.Option(help="What was said before in the session. Repeatable.")
+    ] = None,
+    frame: Annotated[
+        str | None, typer.Option(help="What NLU made of it: domain|intent|slot=value.")
+    ] = None,
+    assistant: Annotated[
+        str | None, typer.Option(help="Which assistant; by default the one with most turns.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what to hear instead of a text, if anything."""
+    from rewrites.rewriter import Rewriter
+
+    answer = Rewriter.load(_folder(store, index)).rewrite(
+        text,
+        user,
+        device,
+        at or datetime.now(UTC),
+        location,
+        before or (),
+        frame=frame,
+        assistant=assistant,
+    )
+    if as_json:
+        print_json(asdict(answer))
+        return
+    if answer.rewrite is None:
+        out.print(f"Left as it is. {plain(answer.why)}")
+    else:
+        out.print(
+            f"[bold]{plain(answer.rewrite)}[/bold]  ({plain(answer.method)}, {answer.score:.2f})"
+        )
+        out.print(plain(answer.why))
+    for candidate in answer.candidates:
+        out.print(f"  {candidate.score:6.2f}  {plain(candidate.text)}")
+
+
+def serve_rewrites(
+    store: StoreOption = DEFAULT_STORE,
+    index: _IndexOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8600,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Let whoever can reach --host ask for anybody's rewrites."),
+    ] = False,
+) -> None:
+    """Serve rewrites over HTTP, by default to this machine only; a newer index is picked up."""
+    import uvicorn
+
+    from rewrites.server import LOOPBACK as NAMES
+    from rewrites.server import application
+
+    if not (is_loopback(host) or insecure):
+        raise UsageError(
+            f"At {host} whoever can reach this machine could ask for anybody's rewrites: there is "
+            "no password. Put a proxy with sign-in before it, or say that this is meant "
+            "(--insecure)."
+        )
+    must_be_free(port, host)
+    local = is_loopback(host)
+    app = application(_folder(store, index), hosts=(*NAMES, host) if local else ("*",))
+    out.print(f"Rewrites are at http://{plain(host)}:{port}/rewrite (stop it with Ctrl-C).")
+    sys.stdout.flush()
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+
+
+def _folder(store: str, index: Path | None) -> Path:
+    from data.store.store import local
+    from rewrites.index_folder import of_store
+
+    return index.expanduser() if index else of_store(local(store))
