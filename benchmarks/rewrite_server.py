@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rewrites import index_folder
 from rewrites.mining import REWRITES
-from rewrites.ranking import Background, Example, Ranker, Request, features, learn, retrieved
-from rewrites.retrieval import HABITS, PATHS, REQUESTS, Index
-from rewrites.rewriter import Rewriter
-from rewrites.tabulate import LIFTS, SAID
+from rewrites.online import index_folder
+from rewrites.online.ranking import Background, Example, Ranker, Request, features, learn, retrieved
+from rewrites.online.retrieval import HABITS, PATHS, REQUESTS, Index
+from rewrites.online.rewriter import Rewriter
+from rewrites.online.tabulate import LIFTS, SAID
 
 _PHRASES = Path(__file__).parents[1] / "assistant" / "intents"
 _USERS, _HABITS = 100_000, 12

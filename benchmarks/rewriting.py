@@ -23,14 +23,14 @@ import pyarrow as pa
 from benchmarks.rewrites import _COLUMNS, Split, divided, line
 from data.ingest.ingest import ingest
 from data.store.store import Store
-from rewrites.bi_encoder import fit, pairs_of, plain
-from rewrites.history import History, turn_contexts
 from rewrites.mining import Mined, from_counts
 from rewrites.neighbours import Neighbours
+from rewrites.online.bi_encoder import fit, pairs_of, plain
+from rewrites.online.history import History, turn_contexts
+from rewrites.online.retrieval import Index
+from rewrites.online.rewriter import Rewriter
+from rewrites.online.vectors import NGrams, Vectors
 from rewrites.replay import parts, replay, rewritten
-from rewrites.retrieval import Index
-from rewrites.rewriter import Rewriter
-from rewrites.vectors import NGrams, Vectors
 
 _ASSISTANT = "slurp-sessions"
 _NEAREST = (1, 10)

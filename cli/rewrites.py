@@ -259,6 +259,32 @@ def export(
         out.print(f"None is approved; approve some with: faultline rewrites approve ID… {where}")
 
 
+@rewrites.command()
+def index(
+    store: StoreOption = DEFAULT_STORE, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Index past requests and the approved and live rewrites, for rewrite and serve-rewrites."""
+    from data.queries.rewrite_rows import in_states
+    from data.store.store import Store
+    from rewrites.online.index_folder import of_store
+    from rewrites.online.rewriter import build_index
+
+    states, target = _states(state) or ("approved", "live"), Store.whole(store)
+    with target.snapshot(only=("rewrites",)) as snapshot:
+        rows = in_states(snapshot, states)
+    rewriter = build_index(target, rows=rows)
+    folder = of_store(target.path)
+    if as_json:
+        print_json({"folder": str(folder), **rewriter.about})
+        return
+    out.print(
+        f"Indexed {counted(rewriter.about['requests'], 'request')} of "
+        f"{counted(rewriter.about['users'], 'user')} and {counted(rows.num_rows, 'rewrite')} in "
+        f"{plain(str(folder))}."
+    )
+    out.print(f"Next: faultline serve-rewrites --store {plain(shlex.quote(store))}")
+
+
 def _decide(
     store: str, rewrite_ids: list[str], state: str, by: str | None, reason: str | None
 ) -> None:
@@ -302,7 +328,7 @@ def _evaluation(evaluation: Evaluation) -> None:
     record: dict[str, Any] = evaluation.record()
     for row in record["rows"]:
         table.add_row(
-            row["name"],
+            row["name"].replace("chain + personal", "…") if "new" in row["name"] else row["name"],
             *(number(row[key]) for key in ("triggers", "wins", "losses", "no_help")),
             "" if row["precision"] is None else f"{row['precision']:.2f}",
             f"{row['net']:.3f}",

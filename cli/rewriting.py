@@ -43,7 +43,7 @@ def rewrite(
     as_json: JsonOption = False,
 ) -> None:
     """Say what to hear instead of a text, if anything."""
-    from rewrites.rewriter import Rewriter
+    from rewrites.online.rewriter import Rewriter
 
     answer = Rewriter.load(_folder(store, index)).rewrite(
         text,
@@ -82,8 +82,8 @@ def serve_rewrites(
     """Serve rewrites over HTTP, by default to this machine only; a newer index is picked up."""
     import uvicorn
 
-    from rewrites.server import LOOPBACK as NAMES
-    from rewrites.server import application
+    from rewrites.online.server import LOOPBACK as NAMES
+    from rewrites.online.server import application
 
     if not (is_loopback(host) or insecure):
         raise UsageError(
@@ -101,6 +101,6 @@ def serve_rewrites(
 
 def _folder(store: str, index: Path | None) -> Path:
     from data.store.store import local
-    from rewrites.index_folder import of_store
+    from rewrites.online.index_folder import of_store
 
     return index.expanduser() if index else of_store(local(store))

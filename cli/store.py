@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,7 @@ from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     from data.store.maintenance import Deletion
+    from data.store.store import Store
 
 
 def export(
@@ -176,8 +177,18 @@ def delete(
 
     if not dialogue and not user:
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
-    report = run(Store.whole(store), dialogue_ids=dialogue or (), user_ids=user or ())
-    _print_deletion(report, as_json)
+    target = Store.whole(store)
+    report = run(target, dialogue_ids=dialogue or (), user_ids=user or ())
+    _print_deletion(_forgotten(target, report), as_json)
+
+
+def _forgotten(store: Store, report: Deletion) -> Deletion:
+    """The report, after the index of rewrites has forgotten the turns too."""
+    from rewrites.online.rewriter import forget_deleted
+
+    removed = forget_deleted(store)
+    others = {**report.others, "turns of the index of rewrites": removed} if removed else None
+    return replace(report, others=others) if others else report
 
 
 def _print_deletion(report: Deletion, as_json: bool) -> None:
@@ -199,4 +210,5 @@ def retain(
     from data.store.maintenance import retain as run
     from data.store.store import Store
 
-    _print_deletion(run(Store.whole(store), days=days), as_json)
+    target = Store.whole(store)
+    _print_deletion(_forgotten(target, run(target, days=days)), as_json)

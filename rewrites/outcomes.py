@@ -181,11 +181,11 @@ def evaluate(
         "next successful": next_successful(pa.concat_tables(earlier)),
         "plain chain": plain_chain(before),
         "chain": mined.rows.filter(mined.rows["user_id"].is_null()),
-        "… + personal": mined.rows,
-        "… + neighbours": everything,
+        "chain + personal": mined.rows,
+        "chain + personal + new texts": everything,
     }
     rewrites = {name: rewritten(turns, rows) for name, rows in methods.items()}
-    chosen = rewrites["… + neighbours"]
+    chosen = rewrites["chain + personal + new texts"]
     return Evaluation(
         since=last + timedelta(days=1),
         until=days[-1],
@@ -197,7 +197,7 @@ def evaluate(
             name: replay(turns[mask], chosen[mask], outcomes)
             for name, mask in parts(turns, heard).items()
         },
-        outcomes=by_rewrite(turns, rewrites["… + personal"], outcomes, mined.rows),
+        outcomes=by_rewrite(turns, rewrites["chain + personal"], outcomes, mined.rows),
     )
 
 

@@ -59,6 +59,14 @@ def listed(snapshot: Snapshot, states: Sequence[str] = (), most: int = 20) -> pa
     return snapshot.query(_LISTED, {"states": list(states), "most": most})
 
 
+def in_states(snapshot: Snapshot, states: Sequence[str]) -> pa.Table:
+    """All rewrites in some states, rows by which a user keeps a request as it is among them."""
+    return snapshot.query(
+        "SELECT * FROM rewrites WHERE list_contains($states, state) ORDER BY rewrite_id",
+        {"states": list(states)},
+    )
+
+
 def one(snapshot: Snapshot, rewrite_id: str) -> dict[str, Any]:
     """One rewrite, see `listed`; raises UsageError if there is none with this id."""
     rows = snapshot.query(f"{WITH_OUTCOMES} WHERE rewrite_id = $id", {"id": rewrite_id})

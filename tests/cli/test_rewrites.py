@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from data.store.store import Store
@@ -62,3 +63,33 @@ def test_what_cannot_be_done_is_one_sentence(run: Run, lit: Store, tmp_path: Pat
         run("rewrites", "mine", *there, "--since", "2030-01-01"), "no turns to mine", "these days"
     )
     assert "No rewrites yet" in run("rewrites", "list", *there).out
+
+
+def test_an_index_answers_with_approved_rewrites_and_forgets_deleted_users(
+    run: Run, lit: Store
+) -> None:
+    there = ("--store", lit.path)
+    must_fail(run("rewrite", BAD, *there), "no index of rewrites", "faultline rewrites index")
+    run("rewrites", "mine", *there)
+    (row,) = json.loads(run("rewrites", "list", *there, "--json").out)
+    assert "and 0 rewrites in" in run("rewrites", "index", *there).out
+    assert "Left as it is" in run("rewrite", BAD, *there).out
+    run("rewrites", "approve", row["rewrite_id"], *there)
+    assert "and 1 rewrite in" in run("rewrites", "index", *there).out
+    answer = json.loads(run("rewrite", BAD.upper(), *there, "--json").out)
+    assert (answer["rewrite"], answer["method"]) == (GOOD, "chain")
+    users = [part for i in range(5) for part in ("--user", f"u{i}")]
+    assert "turns of the index of rewrites" in run("delete", *users, *there).out
+    assert json.loads(run("rewrite", BAD, *there, "--json").out)["rewrite"] is None
+    for file in sorted((lit.path / "rewrite-index").rglob("*.parquet")):
+        table = pq.read_table(file)
+        assert BAD not in str(table.to_pydict())
+
+
+def test_an_index_that_cannot_be_read_is_removed_by_a_deletion(run: Run, lit: Store) -> None:
+    there = ("--store", lit.path)
+    run("rewrites", "index", *there)
+    (lit.path / "rewrite-index" / "current.json").write_text("{")
+    must_fail(run("rewrite", BAD, *there), "damaged", "faultline rewrites index")
+    assert run("delete", "--user", "u1", *there).code == 0
+    assert not (lit.path / "rewrite-index").exists()

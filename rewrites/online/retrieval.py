@@ -22,8 +22,8 @@ from usearch.index import Index as Graph
 from data.schema.trace import schema
 from features.arrow import pc, whole
 from features.similarity import LONGEST
-from rewrites.lookup import Lookup
-from rewrites.vectors import NGrams, Vectors
+from rewrites.online.lookup import Lookup
+from rewrites.online.vectors import NGrams, Vectors
 
 # Of a row: text, its assistant, the interpretation it most often got, turns, the share of them that
 # failed, expected turns that went well, users, and when it was last said (s since 1970).

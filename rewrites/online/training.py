@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from rewrites.history import History, outcomes, turn_contexts
 from rewrites.interpretations import Counts
 from rewrites.mining import Mined, Settings, from_counts
-from rewrites.ranking import (
+from rewrites.online.history import History, outcomes, turn_contexts
+from rewrites.online.ranking import (
     FALSE_TRIGGERS,
     TRUST,
     Background,
@@ -23,9 +23,9 @@ from rewrites.ranking import (
     learn,
     retrieved,
 )
-from rewrites.retrieval import Index
+from rewrites.online.retrieval import Index
+from rewrites.online.tabulate import tables
 from rewrites.success import Success, estimate
-from rewrites.tabulate import tables
 
 # Shares of the turns, by time: indexed, then learned from, then used to choose the threshold.
 INDEXED, LEARNED = 0.7, 0.85

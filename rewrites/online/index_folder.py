@@ -31,6 +31,8 @@ CURRENT = "current.json"
 _DRAFT, _GENERATION = ".draft-", "generation-"
 _DEAD_S = 24 * 3600.0
 _BLOCK = 1 << 20
+# How often reading begins anew because the generation that was being read has been replaced.
+_ATTEMPTS = 20
 
 T = TypeVar("T")
 
@@ -81,11 +83,11 @@ def read(folder: Path, load: Callable[[Path], T]) -> T:
 
     Raises `RewriteIndexMissing` and `RewriteIndexDamaged`.
     """
-    for attempt in range(3):
+    for attempt in range(_ATTEMPTS):
         generation, stated = _current(folder)
         if not generation.is_dir():
             # Replaced since, or lost.
-            if attempt < 2:
+            if attempt < _ATTEMPTS - 1:
                 time.sleep(0.05)
                 continue
             raise RewriteIndexDamaged.by(generation, "is missing")

@@ -22,11 +22,11 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from features.similarity import LONGEST
-from rewrites.history import hour
 from rewrites.interpretations import intent
 from rewrites.neighbours import held
-from rewrites.retrieval import Candidates, Index
-from rewrites.vectors import sounds
+from rewrites.online.history import hour
+from rewrites.online.retrieval import Candidates, Index
+from rewrites.online.vectors import sounds
 
 FEATURES = (
     *("fuzzy", "words", "part", "phonetic", "letters", "sounds", "meaning", "length"),
@@ -83,7 +83,7 @@ class Request:
     """What is asked: a text as `rewrites.interpretations.heard`, and what is known around it.
 
     `frame`: what NLU made of the text, where it ran before. `contexts`: as
-    `rewrites.history.contexts`. `at`: seconds since 1970.
+    `rewrites.online.history.contexts`. `at`: seconds since 1970.
     """
 
     text: str
@@ -103,7 +103,7 @@ class Background:
 
     @classmethod
     def of(cls, lifts: pa.Table, taught: pa.Table | None = None) -> Background:
-        """From a table `LIFTS` of `rewrites.tabulate`.
+        """From a table `LIFTS` of `rewrites.online.tabulate`.
 
         `taught`: user_id (null: everybody) and rewrite, texts that users asked to be understood as.
         """

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rewrites.history import contexts
-from rewrites.ranking import FEATURES, SAID, Example, Ranker, learn, winner_of
+from rewrites.online.history import contexts
+from rewrites.online.ranking import FEATURES, SAID, Example, Ranker, learn, winner_of
 
 _FUZZY, _FRAME = FEATURES.index("fuzzy"), SAID.index("frame_given")
 

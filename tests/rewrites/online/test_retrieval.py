@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewrites.lookup import Lookup
-from rewrites.retrieval import HABITS, PATHS, REQUESTS, Index
-from rewrites.vectors import Kind, NGrams
+from rewrites.online.lookup import Lookup
+from rewrites.online.retrieval import HABITS, PATHS, REQUESTS, Index
+from rewrites.online.vectors import Kind, NGrams
 
 _TEXTS = ["turn on the lamp", "tirn on the lamb", "play some jazz", "打开 客厅 的 灯", ""]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from rewrites.retrieval import HABITS, PATHS, REQUESTS
-from rewrites.tabulate import SAID
+from rewrites.online.retrieval import HABITS, PATHS, REQUESTS
+from rewrites.online.tabulate import SAID
 
 if TYPE_CHECKING:
-    from rewrites.rewriter import Rewriter
+    from rewrites.online.rewriter import Rewriter
 
 
 def without(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rewrites.rewriter import LONGEST
+from rewrites.online.rewriter import LONGEST
 
 
 def _optional(kind: str, description: str, **more: Any) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from data.errors import FaultlineError
-from rewrites import index_folder
-from rewrites.openapi import DOCUMENT
-from rewrites.rewriter import LONGEST, Rewriter
+from rewrites.online import index_folder
+from rewrites.online.openapi import DOCUMENT
+from rewrites.online.rewriter import LONGEST, Rewriter
 
 MOST_BYTES = 64 * 1024
 # Seconds between looks for a newer index.
@@ -38,7 +38,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /rewrite; see `rewrites.openapi`."""
+    """The body of POST /rewrite; see `rewrites.online.openapi`."""
 
     text: str
     user_id: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.errors import RewriteIndexDamaged, RewriteIndexMissing
 from features.arrow import whole
-from rewrites import index_folder
-from rewrites.history import History, contexts, seconds
 from rewrites.interpretations import heard
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
-from rewrites.ranking import (
+from rewrites.online import index_folder
+from rewrites.online.history import History, contexts, seconds
+from rewrites.online.ranking import (
     FALSE_TRIGGERS,
     Background,
     Ranker,
@@ -27,11 +29,11 @@ from rewrites.ranking import (
     retrieved,
     winner_of,
 )
-from rewrites.retrieval import HABITS, PATHS, REQUESTS, Index, new_graph
+from rewrites.online.retrieval import HABITS, PATHS, REQUESTS, Index, new_graph
+from rewrites.online.tabulate import LIFTS, SAID, tables
+from rewrites.online.training import Known, exact_rows, trained
+from rewrites.online.vectors import Kind, NGrams, Vectors
 from rewrites.success import estimate
-from rewrites.tabulate import LIFTS, SAID, tables
-from rewrites.training import Known, exact_rows, trained
-from rewrites.vectors import Kind, NGrams, Vectors
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -113,8 +115,8 @@ class Rewriter:
         mined: what was mined from the same sessions; mined here if None.
         rows: exact rows in place of the mined ones, such as those that were approved: a table with
             the columns of `REWRITES`.
-        taught: see `rewrites.ranking.Background.of`.
-        false_triggers: see `rewrites.ranking.learn`.
+        taught: see `rewrites.online.ranking.Background.of`.
+        false_triggers: see `rewrites.online.ranking.learn`.
         """
         history = source if isinstance(source, History) or source is None else History.of(source)
         if history is None or not len(history.turns):
@@ -135,7 +137,7 @@ class Rewriter:
         ranker: Ranker | None = None,
         threads: int = 0,
     ) -> Rewriter:
-        """From the tables of `rewrites.tabulate.tables`, and a ranker (else it abstains)."""
+        """From the tables of `rewrites.online.tabulate.tables`, and a ranker (else it abstains)."""
         index = Index.of(made["requests"], made["habits"], made["paths"], threads=threads)
         rows = REWRITES.empty_table() if rows is None else rows.select(REWRITES.names)
         return cls._made(index, rows, made["lifts"], made["said"], ranker, taught)
@@ -235,7 +237,7 @@ class Rewriter:
     # -- on disk -------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Make this the index in `folder`, at once (see `rewrites.index_folder`)."""
+        """Make this the index in `folder`, at once (see `rewrites.online.index_folder`)."""
         index_folder.publish(folder, self._write)
 
     @classmethod
@@ -314,7 +316,7 @@ def forget(folder: Path, *, user_ids: Iterable[str] = (), turn_ids: Iterable[str
     vectors: the graphs are made again. What the ranker has learned goes when the index is built
     again. Raises `RewriteIndexMissing` or `RewriteIndexDamaged`.
     """
-    from rewrites.forgetting import without
+    from rewrites.online.forgetting import without
 
     with index_folder.locked(folder):
         rewriter = Rewriter.load(folder)
@@ -324,6 +326,36 @@ def forget(folder: Path, *, user_ids: Iterable[str] = (), turn_ids: Iterable[str
     Rewriter.of(made, rows, None, rewriter.ranker).save(folder)
     return removed
 
+
+def forget_deleted(store: Store) -> int:
+    """Take the turns that a store no longer has out of its index; returns turns removed.
+
+    An index that cannot be read is removed as a whole.
+    """
+    folder = index_folder.of_store(store.path)
+    try:
+        rewriter = Rewriter.load(folder)
+    except RewriteIndexMissing:
+        return 0
+    except RewriteIndexDamaged:
+        shutil.rmtree(folder)
+        return 0
+    with store.snapshot(only=("turns",)) as snapshot:
+        gone = snapshot.query(_GONE, tables={"said": rewriter.said, "rows": rewriter.rows})
+    of = {kind: [row["id"] for row in gone.to_pylist() if row["kind"] == kind] for kind in _KINDS}
+    return forget(folder, user_ids=of["user"], turn_ids=of["turn"])
+
+
+# Turns of the index that the store lacks, and users of whom it has no turn.
+_KINDS = "turn", "user"
+_GONE = """
+SELECT 'turn' AS kind, turn_id AS id FROM said ANTI JOIN turns USING (turn_id)
+UNION ALL
+SELECT DISTINCT 'user', user_id FROM (
+    SELECT user_id FROM said UNION SELECT user_id FROM rows
+) WHERE user_id IS NOT NULL AND user_id NOT IN (
+    SELECT user_id FROM turns WHERE user_id IS NOT NULL)
+"""
 
 _EMPTY = {name: schema.empty_table() for name, schema in _TABLES.items()}
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from data.errors import RewriteIndexDamaged, RewriteIndexMissing
-from rewrites import index_folder
 from rewrites.mining import REWRITES
-from rewrites.rewriter import LONGEST, Rewriter, build_index, forget
+from rewrites.online import index_folder
+from rewrites.online.rewriter import LONGEST, Rewriter, build_index, forget
 from tests.rewriting import (
     ANYMORE,
     BRUNO,
@@ -186,7 +186,7 @@ def test_a_text_goes_with_its_only_turn(tmp_path: Path) -> None:
 
 def test_a_killed_build_leaves_the_last_index(rewriter: Rewriter, folder: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from rewrites import index_folder\n"
+        "import sys, time; from pathlib import Path; from rewrites.online import index_folder\n"
         "def write(draft):\n"
         "    (draft / 'requests.parquet').write_bytes(b'half')\n"
         "    print('writing', flush=True); time.sleep(60)\n"

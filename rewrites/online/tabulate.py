@@ -11,10 +11,10 @@ import scipy.sparse as sp
 
 from data.schema.trace import schema
 from features.arrow import pc, whole
-from rewrites.history import History, clock, turn_contexts
 from rewrites.interpretations import Counts, intent
 from rewrites.mining import Mined
-from rewrites.retrieval import HABITS, PATHS, REQUESTS
+from rewrites.online.history import History, clock, turn_contexts
+from rewrites.online.retrieval import HABITS, PATHS, REQUESTS
 from rewrites.success import Success
 
 # How much likelier an intent is in a context, as a logarithm.

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from rewrites.rewriter import LONGEST, Rewriter
-from rewrites.server import MOST_BYTES, Live, application
+from rewrites.online.rewriter import LONGEST, Rewriter
+from rewrites.online.server import MOST_BYTES, Live, application
 from tests.rewriting import LAMB, LAMP, WILKERSON, WILKINSON, store_of, world
 
 

@@ -33,7 +33,7 @@ _CHECKPOINT = "checkpoint.pt"
 
 
 class Encoded:
-    """`rewrites.vectors.Vectors` by an encoder in a folder (`classifiers.encoder.export`)."""
+    """`rewrites.online.vectors.Vectors` by an encoder in a folder, see `classifiers.encoder`."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self._encoder = Encoder(folder, threads)
