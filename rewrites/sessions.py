@@ -151,7 +151,7 @@ def friction(
         defect = turns.select(["turn_id", "p_defect", "dialogue_id"]).rename_columns(
             ["turn_id", "p_defect", "session"]
         )
-        with open_frame(_as_turns(turns), "hindsight") as con:
+        with open_frame(as_turns(turns), "hindsight") as con:
             con.register("defect", defect)
             yield con.sql(
                 f"SELECT e.* EXCLUDE (row, dialogue), p_defect, session FROM ({_EVIDENCE}) e"
@@ -171,7 +171,7 @@ def _batches(placed: pa.Table) -> Iterator[pa.Table]:
         start = end
 
 
-def _as_turns(turns: pa.Table) -> pa.Table:
+def as_turns(turns: pa.Table) -> pa.Table:
     """The turns in the shape of `TURNS`, with nulls for what was not read."""
     columns = [
         turns[field.name].cast(field.type)

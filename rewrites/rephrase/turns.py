@@ -27,6 +27,10 @@ _SORRY = re.compile(r"\b(?:sorry|pardon|repeat that|did(?:n't| not) (?:understan
 _CONFIRMS = re.compile(r"\b(?:right|correct|yes or no|confirm)\b")
 _NOT_FOUND = re.compile(r"\b(?:don't have|no such|there is no|can't|cannot|don't know|unable)\b")
 
+_LEAD = frozenset(
+    "no nope not uh um er well please sorry actually i said meant mean okay ok".split()  # noqa: SIM905
+)
+
 Slot = tuple[str, str]
 
 
@@ -36,6 +40,7 @@ class Heard:
 
     `said` are the texts of the hypotheses, as passed on first, with `confidences` (NaN where none
     is logged). `slots` are those of the first frame, `offered` those of any with its confidence.
+    `length`: words of the first hypothesis, of which `text` is the part that is compared.
     """
 
     turn_id: str
@@ -52,6 +57,7 @@ class Heard:
     audio_s: float
     barge_in: bool
     terminated: bool
+    length: int
     words: frozenset[str] = field(default_factory=frozenset)
     sounds: str = ""
 
@@ -136,6 +142,7 @@ def _heard(row: dict[str, Any]) -> Heard:
         audio_s=np.nan if audio is None else audio / 1000,
         barge_in=bool(feedback.get("barge_in")),
         terminated=bool(feedback.get("terminated")),
+        length=len((hypotheses[0]["text"] or "").split()),
         words=frozenset(said[0].split()),
         sounds=" ".join(filter(None, map(_sound, said[0].split()))),
     )
@@ -171,3 +178,11 @@ def pairs(heard: Sequence[Heard], window: int = WINDOW) -> tuple[np.ndarray, np.
     a, b = np.concatenate(first), np.concatenate(later)
     order = np.lexsort((b, a))
     return a[order], b[order]
+
+
+def lead(words: Sequence[str]) -> int:
+    """Words at the start that only reject or hesitate; at least one word is left."""
+    n = 0
+    while n < len(words) - 1 and words[n] in _LEAD:
+        n += 1
+    return n

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist, cpdist
 
-from rewrites.rephrase_turns import (
+from rewrites.rephrase.turns import (
     MOST_HYPOTHESES,
     Heard,
     agrees,
@@ -120,23 +121,25 @@ class Pairs:
 
 
 def features(
-    pairs: Pairs, words: Words, vectors: Vectors, failed: np.ndarray | None, *, after: bool
+    pairs: Pairs, words: Words, *, whole: bool, vectors: Vectors | None = None
 ) -> dict[str, np.ndarray]:
     """Columns of the three groups, float64 (pairs,); the names of a group begin with its name.
 
-    `vectors`: unit vectors of texts. `failed`: probability that each turn failed (turns,), from a
-    model that did not see the turn's label; None without one.
+    `whole`: whether the dialogues are logged whole. Of excerpts nothing outside the pair is read:
+    neither what precedes the failed turn, nor the reply to the later one, nor what follows. Where
+    an excerpt ends was decided by whoever cut it. `vectors`: unit vectors of texts, for a cosine.
     """
     columns = {f"words.{k}": v for k, v in _words(pairs, words, vectors).items()}
-    columns |= {f"context.{k}": v for k, v in _context(pairs, words, columns).items()}
-    if after:
-        columns |= {f"after.{k}": v for k, v in _after(pairs, failed, columns).items()}
+    columns |= {f"context.{k}": v for k, v in _context(pairs, words, whole).items()}
+    columns |= {f"context.{k}": v for k, v in _compared(pairs, columns).items()}
+    if whole:
+        columns |= {f"after.{k}": v for k, v in _after(pairs).items()}
     return columns
 
 
-def _words(pairs: Pairs, words: Words, vectors: Vectors) -> dict[str, np.ndarray]:
-    heard, first, later = pairs.heard, pairs.first, pairs.later
-    texts = np.array([turn.text for turn in heard], object)
+def _words(pairs: Pairs, words: Words, vectors: Vectors | None) -> dict[str, np.ndarray]:
+    first, later = pairs.first, pairs.later
+    texts = np.array([turn.text for turn in pairs.heard], object)
     x, y = texts[first], texts[later]
     c: dict[str, np.ndarray] = {"letters": pairs.alike(lambda t: t.text)}
     c["sounds"] = pairs.alike(lambda t: t.sounds)
@@ -144,7 +147,7 @@ def _words(pairs: Pairs, words: Words, vectors: Vectors) -> dict[str, np.ndarray
         "sorted": fuzz.token_sort_ratio,
         "part": fuzz.partial_ratio,
         "set": fuzz.token_set_ratio,
-        "prefix": fuzz.WRatio,
+        "weighted": fuzz.WRatio,
     }.items():
         c[name] = np.asarray(cpdist(x, y, scorer=scorer, dtype=np.float64)) / 100
     c["same"] = (x == y).astype(float)
@@ -176,9 +179,7 @@ def _words(pairs: Pairs, words: Words, vectors: Vectors) -> dict[str, np.ndarray
 
 
 def _hypotheses(pairs: Pairs) -> dict[str, np.ndarray]:
-    c = dict(
-        zip(("said_first", "said_later"), pairs.of_turn(lambda t: len(t.said)), strict=True)
-    )
+    c = dict(zip(("said_first", "said_later"), pairs.of_turn(lambda t: len(t.said)), strict=True))
     c["conf_first"], c["conf_later"] = pairs.of_turn(lambda t: t.confidences[0])
     c["best_first"], c["best_later"] = pairs.of_turn(lambda t: max(t.confidences))
     c["lead_first"], c["lead_later"] = pairs.of_turn(_lead)
@@ -253,16 +254,13 @@ def _prefix(a: list[str], b: list[str]) -> int:
     return min(len(a), len(b))
 
 
-def _context(
-    pairs: Pairs, words: Words, known: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _context(pairs: Pairs, words: Words, whole: bool) -> dict[str, np.ndarray]:
     heard, first, later = pairs.heard, pairs.first, pairs.later
     c: dict[str, np.ndarray] = {"step": (later - first).astype(float)}
     at = np.array([turn.at for turn in heard])
     c["gap"] = at[later] - at[first] if len(heard) else np.zeros(0)
     c["gap_next"] = at[np.minimum(first + 1, len(at) - 1)] - at[first] if len(at) else c["gap"]
     c["gap_last"] = at[later] - at[later - 1] if len(at) else c["gap"]
-    c["hour"] = (at[first] // 3600) % 24 if len(at) else c["gap"]
     c["prompts"] = pairs.alike(lambda t: t.prompt)
     c["questions"] = pairs.alike(lambda t: t.question)
     c["question_first"], c["question_later"] = pairs.of_turn(
@@ -284,12 +282,14 @@ def _context(
     c["reply_names_later"] = pairs.each(lambda a, b: _echo(a.response, b.words))
     c["prompt_names_first"] = pairs.each(lambda a, b: _named(b.prompt, a.slots))
     c["barge_in"] = pairs.of_turn(lambda t: t.barge_in)[0]
-    c["before"] = pairs.alike(lambda t: t.text, first=-1)
-    c["before_first"] = pairs.alike(lambda t: t.text, first=-1, later=0)
-    previous, within = pairs.moved(first, -1)
-    letters = _letters(heard, previous, first)
-    c["repeats_before"] = np.where(within, letters, np.nan)
-    return c | _between(pairs, known)
+    no = np.array([rejects(turn.text) for turn in heard], float)
+    running = np.concatenate([[0.0], np.cumsum(no)])
+    c["no_between"] = running[later] - running[np.minimum(first + 1, later)]
+    if whole:
+        c["before"] = pairs.alike(lambda t: t.text, first=-1)
+        previous, within = pairs.moved(first, -1)
+        c["repeats_before"] = np.where(within, _letters(heard, previous, first), np.nan)
+    return c
 
 
 def _letters(heard: Sequence[Heard], a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -310,19 +310,14 @@ def _named(prompt: str, slots: frozenset[tuple[str, str]]) -> float:
     return float(np.mean([value in prompt for _, value in slots]))
 
 
-def _between(pairs: Pairs, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _compared(pairs: Pairs, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """How the pair compares with the other pairs of its first turn."""
-    n = len(pairs.first)
     group = np.cumsum(np.diff(pairs.first, prepend=-1) != 0) - 1
     c: dict[str, np.ndarray] = {}
-    no = known_no = np.array([rejects(t.text) for t in pairs.heard], float)
-    del known_no
-    running = np.concatenate([[0.0], np.cumsum(no)])
-    c["no_between"] = running[pairs.later] - running[np.minimum(pairs.first + 1, pairs.later)]
     for name in ("letters", "cosine", "nbest", "offered_first", "slots_same"):
         value = known.get(f"words.{name}")
         if value is not None:
-            c[f"{name}_earlier"], c[f"{name}_others"] = _others(value, group, n)
+            c[f"{name}_earlier"], c[f"{name}_others"] = _others(value, group, len(group))
     return c
 
 
@@ -330,7 +325,7 @@ def _others(value: np.ndarray, group: np.ndarray, n: int) -> tuple[np.ndarray, n
     """Lead of a value over those of the earlier pairs of its group, and over all others'."""
     earlier, others = np.full(n, np.nan), np.full(n, np.nan)
     bounds = np.flatnonzero(np.diff(group, prepend=-1, append=n + 1))
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         part = value[start:end]
         for k in range(len(part)):
             if k:
@@ -340,9 +335,7 @@ def _others(value: np.ndarray, group: np.ndarray, n: int) -> tuple[np.ndarray, n
     return earlier, others
 
 
-def _after(
-    pairs: Pairs, failed: np.ndarray | None, known: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _after(pairs: Pairs) -> dict[str, np.ndarray]:
     heard, later = pairs.heard, pairs.later
     c: dict[str, np.ndarray] = {}
     following, within = pairs.moved(later, 1)
@@ -361,9 +354,7 @@ def _after(
     c["reply_refuses"] = pairs.of_turn(lambda t: refuses(t.response))[1]
     c["reply_named"] = pairs.of_turn(lambda t: _named(t.response, t.slots))[1]
     c["reply_names_first"] = pairs.each(lambda a, b: _named(b.response, a.slots))
-    asked_again = np.array([
-        Levenshtein.normalized_similarity(t.prompt, t.response) for t in heard
-    ])
+    asked_again = np.array([Levenshtein.normalized_similarity(t.prompt, t.response) for t in heard])
     c["asked_again"] = asked_again[later]
     c["asked_again_first"] = asked_again[pairs.first]
     kept, changed = _fates(heard)
@@ -373,18 +364,6 @@ def _after(
         within, np.array([t.confidences[0] for t in heard])[following], np.nan
     )
     c["terminated"] = pairs.of_turn(lambda t: t.terminated)[1]
-    if failed is not None:
-        c["failed_first"], c["failed_later"] = failed[pairs.first], failed[later]
-        c["failed_next"] = np.where(within, failed[following], np.nan)
-        group = np.cumsum(np.diff(pairs.first, prepend=-1) != 0) - 1
-        c["failed_earlier"], c["failed_others"] = _others(-failed[later], group, len(later))
-        letters, nbest = known["words.letters"], known["words.nbest"]
-        good = 1 - failed[later]
-        for name, value in (("letters", letters), ("nbest", nbest)):
-            c[f"{name}_good"] = value * good
-            c[f"{name}_good_earlier"], c[f"{name}_good_others"] = _others(
-                value * good, group, len(later)
-            )
     return c
 
 
@@ -420,8 +399,10 @@ def _named_later(heard: Sequence[Heard]) -> np.ndarray:
     for i, turn in enumerate(heard):
         replies = [other.response for other in _rest(heard, i) if other.response]
         if turn.slots and replies:
-            shares[i] = np.mean([
-                any(len(value) > 1 and value in reply for _, value in turn.slots)
-                for reply in replies
-            ])
+            shares[i] = np.mean(
+                [
+                    any(len(value) > 1 and value in reply for _, value in turn.slots)
+                    for reply in replies
+                ]
+            )
     return shares
