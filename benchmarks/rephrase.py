@@ -31,8 +31,7 @@ from rewrites.rephrase import Detector, Means
 from rewrites.rephrase.encoders import Marks
 
 FOLDS = 5
-# Fine-tuning takes minutes, so encoders are tuned fewer times, and their threshold is set on the
-# dialogues that they were tuned on.
+# Fine-tuning takes minutes, so encoders are tuned fewer times.
 TUNED_FOLDS = 3
 RESAMPLES = 1000
 _FILES = {"dstc1": "dstc1", "dstc2": "dstc2", "saif": "rewrites/saif"}

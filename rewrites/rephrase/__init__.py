@@ -1,4 +1,4 @@
-"""Contextual rephrase detection: which later turn says a failed turn's want again, and is understood.
+"""Rephrase detection: which later turn says a failed turn's want again and is understood.
 
 `turns` (what was heard) → `pairs` (features of two turns) or `encoders` (fine-tuned networks) →
 `methods` (scores) → `detector` (a link or none; `saved` on disk) → `stored` (all turns of a store).

@@ -21,7 +21,7 @@ DEFAULT = "pair features"
 # Rephrases that a fit needs.
 LEAST = 20
 # Parts of the dialogues that are held out in turn, to set the threshold.
-FOLDS = 5
+FOLDS = 4
 # Letters in common, less a tenth per minute, above which a link is given without any judged turn.
 UNTAUGHT = 0.5
 
@@ -81,8 +81,17 @@ class Detector:
                 f"{int(right.sum())} of the judged turns are rephrased within {self.window} turns; "
                 f"at least {LEAST} are needed. Judge more turns, or fit without any."
             )
-        self.threshold = best_threshold(asked, self._held_out(asked, right), right)[0]
-        self.scorer = METHODS[self.method](self.means).fit(asked, right)  # type: ignore[call-arg]
+        asked = self._method().prepared(asked)
+        part = self._parts(asked)
+        scores, seen = np.zeros(len(right)), np.zeros(len(right), bool)
+        # An encoder is tuned once, on what the threshold is not set on: minutes each time.
+        for fold in range(1 if METHODS[self.method].tuned else FOLDS):
+            out = part == fold
+            self.scorer = self._method().fit(asked.where(~out), right[~out])
+            scores[out], seen = self.scorer.scores(asked.where(out)), seen | out
+        self.threshold = best_threshold(asked.where(seen), scores[seen], right[seen])[0]
+        if not METHODS[self.method].tuned:
+            self.scorer = self._method().fit(asked, right)
         self.taught = True
         return self
 
@@ -142,28 +151,15 @@ class Detector:
         kept = np.array([heard[i].turn_id in wanted for i in first], bool)
         return Pairs(heard, first[kept], later[kept])
 
-    def _held_out(self, asked: Pairs, right: np.ndarray) -> np.ndarray:
-        """Scores of pairs by methods that did not see their dialogues.
+    def _method(self) -> Method:
+        return METHODS[self.method](self.means)  # type: ignore[call-arg]
 
-        An encoder is tuned once, on four fifths: only the rest is scored, the others as if absent.
-        """
+    def _parts(self, asked: Pairs) -> np.ndarray:
+        """The part that each pair's dialogue is in."""
         dialogue = np.array([asked.heard[i].dialogue for i in asked.first], object)
         names, number = np.unique(dialogue.astype(str), return_inverse=True)
-        rng = np.random.default_rng(self.means.seed)
-        part = (rng.permutation(len(names)) % FOLDS)[number]
-        scores = np.zeros(len(right))
-        for fold in range(FOLDS):
-            out = part == fold
-            if not out.any() or not right[~out].any():
-                continue
-            scorer = METHODS[self.method](self.means)  # type: ignore[call-arg]
-            scorer.fit(_some(asked, ~out), right[~out])
-            scores[out] = scorer.scores(_some(asked, out))
-        return scores
-
-
-def _some(asked: Pairs, kept: np.ndarray) -> Pairs:
-    return Pairs(asked.heard, asked.first[kept], asked.later[kept])
+        part: np.ndarray = np.random.default_rng(self.means.seed).permutation(len(names)) % FOLDS
+        return part[number]
 
 
 def _right(asked: Pairs, answers: dict[str, str | None]) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import lightgbm as lgb
 import numpy as np
@@ -16,7 +16,7 @@ from rewrites.rephrase.encoders import Kind, Loader, Marks, Network, Tokens
 from rewrites.rephrase.pairs import Pairs, Vectors, Words, features
 
 # Boosters whose log-odds are averaged: each sees other samples of pairs and columns.
-BOOSTERS = 3
+BOOSTERS = 2
 ROUNDS = 300
 # Weights of a minute of pause that the edit distance is tried with.
 _PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -52,7 +52,16 @@ class Means:
 
 
 class Method(Protocol):
-    """Learns from pairs which of them are right (bool (pairs,)), then scores pairs."""
+    """Learns from pairs which of them are right (bool (pairs,)), then scores pairs.
+
+    `tuned`: whether learning takes minutes.
+    """
+
+    tuned: ClassVar[bool] = False
+
+    def prepared(self, pairs: Pairs) -> Pairs:
+        """The pairs with what learning on parts of them would compute again and again."""
+        return pairs
 
     def fit(self, pairs: Pairs, right: np.ndarray) -> Self: ...
 
@@ -60,7 +69,7 @@ class Method(Protocol):
 
 
 @dataclass
-class NextTurn:
+class NextTurn(Method):
     """The next turn, always."""
 
     means: Means
@@ -73,7 +82,7 @@ class NextTurn:
 
 
 @dataclass
-class EditDistance:
+class EditDistance(Method):
     """Letters in common, less so much per minute of pause."""
 
     means: Means
@@ -95,7 +104,7 @@ class EditDistance:
 
 
 @dataclass
-class Cosine:
+class Cosine(Method):
     """Cosine of sentence embeddings."""
 
     means: Means
@@ -112,7 +121,7 @@ class Cosine:
 
 
 @dataclass
-class PairFeatures:
+class PairFeatures(Method):
     """Gradient-boosted trees on pair features (LightGBM; Ke et al. 2017).
 
     The score is p / (1 + Σ odds) over the window, so that turns of a window share one probability.
@@ -122,6 +131,10 @@ class PairFeatures:
     words: Words | None = None
     names: tuple[str, ...] = ()
     boosters: list[lgb.Booster] = field(default_factory=list)
+
+    def prepared(self, pairs: Pairs) -> Pairs:
+        self.words = Words.of(pairs.heard)
+        return Pairs(pairs.heard, pairs.first, pairs.later, self._columns(pairs))
 
     def fit(self, pairs: Pairs, right: np.ndarray) -> Self:
         self.words = Words.of(pairs.heard)
@@ -147,6 +160,8 @@ class PairFeatures:
         return shared(pairs, np.exp(np.clip(raw, -30, 30)))
 
     def _columns(self, pairs: Pairs) -> Mapping[str, np.ndarray]:
+        if pairs.columns is not None:
+            return pairs.columns
         assert self.words is not None
         columns = features(pairs, self.words, whole=self.means.whole, vectors=self.means.vectors)
         left_out = tuple(name for signal in self.means.without for name in SIGNALS[signal])
@@ -171,17 +186,20 @@ def _parameters(seed: int) -> dict[str, Any]:
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
+        # More threads lose more by waiting than they win: there are a few thousand pairs.
+        "num_threads": 1,
         "verbose": -1,
     }
 
 
 @dataclass
-class Encoded:
+class Encoded(Method):
     """An encoder fine-tuned on pairs of texts, or on whole windows."""
 
     means: Means
     network: Network | None = None
     kind: Kind = "contextual"
+    tuned: ClassVar[bool] = True
 
     def fit(self, pairs: Pairs, right: np.ndarray) -> Self:
         self.network = self._network()

@@ -10,7 +10,7 @@ only, as there their absence tells more about the log than about the turn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -33,6 +33,8 @@ from rewrites.rephrase.turns import (
 Vectors = Callable[[Sequence[str]], np.ndarray]
 # Commonest questions and intents that become categories.
 MOST_CATEGORIES = 24
+# Commonest requests that are counted.
+MOST_TEXTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class Words:
     unseen: float
     questions: dict[str, int]
     intents: dict[str, int]
+    replies: dict[str, int]
+    verbs: dict[str, int]
+    texts: dict[str, int]
 
     @classmethod
     def of(cls, heard: Sequence[Heard]) -> Self:
@@ -53,6 +58,9 @@ class Words:
             float(np.log(n / 0.5)),
             _common(template(turn) for turn in heard),
             _common(turn.intent for turn in heard),
+            _common(reply(turn) for turn in heard),
+            _common(verb(turn) for turn in heard),
+            dict(Counter(turn.text for turn in heard).most_common(MOST_TEXTS)),
         )
 
     def weight(self, words: frozenset[str]) -> float:
@@ -64,6 +72,16 @@ def template(turn: Heard) -> str:
     return " ".join(turn.question.split()[:6])
 
 
+def reply(turn: Heard) -> str:
+    """How the reply begins."""
+    return " ".join(turn.response.split()[:4])
+
+
+def verb(turn: Heard) -> str:
+    """The first word of the request."""
+    return turn.text.partition(" ")[0]
+
+
 def _common(values: object) -> dict[str, int]:
     counted = Counter(values)  # type: ignore[call-overload]
     common = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:MOST_CATEGORIES]
@@ -72,11 +90,20 @@ def _common(values: object) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pairs of rows of `heard`, ordered by the first, then by the second."""
+    """Pairs of rows of `heard`, ordered by the first, then by the second.
+
+    `columns`: their features, once they have been computed.
+    """
 
     heard: Sequence[Heard]
     first: np.ndarray
     later: np.ndarray
+    columns: Mapping[str, np.ndarray] | None = None
+
+    def where(self, kept: np.ndarray) -> Pairs:
+        """Some of the pairs; of a first turn all or none, or its pairs are compared wrongly."""
+        columns = self.columns and {name: x[kept] for name, x in self.columns.items()}
+        return Pairs(self.heard, self.first[kept], self.later[kept], columns)
 
     @property
     def starts(self) -> np.ndarray:
@@ -169,6 +196,10 @@ def _words(pairs: Pairs, words: Words, vectors: Vectors | None) -> dict[str, np.
     c["opening"] = pairs.each(lambda a, b: _prefix(a.text.split(), b.text.split()))
     c["ending"] = pairs.each(lambda a, b: _prefix(a.text.split()[::-1], b.text.split()[::-1]))
     c["n_first"], c["n_later"] = pairs.of_turn(lambda t: len(t.text.split()))
+    c["often_first"], c["often_later"] = pairs.of_turn(
+        lambda t: np.log1p(words.texts.get(t.text, 0))
+    )
+    c["verb_first"], c["verb_later"] = pairs.of_turn(lambda t: words.verbs.get(verb(t), -1))
     c["n_more"] = c["n_later"] - c["n_first"]
     c["letters_first"], c["letters_later"] = pairs.of_turn(lambda t: len(t.text))
     if vectors is not None:
@@ -277,6 +308,7 @@ def _context(pairs: Pairs, words: Words, whole: bool) -> dict[str, np.ndarray]:
     c["replied_first"] = pairs.of_turn(lambda t: bool(t.response))[0]
     c["reply_sorry"] = pairs.of_turn(lambda t: apologises(t.response))[0]
     c["reply_refuses"] = pairs.of_turn(lambda t: refuses(t.response))[0]
+    c["reply"] = pairs.of_turn(lambda t: words.replies.get(reply(t), -1))[0]
     c["reply_length"] = pairs.of_turn(lambda t: len(t.response))[0]
     c["reply_echo"] = pairs.each(lambda a, b: _echo(a.response, a.words))
     c["reply_names_later"] = pairs.each(lambda a, b: _echo(a.response, b.words))
