@@ -31,8 +31,8 @@ from rewrites.rephrase import Detector, Means
 from rewrites.rephrase.encoders import Marks
 
 FOLDS = 5
-# Fine-tuning takes minutes, so encoders are tuned fewer times.
-TUNED_FOLDS = 3
+# Of the side tables, and of encoders, which take minutes to tune.
+FEW_FOLDS = 3
 RESAMPLES = 1000
 _FILES = {"dstc1": "dstc1", "dstc2": "dstc2", "saif": "rewrites/saif"}
 
@@ -86,6 +86,11 @@ def read(folder: Path, name: str) -> Corpus:
     )
 
 
+def ids(truth: pa.Table) -> list[str]:
+    turns: list[Any] = truth["turn_id"].to_pylist()
+    return turns
+
+
 @dataclass
 class Links:
     """Judged turns with what was linked: right, linked, rephrased and dialogue, per turn."""
@@ -93,14 +98,11 @@ class Links:
     rows: list[tuple[bool, bool, bool, str]] = field(default_factory=list)
 
     def add(self, corpus: Corpus, found: pa.Table) -> None:
-        links = dict(
-            zip(found["turn_id"].to_pylist(), found["rephrase_turn_id"].to_pylist(), strict=True)
-        )
-        for turn, link in links.items():
+        for row in found.select(["turn_id", "rephrase_turn_id"]).to_pylist():
+            turn, link = row["turn_id"], row["rephrase_turn_id"]
             answer = corpus.answers[turn]
             hit = link is not None and link == answer
-            row = (hit, link is not None, answer is not None, corpus.dialogue[turn])
-            self.rows.append(row)
+            self.rows.append((hit, link is not None, answer is not None, corpus.dialogue[turn]))
 
     def line(self) -> str:
         """Precision, recall, F1 with its interval over dialogues, and accuracy on none."""
@@ -133,11 +135,11 @@ def crossed(corpus: Corpus, method: str, means: Means | None = None, folds: int 
         inside = {name for name, p in zip(names, part, strict=True) if p != fold}
         detector = Detector(method, **settings).fit(*corpus.part(inside))
         turns, asked = corpus.part(set(names) - inside)
-        links.add(corpus, detector.predict(turns, asked["turn_id"].to_pylist()))
+        links.add(corpus, detector.predict(turns, ids(asked)))
     return links
 
 
-def transferred(learned: Sequence[Corpus], asked: Corpus, folds: int = FOLDS) -> Links:
+def transferred(learned: Sequence[Corpus], asked: Corpus, folds: int = FEW_FOLDS) -> Links:
     """Links of one corpus by detectors fitted on others, or on other dialogues of all."""
     means = Means(whole=all(c.settings["means"].whole for c in (*learned, asked)))
     names = sorted(set(asked.dialogue.values()))
@@ -150,7 +152,7 @@ def transferred(learned: Sequence[Corpus], asked: Corpus, folds: int = FOLDS) ->
         detector = Detector(window=asked.settings["window"], means=means)
         detector.fit(*(pa.concat_tables(tables) for tables in zip(*parts, strict=True)))
         turns, judged = asked.part(out)
-        links.add(asked, detector.predict(turns, judged["turn_id"].to_pylist()))
+        links.add(asked, detector.predict(turns, ids(judged)))
     return links
 
 
@@ -158,7 +160,15 @@ def transferred(learned: Sequence[Corpus], asked: Corpus, folds: int = FOLDS) ->
 def _vectors() -> Callable[[Sequence[str]], np.ndarray]:
     with TemporaryDirectory() as temporary:
         encoder.export(encoder.DEFAULT, Path(temporary))
-        return encoder.Encoder(Path(temporary)).encode
+        loaded = encoder.Encoder(Path(temporary))
+    known: dict[str, np.ndarray] = {}
+
+    def vectors(texts: Sequence[str]) -> np.ndarray:
+        new = [text for text in texts if text not in known]
+        known.update(zip(new, loaded.encode(new), strict=True))
+        return np.array([known[text] for text in texts])
+
+    return vectors
 
 
 def _load() -> tuple[Any, Any]:
@@ -176,14 +186,15 @@ def _methods(corpus: Corpus) -> None:
         _row(corpus, method, crossed(corpus, method, used))
     untaught, links = Detector(**corpus.settings), Links()
     turns, asked = corpus.part(set(corpus.dialogue.values()))
-    links.add(corpus, untaught.predict(turns, asked["turn_id"].to_pylist()))
+    links.add(corpus, untaught.predict(turns, ids(asked)))
     _row(corpus, "without judged turns", links)
 
 
 def _ablation(corpus: Corpus) -> None:
     means = corpus.settings["means"]
     with_vectors = replace(means, vectors=_vectors())
-    _row(corpus, "pair features + cosine", crossed(corpus, "pair features", with_vectors))
+    _row(corpus, "pair features", crossed(corpus, "pair features", means, FEW_FOLDS))
+    _row(corpus, "… with cosine", crossed(corpus, "pair features", with_vectors, FEW_FOLDS))
     for left_out, name in {
         ("context", "after"): "words only",
         ("after",): "without what follows",
@@ -191,15 +202,19 @@ def _ablation(corpus: Corpus) -> None:
         if left_out == ("after",) and not means.whole:
             continue
         groups = tuple(g for g in means.groups if g not in left_out)
-        _row(corpus, f"… {name}", crossed(corpus, "pair features", replace(means, groups=groups)))
+        _row(
+            corpus,
+            f"… {name}",
+            crossed(corpus, "pair features", replace(means, groups=groups), FEW_FOLDS),
+        )
     for name in ("gap", "friction"):
         used = replace(means, without=(name,))
-        _row(corpus, f"… without {name}", crossed(corpus, "pair features", used))
+        _row(corpus, f"… without {name}", crossed(corpus, "pair features", used, FEW_FOLDS))
 
 
 def _tuned(corpus: Corpus) -> None:
     means = replace(corpus.settings["means"], load=_load)
-    _row(corpus, "pairwise encoder", crossed(corpus, "pairwise encoder", means, TUNED_FOLDS))
+    _row(corpus, "pairwise encoder", crossed(corpus, "pairwise encoder", means, FEW_FOLDS))
     full = Marks(replies=means.whole)
     for name, marks in {
         "contextual encoder": full,
@@ -208,7 +223,7 @@ def _tuned(corpus: Corpus) -> None:
         "… without friction": replace(full, friction=False),
     }.items():
         used = replace(means, marks=marks)
-        _row(corpus, name, crossed(corpus, "contextual encoder", used, TUNED_FOLDS))
+        _row(corpus, name, crossed(corpus, "contextual encoder", used, FEW_FOLDS))
 
 
 _HEAD = (

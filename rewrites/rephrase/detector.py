@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.errors import ModelError, NotEnoughLabels, machine_error
+from data.schema.trace import schema
 from rewrites.rephrase.methods import METHODS, EditDistance, Means, Method, best_threshold, choice
 from rewrites.rephrase.pairs import Pairs
 from rewrites.rephrase.saved import Saved, of, restored
@@ -25,7 +26,7 @@ FOLDS = 4
 # Letters in common, less a tenth per minute, above which a link is given without any judged turn.
 UNTAUGHT = 0.5
 
-REPHRASES = pa.schema(
+REPHRASES = schema(
     [
         pa.field("turn_id", pa.string(), nullable=False),
         pa.field("rephrase_turn_id", pa.string()),
@@ -71,9 +72,8 @@ class Detector:
             self.threshold, self.taught = UNTAUGHT, False
             self.scorer = EditDistance(self.means)
             return self
-        answers = dict(
-            zip(truth["turn_id"].to_pylist(), truth["rephrase_turn_id"].to_pylist(), strict=True)
-        )
+        judged = truth.select(["turn_id", "rephrase_turn_id"]).to_pylist()
+        answers = {row["turn_id"]: row["rephrase_turn_id"] for row in judged}
         asked = self._pairs(digest(dialogues), answers)
         right = _right(asked, answers)
         if right.sum() < LEAST:

@@ -13,7 +13,7 @@ import lightgbm as lgb
 import numpy as np
 
 from rewrites.rephrase.encoders import Kind, Loader, Marks, Network, Tokens
-from rewrites.rephrase.pairs import Pairs, Vectors, Words, features
+from rewrites.rephrase.pairs import Pairs, Vectors, Words, features, text_vectors
 
 # Boosters whose log-odds are averaged: each sees other samples of pairs and columns.
 BOOSTERS = 2
@@ -58,6 +58,7 @@ class Method(Protocol):
     """
 
     tuned: ClassVar[bool] = False
+    means: Means
 
     def prepared(self, pairs: Pairs) -> Pairs:
         """The pairs with what learning on parts of them would compute again and again."""
@@ -78,7 +79,8 @@ class NextTurn(Method):
         return self
 
     def scores(self, pairs: Pairs) -> np.ndarray:
-        return (pairs.later - pairs.first == 1).astype(float)
+        scores: np.ndarray = (pairs.later - pairs.first == 1).astype(float)
+        return scores
 
 
 @dataclass
@@ -99,8 +101,9 @@ class EditDistance(Method):
     def scores(self, pairs: Pairs) -> np.ndarray:
         at = np.array([turn.at for turn in pairs.heard])
         minutes = (at[pairs.later] - at[pairs.first]) / 60
-        scores: np.ndarray = pairs.alike(lambda t: t.text) - self.pause * np.clip(minutes, 0, 5)
-        return np.nan_to_num(scores)
+        scores = pairs.alike(lambda t: t.text) - self.pause * np.clip(minutes, 0, 5)
+        known: np.ndarray = np.nan_to_num(scores)
+        return known
 
 
 @dataclass
@@ -115,9 +118,9 @@ class Cosine(Method):
     def scores(self, pairs: Pairs) -> np.ndarray:
         if self.means.vectors is None:
             raise ValueError("the cosine needs sentence vectors: pass vectors=")
-        texts = [turn.text for turn in pairs.heard]
-        vectors = self.means.vectors(texts)
-        return np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.later]).astype(float)
+        first, later = text_vectors(pairs, self.means.vectors)
+        cosine: np.ndarray = np.einsum("ij,ij->i", first, later)
+        return cosine.astype(np.float64)
 
 
 @dataclass

@@ -203,10 +203,17 @@ def _words(pairs: Pairs, words: Words, vectors: Vectors | None) -> dict[str, np.
     c["n_more"] = c["n_later"] - c["n_first"]
     c["letters_first"], c["letters_later"] = pairs.of_turn(lambda t: len(t.text))
     if vectors is not None:
-        distinct, where = np.unique(texts.astype(str), return_inverse=True)
-        of = vectors([str(text) for text in distinct])[where]
-        c["cosine"] = np.einsum("ij,ij->i", of[first], of[later]).astype(float)
+        c["cosine"] = np.einsum("ij,ij->i", *text_vectors(pairs, vectors)).astype(float)
     return c | _hypotheses(pairs) | _frames(pairs)
+
+
+def text_vectors(pairs: Pairs, vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of the first and of the later texts; each distinct text is encoded once."""
+    rows = np.concatenate([pairs.first, pairs.later])
+    texts = np.array([pairs.heard[i].text for i in rows], object).astype(str)
+    distinct, where = np.unique(texts, return_inverse=True)
+    found = vectors([str(text) for text in distinct])[where]
+    return found[: len(pairs.first)], found[len(pairs.first) :]
 
 
 def _hypotheses(pairs: Pairs) -> dict[str, np.ndarray]:

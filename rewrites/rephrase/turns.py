@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from jellyfish import metaphone
 
+from data.schema.trace import ORDER
 from features.similarity import LONGEST
 
 # Later turns of the same dialogue that may rephrase a turn.
@@ -110,8 +111,7 @@ def refuses(prompt: str) -> bool:
 def digest(turns: pa.Table) -> list[Heard]:
     """The turns of `TURNS`, ordered by dialogue and place. `gold` is not read."""
     names = ("turn_id", "dialogue_id", "started_at", "prompt", "asr", "nlu", "result", "feedback")
-    order = [("dialogue_id", "ascending")]
-    order += [(n, "ascending") for n in ("turn_index", "started_at", "turn_id")]
+    order: Any = [(name, "ascending") for name in ("dialogue_id", *ORDER)]
     ordered = turns.select([*names, "turn_index"]).sort_by(order)
     return [_heard(row) for batch in ordered.to_batches(10_000) for row in batch.to_pylist()]
 
