@@ -1,7 +1,8 @@
 """Rephrase detection: which later turn says a failed turn's want again and is understood.
 
-`turns` (what was heard) → `pairs` (features of two turns) or `encoders` (fine-tuned networks) →
-`methods` (scores) → `detector` (a link or none; `saved` on disk) → `stored` (all turns of a store).
+`turns` (what was heard) → `pairs` and their `features` (`in_common`, `around`), or `encoders`
+(fine-tuned networks) → `methods` (scores) → `detector` (a link or none; `saved` on disk) →
+`stored` (all turns of a store).
 """
 
 from rewrites.rephrase.detector import DEFAULT, REPHRASES, Detector

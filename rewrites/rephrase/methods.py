@@ -13,7 +13,9 @@ import lightgbm as lgb
 import numpy as np
 
 from rewrites.rephrase.encoders import Kind, Loader, Marks, Network, Tokens
-from rewrites.rephrase.pairs import Pairs, Vectors, Words, features, text_vectors
+from rewrites.rephrase.features import features
+from rewrites.rephrase.pairs import Pairs, Vectors, text_vectors
+from rewrites.rephrase.vocabulary import Words
 
 # Boosters whose log-odds are averaged: each sees other samples of pairs and columns.
 BOOSTERS = 2

@@ -9,7 +9,7 @@ import msgspec
 
 from data.errors import ModelError
 from rewrites.rephrase.methods import Cosine, EditDistance, Means, Method, NextTurn, PairFeatures
-from rewrites.rephrase.pairs import Words
+from rewrites.rephrase.vocabulary import Words
 
 
 class Saved(msgspec.Struct):

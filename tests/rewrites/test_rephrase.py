@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from classifiers.encoder import DEFAULT, load_torch
 from data.errors import ModelError, NotEnoughLabels
 from data.ingest.ingest import ingest
 from data.schema.trace import TURNS
@@ -33,6 +35,10 @@ def turn(dialogue: str, index: int, text: str, reply: str | None = "ok") -> dict
         "asr": {"hypotheses": [{"text": text, "confidence": 0.5}]},
         "result": {"response": reply, "status": None},
     }
+
+
+def column(rows: pa.Table, name: str) -> list[Any]:
+    return rows[name].to_pylist()
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -62,22 +68,22 @@ def taught() -> Detector:
 
 def test_rephrases_are_found_and_the_words_that_only_reject_left_out(taught: Detector) -> None:
     turns, truth = errands(40, seed=1)
-    found = taught.predict(turns, truth["turn_id"].to_pylist())
-    assert found["turn_id"].to_pylist() == truth["turn_id"].to_pylist()
+    found = taught.predict(turns, column(truth, "turn_id"))
+    assert column(found, "turn_id") == column(truth, "turn_id")
     right = np.mean(
         [
             a == b
             for a, b in zip(
-                found["rephrase_turn_id"].to_pylist(),
-                truth["rephrase_turn_id"].to_pylist(),
+                column(found, "rephrase_turn_id"),
+                column(truth, "rephrase_turn_id"),
                 strict=True,
             )
         ]
     )
     assert right > 0.9
     linked = found.filter(found["rephrase_turn_id"].is_valid())
-    assert set(linked["start"].to_pylist()) == {1}
-    assert set(linked["end"].to_pylist()) == {5}
+    assert set(column(linked, "start")) == {1}
+    assert set(column(linked, "end")) == {5}
 
 
 def test_a_fit_is_deterministic(taught: Detector) -> None:
@@ -110,8 +116,8 @@ def test_odd_dialogues(taught: Detector, fitted: bool) -> None:
     detector = taught if fitted else Detector()
     assert detector.predict(TURNS.empty_table()).num_rows == 0
     alone = detector.predict(table([turn("a", 0, "hello"), turn("b", 0, "hello")]))
-    assert alone["rephrase_turn_id"].to_pylist() == [None, None]
-    assert alone["score"].to_pylist() == [None, None]
+    assert column(alone, "rephrase_turn_id") == [None, None]
+    assert column(alone, "score") == [None, None]
     silent = [{**turn("a", i, ""), "asr": None, "result": None} for i in range(3)]
     assert detector.predict(table(silent)).num_rows == 3
 
@@ -126,8 +132,8 @@ def test_odd_dialogues(taught: Detector, fitted: bool) -> None:
 )
 def test_other_scripts(taught: Detector, first: str, later: str) -> None:
     turns = table([turn("a", 0, first), turn("a", 1, "1"), turn("a", 2, later)])
-    assert Detector().predict(turns, ["a-0"])["rephrase_turn_id"].to_pylist() == ["a-2"]
-    assert np.isfinite(taught.predict(turns, ["a-0"])["score"].to_pylist()).all()
+    assert column(Detector().predict(turns, ["a-0"]), "rephrase_turn_id") == ["a-2"]
+    assert np.isfinite(column(taught.predict(turns, ["a-0"]), "score")).all()
 
 
 def test_a_runaway_transcript(taught: Detector) -> None:
@@ -154,7 +160,7 @@ def excerpts(n: int = 90) -> tuple[list[dict[str, Any]], pa.Table]:
 def test_of_excerpts_nothing_outside_the_pair_is_read() -> None:
     rows, truth = excerpts()
     detector = Detector(window=1, means=Means(whole=False)).fit(table(rows), truth)
-    asked = truth["turn_id"].to_pylist()
+    asked = column(truth, "turn_id")
     expected = detector.predict(table(rows), asked)
     silenced = [{**row, "result": None} if row["turn_index"] == 2 else row for row in rows]
     assert detector.predict(table(silenced), asked).equals(expected)
@@ -227,3 +233,18 @@ def test_rejecting_words_lead_but_are_never_all() -> None:
     assert lead(["no", "i", "said", "dover"]) == 3
     assert lead(["no"]) == 0
     assert lead([]) == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["pairwise encoder", "contextual encoder"])
+def test_encoders_learn_and_are_deterministic(method: str) -> None:
+    means = Means(load=partial(load_torch, DEFAULT))
+    turns, truth = errands(120)
+    asked = column(truth, "turn_id")
+    first, again = (Detector(method, means=means).fit(turns, truth) for _ in range(2))
+    found = first.predict(turns, asked)
+    assert found.equals(again.predict(turns, asked))
+    links = column(found, "rephrase_turn_id"), column(truth, "rephrase_turn_id")
+    assert np.mean([a == b for a, b in zip(*links, strict=True)]) > 0.5
+    with pytest.raises(ModelError, match="not saved"):
+        first.save(Path("nowhere"))
