@@ -181,7 +181,7 @@ def _row(corpus: Corpus, name: str, links: Links) -> None:
 
 def _methods(corpus: Corpus) -> None:
     means = corpus.settings["means"]
-    for method in ("next turn", "edit distance", "cosine", "pair features"):
+    for method in ("next turn", "edit distance", "hypotheses", "cosine", "pair features"):
         used = replace(means, vectors=_vectors()) if method == "cosine" else means
         _row(corpus, method, crossed(corpus, method, used))
     untaught, links = Detector(**corpus.settings), Links()

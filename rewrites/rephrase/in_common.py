@@ -61,14 +61,7 @@ def _hypotheses(pairs: Pairs) -> dict[str, np.ndarray]:
     c["best_first"], c["best_later"] = pairs.of_turn(lambda t: max(t.confidences))
     c["lead_first"], c["lead_later"] = pairs.of_turn(_lead)
     c["audio_first"], c["audio_later"] = pairs.of_turn(lambda t: t.audio_s)
-    grids = [
-        cdist(
-            pairs.heard[i].said[:MOST_HYPOTHESES],
-            pairs.heard[j].said[:MOST_HYPOTHESES],
-            scorer=Levenshtein.normalized_similarity,
-        )
-        for i, j in pairs._both()
-    ]
+    grids = _grids(pairs)
     c["nbest_first"] = np.array([grid[:, 0].max() for grid in grids])
     c["nbest_later"] = np.array([grid[0].max() for grid in grids])
     c["nbest"] = np.array([grid.max() for grid in grids])
@@ -85,6 +78,23 @@ def _hypotheses(pairs: Pairs) -> dict[str, np.ndarray]:
         )
     )
     return c
+
+
+def nearest_hypotheses(pairs: Pairs) -> np.ndarray:
+    """Letters shared by those hypotheses of the two turns that are most alike, (pairs,)."""
+    return np.array([grid.max() for grid in _grids(pairs)], np.float64)
+
+
+def _grids(pairs: Pairs) -> list[np.ndarray]:
+    """Letters shared by each hypothesis of the first turn and each of the later one; 0 if empty."""
+    grids = []
+    for i, j in zip(pairs.first, pairs.later, strict=True):
+        a = pairs.heard[i].said[:MOST_HYPOTHESES]
+        b = pairs.heard[j].said[:MOST_HYPOTHESES]
+        grid = cdist(a, b, scorer=Levenshtein.normalized_similarity)
+        grid[np.ix_([not text for text in a], [not text for text in b])] = 0.0
+        grids.append(grid)
+    return grids
 
 
 def _lead(turn: Heard) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from rewrites.rephrase.encoders import Kind, Loader, Marks, Network, Tokens
 from rewrites.rephrase.features import features
+from rewrites.rephrase.in_common import nearest_hypotheses
 from rewrites.rephrase.pairs import Pairs, Vectors, text_vectors
 from rewrites.rephrase.vocabulary import Words
 
@@ -94,7 +95,7 @@ class EditDistance(Method):
 
     def fit(self, pairs: Pairs, right: np.ndarray) -> Self:
         def quality(pause: float) -> float:
-            scores = EditDistance(self.means, pause).scores(pairs)
+            scores = type(self)(self.means, pause).scores(pairs)
             return best_threshold(pairs, scores, right)[1]
 
         self.pause = max(_PAUSES, key=quality)
@@ -103,9 +104,20 @@ class EditDistance(Method):
     def scores(self, pairs: Pairs) -> np.ndarray:
         at = np.array([turn.at for turn in pairs.heard])
         minutes = (at[pairs.later] - at[pairs.first]) / 60
-        scores = pairs.alike(lambda t: t.text) - self.pause * np.clip(minutes, 0, 5)
+        scores = self._alike(pairs) - self.pause * np.clip(minutes, 0, 5)
         known: np.ndarray = np.nan_to_num(scores)
         return known
+
+    def _alike(self, pairs: Pairs) -> np.ndarray:
+        return pairs.alike(lambda t: t.text)
+
+
+@dataclass
+class Hypotheses(EditDistance):
+    """The same over all hypotheses: of both turns, the two that are most alike."""
+
+    def _alike(self, pairs: Pairs) -> np.ndarray:
+        return nearest_hypotheses(pairs)
 
 
 @dataclass
@@ -272,6 +284,7 @@ class Pairwise(Encoded):
 METHODS: dict[str, type[Method]] = {
     "next turn": NextTurn,
     "edit distance": EditDistance,
+    "hypotheses": Hypotheses,
     "cosine": Cosine,
     "pairwise encoder": Pairwise,
     "contextual encoder": Encoded,

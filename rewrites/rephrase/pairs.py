@@ -37,9 +37,7 @@ class Pairs:
         return np.flatnonzero(np.diff(self.first, prepend=-1))
 
     def each(self, measure: Callable[[Heard, Heard], float]) -> np.ndarray:
-        return np.array(
-            [measure(self.heard[i], self.heard[j]) for i, j in self._both()], np.float64
-        )
+        return np.array([measure(self.heard[i], self.heard[j]) for i, j in self.both()], np.float64)
 
     def of_turn(self, measure: Callable[[Heard], float]) -> tuple[np.ndarray, np.ndarray]:
         """A measure of single turns, of the first and of the later one."""
@@ -69,7 +67,7 @@ class Pairs:
         ]
         return moved, np.array(same, bool) & (moved == rows + by)
 
-    def _both(self) -> list[tuple[int, int]]:
+    def both(self) -> list[tuple[int, int]]:
         return list(zip(self.first.tolist(), self.later.tolist(), strict=True))
 
 

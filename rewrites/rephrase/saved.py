@@ -8,7 +8,15 @@ import lightgbm as lgb
 import msgspec
 
 from data.errors import ModelError
-from rewrites.rephrase.methods import Cosine, EditDistance, Means, Method, NextTurn, PairFeatures
+from rewrites.rephrase.methods import (
+    Cosine,
+    EditDistance,
+    Hypotheses,
+    Means,
+    Method,
+    NextTurn,
+    PairFeatures,
+)
 from rewrites.rephrase.vocabulary import Words
 
 
@@ -31,7 +39,7 @@ class Saved(msgspec.Struct):
     boosters: list[str] = []
 
 
-_SCORERS = {c.__name__: c for c in (NextTurn, EditDistance, Cosine, PairFeatures)}
+_SCORERS = {c.__name__: c for c in (NextTurn, EditDistance, Hypotheses, Cosine, PairFeatures)}
 
 
 def of(scorer: Method, method: str, window: int, threshold: float, taught: bool) -> Saved:
