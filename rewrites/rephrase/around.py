@@ -14,6 +14,10 @@ from rewrites.rephrase.vocabulary import Words, reply, template
 
 
 def context(pairs: Pairs, words: Words, whole: bool) -> dict[str, np.ndarray]:
+    """Prompts, pauses, rejections, and the reply to the first turn, float64 (pairs,) each.
+
+    `whole`: also the turn before the first, NaN where there is none.
+    """
     heard, first, later = pairs.heard, pairs.first, pairs.later
     c: dict[str, np.ndarray] = {"step": (later - first).astype(float)}
     at = np.array([turn.at for turn in heard])
@@ -64,7 +68,10 @@ def _named(prompt: str, slots: frozenset[tuple[str, str]]) -> float:
 
 
 def compared(pairs: Pairs, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """How the pair compares with the other pairs of its first turn."""
+    """How the pair compares with the other pairs of its first turn; NaN where it has none.
+
+    `known`: columns of the group *words*, with their full names.
+    """
     group = np.cumsum(np.diff(pairs.first, prepend=-1) != 0) - 1
     c: dict[str, np.ndarray] = {}
     for name in ("letters", "cosine", "nbest", "offered_first", "slots_same"):
@@ -89,6 +96,7 @@ def _others(value: np.ndarray, group: np.ndarray, n: int) -> tuple[np.ndarray, n
 
 
 def after(pairs: Pairs) -> dict[str, np.ndarray]:
+    """Whether the later turn was understood: the reply to it, and what becomes of its slots."""
     heard, later = pairs.heard, pairs.later
     c: dict[str, np.ndarray] = {}
     following, within = pairs.moved(later, 1)

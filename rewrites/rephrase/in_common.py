@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
@@ -13,6 +15,7 @@ from rewrites.rephrase.vocabulary import Words, verb
 
 
 def in_common(pairs: Pairs, words: Words, vectors: Vectors | None) -> dict[str, np.ndarray]:
+    """Texts, hypotheses and frames of the two turns compared, float64 (pairs,) each."""
     first, later = pairs.first, pairs.later
     texts = np.array([turn.text for turn in pairs.heard], object)
     x, y = texts[first], texts[later]
@@ -122,12 +125,12 @@ def _offered(turn: Heard, slots: frozenset[tuple[str, str]]) -> float:
     """Confidence with which a hypothesis of the turn has the slots; −1 where there are none."""
     if not slots:
         return -1.0
-    return float(np.mean([turn.offered.get(slot, 0.0) for slot in slots]))
+    return math.fsum(turn.offered.get(slot, 0.0) for slot in slots) / len(slots)
 
 
 def _values_alike(a: Heard, b: Heard) -> float:
     """Similarity of the values of slots that both frames have; NaN without such slots."""
-    left, right = dict(a.slots), dict(b.slots)
+    left, right = dict(sorted(a.slots)), dict(sorted(b.slots))
     shared = left.keys() & right.keys()
     if not shared:
         return np.nan

@@ -6,7 +6,7 @@ A score is comparable among all pairs, and higher is better. Each way learns fro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import lightgbm as lgb
@@ -251,6 +251,8 @@ class Encoded(Method):
             np.arange(a, b) for a, b in zip(starts, [*starts[1:], len(pairs.first)], strict=True)
         ]
         marks = self.means.marks
+        # The reply to the last turn lies outside the pair.
+        marks = replace(marks, replies=marks.replies and self.means.whole)
         tokens = [
             self.network.reader.contextual(
                 heard[pairs.first[r[0]]], [heard[j] for j in pairs.later[r]], marks

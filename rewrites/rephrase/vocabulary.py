@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Words:
         )
 
     def weight(self, words: frozenset[str]) -> float:
-        return sum(self.rarity.get(word, self.unseen) for word in words)
+        # Exact, as the order of a set differs from process to process.
+        return math.fsum(self.rarity.get(word, self.unseen) for word in words)
 
 
 def template(turn: Heard) -> str:
