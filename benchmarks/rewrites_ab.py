@@ -181,7 +181,7 @@ def mined_arms(tables: list[pa.Table]) -> dict[str, pa.Table]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("turns", nargs="?", type=int, default=120_000)
-    parser.add_argument("--seed", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--homes", type=int, default=60)
     parser.add_argument("--days", type=int, default=120)
     parser.add_argument("--habit", type=float, default=0.5)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import pyarrow as pa
 import typer
 from rich.table import Table
 
@@ -257,6 +258,53 @@ def export(
     if not written:
         where = f"--store {plain(shlex.quote(store))}"
         out.print(f"None is approved; approve some with: faultline rewrites approve ID… {where}")
+
+
+@rewrites.command()
+def rephrases(
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", help="File to write.", parser=named_path, metavar="PATH", callback=must_be_text
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    judged: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judged turns to learn from: JSON lines with turn_id and rephrase_turn_id.",
+            parser=named_path,
+            metavar="PATH",
+            callback=must_be_text,
+        ),
+    ] = None,
+    judged_store: Annotated[
+        str | None,
+        typer.Option(help="Store with the judged turns; by default --store.", metavar="PATH"),
+    ] = None,
+    window: Annotated[int, typer.Option(min=1, max=50, help="Later turns considered.")] = 5,
+    excerpts: Annotated[
+        bool, typer.Option("--excerpts", help="Read nothing outside each pair of turns.")
+    ] = False,
+) -> None:
+    """Name, for each turn, the later one of its dialogue that says the same want again."""
+    from data.store.store import Store, must_lie_outside
+    from rewrites.rephrase import Detector, Means, dialogues, export, judgements
+    from rewrites.rephrase import rephrases as found
+
+    must_lie_outside(to, store)
+    detector = Detector(window=window, means=Means(whole=not excerpts))
+    if judged:
+        truth = judgements(judged.expanduser())
+        with Store.whole(judged_store or store).snapshot() as snapshot:
+            detector.fit(pa.concat_tables(dialogues(snapshot)), truth)
+    with Store.whole(store).snapshot() as snapshot:
+        table = found(snapshot, detector)
+    export(table, to.expanduser())
+    linked = table.num_rows - table["rephrase_turn_id"].null_count
+    out.print(f"Wrote {counted(table.num_rows, 'turn')}, {number(linked)} with a rephrase.")
+    if not judged:
+        out.print("Nothing was learned: without --judged, the nearest words decide.")
 
 
 @rewrites.command()

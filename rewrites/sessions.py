@@ -154,7 +154,7 @@ def friction(
         )
         beside = turns.select(["turn_id", "p_defect", "rewritten", "session_day", "dialogue_id"])
         beside = beside.rename_columns([*beside.column_names[:-1], "session"])
-        with open_frame(_as_turns(turns), "hindsight") as con:
+        with open_frame(as_turns(turns), "hindsight") as con:
             con.register("beside", beside)
             yield con.sql(
                 f"SELECT e.* EXCLUDE (row, dialogue), b.* EXCLUDE (turn_id) FROM ({_EVIDENCE}) e"
@@ -174,7 +174,7 @@ def _batches(placed: pa.Table) -> Iterator[pa.Table]:
         start = end
 
 
-def _as_turns(turns: pa.Table) -> pa.Table:
+def as_turns(turns: pa.Table) -> pa.Table:
     """The turns in the shape of `TURNS`, with nulls for what was not read."""
     columns = [
         turns[field.name].cast(field.type)

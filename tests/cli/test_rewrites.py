@@ -93,3 +93,26 @@ def test_an_index_that_cannot_be_read_is_removed_by_a_deletion(run: Run, lit: St
     must_fail(run("rewrite", BAD, *there), "damaged", "faultline rewrites index")
     assert run("delete", "--user", "u1", *there).code == 0
     assert not (lit.path / "rewrite-index").exists()
+
+
+def test_rephrases_are_named_with_and_without_judged_turns(run: Run, tmp_path: Path) -> None:
+    turns = [
+        {**turn, "dialogue_id": turn["user_id"] + str(index // 4)}
+        for index, turn in enumerate(lamps())
+    ]
+    store = store_with(tmp_path, turns)
+    there, to = ("--store", store.path), tmp_path / "found.jsonl"
+    said = run("rewrites", "rephrases", "--to", to, *there).out
+    assert "Nothing was learned" in said
+    assert len(to.read_text().splitlines()) == len(turns)
+    judged = tmp_path / "judged.jsonl"
+    pairs = [
+        {"turn_id": f"a{i}", "rephrase_turn_id": f"b{i}" if i % 4 else None} for i in range(48)
+    ]
+    judged.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    assert (
+        "with a rephrase"
+        in run("rewrites", "rephrases", "--to", to, "--judged", judged, *there).out
+    )
+    judged.write_text("[1]\n")
+    must_fail(run("rewrites", "rephrases", "--to", to, "--judged", judged, *there), "judged turns")
