@@ -46,6 +46,7 @@ from data.schema.tables import PREDICTIONS
 from data.store.predictions import commit_predictions
 from data.store.store import Store
 from labels.derived import refresh
+from rewrites.refresh import refresh as mine
 from tests.browser import served
 
 _DERIVED = ("digest", "day", "extra")
@@ -92,6 +93,7 @@ def enlarge(source: Path, count: int, to: Path) -> Store:
             path.unlink()
     refresh(store)
     store.promote(model)
+    mine(store)
     return store
 
 
