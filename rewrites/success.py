@@ -23,8 +23,10 @@ from rewrites.interpretations import EVIDENCE, Counts
 ROUNDS = 60
 # Turns that the prior of a request's failure rate weighs: requests mostly fail always or never.
 PRIOR_TURNS = 0.3
-# Retries that the prior of what is said next weighs: popular requests follow anything.
-PRIOR_RETRIES = 10.0
+# Turns that the prior of what is said next weighs, given the request: popular requests follow
+# anything. Routines follow what went well as surely as retries follow what failed; after giving up,
+# what comes next does not depend on the request.
+_PRIOR_NEXT = {"understood": 30.0, "retried": 3.0}
 # Ends of the bins of how often a request was heard: rare ones are misheard more often.
 _HEARD = (2, 3, 5, 9, 17, 65)
 # Pseudo-turns of the distributions of evidence.
@@ -84,7 +86,7 @@ def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
         states = {"understood": 1 - failed, "given up": failed - retried, "retried": retried}
         follow = {
             name: _log_share(fields["follow"], turns, p, EVIDENCE["follow"], base["follow"])
-            + next_.log_share(p, pairs=name == "retried")
+            + next_.log_share(p, _PRIOR_NEXT.get(name))
             for name, p in states.items()
         }
         retry = (np.sum(turns * retried) + 1) / (np.sum(turns * failed) + 2)
@@ -114,11 +116,11 @@ class _Next:
         self._n_pairs = len(pairs)
         self._turns = turns[self._at]
 
-    def log_share(self, p: np.ndarray, *, pairs: bool) -> np.ndarray:
+    def log_share(self, p: np.ndarray, prior: float | None) -> np.ndarray:
         """log of the share of each cell's next outcome among those of a state, 0 at ends.
 
-        `pairs`: given the request, weighed against everything as `PRIOR_RETRIES`; without the
-        cell's own turn.
+        `prior`: given the request, weighed against so many turns of everything, and without the
+        cell's own turn; None: whatever the request.
         """
         log = np.zeros(len(self.follows))
         if not len(self._at):
@@ -126,15 +128,15 @@ class _Next:
         own = p[self._at]
         weight = self._turns * own
         anything = _share(self._after, self._turns, self._n_outcomes)
-        if not pairs:
+        if prior is None:
             # Few turns prove little about rare outcomes.
             overall = np.bincount(self._after, weight, self._n_outcomes) + _SMOOTH * anything
             log[self._at] = np.log((overall / overall.sum())[self._after])
             return log
         together = np.bincount(self._pair, weight, self._n_pairs)[self._pair] - own
         said_again = np.bincount(self._request, weight, self._n_requests)[self._request] - own
-        share = np.maximum(together, 0) + PRIOR_RETRIES * anything[self._after]
-        log[self._at] = np.log(share / (np.maximum(said_again, 0) + PRIOR_RETRIES))
+        share = np.maximum(together, 0) + prior * anything[self._after]
+        log[self._at] = np.log(share / (np.maximum(said_again, 0) + prior))
         return log
 
 
