@@ -27,7 +27,7 @@ from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import all_rows, heard_in
 from rewrites.replay import Score, parts, replay, rewritten
-from rewrites.sessions import GAP_S, friction
+from rewrites.sessions import friction
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def divided(folder: Path, share: float = 0.7) -> Split:
     turns = later.to_pandas()
     turns["wanted"] = [_frame(gold[turn]) for turn in turns["turn_id"]]
     turns["wrong"] = [not gold[turn]["right"] for turn in turns["turn_id"]]
-    return Split(earlier, counts([earlier], gap_s=GAP_S), turns)
+    return Split(earlier, counts([earlier]), turns)
 
 
 def tables(split: Split) -> dict[str, pa.Table]:

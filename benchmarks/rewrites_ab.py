@@ -30,7 +30,7 @@ from data.store.store import Store
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import counts, heard
 from rewrites.mining import REWRITES, from_counts
-from rewrites.sessions import GAP_S, REWRITTEN, friction
+from rewrites.sessions import REWRITTEN, friction
 
 DRAWS = 2_000
 
@@ -168,7 +168,7 @@ def compare(
 
 def mined_arms(tables: list[pa.Table]) -> dict[str, pa.Table]:
     """Simple baselines, everybody's rewrites, and users' own as well."""
-    counted = counts(tables, gap_s=GAP_S)
+    counted = counts(tables)
     mined = from_counts(counted)
     return {
         "next successful": next_successful(pa.concat_tables(tables)),

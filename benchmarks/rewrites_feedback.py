@@ -31,7 +31,7 @@ from rewrites.interpretations import Counts, heard, total
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import in_use
 from rewrites.self_aware import restated
-from rewrites.sessions import GAP_S, friction
+from rewrites.sessions import friction
 from rewrites.success import estimate
 
 Key = tuple[str, str, str]
@@ -78,7 +78,7 @@ class Naive:
         self.scores = {key: row["score"] for key, row in keyed(self.live).items()}
 
     def mined(self, tables: list[pa.Table]) -> pa.Table:
-        return from_counts(total(Counts.of(table, gap_s=GAP_S) for table in tables)).rows
+        return from_counts(total(Counts.of(table) for table in tables)).rows
 
 
 class SelfAware(Naive):
@@ -93,7 +93,7 @@ class SelfAware(Naive):
         tables = self.tables
         better: np.ndarray = np.zeros(0)
         if len(self.known):
-            counted = total(Counts.of(table, gap_s=GAP_S) for table in tables)
+            counted = total(Counts.of(table) for table in tables)
             used = in_use(tables, counted, estimate(counted), self.known)
             better = used.better
             retired = [name for name, (state, _) in used.states.items() if state == RETIRED]

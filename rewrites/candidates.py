@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data.queries.rewrites import request_sql
 from data.schema.tables import REWRITES
 from data.schema.trace import FAILURES
 from data.store.rewrites import PROPOSED, rewrite_id
@@ -33,7 +34,7 @@ _State = tuple[str, str, str]
 
 _FAILING = f"""
 WITH spoken AS (
-    SELECT assistant, trim(regexp_replace(lower(heard), '\\s+', ' ', 'g')) AS request,
+    SELECT assistant, {request_sql("heard")} AS request,
         {", ".join(f"p_{name}" for name in FAILURES)}
     FROM predictions WHERE model_id = $model AND heard IS NOT NULL
 )

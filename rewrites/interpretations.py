@@ -22,9 +22,8 @@ from labels.normalise import normalise
 # Joins the parts of a request's key: a control character, which neither texts nor frames contain.
 PART = "\x1f"
 
-# Ends of the bins: pauses as shares of the longest one within a session, similarity of the next
-# request, predicted probability of a defect.
-_GAPS = (1 / 6, 1 / 3, 5 / 9)
+# Ends of the bins: pauses (s), similarity of the next request, predicted probability of a defect.
+_GAPS = (7.5, 15.0, 25.0)
 _ALIKE = (0.4, 0.6, 0.8, 0.999)
 _DEFECT = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -54,7 +53,7 @@ class Counts:
     users: distinct user ids, sorted.
     cells: one row per distinct combination, in order. Columns: user (-1: not logged), request, the
         fields of `EVIDENCE`, next (the request that follows in the session, -1 at its end), first
-        (1 on the first turn of its session with this request and this next one), turns.
+        (1 on the first turn of its session with this request), turns.
 
     Counts of disjoint sets of sessions add up, in any order, to those of their union.
     """
@@ -69,22 +68,22 @@ class Counts:
         return cls(_requests(pa.array([], pa.string())), pa.array([], pa.string()), cells)
 
     @classmethod
-    def of(cls, friction: pa.Table, *, gap_s: float) -> Self:
+    def of(cls, friction: pa.Table) -> Self:
         """Counts of one table of `rewrites.sessions.friction`, whose sessions are whole."""
         if not friction.num_rows:
             return cls.empty()
-        requests, users, turns = _turns(friction, gap_s)
+        requests, users, turns = _turns(friction)
         turns["turns"] = 1
         return cls(_requests(requests), users, _sum(turns))
 
-    def cell_of(self, friction: pa.Table, *, gap_s: float) -> np.ndarray:
+    def cell_of(self, friction: pa.Table) -> np.ndarray:
         """The row of `cells` that each turn of a table was counted in, int64 (turns,).
 
         -1 for turns of sessions that were not counted.
         """
         if not friction.num_rows:
             return np.zeros(0, np.int64)
-        requests, users, turns = _turns(friction, gap_s)
+        requests, users, turns = _turns(friction)
         to_request = np.append(_found(requests, whole(self.requests["key"])), -1)
         to_user = np.append(_found(users, self.users), -1)
         known = to_request[turns["request"]] >= 0
@@ -109,27 +108,10 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return total([self, other])
 
-    def without_user(self, user_id: str) -> Counts:
-        """The same without the turns of one user, as if they had never been logged."""
-        index = pc.index(self.users, user_id).as_py()
-        if index < 0:
-            return self
-        cells = self.cells[self.cells["user"] != index].copy()
-        used = np.unique(np.concatenate([cells["request"], cells["next"]]))
-        used = used[used >= 0]
-        to_request = np.full(self.requests.num_rows + 1, -1)
-        to_request[used] = np.arange(len(used))
-        cells["request"], cells["next"] = to_request[cells["request"]], to_request[cells["next"]]
-        cells["user"] -= (cells["user"] > index).astype(np.int64)
-        users = self.users.filter(pc.not_equal(self.users, user_id))
-        return Counts(
-            self.requests.take(pa.array(used, pa.int64())), users, cells.reset_index(drop=True)
-        )
 
-
-def counts(tables: Iterable[pa.Table], *, gap_s: float) -> Counts:
+def counts(tables: Iterable[pa.Table]) -> Counts:
     """The sum of the counts of tables of `rewrites.sessions.friction`."""
-    return total(Counts.of(table, gap_s=gap_s) for table in tables)
+    return total(Counts.of(table) for table in tables)
 
 
 def total(parts: Iterable[Counts]) -> Counts:
@@ -154,8 +136,13 @@ def total(parts: Iterable[Counts]) -> Counts:
 
 
 def heard(text: str) -> str:
-    """A text as requests are looked up: lower case, single spaces."""
-    return " ".join(text.lower().split())
+    """A text as requests are looked up: lower case, single spaces.
+
+    The same as `data.queries.rewrites.request_sql`: letter by letter, so that a sigma at the end of
+    a word is not another letter.
+    """
+    lower = (letter.lower() for letter in text)
+    return " ".join("".join(small[0] if len(small) > 1 else small for small in lower).split())
 
 
 def slot_values(interpretation: str) -> list[str]:
@@ -205,7 +192,7 @@ def _found(values: Column, among: Any) -> np.ndarray:
     return found.astype(np.int64)
 
 
-def _turns(friction: pa.Table, gap_s: float) -> tuple[Column, Column, pd.DataFrame]:
+def _turns(friction: pa.Table) -> tuple[Column, Column, pd.DataFrame]:
     """The keys of the requests and the users of a table, sorted, and a row of keys per turn."""
     columns = friction.combine_chunks()
     assistant, locale = whole(columns["assistant"]), whole(columns["locale"])
@@ -222,13 +209,13 @@ def _turns(friction: pa.Table, gap_s: float) -> tuple[Column, Column, pd.DataFra
         {
             "user": user.to_numpy().astype(np.int64),
             "request": request,
-            **_evidence(columns, follows, _same(frame, follows), gap_s),
+            **_evidence(columns, follows, _same(frame, follows)),
             "next": following,
         }
     )
-    turns["first"] = (
-        ~pd.DataFrame({"session": session, "request": request, "next": following}).duplicated()
-    ).astype(np.int64)
+    turns["first"] = (~pd.DataFrame({"session": session, "request": request}).duplicated()).astype(
+        np.int64
+    )
     return requests, users, turns
 
 
@@ -238,9 +225,7 @@ def _same(frame: Column, follows: np.ndarray) -> np.ndarray:
     return same
 
 
-def _evidence(
-    turns: pa.Table, follows: np.ndarray, same: np.ndarray, gap_s: float
-) -> dict[str, np.ndarray]:
+def _evidence(turns: pa.Table, follows: np.ndarray, same: np.ndarray) -> dict[str, np.ndarray]:
     """The fields of `EVIDENCE`, int64 (n,) each."""
 
     def flag(name: str) -> np.ndarray:
@@ -258,7 +243,7 @@ def _evidence(
     failed, p_defect = number("failed"), number("p_defect")
     status = np.where(np.isnan(failed), 0, 1 + (np.nan_to_num(failed) > 0))
     scored = ~np.isnan(p_defect)
-    pause = np.digitize(np.nan_to_num(number("gap")), [share * gap_s for share in _GAPS])
+    pause = np.digitize(np.nan_to_num(number("gap")), _GAPS)
     alike = np.digitize(number("alike"), _ALIKE)
     agreement = np.where(same, 2, flag("same_intent"))
     follow = 1 + (pause * (len(_ALIKE) + 1) + alike) * 3 + agreement

@@ -54,7 +54,8 @@ class Chain:
     failure: per request, its failure rate. retries: per request, expected number of retries.
     successes: per request, expected number of turns that went well.
     again: expected retries from one request to another, CSR (requests, requests).
-    step: the probability that a failed request is followed by another one, CSR, same shape.
+    step: the probability that a request that is said again is said so, CSR, same shape. Giving up
+        is not in it: those who did wanted what the others did.
     """
 
     requests: pa.Table
@@ -186,6 +187,9 @@ def _large(q: Sparse, r: Sparse, states: np.ndarray) -> Sparse:
         solved[np.abs(solved) < NEGLIGIBLE] = 0.0
         row, column = np.nonzero(solved)
         blocks.append((row, columns[column], solved[row, column]))
+    if not blocks:
+        # No walk ends well.
+        return sp.csr_array(r.shape)
     rows, cols, data = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return _placed(matrix(data, rows, cols, right.shape), states, r.shape)
 

@@ -37,7 +37,7 @@ REWRITES = schema(
         # Predicted success of the request as it is, and of its rewrite.
         ("p_before", pa.float64()),
         ("p_after", pa.float64()),
-        # Probability that the request fails and its user ends in this outcome without help.
+        # Share of turns that fail and, as far as they are said again, end in this outcome.
         ("score", pa.float64()),
     ]
 )
@@ -100,7 +100,7 @@ def mine(
 ) -> Mined:
     """Mine the sessions of a snapshot that begin on the days `since` to `until`."""
     tables = friction(snapshot, gap_s=gap_s, since=since, until=until)
-    return from_counts(counts(tables, gap_s=gap_s), settings)
+    return from_counts(counts(tables), settings)
 
 
 def from_counts(

@@ -1,8 +1,8 @@
 """What rewrites are worth on a store's own later sessions, judged without labels.
 
-The first days are mined, the rest is replayed: a later turn was wrong where the label model of all
-sessions says that it failed, and its user wanted what the first of the retries that follow got that
-went well. Where turns have gold, gold decides.
+The first days are mined, the rest is replayed: a later turn was wrong where the label model of the
+later sessions says that it failed, and its user wanted what the first of the retries that follow
+got that went well. Where turns have gold, gold decides.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from rewrites.neighbours import Neighbours
 from rewrites.replay import Score, parts, replay, rewritten
 from rewrites.self_aware import RETIRE, Outcomes
 from rewrites.self_aware import in_use as matching
-from rewrites.sessions import GAP_S
-from rewrites.success import Success
+from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -42,7 +41,7 @@ _MOST_RETRIES = 8
 
 _GOLD = """
 SELECT t.turn_id, l.failure_point <> 'correct' AS wrong,
-    concat_ws('|', coalesce(t.gold.domain, ''), t.gold.intent,
+    concat_ws('|', coalesce(t.gold.domain, t.nlu.hypotheses[1].domain, ''), t.gold.intent,
         nullif(array_to_string(list_sort([
             replace(coalesce(s.name, ''), '|', '/') || '='
             || replace(coalesce(s.value::VARCHAR, ''), '|', '/')
@@ -114,18 +113,19 @@ def judged(
 ) -> pd.DataFrame:
     """The turns of a table with wrong (bool) and wanted (an interpretation, null if not known).
 
-    `counted`, `success`: the label model of all sessions, these among them. `gold`: `gold_of`.
+    `counted`, `success`: the label model of sessions, these among them. `gold`: `gold_of`.
     """
     turns = friction.select(
         ["turn_id", "session", "session_day", "assistant", "user_id", "text", "frame"]
     ).to_pandas()
-    cell = counted.cell_of(friction, gap_s=GAP_S)
+    cell = counted.cell_of(friction)
     retried = np.where(cell >= 0, success.retried[cell], 0.0)
     wrong = np.where(cell >= 0, success.failed[cell], 0.0) > 0.5
     request = counted.cells["request"].to_numpy()[cell]
     states: list[Any] = counted.requests["interpretation"].to_pylist()
     # Where a turn went well, its user wanted what they got; else what the retry after it wants.
-    wanted = np.array([states[i] for i in request], object)
+    understood = [states[i] for i in request]
+    wanted = np.array(understood, object)
     wanted[wrong | (cell < 0)] = None
     session = turns["session"].to_numpy()
     again = (retried > 0.5) & wrong & np.append(session[1:] == session[:-1], False)
@@ -137,18 +137,24 @@ def judged(
     if gold is not None and len(gold):
         said = gold.reindex(turns["turn_id"])
         has = said["wrong"].notna().to_numpy()
-        turns.loc[has, "wrong"] = said["wrong"].to_numpy()[has].astype(bool)
-        turns.loc[has, "wanted"] = said["wanted"].to_numpy()[has]
+        failed = has & said["wrong"].eq(True).to_numpy()
+        turns.loc[has, "wrong"] = failed[has]
+        # What was right is what was understood, whatever the gold's spelling.
+        turns.loc[has & ~failed, "wanted"] = np.array(understood, object)[has & ~failed]
+        turns.loc[failed, "wanted"] = said["wanted"].to_numpy()[failed]
         turns["judged"] = has
     else:
         turns["judged"] = False
     return turns
 
 
+def days_of(tables: Sequence[pa.Table]) -> int:
+    """On how many days the sessions of tables of `friction` begin."""
+    return len({day for table in tables for day in table["session_day"].unique().to_pylist()})
+
+
 def evaluate(
     tables: Sequence[pa.Table],
-    counted: Counts,
-    success: Success,
     gold: pd.DataFrame | None = None,
     *,
     settings: Settings | None = None,
@@ -170,9 +176,11 @@ def evaluate(
     last = days[max(1, min(int(len(days) * share), len(days) - 1)) - 1]
     earlier = [table.filter(_until(table, last)) for table in tables]
     later = [table.filter(_after(table, last)) for table in tables]
-    before = counts(earlier, gap_s=GAP_S)
+    before, after = counts(earlier), counts(later)
     mined = from_counts(before, settings)
-    turns = pd.concat([judged(table, counted, success, gold) for table in later if table.num_rows])
+    # Judged by the later sessions alone: what was mined from must not also say that it was right.
+    success = estimate(after)
+    turns = pd.concat([judged(table, after, success, gold) for table in later if table.num_rows])
     turns = turns.reset_index(drop=True)
     outcomes, heard = heard_in(before)
     everything = all_rows(mined, turns)
@@ -294,7 +302,10 @@ def in_use(
     rewrites: rows of the table `rewrites` that are approved or live.
     """
     found = [_used(table, counted, success, rewrites) for table in tables]
-    turns = pd.concat(found) if found else pd.DataFrame(columns=["number", "day", "with", "good"])
+    turns = pd.concat(found)
+    # Where some turns were held back to compare, only these are compared: others are of other days.
+    compared = turns.loc[turns["held"], "number"].unique()
+    turns = turns[turns["with"] | turns["held"] | ~turns["number"].isin(compared)]
     posterior = Outcomes.predicted(
         rewrites["p_before"].to_numpy(float), rewrites["p_after"].to_numpy(float)
     ).seen(
@@ -319,17 +330,19 @@ def _used(
 ) -> pd.DataFrame:
     """Turns whose request has a rewrite: its number, day, whether it executed them, success."""
     number = matching(table, rewrites)
-    cell = counted.cell_of(table, gap_s=GAP_S)
+    cell = counted.cell_of(table)
     executed = pc.fill_null(pc.equal(whole(table["rewritten"]), 1.0), False)
+    held = pc.fill_null(pc.equal(whole(table["rewritten"]), 0.0), False)
     turns = pd.DataFrame(
         {
             "number": number,
             "day": table["session_day"].to_pylist(),
             "with": executed.to_numpy(zero_copy_only=False),
-            "good": 1 - np.where(cell >= 0, success.failed[cell], 0.0),
+            "held": held.to_numpy(zero_copy_only=False),
+            "good": 1 - success.failed[cell],
         }
     )
-    return turns[number >= 0]
+    return turns[(number >= 0) & (cell >= 0)]
 
 
 def _by_day(turns: pd.DataFrame, rewrites: pd.DataFrame) -> pa.Table:

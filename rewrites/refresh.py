@@ -14,7 +14,7 @@ import pyarrow as pa
 from data.errors import UsageError
 from data.ingest.ingest import ingest
 from data.schema.tables import REWRITE_OUTCOMES
-from data.store.rewrites import APPROVED, LIVE, put_used, replace_proposed
+from data.store.rewrites import PROPOSED, replace_proposed
 from data.store.store import Store
 from data.store.temporary import scratch
 from data.store.workspace import put_setting
@@ -22,7 +22,16 @@ from progress import Progress, portion, silent
 from rewrites.candidates import candidates, failing_points
 from rewrites.interpretations import Counts, total
 from rewrites.mining import Settings, from_counts
-from rewrites.outcomes import SETTING, SHARE, Evaluation, evaluate, gold_of, in_use, new_rows
+from rewrites.outcomes import (
+    SETTING,
+    SHARE,
+    Evaluation,
+    days_of,
+    evaluate,
+    gold_of,
+    in_use,
+    new_rows,
+)
 from rewrites.self_aware import restated
 from rewrites.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
@@ -31,7 +40,8 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 
-_DECIDED = "SELECT * FROM rewrites WHERE list_contains($states, state) ORDER BY rewrite_id"
+# What was ever approved may have executed turns; of several for one request, the likeliest did.
+_DECIDED = "SELECT * FROM rewrites WHERE state <> $proposed ORDER BY score DESC, rewrite_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +80,31 @@ def refresh(
                 + (" in these days; choose others." if since or until else "; ingest logs first.")
             )
         progress(0.5, 1.0, "mining")
-        counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
+        counted = total(Counts.of(table) for table in tables)
         success = estimate(counted)
-        decided = snapshot.query(_DECIDED, {"states": [APPROVED, LIVE]}).to_pandas()
+        decided = snapshot.query(_DECIDED, {"proposed": PROPOSED}).to_pandas()
         used = in_use(tables, counted, success, decided) if len(decided) else None
         if used is not None:
-            tables = [restated(table, used.rewrites, used.better) for table in tables]
-            counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
+            restated_tables = [restated(table, used.rewrites, used.better) for table in tables]
+            counted = total(Counts.of(table) for table in restated_tables)
             success = estimate(counted)
+        else:
+            restated_tables = tables
         mined = from_counts(counted, settings, success)
         progress(0.7, 1.0, "describing the rewrites")
-        turns = pd.concat([_retries(table, counted, success, gap_s) for table in tables])
+        turns = pd.concat([_retries(table, counted, success) for table in restated_tables])
         blamed = failing_points(snapshot, mined.rows["request"])
         rows = candidates(mined, counted, success, turns, blamed, datetime.now(UTC))
         progress(0.8, 1.0, "replaying later sessions")
-        try:
-            evaluation = evaluate(tables, counted, success, gold, settings=settings, share=share)
-        except UsageError:
-            # One day; nothing can be said of later ones.
-            evaluation = None
+        # As it is logged: what later turns say of a rewrite must not decide how they are replayed.
+        evaluation = (
+            evaluate(tables, gold, settings=settings, share=share) if days_of(tables) > 1 else None
+        )
     replayed = evaluation.outcomes if evaluation else REWRITE_OUTCOMES.empty_table()
     progress(0.95, 1.0, "recording")
-    in_store = replace_proposed(store, rows, replayed)
-    if used is not None:
-        put_used(store, used.outcomes, used.states)
+    outcomes = [replayed] if used is None else [replayed, used.outcomes]
+    states = {} if used is None else used.states
+    in_store = replace_proposed(store, rows, pa.concat_tables(outcomes), states)
     if evaluation:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         put_setting(store, SETTING, {"at": at, "share": share, **evaluation.record()})
@@ -121,8 +132,7 @@ def evaluation_of(
         tables = _read(snapshot, gap_s, None, None, portion(progress, 0.0, 0.6))
         gold = gold_of(snapshot)
     progress(0.6, 1.0, "replaying later sessions")
-    counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
-    evaluation = evaluate(tables, counted, estimate(counted), gold, share=share)
+    evaluation = evaluate(tables, gold, share=share)
     progress(1.0, 1.0, "replaying later sessions")
     return evaluation
 
@@ -136,7 +146,7 @@ def rows_for_new_texts(
     """
     with store.snapshot() as snapshot:
         tables = _read(snapshot, gap_s, None, None, portion(progress, 0.0, 0.6))
-    counted = total(Counts.of(table, gap_s=gap_s) for table in tables)
+    counted = total(Counts.of(table) for table in tables)
     mined = from_counts(counted)
     progress(0.7, 1.0, "reading the new texts")
     with scratch("faultline-texts-") as folder:
@@ -161,8 +171,8 @@ def _read(
     return tables
 
 
-def _retries(table: pa.Table, counted: Counts, success: Success, gap_s: float) -> pd.DataFrame:
+def _retries(table: pa.Table, counted: Counts, success: Success) -> pd.DataFrame:
     """The turns of a table, with the probability that each failed and was said again."""
     turns = table.select(["turn_id", "assistant", "text", "user_id"]).to_pandas()
-    turns["retried"] = success.retried[counted.cell_of(table, gap_s=gap_s)]
+    turns["retried"] = success.retried[counted.cell_of(table)]
     return turns

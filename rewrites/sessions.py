@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.queries.rewrites import request_sql
 from data.schema.trace import TURNS
 from data.store.misdated import DATED
 from features import context_after, result
@@ -84,7 +85,7 @@ _EVIDENCE = f"""
 WITH heard AS (
     SELECT row, dialogue, turn_id, coalesce(assistant, '') AS assistant,
         nullif(user_id, '') AS user_id, locale,
-        coalesce(trim(regexp_replace(lower(raw_text), '\\s+', ' ', 'g')), '') AS text,
+        {request_sql("raw_text")} AS text,
         CASE WHEN intent IS NOT NULL THEN concat_ws('|', coalesce(domain, ''), intent,
             nullif(array_to_string(list_sort([
                 replace(coalesce(s.name, ''), '|', '/') || '='
@@ -103,9 +104,7 @@ WITH heard AS (
         {_AFTER["result.failed"]} AS failed
     FROM frame
 )
-SELECT *, lead(text) OVER turns AS next_text, lead(frame) OVER turns AS next_frame
-FROM heard WINDOW turns AS (PARTITION BY dialogue ORDER BY row)
-ORDER BY row
+SELECT * FROM heard ORDER BY row
 """
 
 
@@ -141,7 +140,7 @@ def friction(
     (s until the next turn of the session, null at its end), alike (0 to 1: similarity to the next
     request), same_intent, barge_in, terminated, explicit ('', 'yes', 'no'), rejected, apology,
     failed (null where no status was logged), p_defect (null where the turn is not scored),
-    next_text, next_frame, session_day, rewritten (the signal `REWRITTEN`, null where it was not
+    session_day, rewritten (the signal `REWRITTEN`, null where it was not
     logged).
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)

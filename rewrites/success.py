@@ -3,9 +3,9 @@
 Each turn has a latent state: understood; failed, and the user gave up or went on to something else;
 failed, and the next request says the same want again. The fields of `EVIDENCE` are independent
 given the state, and requests differ in how often they fail. Expectation–maximisation (Dempster et
-al. 1977; for labels of unknown quality Dawid and Skene 1979), with a beta prior on the
-failure rate of each request, whose expected log-odds take the place of a point estimate
-(variational Bayes, Bishop 2006, section 10.2), since many requests were heard once.
+al. 1977; for labels of unknown quality Dawid and Skene 1979), with a beta prior on the failure rate
+of each request. The odds of a turn are those of the request's other turns, as in collapsed
+inference: many requests were heard once, and would otherwise stay where the iteration starts.
 
 What ties the states to failure is where the iteration starts: turns with friction. A hard rule
 would stay there; here barge-ins on good answers and failures that nobody complained about move.
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import digamma, expit
+from scipy.special import expit
 
 from rewrites.interpretations import EVIDENCE, Counts
 
@@ -77,9 +77,12 @@ def estimate(counts: Counts, rounds: int = ROUNDS) -> Success:
         by_request = np.bincount(request, turns * failed, n_requests)
         mean = _by_rarity(by_request, heard, rarity)
         bad = by_request + PRIOR_TURNS * mean
-        good = heard - by_request + PRIOR_TURNS * (1 - mean)
-        failure = bad / (bad + good)
-        odds = (digamma(bad) - digamma(good))[request]
+        failure = bad / (heard + PRIOR_TURNS)
+        # What the other turns of the request say: with its own, a turn heard once would stay where
+        # it started, as its odds would mostly be its own echo.
+        others = np.maximum(bad[request] - failed, PRIOR_TURNS * mean[request])
+        left = np.maximum(heard + PRIOR_TURNS - 1, PRIOR_TURNS)[request]
+        odds = np.log(others / np.maximum(left - others, PRIOR_TURNS * (1 - mean[request])))
         for name, size in EVIDENCE.items():
             if name != "follow":
                 odds += _log_ratio(fields[name], turns, failed, size, base[name])

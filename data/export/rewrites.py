@@ -9,25 +9,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from data.errors import UsageError, machine_error
-from data.queries.rewrite_rows import WITH_OUTCOMES
+from data.queries.rewrite_rows import in_states
 from data.store.durability import replacing
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-_CHOSEN = f"""
-SELECT request, rewrite, user_id, assistant, method, users, sessions, score, p_before, p_after,
-    wins, losses
-FROM ({WITH_OUTCOMES}) WHERE list_contains($states, state)
-ORDER BY assistant, request, user_id NULLS FIRST, rewrite
-"""
-
 
 def rewrite_lines(snapshot: Snapshot, states: Sequence[str]) -> Iterator[bytes]:
     """One line per rewrite in some states: request, rewrite, user_id (of personal ones only),
     assistant (where one was logged), method, support (sessions), users, score, p_before, p_after,
-    win, loss. The user's own line goes before a general one, then the highest score."""
-    yield from map(_line, snapshot.query(_CHOSEN, {"states": list(states)}).to_pylist())
+    win, loss. There is one line for each
+    request and user; the user's own goes before a general one."""
+    yield from map(_line, in_states(snapshot, states).to_pylist())
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

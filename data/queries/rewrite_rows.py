@@ -31,6 +31,20 @@ ORDER BY failing * (p_after - p_before) DESC, turns DESC, rewrite_id
 LIMIT $most
 """
 
+_IN_STATES = f"""
+WITH became AS ({WITH_OUTCOMES}), chosen AS (
+    FROM became WHERE list_contains($states, state) AND request <> rewrite
+), keeping AS (
+    SELECT k.* FROM became k WHERE k.request = k.rewrite AND k.state <> 'rejected'
+        AND EXISTS (FROM chosen c WHERE c.assistant = k.assistant AND c.request = k.request
+            AND c.user_id IS NULL)
+)
+FROM (FROM chosen UNION ALL FROM keeping)
+QUALIFY row_number() OVER (PARTITION BY assistant, request, user_id
+    ORDER BY score DESC, rewrite) = 1
+ORDER BY assistant, request, user_id NULLS FIRST
+"""
+
 _EXAMPLES = """
 WITH named AS (
     SELECT unnest(examples) AS turn_id, generate_subscripts(examples, 1) AS place
@@ -60,11 +74,12 @@ def listed(snapshot: Snapshot, states: Sequence[str] = (), most: int = 20) -> pa
 
 
 def in_states(snapshot: Snapshot, states: Sequence[str]) -> pa.Table:
-    """All rewrites in some states, rows by which a user keeps a request as it is among them."""
-    return snapshot.query(
-        "SELECT * FROM rewrites WHERE list_contains($states, state) ORDER BY rewrite_id",
-        {"states": list(states)},
-    )
+    """The rewrites in some states, one for each request and user: the one with the highest score.
+
+    A row by which a user keeps a request as it is comes with the rewrite that it excepts them from.
+    Columns as of `listed`.
+    """
+    return snapshot.query(_IN_STATES, {"states": list(states)})
 
 
 def one(snapshot: Snapshot, rewrite_id: str) -> dict[str, Any]:

@@ -38,9 +38,13 @@ ORDERS: Mapping[str, str] = {
 }
 
 
+# What Python takes for a space, too; `\s` is ASCII only here.
+_SPACES = r"[\s\pZ\x0b\x1c-\x1f\x85]"
+
+
 def request_sql(text: str) -> str:
-    """SQL for a text as requests are looked up, as `rewrites.sessions` makes it."""
-    return f"coalesce(trim(regexp_replace(lower({text}), '\\s+', ' ', 'g')), '')"
+    """SQL for a text as requests are looked up: lower case, single spaces of any script."""
+    return f"coalesce(trim(regexp_replace(lower({text}), '{_SPACES}+', ' ', 'g')), '')"
 
 
 # Expected turns mended, of one turn that fails: how much likelier success becomes.

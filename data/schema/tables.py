@@ -234,7 +234,7 @@ REWRITES = schema(
         ("rewrite", _STR),
         # Null on general rows.
         ("user_id", _STR),
-        # "chain", "chain, personal", "neighbour".
+        # "chain", "chain, personal".
         ("method", _STR),
         # What NLU made of both: domain|intent|slot=value….
         ("request_state", _STR),
@@ -248,13 +248,13 @@ REWRITES = schema(
         # Predicted success of the request as it is, and of its rewrite.
         ("p_before", pa.float64()),
         ("p_after", pa.float64()),
-        # Probability that the request fails and its user ends in this outcome without help.
+        # Share of turns that fail and, as far as they are said again, end in this outcome.
         ("score", pa.float64()),
         # What failed on the scored ones of its turns, mostly; null where none is scored.
         ("failure_point", _STR),
-        # Turns with the request that were said again, at most `rewrites.outcomes.EXAMPLES`.
+        # Turns with the request that were said again, at most `rewrites.candidates.EXAMPLES`.
         ("examples", pa.list_(_STR)),
-        # The chain around the request, as JSON, see `rewrites.outcomes.chain_around`.
+        # The chain around the request, as JSON, see `rewrites.candidates`.
         ("chain", _STR),
         # "proposed", "approved", "live", "retired" or "rejected".
         ("state", _STR),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ PROPOSED, APPROVED, LIVE, RETIRED, REJECTED = STATES = (
 # What may follow each state. A rewrite goes live when a logged turn was executed by it.
 NEXT = {
     PROPOSED: (APPROVED, REJECTED),
-    APPROVED: (PROPOSED, LIVE, REJECTED),
+    APPROVED: (PROPOSED, LIVE, RETIRED, REJECTED),
     LIVE: (RETIRED, REJECTED),
     RETIRED: (APPROVED, REJECTED),
     REJECTED: (PROPOSED, APPROVED),
@@ -42,11 +42,18 @@ def rewrite_id(assistant: str, request: str, rewrite: str, user_id: str | None) 
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def replace_proposed(store: Store, mined: pa.Table, replayed: pa.Table) -> int:
-    """Record what was mined (`REWRITES`) and replayed (`REWRITE_OUTCOMES`, source "replay").
+def replace_proposed(
+    store: Store,
+    mined: pa.Table,
+    outcomes: pa.Table,
+    states: Mapping[str, tuple[str, str]] | None = None,
+) -> int:
+    """Record what was mined (`REWRITES`) and what became of it (`REWRITE_OUTCOMES`), in one commit.
 
     Rewrites that somebody decided on keep their state, also those that were not mined again; the
-    other earlier ones go. Returns the number of rewrites then in the store.
+    other earlier ones go. `states` (id → state and reason) follow from outcomes; those that cannot
+    follow the present state, as somebody has decided meanwhile, are left out. Returns the number of
+    rewrites then in the store.
     """
     schema = TABLES["rewrites"].schema
     with store.commit(PATIENCE_S) as cycle:
@@ -63,10 +70,23 @@ def replace_proposed(store: Store, mined: pa.Table, replayed: pa.Table) -> int:
                 tables={"mined": mined, "kept": kept},
             )
         cycle.delete_rows("rewrites", "true")
-        cycle.append("rewrites", rows.select(schema.names).cast(schema))
-        cycle.delete_rows("rewrite_outcomes", "source = 'replay'")
-        cycle.append("rewrite_outcomes", replayed)
+        cycle.append("rewrites", _followed(rows.select(schema.names).cast(schema), states or {}))
+        cycle.delete_rows("rewrite_outcomes", "true")
+        cycle.append("rewrite_outcomes", outcomes)
         return rows.num_rows
+
+
+def _followed(rows: pa.Table, states: Mapping[str, tuple[str, str]]) -> pa.Table:
+    """The rows in the states that their outcomes lead to."""
+    if not states:
+        return rows
+    records = rows.to_pylist()
+    for record in records:
+        state, reason = states.get(record["rewrite_id"], (None, None))
+        if state in NEXT[record["state"]]:
+            record |= {"state": state, "reason": reason, "decided_by": None}
+            record["decided_at"] = datetime.now(UTC)
+    return pa.Table.from_pylist(records, rows.schema)
 
 
 def decide(
@@ -110,24 +130,6 @@ def decide(
         if changed:
             _put(cycle, pa.Table.from_pylist(changed, TABLES["rewrites"].schema))
         return len(changed)
-
-
-def put_used(store: Store, outcomes: pa.Table, states: dict[str, tuple[str, str]]) -> None:
-    """Replace what became of rewrites in use, and set states (id → state, reason) that follow."""
-    with store.commit(PATIENCE_S) as cycle:
-        cycle.delete_rows("rewrite_outcomes", "source = 'use'")
-        cycle.append("rewrite_outcomes", outcomes)
-        if states:
-            ids = pa.table({"id": pa.array(list(states), pa.string())})
-            with cycle.snapshot("rewrites") as snapshot:
-                rows = snapshot.query(
-                    "SELECT * FROM rewrites WHERE rewrite_id IN (SELECT id FROM ids)",
-                    tables={"ids": ids},
-                ).to_pylist()
-            for row in rows:
-                row["state"], row["reason"] = states[row["rewrite_id"]]
-                row |= {"decided_by": None, "decided_at": datetime.now(UTC)}
-            _put(cycle, pa.Table.from_pylist(rows, TABLES["rewrites"].schema))
 
 
 def forget(cycle: Cycle, deleted: pa.Table, user_ids: Iterable[str]) -> int:

@@ -16,7 +16,7 @@ from features.arrow import pc, whole
 from labels.normalise import normalise
 from rewrites.interpretations import Counts, counts, intent
 from rewrites.mining import Mined
-from rewrites.sessions import GAP_S, friction
+from rewrites.sessions import friction
 from rewrites.success import Success
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class History:
 
     def counted(self) -> Counts:
         """The counts of all sessions."""
-        return counts([self.friction], gap_s=GAP_S)
+        return counts([self.friction])
 
     def where(self, mask: np.ndarray) -> History:
         """The turns of whole sessions that are in the mask."""

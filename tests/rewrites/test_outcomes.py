@@ -7,15 +7,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.errors import UsageError
+from data.export.rewrites import rewrite_lines
 from data.ingest.ingest import ingest
 from data.queries.rewrite_rows import example_turns, listed, one
+from data.queries.rewrites import request_sql
 from data.store.maintenance import delete, retain
 from data.store.rewrites import decide
 from data.store.store import Store
 from data.store.workspace import setting
+from rewrites.interpretations import heard
 from rewrites.outcomes import SETTING
 from rewrites.refresh import evaluation_of, refresh
 from tests.logs import write_lines
@@ -190,3 +196,56 @@ def test_rewrites_age_with_their_turns(mined: Store) -> None:
     retain(mined, 1, today=(START + timedelta(days=60)).date())
     with mined.snapshot() as snapshot:
         assert not snapshot.counts()["rewrites"]
+
+
+def test_a_user_with_whom_the_request_works_is_excepted(tmp_path: Path) -> None:
+    fine = [
+        turn(f"k{i}", "keeper", i * 3600, BAD, nlu=turn("x", "u", 0, GOOD)["nlu"]) for i in range(6)
+    ]
+    store = store_with(tmp_path, [*lamps(), *fine])
+    refresh(store)
+    general = _general(store)
+    decide(store, [general["rewrite_id"]], "approved")
+    with store.snapshot() as snapshot:
+        lines = [json.loads(line) for line in rewrite_lines(snapshot, ["approved"])]
+    assert [(line.get("user_id"), line["rewrite"]) for line in lines] == [
+        *((None, GOOD), ("keeper", BAD)),
+    ]
+
+
+@pytest.mark.parametrize("gap_s", [20.0, 90.0])
+def test_another_longest_pause_judges_alike(tmp_path: Path, gap_s: float) -> None:
+    store = store_with(tmp_path, lamps())
+    evaluation = refresh(store, gap_s=gap_s).evaluation
+    assert evaluation
+    assert (evaluation.methods["chain"].wins, evaluation.methods["chain"].losses) == (24, 0)
+
+
+def test_what_was_held_back_is_what_a_rewrite_is_compared_with(
+    mined: Store, tmp_path: Path
+) -> None:
+    name = _general(mined)["rewrite_id"]
+    decide(mined, [name], "approved")
+    ingest(mined, [write_lines(tmp_path / "later.jsonl", _used(good=True))])
+    refresh(mined)
+    with mined.snapshot() as snapshot:
+        used = snapshot.query(
+            "SELECT sum(turns_with) AS used, sum(turns_without) AS held FROM rewrite_outcomes "
+            "WHERE source = 'use'"
+        ).to_pylist()[0]
+    assert used == {"used": 30, "held": 30}
+
+
+@given(st.text())
+def test_requests_are_looked_up_alike_in_sql_and_in_python(text: str) -> None:
+    said = text.replace("\x00", "")
+    with duckdb.connect() as con:
+        row = con.execute(f"SELECT {request_sql('$text::VARCHAR')}", {"text": said}).fetchone()
+    assert row == (heard(said),)
+
+
+@pytest.mark.parametrize("text", ["ΟΔΥΣΣΕΥΣ", "İstanbul", "a\u3000b\xa0c\x0bd", " tab\tend "])
+def test_odd_letters_and_spaces_are_looked_up_alike(text: str) -> None:
+    with duckdb.connect() as con:
+        row = con.execute(f"SELECT {request_sql('$text::VARCHAR')}", {"text": text}).fetchone()
+    assert row == (heard(text),)
