@@ -26,7 +26,7 @@ from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import all_rows, heard_in
-from rewrites.replay import Score, parts, replay, rewritten
+from rewrites.replay import Said, Score, parts, replay, rewritten
 from rewrites.sessions import friction
 
 
@@ -38,7 +38,7 @@ class Split:
     counted: Counts
     later: pd.DataFrame
 
-    def heard(self) -> tuple[dict[str, str], dict[str, int]]:
+    def heard(self) -> tuple[dict[Said, str], dict[Said, int]]:
         """Per text of the earlier sessions: its commonest interpretation, and its turns."""
         return heard_in(self.counted)
 

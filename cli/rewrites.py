@@ -16,6 +16,7 @@ from rich.table import Table
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
+from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ rewrites = typer.Typer(
     help="Rewrites of failing requests, mined from what people say next.",
     no_args_is_help=True,
 )
+
+# Characters of a text that a line shows.
+_LONGEST = 200
 
 SinceOption = Annotated[
     datetime | None,
@@ -81,6 +85,8 @@ def mine(
     )
     if report.evaluation:
         _evaluation(report.evaluation)
+    else:
+        out.print("All sessions are of one day, so nothing could be replayed on later ones.")
     where = f"--store {plain(shlex.quote(store))}"
     out.print(f"Next: faultline rewrites list {where}")
 
@@ -120,12 +126,13 @@ def list_(
 
     with Store.whole(store).snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
         rows = listed(snapshot, _states(state), most).to_pylist()
-        total = snapshot.counts()["rewrites"]
+        mined = snapshot.counts()["rewrites"]
+    total = rows[0]["total"] if rows else 0
     if as_json:
-        print_json(rows)
+        print_json([{name: row[name] for name in row if name != "total"} for row in rows])
         return
     if not rows:
-        out.print(_none_yet(total, store))
+        out.print(_none_yet(mined, store))
         return
     table = Table(box=None)
     for name in ("id", "request → rewrite", "users", "success", "win/loss", "state"):
@@ -135,7 +142,7 @@ def list_(
         whose = f" (only {row['user_id']})" if row["user_id"] else ""
         table.add_row(
             row["rewrite_id"],
-            plain(f"{row['request']} → {row['rewrite']}{whose}"),
+            plain(f"{_short(row['request'])} → {_short(row['rewrite'])}{whose}"),
             number(row["users"]),
             f"{row['p_before']:.2f} → {row['p_after']:.2f}",
             f"{number(row['wins'])}/{number(row['losses'])}",
@@ -163,7 +170,8 @@ def show(
     if as_json:
         print_json(row | {"chain": json.loads(row["chain"] or "{}"), "turns_after": examples})
         return
-    out.print(f"[bold]{plain(row['request'])}[/bold] → [bold]{plain(row['rewrite'])}[/bold]")
+    request, rewrite = plain(_short(row["request"])), plain(_short(row["rewrite"]))
+    out.print(f"[bold]{request}[/bold] → [bold]{rewrite}[/bold]")
     facts = {
         "for": row["user_id"] or "everybody",
         "state": row["state"] + (f" ({row['reason']})" if row["reason"] else ""),
@@ -174,12 +182,14 @@ def show(
         "fails mostly at": row["failure_point"] or "not scored",
         "on later sessions": f"{number(row['wins'])} wins, {number(row['losses'])} losses, "
         f"{number(row['no_help'])} without help",
-        "understood as": f"{row['request_state']} → {row['rewrite_state']}",
+        "in use": _used(row),
+        "understood as": f"{_short(row['request_state'])} → {_short(row['rewrite_state'])}",
     }
     for name, value in facts.items():
         out.print(f"{name}: {plain(value)}")
     for example in examples[:5]:
-        out.print(f"  {example['turn_id']}: {plain(example['text'])} → {plain(example['after'])}")
+        text, after = plain(_short(example["text"])), plain(_short(example["after"]))
+        out.print(f"  {plain(example['turn_id'])}: {text} → {after}")
 
 
 @rewrites.command()
@@ -210,6 +220,14 @@ def retire(
 ) -> None:
     """Retire rewrites that are live."""
     _decide(store, rewrite_ids, "retired", by, reason)
+
+
+@rewrites.command()
+def propose(
+    rewrite_ids: IdsArgument, store: StoreOption = DEFAULT_STORE, by: ByOption = None
+) -> None:
+    """Take an approval or a rejection back."""
+    _decide(store, rewrite_ids, "proposed", by, None)
 
 
 @rewrites.command()
@@ -293,6 +311,8 @@ def rephrases(
     from rewrites.rephrase import rephrases as found
 
     must_lie_outside(to, store)
+    if to.suffix.lower() != ".jsonl":
+        raise UsageError(f"Cannot write to '{to.name}'; its name must end in .jsonl.")
     detector = Detector(window=window, means=Means(whole=not excerpts))
     if judged:
         truth = judgements(judged.expanduser())
@@ -346,7 +366,6 @@ def _decide(
 
 
 def _states(given: list[str] | None) -> tuple[str, ...]:
-    from data.errors import UsageError
     from data.store.rewrites import STATES
 
     for state in given or ():
@@ -355,8 +374,23 @@ def _states(given: list[str] | None) -> tuple[str, ...]:
     return tuple(given or ())
 
 
-def _none_yet(total: int, store: str) -> str:
-    if total:
+def _short(text: str) -> str:
+    """A text on one line, cut where it is very long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def _used(row: dict[str, Any]) -> str:
+    if not row["turns_with"]:
+        return "not yet executed"
+    parts = [f"{row['good_with']:.1f} of {counted(row['turns_with'], 'turn')} went well with it"]
+    if row["turns_without"]:
+        parts.append(f"{row['good_without']:.1f} of {number(row['turns_without'])} without")
+    return ", ".join(parts)
+
+
+def _none_yet(mined: int, store: str) -> str:
+    if mined:
         return "No rewrite is in that state."
     where = f"--store {plain(shlex.quote(store))}"
     return f"No rewrites yet; mine some with: faultline rewrites mine {where}"
@@ -379,8 +413,8 @@ def _evaluation(evaluation: Evaluation) -> None:
             row["name"].replace("chain + personal", "…") if "new" in row["name"] else row["name"],
             *(number(row[key]) for key in ("triggers", "wins", "losses", "no_help")),
             "" if row["precision"] is None else f"{row['precision']:.2f}",
-            f"{row['net']:.3f}",
-            f"{row['low']:.2f} {row['high']:.2f}",
+            f"{row['net']:.3f}" if row["triggers"] else "",
+            f"{row['low']:.2f} {row['high']:.2f}" if row["triggers"] else "",
         )
     out.print(table, soft_wrap=False)
     out.print(

@@ -184,9 +184,15 @@ def delete(
 
 def _forgotten(store: Store, report: Deletion) -> Deletion:
     """The report, after the index of rewrites has forgotten the turns too."""
+    from data.errors import RewriteIndexDamaged
     from rewrites.online.rewriter import forget_deleted
 
-    removed = forget_deleted(store)
+    try:
+        removed = forget_deleted(store)
+    except RewriteIndexDamaged as error:
+        raise RewriteIndexDamaged(
+            f"The turns are deleted from the tables, but not from the index of rewrites. {error}"
+        ) from error
     others = {**report.others, "turns of the index of rewrites": removed} if removed else None
     return replace(report, others=others) if others else report
 

@@ -19,7 +19,8 @@ import pyarrow as pa
 from features.arrow import Column, pc, whole
 from labels.normalise import normalise
 
-# Joins the parts of a request's key: a control character, which neither texts nor frames contain.
+# Joins the parts of a request's key: a control character, which `request_sql` and `frame_sql` leave
+# in neither texts nor frames.
 PART = "\x1f"
 
 # Ends of the bins: pauses (s), similarity of the next request, predicted probability of a defect.
@@ -138,8 +139,8 @@ def total(parts: Iterable[Counts]) -> Counts:
 def heard(text: str) -> str:
     """A text as requests are looked up: lower case, single spaces.
 
-    The same as `data.queries.rewrites.request_sql`: letter by letter, so that a sigma at the end of
-    a word is not another letter.
+    The same as `data.store.turn_columns.request_sql`: letter by letter, so that a sigma at the end
+    of a word is not another letter.
     """
     lower = (letter.lower() for letter in text)
     return " ".join("".join(small[0] if len(small) > 1 else small for small in lower).split())

@@ -19,12 +19,13 @@ import pyarrow as pa
 from data.errors import UsageError
 from data.schema.tables import REWRITE_OUTCOMES
 from data.store.rewrites import LIVE, RETIRED, rewrite_id
+from data.store.turn_columns import frame_sql
 from features.arrow import pc, whole
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
 from rewrites.neighbours import Neighbours
-from rewrites.replay import Score, parts, replay, rewritten
+from rewrites.replay import Said, Score, outcome_of, parts, replay, rewritten
 from rewrites.self_aware import RETIRE, Outcomes
 from rewrites.self_aware import in_use as matching
 from rewrites.success import Success, estimate
@@ -39,13 +40,11 @@ SETTING = "rewrites_evaluation"
 # Retries that are followed at most, for what a user wanted.
 _MOST_RETRIES = 8
 
-_GOLD = """
+# Gold may leave the domain out.
+_DOMAIN = "coalesce(t.gold.domain, t.nlu.hypotheses[1].domain)"
+_GOLD = f"""
 SELECT t.turn_id, l.failure_point <> 'correct' AS wrong,
-    concat_ws('|', coalesce(t.gold.domain, t.nlu.hypotheses[1].domain, ''), t.gold.intent,
-        nullif(array_to_string(list_sort([
-            replace(coalesce(s.name, ''), '|', '/') || '='
-            || replace(coalesce(s.value::VARCHAR, ''), '|', '/')
-            for s in coalesce(t.gold.slots, [])]), '|'), '')) AS wanted
+    {frame_sql(_DOMAIN, "t.gold.intent", "t.gold.slots")} AS wanted
 FROM turns t JOIN labelled l USING (turn_id)
 WHERE l.failure_point IS NOT NULL AND t.gold.intent IS NOT NULL
 """
@@ -228,19 +227,20 @@ def new_rows(mined: Mined, turns: pd.DataFrame) -> pa.Table:
     return pa.concat_tables(added)
 
 
-def heard_in(counted: Counts) -> tuple[dict[str, str], dict[str, int]]:
-    """Per text: its commonest interpretation, and its turns."""
-    cells = counted.cells
-    requests = counted.requests.select(["text", "interpretation"]).to_pandas()
+def heard_in(counted: Counts) -> tuple[dict[Said, str], dict[Said, int]]:
+    """Per assistant and text: its commonest interpretation, and its turns."""
+    requests = counted.requests.select(["assistant", "text", "interpretation"]).to_pandas()
+    cells, said = counted.cells, ["assistant", "text"]
     requests["turns"] = np.bincount(cells["request"], cells["turns"], len(requests)).astype(int)
-    times = requests.groupby("text")["turns"].sum()
-    first = requests.sort_values("turns", ascending=False, kind="stable").drop_duplicates("text")
-    heard = {str(text): int(turns) for text, turns in times.items()}
-    return dict(zip(first["text"], first["interpretation"], strict=True)), heard
+    first = requests.sort_values("turns", ascending=False, kind="stable").drop_duplicates(said)
+    keys = list(zip(first["assistant"], first["text"], strict=True))
+    turns = requests.groupby(said)["turns"].transform("sum")[first.index]
+    times = dict(zip(keys, (int(number) for number in turns), strict=True))
+    return dict(zip(keys, first["interpretation"], strict=True)), times
 
 
 def by_rewrite(
-    turns: pd.DataFrame, rewrites: pd.Series, outcomes: dict[str, str], rows: pa.Table
+    turns: pd.DataFrame, rewrites: pd.Series, outcomes: dict[Said, str], rows: pa.Table
 ) -> pa.Table:
     """Wins, losses and no helps of each rewrite and day (table `REWRITE_OUTCOMES`)."""
     given = turns.assign(rewrite=rewrites)[rewrites.notna()]
@@ -248,7 +248,7 @@ def by_rewrite(
         return REWRITE_OUTCOMES.empty_table()
     own = rows.filter(rows["user_id"].is_valid()).select(["assistant", "request", "user_id"])
     personal = set(zip(*(own[name].to_pylist() for name in own.column_names), strict=True))
-    right = given["rewrite"].map(outcomes) == given["wanted"]
+    right = outcome_of(given, given["rewrite"], outcomes) == given["wanted"]
     found = pd.DataFrame(
         {
             "rewrite_id": [

@@ -105,9 +105,9 @@ def refresh(
     outcomes = [replayed] if used is None else [replayed, used.outcomes]
     states = {} if used is None else used.states
     in_store = replace_proposed(store, rows, pa.concat_tables(outcomes), states)
-    if evaluation:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        put_setting(store, SETTING, {"at": at, "share": share, **evaluation.record()})
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {"at": at, "share": share, **evaluation.record()} if evaluation else None
+    put_setting(store, SETTING, record)
     progress(1.0, 1.0, "recording")
     own = rows.num_rows - rows["user_id"].null_count
     sessions = sum(len(table["session"].unique()) for table in tables)

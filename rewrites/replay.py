@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+# An assistant and a text that it heard.
+Said = tuple[str, str]
+
 DRAWS = 2_000
 # Turns of a head request, at least, in the sessions mined.
 HEAD = 20
@@ -88,7 +91,7 @@ def rewritten(turns: pd.DataFrame, rows: pa.Table) -> pd.Series:
 def replay(
     turns: pd.DataFrame,
     rewrites: pd.Series,
-    outcomes: Mapping[str, str],
+    outcomes: Mapping[Said, str],
     *,
     seed: int = 0,
     draws: int = DRAWS,
@@ -97,14 +100,14 @@ def replay(
 
     Parameters
     ----------
-    turns: columns user_id, wrong (bool), wanted (the interpretation that the user wanted; null
-        where it is not known, which counts as not reached).
+    turns: columns assistant, user_id, wrong (bool), wanted (the interpretation that the user
+        wanted; null where it is not known, which counts as not reached).
     rewrites: the text of the rewrite of each turn.
-    outcomes: text → the interpretation that it gets.
+    outcomes: assistant and text → the interpretation that it gets.
     """
     wrong = turns["wrong"].to_numpy(bool)
     given = rewrites.notna().to_numpy()
-    outcome = rewrites.map(outcomes)
+    outcome = outcome_of(turns, rewrites, outcomes)
     right = given & (outcome.notna() & (outcome == turns["wanted"])).to_numpy(bool)
     win, loss = right & wrong, given & ~right & ~wrong
     low, high = _interval(turns["user_id"], win.astype(int) - loss, wrong, seed, draws)
@@ -121,12 +124,20 @@ def replay(
     )
 
 
-def parts(turns: pd.DataFrame, heard: Mapping[str, int], head: int = HEAD) -> dict[str, pd.Series]:
+def outcome_of(turns: pd.DataFrame, rewrites: pd.Series, outcomes: Mapping[Said, str]) -> pd.Series:
+    """The interpretation that the rewrite of each turn gets; null where none is known."""
+    said = zip(turns["assistant"], rewrites, strict=True)
+    found: pd.Series = pd.Series([outcomes.get(key) for key in said], turns.index, dtype="object")
+    return found
+
+
+def parts(turns: pd.DataFrame, heard: Mapping[Said, int], head: int = HEAD) -> dict[str, pd.Series]:
     """Masks over `turns`: seen and unseen texts, head and tail of the seen ones.
 
-    `heard`: text → turns with it in the sessions mined.
+    `heard`: assistant and text → turns with it in the sessions mined.
     """
-    times = turns["text"].map(heard).fillna(0)
+    said = zip(turns["assistant"], turns["text"], strict=True)
+    times = pd.Series([heard.get(key, 0) for key in said], turns.index)
     return {
         "seen": times > 0,
         "unseen": times == 0,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from data.queries.rewrites import request_sql
 from data.schema.trace import TURNS
 from data.store.misdated import DATED
+from data.store.turn_columns import frame_sql, request_sql
 from features import context_after, result
 from features.matrix import open_frame
 
@@ -80,17 +80,12 @@ WHERE t.day BETWEEN $low AND $high
 
 _AFTER = {feature.name: feature.sql for feature in (*context_after.FEATURES, *result.FEATURES)}
 
-# A slot's value is kept as logged: what NLU makes of another spelling is another outcome.
 _EVIDENCE = f"""
 WITH heard AS (
     SELECT row, dialogue, turn_id, coalesce(assistant, '') AS assistant,
         nullif(user_id, '') AS user_id, locale,
         {request_sql("raw_text")} AS text,
-        CASE WHEN intent IS NOT NULL THEN concat_ws('|', coalesce(domain, ''), intent,
-            nullif(array_to_string(list_sort([
-                replace(coalesce(s.name, ''), '|', '/') || '='
-                || replace(coalesce(s.value::VARCHAR, ''), '|', '/')
-                for s in coalesce(slots, [])]), '|'), '')) END AS frame,
+        {frame_sql("domain", "intent", "slots")} AS frame,
         ({_AFTER["dialogue.gap_after"]})::DOUBLE AS gap,
         coalesce(greatest({_AFTER["dialogue.sim_after"]}, {_AFTER["dialogue.words_after"]},
             {_AFTER["dialogue.nbest_after"]}), 0)::DOUBLE AS alike,

@@ -15,17 +15,22 @@ if TYPE_CHECKING:
 # Outcomes are summed over days and sources.
 WITH_OUTCOMES = """
 WITH became AS (
-    SELECT rewrite_id, sum(wins) AS wins, sum(losses) AS losses, sum(no_help) AS no_help
+    SELECT rewrite_id, sum(wins) AS wins, sum(losses) AS losses, sum(no_help) AS no_help,
+        sum(turns_with) AS turns_with, sum(good_with) AS good_with,
+        sum(turns_without) AS turns_without, sum(good_without) AS good_without
     FROM rewrite_outcomes GROUP BY 1
 )
 SELECT w.*, coalesce(b.wins, 0)::BIGINT AS wins, coalesce(b.losses, 0)::BIGINT AS losses,
-    coalesce(b.no_help, 0)::BIGINT AS no_help
+    coalesce(b.no_help, 0)::BIGINT AS no_help,
+    coalesce(b.turns_with, 0)::BIGINT AS turns_with, coalesce(b.good_with, 0) AS good_with,
+    coalesce(b.turns_without, 0)::BIGINT AS turns_without,
+    coalesce(b.good_without, 0) AS good_without
 FROM rewrites w LEFT JOIN became b USING (rewrite_id)
 """
 
 # What would be mended: failing turns, by how much likelier success becomes.
 _LISTED = f"""
-SELECT * FROM ({WITH_OUTCOMES})
+SELECT *, count(*) OVER () AS total FROM ({WITH_OUTCOMES})
 WHERE (len($states) = 0 OR list_contains($states, state)) AND request <> rewrite
 ORDER BY failing * (p_after - p_before) DESC, turns DESC, rewrite_id
 LIMIT $most
@@ -50,25 +55,28 @@ WITH named AS (
     SELECT unnest(examples) AS turn_id, generate_subscripts(examples, 1) AS place
     FROM rewrites WHERE rewrite_id = $id
 ), said AS (
-    SELECT t.turn_id, t.dialogue_id, t.day, t.user_id, t.started_at,
-        coalesce(t.asr.hypotheses[1].text, '') AS text, n.place
-    FROM turns t JOIN named n USING (turn_id)
+    SELECT turn_id, dialogue_id, day, started_at, coalesce(assistant, '') AS assistant,
+        coalesce('u' || nullif(user_id, ''), 'd' || dialogue_id) AS speaker,
+        coalesce(asr.hypotheses[1].text, '') AS text
+    FROM turns
 )
 SELECT s.turn_id, s.dialogue_id, s.day, s.text, s.started_at,
     coalesce((
-        SELECT arg_min(coalesce(a.asr.hypotheses[1].text, ''), a.started_at) FROM turns a
-        WHERE a.day BETWEEN s.day AND s.day + 1 AND a.started_at > s.started_at
-            AND (a.user_id = s.user_id OR (s.user_id IS NULL AND a.dialogue_id = s.dialogue_id))
+        SELECT arg_min(a.text, a.started_at) FROM said a
+        WHERE a.day BETWEEN s.day AND s.day + 1 AND a.speaker = s.speaker
+            AND a.assistant = s.assistant AND a.started_at > s.started_at
+            AND epoch(a.started_at) - epoch(s.started_at) <= $pause_s
     ), '') AS after
-FROM said s ORDER BY place
+FROM said s JOIN named n USING (turn_id) ORDER BY n.place
 """
 
 
 def listed(snapshot: Snapshot, states: Sequence[str] = (), most: int = 20) -> pa.Table:
     """Rewrites in some states (all by default), those first that would mend most.
 
-    Columns: those of the table, and wins, losses and no_help on later sessions. Rows by which a
-    user keeps a request as it is are left out.
+    Columns: those of the table; wins, losses and no_help on later sessions; turns_with and
+    turns_without of its use, with their expected successes good_with and good_without; and total,
+    the rewrites in these states. Rows by which a user keeps a request as it is are left out.
     """
     return snapshot.query(_LISTED, {"states": list(states), "most": most})
 
@@ -94,9 +102,9 @@ def one(snapshot: Snapshot, rewrite_id: str) -> dict[str, Any]:
     return row
 
 
-def example_turns(snapshot: Snapshot, rewrite_id: str) -> pa.Table:
-    """The turns that a rewrite was mined from, and what was said after each.
+def example_turns(snapshot: Snapshot, rewrite_id: str, pause_s: float = 45.0) -> pa.Table:
+    """The turns that a rewrite was mined from, and what was said within `pause_s` after each.
 
     Columns: turn_id, dialogue_id, day, text, started_at, after.
     """
-    return snapshot.query(_EXAMPLES, {"id": rewrite_id})
+    return snapshot.query(_EXAMPLES, {"id": rewrite_id, "pause_s": pause_s})

@@ -19,6 +19,7 @@ from data.queries.rewrite_rows import WITH_OUTCOMES
 from data.schema.trace import FAILURES
 from data.store.misdated import DATED
 from data.store.rewrites import APPROVED, LIVE, PROPOSED, STATES
+from data.store.turn_columns import frame_sql, request_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -36,15 +37,6 @@ ORDERS: Mapping[str, str] = {
     "heard": "asked DESC",
     **{f"mended_{name}": f"mended_{name} DESC" for name in (*FAILURES, "defect")},
 }
-
-
-# What Python takes for a space, too; `\s` is ASCII only here.
-_SPACES = r"[\s\pZ\x0b\x1c-\x1f\x85]"
-
-
-def request_sql(text: str) -> str:
-    """SQL for a text as requests are looked up: lower case, single spaces of any script."""
-    return f"coalesce(trim(regexp_replace(lower({text}), '{_SPACES}+', ' ', 'g')), '')"
 
 
 # Expected turns mended, of one turn that fails: how much likelier success becomes.
@@ -143,14 +135,9 @@ ORDER BY p_defect DESC, turn_id LIMIT $rows
 """
 _OF_USER = "AND turn_id IN (SELECT turn_id FROM turns WHERE user_id = $user)"
 
-# What NLU made of a turn, as the mining names it.
-_FRAME = """
-CASE WHEN nlu.hypotheses[1].intent IS NOT NULL THEN
-  concat_ws('|', coalesce(nlu.hypotheses[1].domain, ''), nlu.hypotheses[1].intent,
-    nullif(array_to_string(list_sort([replace(coalesce(s.name, ''), '|', '/') || '='
-      || replace(coalesce(s.value::VARCHAR, ''), '|', '/')
-      for s in coalesce(nlu.hypotheses[1].slots, [])]), '|'), '')) END
-"""
+_FRAME = frame_sql(
+    *("nlu.hypotheses[1].domain", "nlu.hypotheses[1].intent", "nlu.hypotheses[1].slots")
+)
 _SPEAKER = "coalesce('u' || nullif(user_id, ''), 'd' || dialogue_id)"
 
 _DAYS_OF = "SELECT turn_id, day FROM turns WHERE turn_id IN (SELECT unnest($turns))"

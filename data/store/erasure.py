@@ -115,6 +115,8 @@ class Eraser:
         name = f"'deleted-{uuid.uuid4().hex[:6]}'"
         condition = "annotator IN (SELECT id FROM given)"
         self._replace("annotations", condition, "annotator", name, "names of annotators", given)
+        condition = "decided_by IN (SELECT id FROM given)"
+        self._replace("rewrites", condition, "decided_by", name, "names of deciders", given)
 
     def _naming(self, table: str, expression: str) -> pa.Table:
         """The distinct values of an SQL expression over a table that name one of the ids."""

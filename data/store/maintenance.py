@@ -31,7 +31,7 @@ from data.store.misdated import words
 from data.store.model_folders import remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
-from data.store.rewrites import forget as forget_rewrites
+from data.store.rewrites import tidy
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -306,7 +306,7 @@ def delete(
             others[_CALLED[name]] = cycle.delete_rows(name, condition, tables)
         cycle.delete_rows("misdated", condition, tables)
         given = (value for values in ids_by_kind.values() for value in values)
-        others["rewrites"] = forget_rewrites(cycle, deleted, user_ids)
+        others["rewrites"] = tidy(cycle)
         others.update(Eraser(cycle, given, all_ids).everywhere())
         unread = written_with(cycle, own)
     finished = _finished(store, turns, predictions, others, unread)
@@ -344,10 +344,14 @@ def _finished(
     )
 
 
+# The folder of the index of rewrites (`rewrites.online.index_folder`), which forgets by itself.
+REWRITE_INDEX = "rewrite-index"
+
+
 def _left_beside(store: Store) -> list[str]:
     """Files in the store's folder that are not the store's, such as exports put there."""
     kinds = (".csv", ".jsonl", ".parquet", ".manifest.json", ".html", ".gz", ".zst", ".log")
-    inside = {*TABLES, store.models.name}
+    inside = {*TABLES, store.models.name, REWRITE_INDEX}
     return [
         f"the file {path}"
         for path in sorted(store.path.rglob("*"))
@@ -413,7 +417,7 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
             "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
         )
         if deleted.num_rows:
-            others["rewrites"] = forget_rewrites(cycle, deleted, ())
+            others["rewrites"] = tidy(cycle)
             others.update(Eraser(cycle, (), all_ids).everywhere())
         unread = written_with(cycle, own)
     finished = _finished(store, dropped["turns"], dropped["predictions"], others, unread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 from data.errors import UsageError
 from data.schema.layout import TABLES
 from data.store.annotations import PATIENCE_S
+from data.store.turn_columns import request_sql
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -32,7 +33,6 @@ NEXT = {
 # Characters of a reason that are kept.
 _LONGEST_REASON = 1_000
 
-_BOTH = "rewrites", "rewrite_outcomes"
 _DECISION = ("state", "reason", "decided_by", "decided_at")
 
 
@@ -73,7 +73,8 @@ def replace_proposed(
         cycle.append("rewrites", _followed(rows.select(schema.names).cast(schema), states or {}))
         cycle.delete_rows("rewrite_outcomes", "true")
         cycle.append("rewrite_outcomes", outcomes)
-        return rows.num_rows
+        # Somebody may have deleted turns since they were read.
+        return rows.num_rows - tidy(cycle)
 
 
 def _followed(rows: pa.Table, states: Mapping[str, tuple[str, str]]) -> pa.Table:
@@ -84,8 +85,8 @@ def _followed(rows: pa.Table, states: Mapping[str, tuple[str, str]]) -> pa.Table
     for record in records:
         state, reason = states.get(record["rewrite_id"], (None, None))
         if state in NEXT[record["state"]]:
-            record |= {"state": state, "reason": reason, "decided_by": None}
-            record["decided_at"] = datetime.now(UTC)
+            # Who approved it stays on record.
+            record |= {"state": state, "reason": reason, "decided_at": datetime.now(UTC)}
     return pa.Table.from_pylist(records, rows.schema)
 
 
@@ -132,49 +133,62 @@ def decide(
         return len(changed)
 
 
-def forget(cycle: Cycle, deleted: pa.Table, user_ids: Iterable[str]) -> int:
-    """Remove the rewrites of users, and those that only deleted turns (`turn_id`) are examples of.
+def tidy(cycle: Cycle) -> int:
+    """Remove what turns that the store no longer has have left in rewrites; returns rows removed.
 
-    Deleted turns leave the examples of the others. Returns the number of rewrites removed.
+    Rewrites go whose user has no turn, whose request or rewrite nobody says any more, or of whose
+    examples none is left; of the others the examples that are gone, and a chain that names what
+    nobody says. Outcomes go with their rewrites.
     """
-    users = pa.table({"id": pa.array(list(user_ids), pa.string())})
-    tables = {"deleted": deleted, "users": users}
-    with cycle.snapshot("rewrites") as snapshot:
-        if not snapshot.counts()["rewrites"]:
+    with cycle.snapshot("rewrites", "turns") as snapshot:
+        if not (before := snapshot.counts()["rewrites"]):
             return 0
-        rows = snapshot.query(
-            _LEFT,
-            tables=tables,
-        )
-        gone = snapshot.query(
-            "SELECT rewrite_id AS id FROM rewrites ANTI JOIN rows USING (rewrite_id)",
-            tables={"rows": rows},
-        )
-        touched = snapshot.query(
-            "SELECT r.* FROM rows r JOIN rewrites w USING (rewrite_id) "
-            "WHERE len(r.examples) < len(w.examples)",
-            tables={"rows": rows},
-        )
-    if touched.num_rows:
-        _put(cycle, touched.cast(TABLES["rewrites"].schema))
-    for name in _BOTH if gone.num_rows else ():
-        cycle.delete_rows(name, "rewrite_id IN (SELECT id FROM gone)", {"gone": gone})
-    return gone.num_rows
+        rows = snapshot.query(_LEFT)
+        changed = snapshot.query(_CHANGED, tables={"left_over": rows})["n"][0].as_py()
+    gone = before - rows.num_rows
+    if gone or changed:
+        cycle.delete_rows("rewrites", "true")
+        cycle.append("rewrites", rows.cast(TABLES["rewrites"].schema))
+    ids = rows.select(["rewrite_id"])
+    cycle.delete_rows(
+        "rewrite_outcomes", "rewrite_id NOT IN (SELECT rewrite_id FROM ids)", {"ids": ids}
+    )
+    return gone
 
 
-# Rewrites that stay, without deleted turns among their examples.
-_LEFT = """
-WITH kept AS (
-    SELECT rewrite_id, list(example ORDER BY place) AS examples
-    FROM (SELECT rewrite_id, unnest(examples) AS example, generate_subscripts(examples, 1) AS place
-        FROM rewrites)
-    ANTI JOIN deleted ON example = turn_id
-    GROUP BY rewrite_id
+_LEFT = f"""
+WITH said AS (
+    SELECT DISTINCT coalesce(assistant, '') AS assistant, {request_sql()} AS text FROM turns
+), speakers AS (
+    SELECT DISTINCT user_id FROM turns WHERE user_id <> ''
+), named AS (
+    SELECT rewrite_id, unnest(examples) AS turn_id, generate_subscripts(examples, 1) AS place
+    FROM rewrites
+), kept AS (
+    SELECT rewrite_id, list(turn_id ORDER BY place) AS examples
+    FROM named SEMI JOIN turns USING (turn_id) GROUP BY rewrite_id
+), drawn AS (
+    SELECT rewrite_id, assistant,
+        unnest(json_extract_string(chain, '$.nodes[*].text')) AS text
+    FROM rewrites WHERE chain IS NOT NULL
+), stale AS (
+    SELECT DISTINCT rewrite_id FROM drawn ANTI JOIN said USING (assistant, text)
 )
-SELECT w.* REPLACE (coalesce(k.examples, []) AS examples)
-FROM rewrites w LEFT JOIN kept k USING (rewrite_id)
-WHERE coalesce(user_id, '') NOT IN (SELECT id FROM users)
+SELECT w.* REPLACE (
+    coalesce(k.examples, []) AS examples,
+    CASE WHEN s.rewrite_id IS NULL THEN w.chain END AS chain)
+FROM rewrites w
+    SEMI JOIN said a ON a.assistant = w.assistant AND a.text = w.request
+    SEMI JOIN said b ON b.assistant = w.assistant AND b.text = w.rewrite
+    LEFT JOIN kept k USING (rewrite_id)
+    LEFT JOIN stale s USING (rewrite_id)
+WHERE (w.user_id IS NULL OR w.user_id IN (FROM speakers))
     AND (k.examples IS NOT NULL OR coalesce(len(w.examples), 0) = 0)
+ORDER BY w.rewrite_id
+"""
+_CHANGED = """
+SELECT count(*) AS n FROM left_over l JOIN rewrites w USING (rewrite_id)
+WHERE len(l.examples) < coalesce(len(w.examples), 0) OR (l.chain IS NULL AND w.chain IS NOT NULL)
 """
 
 

@@ -162,7 +162,9 @@ def mended_share(view: View) -> None:
             width="content",
             help="Of the turns that probably failed, those whose request has a rewrite that is "
             "proposed, approved or live, each counted as much as the rewrite is expected to raise "
-            f"its success: about {count(mended)} of {count(failed)} failures.",
+            f"its success: about {count(mended)} of {count(failed)} failures. The rewrites were "
+            "learned from turns like these; what they were worth on later ones is on the page "
+            "Rewrites, under Evidence.",
         )
         st.html(
             piece(TEMPLATE, "way", words="See them", href=view.href("rewrites")), width="content"

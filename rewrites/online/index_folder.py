@@ -25,21 +25,24 @@ from filelock import FileLock
 
 from data.errors import RewriteIndexDamaged, RewriteIndexMissing, machine_error
 from data.store.durability import replacing, sync, tree
+from data.store.maintenance import REWRITE_INDEX
 
 FORMAT = 1
 CURRENT = "current.json"
 _DRAFT, _GENERATION = ".draft-", "generation-"
 _DEAD_S = 24 * 3600.0
 _BLOCK = 1 << 20
-# How often reading begins anew because the generation that was being read has been replaced.
-_ATTEMPTS = 20
+# How long reading begins anew because the generation that was being read has been replaced.
+_PATIENCE_S = 60.0
+# How often a generation may be missing in a row.
+_LOST = 5
 
 T = TypeVar("T")
 
 
 def of_store(store: Path) -> Path:
     """The index folder of a store. Not `rewrites`, which is a table's."""
-    return store / "rewrite-index"
+    return store / REWRITE_INDEX
 
 
 @contextmanager
@@ -83,14 +86,17 @@ def read(folder: Path, load: Callable[[Path], T]) -> T:
 
     Raises `RewriteIndexMissing` and `RewriteIndexDamaged`.
     """
-    for attempt in range(_ATTEMPTS):
+    until = time.monotonic() + _PATIENCE_S
+    lost = 0
+    while time.monotonic() < until:
         generation, stated = _current(folder)
         if not generation.is_dir():
             # Replaced since, or lost.
-            if attempt < _ATTEMPTS - 1:
+            if (lost := lost + 1) < _LOST:
                 time.sleep(0.05)
                 continue
             raise RewriteIndexDamaged.by(generation, "is missing")
+        lost = 0
         try:
             for name, expected in stated.items():
                 path = generation / name

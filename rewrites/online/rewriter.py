@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import RewriteIndexDamaged, RewriteIndexMissing
+from data.errors import RewriteIndexMissing
 from features.arrow import whole
 from rewrites.interpretations import heard
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
@@ -306,6 +305,8 @@ def build_index(
             snapshot, mined, rows=rows, taught=taught, false_triggers=false_triggers
         )
     rewriter.save(index_folder.of_store(store.path))
+    # Somebody may have deleted turns since they were read.
+    forget_deleted(store)
     return rewriter
 
 
@@ -330,15 +331,12 @@ def forget(folder: Path, *, user_ids: Iterable[str] = (), turn_ids: Iterable[str
 def forget_deleted(store: Store) -> int:
     """Take the turns that a store no longer has out of its index; returns turns removed.
 
-    An index that cannot be read is removed as a whole.
+    Raises `RewriteIndexDamaged`, which says so, if the index cannot be read.
     """
     folder = index_folder.of_store(store.path)
     try:
         rewriter = Rewriter.load(folder)
     except RewriteIndexMissing:
-        return 0
-    except RewriteIndexDamaged:
-        shutil.rmtree(folder)
         return 0
     with store.snapshot(only=("turns",)) as snapshot:
         gone = snapshot.query(_GONE, tables={"said": rewriter.said, "rows": rewriter.rows})

@@ -69,7 +69,11 @@ class Live:
     def refresh(self) -> bool:
         """Read the index again if there is a newer one; whether it was read."""
         found = index_folder.version(self.folder)
-        if found is None or found == self.generation:
+        if found is None:
+            self.problem = f"There is no index of rewrites at {self.folder} any more."
+            return False
+        if found == self.generation:
+            self.problem = None
             return False
         try:
             rewriter = Rewriter.load(self.folder)

@@ -118,8 +118,10 @@ def _habits(history: History, counted: Counts, success: Success, row: np.ndarray
     times = times.groupby(["user_id", "row"]).agg(
         {"last": "max", "hour_x": "mean", "hour_y": "mean"}
     )
-    sums["user_id"] = [users[code] for code in sums["user"]]
-    habits = sums.merge(times.reset_index(), how="left", on=["user_id", "row"])
+    # An empty list would be one of numbers.
+    sums["user_id"] = pd.Series([users[code] for code in sums["user"]], sums.index, dtype="str")
+    times = times.reset_index().astype({"user_id": "str"})
+    habits = sums.merge(times, how="left", on=["user_id", "row"])
     return pa.Table.from_pandas(habits[HABITS.names].fillna(0), HABITS, preserve_index=False)
 
 

@@ -193,11 +193,11 @@ def test_mining_runs_beside_the_page(
 
         def __init__(self, name: str, module: str, command: list[str], polite: bool) -> None:
             assert (module, command[:2], polite) == ("cli", ["rewrites", "mine"], True)
-            replace_proposed(
-                own_store,
-                pa.Table.from_pylist(rewritten.rewrites(), schema=REWRITES),
-                pa.Table.from_pylist(rewritten.outcomes(), schema=REWRITE_OUTCOMES),
-            )
+            rows = pa.Table.from_pylist(rewritten.rewrites(), schema=REWRITES)
+            outcomes = pa.Table.from_pylist(rewritten.outcomes(), schema=REWRITE_OUTCOMES)
+            with own_store.commit() as cycle:
+                cycle.append("rewrites", rows)
+                cycle.append("rewrite_outcomes", outcomes)
 
     monkeypatch.setattr(mining, "ProcessJob", Done)
     at = opened(own_store.path, "rewrites")

@@ -159,7 +159,7 @@ def test_a_users_own_row_goes_first_and_outcomes_are_told_apart() -> None:
     )
     texts = rewritten(turns, rows)
     assert texts.tolist() == ["say a", "say b", "say a", "never said"]
-    score = replay(turns, texts, {"say a": "A", "say b": "B"})
+    score = replay(turns, texts, {("", "say a"): "A", ("", "say b"): "B"})
     assert (score.wins, score.losses, score.no_help, score.triggers) == (2, 1, 1, 4)
     assert score.net == pytest.approx(1 / 3)
     assert score.precision == 0.5

@@ -16,10 +16,10 @@ from data.errors import UsageError
 from data.export.rewrites import rewrite_lines
 from data.ingest.ingest import ingest
 from data.queries.rewrite_rows import example_turns, listed, one
-from data.queries.rewrites import request_sql
 from data.store.maintenance import delete, retain
 from data.store.rewrites import decide
 from data.store.store import Store
+from data.store.turn_columns import request_sql
 from data.store.workspace import setting
 from rewrites.interpretations import heard
 from rewrites.outcomes import SETTING
