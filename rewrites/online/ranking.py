@@ -437,15 +437,18 @@ def _with_thresholds(
     figures["false_triggers_allowed"] = rate
     for heard, name in ((False, "unheard"), (True, "heard")):
         part = sorted((a for a in asked if a[1] == heard), reverse=True)
+        trust, _, mend, fine = np.array(part, np.float64).reshape(-1, 4).T
+        given, mends, falsely = np.arange(1, len(part) + 1), np.cumsum(mend), np.cumsum(fine)
+        good = (trust >= least) & (falsely <= rate * right)
+        good &= (mends >= PRECISION * given) & (mends > falsely)
+        # Winners that are trusted the same are given together or not at all.
+        good &= np.append(trust[:-1] > trust[1:], True)[: len(part)]
         threshold = _NEVER
-        mends = falsely = 0.0
-        for given, (trust, _, mend, fine) in enumerate(part, 1):
-            mends, falsely = mends + mend, falsely + fine
-            if trust < least or falsely > rate * right:
-                break
-            if mends >= PRECISION * given and mends > falsely:
-                threshold = trust
-                figures[f"{name}_triggers"], figures[f"{name}_mends"] = float(given), float(mends)
-                figures[f"{name}_false_triggers"] = float(falsely / max(right, 1))
+        if good.any():
+            last = np.flatnonzero(good)[-1]
+            threshold = float(trust[last])
+            figures[f"{name}_triggers"] = float(given[last])
+            figures[f"{name}_mends"] = float(mends[last])
+            figures[f"{name}_false_triggers"] = float(falsely[last] / max(right, 1))
         thresholds.append(threshold)
     return Ranker(ranker.booster, ranker.trusts, (thresholds[0], thresholds[1]), figures)

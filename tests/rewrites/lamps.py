@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from data.ingest.ingest import ingest
 from data.store.store import Store
 from tests.logs import trace, write_lines
@@ -49,3 +51,28 @@ def store_with(folder: Path, turns: list[dict[str, Any]]) -> Store:
     if turns:
         ingest(store, [write_lines(folder / "logs.jsonl", turns)])
     return store
+
+
+def friction_of(texts: list[str], names: list[str], barge_in: list[bool]) -> pa.Table:
+    """A table as of `rewrites.sessions.friction`: turns, their sessions, and who was cut short."""
+    n = len(texts)
+    follows = [i + 1 < n and names[i] == names[i + 1] for i in range(n)]
+    false = pa.array([False] * n, pa.bool_())
+    text = pa.array(texts, pa.string())
+    return pa.table(
+        {
+            "session": pa.array(names, pa.string()),
+            "assistant": pa.array([""] * n, pa.string()),
+            "user_id": pa.nulls(n, pa.string()),
+            "locale": pa.nulls(n, pa.string()),
+            "text": text,
+            "frame": text,
+            "gap": pa.array([9.0 if after else None for after in follows], pa.float64()),
+            "alike": pa.array([0.5 * after for after in follows], pa.float64()),
+            "barge_in": pa.array(barge_in, pa.bool_()),
+            **dict.fromkeys(("same_intent", "terminated", "rejected", "apology"), false),
+            "explicit": pa.array([""] * n, pa.string()),
+            "failed": pa.nulls(n, pa.int32()),
+            "p_defect": pa.nulls(n, pa.float32()),
+        }
+    )

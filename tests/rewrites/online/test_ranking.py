@@ -55,6 +55,19 @@ def test_false_triggers_stay_within_the_rate() -> None:
     assert learn(noisy, held_out, false_triggers=0.0).thresholds[0] > 0.5
 
 
+def test_winners_trusted_the_same_are_given_together() -> None:
+    # A hundred turns that look the same: six in ten are mended, the others went well as they were.
+    alike = next(e for e in _examples(1) if e.failed)
+    fine = Example(alike.table, alike.said, alike.outcome, alike.wanted * 0, alike.mends * 0, 0.0)
+    for held_out in ([alike] * 60 + [fine] * 40, [fine] * 40 + [alike] * 60):
+        for rate, given in ((0.0, False), (0.5, False), (1.0, True)):
+            ranker = learn(_examples(400), held_out, false_triggers=rate, least=0.0)
+            _, row, _ = winner_of(ranker, alike.table, alike.said, alike.outcome)
+            # All of the 40 would be false triggers, or none is.
+            assert (ranker.trust(row) >= ranker.threshold(row)) == given
+            assert ranker.figures.get("unheard_false_triggers", 0.0) == given
+
+
 def test_too_little_to_learn_from_abstains() -> None:
     for ranker in (learn([], []), learn(_examples(20), []), Ranker.untrained()):
         example = _examples(1)[0]
