@@ -24,11 +24,12 @@ from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
 from rewrites.neighbours import Neighbours
+from rewrites.rephrase.mined import from_rephrases
 from rewrites.replay import Score, parts, replay, rewritten
 from rewrites.self_aware import RETIRE, Outcomes
 from rewrites.self_aware import in_use as matching
 from rewrites.sessions import GAP_S
-from rewrites.success import Success
+from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -171,7 +172,8 @@ def evaluate(
     earlier = [table.filter(_until(table, last)) for table in tables]
     later = [table.filter(_after(table, last)) for table in tables]
     before = counts(earlier, gap_s=GAP_S)
-    mined = from_counts(before, settings)
+    model = estimate(before)
+    mined = from_counts(before, settings, model)
     turns = pd.concat([judged(table, counted, success, gold) for table in later if table.num_rows])
     turns = turns.reset_index(drop=True)
     outcomes, heard = heard_in(before)
@@ -180,6 +182,7 @@ def evaluate(
         "none": REWRITES.empty_table(),
         "next successful": next_successful(pa.concat_tables(earlier)),
         "plain chain": plain_chain(before),
+        "rephrase": from_rephrases(earlier, before, model, mined),
         "chain": mined.rows.filter(mined.rows["user_id"].is_null()),
         "chain + personal": mined.rows,
         "chain + personal + new texts": everything,
