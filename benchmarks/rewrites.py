@@ -26,8 +26,10 @@ from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import all_rows, heard_in
+from rewrites.rephrase.mined import from_rephrases, united
 from rewrites.replay import Said, Score, parts, replay, rewritten
 from rewrites.sessions import friction
+from rewrites.success import estimate
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,19 @@ def divided(folder: Path, share: float = 0.7) -> Split:
 
 def tables(split: Split) -> dict[str, pa.Table]:
     """The methods compared, by name."""
-    mined = from_counts(split.counted)
+    success = estimate(split.counted)
+    mined = from_counts(split.counted, success=success)
+    rephrases = from_rephrases([split.earlier], split.counted, success, mined)
     general = mined.rows.filter(mined.rows["user_id"].is_null())
     return {
         "none": REWRITES.empty_table(),
         "next successful": next_successful(split.earlier),
         "plain chain": plain_chain(split.counted),
+        "rephrase": rephrases,
         "label model + chain, general": general,
         "… + personal": mined.rows,
         "… + neighbours": all_rows(mined, split.later),
+        "chain + rephrase": united(mined.rows, rephrases),
     }
 
 

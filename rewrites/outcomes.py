@@ -25,6 +25,7 @@ from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
 from rewrites.neighbours import Neighbours
+from rewrites.rephrase.mined import from_rephrases
 from rewrites.replay import Said, Score, outcome_of, parts, replay, rewritten
 from rewrites.self_aware import RETIRE, Outcomes
 from rewrites.self_aware import in_use as matching
@@ -176,7 +177,8 @@ def evaluate(
     earlier = [table.filter(_until(table, last)) for table in tables]
     later = [table.filter(_after(table, last)) for table in tables]
     before, after = counts(earlier), counts(later)
-    mined = from_counts(before, settings)
+    model = estimate(before)
+    mined = from_counts(before, settings, model)
     # Judged by the later sessions alone: what was mined from must not also say that it was right.
     success = estimate(after)
     turns = pd.concat([judged(table, after, success, gold) for table in later if table.num_rows])
@@ -187,6 +189,7 @@ def evaluate(
         "none": REWRITES.empty_table(),
         "next successful": next_successful(pa.concat_tables(earlier)),
         "plain chain": plain_chain(before),
+        "rephrase": from_rephrases(earlier, before, model, mined),
         "chain": mined.rows.filter(mined.rows["user_id"].is_null()),
         "chain + personal": mined.rows,
         "chain + personal + new texts": everything,

@@ -96,17 +96,27 @@ class Detector:
         self.taught = True
         return self
 
-    def predict(self, dialogues: pa.Table, asked: Iterable[str] | None = None) -> pa.Table:
+    def predict(
+        self,
+        dialogues: pa.Table,
+        asked: Iterable[str] | None = None,
+        among: Iterable[str] | None = None,
+    ) -> pa.Table:
         """The rephrase of each turn, or none: one row of `REPHRASES` per turn, ordered by turn.
 
         `asked`: the turns to look at, all by default. A score is that of the best turn of the
         window, null where no turn follows. `start` and `end` count words of its first hypothesis.
+        `among`: the later turns that may be the rephrase, all by default.
         The detector assumes that a turn failed: links of other turns mean nothing.
         """
         heard = digest(dialogues)
         wanted = {turn.turn_id for turn in heard} if asked is None else set(asked)
         found = self._pairs(heard, wanted)
         scores = self.scorer.scores(found)
+        if among is not None:
+            known = set(among)
+            kept = np.array([heard[i].turn_id in known for i in found.later], bool)
+            found, scores = found.where(kept), scores[kept]
         rows: dict[str, dict[str, Any]] = {
             turn.turn_id: {"turn_id": turn.turn_id} for turn in heard if turn.turn_id in wanted
         }

@@ -35,7 +35,7 @@ def _mined(count: int) -> tuple[Mined, list[str]]:
         texts += said
         sessions += [f"s{i:06}"] * len(said)
     follows = [a == b for a, b in zip(sessions, [*sessions[1:], ""], strict=True)]
-    return from_counts(Counts.of(friction_of(texts, sessions, follows), gap_s=45)), meant
+    return from_counts(Counts.of(friction_of(texts, sessions, follows))), meant
 
 
 def _neighbours(mined: Mined) -> Neighbours:
@@ -64,7 +64,7 @@ def test_a_request_has_no_vote_on_its_own_text() -> None:
     table = table.set_column(
         table.column_names.index("frame"), "frame", pa.array(["on|lamp", "on|lamb", "x", "y"])
     )
-    neighbours = _neighbours(from_counts(Counts.of(table, gap_s=45)))
+    neighbours = _neighbours(from_counts(Counts.of(table)))
     assert len(neighbours.rows["turn on the lamp"]) == 2
     (near, similarity), (others, _) = neighbours._nearest(["turn on the lamp", "turn on the tap"])
     assert {neighbours.texts[i] for i in near} == {"turn on the lamps", "turn off the lamp"}
