@@ -191,7 +191,6 @@ def rounds(turns: int, number: int, setup: Setup, folder: Path) -> list[dict[str
                     "defects": sum(t.truth["failure_point"] != "correct" for t in users),
                 }
             )
-            print(found[-1], flush=True)
     return found
 
 
