@@ -122,7 +122,7 @@ class Rewriter:
             return cls.of(_EMPTY, rows, taught, Ranker.untrained(), threads)
         counted = history.counted()
         success = estimate(counted)
-        mined = mined or from_counts(counted, settings)
+        mined = mined or from_counts(counted, settings, success)
         made = tables(history, counted, success, mined)
         ranker = trained(history, counted, success, mined, settings, false_triggers=false_triggers)
         return cls.of(made, mined.rows if rows is None else rows, taught, ranker, threads)

@@ -33,6 +33,8 @@ INDEXED, LEARNED = 0.7, 0.85
 MOST_ASKED = 6_000
 # How often a request counts at most: requests heard often are no surer examples of similarity.
 MOST_TIMES = 3
+# Turns of a user with a text that tell whether it works with that user.
+SAID_OFTEN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +46,32 @@ class Known:
     rows: dict[tuple[str, str, str | None], tuple[str, float, str]]
 
     def row(self, request: Request) -> tuple[str, float, str] | None:
-        """The exact row of a request, the user's own first: rewrite, score and method."""
+        """The exact row of a request: rewrite, score and method; None where there is none.
+
+        The user's own goes first. That of everybody is not for a user with whom the text works.
+        """
         own = self.rows.get((request.assistant, request.text, request.user_id))
-        return own or self.rows.get((request.assistant, request.text, None))
+        if own is not None or self._works_with_user(request):
+            return own
+        return self.rows.get((request.assistant, request.text, None))
 
     def works(self, request: Request) -> bool:
         """Whether a text is known to work as it is: with its user, or else with everybody."""
-        row = self.index.find(request.text, request.assistant)
+        with_user = self._works_with_user(request)
+        if with_user is not None:
+            return with_user
+        row, columns = self.index.find(request.text, request.assistant), self.index.columns
+        return row >= 0 and bool(columns["failure"][row] < 0.5 and columns["successes"][row] > 0.5)
+
+    def _works_with_user(self, request: Request) -> bool | None:
+        """Whether a text works with its user; None where the user has not said it twice."""
+        row, columns = self.index.find(request.text, request.assistant), self.index.columns
         if row < 0:
-            return False
-        columns = self.index.columns
+            return None
         place = int(self.index.own_counts(request.user_id, np.array([row]))[0])
-        if place >= 0 and columns["own_turns"][place] >= 2:
-            return bool(columns["own_failed"][place] < 0.5 * columns["own_turns"][place])
-        return bool(columns["failure"][row] < 0.5 and columns["successes"][row] > 0.5)
+        if place < 0 or columns["own_turns"][place] < SAID_OFTEN:
+            return None
+        return bool(columns["own_failed"][place] < 0.5 * columns["own_turns"][place])
 
 
 def exact_rows(table: Any) -> dict[tuple[str, str, str | None], tuple[str, float, str]]:
@@ -98,12 +112,14 @@ def trained(
     if not len(earlier.turns):
         return Ranker.untrained()
     before = earlier.counted()
-    known = known_of(earlier, before, estimate(before), from_counts(before, settings))
+    success_before = estimate(before)
+    mined_before = from_counts(before, settings, success_before)
+    known = known_of(earlier, before, success_before, mined_before)
     parts = []
     for mask in ((share >= INDEXED) & (share < LEARNED), share >= LEARNED):
         asked = history.where(mask)
         parts.append((asked, outcomes(asked.turns, counted, success, mined)))
-    learning = list(_texts(known, from_counts(before, settings)))
+    learning = list(_texts(known, mined_before))
     learning += _turns(known, *parts[0], mined, learning=True)
     held_out = list(_turns(known, *parts[1], mined, learning=False))
     return learn(learning, held_out, false_triggers=false_triggers, least=least)

@@ -64,6 +64,24 @@ def test_what_is_habitual_is_decided_by_the_user(rewriter: Rewriter) -> None:
         assert rewriter.rewrite(WILKINSON, other).rewrite is None
 
 
+def test_a_general_row_is_not_for_a_user_with_whom_the_text_works(tmp_path: Path) -> None:
+    def row(user: str | None, rewrite: str) -> dict[str, object]:
+        given = {"request": WILKERSON, "rewrite": rewrite, "user_id": user, "assistant": ""}
+        return dict.fromkeys(REWRITES.names) | given | {"method": "approved", "score": 1.0}
+
+    once = turn("once", "guest", 50.0, WILKERSON)
+    rows = [row(None, WILKINSON), row("u2", LAMP)]
+    with store_of(tmp_path, [*world(4), once]).snapshot() as snapshot:
+        rewriter = Rewriter.build(snapshot, rows=pa.Table.from_pylist(rows, REWRITES))
+    answer = rewriter.rewrite(WILKERSON, "wilk")
+    assert answer.rewrite is None
+    assert "known to work" in answer.why
+    # One turn proves nothing, and a user's own row goes before what the user has said.
+    for user in ("guest", "somebody new", None):
+        assert rewriter.rewrite(WILKERSON, user).rewrite == WILKINSON
+    assert rewriter.rewrite(WILKERSON, "u2").rewrite == LAMP
+
+
 def test_a_habit_is_offered_to_its_user_only(tmp_path: Path) -> None:
     secret = "call doctor strangelove at the clinic"
     turns = [*world(4), *(turn(f"s{i}", "wilk", 40_000.0 + i * 86_400, secret) for i in range(3))]
