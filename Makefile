@@ -58,7 +58,7 @@ bench-dashboard: setup
 
 # Measures rewrites again and writes the tables of docs/rewrites.md; CORPORA=folder of the corpora.
 bench-rewrites: setup
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.rewrites_docs $(CORPORA)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.rewrites.document $(CORPORA)
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

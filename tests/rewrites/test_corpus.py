@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rewrites import divided, tables
+from benchmarks.rewrites.replay import divided, tables
 from rewrites.replay import parts, replay, rewritten
 
 

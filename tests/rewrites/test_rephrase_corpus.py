@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rephrase import Links, crossed, read
+from benchmarks.rewrites.rephrase import Links, crossed, read
 
 
 @pytest.mark.long

@@ -1,6 +1,6 @@
 """What mined rewrites are worth on later sessions, as Markdown for docs/rewrites.md.
 
-    python -m benchmarks.rewrites FOLDER [SHARE]
+    python -m benchmarks.rewrites.replay FOLDER [SHARE]
 
 FOLDER has `slurp-sessions.jsonl.gz` and `slurp-sessions.gold.jsonl.gz`. The first SHARE of the days
 (0.7) is mined, without gold; the rest is replayed against it.

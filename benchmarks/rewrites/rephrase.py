@@ -1,6 +1,6 @@
 """How well rephrases of failed turns are found on real logs, as Markdown for docs/rephrase.md.
 
-    python -m benchmarks.rephrase FOLDER [--quick]
+    python -m benchmarks.rewrites.rephrase FOLDER [--quick]
 
 FOLDER has `dstc1.jsonl.gz`, `dstc2.jsonl.gz` and `rewrites/` with `saif.jsonl.gz` and the truth.
 Every figure is by cross-validation over dialogues, threshold included. `--quick` leaves out the

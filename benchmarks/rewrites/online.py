@@ -1,8 +1,8 @@
 """What retrieval and ranking are worth on later sessions, as Markdown for docs/rewrite-server.md.
 
-    python -m benchmarks.rewriting FOLDER [SHARE [UNTIL]]
+    python -m benchmarks.rewrites.online FOLDER [SHARE [UNTIL]]
 
-FOLDER is that of `benchmarks.rewrites`. The first SHARE (0.7) of the days is indexed and learned
+FOLDER is that of `benchmarks.rewrites.replay`. The first SHARE (0.7) of the days is indexed and learned
 from, without gold; the turns up to UNTIL (1) are asked one by one. What was tuned was tuned with
 0.5 and 0.7.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from benchmarks.rewrites import _COLUMNS, Split, divided, line
+from benchmarks.rewrites.replay import _COLUMNS, Split, divided, line
 from data.ingest.ingest import ingest
 from data.store.store import Store
 from rewrites.mining import Mined, from_counts
@@ -139,7 +139,7 @@ def main(folder: Path, share: float, until: float) -> None:
     index = rewriter.known.index
     known = {index.interpretation(code) for code in set(index.outcome[index.offered].tolist())}
     wrong = kept[kept["wrong"] & kept["wanted"].isin(known)].copy()
-    wrong["seen"] = wrong["text"].isin(times)
+    wrong["seen"] = parts(wrong, times)["seen"]
     print(f"{len(wrong):,} wrong turns that an offered text would mend, {sum(~wrong['seen'])} new.")
     print(
         "\n| vectors | seen, 1 | new, 1 | seen, 10 | new, 10 | ms a text |"

@@ -1,6 +1,6 @@
 """A chain that learns from its own rewrites, naively and self-aware, over rounds of traffic.
 
-    python -m benchmarks.rewrites_feedback [TURNS] [--rounds N] [--seed N]
+    python -m benchmarks.rewrites.feedback [TURNS] [--rounds N] [--seed N]
 
 Each round the reference assistant is used with the rewrites mined from all rounds before, as each
 arm mines them: the naive chain counts a rewritten turn as one in which the request worked, the
@@ -25,7 +25,7 @@ from sklearn.metrics import average_precision_score
 
 from assistant.demo import START, Setup, simulate
 from assistant.simulate import Simulated
-from benchmarks.rewrites_ab import Rewriting, lookup, store_of
+from benchmarks.rewrites.assistant import Rewriting, lookup, store_of
 from data.store.rewrites import APPROVED, RETIRED, rewrite_id
 from rewrites.interpretations import Counts, heard, total
 from rewrites.mining import REWRITES, from_counts

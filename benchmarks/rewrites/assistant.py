@@ -1,6 +1,6 @@
 """What rewrites are worth where the truth is known: a paired A/B through the reference assistant.
 
-    python -m benchmarks.rewrites_ab [TURNS] [--seed N] [--homes N] [--habit SHARE]
+    python -m benchmarks.rewrites.assistant [TURNS] [--seed N] [--homes N] [--habit SHARE]
 
 The first two thirds of the days are simulated and mined without labels; the last third is simulated
 once per arm, with the same users who want the same things, and with that arm's rewrites between ASR

@@ -1,6 +1,6 @@
 """Measures rewrites again, and writes the tables into docs/rewrites.md.
 
-    python -m benchmarks.rewrites_docs CORPORA [PART...]
+    python -m benchmarks.rewrites.document CORPORA [PART...]
 
 CORPORA has the folder `rewrites` and the corpora beside it; parts that need it are left as they
 are where it is not there. In the document, each table stands between `<!-- PART -->` and
@@ -17,9 +17,9 @@ from pathlib import Path
 DOCUMENT = Path("docs/rewrites.md")
 # Part → the benchmark that prints it; {corpora} is the folder of the corpora.
 PARTS = {
-    "replay": ("benchmarks.rewrites", "{corpora}/rewrites"),
-    "assistant": ("benchmarks.rewrites_ab",),
-    "feedback": ("benchmarks.rewrites_feedback",),
+    "replay": ("benchmarks.rewrites.replay", "{corpora}/rewrites"),
+    "assistant": ("benchmarks.rewrites.assistant",),
+    "feedback": ("benchmarks.rewrites.feedback",),
 }
 
 

@@ -1,6 +1,6 @@
 """How fast rewrites are served, as Markdown for docs/rewrite-server.md.
 
-    python -m benchmarks.rewrite_server [REQUESTS] [SECONDS] [RATE]
+    python -m benchmarks.rewrites.server [REQUESTS] [SECONDS] [RATE]
 
 Indexes REQUESTS distinct texts (1,000,000) made of the reference assistant's phrases and words,
 said by 100,000 users with Zipf popularity, starts the real server in a process of its own, and asks

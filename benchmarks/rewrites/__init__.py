@@ -1,0 +1,1 @@
+"""What rewrites are worth: replay, the reference assistant, feedback, rephrases, and the server."""
