@@ -129,7 +129,7 @@ def list_(
         mined = snapshot.counts()["rewrites"]
     total = rows[0]["total"] if rows else 0
     if as_json:
-        print_json([{name: row[name] for name in row if name != "total"} for row in rows])
+        print_json([_record(row) for row in rows])
         return
     if not rows:
         out.print(_none_yet(mined, store))
@@ -168,7 +168,7 @@ def show(
         row = one(snapshot, rewrite_id)
         examples = example_turns(snapshot, rewrite_id).to_pylist()
     if as_json:
-        print_json(row | {"chain": json.loads(row["chain"] or "{}"), "turns_after": examples})
+        print_json(_record(row) | {"turns_after": examples})
         return
     request, rewrite = plain(_short(row["request"])), plain(_short(row["rewrite"]))
     out.print(f"[bold]{request}[/bold] → [bold]{rewrite}[/bold]")
@@ -372,6 +372,12 @@ def _states(given: list[str] | None) -> tuple[str, ...]:
         if state not in STATES:
             raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
     return tuple(given or ())
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    """A rewrite for programs."""
+    record = {name: value for name, value in row.items() if name != "total"}
+    return record | {"chain": json.loads(row["chain"] or "{}")}
 
 
 def _short(text: str) -> str:

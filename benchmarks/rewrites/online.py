@@ -2,9 +2,9 @@
 
     python -m benchmarks.rewrites.online FOLDER [SHARE [UNTIL]]
 
-FOLDER is that of `benchmarks.rewrites.replay`. The first SHARE (0.7) of the days is indexed and learned
-from, without gold; the turns up to UNTIL (1) are asked one by one. What was tuned was tuned with
-0.5 and 0.7.
+FOLDER is that of `benchmarks.rewrites.replay`. The first SHARE (0.7) of the days is indexed and
+learned from, without gold; the turns up to UNTIL (1) are asked one by one. What was tuned was tuned
+with 0.5 and 0.7.
 """
 
 from __future__ import annotations
