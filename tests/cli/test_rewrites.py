@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from data.store.store import Store
 from tests.command import Run, must_fail
 from tests.rewrites.lamps import BAD, GOOD, lamps, store_with
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "rewrites.md"
 
 
 @pytest.fixture
@@ -39,6 +44,11 @@ def test_mine_look_approve_export(run: Run, lit: Store, tmp_path: Path) -> None:
         *(BAD, GOOD, 24, 0),
     )
     assert "user_id" not in record
+    shutil.copy(to, "rewrites.jsonl")
+    loaded: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.S)[0], loaded)
+    assert loaded["rewritten"](BAD.title(), "anybody") == GOOD
+    assert loaded["rewritten"]("Something else") == "Something else"
     out = run("rewrites", "reject", row["rewrite_id"], "--reason", "no lamb", *there).out
     assert "1 rewrite rejected." in out
     assert "No rewrite is in that state" in run("rewrites", "list", "--state", "live", *there).out
