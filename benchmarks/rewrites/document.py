@@ -1,9 +1,9 @@
-"""Measures rewrites again, and writes the tables into docs/rewrites.md.
+"""Measures rewrites again, and writes the tables into its documents.
 
     python -m benchmarks.rewrites.document CORPORA [PART...]
 
 CORPORA has the folder `rewrites` and the corpora beside it; parts that need it are left as they
-are where it is not there. In the document, each table stands between `<!-- PART -->` and
+are where it is not there. In a document, each table stands between `<!-- PART -->` and
 `<!-- end -->`.
 """
 
@@ -14,26 +14,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-DOCUMENT = Path("docs/rewrites.md")
-# Part → the benchmark that prints it; {corpora} is the folder of the corpora.
-PARTS = {
-    "replay": ("benchmarks.rewrites.replay", "{corpora}/rewrites"),
-    "assistant": ("benchmarks.rewrites.assistant",),
-    "feedback": ("benchmarks.rewrites.feedback",),
+DOCUMENT, SERVER = Path("docs/rewrites.md"), Path("docs/rewrite-server.md")
+# Part → its document, and the benchmark that prints it; {corpora} is the folder of the corpora.
+PARTS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "replay": (DOCUMENT, ("benchmarks.rewrites.replay", "{corpora}/rewrites")),
+    "assistant": (DOCUMENT, ("benchmarks.rewrites.assistant",)),
+    "feedback": (DOCUMENT, ("benchmarks.rewrites.feedback",)),
+    "online": (SERVER, ("benchmarks.rewrites.online", "{corpora}/rewrites")),
 }
 
 
 def put(text: str, part: str, table: str) -> str:
-    """The document with a part's table replaced; raises ValueError if it has no such part."""
+    """A document with a part's table replaced; raises ValueError if it has no such part."""
     place = re.compile(rf"(<!-- {re.escape(part)} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not place.search(text):
-        raise ValueError(f"{DOCUMENT} has no <!-- {part} --> … <!-- end -->")
+        raise ValueError(f"the document has no <!-- {part} --> … <!-- end -->")
     return place.sub(lambda match: f"{match[1]}\n{table.strip()}\n\n{match[2]}", text, count=1)
 
 
 def main(corpora: Path, parts: list[str]) -> None:
     for part in parts or PARTS:
-        module, *arguments = PARTS[part]
+        document, (module, *arguments) = PARTS[part]
         if any("{corpora}" in argument for argument in arguments) and not corpora.is_dir():
             print(f"{part}: no corpora at {corpora}; left as it is")
             continue
@@ -42,7 +43,7 @@ def main(corpora: Path, parts: list[str]) -> None:
         ran = subprocess.run(
             [sys.executable, "-m", module, *given], check=True, stdout=subprocess.PIPE, text=True
         )
-        DOCUMENT.write_text(put(DOCUMENT.read_text("utf-8"), part, ran.stdout), "utf-8")
+        document.write_text(put(document.read_text("utf-8"), part, ran.stdout), "utf-8")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def main(folder: Path, share: float, until: float) -> None:
     mined = from_counts(split.counted)
     outcomes, times = split.heard()
     rewriter = Rewriter.build(earlier, mined)
-    print(f"Thresholds {rewriter.ranker.thresholds}; {rewriter.ranker.figures}\n")
+    print(f"Thresholds {rewriter.ranker.thresholds}; {rewriter.ranker.figures}\n", file=sys.stderr)
 
     index = rewriter.known.index
     known = {index.interpretation(code) for code in set(index.outcome[index.offered].tolist())}
