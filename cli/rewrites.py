@@ -17,6 +17,7 @@ from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 from data.errors import UsageError
+from data.schema.requests import PAUSE_S
 from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def mine(
     store: StoreOption = DEFAULT_STORE,
     since: SinceOption = None,
     until: UntilOption = None,
-    gap: GapOption = 45.0,
+    gap: GapOption = PAUSE_S,
     as_json: JsonOption = False,
 ) -> None:
     """Mine rewrites from the sessions of a store, replay the later ones, and record both."""
@@ -97,7 +98,7 @@ def evaluate(
     share: Annotated[
         float, typer.Option(min=0.05, max=0.95, help="Share of the days that is mined.")
     ] = 0.7,
-    gap: GapOption = 45.0,
+    gap: GapOption = PAUSE_S,
     as_json: JsonOption = False,
 ) -> None:
     """Mine the earlier days, replay the later ones, beside simple baselines; records nothing."""
@@ -121,7 +122,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List rewrites, those first that would mend most."""
-    from data.queries.rewrite_rows import listed
+    from data.queries.rewrites import listed
     from data.store.store import Store
 
     with Store.whole(store).snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
@@ -161,12 +162,14 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one rewrite: support, prediction, outcomes, the chain around it, and its examples."""
-    from data.queries.rewrite_rows import example_turns, one
+    from data.queries.rewrites import example_turns, one
+    from data.store.rewrites import unknown
     from data.store.store import Store
 
     with Store.whole(store).snapshot() as snapshot:
-        row = one(snapshot, rewrite_id)
-        examples = example_turns(snapshot, rewrite_id).to_pylist()
+        if (row := one(snapshot, rewrite_id)) is None:
+            raise unknown(rewrite_id)
+        examples = example_turns(snapshot, row).to_pylist()
     if as_json:
         print_json(_record(row) | {"turns_after": examples})
         return
@@ -258,13 +261,14 @@ def export(
     """Write approved and live rewrites as JSON lines, for an assistant to load."""
     from data.export.rewrites import write_rewrites
     from data.store.store import Store, must_lie_outside
-    from progress import listener
-    from rewrites.refresh import rows_for_new_texts
 
     must_lie_outside(to, store)
     states, opened = _states(state) or ("approved", "live"), Store.whole(store)
     added: list[dict[str, Any]] = []
     if new_texts:
+        from progress import listener
+        from rewrites.refresh import rows_for_new_texts
+
         with listener(err) as progress:
             added = rows_for_new_texts(opened, new_texts, progress=progress).to_pylist()
     with opened.snapshot(only=("rewrites", "rewrite_outcomes")) as snapshot:
@@ -332,7 +336,7 @@ def index(
     store: StoreOption = DEFAULT_STORE, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
     """Index past requests and the approved and live rewrites, for rewrite and serve-rewrites."""
-    from data.queries.rewrite_rows import in_states
+    from data.queries.rewrites import in_states
     from data.store.store import Store
     from rewrites.online.index_folder import of_store
     from rewrites.online.rewriter import build_index

@@ -185,6 +185,10 @@ def delete(
 def _forgotten(store: Store, report: Deletion) -> Deletion:
     """The report, after the index of rewrites has forgotten the turns too."""
     from data.errors import RewriteIndexDamaged
+    from rewrites.online.index_folder import of_store
+
+    if not of_store(store.path).exists():
+        return report
     from rewrites.online.rewriter import forget_deleted
 
     try:

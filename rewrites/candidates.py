@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data.schema.requests import request_sql
 from data.schema.tables import REWRITES
 from data.schema.trace import FAILURES
 from data.store.rewrites import PROPOSED, rewrite_id
-from data.store.turn_columns import request_sql
 from rewrites.interpretations import Counts
 from rewrites.mining import Mined
 from rewrites.success import Success

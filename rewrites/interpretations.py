@@ -139,7 +139,7 @@ def total(parts: Iterable[Counts]) -> Counts:
 def heard(text: str) -> str:
     """A text as requests are looked up: lower case, single spaces.
 
-    The same as `data.store.turn_columns.request_sql`: letter by letter, so that a sigma at the end
+    The same as `data.schema.requests.request_sql`: letter by letter, so that a sigma at the end
     of a word is not another letter.
     """
     lower = (letter.lower() for letter in text)
@@ -257,8 +257,8 @@ def _evidence(turns: pa.Table, follows: np.ndarray, same: np.ndarray) -> dict[st
     }
 
 
-def flag_equal(column: Column, value: str) -> np.ndarray:
-    """Where a column of texts is `value`, boolean (n,)."""
+def flag_equal(column: Any, value: str | float) -> np.ndarray:
+    """Where a column is `value`, boolean (n,); not where it is null."""
     equal: np.ndarray = pc.fill_null(pc.equal(whole(column), value), False).to_numpy(
         zero_copy_only=False
     )

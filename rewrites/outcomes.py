@@ -16,19 +16,29 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data.counted import counted
 from data.errors import UsageError
+from data.schema.requests import frame_sql
 from data.schema.tables import REWRITE_OUTCOMES
 from data.store.rewrites import LIVE, RETIRED, rewrite_id
-from data.store.turn_columns import frame_sql
 from features.arrow import pc, whole
 from rewrites.baselines import next_successful, plain_chain
-from rewrites.interpretations import Counts, counts
+from rewrites.interpretations import Counts, counts, flag_equal
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
 from rewrites.neighbours import Neighbours
 from rewrites.rephrase.mined import from_rephrases
-from rewrites.replay import Said, Score, outcome_of, parts, replay, rewritten
-from rewrites.self_aware import RETIRE, Outcomes
-from rewrites.self_aware import in_use as matching
+from rewrites.replay import (
+    Said,
+    Score,
+    in_order,
+    matching,
+    outcome_of,
+    parts,
+    replay,
+    rewritten,
+)
+from rewrites.self_aware import EXECUTED, HELD_BACK, RETIRE, Outcomes
+from rewrites.self_aware import in_use as executable
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:
@@ -148,9 +158,11 @@ def judged(
     return turns
 
 
-def days_of(tables: Sequence[pa.Table]) -> int:
-    """On how many days the sessions of tables of `friction` begin."""
-    return len({day for table in tables for day in table["session_day"].unique().to_pylist()})
+def days_of(tables: Sequence[pa.Table]) -> list[date]:
+    """The days on which the sessions of tables of `friction` begin, in order."""
+    days = pa.chunked_array([whole(table["session_day"]) for table in tables], pa.date32())
+    listed: list[Any] = days.unique().sort().to_pylist()
+    return listed
 
 
 def evaluate(
@@ -164,14 +176,15 @@ def evaluate(
 
     Raises UsageError if there are fewer than two days, or none of them is left to replay.
     """
-    every = pa.chunked_array([whole(table["session_day"]) for table in tables], pa.date32())
-    days: list[Any] = every.unique().sort().to_pylist()
-    if len(days) < 2 or not 0 < share < 1:
+    days = days_of(tables)
+    if len(days) < 2:
         raise UsageError(
-            f"Rewrites are evaluated forward in time, and the sessions are of {len(days)} "
-            f"day{'s' if len(days) != 1 else ''}; ingest logs of at least two."
-            if len(days) < 2
-            else f"The share of the days to mine must be between 0 and 1; it was {share:g}."
+            f"Rewrites are evaluated forward in time, and the sessions are of "
+            f"{counted(len(days), 'day')}; ingest logs of at least two."
+        )
+    if not 0 < share < 1:
+        raise UsageError(
+            f"The share of the days to mine must be between 0 and 1; it was {share:g}."
         )
     last = days[max(1, min(int(len(days) * share), len(days) - 1)) - 1]
     earlier = [table.filter(_until(table, last)) for table in tables]
@@ -249,15 +262,15 @@ def by_rewrite(
     given = turns.assign(rewrite=rewrites)[rewrites.notna()]
     if given.empty:
         return REWRITE_OUTCOMES.empty_table()
-    own = rows.filter(rows["user_id"].is_valid()).select(["assistant", "request", "user_id"])
-    personal = set(zip(*(own[name].to_pylist() for name in own.column_names), strict=True))
+    table = in_order(rows)
+    chosen = table.iloc[matching(given, table)]
     right = outcome_of(given, given["rewrite"], outcomes) == given["wanted"]
     found = pd.DataFrame(
         {
             "rewrite_id": [
-                rewrite_id(a, t, r, u if (a, t, u) in personal else None)
-                for a, t, r, u in zip(
-                    *(given[name] for name in ("assistant", "text", "rewrite", "user_id")),
+                rewrite_id(assistant, request, rewrite, user if isinstance(user, str) else None)
+                for assistant, request, rewrite, user in zip(
+                    *(chosen[name] for name in ("assistant", "request", "rewrite", "user_id")),
                     strict=True,
                 )
             ],
@@ -332,16 +345,14 @@ def _used(
     table: pa.Table, counted: Counts, success: Success, rewrites: pd.DataFrame
 ) -> pd.DataFrame:
     """Turns whose request has a rewrite: its number, day, whether it executed them, success."""
-    number = matching(table, rewrites)
+    number = executable(table, rewrites)
     cell = counted.cell_of(table)
-    executed = pc.fill_null(pc.equal(whole(table["rewritten"]), 1.0), False)
-    held = pc.fill_null(pc.equal(whole(table["rewritten"]), 0.0), False)
     turns = pd.DataFrame(
         {
             "number": number,
             "day": table["session_day"].to_pylist(),
-            "with": executed.to_numpy(zero_copy_only=False),
-            "held": held.to_numpy(zero_copy_only=False),
+            "with": flag_equal(table["rewritten"], EXECUTED),
+            "held": flag_equal(table["rewritten"], HELD_BACK),
             "good": 1 - success.failed[cell],
         }
     )

@@ -84,22 +84,21 @@ def refresh(
         success = estimate(counted)
         decided = snapshot.query(_DECIDED, {"proposed": PROPOSED}).to_pandas()
         used = in_use(tables, counted, success, decided) if len(decided) else None
+        evidence = tables
         if used is not None:
-            restated_tables = [restated(table, used.rewrites, used.better) for table in tables]
-            counted = total(Counts.of(table) for table in restated_tables)
+            evidence = [restated(table, used.rewrites, used.better) for table in tables]
+        if any(after is not before for after, before in zip(evidence, tables, strict=True)):
+            counted = total(Counts.of(table) for table in evidence)
             success = estimate(counted)
-        else:
-            restated_tables = tables
         mined = from_counts(counted, settings, success)
         progress(0.7, 1.0, "describing the rewrites")
-        turns = pd.concat([_retries(table, counted, success) for table in restated_tables])
+        turns = pd.concat([_retries(table, counted, success) for table in evidence])
         blamed = failing_points(snapshot, mined.rows["request"])
         rows = candidates(mined, counted, success, turns, blamed, datetime.now(UTC))
         progress(0.8, 1.0, "replaying later sessions")
         # As it is logged: what later turns say of a rewrite must not decide how they are replayed.
-        evaluation = (
-            evaluate(tables, gold, settings=settings, share=share) if days_of(tables) > 1 else None
-        )
+        several = len(days_of(tables)) > 1
+        evaluation = evaluate(tables, gold, settings=settings, share=share) if several else None
     replayed = evaluation.outcomes if evaluation else REWRITE_OUTCOMES.empty_table()
     progress(0.95, 1.0, "recording")
     outcomes = [replayed] if used is None else [replayed, used.outcomes]

@@ -17,6 +17,8 @@ import pyarrow as pa
 # An assistant and a text that it heard.
 Said = tuple[str, str]
 
+_KEY = ["assistant", "request", "user_id"]
+
 DRAWS = 2_000
 # Turns of a head request, at least, in the sessions mined.
 HEAD = 20
@@ -73,19 +75,36 @@ def rewritten(turns: pd.DataFrame, rows: pa.Table) -> pd.Series:
     was logged). `rows`: as `rewrites.mining.REWRITES`; of several rows the one with the highest
     score counts, then the first text. A row that leads to its own request leaves the turn as it is.
     """
-    table = rows.select(["assistant", "request", "user_id", "rewrite", "score"]).to_pandas()
-    table = table.sort_values(["score", "rewrite"], ascending=[False, True], kind="stable")
-    own = table[table["user_id"].notna()].drop_duplicates(["assistant", "request", "user_id"])
-    general = table[table["user_id"].isna()].drop_duplicates(["assistant", "request"])
-    asked = turns[["assistant", "text", "user_id"]].rename(columns={"text": "request"})
-    by_user = asked.merge(own, how="left", on=["assistant", "request", "user_id"])["rewrite"]
-    by_text = asked.merge(
-        general[["assistant", "request", "rewrite"]], how="left", on=["assistant", "request"]
-    )["rewrite"]
-    chosen = by_user.where(by_user.notna(), by_text)
-    chosen.index = turns.index
+    table = in_order(rows)
+    number = matching(turns, table)
+    # The last one is that of turns without a row.
+    words = np.array([*table["rewrite"], None], object)
+    chosen = pd.Series(words[number], turns.index)
     result: pd.Series = chosen.where(chosen != turns["text"])
     return result
+
+
+def in_order(rows: pa.Table) -> pd.DataFrame:
+    """Rows as `matching` takes them: the highest score first, then the first text."""
+    table = rows.select([*_KEY, "rewrite", "score"]).to_pandas()
+    table = table.sort_values(["score", "rewrite"], ascending=[False, True], kind="stable")
+    return table.reset_index(drop=True)
+
+
+def matching(turns: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
+    """The row that is for each turn, int64 (turns,); -1 for none.
+
+    turns: columns assistant, text, user_id. rows: columns assistant, request, user_id (null on
+    general rows); the user's own go first, then the first of several.
+    """
+    asked = turns[["assistant", "text", "user_id"]].rename(columns={"text": "request"})
+    numbered = rows[_KEY].assign(number=np.arange(len(rows)))
+    own = numbered[numbered["user_id"].notna()].drop_duplicates(_KEY)
+    general = numbered[numbered["user_id"].isna()].drop_duplicates(_KEY[:2])
+    by_user = asked.merge(own, how="left", on=_KEY)["number"]
+    by_text = asked.merge(general[[*_KEY[:2], "number"]], how="left", on=_KEY[:2])["number"]
+    number: np.ndarray = by_user.fillna(by_text).fillna(-1).to_numpy(np.int64)
+    return number
 
 
 def replay(

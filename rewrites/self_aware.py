@@ -18,11 +18,13 @@ import pandas as pd
 import pyarrow as pa
 from scipy.special import betainc, betaincinv
 
-from features.arrow import pc, whole
+from rewrites.interpretations import flag_equal
+from rewrites.replay import matching
 
 Array = np.ndarray
 
-_KEY = ["assistant", "request", "user_id"]
+# Values of the signal `rewrites.sessions.REWRITTEN`.
+EXECUTED, HELD_BACK = 1.0, 0.0
 
 # Turns that the prediction at mining counts for.
 PRIOR_TURNS = 4.0
@@ -92,15 +94,7 @@ def in_use(friction: pa.Table, rewrites: pd.DataFrame) -> np.ndarray:
     friction: a table of `rewrites.sessions.friction`. rewrites: columns assistant, request, user_id
     (null on general rows); the user's own goes first.
     """
-    turns = friction.select(["assistant", "text", "user_id"]).to_pandas()
-    turns = turns.rename(columns={"text": "request"})
-    numbered = rewrites[_KEY].assign(number=np.arange(len(rewrites)))
-    own = numbered[numbered["user_id"].notna()].drop_duplicates(_KEY)
-    general = numbered[numbered["user_id"].isna()].drop_duplicates(_KEY[:2])
-    by_user = turns.merge(own, how="left", on=_KEY)["number"]
-    by_text = turns.merge(general[[*_KEY[:2], "number"]], how="left", on=_KEY[:2])["number"]
-    number: np.ndarray = by_user.fillna(by_text).fillna(-1).to_numpy(np.int64)
-    return number
+    return matching(friction.select(["assistant", "text", "user_id"]).to_pandas(), rewrites)
 
 
 def restated(friction: pa.Table, rewrites: pd.DataFrame, better: Array) -> pa.Table:
@@ -117,8 +111,7 @@ def restated(friction: pa.Table, rewrites: pd.DataFrame, better: Array) -> pa.Ta
         probability that it is better.
     """
     number = in_use(friction, rewrites)
-    executed = pc.fill_null(pc.equal(whole(friction["rewritten"]), 1.0), False)
-    used = executed.to_numpy(zero_copy_only=False) & (number >= 0)
+    used = flag_equal(friction["rewritten"], EXECUTED) & (number >= 0)
     if not used.any():
         return friction
     places = np.flatnonzero(used)

@@ -12,31 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.schema.requests import PAUSE_S, SPEAKER, frame_sql, request_sql
 from data.schema.trace import TURNS
 from data.store.misdated import DATED
-from data.store.turn_columns import frame_sql, request_sql
 from features import context_after, result
 from features.matrix import open_frame
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Longest pause within a session, in seconds.
-GAP_S = 45.0
+GAP_S = PAUSE_S
 # Signal of NLU on turns for which there was a rewrite: 1 where it was executed, 0 where it was held
 # back, to compare.
 REWRITTEN = "rewritten"
 # Turns whose features are computed at once.
 BATCH = 50_000
 
-# A pause as long as the setting still belongs to the session. Turns without a user form sessions
-# within their dialogue; the letter keeps a user and a dialogue of the same name apart.
+# A pause as long as the setting still belongs to the session.
 SESSIONS_SQL = f"""
 WITH spoken AS (
     SELECT turn_id, day, started_at, turn_index, dialogue_id,
         coalesce(assistant, '') AS assistant,
-        CASE WHEN coalesce(user_id, '') <> '' THEN 'u' || user_id ELSE 'd' || dialogue_id END
-            AS speaker
+        {SPEAKER} AS speaker
     FROM turns WHERE {DATED}
 ), paused AS (
     SELECT *, coalesce(epoch_us(started_at) - epoch_us(lag(started_at) OVER said) > $gap_us, true)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from data.ingest.ingest import ingest
-from data.store.store import Store
-from tests.logs import trace, write_lines
+from tests.logs import trace
 
 ANYMORE = "play we don't talk anymore"
 BRUNO = "play we don't talk about bruno"
@@ -69,11 +66,3 @@ def world(days: int = 12) -> list[dict[str, Any]]:
             else:
                 said(user, start + 600, LAMP)
     return turns
-
-
-def store_of(folder: Path, turns: list[dict[str, Any]]) -> Store:
-    """A store with these turns."""
-    store = Store.create(folder / "store")
-    if turns:
-        ingest(store, [write_lines(folder / "logs.jsonl", turns)])
-    return store

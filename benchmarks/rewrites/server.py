@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -182,8 +183,9 @@ async def _asked(
             try:
                 writer.write(bodies[number])
                 head = await reader.readuntil(b"\r\n\r\n")
-                size = int(re.search(rb"content-length: (\d+)", head, re.I)[1])  # type: ignore[index]
-                await reader.readexactly(size)
+                stated = re.search(rb"content-length: (\d+)", head, re.I)
+                assert stated
+                await reader.readexactly(int(stated[1]))
                 if b" 200 " not in head[:20]:
                     failed += 1
                     continue
@@ -253,7 +255,7 @@ def _again(folder: Path) -> None:
     for _ in range(2):
         time.sleep(4)
         old = folder / str(index_folder.version(folder))
-        index_folder.publish(folder, lambda draft, old=old: _copied(old, draft))  # type: ignore[misc]
+        index_folder.publish(folder, partial(_copied, old))
 
 
 def _copied(old: Path, draft: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from data.errors import UsageError, machine_error
-from data.queries.rewrite_rows import in_states
+from data.queries.rewrites import in_states
 from data.store.durability import replacing
 
 if TYPE_CHECKING:

@@ -15,19 +15,18 @@ import pyarrow as pa
 
 from data.queries.dimensions import condition_sql
 from data.queries.filters import Filter
-from data.queries.rewrite_rows import WITH_OUTCOMES
+from data.schema.requests import HEARD, PAUSE_S, SPEAKER, frame_sql, request_sql
 from data.schema.trace import FAILURES
 from data.store.misdated import DATED
 from data.store.rewrites import APPROVED, LIVE, PROPOSED, STATES
-from data.store.turn_columns import frame_sql, request_sql
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 # What is not decided against; only these count where the pages say what rewrites would mend.
 OPEN = (PROPOSED, APPROVED, LIVE)
-# Longest pause within a session, in seconds, and how long what follows a turn may last at most.
-PAUSE_S, _AFTER_S = 45.0, 600.0
+# How long what follows a turn may last at most, in seconds.
+_AFTER_S = 600.0
 # Orders of the list: name in a link -> SQL over the columns of `ranked`.
 ORDERS: Mapping[str, str] = {
     "mended": "mended_defect DESC",
@@ -39,6 +38,22 @@ ORDERS: Mapping[str, str] = {
 }
 
 
+# Outcomes are summed over days and sources.
+_WITH_OUTCOMES = """
+WITH became AS (
+    SELECT rewrite_id, sum(wins) AS wins, sum(losses) AS losses, sum(no_help) AS no_help,
+        sum(turns_with) AS turns_with, sum(good_with) AS good_with,
+        sum(turns_without) AS turns_without, sum(good_without) AS good_without
+    FROM rewrite_outcomes GROUP BY 1
+)
+SELECT w.*, coalesce(b.wins, 0)::BIGINT AS wins, coalesce(b.losses, 0)::BIGINT AS losses,
+    coalesce(b.no_help, 0)::BIGINT AS no_help,
+    coalesce(b.turns_with, 0)::BIGINT AS turns_with, coalesce(b.good_with, 0) AS good_with,
+    coalesce(b.turns_without, 0)::BIGINT AS turns_without,
+    coalesce(b.good_without, 0) AS good_without
+FROM rewrites w LEFT JOIN became b USING (rewrite_id)
+"""
+
 # Expected turns mended, of one turn that fails: how much likelier success becomes.
 _GAIN = "greatest(p_after - p_before, 0)"
 _POINTS = ", ".join(f"p_{name}" for name in FAILURES)
@@ -49,7 +64,7 @@ SELECT turn_id, day, heard, coalesce(assistant, '') AS assistant, p_defect, {_PO
 FROM predictions WHERE model_id = $model AND {{clause}} AND {{inside}}
 """
 _LOGGED = f"""
-SELECT turn_id, day, asr.hypotheses[1].text AS heard, coalesce(assistant, '') AS assistant,
+SELECT turn_id, day, {HEARD} AS heard, coalesce(assistant, '') AS assistant,
   NULL::FLOAT AS p_defect, {", ".join(f"NULL::FLOAT AS p_{name}" for name in FAILURES)}
 FROM turns WHERE {DATED}
 """
@@ -87,7 +102,7 @@ WITH sums AS (
     coalesce(s.failing_now, 0)::DOUBLE AS failing_now,
     coalesce(s.failing_now * {_GAIN}, 0)::DOUBLE AS mended_defect,
     {", ".join(f"coalesce(s.p_{n} * {_GAIN}, 0)::DOUBLE AS mended_{n}" for n in FAILURES)}
-  FROM ({WITH_OUTCOMES}) w LEFT JOIN sums s ON s.request = w.request
+  FROM ({_WITH_OUTCOMES}) w LEFT JOIN sums s ON s.request = w.request
     AND s.assistant = coalesce(w.assistant, '') AND s.user_id IS NOT DISTINCT FROM w.user_id
   WHERE list_contains($states, w.state) AND ($method IS NULL OR w.method = $method)
     AND ($only IS NULL OR w.rewrite_id = $only) AND w.rewrite <> w.request
@@ -118,7 +133,29 @@ FROM chosen WHERE row IS NOT NULL AND NOT row.same
 GROUP BY week ORDER BY week
 """
 
-_ONE = f"SELECT * FROM ({WITH_OUTCOMES}) WHERE rewrite_id = $id"
+# What would be mended: failing turns, by how much likelier success becomes.
+_LISTED = f"""
+SELECT *, count(*) OVER () AS total FROM ({_WITH_OUTCOMES})
+WHERE (len($states) = 0 OR list_contains($states, state)) AND request <> rewrite
+ORDER BY failing * (p_after - p_before) DESC, turns DESC, rewrite_id
+LIMIT $most
+"""
+
+_IN_STATES = f"""
+WITH became AS ({_WITH_OUTCOMES}), chosen AS (
+    FROM became WHERE list_contains($states, state) AND request <> rewrite
+), keeping AS (
+    SELECT k.* FROM became k WHERE k.request = k.rewrite AND k.state <> 'rejected'
+        AND EXISTS (FROM chosen c WHERE c.assistant = k.assistant AND c.request = k.request
+            AND c.user_id IS NULL)
+)
+FROM (FROM chosen UNION ALL FROM keeping)
+QUALIFY row_number() OVER (PARTITION BY assistant, request, user_id
+    ORDER BY score DESC, rewrite) = 1
+ORDER BY assistant, request, user_id NULLS FIRST
+"""
+
+_ONE = f"SELECT * FROM ({_WITH_OUTCOMES}) WHERE rewrite_id = $id"
 
 _METHODS = "SELECT DISTINCT method FROM rewrites WHERE method IS NOT NULL ORDER BY 1"
 _STATES = "SELECT state, count(*) AS n FROM rewrites WHERE rewrite <> request GROUP BY 1"
@@ -138,7 +175,6 @@ _OF_USER = "AND turn_id IN (SELECT turn_id FROM turns WHERE user_id = $user)"
 _FRAME = frame_sql(
     *("nlu.hypotheses[1].domain", "nlu.hypotheses[1].intent", "nlu.hypotheses[1].slots")
 )
-_SPEAKER = "coalesce('u' || nullif(user_id, ''), 'd' || dialogue_id)"
 
 _DAYS_OF = "SELECT turn_id, day FROM turns WHERE turn_id IN (SELECT unnest($turns))"
 
@@ -146,7 +182,7 @@ _DAYS_OF = "SELECT turn_id, day FROM turns WHERE turn_id IN (SELECT unnest($turn
 _SESSIONS = f"""
 WITH near AS (
   SELECT turn_id, dialogue_id, turn_index, day, started_at, coalesce(assistant, '') AS assistant,
-    {_SPEAKER} AS speaker, asr.hypotheses[1].text AS heard, {_FRAME} AS frame,
+    {SPEAKER} AS speaker, {HEARD} AS heard, {_FRAME} AS frame,
     result.response AS response
   FROM turns WHERE day IN ({{days}})
 ), first AS (
@@ -171,8 +207,16 @@ FROM joined WHERE longest <= $pause
 ORDER BY list_position($turns, example), started_at, turn_index, turn_id
 """
 
+_EXAMPLES = """
+SELECT s.turn_id, s.dialogue_id, s.day, coalesce(s.heard, '') AS text, s.started_at,
+  coalesce((SELECT arg_min(coalesce(a.heard, ''), (a.after_s, a.turn_id)) FROM steps a
+    WHERE a.example = s.example AND a.turn_id <> a.example), '') AS after
+FROM steps s WHERE s.turn_id = s.example
+ORDER BY list_position($turns, s.example)
+"""
+
 _FOR_TURN = f"""
-SELECT w.* EXCLUDE (chain) FROM ({WITH_OUTCOMES}) w
+SELECT w.* EXCLUDE (chain) FROM ({_WITH_OUTCOMES}) w
 WHERE request = {request_sql("$heard")} AND coalesce(assistant, '') = $assistant
   AND (user_id IS NULL OR user_id = $user) AND list_contains($states, state)
 ORDER BY user_id IS NULL, score DESC, rewrite LIMIT 1
@@ -247,6 +291,25 @@ def one(snapshot: Snapshot, rewrite_id: str) -> dict[str, Any] | None:
     return dict(rows[0]) if rows else None
 
 
+def listed(snapshot: Snapshot, states: Sequence[str] = (), most: int = 20) -> pa.Table:
+    """Rewrites in some states (all by default), those first that would mend most.
+
+    Columns: those of the table; wins, losses and no_help on later sessions; turns_with and
+    turns_without of its use, with their expected successes good_with and good_without; and total,
+    the rewrites in these states. Rows by which a user keeps a request as it is are left out.
+    """
+    return snapshot.query(_LISTED, {"states": list(states), "most": most})
+
+
+def in_states(snapshot: Snapshot, states: Sequence[str]) -> pa.Table:
+    """The rewrites in some states, one for each request and user: the one with the highest score.
+
+    A row by which a user keeps a request as it is comes with the rewrite that it excepts them from.
+    Columns as of `listed`.
+    """
+    return snapshot.query(_IN_STATES, {"states": list(states)})
+
+
 def methods(snapshot: Snapshot) -> list[str]:
     """The methods that rewrites were mined by."""
     return [str(method) for method in snapshot.query(_METHODS)["method"].to_pylist()]
@@ -296,6 +359,15 @@ def sessions(
         "longest": _AFTER_S,
     }
     return snapshot.query(_SESSIONS.format(days=listed), params)
+
+
+def example_turns(snapshot: Snapshot, row: Mapping[str, Any]) -> pa.Table:
+    """The turns that a rewrite was mined from, and what was said next in the session of each.
+
+    Columns: turn_id, dialogue_id, day, text, started_at, after ('' where nothing followed).
+    """
+    steps = sessions(snapshot, row)
+    return snapshot.query(_EXAMPLES, {"turns": list(row["examples"] or ())}, {"steps": steps})
 
 
 def for_turn(

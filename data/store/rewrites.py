@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from data.errors import UsageError
 from data.schema.layout import TABLES
+from data.schema.requests import request_sql
 from data.store.annotations import PATIENCE_S
-from data.store.turn_columns import request_sql
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -113,7 +113,10 @@ def decide(
     with store.commit(PATIENCE_S) as cycle:
         with cycle.snapshot("rewrites") as snapshot:
             rows = snapshot.query(f"SELECT * FROM rewrites WHERE {chosen}", tables={"ids": ids})
-        _must_be_known(ids["id"].to_pylist(), rows["rewrite_id"].to_pylist())
+        known = set(rows["rewrite_id"].to_pylist())
+        for name in rewrite_ids:
+            if name not in known:
+                raise unknown(name)
         changed = [row for row in rows.to_pylist() if row["state"] != state]
         for row in changed:
             if state not in NEXT[row["state"]]:
@@ -198,10 +201,8 @@ def _put(cycle: Cycle, rows: pa.Table) -> None:
     cycle.append("rewrites", rows)
 
 
-def _must_be_known(given: Sequence[Any], known: Sequence[Any]) -> None:
-    unknown = [value for value in given if value not in set(known)]
-    if unknown:
-        raise UsageError(
-            f"There is no rewrite '{unknown[0]}' in the store; list them with: faultline rewrites "
-            "list"
-        )
+def unknown(rewrite_id: str) -> UsageError:
+    """The error for an id that no rewrite of the store has."""
+    return UsageError(
+        f"There is no rewrite '{rewrite_id}' in the store; list them with: faultline rewrites list"
+    )

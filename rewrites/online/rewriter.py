@@ -306,7 +306,7 @@ def build_index(
         )
     rewriter.save(index_folder.of_store(store.path))
     # Somebody may have deleted turns since they were read.
-    forget_deleted(store)
+    _forget(store, rewriter)
     return rewriter
 
 
@@ -338,10 +338,17 @@ def forget_deleted(store: Store) -> int:
         rewriter = Rewriter.load(folder)
     except RewriteIndexMissing:
         return 0
+    return _forget(store, rewriter)
+
+
+def _forget(store: Store, rewriter: Rewriter) -> int:
+    """`forget` what `rewriter`, the index of a store, holds of turns that the store lacks."""
     with store.snapshot(only=("turns",)) as snapshot:
         gone = snapshot.query(_GONE, tables={"said": rewriter.said, "rows": rewriter.rows})
     of = {kind: [row["id"] for row in gone.to_pylist() if row["kind"] == kind] for kind in _KINDS}
-    return forget(folder, user_ids=of["user"], turn_ids=of["turn"])
+    if not any(of.values()):
+        return 0
+    return forget(index_folder.of_store(store.path), user_ids=of["user"], turn_ids=of["turn"])
 
 
 # Turns of the index that the store lacks, and users of whom it has no turn.

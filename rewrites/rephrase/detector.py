@@ -163,7 +163,7 @@ class Detector:
         return Pairs(heard, first[kept], later[kept])
 
     def _method(self) -> Method:
-        return METHODS[self.method](self.means)  # type: ignore[call-arg]
+        return METHODS[self.method](self.means)
 
     def _parts(self, asked: Pairs) -> np.ndarray:
         """The part that each pair's dialogue is in."""

@@ -63,6 +63,8 @@ class Method(Protocol):
     tuned: ClassVar[bool] = False
     means: Means
 
+    def __init__(self, means: Means) -> None: ...
+
     def prepared(self, pairs: Pairs) -> Pairs:
         """The pairs with what learning on parts of them would compute again and again."""
         return pairs

@@ -11,12 +11,13 @@ from rewrites.online.index_folder import of_store
 from rewrites.online.rewriter import build_index
 from tests.browser import free_port
 from tests.command import Run, must_fail
-from tests.rewriting import LAMB, LAMP, WILKERSON, WILKINSON, store_of, world
+from tests.rewrites.lamps import store_with
+from tests.rewriting import LAMB, LAMP, WILKERSON, WILKINSON, world
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = store_of(tmp_path_factory.mktemp("world"), world(6))
+    made = store_with(tmp_path_factory.mktemp("world"), world(6))
     build_index(made)
     return made.path
 

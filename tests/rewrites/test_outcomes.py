@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from data.errors import UsageError
 from data.export.rewrites import rewrite_lines
 from data.ingest.ingest import ingest
-from data.queries.rewrite_rows import example_turns, listed, one
+from data.queries.rewrites import example_turns, listed, one
+from data.schema.requests import request_sql
 from data.store.maintenance import delete, retain
 from data.store.rewrites import decide
 from data.store.store import Store
-from data.store.turn_columns import request_sql
 from data.store.workspace import setting
 from rewrites.interpretations import heard
 from rewrites.outcomes import SETTING
@@ -51,7 +51,7 @@ def test_a_rewrite_is_recorded_with_its_provenance(mined: Store) -> None:
     # Mined from the first two days, replayed on the others.
     assert (row["wins"], row["losses"], row["no_help"]) == (24, 0, 0)
     with mined.snapshot() as snapshot:
-        examples = example_turns(snapshot, row["rewrite_id"]).to_pylist()
+        examples = example_turns(snapshot, row).to_pylist()
     assert len(examples) == 20
     assert {(turn["text"], turn["after"]) for turn in examples} == {(BAD, GOOD)}
 
@@ -156,6 +156,7 @@ def test_a_rewrite_in_use_is_live_or_retired_by_its_own_outcomes(
         refresh(mined)
     with mined.snapshot() as snapshot:
         row = one(snapshot, name)
+        assert row is not None
         used = snapshot.query(
             "SELECT sum(turns_with) AS n, sum(good_with) AS good FROM rewrite_outcomes "
             "WHERE source = 'use'"

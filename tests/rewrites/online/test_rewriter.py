@@ -18,6 +18,7 @@ from data.errors import RewriteIndexDamaged, RewriteIndexMissing
 from rewrites.mining import REWRITES
 from rewrites.online import index_folder
 from rewrites.online.rewriter import LONGEST, Rewriter, build_index, forget
+from tests.rewrites.lamps import store_with
 from tests.rewriting import (
     ANYMORE,
     BRUNO,
@@ -25,7 +26,6 @@ from tests.rewriting import (
     LAMP,
     WILKERSON,
     WILKINSON,
-    store_of,
     turn,
     world,
 )
@@ -33,7 +33,7 @@ from tests.rewriting import (
 
 @pytest.fixture(scope="module")
 def rewriter(tmp_path_factory: pytest.TempPathFactory) -> Rewriter:
-    store = store_of(tmp_path_factory.mktemp("world"), world())
+    store = store_with(tmp_path_factory.mktemp("world"), world())
     with store.snapshot() as snapshot:
         return Rewriter.build(snapshot)
 
@@ -71,7 +71,7 @@ def test_a_general_row_is_not_for_a_user_with_whom_the_text_works(tmp_path: Path
 
     once = turn("once", "guest", 50.0, WILKERSON)
     rows = [row(None, WILKINSON), row("u2", LAMP)]
-    with store_of(tmp_path, [*world(4), once]).snapshot() as snapshot:
+    with store_with(tmp_path, [*world(4), once]).snapshot() as snapshot:
         rewriter = Rewriter.build(snapshot, rows=pa.Table.from_pylist(rows, REWRITES))
     answer = rewriter.rewrite(WILKERSON, "wilk")
     assert answer.rewrite is None
@@ -85,7 +85,7 @@ def test_a_general_row_is_not_for_a_user_with_whom_the_text_works(tmp_path: Path
 def test_a_habit_is_offered_to_its_user_only(tmp_path: Path) -> None:
     secret = "call doctor strangelove at the clinic"
     turns = [*world(4), *(turn(f"s{i}", "wilk", 40_000.0 + i * 86_400, secret) for i in range(3))]
-    with store_of(tmp_path, turns).snapshot() as snapshot:
+    with store_with(tmp_path, turns).snapshot() as snapshot:
         rewriter = Rewriter.build(snapshot)
     near = secret.replace("strange", "strangle")
     mine = rewriter.rewrite(near, "wilk")
@@ -104,7 +104,7 @@ def test_approved_rows_take_the_place_of_mined_ones(tmp_path: Path) -> None:
         "method": "approved",
         "score": 1.0,
     }
-    with store_of(tmp_path, world(3)).snapshot() as snapshot:
+    with store_with(tmp_path, world(3)).snapshot() as snapshot:
         rewriter = Rewriter.build(snapshot, rows=pa.Table.from_pylist([row], REWRITES))
     assert rewriter.rewrite(LAMB).rewrite == "turn on the light"
     assert rewriter.rewrite(WILKINSON, "wilk").method != "chain, personal"
@@ -118,7 +118,7 @@ def test_what_is_saved_answers_the_same(rewriter: Rewriter, folder: Path) -> Non
 
 
 def test_an_empty_store_rewrites_nothing(tmp_path: Path) -> None:
-    store = store_of(tmp_path, [])
+    store = store_with(tmp_path, [])
     build_index(store)
     loaded = Rewriter.load(index_folder.of_store(store.path))
     assert loaded.rewrite(LAMB, "u1").rewrite is None
@@ -141,7 +141,7 @@ def test_any_text_is_answered(rewriter: Rewriter, text: str) -> None:
 @pytest.mark.long
 def test_a_hundred_thousand_identical_requests(tmp_path: Path) -> None:
     turns = [turn(f"t{i}", f"u{i % 9}", i * 60.0, LAMP) for i in range(100_000)]
-    with store_of(tmp_path, turns).snapshot() as snapshot:
+    with store_with(tmp_path, turns).snapshot() as snapshot:
         rewriter = Rewriter.build(snapshot)
     assert rewriter.known.index.requests.num_rows == 1
     assert rewriter.rewrite(LAMP).rewrite is None
@@ -190,7 +190,7 @@ def test_users_are_forgotten(folder: Path) -> None:
 
 def test_a_text_goes_with_its_only_turn(tmp_path: Path) -> None:
     turns = [*world(2), turn("once", "u1", 90_000.0, "remind me of the secret")]
-    store = store_of(tmp_path, turns)
+    store = store_with(tmp_path, turns)
     folder = index_folder.of_store(store.path)
     index = build_index(store).known.index
     assert index.find("remind me of the secret", "") >= 0

@@ -19,12 +19,13 @@ from starlette.testclient import TestClient
 
 from rewrites.online.rewriter import LONGEST, Rewriter
 from rewrites.online.server import MOST_BYTES, Live, application
-from tests.rewriting import LAMB, LAMP, WILKERSON, WILKINSON, store_of, world
+from tests.rewrites.lamps import store_with
+from tests.rewriting import LAMB, LAMP, WILKERSON, WILKINSON, world
 
 
 @pytest.fixture(scope="module")
 def rewriter(tmp_path_factory: pytest.TempPathFactory) -> Rewriter:
-    store = store_of(tmp_path_factory.mktemp("world"), world(6))
+    store = store_with(tmp_path_factory.mktemp("world"), world(6))
     with store.snapshot() as snapshot:
         return Rewriter.build(snapshot)
 
