@@ -106,6 +106,19 @@ class Counts:
         distinct = pc.unique(names).sort()
         return pc.index_in(names, distinct).to_numpy().astype(np.int64), distinct
 
+    def speakers(self, group: np.ndarray) -> np.ndarray:
+        """How many users said a request of each group; a session without a user counts as one.
+
+        group: the group of each request, int64 (requests,), from 0. Returns int64 (groups,).
+        """
+        cells, n = self.cells, int(group.max(initial=-1)) + 1
+        of = group[cells["request"]]
+        named = pd.DataFrame({"group": of, "user": cells["user"]})[cells["user"] >= 0]
+        unnamed = (cells["user"] < 0).to_numpy()
+        sessions = (cells["turns"] * cells["first"]).to_numpy()
+        users: np.ndarray = np.bincount(named.drop_duplicates()["group"], minlength=n)
+        return users + np.bincount(of[unnamed], sessions[unnamed], n).astype(np.int64)
+
     def __add__(self, other: Counts) -> Counts:
         return total([self, other])
 

@@ -43,6 +43,9 @@ REWRITES = schema(
 )
 
 
+CHAIN, PERSONAL = "chain", "chain, personal"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a rewrite needs.
@@ -119,7 +122,7 @@ def from_counts(
     general = _general(counted, success, chain, mended, spoken, settings)
     personal = _personal(counted, success, chain, absorbed, spoken, general, settings)
     rows = pd.concat([general, personal], ignore_index=True)
-    return Mined(_table(rows, chain, counted.users), chain, absorbed, mended, spoken)
+    return Mined(table_of(rows, chain, counted.users), chain, absorbed, mended, spoken)
 
 
 def best(mass: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -146,14 +149,8 @@ def _elsewhere(mass: Any, outcome: np.ndarray) -> Any:
 
 
 def _users(counted: Counts) -> np.ndarray:
-    """Per request: users who said it; a session without a user counts as one."""
-    cells, n = counted.cells, counted.requests.num_rows
-    named = cells[cells["user"] >= 0][["user", "request"]].drop_duplicates()
-    unnamed = cells[cells["user"] < 0]
-    users: np.ndarray = np.bincount(named["request"], minlength=n) + np.bincount(
-        unnamed["request"], unnamed["turns"] * unnamed["first"], n
-    ).astype(np.int64)
-    return users
+    """Per request: users who said it."""
+    return counted.speakers(np.arange(counted.requests.num_rows))
 
 
 def _spoken(chain: Chain, users: np.ndarray) -> np.ndarray:
@@ -182,7 +179,7 @@ def _general(
     """Rows of texts: what is rewritten is a text, whatever NLU makes of it this time."""
     turns = np.bincount(counted.cells["request"], counted.cells["turns"], len(chain.failure))
     text, _ = counted.number("text")
-    request = _commonest(text, turns)
+    request = commonest(text, turns)
     share = turns / np.bincount(text, turns)[text]
     pooled = _pooling(text, share * chain.failure) @ mended
     outcome, score, total = best(_elsewhere(pooled, chain.outcome[request]))
@@ -230,7 +227,7 @@ def _personal(
     habit["sessions"] = sessions.sum()
     habit = habit.reset_index()
     of_text, prior = habit["text"].to_numpy(), settings.prior_turns
-    request = _commonest(text, turns)[of_text]
+    request = commonest(text, turns)[of_text]
     everybody = _pooling(text, turns / np.bincount(text, turns)[text])
     code = group.ngroup().to_numpy()
     follows = (known["next"] >= 0).to_numpy()
@@ -269,7 +266,7 @@ def _personal(
     return table.sort_values(["request", "user"])
 
 
-def _commonest(text: np.ndarray, turns: np.ndarray) -> np.ndarray:
+def commonest(text: np.ndarray, turns: np.ndarray) -> np.ndarray:
     """Of each text: the request with the most turns, the first of several."""
     order = np.lexsort((np.arange(len(text)), -turns, text))
     first: np.ndarray = order[np.unique(text[order], return_index=True)[1]]
@@ -331,7 +328,15 @@ def _worth(rows: pd.DataFrame, margin: float) -> np.ndarray:
     return good.to_numpy(copy=True)
 
 
-def _table(rows: pd.DataFrame, chain: Chain, users: Any) -> pa.Table:
+def table_of(
+    rows: pd.DataFrame, chain: Chain, users: Any, methods: tuple[str, str] = (CHAIN, PERSONAL)
+) -> pa.Table:
+    """Rows as a table `REWRITES`.
+
+    rows: columns request, rewrite (numbers of requests), user (-1 on general rows), users,
+        sessions, p_before, p_after, score. users: as in `Counts`. methods: of general rows, and of
+        those of single users.
+    """
     requests = chain.requests
     request = requests.take(pa.array(rows["request"].to_numpy(np.int64)))
     rewrite = requests.take(pa.array(rows["rewrite"].to_numpy(np.int64)))
@@ -342,7 +347,7 @@ def _table(rows: pd.DataFrame, chain: Chain, users: Any) -> pa.Table:
         "rewrite": rewrite["text"],
         "user_id": users.take(pa.array(user, mask=~own)),
         "assistant": request["assistant"],
-        "method": pa.array(np.where(own, "chain, personal", "chain")),
+        "method": pa.array(np.where(own, methods[1], methods[0])),
         "request_state": request["interpretation"],
         "rewrite_state": rewrite["interpretation"],
         **{

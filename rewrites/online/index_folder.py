@@ -34,7 +34,7 @@ _DEAD_S = 24 * 3600.0
 _BLOCK = 1 << 20
 # How long reading begins anew because the generation that was being read has been replaced.
 _PATIENCE_S = 60.0
-# How often a generation may be missing in a row.
+# How often one generation may be missing.
 _LOST = 5
 
 T = TypeVar("T")
@@ -87,16 +87,16 @@ def read(folder: Path, load: Callable[[Path], T]) -> T:
     Raises `RewriteIndexMissing` and `RewriteIndexDamaged`.
     """
     until = time.monotonic() + _PATIENCE_S
-    lost = 0
+    missing: list[Path] = []
     while time.monotonic() < until:
         generation, stated = _current(folder)
         if not generation.is_dir():
-            # Replaced since, or lost.
-            if (lost := lost + 1) < _LOST:
+            # Replaced since, or lost: then it is named again and again.
+            missing.append(generation)
+            if missing.count(generation) < _LOST:
                 time.sleep(0.05)
                 continue
             raise RewriteIndexDamaged.by(generation, "is missing")
-        lost = 0
         try:
             for name, expected in stated.items():
                 path = generation / name

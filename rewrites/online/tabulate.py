@@ -55,13 +55,6 @@ def _requests(history: History, counted: Counts, mined: Mined) -> tuple[pa.Table
     sums = rows[["turns", "failing", "successes"]].sum().reset_index()
     first = frame.assign(row=row).sort_values("turns", ascending=False, kind="stable")
     first = first.drop_duplicates("row").sort_values("row")
-    named = cells[cells["user"] >= 0]
-    pairs = pd.DataFrame({"row": row[named["request"]], "user": named["user"].to_numpy()})
-    users = np.bincount(pairs.drop_duplicates()["row"], minlength=len(sums))
-    unnamed = cells[cells["user"] < 0]
-    users = users + np.bincount(
-        row[unnamed["request"]], unnamed["turns"] * unnamed["first"], len(sums)
-    ).astype(np.int64)
     table = pa.table(
         {
             "assistant": pa.array(sums["assistant"].tolist(), pa.string()),
@@ -70,7 +63,7 @@ def _requests(history: History, counted: Counts, mined: Mined) -> tuple[pa.Table
             "turns": pa.array(sums["turns"].to_numpy(float)),
             "failure": pa.array((sums["failing"] / sums["turns"].clip(lower=1e-9)).to_numpy()),
             "successes": pa.array(sums["successes"].to_numpy(float)),
-            "users": pa.array(users.astype(np.int64)),
+            "users": pa.array(counted.speakers(row)),
             "last": pa.array(_last(history, counted, row, len(sums))),
         },
         schema=REQUESTS,

@@ -21,7 +21,7 @@ import pyarrow as pa
 from data.schema.trace import TURNS
 from features.arrow import pc, whole
 from rewrites.interpretations import Counts
-from rewrites.mining import REWRITES, Mined
+from rewrites.mining import Mined, commonest, table_of
 from rewrites.rephrase.detector import Detector
 from rewrites.sessions import as_turns
 from rewrites.success import Success
@@ -276,14 +276,8 @@ class _Texts:
         said = np.bincount(cells["request"], cells["turns"], len(self.text))
         self.turns = np.bincount(self.text, said, n)
         self.failure = np.bincount(self.text, said * chain.failure, n) / self.turns
-        order = np.lexsort((np.arange(len(said)), -said, self.text))
-        self.request = order[np.unique(self.text[order], return_index=True)[1]]
-        named = cells[cells["user"] >= 0][["user", "request"]].drop_duplicates()
-        unnamed = cells[cells["user"] < 0]
-        # Without user ids, sessions stand for users.
-        self.speakers = np.bincount(named["request"], minlength=len(said)) + np.bincount(
-            unnamed["request"], unnamed["turns"] * unnamed["first"], len(said)
-        )
+        self.request = commonest(self.text, said)
+        self.speakers = counted.speakers(np.arange(len(said)))
         habit = cells.assign(text=self.text[cells["request"]])
         habit["failed"] = habit["turns"] * success.failed
         self._habit = habit.groupby(["user", "text"])[["failed", "turns"]].sum()
@@ -295,7 +289,9 @@ class _Texts:
             outcome=self._chain.outcome[linked["rephrase"]],
             speaker=linked["user"].astype(object).where(linked["user"] >= 0, linked["session"]),
         )
-        return linked[linked["outcome"] != self._chain.outcome[self.request[linked["text"]]]]
+        own = self._chain.outcome[self.request[linked["text"]]]
+        elsewhere: pd.DataFrame = linked[linked["outcome"] != own]
+        return elsewhere
 
     def own(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Expected failures and turns of a user with a text."""
@@ -318,24 +314,7 @@ class _Texts:
         )
 
     def table(self, rows: pd.DataFrame) -> pa.Table:
-        requests = self._chain.requests
-        request = requests.take(pa.array(rows["request"].to_numpy(np.int64)))
-        rewrite = requests.take(pa.array(rows["rewrite"].to_numpy(np.int64)))
-        user = rows["user"].to_numpy(np.int64)
-        columns = {
-            "request": request["text"],
-            "rewrite": rewrite["text"],
-            "user_id": self._users.take(pa.array(user, mask=user < 0)),
-            "assistant": request["assistant"],
-            "method": pa.array(np.where(user >= 0, PERSONAL, METHOD)),
-            "request_state": request["interpretation"],
-            "rewrite_state": rewrite["interpretation"],
-        }
-        columns |= {
-            name: pa.array(rows[name].to_numpy()).cast(REWRITES.field(name).type)
-            for name in ("users", "sessions", "p_before", "p_after", "score")
-        }
-        return pa.table(columns).cast(REWRITES)
+        return table_of(rows, self._chain, self._users, (METHOD, PERSONAL))
 
 
 def united(chain: pa.Table, rephrases: pa.Table) -> pa.Table:
