@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -277,9 +278,14 @@ class Rewriter:
         views: dict[str, tuple[Vectors, Any]] = {}
         for name in _VIEWS:
             vectors = NGrams(name, np.load(folder / f"{name}.npy", allow_pickle=False))
-            graph = new_graph(vectors.size)
-            # Mapped, not read: it is in memory once for all that serve it.
-            graph.view(str(folder / f"{name}.usearch"))
+            graph: Any = new_graph(vectors.size)
+            # Mapped, not read: it is in memory once for all that serve it. Opened here: a path that
+            # is gone by now would make the library close file 0 of the process, whatever that is.
+            with (folder / f"{name}.usearch").open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            graph.view(mapped)
+            # The library keeps no reference to what it views.
+            graph.mapped = mapped
             views[name] = (vectors, graph)
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
