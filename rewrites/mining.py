@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from data.schema.trace import schema
 from rewrites.interpretations import Counts, counts
 from rewrites.markov import Chain, matrix
-from rewrites.sessions import GAP_S, friction
+from labels.feedback.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:

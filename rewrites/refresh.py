@@ -33,7 +33,7 @@ from rewrites.outcomes import (
     new_rows,
 )
 from rewrites.self_aware import restated
-from rewrites.sessions import GAP_S, friction
+from labels.feedback.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:

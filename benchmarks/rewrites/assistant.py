@@ -30,7 +30,7 @@ from data.store.store import Store
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import counts, heard
 from rewrites.mining import REWRITES, from_counts
-from rewrites.sessions import REWRITTEN, friction
+from labels.feedback.sessions import REWRITTEN, friction
 
 DRAWS = 2_000
 

@@ -31,7 +31,7 @@ from rewrites.interpretations import Counts, heard, total
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import in_use
 from rewrites.self_aware import restated
-from rewrites.sessions import friction
+from labels.feedback.sessions import friction
 from rewrites.success import estimate
 
 Key = tuple[str, str, str]

@@ -28,7 +28,7 @@ from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import all_rows, heard_in
 from rewrites.rephrase.mined import from_rephrases, united
 from rewrites.replay import Said, Score, parts, replay, rewritten
-from rewrites.sessions import friction
+from labels.feedback.sessions import friction
 from rewrites.success import estimate
 
 
