@@ -167,8 +167,8 @@ def labels(
     """Compare the annotators' failure points with those derived from the rest of gold."""
     from data.queries.ground_truth import turns_with_gold
     from data.store.store import Store
-    from labels.failure_point import compare
-    from labels.rule_agreement import report
+    from labels.rules.failure_point import compare
+    from labels.rules.rule_agreement import report
 
     with Store.whole(store).snapshot() as snapshot:
         turns = turns_with_gold(snapshot)
