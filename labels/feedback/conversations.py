@@ -54,7 +54,7 @@ WITH spoken AS (
         row_number() OVER turns - 1 AS position, min(s.day) OVER whole AS conversation_day
     FROM spoken s JOIN named d USING (dialogue_id)
     WINDOW turns AS (PARTITION BY d.conversation ORDER BY d.began, s.dialogue_id,
-            {order_sql("s.")}),
+            {order_sql("s")}),
         whole AS (PARTITION BY d.conversation)
 )
 SELECT * FROM placed

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from data.schema.requests import SPEAKER, frame_sql, request_sql
-from data.schema.trace import HOME_SQL, order_sql
+from data.schema.trace import HOME_SQL, ORDER, order_sql
 from data.store.misdated import DATED
 from features import context_after, result
 from features.matrix import open_frame
@@ -34,10 +34,14 @@ if TYPE_CHECKING:
 ASKED, PROPENSITY = "asked", "ask_propensity"
 # From here on the next request is taken for a rephrase.
 ALIKE = 0.5
+# Similarity of what is the same but for rounding.
+SAME = 0.999
 # Stars at most, and at least, of a bad and of a good rating.
 LOW, HIGH = 2.0, 4.0
 # A silence is long beyond so many times the user's median pause; fewer pauses say nothing.
 SLOW, PAUSES = 4.0, 5
+# Where so many dialogues end in it, a termination is no more than an end.
+MARKED = 0.5
 # Seconds in which another device of the home counts as taken instead.
 SWITCH_S = 60.0
 
@@ -88,26 +92,36 @@ SIGNALS = (
            f"feedback.rating <= {LOW}"),
     Signal("rated_high", "explicit", False, f"Rated with {HIGH:g} stars or more",
            f"feedback.rating >= {HIGH}"),
+    Signal("misheard", "implicit", True, "The next request is another hypothesis of this one",
+           f"CASE WHEN text <> '' THEN coalesce(({_SQL['dialogue.nbest_after']}) >= {SAME}"
+           " AND text <> next_text, false) END"),
     Signal("correction", "implicit", True, "The next request corrects or rejects",
            f"CASE WHEN text IS NOT NULL THEN coalesce({_flag('dialogue.rejected_after')}"
            f" AND NOT ({_ANSWERED}), false) END"),
-    Signal("repeat", "implicit", True, "The next request is word for word the same",
-           "CASE WHEN text <> '' THEN coalesce(text = next_text, false) END"),
     Signal("rephrase", "implicit", True, "The next request is similar",
            f"CASE WHEN text <> '' THEN coalesce({_ALIKE} >= {ALIKE} AND text <> next_text, false)"
            " END"),
     Signal("barge_in", "implicit", True, "The user cut the response short", "feedback.barge_in"),
-    Signal("terminated", "implicit", True, "The user broke off", "feedback.terminated"),
-    Signal("switched", "implicit", True, "The user turned to a screen or an app", "switched"),
-    Signal("silence", "implicit", True, "A silence long for this user",
-           f"gap > {SLOW} * usual"),
-    Signal("failed", "assistant", True, "The action failed", _flag("result.failed")),
-    Signal("apology", "assistant", True, "The assistant apologised", _flag("result.apology")),
-    Signal("asked_again", "assistant", True, "The assistant asked to say it again",
-           _flag("result.asks_repeat")),
+    Signal("repeat", "implicit", True, "The next request is word for word the same",
+           "CASE WHEN text <> '' THEN coalesce(text = next_text, false) END"),
+    Signal("terminated", "implicit", True, "The user broke off",
+           "CASE WHEN breaks_off THEN feedback.terminated END"),
     Signal("accepted", "implicit", False, "The next request agrees or thanks",
            f"CASE WHEN text IS NOT NULL THEN coalesce({_flag('dialogue.accepted_after')}, false)"
            " END"),
+    Signal("switched", "implicit", True, "The user turned to a screen or an app", "switched"),
+    Signal("silence", "implicit", True, "A silence long for this user",
+           f"gap > {SLOW} * usual"),
+    Signal("restated", "implicit", True, "The next request gives a slot another value",
+           f"CASE WHEN slots IS NOT NULL THEN coalesce(({_SQL['dialogue.changed_slot_after']}) > 0,"
+           " false) END"),
+    Signal("asked_again", "assistant", True, "The assistant asked to say it again",
+           _flag("result.asks_repeat")),
+    Signal("stuck", "assistant", True, "The assistant said the same as before",
+           f"coalesce({_SQL['result.same_as_prompt']} >= {SAME}, CASE WHEN response IS NOT NULL"
+           " THEN false END)"),
+    Signal("apology", "assistant", True, "The assistant apologised", _flag("result.apology")),
+    Signal("failed", "assistant", True, "The action failed", _flag("result.failed")),
 )  # fmt: skip
 BY_NAME = {signal.name: signal for signal in SIGNALS}
 
@@ -124,6 +138,16 @@ WITH spoken AS (
 )
 SELECT assistant, speaker, median(gap) AS usual FROM spoken SEMI JOIN real USING (assistant)
 WHERE gap > 0 GROUP BY assistant, speaker HAVING count(*) >= {PAUSES}
+"""
+
+_BACKWARDS = ", ".join(f"{name} DESC" for name in ORDER)
+# Assistants whose logs tell who broke off: some mark the end of every dialogue.
+_BREAKS_OFF = f"""
+SELECT coalesce(assistant, '') AS assistant,
+    avg(coalesce(feedback.terminated, false)::INT) < {MARKED} AS breaks_off
+FROM (FROM turns WHERE {DATED}
+    QUALIFY row_number() OVER (PARTITION BY dialogue_id ORDER BY {_BACKWARDS}) = 1)
+GROUP BY 1
 """
 
 # A turn to a device with a screen, or to a phone, from one without: by the same home, or user.
@@ -156,18 +180,19 @@ FROM batch b JOIN turns t ON t.turn_id = b.turn_id AND t.day = b.day
 WHERE t.day BETWEEN $low AND $high
 """
 _BESIDE = """
-SELECT b.turn_id, b.dialogue_id AS dialogue, b.day, b.assistant AS spoken_to, b.conversation,
-    p.usual, s.switched
+SELECT b.turn_id, b.dialogue_id AS logged_in, b.day, b.assistant AS spoken_to, b.conversation,
+    p.usual, s.switched, e.breaks_off
 FROM batch b LEFT JOIN pace p ON p.assistant = b.assistant AND p.speaker = b.speaker
 LEFT JOIN switches s ON s.turn_id = b.turn_id
+LEFT JOIN ends e ON e.assistant = b.assistant
 """
 _SIGNALS = f"""
 WITH seen AS (
     SELECT *, {_SQL["dialogue.gap_after"]} AS gap FROM frame JOIN beside USING (turn_id)
 )
-SELECT turn_id, dialogue AS dialogue_id, day, spoken_to AS assistant, conversation,
+SELECT turn_id, logged_in AS dialogue_id, day, spoken_to AS assistant, conversation,
     {request_sql("raw_text")} AS request,
-    {frame_sql("domain", "intent", "slots")} AS frame,
+    {frame_sql("domain", "intent", "[]")} AS intent,
     ({_ALIKE})::DOUBLE AS alike,
     ({_SQL["dialogue.same_intent_after"]}) = 1 AS same_intent,
     next_text IS NOT NULL AS followed,
@@ -189,7 +214,7 @@ def signals(
     conversations, in order.
 
     Columns: turn_id, dialogue_id, day, assistant ('' where none was logged), conversation, request
-    (what was heard, lower case), frame (domain|intent|slot=value…, null where none was logged),
+    (what was heard, lower case), intent (domain|intent, null where none was logged),
     alike (similarity of the next request, 0 to 1), same_intent, followed (whether something was
     said next), gap (s), explicit ("yes", "no", null), rating (stars), asked and propensity (null
     where not logged), and a boolean column for each of `SIGNALS`, null where it cannot be observed.
@@ -197,10 +222,14 @@ def signals(
     placed = conversations(snapshot, since=since, until=until)
     if not placed.num_rows:
         return
-    pace, switches = snapshot.query(_PACE), snapshot.query(_SWITCHED)
+    around = {
+        "pace": snapshot.query(_PACE),
+        "switches": snapshot.query(_SWITCHED),
+        "ends": snapshot.query(_BREAKS_OFF),
+    }
     for batch in batches(placed):
         days: list[Any] = batch["day"].to_pylist()
-        tables = {"batch": batch, "pace": pace, "switches": switches}
+        tables = {"batch": batch, **around}
         turns = snapshot.query(_TURNS, {"low": min(days), "high": max(days)}, tables=tables)
         beside = snapshot.query(_BESIDE, tables=tables)
         with open_frame(as_turns(turns), "hindsight") as con:

@@ -163,7 +163,7 @@ def _around(row: Row) -> Around | None:
 def _behind(key: CacheKey, rewrite_id: str, _view: View) -> pa.Table:
     row = rewrites.one(_view.snapshot, rewrite_id)
     assert row is not None
-    return labels.feedback.sessions(_view.snapshot, row)
+    return rewrites.sessions(_view.snapshot, row)
 
 
 def _sessions(view: View, row: Row) -> None:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from features.arrow import pc, whole
+from labels.feedback.sessions import friction
 from labels.rules.normalise import normalise
 from rewrites.interpretations import Counts, counts, intent
 from rewrites.mining import Mined
-from labels.feedback.sessions import friction
 from rewrites.success import Success
 
 if TYPE_CHECKING:
