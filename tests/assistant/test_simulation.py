@@ -145,7 +145,7 @@ def test_a_pass_over_goals_errs_where_it_is_hard(turns: list[Simulated]) -> None
     table = with_gold(turns).sort_by([("dialogue_id", "ascending"), ("turn_index", "ascending")])
     one = pass_over_goals(table, seed=1)
     assert one.equals(pass_over_goals(table, seed=1))
-    golds = table["gold"].to_pylist()
+    golds: list[Any] = table["gold"].to_pylist()
     reached = [gold["goal_reached"] for gold in golds]
     judged = one["goal_reached"].to_pylist()
     pairs = [(a, b) for a, b in zip(reached, judged, strict=True) if a is not None]
