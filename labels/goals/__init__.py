@@ -1,0 +1,1 @@
+"""Goals of a dialogue: spans and boundaries, and the measures of how well they were found."""
