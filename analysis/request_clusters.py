@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from labels.normalise import normalise
+from labels.rules.normalise import normalise
 
 # Distinct texts that are clustered at most, the commonest first.
 MOST_TEXTS = 1_000

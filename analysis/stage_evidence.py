@@ -19,7 +19,7 @@ from data.queries.sampling import MOST_RECORDS
 from data.queries.slice_evidence import Inside
 from data.schema.trace import schema
 from features.similarity import LONGEST
-from labels.normalise import normalise
+from labels.rules.normalise import normalise
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from assistant.stages import Context, Frame, Outcome, Stages
-from labels.normalise import key
+from labels.rules.normalise import key
 
 Slots = tuple[tuple[str, str], ...]
 _key = lru_cache(maxsize=200_000)(key)

@@ -45,7 +45,7 @@ from data.queries.overview import (
 from data.schema.tables import PREDICTIONS
 from data.store.predictions import commit_predictions
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from rewrites.refresh import refresh as mine
 from tests.browser import served
 

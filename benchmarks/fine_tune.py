@@ -27,7 +27,7 @@ from classifiers.training_data import training_turns
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from features.matrix import open_frame, texts
-from labels.failure_point import labels
+from labels.rules.failure_point import labels
 
 _BATCH = 32
 

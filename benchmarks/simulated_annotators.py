@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from labels.failure_point import COLUMNS, derive
+from labels.rules.failure_point import COLUMNS, derive
 
 # How often a visible error is overlooked.
 _OVERLOOKED = {"false_wake": 0.03, "asr": 0.03, "nlu": 0.06, "er": 0.10, "result": 0.08}

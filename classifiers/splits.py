@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sklearn.model_selection import StratifiedGroupKFold
 
 from data.errors import NotEnoughLabels
-from labels.normalise import normalise
+from labels.rules.normalise import normalise
 
 Fold = tuple[np.ndarray, np.ndarray]
 

@@ -31,7 +31,7 @@ from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
 from features.matrix import learn, open_frame
-from labels.failure_point import MIN_PER_CLASS, labels
+from labels.rules.failure_point import MIN_PER_CLASS, labels
 from progress import Progress, portion, silent
 
 # The fit's portion of a training's progress; features come before it, explanations after.

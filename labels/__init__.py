@@ -1,4 +1,1 @@
-"""Failure points from evidence: rules over `gold`, and the comparison of frames and wordings.
-
-SQL and tables only; verdicts of annotators are in `annotation`.
-"""
+"""Labels: failure points by rule from gold, and what is learned from users' own behaviour."""

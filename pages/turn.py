@@ -17,7 +17,7 @@ from charts.sentences import version_words
 from data.queries import overview, turns
 from data.queries.turn_list import Listing
 from data.schema.vocabulary import NAMES
-from labels.correct_hypothesis import proven
+from labels.rules.correct_hypothesis import proven
 from parts.shared import address
 from parts.shared.conversation import (
     conversation,

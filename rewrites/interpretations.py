@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.arrow import Column, pc, whole
-from labels.normalise import normalise
+from labels.rules.normalise import normalise
 
 # Joins the parts of a request's key: a control character, which `request_sql` and `frame_sql` leave
 # in neither texts nor frames.

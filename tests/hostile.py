@@ -15,7 +15,7 @@ from data.ingest.ingest import ingest
 from data.store import workspace
 from data.store.annotations import SHARE, annotate
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from tests.scored import MODEL, score
 
 TEXTS: tuple[str, ...] = (

@@ -130,7 +130,7 @@ def test_whatever_a_page_names_exists(page: Path) -> None:
     "text",
     [
         "[guide](docs/nowhere.md)", "[below](#no-such-heading)", "`data/nowhere.py`", "`audio/`",
-        "`contract.py`", "`labels.nowhere.derive`", "`labels.failure_point.nowhere`",
+        "`contract.py`", "`labels.nowhere.derive`", "`labels.rules.failure_point.nowhere`",
         "    python -m benchmarks.nowhere STORE", "    python -m data.errors", "`make nowhere`",
         "```sh\nmake nowhere  # a comment\n```", "```console\n$ faultline nowhere --to x\n```",
         "`faultline rewrites nowhere --to x`", "`faultline rewrites mine --to x`",

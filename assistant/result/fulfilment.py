@@ -15,7 +15,7 @@ from assistant.er.resolver import Catalogue
 from assistant.intents.intents import INTENTS, Intent, SlotSpec
 from assistant.result.responses import declined, done, message, question
 from assistant.stages import Context, Entity, Frame, Outcome
-from labels.normalise import key
+from labels.rules.normalise import key
 
 # Domains that play something, and the slots whose value is a time.
 PLAYS = frozenset({"music", "books", "video", "radio"})

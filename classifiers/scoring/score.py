@@ -24,7 +24,7 @@ from data.parallel import runner
 from data.schema.trace import FAILURE_POINTS
 from data.store.predictions import commit_predictions
 from data.store.store import Store
-from labels import derived
+from labels.rules import derived
 from progress import Progress, silent
 
 # Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a

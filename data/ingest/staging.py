@@ -29,6 +29,7 @@ from data.ingest.validation import (
     check,
     excerpt,
 )
+from data.schema.columns import sql_type
 from data.schema.layout import TABLES
 from data.schema.trace import TURNS, schema
 from data.store.misdated import Clock
@@ -329,22 +330,11 @@ def write_day(day: Any, parts: Sequence[Part], folder: Path) -> list[DataFile]:
     return write_batches(table.to_batches(), layout, folder)
 
 
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_struct(kind):
-        return f"STRUCT({', '.join(f'{f.name} {_sql_type(f.type)}' for f in kind)})"
-    if pa.types.is_map(kind):
-        return f"MAP(VARCHAR, {_sql_type(kind.item_type)})"
-    if pa.types.is_list(kind):
-        return f"{_sql_type(kind.value_type)}[]"
-    # Times are canonical UTC here, so they can be parsed as TIMESTAMP, without time zones.
-    names = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "bool": "BOOLEAN"}
-    return "TIMESTAMP" if pa.types.is_timestamp(kind) else names[str(kind)]
-
-
 def _columns() -> str:
     inner = [f for f in TURNS if f.name not in ("gold", "extra", "digest", "day")]
-    turn = ", ".join(f"{field.name} {_sql_type(field.type)}" for field in inner)
-    return f"{{turn: 'STRUCT({turn})', gold: '{_sql_type(TURNS.field('gold').type)}'}}"
+    # Times are canonical UTC here, so they can be parsed as TIMESTAMP, without time zones.
+    turn = sql_type(pa.struct(inner)).replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMP")
+    return f"{{turn: '{turn}', gold: '{sql_type(TURNS.field('gold').type)}'}}"
 
 
 _COLUMNS = _columns()

@@ -70,7 +70,8 @@ RULES: Mapping[str, Rule] = {
             # From the logs: nobody is asked to judge a turn that has gold.
             "gold.{addressed transcript domain intent slots.name slots.value entities action}",
             "gold.{result_ok unsupported replay.intent replay.slots.name replay.slots.value}",
-            "gold.{failure_point annotator}",
+            "gold.{failure_point annotator goal_id goal_reached defect corrects correction}",
+            "gold.{ratings.annotator ratings.of ratings.value}",
         )
     ),
     "predictions": Rule(
@@ -125,6 +126,33 @@ RULES: Mapping[str, Rule] = {
         _columns(
             "rewrite_id day source turns wins losses no_help turns_with good_with turns_without",
             "good_without",
+        )
+    ),
+    "feedback": Rule(
+        _columns(
+            "turn_id dialogue_id day signals explicit rating asked propensity defect decided_by",
+            "p_defect",
+        )
+    ),
+    "goals": Rule(
+        _columns(
+            "dialogue_id goal_id day assistant user_id first_turn last_turn turns p_reached",
+            "reached model_id",
+        )
+    ),
+    # Offered for confirmation, but never beside a blind second opinion; see `Reader`.
+    "generated_labels": Rule(
+        _columns(
+            "turn_id dialogue_id turn_index day model_id goal_id goal_start goal_reached",
+            "turn_defect transcript p_transcript intent p_intent",
+            "slots.{name value}",
+            "p_slots failure_point p_failure_point confidence signals digest",
+        )
+    ),
+    "preferences": Rule(
+        _columns(
+            "preference_id user_id assistant scope kind name value said turn_ids created_at",
+            "expires_at used last_used_at",
         )
     ),
 }

@@ -34,6 +34,13 @@ def columns(table: str) -> tuple[Column, ...]:
     return tuple(Column(path, _short(kind)) for (path, _), kind in zip(fields, kinds, strict=True))
 
 
+@cache
+def sql_type(kind: pa.DataType) -> str:
+    """An Arrow type as DuckDB writes it, fields of structs included."""
+    with duckdb.connect() as con:
+        return str(con.from_arrow(pa.schema([("kind", kind)]).empty_table()).types[0])
+
+
 def _fields(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
     yield path, kind
     while pa.types.is_list(kind):

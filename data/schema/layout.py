@@ -12,10 +12,14 @@ import pyarrow as pa
 from data.errors import VersionGone
 from data.schema.tables import (
     ANNOTATIONS,
+    FEEDBACK,
+    GENERATED_LABELS,
+    GOALS,
     LABELLED,
     LEFT_OUT,
     MISDATED,
     PREDICTIONS,
+    PREFERENCES,
     QUARANTINE,
     REWRITE_OUTCOMES,
     REWRITES,
@@ -39,7 +43,8 @@ class Layout:
 
     `order` is the sort order inside a file: the rows of one dialogue are adjacent, so a page that
     opens a dialogue reads one row group. `added` are columns that files of earlier versions lack:
-    they are null in their rows.
+    they are null in their rows. `grown` are nested columns of which files of earlier versions lack
+    some fields, null in their rows too.
     """
 
     letter: str
@@ -47,6 +52,7 @@ class Layout:
     partition: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    grown: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -60,7 +66,7 @@ class Layout:
 
 # A new table is added here; stores made before it existed open as if it were empty.
 TABLES: Mapping[str, Layout] = {
-    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", *ORDER)),
+    "turns": Layout("t", TURNS, ("day",), ("dialogue_id", *ORDER), grown=("gold",)),
     "predictions": Layout("p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", *ORDER)),
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
@@ -75,6 +81,12 @@ TABLES: Mapping[str, Layout] = {
     "settings": Layout("s", SETTINGS, (), ("name",)),
     "rewrites": Layout("w", REWRITES, (), ("assistant", "request", "user_id", "rewrite_id")),
     "rewrite_outcomes": Layout("x", REWRITE_OUTCOMES, (), ("rewrite_id", "day")),
+    "feedback": Layout("f", FEEDBACK, ("day",), ("dialogue_id", "turn_id")),
+    "goals": Layout("d", GOALS, (), ("day", "dialogue_id", "goal_id")),
+    "generated_labels": Layout(
+        "n", GENERATED_LABELS, ("day",), ("dialogue_id", "turn_index", "turn_id")
+    ),
+    "preferences": Layout("y", PREFERENCES, (), ("user_id", "preference_id")),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")

@@ -18,4 +18,8 @@ TABLE_MEANINGS = {
     "settings": "settings of the store",
     "rewrites": "rewrites mined from sessions, and decisions about them",
     "rewrite_outcomes": "what became of rewrites on later sessions",
+    "feedback": "what users' behaviour says about turns",
+    "goals": "goals of dialogues, and whether they were reached",
+    "generated_labels": "labels that a label model gave to turns",
+    "preferences": "what users taught the assistant",
 }

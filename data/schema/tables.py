@@ -162,7 +162,8 @@ ANNOTATIONS = schema(
     ]
 )
 
-# Failure points that follow from the gold in the logs; derived from `turns` by `labels.derived`.
+# Failure points that follow from the gold in the logs; derived from `turns` by
+# `labels.rules.derived`.
 LABELLED = schema(
     [
         ("turn_id", _STR),
@@ -170,7 +171,7 @@ LABELLED = schema(
         ("day", pa.date32()),
         # Null where the turn has gold, but not enough to decide.
         ("failure_point", _STR),
-        # "annotated" or "derived", see `labels.failure_point.labels`.
+        # "annotated" or "derived", see `labels.rules.failure_point.labels`.
         ("source", _STR),
         # Fingerprint of the turn and its gold at the time the label was derived.
         ("gold_digest", pa.int64()),
@@ -282,5 +283,104 @@ REWRITE_OUTCOMES = schema(
         ("good_with", pa.float64()),
         ("turns_without", pa.int64()),
         ("good_without", pa.float64()),
+    ]
+)
+
+# What users' behaviour says about turns (`labels.feedback`), one row per turn with a signal.
+FEEDBACK = schema(
+    [
+        ("turn_id", _STR),
+        ("dialogue_id", _STR),
+        ("day", pa.date32()),
+        # The signals that were seen, implicit and explicit, see `labels.feedback.signals`.
+        ("signals", pa.list_(_STR)),
+        # "yes" or "no" to "did I answer your question?"; stars.
+        ("explicit", _STR),
+        ("rating", pa.float32()),
+        # Whether the assistant asked, and how likely it was to ask; null where not logged.
+        ("asked", pa.bool_()),
+        ("propensity", pa.float32()),
+        # The verdict of the waterfall, and the signal that decided it; null where none did.
+        ("defect", pa.bool_()),
+        ("decided_by", _STR),
+        # Of a defect, by the label model over all signals.
+        ("p_defect", pa.float32()),
+    ]
+)
+
+# Goals found in dialogues by a label model (`labels.generated`): consecutive turns that serve one.
+GOALS = schema(
+    [
+        ("dialogue_id", _STR),
+        # g0, g1, … in the order of the dialogue.
+        ("goal_id", _STR),
+        # Of its first turn.
+        ("day", pa.date32()),
+        ("assistant", _STR),
+        ("user_id", _STR),
+        ("first_turn", _STR),
+        ("last_turn", _STR),
+        ("turns", pa.int32()),
+        # Null where the model cannot say.
+        ("p_reached", pa.float32()),
+        ("reached", pa.bool_()),
+        ("model_id", _STR),
+    ]
+)
+
+# Labels that a label model gave to turns, with what they rest on.
+GENERATED_LABELS = schema(
+    [
+        ("turn_id", _STR),
+        ("dialogue_id", _STR),
+        ("turn_index", pa.int32()),
+        ("day", pa.date32()),
+        ("model_id", _STR),
+        ("goal_id", _STR),
+        # Probabilities: a goal begins here; its goal was reached; the response was a defect.
+        ("goal_start", pa.float32()),
+        ("goal_reached", pa.float32()),
+        ("turn_defect", pa.float32()),
+        # What was meant, each with the probability that it is right.
+        ("transcript", _STR),
+        ("p_transcript", pa.float32()),
+        ("intent", _STR),
+        ("p_intent", pa.float32()),
+        ("slots", _SLOTS),
+        ("p_slots", pa.float32()),
+        ("failure_point", _STR),
+        ("p_failure_point", pa.float32()),
+        # Of the whole row: the least of its probabilities.
+        ("confidence", pa.float32()),
+        # The evidence used beside the turn itself, as "feedback" or "next request".
+        ("signals", pa.list_(_STR)),
+        # Fingerprint of the turn when it was labelled.
+        ("digest", pa.int64()),
+    ]
+)
+
+# What users taught the assistant (`labels.teaching`); one row per user, scope, kind and name.
+PREFERENCES = schema(
+    [
+        ("preference_id", _STR),
+        ("user_id", _STR),
+        # Null: for every assistant of the store.
+        ("assistant", _STR),
+        # "user", or a device type that it is limited to.
+        ("scope", _STR),
+        # "preference" (a value to prefer) or "concept" (a phrase and what it means).
+        ("kind", _STR),
+        # The slot or topic of a preference; the phrase of a concept.
+        ("name", _STR),
+        # The preferred value; for a concept what to do, in the words that the user gave.
+        ("value", _STR),
+        # How the user said it, and the turns of the dialogue that it was taught in.
+        ("said", _STR),
+        ("turn_ids", pa.list_(_STR)),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+        # Null: it does not expire.
+        ("expires_at", pa.timestamp("us", tz="UTC")),
+        ("used", pa.int64()),
+        ("last_used_at", pa.timestamp("us", tz="UTC")),
     ]
 )

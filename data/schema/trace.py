@@ -24,6 +24,11 @@ ORDER = ("turn_index", "started_at", "turn_id")
 FAILURES = ("false_wake", "asr", "nlu", "er", "result")
 FAILURE_POINTS = (*FAILURES, "correct")
 STATUSES = ("ok", "error", "no_match", "unsupported")
+# What a rating in gold is of: this turn's response, its goal, the dialogue (the last two stand on
+# the last turn), or whether a goal begins here (0 or 1).
+RATED = ("response", "goal", "dialogue", "boundary")
+# How a request repairs an earlier one: said differently, or misheard then.
+CORRECTIONS = ("command", "asr")
 
 
 def _within(bounds: Bounds) -> msgspec.Meta:
@@ -154,6 +159,12 @@ class Replay(Record):
     slots: list[Slot] | None = None
 
 
+class GoldRating(Record):
+    annotator: str | None = None
+    of: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(RATED)})$")] | None = None
+    value: Rating | None = None
+
+
 class Gold(Record):
     addressed: bool | None = None
     transcript: str | None = None
@@ -169,6 +180,12 @@ class Gold(Record):
         Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(FAILURE_POINTS)})$")] | None
     ) = None
     annotator: str | None = None
+    goal_id: NonEmpty | None = None
+    goal_reached: bool | None = None
+    defect: bool | None = None
+    ratings: list[GoldRating] | None = None
+    corrects: NonEmpty | None = None
+    correction: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(CORRECTIONS)})$")] | None = None
 
 
 class Turn(Record):
@@ -210,6 +227,7 @@ _F64 = pa.float64()
 _SIGNALS = pa.map_(_STR, _F64)
 _SLOTS = pa.list_(pa.struct([("name", _STR), ("value", _STR)]))
 _ACTS = pa.list_(pa.struct([("act", _STR), ("slots", _SLOTS)]))
+_GOLD_RATING = pa.struct([("annotator", _STR), ("of", _STR), ("value", _F64)])
 _TIMING = [("start_ms", _F64), ("latency_ms", _F64)]
 
 
@@ -360,6 +378,16 @@ TURNS = schema(
                     ("replay", pa.struct([("intent", _STR), ("slots", _SLOTS)])),
                     ("failure_point", _STR),
                     ("annotator", _STR),
+                    # Turns with the same id serve one goal; unique within the dialogue.
+                    ("goal_id", _STR),
+                    # The same on all turns of the goal.
+                    ("goal_reached", pa.bool_()),
+                    # The verdict on this turn's response, where there is no failure point.
+                    ("defect", pa.bool_()),
+                    ("ratings", pa.list_(_GOLD_RATING)),
+                    # The earlier turn that this request repairs, and how.
+                    ("corrects", _STR),
+                    ("correction", _STR),
                 ]
             ),
         ),

@@ -96,6 +96,7 @@ class Eraser:
             self._blank("triage", column, "NULL", "notes on slices")
         self._blank("annotations", "note", "NULL", "notes of annotators")
         self._blank("rewrites", "reason", "'deleted'", "reasons of decisions on rewrites")
+        self._delete("preferences", ("name", "value", "said"), "preferences")
         self._annotators()
         self._blank("runs", "file", f"'{GONE}'", "names of ingested files")
         self._blank("runs", "unknown_fields", "'{}'", "names of unknown fields")

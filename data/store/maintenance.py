@@ -27,6 +27,7 @@ from data.schema.layout import TABLES
 from data.store.delta_log import LOG, live_files
 from data.store.durability import sync
 from data.store.erasure import Eraser, forget_in_models, own_words, written_with
+from data.store.learned import forget_learned, retain_learned
 from data.store.misdated import words
 from data.store.model_folders import remove_models
 from data.store.parquet import DataFile
@@ -307,6 +308,7 @@ def delete(
         cycle.delete_rows("misdated", condition, tables)
         given = (value for values in ids_by_kind.values() for value in values)
         others["rewrites"] = tidy(cycle)
+        others.update(forget_learned(cycle, condition, named, tables))
         others.update(Eraser(cycle, given, all_ids).everywhere())
         unread = written_with(cycle, own)
     finished = _finished(store, turns, predictions, others, unread)
@@ -365,8 +367,8 @@ def _left_beside(store: Store) -> list[str]:
 def _turn_ids(
     cycle: Cycle, condition: str, tables: Mapping[str, pa.Table]
 ) -> tuple[pa.Table, pa.Table]:
-    """The ids of the turns that meet a condition over `turns` (`turn_id`), and all ids that name
-    them (`id`): those of the table `ids`, of the turns, and of dialogues that have no other turn.
+    """The turns that meet a condition over `turns` (`turn_id`, `dialogue_id`), and all ids that
+    name them (`id`): of the table `ids`, of the turns, and of dialogues that have no other turn.
     """
     sql = f"""
     WITH gone AS (SELECT turn_id, dialogue_id FROM turns WHERE {condition})
@@ -375,7 +377,9 @@ def _turn_ids(
         EXCEPT SELECT dialogue_id FROM turns WHERE ({condition}) IS NOT TRUE)
     """
     with cycle.snapshot("turns", "misdated") as snapshot:
-        turns = snapshot.query(f"SELECT turn_id FROM turns WHERE {condition}", tables=tables)
+        turns = snapshot.query(
+            f"SELECT turn_id, dialogue_id FROM turns WHERE {condition}", tables=tables
+        )
         return turns, snapshot.query(sql, tables=tables)
 
 
@@ -398,6 +402,7 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
         tables = {**limit, "misdated": misdated, "arrived_before": arrived_before}
         known = {**limit, "arrived_before": arrived_before, "ids": none}
         deleted, all_ids = _turn_ids(cycle, f"{_OLD} OR turn_id IN ({_BEFORE})", known)
+        tables["deleted"] = deleted
         own = own_words(cycle, deleted)
         dropped = {}
         for name in ("turns", "predictions"):
@@ -416,6 +421,7 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
         others["quarantined lines"] = cycle.delete_rows(
             "quarantine", "quarantined_at < (SELECT day FROM oldest)", limit
         )
+        others.update(retain_learned(cycle, f"{_OLD} OR turn_id IN ({_BEFORE})", tables))
         if deleted.num_rows:
             others["rewrites"] = tidy(cycle)
             others.update(Eraser(cycle, (), all_ids).everywhere())

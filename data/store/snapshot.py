@@ -12,12 +12,17 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
 
 # Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
 # misdated does not pay for looking them up.
 _DATED = "CREATE MACRO dated(id) AS id NOT IN (SELECT turn_id FROM misdated)"
 _ALL_DATED = "CREATE MACRO dated(id) AS true"
+
+# A file of the table `turns` with every field and no row, written by:
+# python -m data.store.snapshot
+FULL_SCHEMA = Path(__file__).parent / "full_schema" / "day=1970-01-01" / "turns.parquet"
 
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -166,7 +171,7 @@ def connect(
             con.register("empty", TABLES[name].schema.empty_table())
             con.execute(f'CREATE TABLE "{name}" AS FROM empty')
             con.unregister("empty")
-    allowed = [*(path for paths in files.values() for path in paths), *writable]
+    allowed = [*(path for paths in files.values() for path in paths), FULL_SCHEMA, *writable]
     con.execute(f"SET allowed_paths = [{_literals(allowed)}]")
     con.execute("SET enable_external_access = false")
     for name, paths in files.items():
@@ -191,18 +196,23 @@ def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
     hive = ", ".join(f"'{name}': {kind}" for name, kind in types.items())
     partitioned = f", hive_partitioning = true, hive_types = {{{hive}}}" if hive else ""
     files = f"[{_literals(paths)}]{partitioned or ', hive_partitioning = false'}"
-    if not table.added:
+    added = [*table.added]
+    if table.grown and any("=" in part for part in paths[0].parts[: -1 - len(table.partition)]):
+        # Every file would need the partitions that the store's own folder seems to have.
+        added += table.grown
+    elif table.grown:
+        # The first file decides which fields a nested column has; the others may lack some.
+        files = files.replace("[", f"[{literal(FULL_SCHEMA)}, ", 1)
+    if not added:
         return f"SELECT {columns}{extra} FROM read_parquet({files})"
-    kinds = {name: _SQL_TYPES[str(table.schema.field(name).type)] for name in table.added}
-    nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in kinds.items())
+    nulls = ", ".join(
+        f'NULL::{sql_type(table.schema.field(name).type)} AS "{name}"' for name in added
+    )
     return (
         f"SELECT {columns}{extra} FROM ("
         f"SELECT *{extra} FROM read_parquet({files}, union_by_name = true) "
         f"UNION ALL BY NAME SELECT {nulls} WHERE false)"
     )
-
-
-_SQL_TYPES = {"int64": "BIGINT", "string": "VARCHAR", "bool": "BOOLEAN"}
 
 
 def literal(text: object) -> str:
@@ -212,3 +222,12 @@ def literal(text: object) -> str:
 
 def _literals(paths: Sequence[Path]) -> str:
     return ", ".join(literal(path) for path in paths)
+
+
+if __name__ == "__main__":
+    import pyarrow.parquet as pq
+
+    layout = TABLES["turns"]
+    FULL_SCHEMA.parent.mkdir(parents=True, exist_ok=True)
+    kept = pa.schema([layout.schema.field(name) for name in layout.stored])
+    pq.write_table(kept.empty_table(), FULL_SCHEMA)

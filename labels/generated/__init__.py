@@ -1,1 +1,1 @@
-"""Labels that a model generates: goals, whether they were reached, defects, intents and slots."""
+"""The label model: goals, defects, intents and slots of turns that nobody has annotated."""

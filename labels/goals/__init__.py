@@ -1,1 +1,1 @@
-"""Goals of a dialogue: spans and boundaries, and the measures of how well they were found."""
+"""Goals: spans of a dialogue that serve one want, and measures of how well they are found."""

@@ -16,8 +16,8 @@ from data.schema.vocabulary import NAMES
 from data.store.annotations import DESK
 from data.store.snapshot import Snapshot
 from data.store.store import Store
-from labels.derived import pending
-from labels.failure_point import MIN_PER_CLASS
+from labels.rules.derived import pending
+from labels.rules.failure_point import MIN_PER_CLASS
 from parts.jobs.job import jobs
 from parts.jobs.widget import watch
 from parts.shared import model_jobs

@@ -18,7 +18,7 @@ def pipeline(turn: Record, blamed: str | None, right: tuple[int, str] | None = N
     """One block per stage in pipeline order.
 
     The stage that the failure point `blamed` names is outlined. `right` is the hypothesis that was
-    really said, as returned by `labels.correct_hypothesis.proven`.
+    really said, as returned by `labels.rules.correct_hypothesis.proven`.
     """
     blocks = []
     for stage in STAGES:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from features.arrow import pc, whole
-from labels.normalise import normalise
+from labels.rules.normalise import normalise
 from rewrites.interpretations import Counts, counts, intent
 from rewrites.mining import Mined
 from rewrites.sessions import friction

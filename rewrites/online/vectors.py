@@ -17,7 +17,7 @@ from sklearn.utils import murmurhash3_32
 
 from features.frame import sound
 from features.similarity import LONGEST
-from labels.normalise import normalise
+from labels.rules.normalise import normalise
 
 SIZE = 128
 # Buckets of n-grams, as a power of two.

@@ -20,7 +20,7 @@ from data.queries.annotations import latest
 from data.queries.filters import Filter
 from data.store.annotations import annotate, shown_to, wants_second
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from tests.scored import MODEL, fill, score
 
 

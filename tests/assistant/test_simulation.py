@@ -37,7 +37,7 @@ from data.schema.trace import FAILURE_POINTS, Turn
 from data.schema.trace import TURNS as TURNS_SCHEMA
 from data.store.store import Store
 from features.matrix import open_frame
-from labels.failure_point import derive
+from labels.rules.failure_point import derive
 from tests.simulated import SETUP, TURNS, assembly, run
 
 

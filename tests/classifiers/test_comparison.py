@@ -17,7 +17,7 @@ from classifiers.model import Model
 from data.errors import ModelError, UsageError
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 
 Array = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from data.store import workspace
 from data.store.annotations import annotate, annotate_all, withdraw
 from data.store.maintenance import delete
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from tests.logs import trace, write_lines
 from tests.scored import MODEL, score
 

@@ -97,3 +97,18 @@ def test_it_can_be_written_to(earlier: Store, tmp_path: Path) -> None:
     ingest(earlier, [write_lines(tmp_path / "more.jsonl", [trace("new", dialogue_id="new")])])
     with earlier.snapshot() as snapshot:
         assert snapshot.counts()["turns"] == 192
+
+
+def test_gold_of_goals_is_null_in_its_files(earlier: Store, tmp_path: Path) -> None:
+    goals = "SELECT count(*) AS turns, count(gold.goal_id) AS goals FROM turns"
+    with earlier.snapshot() as snapshot:
+        before = snapshot.query(goals).to_pylist()[0]
+    assert before["turns"] > 0
+    assert before["goals"] == 0
+    gold = {"goal_id": "g0", "ratings": [{"annotator": "r1", "of": "boundary", "value": 1}]}
+    ingest(earlier, [write_lines(tmp_path / "more.jsonl", [trace("later", gold=gold)])])
+    with Store.open(earlier.path).snapshot() as snapshot:
+        after = snapshot.query(goals).to_pylist()[0]
+        rows = snapshot.query("SELECT gold.ratings AS r FROM turns WHERE gold.goal_id = 'g0'")
+    assert after == {"turns": before["turns"] + 1, "goals": 1}
+    assert rows["r"].to_pylist() == [[{"annotator": "r1", "of": "boundary", "value": 1.0}]]

@@ -13,7 +13,7 @@ from data.queries.turn_table import annotated
 from data.store.annotations import annotate
 from data.store.predictions import forget
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from tests import scored
 
 MUSIC = Filter(domain=("music",))

@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 
 from data.export.export import export
 from data.ingest.ingest import ingest
+from data.schema.locales import canonical
 from data.schema.trace import (
+    CORRECTIONS,
     FAILURE_POINTS,
+    RATED,
     STATUSES,
     Turn,
 )
@@ -59,7 +62,8 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         meta = args[1]
         if meta.pattern:
             choices = meta.pattern.strip("^()$").split("|")
-            assert choices in (list(STATUSES), list(FAILURE_POINTS), ["yes", "no"])
+            known = (STATUSES, FAILURE_POINTS, ("yes", "no"), RATED, CORRECTIONS)
+            assert tuple(choices) in known
             return st.sampled_from(choices)
         if args[0] is float:
             return st.floats(0, 1)
@@ -107,7 +111,11 @@ def _plain(turn: Turn) -> Any:
             return [mend(item, inside + "[]") for item in value]
         return value
 
-    return mend(msgspec.to_builtins(turn))
+    plain = msgspec.to_builtins(turn)
+    if isinstance(plain.get("locale"), str):
+        # Stored in its canonical form.
+        plain["locale"] = canonical(plain["locale"])
+    return mend(plain)
 
 
 def _close(a: Any, b: Any) -> bool:

@@ -46,7 +46,7 @@ from data.store.predictions import commit_predictions
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.summary import describe
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from report.contents import events, headline
 from report.page import weekly
 from tests import scored

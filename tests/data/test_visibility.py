@@ -56,7 +56,7 @@ def test_every_column_has_a_rule() -> None:
 def test_a_new_table_column_or_field_needs_a_rule() -> None:
     turns, views = TABLES["turns"], TABLES["views"]
     gold = turns.schema.field("gold")
-    rated = pa.struct([*gold.type, ("ratings", pa.list_(pa.struct([("value", pa.int8())])))])
+    rated = pa.struct([*gold.type, ("scores", pa.list_(pa.struct([("value", pa.int8())])))])
     nested = turns.schema.set(turns.schema.names.index("gold"), pa.field("gold", rated))
     new = {
         **TABLES,
@@ -64,7 +64,7 @@ def test_a_new_table_column_or_field_needs_a_rule() -> None:
         "views": replace(views, schema=views.schema.append(pa.field("owner", pa.string()))),
         "turns": replace(turns, schema=nested),
     }
-    assert unruled(new) == {"ratings.annotator", "views.owner", "turns.gold.ratings.value"}
+    assert unruled(new) == {"ratings.annotator", "views.owner", "turns.gold.scores.value"}
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from data.store.annotations import (
 )
 from data.store.store import Store
 from data.store.workspace import put_setting
-from labels.correct_hypothesis import proven
+from labels.rules.correct_hypothesis import proven
 from parts.shared import verdict_form
 from tests.app import Open, press, texts
 from tests.scored import MODEL

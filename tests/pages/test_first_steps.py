@@ -19,7 +19,7 @@ from data.queries.ground_truth import label_counts
 from data.store.annotations import SHARE, annotate
 from data.store.store import Store
 from data.store.workspace import put_setting
-from labels.failure_point import MIN_PER_CLASS
+from labels.rules.failure_point import MIN_PER_CLASS
 from parts.jobs.job import jobs
 from parts.shared.first_steps import enough, labels_words
 from parts.shared.log_upload import INGEST, LARGEST_MB, Ingestion, report_words, shown_name

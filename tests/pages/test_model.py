@@ -27,7 +27,7 @@ from data.queries.thresholds import (
 from data.schema.trace import FAILURE_POINTS
 from data.store.annotations import annotate
 from data.store.store import Store
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from parts.model import quality
 from tests.app import Open, follow, texts, turn_rows
 from tests.scored import MODEL, fill, score

@@ -28,7 +28,7 @@ from data.queries.releases import releases
 from data.schema.trace import FAILURE_POINTS, FAILURES
 from data.store.store import Store
 from data.store.workspace import set_target
-from labels.derived import refresh
+from labels.rules.derived import refresh
 from report.contents import Headline, events, headline
 from report.page import render, source_of
 from report.releases import compare_releases, parse_releases

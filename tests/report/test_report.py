@@ -187,7 +187,7 @@ def test_releases_are_first_days_of_versions() -> None:
 
 def test_only_turns_logged_with_gold_represent_others(tmp_path: Path) -> None:
     """An annotation in the dashboard counts on a turn with gold, and nowhere else."""
-    from labels.derived import refresh
+    from labels.rules.derived import refresh
 
     store = scored.fill(tmp_path / "store")
     refresh(store)

@@ -6,9 +6,9 @@ import re
 from decimal import Decimal
 from functools import lru_cache
 
-from labels.normalisation import english_numbers
-from labels.normalisation.language import Language
-from labels.normalisation.numbers import numerals
+from labels.rules.normalisation import english_numbers
+from labels.rules.normalisation.language import Language
+from labels.rules.normalisation.numbers import numerals
 
 _MACHINE = re.compile(r"\s*([+-]?)(\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,2})?)\s*", re.ASCII)
 _SIGN = re.compile(r"(?<![\w)\]])([-+\u2212])(?=[.,]?\d)")

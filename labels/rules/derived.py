@@ -14,7 +14,7 @@ import pyarrow as pa
 from data.schema.tables import LABELLED
 from data.store.snapshot import Snapshot
 from data.store.store import Store
-from labels.failure_point import COLUMNS, labels
+from labels.rules.failure_point import COLUMNS, labels
 
 # Records in memory at a time; a record with its hypotheses is some kilobytes.
 _BATCH = 20_000

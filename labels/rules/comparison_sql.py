@@ -1,9 +1,9 @@
-"""The SQL behind `labels.failure_point`: turns flattened, and each stage compared with its gold.
+"""The SQL behind `labels.rules.failure_point`: turns flattened, stages compared with their gold.
 
 Every comparison has three values: true and false where log and gold can be compared, null where
 one of the two is missing. Scripts run in the order FLAT, TEXTS and VALUES, (register `text_keys`
 and `value_keys`), DIFFERENCES, EVIDENCE; `row` numbers the turns, so that a turn id that occurs
-twice is two turns. `labels.normalise` says which texts are equal: SQL compares its keys.
+twice is two turns. `labels.rules.normalise` says which texts are equal: SQL compares its keys.
 """
 
 from __future__ import annotations

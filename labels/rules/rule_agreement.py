@@ -1,6 +1,6 @@
 """How well the derived failure points match those of annotators.
 
-    python -m labels.rule_agreement FILE...
+    python -m labels.rules.rule_agreement FILE...
 
 prints, for each file of traces (JSON lines, optionally gzipped, or Parquet), the agreement, the
 confusion matrix and the disagreements by cause; with `--list` also every turn to review.
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from data.errors import FaultlineError, IngestError
 from data.schema.trace import TURNS
-from labels.failure_point import COLUMNS, Agreement, compare
+from labels.rules.failure_point import COLUMNS, Agreement, compare
 
 
 def read(path: Path) -> pa.Table:
@@ -66,7 +66,9 @@ def report(agreement: Agreement) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the report of each file. Returns the exit code: 0, or that of the first error."""
-    parser = argparse.ArgumentParser(prog="python -m labels.rule_agreement", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m labels.rules.rule_agreement", description=__doc__
+    )
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--list", action="store_true", help="list every disagreement")
     options = parser.parse_args(arguments)

@@ -13,8 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from data.errors import UsageError
-from labels import comparison_sql
-from labels.normalise import joined, key, value_words
+from labels.rules import comparison_sql
+from labels.rules.normalise import joined, key, value_words
 
 # Labelled turns of a failure point that training needs to learn it.
 MIN_PER_CLASS = 10

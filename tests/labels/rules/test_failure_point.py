@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from data.errors import UsageError
 from data.schema.trace import FAILURE_POINTS, TURNS
-from labels.failure_point import COLUMNS, RULES, compare, derive, labels
-from labels.rule_agreement import main, read
+from labels.rules.failure_point import COLUMNS, RULES, compare, derive, labels
+from labels.rules.rule_agreement import main, read
 
-SHARED = Path(__file__).parents[2].parent / "shared"
+SHARED = Path(__file__).parents[3].parent / "shared"
 CORPORA = SHARED / "corpora"
 FIELD = SHARED / "field"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from labels.normalisation.files import table
+from labels.rules.normalisation.files import table
 
 _TABLES = table("english.toml")
 _SPELLINGS: dict[str, str] = _TABLES["spellings"]

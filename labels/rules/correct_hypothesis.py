@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labels.normalise import key
+from labels.rules.normalise import key
 
 # Number of turns after this one that may repeat it.
 _LATER = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from labels.normalisation.files import read
+from labels.rules.normalisation.files import read
 
 # What transcribers and recognisers put into brackets: regular expressions, one a line.
 _NOISES = "|".join(read("noises.txt").split("\n")[:-1]).replace(" ", "[ _]")

@@ -15,8 +15,8 @@ from typing import Any
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_currency_name
 
-from labels.normalisation import characters
-from labels.normalisation.files import table
+from labels.rules.normalisation import characters
+from labels.rules.normalisation.files import table
 
 _LANGUAGES = table("languages.toml")
 # Codes that are written for the same language.

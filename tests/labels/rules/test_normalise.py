@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from labels.normalise import joined, key, normalise
+from labels.rules.normalise import joined, key, normalise
 
 SAME = [
     ("Open the garage door!", "open the  garage door"),

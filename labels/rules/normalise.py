@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from labels.normalisation import characters, clock, english, noise, quantities, unspaced
-from labels.normalisation.language import Language, language
+from labels.rules.normalisation import characters, clock, english, noise, quantities, unspaced
+from labels.rules.normalisation.language import Language, language
 
 # Needs spelling and numbers only, as most of what recognisers write in English.
 _PLAIN = re.compile(r"[a-z\s]*").fullmatch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from labels.normalisation.language import Language
-from labels.normalisation.unspaced import HOURS
+from labels.rules.normalisation.language import Language
+from labels.rules.normalisation.unspaced import HOURS
 
 _FIGURES = re.compile(r"(?<![\w:.,])(2[0-4]|[01]?\d):([0-5]\d)(?::([0-5]\d))?(?![\d:])")
 # A full stop parts hours and minutes only beside a word of time.

@@ -1,4 +1,4 @@
 """Normalisation of what was said and heard, by locale: characters, spelling, numbers, clock, noise.
 
-`labels.normalise` puts the steps together; docs/failure-points.md says what each locale gets.
+`labels.rules.normalise` puts the steps together; docs/failure-points.md says what each locale gets.
 """

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from labels.normalise import joined, key, normalise, value_words
+from labels.rules.normalise import joined, key, normalise, value_words
 
 TABLE = Path(__file__).with_name("wordings.tsv")
 

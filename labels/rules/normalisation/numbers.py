@@ -14,8 +14,8 @@ from functools import lru_cache
 from unicode_rbnf import FormatPurpose, RbnfEngine
 from unicode_rbnf.engine import RbnfError
 
-from labels.normalisation.characters import without_latin_accents
-from labels.normalisation.language import Language
+from labels.rules.normalisation.characters import without_latin_accents
+from labels.rules.normalisation.language import Language
 
 # Words per number at most, as in "neuf cent quatre vingt dix neuf mille ...".
 _LONGEST = 12
