@@ -171,6 +171,7 @@ def fit(
     chosen = max(metrics, key=lambda name: np.nan_to_num(metrics[name]["average_precision"]))
     scale = Scale.fit(out[chosen][decided], verdict)
     calibrated = np.where(np.isfinite(out[chosen]), scale.apply(out[chosen]), np.nan)
+    metrics[chosen] = figures(verdict, calibrated[decided])
     fitted = Fitted(
         chosen,
         weightings,

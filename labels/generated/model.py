@@ -13,7 +13,6 @@ from classifiers.encoder import Encoder
 from data.schema.trace import schema
 from labels.generated import dialogues as reading
 from labels.generated.candidates import Fitted
-from labels.generated.decision import blend, log_odds
 from labels.generated.dialogues import Dialogues
 from labels.generated.features import (
     Features,
@@ -72,6 +71,8 @@ class LabelModel:
     times: whether the seconds between turns are.
     tasks: the fitted candidates per task of `TASKS` that had gold; those without fall back, see
         `generate`.
+    constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
+        a dialogue.
     intents: names of the network's intents.
     coherence: mean and spread of the network's log-odds that a turn does not follow from the one
         before, of the training turns.
@@ -91,6 +92,7 @@ class LabelModel:
     tasks: dict[str, Fitted]
     metrics: dict[str, Any] = field(default_factory=dict)
     id: str = ""
+    constant: dict[str, float] = field(default_factory=dict)
     held_out: HeldOut | None = None
     frames: Frames | None = None
 
@@ -170,6 +172,8 @@ class LabelModel:
         fitted = self.tasks.get("goal_start")
         if fitted is not None:
             return self._of_turns(fitted, "goal_start", features, said)
+        if "goal_start" in self.constant:
+            return np.full(len(features.dialogues), self.constant["goal_start"])
         odds = said.coherence if said is not None else cohesion(features)
         mean, spread = self.coherence
         value: np.ndarray = 1 / (1 + np.exp(-((odds - mean) / max(spread, 1e-6) - _CUT)))
@@ -182,6 +186,8 @@ class LabelModel:
         fitted = self.tasks.get("turn_defect")
         if fitted is not None:
             return self._of_turns(fitted, "turn_defect", features, said)
+        if "turn_defect" in self.constant:
+            return np.full(len(features.dialogues), self.constant["turn_defect"])
         if feedback is None:
             return np.full(len(features.dialogues), np.nan)
         p = dict(
@@ -195,6 +201,8 @@ class LabelModel:
     ) -> np.ndarray:
         """Probability that each goal was reached (goals,), NaN where nothing tells."""
         fitted = self.tasks.get("goal_reached")
+        if "goal_reached" in self.constant:
+            return np.full(len(spans), self.constant["goal_reached"])
         if fitted is None:
             return np.array([1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans])
         scores, network = goal_columns(said, spans, len(features.dialogues))

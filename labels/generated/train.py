@@ -94,7 +94,7 @@ def train(
     features = compute(dialogues, values, texts)
     standard = Standard.fit(features.own)
     fold = fold_of(dialogues.dialogue, min(settings.folds, len(dialogues.dialogue_ids)), settings.seed)
-    known, skipped = _learnable(dialogues, targets)
+    known, skipped, constant = _learnable(dialogues, targets)
     intents = _intents(targets)
     with _threads(settings.threads):
         network, out = _network(
@@ -112,6 +112,7 @@ def train(
         intents,
         (0.0, 1.0),
         {},
+        constant=constant,
     )
     odds = out.coherence if out is not None else cohesion(features)
     later = odds[dialogues.position > 0]
@@ -159,9 +160,15 @@ def _threads(number: int) -> Any:
     return nullcontext()
 
 
-def _learnable(dialogues: Dialogues, targets: Targets) -> tuple[list[str], dict[str, str]]:
-    """Tasks with gold enough, and why the others are not learned."""
-    known, skipped = [], {}
+def _learnable(
+    dialogues: Dialogues, targets: Targets
+) -> tuple[list[str], dict[str, str], dict[str, float]]:
+    """Tasks with gold enough, why the others are not learned, and those that are constant.
+
+    Where there is much gold that is nearly all one, as in logs of one goal a dialogue, that is the
+    answer (Laplace's rule of succession).
+    """
+    known, skipped, constant = [], {}, {}
     for task, target in (
         ("goal_start", targets.goal_start),
         ("goal_reached", targets.goal_reached),
@@ -175,9 +182,11 @@ def _learnable(dialogues: Dialogues, targets: Targets) -> tuple[list[str], dict[
                 f"gold in {of} dialogues, {classes[1]} turns with yes and {classes[0]} with no; "
                 f"{MIN_DIALOGUES} dialogues and {MIN_PER_CLASS} turns of both are needed"
             )
+            if of >= MIN_DIALOGUES:
+                constant[task] = (classes[1] + 1) / (sum(classes) + 2)
         else:
             known.append(task)
-    return known, skipped
+    return known, skipped, constant
 
 
 def _intents(targets: Targets) -> tuple[str, ...]:
