@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from labels.generated import raters
 from labels.generated.dialogues import Dialogues
 from labels.goals.spans import starts_of
-
-# The highest mark of a rater that calls a response bad, on scales that end at 3 and at 5.
-_BAD_OF_3, _BAD_OF_5 = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,9 @@ def read(turns: pa.Table, dialogues: Dialogues) -> Targets:
     rows = [g or {} for g in gold]
     ids = [r.get("goal_id") for r in rows]
     verdict = np.array([_verdict(r) for r in rows], float).reshape(n)
-    share = _bad_shares(turns, dialogues, rows)
+    share = raters.shares(
+        raters.bad(raters.marks(turns, dialogues, "response"), _assistants(turns, dialogues))
+    )
     start, goal = starts_of(ids, dialogues.dialogue)
     return Targets(
         goal_start=start,
@@ -71,23 +71,8 @@ def _verdict(gold: dict[str, Any]) -> float:
     return np.nan if point is None else float(point != "correct")
 
 
-def _bad_shares(turns: pa.Table, dialogues: Dialogues, gold: list[dict[str, Any]]) -> np.ndarray:
-    """Share of the raters that call each response bad (n,); NaN without raters.
-
-    A scale is known by the highest mark that raters of an assistant's responses gave.
-    """
-    marks = [[r["value"] for r in g.get("ratings") or [] if r["of"] == "response"] for g in gold]
-    assistants: list[str | None] = [None] * len(gold)
-    if "assistant" in turns.column_names:
-        assistants = turns["assistant"].take(pa.array(dialogues.row)).to_pylist()
-    highest: dict[str | None, float] = {}
-    for assistant, given in zip(assistants, marks, strict=True):
-        highest[assistant] = max([highest.get(assistant, 0.0), *given])
-    bad = [_BAD_OF_3 if highest[a] <= 3 else _BAD_OF_5 for a in assistants]
-    return np.array(
-        [
-            np.mean([m <= most for m in given]) if given else np.nan
-            for given, most in zip(marks, bad, strict=True)
-        ],
-        float,
-    ).reshape(len(gold))
+def _assistants(turns: pa.Table, dialogues: Dialogues) -> list[str | None]:
+    if "assistant" not in turns.column_names:
+        return [None] * len(dialogues)
+    found: list[str | None] = turns["assistant"].take(pa.array(dialogues.row)).to_pylist()
+    return found
