@@ -1,0 +1,1 @@
+"""What generated labels are worth, on real corpora."""
