@@ -61,6 +61,8 @@ class Signal:
     defect: whether it points to a defect; else to success.
     sentence: its name for people.
     sql: over the frame of `features.frame`; true, false, or null where it cannot be observed.
+    decides: whether the waterfall rests on it. What a signal means that does not depends on the
+        assistant, so only the label model weighs it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Signal:
     defect: bool
     sentence: str
     sql: str
+    decides: bool = True
 
 
 def _flag(name: str) -> str:
@@ -109,12 +112,13 @@ SIGNALS = (
     Signal("accepted", "implicit", False, "The next request agrees or thanks",
            f"CASE WHEN text IS NOT NULL THEN coalesce({_flag('dialogue.accepted_after')}, false)"
            " END"),
-    Signal("switched", "implicit", True, "The user turned to a screen or an app", "switched"),
+    Signal("switched", "implicit", True, "The user turned to a screen or an app",
+           "switched", decides=False),
     Signal("silence", "implicit", True, "A silence long for this user",
-           f"gap > {SLOW} * usual"),
+           f"gap > {SLOW} * usual", decides=False),
     Signal("restated", "implicit", True, "The next request gives a slot another value",
            f"CASE WHEN slots IS NOT NULL THEN coalesce(({_SQL['dialogue.changed_slot_after']}) > 0,"
-           " false) END"),
+           " false) END", decides=False),
     Signal("asked_again", "assistant", True, "The assistant asked to say it again",
            _flag("result.asks_repeat")),
     Signal("stuck", "assistant", True, "The assistant said the same as before",
