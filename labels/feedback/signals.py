@@ -23,15 +23,13 @@ from data.store.misdated import DATED
 from features import context_after, result
 from features.matrix import open_frame
 from features.multi_device import WITHIN_S, microseconds
+from labels.feedback.asking import ASKED, PROPENSITY
 from labels.feedback.conversations import conversations
 from labels.feedback.sessions import as_turns, batches
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Signals of the result stage: whether the assistant asked "did I answer your question?", and with
-# what probability it was going to (`labels.feedback.exploration`).
-ASKED, PROPENSITY = "asked", "ask_propensity"
 # From here on the next request is taken for a rephrase.
 ALIKE = 0.5
 # Similarity of what is the same but for rounding.
