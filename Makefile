@@ -4,14 +4,14 @@
 # make exam    the tests that take longer: the reference assistant's, real logs, the whole demo and its incidents
 # make coverage  make test, with the share of branches that tests reach
 # make bench   the benchmarks, as a table; bench-dashboard: the pages', on large stores;
-#              bench-rewrites: what rewrites are worth
+#              bench-rewrites: what rewrites are worth; bench-labels: what generated labels are
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= store
 CORPORA ?= ../shared/corpora
 READY := .venv/.ready
 
-.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites screenshots lock clean
+.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites bench-labels screenshots lock clean
 
 setup: $(READY)
 
@@ -58,7 +58,12 @@ bench-dashboard: setup
 
 # Measures rewrites again and writes the tables of docs/rewrites.md; CORPORA=folder of the corpora.
 bench-rewrites: setup
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.rewrites.document $(CORPORA)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.document rewrites $(CORPORA)
+
+# Measures generated labels and teaching again and writes the tables of docs/labels.md and
+# docs/teaching.md.
+bench-labels: setup
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.document labels $(CORPORA)
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

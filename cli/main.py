@@ -16,7 +16,8 @@ from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
 from cli.doctor import doctor
 from cli.ingest import annotate, ingest
-from cli.models import evaluate, labels, promote, score, train
+from cli.labels import labels
+from cli.models import evaluate, promote, score, train
 from cli.output import err, plain
 from cli.report import report
 from cli.rewrites import rewrites
@@ -42,13 +43,14 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain, doctor),
-    *(annotate, labels, promote, report, dashboard),
+    *(annotate, promote, report, dashboard),
     *(rewrite, serve_rewrites),
     *(demo, demo_data),
 )
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(rewrites)
+app.add_typer(labels)
 
 _INTERRUPTED = 130
 

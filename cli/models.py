@@ -1,4 +1,4 @@
-"""Commands for models: train, evaluate, promote, score, and the labels that they learn from."""
+"""Commands for models: train, evaluate, promote, score."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from cli.output import (
     print_json,
 )
 from data.counted import number
-from data.errors import UsageError
 from features.multi_device import WITHIN_S
 
 
@@ -157,40 +156,6 @@ def evaluate(
         )
     never_named(tuple(result["classes"]))
     figures_table(result)
-
-
-def labels(
-    store: StoreOption = DEFAULT_STORE,
-    show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare the annotators' failure points with those derived from the rest of gold."""
-    from data.queries.ground_truth import turns_with_gold
-    from data.store.store import Store
-    from labels.rules.failure_point import compare
-    from labels.rules.rule_agreement import report
-
-    with Store.whole(store).snapshot() as snapshot:
-        turns = turns_with_gold(snapshot)
-    if turns.num_rows == 0:
-        raise UsageError("No turn in the store has gold fields to derive a failure point from.")
-    agreement = compare(turns)
-    if as_json:
-        print_json(
-            {
-                "turns": agreement.turns,
-                "annotated": agreement.annotated,
-                "agreed": agreement.agreed,
-                "rate": agreement.rate,
-                "confusion": agreement.confusion.to_pylist(),
-                "disagreements": agreement.disagreements.to_pylist(),
-            }
-        )
-        return
-    for line in report(agreement):
-        out.print(line, markup=False)
-    for row in agreement.disagreements.slice(0, show).to_pylist():
-        out.print("  ".join(f"{key}={value}" for key, value in row.items()), markup=False)
 
 
 def promote(

@@ -65,7 +65,7 @@ ON_A_STORE = [
     ("vacuum",),
     ("delete", "--user", "u"),
     ("retain", "--days", "3"),
-    ("labels",),
+    ("labels", "compare"),
     ("promote", "m-1"),
 ]
 
@@ -106,7 +106,8 @@ def test_a_damaged_or_newer_store_is_named(run: Run, head: str, arguments: tuple
         (("train",), ["no turns", "faultline ingest"]),
         (("evaluate",), ["no turns", "faultline ingest"]),
         (("score",), ["faultline train"]),
-        (("labels",), ["gold"]),
+        (("labels", "compare"), ["gold"]),
+        (("labels", "export", "--to", "a.jsonl"), ["faultline labels train"]),
         (("promote", "m-1"), ["m-1", "none"]),
     ],
 )
@@ -465,7 +466,7 @@ def test_evaluate_gives_an_interval_for_every_class(run: Run, trained: Store) ->
 
 
 def test_labels_lists_disagreements(run: Run, trained: Store) -> None:
-    ran = run("labels", "--show", "2")
+    ran = run("labels", "compare", "--show", "2")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out
 

@@ -19,7 +19,7 @@ GOLD = {"transcript": "a", "intent": "play", "failure_point": "asr"}
 
 COMMANDS = {
     "info": ("info",),
-    "labels": ("labels",),
+    "labels": ("labels", "compare"),
     "export": ("export", "turns", "--to", "{}/out.csv", "--manifest"),
     "report": ("report", "--to", "{}/out.html"),
     "promote": ("promote", "{model}"),
@@ -78,5 +78,5 @@ def test_says_so_on_an_empty_store(copied: Path, tmp_path: Path, run: Run, name:
 
 
 def test_labels_lists_agreement_line_by_line(copied: Path, run: Run) -> None:
-    first = run("labels", "--store", copied / "store").out.splitlines()[0]
+    first = run("labels", "compare", "--store", copied / "store").out.splitlines()[0]
     assert re.fullmatch(r"\d+ of \d+ annotated turns agree .*", first)

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "score": ("score",),
     "train": ("train",),
     "evaluate": ("evaluate",),
-    "labels": ("labels",),
+    "labels": ("labels", "compare"),
     "export": ("export", "turns", "--to", "out.csv"),
     "export runs": ("export", "runs", "--to", "out.csv"),
     "report": ("report", "--to", "out.html"),

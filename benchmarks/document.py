@@ -1,0 +1,65 @@
+"""Measures again what documents state, and writes the tables into them.
+
+    python -m benchmarks.document rewrites|labels CORPORA [PART...]
+
+CORPORA has the folders `rewrites` and `goals` and the corpora beside them; parts that need them
+are left as they are where they are not there. In a document, each table stands between
+`<!-- PART -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_REWRITES, _SERVER = Path("docs/rewrites.md"), Path("docs/rewrite-server.md")
+_LABELS, _TEACHING = Path("docs/labels.md"), Path("docs/teaching.md")
+# Subject → part → its document, and the benchmark that prints it; {corpora} is the folder of the
+# corpora.
+PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
+    "rewrites": {
+        "replay": (_REWRITES, ("benchmarks.rewrites.replay", "{corpora}/rewrites")),
+        "assistant": (_REWRITES, ("benchmarks.rewrites.assistant",)),
+        "feedback": (_REWRITES, ("benchmarks.rewrites.feedback",)),
+        "online": (_SERVER, ("benchmarks.rewrites.online", "{corpora}/rewrites")),
+    },
+    "labels": {
+        "signals": (_LABELS, ("benchmarks.labels.feedback", "{corpora}")),
+        "goals": (_LABELS, ("benchmarks.labels.goals", "{corpora}")),
+        "frames": (_LABELS, ("benchmarks.labels.frames", "{corpora}")),
+        "failure-points": (_LABELS, ("benchmarks.labels.failure_points", "{corpora}")),
+        "demo": (_LABELS, ("benchmarks.labels.demo",)),
+        "teaching": (_TEACHING, ("benchmarks.labels.teaching",)),
+    },
+}
+
+
+def put(text: str, part: str, table: str) -> str:
+    """A document with a part's table replaced; raises ValueError if it has no such part."""
+    place = re.compile(rf"(<!-- {re.escape(part)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not place.search(text):
+        raise ValueError(f"the document has no <!-- {part} --> … <!-- end -->")
+    return place.sub(lambda match: f"{match[1]}\n{table.strip()}\n\n{match[2]}", text, count=1)
+
+
+def main(subject: str, corpora: Path, parts: list[str]) -> None:
+    for part in parts or PARTS[subject]:
+        document, (module, *arguments) = PARTS[subject][part]
+        if any("{corpora}" in argument for argument in arguments) and not corpora.is_dir():
+            print(f"{part}: no corpora at {corpora}; left as it is")
+            continue
+        given = [argument.format(corpora=corpora) for argument in arguments]
+        print(f"{part}: {module}", flush=True)
+        ran = subprocess.run(
+            [sys.executable, "-m", module, *given], check=True, stdout=subprocess.PIPE, text=True
+        )
+        document.write_text(put(document.read_text("utf-8"), part, ran.stdout), "utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1] not in PARTS:
+        sys.exit(__doc__)
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,162 @@
+"""Commands for labels: those of gold compared, and those that a label model generates."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import out, plain, print_json
+from data.counted import counted
+from data.errors import UsageError
+from data.store.paths import must_be_text, named_path
+
+labels = typer.Typer(
+    name="labels",
+    help="Labels of turns: goals, defects, intents and slots, from feedback and gold.",
+    no_args_is_help=True,
+)
+
+
+class Form(StrEnum):
+    rows = "rows"
+    bio = "bio"
+
+
+@labels.command()
+def compare(
+    store: StoreOption = DEFAULT_STORE,
+    show: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the annotators' failure points with those derived from the rest of gold."""
+    from data.queries.ground_truth import turns_with_gold
+    from data.store.store import Store
+    from labels.rules.failure_point import compare as agreement_of
+    from labels.rules.rule_agreement import report
+
+    with Store.whole(store).snapshot() as snapshot:
+        turns = turns_with_gold(snapshot)
+    if turns.num_rows == 0:
+        raise UsageError("No turn in the store has gold fields to derive a failure point from.")
+    agreement = agreement_of(turns)
+    if as_json:
+        print_json(
+            {
+                "turns": agreement.turns,
+                "annotated": agreement.annotated,
+                "agreed": agreement.agreed,
+                "rate": agreement.rate,
+                "confusion": agreement.confusion.to_pylist(),
+                "disagreements": agreement.disagreements.to_pylist(),
+            }
+        )
+        return
+    for line in report(agreement):
+        out.print(line, markup=False)
+    for row in agreement.disagreements.slice(0, show).to_pylist():
+        out.print("  ".join(f"{key}={value}" for key, value in row.items()), markup=False)
+
+
+@labels.command()
+def feedback(
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what users' behaviour says about turns, and how far each signal can be trusted."""
+    from data.store.store import Store
+    from labels.feedback.quality import quality, truth
+    from labels.feedback.table import collect
+
+    with Store.whole(store).snapshot() as snapshot:
+        table = collect(snapshot)
+        known = truth(snapshot)
+    if not table.num_rows:
+        raise UsageError("The store holds no turns; ingest some with: faultline ingest PATH…")
+    frame = quality(table, known)
+    if as_json:
+        # NaN is no JSON.
+        print_json(json.loads(frame.to_json(orient="records")))
+        return
+    out.print(
+        f"Signals on {counted(table.num_rows, 'turn')}; of {counted(known.num_rows, 'turn')} it is "
+        "known whether they were a defect."
+    )
+    rows = Table("signal", "points to", "fires on", "precision", "95 %", "coverage", box=None)
+    for row in frame.to_dict("records"):
+        known_of = row["fires"] > 0
+        rows.add_row(
+            plain(row["signal"]),
+            "a defect" if row["defect"] else "success",
+            _percent(row["share"]),
+            _percent(row["precision"]) if known_of else "–",
+            f"{_percent(row['low'])} to {_percent(row['high'])}" if known_of else "–",
+            _percent(row["coverage"]),
+        )
+    out.print(rows, soft_wrap=False)
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{share:.1%}"
+
+
+@labels.command()
+def export(
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to",
+            help="File to write, .jsonl or .parquet; its manifest goes beside it.",
+            parser=named_path,
+            metavar="FILE",
+            callback=must_be_text,
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    form: Annotated[
+        Form,
+        typer.Option("--format", help="rows: one per turn; bio: tags and spans, for a tagger."),
+    ] = Form.rows,
+    least: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--min",
+            metavar="TASK=P",
+            help="Leave out labels below a probability: goal_start, goal_reached, turn_defect, "
+            "intent or slots. Repeatable.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the generated labels to a file, with a manifest."""
+    from data.export.labels import export_labels
+    from data.store.store import Store
+
+    with Store.whole(store).snapshot() as snapshot:
+        content = export_labels(snapshot, to, form=form.value, least=_thresholds(least))
+    if as_json:
+        print_json(content)
+        return
+    out.print(
+        f"{counted(content['rows'], 'turn')} in {plain(str(to))}, the manifest in "
+        f"{plain(to.name)}.manifest.json."
+    )
+
+
+def _thresholds(texts: list[str] | None) -> dict[str, float]:
+    """The probabilities of options like `intent=0.9`."""
+    least = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        try:
+            least[name] = float(value) if equals else float("nan")
+        except ValueError:
+            least[name] = float("nan")
+        if least[name] != least[name]:
+            raise UsageError(f"'{text}' is no threshold; give TASK=P, for example intent=0.9.")
+    return least

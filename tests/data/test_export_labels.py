@@ -1,0 +1,173 @@
+"""Generated labels as a file, and BIO tags for values that stand in the words."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.errors import UsageError
+from data.export.labels import BIO, ROWS, export_labels, tag
+from data.export.manifest import checksum
+from data.ingest.ingest import ingest
+from data.schema.layout import TABLES
+from data.store.learned import replace_learned
+from data.store.store import Store
+from tests.logs import trace, write_lines
+
+SCHEMA = TABLES["generated_labels"].schema
+LABELS: list[dict[str, Any]] = [
+    {
+        "turn_id": "t0",
+        "goal_id": "g0",
+        "goal_start": 0.99,
+        "goal_reached": 0.3,
+        "turn_defect": 0.9,
+        "intent": "set_light",
+        "p_intent": 0.8,
+        "slots": [{"name": "room", "value": "Kitchen"}, {"name": "level", "value": "30"}],
+        "p_slots": 0.6,
+        "confidence": 0.6,
+    },
+    {
+        "turn_id": "t1",
+        "goal_id": "g0",
+        "goal_start": 0.4,
+        "goal_reached": 0.3,
+        "turn_defect": 0.1,
+        "confidence": 0.1,
+    },
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store.create(tmp_path / "store")
+    texts = ("dim the kitchen lights", "no")
+    records = [
+        trace(f"t{n}", dialogue_id="d", turn_index=n, asr={"hypotheses": [{"text": text}]})
+        for n, text in enumerate(texts)
+    ]
+    ingest(store, [write_lines(tmp_path / "log.jsonl", records)])
+    with store.snapshot() as snapshot:
+        day = snapshot.query("SELECT day FROM turns LIMIT 1")["day"][0].as_py()
+    assert isinstance(day, date)
+    common = {"dialogue_id": "d", "day": day, "model_id": "l-1"}
+    rows = [
+        dict.fromkeys(SCHEMA.names) | common | {"turn_index": n} | row
+        for n, row in enumerate(LABELS)
+    ]
+    replace_learned(store, {"generated_labels": pa.Table.from_pylist(rows, SCHEMA)})
+    return store
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_one_row_per_turn_with_a_manifest(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    with store.snapshot() as snapshot:
+        content = export_labels(snapshot, file)
+    rows = _lines(file)
+    assert [list(row) for row in rows] == [ROWS.names] * 2
+    assert rows[0]["slots"] == LABELS[0]["slots"]
+    assert rows[0]["goal_start"] == pytest.approx(0.99)
+    assert rows[1]["intent"] is None
+    stated = json.loads(file.with_name("labels.jsonl.manifest.json").read_text("utf-8"))
+    assert stated == content
+    assert stated["sha256"] == checksum(file)
+    assert (stated["rows"], stated["model"], stated["thresholds"]) == (2, "l-1", {})
+    assert stated["data_version"] == store.snapshot().version
+
+
+def test_parquet_has_the_same_rows(store: Store, tmp_path: Path) -> None:
+    with store.snapshot() as snapshot:
+        export_labels(snapshot, tmp_path / "labels.parquet")
+    table = pq.read_table(tmp_path / "labels.parquet")
+    assert table.schema.equals(ROWS)
+    assert table["turn_id"].to_pylist() == ["t0", "t1"]
+
+
+def test_labels_below_their_threshold_are_left_out(store: Store, tmp_path: Path) -> None:
+    least = {"goal_reached": 0.8, "turn_defect": 0.85, "slots": 0.61, "goal_start": 0.5}
+    with store.snapshot() as snapshot:
+        content = export_labels(snapshot, tmp_path / "a.jsonl", least=least)
+    first, second = _lines(tmp_path / "a.jsonl")
+    assert first["slots"] is first["goal_reached"] is None
+    assert first["intent"] == "set_light"
+    # A sure no is as good as a sure yes.
+    assert first["turn_defect"] == pytest.approx(0.9)
+    assert second["turn_defect"] == pytest.approx(0.1)
+    assert second["goal_start"] == pytest.approx(0.4)
+    assert content["thresholds"] == dict(sorted(least.items()))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_bio_tags_of_turns_with_an_intent(store: Store, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"bio.{suffix}"
+    with store.snapshot() as snapshot:
+        content = export_labels(snapshot, file, form="bio")
+    rows = _lines(file) if suffix == "jsonl" else pq.read_table(file).to_pylist()
+    assert [list(row) for row in rows] == [BIO.names]
+    assert rows[0]["tags"] == ["O", "O", "B-room", "O"]
+    assert rows[0]["spans"] == [{"name": "room", "value": "kitchen", "start": 8, "end": 15}]
+    assert rows[0]["elsewhere"] == [{"name": "level", "value": "30"}]
+    assert content["form"] == "bio"
+
+
+@pytest.mark.parametrize(
+    ("text", "slots", "tags", "elsewhere"),
+    [
+        ("", [], [], 0),
+        ("play", [{"name": "song", "value": None}], ["O"], 1),
+        (
+            "from new york to york",
+            [{"name": "to", "value": "York"}, {"name": "from", "value": "New York"}],
+            ["O", "B-from", "I-from", "O", "B-to"],
+            0,
+        ),
+        ("a b a", [{"name": "x", "value": "a"}, {"name": "y", "value": "a"}],
+         ["B-x", "O", "B-y"], 0),
+        ("播放周杰伦", [{"name": "artist", "value": "周杰伦"}],
+         ["O", "O", "B-artist", "I-artist", "I-artist"], 0),
+        ("إلى القاهرة", [{"name": "to", "value": "القاهرة"}], ["O", "B-to"], 0),
+        ("say hi!!!", [{"name": "x", "value": "hi!"}], ["O", "B-x", "I-x", "O", "O"], 0),
+    ],
+)  # fmt: skip
+def test_tags_of_values(
+    text: str, slots: list[dict[str, Any]], tags: list[str], elsewhere: int
+) -> None:
+    tagged = tag(text, slots)
+    assert tagged["tags"] == tags
+    assert len(tagged["elsewhere"]) == elsewhere
+    for span in tagged["spans"]:
+        assert text[span["start"] : span["end"]] == span["value"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("a.csv", {}, "must end in"),
+        ("a.jsonl", {"form": "conll"}, "no format 'conll'"),
+        ("a.jsonl", {"least": {"mood": 0.5}}, "no task 'mood'"),
+        ("a.jsonl", {"least": {"intent": 1.5}}, "give 0 to 1"),
+        ("none/a.jsonl", {}, "folder that exists"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(
+    store: Store, tmp_path: Path, name: str, options: dict[str, Any], words: str
+) -> None:
+    with store.snapshot() as snapshot, pytest.raises(UsageError, match=words):
+        export_labels(snapshot, tmp_path / name, **options)
+
+
+def test_a_store_without_labels_says_how_to_make_them(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    with store.snapshot() as snapshot, pytest.raises(UsageError, match="faultline labels train"):
+        export_labels(snapshot, tmp_path / "a.jsonl")
