@@ -26,10 +26,9 @@ class GoalSuccess:
 
     Attributes
     ----------
-    rate: the share that was reached; its `turns` and `labelled` are goals. goals: all, and those
-    of which the model cannot say, too. shift: the change between the
-    compared periods; None where there is nothing to compare. trend: the rate per step of `by`,
-    scaled so that it adds up to `rate`.
+    rate: the share that was reached; its `turns` and `labelled` are goals. goals: all, with those
+    of which the model cannot say. shift: the change between the compared periods; None where there
+    is nothing to compare. trend: the rate per step of `by`, scaled so that it adds up to `rate`.
     """
 
     rate: Estimate
@@ -42,40 +41,47 @@ def success(
     snapshot: Snapshot,
     model: str | None,
     chosen: Filter,
-    periods: Periods,
+    periods: Periods | None,
     by: Grain,
     annotated: pa.Table,
 ) -> GoalSuccess | None:
     """The goals of a filter; None where none was found in its period.
 
+    Without `periods` they are those of all its days, and nothing is compared.
+
     `annotated` are those of `data.queries.goals.annotated`. As turns that annotators judged are a
     random sample of all turns, but not of those that a filter on `source` keeps, they are not used
     for such a filter.
     """
-    shown, recent, previous = periods.shown, periods.recent, periods.previous
-    spans = [shown, previous] if previous else [shown]
-    hull = replace(chosen, since=min(p.since for p in spans), until=max(p.until for p in spans))
+    shown = periods.shown if periods else None
+    hull = chosen
+    if periods:
+        spans = [periods.shown, *filter(None, [periods.previous])]
+        hull = replace(chosen, since=min(p.since for p in spans), until=max(p.until for p in spans))
     told = None
     if annotated.num_rows and not chosen.source:
         told = goals.annotated_within(snapshot, model, hull, annotated)
     apart = goals.daily(snapshot, model, hull, annotated if told is not None else None)
     every = goals.daily(snapshot, model, hull) if told is not None else apart
     rate = _rate(apart, told, shown)
-    days = shown.rows(every)
+    days = shown.rows(every) if shown else every
     found = sum(_column(days, "goals"))
     if rate is None or not found:
         return None
     change = None
-    if previous:
-        after, before = _rate(apart, told, recent), _rate(apart, told, previous)
+    if periods and periods.previous:
+        compared = (periods.recent, periods.previous)
+        after, before = (_rate(apart, told, period) for period in compared)
         if after and before and after.method != before.method:
             # The difference between two methods is not a change in the rate.
-            after, before = _rate(every, None, recent), _rate(every, None, previous)
+            after, before = (_rate(every, None, period) for period in compared)
         change = shift(after, before) if after and before else None
     return GoalSuccess(rate, int(found), change, _trend(days, by, rate))
 
 
-def _rate(daily: pa.Table, told: pa.Table | None, period: Period) -> Estimate | None:
+def _rate(daily: pa.Table, told: pa.Table | None, period: Period | None) -> Estimate | None:
+    if period is None:
+        return goal_success(daily, told)
     return goal_success(period.rows(daily), None if told is None else period.rows(told))
 
 

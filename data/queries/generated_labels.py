@@ -43,6 +43,8 @@ FROM turns t LEFT JOIN generated_labels g ON g.turn_id = t.turn_id AND g.day = t
 WHERE t.dialogue_id = $dialogue ORDER BY {order_sql("t")} LIMIT $most
 """
 
+_COUNT = "SELECT count(*) AS n FROM generated_labels WHERE {within}"
+
 _SURENESS = f"""
 SELECT task, step, count(*)::BIGINT AS turns FROM (
   SELECT unnest([{", ".join(f"'{task}'" for task in SURE)}]) AS task,
@@ -151,6 +153,12 @@ def dialogue(snapshot: Snapshot, dialogue_id: str, most: int = 600) -> list[dict
     """
     params = {"dialogue": dialogue_id, "most": most}
     return list(snapshot.query(_DIALOGUE, params).to_pylist())
+
+
+def labelled(snapshot: Snapshot, model: str | None, chosen: Filter) -> int:
+    """How many turns of a filter have generated labels."""
+    within, params = _within(model, chosen)
+    return int(snapshot.query(_COUNT.format(within=within), params)["n"][0].as_py())
 
 
 def sureness(snapshot: Snapshot, model: str | None, chosen: Filter) -> pa.Table:

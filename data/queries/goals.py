@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data.queries.filters import NOT, Filter
+from data.schema.requests import HEARD
 from data.store.misdated import DATED
 
 if TYPE_CHECKING:
@@ -52,12 +53,20 @@ ORDER BY dialogue_id, goal_id
 _FOUND = """
 SELECT dialogue_id, max(day) AS day, count(*)::INT AS goals,
   count(*) FILTER (reached)::INT AS reached, count(*) FILTER (NOT reached)::INT AS missed,
-  sum(turns)::INT AS turns, arg_min(first_turn, goal_id) AS first_turn
+  sum(turns)::INT AS turns, arg_min(first_turn, (day, goal_id)) AS first_turn,
+  min(day) AS first_day
 FROM goals WHERE {within} {named} GROUP BY dialogue_id HAVING {kind}
 """
+# Texts are read only for the rows of the page.
 _LISTED = f"""
-SELECT *, count(*) OVER ()::BIGINT AS total FROM ({_FOUND})
-ORDER BY day DESC, dialogue_id LIMIT $rows OFFSET $skip
+WITH listed AS MATERIALIZED (
+  SELECT *, count(*) OVER ()::BIGINT AS total FROM ({_FOUND})
+  ORDER BY day DESC, dialogue_id LIMIT $rows OFFSET $skip
+)
+SELECT l.*, t.{HEARD} AS heard FROM listed l
+JOIN turns t ON t.turn_id = l.first_turn AND t.day = l.first_day
+WHERE t.day IN (SELECT first_day FROM listed)
+ORDER BY l.day DESC, l.dialogue_id
 """
 # The dialogues before and after one in the same order, and its place.
 _AROUND = f"""
@@ -148,7 +157,8 @@ def dialogues(
     `kind`: `ANY`, `MISSED` (with a goal that was not reached) or `UNSURE` (with one of which the
     model cannot say); `find`: a dialogue id, a turn id, or words that were heard.
 
-    Columns: dialogue_id, day, goals, reached, missed, turns, first_turn, total (dialogues in all).
+    Columns: dialogue_id, day (of its last goal), goals, reached, missed, turns, first_turn,
+    first_day, total (dialogues in all), heard (in its first turn here).
     """
     sql, params = _of_list(_LISTED, model, chosen, kind, find)
     return snapshot.query(sql, {**params, "rows": rows, "skip": skip})
