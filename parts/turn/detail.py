@@ -146,7 +146,7 @@ def corrected(view: View, row: Row, dialogue: Sequence[Row]) -> str:
     if not earlier:
         return ""
     days = {other["turn_id"]: other["day"] for other in dialogue}
-    return view.href("turn", turn=earlier, day=days.get(earlier, row["day"]).isoformat())
+    return view.href("turn", turn=earlier, day=(days.get(earlier) or row["day"]).isoformat())
 
 
 def times(row: Row, blamed: str | None) -> None:
