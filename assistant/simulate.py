@@ -127,6 +127,7 @@ class Simulation:
                 dialogue.overhear()
             else:
                 dialogue.talk(min(LONGEST, turns - len(simulated)))
+            dialogue.settle()
             dialogues += bool(dialogue.turns)
             simulated += dialogue.turns[: turns - len(simulated)]
             if dialogue.elsewhere and len(simulated) < turns:
@@ -252,8 +253,24 @@ class _Dialogue:
 
     def _can_follow_up(self, goal: Goal) -> bool:
         last = self._last
-        prompted = any(act.startswith("request ") for act in self._prompt[1])
+        prompted = self._asked_for()
         return bool(last and last.frame.intent == goal.intent and (self._content or prompted))
+
+    def _asked_for(self) -> str:
+        """The slot that the assistant has just asked for; empty if none."""
+        act = next((act for act in self._prompt[1] if act.startswith("request ")), "")
+        return act.removeprefix("request ")
+
+    def settle(self) -> None:
+        """Say of every turn whether its goal was reached, as everything that was said is known."""
+        reached: dict[str, bool] = {}
+        for turn in (turns := [*self.turns, *filter(None, [self.elsewhere])]):
+            goal = turn.truth["goal"]
+            reached[goal] = reached.get(goal, False) or turn.truth.pop("satisfied")
+        for turn in turns:
+            for record in (turn.truth["gold"], turn.record.get("gold")):
+                if record is not None and record["addressed"]:
+                    record["goal_reached"] = reached[turn.truth["goal"]]
 
     def _pursue(self, goal: Goal, most: int, words: Utterance | None = None) -> bool:
         """Ask until it is done or the user gives up; returns whether they go on talking.
@@ -262,7 +279,8 @@ class _Dialogue:
         """
         style: Style = "follow_up" if goal.follows else "plain"
         previous: Utterance | str = ""
-        self._goals += 1
+        # An answer to what the assistant asked for goes on with what the user wants.
+        self._goals += not (goal.follows and self._asked_for() and self._goals)
         tries = 0
         while len(self.turns) < most:
             tries += 1
@@ -305,9 +323,8 @@ class _Dialogue:
 
     def _answering(self, goal: Goal) -> Goal:
         """The goal with the slot that the assistant asked for, if a phrase has all its slots."""
-        act = next((act for act in self._prompt[1] if act.startswith("request ")), "")
-        requested = act.removeprefix("request ")
-        if not act or any(name == requested for name, _ in goal.slots):
+        requested = self._asked_for()
+        if not requested or any(name == requested for name, _ in goal.slots):
             return goal
         for _ in range(12):
             other = fill(
@@ -407,8 +424,11 @@ class _Dialogue:
             "turn_index": index,
             "user_id": self._user_id,
         }
+        goal_id = goal.rpartition("-")[2]
         if self._annotator:
-            record["gold"] = gold(meant, truth, self._annotator)
+            record["gold"] = gold(meant, truth, self._annotator) | {"goal_id": goal_id}
+        outcome = ran.outcome
+        done = outcome.status == "ok" and not outcome.action.startswith("ask_")
         truth_record = {
             "turn_id": f"{name}-{index}",
             "dialogue_id": name,
@@ -418,7 +438,8 @@ class _Dialogue:
             "tries": tries,
             "style": style if meant.addressed else "",
             "source": sound.source,
-            "gold": gold(meant, truth),
+            "gold": gold(meant, truth) | {"goal_id": goal_id},
+            "satisfied": bool(truth.right and meant.supported and done),
         }
         return Simulated(context.moment.astimezone(UTC), record, truth_record)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import out, plain, print_json
@@ -59,6 +61,48 @@ def compare(
         out.print(line, markup=False)
     for row in agreement.disagreements.slice(0, show).to_pylist():
         out.print("  ".join(f"{key}={value}" for key, value in row.items()), markup=False)
+
+
+@labels.command()
+def feedback(
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what users' behaviour says about turns, and how far each signal can be trusted."""
+    from data.store.store import Store
+    from labels.feedback.quality import quality, truth
+    from labels.feedback.table import collect
+
+    with Store.whole(store).snapshot() as snapshot:
+        table = collect(snapshot)
+        known = truth(snapshot)
+    if not table.num_rows:
+        raise UsageError("The store holds no turns; ingest some with: faultline ingest PATH…")
+    frame = quality(table, known)
+    if as_json:
+        # NaN is no JSON.
+        print_json(json.loads(frame.to_json(orient="records")))
+        return
+    out.print(
+        f"Signals on {counted(table.num_rows, 'turn')}; of {counted(known.num_rows, 'turn')} it is "
+        "known whether they were a defect."
+    )
+    rows = Table("signal", "points to", "fires on", "precision", "95 %", "coverage", box=None)
+    for row in frame.to_dict("records"):
+        known_of = row["fires"] > 0
+        rows.add_row(
+            plain(row["signal"]),
+            "a defect" if row["defect"] else "success",
+            _percent(row["share"]),
+            _percent(row["precision"]) if known_of else "–",
+            f"{_percent(row['low'])} to {_percent(row['high'])}" if known_of else "–",
+            _percent(row["coverage"]),
+        )
+    out.print(rows, soft_wrap=False)
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{share:.1%}"
 
 
 @labels.command()

@@ -17,7 +17,7 @@ _GOES_ON = 0.9999
 def next_successful(friction: pa.Table) -> pa.Table:
     """After a turn with friction, the next turn of the session without: the commonest one.
 
-    `friction`: tables of `rewrites.sessions.friction`. Returns rows of `REWRITES`.
+    `friction`: tables of `labels.feedback.sessions.friction`. Returns rows of `REWRITES`.
     """
     turns = friction.select(
         ["session", "assistant", "text", "barge_in", "terminated", "rejected", "explicit"]

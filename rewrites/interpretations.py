@@ -70,7 +70,7 @@ class Counts:
 
     @classmethod
     def of(cls, friction: pa.Table) -> Self:
-        """Counts of one table of `rewrites.sessions.friction`, whose sessions are whole."""
+        """Counts of one table of `labels.feedback.sessions.friction`, whose sessions are whole."""
         if not friction.num_rows:
             return cls.empty()
         requests, users, turns = _turns(friction)
@@ -124,7 +124,7 @@ class Counts:
 
 
 def counts(tables: Iterable[pa.Table]) -> Counts:
-    """The sum of the counts of tables of `rewrites.sessions.friction`."""
+    """The sum of the counts of tables of `labels.feedback.sessions.friction`."""
     return total(Counts.of(table) for table in tables)
 
 

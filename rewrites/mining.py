@@ -12,9 +12,9 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from data.schema.trace import schema
+from labels.feedback.sessions import GAP_S, friction
 from rewrites.interpretations import Counts, counts
 from rewrites.markov import Chain, matrix
-from rewrites.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:

@@ -314,7 +314,8 @@ def in_use(
 ) -> InUse:
     """Judge rewrites by the turns that were executed by them, and those that were not.
 
-    tables: of `rewrites.sessions.friction`; counted, success: the label model of their sessions.
+    tables: of `labels.feedback.sessions.friction`; counted, success: the label model of their
+        sessions.
     rewrites: rows of the table `rewrites` that are approved or live.
     """
     found = [_used(table, counted, success, rewrites) for table in tables]

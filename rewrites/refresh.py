@@ -18,6 +18,7 @@ from data.store.rewrites import PROPOSED, replace_proposed
 from data.store.store import Store
 from data.store.temporary import scratch
 from data.store.workspace import put_setting
+from labels.feedback.sessions import GAP_S, friction
 from progress import Progress, portion, silent
 from rewrites.candidates import candidates, failing_points
 from rewrites.interpretations import Counts, total
@@ -33,7 +34,6 @@ from rewrites.outcomes import (
     new_rows,
 )
 from rewrites.self_aware import restated
-from rewrites.sessions import GAP_S, friction
 from rewrites.success import Success, estimate
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from rewrites.replay import matching
 
 Array = np.ndarray
 
-# Values of the signal `rewrites.sessions.REWRITTEN`.
+# Values of the signal `labels.feedback.sessions.REWRITTEN`.
 EXECUTED, HELD_BACK = 1.0, 0.0
 
 # Turns that the prediction at mining counts for.
@@ -91,8 +91,8 @@ def probability_greater(a: Array, b: Array, c: Array, d: Array) -> Array:
 def in_use(friction: pa.Table, rewrites: pd.DataFrame) -> np.ndarray:
     """The rewrite that each turn was or could have been executed by, int64 (turns,); -1 for none.
 
-    friction: a table of `rewrites.sessions.friction`. rewrites: columns assistant, request, user_id
-    (null on general rows); the user's own goes first.
+    friction: a table of `labels.feedback.sessions.friction`. rewrites: columns assistant, request,
+    user_id (null on general rows); the user's own goes first.
     """
     return matching(friction.select(["assistant", "text", "user_id"]).to_pandas(), rewrites)
 

@@ -27,10 +27,10 @@ from assistant.simulate import Simulated
 from assistant.stages import Context, Stages, Understood
 from data.ingest.ingest import ingest
 from data.store.store import Store
+from labels.feedback.sessions import REWRITTEN, friction
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import counts, heard
 from rewrites.mining import REWRITES, from_counts
-from rewrites.sessions import REWRITTEN, friction
 
 DRAWS = 2_000
 

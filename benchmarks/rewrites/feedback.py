@@ -27,11 +27,11 @@ from assistant.demo import START, Setup, simulate
 from assistant.simulate import Simulated
 from benchmarks.rewrites.assistant import Rewriting, lookup, store_of
 from data.store.rewrites import APPROVED, RETIRED, rewrite_id
+from labels.feedback.sessions import friction
 from rewrites.interpretations import Counts, heard, total
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import in_use
 from rewrites.self_aware import restated
-from rewrites.sessions import friction
 from rewrites.success import estimate
 
 Key = tuple[str, str, str]

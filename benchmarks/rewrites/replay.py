@@ -22,13 +22,13 @@ import pyarrow as pa
 
 from data.ingest.ingest import ingest
 from data.store.store import Store
+from labels.feedback.sessions import friction
 from rewrites.baselines import next_successful, plain_chain
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, from_counts
 from rewrites.outcomes import all_rows, heard_in
 from rewrites.rephrase.mined import from_rephrases, united
 from rewrites.replay import Said, Score, parts, replay, rewritten
-from rewrites.sessions import friction
 from rewrites.success import estimate
 
 

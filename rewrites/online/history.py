@@ -13,10 +13,10 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from features.arrow import pc, whole
+from labels.feedback.sessions import friction
 from labels.rules.normalise import normalise
 from rewrites.interpretations import Counts, counts, intent
 from rewrites.mining import Mined
-from rewrites.sessions import friction
 from rewrites.success import Success
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class History:
 
     Attributes
     ----------
-    friction: as of `rewrites.sessions.friction`, in one table.
+    friction: as of `labels.feedback.sessions.friction`, in one table.
     turns: in the same order: turn_id, session, assistant, user_id, text, frame, request and next
         (keys of requests, None at the end of a session), at (s since 1970), device, state.
     """

@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from data.schema.trace import TURNS
 from features.arrow import pc, whole
+from labels.feedback.sessions import as_turns
 from rewrites.interpretations import Counts
 from rewrites.mining import Mined, commonest, table_of
 from rewrites.rephrase.detector import Detector
-from rewrites.sessions import as_turns
 from rewrites.success import Success
 
 METHOD, PERSONAL = "rephrase", "rephrase, personal"
@@ -85,7 +85,8 @@ def links(
 
     Parameters
     ----------
-    tables: of `rewrites.sessions.friction`. counted, success: the label model of their sessions.
+    tables: of `labels.feedback.sessions.friction`. counted, success: the label model of their
+        sessions.
     detector: untaught by default, with the threshold `SURE`. It reads `spoken_turns`, without
         frames and replies: a taught one has to be fitted on the like.
     likely: see `LIKELY`.
@@ -155,7 +156,7 @@ def _linked(
 
 
 def spoken_turns(friction: pa.Table) -> pa.Table:
-    """Turns of `rewrites.sessions.friction` in the shape of `TURNS`, sessions as dialogues.
+    """Turns of `labels.feedback.sessions.friction` in the shape of `TURNS`, sessions as dialogues.
 
     The one hypothesis is the text, and times count from an arbitrary start: of a turn, only the
     pause after it is kept.

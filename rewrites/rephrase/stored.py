@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from data.errors import UsageError, machine_error
 from data.store.durability import replacing
+from labels.feedback.sessions import as_turns
 from rewrites.rephrase.detector import REPHRASES, Detector
-from rewrites.sessions import as_turns
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot

@@ -30,7 +30,7 @@ from assistant.stages import (
     Transcript,
 )
 from assistant.tts import length_ms
-from benchmarks.simulated_annotators import second_annotator
+from benchmarks.simulated_annotators import pass_over_goals, second_annotator
 from data.errors import UsageError
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS, Turn
@@ -119,6 +119,38 @@ def test_who_is_not_understood_tries_again_and_sometimes_succeeds(turns: list[Si
     assert any(tries[-1]["failure_point"] == "correct" for tries in retried)
     styles = Counter(tries[1]["style"] for tries in retried)
     assert {"explicit", "other_words", "louder", "short", "correction"} <= set(styles)
+
+
+def test_gold_names_goals_and_whether_they_were_reached(turns: list[Simulated]) -> None:
+    goals: dict[str, list[Simulated]] = {}
+    for turn in turns:
+        goals.setdefault(turn.truth["goal"], []).append(turn)
+    known = set()
+    for goal, attempts in goals.items():
+        golds = [turn.truth["gold"] for turn in attempts]
+        assert {gold["goal_id"] for gold in golds} == {goal.rpartition("-")[2]}
+        reached = {gold["goal_reached"] for gold in golds if gold["addressed"]}
+        assert len(reached) <= 1
+        known |= reached
+        if reached == {True}:
+            assert any(gold.get("result_ok") for gold in golds)
+        annotated = [turn.record["gold"] for turn in attempts if "gold" in turn.record]
+        for one, gold in zip(annotated, golds, strict=False):
+            assert one["goal_id"] == gold["goal_id"]
+            assert one.get("goal_reached") == gold.get("goal_reached")
+    assert known == {True, False}
+
+
+def test_a_pass_over_goals_errs_where_it_is_hard(turns: list[Simulated]) -> None:
+    table = with_gold(turns).sort_by([("dialogue_id", "ascending"), ("turn_index", "ascending")])
+    one = pass_over_goals(table, seed=1)
+    assert one.equals(pass_over_goals(table, seed=1))
+    golds: list[Any] = table["gold"].to_pylist()
+    reached = [gold["goal_reached"] for gold in golds]
+    judged = one["goal_reached"].to_pylist()
+    pairs = [(a, b) for a, b in zip(reached, judged, strict=True) if a is not None]
+    assert 0.85 < sum(a == b for a, b in pairs) / len(pairs) < 1
+    assert all(b is None for a, b in zip(reached, judged, strict=True) if a is None)
 
 
 def test_gold_has_what_a_follow_up_leaves_as_it_was(turns: list[Simulated]) -> None:

@@ -54,7 +54,7 @@ def store_with(folder: Path, turns: list[dict[str, Any]]) -> Store:
 
 
 def friction_of(texts: list[str], names: list[str], barge_in: list[bool]) -> pa.Table:
-    """A table as of `rewrites.sessions.friction`: turns, their sessions, and who was cut short."""
+    """A table as of `labels.feedback.sessions.friction`: turns, sessions, and who was cut short."""
     n = len(texts)
     follows = [i + 1 < n and names[i] == names[i + 1] for i in range(n)]
     false = pa.array([False] * n, pa.bool_())

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.arrow import pc
+from labels.feedback.sessions import friction, sessions
 from rewrites.interpretations import Counts, counts, total
 from rewrites.mining import from_counts, mine
 from rewrites.neighbours import Neighbours
 from rewrites.replay import replay, rewritten
-from rewrites.sessions import friction, sessions
 from rewrites.success import estimate
 from tests.logs import trace
 from tests.rewrites.lamps import BAD, GOOD, friction_of, lamps, store_with, turn

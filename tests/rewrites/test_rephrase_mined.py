@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from labels.feedback.sessions import friction
 from rewrites.interpretations import Counts, counts
 from rewrites.mining import REWRITES, Mined, from_counts
 from rewrites.refresh import evaluation_of
 from rewrites.rephrase import Detector
 from rewrites.rephrase.mined import Settings, from_rephrases, links, rows_of, spoken_turns, united
-from rewrites.sessions import friction
 from rewrites.success import Success, estimate
 from tests.rewrites.lamps import BAD, GOOD, lamps, store_with, turn
 

@@ -136,7 +136,7 @@ def friction(
     logged).
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
-    for batch in _batches(placed):
+    for batch in batches(placed):
         days: list[Any] = batch["day"].to_pylist()
         turns = snapshot.query(
             _TURNS,
@@ -153,8 +153,8 @@ def friction(
             ).to_arrow_table()
 
 
-def _batches(placed: pa.Table) -> Iterator[pa.Table]:
-    """Whole sessions, about `BATCH` turns at a time."""
+def batches(placed: pa.Table) -> Iterator[pa.Table]:
+    """Whole sessions, about `BATCH` turns at a time; `placed` has the position of each turn."""
     start, rows = 0, placed.num_rows
     positions = placed["position"].to_numpy()
     while start < rows:
