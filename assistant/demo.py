@@ -41,6 +41,7 @@ from data.store.temporary import (
     draft,
     scratch,
 )
+from labels.feedback.asking import Asker, Asking
 from progress import Progress, silent
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -64,7 +65,9 @@ class Setup:
     ----------
     gold: share of the dialogues that are annotated. level: how much the audio channel garbles.
     locales: of the homes. releases: versions of all components. adapt: replaces stages
-        (`Simulation`). habit, paired: see `Simulation`.
+        (`Simulation`). habit, paired: see `Simulation`. asking: when to ask "did I answer your
+        question?"; by default at random. It remembers whom it asked, so with it one process
+        simulates all turns.
     """
 
     seed: int = 0
@@ -78,6 +81,7 @@ class Setup:
     adapt: Adapt | None = None
     habit: float = 0.0
     paired: bool = False
+    asking: Asking | None = None
 
     def check(self) -> None:
         """Raise UsageError for an invalid setting."""
@@ -302,6 +306,8 @@ def simulate(
         cannot be sent to the other processes.
     """
     setup.check()
+    if setup.asking is not None:
+        processes = 1
     if processes is None:
         processes = min(os.cpu_count() or 1, 4)
     shards = [shard for shard in _shards(turns, setup) if shard[0].stop > first_day]
@@ -341,7 +347,7 @@ def run_name(turns: int, setup: Setup) -> str:
     settings = {field.name: getattr(setup, field.name) for field in fields(setup)}
     adapt = settings.pop("adapt")
     # Added later, when runs without them had their names.
-    for added in ("habit", "paired"):
+    for added in ("habit", "paired", "asking"):
         if not settings[added]:
             del settings[added]
     adapt_name = getattr(adapt, "__qualname__", type(adapt).__qualname__)
@@ -421,6 +427,7 @@ def _simulation(path: str) -> Simulation:
     return Simulation(
         world, assembly, setup.seed, setup.gold, setup.adapt,
         habit=setup.habit, paired=setup.paired,
+        asker=Asker(setup.asking) if setup.asking else None,
     )  # fmt: skip
 
 

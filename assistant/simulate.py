@@ -20,7 +20,7 @@ from assistant.background import overheard
 from assistant.intents.intents import INTENTS
 from assistant.language.goals import Goal, draw_goal, fill
 from assistant.language.wording import Style, Utterance, say
-from assistant.record import Ran, trace
+from assistant.record import ASSISTANT, Ran, trace
 from assistant.releases import Assembly
 from assistant.second_device import second_device
 from assistant.stages import Context, Device, Frame, Sound, Stages
@@ -28,6 +28,7 @@ from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
 from assistant.tts import length_ms
 from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
+from labels.feedback.asking import ASKED, PROPENSITY, Asker
 
 LONGEST = 8  # turns of a dialogue
 # Moments, per dialogue, in which something like the wake phrase may be heard that is not meant for
@@ -35,6 +36,7 @@ LONGEST = 8  # turns of a dialogue
 OVERHEARD = 1.05
 SIDE_TALK = 0.012
 ASKED_SHARE = 0.06
+SATISFIED = "Did I answer your question?"
 ANNOTATORS = 6
 HABITS = 8  # requests that a user makes again and again
 # Time zone of each locale, without summer time.
@@ -75,6 +77,7 @@ class Simulation:
         `HABITS` habitual requests, in the same words.
     paired: every dialogue has its own generator, so that two simulations that differ in their
         stages only have the same dialogues, up to where the assistant acts differently.
+    asker: decides when to ask "did I answer your question?"; by default that is asked at random.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Simulation:
         *,
         habit: float = 0.0,
         paired: bool = False,
+        asker: Asker | None = None,
     ) -> None:
         self.world = world
         self.assembly = assembly
@@ -95,6 +99,7 @@ class Simulation:
         self.adapt = adapt
         self.habit = habit
         self.paired = paired
+        self.asker = asker
         self._adapted: dict[int, tuple[Stages, Stages]] = {}
         rng = np.random.default_rng([seed, 41])
         # Some homes talk to the assistant all day, some hardly ever.
@@ -365,6 +370,7 @@ class _Dialogue:
             return None
         meant = self._meant(sound, request, context)
         asked = bool(request) and self._rng.random() < ASKED_SHARE
+        ran, asked = self._asking(ran, asked, bool(request))
         reaction = self._reaction(meant, _logged(ran), tries, asked)
         turn = (self._name, len(self.turns), f"{self._name}-g{self._goals}", tries, style)
         self.turns.append(self._simulated(ran, meant, context, reaction, turn, sound))
@@ -378,6 +384,29 @@ class _Dialogue:
         duration = ran.response_at_ms + (reaction.barge_in_ms or length_ms(outcome.response))
         self._moment += timedelta(milliseconds=round(duration))
         return reaction
+
+    def _asking(self, ran: Ran, asked: bool, spoken_to: bool) -> tuple[Ran, bool]:
+        """Whether to ask "did I answer your question?", by the plan if there is one.
+
+        What is asked by a plan is said, and logged with its propensity.
+        """
+        asker = self._sim.asker
+        if asker is None or not spoken_to:
+            return ran, asked
+        frame, outcome = ran.understood.frame, ran.outcome
+        intent = f"{frame.domain}|{frame.intent}" if frame.intent else ""
+        turn_id = f"{self._name}-{len(self.turns)}"
+        decided = asker.decide(turn_id, self._user_id, self._moment, ASSISTANT, intent)
+        signals = {
+            **outcome.signals,
+            ASKED: float(decided.ask),
+            PROPENSITY: round(decided.propensity, 6),
+        }
+        outcome = replace(outcome, signals=signals)
+        if decided.ask:
+            response = f"{outcome.response} {SATISFIED}".strip()
+            outcome = replace(outcome, response=response, acts=(*outcome.acts, "ask_satisfaction"))
+        return replace(ran, outcome=outcome), decided.ask
 
     def _context(self, device: Device, moment: datetime) -> Context:
         return Context(

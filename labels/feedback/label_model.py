@@ -86,7 +86,7 @@ GROUPS = {
     "assistant": Group(_sums((-0.1, -0.4, 1.2), (0.0, 0.9), (0.0, 0.9), (0.0, 0.9)), 0.5),
     # Assistants differ most in what it means that a slot gets another value.
     "restated": Group(_sums((0.0, -0.1, 0.6)), 0.05),
-    "moved": Group(_sums((0.0, 0.0, 0.7)), 0.5),
+    "moved": Group(_sums((0.0, 0.0, 0.3)), 0.5),
     "rating": Group(_sums((0.0, 1.8, -1.8)), 0.5),
     "answer": Group(_sums((0.0, 2.2, -2.2)), 0.5),
 }

@@ -22,8 +22,10 @@ DRAWS = 1_000
 _TRUTH = f"""
 SELECT coalesce(k.turn_id, g.turn_id) AS turn_id, coalesce(k.defect, g.defect) AS defect
 FROM (SELECT turn_id, truth <> 'correct' AS defect FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL) k
-FULL JOIN (SELECT turn_id, gold.defect AS defect FROM turns WHERE gold.defect IS NOT NULL) g
-    ON k.turn_id = g.turn_id
+FULL JOIN (
+    SELECT turn_id, coalesce(gold.failure_point <> 'correct', gold.defect) AS defect
+    FROM turns WHERE gold.failure_point IS NOT NULL OR gold.defect IS NOT NULL
+) g ON k.turn_id = g.turn_id
 """
 _REPAIRED = "SELECT DISTINCT gold.corrects AS turn_id FROM turns WHERE gold.corrects IS NOT NULL"
 

@@ -23,15 +23,13 @@ from data.store.misdated import DATED
 from features import context_after, result
 from features.matrix import open_frame
 from features.multi_device import WITHIN_S, microseconds
+from labels.feedback.asking import ASKED, PROPENSITY
 from labels.feedback.conversations import conversations
 from labels.feedback.sessions import as_turns, batches
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
-# Signals of the result stage: whether the assistant asked "did I answer your question?", and with
-# what probability it was going to (`labels.feedback.exploration`).
-ASKED, PROPENSITY = "asked", "ask_propensity"
 # From here on the next request is taken for a rephrase.
 ALIKE = 0.5
 # Similarity of what is the same but for rounding.
@@ -61,6 +59,8 @@ class Signal:
     defect: whether it points to a defect; else to success.
     sentence: its name for people.
     sql: over the frame of `features.frame`; true, false, or null where it cannot be observed.
+    decides: whether the waterfall rests on it. What a signal means that does not depends on the
+        assistant, so only the label model weighs it.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Signal:
     defect: bool
     sentence: str
     sql: str
+    decides: bool = True
 
 
 def _flag(name: str) -> str:
@@ -109,12 +110,13 @@ SIGNALS = (
     Signal("accepted", "implicit", False, "The next request agrees or thanks",
            f"CASE WHEN text IS NOT NULL THEN coalesce({_flag('dialogue.accepted_after')}, false)"
            " END"),
-    Signal("switched", "implicit", True, "The user turned to a screen or an app", "switched"),
+    Signal("switched", "implicit", True, "The user turned to a screen or an app",
+           "switched", decides=False),
     Signal("silence", "implicit", True, "A silence long for this user",
-           f"gap > {SLOW} * usual"),
+           f"gap > {SLOW} * usual", decides=False),
     Signal("restated", "implicit", True, "The next request gives a slot another value",
            f"CASE WHEN slots IS NOT NULL THEN coalesce(({_SQL['dialogue.changed_slot_after']}) > 0,"
-           " false) END"),
+           " false) END", decides=False),
     Signal("asked_again", "assistant", True, "The assistant asked to say it again",
            _flag("result.asks_repeat")),
     Signal("stuck", "assistant", True, "The assistant said the same as before",

@@ -25,7 +25,7 @@ def decide(table: pa.Table) -> pa.Table:
         fires: np.ndarray = pc.fill_null(whole(table[signal.name]), False).to_numpy(
             zero_copy_only=False
         )
-        number = np.where((number < 0) & fires, i, number)
+        number = np.where((number < 0) & fires & signal.decides, i, number)
     index = pa.array(number, pa.int64(), mask=number < 0)
     return pa.table(
         {

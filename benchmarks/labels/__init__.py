@@ -1,0 +1,1 @@
+"""Labels from feedback: what each part is worth where the truth is known."""

@@ -1,0 +1,116 @@
+"""Teachable moments: where a user would gain from teaching the assistant something.
+
+A request that keeps failing with its user, an answer that they were not served, or the wish to
+teach; not more often than a set rate, and not what they have taught already.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from data.schema.requests import request_sql
+from data.schema.trace import schema
+from data.store.misdated import DATED
+from labels.teaching.phrases import LONGEST, cue, parse, phrase_key
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+
+# So many failures of one request with one user within so many days.
+TIMES, WITHIN_DAYS = 2, 14
+# The days that must pass before a user is approached again.
+EVERY_DAYS = 7.0
+# From here on a turn counts as a failure, where the table `feedback` has a probability.
+FAILING = 0.5
+
+MOMENTS = schema(
+    [
+        ("turn_id", pa.string()),
+        ("dialogue_id", pa.string()),
+        ("day", pa.date32()),
+        ("at", pa.timestamp("us", tz="UTC")),
+        ("assistant", pa.string()),
+        ("user_id", pa.string()),
+        # "asked to learn", "said it was wrong", "keeps failing".
+        ("why", pa.string()),
+        ("request", pa.string()),
+        # Failures of the request with this user so far, this one included.
+        ("times", pa.int64()),
+        # Whether the rate leaves room for it.
+        ("due", pa.bool_()),
+    ]
+)
+
+# Without feedback in the store, what the logs themselves say of the turn.
+_FAILED = f"""
+WITH judged AS (
+    SELECT t.turn_id, t.dialogue_id, t.day, t.started_at AS "at", t.assistant, t.user_id,
+        {request_sql("t.asr.hypotheses[1].text")} AS request,
+        coalesce(t.feedback.explicit = 'no', false) AS said_no,
+        coalesce(f.p_defect >= {FAILING}, f.defect, t.feedback.explicit = 'no',
+            t.result.status <> 'ok' OR t.feedback.barge_in, false) AS failed
+    FROM turns t LEFT JOIN feedback f ON f.turn_id = t.turn_id AND f.day = t.day
+    WHERE coalesce(t.user_id, '') <> '' AND {DATED.replace("turn_id", "t.turn_id")}
+), counted AS (
+    SELECT *, count(*) OVER (PARTITION BY assistant, user_id, request ORDER BY "at"
+        RANGE BETWEEN INTERVAL {WITHIN_DAYS} DAY PRECEDING AND CURRENT ROW) AS times
+    FROM judged WHERE failed AND request <> ''
+)
+SELECT * FROM counted WHERE times >= {TIMES} OR said_no ORDER BY user_id, "at", turn_id
+"""
+# Texts with a word that templates of teaching have; what they teach is parsed afterwards.
+_SAID = f"""
+SELECT turn_id, dialogue_id, day, started_at AS "at", assistant, user_id, {request_sql()} AS request
+FROM turns
+WHERE coalesce(user_id, '') <> '' AND {DATED} AND len({request_sql()}) <= {LONGEST}
+    AND regexp_matches({request_sql()}, $cue)
+"""
+_KNOWN = "SELECT user_id, name FROM preferences WHERE kind = 'concept'"
+
+
+def moments(snapshot: Snapshot, *, every_days: float = EVERY_DAYS) -> pa.Table:
+    """Teachable moments in the order of users and times; columns as in `MOMENTS`.
+
+    `every_days`: a user is approached at most once in so many days; further moments are there, but
+    not due. Who asks to teach is not kept waiting, and counts as approached. Failures come from the
+    table `feedback`, or from the logs where it is empty. A request that the user has taught since
+    is no moment any more.
+    """
+    failed = snapshot.query(_FAILED).to_pylist()
+    said = snapshot.query(_SAID, {"cue": cue()})
+    known = {
+        (row["user_id"], phrase_key(row["name"])) for row in snapshot.query(_KNOWN).to_pylist()
+    }
+    wishes = {text for text in set(said["request"].to_pylist()) if _teaches(str(text))}
+    rows = [
+        {**row, "why": "said it was wrong" if row["said_no"] else "keeps failing"}
+        for row in failed
+        if (row["user_id"], phrase_key(row["request"])) not in known
+    ]
+    if wishes:
+        rows += [
+            {**row, "why": "asked to learn", "times": 0}
+            for row in said.to_pylist()
+            if row["request"] in wishes
+        ]
+    # A turn is one moment: the wish to teach goes first.
+    rows.sort(key=lambda row: (row["user_id"], row["at"], row["turn_id"], row["why"]))
+    rows = [row for before, row in zip([None, *rows], rows, strict=False)
+            if before is None or before["turn_id"] != row["turn_id"]]  # fmt: skip
+    last: dict[str, datetime] = {}
+    for row in rows:
+        before = last.get(row["user_id"])
+        rested = before is None or row["at"] - before >= timedelta(days=every_days)
+        row["due"] = rested or row["why"] == "asked to learn"
+        if row["due"]:
+            last[row["user_id"]] = row["at"]
+    return pa.Table.from_pylist(
+        [{name: row[name] for name in MOMENTS.names} for row in rows], schema=MOMENTS
+    )
+
+
+def _teaches(text: str) -> bool:
+    return parse(text).kind in ("concept", "preference", "phrase", "learn")

@@ -1,0 +1,201 @@
+"""What users taught, in the store: stored with provenance, listed, edited, forgotten, counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data.errors import UsageError
+from data.schema.tables import PREFERENCES
+from data.store.annotations import PATIENCE_S
+from labels.teaching.dialogue import Lesson
+from labels.teaching.phrases import phrase_key
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+    from data.store.store import Store
+    from data.store.transaction import Cycle
+
+_LIST = """
+SELECT * FROM preferences
+WHERE ($user::VARCHAR IS NULL OR user_id = $user)
+    AND ($at::TIMESTAMPTZ IS NULL OR expires_at IS NULL OR expires_at > $at)
+ORDER BY user_id, kind, name, scope, preference_id
+"""
+_LONGEST = 500
+
+
+def preference_id(user_id: str, assistant: str | None, scope: str, kind: str, name: str) -> str:
+    """The id of what a user taught: the same thing taught again replaces it. 16 hex digits."""
+    parts = "\x1f".join((user_id, assistant or "", scope, kind, phrase_key(name)))
+    return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
+
+
+def row_of(
+    lesson: Lesson, user_id: str, at: datetime, assistant: str | None = None
+) -> dict[str, Any]:
+    """A row of `PREFERENCES`.
+
+    Raises UsageError where user, name or value are empty.
+    """
+    name, value = lesson.name.strip()[:_LONGEST], lesson.value.strip()[:_LONGEST]
+    for what, text in (("user", user_id.strip()), ("name", name), ("value", value)):
+        if not text:
+            raise UsageError(f"What is taught needs a {what}; the one given is empty.")
+    return {
+        "preference_id": preference_id(user_id, assistant, lesson.scope, lesson.kind, name),
+        "user_id": user_id,
+        "assistant": assistant,
+        "scope": lesson.scope,
+        "kind": lesson.kind,
+        "name": name,
+        "value": value,
+        "said": lesson.said[:_LONGEST] or None,
+        "turn_ids": list(lesson.turn_ids),
+        "created_at": at,
+        "expires_at": None if lesson.lasts is None else at + lesson.lasts,
+        "used": 0,
+        "last_used_at": None,
+    }
+
+
+def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows as a table of schema `PREFERENCES`."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=PREFERENCES)
+
+
+def put(store: Store, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Store what was taught, in place of what was taught of the same; returns the ids."""
+    table = table_of(rows)
+    with store.commit(PATIENCE_S) as cycle:
+        _put(cycle, table)
+    return [str(name) for name in table["preference_id"].to_pylist()]
+
+
+def preferences(
+    snapshot: Snapshot, user_id: str | None = None, at: datetime | None = None
+) -> pa.Table:
+    """Rows of `PREFERENCES`: of one user or of all; only those that hold at a time, if given."""
+    return snapshot.query(_LIST, {"user": user_id, "at": at})
+
+
+def edit(
+    store: Store,
+    chosen: str,
+    *,
+    value: str | None = None,
+    scope: str | None = None,
+    expires_at: datetime | timedelta | None = None,
+    keep: bool = False,
+) -> dict[str, Any]:
+    """Change what was taught; returns the row as it is now.
+
+    Parameters
+    ----------
+    chosen: its id. expires_at: a time, or how long from now. keep: it does not expire any more.
+
+    Raises
+    ------
+    UsageError: there is no such row, or the value is empty; nothing changes then.
+    """
+    if value is not None and not value.strip():
+        raise UsageError("The new value is empty; give one, or forget the preference instead.")
+    with store.commit(PATIENCE_S) as cycle:
+        row = _one(cycle, chosen)
+        if value is not None:
+            row["value"] = value.strip()[:_LONGEST]
+        if expires_at is not None:
+            row["expires_at"] = (
+                datetime.now(UTC) + expires_at if isinstance(expires_at, timedelta) else expires_at
+            )
+        if keep:
+            row["expires_at"] = None
+        cycle.delete_rows("preferences", "preference_id = (SELECT id FROM gone)",
+                          {"gone": pa.table({"id": [chosen]})})  # fmt: skip
+        if scope is not None:
+            row["scope"] = scope.strip() or "user"
+            row["preference_id"] = preference_id(
+                row["user_id"], row["assistant"], row["scope"], row["kind"], row["name"]
+            )
+        _put(cycle, table_of([row]))
+        return row
+
+
+def forget(
+    store: Store,
+    preference_ids: Iterable[str] = (),
+    *,
+    user_id: str | None = None,
+    name: str | None = None,
+) -> int:
+    """Forget what was taught: by id, or all of a user's, or what a user taught by a name.
+
+    Returns how many rows went. Raises UsageError where nothing says which.
+    """
+    ids = list(preference_ids)
+    if not ids and user_id is None:
+        raise UsageError("Say what to forget: ids of preferences, or a user.")
+    with store.commit(PATIENCE_S) as cycle:
+        with cycle.snapshot("preferences") as snapshot:
+            rows = snapshot.query(
+                "SELECT preference_id, user_id, name FROM preferences"
+            ).to_pylist()
+        wanted = None if name is None else phrase_key(name)
+        gone = [
+            row["preference_id"]
+            for row in rows
+            if row["preference_id"] in ids
+            or (user_id is not None and row["user_id"] == user_id
+                and (wanted is None or phrase_key(row["name"]) == wanted))
+        ]  # fmt: skip
+        return cycle.delete_rows(
+            "preferences",
+            "preference_id IN (SELECT id FROM gone)",
+            {"gone": pa.table({"id": pa.array(gone, pa.string())})},
+        )
+
+
+def count_uses(store: Store, uses: Mapping[str, int], at: datetime) -> int:
+    """Add to how often preferences were used, by id; returns how many of them there are."""
+    given = {name: number for name, number in uses.items() if number > 0}
+    if not given:
+        return 0
+    tables = {"given": pa.table({"id": pa.array(list(given), pa.string()),
+                                 "n": pa.array(list(given.values()), pa.int64())})}  # fmt: skip
+    with store.commit(PATIENCE_S) as cycle:
+        with cycle.snapshot("preferences") as snapshot:
+            rows = snapshot.query(
+                "SELECT p.* REPLACE (coalesce(p.used, 0) + g.n AS used,"
+                " greatest(p.last_used_at, $at) AS last_used_at)"
+                " FROM preferences p JOIN given g ON g.id = p.preference_id",
+                {"at": at},
+                tables=tables,
+            )
+        if rows.num_rows:
+            _put(cycle, rows.cast(PREFERENCES))
+        return rows.num_rows
+
+
+def _one(cycle: Cycle, chosen: str) -> dict[str, Any]:
+    with cycle.snapshot("preferences") as snapshot:
+        rows = snapshot.query(
+            "SELECT * FROM preferences WHERE preference_id = $id", {"id": chosen}
+        ).to_pylist()
+    if not rows:
+        raise UsageError(
+            f"There is no preference '{chosen}' in the store; list them with: "
+            "faultline preferences list"
+        )
+    return rows[0]
+
+
+def _put(cycle: Cycle, rows: pa.Table) -> None:
+    """Write rows in place of those with the same ids."""
+    cycle.delete_rows(
+        "preferences", "preference_id IN (SELECT preference_id FROM given)", {"given": rows}
+    )
+    cycle.append("preferences", rows)

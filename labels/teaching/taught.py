@@ -1,0 +1,180 @@
+"""What was taught, applied to a request: what its words mean, and what fills an open slot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from jellyfish import metaphone
+from rapidfuzz.distance import Indel
+
+from labels.teaching.phrases import FAN, phrase_key
+
+# How alike a request must be to a phrase that it is taken for, if not the same.
+ALIKE = 0.88
+SOUNDS_ALIKE = 0.95
+# Shorter phrases are too easily taken for one another.
+LEAST_LETTERS = 6
+# What may stand around a phrase without changing it.
+_AROUND = re.compile(
+    r"^(?:(?:please|can you|could you|would you|hey \w+|okay|ok|now|just|make it|do|it's|i want) )*"
+    r"|(?: (?:please|now|again|for me|thanks|thank you|mode))*$"
+)
+
+
+def _likeness(phrase: str, said: str) -> float:
+    """0 to 1: shared letters, or nearly 1 where both sound the same."""
+    if phrase.isascii() and said.isascii() and said:
+        sounds = [[metaphone(word) or word for word in text.split()] for text in (phrase, said)]
+        if sounds[0] == sounds[1]:
+            return SOUNDS_ALIKE
+    return Indel.normalized_similarity(phrase, said)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a request means by what its user taught.
+
+    Attributes
+    ----------
+    text: what to do, in the words the user gave. preference_id: whose use it is.
+    similarity: 1 for the very phrase, else how alike it is.
+    """
+
+    text: str
+    preference_id: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A preferred value, and the id of the preference."""
+
+    text: str
+    preference_id: str
+
+
+class Taught:
+    """Preferences and concepts by user, to look up at every request.
+
+    Parameters
+    ----------
+    rows: of `PREFERENCES`, as a table or as mappings.
+    """
+
+    def __init__(self, rows: pa.Table | Iterable[Mapping[str, Any]] = ()) -> None:
+        self._users: dict[str, list[dict[str, Any]]] = {}
+        for row in rows.to_pylist() if isinstance(rows, pa.Table) else rows:
+            self.add(row)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take over a row; it replaces one with the same id."""
+        mine = self._users.setdefault(row["user_id"], [])
+        mine[:] = [one for one in mine if one["preference_id"] != row["preference_id"]]
+        mine.append({**row, "key": phrase_key(row["name"])})
+
+    def drop(self, preference_id: str) -> None:
+        """Forget a row, if it is there."""
+        for mine in self._users.values():
+            mine[:] = [one for one in mine if one["preference_id"] != preference_id]
+
+    def rows(self, user_id: str) -> list[dict[str, Any]]:
+        """The rows of a user."""
+        return [
+            {k: v for k, v in row.items() if k != "key"} for row in self._users.get(user_id, [])
+        ]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._users.values()))
+
+    def meaning(
+        self,
+        text: str,
+        user_id: str,
+        device: str | None = None,
+        at: datetime | None = None,
+        assistant: str | None = None,
+    ) -> Meaning | None:
+        """What a request means, if its user taught it; that of the device goes first.
+
+        The very phrase, a phrase in courtesies ("make it cosy, please"), or one that is spelled
+        nearly so, as long as no other phrase of the user's is as near.
+        """
+        concepts = [row for row in self._valid(user_id, device, at, assistant)
+                    if row["kind"] == "concept"]  # fmt: skip
+        if not concepts:
+            return None
+        said = phrase_key(text)
+        for words in (said, _AROUND.sub("", said).strip()):
+            for row in concepts:
+                if words and row["key"] == words:
+                    return Meaning(row["value"], row["preference_id"], 1.0)
+        likes = sorted(((_likeness(row["key"], said), i)
+                        for i, row in enumerate(concepts)), reverse=True)  # fmt: skip
+        best, number = likes[0]
+        rivals = {concepts[i]["value"] for like, i in likes if like >= best - 0.02}
+        if best < ALIKE or len(concepts[number]["key"]) < LEAST_LETTERS or len(rivals) > 1:
+            return None
+        return Meaning(concepts[number]["value"], concepts[number]["preference_id"], best)
+
+    def value(
+        self,
+        slot: str,
+        user_id: str,
+        device: str | None = None,
+        at: datetime | None = None,
+        assistant: str | None = None,
+    ) -> Value | None:
+        """The value that a user prefers for a slot: its name, or a topic that ends with it.
+
+        "Radio station" is about the slot `station`.
+        """
+        wanted = phrase_key(slot.replace("_", " "))
+        for row in self._valid(user_id, device, at, assistant):
+            if row["kind"] == "preference" and (
+                row["key"] == wanted or row["key"].endswith(f" {wanted}")
+            ):
+                return Value(row["value"], row["preference_id"])
+        return None
+
+    def preferred(
+        self,
+        names: Iterable[str],
+        user_id: str,
+        device: str | None = None,
+        at: datetime | None = None,
+        assistant: str | None = None,
+    ) -> tuple[int, str] | None:
+        """Which of several names a user prefers: its place, and the id of the preference.
+
+        A preference decides between candidates by its value: a fan of "jazz fm" means that one of
+        two stations. None where none of them, or more than one, is preferred.
+        """
+        keys = [phrase_key(name) for name in names]
+        found = {
+            (place, row["preference_id"])
+            for row in self._valid(user_id, device, at, assistant)
+            if row["kind"] == "preference"
+            for place, key in enumerate(keys)
+            if (value := phrase_key(row["value"]))
+            and (key == value or (row["name"] == FAN and f" {value} " in f" {key} "))
+        }
+        return next(iter(found)) if len(found) == 1 else None
+
+    def _valid(
+        self, user_id: str, device: str | None, at: datetime | None, assistant: str | None
+    ) -> list[dict[str, Any]]:
+        at = at or datetime.now(UTC)
+        mine = [
+            row
+            for row in self._users.get(user_id, [])
+            if row["scope"] in ("user", device)
+            and (row["assistant"] is None or assistant is None or row["assistant"] == assistant)
+            and row["created_at"] <= at
+            and (row["expires_at"] is None or row["expires_at"] > at)
+        ]
+        return sorted(mine, key=lambda row: row["scope"] == "user")

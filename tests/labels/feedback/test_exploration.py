@@ -1,0 +1,177 @@
+"""What to ask next, how often, and what the answers estimate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assistant.users import Experience, react
+from assistant.world import build_world
+from data.errors import UsageError
+from data.store.store import Store
+from labels.feedback.asking import ASKED, PROPENSITY, Asker, Asking
+from labels.feedback.exploration import (
+    MOST,
+    asking,
+    from_store,
+    inverse_propensity,
+    naive,
+    plan,
+    self_normalised,
+)
+from labels.feedback.table import feedback
+from tests.labels.feedback.spoken import said, store_of
+
+AT = datetime(2024, 5, 1, 9, 0, tzinfo=UTC)
+
+
+def traffic(days: int = 10) -> list[dict[str, Any]]:
+    """Each day: 30 lamps that work, 10 songs of which half fail, one rare alarm that fails."""
+    turns = []
+    for day in range(days):
+        for number in range(41):
+            domain = "lamp" if number < 30 else "song" if number < 40 else "alarm"
+            fails = (domain == "song" and number % 2) or domain == "alarm"
+            turns.append(
+                said(
+                    f"{domain}{day}-{number}", 0, f"{domain} {number * 7919}",
+                    at=86_400 * day + 600 * number, user_id=f"u{number % 13}",
+                    nlu={"hypotheses": [{"domain": "home", "intent": domain, "slots": []}]},
+                    result={"status": "error" if fails else "ok"},
+                    feedback={"barge_in": bool(fails and number % 4)},
+                )
+            )  # fmt: skip
+    return turns
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return store_of(tmp_path_factory.mktemp("asked"), traffic())
+
+
+def planned(store: Store, budget: float, rate: float = 1.0, **chosen: Any) -> dict[str, Any]:
+    with store.snapshot() as snapshot:
+        rows = plan(snapshot, budget, rate, **chosen).to_pylist()
+    return {row["intent"]: row for row in rows}
+
+
+def test_questions_go_where_uncertainty_and_traffic_are(busy: Store) -> None:
+    rows = planned(busy, 4)
+    lamp, song = rows["home|lamp"], rows["home|song"]
+    assert song["uncertainty"] > lamp["uncertainty"]
+    assert song["propensity"] > lamp["propensity"] > 0
+    assert sum(row["asks_per_day"] for row in rows.values()) == pytest.approx(4, rel=0.02)
+    assert max(row["propensity"] for row in rows.values()) <= MOST
+    assert lamp["turns"] == 300
+
+
+def test_no_user_is_asked_more_often_than_the_rate(busy: Store) -> None:
+    # 13 users, at most one question in ten days each.
+    rows = planned(busy, 30, rate=0.1)
+    assert sum(row["asks_per_day"] for row in rows.values()) <= 1.3 + 1e-9
+
+
+def test_what_was_answered_is_asked_less(tmp_path: Path) -> None:
+    turns = traffic()
+    for turn in turns:
+        if turn["nlu"]["hypotheses"][0]["intent"] == "song":
+            turn["feedback"]["explicit"] = "no" if turn["result"]["status"] == "error" else "yes"
+    rows = planned(store_of(tmp_path, turns), 4)
+    assert rows["home|song"]["value"] < rows["home|lamp"]["value"]
+
+
+def test_without_any_feedback_questions_follow_the_traffic(tmp_path: Path) -> None:
+    turns = [said(f"a{i}", 0, f"request {i * 7919}", at=600 * i) for i in range(30)]
+    ((_, row),) = planned(store_of(tmp_path, turns), 3).items()
+    assert row["uncertainty"] == pytest.approx(0.5)
+    assert row["asks_per_day"] == pytest.approx(3, rel=0.02)
+
+
+def test_an_empty_store_has_nothing_to_ask(store: Store) -> None:
+    assert planned(store, 3) == {}
+
+
+@pytest.mark.parametrize(("budget", "rate", "evenly"), [(0, 1, 0.2), (3, -1, 0.2), (3, 1, 2)])
+def test_impossible_settings(store: Store, budget: float, rate: float, evenly: float) -> None:
+    with pytest.raises(UsageError, match="must be above 0"):
+        planned(store, budget, rate, evenly=evenly)
+
+
+def test_a_user_is_left_alone_after_a_question(busy: Store) -> None:
+    with busy.snapshot() as snapshot:
+        chances = asking(plan(snapshot, 20), rate=1.0, seed=2)
+    asker = Asker(Asking((((("", "home|song")), 0.5),), 0.0, 1.0, 3))
+    decisions = [
+        asker.decide(f"t{i}", "u", AT + timedelta(hours=i), "", "home|song") for i in range(200)
+    ]
+    asked = [i for i, decision in enumerate(decisions) if decision.ask]
+    assert len(asked) > 3
+    assert min(np.diff(asked)) >= 24
+    for i, decision in enumerate(decisions):
+        resting = any(abs(i - other) < 24 for other in asked if other < i)
+        assert decision.propensity == (0.0 if resting else 0.5)
+    # What a plan has not seen is asked about as rarely as any.
+    assert chances.otherwise == min(chance for _, chance in chances.chances)
+    again = Asker(chances).decide("t1", "", AT, "", "new")
+    assert again == Asker(chances).decide("t1", "", AT, "", "new")
+
+
+def _asked(seed: int, turns: int = 8_000) -> tuple[float, float, float, float, float]:
+    """A world of simulated users, asked four times in five about what fails half the time, else
+    hardly ever: what all would answer, three estimates of it, and how often the interval is right.
+    """
+    rng = np.random.default_rng(seed)
+    users = [user for home in build_world(3, 40).homes for user in home.users]
+    every, bad, propensities, questions = [], [], [], 0
+    for number in range(turns):
+        hard = rng.random() < 0.25
+        wrong = "other" if rng.random() < (0.5 if hard else 0.04) else ""
+        propensity = 0.8 if hard else 0.05
+        asked = bool(rng.random() < propensity)
+        seen = Experience(wrong, False, 1, True, 1_500.0)
+        answer = react(users[number % len(users)], seen, rng).explicit
+        if answer:
+            every.append(answer == "no")
+        questions += asked
+        if asked and answer:
+            bad.append(answer == "no")
+            propensities.append(propensity)
+    weighted = self_normalised(bad, propensities)
+    thompson = inverse_propensity(bad, propensities, turns, len(every) / turns)
+    truth = float(np.mean(every))
+    assert weighted.effective < weighted.answers <= questions
+    covered = weighted.low < truth < weighted.high
+    return truth, naive(bad).value, weighted.value, thompson.value, covered
+
+
+def test_answers_are_biased_without_propensities_and_not_with_them() -> None:
+    truth, plain, weighted, thompson, covered = np.mean([_asked(seed) for seed in range(8)], axis=0)
+    assert plain > truth + 0.15
+    assert abs(weighted - truth) < 0.02
+    assert abs(thompson - truth) < 0.02
+    assert covered >= 0.75
+
+
+def test_estimates_from_a_store(tmp_path: Path) -> None:
+    turns = [
+        said(f"a{i}", 0, "x", at=600 * i, feedback={"explicit": "no" if i < 8 else "yes"},
+             result={"signals": {ASKED: 1.0, PROPENSITY: 0.8 if i < 8 else 0.1}})
+        for i in range(10)
+    ]  # fmt: skip
+    with store_of(tmp_path, turns).snapshot() as snapshot:
+        table, _ = feedback(snapshot)
+    found = from_store(table)
+    assert found["naive"].value == pytest.approx(0.8)
+    assert found["self-normalised"].value == pytest.approx(10 / (10 + 20))
+    assert table["asked"].to_pylist() == [True] * 10
+
+
+def test_no_answers_and_wrong_propensities() -> None:
+    assert np.isnan(naive([]).value)
+    assert np.isnan(self_normalised([], []).value)
+    with pytest.raises(UsageError, match="above 0"):
+        self_normalised([True], [0.0])

@@ -1,0 +1,106 @@
+"""What people say to teach, in any script, and as recognisers hear it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labels.teaching.phrases import cue, is_like, meaning_of, parse, plain, split_command
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "value"),
+    [
+        ("When I say cosy, dim the lights to 30", "concept", "cosy", "dim the lights to 30"),
+        ("when i say cosy dim the lights to 30", "concept", "cosy", "dim the lights to 30"),
+        ("when I say “movie night” I mean turn off the lights", "concept", "movie night",
+         "turn off the lights"),
+        ("when i say play my mix play jazz fm", "concept", "play my mix", "play jazz fm"),
+        ("remember that cosy means dim the lights", "concept", "cosy", "dim the lights"),
+        ("I'm a Warriors fan", "preference", "fan", "warriors"),
+        ("I’m a big fan of Miles Davis", "preference", "fan", "miles davis"),
+        ("my favourite station is jazz fm", "preference", "station", "jazz fm"),
+        ("From now on, call me Bob", "preference", "name", "bob"),
+        ("remember that my dog is called rex", "preference", "dog", "called rex"),
+        ("remember that I take the 61 to work", "preference", "note", "i take the 61 to work"),
+        ("let me teach you what cosy means", "phrase", "cosy", ""),
+        ("learn my preferences", "learn", "", ""),
+        ("forget cosy", "forget", "cosy", ""),
+        ("what did I teach you?", "list", "", ""),
+        ("Yes, please!", "yes", "", ""),
+        ("nope", "no", "", ""),
+        ("never mind", "cancel", "", ""),
+        ("no, I said 40", "correction", "", "40"),
+        ("当我说舒适的时候就把灯调到30", "concept", "舒适", "把灯调到 30"),
+        ("我最喜欢的颜色是蓝色", "preference", "颜色", "蓝色"),
+        ("जब मैं शाम कहूं तो लाइट बंद करो", "concept", "शाम", "लाइट बंद करो"),
+        ("cuando digo cine, apaga la luz", "concept", "cine", "apaga la luz"),
+        ("wenn ich gemütlich sage dann mach das licht aus", "concept", "gemütlich",
+         "mach das licht aus"),
+        ("мой любимый цвет это синий", "preference", "цвет", "синий"),
+        ("はい", "yes", "", ""),
+    ],
+)  # fmt: skip
+def test_what_is_taught(text: str, kind: str, name: str, value: str) -> None:
+    act = parse(text)
+    assert (act.kind, act.name, act.value) == (kind, name, value)
+    assert act.text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "   ", "turn on the light", "play yellow means nothing", "call me a taxi",
+        "set my alarm to seven", "remember to buy milk", "what does cosy mean",
+        "my dog is ill", "x" * 5_000, "🎵", "؟", "play 当我",
+    ],
+)  # fmt: skip
+def test_what_teaches_nothing(text: str) -> None:
+    assert parse(text).kind == "other"
+
+
+@pytest.mark.parametrize(
+    "heard",
+    ["win i say cosy dim the lights", "when i saye cosy dim the lights",
+     "wen i say cosy dim the lights"],
+)  # fmt: skip
+def test_a_word_may_be_misheard(heard: str) -> None:
+    act = parse(heard)
+    assert (act.kind, act.name, act.value) == ("concept", "cosy", "dim the lights")
+
+
+def test_scope_and_expiry() -> None:
+    act = parse("my favourite station is jazz fm in the car")
+    assert (act.value, act.scope, act.lasts) == ("jazz fm", "car", None)
+    act = parse("call me bob for two weeks")
+    assert (act.value, act.scope, act.lasts) == ("bob", "user", timedelta(days=14))
+    # A meaning may have its own times and places.
+    assert parse("when i say tea set a timer for an hour").value == "set a timer for an hour"
+
+
+def test_small_parts() -> None:
+    assert split_command("good night") is None
+    assert meaning_of("I mean, you should dim the lights!") == "dim the lights"
+    assert is_like("yet", "yes")
+    assert not is_like("lights", "yes")
+    assert plain("  It’s COSY，ok? ") == "it's cosy, ok"
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_some_act(text: str) -> None:
+    act = parse(text)
+    assert act.text == text
+    assert (act.kind == "concept") <= bool(act.name and act.value)
+    assert plain(plain(text)) == plain(text)
+
+
+def test_what_teaches_has_a_cue() -> None:
+    import re
+
+    for text in ("when i say cosy dim the lights", "i'm a warriors fan", "当我说舒适时就关灯",
+                 "my favourite station is jazz fm", "learn my preferences"):  # fmt: skip
+        assert re.search(cue(), text)
+    assert not re.search(cue(), "turn on the lights")
