@@ -51,13 +51,13 @@ FRAMES = pa.schema(
 class Frames:
     """A trained model of what was meant.
 
-    `networks`: one for each fold, trained on the others; their means are what is read. `learned`
-    is ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a turn's own
+    `network` has learned from all turns; those that the scorer learned from had not seen the turn.
+    `learned` is ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a turn's own
     hypotheses are not read, as the model would only repeat them. `turns` it was trained on.
     """
 
     settings: Settings
-    networks: tuple[Network, ...]
+    network: Network
     gazetteer: Gazetteer
     booster: lgb.Booster | None
     threshold: float
@@ -68,7 +68,7 @@ class Frames:
 
     @property
     def inventory(self) -> Inventory:
-        return self.networks[0].inventory
+        return self.network.inventory
 
     def generate(self, turns: pa.Table, progress: Progress = silent) -> pa.Table:
         """What each row of `turns` meant; a table of schema `FRAMES`, in the order of `turns`.
@@ -85,7 +85,7 @@ class Frames:
         rows: list[tuple[Any, ...]] = [()] * turns.num_rows
         done = 0
         for part in _parts(dialogues):
-            output = _mean([network.read(part) for network in self.networks])
+            output = self.network.read(part)
             every, x = _all_candidates(part, output, self)
             p = scorer.predict(self.booster, x)
             flat = [turn for dialogue in part for turn in dialogue]
@@ -138,13 +138,12 @@ class Frames:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        for i, network in enumerate(self.networks):
-            network.save(folder / f"network{i}.npz")
+        self.network.save(folder / "network.npz")
         scorer.save(self.booster, folder / "scorer.txt")
         content = _Saved(
             VERSION,
             self.settings.to_json(),
-            self.networks[0].lexicon.numbers,
+            self.network.lexicon.numbers,
             _SavedInventory(*self.inventory.to_json()),
             self.gazetteer.counts.to_json(),
             self.threshold,
@@ -180,10 +179,7 @@ class Frames:
         )
         return cls(
             settings,
-            tuple(
-                Network.load(folder / f"network{i}.npz", lexicon, inventory, settings)
-                for i in range(settings.folds)
-            ),
+            Network.load(folder / "network.npz", lexicon, inventory, settings),
             Gazetteer.of(Counts.from_json(saved.counts)),
             scorer.load(folder / "scorer.txt"),
             saved.threshold,
@@ -248,23 +244,28 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
     gazetteer = Gazetteer.of(Counts.of(meant))
     rng = np.random.default_rng(settings.seed)
     fold = rng.permutation(len(dialogues)) % settings.folds
+    parts = [np.flatnonzero(fold != k) for k in range(settings.folds)] + [np.arange(len(fold))]
+    done, total = 0.0, sum(map(len, parts)) * 1.1
     networks = []
-    outputs = []
-    for k in range(settings.folds):
-        mine, others = np.flatnonzero(fold == k).tolist(), np.flatnonzero(fold != k).tolist()
-        network = Network.fit(
-            [dialogues[i] for i in others],
-            [frames[i] for i in others],
-            lexicon,
-            inventory,
-            replace(settings, seed=settings.seed + k),
-            portion(progress, k / (settings.folds + 1), (k + 1) / (settings.folds + 1)),
+    for k, part in enumerate(parts):
+        networks.append(
+            Network.fit(
+                [dialogues[i] for i in part],
+                [frames[i] for i in part],
+                lexicon,
+                inventory,
+                replace(settings, seed=settings.seed + k),
+                portion(progress, done / total, (done + len(part)) / total),
+            )
         )
-        networks.append(network)
+        done += len(part)
+    outputs = []
+    for k, network in enumerate(networks[:-1]):
+        mine = np.flatnonzero(fold == k).tolist()
         outputs.append((mine, network.read([dialogues[i] for i in mine])))
     model = Frames(
         settings,
-        tuple(networks),
+        networks[-1],
         gazetteer,
         None,
         0.5,
@@ -273,7 +274,7 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
         learned,
         taught,
     )
-    progress(settings.folds, settings.folds + 1, "weighing candidates")
+    progress(done, total, "weighing candidates")
     return _with_scorer(model, dialogues, frames, outputs)
 
 
@@ -452,12 +453,3 @@ def _parts(dialogues: list[list[Turn]], most: int = 2_000) -> list[list[list[Tur
         turns += len(dialogue)
     return parts
 
-
-def _mean(outputs: list[Output]) -> Output:
-    first = outputs[0]
-    return Output(
-        np.mean([o.tags for o in outputs], axis=0),
-        first.word_at,
-        np.mean([o.intents for o in outputs], axis=0),
-        np.mean([o.pairs for o in outputs], axis=0),
-    )

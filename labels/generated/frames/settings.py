@@ -32,7 +32,7 @@ class Settings:
     context: Context = "hindsight"
     seed: int = 0
     folds: int = 2
-    epochs: int = 8
+    epochs: int = 7
     batch: int = 64
     width: int = 128
     rate: float = 3e-3
