@@ -230,5 +230,7 @@ def _boost(
         "verbose": -1,
     }
     # LightGBM refuses characters that names contain: columns go by position.
-    booster: lgb.Booster = lgb.train(parameters, lgb.Dataset(x, target, weight=weight), settings.rounds)
+    booster: lgb.Booster = lgb.train(
+        parameters, lgb.Dataset(x, target, weight=weight), settings.rounds
+    )
     return booster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from labels.generated.features import (
     texts_of,
     turn_rows,
 )
+from labels.generated.frames.model import Frames
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.network import TASKS, Network, Standard, inputs
@@ -44,6 +45,9 @@ LABELS = schema(
         ("p_intent", pa.float32()),
         ("slots", _SLOTS),
         ("p_slots", pa.float32()),
+        # Of each slot: its probability, and its characters in the request, null where not there.
+        ("slot_confidence", pa.list_(pa.float64())),
+        ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
 # Without gold of boundaries a goal begins where coherence is this many spreads below its mean
@@ -51,14 +55,6 @@ LABELS = schema(
 _CUT = 0.5
 # Turns at the end of a goal whose defects tell that it was not reached, without gold of goals.
 _LAST = 2
-
-
-class Frames(Protocol):
-    """What says intents and slots; see `labels.generated.frames`."""
-
-    def generate(self, turns: pa.Table) -> pa.Table:
-        """Columns turn_id, intent, p_intent, slots, p_slots of `turns`, in any order."""
-        ...
 
 
 @dataclass(slots=True)
@@ -76,6 +72,7 @@ class LabelModel:
     intents: names of the network's intents.
     coherence: mean and spread of the network's log-odds that a turn does not follow from the one
         before, of the training turns.
+    frames: what says intents and slots, with values; without it intents are the network's.
     metrics: per task the figures of every candidate out of fold, or why it was not learned.
     held_out: out-of-fold labels of the training turns.
     """
@@ -153,6 +150,8 @@ class LabelModel:
             "p_intent": _nullable(confidence),
             "slots": [None] * len(dialogues),
             "p_slots": [None] * len(dialogues),
+            "slot_confidence": [None] * len(dialogues),
+            "spans": [None] * len(dialogues),
         }
         table = pa.table(columns, LABELS).take(pa.array(order))
         return table if self.frames is None else _joined(table, self.frames.generate(turns))
@@ -204,7 +203,9 @@ class LabelModel:
         if "goal_reached" in self.constant:
             return np.full(len(spans), self.constant["goal_reached"])
         if fitted is None:
-            return np.array([1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans])
+            return np.array(
+                [1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans]
+            )
         scores, network = goal_columns(said, spans, len(features.dialogues))
         rows = goal_rows(features, spans, scores, network)
         value: np.ndarray = 1 - fitted.predict(rows, alone)
@@ -266,12 +267,12 @@ def _nullable(values: np.ndarray) -> pa.Array[Any]:
 
 def _joined(labels: pa.Table, frames: pa.Table) -> pa.Table:
     """`labels` with intents and slots of `frames`."""
-    found: Mapping[str, int] = {
-        turn: row for row, turn in enumerate(frames["turn_id"].to_pylist())
-    }
+    found: Mapping[str, int] = {turn: row for row, turn in enumerate(frames["turn_id"].to_pylist())}
     rows = pa.array([found.get(turn) for turn in labels["turn_id"].to_pylist()], pa.int64())
     taken = frames.take(rows)
-    for name in ("intent", "p_intent", "slots", "p_slots"):
-        place = LABELS.get_field_index(name)
-        labels = labels.set_column(place, LABELS.field(name), taken[name].cast(LABELS.field(name).type))
+    for name in ("intent", "p_intent", "slots", "p_slots", "slot_confidence", "spans"):
+        field = LABELS.field(name)
+        labels = labels.set_column(
+            LABELS.get_field_index(name), field, taken[name].cast(field.type)
+        )
     return labels

@@ -35,6 +35,7 @@ from data.store.durability import sync, tree
 from data.store.model_folders import DRAFT, model_damage, model_ids, write_manifest
 from labels.generated.candidates import Fitted
 from labels.generated.decision import Scale
+from labels.generated.frames.model import Frames
 from labels.generated.held_out import HeldOut
 from labels.generated.linear import Linear
 from labels.generated.mentioned import Values
@@ -45,6 +46,7 @@ from labels.generated.words import Weighting
 
 _FORMAT = 1
 _METRICS = "metrics.json"
+_FRAMES = "frames"
 _ENCODER = ("encoder.onnx", "tokenizer.json")
 
 
@@ -91,7 +93,14 @@ def load(models: Path, model_id: str, threads: int = 0) -> LabelModel:
         raise _damaged(models, model_id, " ".join(map(str, found)))
     try:
         return _read(folder, model_id, threads)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, lgb.basic.LightGBMError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        lgb.basic.LightGBMError,
+    ) as error:
         raise machine_error(error, models) or _damaged(models, model_id, str(error)) from error
 
 
@@ -154,6 +163,7 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         "coherence": model.coherence,
         "constant": model.constant,
         "network": network,
+        "frames": model.frames is not None,
         "encoder": model.encoder is not None,
         "tasks": tasks,
     }
@@ -161,6 +171,8 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
     np.savez_compressed(folder / "arrays.npz", **arrays)
     if model.held_out:
         model.held_out.write(folder / "held_out.parquet")
+    if model.frames:
+        model.frames.save(folder / _FRAMES)
     if model.encoder and encoder_folder:
         for name in _ENCODER:
             shutil.copyfile(encoder_folder / name, folder / name)
@@ -194,6 +206,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         metrics=json.loads((folder / _METRICS).read_text("utf-8")),
         id=model_id,
         held_out=HeldOut.read(folder / "held_out.parquet"),
+        frames=Frames.load(folder / _FRAMES) if content["frames"] else None,
     )
 
 

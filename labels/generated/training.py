@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from data.errors import machine_error
 from labels.generated import pretraining
+from labels.generated.dialogues import Dialogues
 from labels.generated.network import (
     TASKS,
     Batch,
@@ -32,7 +33,6 @@ from labels.generated.network import (
     inner,
     pieces,
 )
-from labels.generated.dialogues import Dialogues
 from labels.generated.settings import Settings
 
 _DECAY = 0.02
@@ -56,6 +56,20 @@ class Goals:
     defect: np.ndarray
     goal: np.ndarray
     intent: np.ndarray
+
+    def known(self) -> np.ndarray:
+        """Which turns have anything to learn from; (n,)."""
+        found: np.ndarray = (
+            np.isfinite(self.start)
+            | np.isfinite(self.not_reached)
+            | np.isfinite(self.defect)
+            | (self.intent >= 0)
+        )
+        return found
+
+    def any(self) -> bool:
+        """Whether there is anything to learn."""
+        return bool(self.known().any())
 
     def only(self, rows: np.ndarray) -> Goals:
         """The same, known on `rows` (n,) only."""
@@ -173,12 +187,7 @@ def learn(
     done: Callable[[], None],
 ) -> None:
     """Stage two, in place, on the dialogues with gold; `part` names the training."""
-    known = (
-        np.isfinite(goals.start)
-        | np.isfinite(goals.not_reached)
-        | np.isfinite(goals.defect)
-        | (goals.intent >= 0)
-    )
+    known = goals.known()
     some = [piece for piece in pieces(dialogues) if known[piece].any()]
 
     def loss(rows: list[np.ndarray], generator: np.random.Generator) -> Tensor:

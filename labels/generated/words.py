@@ -92,9 +92,7 @@ class Words:
             }
         )
 
-    def blocks(
-        self, dialogues: Dialogues, places: Sequence[tuple[str, int]]
-    ) -> list[csr_matrix]:
+    def blocks(self, dialogues: Dialogues, places: Sequence[tuple[str, int]]) -> list[csr_matrix]:
         """Counts (n, 2**BITS) for each of `places`; rows without that neighbour are empty."""
         return [self.counts[kind][dialogues.neighbour(step)] for kind, step in places]
 

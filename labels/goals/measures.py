@@ -114,9 +114,7 @@ class Panels:
                 one.append(votes[rater])
                 majority.append(2 * rest[chosen].sum() > others)
         rows = np.array(row, np.int64)
-        return cls(
-            rows, np.array(one, bool), np.array(majority, bool), np.asarray(dialogue)[rows]
-        )
+        return cls(rows, np.array(one, bool), np.array(majority, bool), np.asarray(dialogue)[rows])
 
     def said_as_often(self, p: np.ndarray) -> np.ndarray:
         """What a model says of each panel's thing if it says yes as often as the raters; (m,).
