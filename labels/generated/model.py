@@ -28,7 +28,7 @@ from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.network import TASKS, Network, Standard, inputs
 from labels.generated.settings import Settings
-from labels.generated.training import Said, device, say
+from labels.generated.training import Said, average, device, say
 from labels.goals.spans import Span, numbers_of, spans_of
 
 _SLOTS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
@@ -69,7 +69,7 @@ class LabelModel:
         `generate`.
     constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
         a dialogue.
-    intents: names of the network's intents.
+    networks: of different seeds, none if training was told so. intents: names of their intents.
     coherence: mean and spread of the network's log-odds that a turn does not follow from the one
         before, of the training turns.
     frames: what says intents and slots, with values; without it intents are the network's.
@@ -83,7 +83,7 @@ class LabelModel:
     times: bool
     values: Values
     standard: Standard
-    network: Network | None
+    networks: tuple[Network, ...]
     intents: tuple[str, ...]
     coherence: tuple[float, float]
     tasks: dict[str, Fitted]
@@ -160,11 +160,12 @@ class LabelModel:
         """What the network says of the turns, if there is one, and their features."""
         texts = texts_of(dialogues, self.encoder) if self.encoder else None
         features = compute(dialogues, self.values, texts)
-        if self.network is None:
+        if not self.networks:
             return None, features
         data = inputs(dialogues, texts, self.standard.apply(features.own))
-        self.network.to(device())
-        return say(self.network, data, dialogues, len(self.intents)), features
+        many = len(self.intents)
+        said = [say(network.to(device()), data, dialogues, many) for network in self.networks]
+        return average(said), features
 
     def starts(self, features: Features, said: Said | None) -> np.ndarray:
         """Probability that a goal begins at each turn (n,); of a first turn it says nothing."""

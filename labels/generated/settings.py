@@ -24,6 +24,7 @@ class Settings:
     network: whether a network is trained; without it the candidates are words and trees.
     size, layers, heads, dropout: of the Transformer over turns.
     pretraining, epochs: passes over the dialogues in stage one and stage two.
+    networks: trained with different seeds; their log-odds are averaged.
     batch: dialogues in a step. rate: highest learning rate.
     frames: how what was meant is learned (`labels.generated.frames`): ``full``, ``quick`` or
         ``none``.
@@ -44,6 +45,7 @@ class Settings:
     dropout: float = 0.2
     pretraining: int = 3
     epochs: int = 8
+    networks: int = 2
     batch: int = 24
     rate: float = 1e-3
     frames: Literal["full", "quick", "none"] = "full"
@@ -60,6 +62,7 @@ class Settings:
             layers=1,
             pretraining=1,
             epochs=3,
+            networks=1,
             frames="quick",
         )
 

@@ -3,7 +3,7 @@
     model.json          settings, tasks, calibration, values, intents
     arrays.npz          weights of the linear models, means and spreads
     <task>.<candidate>.txt  LightGBM
-    network.npz         the network's weights
+    network<n>.npz      the networks' weights
     held_out.parquet    out-of-fold labels of the training turns
     encoder.onnx, tokenizer.json
     frames/             what says intents and slots, if it was trained
@@ -46,6 +46,8 @@ from labels.generated.words import Weighting
 
 _FORMAT = 1
 _METRICS = "metrics.json"
+# What reading files raises that are not what was written.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, lgb.basic.LightGBMError)
 _FRAMES = "frames"
 _ENCODER = ("encoder.onnx", "tokenizer.json")
 
@@ -130,7 +132,10 @@ def _content_id(folder: Path) -> str:
 
 
 def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None:
-    arrays = {"standard/mean": model.standard.mean, "standard/spread": model.standard.spread}
+    arrays: dict[str, Any] = {
+        "standard/mean": model.standard.mean,
+        "standard/spread": model.standard.spread,
+    }
     tasks: dict[str, Any] = {}
     for task, fitted in model.tasks.items():
         tasks[task] = {
@@ -147,12 +152,11 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
             arrays[f"{task}/{name}/rarity"] = rarity
         for name, booster in fitted.boosters.items():
             booster.save_model(str(folder / f"{task}.{name}.txt"))
-    network = None
-    if model.network is not None:
-        weights = {name: w.cpu().numpy() for name, w in model.network.state_dict().items()}
-        np.savez(folder / "network.npz", **weights)
-        vector, numbers = (weights[f"{name}.weight"].shape[1] for name in ("heard", "numbers"))
-        network = {"vector": vector, "numbers": numbers}
+    shape = None
+    for number, network in enumerate(model.networks):
+        weights: dict[str, Any] = {n: w.cpu().numpy() for n, w in network.state_dict().items()}
+        np.savez(folder / f"network{number}.npz", **weights)
+        shape = {name: weights[f"{name}.weight"].shape[1] for name in ("heard", "numbers")}
     content = {
         "format": _FORMAT,
         "settings": model.settings.to_json(),
@@ -162,7 +166,8 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         "intents": model.intents,
         "coherence": model.coherence,
         "constant": model.constant,
-        "network": network,
+        "networks": len(model.networks),
+        "shape": shape,
         "frames": model.frames is not None,
         "encoder": model.encoder is not None,
         "tasks": tasks,
@@ -198,7 +203,10 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         times=bool(content["times"]),
         values=Values(content["values"]),
         standard=standard,
-        network=_network(content, settings, folder),
+        networks=tuple(
+            _network(content, settings, folder / f"network{number}.npz")
+            for number in range(content["networks"])
+        ),
         intents=tuple(content["intents"]),
         coherence=(float(content["coherence"][0]), float(content["coherence"][1])),
         tasks=tasks,
@@ -227,19 +235,16 @@ def _task(task: str, stated: dict[str, Any], arrays: Any, folder: Path) -> Fitte
     )
 
 
-def _network(content: dict[str, Any], settings: Settings, folder: Path) -> Network | None:
-    if content["network"] is None:
-        return None
+def _network(content: dict[str, Any], settings: Settings, path: Path) -> Network:
     network = Network(
-        content["network"]["vector"],
-        content["network"]["numbers"],
+        content["shape"]["heard"],
+        content["shape"]["numbers"],
         len(content["intents"]),
         settings.size,
         settings.layers,
         settings.heads,
         settings.dropout,
     )
-    with np.load(folder / "network.npz", allow_pickle=False) as weights:
+    with np.load(path, allow_pickle=False) as weights:
         network.load_state_dict({n: torch.from_numpy(weights[n]) for n in weights.files})
-    network.eval()
-    return network
+    return network.eval()

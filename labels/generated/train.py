@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,14 @@ from labels.generated.frames.settings import Settings as FrameSettings
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.model import LabelModel, cohesion, goal_columns, turn_columns
-from labels.generated.network import TASKS, Network, Standard, inputs
+from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
 from labels.generated.training import (
     Checkpoints,
     Goals,
     Said,
+    average,
     build,
     fingerprint,
     learn,
@@ -105,7 +107,7 @@ def train(
     intents = _intents(targets)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    network, out = _network(
+    networks, out = _networks(
         features,
         standard,
         _goals(dialogues, targets, known, intents),
@@ -122,7 +124,7 @@ def train(
         bool(np.isfinite(dialogues.numbers[:, reading.NUMBERS.index("gap before")]).any()),
         values,
         standard,
-        network,
+        networks,
         intents,
         (0.0, 1.0),
         {},
@@ -207,7 +209,7 @@ def _intents(targets: Targets) -> tuple[str, ...]:
     return tuple(sorted(frequent)) if len(frequent) > 1 else ()
 
 
-def _network(
+def _networks(
     features: Features,
     standard: Standard,
     goals: Goals,
@@ -216,16 +218,17 @@ def _network(
     settings: Settings,
     folder: Path | None,
     progress: Progress,
-) -> tuple[Network | None, Said | None]:
-    """The network trained on all turns, and what networks that did not see a fold say of it."""
+) -> tuple[tuple[Network, ...], Said | None]:
+    """Networks trained on all turns, and what networks that did not see a fold say of it."""
     if not settings.network:
-        return None, None
+        return (), None
     dialogues = features.dialogues
     data = inputs(dialogues, features.texts, standard.apply(features.own))
     checkpoints = Checkpoints(folder, fingerprint(data, goals, settings))
-    folds = [int(k) for k in np.unique(fold)]
-    learning = goals.any()
-    steps = settings.pretraining + (settings.epochs * (len(folds) + 1) if learning else 0)
+    steps = settings.pretraining
+    if goals.any():
+        steps += settings.epochs * (len(np.unique(fold)) + 1)
+    steps *= settings.networks
     done = 0
 
     def epoch() -> None:
@@ -233,26 +236,48 @@ def _network(
         done += 1
         progress(done, steps, "training the network")
 
-    network = build(data, intents, settings)
-    pretrain(network, data, dialogues, settings, checkpoints, epoch)
-    start = copy.deepcopy(network)
-    if not learning:
-        return network, say(network, data, dialogues, intents)
+    networks, out = [], []
+    for number in range(settings.networks):
+        own = replace(settings, seed=settings.seed + number)
+        network = build(data, intents, own)
+        pretrain(network, data, dialogues, own, checkpoints, epoch)
+        if goals.any():
+            start = copy.deepcopy(network)
+            learn(network, data, dialogues, goals, "all", own, checkpoints, epoch)
+            said = _out_of_fold(
+                start, data, dialogues, goals, intents, fold, own, checkpoints, epoch
+            )
+        else:
+            said = say(network, data, dialogues, intents)
+        networks.append(network)
+        out.append(said)
+    return tuple(networks), average(out)
+
+
+def _out_of_fold(
+    start: Network,
+    data: Inputs,
+    dialogues: Dialogues,
+    goals: Goals,
+    intents: int,
+    fold: np.ndarray,
+    settings: Settings,
+    checkpoints: Checkpoints,
+    epoch: Callable[[], None],
+) -> Said:
+    """What networks, each trained from `start` on all folds but one, say of that one."""
     n = len(dialogues)
     out = Said(np.full((n, len(TASKS)), np.nan), np.zeros(n), np.full((n, intents), np.nan))
-    for k in folds:
+    for k in np.unique(fold):
+        outside = fold == k
         part = copy.deepcopy(start)
-        inside = fold != k
-        learn(part, data, dialogues, goals.only(inside), f"fold-{k}", settings, checkpoints, epoch)
+        name = f"fold-{k}"
+        learn(part, data, dialogues, goals.only(~outside), name, settings, checkpoints, epoch)
         said = say(part, data, dialogues, intents)
-        for values, theirs in (
-            (out.odds, said.odds),
-            (out.coherence, said.coherence),
-            (out.intent, said.intent),
-        ):
-            values[~inside] = theirs[~inside]
-    learn(network, data, dialogues, goals, "all", settings, checkpoints, epoch)
-    return network, out
+        out.odds[outside] = said.odds[outside]
+        out.coherence[outside] = said.coherence[outside]
+        out.intent[outside] = said.intent[outside]
+    return out
 
 
 def _goals(

@@ -145,7 +145,7 @@ def device() -> str:
 
 
 def build(data: Inputs, intents: int, settings: Settings) -> Network:
-    """A network with the weights of the seed."""
+    """A network with the first weights of the seed."""
     torch.manual_seed(settings.seed)
     return Network(
         data.vectors.shape[1],
@@ -173,7 +173,8 @@ def pretrain(
         spoiled = [pretraining.spoil(piece, generator) for piece in rows]
         return pretraining.loss(network, batch(data, spoiled, device()), generator)
 
-    _run(network, everything, settings.pretraining, "stage-one", settings, checkpoints, loss, done)
+    stage = f"stage-one-{settings.seed}"
+    _run(network, everything, settings.pretraining, stage, settings, checkpoints, loss, done)
 
 
 def learn(
@@ -195,7 +196,8 @@ def learn(
         read = network(held, network.answer(held))
         return _task_loss(network, read, held, goals)
 
-    _run(network, some, settings.epochs, part, settings, checkpoints, loss, done)
+    stage = f"{part}-{settings.seed}"
+    _run(network, some, settings.epochs, stage, settings, checkpoints, loss, done)
 
 
 def _run(
@@ -313,6 +315,15 @@ class Said:
     odds: np.ndarray
     coherence: np.ndarray
     intent: np.ndarray
+
+
+def average(said: Sequence[Said]) -> Said:
+    """The mean of what several networks say."""
+    return Said(
+        np.mean([s.odds for s in said], axis=0),
+        np.mean([s.coherence for s in said], axis=0),
+        np.mean([s.intent for s in said], axis=0),
+    )
 
 
 def say(network: Network, data: Inputs, dialogues: Dialogues, intents: int) -> Said:

@@ -99,7 +99,7 @@ class Panels:
         """Up to `panels` panels of one rater and `others` others for each of n rated things.
 
         `verdicts` are the raters' on each; things with too few raters are left out. Raters take
-        the place of the one in turn. `others` is odd, so that there is a majority.
+        the place of the one in turn. Of an even number of `others`, half is not a majority.
         """
         generator = np.random.default_rng(seed)
         row, one, majority = [], [], []
