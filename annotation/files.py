@@ -37,7 +37,9 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 # Columns that the store fills in from the turn; values in a file are ignored.
 _FROM_TURN = ("dialogue_id", "day")
 # Fields that say what somebody thinks of a turn.
-_VERDICT = ("failure_point", "transcript", "intent", "slots", "note")
+_VERDICT = (
+    "failure_point", "transcript", "intent", "slots", "note", "goal_start", "goal_reached",
+)  # fmt: skip
 
 
 class Slot(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,6 +60,8 @@ class Annotation(msgspec.Struct, forbid_unknown_fields=True):
     note: str | None = None
     adjudicated: bool = False
     created_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    goal_start: bool | None = None
+    goal_reached: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,12 @@ def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("transcript", "intent", "slots", "note"):
         annotation[key] = annotation[key] or None
     if annotation["annotation_id"] is None:
-        content = {**annotation, "created_at": str(parsed.created_at or "")}
+        # Fields that earlier versions had not do not change an id where they are empty.
+        content = {
+            key: value
+            for key, value in annotation.items()
+            if value is not None or not key.startswith("goal_")
+        } | {"created_at": str(parsed.created_at or "")}
         encoded = json.dumps(content, sort_keys=True, default=str).encode()
         annotation["annotation_id"] = hashlib.blake2b(encoded, digest_size=16).hexdigest()
     annotation["created_at"] = parsed.created_at or datetime.now(UTC)
@@ -274,8 +283,9 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
         with suppress(ValueError):
             row["slots"] = json.loads(row["slots"])
     flags = {"true": True, "1": True, "false": False, "0": False}
-    if "adjudicated" in row:
-        row["adjudicated"] = flags.get(row["adjudicated"].lower(), row["adjudicated"])
+    for key in ("adjudicated", "goal_start", "goal_reached"):
+        if key in row:
+            row[key] = flags.get(row[key].lower(), row[key])
     return row
 
 

@@ -156,6 +156,30 @@ def estimate_words(estimate: Estimate) -> str:
     )
 
 
+def goal_words(success: Estimate, goals: int) -> str:
+    """How the goal success rate was computed, as sentences; `goals` are all that were found."""
+    about = (
+        "The share of goals that users reached: a goal is one or more turns of a dialogue that "
+        "serve the same end, and counts on the day of its first turn. "
+    )
+    missing = goals - success.turns
+    if success.method == ANNOTATED:
+        about += (
+            f"From {count(success.labelled)} goals that annotators judged and the label model’s "
+            f"probabilities of all {count(success.turns)} (prediction-powered inference), with a "
+            f"95{THIN}% interval over dialogues."
+        )
+    else:
+        about += (
+            "The mean of the label model’s probabilities; fewer than 100 of these dialogues have "
+            f"goals that annotators judged, so nothing checks it here, and the 95{THIN}% interval "
+            "does not say how far it can be trusted."
+        )
+    if missing > 0:
+        about += f" Of {count(missing)} goals the model cannot say."
+    return about
+
+
 def scaled_words(defect: Estimate) -> str:
     """How days, domains and budgets are estimated, as a sentence."""
     if defect.method == ANNOTATED:

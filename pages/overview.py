@@ -44,7 +44,7 @@ if head is None:
 st.text(head.lead)
 if misdated := view.snapshot.counts()["misdated"]:
     st.caption(f"{misdated_words(misdated)} The page Data shows them.")
-top.numbers(head)
+top.numbers(head, top.goal_success(view, head))
 # Filled last, as all turns are read for it.
 mended = st.container()
 happened = top.events(view, against)

@@ -36,6 +36,7 @@ from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import current_view, reader_zone
 from parts.turn.detail import (
     around,
+    corrected,
     judge,
     look_up,
     reference,
@@ -43,6 +44,7 @@ from parts.turn.detail import (
     times,
     transcript,
 )
+from parts.turn.generated import generated_label, waits
 from parts.turn.rewrite import rewrite_of
 from parts.turn.verdict import verdict, why
 
@@ -140,7 +142,7 @@ with middle:
     with st.container(gap="xsmall"):
         for block in pipeline(row, blamed, right_hypothesis):
             st.html(block)
-        gold = annotation(row)
+        gold = annotation(row, corrected(view, row, dialogue))
         if gold:
             st.html(gold)
 with right:
@@ -152,6 +154,7 @@ with rest:
     if prediction:
         why(prediction)
     rewrite_of(view, row, prediction)
+    generated_label(view, row, dialogue, waits(turn_id, annotations, now))
     if prediction:
         similar_turns(view, prediction)
 

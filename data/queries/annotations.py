@@ -27,10 +27,14 @@ QUALIFY row_number() OVER (
 def settled_sql(table: str) -> str:
     """One row per turn with its verdict, from the annotations in `table`.
 
+    `goal_start` and `goal_reached` are settled as the verdict is, among those who said either;
+    `defect` is whether the verdict is a failure.
+
     Only the latest annotation of each annotator counts. The verdict is the adjudicator's, else that
     of more than half of the annotators; without such a majority a turn has no verdict.
     """
     return f"""
+SELECT *, failure_point <> 'correct' AS defect FROM (
 SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
   coalesce(
     arg_max(failure_point, created_at) FILTER (adjudicated),
@@ -40,6 +44,8 @@ SELECT turn_id, any_value(dialogue_id) AS dialogue_id, any_value(day) AS day,
   arg_max(transcript, created_at) AS transcript,
   arg_max(intent, created_at) AS intent,
   arg_max(slots, created_at) AS slots,
+  {_majority("goal_start")} AS goal_start,
+  {_majority("goal_reached")} AS goal_reached,
   count(DISTINCT annotator) FILTER (NOT adjudicated) AS annotators,
   count(DISTINCT failure_point) FILTER (NOT adjudicated) > 1 AS differ,
   bool_or(adjudicated) AS adjudicated
@@ -48,7 +54,18 @@ FROM (
   FROM ({latest_sql(table)})
 )
 GROUP BY turn_id
+)
 """
+
+
+def _majority(column: str) -> str:
+    """A yes or no: the adjudicator's, else that of more than half of those who gave one."""
+    of_annotators = f"FILTER (NOT adjudicated AND {column} IS NOT NULL)"
+    return (
+        f"coalesce(arg_max({column}, created_at) FILTER (adjudicated), "
+        f"CASE WHEN avg({column}::INT) {of_annotators} > 0.5 THEN true "
+        f"WHEN avg({column}::INT) {of_annotators} < 0.5 THEN false END)"
+    )
 
 
 LATEST_SQL = latest_sql("annotations")

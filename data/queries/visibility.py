@@ -107,7 +107,7 @@ RULES: Mapping[str, Rule] = {
         _columns(
             "annotation_id turn_id dialogue_id day annotator failure_point transcript intent",
             "slots.{name value}",
-            "note adjudicated created_at",
+            "note adjudicated created_at goal_start goal_reached",
         ),
         blind=True,
     ),

@@ -12,6 +12,7 @@ import pyarrow as pa
 from data.errors import VersionGone
 from data.schema.tables import (
     ANNOTATIONS,
+    ANNOTATIONS_ADDED,
     FEEDBACK,
     GENERATED_LABELS,
     GOALS,
@@ -73,7 +74,7 @@ TABLES: Mapping[str, Layout] = {
     "left_out": Layout("o", LEFT_OUT, (), ("file", "field")),
     "runs": Layout("u", RUNS, (), ("started_at",), RUNS_ADDED),
     "labelled": Layout("l", LABELLED, (), ("dialogue_id", "turn_id")),
-    "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at")),
+    "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at"), ANNOTATIONS_ADDED),
     "triage": Layout("g", TRIAGE, (), ("slice",)),
     "targets": Layout("b", TARGETS, (), ("failure_point",)),
     "views": Layout("v", VIEWS, (), ("name",)),

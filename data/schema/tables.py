@@ -159,8 +159,13 @@ ANNOTATIONS = schema(
         # True for the adjudicator's verdict, which decides where annotators disagree.
         ("adjudicated", pa.bool_()),
         ("created_at", pa.timestamp("us", tz="UTC")),
+        # Whether a goal begins at this turn, and whether its goal was reached.
+        ("goal_start", pa.bool_()),
+        ("goal_reached", pa.bool_()),
     ]
 )
+# Files of earlier versions end before them.
+ANNOTATIONS_ADDED = ("goal_start", "goal_reached")
 
 # Failure points that follow from the gold in the logs; derived from `turns` by
 # `labels.rules.derived`.

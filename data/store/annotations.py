@@ -38,8 +38,13 @@ def annotate(
     slots: Sequence[Mapping[str, str]] | None = None,
     note: str | None = None,
     adjudicated: bool = False,
+    goal_start: bool | None = None,
+    goal_reached: bool | None = None,
 ) -> str:
     """Record one verdict on a turn (`turn_id`, `dialogue_id`, `day`); returns the annotation's id.
+
+    `goal_start`: a goal of the user begins at this turn; `goal_reached`: the goal that the turn
+    serves was reached in the end; None where the annotator says neither.
 
     Raises UsageError for an empty annotator's name or an unknown failure point, and StoreBusy if
     another process writes for longer than `PATIENCE_S`.
@@ -54,6 +59,8 @@ def annotate(
         slots=slots,
         note=note,
         adjudicated=adjudicated,
+        goal_start=goal_start,
+        goal_reached=goal_reached,
     )
     return annotation_id
 
@@ -69,6 +76,8 @@ def annotate_all(
     slots: Sequence[Mapping[str, str]] | None = None,
     note: str | None = None,
     adjudicated: bool = False,
+    goal_start: bool | None = None,
+    goal_reached: bool | None = None,
 ) -> list[str]:
     """Record the same verdict on several turns in one commit; returns the annotations' ids.
 
@@ -89,6 +98,8 @@ def annotate_all(
         "note": note or None,
         "adjudicated": adjudicated,
         "created_at": datetime.now(UTC),
+        "goal_start": goal_start,
+        "goal_reached": goal_reached,
     }
     keys = ("turn_id", "dialogue_id", "day")
     rows = [

@@ -38,6 +38,7 @@ from data.schema.vocabulary import NAMES
 from data.store.annotations import SHARE
 from data.store.store import Store
 from data.store.workspace import put_setting
+from parts.annotate.offer import offer
 from parts.shared.conversation import conversation
 from parts.shared.first_steps import enough, labels_now, labels_words
 from parts.shared.stage_output import aftermath, pipeline
@@ -129,7 +130,7 @@ def queue_task(view: View, who: str, now: Desk) -> None:
         st.button("Skip it", on_click=_skip, args=(turn_id,))
         return
     st.markdown(f"**Why this one:** {plain(candidate['reason'])}")
-    evidence(view, row, who, reveals=True)
+    evidence(view, row, who, now, reveals=True)
 
 
 def _order(view: View) -> str:
@@ -153,12 +154,17 @@ def _order(view: View) -> str:
 
 
 def evidence(
-    view: View, row: dict[str, Any], who: str, reveals: bool = False, to_decide: Any = None
+    view: View,
+    row: dict[str, Any],
+    who: str,
+    now: Desk,
+    reveals: bool = False,
+    to_decide: Any = None,
 ) -> None:
     """The conversation, what the stages put out, and the buttons; no verdict of the model.
 
     `to_decide` are the annotations that differ, shown to the adjudicator. With `reveals` the turn
-    can be skipped and the model's verdict shown.
+    can be skipped, the model's verdict shown, and a generated label confirmed.
     """
     dialogue = turns.dialogue(view.snapshot, row, None)
     device = row["device"] or {}
@@ -201,6 +207,8 @@ def evidence(
         if to_decide is not None:
             others(to_decide, who, 0.0)
         verdicts(view.path, row, who, decides=to_decide is not None)
+        if reveals:
+            offer(view, row, who, now)
         with st.container(horizontal=True, gap="xsmall"):
             if reveals:
                 st.button(
@@ -264,7 +272,7 @@ def differences_task(view: View, who: str, now: Desk) -> None:
     if row is None:
         st.text("This turn is not part of this version of the data; go to newer data below.")
         return
-    evidence(view, row, who, to_decide=rows)
+    evidence(view, row, who, now, to_decide=rows)
 
 
 def _skip(turn_id: str) -> None:

@@ -33,6 +33,8 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "explore": ("show", "rows", "cols", "of", "measure", "order", "page", "columns", "sql"),
     "data": ("part",),
     "rewrites": ("rewrite", "part", "state", "method", "order", "page"),
+    "labels": ("part", "dialogue", "goals", "find", "of", "least", "differ", "page"),
+    "teaching": ("part", "preference", "find", "kind", "moment", "page"),
 }
 
 # The filters that a page's figures obey; the filter bar shows them, and no others.
@@ -49,6 +51,8 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "explore": (*_OF_TURNS, "dates"),
     "data": ("since", "until", "assistant"),
     "rewrites": _OF_TURNS,
+    "labels": _OF_TURNS,
+    "teaching": ("since", "until", "assistant"),
 }
 
 
@@ -69,6 +73,8 @@ def offered(page: str) -> tuple[str, ...]:
         return ()
     if page == "data":
         return _OF_DATA.get(st.query_params.get("part", "arrivals"), ())
+    if page == "labels" and st.query_params.get("part") == "tasks":
+        return ()
     if page == "rewrites" and st.query_params.get("part") == "evidence":
         return ()
     return FILTERS.get(page, ())

@@ -8,19 +8,20 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from analysis.periods import PREVIOUS, Against
+from analysis.periods import PREVIOUS, Against, Shift
 from analysis.rates import MODEL
 from charts.formatting import (
     count,
     percent,
     points,
 )
-from charts.sentences import UNLIKE, comparison_words, estimate_words
-from data.queries import overview
+from charts.sentences import UNLIKE, comparison_words, estimate_words, goal_words
+from data.queries import goals, overview
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.shared.view import CacheKey, View
 from report import contents
+from report.goal_success import GoalSuccess, success
 
 # The tables that the answers are read from; commits to others do not invalidate them.
 TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
@@ -72,8 +73,34 @@ def _trend(key: CacheKey, by: overview.Grain, _view: View) -> pa.Table:
     return overview.trend(_view.snapshot, _view.model, _view.chosen, by)
 
 
-def numbers(head: contents.Headline) -> None:
-    """Turns, defect rate, worst stage, predicted defects."""
+def goal_success(view: View, head: contents.Headline) -> GoalSuccess | None:
+    """How many goals were reached in the headline's period; None where none was found."""
+    if not view.snapshot.counts()["goals"]:
+        return None
+    key = view.cache_key("goals", *TABLES)
+    return _goal_success(key, str(head.periods.against), view, head)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _goal_success(
+    key: CacheKey, against: str, _view: View, _head: contents.Headline
+) -> GoalSuccess | None:
+    told = annotated_goals(_view)
+    return success(_view.snapshot, _view.model, _view.chosen, _head.periods, _head.by, told)
+
+
+def annotated_goals(view: View) -> pa.Table:
+    """Goals that annotators judged in the logs, see `data.queries.goals.annotated`."""
+    return _annotated(view.unfiltered.cache_key("turns", "generated_labels"), view)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _annotated(key: CacheKey, _view: View) -> pa.Table:
+    return goals.annotated(_view.snapshot)
+
+
+def numbers(head: contents.Headline, reached: GoalSuccess | None = None) -> None:
+    """Turns, defect rate, worst stage, and goal success or, without goals, predicted defects."""
     total, table = head.total, head.trend
     turns: list[Any] = table["turns"].to_pylist()
     worst = head.worst
@@ -88,6 +115,8 @@ def numbers(head: contents.Headline) -> None:
             **_BOX,
         )
         defect_rate(head, **_change(head, "defect"), chart_data=_line(_shares(table, FAILURES)))
+        if reached is not None:
+            goal_rate(reached, head.periods.whole)
         st.metric(
             "Worst stage",
             f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",
@@ -96,24 +125,44 @@ def numbers(head: contents.Headline) -> None:
             help="The failure point with the largest share of turns, estimated as the defect rate.",
             **_BOX,
         )
-        correct = table["n_correct"].to_pylist()
-        st.metric(
-            "Predicted defects",
-            f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)} of "
-            "turns]]",
-            chart_data=_line([n - c for n, c in zip(turns, correct, strict=True)]),
-            chart_type="bar",
-            help="Turns whose verdict is a failure: those listed below. The verdict weighs the "
-            "probabilities so that rare stages are named too, and close calls all fall to one "
-            "side; for the rate trust the estimate.",
-            **_BOX,
-        )
+        if reached is None:
+            _predicted_defects(total, turns, table)
     if head.shifts and head.periods.whole:
         st.caption(
             f"Changes: {comparison_words(head.periods)}, turns per day, rates in points with their "
             "95\u2009% intervals; an arrow where chance alone hardly explains them."
             + ("" if head.alike else f" {UNLIKE}")
         )
+
+
+def _predicted_defects(total: overview.Totals, turns: list[Any], table: pa.Table) -> None:
+    correct = table["n_correct"].to_pylist()
+    st.metric(
+        "Predicted defects",
+        f"{count(total.defects)} :small[:gray[{percent(total.defects / total.turns)} of turns]]",
+        chart_data=_line([n - c for n, c in zip(turns, correct, strict=True)]),
+        chart_type="bar",
+        help="Turns whose verdict is a failure: those listed below. The verdict weighs the "
+        "probabilities so that rare stages are named too, and close calls all fall to one side; "
+        "for the rate trust the estimate.",
+        **_BOX,
+    )
+
+
+def goal_rate(reached: GoalSuccess, compared: bool = False) -> None:
+    """The share of goals reached, with its interval, its change where it is `compared`, its trend.
+
+    Other pages show the same.
+    """
+    rate = reached.rate
+    st.metric(
+        "Goal success" if rate.method != MODEL else "Goal success, model estimate",
+        f"{percent(rate.value)} :small[:gray[{percent(rate.low)} to {percent(rate.high)}]]",
+        help=goal_words(rate, reached.goals),
+        chart_data=_line(list(reached.trend)),
+        **(_shifted(reached.shift) if reached.shift and compared else {}),
+        **_BOX,
+    )
 
 
 def defect_rate(head: contents.Headline, **more: Any) -> None:
@@ -161,7 +210,10 @@ def _change(head: contents.Headline, name: str) -> dict[str, Any]:
     """
     if name not in head.shifts or not head.periods.whole:
         return {}
-    shift = head.shifts[name]
+    return _shifted(head.shifts[name])
+
+
+def _shifted(shift: Shift) -> dict[str, Any]:
     return {
         "delta": points(shift.value),
         "delta_arrow": "auto" if shift.clear else "off",

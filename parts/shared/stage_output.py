@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from charts.html import piece
@@ -54,13 +55,32 @@ def aftermath(turn: Record) -> str | None:
     return piece(_TEMPLATE, "aftermath", feedback=feedback)
 
 
-def annotation(turn: Record) -> str | None:
-    """What an annotator wrote about the turn; None where nobody has annotated it."""
+def annotation(turn: Record, href: str = "") -> str | None:
+    """What an annotator wrote about the turn; None where nobody has annotated it.
+
+    `href` is the address of the earlier turn that this one repairs.
+    """
     gold = turn.get("gold") or {}
     if not _logged(gold):
         return None
     replay = gold.get("replay") or {}
-    return piece(_TEMPLATE, "annotation", gold=gold, replay=replay if _logged(replay) else None)
+    return piece(
+        _TEMPLATE,
+        "annotation",
+        gold=gold,
+        replay=replay if _logged(replay) else None,
+        ratings=_ratings(gold.get("ratings") or []),
+        href=href,
+    )
+
+
+def _ratings(ratings: Sequence[Record]) -> list[dict[str, Any]]:
+    """The mean rating of each kind (`of`), and of how many raters."""
+    values: dict[str, list[float]] = {}
+    for rating in ratings:
+        if rating.get("value") is not None:
+            values.setdefault(str(rating.get("of") or "response"), []).append(rating["value"])
+    return [{"of": of, "mean": fmean(v), "n": len(v)} for of, v in values.items()]
 
 
 def _scored_higher(hypotheses: Sequence[Record]) -> Record | None:

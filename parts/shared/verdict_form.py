@@ -6,7 +6,7 @@ that is kept for it. A browser keeps the annotator's name in a cookie.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from time import monotonic
@@ -53,6 +53,22 @@ _COOKIE = "faultline_annotator"
 _NAME_LENGTH = 60
 _YEAR_S = 365 * 24 * 3600
 _NAME_LABEL = "Your name, shown beside your verdicts"
+
+
+_YES_NO = {True: "Yes", False: "No"}
+_GOAL_FIELDS = (
+    (
+        "goal_start",
+        "Does a goal begin here?",
+        "A goal is what the user is after, over one or several turns. A repeated or corrected "
+        "request serves the same goal.",
+    ),
+    (
+        "goal_reached",
+        "Was the goal reached in the end?",
+        "The goal that this turn serves, by the end of the dialogue.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -198,6 +214,13 @@ def verdicts(
         )
         st.text_input("Note", key=f"{base}-note")
         st.caption("Optional. They are recorded with the verdict.")
+    with st.expander("The goal that it serves", key=f"{base}-goal"):
+        for field, label, about in _GOAL_FIELDS:
+            st.segmented_control(
+                label, tuple(_YES_NO), format_func=_YES_NO.__getitem__, key=f"{base}-{field}",
+                help=about,
+            )  # fmt: skip
+        st.caption("Optional. They are recorded with the verdict.")
 
 
 def last_message() -> None:
@@ -302,15 +325,61 @@ def _record(path: str, turn: dict[str, Any], who: str, name: str, decides: bool)
             slots=parse_slots(typed("slots")),
             note=typed("note"),
             adjudicated=decides,
+            goal_start=st.session_state.get(f"{base}-goal_start"),
+            goal_reached=st.session_state.get(f"{base}-goal_reached"),
         )
         done().append((annotation_id, turn))
 
+    _finish(path, turn, name, record)
+
+
+def confirm(path: str, turn: Mapping[str, Any], who: str, label: Mapping[str, Any]) -> None:
+    """Callback: record the generated `label` of a turn as the verdict of `who`, all parts of it.
+
+    `label` is a row of `generated_labels` that has a failure point.
+    """
+    turn_key = {name: turn[name] for name in ("turn_id", "dialogue_id", "day")}
+    if done() and done()[-1][1]["turn_id"] == turn["turn_id"]:
+        # A second key press, before the next turn was drawn.
+        return
+
+    def record() -> None:
+        annotation_id = annotate(
+            Store.open(path),
+            turn_key,
+            who,
+            label["failure_point"],
+            transcript=label["transcript"],
+            intent=label["intent"],
+            slots=label["slots"],
+            goal_start=_probable(label["goal_start"]),
+            goal_reached=_probable(label["goal_reached"]),
+        )
+        done().append((annotation_id, turn_key))
+
+    st.session_state.pop(_ASKED, None)
+    _finish(path, turn_key, label["failure_point"], record)
+
+
+def _probable(p: float | None) -> bool | None:
+    return None if p is None else p >= 0.5
+
+
+def _finish(path: str, turn: Mapping[str, Any], name: str, record: Callable[[], object]) -> None:
+    """Record a verdict, and leave the message that says so, or why not."""
     if problem := refused(record, path):
         st.session_state[_MESSAGE] = ("error", problem)
         return
     # When it was recorded, not when it was clicked: a click meanwhile comes right after.
     st.session_state[_LAST] = (turn["turn_id"], name, monotonic())
     st.session_state[_MESSAGE] = ("done", f"Recorded: {NAMES[name]}.")
+
+
+_GOAL_WORDS = {
+    (starts, reached): ", ".join(filter(None, [begins, became]))
+    for starts, begins in ((None, ""), (True, "a goal begins here"), (False, "no goal begins here"))
+    for reached, became in ((None, ""), (True, "goal reached"), (False, "goal not reached"))
+}
 
 
 def others(rows: list[dict[str, Any]], who: str | None, share: float) -> None:
@@ -323,6 +392,7 @@ def others(rows: list[dict[str, Any]], who: str | None, share: float) -> None:
         detail = [
             f"said “{plain(short(row['transcript'], 120))}”" if row["transcript"] else "",
             f"meant {plain(short(row['intent'], 60))}" if row["intent"] else "",
+            _GOAL_WORDS[row["goal_start"], row["goal_reached"]],
             plain(short(row["note"], 200)),
         ]
         st.markdown(

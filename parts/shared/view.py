@@ -42,7 +42,11 @@ GROUPS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("turn", "Turn", "forum"),
         ("explore", "Explore", "table_chart"),
     ),
-    "Learn": (("rewrites", "Rewrites", "published_with_changes"),),
+    "Learn": (
+        ("rewrites", "Rewrites", "published_with_changes"),
+        ("labels", "Labels", "label"),
+        ("teaching", "Teaching", "school"),
+    ),
     "Model": (("model", "Model", "model_training"), ("annotate", "Annotate", "rate_review")),
 }
 PAGES = tuple(page for group in GROUPS.values() for page in group)

@@ -140,6 +140,15 @@ def _neighbours(
     return neighbours(_view.snapshot, _view.model, _view.chosen, listed, _prediction)
 
 
+def corrected(view: View, row: Row, dialogue: Sequence[Row]) -> str:
+    """The address of the turn that annotators say this one repairs; empty for none."""
+    earlier = (row["gold"] or {}).get("corrects")
+    if not earlier:
+        return ""
+    days = {other["turn_id"]: other["day"] for other in dialogue}
+    return view.href("turn", turn=earlier, day=(days.get(earlier) or row["day"]).isoformat())
+
+
 def times(row: Row, blamed: str | None) -> None:
     """The pipeline as a waterfall, where times were logged."""
     line = timeline(row)

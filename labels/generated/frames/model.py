@@ -1,0 +1,463 @@
+"""Training what was meant, and generating it for turns without gold."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import msgspec
+import numpy as np
+import pyarrow as pa
+import torch
+from rapidfuzz import fuzz
+
+from data.errors import NotEnoughLabels, UsageError
+from labels.generated.frames import scorer
+from labels.generated.frames.candidates import Candidate, Counts, Gazetteer, candidates, normal
+from labels.generated.frames.network import Network, Output, all_words
+from labels.generated.frames.requests import Frame, Pair, Turn, key, read
+from labels.generated.frames.scorer import Sureness
+from labels.generated.frames.settings import Settings
+from labels.generated.frames.targets import Inventory
+from labels.generated.frames.words import Lexicon
+from progress import Progress, portion, silent
+
+VERSION = 1
+# Turns to learn from, below which nothing useful is learned.
+LEAST = 20
+# A request this similar to the one before it says it again, so that one was not accepted.
+_SAID_AGAIN = 75.0
+
+_STR = pa.string()
+FRAMES = pa.schema(
+    [
+        ("turn_id", _STR),
+        ("intent", _STR),
+        ("p_intent", pa.float64()),
+        ("slots", pa.list_(pa.struct([("name", _STR), ("value", _STR)]))),
+        ("p_slots", pa.float64()),
+        ("slot_confidence", pa.list_(pa.float64())),
+        ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A trained model of what was meant.
+
+    `networks`: one for each fold, trained on the others; their means are what is read. `learned`
+    is ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a turn's own
+    hypotheses are not read, as the model would only repeat them. `turns` it was trained on.
+    """
+
+    settings: Settings
+    networks: tuple[Network, ...]
+    gazetteer: Gazetteer
+    booster: lgb.Booster | None
+    threshold: float
+    sure_intent: Sureness
+    sure_slots: Sureness
+    learned: str
+    turns: int
+
+    @property
+    def inventory(self) -> Inventory:
+        return self.networks[0].inventory
+
+    def generate(self, turns: pa.Table, progress: Progress = silent) -> pa.Table:
+        """What each row of `turns` meant; a table of schema `FRAMES`, in the order of `turns`.
+
+        `turns` holds whole dialogues with the columns `requests.COLUMNS`; `gold` is not read.
+        `intent` is null where no intent was ever learned; `p_intent` and `p_slots` are the
+        probabilities that the intent, and all slots together, are right. `slots` are in the order
+        of the request; `slot_confidence` and `spans` have one element for each: `spans` are
+        characters of the first hypothesis's text, null where the value does not stand there.
+        """
+        dialogues = read(turns.drop_columns(["gold"]) if "gold" in turns.column_names else turns)
+        if self.learned == "nlu":
+            dialogues = [[_without_nlu(turn) for turn in d] for d in dialogues]
+        rows: list[tuple[Any, ...]] = [()] * turns.num_rows
+        done = 0
+        for part in _parts(dialogues):
+            output = _mean([network.read(part) for network in self.networks])
+            every, x = _all_candidates(part, output, self)
+            p = scorer.predict(self.booster, x)
+            flat = [turn for dialogue in part for turn in dialogue]
+            for turn, row in zip(flat, self._rows(flat, output, every, p), strict=True):
+                rows[turn.row] = row
+            done += len(flat)
+            progress(done, turns.num_rows, "what was meant")
+        columns = list(zip(*rows, strict=True)) if rows else [[] for _ in FRAMES]
+        return pa.table(
+            [pa.array(c, f.type) for c, f in zip(columns, FRAMES, strict=True)], schema=FRAMES
+        )
+
+    def _rows(
+        self,
+        turns: list[Turn],
+        output: Output,
+        every: list[list[Candidate]],
+        p: np.ndarray,
+    ) -> list[tuple[Any, ...]]:
+        single = self.gazetteer.counts.single()
+        intents = self.inventory.intents
+        p_intent = self.sure_intent.probability(_intent_evidence(output.intents))
+        chosen, known, at = [], [], 0
+        for turn, found in zip(turns, every, strict=True):
+            mine = p[at : at + len(found)]
+            at += len(found)
+            picked = scorer.choose(found, mine, self.threshold, single)
+            known.append(scorer.evidence(mine, picked, len(turn.request.split())))
+            # In the order of the words; what does not stand there comes last, the surest first.
+            picked.sort(key=lambda i: (found[i].start < 0, found[i].start, -mine[i]))
+            chosen.append([(found[i], float(mine[i])) for i in picked])
+        p_slots = self.sure_slots.probability(np.array(known, np.float64).reshape(len(turns), -1))
+        best = output.intents.argmax(1) if intents else None
+        return [
+            (
+                turn.turn_id,
+                intents[best[i]] if best is not None else None,
+                float(p_intent[i]) if best is not None else None,
+                [{"name": c.pair[0], "value": c.pair[1]} for c, _ in chosen[i]],
+                float(p_slots[i]),
+                [share for _, share in chosen[i]],
+                [{"start": c.start, "end": c.end} if c.start >= 0 else None for c, _ in chosen[i]],
+            )
+            for i, turn in enumerate(turns)
+        ]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to `folder`, which is created; what an earlier model left is replaced."""
+        folder = Path(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        for i, network in enumerate(self.networks):
+            network.save(folder / f"network{i}.npz")
+        scorer.save(self.booster, folder / "scorer.txt")
+        content = _Saved(
+            VERSION,
+            self.settings.to_json(),
+            self.networks[0].lexicon.numbers,
+            _SavedInventory(*self.inventory.to_json()),
+            self.gazetteer.counts.to_json(),
+            self.threshold,
+            self.sure_intent.to_json(),
+            self.sure_slots.to_json(),
+            self.learned,
+            self.turns,
+        )
+        (folder / "frames.json").write_bytes(msgspec.json.encode(content))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Frames:
+        """The model that `save` wrote; `UsageError` where there is none, or one of another version."""
+        folder = Path(folder)
+        try:
+            saved = msgspec.json.decode((folder / "frames.json").read_bytes(), type=_Saved)
+        except (OSError, msgspec.DecodeError) as error:
+            raise UsageError(
+                f"There is no model of frames at {folder} ({error}); train one first."
+            ) from error
+        if saved.version != VERSION:
+            raise UsageError(
+                f"The model of frames at {folder} has version {saved.version}; this release reads "
+                f"version {VERSION}. Train it again."
+            )
+        settings = Settings.from_json(saved.settings)
+        lexicon = Lexicon(saved.lexicon)
+        inventory = Inventory.from_json(
+            saved.inventory.intents,
+            saved.inventory.names,
+            saved.inventory.pairs,
+            saved.inventory.written,
+        )
+        return cls(
+            settings,
+            tuple(
+                Network.load(folder / f"network{i}.npz", lexicon, inventory, settings)
+                for i in range(settings.folds)
+            ),
+            Gazetteer.of(Counts.from_json(saved.counts)),
+            scorer.load(folder / "scorer.txt"),
+            saved.threshold,
+            Sureness.from_json(saved.sure_intent),
+            Sureness.from_json(saved.sure_slots),
+            saved.learned,
+            saved.turns,
+        )
+
+
+class _SavedInventory(msgspec.Struct):
+    intents: list[str]
+    names: list[str]
+    pairs: list[Pair]
+    written: list[tuple[str, str, str]]
+
+
+class _Saved(msgspec.Struct):
+    version: int
+    settings: dict[str, Any]
+    lexicon: dict[str, int]
+    inventory: _SavedInventory
+    counts: dict[str, Any]
+    threshold: float
+    sure_intent: dict[str, Any]
+    sure_slots: dict[str, Any]
+    learned: str
+    turns: int
+
+
+def train(turns: pa.Table, settings: Settings | None = None, progress: Progress = silent) -> Frames:
+    """Learn from the turns of `turns` (whole dialogues) whose gold states an intent or slots.
+
+    Where none does, the first NLU hypotheses of accepted turns are learned from: turns that the
+    log does not call failed and whose request was not said again. Raises `NotEnoughLabels` where
+    there are fewer than `LEAST` turns of either kind, or all are of one dialogue; `UsageError` for
+    a missing column or a setting out of range.
+    """
+    settings = (settings or Settings()).checked()
+    dialogues = read(turns)
+    frames: list[list[Frame | None]] = [[turn.gold for turn in d] for d in dialogues]
+    learned = "gold"
+    if not any(f is not None for d in frames for f in d):
+        learned = "nlu"
+        frames = [accepted(d) for d in dialogues]
+        dialogues = [[_without_nlu(turn) for turn in d] for d in dialogues]
+    taught = sum(f is not None for d in frames for f in d)
+    kept = [i for i, d in enumerate(frames) if any(f is not None for f in d)]
+    if taught < LEAST or len(kept) < settings.folds:
+        raise NotEnoughLabels(
+            f"What was meant is learned from at least {LEAST} turns in {settings.folds} dialogues "
+            f"whose gold states an intent or slots, or that an NLU interpreted; found {taught} in "
+            f"{len(kept)}. Annotate intents and slots, or ingest logs with NLU hypotheses."
+        )
+    dialogues, frames = [dialogues[i] for i in kept], [frames[i] for i in kept]
+    flat = [turn for d in dialogues for turn in d]
+    meant = [f for d in frames for f in d]
+    lexicon = Lexicon.learn(word for turn in flat for word in all_words(turn))
+    inventory = Inventory.learn(
+        [(turn, f) for turn, f in zip(flat, meant, strict=True) if f is not None]
+    )
+    gazetteer = Gazetteer.of(Counts.of(meant))
+    rng = np.random.default_rng(settings.seed)
+    fold = rng.permutation(len(dialogues)) % settings.folds
+    networks = []
+    outputs = []
+    for k in range(settings.folds):
+        mine, others = np.flatnonzero(fold == k).tolist(), np.flatnonzero(fold != k).tolist()
+        network = Network.fit(
+            [dialogues[i] for i in others],
+            [frames[i] for i in others],
+            lexicon,
+            inventory,
+            replace(settings, seed=settings.seed + k),
+            portion(progress, k / (settings.folds + 1), (k + 1) / (settings.folds + 1)),
+        )
+        networks.append(network)
+        outputs.append((mine, network.read([dialogues[i] for i in mine])))
+    model = Frames(
+        settings,
+        tuple(networks),
+        gazetteer,
+        None,
+        0.5,
+        Sureness((1.0,), 0.0),
+        Sureness((1.0,), 0.0),
+        learned,
+        taught,
+    )
+    progress(settings.folds, settings.folds + 1, "weighing candidates")
+    return _with_scorer(model, dialogues, frames, outputs)
+
+
+@dataclass(slots=True)
+class _Held:
+    """Candidates of a fold's turns, from a network that has not seen them."""
+
+    turns: list[Turn]
+    frames: list[Frame | None]
+    every: list[list[Candidate]]
+    x: np.ndarray
+    y: np.ndarray
+    known: np.ndarray  # per candidate: the turn's frame is stated
+    missed: int
+    intents: np.ndarray
+
+
+def _with_scorer(
+    model: Frames,
+    dialogues: list[list[Turn]],
+    frames: list[list[Frame | None]],
+    outputs: list[tuple[list[int], Output]],
+) -> Frames:
+    settings = model.settings
+    held = [
+        _hold([dialogues[i] for i in mine], [frames[i] for i in mine], output, model)
+        for mine, output in outputs
+    ]
+    p = []
+    for k, fold in enumerate(held):
+        others = [h for j, h in enumerate(held) if j != k]
+        booster = _fit([h.x[h.known] for h in others], [h.y[h.known] for h in others], settings)
+        p.append(scorer.predict(booster, fold.x))
+    y = np.concatenate([h.y[h.known] for h in held])
+    threshold = scorer.best_threshold(
+        np.concatenate([q[h.known] for q, h in zip(p, held, strict=True)]),
+        y,
+        sum(h.missed for h in held),
+    )
+    sure_slots = _sure_of_slots(held, p, threshold, model.gazetteer.counts.single())
+    sure_intent = _sure_of_intent(held, model.inventory.intents)
+    return replace(
+        model,
+        booster=_fit([h.x[h.known] for h in held], [h.y[h.known] for h in held], settings),
+        threshold=threshold,
+        sure_intent=sure_intent,
+        sure_slots=sure_slots,
+    )
+
+
+def _fit(x: list[np.ndarray], y: list[np.ndarray], settings: Settings) -> lgb.Booster | None:
+    wanted = np.concatenate(y)
+    if not wanted.any():
+        return None
+    return scorer.fit(np.concatenate(x), wanted, settings)
+
+
+def _hold(
+    dialogues: list[list[Turn]], frames: list[list[Frame | None]], output: Output, model: Frames
+) -> _Held:
+    every, x = _all_candidates(dialogues, output, model, frames)
+    turns = [turn for d in dialogues for turn in d]
+    meant = [f for d in frames for f in d]
+    y, known, missed = [], [], 0
+    for found, frame in zip(every, meant, strict=True):
+        stated = frame is not None and frame.slots is not None
+        slots = {(name, normal(value)) for name, value in (frame.slots or ())} if frame else set()
+        right = [(c.pair[0], normal(c.pair[1])) in slots for c in found]
+        y += right
+        known += [stated] * len(found)
+        missed += len(slots) - sum(right)
+    return _Held(
+        turns,
+        meant,
+        every,
+        x,
+        np.array(y, bool),
+        np.array(known, bool),
+        missed,
+        output.intents,
+    )
+
+
+def _sure_of_slots(
+    held: list[_Held], p: list[np.ndarray], threshold: float, single: frozenset[str]
+) -> Sureness:
+    x, right = [], []
+    for fold, q in zip(held, p, strict=True):
+        at = 0
+        for turn, frame, found in zip(fold.turns, fold.frames, fold.every, strict=True):
+            mine = q[at : at + len(found)]
+            at += len(found)
+            if frame is None or frame.slots is None:
+                continue
+            chosen = scorer.choose(found, mine, threshold, single)
+            x.append(scorer.evidence(mine, chosen, len(turn.request.split())))
+            right.append({key(found[i].pair) for i in chosen} == {key(s) for s in frame.slots})
+    return Sureness.fit(np.array(x).reshape(len(x), -1), np.array(right, bool))
+
+
+def _sure_of_intent(held: list[_Held], intents: tuple[str, ...]) -> Sureness:
+    x, right = [np.zeros((0, 2))], []
+    for fold in held:
+        rows = [i for i, f in enumerate(fold.frames) if f is not None and f.intent is not None]
+        if rows and intents:
+            x.append(_intent_evidence(fold.intents[rows]))
+            best = fold.intents[rows].argmax(1)
+            right += [
+                intents[b] == f.intent
+                for b, i in zip(best.tolist(), rows, strict=True)
+                if (f := fold.frames[i]) is not None
+            ]
+    return Sureness.fit(np.concatenate(x), np.array(right, bool))
+
+
+def _intent_evidence(p: np.ndarray) -> np.ndarray:
+    """Log-odds of the likeliest intent, and by how much it leads; shape (len(p), 2)."""
+    if p.shape[1] < 2:
+        return np.zeros((len(p), 2))
+    two = np.sort(p, axis=1)[:, -2:]
+    return np.stack([scorer.logit(two[:, 1]), two[:, 1] - two[:, 0]], axis=1)
+
+
+def _all_candidates(
+    dialogues: Sequence[list[Turn]],
+    output: Output,
+    model: Frames,
+    frames: Sequence[list[Frame | None]] | None = None,
+) -> tuple[list[list[Candidate]], np.ndarray]:
+    """Candidates of all turns with their features; with `frames`, of dialogues trained on."""
+    every: list[list[Candidate]] = []
+    x = []
+    at = 0
+    for i, dialogue in enumerate(dialogues):
+        found, rows = candidates(
+            dialogue,
+            output,
+            at,
+            model.inventory,
+            model.gazetteer,
+            model.settings.context,
+            Counts.of(frames[i]) if frames is not None else None,
+        )
+        every += found
+        x.append(rows)
+        at += len(dialogue)
+    return every, np.concatenate(x)
+
+
+def accepted(dialogue: Sequence[Turn]) -> list[Frame | None]:
+    """The first NLU hypothesis of each turn that nothing speaks against, else None."""
+    frames: list[Frame | None] = []
+    for i, turn in enumerate(dialogue):
+        following = dialogue[i + 1].request if i + 1 < len(dialogue) else ""
+        again = fuzz.token_sort_ratio(turn.request, following) >= _SAID_AGAIN
+        if turn.rejected or again or not turn.nlu or turn.nlu[0].intent is None:
+            frames.append(None)
+        else:
+            frames.append(Frame(turn.nlu[0].intent, turn.nlu[0].slots))
+    return frames
+
+
+def _without_nlu(turn: Turn) -> Turn:
+    return replace(turn, nlu=())
+
+
+def _parts(dialogues: list[list[Turn]], most: int = 2_000) -> list[list[list[Turn]]]:
+    """The dialogues in lists of about `most` turns."""
+    parts: list[list[list[Turn]]] = []
+    turns = most
+    for dialogue in dialogues:
+        if turns >= most:
+            parts.append([])
+            turns = 0
+        parts[-1].append(dialogue)
+        turns += len(dialogue)
+    return parts
+
+
+def _mean(outputs: list[Output]) -> Output:
+    first = outputs[0]
+    return Output(
+        np.mean([o.tags for o in outputs], axis=0),
+        first.word_at,
+        np.mean([o.intents for o in outputs], axis=0),
+        np.mean([o.pairs for o in outputs], axis=0),
+    )

@@ -1,0 +1,77 @@
+"""Each task of the label model against its baselines and against one pass of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from charts.formatting import several
+from charts.html import piece
+from parts.labels.dialogue import TEMPLATE
+from parts.labels.label_model import TASKS, Candidate, Task
+
+_HEADS = ("Task", "How", "Measure", "Precision", "Recall", "Average precision", "One annotator")
+
+
+def task_table(tasks: Mapping[str, Task]) -> None:
+    """Draw the table; `tasks` are empty where the label model's figures are not there."""
+    st.subheader(
+        "Tasks",
+        anchor=False,
+        help="What each way of labelling reaches on annotated dialogues that it was not trained "
+        "on. The best is in use. One annotator: a person’s labels against those of others, by the "
+        "same measure. A baseline looks at the turn alone, or learns nothing.",
+    )
+    if not tasks:
+        st.text("The label model that made these labels is not in this store any more.")
+        return
+    rows = [row for task in tasks.values() for row in _rows(task)]
+    st.html(piece(TEMPLATE, "tasks", rows=rows, heads=_HEADS))
+    missing = [TASKS[name] for name in TASKS if name not in tasks]
+    if missing:
+        st.caption(f"Without annotations to learn from: {', '.join(missing)}.")
+
+
+def _rows(task: Task) -> list[dict[str, Any]]:
+    ordered = sorted(task.candidates, key=lambda c: -c.figures.get(task.key, -1.0))
+    return [
+        {
+            "first": number == 0,
+            "task": TASKS[task.name],
+            "words": verdict_words(task) if number == 0 else "",
+            "name": candidate.name,
+            "used": candidate.name == task.used,
+            "baseline": candidate.baseline,
+            "cells": _cells(task, candidate, number == 0),
+        }
+        for number, candidate in enumerate(ordered)
+    ]
+
+
+def _cells(task: Task, candidate: Candidate, first: bool) -> list[str]:
+    value = candidate.figures.get(task.key)
+    human = f"{task.human:.3f}" if first and task.human is not None else ""
+    return [
+        "–" if value is None else f"{value:.3f} {task.measure}",
+        *(_figure(candidate, name) for name in ("precision", "recall", "ap")),
+        human or ("–" if first else ""),
+    ]
+
+
+def _figure(candidate: Candidate, name: str) -> str:
+    return f"{candidate.figures[name]:.3f}" if name in candidate.figures else "–"
+
+
+def verdict_words(task: Task) -> str:
+    """Whether a baseline wins, and how the best compares with one annotator."""
+    best = task.best
+    parts = [several(task.n, "annotated case")] if task.n else []
+    if best is not None and best.baseline:
+        parts.append("the baseline wins, so it is in use" if best.name == task.used
+                     else "the baseline wins")  # fmt: skip
+    if best is not None and task.human is not None:
+        gap = best.figures[task.key] - task.human
+        parts.append(f"{abs(gap):.3f} {'above' if gap >= 0 else 'below'} one annotator")
+    return "; ".join(parts)

@@ -1,0 +1,77 @@
+"""What pages show of generated labels and goals: whether any are there, and a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from charts.formatting import percent
+from charts.palette import COLOURS, NEUTRAL
+from parts.shared.view import View
+
+TEMPLATE = "parts/shared/labels.html"
+Row = Mapping[str, Any]
+# The least probability at which a goal is called reached or not reached.
+SURE = 0.5
+
+
+def any_labels(view: View) -> bool:
+    """Whether the store has generated labels at all."""
+    return bool(view.snapshot.counts()["generated_labels"])
+
+
+def verdict_of(p_reached: float | None, reached: bool | None = None) -> dict[str, str]:
+    """Whether a goal was reached, as the templates draw it: `mark`, `words`, `p` and `colour`."""
+    if p_reached is None:
+        return {"mark": "?", "words": "cannot say", "p": "", "colour": NEUTRAL}
+    if reached if reached is not None else p_reached >= SURE:
+        return {
+            "mark": "✓",
+            "words": "reached",
+            "p": percent(p_reached, 0),
+            "colour": COLOURS["correct"],
+        }
+    return {
+        "mark": "✗",
+        "words": "not reached",
+        "p": percent(1 - p_reached, 0),
+        "colour": COLOURS["result"],
+    }
+
+
+def slots_words(slots: Any) -> str:
+    """Slots with their values: `artist = rani kumar, room = kitchen`."""
+    return ", ".join(
+        f"{slot['name']} = {slot['value']}" if slot["value"] is not None else str(slot["name"])
+        for slot in slots or ()
+    )
+
+
+def label_parts(label: Row) -> list[dict[str, str]]:
+    """The parts of a generated label as the templates draw them: name, value, probability."""
+
+    def yes_no(name: str, column: str, yes: str, no: str) -> None:
+        p = label[column]
+        if p is not None:
+            parts.append(_part(name, yes if p >= SURE else no, max(p, 1 - p)))
+
+    parts: list[dict[str, str]] = []
+    yes_no("Goal", "goal_start", "begins here", "goes on")
+    yes_no("Goal", "goal_reached", "reached in the end", "not reached")
+    yes_no("Response", "turn_defect", "a defect", "no defect")
+    if label["failure_point"] in COLOURS:
+        parts.append(
+            {**_part("Failed first", label["failure_point"], label["p_failure_point"]),
+             "kind": "failure"}
+        )  # fmt: skip
+    if label["transcript"]:
+        parts.append(_part("Said", f"“{label['transcript']}”", label["p_transcript"]))
+    if label["intent"]:
+        parts.append(_part("Meant", label["intent"], label["p_intent"]))
+    if label["slots"]:
+        parts.append(_part("With", slots_words(label["slots"]), label["p_slots"]))
+    return parts
+
+
+def _part(name: str, value: str, p: float | None) -> dict[str, str]:
+    return {"name": name, "value": value, "p": "–" if p is None else percent(p, 0), "kind": "text"}
