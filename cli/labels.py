@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from cli.asking import ask
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import out, plain, print_json
 from data.counted import counted
@@ -21,6 +22,7 @@ labels = typer.Typer(
     help="Labels of turns: goals, defects, intents and slots, from feedback and gold.",
     no_args_is_help=True,
 )
+labels.command()(ask)
 
 
 class Form(StrEnum):
