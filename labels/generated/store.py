@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
     from data.store.store import Store
 
-FOLDER = "label_models"
 SETTING = "label_model"
 # Turns of dialogues with gold, and of others, that a training reads: more add little.
 MOST_ANNOTATED = 60_000
@@ -89,7 +88,7 @@ def train_store(
     A training that was killed goes on where it was when it is started again with the same settings
     on the same turns. Raises NotEnoughLabels for an empty store.
     """
-    models = store.path / FOLDER
+    models = store.label_models
     scratch = models / ".training"
     model, encoder = _train(store, settings, scratch, progress)
     storage.save(model, encoder, models)
@@ -173,7 +172,7 @@ def current(store: Store) -> str | None:
     """The id of the label model that is used; None before the first training."""
     with store.snapshot(only=("settings",)) as snapshot:
         name = setting(snapshot, SETTING, None)
-    return str(name) if name and (store.path / FOLDER / str(name)).is_dir() else None
+    return str(name) if name and (store.label_models / str(name)).is_dir() else None
 
 
 def load(store: Store) -> LabelModel:
@@ -184,7 +183,7 @@ def load(store: Store) -> LabelModel:
             "The store has no label model; train one with: faultline labels train --store "
             f"{store.path}"
         )
-    return storage.load(store.path / FOLDER, name)
+    return storage.load(store.label_models, name)
 
 
 def generate_store(
