@@ -40,9 +40,9 @@ _DEFECT = 0.5
 # A request this similar to one of the next two says it again; less similar ones say something else.
 _SAID_AGAIN = 55.0
 _AHEAD = 2
-# How sure one can be of the words: the first hypothesis where it holds all that was meant, another
-# hypothesis, what was said afterwards, no more than the values that were meant.
-_FIRST, _OTHER, _AGAIN, _VALUES = 0.9, 0.7, 0.6, 0.5
+# How sure one can be of the words: the first hypothesis, where its confidence was not logged;
+# another one; what was said afterwards; no more than the values that were meant.
+_FIRST, _OTHER, _AGAIN, _VALUES = 0.7, 0.7, 0.6, 0.5
 # Turns with gold to fit the confidence to.
 _ENOUGH = 60
 
@@ -169,24 +169,28 @@ def _meant(
         # An outcome that was right is all that the rules ask.
         return {"result_ok": True}, (turn.request or None, 1 - p), 1 - p
     again = _said_again(dialogue, i, p_defect)
-    if turn.turn_id in said:
-        intent, p_intent, slots, p_slots = said[turn.turn_id]
-    elif again is not None and again.nlu:
-        intent, slots, p_intent, p_slots = again.nlu[0].intent, again.nlu[0].slots, _AGAIN, _AGAIN
-    else:
-        intent, slots, p_intent, p_slots = None, (), 0.0, 0.0
     # Without feedback, what was meant is compared with what was understood, and no more.
     gold: dict[str, Any] = {} if p is None else {"result_ok": False}
     sure = 1.0 if p is None else p
+    slots: tuple[Pair, ...] | None = None
+    if turn.turn_id in said:
+        intent, p_intent, slots, p_slots = said[turn.turn_id]
+        sure *= (1.0 if intent is None else p_intent) * p_slots
+    elif again is not None and again.nlu:
+        intent, slots = again.nlu[0].intent, again.nlu[0].slots
+        sure *= _AGAIN
+    else:
+        intent = None
     if intent is not None:
         gold["intent"] = intent
+    if slots is not None:
         gold["slots"] = [{"name": name, "value": value} for name, value in slots]
-        sure *= max(p_intent * p_slots, 1e-3)
-    words, p_words = _words(turn, again, slots if intent is not None else None)
+    words, p_words = _words(turn, again, slots)
     if words is not None:
         gold["transcript"] = words
         sure *= p_words
-    return gold, (words, p_words), sure
+    # No words: others than those that were heard, which ones nobody knows.
+    return gold, (words or None, p_words), sure
 
 
 def _said_again(dialogue: list[Turn], i: int, p_defect: dict[str, float | None]) -> Turn | None:
@@ -202,18 +206,30 @@ def _said_again(dialogue: list[Turn], i: int, p_defect: dict[str, float | None])
 def _words(
     turn: Turn, again: Turn | None, slots: tuple[Pair, ...] | None
 ) -> tuple[str | None, float]:
-    """The words that were meant, and the probability that they are."""
+    """The words that were meant, and the probability that they are.
+
+    Empty: others than those that were heard, but which is not known. None: nothing is known.
+    """
     if slots is None:
         return (again.request, _AGAIN) if again is not None else (None, 0.0)
     heard = {key(pair) for pair in turn.nlu[0].slots} if turn.nlu else set()
     # A value that is not said in words, or that the NLU found anyway, tells nothing of the words.
     values = [normal(value) for name, value in slots if key((name, value)) not in heard]
     values = [value for value in values if value.strip()]
+    sure = _FIRST if turn.confidence is None else turn.confidence
     for rank, (text, _) in enumerate(turn.nbest):
+        if rank == 0 and not values and sure < 0.5:
+            # Nothing else was meant, yet the ASR itself doubts its words.
+            continue
         if all(value in normal(text) for value in values):
-            return text, _FIRST if rank == 0 else _OTHER
+            if rank == 0:
+                return text, max(sure, 1 - sure) if values else sure
+            if values:
+                return text, _OTHER
     if again is not None and all(value in normal(again.request) for value in values):
         return again.request, _AGAIN
+    if not values:
+        return ("", 1 - sure) if turn.nbest else (None, 0.0)
     return " ".join(value.strip() for value in values), _VALUES
 
 

@@ -174,7 +174,7 @@ class Frames:
 
     @classmethod
     def load(cls, folder: str | Path) -> Frames:
-        """The model that `save` wrote; `UsageError` where there is none, or one of another version."""
+        """What `save` wrote; `UsageError` where there is nothing, or of another version."""
         folder = Path(folder)
         try:
             saved = msgspec.json.decode((folder / "frames.json").read_bytes(), type=_Saved)
