@@ -38,6 +38,12 @@ _GENERATED = """
 SELECT turn_id, failure_point, p_failure_point AS weight FROM generated_labels
 WHERE failure_point IS NOT NULL
 """
+# Labels of people from which on they alone decide what generated ones are worth.
+_MIN_GOLD = 50
+# What generated labels may count, as a share of how sure they are.
+_COUNTS = (0.0, 0.2, 1.0)
+# Probability of a failure point that a model cannot name.
+_UNSAID = 0.01
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
@@ -143,7 +149,8 @@ def _targets(
     found = {turn: (point, weight) for turn, point, weight in zip(*columns, strict=True) if point}
     said = [found.get(turn, (None, 0.0)) for turn in turns["turn_id"].to_pylist()]
     target = np.array([point for point, _ in said], object)
-    sure = np.array([weight for _, weight in said], float)
+    # Only gold is certain.
+    sure = np.array([weight for _, weight in said], float).clip(0.0, 0.999)
     if kind == "both":
         known = gold != None  # noqa: E711  # element-wise
         target[known], sure[known] = gold[known], 1.0
@@ -197,8 +204,57 @@ def fit(
     """Fit a model to the labelled turns of `data`; the heads of usual intents and
     slots learn from all turns.
 
+    Where there is gold beside generated labels, how much these count is what predicts the gold
+    best out of fold, from nothing to as much as they are sure.
+
     Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
     """
+    tried: list[tuple[float, int, Model]] = []
+    given = _counting(data)
+    for i, (part, counts) in enumerate(given):
+        try:
+            model, loss = _fit(
+                part,
+                settings,
+                encoder,
+                portion(progress, i / len(given), (i + 1) / len(given)),
+                minimum,
+            )
+        except NotEnoughLabels:
+            if i + 1 == len(given) and not tried:
+                raise
+            continue
+        model.metrics["generated_count"] = counts
+        tried.append((loss, i, model))
+    return min(tried, key=lambda one: one[:2])[2]
+
+
+def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
+    """`data` with generated labels that count for nothing, a little, as much as they are sure."""
+    if data.sure is None:
+        return [(data, 0.0)]
+    labelled = data.target != None  # noqa: E711  # element-wise
+    gold = labelled & (data.sure >= 1.0)
+    if not _MIN_GOLD <= gold.sum() < labelled.sum():
+        return [(data, 1.0)]
+    alone = data.target.copy()
+    alone[~gold] = None
+    return [(replace(data, target=alone, sure=None), 0.0)] + [
+        (replace(data, sure=np.where(gold, 1.0, data.sure * share)), share) for share in _COUNTS[1:]
+    ]
+
+
+def _fit(
+    data: TrainingSet,
+    settings: Settings,
+    encoder: Encoder | None,
+    progress: Progress,
+    minimum: int,
+) -> tuple[Model, float]:
+    """`fit` with labels as they are; also the log loss out of fold, on gold where there is any."""
+    judged = data.target != None  # noqa: E711  # element-wise
+    if data.sure is not None:
+        judged &= data.sure >= 1.0
     data, classes = only_learnable(data, minimum)
     target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
@@ -237,7 +293,10 @@ def fit(
         "rounds": rounds,
         "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
-    return Model(
+    hit = np.full(len(target), _UNSAID)
+    hit[labelled] = probability[np.arange(len(y)), y]
+    loss = float(-np.log(hit[judged].clip(_UNSAID, 1)).mean()) if judged.any() else 0.0
+    model = Model(
         settings,
         classes,
         names,
@@ -253,15 +312,15 @@ def fit(
         else None,
         reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
+    return model, loss
 
 
 def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
-    """The rows that calibration and decisions are fitted to: gold where all classes have enough."""
+    """The rows that calibration and decisions are fitted to: gold, where there is enough."""
     if sure is None:
         return np.ones(len(target), bool)
     gold: np.ndarray = sure >= 1.0
-    enough = np.bincount(target[gold], minlength=int(target.max()) + 1) >= MIN_PER_CLASS
-    return gold if enough.all() else np.ones(len(target), bool)
+    return gold if gold.sum() >= _MIN_GOLD else np.ones(len(target), bool)
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:

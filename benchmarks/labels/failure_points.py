@@ -61,15 +61,17 @@ def _read(
 ) -> tuple[pa.Table, np.ndarray, dict[str, float]]:
     """Turns by id, whether each is measured on, and p_defect from feedback of each turn."""
     if name != "demo":
-        turns, told = _turns([corpora / f"{name}.jsonl.gz"], folder / "store")
+        turns, p_defect = _turns([corpora / f"{name}.jsonl.gz"], folder / "store")
         number = groups(turns)
         rng = np.random.default_rng(0)
         order = rng.permutation(int(number.max()) + 1)
         kept = np.cumsum(np.bincount(number)[order]) <= most
         number = np.where(np.isin(number, order[kept]), order.argsort()[number], -1)
         rows = np.flatnonzero(number >= 0)
-        return turns.take(pa.array(rows)), number[rows] % _HELD_OUT == 0, told
-    tables, tests, told = [], [], {}
+        return turns.take(rows), number[rows] % _HELD_OUT == 0, p_defect
+    tables: list[pa.Table] = []
+    tests: list[np.ndarray] = []
+    told: dict[str, float] = {}
     for other, setup in enumerate(
         (Setup(seed=0, gold=1.0), Setup(seed=1, gold=1.0, releases=OTHER))
     ):
@@ -91,7 +93,8 @@ def _turns(paths: list[Path], folder: Path) -> tuple[pa.Table, dict[str, float]]
     with store.snapshot() as snapshot:
         turns = training_turns(snapshot, 0)
         told, _ = feedback(snapshot)
-    return turns, dict(zip(told["turn_id"].to_pylist(), told["p_defect"].to_pylist(), strict=True))
+    p: list[Any] = told["p_defect"].to_pylist()
+    return turns, {str(t): v for t, v in zip(told["turn_id"].to_pylist(), p, strict=True)}
 
 
 def _measure(
@@ -101,12 +104,9 @@ def _measure(
     data, encoder = prepare(turns, _SETTINGS, folder / "encoder")
     test = test[np.argsort(np.array(turns["turn_id"].to_pylist()))]
     turns = turns.sort_by("turn_id")
-    defects = pa.table(
-        {
-            "turn_id": turns["turn_id"],
-            "p_defect": pa.array([told.get(t) for t in turns["turn_id"].to_pylist()], pa.float64()),
-        }
-    )
+    names = [str(turn) for turn in turns["turn_id"].to_pylist()]
+    heard = pa.array([told.get(turn) for turn in names], pa.float64())
+    defects = pa.table({"turn_id": pa.array(names), "p_defect": heard})
     learn, ask = np.flatnonzero(~test), np.flatnonzero(test)
     known = ask[data.target[ask] != None]  # noqa: E711  # element-wise
     truth = data.target[known]
@@ -124,7 +124,7 @@ def _measure(
     before = np.cumsum(np.bincount(place, labelled))
     for n in GOLD:
         gold = learn[(before[place] <= n) & labelled] if n else learn[:0]
-        found = _generated(turns.take(pa.array(learn)), defects, data, learn, gold, place)
+        found = _generated(turns.take(learn), defects, data, learn, gold, place)
         for kind in ("gold", "generated", "both"):
             part = _labelled(data, gold, found, learn, kind)
             rows.append(_row(name, n, kind, part, learn, data, encoder, known, truth))
@@ -141,7 +141,7 @@ def _generated(
     place: np.ndarray,
 ) -> pa.Table:
     """Generated failure points of the turns `learn`, with the gold of the turns `gold` alone."""
-    defects = defects.take(pa.array(learn))
+    defects = defects.take(learn)
     settings = FrameSettings()
     annotated = np.isin(learn, gold)
     if not annotated.any():
