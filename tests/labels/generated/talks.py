@@ -56,6 +56,12 @@ def replaced(turns: pa.Table, name: str, values: list[Any]) -> pa.Table:
     return turns.set_column(turns.column_names.index(name), field, pa.array(values, field.type))
 
 
+def values(turns: pa.Table, name: str) -> list[Any]:
+    """A column of `turns` as a list."""
+    found: list[Any] = turns[name].to_pylist()
+    return found
+
+
 def table(dialogues: dict[str, list[tuple[str, str]]], **fields: Any) -> pa.Table:
     """Turns without gold of dialogues given as requests and responses."""
     rows = []

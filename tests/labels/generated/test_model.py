@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +19,16 @@ from labels.generated import candidates, storage
 from labels.generated.model import LABELS, LabelModel
 from labels.generated.settings import Settings
 from labels.generated.train import train
-from tests.labels.generated.talks import SCHEMA, replaced, table, talks
+from tests.labels.generated.talks import SCHEMA, replaced, table, talks, values
 
-_QUICK = replace(Settings.quick(), size=16, heads=2, rounds=20, epochs=2, frames="none", threads=1)
+QUICK = replace(
+    Settings.quick(), size=16, heads=2, rounds=10, epochs=2, folds=2, frames="none", threads=1
+)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelModel, Path]:
-    return train(talks(60), _QUICK, folder=tmp_path_factory.mktemp("labels"))
+    return train(talks(40), QUICK, folder=tmp_path_factory.mktemp("labels"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def model(trained: tuple[LabelModel, Path]) -> LabelModel:
 
 
 def _gold(turns: pa.Table, name: str) -> list[object]:
-    return [g[name] for g in turns["gold"].to_pylist()]
+    return [g[name] for g in values(turns, "gold")]
 
 
 def test_goals_defects_and_ends_are_found_in_other_dialogues(model: LabelModel) -> None:
@@ -43,7 +48,7 @@ def test_goals_defects_and_ends_are_found_in_other_dialogues(model: LabelModel) 
     for column, gold in (("goal_reached", "goal_reached"), ("turn_defect", "defect")):
         said = labels[column].to_numpy() >= model.thresholds[column]
         assert np.mean(said == np.array(_gold(turns, gold))) > 0.9
-    found = np.array(labels["goal_id"].to_pylist())
+    found = np.array(values(labels, "goal_id"))
     assert np.mean(found == np.array(_gold(turns, "goal_id"))) > 0.9
 
 
@@ -65,7 +70,7 @@ def test_every_candidate_is_in_the_metrics_and_the_best_is_the_default(model: La
 @pytest.mark.parametrize("field", [f.name for f in SCHEMA.field("gold").type])
 def test_gold_reaches_no_label(model: LabelModel, field: str) -> None:
     turns = talks(12, seed=3)
-    gold = turns["gold"].to_pylist()
+    gold = values(turns, "gold")
     order = np.random.default_rng(0).permutation(len(gold))
     mixed = [g | {field: gold[i][field]} for g, i in zip(gold, order, strict=True)]
     other = replaced(turns, "gold", mixed)
@@ -74,7 +79,7 @@ def test_gold_reaches_no_label(model: LabelModel, field: str) -> None:
 
 
 def test_turns_that_were_learned_from_get_the_labels_of_other_folds(model: LabelModel) -> None:
-    turns = talks(60)
+    turns = talks(40)
     held, own = model.generate(turns), model.generate(turns, held_out=False)
     assert not held["turn_defect"].equals(own["turn_defect"])
     # A dialogue that has changed since is another dialogue.
@@ -116,7 +121,7 @@ def test_the_same_training_gives_the_same_model_on_disk(
     trained: tuple[LabelModel, Path], tmp_path: Path
 ) -> None:
     model, encoder = trained
-    again, _ = train(talks(60), _QUICK)
+    again, _ = train(talks(40), QUICK)
     first = storage.save(model, encoder, tmp_path / "models")
     assert storage.save(again, encoder, tmp_path / "models") == first
     loaded = storage.load(tmp_path / "models", first)
@@ -156,11 +161,11 @@ def test_a_training_that_ended_early_goes_on_and_ends_with_the_same_weights(
             raise Killed
 
     with pytest.raises(Killed):
-        train(talks(60), _QUICK, progress=progress, folder=tmp_path)
+        train(talks(40), QUICK, progress=progress, folder=tmp_path)
     assert list((tmp_path / "checkpoints").glob("*.pt"))
     # What a killed writer leaves behind is of no account.
     (tmp_path / "checkpoints" / "x.part").write_bytes(b"half")
-    resumed, _ = train(talks(60), _QUICK, folder=tmp_path)
+    resumed, _ = train(talks(40), QUICK, folder=tmp_path)
     for ours, theirs in zip(resumed.networks, trained[0].networks, strict=True):
         for name, weight in ours.state_dict().items():
             assert torch.equal(weight, theirs.state_dict()[name]), name
@@ -168,52 +173,80 @@ def test_a_training_that_ended_early_goes_on_and_ends_with_the_same_weights(
     assert resumed.generate(turns).equals(trained[0].generate(turns))
 
 
+@pytest.mark.long
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
+    trained: tuple[LabelModel, Path], tmp_path: Path
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from tests.labels.generated.test_model import QUICK\n"
+        "from tests.labels.generated.talks import talks\n"
+        "from labels.generated.train import train\n"
+        f"train(talks(40), QUICK, folder=Path({str(tmp_path)!r}))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        until = time.monotonic() + 300
+        while not list((tmp_path / "checkpoints").glob("fold-*.pt")):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    resumed, _ = train(talks(40), QUICK, folder=tmp_path)
+    for ours, theirs in zip(resumed.networks, trained[0].networks, strict=True):
+        for name, weight in ours.state_dict().items():
+            assert torch.equal(weight, theirs.state_dict()[name]), name
+
+
+@pytest.mark.long
 def test_a_damaged_checkpoint_costs_epochs_and_nothing_else(
     trained: tuple[LabelModel, Path], tmp_path: Path
 ) -> None:
-    train(talks(60), _QUICK, folder=tmp_path)
+    train(talks(40), QUICK, folder=tmp_path)
     for checkpoint in (tmp_path / "checkpoints").glob("fold-1*.pt"):
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    again, _ = train(talks(60), _QUICK, folder=tmp_path)
+    again, _ = train(talks(40), QUICK, folder=tmp_path)
     turns = talks(8, seed=6)
     assert again.generate(turns).equals(trained[0].generate(turns))
 
 
 def test_without_any_gold_feedback_and_coherence_decide() -> None:
     turns = talks(40, gold=False)
-    model, _ = train(turns, _QUICK)
+    model, _ = train(turns, QUICK)
     assert not model.tasks
     assert "gold in 0 dialogues" in model.metrics["turn_defect"]["skipped"]
     labels = model.generate(turns)
     assert labels["turn_defect"].null_count == labels["goal_reached"].null_count == turns.num_rows
     assert labels["goal_start"].null_count == 0
-    bad = ["sorry" in r["response"] for r in turns["result"].to_pylist()]
+    bad = ["sorry" in r["response"] for r in values(turns, "result")]
     feedback = pa.table(
-        {"turn_id": turns["turn_id"], "p_defect": [0.8 if b else None for b in bad]}
+        {"turn_id": values(turns, "turn_id"), "p_defect": [0.8 if b else None for b in bad]}
     )
     told = model.generate(turns, feedback)
     assert told["turn_defect"].null_count == bad.count(False)
-    reached = [p for p, b in zip(told["goal_reached"].to_pylist(), bad, strict=True) if b]
+    reached = [p for p, b in zip(values(told, "goal_reached"), bad, strict=True) if b]
     assert max(p for p in reached if p is not None) < 0.5
 
 
 def test_where_every_dialogue_is_one_goal_no_other_begins() -> None:
     turns = talks(40)
-    gold = [g | {"goal_id": "g0"} for g in turns["gold"].to_pylist()]
+    gold = [g | {"goal_id": "g0"} for g in values(turns, "gold")]
     turns = replaced(turns, "gold", gold)
-    model, _ = train(turns, replace(_QUICK, network=False))
-    assert set(model.generate(talks(5, seed=7))["goal_id"].to_pylist()) == {"g0"}
+    model, _ = train(turns, replace(QUICK, network=False))
+    assert set(values(model.generate(talks(5, seed=7)), "goal_id")) == {"g0"}
 
 
 def test_feedback_is_learned_from_where_gold_is_scarce() -> None:
-    turns = talks(60)
-    gold = turns["gold"].to_pylist()
-    dialogues = turns["dialogue_id"].to_pylist()
-    some = [g if d < "d030" else g | {"defect": None} for g, d in zip(gold, dialogues, strict=True)]
+    turns = talks(40)
+    gold = values(turns, "gold")
+    dialogues = values(turns, "dialogue_id")
+    some = [g if d < "d022" else g | {"defect": None} for g, d in zip(gold, dialogues, strict=True)]
     scarce = replaced(turns, "gold", some)
     p = [0.9 if g["defect"] else 0.1 for g in gold]
-    said = pa.table({"turn_id": turns["turn_id"], "p_defect": p})
-    plain = replace(_QUICK, network=False)
+    said = pa.table({"turn_id": values(turns, "turn_id"), "p_defect": p})
+    plain = replace(QUICK, network=False)
     without, _ = train(scarce, plain)
     told, _ = train(scarce, plain, feedback=said)
     other = talks(20, seed=8)
@@ -222,7 +255,7 @@ def test_feedback_is_learned_from_where_gold_is_scarce() -> None:
 
 def test_no_turns_and_senseless_settings_are_refused() -> None:
     with pytest.raises(NotEnoughLabels, match="no turns"):
-        train(talks(1).slice(0, 0), _QUICK)
+        train(talks(1).slice(0, 0), QUICK)
     with pytest.raises(UsageError, match="at least 2"):
         Settings(folds=1)
     with pytest.raises(UsageError, match="heads"):
