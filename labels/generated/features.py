@@ -28,7 +28,8 @@ class Features:
     Attributes
     ----------
     counted: words per kind of text. texts: encoder vectors.
-    own: numbers of each turn itself (n, k); around: those of its neighbours too (n, 5 k).
+    own: numbers of each turn itself (n, k), called `names`; around: those of its neighbours too
+        (n, 5 k).
     """
 
     dialogues: Dialogues
@@ -36,6 +37,7 @@ class Features:
     texts: Texts
     own: np.ndarray
     around: np.ndarray
+    names: tuple[str, ...]
 
 
 def texts_of(
@@ -60,7 +62,8 @@ def compute(dialogues: Dialogues, values: Values, texts: Texts) -> Features:
     """The features of `dialogues`; `values` are those that training saw."""
     counted = Words.of(dialogues)
     around, names = context.columns(dialogues, counted, values, texts)
-    return Features(dialogues, counted, texts, around[:, : len(names) // 5], around)
+    own = len(names) // 5
+    return Features(dialogues, counted, texts, around[:, :own], around, tuple(names[:own]))
 
 
 def turn_rows(features: Features, network: np.ndarray | None) -> Rows:

@@ -50,9 +50,8 @@ LABELS = schema(
         ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
-# Without gold of boundaries a goal begins where coherence is this many spreads below its mean
-# (Hearst 1997, "TextTiling", sec. 4.3, takes half of one).
-_CUT = 0.5
+# Without gold of boundaries a goal begins where the separation is this many spreads above its mean.
+_CUT = 1.0
 # Turns at the end of a goal whose defects tell that it was not reached, without gold of goals.
 _LAST = 2
 
@@ -70,8 +69,8 @@ class LabelModel:
     constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
         a dialogue.
     networks: of different seeds, none if training was told so. intents: names of their intents.
-    coherence: mean and spread of the network's log-odds that a turn does not follow from the one
-        before, of the training turns.
+    separation: mean and spread, over the training turns, of how clearly a turn parts from those
+        before.
     frames: what says intents and slots, with values; without it intents are the network's.
     metrics: per task the figures of every candidate out of fold, or why it was not learned.
     held_out: out-of-fold labels of the training turns.
@@ -85,7 +84,7 @@ class LabelModel:
     standard: Standard
     networks: tuple[Network, ...]
     intents: tuple[str, ...]
-    coherence: tuple[float, float]
+    separation: tuple[float, float]
     tasks: dict[str, Fitted]
     metrics: dict[str, Any] = field(default_factory=dict)
     id: str = ""
@@ -109,10 +108,11 @@ class LabelModel:
     ) -> pa.Table:
         """Labels of all `turns`, whole dialogues, in the order given; columns as `LABELS`.
 
-        Where a task was not learned, for want of gold: goals begin where the network's stage one
-        finds that a turn does not follow from the one before; a defect is as probable as
-        `feedback` says (columns turn_id and p_defect, null without); a goal was reached as
-        probably as its last two turns were no defects.
+        Where a task was not learned, for want of gold: goals begin where what is said from a turn
+        on is unlike what was said before, more than is usual in the training turns, or a wanted
+        value is replaced by another; a defect is as probable as `feedback` says (columns turn_id
+        and p_defect, null without); a goal was reached as probably as its last two turns were no
+        defects.
 
         Parameters
         ----------
@@ -174,9 +174,9 @@ class LabelModel:
             return self._of_turns(fitted, "goal_start", features, said)
         if "goal_start" in self.constant:
             return np.full(len(features.dialogues), self.constant["goal_start"])
-        odds = said.coherence if said is not None else cohesion(features)
-        mean, spread = self.coherence
-        value: np.ndarray = 1 / (1 + np.exp(-((odds - mean) / max(spread, 1e-6) - _CUT)))
+        mean, spread = self.separation
+        above = np.nan_to_num((separation(features) - mean) / max(spread, 1e-6)) - _CUT
+        value: np.ndarray = 1 / (1 + np.exp(-above))
         return value
 
     def defects(
@@ -245,13 +245,18 @@ def goal_columns(
     return scores.astype(np.float32), p[:, None].astype(np.float32)
 
 
-def cohesion(features: Features) -> np.ndarray:
-    """Without network: how unlike a request is to what was said before it, from -1 to 0; (n,)."""
-    texts, dialogues = features.texts, features.dialogues
-    here = texts.of("request", dialogues)
-    before = texts.of("request", dialogues, -1) + texts.of("response", dialogues, -1)
-    scale = np.maximum(np.linalg.norm(before, axis=1), 1e-6)
-    value: np.ndarray = -np.einsum("ij,ij->i", here, before) / scale
+def separation(features: Features) -> np.ndarray:
+    """How clearly what is said from each turn on parts from what was said before; (n,).
+
+    The depth of the gap between two turns on both sides, less the likeness of both turns, of
+    encoder vectors (Hearst 1997, "TextTiling", sec. 4.2 and 4.3, with vectors for word counts).
+    A wanted value that is replaced by another parts them as clearly as anything said. NaN on the
+    first turn of a dialogue.
+    """
+    column = {name: features.own[:, place] for place, name in enumerate(features.names)}
+    depth = np.where(np.isfinite(column["depth 2"]), column["depth 2"], 0.0)
+    replaced = np.nan_to_num(column["wanted instead"]) > 0
+    value: np.ndarray = depth - column["cohesion 1"] + replaced
     return value
 
 

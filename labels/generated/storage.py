@@ -165,7 +165,7 @@ def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
         "times": model.times,
         "values": dict(model.values.slot),
         "intents": model.intents,
-        "coherence": model.coherence,
+        "separation": model.separation,
         "constant": model.constant,
         "networks": len(model.networks),
         "shape": shape,
@@ -207,7 +207,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
             for number in range(content["networks"])
         ),
         intents=tuple(content["intents"]),
-        coherence=(float(content["coherence"][0]), float(content["coherence"][1])),
+        separation=(float(content["separation"][0]), float(content["separation"][1])),
         tasks=tasks,
         constant={name: float(p) for name, p in content["constant"].items()},
         metrics=json.loads((folder / _METRICS).read_text("utf-8")),
