@@ -55,16 +55,16 @@ FRAMES = pa.schema(
 class Frames:
     """A trained model of what was meant.
 
-    `networks`: one for each fold, trained on the others; their means are what is read. `learned` is
-    ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a turn's own
-    hypotheses are not read, as the model would only repeat them. `turns` it was trained on.
+    `network` has learned from all turns; those that the scorer learned from had not seen the turn.
+    `learned` is ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a
+    turn's own hypotheses are not read, as the model would only repeat them. `turns`: so many.
     `logged`: the tasks (intent, slots) for which NLU's own first hypothesis was right more often
     out of fold, and is therefore what is generated; of turns that have one. `metrics` has the
     figures of both.
     """
 
     settings: Settings
-    networks: tuple[Network, ...]
+    network: Network
     gazetteer: Gazetteer
     booster: lgb.Booster | None
     threshold: float
@@ -77,7 +77,7 @@ class Frames:
 
     @property
     def inventory(self) -> Inventory:
-        return self.networks[0].inventory
+        return self.network.inventory
 
     def generate(self, turns: pa.Table, progress: Progress = silent) -> pa.Table:
         """What each row of `turns` meant; a table of schema `FRAMES`, in the order of `turns`.
@@ -94,7 +94,7 @@ class Frames:
         rows: list[tuple[Any, ...]] = [()] * turns.num_rows
         done = 0
         for part in _parts(dialogues):
-            output = _mean([network.read(part) for network in self.networks])
+            output = self.network.read(part)
             every, x = _all_candidates(part, output, self)
             p = scorer.predict(self.booster, x)
             flat = [turn for dialogue in part for turn in dialogue]
@@ -154,13 +154,12 @@ class Frames:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        for i, network in enumerate(self.networks):
-            network.save(folder / f"network{i}.npz")
+        self.network.save(folder / "network.npz")
         scorer.save(self.booster, folder / "scorer.txt")
         content = _Saved(
             VERSION,
             self.settings.to_json(),
-            self.networks[0].lexicon.numbers,
+            self.network.lexicon.numbers,
             _SavedInventory(*self.inventory.to_json()),
             self.gazetteer.counts.to_json(),
             self.threshold,
@@ -197,10 +196,7 @@ class Frames:
         )
         return cls(
             settings,
-            tuple(
-                Network.load(folder / f"network{i}.npz", lexicon, inventory, settings)
-                for i in range(settings.folds)
-            ),
+            Network.load(folder / "network.npz", lexicon, inventory, settings),
             Gazetteer.of(Counts.from_json(saved.counts)),
             scorer.load(folder / "scorer.txt"),
             saved.threshold,
@@ -257,6 +253,7 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
             f"whose gold states an intent or slots, or that an NLU interpreted; found {taught} in "
             f"{len(kept)}. Annotate intents and slots, or ingest logs with NLU hypotheses."
         )
+    kept = _drawn(kept, frames, settings)
     dialogues, frames = [dialogues[i] for i in kept], [frames[i] for i in kept]
     flat = [turn for d in dialogues for turn in d]
     meant = [f for d in frames for f in d]
@@ -267,23 +264,28 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
     gazetteer = Gazetteer.of(Counts.of(meant))
     rng = np.random.default_rng(settings.seed)
     fold = rng.permutation(len(dialogues)) % settings.folds
+    parts = [np.flatnonzero(fold != k) for k in range(settings.folds)] + [np.arange(len(fold))]
+    done, total = 0.0, sum(map(len, parts)) * 1.1
     networks = []
-    outputs = []
-    for k in range(settings.folds):
-        mine, others = np.flatnonzero(fold == k).tolist(), np.flatnonzero(fold != k).tolist()
-        network = Network.fit(
-            [dialogues[i] for i in others],
-            [frames[i] for i in others],
-            lexicon,
-            inventory,
-            replace(settings, seed=settings.seed + k),
-            portion(progress, k / (settings.folds + 1), (k + 1) / (settings.folds + 1)),
+    for k, part in enumerate(parts):
+        networks.append(
+            Network.fit(
+                [dialogues[i] for i in part],
+                [frames[i] for i in part],
+                lexicon,
+                inventory,
+                replace(settings, seed=settings.seed + k),
+                portion(progress, done / total, (done + len(part)) / total),
+            )
         )
-        networks.append(network)
+        done += len(part)
+    outputs = []
+    for k, network in enumerate(networks[:-1]):
+        mine = np.flatnonzero(fold == k).tolist()
         outputs.append((mine, network.read([dialogues[i] for i in mine])))
     model = Frames(
         settings,
-        tuple(networks),
+        networks[-1],
         gazetteer,
         None,
         0.5,
@@ -292,7 +294,7 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
         learned,
         taught,
     )
-    progress(settings.folds, settings.folds + 1, "weighing candidates")
+    progress(done, total, "weighing candidates")
     return _with_scorer(model, dialogues, frames, outputs)
 
 
@@ -538,6 +540,14 @@ def _all_candidates(
     return every, np.concatenate(x)
 
 
+def _drawn(kept: list[int], frames: list[list[Frame | None]], settings: Settings) -> list[int]:
+    """Of the dialogues `kept`, as many as have at most `settings.most` turns; two at the least."""
+    order = np.random.default_rng(settings.seed).permutation(kept)
+    turns = np.cumsum([len(frames[i]) for i in order])
+    enough = max(int((turns <= settings.most).sum()), settings.folds)
+    return sorted(order[:enough].tolist())
+
+
 def accepted(dialogue: Sequence[Turn]) -> list[Frame | None]:
     """The first NLU hypothesis of each turn that nothing speaks against, else None."""
     frames: list[Frame | None] = []
@@ -566,13 +576,3 @@ def _parts(dialogues: list[list[Turn]], most: int = 2_000) -> list[list[list[Tur
         parts[-1].append(dialogue)
         turns += len(dialogue)
     return parts
-
-
-def _mean(outputs: list[Output]) -> Output:
-    first = outputs[0]
-    return Output(
-        np.mean([o.tags for o in outputs], axis=0),
-        first.word_at,
-        np.mean([o.intents for o in outputs], axis=0),
-        np.mean([o.pairs for o in outputs], axis=0),
-    )
