@@ -1,1 +1,47 @@
-"""Teaching: placeholder."""
+"""Teaching: where users would gain from teaching the assistant, and what they taught it."""
+
+from __future__ import annotations
+
+import shlex
+
+import streamlit as st
+
+from charts.formatting import several
+from parts.shared.choice import one_of
+from parts.shared.filter_bar import chips
+from parts.shared.view import current_view
+from parts.teaching.moments import found, moment_list
+from parts.teaching.one import one
+from parts.teaching.taught import numbers, taught_list
+
+view = current_view()
+if chosen := st.query_params.get("preference"):
+    one(view, chosen)
+    st.stop()
+
+moments = found(view)
+taught = view.snapshot.counts()["preferences"]
+if view.chosen:
+    chips(view.chosen, several(len(moments), "moment"))
+if taught:
+    numbers(view, len(moments))
+    part = one_of(
+        "Part",
+        ("taught", "moments"),
+        "part",
+        words=str.capitalize,
+        kind="segments",
+        hidden=True,
+        default="taught",
+    )
+    if part == "taught":
+        taught_list(view)
+        st.stop()
+else:
+    st.header("Nothing taught yet", anchor=False)
+    st.text(
+        "Users can teach the assistant what a phrase of theirs means, and what they prefer. It is "
+        "then used on their very next request. To teach something in a dialogue:"
+    )
+    st.code(f"faultline teach --store {shlex.quote(view.path)}", language=None)
+moment_list(view, moments)

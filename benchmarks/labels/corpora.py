@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from data.schema.trace import TURNS
+from data.schema.trace import TURNS, schema
 
 NAMES = ("sgd", "dstc2", "tiage", "betold", "uss", "dbdc3", "lia", "abredial")
 
-_GOLD = [
-    ("goal_id", pa.string()),
-    ("goal_reached", pa.bool_()),
-    ("defect", pa.bool_()),
-    (
-        "ratings",
-        pa.list_(
-            pa.struct([("annotator", pa.string()), ("of", pa.string()), ("value", pa.float64())])
-        ),
-    ),
-    ("corrects", pa.string()),
-    ("correction", pa.string()),
-]
+_SCHEMA = schema([field for field in TURNS if field.name not in ("extra", "digest", "day")])
 
 
 def read(folder: Path, name: str) -> pa.Table:
@@ -36,33 +25,28 @@ def read(folder: Path, name: str) -> pa.Table:
 
     Goals of dstc2, which stand in a file of their own, are joined to its turns.
     """
-    rows = list(_lines(folder / "goals" / f"{name}.jsonl.gz" if name != "dstc2" else folder / f"{name}.jsonl.gz"))
-    if name == "dstc2":
+    if name != "dstc2":
+        rows = list(_lines(folder / "goals" / f"{name}.jsonl.gz"))
+    else:
+        rows = list(_lines(folder / f"{name}.jsonl.gz"))
         goals = {g["turn_id"]: g for g in _lines(folder / "goals" / "dstc2.goals.jsonl.gz")}
         for row in rows:
             goal = goals.get(row["turn_id"], {})
             row["gold"] |= {k: goal[k] for k in ("goal_id", "goal_reached") if k in goal}
-    schema = _schema()
-    columns = []
-    for field in schema:
-        columns.append(pa.array([_fit(r.get(field.name), field.type) for r in rows], field.type))
-    return pa.table(columns, schema=schema)
+    columns = [pa.array([_fit(r.get(f.name), f.type) for r in rows], f.type) for f in _SCHEMA]
+    return pa.table(columns, schema=_SCHEMA)
 
 
-@cache
-def _schema() -> pa.Schema:
-    fields = []
-    for field in TURNS:
-        if field.name in ("extra", "digest", "day"):
-            continue
-        if field.name == "gold":
-            known = {f.name: f.type for f in field.type}
-            field = pa.field("gold", pa.struct([*({**dict(_GOLD), **known}).items()]))
-        fields.append(field)
-    return pa.schema(fields)
+def split(turns: pa.Table, part: int = 3) -> tuple[pa.Table, pa.Table]:
+    """Turns to learn from and turns held out: every `part`-th dialogue, by a hash of its id."""
+    ids = turns["dialogue_id"].to_pylist()
+    held = {d: int(hashlib.md5(d.encode()).hexdigest(), 16) % part == 0 for d in set(ids)}
+    mask = np.array([held[d] for d in ids], bool)
+    return turns.filter(pa.array(~mask)), turns.filter(pa.array(mask))
 
 
 def _fit(value: Any, kind: pa.DataType) -> Any:
+    """A value of a JSON record as its column's type wants it."""
     if value is None:
         return None
     if pa.types.is_struct(kind):

@@ -4,17 +4,18 @@
 |---|---|
 | words alone | TF-IDF of the row's own words, logistic regression |
 | words | the same with the neighbours' words |
-| trees | LightGBM on numbers about the context, and on the probabilities of `words`, out of fold |
+| reaction | for turns: with the words of the next turn, but not of the one before |
+| trees | LightGBM on numbers about the context, and on the words' probabilities out of fold |
 | network | the Transformer over the turns of the dialogue |
 | stack | `trees`, with the network's probabilities out of fold beside |
-| blend | mean of the log-odds of `words`, `trees`, `network` and `stack` |
+| blend | mean of the log-odds of all but `words alone` |
 
 Stacking: Wolpert 1992, "Stacked generalization".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,15 +28,16 @@ from labels.generated.linear import Linear
 from labels.generated.settings import Settings
 from labels.generated.words import Weighting
 
-ALONE, WORDS, TREES, NETWORK, STACK, BLEND = (
+ALONE, WORDS, REACTION, TREES, NETWORK, STACK, BLEND = (
     "words alone",
     "words",
+    "reaction",
     "trees",
     "network",
     "stack",
     "blend",
 )
-NAMES = (ALONE, WORDS, TREES, NETWORK, STACK, BLEND)
+NAMES = (ALONE, WORDS, REACTION, TREES, NETWORK, STACK, BLEND)
 
 # From the probabilities of a linear model, one per row, to the columns that trees get of them.
 Spread = Callable[[np.ndarray], np.ndarray]
@@ -47,13 +49,12 @@ class Rows:
 
     Attributes
     ----------
-    alone: TF-IDF counts, blocks of the row itself; context: with its neighbours.
+    words: counts of words for each linear candidate, in blocks; at least `ALONE` and `WORDS`.
     numbers: dense columns (n, k).
     network: the network's columns (n, m), of which the first is its probability; None without one.
     """
 
-    alone: Sequence[csr_matrix]
-    context: Sequence[csr_matrix]
+    words: Mapping[str, Sequence[csr_matrix]]
     numbers: np.ndarray
     network: np.ndarray | None
 
@@ -102,29 +103,33 @@ class Fitted:
 
     def raw(self, rows: Rows, spread: Spread, name: str) -> np.ndarray:
         """Probabilities (n,) of one candidate, not calibrated."""
-        if name == BLEND:
-            words = self._words(rows, WORDS)
-            parts = [words, self._trees(rows, spread, TREES, words)]
-            if STACK in self.boosters and rows.network is not None:
-                parts += [rows.network[:, 0], self._trees(rows, spread, STACK, words)]
-            return blend(parts)
         if name == NETWORK:
-            if rows.network is None:
-                raise ValueError("the network has said nothing about these rows")
-            p: np.ndarray = rows.network[:, 0]
-            return p
-        if name in (TREES, STACK):
-            return self._trees(rows, spread, name, self._words(rows, WORDS))
-        return self._words(rows, name)
+            return _first(rows)
+        if name not in (BLEND, TREES, STACK):
+            return self._words(rows, name)
+        words = {kind: self._words(rows, kind) for kind in rows.words if kind != ALONE}
+        columns = np.hstack([spread(p) for p in words.values()])
+        if name != BLEND:
+            return self._trees(rows, columns, name)
+        trees = [self._trees(rows, columns, kind) for kind in sorted(self.boosters)]
+        network = [_first(rows)] if rows.network is not None else []
+        return blend([*words.values(), *trees, *network])
 
     def _words(self, rows: Rows, name: str) -> np.ndarray:
-        blocks = rows.alone if name == ALONE else rows.context
-        return self.linear[name].predict(self.weightings[name].apply(blocks))
+        return self.linear[name].predict(self.weightings[name].apply(rows.words[name]))
 
-    def _trees(self, rows: Rows, spread: Spread, name: str, words: np.ndarray) -> np.ndarray:
-        x = _columns(rows, spread(words), name)
+    def _trees(self, rows: Rows, words: np.ndarray, name: str) -> np.ndarray:
+        x = _columns(rows, words, name)
         value: np.ndarray = np.asarray(self.boosters[name].predict(x, num_threads=1))
         return value
+
+
+def _first(rows: Rows) -> np.ndarray:
+    """The network's probability of each row (n,)."""
+    if rows.network is None:
+        raise ValueError("there is no network that says something about these rows")
+    p: np.ndarray = rows.network[:, 0]
+    return p
 
 
 def fit(
@@ -143,16 +148,15 @@ def fit(
     known = np.isfinite(truth.target)
     out: dict[str, np.ndarray] = {}
     weightings, linear, boosters = {}, {}, {}
-    for name in (ALONE, WORDS):
-        blocks = rows.alone if name == ALONE else rows.context
+    for name, blocks in rows.words.items():
         weightings[name] = Weighting.fit(blocks)
         x = weightings[name].apply(blocks)
         out[name] = np.full(len(known), np.nan)
         for train, test in _splits(truth.fold, known):
-            model = Linear.fit(x[train], truth.target[train], truth.weight[train])
-            out[name][test] = model.predict(x[test])
+            part = Linear.fit(x[train], truth.target[train], truth.weight[train])
+            out[name][test] = part.predict(x[test])
         linear[name] = Linear.fit(x[known], truth.target[known], truth.weight[known])
-    spread_words = spread(out[WORDS])
+    spread_words = np.hstack([spread(p) for name, p in out.items() if name != ALONE])
     for name in (TREES, STACK):
         if name == STACK and rows.network is None:
             continue
@@ -187,11 +191,12 @@ def fit(
 
 def needed(*names: str) -> set[str]:
     """The parts that candidates consist of."""
+    words = {WORDS, REACTION}
     of = {
-        TREES: {TREES, WORDS},
-        STACK: {STACK, WORDS},
+        TREES: {TREES, *words},
+        STACK: {STACK, *words},
         NETWORK: set[str](),
-        BLEND: {TREES, STACK, WORDS},
+        BLEND: {TREES, STACK, *words},
     }
     return set().union(*(of.get(name, {name}) for name in names))
 
@@ -230,5 +235,7 @@ def _boost(
         "verbose": -1,
     }
     # LightGBM refuses characters that names contain: columns go by position.
-    booster: lgb.Booster = lgb.train(parameters, lgb.Dataset(x, target, weight=weight), settings.rounds)
+    booster: lgb.Booster = lgb.train(
+        parameters, lgb.Dataset(x, target, weight=weight), settings.rounds
+    )
     return booster

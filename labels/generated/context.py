@@ -98,9 +98,7 @@ def _places(dialogues: Dialogues) -> dict[str, np.ndarray]:
     }
 
 
-def _likeness(
-    dialogues: Dialogues, counted: Words, texts: Texts | None
-) -> dict[str, np.ndarray]:
+def _likeness(dialogues: Dialogues, counted: Words, texts: Texts | None) -> dict[str, np.ndarray]:
     """Cosines of TF-IDF rows and of encoder vectors, and the likeness of the turns around."""
     table: dict[str, np.ndarray] = {}
     rows = {kind: _weighted(counted.counts[kind]) for kind in ("request", "response", "prompt")}

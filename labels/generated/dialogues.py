@@ -166,9 +166,7 @@ def _numbered(ids: list[str]) -> tuple[list[str], np.ndarray]:
 
 
 def _slots(slots: list[dict[str, Any]] | None) -> list[tuple[str, str]]:
-    return [
-        (s["name"], str(s["value"]).lower()) for s in slots or [] if s.get("value") is not None
-    ]
+    return [(s["name"], str(s["value"]).lower()) for s in slots or [] if s.get("value") is not None]
 
 
 def _tokens(table: pa.Table, understood: list[Any], n: int) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from classifiers.encoder import Encoder
 from labels.generated import context, whole_goals, words
-from labels.generated.candidates import Rows
+from labels.generated.candidates import ALONE, REACTION, WORDS, Rows
 from labels.generated.context import Texts, lined_up
 from labels.generated.dialogues import Dialogues
 from labels.generated.mentioned import Values
@@ -68,9 +68,9 @@ def compute(dialogues: Dialogues, values: Values, texts: Texts | None) -> Featur
 def turn_rows(features: Features, network: np.ndarray | None) -> Rows:
     """Turns as rows; `network` are its columns for the task, None without one."""
     blocks = features.counted.blocks
+    places = {ALONE: words.ALONE, WORDS: words.CONTEXT, REACTION: words.REACTION}
     return Rows(
-        blocks(features.dialogues, words.ALONE),
-        blocks(features.dialogues, words.CONTEXT),
+        {name: blocks(features.dialogues, at) for name, at in places.items()},
         features.around,
         network,
     )
@@ -88,7 +88,7 @@ def goal_rows(
     found = whole_goals.blocks(features.dialogues, features.counted, spans)
     numbers = whole_goals.columns(features.dialogues, spans, features.own, scores)
     # A goal's own words: those of all its turns. What follows and its last turns are the context.
-    return Rows(found[:3], found, numbers, network)
+    return Rows({ALONE: found[:3], WORDS: found}, numbers, network)
 
 
 def alone(p: np.ndarray) -> np.ndarray:

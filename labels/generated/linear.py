@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 
-_C = 2.0
+_C = 1.0
 
 
 @dataclass(frozen=True, slots=True)

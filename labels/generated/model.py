@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +23,12 @@ from labels.generated.features import (
     texts_of,
     turn_rows,
 )
+from labels.generated.frames.model import Frames
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.network import TASKS, Network, Standard, inputs
 from labels.generated.settings import Settings
-from labels.generated.training import Said, device, say
+from labels.generated.training import Said, average, device, say
 from labels.goals.spans import Span, numbers_of, spans_of
 
 _SLOTS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
@@ -44,6 +45,9 @@ LABELS = schema(
         ("p_intent", pa.float32()),
         ("slots", _SLOTS),
         ("p_slots", pa.float32()),
+        # Of each slot: its probability, and its characters in the request, null where not there.
+        ("slot_confidence", pa.list_(pa.float64())),
+        ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
 # Without gold of boundaries a goal begins where coherence is this many spreads below its mean
@@ -51,14 +55,6 @@ LABELS = schema(
 _CUT = 0.5
 # Turns at the end of a goal whose defects tell that it was not reached, without gold of goals.
 _LAST = 2
-
-
-class Frames(Protocol):
-    """What says intents and slots; see `labels.generated.frames`."""
-
-    def generate(self, turns: pa.Table) -> pa.Table:
-        """Columns turn_id, intent, p_intent, slots, p_slots of `turns`, in any order."""
-        ...
 
 
 @dataclass(slots=True)
@@ -73,9 +69,10 @@ class LabelModel:
         `generate`.
     constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
         a dialogue.
-    intents: names of the network's intents.
+    networks: of different seeds, none if training was told so. intents: names of their intents.
     coherence: mean and spread of the network's log-odds that a turn does not follow from the one
         before, of the training turns.
+    frames: what says intents and slots, with values; without it intents are the network's.
     metrics: per task the figures of every candidate out of fold, or why it was not learned.
     held_out: out-of-fold labels of the training turns.
     """
@@ -86,7 +83,7 @@ class LabelModel:
     times: bool
     values: Values
     standard: Standard
-    network: Network | None
+    networks: tuple[Network, ...]
     intents: tuple[str, ...]
     coherence: tuple[float, float]
     tasks: dict[str, Fitted]
@@ -153,6 +150,8 @@ class LabelModel:
             "p_intent": _nullable(confidence),
             "slots": [None] * len(dialogues),
             "p_slots": [None] * len(dialogues),
+            "slot_confidence": [None] * len(dialogues),
+            "spans": [None] * len(dialogues),
         }
         table = pa.table(columns, LABELS).take(pa.array(order))
         return table if self.frames is None else _joined(table, self.frames.generate(turns))
@@ -161,11 +160,12 @@ class LabelModel:
         """What the network says of the turns, if there is one, and their features."""
         texts = texts_of(dialogues, self.encoder) if self.encoder else None
         features = compute(dialogues, self.values, texts)
-        if self.network is None:
+        if not self.networks:
             return None, features
         data = inputs(dialogues, texts, self.standard.apply(features.own))
-        self.network.to(device())
-        return say(self.network, data, dialogues, len(self.intents)), features
+        many = len(self.intents)
+        said = [say(network.to(device()), data, dialogues, many) for network in self.networks]
+        return average(said), features
 
     def starts(self, features: Features, said: Said | None) -> np.ndarray:
         """Probability that a goal begins at each turn (n,); of a first turn it says nothing."""
@@ -204,7 +204,9 @@ class LabelModel:
         if "goal_reached" in self.constant:
             return np.full(len(spans), self.constant["goal_reached"])
         if fitted is None:
-            return np.array([1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans])
+            return np.array(
+                [1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans]
+            )
         scores, network = goal_columns(said, spans, len(features.dialogues))
         rows = goal_rows(features, spans, scores, network)
         value: np.ndarray = 1 - fitted.predict(rows, alone)
@@ -266,12 +268,12 @@ def _nullable(values: np.ndarray) -> pa.Array[Any]:
 
 def _joined(labels: pa.Table, frames: pa.Table) -> pa.Table:
     """`labels` with intents and slots of `frames`."""
-    found: Mapping[str, int] = {
-        turn: row for row, turn in enumerate(frames["turn_id"].to_pylist())
-    }
+    found: Mapping[str, int] = {turn: row for row, turn in enumerate(frames["turn_id"].to_pylist())}
     rows = pa.array([found.get(turn) for turn in labels["turn_id"].to_pylist()], pa.int64())
     taken = frames.take(rows)
-    for name in ("intent", "p_intent", "slots", "p_slots"):
-        place = LABELS.get_field_index(name)
-        labels = labels.set_column(place, LABELS.field(name), taken[name].cast(LABELS.field(name).type))
+    for name in ("intent", "p_intent", "slots", "p_slots", "slot_confidence", "spans"):
+        field = LABELS.field(name)
+        labels = labels.set_column(
+            LABELS.get_field_index(name), field, taken[name].cast(field.type)
+        )
     return labels

@@ -92,9 +92,7 @@ def inputs(dialogues: Dialogues, texts: Texts | None, numbers: np.ndarray) -> In
     heard, said = [], []
     for row, tokens in enumerate(dialogues.tokens):
         answers = [t for t in tokens if t.startswith(_ANSWERED)]
-        told = before[row] >= 0 and any(
-            t.startswith("act=") for t in dialogues.tokens[before[row]]
-        )
+        told = before[row] >= 0 and any(t.startswith("act=") for t in dialogues.tokens[before[row]])
         heard.append(
             [
                 t
@@ -117,9 +115,7 @@ def inputs(dialogues: Dialogues, texts: Texts | None, numbers: np.ndarray) -> In
         request,
         prompt,
         response,
-        _folded(
-            [hashed(dialogues.request), hashed(others), hashed(prompts), hashed(heard, False)]
-        ),
+        _folded([hashed(dialogues.request), hashed(others), hashed(prompts), hashed(heard, False)]),
         _folded([hashed(dialogues.response), hashed(said, False)]),
         numbers,
     )

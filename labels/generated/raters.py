@@ -21,7 +21,11 @@ def marks(turns: pa.Table, dialogues: Dialogues, of: str) -> list[list[float]]:
         turns["gold"].combine_chunks().take(pa.array(dialogues.row)).to_pylist()
     )
     return [
-        [r["value"] for r in (g or {}).get("ratings") or [] if r["of"] == of and r["value"] is not None]
+        [
+            r["value"]
+            for r in (g or {}).get("ratings") or []
+            if r["of"] == of and r["value"] is not None
+        ]
         for g in gold
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from classifiers.encoder import DEFAULT
 from data.errors import UsageError
@@ -24,7 +24,10 @@ class Settings:
     network: whether a network is trained; without it the candidates are words and trees.
     size, layers, heads, dropout: of the Transformer over turns.
     pretraining, epochs: passes over the dialogues in stage one and stage two.
+    networks: trained with different seeds; their log-odds are averaged.
     batch: dialogues in a step. rate: highest learning rate.
+    frames: how what was meant is learned (`labels.generated.frames`): ``full``, ``quick`` or
+        ``none``.
     threads: of training; 0 for one per core.
     """
 
@@ -42,14 +45,26 @@ class Settings:
     dropout: float = 0.2
     pretraining: int = 3
     epochs: int = 8
+    networks: int = 2
     batch: int = 24
     rate: float = 1e-3
+    frames: Literal["full", "quick", "none"] = "full"
     threads: int = 0
 
     @classmethod
     def quick(cls, seed: int = 0) -> Self:
         """Settings for a first look: 20,000 turns in less than a minute on two cores."""
-        return cls(seed=seed, folds=3, rounds=100, size=64, layers=1, pretraining=1, epochs=3)
+        return cls(
+            seed=seed,
+            folds=3,
+            rounds=100,
+            size=64,
+            layers=1,
+            pretraining=1,
+            epochs=3,
+            networks=1,
+            frames="quick",
+        )
 
     def __post_init__(self) -> None:
         if self.folds < 2:

@@ -3,7 +3,7 @@
     model.json          settings, tasks, calibration, values, intents
     arrays.npz          weights of the linear models, means and spreads
     <task>.<candidate>.txt  LightGBM
-    network.npz         the network's weights
+    network<n>.npz      the networks' weights
     held_out.parquet    out-of-fold labels of the training turns
     encoder.onnx, tokenizer.json
     frames/             what says intents and slots, if it was trained
@@ -35,6 +35,7 @@ from data.store.durability import sync, tree
 from data.store.model_folders import DRAFT, model_damage, model_ids, write_manifest
 from labels.generated.candidates import Fitted
 from labels.generated.decision import Scale
+from labels.generated.frames.model import Frames
 from labels.generated.held_out import HeldOut
 from labels.generated.linear import Linear
 from labels.generated.mentioned import Values
@@ -45,6 +46,9 @@ from labels.generated.words import Weighting
 
 _FORMAT = 1
 _METRICS = "metrics.json"
+# What reading files raises that are not what was written.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, lgb.basic.LightGBMError)
+_FRAMES = "frames"
 _ENCODER = ("encoder.onnx", "tokenizer.json")
 
 
@@ -91,7 +95,14 @@ def load(models: Path, model_id: str, threads: int = 0) -> LabelModel:
         raise _damaged(models, model_id, " ".join(map(str, found)))
     try:
         return _read(folder, model_id, threads)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, lgb.basic.LightGBMError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        lgb.basic.LightGBMError,
+    ) as error:
         raise machine_error(error, models) or _damaged(models, model_id, str(error)) from error
 
 
@@ -121,7 +132,10 @@ def _content_id(folder: Path) -> str:
 
 
 def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None:
-    arrays = {"standard/mean": model.standard.mean, "standard/spread": model.standard.spread}
+    arrays: dict[str, Any] = {
+        "standard/mean": model.standard.mean,
+        "standard/spread": model.standard.spread,
+    }
     tasks: dict[str, Any] = {}
     for task, fitted in model.tasks.items():
         tasks[task] = {
@@ -138,12 +152,11 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
             arrays[f"{task}/{name}/rarity"] = rarity
         for name, booster in fitted.boosters.items():
             booster.save_model(str(folder / f"{task}.{name}.txt"))
-    network = None
-    if model.network is not None:
-        weights = {name: w.cpu().numpy() for name, w in model.network.state_dict().items()}
-        np.savez(folder / "network.npz", **weights)
-        vector, numbers = (weights[f"{name}.weight"].shape[1] for name in ("heard", "numbers"))
-        network = {"vector": vector, "numbers": numbers}
+    shape = None
+    for number, network in enumerate(model.networks):
+        weights: dict[str, Any] = {n: w.cpu().numpy() for n, w in network.state_dict().items()}
+        np.savez(folder / f"network{number}.npz", **weights)
+        shape = {name: weights[f"{name}.weight"].shape[1] for name in ("heard", "numbers")}
     content = {
         "format": _FORMAT,
         "settings": model.settings.to_json(),
@@ -153,7 +166,9 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         "intents": model.intents,
         "coherence": model.coherence,
         "constant": model.constant,
-        "network": network,
+        "networks": len(model.networks),
+        "shape": shape,
+        "frames": model.frames is not None,
         "encoder": model.encoder is not None,
         "tasks": tasks,
     }
@@ -161,6 +176,8 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
     np.savez_compressed(folder / "arrays.npz", **arrays)
     if model.held_out:
         model.held_out.write(folder / "held_out.parquet")
+    if model.frames:
+        model.frames.save(folder / _FRAMES)
     if model.encoder and encoder_folder:
         for name in _ENCODER:
             shutil.copyfile(encoder_folder / name, folder / name)
@@ -186,7 +203,10 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         times=bool(content["times"]),
         values=Values(content["values"]),
         standard=standard,
-        network=_network(content, settings, folder),
+        networks=tuple(
+            _network(content, settings, folder / f"network{number}.npz")
+            for number in range(content["networks"])
+        ),
         intents=tuple(content["intents"]),
         coherence=(float(content["coherence"][0]), float(content["coherence"][1])),
         tasks=tasks,
@@ -194,6 +214,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         metrics=json.loads((folder / _METRICS).read_text("utf-8")),
         id=model_id,
         held_out=HeldOut.read(folder / "held_out.parquet"),
+        frames=Frames.load(folder / _FRAMES) if content["frames"] else None,
     )
 
 
@@ -214,19 +235,16 @@ def _task(task: str, stated: dict[str, Any], arrays: Any, folder: Path) -> Fitte
     )
 
 
-def _network(content: dict[str, Any], settings: Settings, folder: Path) -> Network | None:
-    if content["network"] is None:
-        return None
+def _network(content: dict[str, Any], settings: Settings, path: Path) -> Network:
     network = Network(
-        content["network"]["vector"],
-        content["network"]["numbers"],
+        content["shape"]["heard"],
+        content["shape"]["numbers"],
         len(content["intents"]),
         settings.size,
         settings.layers,
         settings.heads,
         settings.dropout,
     )
-    with np.load(folder / "network.npz", allow_pickle=False) as weights:
+    with np.load(path, allow_pickle=False) as weights:
         network.load_state_dict({n: torch.from_numpy(weights[n]) for n in weights.files})
-    network.eval()
-    return network
+    return network.eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,20 @@ from labels.generated.features import (
     texts_of,
     turn_rows,
 )
+from labels.generated.frames import model as frames
+from labels.generated.frames.model import Frames
+from labels.generated.frames.settings import Settings as FrameSettings
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.model import LabelModel, cohesion, goal_columns, turn_columns
-from labels.generated.network import TASKS, Network, Standard, inputs
+from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
 from labels.generated.training import (
     Checkpoints,
     Goals,
     Said,
+    average,
     build,
     fingerprint,
     learn,
@@ -64,6 +68,7 @@ def train(
     feedback: pa.Table | None = None,
     progress: Progress = silent,
     folder: Path | None = None,
+    keep: Sequence[str] = (),
 ) -> tuple[LabelModel, Path]:
     """A label model learned from `turns`, and the folder of its encoder.
 
@@ -74,6 +79,8 @@ def train(
         learned from, at a lower weight, where other turns have gold. Not read in `generate` then.
     folder: where checkpoints of the network are kept, so that a killed training goes on; None for
         no checkpoints. The encoder is put there too, or in a temporary folder.
+    keep: candidates (`labels.generated.candidates.NAMES`) that stay in the model though another was
+        chosen, to be compared on other turns.
 
     Raises `NotEnoughLabels` if there are no turns.
     """
@@ -89,18 +96,27 @@ def train(
     targets = gold.read(turns, dialogues)
     encoding.export(settings.encoder, place / "encoder")
     encoder = Encoder(place / "encoder", settings.threads)
-    texts = texts_of(dialogues, encoder, _counting(portion(progress, 0.0, 0.3), dialogues))
+    texts = texts_of(dialogues, encoder, _counting(portion(progress, 0.0, 0.2), dialogues))
     values = Values.fit(dialogues)
     features = compute(dialogues, values, texts)
     standard = Standard.fit(features.own)
-    fold = fold_of(dialogues.dialogue, min(settings.folds, len(dialogues.dialogue_ids)), settings.seed)
+    fold = fold_of(
+        dialogues.dialogue, min(settings.folds, len(dialogues.dialogue_ids)), settings.seed
+    )
     known, skipped, constant = _learnable(dialogues, targets)
     intents = _intents(targets)
-    with _threads(settings.threads):
-        network, out = _network(
-            features, standard, targets, known, intents, fold, settings, place, folder is not None,
-            portion(progress, 0.3, 0.8),
-        )
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    networks, out = _networks(
+        features,
+        standard,
+        _goals(dialogues, targets, known, intents),
+        len(intents),
+        fold,
+        settings,
+        None if folder is None else folder / "checkpoints",
+        portion(progress, 0.2, 0.6),
+    )
     model = LabelModel(
         settings,
         encoder if texts is not None else None,
@@ -108,7 +124,7 @@ def train(
         bool(np.isfinite(dialogues.numbers[:, reading.NUMBERS.index("gap before")]).any()),
         values,
         standard,
-        network,
+        networks,
         intents,
         (0.0, 1.0),
         {},
@@ -120,12 +136,12 @@ def train(
         model.coherence = (float(later.mean()), float(later.std()))
     labels: dict[str, np.ndarray] = {}
     for step, task in enumerate(("goal_start", "turn_defect", "goal_reached")):
-        progress(0.8 + 0.2 * step / 3, 1, f"choosing how to label {task.replace('_', ' ')}")
+        progress(0.6 + 0.1 * step / 3, 1, f"choosing how to label {task.replace('_', ' ')}")
         if task in skipped:
             model.metrics[task] = {"skipped": skipped[task]}
             continue
         fit = _fit_goals if task == "goal_reached" else _fit_turns
-        fitted, labels[task] = fit(task, features, targets, fold, out, feedback, settings)
+        fitted, labels[task] = fit(task, features, targets, fold, out, feedback, settings, keep)
         model.tasks[task] = fitted
         model.metrics[task] = {
             "default": fitted.chosen,
@@ -135,6 +151,7 @@ def train(
     model.metrics["intent"] = _intent_figures(targets, intents, out)
     model.metrics["turns"] = len(dialogues)
     model.metrics["dialogues"] = len(dialogues.dialogue_ids)
+    model.frames = _frames(turns, settings, model.metrics, portion(progress, 0.7, 1.0))
     if labels:
         model.held_out = HeldOut.of(dialogues, labels)
     progress(1, 1, "trained")
@@ -151,13 +168,6 @@ def _counting(progress: Progress, dialogues: Dialogues) -> Any:
         progress(done, total, "encoding texts")
 
     return count
-
-
-def _threads(number: int) -> Any:
-    """torch on so many threads; LightGBM and the encoder are told by themselves."""
-    if number:
-        torch.set_num_threads(number)
-    return nullcontext()
 
 
 def _learnable(
@@ -199,30 +209,26 @@ def _intents(targets: Targets) -> tuple[str, ...]:
     return tuple(sorted(frequent)) if len(frequent) > 1 else ()
 
 
-def _network(
+def _networks(
     features: Features,
     standard: Standard,
-    targets: Targets,
-    known: list[str],
-    intents: tuple[str, ...],
+    goals: Goals,
+    intents: int,
     fold: np.ndarray,
     settings: Settings,
-    place: Path,
-    keep: bool,
+    folder: Path | None,
     progress: Progress,
-) -> tuple[Network | None, Said | None]:
-    """The network trained on all turns, and what networks that did not see a fold say of it."""
+) -> tuple[tuple[Network, ...], Said | None]:
+    """Networks trained on all turns, and what networks that did not see a fold say of it."""
     if not settings.network:
-        return None, None
+        return (), None
     dialogues = features.dialogues
     data = inputs(dialogues, features.texts, standard.apply(features.own))
-    goals = _goals(dialogues, targets, known, intents)
-    checkpoints = Checkpoints(
-        place / "checkpoints" if keep else None, fingerprint(data, goals, settings)
-    )
-    folds = [int(k) for k in np.unique(fold)]
-    learning = bool(known or intents)
-    steps = settings.pretraining + (settings.epochs * (len(folds) + 1) if learning else 0)
+    checkpoints = Checkpoints(folder, fingerprint(data, goals, settings))
+    steps = settings.pretraining
+    if goals.any():
+        steps += settings.epochs * (len(np.unique(fold)) + 1)
+    steps *= settings.networks
     done = 0
 
     def epoch() -> None:
@@ -230,28 +236,48 @@ def _network(
         done += 1
         progress(done, steps, "training the network")
 
-    network = build(data, len(intents), settings)
-    pretrain(network, data, dialogues, settings, checkpoints, epoch)
-    start = copy.deepcopy(network)
-    if not learning:
-        return network, say(network, data, dialogues, len(intents))
+    networks, out = [], []
+    for number in range(settings.networks):
+        own = replace(settings, seed=settings.seed + number)
+        network = build(data, intents, own)
+        pretrain(network, data, dialogues, own, checkpoints, epoch)
+        if goals.any():
+            start = copy.deepcopy(network)
+            learn(network, data, dialogues, goals, "all", own, checkpoints, epoch)
+            said = _out_of_fold(
+                start, data, dialogues, goals, intents, fold, own, checkpoints, epoch
+            )
+        else:
+            said = say(network, data, dialogues, intents)
+        networks.append(network)
+        out.append(said)
+    return tuple(networks), average(out)
+
+
+def _out_of_fold(
+    start: Network,
+    data: Inputs,
+    dialogues: Dialogues,
+    goals: Goals,
+    intents: int,
+    fold: np.ndarray,
+    settings: Settings,
+    checkpoints: Checkpoints,
+    epoch: Callable[[], None],
+) -> Said:
+    """What networks, each trained from `start` on all folds but one, say of that one."""
     n = len(dialogues)
-    out = Said(
-        np.full((n, len(TASKS)), np.nan), np.zeros(n), np.full((n, len(intents)), np.nan)
-    )
-    for k in folds:
+    out = Said(np.full((n, len(TASKS)), np.nan), np.zeros(n), np.full((n, intents), np.nan))
+    for k in np.unique(fold):
+        outside = fold == k
         part = copy.deepcopy(start)
-        inside = fold != k
-        learn(part, data, dialogues, goals.only(inside), f"fold-{k}", settings, checkpoints, epoch)
-        said = say(part, data, dialogues, len(intents))
-        for values, theirs in (
-            (out.odds, said.odds),
-            (out.coherence, said.coherence),
-            (out.intent, said.intent),
-        ):
-            values[~inside] = theirs[~inside]
-    learn(network, data, dialogues, goals, "all", settings, checkpoints, epoch)
-    return network, out
+        name = f"fold-{k}"
+        learn(part, data, dialogues, goals.only(~outside), name, settings, checkpoints, epoch)
+        said = say(part, data, dialogues, intents)
+        out.odds[outside] = said.odds[outside]
+        out.coherence[outside] = said.coherence[outside]
+        out.intent[outside] = said.intent[outside]
+    return out
 
 
 def _goals(
@@ -277,6 +303,7 @@ def _fit_turns(
     out: Said | None,
     feedback: pa.Table | None,
     settings: Settings,
+    keep: Sequence[str],
 ) -> tuple[Fitted, np.ndarray]:
     dialogues = features.dialogues
     verdict = getattr(targets, task)
@@ -295,6 +322,7 @@ def _fit_turns(
         Truth(target, verdict, fold, weight),
         spread_turns(dialogues),
         settings,
+        keep,
     )
 
 
@@ -306,6 +334,7 @@ def _fit_goals(
     out: Said | None,
     feedback: pa.Table | None,
     settings: Settings,
+    keep: Sequence[str],
 ) -> tuple[Fitted, np.ndarray]:
     """Goals of gold as rows; the probabilities that come back are of turns, reached."""
     dialogues = features.dialogues
@@ -318,6 +347,7 @@ def _fit_goals(
         Truth(missed, missed, fold[first], np.ones(len(spans))),
         alone,
         settings,
+        keep,
     )
     per_turn = np.full(len(dialogues), np.nan)
     for span, value in zip(spans, p, strict=True):
@@ -325,9 +355,23 @@ def _fit_goals(
     return fitted, per_turn
 
 
-def _intent_figures(
-    targets: Targets, intents: tuple[str, ...], out: Said | None
-) -> dict[str, Any]:
+def _frames(
+    turns: pa.Table, settings: Settings, metrics: dict[str, Any], progress: Progress
+) -> Frames | None:
+    if settings.frames == "none":
+        return None
+    quick = settings.frames == "quick"
+    chosen = FrameSettings.quick(seed=settings.seed) if quick else FrameSettings(seed=settings.seed)
+    try:
+        fitted = frames.train(turns, chosen, progress)
+    except NotEnoughLabels as error:
+        metrics["frames"] = {"skipped": str(error)}
+        return None
+    metrics["frames"] = {"learned": fitted.learned, "turns": fitted.turns}
+    return fitted
+
+
+def _intent_figures(targets: Targets, intents: tuple[str, ...], out: Said | None) -> dict[str, Any]:
     if out is None or not intents:
         return {"skipped": "no gold of two intents"}
     rows = [i for i, intent in enumerate(targets.intent) if intent is not None]

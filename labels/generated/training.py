@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from data.errors import machine_error
 from labels.generated import pretraining
+from labels.generated.dialogues import Dialogues
 from labels.generated.network import (
     TASKS,
     Batch,
@@ -32,7 +33,6 @@ from labels.generated.network import (
     inner,
     pieces,
 )
-from labels.generated.dialogues import Dialogues
 from labels.generated.settings import Settings
 
 _DECAY = 0.02
@@ -56,6 +56,20 @@ class Goals:
     defect: np.ndarray
     goal: np.ndarray
     intent: np.ndarray
+
+    def known(self) -> np.ndarray:
+        """Which turns have anything to learn from; (n,)."""
+        found: np.ndarray = (
+            np.isfinite(self.start)
+            | np.isfinite(self.not_reached)
+            | np.isfinite(self.defect)
+            | (self.intent >= 0)
+        )
+        return found
+
+    def any(self) -> bool:
+        """Whether there is anything to learn."""
+        return bool(self.known().any())
 
     def only(self, rows: np.ndarray) -> Goals:
         """The same, known on `rows` (n,) only."""
@@ -131,7 +145,7 @@ def device() -> str:
 
 
 def build(data: Inputs, intents: int, settings: Settings) -> Network:
-    """A network with the weights of the seed."""
+    """A network with the first weights of the seed."""
     torch.manual_seed(settings.seed)
     return Network(
         data.vectors.shape[1],
@@ -159,7 +173,8 @@ def pretrain(
         spoiled = [pretraining.spoil(piece, generator) for piece in rows]
         return pretraining.loss(network, batch(data, spoiled, device()), generator)
 
-    _run(network, everything, settings.pretraining, "stage-one", settings, checkpoints, loss, done)
+    stage = f"stage-one-{settings.seed}"
+    _run(network, everything, settings.pretraining, stage, settings, checkpoints, loss, done)
 
 
 def learn(
@@ -173,12 +188,7 @@ def learn(
     done: Callable[[], None],
 ) -> None:
     """Stage two, in place, on the dialogues with gold; `part` names the training."""
-    known = (
-        np.isfinite(goals.start)
-        | np.isfinite(goals.not_reached)
-        | np.isfinite(goals.defect)
-        | (goals.intent >= 0)
-    )
+    known = goals.known()
     some = [piece for piece in pieces(dialogues) if known[piece].any()]
 
     def loss(rows: list[np.ndarray], generator: np.random.Generator) -> Tensor:
@@ -186,7 +196,8 @@ def learn(
         read = network(held, network.answer(held))
         return _task_loss(network, read, held, goals)
 
-    _run(network, some, settings.epochs, part, settings, checkpoints, loss, done)
+    stage = f"{part}-{settings.seed}"
+    _run(network, some, settings.epochs, stage, settings, checkpoints, loss, done)
 
 
 def _run(
@@ -304,6 +315,15 @@ class Said:
     odds: np.ndarray
     coherence: np.ndarray
     intent: np.ndarray
+
+
+def average(said: Sequence[Said]) -> Said:
+    """The mean of what several networks say."""
+    return Said(
+        np.mean([s.odds for s in said], axis=0),
+        np.mean([s.coherence for s in said], axis=0),
+        np.mean([s.intent for s in said], axis=0),
+    )
 
 
 def say(network: Network, data: Inputs, dialogues: Dialogues, intents: int) -> Said:

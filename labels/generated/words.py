@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,15 @@ CONTEXT = (
     ("response", 1),
     ("tokens", -1),
     ("tokens", 1),
+    ("answered", 0),
+)
+# What users say next is what they make of a response: less of the rest, where verdicts are rare.
+REACTION = (
+    *ALONE,
+    ("prompt", 0),
+    ("request", 1),
+    ("response", 1),
+    ("answered", 0),
 )
 
 
@@ -48,7 +58,7 @@ def _runs(text: str) -> list[str]:
     if not found:
         return []
     edged = ["^", *found, "$"]
-    return found + [f"{a} {b}" for a, b in zip(edged[:-1], edged[1:], strict=True)]
+    return found + [f"{a} {b}" for a, b in pairwise(edged)]
 
 
 def _itself(values: Sequence[str]) -> Sequence[str]:
@@ -68,10 +78,24 @@ def hashed(rows: Sequence[Any], texts: bool = True) -> csr_matrix:
     return counts.astype(np.float32)
 
 
+def _answered(dialogues: Dialogues) -> list[list[str]]:
+    """Pairs of the first one and two words of the next request and each run of the response."""
+    result = []
+    for row, after in enumerate(dialogues.neighbour(1)):
+        next_words = words(dialogues.request[after])[:2] if after >= 0 else ["$"]
+        begins = [" ".join(next_words[:size]) for size in range(1, len(next_words) + 1)]
+        said = words(dialogues.response[row])
+        runs = dict.fromkeys([*said, *(f"{a} {b}" for a, b in pairwise(said))])
+        result.append([f"{run} > {begin}" for begin in begins for run in runs])
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """Counts per kind of text, one row per turn and one, the last, that is empty.
 
+    ``answered`` are pairs: how the next request begins, and a run of words of the response. "No" is
+    harmless after "anything else?", and not after "shall I play it in the kitchen?".
     The empty row stands for the neighbour that a turn at the edge of its dialogue does not have.
     """
 
@@ -81,7 +105,6 @@ class Words:
     def of(cls, dialogues: Dialogues) -> Words:
         """Counts of what was heard, said before and after, and of the categorical values."""
         heard = [" \n ".join(dict.fromkeys(o[:4])) for o in dialogues.others]
-        # What the assistant said before is mostly what it answered to the turn before.
         return cls(
             {
                 "request": hashed([*dialogues.request, ""]),
@@ -89,12 +112,11 @@ class Words:
                 "prompt": hashed([*dialogues.prompt, ""]),
                 "response": hashed([*dialogues.response, ""]),
                 "tokens": hashed([*dialogues.tokens, ()], texts=False),
+                "answered": hashed([*_answered(dialogues), ()], texts=False),
             }
         )
 
-    def blocks(
-        self, dialogues: Dialogues, places: Sequence[tuple[str, int]]
-    ) -> list[csr_matrix]:
+    def blocks(self, dialogues: Dialogues, places: Sequence[tuple[str, int]]) -> list[csr_matrix]:
         """Counts (n, 2**BITS) for each of `places`; rows without that neighbour are empty."""
         return [self.counts[kind][dialogues.neighbour(step)] for kind, step in places]
 

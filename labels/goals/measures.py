@@ -99,7 +99,7 @@ class Panels:
         """Up to `panels` panels of one rater and `others` others for each of n rated things.
 
         `verdicts` are the raters' on each; things with too few raters are left out. Raters take
-        the place of the one in turn. `others` is odd, so that there is a majority.
+        the place of the one in turn. Of an even number of `others`, half is not a majority.
         """
         generator = np.random.default_rng(seed)
         row, one, majority = [], [], []
@@ -114,9 +114,7 @@ class Panels:
                 one.append(votes[rater])
                 majority.append(2 * rest[chosen].sum() > others)
         rows = np.array(row, np.int64)
-        return cls(
-            rows, np.array(one, bool), np.array(majority, bool), np.asarray(dialogue)[rows]
-        )
+        return cls(rows, np.array(one, bool), np.array(majority, bool), np.asarray(dialogue)[rows])
 
     def said_as_often(self, p: np.ndarray) -> np.ndarray:
         """What a model says of each panel's thing if it says yes as often as the raters; (m,).

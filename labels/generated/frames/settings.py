@@ -32,12 +32,12 @@ class Settings:
     context: Context = "hindsight"
     seed: int = 0
     folds: int = 2
-    epochs: int = 10
-    batch: int = 200
+    epochs: int = 8
+    batch: int = 64
     width: int = 128
-    rate: float = 4e-3
-    dropout: float = 0.3
-    forget: float = 0.1
+    rate: float = 3e-3
+    dropout: float = 0.1
+    forget: float = 0.05
     rounds: int = 150
     leaves: int = 31
     min_leaf: int = 20
