@@ -87,6 +87,15 @@ def test_moments_are_listed(run: Run, folder: Path) -> None:
     assert run("preferences", "moments", "--store", folder).out.startswith("No teachable moments")
 
 
+def test_what_was_taught_in_the_logs_is_collected(run: Run, tmp_path: Path) -> None:
+    teach = {"result": {"action": "teach"}, "user_id": "ann"}
+    turns = [said("a", 0, "i'm a warriors fan", **teach), said("a", 1, "yes", **teach)]
+    store = store_of(tmp_path, turns)
+    ran = run("preferences", "collect", "--store", store.path)
+    assert ran.out == "Took over 1 preference from the logs.\n"
+    assert "warriors" in run("preferences", "list", "--store", store.path).out
+
+
 def test_what_to_ask_is_planned(run: Run, tmp_path: Path) -> None:
     store = store_of(tmp_path, traffic(80))
     ran = run("labels", "ask", "--budget", "3", "--rate", "1", "--json", "--store", store.path)
