@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_moments_are_listed(run: Run, folder: Path) -> None:
 
 
 def test_what_was_taught_in_the_logs_is_collected(run: Run, tmp_path: Path) -> None:
-    teach = {"result": {"action": "teach"}, "user_id": "ann"}
+    teach: dict[str, Any] = {"result": {"action": "teach"}, "user_id": "ann"}
     turns = [said("a", 0, "i'm a warriors fan", **teach), said("a", 1, "yes", **teach)]
     store = store_of(tmp_path, turns)
     ran = run("preferences", "collect", "--store", store.path)

@@ -177,9 +177,9 @@ def test_an_empty_store_has_no_moments(store: Store) -> None:
 
 
 def test_what_was_taught_in_the_logs_is_taken_over(tmp_path: Path) -> None:
-    teach = {"result": {"action": "teach", "status": "ok"}}
-    offers = {"result": {"status": "error", "acts": [{"act": "offer_teaching"}]}}
-    used = {"nlu": {"hypotheses": [], "signals": {"taught": 1.0}}}
+    teach: dict[str, Any] = {"result": {"action": "teach", "status": "ok"}}
+    offers: dict[str, Any] = {"result": {"status": "error", "acts": [{"act": "offer_teaching"}]}}
+    used: dict[str, Any] = {"nlu": {"hypotheses": [], "signals": {"taught": 1.0}}}
     turns = [
         said("a", 0, "play my mix", user_id="u", **offers),
         said("a", 1, "yes please", user_id="u", **teach),
