@@ -72,7 +72,7 @@ def best_threshold(target: np.ndarray, p: np.ndarray) -> tuple[float, float]:
 
 
 def figures(target: np.ndarray, p: np.ndarray) -> dict[str, float]:
-    """F1 at the best threshold, average precision, area under ROC, and expected calibration error."""
+    """F1 at the best threshold, average precision, area under ROC, and calibration error."""
     threshold, f1 = best_threshold(target, p)
     both = 0 < target.sum() < len(target)
     return {

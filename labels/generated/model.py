@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from classifiers.encoder import Encoder
 from data.schema.trace import schema
@@ -78,7 +78,7 @@ class LabelModel:
     """
 
     settings: Settings
-    encoder: Encoder | None
+    encoder: Encoder
     signals: tuple[str, ...]
     times: bool
     values: Values
@@ -137,9 +137,9 @@ class LabelModel:
         per_turn = np.repeat(reached, [s.stop - s.start for s in spans])
         if known is not None:
             per_turn = known.per_goal(per_turn, spans)
-        order = np.argsort(dialogues.row)
+        order: Any = np.argsort(dialogues.row)
         intent, confidence = self._intents(said, len(dialogues))
-        columns = {
+        columns: dict[str, Any] = {
             "turn_id": dialogues.turn_ids,
             "dialogue_id": [dialogues.dialogue_ids[d] for d in dialogues.dialogue],
             "goal_id": [f"g{number}" for number in goal],
@@ -153,12 +153,12 @@ class LabelModel:
             "slot_confidence": [None] * len(dialogues),
             "spans": [None] * len(dialogues),
         }
-        table = pa.table(columns, LABELS).take(pa.array(order))
+        table = pa.table(columns, LABELS).take(order)
         return table if self.frames is None else _joined(table, self.frames.generate(turns))
 
     def read(self, dialogues: Dialogues) -> tuple[Said | None, Features]:
         """What the network says of the turns, if there is one, and their features."""
-        texts = texts_of(dialogues, self.encoder) if self.encoder else None
+        texts = texts_of(dialogues, self.encoder)
         features = compute(dialogues, self.values, texts)
         if not self.networks:
             return None, features
@@ -248,8 +248,6 @@ def goal_columns(
 def cohesion(features: Features) -> np.ndarray:
     """Without network: how unlike a request is to what was said before it, from -1 to 0; (n,)."""
     texts, dialogues = features.texts, features.dialogues
-    if texts is None:
-        return np.zeros(len(dialogues))
     here = texts.of("request", dialogues)
     before = texts.of("request", dialogues, -1) + texts.of("response", dialogues, -1)
     scale = np.maximum(np.linalg.norm(before, axis=1), 1e-6)
@@ -268,8 +266,7 @@ def _nullable(values: np.ndarray) -> pa.Array[Any]:
 
 def _joined(labels: pa.Table, frames: pa.Table) -> pa.Table:
     """`labels` with intents and slots of `frames`."""
-    found: Mapping[str, int] = {turn: row for row, turn in enumerate(frames["turn_id"].to_pylist())}
-    rows = pa.array([found.get(turn) for turn in labels["turn_id"].to_pylist()], pa.int64())
+    rows: Any = pc.index_in(labels["turn_id"], value_set=frames["turn_id"].combine_chunks())
     taken = frames.take(rows)
     for name in ("intent", "p_intent", "slots", "p_slots", "slot_confidence", "spans"):
         field = LABELS.field(name)

@@ -52,7 +52,7 @@ _FRAMES = "frames"
 _ENCODER = ("encoder.onnx", "tokenizer.json")
 
 
-def save(model: LabelModel, encoder_folder: Path | None, models: Path) -> str:
+def save(model: LabelModel, encoder_folder: Path, models: Path) -> str:
     """Write `model` under `models`, on disk for good, and return its id, which it gets.
 
     A model with that id is not written again. Raises `MachineError` where the disk refuses.
@@ -131,7 +131,7 @@ def _content_id(folder: Path) -> str:
     return f"l-{digest.hexdigest()[:12]}"
 
 
-def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None:
+def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
     arrays: dict[str, Any] = {
         "standard/mean": model.standard.mean,
         "standard/spread": model.standard.spread,
@@ -169,7 +169,6 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         "networks": len(model.networks),
         "shape": shape,
         "frames": model.frames is not None,
-        "encoder": model.encoder is not None,
         "tasks": tasks,
     }
     (folder / "model.json").write_text(json.dumps(content, ensure_ascii=True), "utf-8")
@@ -178,9 +177,8 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         model.held_out.write(folder / "held_out.parquet")
     if model.frames:
         model.frames.save(folder / _FRAMES)
-    if model.encoder and encoder_folder:
-        for name in _ENCODER:
-            shutil.copyfile(encoder_folder / name, folder / name)
+    for name in _ENCODER:
+        shutil.copyfile(encoder_folder / name, folder / name)
 
 
 def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
@@ -198,7 +196,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         }
     return LabelModel(
         settings=settings,
-        encoder=Encoder(folder, threads) if content["encoder"] else None,
+        encoder=Encoder(folder, threads),
         signals=tuple(content["signals"]),
         times=bool(content["times"]),
         values=Values(content["values"]),

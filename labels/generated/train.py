@@ -119,7 +119,7 @@ def train(
     )
     model = LabelModel(
         settings,
-        encoder if texts is not None else None,
+        encoder,
         tuple(dialogues.number_names[len(reading.NUMBERS) :]),
         bool(np.isfinite(dialogues.numbers[:, reading.NUMBERS.index("gap before")]).any()),
         values,
