@@ -61,7 +61,7 @@ def _facts(row: Row) -> str:
         verb = "expired" if row["expired"] else "expires"
         expiry = f"{verb} {minute(row['expires_at'], reader_zone())}"
     parts = [
-        row["kind"],
+        plain(short(row["kind"], 40)),
         f"of {plain(short(row['user_id'], 60))}",
         where,
         plain(short(row["assistant"], 60)) if row["assistant"] else "",
