@@ -114,7 +114,7 @@ def _numbers(view: View, row: Row) -> Row | None:
 def _said(view: View, row: Row) -> None:
     st.subheader("How it was taught", anchor=False, help="The turns of the dialogue it came from.")
     if row["said"]:
-        st.text(f"“{row['said']}”")
+        st.text(f"“{short(row['said'], 400)}”")
     steps = preferences.taught_in(view.snapshot, list(row["turn_ids"] or ()))
     if not steps:
         st.caption("None of the turns that taught it is in this store any more.")
