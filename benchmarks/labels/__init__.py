@@ -1,1 +1,1 @@
-"""Labels from feedback: what each part is worth where the truth is known."""
+"""What generated labels are worth, on real corpora."""

@@ -1,0 +1,276 @@
+"""A trained label model: from turns of whole dialogues to labels with probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from classifiers.encoder import Encoder
+from data.schema.trace import schema
+from labels.generated import dialogues as reading
+from labels.generated.candidates import Fitted
+from labels.generated.dialogues import Dialogues
+from labels.generated.features import (
+    Features,
+    alone,
+    compute,
+    goal_rows,
+    spread_turns,
+    texts_of,
+    turn_rows,
+)
+from labels.generated.frames.model import Frames
+from labels.generated.held_out import HeldOut
+from labels.generated.mentioned import Values
+from labels.generated.network import TASKS, Network, Standard, inputs
+from labels.generated.settings import Settings
+from labels.generated.training import Said, average, device, say
+from labels.goals.spans import Span, numbers_of, spans_of
+
+_SLOTS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
+# What `LabelModel.generate` returns, a part of `data.schema.tables.GENERATED_LABELS`.
+LABELS = schema(
+    [
+        ("turn_id", pa.string()),
+        ("dialogue_id", pa.string()),
+        ("goal_id", pa.string()),
+        ("goal_start", pa.float32()),
+        ("goal_reached", pa.float32()),
+        ("turn_defect", pa.float32()),
+        ("intent", pa.string()),
+        ("p_intent", pa.float32()),
+        ("slots", _SLOTS),
+        ("p_slots", pa.float32()),
+        # Of each slot: its probability, and its characters in the request, null where not there.
+        ("slot_confidence", pa.list_(pa.float64())),
+        ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
+    ]
+)
+# Without gold of boundaries a goal begins where coherence is this many spreads below its mean
+# (Hearst 1997, "TextTiling", sec. 4.3, takes half of one).
+_CUT = 0.5
+# Turns at the end of a goal whose defects tell that it was not reached, without gold of goals.
+_LAST = 2
+
+
+@dataclass(slots=True)
+class LabelModel:
+    """Everything between turns and their generated labels.
+
+    Attributes
+    ----------
+    signals: names of the numeric signals that are read.
+    times: whether the seconds between turns are.
+    tasks: the fitted candidates per task of `TASKS` that had gold; those without fall back, see
+        `generate`.
+    constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
+        a dialogue.
+    networks: of different seeds, none if training was told so. intents: names of their intents.
+    coherence: mean and spread of the network's log-odds that a turn does not follow from the one
+        before, of the training turns.
+    frames: what says intents and slots, with values; without it intents are the network's.
+    metrics: per task the figures of every candidate out of fold, or why it was not learned.
+    held_out: out-of-fold labels of the training turns.
+    """
+
+    settings: Settings
+    encoder: Encoder
+    signals: tuple[str, ...]
+    times: bool
+    values: Values
+    standard: Standard
+    networks: tuple[Network, ...]
+    intents: tuple[str, ...]
+    coherence: tuple[float, float]
+    tasks: dict[str, Fitted]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    id: str = ""
+    constant: dict[str, float] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    frames: Frames | None = None
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The probability from which each learned task says yes, with the best F1 out of fold.
+
+        `goal_reached` is said from its value on; below it, the goal was not reached.
+        """
+        found = {name: fitted.threshold for name, fitted in self.tasks.items()}
+        if "goal_reached" in found:
+            found["goal_reached"] = 1 - found["goal_reached"]
+        return found
+
+    def generate(
+        self, turns: pa.Table, feedback: pa.Table | None = None, held_out: bool = True
+    ) -> pa.Table:
+        """Labels of all `turns`, whole dialogues, in the order given; columns as `LABELS`.
+
+        Where a task was not learned, for want of gold: goals begin where the network's stage one
+        finds that a turn does not follow from the one before; a defect is as probable as
+        `feedback` says (columns turn_id and p_defect, null without); a goal was reached as
+        probably as its last two turns were no defects.
+
+        Parameters
+        ----------
+        held_out: give turns that the model was trained on the labels of the models that did not
+            see their dialogue, where nothing of it has changed since.
+        """
+        dialogues = reading.read(turns, "yes" if self.times else "no", self.signals)
+        if not len(dialogues):
+            return LABELS.empty_table()
+        said, features = self.read(dialogues)
+        known = self.held_out.find(dialogues) if self.held_out and held_out else None
+        start = self.starts(features, said)
+        defect = self.defects(features, said, feedback)
+        if known is not None:
+            start, defect = known.put(start, "goal_start"), known.put(defect, "turn_defect")
+        first = dialogues.position == 0
+        start = np.where(first, 1.0, start)
+        threshold = self.tasks["goal_start"].threshold if "goal_start" in self.tasks else 0.5
+        goal = numbers_of(start >= threshold, dialogues.dialogue)
+        spans = spans_of(goal, dialogues.dialogue)
+        reached = self.reached(features, said, spans, defect)
+        per_turn = np.repeat(reached, [s.stop - s.start for s in spans])
+        if known is not None:
+            per_turn = known.per_goal(per_turn, spans)
+        order: Any = np.argsort(dialogues.row)
+        intent, confidence = self._intents(said, len(dialogues))
+        columns: dict[str, Any] = {
+            "turn_id": dialogues.turn_ids,
+            "dialogue_id": [dialogues.dialogue_ids[d] for d in dialogues.dialogue],
+            "goal_id": [f"g{number}" for number in goal],
+            "goal_start": _nullable(start),
+            "goal_reached": _nullable(per_turn),
+            "turn_defect": _nullable(defect),
+            "intent": intent,
+            "p_intent": _nullable(confidence),
+            "slots": [None] * len(dialogues),
+            "p_slots": [None] * len(dialogues),
+            "slot_confidence": [None] * len(dialogues),
+            "spans": [None] * len(dialogues),
+        }
+        table = pa.table(columns, LABELS).take(order)
+        return table if self.frames is None else _joined(table, self.frames.generate(turns))
+
+    def read(self, dialogues: Dialogues) -> tuple[Said | None, Features]:
+        """What the network says of the turns, if there is one, and their features."""
+        texts = texts_of(dialogues, self.encoder)
+        features = compute(dialogues, self.values, texts)
+        if not self.networks:
+            return None, features
+        data = inputs(dialogues, texts, self.standard.apply(features.own))
+        many = len(self.intents)
+        said = [say(network.to(device()), data, dialogues, many) for network in self.networks]
+        return average(said), features
+
+    def starts(self, features: Features, said: Said | None) -> np.ndarray:
+        """Probability that a goal begins at each turn (n,); of a first turn it says nothing."""
+        fitted = self.tasks.get("goal_start")
+        if fitted is not None:
+            return self._of_turns(fitted, "goal_start", features, said)
+        if "goal_start" in self.constant:
+            return np.full(len(features.dialogues), self.constant["goal_start"])
+        odds = said.coherence if said is not None else cohesion(features)
+        mean, spread = self.coherence
+        value: np.ndarray = 1 / (1 + np.exp(-((odds - mean) / max(spread, 1e-6) - _CUT)))
+        return value
+
+    def defects(
+        self, features: Features, said: Said | None, feedback: pa.Table | None
+    ) -> np.ndarray:
+        """Probability that each turn's response was a defect (n,), NaN where nothing tells."""
+        fitted = self.tasks.get("turn_defect")
+        if fitted is not None:
+            return self._of_turns(fitted, "turn_defect", features, said)
+        if "turn_defect" in self.constant:
+            return np.full(len(features.dialogues), self.constant["turn_defect"])
+        if feedback is None:
+            return np.full(len(features.dialogues), np.nan)
+        p = dict(
+            zip(feedback["turn_id"].to_pylist(), feedback["p_defect"].to_pylist(), strict=True)
+        )
+        found = [p.get(turn) for turn in features.dialogues.turn_ids]
+        return np.array([np.nan if value is None else value for value in found])
+
+    def reached(
+        self, features: Features, said: Said | None, spans: list[Span], defect: np.ndarray
+    ) -> np.ndarray:
+        """Probability that each goal was reached (goals,), NaN where nothing tells."""
+        fitted = self.tasks.get("goal_reached")
+        if "goal_reached" in self.constant:
+            return np.full(len(spans), self.constant["goal_reached"])
+        if fitted is None:
+            return np.array(
+                [1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans]
+            )
+        scores, network = goal_columns(said, spans, len(features.dialogues))
+        rows = goal_rows(features, spans, scores, network)
+        value: np.ndarray = 1 - fitted.predict(rows, alone)
+        return value
+
+    def _of_turns(
+        self, fitted: Fitted, task: str, features: Features, said: Said | None
+    ) -> np.ndarray:
+        network = None if said is None else turn_columns(said, task, features.dialogues)
+        return fitted.predict(turn_rows(features, network), spread_turns(features.dialogues))
+
+    def _intents(self, said: Said | None, n: int) -> tuple[list[str | None], np.ndarray]:
+        if said is None or not self.intents:
+            return [None] * n, np.full(n, np.nan)
+        best = said.intent.argmax(axis=1)
+        return [self.intents[i] for i in best], said.intent.max(axis=1)
+
+
+def turn_columns(said: Said, task: str, dialogues: Dialogues) -> np.ndarray:
+    """What the network says of each turn and its neighbours for a task; (n, 6)."""
+    p = 1 / (1 + np.exp(-said.odds))
+    own = spread_turns(dialogues)(p[:, TASKS.index(task)])
+    return np.hstack([own, said.coherence[:, None]]).astype(np.float32)
+
+
+def goal_columns(
+    said: Said | None, spans: list[Span], n: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What the network says of turns, for summaries (n, 2), and of each goal (goals, 1)."""
+    if said is None:
+        return np.zeros((n, 0), np.float32), None
+    odds = said.odds[:, TASKS.index("goal_reached")]
+    mean = np.array([odds[s.start : s.stop].mean() for s in spans])
+    p = 1 / (1 + np.exp(-mean))
+    scores = np.stack([odds, said.odds[:, TASKS.index("turn_defect")]], axis=1)
+    return scores.astype(np.float32), p[:, None].astype(np.float32)
+
+
+def cohesion(features: Features) -> np.ndarray:
+    """Without network: how unlike a request is to what was said before it, from -1 to 0; (n,)."""
+    texts, dialogues = features.texts, features.dialogues
+    here = texts.of("request", dialogues)
+    before = texts.of("request", dialogues, -1) + texts.of("response", dialogues, -1)
+    scale = np.maximum(np.linalg.norm(before, axis=1), 1e-6)
+    value: np.ndarray = -np.einsum("ij,ij->i", here, before) / scale
+    return value
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _nullable(values: np.ndarray) -> pa.Array[Any]:
+    return pa.array(values, pa.float32(), from_pandas=True)
+
+
+def _joined(labels: pa.Table, frames: pa.Table) -> pa.Table:
+    """`labels` with intents and slots of `frames`."""
+    rows: Any = pc.index_in(labels["turn_id"], value_set=frames["turn_id"].combine_chunks())
+    taken = frames.take(rows)
+    for name in ("intent", "p_intent", "slots", "p_slots", "slot_confidence", "spans"):
+        field = LABELS.field(name)
+        labels = labels.set_column(
+            LABELS.get_field_index(name), field, taken[name].cast(field.type)
+        )
+    return labels
