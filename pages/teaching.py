@@ -21,8 +21,7 @@ if chosen := st.query_params.get("preference"):
 
 moments = found(view)
 taught = view.snapshot.counts()["preferences"]
-if view.chosen:
-    chips(view.chosen, several(len(moments), "moment"))
+chips(view.chosen, several(len(moments), "moment"))
 if taught:
     numbers(view, len(moments))
     part = one_of(

@@ -97,7 +97,7 @@ def _turns(key: CacheKey, dialogue_id: str, _view: View) -> list[dict[str, Any]]
 
 def _row(view: View, row: Row, chosen: str | None) -> dict[str, Any]:
     own = {k: v[0] for k, v in address.query().items() if k in address.PARAMETERS["labels"]}
-    missed = f", {count(row['missed'])} not reached" if row["missed"] else ""
+    missed = f", {count(row['missed'])} not reached" if row["missed"] else " reached"
     return {
         "href": view.href("labels", **{**own, "dialogue": row["dialogue_id"]}),
         "present": row["dialogue_id"] == chosen,

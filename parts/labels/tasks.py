@@ -12,7 +12,7 @@ from charts.html import piece
 from parts.labels.dialogue import TEMPLATE
 from parts.labels.label_model import TASKS, Candidate, Task
 
-_HEADS = ("Task", "How", "Measure", "Precision", "Recall", "Average precision", "One annotator")
+_HEADS = ("Task", "How", "Result", "Precision", "Recall", "Average precision", "One annotator")
 
 
 def task_table(tasks: Mapping[str, Task]) -> None:

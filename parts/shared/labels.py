@@ -56,8 +56,8 @@ def label_parts(label: Row) -> list[dict[str, str]]:
             parts.append(_part(name, yes if p >= SURE else no, max(p, 1 - p)))
 
     parts: list[dict[str, str]] = []
-    yes_no("Goal", "goal_start", "begins here", "goes on")
-    yes_no("Goal", "goal_reached", "reached in the end", "not reached")
+    yes_no("Goal begins", "goal_start", "here", "before this turn")
+    yes_no("Goal reached", "goal_reached", "yes, in the end", "no")
     yes_no("Response", "turn_defect", "a defect", "no defect")
     if label["failure_point"] in COLOURS:
         parts.append(

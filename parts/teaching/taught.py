@@ -141,7 +141,7 @@ def _row(view: View, row: Mapping[str, Any], change: Mapping[str, Any] | None) -
         "expired": row["expired"],
         "cells": [
             row["user_id"],
-            count(row["used"] or 0),
+            several(row["used"] or 0, "use"),
             minute(row["last_used_at"], reader_zone()) if row["last_used_at"] else "never",
             change_words(change),
         ],
