@@ -159,7 +159,7 @@ def test_a_store_in_which_nothing_was_taught_says_how_to_teach(
     for store in (scored_store, unscored_store):
         at = opened(store.path, "teaching")
         assert "Nothing taught yet" in texts(at)
-        assert f"faultline teach --store {store.path}" in texts(at)
+        assert f"faultline teach --user USER --store {store.path}" in texts(at)
         assert "No request keeps failing with the same user here" in texts(at)
 
 
@@ -172,3 +172,44 @@ def test_an_unscored_store_shows_what_was_taught(opened: Open, own_learned: Stor
     assert "Moments" in numbers(at)
     follow(at, "/teaching?preference=p-jazz")
     assert numbers(at)["Defects"] == "–"
+
+
+def say(at: AppTest, text: str) -> str:
+    """What the assistant answers."""
+    at.chat_input(key="teaching-say").set_value(text).run()
+    assert not at.exception
+    return str(at.chat_message[-1].children[0].value)
+
+
+def test_a_dialogue_teaches_and_changes_the_next_answer(opened: Open, own_learned: Store) -> None:
+    at = opened(own_learned.path, "teaching", part="teach")
+    assert at.chat_input(key="teaching-say").disabled
+    at.text_input(key="teaching-user").set_value("u7").run()
+    assert "does what it always does" in say(at, "movie night")
+    answer = say(at, "when I say movie night, dim the lights to 30")
+    assert "Is that right?" in answer
+    assert "movie night" not in {row["name"] for row in taught(own_learned).values()}
+    assert say(at, "yes") == "Got it."
+    assert say(at, "movie night") == "I take it for: dim the lights to 30"
+    row = taught(own_learned)["dim the lights to 30"]
+    assert (row["user_id"], row["name"], row["used"]) == ("u7", "movie night", 1)
+    # It is theirs alone.
+    at.text_input(key="teaching-user").set_value("u8").run()
+    assert "does what it always does" in say(at, "movie night")
+    assert "haven't taught me anything" in say(at, "what did I teach you?")
+    follow(at, "/teaching?find=u7")
+    assert "dim the lights to 30" in html(at)
+
+
+def test_a_dialogue_can_be_left_and_can_forget(opened: Open, own_learned: Store) -> None:
+    at = opened(own_learned.path, "teaching", part="teach")
+    at.text_input(key="teaching-user").set_value("u0").run()
+    say(at, "when I say movie night, dim the lights to 30")
+    say(at, "never mind")
+    assert "does what it always does" in say(at, "movie night")
+    at.text_input(key="teaching-device").set_value("phone").run()
+    assert say(at, "cosy") == "I take it for: dim the lights"
+    assert "Shall I forget" in say(at, "forget cosy")
+    assert say(at, "yes") == "Forgotten."
+    assert "does what it always does" in say(at, "cosy")
+    assert "dim the lights" not in taught(own_learned)
