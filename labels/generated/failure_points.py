@@ -130,7 +130,7 @@ def generate(
     points = derived["derived"].to_pylist()
     product = np.array([p if point else 0.0 for point, p in zip(points, product, strict=True)])
     weight = product if confidence is None else confidence(points, product)
-    columns = {
+    columns: dict[str, Any] = {
         "turn_id": turns["turn_id"],
         "failure_point": pa.array(points, _STR),
         "weight": pa.array(np.where([p is None for p in points], 0.0, weight), _F64),
