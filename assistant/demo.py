@@ -66,8 +66,9 @@ class Setup:
     gold: share of the dialogues that are annotated. level: how much the audio channel garbles.
     locales: of the homes. releases: versions of all components. adapt: replaces stages
         (`Simulation`). habit, paired: see `Simulation`. asking: when to ask "did I answer your
-        question?"; by default at random. It remembers whom it asked, so with it one process
-        simulates all turns.
+        question?"; by default at random. teaching: share of the users who teach the assistant;
+        None where it cannot be taught. It remembers whom it asked, and what it was taught, so with
+        either one process simulates all turns.
     """
 
     seed: int = 0
@@ -82,6 +83,7 @@ class Setup:
     habit: float = 0.0
     paired: bool = False
     asking: Asking | None = None
+    teaching: float | None = None
 
     def check(self) -> None:
         """Raise UsageError for an invalid setting."""
@@ -101,6 +103,10 @@ class Setup:
         if unknown or not self.locales:
             problem = f"Unknown locale '{unknown[0]}'" if unknown else "No locale was given"
             raise UsageError(f"{problem}; there are {', '.join(LOCALES)}.")
+        if not 0.0 <= (self.teaching or 0.0) <= 1.0:
+            raise UsageError(
+                f"The share of users who teach must be between 0 and 1; it was {self.teaching:g}."
+            )
         self.timeline()
 
     def timeline(self) -> Timeline:
@@ -306,7 +312,7 @@ def simulate(
         cannot be sent to the other processes.
     """
     setup.check()
-    if setup.asking is not None:
+    if setup.asking is not None or setup.teaching is not None:
         processes = 1
     if processes is None:
         processes = min(os.cpu_count() or 1, 4)
@@ -316,6 +322,7 @@ def simulate(
         agree(
             folder, seed=setup.seed, homes=setup.homes, locales=sorted(set(setup.locales)),
             level=setup.level, nlu=setup.timeline().of("nlu"),
+            **({} if setup.teaching is None else {"teaching": True}),
         )  # fmt: skip
         path = folder / "setup.pickle"
         stack.callback(_forget, str(path))
@@ -347,8 +354,8 @@ def run_name(turns: int, setup: Setup) -> str:
     settings = {field.name: getattr(setup, field.name) for field in fields(setup)}
     adapt = settings.pop("adapt")
     # Added later, when runs without them had their names.
-    for added in ("habit", "paired", "asking"):
-        if not settings[added]:
+    for added in ("habit", "paired", "asking", "teaching"):
+        if settings[added] == getattr(Setup(), added):
             del settings[added]
     adapt_name = getattr(adapt, "__qualname__", type(adapt).__qualname__)
     key = repr((turns, sorted(settings.items()), adapt_name))
@@ -412,7 +419,10 @@ def _loaded(path: str) -> tuple[Setup, World]:
 
 def _train(path: str, part: str) -> None:
     setup, world = _loaded(path)
-    trained = train_part(part, world, setup.timeline(), setup.seed, setup.level)
+    trained = train_part(
+        part, world, setup.timeline(), setup.seed, setup.level,
+        teaching=setup.teaching is not None,
+    )  # fmt: skip
     # A killed process must not leave half a component behind.
     temporary = Path(path).with_name(f".{part}")
     temporary.write_bytes(trained)
@@ -428,6 +438,7 @@ def _simulation(path: str) -> Simulation:
         world, assembly, setup.seed, setup.gold, setup.adapt,
         habit=setup.habit, paired=setup.paired,
         asker=Asker(setup.asking) if setup.asking else None,
+        teaching=setup.teaching,
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from assistant.nlu.nlu import Nlu
 from assistant.nlu.train import Damage, situated, train_nlu
 from assistant.result.fulfilment import Fulfilment, Outage
 from assistant.stages import Context, Sound, Stages
+from assistant.teachers import sentences as taught_sentences
 from assistant.tts import Tts
 from assistant.wake import Wake
 from assistant.world import World
@@ -254,14 +255,25 @@ def _check(releases: Sequence[Release]) -> None:
 PARTS = ("asr", "nlu")
 
 
-def train_part(part: str, world: World, timeline: Timeline, seed: int, level: float) -> bytes:
-    """Train one of `PARTS` for `Assembly`; returns it pickled, for other processes."""
+def train_part(
+    part: str,
+    world: World,
+    timeline: Timeline,
+    seed: int,
+    level: float,
+    *,
+    teaching: bool = False,
+) -> bytes:
+    """Train one of `PARTS` for `Assembly`; returns it pickled, for other processes.
+
+    `teaching`: whether ASR expects what people say to teach, too.
+    """
     if part == "asr":
-        return pickle.dumps(_train_asr(world, seed, level))
+        return pickle.dumps(_train_asr(world, seed, level, teaching))
     return pickle.dumps(_train_nlus(world, timeline, seed))
 
 
-def _train_asr(world: World, seed: int, level: float) -> Recogniser:
+def _train_asr(world: World, seed: int, level: float, teaching: bool) -> Recogniser:
     rng = np.random.default_rng([seed, 31])
     sentences = examples(world.catalogue, rng, ASR_SENTENCES)
     things = {
@@ -276,6 +288,10 @@ def _train_asr(world: World, seed: int, level: float) -> Recogniser:
         (*CORRECTIONS[index % len(CORRECTIONS)].split(), *utterance.words)
         for index, (utterance, _) in enumerate(sentences[: ASR_SENTENCES // 12])
     ]
+    if teaching:
+        text += taught_sentences(
+            [utterance.words for utterance, _ in sentences[: ASR_SENTENCES // 12]]
+        )
     recogniser = build_recogniser(text, version="asr-4.1", level=level, settings=_TUNED)
     _warm_up(recogniser, world, rng)
     return recogniser

@@ -20,15 +20,22 @@ from assistant.background import overheard
 from assistant.intents.intents import INTENTS
 from assistant.language.goals import Goal, draw_goal, fill
 from assistant.language.wording import Style, Utterance, say
+from assistant.lesson_turns import lesson_ran, lesson_truth
 from assistant.record import ASSISTANT, Ran, trace
 from assistant.releases import Assembly
+from assistant.result.fulfilment import chance
 from assistant.second_device import second_device
 from assistant.stages import Context, Device, Frame, Sound, Stages
+from assistant.teachable import Lessons, teachable
+from assistant.teachers import Said, Teacher, without_fillers
 from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
 from assistant.tts import length_ms
 from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
 from labels.feedback.asking import ASKED, PROPENSITY, Asker
+from labels.teaching.dialogue import IDLE, Reply, State, hear, offer
+from labels.teaching.logged import OFFER
+from labels.teaching.phrases import parse, phrase_key
 
 LONGEST = 8  # turns of a dialogue
 # Moments, per dialogue, in which something like the wake phrase may be heard that is not meant for
@@ -77,6 +84,7 @@ class Simulation:
         `HABITS` habitual requests, in the same words.
     paired: every dialogue has its own generator, so that two simulations that differ in their
         stages only have the same dialogues, up to where the assistant acts differently.
+    teaching: share of the users who teach the assistant; None where it cannot be taught.
     asker: decides when to ask "did I answer your question?"; by default that is asked at random.
     """
 
@@ -91,6 +99,7 @@ class Simulation:
         habit: float = 0.0,
         paired: bool = False,
         asker: Asker | None = None,
+        teaching: float | None = None,
     ) -> None:
         self.world = world
         self.assembly = assembly
@@ -100,6 +109,8 @@ class Simulation:
         self.habit = habit
         self.paired = paired
         self.asker = asker
+        self.teaching = teaching
+        self.lessons = None if teaching is None else Lessons()
         self._adapted: dict[int, tuple[Stages, Stages]] = {}
         rng = np.random.default_rng([seed, 41])
         # Some homes talk to the assistant all day, some hardly ever.
@@ -143,11 +154,19 @@ class Simulation:
 
     def stages(self, moment: datetime) -> Stages:
         stages = self.assembly.at(moment)
-        if self.adapt is None:
+        if self.adapt is None and self.lessons is None:
             return stages
         if id(stages) not in self._adapted:
-            self._adapted[id(stages)] = stages, self.adapt(stages)
+            adapted = self.adapt(stages) if self.adapt else stages
+            if self.lessons is not None:
+                entities = self.world.catalogue.by_id
+                adapted = teachable(adapted, self.lessons.taught, entities)
+            self._adapted[id(stages)] = stages, adapted
         return self._adapted[id(stages)][1]
+
+    def teaches(self, user_id: str) -> bool:
+        """Whether a user is one of those who teach."""
+        return chance("teaches", self.seed, user_id) < (self.teaching or 0.0)
 
 
 def day_weight(start: datetime, day: int) -> float:
@@ -207,6 +226,8 @@ class _Dialogue:
         annotator = int(rng.integers(ANNOTATORS)) + 1
         self._annotator = f"annotator-{annotator}" if annotated else None
         self._goals = 0
+        # The teaching dialogue: open after the assistant has offered to learn.
+        self._lesson: State = IDLE
 
     def overhear(self) -> None:
         """A television or a conversation, which rarely wakes the assistant."""
@@ -287,6 +308,7 @@ class _Dialogue:
         # An answer to what the assistant asked for goes on with what the user wants.
         self._goals += not (goal.follows and self._asked_for() and self._goals)
         tries = 0
+        learned: dict[str, Any] | None = None
         while len(self.turns) < most:
             tries += 1
             utterance = words or say(goal, self._user, self._rng, style, previous)
@@ -295,6 +317,17 @@ class _Dialogue:
             if reaction is None:
                 return False
             self._wait(reaction.seconds)
+            if learned is not None:
+                # It was taught, tried, and does not do what was meant.
+                if not reaction.content:
+                    self._unteach(learned, most)
+                learned = None
+            elif self._teaches(reaction, tries):
+                learned = self._teach(goal, utterance, most)
+                if learned is not None:
+                    # Say it again, to see whether it works now.
+                    words = utterance
+                    continue
             if reaction.next == "stop" and goal.intent != "Stop":
                 return self._pursue(_STOP, most) and self._rng.random() < 0.4
             if reaction.next != "again":
@@ -372,6 +405,7 @@ class _Dialogue:
         asked = bool(request) and self._rng.random() < ASKED_SHARE
         ran, asked = self._asking(ran, asked, bool(request))
         reaction = self._reaction(meant, _logged(ran), tries, asked)
+        ran = self._offering(ran, reaction, bool(request))
         turn = (self._name, len(self.turns), f"{self._name}-g{self._goals}", tries, style)
         self.turns.append(self._simulated(ran, meant, context, reaction, turn, sound))
         if len(self.turns) == 1 and request:
@@ -407,6 +441,110 @@ class _Dialogue:
             response = f"{outcome.response} {SATISFIED}".strip()
             outcome = replace(outcome, response=response, acts=(*outcome.acts, "ask_satisfaction"))
         return replace(ran, outcome=outcome), decided.ask
+
+    def _offering(self, ran: Ran, reaction: Reaction, spoken_to: bool) -> Ran:
+        """Offer to learn what a request means that keeps failing, as far as the assistant sees."""
+        lessons, outcome = self._sim.lessons, ran.outcome
+        self._lesson = IDLE
+        failed = (
+            outcome.status != "ok"
+            or reaction.barge_in_ms is not None
+            or reaction.explicit == "no"
+            or reaction.next == "again"
+        )
+        if lessons is None or not spoken_to or not failed:
+            return ran
+        heard = ran.transcript.text
+        # Of a correction, what it says it should have been.
+        act = parse(heard)
+        heard = act.value if act.kind == "correction" else heard
+        if not lessons.due(self._user_id, heard, self._moment):
+            return ran
+        self._lesson, reply = offer(heard, self._moment)
+        response = f"{outcome.response} {reply.text}".strip()
+        acts = (*outcome.acts, OFFER)
+        return replace(ran, outcome=replace(outcome, response=response, acts=acts))
+
+    def _teaches(self, reaction: Reaction, tries: int) -> bool:
+        """Whether the user teaches now: they were asked to, or give up on a request."""
+        if self._sim.lessons is None or reaction.content or not self._sim.teaches(self._user_id):
+            return False
+        gives_up = tries > 1 and reaction.next != "again"
+        return self._lesson.stage != "idle" or gives_up
+
+    def _teach(self, goal: Goal, utterance: Utterance, most: int) -> dict[str, Any] | None:
+        """Teach what the last request means; returns what was learned, if anything."""
+        lessons, offered = self._sim.lessons, self._lesson.stage != "idle"
+        # Who is asked knows what the assistant has heard; who is not, what they said.
+        phrase = (
+            self._lesson.lesson.name if offered else phrase_key(without_fillers(utterance.text))
+        )
+        if lessons is None or not phrase or goal.follows or parse(phrase).kind != "other":
+            return None
+        # Of its own, so that what the user does otherwise stays as it is.
+        key = crc32(f"{self._name}-{len(self.turns)}".encode())
+        rng = np.random.default_rng([self._sim.seed, 46, key])
+        # Which entity they mean, they say in full.
+        meaning = without_fillers(say(goal, self._user, rng, "explicit").text)
+        if phrase_key(meaning) == phrase:
+            return None
+        teacher = Teacher(phrase, meaning, rng)
+        state, reply = self._lesson, Reply("offered")
+        said = teacher.answer(state, reply) if offered else teacher.opening()
+        while said is not None and len(self.turns) < most:
+            state, reply = self._lesson_turn(said, state, rng)
+            if reply.did == "stored" and reply.lesson:
+                return lessons.learn(reply.lesson, self._user_id, self._moment)
+            said = teacher.answer(state, reply)
+        return None
+
+    def _unteach(self, learned: dict[str, Any], most: int) -> None:
+        """Have it forgotten again."""
+        key = crc32(f"{self._name}-{len(self.turns)}-forget".encode())
+        rng = np.random.default_rng([self._sim.seed, 46, key])
+        state, reply = IDLE, Reply("nothing")
+        for said in (Said(f"forget {learned['name']}", "asked"), Said("yes", "forgot")):
+            if len(self.turns) >= most:
+                return
+            state, reply = self._lesson_turn(said, state, rng)
+        lesson = reply.lesson
+        same = lesson is not None and phrase_key(lesson.name) == phrase_key(learned["name"])
+        if reply.did == "forgot" and same and self._sim.lessons is not None:
+            self._sim.lessons.taught.drop(learned["preference_id"])
+
+    def _lesson_turn(
+        self, said: Said, state: State, rng: np.random.Generator
+    ) -> tuple[State, Reply]:
+        """A turn of a teaching dialogue, through wake and ASR like any other."""
+        utterance = Utterance(tuple(said.words.split()), ("O",) * len(said.words.split()))
+        sound = speak(self._user, utterance, self._device, "plain", rng, 2)
+        context = self._context(self._device, self._moment)
+        stages = self._sim.stages(context.moment)
+        heard = stages.wake(sound, context, rng)
+        self._moment += timedelta(milliseconds=round(1000 * float(rng.uniform(1.0, 2.5))))
+        if not heard.fired:
+            return state, Reply("asked")
+        transcript = stages.asr(sound, context, rng)
+        turn_id = f"{self._name}-{len(self.turns)}"
+        after, reply = hear(state, transcript.text, context.moment, turn_id)
+        truth = lesson_truth(said, state, (after, reply), context.moment)
+        ran = lesson_ran(heard, transcript, reply, stages.tts(reply.text, rng))
+        record = trace(ran, context, stages.versions(), Reaction("done"), self._prompt)
+        goal = f"{self._name}-g{self._goals}"
+        record |= {
+            "turn_id": turn_id,
+            "dialogue_id": self._name,
+            "turn_index": len(self.turns),
+            "user_id": self._user_id,
+        }
+        gold = truth.pop("gold") | {"goal_id": goal.rpartition("-")[2]}
+        if self._annotator:
+            record["gold"] = gold | {"annotator": self._annotator}
+        truth |= {"turn_id": turn_id, "dialogue_id": self._name, "goal": goal, "gold": gold}
+        self.turns.append(Simulated(context.moment.astimezone(UTC), record, truth))
+        self._prompt = (reply.text, ())
+        self._moment += timedelta(milliseconds=round(ran.response_at_ms + length_ms(reply.text)))
+        return after, reply
 
     def _context(self, device: Device, moment: datetime) -> Context:
         return Context(

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from cli.output import out, plain, print_json
+from cli.asking import ask
+from cli.options import DEFAULT_STORE, EncoderOption, JsonOption, SeedOption, StoreOption
+from cli.output import err, out, plain, print_json
 from data.counted import counted
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
+
+if TYPE_CHECKING:
+    from labels.generated.settings import Settings
 
 labels = typer.Typer(
     name="labels",
     help="Labels of turns: goals, defects, intents and slots, from feedback and gold.",
     no_args_is_help=True,
 )
+labels.command()(ask)
+
+
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Smaller networks and fewer rounds: for a first look.")
+]
 
 
 class Form(StrEnum):
@@ -64,6 +77,110 @@ def compare(
 
 
 @labels.command()
+def train(
+    store: StoreOption = DEFAULT_STORE,
+    seed: SeedOption = 0,
+    quick: QuickOption = False,
+    encoder: EncoderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a label model on the turns, their feedback, and whatever gold there is.
+
+    A training that was stopped goes on where it was.
+    """
+    from data.store.store import Store
+    from labels.generated.store import train_store
+    from progress import listener
+
+    with listener(err) as progress:
+        model = train_store(Store.whole(store), _settings(seed, quick, encoder), progress=progress)
+    if as_json:
+        print_json({"model": model.id, **model.metrics})
+        return
+    out.print(
+        f"Label model [bold]{model.id}[/bold], {counted(model.metrics['turns'], 'turn')} in "
+        f"{counted(model.metrics['dialogues'], 'dialogue')}."
+    )
+    _tasks(model.metrics)
+    out.print(f"Next: faultline labels generate --store {plain(shlex.quote(store))}")
+
+
+@labels.command()
+def generate(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Label every turn, and find the goals of every dialogue."""
+    from data.store.store import Store
+    from labels.generated.store import generate_store
+    from progress import listener
+
+    with listener(err) as progress:
+        report = generate_store(Store.whole(store), progress=progress)
+    if as_json:
+        print_json(asdict(report))
+        return
+    reached = "" if report.reached is None else f", {report.reached:.1%} of them reached"
+    out.print(
+        f"Labelled {counted(report.turns, 'turn')} with {report.model_id}: "
+        f"{counted(report.goals, 'goal')}{reached}. Data version {report.version}."
+    )
+    where = f"--store {plain(shlex.quote(store))}"
+    out.print(f"Next: faultline labels export --to labels.jsonl {where}")
+
+
+@labels.command()
+def evaluate(
+    store: StoreOption = DEFAULT_STORE,
+    seed: SeedOption = 0,
+    quick: QuickOption = False,
+    encoder: EncoderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cross-validate a label model on the store's own gold, beside simple ones; keeps nothing."""
+    from data.store.store import Store
+    from labels.generated.store import evaluate_store
+    from progress import listener
+
+    with listener(err) as progress:
+        metrics = evaluate_store(
+            Store.whole(store), _settings(seed, quick, encoder), progress=progress
+        )
+    if as_json:
+        print_json(metrics)
+    else:
+        _tasks(metrics)
+
+
+def _settings(seed: int, quick: bool, encoder: str | None) -> Settings:
+    from classifiers.encoder import DEFAULT
+    from labels.generated.settings import Settings
+
+    settings = Settings.quick(seed) if quick else Settings(seed=seed)
+    return replace(settings, encoder=encoder or DEFAULT)
+
+
+def _tasks(metrics: Mapping[str, Any]) -> None:
+    """A line per candidate of every task, that which labels marked; and why others were skipped."""
+    rows = Table("task", "candidate", "measure", "", "average precision", "labels", box=None)
+    for name, task in metrics["tasks"].items():
+        if "candidates" not in task:
+            reason = task.get("skipped", "not learned")
+            out.print(f"{name.replace('_', ' ')}: {plain(reason)}.", markup=False)
+            continue
+        measure = task.get("measure", "F1")
+        for candidate, figures in task["candidates"].items():
+            precision = figures.get("average_precision")
+            rows.add_row(
+                name.replace("_", " "),
+                candidate,
+                measure,
+                f"{figures[measure.casefold()]:.3f}",
+                "–" if precision is None else f"{precision:.3f}",
+                "yes" if candidate == task["default"] else "",
+            )
+    if rows.row_count:
+        out.print(rows, soft_wrap=False)
+
+
+@labels.command()
 def feedback(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -77,7 +194,9 @@ def feedback(
         table = collect(snapshot)
         known = truth(snapshot)
     if not table.num_rows:
-        raise UsageError("The store holds no turns; ingest some with: faultline ingest PATH…")
+        raise UsageError(
+            "The store holds no turns; ingest some with: faultline ingest PATH… --store DIR"
+        )
     frame = quality(table, known)
     if as_json:
         # NaN is no JSON.

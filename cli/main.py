@@ -30,6 +30,7 @@ from cli.store import (
     retain,
     vacuum,
 )
+from cli.teaching import preferences, teach
 from data.errors import FaultlineError, machine_error
 
 app = typer.Typer(
@@ -44,13 +45,14 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain, doctor),
     *(annotate, promote, report, dashboard),
-    *(rewrite, serve_rewrites),
+    *(rewrite, serve_rewrites, teach),
     *(demo, demo_data),
 )
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(rewrites)
 app.add_typer(labels)
+app.add_typer(preferences)
 
 _INTERRUPTED = 130
 

@@ -29,7 +29,7 @@ from data.store.durability import sync
 from data.store.erasure import Eraser, forget_in_models, own_words, written_with
 from data.store.learned import forget_learned, retain_learned
 from data.store.misdated import words
-from data.store.model_folders import remove_models
+from data.store.model_folders import model_ids, remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
 from data.store.rewrites import tidy
@@ -69,8 +69,9 @@ class Vacuum:
 class Deletion:
     """What was made invisible; earlier versions contain it until `vacuum(store, keep_hours=0)`.
 
-    `others` is what else was removed, by what it is, in the store and in its models; `models` are
-    those that may have learned from the turns, `unread` texts that a person has to look at.
+    `others` is what else was removed, by what it is, in the store and in its models; `models` and
+    `label_models` are those that may have learned from the turns, `unread` texts that a person has
+    to look at.
     """
 
     turns: int
@@ -78,6 +79,7 @@ class Deletion:
     quarantined: int
     others: Mapping[str, int] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    label_models: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     store: str = "store"
     # Turns with an impossible date that were kept, as they arrived within the days to keep.
@@ -124,6 +126,11 @@ class Deletion:
                 f"models. Train another with: faultline train {store}; use it with: faultline "
                 f"score {store}; and remove the old ones with: faultline vacuum --promoted-only "
                 f"--keep-hours 0 {store}"
+            )
+        if self.label_models:
+            lines.append(
+                f"The label model {', '.join(self.label_models)} may have learned from them too; "
+                f"another replaces it: faultline labels train {store}"
             )
         if self.unread:
             lines.append(
@@ -235,7 +242,8 @@ def vacuum(
             DeltaTable(store.path / name).cleanup_metadata()
     with store.snapshot() as snapshot:
         # A training that began before a deletion may have ended after it. Last, as it needs space.
-        forget_in_models(store.models, snapshot)
+        for kept in (store.models, store.label_models):
+            forget_in_models(kept, snapshot)
     return Vacuum(files, size, models.models)
 
 
@@ -326,7 +334,8 @@ def _finished(
     """What a deletion says, after the rows of the deleted turns are gone from the models too."""
     try:
         with store.snapshot() as snapshot:
-            others["rows of models"] += forget_in_models(store.models, snapshot)
+            for models in (store.models, store.label_models):
+                others["rows of models"] += forget_in_models(models, snapshot)
     except Exception as error:
         problem = machine_error(error, store.path)
         if problem is None:
@@ -341,6 +350,7 @@ def _finished(
         quarantined,
         {what: count for what, count in others.items() if count},
         tuple(store.model_ids()) if turns else (),
+        tuple(model_ids(store.label_models)) if turns else (),
         (*unread, *_left_beside(store)),
         str(store.path),
     )
@@ -353,7 +363,7 @@ REWRITE_INDEX = "rewrite-index"
 def _left_beside(store: Store) -> list[str]:
     """Files in the store's folder that are not the store's, such as exports put there."""
     kinds = (".csv", ".jsonl", ".parquet", ".manifest.json", ".html", ".gz", ".zst", ".log")
-    inside = {*TABLES, store.models.name, REWRITE_INDEX}
+    inside = {*TABLES, store.models.name, store.label_models.name, REWRITE_INDEX}
     return [
         f"the file {path}"
         for path in sorted(store.path.rglob("*"))

@@ -153,6 +153,11 @@ class Store:
         """The folder that holds one folder per model."""
         return self.path / "models"
 
+    @property
+    def label_models(self) -> Path:
+        """The folder that holds the label model (`labels.generated.store`)."""
+        return self.path / "label_models"
+
     def model_ids(self) -> list[str]:
         """The ids of the models in the store, sorted."""
         return model_ids(self.models)

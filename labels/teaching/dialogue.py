@@ -18,8 +18,8 @@ from labels.teaching.phrases import Act, is_like, meaning_of, parse, plain
 
 Stage = Literal["idle", "offered", "what", "phrase", "meaning", "confirm", "forgetting"]
 Did = Literal["nothing", "asked", "offered", "stored", "cancelled", "timed out", "forgot", "listed"]
-# Without an answer for so long, a dialogue is over.
-TIMEOUT_S = 30.0
+# Without an answer for so long, a dialogue is over; what the assistant says meanwhile takes a part.
+TIMEOUT_S = 60.0
 # How often something is asked again before it is given up.
 TRIES = 2
 # The longest phrase, topic or value: longer ones are run together from something else.

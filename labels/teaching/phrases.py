@@ -159,8 +159,11 @@ def split_command(both: str) -> tuple[str, str] | None:
     """
     words = both.split()
     for place in range(1, len(words)):
-        if words[place] in _commands():
-            return " ".join(words[:place]), " ".join(words[place:])
+        rest = " ".join(words[place:])
+        opens = words[place] in _commands() or rest.startswith(_lines("openers"))
+        # "To play" and "and play" go on with what was said before.
+        if opens and place < len(words) - 1 and words[place - 1] not in _joining():
+            return " ".join(words[:place]), rest
     return None
 
 
@@ -270,7 +273,8 @@ def _match(
     head, rest = template[0], template[1:]
     if head.startswith("{"):
         for size in range(1, len(words) + 1):
-            found = _match(rest, words[size:], slack)
+            # Only what opens a template may be misheard: a "the" is no "then".
+            found = _match(rest, words[size:], 0)
             if found is not None:
                 return {head[1:-1]: list(words[:size]), **found}
         return None
@@ -335,6 +339,11 @@ def _sentences(section: str) -> frozenset[str]:
 @cache
 def _commands() -> frozenset[str]:
     return frozenset(word for line in _sections()["commands"] for word in line.split())
+
+
+@cache
+def _joining() -> frozenset[str]:
+    return frozenset(word for line in _sections()["joining"] for word in line.split())
 
 
 @cache

@@ -21,7 +21,8 @@ SOUNDS_ALIKE = 0.95
 LEAST_LETTERS = 6
 # What may stand around a phrase without changing it.
 _AROUND = re.compile(
-    r"^(?:(?:please|can you|could you|would you|hey \w+|okay|ok|now|just|make it|do|it's|i want) )*"
+    r"^(?:(?:no i said|no i meant|no|please|can you|could you|would you|hey \w+|okay|ok|now|just"
+    r"|make it|do|it's|i want) )*"
     r"|(?: (?:please|now|again|for me|thanks|thank you|mode))*$"
 )
 

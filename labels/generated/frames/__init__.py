@@ -4,3 +4,10 @@
 (tags, intents and frequent slots in their context) → `candidates` → `scorer` → `model`.
 Feedback, goals and failure points do not belong here.
 """
+
+from __future__ import annotations
+
+from labels.generated.frames.model import Frames, train
+from labels.generated.frames.settings import Settings
+
+__all__ = ["Frames", "Settings", "train"]

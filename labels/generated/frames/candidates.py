@@ -70,13 +70,23 @@ class Counts:
     intents: Counter[str] = field(default_factory=Counter)
     with_intent: Counter[tuple[str, str]] = field(default_factory=Counter)
     several: Counter[str] = field(default_factory=Counter)
+    # How a slot's value is mostly written, where that is not its words with spaces between.
+    written: dict[Pair, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frames: Iterable[Frame | None]) -> Counts:
         counts = cls()
+        written: dict[Pair, Counter[str]] = {}
         for frame in frames:
-            if frame is not None:
-                counts.add(frame)
+            if frame is None:
+                continue
+            counts.add(frame)
+            for name, value in frame.slots or ():
+                written.setdefault((name, normal(value)), Counter())[value] += 1
+        for pair, values in written.items():
+            usual = values.most_common(1)[0][0]
+            if usual != pair[1].strip():
+                counts.written[pair] = usual
         return counts
 
     def add(self, frame: Frame) -> None:
@@ -100,6 +110,7 @@ class Counts:
             "frames": self.frames,
             "pairs": [[name, value, n] for (name, value), n in sorted(self.pairs.items())],
             "with_intent": [[i, name, n] for (i, name), n in sorted(self.with_intent.items())],
+            "written": [[*pair, value] for pair, value in sorted(self.written.items())],
             **{kind: dict(getattr(self, kind)) for kind in _PLAIN},
         }
 
@@ -109,6 +120,7 @@ class Counts:
             content["frames"],
             pairs=Counter({(name, value): n for name, value, n in content["pairs"]}),
             with_intent=Counter({(i, name): n for i, name, n in content["with_intent"]}),
+            written={(name, text): value for name, text, value in content["written"]},
             **{kind: Counter(content[kind]) for kind in _PLAIN},
         )
 
@@ -256,7 +268,7 @@ def candidates(
     empty: dict[str, set[str]] = {}
     for i, turn in enumerate(seen):
         later = context == "hindsight" and i + 1 < len(seen)
-        found = _gather(turn, seen[i + 1] if later else None, gazetteer)
+        found = _gather(turn, seen[i + 1] if later else None, inventory, gazetteer)
         every.append(found)
         rows += _rows(
             found,
@@ -309,7 +321,9 @@ def _look(turn: Turn, output: Output, row: int, inventory: Inventory) -> _Seen:
     )
 
 
-def _gather(turn: _Seen, following: _Seen | None, gazetteer: Gazetteer) -> list[Candidate]:
+def _gather(
+    turn: _Seen, following: _Seen | None, inventory: Inventory, gazetteer: Gazetteer
+) -> list[Candidate]:
     found = {key(c.pair): c for c in turn.spans}
     others: list[Pair] = [*turn.frequent, *turn.nlu]
     if following is not None:
@@ -331,14 +345,18 @@ def _gather(turn: _Seen, following: _Seen | None, gazetteer: Gazetteer) -> list[
                         if counts.with_intent[turn.intent, name] > _PLAUSIBLE * usual
                     ]
     by_words = {(name, normal(value)) for name, value in found}
-    for pair in others:
-        # "7 pm" and "7pm" are different values: only numbers and case may be written otherwise.
-        if pair not in found and (pair[0], normal(pair[1])) not in by_words:
-            found[pair] = Candidate(pair)
-            by_words.add((pair[0], normal(pair[1])))
-    for candidate in found.values():
-        if candidate.start < 0:
-            candidate.start, candidate.end = place(turn.words, candidate.pair[1])
+    for name, value in others:
+        same = (name, normal(value))
+        if same in by_words:
+            continue
+        by_words.add(same)
+        start, end = place(turn.words, value)
+        # As the user wrote it where it stands in the words, else as it is mostly written.
+        text = turn.turn.request[start:end] if start >= 0 else ""
+        spelt = inventory.written.get((name, text.lower()), text)
+        if not spelt or key((name, value)) in turn.nlu:
+            spelt = counts.written.get(same, value)
+        found[name, spelt.lower()] = Candidate((name, spelt), start, end)
     return list(found.values())
 
 

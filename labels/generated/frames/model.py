@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import lightgbm as lgb
 import msgspec
 import numpy as np
 import pyarrow as pa
-import torch
 from rapidfuzz import fuzz
 
 from data.errors import NotEnoughLabels, UsageError
+from data.schema.trace import schema
 from labels.generated.frames import scorer
 from labels.generated.frames.candidates import Candidate, Counts, Gazetteer, candidates, normal
 from labels.generated.frames.network import Network, Output, all_words
@@ -25,6 +24,7 @@ from labels.generated.frames.scorer import Sureness
 from labels.generated.frames.settings import Settings
 from labels.generated.frames.targets import Inventory
 from labels.generated.frames.words import Lexicon
+from labels.generated.throughput import STATED, curve, threshold_for
 from progress import Progress, portion, silent
 
 VERSION = 1
@@ -33,8 +33,13 @@ LEAST = 20
 # A request this similar to the one before it says it again, so that one was not accepted.
 _SAID_AGAIN = 75.0
 
-_STR = pa.string()
-FRAMES = pa.schema(
+# Candidates of the table: what is used, and what the assistant logged.
+CONTEXT, LOGGED = "context", "logged NLU"
+# Numbers of `scorer.evidence`.
+_EVIDENCE = 4
+
+_STR: pa.DataType = pa.string()
+FRAMES = schema(
     [
         ("turn_id", _STR),
         ("intent", _STR),
@@ -51,13 +56,16 @@ FRAMES = pa.schema(
 class Frames:
     """A trained model of what was meant.
 
-    `networks`: one for each fold, trained on the others; their means are what is read. `learned`
-    is ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a turn's own
-    hypotheses are not read, as the model would only repeat them. `turns` it was trained on.
+    `network` has learned from all turns; those that the scorer learned from had not seen the turn.
+    `learned` is ``gold``, or ``nlu`` where hypotheses of accepted turns were all there was: then a
+    turn's own hypotheses are not read, as the model would only repeat them. `turns`: so many.
+    `logged`: the tasks (intent, slots) for which NLU's own first hypothesis was right more often
+    out of fold, and is therefore what is generated; of turns that have one. `metrics` has the
+    figures of both.
     """
 
     settings: Settings
-    networks: tuple[Network, ...]
+    network: Network
     gazetteer: Gazetteer
     booster: lgb.Booster | None
     threshold: float
@@ -65,10 +73,12 @@ class Frames:
     sure_slots: Sureness
     learned: str
     turns: int
+    logged: tuple[str, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inventory(self) -> Inventory:
-        return self.networks[0].inventory
+        return self.network.inventory
 
     def generate(self, turns: pa.Table, progress: Progress = silent) -> pa.Table:
         """What each row of `turns` meant; a table of schema `FRAMES`, in the order of `turns`.
@@ -85,7 +95,7 @@ class Frames:
         rows: list[tuple[Any, ...]] = [()] * turns.num_rows
         done = 0
         for part in _parts(dialogues):
-            output = _mean([network.read(part) for network in self.networks])
+            output = self.network.read(part)
             every, x = _all_candidates(part, output, self)
             p = scorer.predict(self.booster, x)
             flat = [turn for dialogue in part for turn in dialogue]
@@ -93,7 +103,7 @@ class Frames:
                 rows[turn.row] = row
             done += len(flat)
             progress(done, turns.num_rows, "what was meant")
-        columns = list(zip(*rows, strict=True)) if rows else [[] for _ in FRAMES]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(FRAMES)
         return pa.table(
             [pa.array(c, f.type) for c, f in zip(columns, FRAMES, strict=True)], schema=FRAMES
         )
@@ -108,22 +118,29 @@ class Frames:
         single = self.gazetteer.counts.single()
         intents = self.inventory.intents
         p_intent = self.sure_intent.probability(_intent_evidence(output.intents))
+        best = [intents[i] for i in output.intents.argmax(1)] if intents else [None] * len(turns)
+        if "intent" in self.logged:
+            logged = self.sure_intent.probability(_logged_evidence(turns, output.intents, intents))
+            network = output.intents.max(1) if intents else np.zeros(len(turns))
+            p_intent = np.where([bool(turn.nlu) for turn in turns], logged, network)
+            best = [t.nlu[0].intent if t.nlu else b for t, b in zip(turns, best, strict=True)]
         chosen, known, at = [], [], 0
         for turn, found in zip(turns, every, strict=True):
             mine = p[at : at + len(found)]
             at += len(found)
             picked = scorer.choose(found, mine, self.threshold, single)
+            if "slots" in self.logged and turn.nlu:
+                picked = _logged_slots(turn, found)
             known.append(scorer.evidence(mine, picked, len(turn.request.split())))
             # In the order of the words; what does not stand there comes last, the surest first.
             picked.sort(key=lambda i: (found[i].start < 0, found[i].start, -mine[i]))
             chosen.append([(found[i], float(mine[i])) for i in picked])
         p_slots = self.sure_slots.probability(np.array(known, np.float64).reshape(len(turns), -1))
-        best = output.intents.argmax(1) if intents else None
         return [
             (
                 turn.turn_id,
-                intents[best[i]] if best is not None else None,
-                float(p_intent[i]) if best is not None else None,
+                best[i],
+                float(p_intent[i]) if best[i] is not None else None,
                 [{"name": c.pair[0], "value": c.pair[1]} for c, _ in chosen[i]],
                 float(p_slots[i]),
                 [share for _, share in chosen[i]],
@@ -138,13 +155,12 @@ class Frames:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        for i, network in enumerate(self.networks):
-            network.save(folder / f"network{i}.npz")
+        self.network.save(folder / "network.npz")
         scorer.save(self.booster, folder / "scorer.txt")
         content = _Saved(
             VERSION,
             self.settings.to_json(),
-            self.networks[0].lexicon.numbers,
+            self.network.lexicon.numbers,
             _SavedInventory(*self.inventory.to_json()),
             self.gazetteer.counts.to_json(),
             self.threshold,
@@ -152,12 +168,13 @@ class Frames:
             self.sure_slots.to_json(),
             self.learned,
             self.turns,
+            list(self.logged),
         )
         (folder / "frames.json").write_bytes(msgspec.json.encode(content))
 
     @classmethod
     def load(cls, folder: str | Path) -> Frames:
-        """The model that `save` wrote; `UsageError` where there is none, or one of another version."""
+        """What `save` wrote; `UsageError` where there is nothing, or of another version."""
         folder = Path(folder)
         try:
             saved = msgspec.json.decode((folder / "frames.json").read_bytes(), type=_Saved)
@@ -180,10 +197,7 @@ class Frames:
         )
         return cls(
             settings,
-            tuple(
-                Network.load(folder / f"network{i}.npz", lexicon, inventory, settings)
-                for i in range(settings.folds)
-            ),
+            Network.load(folder / "network.npz", lexicon, inventory, settings),
             Gazetteer.of(Counts.from_json(saved.counts)),
             scorer.load(folder / "scorer.txt"),
             saved.threshold,
@@ -191,6 +205,7 @@ class Frames:
             Sureness.from_json(saved.sure_slots),
             saved.learned,
             saved.turns,
+            tuple(saved.logged),
         )
 
 
@@ -212,6 +227,7 @@ class _Saved(msgspec.Struct):
     sure_slots: dict[str, Any]
     learned: str
     turns: int
+    logged: list[str]
 
 
 def train(turns: pa.Table, settings: Settings | None = None, progress: Progress = silent) -> Frames:
@@ -238,6 +254,7 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
             f"whose gold states an intent or slots, or that an NLU interpreted; found {taught} in "
             f"{len(kept)}. Annotate intents and slots, or ingest logs with NLU hypotheses."
         )
+    kept = _drawn(kept, frames, settings)
     dialogues, frames = [dialogues[i] for i in kept], [frames[i] for i in kept]
     flat = [turn for d in dialogues for turn in d]
     meant = [f for d in frames for f in d]
@@ -248,23 +265,28 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
     gazetteer = Gazetteer.of(Counts.of(meant))
     rng = np.random.default_rng(settings.seed)
     fold = rng.permutation(len(dialogues)) % settings.folds
+    parts = [np.flatnonzero(fold != k) for k in range(settings.folds)] + [np.arange(len(fold))]
+    done, total = 0.0, sum(map(len, parts)) * 1.1
     networks = []
-    outputs = []
-    for k in range(settings.folds):
-        mine, others = np.flatnonzero(fold == k).tolist(), np.flatnonzero(fold != k).tolist()
-        network = Network.fit(
-            [dialogues[i] for i in others],
-            [frames[i] for i in others],
-            lexicon,
-            inventory,
-            replace(settings, seed=settings.seed + k),
-            portion(progress, k / (settings.folds + 1), (k + 1) / (settings.folds + 1)),
+    for k, part in enumerate(parts):
+        networks.append(
+            Network.fit(
+                [dialogues[i] for i in part],
+                [frames[i] for i in part],
+                lexicon,
+                inventory,
+                replace(settings, seed=settings.seed + k),
+                portion(progress, done / total, (done + len(part)) / total),
+            )
         )
-        networks.append(network)
+        done += len(part)
+    outputs = []
+    for k, network in enumerate(networks[:-1]):
+        mine = np.flatnonzero(fold == k).tolist()
         outputs.append((mine, network.read([dialogues[i] for i in mine])))
     model = Frames(
         settings,
-        tuple(networks),
+        networks[-1],
         gazetteer,
         None,
         0.5,
@@ -273,7 +295,7 @@ def train(turns: pa.Table, settings: Settings | None = None, progress: Progress 
         learned,
         taught,
     )
-    progress(settings.folds, settings.folds + 1, "weighing candidates")
+    progress(done, total, "weighing candidates")
     return _with_scorer(model, dialogues, frames, outputs)
 
 
@@ -313,15 +335,60 @@ def _with_scorer(
         y,
         sum(h.missed for h in held),
     )
-    sure_slots = _sure_of_slots(held, p, threshold, model.gazetteer.counts.single())
-    sure_intent = _sure_of_intent(held, model.inventory.intents)
+    slots = _slots_right(held, p, threshold, model.gazetteer.counts.single())
+    intents = _intents_right(held, model.inventory.intents)
+    right = {"intent": intents[1], "slots": slots[1]}
+    single = model.gazetteer.counts.single()
+    repeated = {
+        "intent": _logged_intents_right(held, model.inventory.intents),
+        "slots": _slots_right(held, p, threshold, single, logged=True),
+    }
+    # What an NLU gives for free is better where it is right more often.
+    logged = tuple(
+        task
+        for task, (_, agrees) in repeated.items()
+        if model.learned == "gold" and len(agrees) and agrees.mean() > right[task].mean()
+    )
+    used = {"intent": intents, "slots": slots} | {task: repeated[task] for task in logged}
+    sure = {task: Sureness.fit(*rows) for task, rows in used.items()}
     return replace(
         model,
         booster=_fit([h.x[h.known] for h in held], [h.y[h.known] for h in held], settings),
         threshold=threshold,
-        sure_intent=sure_intent,
-        sure_slots=sure_slots,
+        sure_intent=sure["intent"],
+        sure_slots=sure["slots"],
+        logged=logged,
+        metrics={
+            task: _figures(task, right[task], repeated[task][1], used[task], sure[task], logged)
+            for task in used
+        },
     )
+
+
+def _figures(
+    task: str,
+    right: np.ndarray,
+    logged_right: np.ndarray,
+    used: tuple[np.ndarray, np.ndarray],
+    sure: Sureness,
+    logged: tuple[str, ...],
+) -> dict[str, Any]:
+    """Accuracy out of fold beside that of the logged NLU, and the curve of the labels."""
+    if not len(right):
+        return {"skipped": f"no gold of {task}"}
+    points = curve(used[1], sure.probability(used[0]))
+    figures: dict[str, dict[str, Any]] = {CONTEXT: {"accuracy": float(right.mean())}}
+    if len(logged_right):
+        figures[LOGGED] = {"accuracy": float(logged_right.mean()), "baseline": True}
+    return {
+        "measure": "accuracy",
+        "default": LOGGED if task in logged else CONTEXT,
+        "candidates": figures,
+        "n": len(right),
+        "curve": [point._asdict() for point in points],
+        "threshold": threshold_for(points),
+        "stated_precision": STATED,
+    }
 
 
 def _fit(x: list[np.ndarray], y: list[np.ndarray], settings: Settings) -> lgb.Booster | None:
@@ -357,9 +424,20 @@ def _hold(
     )
 
 
-def _sure_of_slots(
-    held: list[_Held], p: list[np.ndarray], threshold: float, single: frozenset[str]
-) -> Sureness:
+def _slots_right(
+    held: list[_Held],
+    p: list[np.ndarray],
+    threshold: float,
+    single: frozenset[str],
+    *,
+    logged: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Evidence of each turn whose gold states slots, and whether all that were chosen are right.
+
+    `logged`: choose those of NLU's first hypothesis; nothing comes back if none was ever logged.
+    """
+    if logged and not any(turn.nlu for fold in held for turn in fold.turns):
+        return np.zeros((0, _EVIDENCE)), np.zeros(0, bool)
     x, right = [], []
     for fold, q in zip(held, p, strict=True):
         at = 0
@@ -369,12 +447,15 @@ def _sure_of_slots(
             if frame is None or frame.slots is None:
                 continue
             chosen = scorer.choose(found, mine, threshold, single)
+            if logged and turn.nlu:
+                chosen = _logged_slots(turn, found)
             x.append(scorer.evidence(mine, chosen, len(turn.request.split())))
             right.append({key(found[i].pair) for i in chosen} == {key(s) for s in frame.slots})
-    return Sureness.fit(np.array(x).reshape(len(x), -1), np.array(right, bool))
+    return np.array(x, float).reshape(len(x), -1 if x else _EVIDENCE), np.array(right, bool)
 
 
-def _sure_of_intent(held: list[_Held], intents: tuple[str, ...]) -> Sureness:
+def _intents_right(held: list[_Held], intents: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Evidence of each turn whose gold states an intent, and whether the likeliest is right."""
     x, right = [np.zeros((0, 2))], []
     for fold in held:
         rows = [i for i, f in enumerate(fold.frames) if f is not None and f.intent is not None]
@@ -386,7 +467,44 @@ def _sure_of_intent(held: list[_Held], intents: tuple[str, ...]) -> Sureness:
                 for b, i in zip(best.tolist(), rows, strict=True)
                 if (f := fold.frames[i]) is not None
             ]
-    return Sureness.fit(np.concatenate(x), np.array(right, bool))
+    return np.concatenate(x), np.array(right, bool)
+
+
+def _logged_intents_right(
+    held: list[_Held], intents: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of NLU's first hypotheses; nothing if none was ever logged."""
+    x, right = [np.zeros((0, 2))], []
+    for fold in held:
+        rows = [i for i, f in enumerate(fold.frames) if f is not None and f.intent is not None]
+        if not rows or not any(turn.nlu for turn in fold.turns):
+            continue
+        turns = [fold.turns[i] for i in rows]
+        x.append(_logged_evidence(turns, fold.intents[rows], intents))
+        for turn, i in zip(turns, rows, strict=True):
+            frame = fold.frames[i]
+            right.append(bool(turn.nlu and frame and turn.nlu[0].intent == frame.intent))
+    return np.concatenate(x), np.array(right, bool)
+
+
+def _logged_evidence(turns: list[Turn], p: np.ndarray, intents: tuple[str, ...]) -> np.ndarray:
+    """Log-odds of NLU's first intent, by its own confidence and by the network; (len(turns), 2)."""
+    number = {intent: i for i, intent in enumerate(intents)}
+    own = [turn.nlu[0].confidence if turn.nlu else 0.5 for turn in turns]
+    known = [number.get(turn.nlu[0].intent or "", -1) if turn.nlu else -1 for turn in turns]
+    network = [float(p[i, k]) if k >= 0 else 0.0 for i, k in enumerate(known)]
+    return np.stack([scorer.logit(np.array(own)), scorer.logit(np.array(network))], axis=1)
+
+
+def _logged_slots(turn: Turn, found: Sequence[Candidate]) -> list[int]:
+    """The candidates that NLU's first hypothesis has."""
+    wanted = {key(pair) for pair in turn.nlu[0].slots}
+    picked: list[int] = []
+    for i, candidate in enumerate(found):
+        if key(candidate.pair) in wanted:
+            wanted.discard(key(candidate.pair))
+            picked.append(i)
+    return picked
 
 
 def _intent_evidence(p: np.ndarray) -> np.ndarray:
@@ -423,6 +541,14 @@ def _all_candidates(
     return every, np.concatenate(x)
 
 
+def _drawn(kept: list[int], frames: list[list[Frame | None]], settings: Settings) -> list[int]:
+    """Of the dialogues `kept`, as many as have at most `settings.most` turns; two at the least."""
+    order = np.random.default_rng(settings.seed).permutation(kept)
+    turns = np.cumsum([len(frames[i]) for i in order])
+    enough = max(int((turns <= settings.most).sum()), settings.folds)
+    return sorted(order[:enough].tolist())
+
+
 def accepted(dialogue: Sequence[Turn]) -> list[Frame | None]:
     """The first NLU hypothesis of each turn that nothing speaks against, else None."""
     frames: list[Frame | None] = []
@@ -451,13 +577,3 @@ def _parts(dialogues: list[list[Turn]], most: int = 2_000) -> list[list[list[Tur
         parts[-1].append(dialogue)
         turns += len(dialogue)
     return parts
-
-
-def _mean(outputs: list[Output]) -> Output:
-    first = outputs[0]
-    return Output(
-        np.mean([o.tags for o in outputs], axis=0),
-        first.word_at,
-        np.mean([o.intents for o in outputs], axis=0),
-        np.mean([o.pairs for o in outputs], axis=0),
-    )

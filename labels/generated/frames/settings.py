@@ -19,6 +19,7 @@ class Settings:
     ----------
     context: ``hindsight`` reads the turns that follow, ``live`` those before only, ``turn`` none.
     seed: two trainings on the same turns with one seed give the same model.
+    most: turns that are learned from; of more, whole dialogues are drawn.
     folds: parts of the dialogues; each is scored by a network that has not seen it.
     epochs: passes of a network over its dialogues.
     batch: turns per step of a network, whole dialogues.
@@ -31,13 +32,14 @@ class Settings:
 
     context: Context = "hindsight"
     seed: int = 0
+    most: int = 40_000
     folds: int = 2
-    epochs: int = 10
-    batch: int = 200
+    epochs: int = 7
+    batch: int = 64
     width: int = 128
-    rate: float = 4e-3
-    dropout: float = 0.3
-    forget: float = 0.1
+    rate: float = 3e-3
+    dropout: float = 0.1
+    forget: float = 0.05
     rounds: int = 150
     leaves: int = 31
     min_leaf: int = 20
@@ -45,8 +47,8 @@ class Settings:
 
     @classmethod
     def quick(cls, context: Context = "hindsight", seed: int = 0) -> Settings:
-        """Settings for a demonstration: a smaller network that sees its dialogues fewer times."""
-        return cls(context=context, seed=seed, epochs=5, width=64, rounds=60)
+        """Settings for a demonstration: a smaller network that sees fewer turns."""
+        return cls(context=context, seed=seed, most=5_000, epochs=5, width=64, rounds=60)
 
     def checked(self) -> Settings:
         """These settings; `UsageError` where one is out of range."""

@@ -1,0 +1,308 @@
+"""Commands for what users teach: teach, and list, edit and forget what was taught."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.output import out, plain, print_json
+from data.counted import counted
+from data.errors import UsageError
+
+if TYPE_CHECKING:
+    from data.store.store import Store
+    from labels.teaching.dialogue import Reply
+
+preferences = typer.Typer(
+    name="preferences",
+    help="What users taught the assistant: preferences, and what their phrases mean.",
+    no_args_is_help=True,
+)
+
+UserOption = Annotated[str | None, typer.Option("--user", help="Only this user, as in the logs.")]
+_DAY = "%Y-%m-%d"
+
+
+def teach(
+    user: Annotated[str, typer.Option("--user", help="Who teaches, as in the logs.")],
+    store: StoreOption = DEFAULT_STORE,
+    say: Annotated[
+        list[str] | None,
+        typer.Option(help="What is said. Repeatable; without it, lines are read."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Type of the device it is said to.")] = None,
+    assistant: Annotated[
+        str | None, typer.Option(help="Teach this assistant only; by default all of the store.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Teach the assistant in a dialogue: "when I say cosy, dim the lights to 30".
+
+    What teaches nothing is a request: the answer says what it means by what was taught. A line
+    "forget cosy" forgets it, "what did I teach you?" lists it; the dialogue ends with the input.
+    """
+    from data.store.store import Store
+
+    if not user.strip():
+        raise UsageError("The user is empty; give the one who teaches, as in the logs: --user ID.")
+    whole = Store.whole(store)
+    lines = iter(say) if say else _read(prompt=not as_json)
+    turns = list(_dialogue(whole, lines, user.strip(), device, assistant, quiet=as_json))
+    if as_json:
+        print_json(turns)
+
+
+def _read(prompt: bool) -> Iterator[str]:
+    """The lines of standard input; asked for, where somebody sits at a terminal."""
+    asking = prompt and sys.stdin.isatty()
+    while True:
+        if asking:
+            out.print("[bold]> [/bold]", end="")
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _dialogue(
+    store: Store,
+    lines: Iterable[str],
+    user: str,
+    device: str | None,
+    assistant: str | None,
+    *,
+    quiet: bool,
+) -> Iterator[dict[str, Any]]:
+    """Carry the dialogue on, line by line; a row per line: said, did, reply, meaning."""
+    from labels.teaching.dialogue import IDLE, hear
+    from labels.teaching.preferences import count_uses
+    from labels.teaching.preferences import preferences as stored
+    from labels.teaching.taught import Taught
+
+    with store.snapshot() as snapshot:
+        taught = Taught(stored(snapshot, user))
+    state, uses = IDLE, Counter[str]()
+    for line in lines:
+        now = datetime.now(UTC)
+        state, reply = hear(state, line, now)
+        text, meaning = reply.text, None
+        if reply.did == "stored" or reply.did == "forgot":
+            text = _carried_out(store, taught, reply, user, assistant, now)
+        elif reply.did == "listed":
+            text = _listing(taught.rows(user))
+        elif not reply.handled:
+            found = taught.meaning(line, user, device, now, assistant)
+            meaning = found.text if found else None
+            text = f"I take it for '{meaning}'." if found else "That is for the assistant."
+            uses.update([found.preference_id] if found else [])
+        if not quiet:
+            out.print(plain(text))
+        yield {"said": line, "did": reply.did, "reply": text, "meaning": meaning}
+    count_uses(store, uses, datetime.now(UTC))
+
+
+def _carried_out(
+    store: Store,
+    taught: Any,
+    reply: Reply,
+    user: str,
+    assistant: str | None,
+    now: datetime,
+) -> str:
+    """Store or forget what a dialogue ended in; what to answer."""
+    from labels.teaching.phrases import phrase_key
+    from labels.teaching.preferences import forget as forget_rows
+    from labels.teaching.preferences import put, row_of
+
+    assert reply.lesson is not None
+    if reply.did == "stored":
+        row = row_of(reply.lesson, user, now, assistant)
+        put(store, [row])
+        taught.add(row)
+        return reply.text
+    gone = forget_rows(store, user_id=user, name=reply.lesson.name)
+    for row in taught.rows(user):
+        if phrase_key(row["name"]) == phrase_key(reply.lesson.name):
+            taught.drop(row["preference_id"])
+    return reply.text if gone else f"You haven't taught me '{reply.lesson.name}'."
+
+
+def _listing(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "You haven't taught me anything yet."
+    return "\n".join(_sentence(row) for row in rows)
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    from labels.teaching.dialogue import Lesson, summary
+
+    return summary(Lesson(row["kind"], row["name"], row["value"], row["scope"]))
+
+
+@preferences.command("list")
+def list_(
+    store: StoreOption = DEFAULT_STORE,
+    user: UserOption = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Also those that hold no longer.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what users taught, and how often it was used."""
+    from data.store.store import Store
+    from labels.teaching.preferences import preferences as stored
+
+    with Store.whole(store).snapshot() as snapshot:
+        rows = stored(snapshot, user, None if expired else datetime.now(UTC)).to_pylist()
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print("Nothing was taught. Teach something with: faultline teach --user ID")
+        return
+    table = Table("id", "user", "scope", "name", "value", "used", "expires", box=None)
+    for row in rows:
+        expires = row["expires_at"]
+        table.add_row(
+            row["preference_id"],
+            plain(row["user_id"]),
+            plain(row["scope"]),
+            plain(row["name"]),
+            plain(row["value"]),
+            str(row["used"] or 0),
+            expires.strftime(_DAY) if expires else "",
+        )
+    out.print(table, soft_wrap=False)
+
+
+@preferences.command()
+def edit(
+    preference: Annotated[
+        str, typer.Argument(metavar="ID", help="As `faultline preferences list` shows.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    value: Annotated[str | None, typer.Option(help="What it is, or means, now.")] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="A device type that it is limited to, or: user.")
+    ] = None,
+    days: Annotated[
+        float | None, typer.Option("--expires", min=0.01, max=3650, help="Days until it expires.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="It does not expire.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what was taught."""
+    from data.store.store import Store
+    from labels.teaching.preferences import edit as edit_row
+
+    if value is None and scope is None and days is None and not keep:
+        raise UsageError("Say what to change: --value, --scope, --expires or --keep.")
+    if keep and days is not None:
+        raise UsageError("--keep and --expires contradict each other; give one of them.")
+    row = edit_row(
+        Store.whole(store),
+        preference,
+        value=value,
+        scope=scope,
+        expires_at=None if days is None else timedelta(days=days),
+        keep=keep,
+    )
+    if as_json:
+        print_json(row)
+        return
+    out.print(f"{plain(row['preference_id'])}: {plain(_sentence(row))}")
+
+
+@preferences.command()
+def forget(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="As `faultline preferences list` shows."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Everything that this user taught.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the user, only this topic or phrase.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget what was taught: by id, or what a user taught."""
+    from data.store.store import Store
+    from labels.teaching.preferences import forget as forget_rows
+
+    if name is not None and user is None:
+        raise UsageError("--name needs --user, as many users may have taught it.")
+    gone = forget_rows(Store.whole(store), ids or (), user_id=user, name=name)
+    if as_json:
+        print_json({"forgotten": gone})
+        return
+    if not gone:
+        raise UsageError("Nothing of the kind was taught; list it with: faultline preferences list")
+    out.print(f"Forgot {counted(gone, 'preference')}.")
+
+
+@preferences.command()
+def collect(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Take over what was taught in the logs: dialogues whose turns have the action "teach".
+
+    What the store has of the same user and name is replaced.
+    """
+    from data.store.store import Store
+    from labels.teaching.logged import from_logs
+    from labels.teaching.preferences import put
+
+    whole = Store.whole(store)
+    with whole.snapshot() as snapshot:
+        rows = from_logs(snapshot).to_pylist()
+    if rows:
+        put(whole, rows)
+    if as_json:
+        print_json({"taught": len(rows)})
+        return
+    out.print(f"Took over {counted(len(rows), 'preference')} from the logs.")
+
+
+@preferences.command()
+def moments(
+    store: StoreOption = DEFAULT_STORE,
+    every: Annotated[
+        float, typer.Option(min=0.0, help="Days before a user is approached again.")
+    ] = 7.0,
+    every_one: Annotated[
+        bool, typer.Option("--all", help="Also those that the rate leaves no room for.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List teachable moments: where a user would gain from teaching the assistant."""
+    from data.store.store import Store
+    from labels.teaching.moments import moments as found_in
+
+    with Store.whole(store).snapshot() as snapshot:
+        rows = [
+            row
+            for row in found_in(snapshot, every_days=every).to_pylist()
+            if row["due"] or every_one
+        ]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print("No teachable moments: no request keeps failing with its user.")
+        return
+    table = Table("turn", "user", "day", "why", "times", "request", box=None)
+    for row in rows:
+        table.add_row(
+            plain(row["turn_id"]), plain(row["user_id"]), str(row["day"]), row["why"],
+            str(row["times"]), plain(row["request"][:80]),
+        )  # fmt: skip
+    out.print(table, soft_wrap=False)

@@ -1,0 +1,314 @@
+"""The label model of a store: trained on its turns, kept in it, and used to label all of them.
+
+    <store>/label_models/<model_id>/     see `labels.generated.storage`
+
+The setting `label_model` names the one that is used. A training removes the one before.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from data.errors import ModelError, NotEnoughLabels, UsageError
+from data.queries.sampling import until
+from data.schema.tables import GENERATED_LABELS, GOALS
+from data.schema.trace import order_sql
+from data.store.learned import replace_learned
+from data.store.model_folders import model_ids
+from data.store.workspace import put_setting, setting
+from features.arrow import pc
+from labels.feedback.table import feedback
+from labels.generated import dialogues as reading
+from labels.generated import failure_points, storage, targets
+from labels.generated.model import LabelModel
+from labels.generated.settings import Settings
+from labels.generated.throughput import STATED, curve, threshold_for
+from labels.generated.train import train
+from progress import Progress, silent
+
+if TYPE_CHECKING:
+    from data.store.snapshot import Snapshot
+    from data.store.store import Store
+
+SETTING = "label_model"
+# Turns of dialogues with gold, and of others, that a training reads: more add little.
+MOST_ANNOTATED = 60_000
+MOST_OTHERS = 20_000
+# Turns that are labelled at once.
+BATCH = 20_000
+
+_SAMPLE = f"""
+WITH dialogues AS (
+    SELECT dialogue_id, count(*) AS n, count(gold) > 0 AS annotated FROM turns GROUP BY dialogue_id
+), sampled AS (
+    SELECT dialogue_id FROM dialogues
+    QUALIFY {until("CASE WHEN annotated THEN $annotated ELSE $others END", "n", by="annotated")}
+)
+SELECT t.* FROM turns t SEMI JOIN sampled USING (dialogue_id)
+ORDER BY t.dialogue_id, {order_sql("t")}
+"""
+_DIALOGUES = """
+SELECT dialogue_id, min(day) AS first, max(day) AS last, count(*) AS n
+FROM turns GROUP BY dialogue_id ORDER BY first, dialogue_id
+"""
+_TURNS = f"""
+SELECT t.* FROM turns t SEMI JOIN batch USING (dialogue_id)
+WHERE t.day BETWEEN $low AND $high ORDER BY t.dialogue_id, {order_sql("t")}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What was labelled: turns, their goals, the share of these that was probably reached (None
+    where the model cannot say), turns with feedback, the model, and the data version afterwards."""
+
+    turns: int
+    goals: int
+    reached: float | None
+    feedback: int
+    model_id: str
+    version: str
+
+
+def train_store(
+    store: Store,
+    settings: Settings | None = None,
+    *,
+    progress: Progress = silent,
+) -> LabelModel:
+    """Train a label model on the turns of a store, keep it there, and use it from now on.
+
+    A training that was killed goes on where it was when it is started again with the same settings
+    on the same turns. Raises NotEnoughLabels for an empty store.
+    """
+    models = store.label_models
+    scratch = models / ".training"
+    model, encoder = _train(store, settings, scratch, progress)
+    storage.save(model, encoder, models)
+    put_setting(store, SETTING, model.id)
+    for name in model_ids(models):
+        if name != model.id:
+            shutil.rmtree(models / name, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return model
+
+
+def evaluate_store(
+    store: Store,
+    settings: Settings | None = None,
+    *,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Figures of a label model on the store's own gold, out of fold; keeps nothing."""
+    with store.staging() as scratch:
+        model, _ = _train(store, settings, scratch, progress)
+    return model.metrics
+
+
+def _train(
+    store: Store,
+    settings: Settings | None,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[LabelModel, Path]:
+    settings = settings or Settings()
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, settings.seed)
+        if not turns.num_rows:
+            raise NotEnoughLabels(
+                "The store holds no turns; ingest some with: faultline ingest PATH… --store "
+                f"{store.path}"
+            )
+        told, _ = feedback(snapshot)
+    model, encoder = train(turns, settings, told.select(["turn_id", "p_defect"]), progress, scratch)
+    meant = model.frames.metrics if model.frames else {}
+    model.metrics["tasks"] = {**_tasks(model, turns), **meant}
+    return model, encoder
+
+
+def _tasks(model: LabelModel, turns: pa.Table) -> dict[str, Any]:
+    """Figures of the tasks about goals and defects, with the curve of their labels out of fold."""
+    dialogues = reading.read(turns, "yes" if model.times else "no", model.signals)
+    gold = targets.read(turns, dialogues)
+    known = model.held_out.find(dialogues) if model.held_out else None
+    tasks = {}
+    for name in ("goal_start", "goal_reached", "turn_defect"):
+        task = dict(model.metrics.get(name) or {})
+        truth = getattr(gold, name)
+        p = known.labels[name] if known is not None else np.full(len(truth), np.nan)
+        judged = np.isfinite(truth) & np.isfinite(p)
+        if "candidates" in task and judged.any():
+            yes = p[judged] >= model.thresholds[name]
+            # A no is as sure as a yes at the same distance from the threshold's other side.
+            sure = np.maximum(p[judged], 1 - p[judged])
+            points = curve(yes == (truth[judged] == 1), sure)
+            task |= {
+                "measure": "F1",
+                "n": int(judged.sum()),
+                "curve": [point._asdict() for point in points],
+                "threshold": threshold_for(points),
+                "stated_precision": STATED,
+                "decides_from": model.thresholds[name],
+            }
+        tasks[name] = task
+    return tasks
+
+
+def training_turns(
+    snapshot: Snapshot, seed: int, annotated: int = MOST_ANNOTATED, others: int = MOST_OTHERS
+) -> pa.Table:
+    """Whole dialogues with gold, and some without, in their order: columns of `TURNS`."""
+    return snapshot.query(_SAMPLE, {"seed": seed, "annotated": annotated, "others": others})
+
+
+def current(store: Store) -> str | None:
+    """The id of the label model that is used; None before the first training."""
+    with store.snapshot(only=("settings",)) as snapshot:
+        name = setting(snapshot, SETTING, None)
+    return str(name) if name and (store.label_models / str(name)).is_dir() else None
+
+
+def load(store: Store) -> LabelModel:
+    """The label model that is used; ModelError if there is none, or it cannot be read."""
+    name = current(store)
+    if name is None:
+        raise ModelError(
+            "The store has no label model; train one with: faultline labels train --store "
+            f"{store.path}"
+        )
+    return storage.load(store.label_models, name)
+
+
+def generate_store(
+    store: Store, model: LabelModel | None = None, *, progress: Progress = silent
+) -> Generated:
+    """Label all turns of a store, in place of what was generated before, in one commit.
+
+    Writes the tables `feedback`, `goals` and `generated_labels`. Raises ModelError without a label
+    model, UsageError for an empty store.
+    """
+    model = model or load(store)
+    with store.snapshot() as snapshot:
+        if not snapshot.counts()["turns"]:
+            raise UsageError("The store holds no turns to label; ingest some first.")
+        progress(0.0, 1.0, "reading feedback")
+        told, _ = feedback(snapshot)
+        labels, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
+        total, done = snapshot.counts()["turns"], 0
+        for turns in _batches(snapshot):
+            made = _blamed(model.generate(turns, told.select(["turn_id", "p_defect"])), turns)
+            labels.append(_labels(made, turns, told, model.id))
+            goals.append(_goals(made, turns, model))
+            done += turns.num_rows
+            progress(0.1 + 0.9 * done / total, 1.0, "labelling turns", done)
+    found = pa.concat_tables(goals)
+    written = replace_learned(
+        store,
+        {"feedback": told, "generated_labels": pa.concat_tables(labels), "goals": found},
+    )
+    return Generated(
+        written["generated_labels"],
+        written["goals"],
+        pc.mean(found["p_reached"]).as_py(),
+        written["feedback"],
+        model.id,
+        store.head().version,
+    )
+
+
+def _batches(snapshot: Snapshot) -> Iterator[pa.Table]:
+    """All turns, whole dialogues, about `BATCH` at a time, each dialogue in its order."""
+    dialogues = snapshot.query(_DIALOGUES)
+    ends = np.cumsum(dialogues["n"].to_numpy())
+    start = 0
+    while start < dialogues.num_rows:
+        before = ends[start - 1] if start else 0
+        stop = max(int(np.searchsorted(ends, before + BATCH, side="right")), start + 1)
+        part = dialogues.slice(start, stop - start)
+        days: dict[str, Any] = {
+            "low": pc.min(part["first"]).as_py(),
+            "high": pc.max(part["last"]).as_py(),
+        }
+        yield snapshot.query(_TURNS, days, tables={"batch": part.select(["dialogue_id"])})
+        start = stop
+
+
+def _blamed(made: pa.Table, turns: pa.Table) -> pa.Table:
+    """The labels with the words that were meant, and the failure point that follows by rule."""
+    defects = made.select(["turn_id", "turn_defect"]).rename_columns(["turn_id", "p_defect"])
+    meant = None if made["p_slots"].null_count == made.num_rows else made
+    points = failure_points.generate(turns, meant, defects)
+    for name, column in (
+        ("transcript", "transcript"),
+        ("p_transcript", "p_transcript"),
+        ("failure_point", "failure_point"),
+        ("p_failure_point", "weight"),
+    ):
+        made = made.append_column(name, points[column])
+    return made
+
+
+def _labels(made: pa.Table, turns: pa.Table, told: pa.Table, model_id: str) -> pa.Table:
+    """Rows of `GENERATED_LABELS`; what the model does not say is null."""
+    columns: dict[str, Any] = {name: made[name] for name in made.column_names}
+    for name in ("dialogue_id", "turn_index", "day", "digest"):
+        columns[name] = turns[name]
+    columns["model_id"] = pa.repeat(pa.scalar(model_id), turns.num_rows)
+    parts = {name: made[name].to_numpy(zero_copy_only=False) for name in _PARTS}
+    sure = [np.maximum(p, 1 - p) if name in _YES_OR_NO else p for name, p in parts.items()]
+    # Parts that the model does not say are nobody's doubt.
+    least = np.fmin.reduce([np.asarray(p, float) for p in sure])
+    columns["confidence"] = pa.array(least, pa.float32(), from_pandas=True)
+    index = pc.index_in(turns["turn_id"], value_set=told["turn_id"])
+    columns["signals"] = told["signals"].take(index)
+    return _complete(columns, GENERATED_LABELS, turns.num_rows)
+
+
+_YES_OR_NO = ("goal_start", "goal_reached", "turn_defect")
+_PARTS = (*_YES_OR_NO, "p_intent", "p_slots")
+
+
+def _goals(made: pa.Table, turns: pa.Table, model: LabelModel) -> pa.Table:
+    """Rows of `GOALS`: the turns of a dialogue with one goal id, in their order."""
+    both = made.select(["goal_id", "goal_reached"])
+    for name in ("turn_id", "dialogue_id", "day", "assistant", "user_id"):
+        both = both.append_column(name, turns[name])
+    grouped: Any = both.group_by(["dialogue_id", "goal_id"], use_threads=False)
+    firsts = [(name, "first") for name in ("day", "assistant", "user_id", "goal_reached")]
+    rows = grouped.aggregate(
+        [*firsts, ("turn_id", "first"), ("turn_id", "last"), ("turn_id", "count")]
+    )
+    least = model.thresholds.get("goal_reached", 0.5)
+    columns: dict[str, Any] = {
+        "dialogue_id": rows["dialogue_id"],
+        "goal_id": rows["goal_id"],
+        "day": rows["day_first"],
+        "assistant": rows["assistant_first"],
+        "user_id": rows["user_id_first"],
+        "first_turn": rows["turn_id_first"],
+        "last_turn": rows["turn_id_last"],
+        "turns": rows["turn_id_count"],
+        "p_reached": rows["goal_reached_first"],
+        "reached": pc.greater_equal(rows["goal_reached_first"], pa.scalar(least, pa.float32())),
+        "model_id": pa.repeat(pa.scalar(model.id), rows.num_rows),
+    }
+    return _complete(columns, GOALS, rows.num_rows)
+
+
+def _complete(columns: dict[str, Any], schema: pa.Schema, rows: int) -> pa.Table:
+    return pa.table(
+        {
+            field.name: columns[field.name].cast(field.type)
+            if field.name in columns
+            else pa.nulls(rows, field.type)
+            for field in schema
+        },
+        schema=schema,
+    )
