@@ -43,28 +43,34 @@ def _weights(target: np.ndarray, classes: int) -> np.ndarray:
     return per_turn / float(per_turn.mean())
 
 
-def _dataset(x: np.ndarray, target: np.ndarray, classes: int, **extra: Any) -> lgb.Dataset:
+def _dataset(x: np.ndarray, target: np.ndarray, classes: int, sure: np.ndarray) -> lgb.Dataset:
     # LightGBM rejects characters that names of features contain: columns go by position.
-    return lgb.Dataset(x, target, weight=_weights(target, classes), **extra)
+    return lgb.Dataset(x, target, weight=_weights(target, classes) * sure)
 
 
 def cross_fit(
-    x: np.ndarray, target: np.ndarray, folds: list[Fold], settings: Settings
+    x: np.ndarray,
+    target: np.ndarray,
+    folds: list[Fold],
+    settings: Settings,
+    sure: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
     """Out-of-fold class probabilities (n, k), and the rounds to fit the final booster with.
 
-    These are 1.1 times the mean number at which early stopping ended, and at least 10.
+    `sure`: probability that each target is right (n,); by default 1. The rounds are 1.1 times the
+    mean number at which early stopping ended, and at least 10.
     """
     k = int(target.max()) + 1
+    sure = np.ones(len(target)) if sure is None else sure
     probability = np.zeros((len(target), k))
     rounds = []
     for train, held_out in folds:
-        data = _dataset(x[train], target[train], k)
+        data = _dataset(x[train], target[train], k, sure[train])
         booster = lgb.train(
             _parameters(settings, k),
             data,
             settings.rounds,
-            valid_sets=[data.create_valid(x[held_out], target[held_out])],
+            valid_sets=[data.create_valid(x[held_out], target[held_out], sure[held_out])],
             callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)],
         )
         rounds.append(booster.best_iteration or settings.rounds)
@@ -72,10 +78,17 @@ def cross_fit(
     return probability, max(round(float(np.mean(rounds)) * 1.1), 10)
 
 
-def fit(x: np.ndarray, target: np.ndarray, rounds: int, settings: Settings) -> lgb.Booster:
+def fit(
+    x: np.ndarray,
+    target: np.ndarray,
+    rounds: int,
+    settings: Settings,
+    sure: np.ndarray | None = None,
+) -> lgb.Booster:
     """The final booster, trained on all labelled turns for at most `rounds` rounds."""
     k = int(target.max()) + 1
+    sure = np.ones(len(target)) if sure is None else sure
     booster: lgb.Booster = lgb.train(
-        _parameters(settings, k), _dataset(x, target, k), min(rounds, settings.rounds)
+        _parameters(settings, k), _dataset(x, target, k, sure), min(rounds, settings.rounds)
     )
     return booster

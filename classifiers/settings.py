@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from classifiers.encoder import DEFAULT
 from data.errors import UsageError
@@ -12,6 +12,8 @@ from features.matrix import Context
 from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
 PARTS = ("before", "after", "capture", "text")
+Labels = Literal["gold", "generated", "both"]
+LABELS: tuple[Labels, ...] = ("gold", "generated", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Settings:
     encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
     without: groups of features to leave out, of `PARTS`; for ablations.
     devices_within: seconds within which several devices hear one request; 0 for the same instant.
+    labels: which failure points are learned from: of annotators and by rule (``gold``), those that
+        the label model generated, or both; then gold decides where a turn has either.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """
@@ -34,6 +38,7 @@ class Settings:
     encoder: str = DEFAULT
     without: tuple[str, ...] = ()
     devices_within: float = WITHIN_S
+    labels: Labels = "gold"
     folds: int = 5
     rounds: int = 160
     learning_rate: float = 0.08
@@ -50,11 +55,15 @@ class Settings:
         encoder: str | None = None,
         without: Sequence[str] = (),
         devices_within: float = WITHIN_S,
+        labels: str = "gold",
     ) -> Settings:
-        """Settings as a user gives them; `UsageError` for an unknown context or feature group, or a
-        window out of range."""
+        """Settings as a user gives them; `UsageError` for an unknown context, feature group or kind
+        of labels, or a window out of range."""
         if context not in ("hindsight", "live"):
             raise UsageError(f"There is no context '{context}'; give hindsight or live.")
+        kind = next((name for name in LABELS if name == labels), None)
+        if kind is None:
+            raise UsageError(f"There are no labels '{labels}'; give one of {', '.join(LABELS)}.")
         unknown = sorted(set(without) - set(PARTS))
         if unknown:
             raise UsageError(
@@ -71,6 +80,7 @@ class Settings:
             encoder=encoder or DEFAULT,
             without=tuple(sorted(without)),
             devices_within=devices_within,
+            labels=kind,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from classifiers.metrics import summary
 from classifiers.model import Model, read_frame, stack
 from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import Reference
-from classifiers.settings import Settings
+from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
 from classifiers.text_heads import TextHeads, Vectors
@@ -34,6 +34,10 @@ from features.matrix import learn, open_frame
 from labels.rules.failure_point import MIN_PER_CLASS, labels
 from progress import Progress, portion, silent
 
+_GENERATED = """
+SELECT turn_id, failure_point, p_failure_point AS weight FROM generated_labels
+WHERE failure_point IS NOT NULL
+"""
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
@@ -52,6 +56,7 @@ class TrainingSet:
     gold_slots: slot names that an annotator gave, or null.
     group: number of the turn's group, which folds must not split; see `classifiers.splits.groups`.
     digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
+    sure: probability that each target is right, or None where all are gold.
     """
 
     ids: np.ndarray
@@ -63,6 +68,7 @@ class TrainingSet:
     gold_slots: pa.ListArray[Any]
     group: np.ndarray
     digests: np.ndarray | None = None
+    sure: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -76,19 +82,22 @@ class TrainingSet:
             self.gold_slots.take(pa.array(rows)),
             self.group[rows],
             self.digests[rows] if self.digests is not None else None,
+            self.sure[rows] if self.sure is not None else None,
         )
 
 
 def prepare(
-    turns: pa.Table, settings: Settings, folder: Path
+    turns: pa.Table, settings: Settings, folder: Path, generated: pa.Table | None = None
 ) -> tuple[TrainingSet, Encoder | None]:
     """Everything that training and evaluation need from `turns` (whole dialogues).
 
-    The encoder that `settings` name is exported to `folder`; it is None for a model without text.
-    Raises `NotEnoughLabels` before any slow step, as most new users get this error first.
+    `generated`: failure points with ``turn_id``, ``failure_point`` and ``weight``, the probability
+    that it is right; needed for `settings.labels` other than gold. The encoder that `settings` name
+    is exported to `folder`; it is None for a model without text. Raises `NotEnoughLabels` before
+    any slow step, as most new users get this error first.
     """
     turns = turns.sort_by("turn_id")
-    target = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+    target, sure = _targets(turns, settings.labels, generated)
     check_labels(target)
     encoder = None
     if "text" not in settings.without:
@@ -113,8 +122,32 @@ def prepare(
         slot_names(slots),
         groups(turns),
         digests.to_numpy() if digests is not None else None,
+        sure,
     )
     return data, encoder
+
+
+def _targets(
+    turns: pa.Table, kind: Labels, generated: pa.Table | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The failure point of each of `turns` (sorted by id) or None, and how sure it is."""
+    gold = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+    if kind == "gold":
+        return gold, None
+    if generated is None:
+        raise NotEnoughLabels(
+            f"There are no generated labels to train on, which labels={kind} asks for; make some "
+            "with: faultline labels train, then faultline labels generate"
+        )
+    columns = (generated[name].to_pylist() for name in ("turn_id", "failure_point", "weight"))
+    found = {turn: (point, weight) for turn, point, weight in zip(*columns, strict=True) if point}
+    said = [found.get(turn, (None, 0.0)) for turn in turns["turn_id"].to_pylist()]
+    target = np.array([point for point, _ in said], object)
+    sure = np.array([weight for _, weight in said], float)
+    if kind == "both":
+        known = gold != None  # noqa: E711  # element-wise
+        target[known], sure[known] = gold[known], 1.0
+    return target, sure
 
 
 def slot_names(slots: pa.ListArray[Any]) -> pa.ListArray[Any]:
@@ -187,18 +220,22 @@ def fit(
     y = np.array([number[t] for t in target[labelled]])
     x = stack({name: values[labelled] for name, values in table.items()}, names)
     progress(1, 3, "boosting out of fold")
-    raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings)
-    calibration = Calibration.fit(raw, y)
+    sure = data.sure[labelled] if data.sure is not None else None
+    raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings, sure)
+    trusted = _trusted(y, sure)
+    calibration = Calibration.fit(raw[trusted], y[trusted])
     probability = calibration.apply(raw)
-    weights = fit_weights(probability, y, data.group[labelled], settings.seed)
+    weights = fit_weights(
+        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed
+    )
     progress(2, 3, "boosting on all labelled turns")
-    final = booster.fit(x, y, rounds, settings)
+    final = booster.fit(x, y, rounds, settings, sure)
     metrics = {
         "labelled": len(labelled),
         "turns": len(target),
         "groups": len(np.unique(data.group[labelled])),
         "rounds": rounds,
-        "out_of_fold": summary(probability, y, weights, classes),
+        "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
     return Model(
         settings,
@@ -216,6 +253,15 @@ def fit(
         else None,
         reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
+
+
+def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
+    """The rows that calibration and decisions are fitted to: gold where all classes have enough."""
+    if sure is None:
+        return np.ones(len(target), bool)
+    gold: np.ndarray = sure >= 1.0
+    enough = np.bincount(target[gold], minlength=int(target.max()) + 1) >= MIN_PER_CLASS
+    return gold if enough.all() else np.ones(len(target), bool)
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:
@@ -254,10 +300,12 @@ def train(
     settings: Settings,
     progress: Progress = silent,
     folder: Path | None = None,
+    generated: pa.Table | None = None,
 ) -> tuple[Model, Path]:
     """Train on `turns`; returns the model and the folder with its encoder files.
 
-    The folder is `folder`, or a new temporary one; the caller removes it.
+    The folder is `folder`, or a new temporary one; the caller removes it. `generated`: see
+    `prepare`.
 
     If `turns` has a column `context_digest` (as `classifiers.training_data` returns it), the model
     keeps their out-of-fold probabilities for scoring. Raises `NotEnoughLabels` as `fit` does.
@@ -265,7 +313,7 @@ def train(
     folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
         progress(0, 1, "reading features and texts")
-        data, encoder = prepare(turns, settings, folder)
+        data, encoder = prepare(turns, settings, folder, generated)
         model = fit(data, settings, encoder, portion(progress, *_FITTING))
         rows = np.random.default_rng(settings.seed).permutation(len(data.ids))[:SAMPLE]
         sample = data.take(rows)
@@ -292,9 +340,10 @@ def train_store(
             context=settings.context,
             within=settings.devices_within,
         )
+        generated = None if settings.labels == "gold" else snapshot.query(_GENERATED)
     store.clear_staging()
     with store.staging() as folder:
-        model, encoder_folder = train(turns, settings, progress, folder)
+        model, encoder_folder = train(turns, settings, progress, folder, generated)
         registry.save(model, encoder_folder, store.models)
     if promote:
         store.promote(model.id)

@@ -31,9 +31,9 @@ from labels.generated.frames.settings import Context, Settings
 
 NAMES = ("sgd", "dstc2")
 CONTEXTS: dict[Context, str] = {
-    "turn": "this turn alone",
-    "live": "with earlier turns",
     "hindsight": "with earlier and later turns",
+    "live": "with earlier turns",
+    "turn": "this turn alone",
 }
 # The longest value that the baseline looks up, in words.
 _LONGEST = 6
@@ -79,7 +79,7 @@ def _measure(corpora: Path, name: str) -> tuple[list[str], str]:
         began = time.process_time()
         found = model.generate(held)
         rate = held.num_rows / (time.process_time() - began)
-        speed = f"| {name} | {model.turns:,} | {trained:.0f} | {rate:,.0f} |"
+        speed = speed or f"| {name} | {model.turns:,} | {trained:.0f} | {rate:,.0f} |"
         rows.append(_row(name, label, gold, _generated(found, asked)))
         print(rows[-1], speed, file=sys.stderr, flush=True)
     return rows, speed

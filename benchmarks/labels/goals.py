@@ -114,9 +114,10 @@ def _candidates(
             verdict = getattr(truth, task)
             known = np.isfinite(verdict)
             verdict = verdict[known]
-        for candidate in fitted.metrics:
+        stated = model.metrics[task]["candidates"]
+        for candidate in stated:
             p = _probability(fitted, candidate, rows, spread)[known]
-            threshold = fitted.metrics[candidate]["threshold"]
+            threshold = stated[candidate]["threshold"]
             found = f1(p >= threshold, verdict.astype(bool))
             ap = figures(verdict, p)["average_precision"]
             mark = "yes" if candidate == fitted.chosen else ""

@@ -140,6 +140,7 @@ def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
     for task, fitted in model.tasks.items():
         tasks[task] = {
             "chosen": fitted.chosen,
+            "weights": fitted.weights,
             "scale": [fitted.scale.slope, fitted.scale.offset],
             "threshold": fitted.threshold,
             "bias": {name: linear.bias for name, linear in fitted.linear.items()},
@@ -219,6 +220,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
 def _task(task: str, stated: dict[str, Any], arrays: Any, folder: Path) -> Fitted:
     return Fitted(
         stated["chosen"],
+        {name: float(weight) for name, weight in stated["weights"].items()},
         {name: Weighting(arrays[f"{task}/{name}/rarity"]) for name in stated["bias"]},
         {
             name: Linear(arrays[f"{task}/{name}/weight"], float(bias))

@@ -145,6 +145,7 @@ def train(
         model.tasks[task] = fitted
         model.metrics[task] = {
             "default": fitted.chosen,
+            "blend": fitted.weights,
             "threshold": model.thresholds[task],
             "candidates": fitted.metrics,
         }

@@ -15,6 +15,7 @@ import pyarrow as pa
 from rapidfuzz import fuzz
 
 from data.errors import NotEnoughLabels, UsageError
+from data.schema.trace import schema
 from labels.generated.frames import scorer
 from labels.generated.frames.candidates import Candidate, Counts, Gazetteer, candidates, normal
 from labels.generated.frames.network import Network, Output, all_words
@@ -37,8 +38,8 @@ CONTEXT, LOGGED = "context", "logged NLU"
 # Numbers of `scorer.evidence`.
 _EVIDENCE = 4
 
-_STR = pa.string()
-FRAMES = pa.schema(
+_STR: pa.DataType = pa.string()
+FRAMES = schema(
     [
         ("turn_id", _STR),
         ("intent", _STR),
@@ -102,7 +103,7 @@ class Frames:
                 rows[turn.row] = row
             done += len(flat)
             progress(done, turns.num_rows, "what was meant")
-        columns = list(zip(*rows, strict=True)) if rows else [[] for _ in FRAMES]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(FRAMES)
         return pa.table(
             [pa.array(c, f.type) for c, f in zip(columns, FRAMES, strict=True)], schema=FRAMES
         )
@@ -173,7 +174,7 @@ class Frames:
 
     @classmethod
     def load(cls, folder: str | Path) -> Frames:
-        """The model that `save` wrote; `UsageError` where there is none, or one of another version."""
+        """What `save` wrote; `UsageError` where there is nothing, or of another version."""
         folder = Path(folder)
         try:
             saved = msgspec.json.decode((folder / "frames.json").read_bytes(), type=_Saved)

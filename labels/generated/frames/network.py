@@ -7,6 +7,7 @@ read); a word's tag depends on its neighbours and on the dialogue.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,7 @@ class Network:
                 target = _targets([targets[i] for i in part], len(self.inventory.pairs))
                 loss = _loss(layers(batch), target)
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
                 # The cycle ends with the last step whatever the batches came to.
                 for group in optimiser.param_groups:
@@ -280,7 +281,7 @@ def _symbols(turn: Turn) -> Iterator[tuple[str, float]]:
             words = lower(text)[:LONGEST]
             for word in words:
                 yield "n " + word, share
-            for one, two in zip(words, words[1:], strict=False):
+            for one, two in itertools.pairwise(words):
                 yield f"n {one} {two}", share
     for hypothesis in turn.nlu:
         yield f"nlu {hypothesis.intent}", hypothesis.confidence

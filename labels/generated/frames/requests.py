@@ -45,7 +45,7 @@ class Turn:
 
     `nbest`: texts of the ASR with shares that add up to 1, the best first. `symbols`: acts,
     actions and what entity resolution found, one word each. `rejected`: the log itself says that
-    the turn went wrong.
+    the turn went wrong. `confidence` of the ASR in its first hypothesis.
     """
 
     row: int
@@ -57,6 +57,7 @@ class Turn:
     symbols: tuple[str, ...]
     rejected: bool
     gold: Frame | None
+    confidence: float | None = None
 
     @property
     def request(self) -> str:
@@ -141,6 +142,7 @@ def read(turns: pa.Table) -> list[list[Turn]]:
                 tuple(symbol for symbol in symbols if symbol),
                 rejected,
                 _frame(*rest),
+                shares[0] if shares else None,
             )
         )
     return dialogues

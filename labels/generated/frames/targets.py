@@ -15,12 +15,11 @@ LONGEST = 60
 _SEEN = 3
 _PAIRS = 1_500
 
-NUMBERS = {
-    word: str(n)
-    for n, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-    )
-}
+_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve",
+)  # fmt: skip
+NUMBERS = {word: str(n) for n, word in enumerate(_WORDS)}
 
 Span = tuple[str, int, int]  # the slot's name, and its first and one past its last token
 
