@@ -6,7 +6,6 @@ import shlex
 
 import streamlit as st
 
-from charts.formatting import several
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.view import current_view
@@ -20,11 +19,11 @@ if chosen := st.query_params.get("preference"):
     one(view, chosen)
     st.stop()
 
-moments = found(view)
 taught = view.snapshot.counts()["preferences"]
-chips(view.chosen, several(len(moments), "moment"))
+if view.chosen:
+    chips(view.chosen, "What was taught then, and moments to teach")
 if taught:
-    numbers(view, len(moments))
+    numbers(view)
     part = one_of(
         "Part",
         ("taught", "moments", "teach"),
@@ -45,4 +44,5 @@ else:
     )
     st.code(f"faultline teach --user USER --store {shlex.quote(view.path)}", language=None)
     try_out(view)
-moment_list(view, moments)
+# Found last: for a million turns it takes seconds.
+moment_list(view, found(view))

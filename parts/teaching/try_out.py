@@ -42,11 +42,8 @@ def try_out(view: View) -> None:
                 "Say, for example: when I say cosy, dim the lights to 30. Then answer yes, and "
                 "say: cosy."
             )
-        for said, answered in lines[-_MOST:]:
-            with st.chat_message("user", avatar=":material/person:"):
-                st.text(said)
-            with st.chat_message("assistant", avatar=":material/graphic_eq:"):
-                st.text(answered)
+        else:
+            _draw(lines[-_MOST:])
         text = st.chat_input(
             "Say something" if user else "Name the user first",
             key="teaching-say",
@@ -69,6 +66,16 @@ def try_out(view: View) -> None:
     if answer.did in ("stored", "forgot") or answer.used is not None:
         go_to_newest()
     st.rerun()
+
+
+def _draw(lines: list[tuple[str, str]]) -> None:
+    # So that the field below stays in sight, and the last line too.
+    with st.container(height=420 if len(lines) > 2 else "content", border=False):
+        for said, answered in lines:
+            with st.chat_message("user", avatar=":material/person:"):
+                st.text(said)
+            with st.chat_message("assistant", avatar=":material/graphic_eq:"):
+                st.text(answered)
 
 
 def _talk(path: str, user: str, device: str | None) -> Conversation:

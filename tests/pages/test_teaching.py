@@ -169,7 +169,7 @@ def test_an_unscored_store_shows_what_was_taught(opened: Open, own_learned: Stor
             cycle.delete_rows(table, "true")
     at = opened(own_learned.path, "teaching")
     assert numbers(at)["Taught"] == "5"
-    assert "Moments" in numbers(at)
+    assert "Defects since taught" not in numbers(at)
     follow(at, "/teaching?preference=p-jazz")
     assert numbers(at)["Defects"] == "–"
 

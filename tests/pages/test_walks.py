@@ -379,7 +379,7 @@ def test_somebody_teaches_and_the_next_answer_changes(tmp_path: Path) -> None:
     with served(taught.path) as address, patient(address, "/teaching?part=teach") as person:
         watch, page = person.watch, person.watch.page
         arrive(watch, "Teach")
-        person.type(page.get_by_label("User"), "u7")
+        person.type(page.get_by_role("textbox", name="User", exact=True), "u7")
         page.keyboard.press("Enter")
 
         def say(words: str) -> str:
