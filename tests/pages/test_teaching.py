@@ -178,7 +178,7 @@ def say(at: AppTest, text: str) -> str:
     """What the assistant answers."""
     at.chat_input(key="teaching-say").set_value(text).run()
     assert not at.exception
-    return str(at.chat_message[-1].children[0].value)
+    return str(at.chat_message[-1].text[0].value)
 
 
 def test_a_dialogue_teaches_and_changes_the_next_answer(opened: Open, own_learned: Store) -> None:
