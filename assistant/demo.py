@@ -355,7 +355,7 @@ def run_name(turns: int, setup: Setup) -> str:
     adapt = settings.pop("adapt")
     # Added later, when runs without them had their names.
     for added in ("habit", "paired", "asking", "teaching"):
-        if settings[added] in (None, False) or (added == "habit" and not settings[added]):
+        if settings[added] == getattr(Setup(), added):
             del settings[added]
     adapt_name = getattr(adapt, "__qualname__", type(adapt).__qualname__)
     key = repr((turns, sorted(settings.items()), adapt_name))

@@ -9,8 +9,9 @@ from assistant.record import Ran
 from assistant.stages import Frame, Heard, Outcome, Resolved, Transcript, Understood
 from assistant.teachers import Said, as_expected
 from labels.teaching.dialogue import Reply, State, hear
+from labels.teaching.logged import ACTION
 
-DOMAIN, INTENT, ACTION = "teaching", "Teach", "teach"
+DOMAIN, INTENT = "teaching", "Teach"
 _FRAME = Frame(DOMAIN, INTENT, 1.0, ())
 
 

@@ -34,6 +34,7 @@ from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
 from labels.feedback.asking import ASKED, PROPENSITY, Asker
 from labels.teaching.dialogue import IDLE, Reply, State, hear, offer
+from labels.teaching.logged import OFFER
 from labels.teaching.phrases import parse, phrase_key
 
 LONGEST = 8  # turns of a dialogue
@@ -307,6 +308,7 @@ class _Dialogue:
         # An answer to what the assistant asked for goes on with what the user wants.
         self._goals += not (goal.follows and self._asked_for() and self._goals)
         tries = 0
+        learned: dict[str, Any] | None = None
         while len(self.turns) < most:
             tries += 1
             utterance = words or say(goal, self._user, self._rng, style, previous)
@@ -315,10 +317,17 @@ class _Dialogue:
             if reaction is None:
                 return False
             self._wait(reaction.seconds)
-            if self._teaches(reaction, tries) and self._teach(goal, utterance, most):
-                # Say it again, to see whether it works now.
-                words = utterance
-                continue
+            if learned is not None:
+                # It was taught, tried, and does not do what was meant.
+                if not reaction.content:
+                    self._unteach(learned, most)
+                learned = None
+            elif self._teaches(reaction, tries):
+                learned = self._teach(goal, utterance, most)
+                if learned is not None:
+                    # Say it again, to see whether it works now.
+                    words = utterance
+                    continue
             if reaction.next == "stop" and goal.intent != "Stop":
                 return self._pursue(_STOP, most) and self._rng.random() < 0.4
             if reaction.next != "again":
@@ -453,7 +462,7 @@ class _Dialogue:
             return ran
         self._lesson, reply = offer(heard, self._moment)
         response = f"{outcome.response} {reply.text}".strip()
-        acts = (*outcome.acts, "offer_teaching")
+        acts = (*outcome.acts, OFFER)
         return replace(ran, outcome=replace(outcome, response=response, acts=acts))
 
     def _teaches(self, reaction: Reaction, tries: int) -> bool:
@@ -463,32 +472,45 @@ class _Dialogue:
         gives_up = tries > 1 and reaction.next != "again"
         return self._lesson.stage != "idle" or gives_up
 
-    def _teach(self, goal: Goal, utterance: Utterance, most: int) -> bool:
-        """Teach what the last request means; returns whether it was learned."""
+    def _teach(self, goal: Goal, utterance: Utterance, most: int) -> dict[str, Any] | None:
+        """Teach what the last request means; returns what was learned, if anything."""
         lessons, offered = self._sim.lessons, self._lesson.stage != "idle"
         # Who is asked knows what the assistant has heard; who is not, what they said.
         phrase = (
             self._lesson.lesson.name if offered else phrase_key(without_fillers(utterance.text))
         )
         if lessons is None or not phrase or goal.follows or parse(phrase).kind != "other":
-            return False
+            return None
         # Of its own, so that what the user does otherwise stays as it is.
         key = crc32(f"{self._name}-{len(self.turns)}".encode())
         rng = np.random.default_rng([self._sim.seed, 46, key])
         # Which entity they mean, they say in full.
         meaning = without_fillers(say(goal, self._user, rng, "explicit").text)
         if phrase_key(meaning) == phrase:
-            return False
+            return None
         teacher = Teacher(phrase, meaning, rng)
         state, reply = self._lesson, Reply("offered")
         said = teacher.answer(state, reply) if offered else teacher.opening()
         while said is not None and len(self.turns) < most:
             state, reply = self._lesson_turn(said, state, rng)
             if reply.did == "stored" and reply.lesson:
-                lessons.learn(reply.lesson, self._user_id, self._moment)
-                return True
+                return lessons.learn(reply.lesson, self._user_id, self._moment)
             said = teacher.answer(state, reply)
-        return False
+        return None
+
+    def _unteach(self, learned: dict[str, Any], most: int) -> None:
+        """Have it forgotten again."""
+        key = crc32(f"{self._name}-{len(self.turns)}-forget".encode())
+        rng = np.random.default_rng([self._sim.seed, 46, key])
+        state, reply = IDLE, Reply("nothing")
+        for said in (Said(f"forget {learned['name']}", "asked"), Said("yes", "forgot")):
+            if len(self.turns) >= most:
+                return
+            state, reply = self._lesson_turn(said, state, rng)
+        lesson = reply.lesson
+        same = lesson is not None and phrase_key(lesson.name) == phrase_key(learned["name"])
+        if reply.did == "forgot" and same and self._sim.lessons is not None:
+            self._sim.lessons.taught.drop(learned["preference_id"])
 
     def _lesson_turn(
         self, said: Said, state: State, rng: np.random.Generator

@@ -16,6 +16,7 @@ from assistant.intents.intents import INTENTS
 from assistant.record import ASSISTANT
 from assistant.stages import Candidate, Context, ErStage, Frame, NluStage, Stages
 from labels.teaching.dialogue import Lesson
+from labels.teaching.logged import USED
 from labels.teaching.moments import EVERY_DAYS, TIMES, WITHIN_DAYS
 from labels.teaching.phrases import phrase_key
 from labels.teaching.preferences import row_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 # Signals of NLU and ER: how alike the request was to the phrase it was taken for; slots filled, and
 # ties decided, by preferences.
-TAUGHT, FILLED, DECIDED = "taught", "filled_slots", "preferred"
+TAUGHT, FILLED, DECIDED = USED, "filled_slots", "preferred"
 # Scores of candidates that differ by less are a tie.
 TIE = 0.06
 

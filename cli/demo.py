@@ -15,6 +15,8 @@ import typer
 
 from cli.dashboard import dashboard, must_be_free
 from cli.ingest import ingest
+from cli.labels import generate
+from cli.labels import train as train_labels
 from cli.models import learn, score, settings_of
 from cli.options import DEFAULT_STORE, Context, JsonOption, StoreOption
 from cli.output import (
@@ -24,6 +26,7 @@ from cli.output import (
     print_json,
 )
 from cli.rewrites import mine
+from cli.teaching import teach
 from data.counted import number
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
@@ -130,21 +133,42 @@ def demo(
     _must_hold_no_other(store, run_name(turns, setup))
     _must_suffice(turns, gold)
     began = time.monotonic()
-    with _step("1/5 simulating the reference assistant"):
+    with _step("1/7 simulating the reference assistant"):
         _write(to, turns, seed, days, gold, suggest_next=False)
-    with _step("2/5 ingesting its traces"):
+    with _step("2/7 ingesting its traces"):
         ingest([str(to / "traces.jsonl.zst")], store)
-    with _step("3/5 training on the annotated turns"):
+    with _step("3/7 training on the annotated turns"):
         learn(store, settings_of(Context.hindsight, 0, None, None))
-    with _step("4/5 scoring and explaining every turn"):
+    with _step("4/7 scoring and explaining every turn"):
         score(store)
-    with _step("5/5 mining rewrites from what users say next"):
+    with _step("5/7 mining rewrites from what users say next"):
         mine(store)
+    with _step("6/7 labelling goals, defects and what was meant"):
+        train_labels(store, quick=True)
+        generate(store)
+    with _step("7/7 teaching what somebody means by a request that fails"):
+        _teach(store)
     out.print(f"Done in {time.monotonic() - began:.0f} s.")
     if serve:
         dashboard(store, port)
     else:
         out.print(f"Next: faultline dashboard --store {plain(shlex.quote(str(store)))}")
+
+
+def _teach(store: str) -> None:
+    """One user teaches what a request means that has failed with them, in words that worked."""
+    from data.store.store import Store
+    from labels.teaching.moments import worded
+
+    with Store.whole(store).snapshot() as snapshot:
+        moments = worded(snapshot).to_pylist()
+    if not moments:
+        out.print("No request failed again and again with one user, of which a rewrite is known.")
+        return
+    moment = moments[0]
+    lines = [f"when I say {moment['request']}, {moment['meaning']}", "yes", moment["request"]]
+    out.print(f"User {plain(moment['user_id'])}: {plain(lines[0])}")
+    teach(moment["user_id"], store, lines)
 
 
 @contextmanager

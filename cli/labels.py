@@ -194,7 +194,9 @@ def feedback(
         table = collect(snapshot)
         known = truth(snapshot)
     if not table.num_rows:
-        raise UsageError("The store holds no turns; ingest some with: faultline ingest PATH…")
+        raise UsageError(
+            "The store holds no turns; ingest some with: faultline ingest PATH… --store DIR"
+        )
     frame = quality(table, known)
     if as_json:
         # NaN is no JSON.

@@ -15,6 +15,8 @@ from cli.options import (
     ContextOption,
     EncoderOption,
     JsonOption,
+    Labels,
+    LabelsOption,
     SeedOption,
     StoreOption,
     WithinOption,
@@ -42,10 +44,11 @@ def train(
     encoder: EncoderOption = None,
     without: WithoutOption = None,
     devices_within: WithinOption = WITHIN_S,
+    labels: LabelsOption = Labels.gold,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    settings = settings_of(context, seed, encoder, without, devices_within)
+    settings = settings_of(context, seed, encoder, without, devices_within, labels)
     learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(shlex.quote(str(store)))}")
@@ -66,6 +69,7 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
     out.print(
         f"Model [bold]{model.id}[/bold], {number(model.metrics['labelled'])} labelled turns, "
         f"out-of-fold macro-F1 {figures['macro_f1']:.3f}"
+        + ("" if settings.labels == "gold" else " against labels that nobody checked")
         + (", promoted." if promote else ", not promoted.")
     )
     never_named(model.classes)
@@ -179,8 +183,9 @@ def settings_of(
     encoder: str | None,
     without: list[str] | None,
     devices_within: float = WITHIN_S,
+    labels: Labels = Labels.gold,
 ) -> Any:
     """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings
 
-    return Settings.of(context.value, seed, encoder, without or (), devices_within)
+    return Settings.of(context.value, seed, encoder, without or (), devices_within, labels.value)

@@ -15,6 +15,12 @@ class Context(StrEnum):
     live = "live"
 
 
+class Labels(StrEnum):
+    gold = "gold"
+    generated = "generated"
+    both = "both"
+
+
 # Text, not a path: `Path` would make one slash of the two in an object store's address.
 StoreOption = Annotated[
     str,
@@ -26,6 +32,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 ContextOption = Annotated[
     Context,
     typer.Option(help="hindsight also reads the turns that follow; live reads no later turn."),
+]
+LabelsOption = Annotated[
+    Labels,
+    typer.Option(
+        help="gold: annotated turns; generated: those that a label model labelled; both: gold "
+        "where there is some."
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed, same model.")]
 EncoderOption = Annotated[

@@ -43,9 +43,12 @@ def rewrite(
     as_json: JsonOption = False,
 ) -> None:
     """Say what to hear instead of a text, if anything."""
+    from rewrites.online.concepts import Concepts
     from rewrites.online.rewriter import Rewriter
 
-    answer = Rewriter.load(_folder(store, index)).rewrite(
+    folder = _folder(store, index)
+    rewriter = Rewriter.load(folder).knowing(Concepts.beside(folder).taught)
+    answer = rewriter.rewrite(
         text,
         user,
         device,

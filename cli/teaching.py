@@ -252,6 +252,27 @@ def forget(
 
 
 @preferences.command()
+def collect(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Take over what was taught in the logs: dialogues whose turns have the action "teach".
+
+    What the store has of the same user and name is replaced.
+    """
+    from data.store.store import Store
+    from labels.teaching.logged import from_logs
+    from labels.teaching.preferences import put
+
+    whole = Store.whole(store)
+    with whole.snapshot() as snapshot:
+        rows = from_logs(snapshot).to_pylist()
+    if rows:
+        put(whole, rows)
+    if as_json:
+        print_json({"taught": len(rows)})
+        return
+    out.print(f"Took over {counted(len(rows), 'preference')} from the logs.")
+
+
+@preferences.command()
 def moments(
     store: StoreOption = DEFAULT_STORE,
     every: Annotated[

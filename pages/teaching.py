@@ -6,42 +6,43 @@ import shlex
 
 import streamlit as st
 
-from charts.formatting import several
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.view import current_view
 from parts.teaching.moments import found, moment_list
 from parts.teaching.one import one
 from parts.teaching.taught import numbers, taught_list
+from parts.teaching.try_out import try_out
 
 view = current_view()
 if chosen := st.query_params.get("preference"):
     one(view, chosen)
     st.stop()
 
-moments = found(view)
 taught = view.snapshot.counts()["preferences"]
 if view.chosen:
-    chips(view.chosen, several(len(moments), "moment"))
+    chips(view.chosen, "What was taught then, and moments to teach")
 if taught:
-    numbers(view, len(moments))
+    numbers(view)
     part = one_of(
         "Part",
-        ("taught", "moments"),
+        ("taught", "moments", "teach"),
         "part",
         words=str.capitalize,
         kind="segments",
         hidden=True,
         default="taught",
     )
-    if part == "taught":
-        taught_list(view)
+    if part != "moments":
+        (taught_list if part == "taught" else try_out)(view)
         st.stop()
 else:
     st.header("Nothing taught yet", anchor=False)
     st.text(
         "Users can teach the assistant what a phrase of theirs means, and what they prefer. It is "
-        "then used on their very next request. To teach something in a dialogue:"
+        "then used on their very next request. Teach something below, or on the command line:"
     )
-    st.code(f"faultline teach --store {shlex.quote(view.path)}", language=None)
-moment_list(view, moments)
+    st.code(f"faultline teach --user USER --store {shlex.quote(view.path)}", language=None)
+    try_out(view)
+# Found last: for a million turns it takes seconds.
+moment_list(view, found(view))

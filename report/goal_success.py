@@ -11,7 +11,7 @@ import pyarrow as pa
 from analysis.goal_success import goal_success
 from analysis.period_comparison import Period
 from analysis.periods import Periods, Shift, shift
-from analysis.rates import Estimate
+from analysis.rates import ANNOTATED, Estimate
 from data.queries import goals
 from data.queries.filters import Filter
 from data.queries.overview import Grain
@@ -53,7 +53,6 @@ def success(
     random sample of all turns, but not of those that a filter on `source` keeps, they are not used
     for such a filter.
     """
-    shown = periods.shown if periods else None
     hull = chosen
     if periods:
         spans = [periods.shown, *filter(None, [periods.previous])]
@@ -61,28 +60,34 @@ def success(
     told = None
     if annotated.num_rows and not chosen.source:
         told = goals.annotated_within(snapshot, model, hull, annotated)
-    apart = goals.daily(snapshot, model, hull, annotated if told is not None else None)
-    every = goals.daily(snapshot, model, hull) if told is not None else apart
-    rate = _rate(apart, told, shown)
-    days = shown.rows(every) if shown else every
+    every = goals.daily(snapshot, model, hull)
+    apart = every if told is None else goals.daily(snapshot, model, hull, annotated)
+
+    def rate_of(period: Period | None) -> Estimate | None:
+        corrected = None if told is None else goal_success(_of(period, apart), _of(period, told))
+        if corrected and corrected.method == ANNOTATED:
+            return corrected
+        # With too few annotated dialogues all goals are the model's, as the trend's are.
+        return goal_success(_of(period, every))
+
+    rate = rate_of(periods.shown if periods else None)
+    days = _of(periods.shown if periods else None, every)
     found = sum(_column(days, "goals"))
     if rate is None or not found:
         return None
     change = None
     if periods and periods.previous:
         compared = (periods.recent, periods.previous)
-        after, before = (_rate(apart, told, period) for period in compared)
+        after, before = (rate_of(period) for period in compared)
         if after and before and after.method != before.method:
             # The difference between two methods is not a change in the rate.
-            after, before = (_rate(every, None, period) for period in compared)
+            after, before = (goal_success(_of(period, every)) for period in compared)
         change = shift(after, before) if after and before else None
     return GoalSuccess(rate, int(found), change, _trend(days, by, rate))
 
 
-def _rate(daily: pa.Table, told: pa.Table | None, period: Period | None) -> Estimate | None:
-    if period is None:
-        return goal_success(daily, told)
-    return goal_success(period.rows(daily), None if told is None else period.rows(told))
+def _of(period: Period | None, table: pa.Table) -> pa.Table:
+    return table if period is None else period.rows(table)
 
 
 def _trend(days: pa.Table, by: Grain, rate: Estimate) -> tuple[float, ...]:

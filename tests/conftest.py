@@ -21,7 +21,7 @@ from cli.main import main
 from data.ingest.ingest import ingest
 from data.store.annotations import annotate
 from data.store.store import Store
-from tests import rewritten
+from tests import learned, rewritten
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
@@ -98,6 +98,18 @@ def rewritten_unscored(once: Once) -> Store:
     """The same without predictions; read-only too."""
     folder = once("unrated", lambda folder: rewritten.fill(folder / "store", scored=False))
     return Store.open(folder / "store")
+
+
+@pytest.fixture(scope="session")
+def learned_store(once: Once) -> Store:
+    """A small scored store with generated labels, goals, and what users taught; read-only."""
+    return Store.open(once("learned", lambda folder: learned.fill(folder / "store")) / "store")
+
+
+@pytest.fixture
+def own_learned(tmp_path: Path, learned_store: Store) -> Store:
+    """A copy of it, to write to."""
+    return Store.open(shutil.copytree(learned_store.path, tmp_path / "learned"))
 
 
 @pytest.fixture

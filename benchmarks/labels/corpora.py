@@ -39,7 +39,7 @@ def read(folder: Path, name: str) -> pa.Table:
 
 def split(turns: pa.Table, part: int = 3) -> tuple[pa.Table, pa.Table]:
     """Turns to learn from and turns held out: every `part`-th dialogue, by a hash of its id."""
-    ids = turns["dialogue_id"].to_pylist()
+    ids = [str(d) for d in turns["dialogue_id"].to_pylist()]
     held = {d: int(hashlib.md5(d.encode()).hexdigest(), 16) % part == 0 for d in set(ids)}
     mask = np.array([held[d] for d in ids], bool)
     return turns.filter(pa.array(~mask)), turns.filter(pa.array(mask))

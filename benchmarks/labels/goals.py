@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ import pyarrow as pa
 from benchmarks.labels.corpora import NAMES, read, split
 from labels.generated import candidates, raters, storage, targets
 from labels.generated import dialogues as reading
-from labels.generated.candidates import Fitted, Rows
+from labels.generated.candidates import Fitted, Rows, Spread
 from labels.generated.decision import figures
 from labels.generated.dialogues import Dialogues
 from labels.generated.features import Features, alone, goal_rows, spread_turns, turn_rows
@@ -105,16 +104,20 @@ def _candidates(
             ]
             verdict = np.array([1 - truth.goal_reached[s.start] for s in spans])
             scores, network = goal_columns(said, spans, len(dialogues))
-            rows, spread, known = goal_rows(features, spans, scores, network), alone, slice(None)
+            rows = goal_rows(features, spans, scores, network)
+            spread: Spread = alone
+            known = np.ones(len(spans), bool)
         else:
             network = None if said is None else turn_columns(said, task, dialogues)
-            rows, spread = turn_rows(features, network), spread_turns(dialogues)
+            rows = turn_rows(features, network)
+            spread = spread_turns(dialogues)
             verdict = getattr(truth, task)
             known = np.isfinite(verdict)
             verdict = verdict[known]
-        for candidate in fitted.metrics:
+        stated = model.metrics[task]["candidates"]
+        for candidate in stated:
             p = _probability(fitted, candidate, rows, spread)[known]
-            threshold = fitted.metrics[candidate]["threshold"]
+            threshold = stated[candidate]["threshold"]
             found = f1(p >= threshold, verdict.astype(bool))
             ap = figures(verdict, p)["average_precision"]
             mark = "yes" if candidate == fitted.chosen else ""
@@ -124,7 +127,7 @@ def _candidates(
     return lines
 
 
-def _probability(fitted: Fitted, candidate: str, rows: Rows, spread: Any) -> np.ndarray:
+def _probability(fitted: Fitted, candidate: str, rows: Rows, spread: Spread) -> np.ndarray:
     """As the threshold in the metrics wants it: calibrated for the default, raw for the others."""
     if candidate == fitted.chosen:
         return fitted.predict(rows, spread)

@@ -1,9 +1,9 @@
 """What teaching is worth, and how well its dialogue understands.
 
-    python -m benchmarks.labels.teaching effect|dialogue [--turns N] [--seed N] [--homes N]
+    python -m benchmarks.labels.teaching [--turns N] [--seed N] [--homes N]
 
-effect: the reference assistant is simulated with users who teach and without, the same users who
-want the same things; defects are counted by the simulator's own truth. dialogue: the share of the
+Effect: the reference assistant is simulated with users who teach and without, the same users who
+want the same things; defects are counted by the simulator's own truth. Dialogue: the share of the
 turns of teaching dialogues after which the dialogue does what its user expects, with scripts, with
 simulated users who type, and with simulated users who speak.
 """
@@ -159,6 +159,19 @@ def outcomes(turns: Iterable[Simulated], first_only: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dialogue", "home", "defect", "rewritten"])
 
 
+def goals(turns: Iterable[Simulated]) -> pd.DataFrame:
+    """Whether the first goal of each dialogue was missed, as rows of `outcomes`."""
+    rows: dict[str, tuple[Any, ...]] = {}
+    for turn in turns:
+        gold = turn.truth["gold"]
+        if gold.get("goal_id") == "g1" and gold["addressed"] and not is_lesson(turn):
+            dialogue = turn.record["dialogue_id"].split("-", 2)[2]
+            home = turn.record["user_id"].rsplit("-", 1)[0]
+            used = TAUGHT in turn.record["nlu"]["signals"]
+            rows.setdefault(dialogue, (dialogue, home, not gold["goal_reached"], used))
+    return pd.DataFrame(list(rows.values()), columns=["dialogue", "home", "defect", "rewritten"])
+
+
 def spoken(turns: Iterable[Simulated]) -> pd.DataFrame:
     """The turns of teaching dialogues: dialogue, right, and whether ASR is not to blame."""
     rows = [
@@ -201,18 +214,20 @@ def dialogue_table(turns: list[Simulated], seed: int) -> list[str]:
 def effect_table(arms: dict[float, list[Simulated]]) -> list[str]:
     """Defects with and without teaching, paired, as lines of Markdown."""
     lines = [
-        "| users who teach | turns | taught phrase used | defects | without | "
-        "change (95 % over homes) | first requests: change |",
+        "| users who teach | taught phrases used | defects at the first request | without | "
+        "change (95 % over homes) | first goal missed: change | defects on all turns: change |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     control = {only: outcomes(arms[0.0], only) for only in (False, True)}
+    missed = goals(arms[0.0])
     for part, turns in arms.items():
         if not part:
             continue
         every, first = (paired(outcomes(turns, only), control[only]) for only in (False, True))
+        goal = paired(goals(turns), missed)
         lines.append(
-            f"| {part:.0%} | {every.turns:,} | {every.rewritten:,} | {every.defects:,} | "
-            f"{every.before:,} | {_change(every)} | {_change(first)} |"
+            f"| {part:.0%} | {every.rewritten:,} | {first.defects:,} | {first.before:,} | "
+            f"{_change(first)} | {_change(goal)} | {_change(every)} |"
         )
     return lines
 
@@ -223,7 +238,6 @@ def _change(of: Paired) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["effect", "dialogue"])
     parser.add_argument("--turns", type=int, default=16_000)
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--homes", type=int, default=24)
@@ -232,18 +246,12 @@ def main() -> None:
     given = parser.parse_args()
     setup = Setup(given.seed, given.days, homes=given.homes, gold=0.0)
     setup = replace(setup, habit=given.habit, paired=True)
-    shares = (0.0, *SHARES) if given.part == "effect" else (SHARES[-1],)
     with TemporaryDirectory() as temporary:
         arms = {
             part: run(given.turns, replace(setup, teaching=part), Path(temporary))
-            for part in shares
+            for part in (0.0, *SHARES)
         }
-    lines = (
-        effect_table(arms)
-        if given.part == "effect"
-        else dialogue_table(arms[SHARES[-1]], given.seed)
-    )
-    print("\n".join(lines))
+    print("\n".join([*effect_table(arms), "", *dialogue_table(arms[SHARES[-1]], given.seed)]))
 
 
 if __name__ == "__main__":

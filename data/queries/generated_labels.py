@@ -38,8 +38,10 @@ _ONE = "SELECT * FROM generated_labels WHERE {day} turn_id = $turn LIMIT 1"
 
 _DIALOGUE = f"""
 SELECT t.turn_id, t.day, t.started_at, t.turn_index, t.{HEARD} AS heard, t.prompt.text AS prompt,
-  t.result.response AS response, g.* EXCLUDE (turn_id, dialogue_id, turn_index, day, digest)
+  t.result.response AS response, g.* EXCLUDE (turn_id, dialogue_id, turn_index, day, digest),
+  o.reached
 FROM turns t LEFT JOIN generated_labels g ON g.turn_id = t.turn_id AND g.day = t.day
+LEFT JOIN (FROM goals WHERE dialogue_id = $dialogue) o ON o.goal_id = g.goal_id
 WHERE t.dialogue_id = $dialogue ORDER BY {order_sql("t")} LIMIT $most
 """
 
@@ -148,8 +150,8 @@ def of_turn(snapshot: Snapshot, turn: Mapping[str, Any]) -> dict[str, Any] | Non
 def dialogue(snapshot: Snapshot, dialogue_id: str, most: int = 600) -> list[dict[str, Any]]:
     """The first turns of a dialogue, at most `most`, each with its generated labels.
 
-    Keys: turn_id, day, started_at, turn_index, heard, prompt, response, and the columns of
-    `generated_labels`, None where a turn has none.
+    Keys: turn_id, day, started_at, turn_index, heard, prompt, response, the columns of
+    `generated_labels`, and `reached` of its goal; None where a turn has none.
     """
     params = {"dialogue": dialogue_id, "most": most}
     return list(snapshot.query(_DIALOGUE, params).to_pylist())

@@ -1,7 +1,8 @@
 """What users taught, beside the turns that it is about: how often it is used, what it changed.
 
-A concept is about the requests that say its phrase, a preference about those with its slot; of
-that user, and on the device that it is limited to.
+A concept is about the requests that are its phrase, with courtesies around it or without; a
+preference is about those with its slot. Both are about their user's only, and on the device that
+they are limited to.
 """
 
 from __future__ import annotations
@@ -44,11 +45,16 @@ SELECT *, coalesce(expires_at <= $now, false) AS expired FROM preferences
 WHERE preference_id = $id
 """
 
+# What may stand around a phrase without changing it, as `labels.teaching.taught` has it.
+_COURTESIES = (
+    "^((please|can you|could you|would you|okay|ok|now|just|make it|do|i want) )+"
+    "|( (please|now|again|for me|thanks|thank you|mode))+$"
+)
 # What a preference is about: its topic, or a topic that ends with the slot, as "radio station" is
 # about `station`.
 _ABOUT = """
 CASE p.kind WHEN 'concept'
-  THEN contains(' ' || t.request || ' ', ' ' || lower(p.name) || ' ')
+  THEN t.phrase = lower(p.name) OR t.request = lower(p.name)
   ELSE len([s for s in t.slots if lower(p.name) = replace(lower(s), '_', ' ')
     OR ends_with(lower(p.name), ' ' || replace(lower(s), '_', ' '))]) > 0 END
 """
@@ -58,6 +64,7 @@ WITH taught AS (
 ), said AS (
   SELECT turn_id, day, started_at, user_id, assistant, device.type AS device_type,
     {request_sql()} AS request,
+    trim(regexp_replace({request_sql()}, '{_COURTESIES}', '', 'g')) AS phrase,
     [s.name for s in coalesce(nlu.hypotheses[1].slots, [])] AS slots
   FROM turns WHERE user_id IN (SELECT user_id FROM taught) AND {DATED}
 )

@@ -8,9 +8,10 @@
 | trees | LightGBM on numbers about the context, and on the words' probabilities out of fold |
 | network | the Transformer over the turns of the dialogue |
 | stack | `trees`, with the network's probabilities out of fold beside |
-| blend | mean of the log-odds of all but `words alone` |
+| blend | weighted mean of the log-odds of the others, by ensemble selection |
 
-Stacking: Wolpert 1992, "Stacked generalization".
+Stacking: Wolpert 1992, "Stacked generalization". Ensemble selection: Caruana et al. 2004, "Ensemble
+selection from libraries of models": candidates are added one by one, each as often as it helps.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 from scipy.sparse import csr_matrix
+from sklearn.metrics import average_precision_score
 
-from labels.generated.decision import Scale, best_threshold, blend, figures
+from labels.generated.decision import Scale, best_threshold, blend, figures, log_odds
 from labels.generated.linear import Linear
 from labels.generated.settings import Settings
 from labels.generated.words import Weighting
@@ -38,6 +40,10 @@ ALONE, WORDS, REACTION, TREES, NETWORK, STACK, BLEND = (
     "blend",
 )
 NAMES = (ALONE, WORDS, REACTION, TREES, NETWORK, STACK, BLEND)
+
+# A candidate that wins by less than this wins by chance; the blend depends on chance the least.
+MARGIN = 0.01
+_STEPS = 12
 
 # From the probabilities of a linear model, one per row, to the columns that trees get of them.
 Spread = Callable[[np.ndarray], np.ndarray]
@@ -78,12 +84,15 @@ class Fitted:
 
     Attributes
     ----------
-    chosen: name of the default: the highest average precision out of fold.
+    chosen: name of the default: the highest average precision out of fold, or the blend where it is
+        within `MARGIN` of that.
+    weights: of the candidates in the blend.
     threshold: of the calibrated probability, with the best F1 out of fold.
     metrics: figures of each candidate, out of fold.
     """
 
     chosen: str
+    weights: dict[str, float]
     weightings: dict[str, Weighting]
     linear: dict[str, Linear]
     boosters: dict[str, lgb.Booster]
@@ -103,17 +112,21 @@ class Fitted:
 
     def raw(self, rows: Rows, spread: Spread, name: str) -> np.ndarray:
         """Probabilities (n,) of one candidate, not calibrated."""
-        if name == NETWORK:
-            return _first(rows)
-        if name not in (BLEND, TREES, STACK):
-            return self._words(rows, name)
-        words = {kind: self._words(rows, kind) for kind in rows.words if kind != ALONE}
-        columns = np.hstack([spread(p) for p in words.values()])
+        names = list(self.weights) if name == BLEND else [name]
+        found: dict[str, np.ndarray] = {}
+        if NETWORK in names:
+            found[NETWORK] = _first(rows)
+        trees = [kind for kind in names if kind in (TREES, STACK)]
+        kinds = rows.words if trees else [kind for kind in names if kind in rows.words]
+        for kind in kinds:
+            if kind in names or kind != ALONE:
+                found[kind] = self._words(rows, kind)
+        if trees:
+            columns = np.hstack([spread(found[kind]) for kind in rows.words if kind != ALONE])
+            found |= {kind: self._trees(rows, columns, kind) for kind in trees}
         if name != BLEND:
-            return self._trees(rows, columns, name)
-        trees = [self._trees(rows, columns, kind) for kind in sorted(self.boosters)]
-        network = [_first(rows)] if rows.network is not None else []
-        return blend([*words.values(), *trees, *network])
+            return found[name]
+        return blend({kind: found[kind] for kind in names}, self.weights)
 
     def _words(self, rows: Rows, name: str) -> np.ndarray:
         return self.linear[name].predict(self.weightings[name].apply(rows.words[name]))
@@ -168,16 +181,18 @@ def fit(
         boosters[name] = _boost(z[known], truth.target[known], truth.weight[known], settings)
     if rows.network is not None:
         out[NETWORK] = rows.network[:, 0]
-    out[BLEND] = blend([p for name, p in out.items() if name != ALONE])
     decided = np.isfinite(truth.verdict) & np.all([np.isfinite(p) for p in out.values()], axis=0)
     verdict = truth.verdict[decided]
+    weights = _selected({name: p[decided] for name, p in out.items()}, verdict)
+    out[BLEND] = blend({name: out[name] for name in weights}, weights)
     metrics = {name: figures(verdict, out[name][decided]) for name in NAMES if name in out}
-    chosen = max(metrics, key=lambda name: np.nan_to_num(metrics[name]["average_precision"]))
+    chosen = _best(metrics)
     scale = Scale.fit(out[chosen][decided], verdict)
     calibrated = np.where(np.isfinite(out[chosen]), scale.apply(out[chosen]), np.nan)
     metrics[chosen] = figures(verdict, calibrated[decided])
     fitted = Fitted(
         chosen,
+        weights,
         weightings,
         linear,
         boosters,
@@ -185,20 +200,36 @@ def fit(
         best_threshold(verdict, calibrated[decided])[0],
         metrics,
     )
-    fitted.drop(needed(chosen, *keep))
+    fitted.drop(needed(weights, chosen, *keep))
     return fitted, calibrated
 
 
-def needed(*names: str) -> set[str]:
-    """The parts that candidates consist of."""
-    words = {WORDS, REACTION}
-    of = {
-        TREES: {TREES, *words},
-        STACK: {STACK, *words},
-        NETWORK: set[str](),
-        BLEND: {TREES, STACK, *words},
-    }
-    return set().union(*(of.get(name, {name}) for name in names))
+def needed(weights: Mapping[str, float], *names: str) -> set[str]:
+    """The parts that candidates consist of; `weights` are those of the blend."""
+    parts = {part for name in names for part in (weights if name == BLEND else [name])}
+    return parts | ({WORDS, REACTION} if parts & {TREES, STACK} else set())
+
+
+def _best(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """The candidate with the best figures, the blend if it is as good."""
+    ap = {name: float(np.nan_to_num(row["average_precision"])) for name, row in metrics.items()}
+    best = max(ap, key=ap.__getitem__)
+    return BLEND if ap[BLEND] >= ap[best] - MARGIN else best
+
+
+def _selected(out: Mapping[str, np.ndarray], verdict: np.ndarray) -> dict[str, float]:
+    """How much of the blend each candidate is, by average precision out of fold; at least one."""
+    odds = {name: log_odds(p) for name, p in out.items()}
+    if not 0 < verdict.sum() < len(verdict):
+        return {WORDS: 1.0}
+    total = np.zeros(len(verdict))
+    times: dict[str, int] = {}
+    for _ in range(_STEPS):
+        score = {n: float(average_precision_score(verdict, total + o)) for n, o in odds.items()}
+        name = max(score, key=score.__getitem__)
+        times[name] = times.get(name, 0) + 1
+        total = total + odds[name]
+    return {name: times[name] / _STEPS for name in sorted(times)}
 
 
 def _columns(rows: Rows, words: np.ndarray, name: str) -> np.ndarray:

@@ -55,7 +55,7 @@ class Texts:
 
 
 def columns(
-    dialogues: Dialogues, counted: Words, values: Values, texts: Texts | None
+    dialogues: Dialogues, counted: Words, values: Values, texts: Texts
 ) -> tuple[np.ndarray, list[str]]:
     """Feature matrix (n, k), float32, NaN where there is nothing to measure, and its names."""
     table: dict[str, np.ndarray] = {}
@@ -98,7 +98,7 @@ def _places(dialogues: Dialogues) -> dict[str, np.ndarray]:
     }
 
 
-def _likeness(dialogues: Dialogues, counted: Words, texts: Texts | None) -> dict[str, np.ndarray]:
+def _likeness(dialogues: Dialogues, counted: Words, texts: Texts) -> dict[str, np.ndarray]:
     """Cosines of TF-IDF rows and of encoder vectors, and the likeness of the turns around."""
     table: dict[str, np.ndarray] = {}
     rows = {kind: _weighted(counted.counts[kind]) for kind in ("request", "response", "prompt")}
@@ -109,13 +109,9 @@ def _likeness(dialogues: Dialogues, counted: Words, texts: Texts | None) -> dict
         there = (dialogues.neighbour(a[1]) >= 0) & (dialogues.neighbour(b[1]) >= 0)
         cosine = np.asarray(left.multiply(right).sum(axis=1)).ravel()
         table[f"words {name}"] = np.where(there, cosine, np.nan)
-        if texts is not None:
-            cosine = _dots(texts.of(a[0], dialogues, a[1]), texts.of(b[0], dialogues, b[1]))
-            table[f"sense {name}"] = np.where(there, cosine, np.nan)
-    table |= _repeated(dialogues, texts)
-    if texts is not None:
-        table |= _cohesion(dialogues, texts)
-    return table
+        cosine = _dots(texts.of(a[0], dialogues, a[1]), texts.of(b[0], dialogues, b[1]))
+        table[f"sense {name}"] = np.where(there, cosine, np.nan)
+    return table | _repeated(dialogues, texts) | _cohesion(dialogues, texts)
 
 
 def _weighted(counts: csr_matrix) -> csr_matrix:
@@ -130,8 +126,8 @@ def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return value
 
 
-def _repeated(dialogues: Dialogues, texts: Texts | None) -> dict[str, np.ndarray]:
-    """How often a text was there before in its dialogue, and its likeness to the nearest of them."""
+def _repeated(dialogues: Dialogues, texts: Texts) -> dict[str, np.ndarray]:
+    """How often a text was there before in its dialogue, and its likeness to the nearest."""
     table = {}
     for kind in ("request", "response"):
         before = np.zeros(len(dialogues), np.float32)
@@ -143,16 +139,13 @@ def _repeated(dialogues: Dialogues, texts: Texts | None) -> dict[str, np.ndarray
                 before[i] = seen.get(text, 0)
                 seen[text] = seen.get(text, 0) + 1
         table[f"{kind} repeated"] = before
-        if texts is not None:
-            own = texts.of(kind, dialogues)
-            nearest = np.full(len(dialogues), np.nan, np.float32)
-            for step in range(1, min(_LOOK_BACK, int(dialogues.length.max(initial=0))) + 1):
-                there = dialogues.neighbour(-step) >= 0
-                if not there.any():
-                    break
-                earlier = dialogues.neighbour(-step)[there]
-                nearest[there] = np.fmax(nearest[there], _dots(own[there], own[earlier]))
-            table[f"{kind} nearest before"] = nearest
+        own = texts.of(kind, dialogues)
+        nearest = np.full(len(dialogues), np.nan, np.float32)
+        for step in range(1, min(_LOOK_BACK, int(dialogues.length.max(initial=0))) + 1):
+            earlier = dialogues.neighbour(-step)
+            there = earlier >= 0
+            nearest[there] = np.fmax(nearest[there], _dots(own[there], own[earlier[there]]))
+        table[f"{kind} nearest before"] = nearest
     return table
 
 

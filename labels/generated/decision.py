@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +27,10 @@ def log_odds(p: np.ndarray) -> np.ndarray:
     return value
 
 
-def blend(probabilities: list[np.ndarray]) -> np.ndarray:
-    """Geometric mean of odds: the mean of the log-odds, as a probability."""
-    value: np.ndarray = 1 / (1 + np.exp(-np.mean([log_odds(p) for p in probabilities], axis=0)))
+def blend(probabilities: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+    """The weighted mean of the log-odds of several candidates, as a probability (n,)."""
+    odds = sum(weights[name] * log_odds(p) for name, p in probabilities.items())
+    value: np.ndarray = 1 / (1 + np.exp(-odds))
     return value
 
 
@@ -72,7 +74,7 @@ def best_threshold(target: np.ndarray, p: np.ndarray) -> tuple[float, float]:
 
 
 def figures(target: np.ndarray, p: np.ndarray) -> dict[str, float]:
-    """F1 at the best threshold, average precision, area under ROC, and expected calibration error."""
+    """F1 at the best threshold, average precision, area under ROC, and calibration error."""
     threshold, f1 = best_threshold(target, p)
     both = 0 < target.sum() < len(target)
     return {

@@ -79,7 +79,7 @@ class Dialogues:
         return len(self.turn_ids)
 
     def neighbour(self, steps: int) -> np.ndarray:
-        """Row of the turn `steps` later in the same dialogue (earlier if negative), else -1; (n,)."""
+        """Row of the turn `steps` later in the dialogue (earlier if negative), else -1; (n,)."""
         at = np.arange(len(self)) + steps
         there = (self.position + steps >= 0) & (self.position + steps < self.length)
         return np.where(there, at, -1)
@@ -115,13 +115,14 @@ def read(turns: pa.Table, times: Times = "auto", signals: Sequence[str] | None =
     heard = [h or [] for h in _field(asr, "hypotheses", n)]
     understood = [h or [] for h in _field(nlu, "hypotheses", n)]
     texts = [[h.get("text") or "" for h in hs] for hs in heard]
+    turn_ids: list[Any] = table["turn_id"].to_pylist()
     dialogue_ids, dialogue = _numbered(table["dialogue_id"].to_pylist())
     first = np.flatnonzero(np.diff(dialogue, prepend=-1)) if n else np.zeros(0, int)
     length = np.diff(np.append(first, n))[dialogue] if n else np.zeros(0, int)
     position = np.arange(n) - first[dialogue] if n else np.zeros(0, int)
     names, values = _signals(table, signals)
     return Dialogues(
-        turn_ids=table["turn_id"].to_pylist(),
+        turn_ids=turn_ids,
         row=order,
         dialogue_ids=dialogue_ids,
         dialogue=dialogue,
@@ -159,7 +160,7 @@ def _field(column: Any, name: str, n: int) -> list[Any]:
     return values
 
 
-def _numbered(ids: list[str]) -> tuple[list[str], np.ndarray]:
+def _numbered(ids: list[Any]) -> tuple[list[str], np.ndarray]:
     seen: dict[str, int] = {}
     numbers = np.array([seen.setdefault(i, len(seen)) for i in ids], np.int64)
     return list(seen), numbers

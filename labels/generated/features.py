@@ -27,25 +27,25 @@ class Features:
 
     Attributes
     ----------
-    counted: words per kind of text. texts: encoder vectors, None where there are no words at all.
-    own: numbers of each turn itself (n, k); around: those of its neighbours too (n, 5 k).
+    counted: words per kind of text. texts: encoder vectors.
+    own: numbers of each turn itself (n, k), called `names`; around: those of its neighbours too
+        (n, 5 k).
     """
 
     dialogues: Dialogues
     counted: Words
-    texts: Texts | None
+    texts: Texts
     own: np.ndarray
     around: np.ndarray
+    names: tuple[str, ...]
 
 
 def texts_of(
     dialogues: Dialogues, encoder: Encoder, progress: Callable[[int], None] | None = None
-) -> Texts | None:
+) -> Texts:
     """Encoder vectors of requests, prompts and responses; an empty text's is all zero."""
     kinds = ("request", "prompt", "response")
     column = pa.chunked_array([pa.array(getattr(dialogues, kind), pa.string()) for kind in kinds])
-    if not any(any(getattr(dialogues, kind)) for kind in kinds):
-        return None
     vectors, rows = encoder.encode_column(column, progress)
     empty = np.zeros((1, vectors.shape[1]), np.float32)
     padded = np.vstack([vectors, empty])
@@ -58,11 +58,12 @@ def texts_of(
     return Texts(padded, row)
 
 
-def compute(dialogues: Dialogues, values: Values, texts: Texts | None) -> Features:
+def compute(dialogues: Dialogues, values: Values, texts: Texts) -> Features:
     """The features of `dialogues`; `values` are those that training saw."""
     counted = Words.of(dialogues)
     around, names = context.columns(dialogues, counted, values, texts)
-    return Features(dialogues, counted, texts, around[:, : len(names) // 5], around)
+    own = len(names) // 5
+    return Features(dialogues, counted, texts, around[:, :own], around, tuple(names[:own]))
 
 
 def turn_rows(features: Features, network: np.ndarray | None) -> Rows:

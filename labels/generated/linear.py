@@ -34,10 +34,15 @@ class Linear:
         if not len(rows[0]) or not len(rows[1]):
             odds = 1e-3 if not len(rows[0]) else 1 - 1e-3
             return cls(np.zeros(x.shape[1], np.float32), float(np.log(odds / (1 - odds))))
+        both = vstack([x[r] for r in rows]).tocsr()
+        # Of hashed columns most are empty, and the solver goes through all.
+        used = np.unique(both.indices)
         model = LogisticRegression(C=_C, solver="liblinear", random_state=0).fit(
-            vstack([x[r] for r in rows]).tocsr(), np.concatenate(classes), np.concatenate(times)
+            both[:, used], np.concatenate(classes), np.concatenate(times)
         )
-        return cls(model.coef_[0].astype(np.float32), float(model.intercept_[0]))
+        coefficients = np.zeros(x.shape[1], np.float32)
+        coefficients[used] = model.coef_[0]
+        return cls(coefficients, float(model.intercept_[0]))
 
     def predict(self, x: csr_matrix) -> np.ndarray:
         """Probabilities (n,) of rows."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from classifiers.encoder import Encoder
 from data.schema.trace import schema
@@ -50,9 +50,8 @@ LABELS = schema(
         ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
-# Without gold of boundaries a goal begins where coherence is this many spreads below its mean
-# (Hearst 1997, "TextTiling", sec. 4.3, takes half of one).
-_CUT = 0.5
+# Without gold of boundaries a goal begins where the separation is this many spreads above its mean.
+_CUT = 1.0
 # Turns at the end of a goal whose defects tell that it was not reached, without gold of goals.
 _LAST = 2
 
@@ -70,22 +69,22 @@ class LabelModel:
     constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
         a dialogue.
     networks: of different seeds, none if training was told so. intents: names of their intents.
-    coherence: mean and spread of the network's log-odds that a turn does not follow from the one
-        before, of the training turns.
+    separation: mean and spread, over the training turns, of how clearly a turn parts from those
+        before.
     frames: what says intents and slots, with values; without it intents are the network's.
     metrics: per task the figures of every candidate out of fold, or why it was not learned.
     held_out: out-of-fold labels of the training turns.
     """
 
     settings: Settings
-    encoder: Encoder | None
+    encoder: Encoder
     signals: tuple[str, ...]
     times: bool
     values: Values
     standard: Standard
     networks: tuple[Network, ...]
     intents: tuple[str, ...]
-    coherence: tuple[float, float]
+    separation: tuple[float, float]
     tasks: dict[str, Fitted]
     metrics: dict[str, Any] = field(default_factory=dict)
     id: str = ""
@@ -109,10 +108,11 @@ class LabelModel:
     ) -> pa.Table:
         """Labels of all `turns`, whole dialogues, in the order given; columns as `LABELS`.
 
-        Where a task was not learned, for want of gold: goals begin where the network's stage one
-        finds that a turn does not follow from the one before; a defect is as probable as
-        `feedback` says (columns turn_id and p_defect, null without); a goal was reached as
-        probably as its last two turns were no defects.
+        Where a task was not learned, for want of gold: goals begin where what is said from a turn
+        on is unlike what was said before, more than is usual in the training turns, or a wanted
+        value is replaced by another; a defect is as probable as `feedback` says (columns turn_id
+        and p_defect, null without); a goal was reached as probably as its last two turns were no
+        defects.
 
         Parameters
         ----------
@@ -137,9 +137,9 @@ class LabelModel:
         per_turn = np.repeat(reached, [s.stop - s.start for s in spans])
         if known is not None:
             per_turn = known.per_goal(per_turn, spans)
-        order = np.argsort(dialogues.row)
+        order: Any = np.argsort(dialogues.row)
         intent, confidence = self._intents(said, len(dialogues))
-        columns = {
+        columns: dict[str, Any] = {
             "turn_id": dialogues.turn_ids,
             "dialogue_id": [dialogues.dialogue_ids[d] for d in dialogues.dialogue],
             "goal_id": [f"g{number}" for number in goal],
@@ -153,12 +153,12 @@ class LabelModel:
             "slot_confidence": [None] * len(dialogues),
             "spans": [None] * len(dialogues),
         }
-        table = pa.table(columns, LABELS).take(pa.array(order))
+        table = pa.table(columns, LABELS).take(order)
         return table if self.frames is None else _joined(table, self.frames.generate(turns))
 
     def read(self, dialogues: Dialogues) -> tuple[Said | None, Features]:
         """What the network says of the turns, if there is one, and their features."""
-        texts = texts_of(dialogues, self.encoder) if self.encoder else None
+        texts = texts_of(dialogues, self.encoder)
         features = compute(dialogues, self.values, texts)
         if not self.networks:
             return None, features
@@ -174,9 +174,9 @@ class LabelModel:
             return self._of_turns(fitted, "goal_start", features, said)
         if "goal_start" in self.constant:
             return np.full(len(features.dialogues), self.constant["goal_start"])
-        odds = said.coherence if said is not None else cohesion(features)
-        mean, spread = self.coherence
-        value: np.ndarray = 1 / (1 + np.exp(-((odds - mean) / max(spread, 1e-6) - _CUT)))
+        mean, spread = self.separation
+        above = np.nan_to_num((separation(features) - mean) / max(spread, 1e-6)) - _CUT
+        value: np.ndarray = 1 / (1 + np.exp(-above))
         return value
 
     def defects(
@@ -245,15 +245,18 @@ def goal_columns(
     return scores.astype(np.float32), p[:, None].astype(np.float32)
 
 
-def cohesion(features: Features) -> np.ndarray:
-    """Without network: how unlike a request is to what was said before it, from -1 to 0; (n,)."""
-    texts, dialogues = features.texts, features.dialogues
-    if texts is None:
-        return np.zeros(len(dialogues))
-    here = texts.of("request", dialogues)
-    before = texts.of("request", dialogues, -1) + texts.of("response", dialogues, -1)
-    scale = np.maximum(np.linalg.norm(before, axis=1), 1e-6)
-    value: np.ndarray = -np.einsum("ij,ij->i", here, before) / scale
+def separation(features: Features) -> np.ndarray:
+    """How clearly what is said from each turn on parts from what was said before; (n,).
+
+    The depth of the gap between two turns on both sides, less the likeness of both turns, of
+    encoder vectors (Hearst 1997, "TextTiling", sec. 4.2 and 4.3, with vectors for word counts).
+    A wanted value that is replaced by another parts them as clearly as anything said. NaN on the
+    first turn of a dialogue.
+    """
+    column = {name: features.own[:, place] for place, name in enumerate(features.names)}
+    depth = np.where(np.isfinite(column["depth 2"]), column["depth 2"], 0.0)
+    replaced = np.nan_to_num(column["wanted instead"]) > 0
+    value: np.ndarray = depth - column["cohesion 1"] + replaced
     return value
 
 
@@ -268,8 +271,7 @@ def _nullable(values: np.ndarray) -> pa.Array[Any]:
 
 def _joined(labels: pa.Table, frames: pa.Table) -> pa.Table:
     """`labels` with intents and slots of `frames`."""
-    found: Mapping[str, int] = {turn: row for row, turn in enumerate(frames["turn_id"].to_pylist())}
-    rows = pa.array([found.get(turn) for turn in labels["turn_id"].to_pylist()], pa.int64())
+    rows: Any = pc.index_in(labels["turn_id"], value_set=frames["turn_id"].combine_chunks())
     taken = frames.take(rows)
     for name in ("intent", "p_intent", "slots", "p_slots", "slot_confidence", "spans"):
         field = LABELS.field(name)

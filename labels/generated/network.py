@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,9 +83,8 @@ class Standard:
         return np.hstack([scaled, ~known]).astype(np.float32)
 
 
-def inputs(dialogues: Dialogues, texts: Texts | None, numbers: np.ndarray) -> Inputs:
+def inputs(dialogues: Dialogues, texts: Texts, numbers: np.ndarray) -> Inputs:
     """The network's inputs; `numbers` are standardised columns (n, 2 k)."""
-    n = len(dialogues)
     before = dialogues.neighbour(-1)
     said_before = [dialogues.response[row] if row >= 0 else None for row in before]
     known = [p == r for p, r in zip(dialogues.prompt, said_before, strict=True)]
@@ -101,20 +101,13 @@ def inputs(dialogues: Dialogues, texts: Texts | None, numbers: np.ndarray) -> In
             ]
         )
         said.append(answers)
-    none = np.zeros((1, 1), np.float32)
-    rows = np.zeros(n, np.int64)
-    if texts is None:
-        vectors, request, prompt, response = none, rows, rows, rows
-    else:
-        zero = len(texts.vectors) - 1
-        vectors, request, response = texts.vectors, texts.row["request"], texts.row["response"]
-        prompt = np.where(known, zero, texts.row["prompt"])
+    zero = len(texts.vectors) - 1
     others = [" \n ".join(dict.fromkeys(o[:4])) for o in dialogues.others]
     return Inputs(
-        vectors,
-        request,
-        prompt,
-        response,
+        texts.vectors,
+        texts.row["request"],
+        np.where(known, zero, texts.row["prompt"]),
+        texts.row["response"],
         _folded([hashed(dialogues.request), hashed(others), hashed(prompts), hashed(heard, False)]),
         _folded([hashed(dialogues.response), hashed(said, False)]),
         numbers,
@@ -122,7 +115,7 @@ def inputs(dialogues: Dialogues, texts: Texts | None, numbers: np.ndarray) -> In
 
 
 def _folded(blocks: Sequence[csr_matrix]) -> csr_matrix:
-    """Blocks of hashed counts in one of `BUCKETS` columns, each kind shifted, rows of length one."""
+    """Blocks of hashed counts in `BUCKETS` columns, each kind shifted, rows of length one."""
     wide = hstack(blocks, format="csr").tocsr()
     kind, column = wide.indices // blocks[0].shape[1], wide.indices % blocks[0].shape[1]
     # An odd factor per kind: a word of the request and of the prompt get columns of their own.
@@ -294,8 +287,7 @@ def batch(data: Inputs, pieces: Sequence[np.ndarray], device: Any = "cpu") -> Ba
 def pieces(dialogues: Dialogues) -> list[np.ndarray]:
     """Rows of each dialogue; a dialogue of more than `LONGEST` turns in pieces that overlap."""
     found = []
-    starts = dialogues.starts()
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+    for start, stop in pairwise(dialogues.starts()):
         at = start
         while True:
             found.append(np.arange(at, min(at + LONGEST, stop)))

@@ -52,7 +52,7 @@ _FRAMES = "frames"
 _ENCODER = ("encoder.onnx", "tokenizer.json")
 
 
-def save(model: LabelModel, encoder_folder: Path | None, models: Path) -> str:
+def save(model: LabelModel, encoder_folder: Path, models: Path) -> str:
     """Write `model` under `models`, on disk for good, and return its id, which it gets.
 
     A model with that id is not written again. Raises `MachineError` where the disk refuses.
@@ -131,7 +131,7 @@ def _content_id(folder: Path) -> str:
     return f"l-{digest.hexdigest()[:12]}"
 
 
-def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None:
+def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
     arrays: dict[str, Any] = {
         "standard/mean": model.standard.mean,
         "standard/spread": model.standard.spread,
@@ -140,6 +140,7 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
     for task, fitted in model.tasks.items():
         tasks[task] = {
             "chosen": fitted.chosen,
+            "weights": fitted.weights,
             "scale": [fitted.scale.slope, fitted.scale.offset],
             "threshold": fitted.threshold,
             "bias": {name: linear.bias for name, linear in fitted.linear.items()},
@@ -164,12 +165,11 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         "times": model.times,
         "values": dict(model.values.slot),
         "intents": model.intents,
-        "coherence": model.coherence,
+        "separation": model.separation,
         "constant": model.constant,
         "networks": len(model.networks),
         "shape": shape,
         "frames": model.frames is not None,
-        "encoder": model.encoder is not None,
         "tasks": tasks,
     }
     (folder / "model.json").write_text(json.dumps(content, ensure_ascii=True), "utf-8")
@@ -178,9 +178,8 @@ def _write(model: LabelModel, encoder_folder: Path | None, folder: Path) -> None
         model.held_out.write(folder / "held_out.parquet")
     if model.frames:
         model.frames.save(folder / _FRAMES)
-    if model.encoder and encoder_folder:
-        for name in _ENCODER:
-            shutil.copyfile(encoder_folder / name, folder / name)
+    for name in _ENCODER:
+        shutil.copyfile(encoder_folder / name, folder / name)
 
 
 def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
@@ -198,7 +197,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         }
     return LabelModel(
         settings=settings,
-        encoder=Encoder(folder, threads) if content["encoder"] else None,
+        encoder=Encoder(folder, threads),
         signals=tuple(content["signals"]),
         times=bool(content["times"]),
         values=Values(content["values"]),
@@ -208,7 +207,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
             for number in range(content["networks"])
         ),
         intents=tuple(content["intents"]),
-        coherence=(float(content["coherence"][0]), float(content["coherence"][1])),
+        separation=(float(content["separation"][0]), float(content["separation"][1])),
         tasks=tasks,
         constant={name: float(p) for name, p in content["constant"].items()},
         metrics=json.loads((folder / _METRICS).read_text("utf-8")),
@@ -221,6 +220,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
 def _task(task: str, stated: dict[str, Any], arrays: Any, folder: Path) -> Fitted:
     return Fitted(
         stated["chosen"],
+        {name: float(weight) for name, weight in stated["weights"].items()},
         {name: Weighting(arrays[f"{task}/{name}/rarity"]) for name in stated["bias"]},
         {
             name: Linear(arrays[f"{task}/{name}/weight"], float(bias))

@@ -26,7 +26,7 @@ from data.store.workspace import put_setting, setting
 from features.arrow import pc
 from labels.feedback.table import feedback
 from labels.generated import dialogues as reading
-from labels.generated import storage, targets
+from labels.generated import failure_points, storage, targets
 from labels.generated.model import LabelModel
 from labels.generated.settings import Settings
 from labels.generated.throughput import STATED, curve, threshold_for
@@ -203,7 +203,7 @@ def generate_store(
         labels, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
         for turns in _batches(snapshot):
-            made = model.generate(turns, told.select(["turn_id", "p_defect"]))
+            made = _blamed(model.generate(turns, told.select(["turn_id", "p_defect"])), turns)
             labels.append(_labels(made, turns, told, model.id))
             goals.append(_goals(made, turns, model))
             done += turns.num_rows
@@ -238,6 +238,21 @@ def _batches(snapshot: Snapshot) -> Iterator[pa.Table]:
         }
         yield snapshot.query(_TURNS, days, tables={"batch": part.select(["dialogue_id"])})
         start = stop
+
+
+def _blamed(made: pa.Table, turns: pa.Table) -> pa.Table:
+    """The labels with the words that were meant, and the failure point that follows by rule."""
+    defects = made.select(["turn_id", "turn_defect"]).rename_columns(["turn_id", "p_defect"])
+    meant = None if made["p_slots"].null_count == made.num_rows else made
+    points = failure_points.generate(turns, meant, defects)
+    for name, column in (
+        ("transcript", "transcript"),
+        ("p_transcript", "p_transcript"),
+        ("failure_point", "failure_point"),
+        ("p_failure_point", "weight"),
+    ):
+        made = made.append_column(name, points[column])
+    return made
 
 
 def _labels(made: pa.Table, turns: pa.Table, told: pa.Table, model_id: str) -> pa.Table:

@@ -36,7 +36,7 @@ from labels.generated.frames.model import Frames
 from labels.generated.frames.settings import Settings as FrameSettings
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
-from labels.generated.model import LabelModel, cohesion, goal_columns, turn_columns
+from labels.generated.model import LabelModel, goal_columns, separation, turn_columns
 from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
@@ -119,7 +119,7 @@ def train(
     )
     model = LabelModel(
         settings,
-        encoder if texts is not None else None,
+        encoder,
         tuple(dialogues.number_names[len(reading.NUMBERS) :]),
         bool(np.isfinite(dialogues.numbers[:, reading.NUMBERS.index("gap before")]).any()),
         values,
@@ -130,10 +130,9 @@ def train(
         {},
         constant=constant,
     )
-    odds = out.coherence if out is not None else cohesion(features)
-    later = odds[dialogues.position > 0]
-    if len(later):
-        model.coherence = (float(later.mean()), float(later.std()))
+    apart = separation(features)[dialogues.position > 0]
+    if len(apart):
+        model.separation = (float(np.nanmean(apart)), float(np.nanstd(apart)))
     labels: dict[str, np.ndarray] = {}
     for step, task in enumerate(("goal_start", "turn_defect", "goal_reached")):
         progress(0.6 + 0.1 * step / 3, 1, f"choosing how to label {task.replace('_', ' ')}")
@@ -145,6 +144,7 @@ def train(
         model.tasks[task] = fitted
         model.metrics[task] = {
             "default": fitted.chosen,
+            "blend": fitted.weights,
             "threshold": model.thresholds[task],
             "candidates": fitted.metrics,
         }

@@ -231,7 +231,8 @@ def _run(
             for start in range(0, len(order), settings.batch):
                 rows = [everything[i] for i in order[start : start + settings.batch]]
                 optimiser.zero_grad()
-                loss(rows, generator).backward()
+                error: Any = loss(rows, generator)
+                error.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
                 optimiser.step()
                 schedule.step()
@@ -262,7 +263,7 @@ def _seed(seed: int, stage: str, epoch: int) -> int:
 
 def _task_loss(network: Network, read: Tensor, held: Batch, goals: Goals) -> Tensor:
     odds = network.tasks(read)
-    total = odds.sum() * 0.0
+    total: Tensor = odds.sum() * 0.0
     for column, target in ((0, goals.start), (2, goals.defect)):
         total = total + _cross_entropy(odds[:, column], target[held.rows])
     goal = goals.goal[held.rows]
@@ -287,7 +288,8 @@ def _cross_entropy(odds: Tensor, target: np.ndarray) -> Tensor:
         return odds.sum() * 0.0
     rows = torch.from_numpy(np.flatnonzero(known)).to(odds.device)
     wanted = torch.from_numpy(target[known].astype(np.float32)).to(odds.device)
-    return functional.binary_cross_entropy_with_logits(odds[rows], wanted)
+    loss: Tensor = functional.binary_cross_entropy_with_logits(odds[rows], wanted)
+    return loss
 
 
 def _per_goal(odds: Tensor, goal: np.ndarray, numbers: np.ndarray) -> Tensor:

@@ -50,7 +50,8 @@ def window_diff(
 
 def _later(dialogue: np.ndarray) -> np.ndarray:
     """Which turns are not the first of their dialogue; (n,)."""
-    return np.diff(dialogue, prepend=dialogue[:1] - 1) == 0
+    later: np.ndarray = np.diff(dialogue, prepend=dialogue[:1] - 1) == 0
+    return later
 
 
 def _windows(

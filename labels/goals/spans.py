@@ -7,6 +7,7 @@ its id, and that is a boundary too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -66,8 +67,4 @@ def spans_of(number: np.ndarray, dialogue: np.ndarray) -> list[Span]:
         return []
     change = (np.diff(number) != 0) | (np.diff(dialogue) != 0)
     edges = [0, *(np.flatnonzero(change) + 1).tolist(), n]
-    return [
-        Span(start, stop)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
-        if number[start] >= 0
-    ]
+    return [Span(start, stop) for start, stop in pairwise(edges) if number[start] >= 0]

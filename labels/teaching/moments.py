@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from data.schema.requests import request_sql
-from data.schema.trace import schema
+from data.schema.trace import order_sql, schema
 from data.store.misdated import DATED
 from labels.teaching.phrases import LONGEST, cue, parse, phrase_key
 
@@ -68,6 +68,36 @@ FROM turns
 WHERE coalesce(user_id, '') <> '' AND {DATED} AND len({request_sql()}) <= {LONGEST}
     AND regexp_matches({request_sql()}, $cue)
 """
+# How the user said it right afterwards, where that serves the same goal and went well; else the
+# words of a mined rewrite.
+_WORDED = f"""
+WITH due AS (
+    SELECT turn_id, user_id, assistant, request, times FROM moments
+    WHERE due AND why <> 'asked to learn'
+), spoken AS (
+    SELECT t.turn_id, lead({request_sql("t.asr.hypotheses[1].text")}) OVER later AS said,
+        lead(coalesce(f.p_defect, 1.0)) OVER later AS p_defect,
+        lead(g.goal_id) OVER later = g.goal_id AS same_goal
+    FROM turns t LEFT JOIN feedback f ON f.turn_id = t.turn_id AND f.day = t.day
+        LEFT JOIN generated_labels g ON g.turn_id = t.turn_id AND g.day = t.day
+    WHERE t.dialogue_id IN (SELECT dialogue_id FROM moments)
+    WINDOW later AS (PARTITION BY t.dialogue_id ORDER BY {order_sql("t")})
+), meant AS (
+    SELECT d.*, s.said AS meaning, 0 AS rank, s.p_defect AS doubt
+    FROM due d JOIN spoken s USING (turn_id)
+    WHERE s.same_goal AND s.p_defect < {1 - FAILING} AND s.said NOT IN (d.request, '')
+    UNION ALL
+    SELECT d.*, r.rewrite, 1 + (r.user_id IS NULL)::INT, 1 - r.score
+    FROM due d JOIN rewrites r
+        ON r.request = d.request AND r.assistant = coalesce(d.assistant, '')
+        AND (r.user_id IS NULL OR r.user_id = d.user_id)
+    WHERE r.state <> 'rejected'
+)
+SELECT user_id, assistant, request, meaning, times FROM meant
+QUALIFY row_number() OVER (PARTITION BY user_id, assistant, request
+    ORDER BY rank, doubt, meaning) = 1
+ORDER BY times DESC, doubt, user_id, request
+"""
 _KNOWN = "SELECT user_id, name FROM preferences WHERE kind = 'concept'"
 
 
@@ -110,6 +140,15 @@ def moments(snapshot: Snapshot, *, every_days: float = EVERY_DAYS) -> pa.Table:
     return pa.Table.from_pylist(
         [{name: row[name] for name in MOMENTS.names} for row in rows], schema=MOMENTS
     )
+
+
+def worded(snapshot: Snapshot) -> pa.Table:
+    """Due moments with words that worked, the most frequent first.
+
+    Columns: user_id, assistant, request, meaning (what the user said next for the same goal, if
+    that probably went well; else a mined rewrite, the user's own before a general one), times.
+    """
+    return snapshot.query(_WORDED, tables={"moments": moments(snapshot)})
 
 
 def _teaches(text: str) -> bool:

@@ -40,7 +40,7 @@ def offer(view: View, row: Mapping[str, Any], who: str, now: Desk) -> None:
     st.button(
         "Confirm all of it",
         key=f"confirm-{row['turn_id']}",
-        shortcut="C" if known else None,
+        shortcut="G" if known else None,
         icon=":material/done_all:",
         width="stretch",
         disabled=not known,

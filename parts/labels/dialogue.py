@@ -97,19 +97,26 @@ def _turns(key: CacheKey, dialogue_id: str, _view: View) -> list[dict[str, Any]]
 
 def _row(view: View, row: Row, chosen: str | None) -> dict[str, Any]:
     own = {k: v[0] for k, v in address.query().items() if k in address.PARAMETERS["labels"]}
-    missed = f", {count(row['missed'])} not reached" if row["missed"] else ""
     return {
         "href": view.href("labels", **{**own, "dialogue": row["dialogue_id"]}),
         "present": row["dialogue_id"] == chosen,
         "heard": row["heard"],
-        "goals": f"{count(row['goals'])}{missed}",
+        "goals": _goals_words(row),
         "day": day_words(row["day"], True),
     }
 
 
+def _goals_words(row: Row) -> str:
+    if row["missed"]:
+        return f"{count(row['missed'])} of {count(row['goals'])} not reached"
+    return f"{count(row['goals'])}{' reached' if row['reached'] == row['goals'] else ''}"
+
+
 def _dialogue(view: View, dialogue_id: str, kind: str, find: str) -> None:
     where = _around(_key(view), kind, find, dialogue_id, view)
-    turns = _turns(view.unfiltered.cache_key("turns", "generated_labels"), dialogue_id, view)
+    turns = _turns(
+        view.unfiltered.cache_key("turns", "generated_labels", "goals"), dialogue_id, view
+    )
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(
             "Goals of a dialogue",
@@ -154,7 +161,7 @@ def _goal(view: View, number: int, turns: list[dict[str, Any]]) -> dict[str, Any
         return {"title": "", "verdict": verdict, "turns": [_turn(view, turn) for turn in turns]}
     return {
         "title": f"Goal {number}",
-        "verdict": verdict_of(first["goal_reached"]),
+        "verdict": verdict_of(first["goal_reached"], first["reached"]),
         "turns": [_turn(view, turn) for turn in turns],
     }
 

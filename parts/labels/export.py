@@ -68,10 +68,10 @@ def content(view: View, suffix: str, form: str, least: Mapping[str, float]) -> b
         try:
             export_labels(view.snapshot, file, form=form, least=least, chosen=chosen)
         except FaultlineError as error:
-            with zipfile.ZipFile(pack, "w") as target:
-                target.writestr("not-exported.txt", f"{error}\n")
+            with zipfile.ZipFile(pack, "w") as zipped:
+                zipped.writestr("not-exported.txt", f"{error}\n")
             return pack.read_bytes()
-        with zipfile.ZipFile(pack, "w", zipfile.ZIP_DEFLATED) as target:
-            for written in sorted(Path(folder).glob(f"{file.name}*")):
-                target.write(written, written.name)
+        with zipfile.ZipFile(pack, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for part in sorted(Path(folder).glob(f"{file.name}*")):
+                zipped.writestr(part.name, part.read_bytes())
         return pack.read_bytes()

@@ -26,7 +26,7 @@ MEANT: Mapping[str, str] = {
     "slots": "With which values it was meant; right if all of a turn's are.",
 }
 # Candidates that look at nothing but the turn, or learn nothing.
-_BASELINES = ("no context", "text only", "logged nlu", "baseline", "majority", "tf-idf", "gaps")
+_BASELINES = ("alone", "logged", "baseline", "no context", "majority")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to do a task, with its figures by name (`f1`, `precision`, `recall`, `ap`)."""
+    """One way to do a task, with its figures by name: `f1`, `accuracy`, `average_precision`, …"""
 
     name: str
     figures: Mapping[str, float]
@@ -104,7 +104,10 @@ def read_tasks(store: Path, model_id: str | None) -> dict[str, Task]:
 def newest_model(store: Path) -> str | None:
     """The label model that was trained last; None if there is none."""
     folders = sorted(
-        (path.stat().st_mtime, path.parent.name) for path in store.glob(f"{FOLDER}/*/metrics.json")
+        (path.stat().st_mtime, path.parent.name)
+        for path in store.glob(f"{FOLDER}/*/metrics.json")
+        # What a training has begun is in a hidden folder.
+        if not path.parent.name.startswith(".")
     )
     return folders[-1][1] if folders else None
 

@@ -12,7 +12,13 @@ from charts.html import piece
 from parts.labels.dialogue import TEMPLATE
 from parts.labels.label_model import TASKS, Candidate, Task
 
-_HEADS = ("Task", "How", "Measure", "Precision", "Recall", "Average precision", "One annotator")
+# Further figures of a candidate, and what they are called.
+_FIGURES = {
+    "average_precision": "Average precision",
+    "auc": "Area under ROC",
+    "calibration_error": "Calibration error",
+}
+_HEADS = ("Task", "How", "Result", *_FIGURES.values(), "One annotator")
 
 
 def task_table(tasks: Mapping[str, Task]) -> None:
@@ -55,7 +61,7 @@ def _cells(task: Task, candidate: Candidate, first: bool) -> list[str]:
     human = f"{task.human:.3f}" if first and task.human is not None else ""
     return [
         "–" if value is None else f"{value:.3f} {task.measure}",
-        *(_figure(candidate, name) for name in ("precision", "recall", "ap")),
+        *(_figure(candidate, name) for name in _FIGURES),
         human or ("–" if first else ""),
     ]
 
@@ -65,13 +71,15 @@ def _figure(candidate: Candidate, name: str) -> str:
 
 
 def verdict_words(task: Task) -> str:
-    """Whether a baseline wins, and how the best compares with one annotator."""
-    best = task.best
+    """Whether a baseline wins, and how what is in use compares with one annotator."""
     parts = [several(task.n, "annotated case")] if task.n else []
-    if best is not None and best.baseline:
-        parts.append("the baseline wins, so it is in use" if best.name == task.used
-                     else "the baseline wins")  # fmt: skip
-    if best is not None and task.human is not None:
-        gap = best.figures[task.key] - task.human
+    used = next((c for c in task.candidates if c.name == task.used), None)
+    best = task.best
+    if used is not None and used.baseline:
+        parts.append("the baseline wins, so it is in use")
+    elif best is not None and best.baseline:
+        parts.append(f"the baseline has the better {task.measure}")
+    if used is not None and task.human is not None and task.key in used.figures:
+        gap = used.figures[task.key] - task.human
         parts.append(f"{abs(gap):.3f} {'above' if gap >= 0 else 'below'} one annotator")
     return "; ".join(parts)

@@ -24,19 +24,12 @@ def verdict_of(p_reached: float | None, reached: bool | None = None) -> dict[str
     """Whether a goal was reached, as the templates draw it: `mark`, `words`, `p` and `colour`."""
     if p_reached is None:
         return {"mark": "?", "words": "cannot say", "p": "", "colour": NEUTRAL}
+    yes = {"mark": "✓", "words": "reached", "colour": COLOURS["correct"]}
+    no = {"mark": "✗", "words": "not reached", "colour": COLOURS["result"]}
+    # The model's threshold between the two need not be even.
     if reached if reached is not None else p_reached >= SURE:
-        return {
-            "mark": "✓",
-            "words": "reached",
-            "p": percent(p_reached, 0),
-            "colour": COLOURS["correct"],
-        }
-    return {
-        "mark": "✗",
-        "words": "not reached",
-        "p": percent(1 - p_reached, 0),
-        "colour": COLOURS["result"],
-    }
+        return {**yes, "p": f"{percent(p_reached, 0)} likely"}
+    return {**no, "p": f"only {percent(p_reached, 0)} likely to be"}
 
 
 def slots_words(slots: Any) -> str:
@@ -56,8 +49,8 @@ def label_parts(label: Row) -> list[dict[str, str]]:
             parts.append(_part(name, yes if p >= SURE else no, max(p, 1 - p)))
 
     parts: list[dict[str, str]] = []
-    yes_no("Goal", "goal_start", "begins here", "goes on")
-    yes_no("Goal", "goal_reached", "reached in the end", "not reached")
+    yes_no("Goal begins", "goal_start", "here", "before this turn")
+    yes_no("Goal reached", "goal_reached", "yes, in the end", "no")
     yes_no("Response", "turn_defect", "a defect", "no defect")
     if label["failure_point"] in COLOURS:
         parts.append(

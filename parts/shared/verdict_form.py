@@ -6,10 +6,11 @@ that is kept for it. A browser keeps the annotator's name in a cookie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -307,12 +308,48 @@ def _say_again(path: str) -> None:
         _record(path, asked["turn"], asked["who"], asked["name"], asked["decides"])
 
 
-def _record(path: str, turn: dict[str, Any], who: str, name: str, decides: bool) -> None:
+def confirm(path: str, turn: Mapping[str, Any], who: str, label: Mapping[str, Any]) -> None:
+    """Callback: record the generated `label` of a turn as the verdict of `who`, all parts of it.
+
+    `label` is a row of `generated_labels` that has a failure point. What was written in the fields
+    of the turn goes first.
+    """
+    turn_key = {name: turn[name] for name in ("turn_id", "dialogue_id", "day")}
+    if done() and done()[-1][1]["turn_id"] == turn["turn_id"]:
+        # A second key press, before the next turn was drawn.
+        return
+    told = {
+        "transcript": label["transcript"],
+        "intent": label["intent"],
+        "slots": label["slots"],
+        "goal_start": _probable(label["goal_start"]),
+        "goal_reached": _probable(label["goal_reached"]),
+    }
+    _record(path, turn_key, who, label["failure_point"], told=told)
+
+
+def _probable(p: float | None) -> bool | None:
+    return None if p is None else p >= 0.5
+
+
+def _record(
+    path: str,
+    turn: dict[str, Any],
+    who: str,
+    name: str,
+    decides: bool = False,
+    told: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Record a verdict with what its fields hold, else with what is `told`; leave a message."""
     st.session_state.pop(_ASKED, None)
     base = f"gold-{turn['turn_id']}"
 
     def typed(field: str) -> str:
         return str(st.session_state.get(f"{base}-{field}") or "").strip()
+
+    def chosen(field: str) -> bool | None:
+        value = st.session_state.get(f"{base}-{field}")
+        return told.get(field) if value is None else bool(value)
 
     def record() -> None:
         annotation_id = annotate(
@@ -320,53 +357,16 @@ def _record(path: str, turn: dict[str, Any], who: str, name: str, decides: bool)
             turn,
             who,
             name,
-            transcript=typed("transcript"),
-            intent=typed("intent"),
-            slots=parse_slots(typed("slots")),
+            transcript=typed("transcript") or told.get("transcript"),
+            intent=typed("intent") or told.get("intent"),
+            slots=parse_slots(typed("slots")) or told.get("slots"),
             note=typed("note"),
             adjudicated=decides,
-            goal_start=st.session_state.get(f"{base}-goal_start"),
-            goal_reached=st.session_state.get(f"{base}-goal_reached"),
+            goal_start=chosen("goal_start"),
+            goal_reached=chosen("goal_reached"),
         )
         done().append((annotation_id, turn))
 
-    _finish(path, turn, name, record)
-
-
-def confirm(path: str, turn: Mapping[str, Any], who: str, label: Mapping[str, Any]) -> None:
-    """Callback: record the generated `label` of a turn as the verdict of `who`, all parts of it.
-
-    `label` is a row of `generated_labels` that has a failure point.
-    """
-    turn_key = {name: turn[name] for name in ("turn_id", "dialogue_id", "day")}
-    if done() and done()[-1][1]["turn_id"] == turn["turn_id"]:
-        # A second key press, before the next turn was drawn.
-        return
-
-    def record() -> None:
-        annotation_id = annotate(
-            Store.open(path),
-            turn_key,
-            who,
-            label["failure_point"],
-            transcript=label["transcript"],
-            intent=label["intent"],
-            slots=label["slots"],
-            goal_start=_probable(label["goal_start"]),
-            goal_reached=_probable(label["goal_reached"]),
-        )
-        done().append((annotation_id, turn_key))
-
-    st.session_state.pop(_ASKED, None)
-    _finish(path, turn_key, label["failure_point"], record)
-
-
-def _probable(p: float | None) -> bool | None:
-    return None if p is None else p >= 0.5
-
-
-def _finish(path: str, turn: Mapping[str, Any], name: str, record: Callable[[], object]) -> None:
-    """Record a verdict, and leave the message that says so, or why not."""
     if problem := refused(record, path):
         st.session_state[_MESSAGE] = ("error", problem)
         return

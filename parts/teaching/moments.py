@@ -73,7 +73,10 @@ def moment_list(view: View, rows: list[dict[str, Any]]) -> None:
     if why != ALL:
         rows = [row for row in rows if row["why"] == _WHY[why][0]]
     due = sum(row["due"] for row in rows)
-    st.caption(f"{several(due, 'moment')} of {count(len(rows))} may be raised: {_DUE}")
+    st.caption(
+        f"{count(due)} of {several(len(rows), 'moment')} are due: the assistant approaches a user "
+        f"at most once in {EVERY_DAYS:g} days."
+    )
     if not rows:
         return
     slot = st.container()

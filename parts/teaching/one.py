@@ -61,7 +61,7 @@ def _facts(row: Row) -> str:
         verb = "expired" if row["expired"] else "expires"
         expiry = f"{verb} {minute(row['expires_at'], reader_zone())}"
     parts = [
-        row["kind"],
+        plain(short(row["kind"], 40)),
         f"of {plain(short(row['user_id'], 60))}",
         where,
         plain(short(row["assistant"], 60)) if row["assistant"] else "",
@@ -114,7 +114,7 @@ def _numbers(view: View, row: Row) -> Row | None:
 def _said(view: View, row: Row) -> None:
     st.subheader("How it was taught", anchor=False, help="The turns of the dialogue it came from.")
     if row["said"]:
-        st.text(f"“{row['said']}”")
+        st.text(f"“{short(row['said'], 400)}”")
     steps = preferences.taught_in(view.snapshot, list(row["turn_ids"] or ()))
     if not steps:
         st.caption("None of the turns that taught it is in this store any more.")

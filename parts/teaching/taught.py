@@ -35,7 +35,7 @@ def moment_now() -> datetime:
     return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
-def numbers(view: View, moments: int) -> None:
+def numbers(view: View) -> None:
     """Draw what was taught, how often it is used, and what it changed."""
     total = _totals(_key(view), moment_now() - timedelta(days=7), view)
     with st.grid(4, min_column_width=170, gap="small"):
@@ -53,9 +53,7 @@ def numbers(view: View, moments: int) -> None:
         )
         st.metric("Uses", count(total["used"]), help="By the assistant, since taught.", **_BOX)
         changed = effect(_changed(_with_turns(view), view)) if view.model else None
-        if changed is None:
-            st.metric("Moments", count(moments), help="Where teaching would help.", **_BOX)
-        else:
+        if changed is not None:
             _effect(changed)
 
 
@@ -141,7 +139,7 @@ def _row(view: View, row: Mapping[str, Any], change: Mapping[str, Any] | None) -
         "expired": row["expired"],
         "cells": [
             row["user_id"],
-            count(row["used"] or 0),
+            several(row["used"] or 0, "use"),
             minute(row["last_used_at"], reader_zone()) if row["last_used_at"] else "never",
             change_words(change),
         ],

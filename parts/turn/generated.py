@@ -48,7 +48,8 @@ def generated_label(view: View, row: Row, dialogue: Sequence[Row], hidden: bool)
         piece(
             TEMPLATE,
             "generated",
-            parts=label_parts(label),
+            # The goal's verdict stands above its table.
+            parts=label_parts({**label, "goal_reached": None} if goal else label),
             goal=_goal(view, goal, label, dialogue) if goal else None,
             signals=", ".join(label["signals"] or ()),
             model=label["model_id"],

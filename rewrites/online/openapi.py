@@ -70,7 +70,10 @@ _ANSWER: dict[str, Any] = {
             "maximum": 1,
             "description": "The probability that the request fails and the rewrite is wanted.",
         },
-        "method": {"type": "string", "description": "Method of an exact row, ranking, or none."},
+        "method": {
+            "type": "string",
+            "description": "taught, method of an exact row, ranking, or none.",
+        },
         "candidates": {
             "type": "array",
             "items": {

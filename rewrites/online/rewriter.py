@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data.errors import RewriteIndexMissing
 from features.arrow import whole
+from labels.teaching.taught import Taught
 from rewrites.interpretations import heard
 from rewrites.mining import REWRITES, Mined, Settings, from_counts
 from rewrites.online import index_folder
@@ -63,7 +64,7 @@ class Answer:
     ----------
     text: what was asked. rewrite: None to leave it as it is.
     score: the probability that the request fails and the rewrite is wanted; 0 without any.
-    method: "chain", "chain, personal", …, of a row; "ranking"; or "none".
+    method: "taught" by the user; "chain", "chain, personal", …, of a row; "ranking"; or "none".
     candidates: what was considered, the likeliest first. why: a sentence.
     """
 
@@ -83,7 +84,8 @@ class Rewriter:
     ----------
     known: index and rows. ranker: the ranking. assistant: whose requests are rewritten when none
         is named: the one with the most turns. rows: table `REWRITES`.
-    said: table `SAID`. about: facts about the build, for people.
+    said: table `SAID`. about: facts about the build, for people. concepts: what users taught,
+        which goes before anything that was learned.
     """
 
     known: Known
@@ -93,6 +95,7 @@ class Rewriter:
     lifts: pa.Table
     said: pa.Table = field(repr=False)
     about: Mapping[str, Any] = field(default_factory=dict)
+    concepts: Taught = field(default_factory=Taught, repr=False)
 
     # -- building ------------------------------------------------------------------------------
 
@@ -201,12 +204,40 @@ class Rewriter:
             contexts(device, at, location, self._interpretation(before, name)),
             None if at is None else seconds(at),
         )
+        meaning = self._taught(text, words, user_id, device, at, name)
+        if meaning is not None:
+            return meaning
         row = self.known.row(request)
         if row is not None:
             return _of_row(text, words, *row)
         if self.known.works(request):
             return Answer(text, None, 0.0, "none", (), "The request is known to work as it is.")
         return self._ranked(text, request)
+
+    def _taught(
+        self,
+        text: str,
+        words: str,
+        user_id: str | None,
+        device: str | Mapping[str, Any] | None,
+        at: datetime | float | None,
+        assistant: str,
+    ) -> Answer | None:
+        """What the user taught that the words mean, if anything."""
+        if not user_id or not len(self.concepts):
+            return None
+        kind = device if isinstance(device, str) else (device or {}).get("type")
+        moment = None if at is None else datetime.fromtimestamp(seconds(at), UTC)
+        found = self.concepts.meaning(words, user_id, kind, moment, assistant or None)
+        if found is None or heard(found.text) == words:
+            return None
+        candidate = Candidate(found.text, found.similarity)
+        why = "This user taught what it means."
+        return Answer(text, found.text, found.similarity, "taught", (candidate,), why)
+
+    def knowing(self, concepts: Taught) -> Rewriter:
+        """The same with what users taught."""
+        return replace(self, concepts=concepts)
 
     def _interpretation(self, before: Sequence[str], assistant: str) -> str | None:
         index = self.known.index

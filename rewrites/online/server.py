@@ -27,6 +27,7 @@ from starlette.routing import Route
 
 from data.errors import FaultlineError
 from rewrites.online import index_folder
+from rewrites.online.concepts import Concepts, version_beside
 from rewrites.online.openapi import DOCUMENT
 from rewrites.online.rewriter import LONGEST, Rewriter
 
@@ -62,7 +63,9 @@ class Live:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.generation = index_folder.version(folder)
-        self.rewriter = Rewriter.load(folder)
+        concepts = Concepts.beside(folder)
+        self.rewriter = Rewriter.load(folder).knowing(concepts.taught)
+        self._taught = concepts.version
         self.loaded_at = datetime.now(UTC)
         self.problem: str | None = None
 
@@ -72,15 +75,19 @@ class Live:
         if found is None:
             self.problem = f"There is no index of rewrites at {self.folder} any more."
             return False
-        if found == self.generation:
+        taught = version_beside(self.folder)
+        if found == self.generation and taught == self._taught:
             self.problem = None
             return False
         try:
-            rewriter = Rewriter.load(self.folder)
+            concepts = Concepts.beside(self.folder)
+            rewriter = self.rewriter if found == self.generation else Rewriter.load(self.folder)
+            rewriter = rewriter.knowing(concepts.taught)
         except (FaultlineError, OSError) as error:
             self.problem = str(error)
             return False
         self.rewriter, self.generation, self.problem = rewriter, found, None
+        self._taught = concepts.version
         self.loaded_at = datetime.now(UTC)
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,15 @@ def test_moments_are_listed(run: Run, folder: Path) -> None:
     assert "play my mix" in run("preferences", "moments", "--all", "--store", folder).out
     say(run, folder, "let me teach you what play my mix means", "play jazz fm", "yes")
     assert run("preferences", "moments", "--store", folder).out.startswith("No teachable moments")
+
+
+def test_what_was_taught_in_the_logs_is_collected(run: Run, tmp_path: Path) -> None:
+    teach: dict[str, Any] = {"result": {"action": "teach"}, "user_id": "ann"}
+    turns = [said("a", 0, "i'm a warriors fan", **teach), said("a", 1, "yes", **teach)]
+    store = store_of(tmp_path, turns)
+    ran = run("preferences", "collect", "--store", store.path)
+    assert ran.out == "Took over 1 preference from the logs.\n"
+    assert "warriors" in run("preferences", "list", "--store", store.path).out
 
 
 def test_what_to_ask_is_planned(run: Run, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from data.ingest.ingest import ingest
 from data.queries import overview
 from data.queries.filters import Filter
 from data.store import workspace
+from data.store.annotations import annotate
 from data.store.store import Store
 from data.store.summary import describe
 from report.contents import headline
@@ -112,3 +113,20 @@ def test_gold_of_goals_is_null_in_its_files(earlier: Store, tmp_path: Path) -> N
         rows = snapshot.query("SELECT gold.ratings AS r FROM turns WHERE gold.goal_id = 'g0'")
     assert after == {"turns": before["turns"] + 1, "goals": 1}
     assert rows["r"].to_pylist() == [[{"annotator": "r1", "of": "boundary", "value": 1.0}]]
+
+
+def test_goals_are_judged_beside_its_annotations(earlier: Store, numbers: dict[str, Any]) -> None:
+    """Its annotations end before the columns of goals, and are merged with those that have them."""
+    with earlier.snapshot() as snapshot:
+        turns = snapshot.query("SELECT turn_id, dialogue_id, day FROM turns ORDER BY turn_id")
+    for turn in turns.to_pylist()[:60]:
+        annotate(earlier, turn, "later", "nlu", goal_start=True, goal_reached=False)
+    with earlier.snapshot() as snapshot:
+        rows = snapshot.query(
+            "SELECT annotator = 'later' AS later, goal_start, goal_reached, count(*) AS n "
+            "FROM annotations GROUP BY ALL ORDER BY ALL"
+        ).to_pylist()
+    assert [list(row.values()) for row in rows] == [
+        [False, None, None, len(numbers["annotations"])],
+        [True, True, False, 60],
+    ]

@@ -30,6 +30,8 @@ PAGES = (
     *(f"annotate?task={task}" for task in ("queue", "differences", "agreement", "files", "train")),
     *(f"explore?show={part}" for part in ("pivot", "table", "sql")),
     "rewrites",
+    "labels",
+    "teaching",
     *(f"data?part={part}" for part in ("arrivals", "signals", "drift", "storage", "upload")),
 )
 # Streamlit's own: the dot that follows the pointer on the small chart of a number has no name, and
@@ -112,6 +114,12 @@ def model_address(six_annotated: Store) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def rewritten_address(rewritten_store: Store) -> Iterator[str]:
     with served(rewritten_store.path) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def learned_address(learned_store: Store) -> Iterator[str]:
+    with served(learned_store.path) as url:
         yield url
 
 
@@ -205,6 +213,23 @@ def test_nothing_about_rewrites_has_a_serious_finding(rewritten_address: str, da
     )
     with browse(dark=dark) as watch:
         found = findings(watch, _axe(), rewritten_address, pages)
+        assert found == [], json.dumps(found, indent=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_about_labels_and_teaching_has_a_serious_finding(
+    learned_address: str, dark: bool
+) -> None:
+    pages = (
+        "",
+        *(f"labels?part={part}" for part in ("goals", "thresholds", "tasks", "differences")),
+        *(f"teaching?part={part}" for part in ("taught", "moments", "teach")),
+        "teaching?preference=p-cosy",
+        "turn?turn=d007-2",
+    )
+    with browse(dark=dark) as watch:
+        found = findings(watch, _axe(), learned_address, pages)
         assert found == [], json.dumps(found, indent=1)
 
 

@@ -28,7 +28,7 @@ from data.ingest.ingest import ingest
 from data.store import workspace
 from data.store.predictions import commit_predictions
 from data.store.store import Store
-from tests import rewritten
+from tests import learned, rewritten
 from tests.browser import Watch, browse, chromium, served
 from tests.logs import write_lines
 from tests.pages.test_browser import check
@@ -338,3 +338,87 @@ def test_an_owner_mines_rewrites_approves_one_and_exports_it(tmp_path: Path) -> 
     (line,) = map(json.loads, lines)
     assert (line["request"], line["rewrite"]) == (rewritten.HEARD, rewritten.MEANT)
     assert line["p_before"] < line["p_after"]
+
+
+def test_an_analyst_sets_a_threshold_and_exports_what_is_sure(tmp_path: Path) -> None:
+    labelled = learned.fill(tmp_path / "store")
+    with served(labelled.path) as address, patient(address, "/labels") as person:
+        watch, page = person.watch, person.watch.page
+        arrive(watch, "Goals of a dialogue")
+        person.click(page.get_by_role("radio", name="Thresholds"))
+        arrive(watch, "Thresholds")
+        person.click(page.get_by_role("radio", name="Goal evaluation"))
+        page.wait_for_url("**of=goal_reached**")
+        check(watch)
+        assert page.get_by_role("figure", name=re.compile("Precision and throughput")).count() == 1
+        before = metric(page, "Turns labelled")
+        slider = page.get_by_role("slider")
+        slider.focus()
+        for _ in range(15):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_url(re.compile("least=goal_reached"))
+        check(watch)
+        after = metric(page, "Turns labelled")
+        assert int(after.split()[0]) < int(before.split()[0])
+        (least,) = parse_qs(urlsplit(page.url).query)["least"]
+        person.click(page.get_by_role("button", name="Export"))
+        pack = zipfile.ZipFile(io.BytesIO(download(person, "JSONL")))
+        assert person.took("An analyst, from a threshold to a file") <= 5
+        check(watch)
+    names = sorted(pack.namelist())
+    rows = [json.loads(line) for line in pack.read(names[0]).splitlines()]
+    threshold = float(least.partition(":")[2])
+    sure = [row["goal_reached"] for row in rows if row["goal_reached"] is not None]
+    assert len(sure) == int(after.split()[0])
+    assert min(max(p, 1 - p) for p in sure) >= threshold - 1e-6
+    assert json.loads(pack.read(names[1]))["thresholds"]["goal_reached"] == threshold
+
+
+def test_somebody_teaches_and_the_next_answer_changes(tmp_path: Path) -> None:
+    taught = learned.fill(tmp_path / "store")
+    with served(taught.path) as address, patient(address, "/teaching?part=teach") as person:
+        watch, page = person.watch, person.watch.page
+        arrive(watch, "Teach")
+        person.type(page.get_by_role("textbox", name="User", exact=True), "u7")
+        page.keyboard.press("Enter")
+
+        def say(words: str) -> str:
+            said = page.get_by_test_id("stChatMessage")
+            before = said.count()
+            person.type(page.get_by_test_id("stChatInputTextArea"), words)
+            page.keyboard.press("Enter")
+            said.nth(before + 1).wait_for()
+            check(watch)
+            return said.last.inner_text()
+
+        page.get_by_placeholder("Say something").wait_for()
+        assert "always does" in say("movie night")
+        assert "Is that right?" in say("when I say movie night, dim the lights to 30")
+        assert "Got it." in say("yes")
+        assert "dim the lights to 30" in say("movie night")
+        person.click(page.get_by_role("radio", name="Taught"))
+        arrive(watch, "Taught")
+        person.click(page.get_by_role("link", name=re.compile("^movie night means")))
+        page.wait_for_url("**preference=**")
+        arrive(watch, re.compile("movie night"))
+        person.click(page.get_by_role("button", name="Forget"))
+        person.click(page.get_by_role("button", name="Forget it"))
+        arrive(watch, "Taught")
+        assert page.get_by_role("link", name=re.compile("^movie night means")).count() == 0
+        check(watch)
+
+
+def test_an_annotator_confirms_a_generated_label_with_one_key(tmp_path: Path) -> None:
+    labelled = learned.fill(tmp_path / "store")
+    workspace.put_setting(labelled, "second_opinions", 0.0)
+    with served(labelled.path) as address, patient(address, "/annotate") as person:
+        watch, page = person.watch, person.watch.page
+        person.type(page.get_by_label(re.compile("^Your name")), "Ada")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Confirm all of it").wait_for()
+        check(watch)
+        page.keyboard.press("g")
+        page.get_by_text(re.compile("^Recorded: ")).wait_for()
+        check(watch)
+    (row,) = annotations_by(labelled, "Ada")
+    assert row["goal_reached"] is not None

@@ -22,6 +22,9 @@ PIECES = "parts/shared/pieces.html"
 STAGES = "parts/shared/stage_output.html"
 SLICES = "parts/triage/slices.html"
 REWRITES = "parts/shared/rewrites.html"
+GENERATED = "parts/shared/labels.html"
+LABELS = "parts/labels/labels.html"
+TEACHING = "parts/teaching/teaching.html"
 RATE = {"rate": 0.2, "low": 0.1, "high": 0.3, "elsewhere": 0.05, "reach": 0.5, "colour": "#000"}
 DECISION = {"state": HOSTILE, "release": None, "owner": HOSTILE}
 SLOTS = [{"name": HOSTILE, "value": HOSTILE}]
@@ -51,7 +54,15 @@ GOLD = {
     "action": HOSTILE,
     "annotator": HOSTILE,
     "replay": FRAME,
+    "goal_id": HOSTILE,
+    "goal_reached": False,
+    "defect": True,
+    "ratings": [{"annotator": HOSTILE, "of": HOSTILE, "value": 2.0}],
+    "corrects": HOSTILE,
+    "correction": HOSTILE,
 }
+VERDICT = dict.fromkeys(("mark", "words", "p", "colour"), HOSTILE)
+PART = {"name": HOSTILE, "value": HOSTILE, "p": HOSTILE, "kind": "text"}
 
 
 def stage(name: str, **values: object) -> dict[str, object]:
@@ -97,7 +108,12 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
     (STAGES, "er"): stage("er", mentions=MENTIONS),
     (STAGES, "result"): stage("result"),
     (STAGES, "aftermath"): {"feedback": {"explicit": HOSTILE, "barge_in": True}},
-    (STAGES, "annotation"): {"gold": GOLD, "replay": FRAME},
+    (STAGES, "annotation"): {
+        "gold": GOLD,
+        "replay": FRAME,
+        "ratings": [{"of": HOSTILE, "mean": 2.0, "n": 3}],
+        "href": HOSTILE,
+    },
     ("parts/shared/frame.html", "top"): {
         "home": HOSTILE,
         "store": HOSTILE,
@@ -172,6 +188,57 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
         "when": HOSTILE,
         "steps": [dict.fromkeys(("heard", "response", "href", "note"), HOSTILE)],
     },
+    (GENERATED, "generated"): {
+        "parts": [PART, {**PART, "value": "asr", "kind": "failure"}],
+        "goal": {
+            **dict.fromkeys(("title", "where", "began", "href"), HOSTILE),
+            "verdict": VERDICT,
+        },
+        "signals": HOSTILE,
+        "model": HOSTILE,
+    },
+    (GENERATED, "values"): {"parts": [PART]},
+    (LABELS, "goals"): {
+        "goals": [
+            {
+                "title": HOSTILE,
+                "verdict": VERDICT,
+                "turns": [
+                    dict.fromkeys(
+                        ("href", "heard", "defect", "colour", "meant", "response"), HOSTILE
+                    )
+                ]
+                * 10,
+            }
+        ]
+        * 14
+    },
+    (LABELS, "dialogues"): {
+        "rows": [{**dict.fromkeys(("href", "heard", "goals", "day"), HOSTILE), "present": True}]
+    },
+    (LABELS, "tasks"): {
+        "heads": [HOSTILE] * 7,
+        "rows": [
+            {
+                **dict.fromkeys(("task", "words", "name"), HOSTILE),
+                **dict.fromkeys(("first", "used", "baseline"), True),
+                "cells": [HOSTILE] * 5,
+            }
+        ],
+    },
+    (TEACHING, "taught"): {
+        "rows": [
+            {
+                **dict.fromkeys(("href", "name", "value"), HOSTILE),
+                "kind": "concept",
+                "expired": True,
+                "cells": [HOSTILE] * 4,
+            }
+        ]
+    },
+    (TEACHING, "pair"): {"kind": "preference", "name": HOSTILE, "value": HOSTILE},
+    (TEACHING, "back"): {"href": HOSTILE, "own": HOSTILE},
+    (TEACHING, "dialogue"): {"steps": [dict.fromkeys(("href", "heard", "response"), HOSTILE)]},
     ("parts/triage/stage_evidence.html", "confusions"): {
         "rows": [
             {
@@ -190,7 +257,11 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
 # Templates with links, all written by `parts.shared.address` (`test_links_stay_in_the_dashboard`).
 LINKING = {
     "parts/shared/frame.html",
+    GENERATED,
+    LABELS,
     REWRITES,
+    STAGES,
+    TEACHING,
     "parts/shared/turn_links.html",
     "parts/turn/prediction.html",
 }

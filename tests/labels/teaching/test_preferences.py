@@ -12,6 +12,7 @@ from data.errors import UsageError
 from data.store.maintenance import delete
 from data.store.store import Store
 from labels.teaching.dialogue import Lesson
+from labels.teaching.logged import from_logs
 from labels.teaching.moments import moments
 from labels.teaching.preferences import count_uses, edit, forget, preferences, put, row_of
 from labels.teaching.taught import Taught
@@ -173,3 +174,27 @@ def test_moments_are_found_and_not_too_often(tmp_path: Path) -> None:
 def test_an_empty_store_has_no_moments(store: Store) -> None:
     with store.snapshot() as snapshot:
         assert moments(snapshot).num_rows == 0
+
+
+def test_what_was_taught_in_the_logs_is_taken_over(tmp_path: Path) -> None:
+    teach: dict[str, Any] = {"result": {"action": "teach", "status": "ok"}}
+    offers: dict[str, Any] = {"result": {"status": "error", "acts": [{"act": "offer_teaching"}]}}
+    used: dict[str, Any] = {"nlu": {"hypotheses": [], "signals": {"taught": 1.0}}}
+    turns = [
+        said("a", 0, "play my mix", user_id="u", **offers),
+        said("a", 1, "yes please", user_id="u", **teach),
+        said("a", 2, "play jazz fm", user_id="u", **teach),
+        said("a", 3, "yes", user_id="u", **teach),
+        said("a", 4, "play my mix", user_id="u", **used),
+        # Nobody asked the assistant to remember this: another stage understood it.
+        said("b", 0, "my favourite station is jazz fm", at=200, user_id="v"),
+        said("b", 1, "yes", at=210, user_id="v"),
+        said("c", 0, "i'm a warriors fan", at=300, user_id="w", **teach),
+        said("c", 1, "yes", at=310, user_id="w", **teach),
+        said("d", 0, "forget fan", at=400, user_id="w", **teach),
+        said("d", 1, "yes", at=410, user_id="w", **teach),
+    ]
+    with store_of(tmp_path, turns).snapshot() as snapshot:
+        (found,) = from_logs(snapshot).to_pylist()
+    assert (found["user_id"], found["name"], found["value"]) == ("u", "play my mix", "play jazz fm")
+    assert (found["turn_ids"], found["used"]) == (["a.1", "a.2", "a.3"], 1)
