@@ -113,7 +113,11 @@ def generate(
         )
     blank = turns.drop_columns(["gold"]) if "gold" in turns.column_names else turns
     dialogues = read(blank)
-    p_defect = dict(zip(*(defects[c].to_pylist() for c in ("turn_id", "p_defect")), strict=True))
+    ids, chances = (defects[name].to_pylist() for name in ("turn_id", "p_defect"))
+    p_defect: dict[str, float | None] = {
+        str(turn): None if p is None or np.isnan(p) else p
+        for turn, p in zip(ids, chances, strict=True)
+    }
     said = _by_turn(frames)
     gold: list[dict[str, Any] | None] = [None] * turns.num_rows
     meant: list[tuple[str | None, float]] = [(None, 0.0)] * turns.num_rows

@@ -16,6 +16,7 @@ from classifiers.training_data import training_turns
 from data.errors import NotEnoughLabels, UsageError
 from data.ingest.ingest import ingest
 from data.store.store import Store
+from tests.command import Run, must_fail
 from tests.logs import write_lines
 from tests.traces import logs
 
@@ -97,3 +98,15 @@ def test_generated_labels_that_contradict_gold_count_for_less(
     settings = replace(PLAIN, labels="both")
     data, _ = prepare(turns, settings, tmp_path, wrong)
     assert fit(data, settings, None).metrics["generated_count"] < 1.0
+
+
+def test_the_command_asks_for_generated_labels(run: Run, store: Store, tmp_path: Path) -> None:
+    ingest(store, [write_lines(tmp_path / "logs.jsonl", logs(120))], workers=1)
+    place = ["--store", str(store.path)]
+    must_fail(
+        run("train", *place, "--labels", "generated"),
+        "no generated labels",
+        "faultline labels generate",
+        code=NotEnoughLabels.exit_code,
+    )
+    must_fail(run("train", *place, "--labels", "silver"), "silver", code=UsageError.exit_code)

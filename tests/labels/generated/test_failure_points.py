@@ -103,8 +103,9 @@ def test_gold_is_not_read() -> None:
     )
 
 
-def test_nothing_known_gives_no_label() -> None:
-    found = generate(table([turn("d", 0, ["a taxi"])]), None, defects(None)).to_pylist()[0]
+@pytest.mark.parametrize("p", [None, float("nan")])
+def test_nothing_known_gives_no_label(p: float | None) -> None:
+    found = generate(table([turn("d", 0, ["a taxi"])]), None, defects(p)).to_pylist()[0]
     assert (found["failure_point"], found["weight"]) == (None, 0.0)
 
 
