@@ -140,7 +140,7 @@ def _targets(
     gold = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
     if kind == "gold":
         return gold, None
-    if generated is None:
+    if generated is None or not generated.num_rows:
         raise NotEnoughLabels(
             f"There are no generated labels to train on, which labels={kind} asks for; make some "
             "with: faultline labels train, then faultline labels generate"
