@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,6 @@ from data.errors import UsageError
 
 if TYPE_CHECKING:
     from data.store.store import Store
-    from labels.teaching.dialogue import Reply
 
 preferences = typer.Typer(
     name="preferences",
@@ -82,66 +81,32 @@ def _dialogue(
     quiet: bool,
 ) -> Iterator[dict[str, Any]]:
     """Carry the dialogue on, line by line; a row per line: said, did, reply, meaning."""
-    from labels.teaching.dialogue import IDLE, hear
+    from labels.teaching.conversation import Conversation
     from labels.teaching.preferences import count_uses
-    from labels.teaching.preferences import preferences as stored
-    from labels.teaching.taught import Taught
 
-    with store.snapshot() as snapshot:
-        taught = Taught(stored(snapshot, user))
-    state, uses = IDLE, Counter[str]()
+    conversation, uses = Conversation(store, user, device, assistant), Counter[str]()
     for line in lines:
-        now = datetime.now(UTC)
-        state, reply = hear(state, line, now)
-        text, meaning = reply.text, None
-        if reply.did == "stored" or reply.did == "forgot":
-            text = _carried_out(store, taught, reply, user, assistant, now)
-        elif reply.did == "listed":
-            text = _listing(taught.rows(user))
-        elif not reply.handled:
-            found = taught.meaning(line, user, device, now, assistant)
-            meaning = found.text if found else None
-            text = f"I take it for '{meaning}'." if found else "That is for the assistant."
-            uses.update([found.preference_id] if found else [])
+        answer = conversation.say(line, datetime.now(UTC))
+        text = answer.text
+        if answer.did == "listed":
+            text = _listing(answer.known)
+        elif answer.meaning is not None:
+            text = f"I take it for '{answer.meaning}'."
+        uses.update([answer.used] if answer.used else [])
+        text = text or "That is for the assistant."
         if not quiet:
             out.print(plain(text))
-        yield {"said": line, "did": reply.did, "reply": text, "meaning": meaning}
+        yield {"said": line, "did": answer.did, "reply": text, "meaning": answer.meaning}
     count_uses(store, uses, datetime.now(UTC))
 
 
-def _carried_out(
-    store: Store,
-    taught: Any,
-    reply: Reply,
-    user: str,
-    assistant: str | None,
-    now: datetime,
-) -> str:
-    """Store or forget what a dialogue ended in; what to answer."""
-    from labels.teaching.phrases import phrase_key
-    from labels.teaching.preferences import forget as forget_rows
-    from labels.teaching.preferences import put, row_of
-
-    assert reply.lesson is not None
-    if reply.did == "stored":
-        row = row_of(reply.lesson, user, now, assistant)
-        put(store, [row])
-        taught.add(row)
-        return reply.text
-    gone = forget_rows(store, user_id=user, name=reply.lesson.name)
-    for row in taught.rows(user):
-        if phrase_key(row["name"]) == phrase_key(reply.lesson.name):
-            taught.drop(row["preference_id"])
-    return reply.text if gone else f"You haven't taught me '{reply.lesson.name}'."
-
-
-def _listing(rows: list[dict[str, Any]]) -> str:
+def _listing(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "You haven't taught me anything yet."
     return "\n".join(_sentence(row) for row in rows)
 
 
-def _sentence(row: dict[str, Any]) -> str:
+def _sentence(row: Mapping[str, Any]) -> str:
     from labels.teaching.dialogue import Lesson, summary
 
     return summary(Lesson(row["kind"], row["name"], row["value"], row["scope"]))

@@ -89,6 +89,7 @@ def export_labels(
     form: str = "rows",
     least: Mapping[str, float] | None = None,
     chosen: Filter | None = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Write the generated labels of a snapshot, and their manifest beside them.
 
@@ -97,7 +98,8 @@ def export_labels(
     to: a file ending in .jsonl or .parquet.
     form: ``rows`` (`ROWS`) or ``bio`` (`BIO`: only turns with an intent or slots).
     least: task of `TASKS` → the probability below which a label is left out (null), in [0, 1].
-    chosen: only scored turns of this filter; all turns by default.
+    chosen: only turns that `model` (the promoted one by default) scored and that this filter
+        keeps; all turns by default.
 
     Returns the manifest. Raises UsageError for another ending, form, task or probability, for a
     store without generated labels, and for a file that cannot be written.
@@ -110,7 +112,7 @@ def export_labels(
             "The store has no generated labels; make some with: faultline labels train, then "
             "faultline labels generate"
         )
-    sql, params = _query(snapshot, form, least, chosen)
+    sql, params = _query(form, least, chosen, model or snapshot.model)
     columns = ROWS if form == "rows" else BIO
     try:
         with replacing(target) as draft:
@@ -156,7 +158,7 @@ def _check(target: Path, form: str, least: Mapping[str, float]) -> None:
 
 
 def _query(
-    snapshot: Snapshot, form: str, least: Mapping[str, float], chosen: Filter | None
+    form: str, least: Mapping[str, float], chosen: Filter | None, model: str | None
 ) -> tuple[str, dict[str, Any]]:
     """The statement of the rows, in the order of the dialogues, and its parameters."""
     params: dict[str, Any] = {f"least_{name}": float(value) for name, value in least.items()}
@@ -168,7 +170,7 @@ def _query(
     rows = f"SELECT {listed} FROM generated_labels"
     if chosen is not None:
         clause, values = chosen.where()
-        params |= {"model": snapshot.model, **values}
+        params |= {"model": model, **values}
         rows += (
             " WHERE turn_id IN (SELECT turn_id FROM predictions WHERE model_id = $model AND "
             f"{clause})"

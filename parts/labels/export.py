@@ -66,7 +66,9 @@ def content(view: View, suffix: str, form: str, least: Mapping[str, float]) -> b
         pack = Path(folder) / "labels.zip"
         chosen = view.chosen if view.model else None
         try:
-            export_labels(view.snapshot, file, form=form, least=least, chosen=chosen)
+            export_labels(
+                view.snapshot, file, form=form, least=least, chosen=chosen, model=view.model
+            )
         except FaultlineError as error:
             with zipfile.ZipFile(pack, "w") as zipped:
                 zipped.writestr("not-exported.txt", f"{error}\n")

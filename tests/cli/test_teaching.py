@@ -45,7 +45,7 @@ def test_it_reads_lines(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch)
     lines = "i'm a warriors fan\n\nyes\nwhat did i teach you\nforget warriors\nyes\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     turns = json.loads(run("teach", "--user", "ann", "--json", "--store", folder).out)
-    assert [turn["did"] for turn in turns] == ["asked", "stored", "listed", "asked", "forgot"]
+    assert [turn["did"] for turn in turns] == ["asked", "stored", "listed", "asked", "cancelled"]
     assert turns[2]["reply"] == "You are a fan of warriors."
     assert turns[4]["reply"] == "You haven't taught me 'warriors'."
 
