@@ -100,7 +100,7 @@ def scripted() -> pd.DataFrame:
         state = IDLE
         for turn, (words, did, value) in enumerate(script):
             state, reply = hear(state, words, _START + timedelta(seconds=5 * turn))
-            said = Said(words, did, value)  # type: ignore[arg-type]
+            said = Said(words, did, value)  # type: ignore[arg-type]  # a script says str
             rows.append((number, as_expected(said, state, reply)))
     return pd.DataFrame(rows, columns=["dialogue", "right"])
 

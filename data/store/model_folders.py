@@ -20,6 +20,8 @@ from data.store.durability import replacing, sync
 from data.store.log_damage import CHANGED
 from data.store.parquet import known_checksum
 
+# The folder in a store that holds its label model (`labels.generated.store`).
+LABEL_MODELS = "label_models"
 # Beside a model's files: their sizes and checksums.
 MANIFEST = "files.json"
 # Prefix of a folder that is being written; it is renamed when it is complete.

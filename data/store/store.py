@@ -50,7 +50,7 @@ from data.store.head import NAME, Contents, has_tables, read_head
 from data.store.head import Head as Head
 from data.store.head import write_head as _write_head
 from data.store.log_damage import log_checksums
-from data.store.model_folders import model_damage, model_ids
+from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
 from data.store.temporary import clear, draft
@@ -156,7 +156,7 @@ class Store:
     @property
     def label_models(self) -> Path:
         """The folder that holds the label model (`labels.generated.store`)."""
-        return self.path / "label_models"
+        return self.path / LABEL_MODELS
 
     def model_ids(self) -> list[str]:
         """The ids of the models in the store, sorted."""

@@ -190,11 +190,7 @@ class LabelModel:
             return np.full(len(features.dialogues), self.constant["turn_defect"])
         if feedback is None:
             return np.full(len(features.dialogues), np.nan)
-        p = dict(
-            zip(feedback["turn_id"].to_pylist(), feedback["p_defect"].to_pylist(), strict=True)
-        )
-        found = [p.get(turn) for turn in features.dialogues.turn_ids]
-        return np.array([np.nan if value is None else value for value in found])
+        return told(feedback, features.dialogues)
 
     def reached(
         self, features: Features, said: Said | None, spans: list[Span], defect: np.ndarray
@@ -223,6 +219,12 @@ class LabelModel:
             return [None] * n, np.full(n, np.nan)
         best = said.intent.argmax(axis=1)
         return [self.intents[i] for i in best], said.intent.max(axis=1)
+
+
+def told(feedback: pa.Table, dialogues: Dialogues) -> np.ndarray:
+    """What feedback (turn_id, p_defect) says of each turn (n,), NaN where nothing."""
+    p = dict(zip(feedback["turn_id"].to_pylist(), feedback["p_defect"].to_pylist(), strict=True))
+    return np.array([p.get(turn) for turn in dialogues.turn_ids], float)
 
 
 def turn_columns(said: Said, task: str, dialogues: Dialogues) -> np.ndarray:

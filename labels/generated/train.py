@@ -36,7 +36,7 @@ from labels.generated.frames.model import Frames
 from labels.generated.frames.settings import Settings as FrameSettings
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
-from labels.generated.model import LabelModel, goal_columns, separation, turn_columns
+from labels.generated.model import LabelModel, goal_columns, separation, told, turn_columns
 from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
@@ -310,12 +310,8 @@ def _fit_turns(
     target = targets.defect_share if task == "turn_defect" else verdict
     weight = np.ones(len(target))
     if task == "turn_defect" and feedback is not None:
-        said = dict(
-            zip(feedback["turn_id"].to_pylist(), feedback["p_defect"].to_pylist(), strict=True)
-        )
-        weak = np.array([said.get(turn) for turn in dialogues.turn_ids], float)
         weight = np.where(np.isfinite(target), 1.0, _FEEDBACK_WEIGHT)
-        target = np.where(np.isfinite(target), target, weak)
+        target = np.where(np.isfinite(target), target, told(feedback, dialogues))
     network = None if out is None else turn_columns(out, task, dialogues)
     return candidates.fit(
         turn_rows(features, network),

@@ -219,7 +219,7 @@ def phrase_key(text: str) -> str:
 
 
 def _kind(section: str) -> Kind:
-    kind: Kind = section  # type: ignore[assignment]
+    kind: Kind = section  # type: ignore[assignment]  # sections are kinds
     return kind
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = "label_models"
+from data.store.model_folders import LABEL_MODELS
+
 # The tasks of a label model in their order, and what they are called.
 TASKS: Mapping[str, str] = {
     "goal_start": "Goal segmentation",
@@ -94,7 +95,7 @@ def read_tasks(store: Path, model_id: str | None) -> dict[str, Task]:
     if not model_id or Path(model_id).name != model_id:
         return {}
     try:
-        stored = json.loads((store / FOLDER / model_id / "metrics.json").read_bytes())
+        stored = json.loads((store / LABEL_MODELS / model_id / "metrics.json").read_bytes())
         tasks = {name: _task(name, stored["tasks"].get(name)) for name in TASKS}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -105,7 +106,7 @@ def newest_model(store: Path) -> str | None:
     """The label model that was trained last; None if there is none."""
     folders = sorted(
         (path.stat().st_mtime, path.parent.name)
-        for path in store.glob(f"{FOLDER}/*/metrics.json")
+        for path in store.glob(f"{LABEL_MODELS}/*/metrics.json")
         # What a training has begun is in a hidden folder.
         if not path.parent.name.startswith(".")
     )

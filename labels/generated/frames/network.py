@@ -191,7 +191,7 @@ class Network:
                 target = _targets([targets[i] for i in part], len(self.inventory.pairs))
                 loss = _loss(layers(batch), target)
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no types
                 nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
                 # The cycle ends with the last step whatever the batches came to.
                 for group in optimiser.param_groups:

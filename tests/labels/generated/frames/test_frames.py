@@ -191,7 +191,7 @@ def test_a_missing_column_is_named(column: str) -> None:
 
 def test_settings_out_of_range() -> None:
     with pytest.raises(UsageError, match="no context 'future'"):
-        train(bookings(30, 1), replace(SMALL, context="future"))  # type: ignore[arg-type]
+        train(bookings(30, 1), replace(SMALL, context="future"))  # type: ignore[arg-type]  # no such
     with pytest.raises(UsageError, match="at least 2 folds"):
         train(bookings(30, 1), replace(SMALL, folds=1))
 
