@@ -160,11 +160,19 @@ def _settings(seed: int, quick: bool, encoder: str | None) -> Settings:
 def _tasks(metrics: Mapping[str, Any]) -> None:
     """A line per candidate of every task, that which labels marked; and why others were skipped."""
     rows = Table("task", "candidate", "measure", "", "average precision", "labels", box=None)
+    marks = []
     for name, task in metrics["tasks"].items():
         if "candidates" not in task:
             reason = task.get("skipped", "not learned")
             out.print(f"{name.replace('_', ' ')}: {plain(reason)}.", markup=False)
             continue
+        if human := task.get("human"):
+            marks.append(
+                f"{name.replace('_', ' ')}: F1 of one annotator against others "
+                f"{human['human']:.3f}, of the labels {human['model']:.3f}; difference "
+                f"{human['difference']:+.3f} (95 % interval {human['low']:+.3f} to "
+                f"{human['high']:+.3f})."
+            )
         measure = task.get("measure", "F1")
         for candidate, figures in task["candidates"].items():
             precision = figures.get("average_precision")
@@ -178,6 +186,8 @@ def _tasks(metrics: Mapping[str, Any]) -> None:
             )
     if rows.row_count:
         out.print(rows, soft_wrap=False)
+    for mark in marks:
+        out.print(mark, markup=False)
 
 
 @labels.command()

@@ -17,18 +17,19 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.labels.corpora import NAMES, read, split
-from labels.generated import candidates, raters, storage, targets
+from labels.generated import candidates, storage, targets
 from labels.generated import dialogues as reading
 from labels.generated.candidates import Fitted, Rows, Spread
 from labels.generated.decision import figures
 from labels.generated.dialogues import Dialogues
 from labels.generated.features import Features, alone, goal_rows, spread_turns, turn_rows
 from labels.generated.model import LabelModel, goal_columns, turn_columns
+from labels.generated.raters import human_marks
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
 from labels.generated.train import train
 from labels.generated.training import Said
-from labels.goals.measures import Mark, Panels, boundary_f1, f1, human_mark, pk, window_diff
+from labels.goals.measures import Mark, boundary_f1, f1, pk, window_diff
 from labels.goals.spans import spans_of
 
 _NAMED = {
@@ -36,6 +37,8 @@ _NAMED = {
     "goal_reached": "goal not reached",
     "turn_defect": "turn defect",
 }
+# What people rated, as the table names it.
+_RATED = {"goal_start": "boundary", "goal_reached": "goal", "turn_defect": "response"}
 
 
 def main(corpora: Path, names: list[str]) -> None:
@@ -223,28 +226,8 @@ def _interval(value: float, ends: tuple[float, float]) -> str:
 
 
 def _panels(turns: pa.Table, dialogues: Dialogues, labels: pa.Table) -> list[tuple[str, Mark]]:
-    marks = []
-    responses = raters.bad(
-        raters.marks(turns, dialogues, "response"), targets.assistants(turns, dialogues)
-    )
-    if any(len(r) > 3 for r in responses):
-        p = labels["turn_defect"].to_numpy().astype(float)
-        marks.append(
-            ("response", human_mark(Panels.draw(responses, dialogues.dialogue), np.nan_to_num(p)))
-        )
-    # Of 1 to 3, only 3 is a goal that was reached altogether.
-    goals = [[m < 3 for m in given] for given in raters.marks(turns, dialogues, "goal")]
-    if any(len(g) > 2 for g in goals):
-        p = 1 - labels["goal_reached"].to_numpy().astype(float)
-        others = 3 if sum(len(g) > 3 for g in goals) > len(goals) / 40 else 2
-        panels = Panels.draw(goals, dialogues.dialogue, others=others)
-        marks.append(("goal", human_mark(panels, np.nan_to_num(p))))
-    boundaries = [[m > 0 for m in given] for given in raters.marks(turns, dialogues, "boundary")]
-    if any(len(b) > 1 for b in boundaries):
-        p = labels["goal_start"].to_numpy().astype(float)
-        panels = Panels.draw(boundaries, dialogues.dialogue, others=1)
-        marks.append(("boundary", human_mark(panels, np.nan_to_num(p))))
-    return marks
+    p = {task: labels[task].to_numpy(zero_copy_only=False).astype(float) for task in _NAMED}
+    return [(_RATED[t], mark) for t, mark in human_marks(turns, dialogues, p).items()]
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def read(turns: pa.Table, dialogues: Dialogues) -> Targets:
     ids = [r.get("goal_id") for r in rows]
     verdict = np.array([_verdict(r) for r in rows], float).reshape(n)
     share = raters.shares(
-        raters.bad(raters.marks(turns, dialogues, "response"), assistants(turns, dialogues))
+        raters.bad(raters.marks(turns, dialogues, "response"), raters.assistants(turns, dialogues))
     )
     start, goal = starts_of(ids, dialogues.dialogue)
     return Targets(
@@ -69,11 +69,3 @@ def _verdict(gold: dict[str, Any]) -> float:
         return float(gold["defect"])
     point = gold.get("failure_point")
     return np.nan if point is None else float(point != "correct")
-
-
-def assistants(turns: pa.Table, dialogues: Dialogues) -> list[str | None]:
-    """The assistant of each turn, in the order of `dialogues`; n names or None."""
-    if "assistant" not in turns.column_names:
-        return [None] * len(dialogues)
-    found: list[str | None] = turns["assistant"].take(pa.array(dialogues.row)).to_pylist()
-    return found

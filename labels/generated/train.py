@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.model import LabelModel, goal_columns, separation, told, turn_columns
 from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
+from labels.generated.raters import human_marks
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
 from labels.generated.training import (
@@ -148,6 +149,8 @@ def train(
             "threshold": model.thresholds[task],
             "candidates": fitted.metrics,
         }
+    for task, mark in human_marks(turns, dialogues, labels, settings.seed).items():
+        model.metrics[task]["human"] = asdict(mark)
     model.metrics["intent"] = _intent_figures(targets, intents, out)
     model.metrics["turns"] = len(dialogues)
     model.metrics["dialogues"] = len(dialogues.dialogue_ids)

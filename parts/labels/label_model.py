@@ -29,6 +29,9 @@ MEANT: Mapping[str, str] = {
 # Candidates that look at nothing but the turn, or learn nothing.
 _BASELINES = ("alone", "logged", "baseline", "no context", "majority")
 
+# What the metrics call the parts of a `Human`.
+_MARK = ("human", "model", "low", "high")
+
 
 @dataclass(frozen=True)
 class Point:
@@ -55,21 +58,36 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Human:
+    """F1 of one annotator and of the labels, against the majority of others on the same things.
+
+    `low`, `high`: 95 % interval of the difference, labels minus annotator. `things`: how many.
+    """
+
+    human: float
+    model: float
+    low: float
+    high: float
+    things: int
+
+
+@dataclass(frozen=True)
 class Task:
     """One task of a label model.
 
     Attributes
     ----------
     measure: the figure that decides, such as "F1". used: the candidate that labels are made by.
-    human: the same measure of one annotator against the others, or None. n: annotated turns or
-    goals that the figures are from. stated: the precision that the threshold was chosen for.
+    human: one annotator beside the labels; None where no three people judged the same. n: annotated
+    turns or goals that the figures are from. stated: the precision that the threshold was chosen
+    for.
     """
 
     name: str
     measure: str
     used: str
     candidates: tuple[Candidate, ...]
-    human: float | None
+    human: Human | None
     n: int
     curve: tuple[Point, ...]
     threshold: float | None
@@ -116,20 +134,27 @@ def newest_model(store: Path) -> str | None:
 def _task(name: str, stored: Mapping[str, Any] | None) -> Task | None:
     if not stored or not stored.get("candidates"):
         return None
-    human = stored.get("human")
     measure = str(stored.get("measure") or "F1")
-    key = measure.casefold().replace(" ", "_")
     return Task(
         name,
         measure,
         str(stored.get("default") or ""),
         tuple(_candidate(*item) for item in stored["candidates"].items()),
-        _number(human.get(key)) if isinstance(human, Mapping) else _number(human),
+        _human(stored.get("human")),
         int(stored.get("n") or 0),
         tuple(_points(stored.get("curve") or ())),
         _number(stored.get("threshold")),
         _number(stored.get("stated_precision")),
     )
+
+
+def _human(stored: Mapping[str, Any] | None) -> Human | None:
+    if stored is None:
+        return None
+    human, model, low, high = (_number(stored.get(key)) for key in _MARK)
+    if human is None or model is None or low is None or high is None:
+        return None
+    return Human(human, model, low, high, int(stored.get("things") or 0))
 
 
 def _candidate(name: str, figures: Mapping[str, Any]) -> Candidate:

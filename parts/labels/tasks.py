@@ -10,7 +10,7 @@ import streamlit as st
 from charts.formatting import several
 from charts.html import piece
 from parts.labels.dialogue import TEMPLATE
-from parts.labels.label_model import TASKS, Candidate, Task
+from parts.labels.label_model import TASKS, Candidate, Human, Task
 
 # Further figures of a candidate, and what they are called.
 _FIGURES = {
@@ -27,8 +27,9 @@ def task_table(tasks: Mapping[str, Task]) -> None:
         "Tasks",
         anchor=False,
         help="What each way of labelling reaches on annotated dialogues that it was not trained "
-        "on. The best is in use. One annotator: a person’s labels against those of others, by the "
-        "same measure. A baseline looks at the turn alone, or learns nothing.",
+        "on. The best is in use. One annotator: F1 of one person against the majority of others "
+        "who judged the same, and F1 of the labels in use against that majority. A baseline looks "
+        "at the turn alone, or learns nothing.",
     )
     if not tasks:
         st.text("The label model that made these labels is not in this store any more.")
@@ -58,16 +59,19 @@ def _rows(task: Task) -> list[dict[str, Any]]:
 
 def _cells(task: Task, candidate: Candidate, first: bool) -> list[str]:
     value = candidate.figures.get(task.key)
-    human = f"{task.human:.3f}" if first and task.human is not None else ""
     return [
         "–" if value is None else f"{value:.3f} {task.measure}",
         *(_figure(candidate, name) for name in _FIGURES),
-        human or ("–" if first else ""),
+        _annotator(task.human) if first else "",
     ]
 
 
 def _figure(candidate: Candidate, name: str) -> str:
     return f"{candidate.figures[name]:.3f}" if name in candidate.figures else "–"
+
+
+def _annotator(human: Human | None) -> str:
+    return "–" if human is None else f"{human.human:.3f}; labels {human.model:.3f}"
 
 
 def verdict_words(task: Task) -> str:
@@ -79,7 +83,11 @@ def verdict_words(task: Task) -> str:
         parts.append("the baseline wins, so it is in use")
     elif best is not None and best.baseline:
         parts.append(f"the baseline has the better {task.measure}")
-    if used is not None and task.human is not None and task.key in used.figures:
-        gap = used.figures[task.key] - task.human
-        parts.append(f"{abs(gap):.3f} {'above' if gap >= 0 else 'below'} one annotator")
+    if task.human is not None:
+        gap = task.human.model - task.human.human
+        parts.append(
+            f"{abs(gap):.3f} {'above' if gap >= 0 else 'below'} one annotator (95 % interval of "
+            f"the difference: {task.human.low:+.3f} to {task.human.high:+.3f}; "
+            f"{several(task.human.things, 'rated thing')})"
+        )
     return "; ".join(parts)

@@ -137,6 +137,8 @@ def test_tasks_say_where_the_baseline_wins(opened: Open, learned_store: Store) -
     page = html(at)
     assert page.count("the baseline wins, so it is in use") == 1
     assert "0.071 above one annotator" in page
+    assert "+0.020 to +0.120; 60 rated things" in page
+    assert "0.709; labels 0.780" in page
     assert page.count("in use</span>") >= 5
     for name in ("Goal segmentation", "Goal evaluation", "Turn defect", "Intent", "Slots"):
         assert name in page
