@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.periods import PREVIOUS, Against
+from analysis.periods import PREVIOUS, Against, Shift
 from analysis.rates import MODEL
 from charts import stage_heatmap
 from charts.formatting import count, minute, percent, points
@@ -28,6 +28,7 @@ from charts.sentences import (
     estimate_words,
     extra_count,
     extra_words,
+    goal_words,
     misdated_words,
     no_comparison_words,
     over_words,
@@ -38,7 +39,7 @@ from charts.sentences import (
     span_words,
 )
 from data.errors import ModelError, UsageError, machine_error
-from data.queries import ingest_runs, overview
+from data.queries import goals, ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
@@ -46,6 +47,7 @@ from data.store import workspace
 from data.store.durability import replacing
 from progress import Progress, silent
 from report import contents, figures
+from report.goal_success import GoalSuccess, success
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -111,8 +113,12 @@ def weekly(
         raise UsageError(no_comparison_words(head.periods))
     progress(1, 2, "looking for change points and comparing the periods")
     happened = contents.events(snapshot, model, chosen, days, against)
+    reached = None
+    if snapshot.counts()["goals"]:
+        told = goals.annotated(snapshot)
+        reached = success(snapshot, model, chosen, head.periods, head.by, told)
     source = source_of(snapshot, model, chosen)
-    return render(source, head, happened, workspace.targets(snapshot)), head
+    return render(source, head, happened, workspace.targets(snapshot), reached), head
 
 
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
@@ -144,11 +150,12 @@ def render(
     head: contents.Headline,
     happened: contents.Events,
     targets: Mapping[str, float],
+    reached: GoalSuccess | None = None,
 ) -> str:
-    """The HTML of a period's numbers and of what happened in it."""
+    """The HTML of a period's numbers, of the goals `reached`, and of what happened in it."""
     return render_template(
         "report/page.html",
-        **_top(source, head),
+        **_top(source, head, reached),
         **_over_time(head, happened, targets),
         **_tables(head, happened),
         **_budgets(head, targets),
@@ -157,7 +164,7 @@ def render(
     )
 
 
-def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
+def _top(source: Source, head: contents.Headline, reached: GoalSuccess | None) -> dict[str, Any]:
     total, table, defect, worst = head.total, head.trend, head.rates["defect"], head.worst
     turns: list[Any] = table["turns"].to_pylist()
     columns: dict[str, list[Any]] = {n: table[f"p_{n}"].to_pylist() for n in FAILURES}
@@ -188,28 +195,51 @@ def _top(source: Source, head: contents.Headline) -> dict[str, Any]:
                 ),
                 "line": figures.line(failed),
             },
+            *([] if reached is None else [_goals(head, reached)]),
             {
                 "label": "Worst stage",
                 "value": NAMES[worst],
                 "note": _joined(f"{percent(rate)} of turns", _against(head, _change(head, worst))),
                 "line": figures.line(share),
             },
-            {
-                "label": "Predicted defects",
-                "value": count(total.defects),
-                "note": f"{percent(total.defects / total.turns)} of turns",
-                "line": figures.line(called),
-            },
+            *([] if reached is not None else [_predicted(head, called)]),
         ],
         "how": estimate_words(defect),
+        "goals": "" if reached is None else goal_words(reached.rate, reached.goals),
         "misdated": misdated_words(source.misdated) if source.misdated else "",
+    }
+
+
+def _predicted(head: contents.Headline, called: Sequence[int]) -> dict[str, Any]:
+    total = head.total
+    return {
+        "label": "Predicted defects",
+        "value": count(total.defects),
+        "note": f"{percent(total.defects / total.turns)} of turns",
+        "line": figures.line(called),
+    }
+
+
+def _goals(head: contents.Headline, reached: GoalSuccess) -> dict[str, Any]:
+    rate = reached.rate
+    change = reached.shift and _shift(reached.shift)
+    return {
+        "label": f"Goal success{' (model estimate)' if rate.method == MODEL else ''}",
+        "value": percent(rate.value),
+        "note": _joined(
+            f"{percent(rate.low)} to {percent(rate.high)}", _against(head, change or None)
+        ),
+        "line": figures.line(reached.trend),
     }
 
 
 def _change(head: contents.Headline, name: str) -> str | None:
     if name not in head.shifts:
         return None
-    shift = head.shifts[name]
+    return _shift(head.shifts[name])
+
+
+def _shift(shift: Shift) -> str:
     return points(shift.value) + ("" if shift.clear else f" ({shift_words(shift)})")
 
 

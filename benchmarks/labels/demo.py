@@ -147,9 +147,7 @@ def main(turns: int = TURNS, gold: float = GOLD) -> None:
         generate_store(other, model)
         labelled = time.monotonic() - began
         with other.snapshot() as snapshot:
-            made = snapshot.query(
-                "SELECT turn_id, goal_id, goal_start, goal_reached FROM generated_labels"
-            )
+            made = snapshot.query(_MADE)
     print("\n".join(compared(truth, made)))
     print(
         f"\nTraining on {turns:,} turns took {trained / 60:.1f} minutes, generation "

@@ -132,7 +132,7 @@ def train(
         constant=constant,
     )
     apart = separation(features)[dialogues.position > 0]
-    if len(apart):
+    if np.isfinite(apart).any():
         model.separation = (float(np.nanmean(apart)), float(np.nanstd(apart)))
     labels: dict[str, np.ndarray] = {}
     for step, task in enumerate(("goal_start", "turn_defect", "goal_reached")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from parts.shared.headline import goal_success
 from parts.shared.view import View
 from report.contents import Events, Headline
 from report.page import render, source_of
@@ -15,7 +16,7 @@ def report_button(view: View, head: Headline, happened: Events, targets: dict[st
     def make() -> bytes:
         assert view.model is not None
         source = source_of(view.snapshot, view.model, view.chosen)
-        html = render(source, head, happened, targets)
+        html = render(source, head, happened, targets, goal_success(view, head))
         return html.encode()
 
     period = head.periods.shown

@@ -19,7 +19,8 @@ from analysis.period_comparison import Period
 from analysis.periods import Shift, periods, shift
 from analysis.rates import ANNOTATED, MODEL, Estimate, estimate
 from charts.formatting import count, percent
-from data.queries import overview
+from charts.sentences import goal_words
+from data.queries import goals, overview
 from data.queries.filters import Filter
 from data.queries.ground_truth import sampled
 from data.queries.releases import Release, releases
@@ -31,8 +32,10 @@ from data.store.store import Store
 from data.store.workspace import set_target
 from report import contents, figures
 from report.contents import Events, Headline, events, headline
-from report.page import render, source_of
+from report.goal_success import success
+from report.page import render, source_of, weekly
 from tests import scored
+from tests.app import Open
 from tests.command import Run, must_fail
 from tests.rollups import START, rollup
 
@@ -389,3 +392,26 @@ def test_few_turns_or_days_can_be_reported_too(scored_store: Store) -> None:
         empty = contents.events(snapshot, scored.MODEL, Filter(device=("x",)), days)
     assert empty.changes == []
     assert empty.domains.num_rows == 0
+
+
+def test_goal_success_stands_in_the_report_as_on_the_page(
+    opened: Open, learned_store: Store
+) -> None:
+    with learned_store.snapshot() as snapshot:
+        html, head = weekly(snapshot, 52)
+        told = goals.annotated(snapshot)
+        model = snapshot.model
+        chosen = Filter(since=head.periods.shown.since, until=head.periods.shown.until)
+        reached = success(snapshot, model, chosen, head.periods, head.by, told)
+    assert reached is not None
+    text = " ".join(page(html).text)
+    assert "Goal success" in text
+    rate = reached.rate
+    assert f"{percent(rate.low)} to {percent(rate.high)}" in text
+    assert goal_words(rate, reached.goals) in text
+    on_page = [m.value for m in opened(learned_store.path, "overview").metric]
+    assert any(f"{percent(rate.value)} :small[" in value for value in on_page)
+
+
+def test_a_report_without_goals_says_nothing_of_them(scored_store: Store) -> None:
+    assert "Goal success" not in both(scored_store)[2]
