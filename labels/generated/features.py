@@ -87,7 +87,9 @@ def goal_rows(
 ) -> Rows:
     """Goals as rows. `scores`: of turns (n, m), see `whole_goals.columns`."""
     found = whole_goals.blocks(features.dialogues, features.counted, spans)
-    numbers = whole_goals.columns(features.dialogues, spans, features.own, scores)
+    numbers = whole_goals.columns(
+        features.dialogues, features.counted, spans, features.own, scores
+    )
     # A goal's own words: those of all its turns. What follows and its last turns are the context.
     return Rows({ALONE: found[:3], WORDS: found}, numbers, network)
 

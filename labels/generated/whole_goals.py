@@ -12,11 +12,13 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from labels.generated.dialogues import Dialogues
-from labels.generated.words import Words, hashed
+from labels.generated.words import Words, folded, hashed
 from labels.goals.spans import Span
 
 # Values of a goal's turns are summed up by these.
 _SUMMARIES = ("mean", "most", "least", "last", "last but one", "first")
+# Columns for the categorical values of all turns, of the last, and of the one before that.
+_FOLDED = 128
 
 
 def blocks(dialogues: Dialogues, counted: Words, spans: Sequence[Span]) -> list[csr_matrix]:
@@ -37,7 +39,11 @@ def blocks(dialogues: Dialogues, counted: Words, spans: Sequence[Span]) -> list[
 
 
 def columns(
-    dialogues: Dialogues, spans: Sequence[Span], turns: np.ndarray, scores: np.ndarray
+    dialogues: Dialogues,
+    counted: Words,
+    spans: Sequence[Span],
+    turns: np.ndarray,
+    scores: np.ndarray,
 ) -> np.ndarray:
     """Feature matrix of goals, float32, NaN where there is nothing; (len(spans), k).
 
@@ -47,9 +53,12 @@ def columns(
     scores: probabilities of turns (n, m), summed up likewise; given apart as they change by fold.
     """
     values = np.hstack([turns, scores])
+    tokens = counted.counts["tokens"]
     padded = np.vstack([values, np.full((1, values.shape[1]), np.nan, np.float32)])
     if not spans:
-        return np.zeros((0, 6 + len(_SUMMARIES) * values.shape[1]), np.float32)
+        return np.zeros(
+            (0, 6 + len(_SUMMARIES) * values.shape[1] + 3 * _FOLDED), np.float32
+        )
     start = np.array([s.start for s in spans])
     stop = np.array([s.stop for s in spans])
     length = stop - start
@@ -62,14 +71,19 @@ def columns(
     total = np.add.reduceat(np.where(known, taken, 0), edge, axis=0)
     with np.errstate(invalid="ignore"):
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    before = np.where(length > 1, stop - 2, len(values))
+    member = _membership(spans, len(values) + 1)
     parts = [
         _of_goals(dialogues, start, stop, spans),
         mean,
         np.fmax.reduceat(taken, edge, axis=0),
         np.fmin.reduceat(taken, edge, axis=0),
         values[stop - 1],
-        padded[np.where(length > 1, stop - 2, len(values))],
+        padded[before],
         values[start],
+        folded(_damped(member @ _undamped(tokens)), _FOLDED),
+        folded(tokens[stop - 1], _FOLDED),
+        folded(tokens[before], _FOLDED),
     ]
     return np.hstack(parts).astype(np.float32)
 

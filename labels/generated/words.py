@@ -78,6 +78,17 @@ def hashed(rows: Sequence[Any], texts: bool = True) -> csr_matrix:
     return counts.astype(np.float32)
 
 
+def folded(counts: csr_matrix, columns: int) -> np.ndarray:
+    """Hashed counts in few dense columns, for trees: (rows, `columns`), which divides 2**BITS.
+
+    Columns that fall together are added up; for trees that costs little (Weinberger et al. 2009).
+    """
+    wide = counts.tocoo()
+    dense = np.zeros((counts.shape[0], columns), np.float32)
+    np.add.at(dense, (wide.row, wide.col % columns), wide.data)
+    return dense
+
+
 def _answered(dialogues: Dialogues) -> list[list[str]]:
     """Pairs of the first one and two words of the next request and each run of the response."""
     result = []
