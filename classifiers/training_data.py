@@ -6,9 +6,8 @@ import pyarrow as pa
 
 from classifiers.context_digest import digests_sql
 from data.errors import NotEnoughLabels
-from data.queries.annotations import SETTLED_SQL
+from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
-from data.schema.trace import TURNS
 from data.store.snapshot import Snapshot
 from features.matrix import Context
 from features.multi_device import WITHIN_S, neighbours_sql
@@ -17,17 +16,9 @@ from features.multi_device import WITHIN_S, neighbours_sql
 MAX_LABELLED = 120_000
 MAX_UNLABELLED = 20_000
 
-# Labels settled in the dashboard take precedence over gold from the logs.
-_SETTLED = {
-    "failure_point": "settled.failure_point",
-    "annotator": "'dashboard'",
-    **{
-        name: f"coalesce(settled.{name}, t.gold.{name})"
-        for name in ("transcript", "intent", "slots")
-    },
-}
-_FIELDS = [field.name for field in TURNS.field("gold").type]
-_GOLD = ", ".join(f"{name}: {_SETTLED.get(name, f't.gold.{name}')}" for name in _FIELDS)
+# Labels settled in the dashboard take precedence over gold from the logs. Braces are doubled for
+# the formatting to come.
+_GOLD = gold_sql("t.gold", "settled").replace("{", "{{").replace("}", "}}")
 
 # Whole dialogues: those with gold first, then others, each in the order of a seeded hash, until the
 # cap is reached. What other devices logged of the same requests is included, so that training sees
@@ -48,7 +39,7 @@ WITH settled AS (
 ), included AS (
     FROM sampled UNION SELECT other_dialogue FROM ({neighbours_sql("asked", "turns")})
 )
-SELECT t.* REPLACE (CASE WHEN settled.turn_id IS NULL THEN t.gold ELSE {{{{{_GOLD}}}}} END AS gold),
+SELECT t.* REPLACE (CASE WHEN settled.turn_id IS NULL THEN t.gold ELSE {_GOLD} END AS gold),
     d.capture_us, d.context_digest
 FROM turns t SEMI JOIN included USING (dialogue_id) LEFT JOIN digests d USING (turn_id)
     LEFT JOIN settled USING (turn_id)

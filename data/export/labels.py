@@ -96,7 +96,8 @@ def export_labels(
     Parameters
     ----------
     to: a file ending in .jsonl or .parquet.
-    form: ``rows`` (`ROWS`) or ``bio`` (`BIO`: only turns with an intent or slots).
+    form: ``rows`` (`ROWS`) or ``bio`` (`BIO`: only turns whose slots are known, as
+        none would be learned elsewhere).
     least: task of `TASKS` → the probability below which a label is left out (null), in [0, 1].
     chosen: only turns that `model` (the promoted one by default) scored and that this filter
         keeps; all turns by default.
@@ -181,7 +182,7 @@ def _query(
     return (
         "SELECT g.turn_id, g.dialogue_id, t.asr.hypotheses[1].text AS text, g.slots, g.intent, "
         f"g.confidence FROM ({rows}) g JOIN turns t ON t.turn_id = g.turn_id AND t.day = g.day "
-        f"WHERE g.slots IS NOT NULL OR g.intent IS NOT NULL {order}"
+        f"WHERE g.slots IS NOT NULL {order}"
     ), params
 
 
@@ -219,7 +220,7 @@ def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
 def _tagged(batch: pa.RecordBatch) -> pa.Table:
     rows = []
     for row in batch.to_pylist():
-        tagged = tag(row["text"] or "", row.pop("slots") or ())
+        tagged = tag(row["text"] or "", row.pop("slots"))
         rows.append({**row, "text": row["text"] or "", **tagged})
     return pa.Table.from_pylist(rows, BIO)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.schema.trace import TURNS
 from data.store.snapshot import literal
 
 if TYPE_CHECKING:
@@ -66,6 +67,22 @@ def _majority(column: str) -> str:
         f"CASE WHEN avg({column}::INT) {of_annotators} > 0.5 THEN true "
         f"WHEN avg({column}::INT) {of_annotators} < 0.5 THEN false END)"
     )
+
+
+def gold_sql(gold: str, settled: str, **more: str) -> str:
+    """The gold of a turn with what was settled in the dashboard in the place of the logs'.
+
+    `gold` and `settled` are SQL for the struct and for a row of `SETTLED_SQL`; `more` gives SQL for
+    further fields of the gold.
+    """
+    own = {
+        "failure_point": f"coalesce({settled}.failure_point, {gold}.failure_point)",
+        "annotator": "'dashboard'",
+        **{n: f"coalesce({settled}.{n}, {gold}.{n})" for n in ("transcript", "intent", "slots")},
+        **more,
+    }
+    names = [field.name for field in TURNS.field("gold").type]
+    return "{" + ", ".join(f"{name}: {own.get(name, f'{gold}.{name}')}" for name in names) + "}"
 
 
 LATEST_SQL = latest_sql("annotations")

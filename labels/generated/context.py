@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
-from sklearn.preprocessing import normalize
 
 from labels.generated.dialogues import Dialogues
 from labels.generated.mentioned import COLUMNS as MENTIONED
 from labels.generated.mentioned import Values
-from labels.generated.words import Words, words
+from labels.generated.words import Weighting, Words, words
 
 # Pairs whose likeness is measured: kind of text and turn, counted from the one in question.
 _PAIRS = (
@@ -34,6 +32,7 @@ _PAIRS = (
     (("request", 0), ("request", 2)),
     (("request", 1), ("request", 2)),
 )
+_KINDS = ("request", "response", "prompt")
 _WINDOWS = (1, 2, 4)
 _LOOK_BACK = 30
 # Columns that are also given for the turns beside.
@@ -54,15 +53,23 @@ class Texts:
         return found
 
 
+def rarity_of(counted: Words) -> Weighting:
+    """How rare each word of requests, responses and prompts is, for the likeness of texts.
+
+    Kept with the model: likeness must not depend on which other dialogues are read with one.
+    """
+    return Weighting.fit([counted.counts[kind] for kind in _KINDS], least=0)
+
+
 def columns(
-    dialogues: Dialogues, counted: Words, values: Values, texts: Texts
+    dialogues: Dialogues, counted: Words, values: Values, rarity: Weighting, texts: Texts
 ) -> tuple[np.ndarray, list[str]]:
     """Feature matrix (n, k), float32, NaN where there is nothing to measure, and its names."""
     table: dict[str, np.ndarray] = {}
     for j, name in enumerate(dialogues.number_names):
         table[name] = dialogues.numbers[:, j]
     table |= _places(dialogues)
-    table |= _likeness(dialogues, counted, texts)
+    table |= _likeness(dialogues, counted, rarity, texts)
     mentioned = values.columns(dialogues)
     table |= {name: mentioned[:, j] for j, name in enumerate(MENTIONED)}
     names = list(table)
@@ -98,10 +105,13 @@ def _places(dialogues: Dialogues) -> dict[str, np.ndarray]:
     }
 
 
-def _likeness(dialogues: Dialogues, counted: Words, texts: Texts) -> dict[str, np.ndarray]:
+def _likeness(
+    dialogues: Dialogues, counted: Words, rarity: Weighting, texts: Texts
+) -> dict[str, np.ndarray]:
     """Cosines of TF-IDF rows and of encoder vectors, and the likeness of the turns around."""
     table: dict[str, np.ndarray] = {}
-    rows = {kind: _weighted(counted.counts[kind]) for kind in ("request", "response", "prompt")}
+    weighted = rarity.each([counted.counts[kind] for kind in _KINDS])
+    rows = dict(zip(_KINDS, weighted, strict=True))
     for a, b in _PAIRS:
         name = f"{a[0]}{a[1]:+d} ~ {b[0]}{b[1]:+d}"
         left = rows[a[0]][dialogues.neighbour(a[1])]
@@ -112,13 +122,6 @@ def _likeness(dialogues: Dialogues, counted: Words, texts: Texts) -> dict[str, n
         cosine = _dots(texts.of(a[0], dialogues, a[1]), texts.of(b[0], dialogues, b[1]))
         table[f"sense {name}"] = np.where(there, cosine, np.nan)
     return table | _repeated(dialogues, texts) | _cohesion(dialogues, texts)
-
-
-def _weighted(counts: csr_matrix) -> csr_matrix:
-    """TF-IDF rows of unit length; weights from the very turns, so none are kept."""
-    occurs = np.bincount(counts.indices, minlength=counts.shape[1])
-    rarity = np.log((1 + counts.shape[0]) / (1 + occurs)) + 1
-    return normalize(counts @ diags(rarity.astype(np.float32)))
 
 
 def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -227,7 +227,8 @@ def _words(
             continue
         if all(value in normal(text) for value in values):
             if rank == 0:
-                return text, max(sure, 1 - sure) if values else sure
+                # What was meant stands in them, as in another hypothesis.
+                return text, max(sure, _OTHER) if values else sure
             if values:
                 return text, _OTHER
     if again is not None and all(value in normal(again.request) for value in values):

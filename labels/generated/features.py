@@ -14,7 +14,7 @@ from labels.generated.candidates import ALONE, REACTION, WORDS, Rows
 from labels.generated.context import Texts, lined_up
 from labels.generated.dialogues import Dialogues
 from labels.generated.mentioned import Values
-from labels.generated.words import Words
+from labels.generated.words import Weighting, Words
 from labels.goals.spans import Span
 
 # Turns whose probabilities trees see beside the turn's own, which comes first.
@@ -28,6 +28,7 @@ class Features:
     Attributes
     ----------
     counted: words per kind of text. texts: encoder vectors.
+    rarity: of words, as training saw them.
     own: numbers of each turn itself (n, k), called `names`; around: those of its neighbours too
         (n, 5 k).
     """
@@ -35,6 +36,7 @@ class Features:
     dialogues: Dialogues
     counted: Words
     texts: Texts
+    rarity: Weighting
     own: np.ndarray
     around: np.ndarray
     names: tuple[str, ...]
@@ -58,12 +60,18 @@ def texts_of(
     return Texts(padded, row)
 
 
-def compute(dialogues: Dialogues, values: Values, texts: Texts) -> Features:
-    """The features of `dialogues`; `values` are those that training saw."""
+def compute(
+    dialogues: Dialogues, values: Values, texts: Texts, rarity: Weighting | None = None
+) -> Features:
+    """The features of `dialogues`; `values` and `rarity` are those that training saw.
+
+    Without `rarity` these dialogues are the training's.
+    """
     counted = Words.of(dialogues)
-    around, names = context.columns(dialogues, counted, values, texts)
+    rarity = rarity or context.rarity_of(counted)
+    around, names = context.columns(dialogues, counted, values, rarity, texts)
     own = len(names) // 5
-    return Features(dialogues, counted, texts, around[:, :own], around, tuple(names[:own]))
+    return Features(dialogues, counted, texts, rarity, around[:, :own], around, tuple(names[:own]))
 
 
 def turn_rows(features: Features, network: np.ndarray | None) -> Rows:
@@ -87,9 +95,7 @@ def goal_rows(
 ) -> Rows:
     """Goals as rows. `scores`: of turns (n, m), see `whole_goals.columns`."""
     found = whole_goals.blocks(features.dialogues, features.counted, spans)
-    numbers = whole_goals.columns(
-        features.dialogues, features.counted, spans, features.own, scores
-    )
+    numbers = whole_goals.columns(features.dialogues, features.counted, spans, features.own, scores)
     # A goal's own words: those of all its turns. What follows and its last turns are the context.
     return Rows({ALONE: found[:3], WORDS: found}, numbers, network)
 

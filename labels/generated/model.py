@@ -29,6 +29,7 @@ from labels.generated.mentioned import Values
 from labels.generated.network import TASKS, Network, Standard, inputs
 from labels.generated.settings import Settings
 from labels.generated.training import Said, average, device, say
+from labels.generated.words import Weighting
 from labels.goals.spans import Span, numbers_of, spans_of
 
 _SLOTS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
@@ -64,6 +65,7 @@ class LabelModel:
     ----------
     signals: names of the numeric signals that are read.
     times: whether the seconds between turns are.
+    values, rarity: values of slots, and how rare words are, as training saw them.
     tasks: the fitted candidates per task of `TASKS` that had gold; those without fall back, see
         `generate`.
     constant: probability of a task whose gold hardly ever says yes, or no, such as logs of one goal
@@ -81,6 +83,7 @@ class LabelModel:
     signals: tuple[str, ...]
     times: bool
     values: Values
+    rarity: Weighting
     standard: Standard
     networks: tuple[Network, ...]
     intents: tuple[str, ...]
@@ -159,7 +162,7 @@ class LabelModel:
     def read(self, dialogues: Dialogues) -> tuple[Said | None, Features]:
         """What the network says of the turns, if there is one, and their features."""
         texts = texts_of(dialogues, self.encoder)
-        features = compute(dialogues, self.values, texts)
+        features = compute(dialogues, self.values, texts, self.rarity)
         if not self.networks:
             return None, features
         data = inputs(dialogues, texts, self.standard.apply(features.own))

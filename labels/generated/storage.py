@@ -44,7 +44,7 @@ from labels.generated.network import Network, Standard
 from labels.generated.settings import Settings
 from labels.generated.words import Weighting
 
-_FORMAT = 1
+_FORMAT = 2
 _METRICS = "metrics.json"
 # What reading files raises that are not what was written.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, lgb.basic.LightGBMError)
@@ -135,6 +135,7 @@ def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
     arrays: dict[str, Any] = {
         "standard/mean": model.standard.mean,
         "standard/spread": model.standard.spread,
+        "rarity": model.rarity.rarity,
     }
     tasks: dict[str, Any] = {}
     for task, fitted in model.tasks.items():
@@ -192,6 +193,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
     settings = Settings.from_json(content["settings"])
     with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         standard = Standard(arrays["standard/mean"], arrays["standard/spread"])
+        rarity = Weighting(arrays["rarity"])
         tasks = {
             task: _task(task, stated, arrays, folder) for task, stated in content["tasks"].items()
         }
@@ -201,6 +203,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         signals=tuple(content["signals"]),
         times=bool(content["times"]),
         values=Values(content["values"]),
+        rarity=rarity,
         standard=standard,
         networks=tuple(
             _network(content, settings, folder / f"network{number}.npz")

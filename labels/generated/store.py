@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.errors import ModelError, NotEnoughLabels, UsageError
+from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
 from data.schema.tables import GENERATED_LABELS, GOALS
 from data.schema.trace import order_sql
@@ -25,12 +26,12 @@ from data.store.model_folders import model_ids
 from data.store.workspace import put_setting, setting
 from features.arrow import pc
 from labels.feedback.table import feedback
-from labels.generated import dialogues as reading
-from labels.generated import failure_points, storage, targets
+from labels.generated import failure_points, storage
 from labels.generated.model import LabelModel
 from labels.generated.settings import Settings
-from labels.generated.throughput import STATED, curve, threshold_for
-from labels.generated.train import train
+from labels.generated.targets import FOUND
+from labels.generated.throughput import EVEN
+from labels.generated.train import VERDICTS, train
 from progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -44,14 +45,43 @@ MOST_OTHERS = 20_000
 # Turns that are labelled at once.
 BATCH = 20_000
 
+# Verdicts of the dashboard are gold as well. Whether a goal was reached was judged of the goal that
+# the turn had then: its extent is the label model's, and teaches nothing about where goals begin.
+_GOLD = gold_sql(
+    "t.gold",
+    "s",
+    defect="coalesce(s.defect, t.gold.defect)",
+    goal_id=f"coalesce(t.gold.goal_id, '{FOUND}' || j.goal_id)",
+    goal_reached="coalesce(j.reached, t.gold.goal_reached)",
+    ratings="""CASE WHEN s.goal_start IS NULL THEN t.gold.ratings ELSE list_append(
+        coalesce(t.gold.ratings, []),
+        {annotator: 'dashboard', of: 'boundary', value: s.goal_start::INT::DOUBLE}) END""",
+)
 _SAMPLE = f"""
-WITH dialogues AS (
-    SELECT dialogue_id, count(*) AS n, count(gold) > 0 AS annotated FROM turns GROUP BY dialogue_id
+WITH settled AS (
+    SELECT * FROM ({SETTLED_SQL})
+), judged AS (
+    -- The goal that a turn with a verdict serves: the logs', else the generated one.
+    SELECT t.dialogue_id, t.gold.goal_id AS logged,
+        CASE WHEN t.gold.goal_id IS NULL THEN g.goal_id END AS goal_id,
+        bool_and(s.goal_reached) AS reached
+    FROM settled s JOIN turns t USING (turn_id) LEFT JOIN generated_labels g USING (turn_id)
+    WHERE s.goal_reached IS NOT NULL AND coalesce(t.gold.goal_id, g.goal_id) IS NOT NULL
+    GROUP BY ALL
+), dialogues AS (
+    SELECT t.dialogue_id, count(*) AS n, count(t.gold) + count(s.turn_id) > 0 AS annotated
+    FROM turns t LEFT JOIN settled s USING (turn_id) GROUP BY t.dialogue_id
 ), sampled AS (
     SELECT dialogue_id FROM dialogues
     QUALIFY {until("CASE WHEN annotated THEN $annotated ELSE $others END", "n", by="annotated")}
 )
-SELECT t.* FROM turns t SEMI JOIN sampled USING (dialogue_id)
+SELECT t.* REPLACE (
+    CASE WHEN s.turn_id IS NULL AND j.dialogue_id IS NULL THEN t.gold ELSE {_GOLD} END AS gold)
+FROM turns t SEMI JOIN sampled USING (dialogue_id)
+    LEFT JOIN settled s ON s.turn_id = t.turn_id
+    LEFT JOIN generated_labels g ON g.turn_id = t.turn_id
+    LEFT JOIN judged j ON j.dialogue_id = t.dialogue_id
+        AND coalesce(j.logged = t.gold.goal_id, j.goal_id = g.goal_id)
 ORDER BY t.dialogue_id, {order_sql("t")}
 """
 _DIALOGUES = """
@@ -129,42 +159,17 @@ def _train(
         told, _ = feedback(snapshot)
     model, encoder = train(turns, settings, told.select(["turn_id", "p_defect"]), progress, scratch)
     meant = model.frames.metrics if model.frames else {}
-    model.metrics["tasks"] = {**_tasks(model, turns), **meant}
+    model.metrics["tasks"] = {**{name: model.metrics[name] for name in VERDICTS}, **meant}
     return model, encoder
-
-
-def _tasks(model: LabelModel, turns: pa.Table) -> dict[str, Any]:
-    """Figures of the tasks about goals and defects, with the curve of their labels out of fold."""
-    dialogues = reading.read(turns, "yes" if model.times else "no", model.signals)
-    gold = targets.read(turns, dialogues)
-    known = model.held_out.find(dialogues) if model.held_out else None
-    tasks = {}
-    for name in ("goal_start", "goal_reached", "turn_defect"):
-        task = dict(model.metrics.get(name) or {})
-        truth = getattr(gold, name)
-        p = known.labels[name] if known is not None else np.full(len(truth), np.nan)
-        judged = np.isfinite(truth) & np.isfinite(p)
-        if "candidates" in task and judged.any():
-            yes = p[judged] >= model.thresholds[name]
-            # A no is as sure as a yes at the same distance from the threshold's other side.
-            sure = np.maximum(p[judged], 1 - p[judged])
-            points = curve(yes == (truth[judged] == 1), sure)
-            task |= {
-                "measure": "F1",
-                "n": int(judged.sum()),
-                "curve": [point._asdict() for point in points],
-                "threshold": threshold_for(points),
-                "stated_precision": STATED,
-                "decides_from": model.thresholds[name],
-            }
-        tasks[name] = task
-    return tasks
 
 
 def training_turns(
     snapshot: Snapshot, seed: int, annotated: int = MOST_ANNOTATED, others: int = MOST_OTHERS
 ) -> pa.Table:
-    """Whole dialogues with gold, and some without, in their order: columns of `TURNS`."""
+    """Whole dialogues with gold, and some without, in their order: columns of `TURNS`.
+
+    What was settled in the dashboard is in `gold`, before what the logs say.
+    """
     return snapshot.query(_SAMPLE, {"seed": seed, "annotated": annotated, "others": others})
 
 
@@ -205,7 +210,7 @@ def generate_store(
         for turns in _batches(snapshot):
             made = _blamed(model.generate(turns, told.select(["turn_id", "p_defect"])), turns)
             labels.append(_labels(made, turns, told, model.id))
-            goals.append(_goals(made, turns, model))
+            goals.append(_goals(made, turns, model.id))
             done += turns.num_rows
             progress(0.1 + 0.9 * done / total, 1.0, "labelling turns", done)
     found = pa.concat_tables(goals)
@@ -262,7 +267,7 @@ def _labels(made: pa.Table, turns: pa.Table, told: pa.Table, model_id: str) -> p
         columns[name] = turns[name]
     columns["model_id"] = pa.repeat(pa.scalar(model_id), turns.num_rows)
     parts = {name: made[name].to_numpy(zero_copy_only=False) for name in _PARTS}
-    sure = [np.maximum(p, 1 - p) if name in _YES_OR_NO else p for name, p in parts.items()]
+    sure = [np.maximum(p, 1 - p) if name in VERDICTS else p for name, p in parts.items()]
     # Parts that the model does not say are nobody's doubt.
     least = np.fmin.reduce([np.asarray(p, float) for p in sure])
     columns["confidence"] = pa.array(least, pa.float32(), from_pandas=True)
@@ -271,11 +276,10 @@ def _labels(made: pa.Table, turns: pa.Table, told: pa.Table, model_id: str) -> p
     return _complete(columns, GENERATED_LABELS, turns.num_rows)
 
 
-_YES_OR_NO = ("goal_start", "goal_reached", "turn_defect")
-_PARTS = (*_YES_OR_NO, "p_intent", "p_slots")
+_PARTS = (*VERDICTS, "p_intent", "p_slots")
 
 
-def _goals(made: pa.Table, turns: pa.Table, model: LabelModel) -> pa.Table:
+def _goals(made: pa.Table, turns: pa.Table, model_id: str) -> pa.Table:
     """Rows of `GOALS`: the turns of a dialogue with one goal id, in their order."""
     both = made.select(["goal_id", "goal_reached"])
     for name in ("turn_id", "dialogue_id", "day", "assistant", "user_id"):
@@ -285,7 +289,6 @@ def _goals(made: pa.Table, turns: pa.Table, model: LabelModel) -> pa.Table:
     rows = grouped.aggregate(
         [*firsts, ("turn_id", "first"), ("turn_id", "last"), ("turn_id", "count")]
     )
-    least = model.thresholds.get("goal_reached", 0.5)
     columns: dict[str, Any] = {
         "dialogue_id": rows["dialogue_id"],
         "goal_id": rows["goal_id"],
@@ -296,8 +299,8 @@ def _goals(made: pa.Table, turns: pa.Table, model: LabelModel) -> pa.Table:
         "last_turn": rows["turn_id_last"],
         "turns": rows["turn_id_count"],
         "p_reached": rows["goal_reached_first"],
-        "reached": pc.greater_equal(rows["goal_reached_first"], pa.scalar(least, pa.float32())),
-        "model_id": pa.repeat(pa.scalar(model.id), rows.num_rows),
+        "reached": pc.greater_equal(rows["goal_reached_first"], pa.scalar(EVEN, pa.float32())),
+        "model_id": pa.repeat(pa.scalar(model_id), rows.num_rows),
     }
     return _complete(columns, GOALS, rows.num_rows)
 

@@ -12,6 +12,10 @@ from labels.generated import raters
 from labels.generated.dialogues import Dialogues
 from labels.goals.spans import starts_of
 
+# Ids of goals that begin so were found by a label model and judged by a person: whether they were
+# reached is gold, where they begin is not.
+FOUND = "~"
+
 
 @dataclass(frozen=True, slots=True)
 class Targets:
@@ -20,7 +24,8 @@ class Targets:
     Attributes
     ----------
     goal_start: 1 where a goal begins, 0 where the one of the turn before goes on (n,); NaN on the
-        first turn of a dialogue, where one begins in any case.
+        first turn of a dialogue, where one begins in any case. From ids of goals, else from marks
+        of raters.
     goal: number of the goal that each turn serves, from 0 in each dialogue, -1 for none (n,).
     goal_reached: 1 reached, 0 not (n,), the same on all turns of a goal.
     turn_defect: verdict on the response: 1 a defect (n,). `defect`, else the failure point.
@@ -49,9 +54,17 @@ def read(turns: pa.Table, dialogues: Dialogues) -> Targets:
     share = raters.shares(
         raters.bad(raters.marks(turns, dialogues, "response"), raters.assistants(turns, dialogues))
     )
-    start, goal = starts_of(ids, dialogues.dialogue)
+    _, goal = starts_of(ids, dialogues.dialogue)
+    known = [None if goal_id is None or goal_id.startswith(FOUND) else goal_id for goal_id in ids]
+    start, _ = starts_of(known, dialogues.dialogue)
+    said = raters.shares(
+        [[mark > 0 for mark in given] for given in raters.marks(turns, dialogues, "boundary")]
+    )
+    # Without ids, what most of those say who were asked; a draw is nobody's verdict.
+    told = np.where(said == 0.5, np.nan, (said > 0.5).astype(float))
+    told[np.isnan(said) | (dialogues.position == 0)] = np.nan
     return Targets(
-        goal_start=start,
+        goal_start=np.where(np.isnan(start), told, start),
         goal=goal,
         goal_reached=np.array([_float(r.get("goal_reached")) for r in rows], float).reshape(n),
         turn_defect=verdict,

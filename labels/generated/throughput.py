@@ -10,6 +10,10 @@ import numpy as np
 # What share of labels is to be right, unless somebody asks for another.
 STATED = 0.95
 _POINTS = 50
+# A share of fewer labels than this says nothing about further ones.
+_FEWEST = 20
+# A yes or a no is the likelier of the two: probabilities are calibrated.
+EVEN = 0.5
 
 
 class Point(NamedTuple):
@@ -25,7 +29,7 @@ class Point(NamedTuple):
 
 
 def curve(right: np.ndarray, sure: np.ndarray, points: int = _POINTS) -> list[Point]:
-    """The precision/throughput curve, from the lowest threshold up.
+    """The precision/throughput curve, from the lowest threshold up to the 20 surest labels.
 
     Parameters
     ----------
@@ -37,6 +41,7 @@ def curve(right: np.ndarray, sure: np.ndarray, points: int = _POINTS) -> list[Po
     ranked, hits = sure[order], np.cumsum(right[order])
     # A threshold takes all labels of one probability, or none.
     ends = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
+    ends = ends[ends >= min(_FEWEST, len(right)) - 1]
     if len(ends) > points:
         ends = ends[np.unique(np.linspace(0, len(ends) - 1, points).round().astype(int))]
     return [

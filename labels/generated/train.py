@@ -41,6 +41,7 @@ from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.raters import human_marks
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
+from labels.generated.throughput import EVEN, STATED, curve, threshold_for
 from labels.generated.training import (
     Checkpoints,
     Goals,
@@ -55,12 +56,16 @@ from labels.generated.training import (
 from labels.goals.spans import spans_of
 from progress import Progress, portion, silent
 
+# Tasks that end in a yes or a no, in the order in which they are learned.
+VERDICTS = ("goal_start", "turn_defect", "goal_reached")
 # With fewer, a task is not learned: there would be nothing to choose a candidate by.
 MIN_DIALOGUES = 20
 MIN_PER_CLASS = 8
-# Fewer answers than this weigh nothing against the feedback of a turn without gold.
+# Weight of a turn whose defect only feedback tells, beside one with gold.
 _FEEDBACK_WEIGHT = 0.3
 _MAX_INTENTS = 500
+# Of so many verdicts, a share this small is taken for none: the answer is always the other.
+_MANY, _NEARLY_NONE = 50, 0.02
 
 
 def train(
@@ -124,6 +129,7 @@ def train(
         tuple(dialogues.number_names[len(reading.NUMBERS) :]),
         bool(np.isfinite(dialogues.numbers[:, reading.NUMBERS.index("gap before")]).any()),
         values,
+        features.rarity,
         standard,
         networks,
         intents,
@@ -135,7 +141,7 @@ def train(
     if np.isfinite(apart).any():
         model.separation = (float(np.nanmean(apart)), float(np.nanstd(apart)))
     labels: dict[str, np.ndarray] = {}
-    for step, task in enumerate(("goal_start", "turn_defect", "goal_reached")):
+    for step, task in enumerate(VERDICTS):
         progress(0.6 + 0.1 * step / 3, 1, f"choosing how to label {task.replace('_', ' ')}")
         if task in skipped:
             model.metrics[task] = {"skipped": skipped[task]}
@@ -146,8 +152,8 @@ def train(
         model.metrics[task] = {
             "default": fitted.chosen,
             "blend": fitted.weights,
-            "threshold": model.thresholds[task],
             "candidates": fitted.metrics,
+            **_throughput(task, dialogues, targets, labels[task]),
         }
     for task, mark in human_marks(turns, dialogues, labels, settings.seed).items():
         model.metrics[task]["human"] = asdict(mark)
@@ -195,7 +201,7 @@ def _learnable(
                 f"gold in {of} dialogues, {classes[1]} turns with yes and {classes[0]} with no; "
                 f"{MIN_DIALOGUES} dialogues and {MIN_PER_CLASS} turns of both are needed"
             )
-            if of >= MIN_DIALOGUES:
+            if sum(classes) >= _MANY and min(classes) < _NEARLY_NONE * sum(classes):
                 constant[task] = (classes[1] + 1) / (sum(classes) + 2)
         else:
             known.append(task)
@@ -352,6 +358,23 @@ def _fit_goals(
     for span, value in zip(spans, p, strict=True):
         per_turn[span.start : span.stop] = 1 - value
     return fitted, per_turn
+
+
+def _throughput(task: str, dialogues: Dialogues, targets: Targets, p: np.ndarray) -> dict[str, Any]:
+    """The precision/throughput curve of the probabilities (n,), out of fold; a goal counts once."""
+    truth = getattr(targets, task)
+    judged = np.isfinite(truth) & np.isfinite(p)
+    if task == "goal_reached":
+        first = [span.start for span in spans_of(targets.goal, dialogues.dialogue)]
+        judged &= np.isin(np.arange(len(p)), first)
+    points = curve((p[judged] >= EVEN) == (truth[judged] == 1), np.maximum(p, 1 - p)[judged])
+    return {
+        "measure": "F1",
+        "n": int(judged.sum()),
+        "curve": [point._asdict() for point in points],
+        "threshold": threshold_for(points),
+        "stated_precision": STATED,
+    }
 
 
 def _frames(

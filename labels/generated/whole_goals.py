@@ -56,9 +56,7 @@ def columns(
     tokens = counted.counts["tokens"]
     padded = np.vstack([values, np.full((1, values.shape[1]), np.nan, np.float32)])
     if not spans:
-        return np.zeros(
-            (0, 6 + len(_SUMMARIES) * values.shape[1] + 3 * _FOLDED), np.float32
-        )
+        return np.zeros((0, 6 + len(_SUMMARIES) * values.shape[1] + 3 * _FOLDED), np.float32)
     start = np.array([s.start for s in spans])
     stop = np.array([s.stop for s in spans])
     length = stop - start

@@ -139,20 +139,21 @@ class Weighting:
     rarity: np.ndarray
 
     @classmethod
-    def fit(cls, blocks: Sequence[csr_matrix]) -> Weighting:
-        """Weights of the columns; one that occurs once says nothing about other rows: weight 0."""
+    def fit(cls, blocks: Sequence[csr_matrix], least: int = 2) -> Weighting:
+        """Weights of the columns; 0 where one occurs in fewer than `least` rows: what occurs once
+        says nothing about other rows."""
         rarity = []
         for counts in blocks:
             occurs = np.bincount(counts.indices, minlength=counts.shape[1])
             rarity.append(
-                np.where(occurs > 1, np.log((1 + counts.shape[0]) / (1 + occurs)) + 1, 0.0)
+                np.where(occurs >= least, np.log((1 + counts.shape[0]) / (1 + occurs)) + 1, 0.0)
             )
         return cls(np.array(rarity, np.float32))
 
     def apply(self, blocks: Sequence[csr_matrix]) -> csr_matrix:
         """Weighted blocks side by side, each scaled to length one; (n, blocks * 2**BITS)."""
-        return hstack(
-            [normalize(c @ diags(r)) for c, r in zip(blocks, self.rarity, strict=True)],
-            format="csr",
-            dtype=np.float32,
-        )
+        return hstack(self.each(blocks), format="csr", dtype=np.float32)
+
+    def each(self, blocks: Sequence[csr_matrix]) -> list[csr_matrix]:
+        """Weighted blocks, each row scaled to length one."""
+        return [normalize(c @ diags(r)) for c, r in zip(blocks, self.rarity, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,7 +37,12 @@ def thresholds(tasks: Mapping[str, Task]) -> dict[str, float]:
 
     A link has them as `least=intent:0.90,slots:0.75`. Raises UsageError for anything else.
     """
-    chosen = {name: task.threshold for name, task in tasks.items() if task.threshold is not None}
+    # In the slider's steps, upwards: what training promised holds from its threshold on.
+    chosen = {
+        name: math.ceil(task.threshold * 100 - 1e-6) / 100
+        for name, task in tasks.items()
+        if task.threshold is not None
+    }
     for part in filter(None, st.query_params.get("least", "").split(",")):
         name, _, text = part.partition(":")
         try:

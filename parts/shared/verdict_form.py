@@ -324,6 +324,7 @@ def confirm(path: str, turn: Mapping[str, Any], who: str, label: Mapping[str, An
         "slots": label["slots"],
         "goal_start": _probable(label["goal_start"]),
         "goal_reached": _probable(label["goal_reached"]),
+        "note": f"Confirmed the label of {label['model_id']}.",
     }
     _record(path, turn_key, who, label["failure_point"], told=told)
 
@@ -360,7 +361,7 @@ def _record(
             transcript=typed("transcript") or told.get("transcript"),
             intent=typed("intent") or told.get("intent"),
             slots=parse_slots(typed("slots")) or told.get("slots"),
-            note=typed("note"),
+            note=typed("note") or told.get("note", ""),
             adjudicated=decides,
             goal_start=chosen("goal_start"),
             goal_reached=chosen("goal_reached"),
