@@ -1,9 +1,9 @@
 """Deciding, turn by turn, whether to ask "did I answer your question?" by a plan.
 
-A user who was asked is left alone for a while, so the probability that a turn is asked about is that
-of the plan times the probability that its user is not being left alone. Of two turns of a user less
-than a pause apart, at most one is asked about; with p of the plan, the probability of turn i is
-therefore
+A user who was asked is left alone for a while, so the probability that a turn is asked about is
+that of the plan times the probability that its user is not being left alone. Of two turns of a user
+less than a pause apart, at most one is asked about; with p of the plan, the probability of turn i
+is therefore
 
     m(i) = p(i) * (1 - sum of m(j) over the turns j of the pause before i),
 
@@ -23,6 +23,8 @@ from datetime import datetime, timedelta
 ASKED, PROPENSITY, MARGINAL = "asked", "ask_propensity", "ask_marginal"
 # Turns may come so much later than others that were said after them.
 _LATE = timedelta(days=30)
+# The longest pause: a century.
+_LONGEST_DAYS = 36_525
 # Below that, a turn whose user is nearly always left alone is not told from one never asked about.
 _LEAST = 1e-6
 
@@ -62,14 +64,14 @@ class Decision:
 class Asker:
     """Decides by a plan, and remembers whom it has asked.
 
-    The marginal probabilities are exact for turns in order of time. Of a turn that comes after later
-    ones of its user, a question before and one after it are taken for independent.
+    The marginal probabilities are exact for turns in order of time. Of a turn that comes after
+    later ones of its user, a question before and one after it are taken for independent.
     """
 
     def __init__(self, asking: Asking) -> None:
         self.asking = asking
         self._chances = dict(asking.chances)
-        self._pause = timedelta(days=1 / asking.rate)
+        self._pause = timedelta(days=min(1 / asking.rate, _LONGEST_DAYS))
         # Per user: when turns were decided on, with what marginal probability, and how.
         self._turns: dict[str, list[tuple[datetime, float, bool]]] = defaultdict(list)
 

@@ -191,8 +191,8 @@ def take_over(
 
     Parameters
     ----------
-    lessons: rows of `PREFERENCES`. forgotten: (user, phrase key of the name) → when it was forgotten
-    in the logs; what was changed later is kept.
+    lessons: rows of `PREFERENCES`. forgotten: (user, phrase key of the name) → when it was
+    forgotten in the logs; what was changed later is kept.
     """
     lessons = list(lessons)
     if not lessons and not forgotten:
