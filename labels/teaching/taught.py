@@ -12,6 +12,7 @@ import pyarrow as pa
 from jellyfish import metaphone
 from rapidfuzz.distance import Indel
 
+from data.schema.requests import COURTESIES
 from labels.teaching.phrases import FAN, phrase_key
 
 # How alike a request must be to a phrase that it is taken for, if not the same.
@@ -19,12 +20,7 @@ ALIKE = 0.88
 SOUNDS_ALIKE = 0.95
 # Shorter phrases are too easily taken for one another.
 LEAST_LETTERS = 6
-# What may stand around a phrase without changing it.
-_AROUND = re.compile(
-    r"^(?:(?:no i said|no i meant|no|please|can you|could you|would you|hey \w+|okay|ok|now|just"
-    r"|make it|do|it's|i want) )*"
-    r"|(?: (?:please|now|again|for me|thanks|thank you|mode))*$"
-)
+_AROUND = re.compile(COURTESIES)
 
 
 def _likeness(phrase: str, said: str) -> float:

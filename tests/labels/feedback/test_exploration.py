@@ -195,11 +195,12 @@ def _capped(seed: int) -> tuple[Any, ...]:
         decided = asker.decide(f"{seed}-{number}", user, at, "", "x")
         if decided.ask:
             answers.append((bad, decided.propensity, decided.marginal))
-    bad, moment, marginal = zip(*answers, strict=True)
+    said_no, moment, marginal = zip(*answers, strict=True)
     truth = float(np.mean([wrong for *_, wrong in turns]))
     return (
-        truth, self_normalised(bad, moment), self_normalised(bad, marginal),
-        inverse_propensity(bad, moment, len(turns)), inverse_propensity(bad, marginal, len(turns)),
+        truth, self_normalised(said_no, moment), self_normalised(said_no, marginal),
+        inverse_propensity(said_no, moment, len(turns)),
+        inverse_propensity(said_no, marginal, len(turns)),
     )  # fmt: skip
 
 

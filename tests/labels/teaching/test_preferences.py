@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,13 @@ def test_moments_are_found_and_not_too_often(tmp_path: Path) -> None:
         ("f.0", "said it was wrong", 1, True),
         ("g.0", "asked to learn", 0, True),
     ]
-    put(store, [row(Lesson("concept", "play my mix", "play jazz fm"))])
+    # For some days: what failed again after it had expired is a moment once more.
+    mix = Lesson("concept", "play my mix", "play jazz fm", lasts=timedelta(days=3))
+    put(store, [row(mix)])
+    with store.snapshot() as snapshot:
+        found = moments(snapshot).to_pylist()
+    assert [m["turn_id"] for m in found if m["user_id"] == "u"] == ["d.0"]
+    put(store, [row(replace(mix, lasts=None))])
     with store.snapshot() as snapshot:
         assert {m["user_id"] for m in moments(snapshot).to_pylist()} == {"w"}
 
