@@ -32,7 +32,7 @@ from assistant.truth import Logged, Meant, Slots, gold, judge, same_outcome
 from assistant.tts import length_ms
 from assistant.users import Experience, Reaction, react, speak
 from assistant.world import Home, World, device_at
-from labels.feedback.asking import ASKED, PROPENSITY, Asker
+from labels.feedback.asking import ASKED, MARGINAL, PROPENSITY, Asker
 from labels.teaching.dialogue import IDLE, Reply, State, hear, offer
 from labels.teaching.logged import OFFER
 from labels.teaching.phrases import parse, phrase_key
@@ -422,7 +422,7 @@ class _Dialogue:
     def _asking(self, ran: Ran, asked: bool, spoken_to: bool) -> tuple[Ran, bool]:
         """Whether to ask "did I answer your question?", by the plan if there is one.
 
-        What is asked by a plan is said, and logged with its propensity.
+        What is asked by a plan is said, and logged with its propensities.
         """
         asker = self._sim.asker
         if asker is None or not spoken_to:
@@ -435,6 +435,7 @@ class _Dialogue:
             **outcome.signals,
             ASKED: float(decided.ask),
             PROPENSITY: round(decided.propensity, 6),
+            MARGINAL: round(decided.marginal, 9),
         }
         outcome = replace(outcome, signals=signals)
         if decided.ask:

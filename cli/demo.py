@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -63,10 +63,20 @@ def demo_data(
         int | None,
         typer.Option(help="Multiply the turns to this many, as Parquet files, for load tests."),
     ] = None,
+    ask: Annotated[
+        Path | None,
+        typer.Option(
+            help='Plan by which "did I answer your question?" is asked: a file of '
+            "`faultline labels ask --to`. Without it, that is asked at random.",
+            parser=named_path,
+            metavar="FILE",
+            callback=must_be_text,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write traces of the reference assistant, the truth about them, and its incidents."""
-    _write(to, turns, seed, days, gold, locale, scale, as_json=as_json)
+    _write(to, turns, seed, days, gold, locale, scale, ask, as_json=as_json)
 
 
 def _write(
@@ -77,6 +87,7 @@ def _write(
     gold: float,
     locale: list[str] | None = None,
     scale: int | None = None,
+    ask: Path | None = None,
     *,
     as_json: bool = False,
     suggest_next: bool = True,
@@ -87,6 +98,10 @@ def _write(
 
     _must_lie_in_no_store(to)
     setup = Setup(gold=gold, locales=tuple(locale) if locale else LOCALES)
+    if ask is not None:
+        from labels.feedback.plan_file import read_plan
+
+        setup = replace(setup, asking=read_plan(ask, seed))
     with listener(err) as progress:
         report = write_demo(to, turns, seed, days, setup=setup, scaled=scale, progress=progress)
     if as_json:

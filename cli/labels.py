@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.asking import ask
+from cli.asking import answers, answers_in_words, ask
 from cli.options import DEFAULT_STORE, EncoderOption, JsonOption, SeedOption, StoreOption
 from cli.output import err, out, plain, print_json
 from data.counted import counted
@@ -210,7 +210,8 @@ def feedback(
     frame = quality(table, known)
     if as_json:
         # NaN is no JSON.
-        print_json(json.loads(frame.to_json(orient="records")))
+        signals = json.loads(frame.to_json(orient="records"))
+        print_json({"signals": signals, "answers": answers(table)})
         return
     out.print(
         f"Signals on {counted(table.num_rows, 'turn')}; of {counted(known.num_rows, 'turn')} it is "
@@ -228,6 +229,8 @@ def feedback(
             _percent(row["coverage"]),
         )
     out.print(rows, soft_wrap=False)
+    if answered := answers_in_words(table):
+        out.print(answered, markup=False)
 
 
 def _percent(share: float) -> str:

@@ -220,21 +220,18 @@ def forget(
 def collect(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Take over what was taught in the logs: dialogues whose turns have the action "teach".
 
-    What the store has of the same user and name is replaced.
+    What was edited or forgotten since it was said in the logs stays so.
     """
     from data.store.store import Store
-    from labels.teaching.logged import from_logs
-    from labels.teaching.preferences import put
+    from labels.teaching.logged import collect as collect_from_logs
 
-    whole = Store.whole(store)
-    with whole.snapshot() as snapshot:
-        rows = from_logs(snapshot).to_pylist()
-    if rows:
-        put(whole, rows)
+    taught, gone = collect_from_logs(Store.whole(store))
     if as_json:
-        print_json({"taught": len(rows)})
+        print_json({"taught": taught, "forgotten": gone})
         return
-    out.print(f"Took over {counted(len(rows), 'preference')} from the logs.")
+    out.print(f"Took over {counted(taught, 'preference')} from the logs.")
+    if gone:
+        out.print(f"Forgot {counted(gone, 'preference')}, as users asked for in the logs.")
 
 
 @preferences.command()

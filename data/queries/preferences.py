@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data.queries.filters import Filter
-from data.schema.requests import request_sql
+from data.schema.requests import COURTESIES, request_sql
 from data.store.misdated import DATED
 
 if TYPE_CHECKING:
@@ -45,11 +45,6 @@ SELECT *, coalesce(expires_at <= $now, false) AS expired FROM preferences
 WHERE preference_id = $id
 """
 
-# What may stand around a phrase without changing it, as `labels.teaching.taught` has it.
-_COURTESIES = (
-    "^((please|can you|could you|would you|okay|ok|now|just|make it|do|i want) )+"
-    "|( (please|now|again|for me|thanks|thank you|mode))+$"
-)
 # What a preference is about: its topic, or a topic that ends with the slot, as "radio station" is
 # about `station`.
 _ABOUT = """
@@ -64,7 +59,7 @@ WITH taught AS (
 ), said AS (
   SELECT turn_id, day, started_at, user_id, assistant, device.type AS device_type,
     {request_sql()} AS request,
-    trim(regexp_replace({request_sql()}, '{_COURTESIES}', '', 'g')) AS phrase,
+    trim(regexp_replace({request_sql()}, $courtesies, '', 'g')) AS phrase,
     [s.name for s in coalesce(nlu.hypotheses[1].slots, [])] AS slots
   FROM turns WHERE user_id IN (SELECT user_id FROM taught) AND {DATED}
 )
@@ -144,7 +139,8 @@ def changed(snapshot: Snapshot, model: str, chosen: Filter, only: str | None = N
     Columns: preference_id, user_id, before_turns and after_turns, before_failing and after_failing
     (summed probabilities of a defect). Rows without such turns are missing.
     """
-    return snapshot.query(_CHANGED, {**_params(chosen), "model": model, "only": only})
+    params = {"model": model, "only": only, "courtesies": COURTESIES}
+    return snapshot.query(_CHANGED, {**_params(chosen), **params})
 
 
 def latest(snapshot: Snapshot, model: str, preference_id: str, rows: int = 10) -> pa.Table:
@@ -152,8 +148,8 @@ def latest(snapshot: Snapshot, model: str, preference_id: str, rows: int = 10) -
 
     Columns: turn_id, day, started_at, after (since it was taught), p_defect, heard.
     """
-    params = {**_params(Filter()), "model": model, "only": preference_id, "rows": rows}
-    return snapshot.query(_LATEST, params)
+    params = {"model": model, "only": preference_id, "courtesies": COURTESIES, "rows": rows}
+    return snapshot.query(_LATEST, {**_params(Filter()), **params})
 
 
 def taught_in(snapshot: Snapshot, turn_ids: list[str]) -> list[dict[str, Any]]:

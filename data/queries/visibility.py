@@ -155,6 +155,7 @@ RULES: Mapping[str, Rule] = {
             "expires_at used last_used_at",
         )
     ),
+    "preference_changes": Rule(_columns("preference_id user_id changed_at forgotten")),
 }
 
 

@@ -20,6 +20,7 @@ from data.schema.tables import (
     LEFT_OUT,
     MISDATED,
     PREDICTIONS,
+    PREFERENCE_CHANGES,
     PREFERENCES,
     QUARANTINE,
     REWRITE_OUTCOMES,
@@ -88,6 +89,7 @@ TABLES: Mapping[str, Layout] = {
         "n", GENERATED_LABELS, ("day",), ("dialogue_id", "turn_index", "turn_id")
     ),
     "preferences": Layout("y", PREFERENCES, (), ("user_id", "preference_id")),
+    "preference_changes": Layout("k", PREFERENCE_CHANGES, (), ("user_id", "preference_id")),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")

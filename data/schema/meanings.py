@@ -22,4 +22,5 @@ TABLE_MEANINGS = {
     "goals": "goals of dialogues, and whether they were reached",
     "generated_labels": "labels that a label model gave to turns",
     "preferences": "what users taught the assistant",
+    "preference_changes": "when what users taught was edited or forgotten",
 }

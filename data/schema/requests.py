@@ -10,6 +10,14 @@ SPEAKER = "coalesce('u' || nullif(user_id, ''), 'd' || dialogue_id)"
 # What was heard: the first hypothesis.
 HEARD = "asr.hypotheses[1].text"
 
+# What may stand around a phrase of a request without changing it; the same to `re` and to DuckDB,
+# where every match is removed.
+COURTESIES = (
+    r"^(?:(?:no i said|no i meant|no|please|can you|could you|would you|hey \w+|okay|ok|now|just"
+    r"|make it|do|it's|i want) )+"
+    r"|(?: (?:please|now|again|for me|thanks|thank you|mode))+$"
+)
+
 # What Python takes for a space, too; `\s` is ASCII only here.
 _SPACES = r"[\s\pZ\x0b\x1c-\x1f\x85]"
 

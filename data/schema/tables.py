@@ -302,7 +302,8 @@ FEEDBACK = schema(
         # "yes" or "no" to "did I answer your question?"; stars.
         ("explicit", _STR),
         ("rating", pa.float32()),
-        # Whether the assistant asked, and how likely it was to ask; null where not logged.
+        # Whether the assistant asked, and how likely it was to ask before it was known whether it
+        # would leave the user alone (0 where it did); null where not logged.
         ("asked", pa.bool_()),
         ("propensity", pa.float32()),
         # The verdict of the waterfall, and the signal that decided it; null where none did.
@@ -387,5 +388,16 @@ PREFERENCES = schema(
         ("expires_at", pa.timestamp("us", tz="UTC")),
         ("used", pa.int64()),
         ("last_used_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+# When something taught was last edited or forgotten, without what it was: what logs taught before
+# is then settled. The id is that of `PREFERENCES`; a row that was forgotten is here alone.
+PREFERENCE_CHANGES = schema(
+    [
+        ("preference_id", _STR),
+        ("user_id", _STR),
+        ("changed_at", pa.timestamp("us", tz="UTC")),
+        ("forgotten", pa.bool_()),
     ]
 )

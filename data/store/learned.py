@@ -27,6 +27,7 @@ _CALLED = {
     "generated_labels": "generated labels",
     "goals": "goals",
     "preferences": "preferences",
+    "preference_changes": "changes of preferences",
 }
 _OF_DELETED = "dialogue_id IN (SELECT dialogue_id FROM deleted)"
 # Deleted turns that a preference was taught in.
@@ -74,15 +75,23 @@ def forget_learned(
     removed[_CALLED["goals"]] = cycle.delete_rows("goals", goals, tables)
     taught = f"{named('user_id')} OR {_TAUGHT}"
     removed[_CALLED["preferences"]] = cycle.delete_rows("preferences", taught, tables)
+    removed[_CALLED["preference_changes"]] = cycle.delete_rows(
+        "preference_changes", named("user_id"), tables
+    )
     return removed
 
 
 def retain_learned(cycle: Cycle, old: str, tables: Mapping[str, pa.Table]) -> Counter[str]:
-    """Remove what was learned from turns that meet `old` (SQL over day and turn_id), and
-    preferences made and last used before the table `oldest`; counts by name."""
+    """Remove what was learned from turns that meet `old` (SQL over day and turn_id), preferences
+    made and last used before the table `oldest`, and changes of preferences before it; counts by
+    name."""
     removed: Counter[str] = Counter()
     for name in _PER_TURN:
         removed[_CALLED[name]] = cycle.delete_rows(name, old, tables)
     removed[_CALLED["goals"]] = cycle.delete_rows("goals", _OF_DELETED, tables)
     removed[_CALLED["preferences"]] = cycle.delete_rows("preferences", _UNUSED, tables)
+    # They keep lessons of the logs from coming back; no turn as old is left to teach one.
+    removed[_CALLED["preference_changes"]] = cycle.delete_rows(
+        "preference_changes", "changed_at < (SELECT day::TIMESTAMPTZ FROM oldest)", tables
+    )
     return removed

@@ -7,7 +7,13 @@ asked about. No user is asked more often than a set rate.
 
 Every decision comes with the probability with which it was taken. Answers of turns that were asked
 with different probabilities are no sample of the traffic; weighted by the inverse of their
-propensity (Horvitz and Thompson 1952; self-normalised: Hájek 1971) they are.
+propensity (Horvitz and Thompson 1952; self-normalised: Hájek 1971) they are. The propensity must be
+that of a turn before it was known whether its user would be left alone (`labels.feedback.asking`);
+with that of the moment, which is 0 in a pause, those who talk much count too little.
+
+What is estimated is the share of all turns with a chance to be asked about whose users would answer
+"no", if whoever doesn't answer would answer like those who do. Two things remain: Hájek's estimator
+is biased by the order of one over the number of answers, and asking must not change who talks when.
 """
 
 from __future__ import annotations
@@ -218,7 +224,9 @@ def naive(bad: Iterable[bool]) -> Estimate:
 def self_normalised(bad: Iterable[bool], propensity: Iterable[float]) -> Estimate:
     """Hájek's estimator: answers weighted by one over their propensity, over the sum of weights.
 
-    bad: per answer, whether it was "no". propensity: with which its turn was asked.
+    bad: per answer, whether it was "no". propensity: with which its turn was going to be asked
+    about, whether or not its user is left alone. The interval takes turns for independent, which is
+    too wide rather than too narrow where a pause keeps two turns of a user from both being asked.
 
     Raises UsageError for a propensity that is not above 0: such a turn was not asked by a plan.
     """
@@ -245,15 +253,18 @@ def inverse_propensity(
 
 
 def from_store(table: pa.Table) -> dict[str, Estimate]:
-    """Estimates from rows of `FEEDBACK`: `naive`, and `self_normalised` where propensities are
-    logged for all answers. By the first table that a plan was carried out on.
+    """Estimates from rows of `FEEDBACK`, or of `labels.feedback.signals.signals`.
+
+    `naive`: of all answers. `self-normalised`: of those that a plan asked for, where there are any;
+    answers that users volunteered are left out of it, as nobody knows how likely they were.
     """
-    frame = table.select(["explicit", "propensity"]).to_pandas()
+    frame = table.select(["explicit", "asked", "propensity"]).to_pandas()
     answered = frame[frame["explicit"].notna()]
-    bad = answered["explicit"].eq("no")
-    found = {"naive": naive(bad)}
-    if len(answered) and answered["propensity"].gt(0).all():
-        found["self-normalised"] = self_normalised(bad, answered["propensity"])
+    found = {"naive": naive(answered["explicit"].eq("no"))}
+    planned = answered[answered["propensity"].gt(0) & answered["asked"].eq(True)]
+    if len(planned):
+        bad = planned["explicit"].eq("no")
+        found["self-normalised"] = self_normalised(bad, planned["propensity"])
     return found
 
 

@@ -36,6 +36,8 @@ TEMPER = 0.7
 # The least number of turns of an assistant of its own, of answers to calibrate on, and of answers
 # of either kind.
 OWN_TURNS, ANSWERS, EITHER = 500, 150, 20
+# No answer stands for more than one over this of turns.
+LEAST_CHANCE = 0.01
 # Bins of the similarity of the next request.
 _BINS = (0.3, ALIKE, 0.7)
 _TINY = 1e-12
@@ -249,7 +251,7 @@ def _log_ratio(bad: np.ndarray, good: np.ndarray) -> np.ndarray:
 
 
 def _calibrated(model: LabelModel, table: pa.Table, observed: dict[str, np.ndarray]) -> LabelModel:
-    """Platt's scaling (1999) on the answers, each weighted by the inverse of its propensity."""
+    """Platt's scaling (1999) on the answers, weighted by the inverse of their propensities."""
     answer = observed["answer"]
     mine = answer > 0
     bad = answer[mine] == 1
@@ -257,8 +259,11 @@ def _calibrated(model: LabelModel, table: pa.Table, observed: dict[str, np.ndarr
     if n < ANSWERS or min(int(bad.sum()), n - int(bad.sum())) < EITHER:
         return model
     odds = model._each(table, observed, "answer")[mine]
-    chance = whole(table["propensity"]).to_numpy(zero_copy_only=False)[mine]
-    weight = np.where(np.isnan(chance), 1.0, 1.0 / np.maximum(np.nan_to_num(chance, nan=1.0), 0.01))
+    chance = np.nan_to_num(whole(table["propensity"]).to_numpy(zero_copy_only=False)[mine])
+    # An answer that no plan asked for, volunteered while its user was left alone or where nothing
+    # is logged, stands for no turn but its own.
+    asked = (chance > 0) & (_flag(table["asked"])[mine] != 1)
+    weight = 1.0 / np.maximum(np.where(asked, chance, 1.0), LEAST_CHANCE)
     weight /= weight.mean()
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:

@@ -23,7 +23,7 @@ from data.store.misdated import DATED
 from features import context_after, result
 from features.matrix import open_frame
 from features.multi_device import WITHIN_S, microseconds
-from labels.feedback.asking import ASKED, PROPENSITY
+from labels.feedback.asking import ASKED, MARGINAL, PROPENSITY
 from labels.feedback.conversations import conversations
 from labels.feedback.sessions import as_turns, batches
 
@@ -201,9 +201,11 @@ SELECT turn_id, logged_in AS dialogue_id, day, spoken_to AS assistant, conversat
     gap::DOUBLE AS gap,
     feedback.explicit AS explicit,
     feedback.rating::FLOAT AS rating,
-    CASE WHEN feedback.explicit IS NOT NULL THEN true
-        ELSE result.signals['{ASKED}'] > 0 END AS asked,
-    result.signals['{PROPENSITY}']::FLOAT AS propensity,
+    coalesce(result.signals['{ASKED}'] > 0,
+        CASE WHEN feedback.explicit IS NOT NULL THEN true END) AS asked,
+    (CASE WHEN result.signals['{PROPENSITY}'] <= 0 THEN 0
+        ELSE coalesce(result.signals['{MARGINAL}'], result.signals['{PROPENSITY}']) END)::FLOAT
+        AS propensity,
     {", ".join(f"({signal.sql})::BOOLEAN AS {signal.name}" for signal in SIGNALS)}
 FROM seen ORDER BY row
 """
@@ -218,8 +220,10 @@ def signals(
     Columns: turn_id, dialogue_id, day, assistant ('' where none was logged), conversation, request
     (what was heard, lower case), intent (domain|intent, null where none was logged),
     alike (similarity of the next request, 0 to 1), same_intent, followed (whether something was
-    said next), gap (s), explicit ("yes", "no", null), rating (stars), asked and propensity (null
-    where not logged), and a boolean column for each of `SIGNALS`, null where it cannot be observed.
+    said next), gap (s), explicit ("yes", "no", null), rating (stars), asked (null where not logged,
+    and nothing was answered), propensity (of being asked about before it was known whether the user
+    would be left alone; 0 where they were; null where not logged), and a boolean column for each of
+    `SIGNALS`, null where it cannot be observed.
     """
     placed = conversations(snapshot, since=since, until=until)
     if not placed.num_rows:

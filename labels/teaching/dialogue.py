@@ -197,11 +197,11 @@ def _ask(state: State, before: str = "") -> tuple[State, Reply]:
     return state, Reply("asked", text)
 
 
-def _again(state: State) -> tuple[State, Reply]:
+def _again(state: State, before: str = "Sorry, I didn't get that.") -> tuple[State, Reply]:
     """The question once more, or the end of it."""
     if state.tries >= TRIES:
         return IDLE, Reply("cancelled", "Let's leave it for now.")
-    return _ask(replace(state, tries=state.tries + 1), "Sorry, I didn't get that.")
+    return _ask(replace(state, tries=state.tries + 1), before)
 
 
 def _offered(state: State, act: Act) -> tuple[State, Reply]:
@@ -219,7 +219,8 @@ def _what(state: State, act: Act) -> tuple[State, Reply]:
     if act.kind == "no":
         return IDLE, Reply("cancelled", "All right.")
     if act.kind == "yes":
-        return _ask(state)
+        # To the question what: they are willing, but it tells nothing.
+        return _again(state, "")
     taught = parse(f"remember that {act.text}")
     if taught.kind in ("concept", "preference") and taught.name != phrases.NOTE:
         return _begin(state, replace(taught, text=act.text))
@@ -253,9 +254,7 @@ def _meant(state: State, value: str, said: str) -> tuple[State, Reply]:
     if not meaning:
         return _again(state)
     if meaning == phrases.phrase_key(state.lesson.name):
-        return (
-            _ask(state, "That is what you say already.") if state.tries < TRIES else _again(state)
-        )
+        return _again(state, "That is what you say already.")
     lesson = replace(state.lesson, value=meaning, said=said)
     return _ask(replace(state, stage="confirm", lesson=lesson, tries=0))
 

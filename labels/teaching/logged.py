@@ -6,6 +6,7 @@ it, and the act `offer_teaching` where it offered to learn what a request means.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,11 +16,12 @@ from data.schema.trace import order_sql
 from data.store.misdated import DATED
 from labels.teaching.dialogue import IDLE, hear, offer
 from labels.teaching.phrases import phrase_key
-from labels.teaching.preferences import row_of, table_of
+from labels.teaching.preferences import row_of, table_of, take_over
 from labels.teaching.taught import Taught
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
+    from data.store.store import Store
 
 ACTION, OFFER = "teach", "offer_teaching"
 # Signal of NLU on turns that were read as what their user taught.
@@ -43,12 +45,25 @@ ORDER BY "at", turn_id
 """
 
 
-def from_logs(snapshot: Snapshot) -> pa.Table:
+def collect(store: Store) -> tuple[int, int]:
+    """Take over into a store what its logs teach; how many things were taught, and forgotten.
+
+    What was changed or forgotten in the store since stays as it is, see `take_over`.
+    """
+    with store.snapshot() as snapshot:
+        lessons, forgotten = from_logs(snapshot)
+    return take_over(store, lessons.to_pylist(), forgotten)
+
+
+def from_logs(snapshot: Snapshot) -> tuple[pa.Table, dict[tuple[str, str], datetime]]:
     """Rows of `PREFERENCES` for what was taught in the logs and not forgotten since.
 
     With the turns that it was taught in, and how often it was used. Taught again, it is replaced.
+    Beside them, when something was last forgotten in the logs, by user and `phrase_key` of its
+    name.
     """
     rows: dict[str, dict[str, Any]] = {}
+    forgotten: dict[tuple[str, str], datetime] = {}
     state, dialogue = IDLE, None
     for turn in snapshot.query(_TURNS).to_pylist():
         if turn["dialogue_id"] != dialogue:
@@ -60,6 +75,7 @@ def from_logs(snapshot: Snapshot) -> pa.Table:
                 rows[row["preference_id"]] = row
             elif reply.lesson is not None:
                 name = phrase_key(reply.lesson.name)
+                forgotten[turn["user_id"], name] = turn["at"]
                 rows = {
                     key: row
                     for key, row in rows.items()
@@ -76,4 +92,4 @@ def from_logs(snapshot: Snapshot) -> pa.Table:
             row = rows[found.preference_id]
             row["used"] += 1
             row["last_used_at"] = turn["at"]
-    return table_of(rows.values())
+    return table_of(rows.values()), forgotten

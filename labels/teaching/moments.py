@@ -6,7 +6,7 @@ teach; not more often than a set rate, and not what they have taught already.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -98,7 +98,8 @@ QUALIFY row_number() OVER (PARTITION BY user_id, assistant, request
     ORDER BY rank, doubt, meaning) = 1
 ORDER BY times DESC, doubt, user_id, request
 """
-_KNOWN = "SELECT user_id, name FROM preferences WHERE kind = 'concept'"
+_KNOWN = "SELECT user_id, name, expires_at FROM preferences WHERE kind = 'concept'"
+_NEVER, _ALWAYS = (time.replace(tzinfo=UTC) for time in (datetime.min, datetime.max))
 
 
 def moments(snapshot: Snapshot, *, every_days: float = EVERY_DAYS) -> pa.Table:
@@ -107,18 +108,20 @@ def moments(snapshot: Snapshot, *, every_days: float = EVERY_DAYS) -> pa.Table:
     `every_days`: a user is approached at most once in so many days; further moments are there, but
     not due. Who asks to teach is not kept waiting, and counts as approached. Failures come from the
     table `feedback`, or from the logs where it is empty. A request that the user has taught since
-    is no moment any more.
+    is no moment any more, unless it failed again after that had expired.
     """
     failed = snapshot.query(_FAILED).to_pylist()
     said = snapshot.query(_SAID, {"cue": cue()})
-    known = {
-        (row["user_id"], phrase_key(row["name"])) for row in snapshot.query(_KNOWN).to_pylist()
-    }
+    # Until when something is taught: of several devices, whichever holds the longest.
+    known: dict[tuple[str, str], datetime] = {}
+    for row in snapshot.query(_KNOWN).to_pylist():
+        key = row["user_id"], phrase_key(row["name"])
+        known[key] = max(known.get(key, _NEVER), row["expires_at"] or _ALWAYS)
     wishes = {text for text in set(said["request"].to_pylist()) if _teaches(str(text))}
     rows = [
         {**row, "why": "said it was wrong" if row["said_no"] else "keeps failing"}
         for row in failed
-        if (row["user_id"], phrase_key(row["request"])) not in known
+        if row["at"] >= known.get((row["user_id"], phrase_key(row["request"])), _NEVER)
     ]
     if wishes:
         rows += [

@@ -1,16 +1,20 @@
-"""What users taught, in the store: stored with provenance, listed, edited, forgotten, counted."""
+"""What users taught, in the store: stored with provenance, listed, edited, forgotten, counted.
+
+When something was edited or forgotten stays in the store (`PREFERENCE_CHANGES`), so that a lesson
+that logs still have does not undo it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from data.errors import UsageError
-from data.schema.tables import PREFERENCES
+from data.schema.tables import PREFERENCE_CHANGES, PREFERENCES
 from data.store.annotations import PATIENCE_S
 from labels.teaching.dialogue import Lesson
 from labels.teaching.phrases import phrase_key
@@ -25,6 +29,11 @@ SELECT * FROM preferences
 WHERE ($user::VARCHAR IS NULL OR user_id = $user)
     AND ($at::TIMESTAMPTZ IS NULL OR expires_at IS NULL OR expires_at > $at)
 ORDER BY user_id, kind, name, scope, preference_id
+"""
+# Rows that were taught in turns of which at least one is there.
+_PRESENT = """
+SELECT g.* FROM given g
+WHERE EXISTS (SELECT 1 FROM turns t WHERE list_contains(g.turn_ids, t.turn_id))
 """
 _LONGEST = 500
 
@@ -114,14 +123,15 @@ def edit(
             )
         if keep:
             row["expires_at"] = None
-        cycle.delete_rows("preferences", "preference_id = (SELECT id FROM gone)",
-                          {"gone": pa.table({"id": [chosen]})})  # fmt: skip
+        at = datetime.now(UTC)
+        remove(cycle, [row], at)
         if scope is not None:
             row["scope"] = scope.strip() or "user"
             row["preference_id"] = preference_id(
                 row["user_id"], row["assistant"], row["scope"], row["kind"], row["name"]
             )
         _put(cycle, table_of([row]))
+        _note(cycle, [row], at, forgotten=False)
         return row
 
 
@@ -142,21 +152,93 @@ def forget(
     with store.commit(PATIENCE_S) as cycle:
         with cycle.snapshot("preferences") as snapshot:
             rows = snapshot.query(
-                "SELECT preference_id, user_id, name FROM preferences"
+                "SELECT preference_id, user_id, name, created_at FROM preferences"
             ).to_pylist()
         wanted = None if name is None else phrase_key(name)
         gone = [
-            row["preference_id"]
+            row
             for row in rows
             if row["preference_id"] in ids
             or (user_id is not None and row["user_id"] == user_id
                 and (wanted is None or phrase_key(row["name"]) == wanted))
         ]  # fmt: skip
-        return cycle.delete_rows(
-            "preferences",
-            "preference_id IN (SELECT id FROM gone)",
-            {"gone": pa.table({"id": pa.array(gone, pa.string())})},
-        )
+        return remove(cycle, gone, datetime.now(UTC))
+
+
+def remove(cycle: Cycle, rows: Sequence[Mapping[str, Any]], at: datetime) -> int:
+    """Remove rows of `PREFERENCES` in a commit, and note when; returns how many went.
+
+    Of a row, its preference_id, user_id and created_at are enough.
+    """
+    ids = pa.array([row["preference_id"] for row in rows], pa.string())
+    removed = cycle.delete_rows(
+        "preferences", "preference_id IN (SELECT id FROM gone)", {"gone": pa.table({"id": ids})}
+    )
+    _note(cycle, rows, at, forgotten=True)
+    return removed
+
+
+def take_over(
+    store: Store,
+    lessons: Iterable[Mapping[str, Any]],
+    forgotten: Mapping[tuple[str, str], datetime],
+) -> tuple[int, int]:
+    """Take over what logs say was taught and forgotten; returns how much of either is new.
+
+    What is in the store counts for more: a lesson that is no newer than the last change of what the
+    store has of it, or than its being forgotten, only raises how often the same lesson was used.
+    A lesson whose turns are not in the store any more is left out.
+
+    Parameters
+    ----------
+    lessons: rows of `PREFERENCES`. forgotten: (user, phrase key of the name) → when it was
+    forgotten in the logs; what was changed later is kept.
+    """
+    lessons = list(lessons)
+    if not lessons and not forgotten:
+        return 0, 0
+    with store.commit(PATIENCE_S) as cycle:
+        with cycle.snapshot("preferences", "preference_changes", "turns") as snapshot:
+            given = snapshot.query(_PRESENT, tables={"given": table_of(lessons)}).to_pylist()
+            rows = snapshot.query("SELECT * FROM preferences").to_pylist()
+            changes = snapshot.query("SELECT preference_id, changed_at FROM preference_changes")
+        settled = {row["preference_id"]: row["changed_at"] for row in changes.to_pylist()}
+        held = {}
+        gone: dict[datetime, list[dict[str, Any]]] = {}
+        for row in rows:
+            chosen = row["preference_id"]
+            settled[chosen] = max(row["created_at"], settled.get(chosen, row["created_at"]))
+            at = forgotten.get((row["user_id"], phrase_key(row["name"])))
+            if at is not None and at >= settled[chosen]:
+                gone.setdefault(at, []).append(row)
+                settled[chosen] = at
+            else:
+                held[chosen] = row
+        for at, some in gone.items():
+            remove(cycle, some, at)
+        new = [
+            row
+            for row in given
+            if (last := settled.get(row["preference_id"])) is None or row["created_at"] > last
+        ]
+        taken = {row["preference_id"] for row in new}
+        counted = [
+            _used_most(mine, row)
+            for row in given
+            if row["preference_id"] not in taken
+            and (mine := held.get(row["preference_id"]))
+            and mine["created_at"] == row["created_at"]
+            and mine["used"] < row["used"]
+        ]
+        if new or counted:
+            _put(cycle, table_of([*new, *counted]))
+        return len(new), sum(map(len, gone.values()))
+
+
+def _used_most(mine: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the store with the uses that the logs have seen more of."""
+    times = [at for at in (mine["last_used_at"], logged["last_used_at"]) if at is not None]
+    return {**mine, "used": logged["used"], "last_used_at": max(times, default=None)}
 
 
 def count_uses(store: Store, uses: Mapping[str, int], at: datetime) -> int:
@@ -193,9 +275,25 @@ def _one(cycle: Cycle, chosen: str) -> dict[str, Any]:
     return rows[0]
 
 
-def _put(cycle: Cycle, rows: pa.Table) -> None:
+def _note(
+    cycle: Cycle, rows: Sequence[Mapping[str, Any]], at: datetime, *, forgotten: bool
+) -> None:
+    """Note that rows were changed, in place of what was noted of them before."""
+    noted = [
+        {
+            "preference_id": row["preference_id"],
+            "user_id": row["user_id"],
+            # The clock of the logs may be ahead; whoever changes a row has seen it.
+            "changed_at": max(at, row["created_at"]),
+            "forgotten": forgotten,
+        }
+        for row in rows
+    ]
+    if noted:
+        _put(cycle, pa.Table.from_pylist(noted, PREFERENCE_CHANGES), "preference_changes")
+
+
+def _put(cycle: Cycle, rows: pa.Table, name: str = "preferences") -> None:
     """Write rows in place of those with the same ids."""
-    cycle.delete_rows(
-        "preferences", "preference_id IN (SELECT preference_id FROM given)", {"given": rows}
-    )
-    cycle.append("preferences", rows)
+    cycle.delete_rows(name, "preference_id IN (SELECT preference_id FROM given)", {"given": rows})
+    cycle.append(name, rows)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from jellyfish import metaphone
 from rapidfuzz.distance import Indel
 
+from data.schema.requests import COURTESIES
 from labels.teaching.phrases import FAN, phrase_key
 
 # How alike a request must be to a phrase that it is taken for, if not the same.
@@ -19,12 +20,7 @@ ALIKE = 0.88
 SOUNDS_ALIKE = 0.95
 # Shorter phrases are too easily taken for one another.
 LEAST_LETTERS = 6
-# What may stand around a phrase without changing it.
-_AROUND = re.compile(
-    r"^(?:(?:no i said|no i meant|no|please|can you|could you|would you|hey \w+|okay|ok|now|just"
-    r"|make it|do|it's|i want) )*"
-    r"|(?: (?:please|now|again|for me|thanks|thank you|mode))*$"
-)
+_AROUND = re.compile(COURTESIES)
 
 
 def _likeness(phrase: str, said: str) -> float:
@@ -130,17 +126,20 @@ class Taught:
         at: datetime | None = None,
         assistant: str | None = None,
     ) -> Value | None:
-        """The value that a user prefers for a slot: its name, or a topic that ends with it.
+        """The value that a user prefers for a slot: its name, or else a topic that ends with it.
 
-        "Radio station" is about the slot `station`.
+        "Radio station" is about the slot `station`, as long as nothing is said of "station".
         """
         wanted = phrase_key(slot.replace("_", " "))
-        for row in self._valid(user_id, device, at, assistant):
-            if row["kind"] == "preference" and (
-                row["key"] == wanted or row["key"].endswith(f" {wanted}")
-            ):
-                return Value(row["value"], row["preference_id"])
-        return None
+        about = [
+            row
+            for row in self._valid(user_id, device, at, assistant)
+            if row["kind"] == "preference"
+            and (row["key"] == wanted or row["key"].endswith(f" {wanted}"))
+        ]
+        # Of several the first: that of the device goes before that of the user.
+        row = min(about, key=lambda row: row["key"] != wanted, default=None)
+        return None if row is None else Value(row["value"], row["preference_id"])
 
     def preferred(
         self,
@@ -153,18 +152,19 @@ class Taught:
         """Which of several names a user prefers: its place, and the id of the preference.
 
         A preference decides between candidates by its value: a fan of "jazz fm" means that one of
-        two stations. None where none of them, or more than one, is preferred.
+        two stations. None where none of them, or more than one, is preferred. Of several
+        preferences for the same name, that of the device is named, or else the first.
         """
         keys = [phrase_key(name) for name in names]
-        found = {
-            (place, row["preference_id"])
+        found = [
+            (place, str(row["preference_id"]))
             for row in self._valid(user_id, device, at, assistant)
             if row["kind"] == "preference"
             for place, key in enumerate(keys)
             if (value := phrase_key(row["value"]))
             and (key == value or (row["name"] == FAN and f" {value} " in f" {key} "))
-        }
-        return next(iter(found)) if len(found) == 1 else None
+        ]
+        return found[0] if len({place for place, _ in found}) == 1 else None
 
     def _valid(
         self, user_id: str, device: str | None, at: datetime | None, assistant: str | None

@@ -15,7 +15,7 @@ from assistant.stages import Candidate, Context, Device, Frame, Mention, Resolve
 from assistant.teachable import DECIDED, FILLED, TAUGHT, Lessons, TaughtEr, TaughtNlu
 from assistant.teachers import Teacher, as_expected, same
 from data.errors import UsageError
-from labels.feedback.asking import ASKED, PROPENSITY, Asking
+from labels.feedback.asking import ASKED, MARGINAL, PROPENSITY, Asking
 from labels.teaching.dialogue import IDLE, Lesson, Reply, hear, offer
 from labels.teaching.taught import Taught
 from tests.simulated import SETUP
@@ -126,6 +126,7 @@ def test_it_asks_by_a_plan_and_logs_its_propensity(demo_trained: Path) -> None:
     setup = replace(SETUP, asking=Asking((), otherwise=0.4, rate=0.5, seed=1))
     turns = [turn for batch in simulate(700, setup, trained=demo_trained) for turn in batch]
     asked: dict[str, list[datetime]] = {}
+    expected = 0.0
     for turn in turns:
         signals = turn.record["result"]["signals"]
         if PROPENSITY not in signals:
@@ -133,13 +134,18 @@ def test_it_asks_by_a_plan_and_logs_its_propensity(demo_trained: Path) -> None:
             assert "explicit" not in turn.record["feedback"]
             continue
         assert signals[PROPENSITY] in (0.0, 0.4)
+        assert 0.0 < signals[MARGINAL] <= 0.4
+        expected += signals[MARGINAL]
         says = turn.record["result"]["response"].endswith(SATISFIED)
         assert says == bool(signals[ASKED])
         if turn.record["feedback"].get("explicit"):
             assert signals[ASKED]
         if signals[ASKED]:
             asked.setdefault(turn.record["user_id"], []).append(turn.at)
-    assert sum(map(len, asked.values())) > 60
+    questions = sum(map(len, asked.values()))
+    assert questions > 60
+    # The dialogues of a day are not simulated in order of time.
+    assert abs(questions - expected) < 2 * questions**0.5
     for moments in asked.values():
         for before, after in pairwise(moments):
             assert after - before >= timedelta(days=2)

@@ -95,6 +95,10 @@ def test_what_was_taught_in_the_logs_is_collected(run: Run, tmp_path: Path) -> N
     ran = run("preferences", "collect", "--store", store.path)
     assert ran.out == "Took over 1 preference from the logs.\n"
     assert "warriors" in run("preferences", "list", "--store", store.path).out
+    assert run("preferences", "forget", "--user", "ann", "--store", store.path).code == 0
+    again = run("preferences", "collect", "--json", "--store", store.path)
+    assert json.loads(again.out) == {"taught": 0, "forgotten": 0}
+    assert run("preferences", "list", "--store", store.path).out.startswith("Nothing was taught.")
 
 
 def test_what_to_ask_is_planned(run: Run, tmp_path: Path) -> None:

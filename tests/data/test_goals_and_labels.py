@@ -20,6 +20,7 @@ from data.queries.filters import Filter
 from data.store.annotations import annotate
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from labels.teaching.taught import Taught
 from tests import learned, scored
 from tests.scored import MODEL
 
@@ -115,7 +116,8 @@ def test_agreement_and_differences_add_up(snapshot: Snapshot) -> None:
 def test_what_was_taught_is_about_its_phrase_alone(own_learned: Store) -> None:
     """Courtesies do not change a phrase, other words do."""
     row = {"user_id": "u9", "device": {"type": "phone"}, "started_at": scored.START.isoformat()}
-    words = ["cosy", "Cosy", "please make it cosy", "cosy please", "what is cosy", "cosyness", ""]
+    words = ["cosy", "Cosy", "please make it cosy", "cosy please", "what is cosy", "cosyness", "",
+             "no i said cosy", "no it's cosy", "hey assistant cosy mode"]  # fmt: skip
     lines = own_learned.path.with_name("more.jsonl")
     lines.write_text(
         "".join(
@@ -150,14 +152,19 @@ def test_what_was_taught_is_about_its_phrase_alone(own_learned: Store) -> None:
     with own_learned.snapshot() as snapshot:
         found = preferences.changed(snapshot, "model-b", Filter()).to_pylist()
         counts = {r["preference_id"]: (r["before_turns"], r["after_turns"]) for r in found}
-        assert counts["c"] == (4, 0)
+        assert counts["c"] == (7, 0)
         # The dialogue that taught it is left out.
-        assert counts["in"] == (2, 0)
+        assert counts["in"] == (5, 0)
         assert "tv" not in counts
         assert "other" not in counts
         assert set(preferences.latest(snapshot, "model-b", "c")["turn_id"].to_pylist()) == {
-            "m0", "m1", "m2", "m3",
+            "m0", "m1", "m2", "m3", "m7", "m8", "m9",
         }  # fmt: skip
+    # As the assistant takes them.
+    concept = learned.preference("cosy", "dim", user_id="u9", created_at=scored.START)
+    taught = Taught([concept])
+    read = [taught.meaning(text, "u9", at=scored.START) is not None for text in words]
+    assert [i for i, taken in enumerate(read) if taken] == [0, 1, 2, 3, 7, 8, 9]
 
 
 def turn(store: Store, turn_id: str = "d001-0") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from assistant.users import Experience, react
 from assistant.world import build_world
 from data.errors import UsageError
 from data.store.store import Store
-from labels.feedback.asking import ASKED, PROPENSITY, Asker, Asking
+from labels.feedback.asking import ASKED, MARGINAL, PROPENSITY, Asker, Asking
 from labels.feedback.exploration import (
     MOST,
     asking,
@@ -175,3 +175,86 @@ def test_no_answers_and_wrong_propensities() -> None:
     assert np.isnan(self_normalised([], []).value)
     with pytest.raises(UsageError, match="above 0"):
         self_normalised([True], [0.0])
+
+
+def _capped(seed: int) -> tuple[Any, ...]:
+    """Twenty users within a rate of one question a day: who talks most is served worst.
+
+    The share of "no" of all turns, estimates of it by the propensity of the moment and by that of
+    before (self-normalised; Horvitz and Thompson), and how many turns there were.
+    """
+    rng = np.random.default_rng(seed)
+    asker = Asker(Asking((), 0.3, 1.0, seed))
+    turns = [
+        (AT + timedelta(days=float(when)), f"u{user}", bool(rng.random() < 0.1 + 0.025 * user))
+        for user in range(20)
+        for when in rng.random(20 + 20 * user) * 20
+    ]
+    answers = []
+    for number, (at, user, bad) in enumerate(sorted(turns)):
+        decided = asker.decide(f"{seed}-{number}", user, at, "", "x")
+        if decided.ask:
+            answers.append((bad, decided.propensity, decided.marginal))
+    said_no, moment, marginal = zip(*answers, strict=True)
+    truth = float(np.mean([wrong for *_, wrong in turns]))
+    return (
+        truth, self_normalised(said_no, moment), self_normalised(said_no, marginal),
+        inverse_propensity(said_no, moment, len(turns)),
+        inverse_propensity(said_no, marginal, len(turns)),
+    )  # fmt: skip
+
+
+def test_a_cap_biases_estimates_unless_propensities_are_of_before_the_pause() -> None:
+    runs = [_capped(seed) for seed in range(60)]
+    truth, capped, corrected, short, thompson = (
+        np.array([run[0] if not number else run[number].value for run in runs])
+        for number in range(5)
+    )
+    assert (truth - capped).mean() > 0.03
+    assert abs((corrected - truth).mean()) < 0.02
+    assert short.mean() < 0.3 * truth.mean()
+    assert abs((thompson - truth).mean()) < 0.02
+    covered = {number: np.mean([run[number].low < run[0] < run[number].high for run in runs])
+               for number in (1, 2, 4)}  # fmt: skip
+    assert covered[1] < 0.7
+    assert min(covered[2], covered[4]) > 0.85
+
+
+def test_marginal_propensities_are_how_often_turns_are_asked_about() -> None:
+    hours = np.cumsum(np.random.default_rng(5).exponential(7.0, 40))
+    chances = [0.1, 0.4, 0.25]
+    intents = tuple((("", f"i{number}"), chance) for number, chance in enumerate(chances))
+    asked, known = np.zeros(len(hours)), np.zeros(len(hours))
+    for seed in range(4_000):
+        asker = Asker(Asking(intents, 0.0, 1.0, seed))
+        for i, hour in enumerate(hours):
+            at = AT + timedelta(hours=float(hour))
+            decided = asker.decide(f"t{i}", "u", at, "", f"i{i % 3}")
+            asked[i] += decided.ask
+            known[i] = decided.marginal
+    assert np.abs(asked / 4_000 - known).max() < 0.025
+    assert known.max() > 3 * known.min()
+
+
+def test_what_users_volunteer_is_not_taken_for_an_answer_to_a_plan(tmp_path: Path) -> None:
+    signals: list[dict[str, Any]] = [
+        {ASKED: 1.0, PROPENSITY: 0.4, MARGINAL: 0.1},
+        {ASKED: 1.0, PROPENSITY: 0.4, MARGINAL: 0.2},
+        # In a pause; and where the plan decided against it.
+        {ASKED: 0.0, PROPENSITY: 0.0, MARGINAL: 0.1},
+        {ASKED: 0.0, PROPENSITY: 0.4, MARGINAL: 0.4},
+        {},
+    ]
+    answers = ["no", "yes", "no", "no", "no"]
+    turns = [
+        said(f"a{i}", 0, "x", at=600 * i, feedback={"explicit": answer}, result={"signals": given})
+        for i, (answer, given) in enumerate(zip(answers, signals, strict=True))
+    ]
+    with store_of(tmp_path, turns).snapshot() as snapshot:
+        table, _ = feedback(snapshot)
+    assert table["propensity"].to_pylist() == pytest.approx([0.1, 0.2, 0.0, 0.4, None])
+    assert table["asked"].to_pylist() == [True, True, False, False, True]
+    found = from_store(table)
+    assert (found["naive"].value, found["naive"].answers) == (0.8, 5)
+    assert found["self-normalised"].value == pytest.approx(10 / 15)
+    assert found["self-normalised"].answers == 2

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from labels.feedback import label_model
+from labels.feedback.asking import ASKED, PROPENSITY
 from labels.feedback.label_model import fit
 from labels.feedback.quality import measures, quality, repaired, truth
 from labels.feedback.table import collect, rows
@@ -88,6 +89,29 @@ def test_answers_calibrate_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     defect = _defect(table, known)
     better = measures(calibrated.p_defect(silent), defect)["brier"]
     assert better < measures(plain.p_defect(silent), defect)["brier"]
+
+
+@pytest.mark.parametrize("asked", [{PROPENSITY: 0.0}, {PROPENSITY: 0.4, ASKED: 0.0}])
+def test_volunteered_answers_weigh_no_more_than_themselves(
+    tmp_path: Path, asked: dict[str, float]
+) -> None:
+    turns = traffic(200, seed=4)
+    for turn in turns:
+        turn["feedback"]["explicit"] = "no" if turn["gold"]["defect"] else "yes"
+        turn["result"]["signals"] = {ASKED: 1.0, PROPENSITY: 0.4}
+    planned = tmp_path / "planned"
+    planned.mkdir()
+    with store_of(planned, turns).snapshot() as snapshot:
+        before = fit(collect(snapshot))
+    for turn in turns[:4]:
+        turn["feedback"]["explicit"] = "no"
+        turn["result"]["signals"] = {ASKED: 0.0, **asked}
+    with store_of(tmp_path, turns).snapshot() as snapshot:
+        table = collect(snapshot)
+    after = fit(table)
+    assert after.answers == before.answers == len(turns)
+    # Four of hundreds of answers: at a weight of 100 they would outweigh 250 others.
+    assert after.shift == pytest.approx(before.shift, abs=0.15)
 
 
 def test_a_store_without_feedback_says_so(tmp_path: Path) -> None:

@@ -158,3 +158,18 @@ def test_it_always_ends_and_asks_for_what_it_waits_for(texts: list[str]) -> None
     assert (question(state) == "") == (state.stage == "idle")
     # Nobody is kept in it who says nothing that fits.
     assert run(*["hm"] * 8, state=state)[0] == IDLE
+
+
+@pytest.mark.parametrize(
+    ("opening", "answer"),
+    [
+        ("learn my preferences", "yes"),
+        # The phrase itself says nothing of what it means.
+        ("let me teach you what cosy means", "cosy"),
+        ("when i say cosy, dim the lights", "no, i said cosy"),
+    ],
+)
+def test_three_answers_that_tell_nothing_end_it(opening: str, answer: str) -> None:
+    state, replies = run(opening, answer, answer, answer)
+    assert [reply.did for reply in replies] == ["asked", "asked", "asked", "cancelled"]
+    assert state == IDLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import pytest
 
 from data.errors import UsageError
-from data.store.maintenance import delete
+from data.ingest.ingest import ingest
+from data.store.maintenance import delete, retain
 from data.store.store import Store
 from labels.teaching.dialogue import Lesson
-from labels.teaching.logged import from_logs
+from labels.teaching.logged import collect, from_logs
 from labels.teaching.moments import moments
 from labels.teaching.preferences import count_uses, edit, forget, preferences, put, row_of
 from labels.teaching.taught import Taught
-from tests.labels.feedback.spoken import said, store_of
+from tests.labels.feedback.spoken import START, said, store_of
+from tests.logs import write_lines
 
 AT = datetime(2024, 5, 1, 9, 0, tzinfo=UTC)
 COSY = Lesson("concept", "cosy time", "dim the lights to 30", said="when i say …", turn_ids=("t1",))
@@ -130,6 +133,23 @@ def test_a_preference_fills_a_slot_and_breaks_a_tie() -> None:
     assert taught.preferred(["Rock FM"], "u", at=AT) is None
 
 
+def test_the_very_topic_goes_before_one_that_ends_with_it() -> None:
+    radio, plain = (
+        row(Lesson("preference", name, value))
+        for name, value in (("radio station", "rock fm"), ("station", "jazz fm"))
+    )
+    for rows in ((radio, plain), (plain, radio)):
+        value = Taught(rows).value("station", "u", at=AT)
+        assert value is not None
+        assert value.text == "jazz fm"
+
+
+def test_two_preferences_for_the_same_name_agree() -> None:
+    fan, team = (row(Lesson("preference", name, "warriors")) for name in ("fan", "team"))
+    tie = Taught([fan, team]).preferred(["Lakers", "Warriors"], "u", at=AT)
+    assert tie == (1, fan["preference_id"])
+
+
 def test_it_is_there_on_the_next_request_and_gone_when_forgotten() -> None:
     taught = Taught()
     mine = row()
@@ -166,7 +186,13 @@ def test_moments_are_found_and_not_too_often(tmp_path: Path) -> None:
         ("f.0", "said it was wrong", 1, True),
         ("g.0", "asked to learn", 0, True),
     ]
-    put(store, [row(Lesson("concept", "play my mix", "play jazz fm"))])
+    # For some days: what failed again after it had expired is a moment once more.
+    mix = Lesson("concept", "play my mix", "play jazz fm", lasts=timedelta(days=3))
+    put(store, [row(mix)])
+    with store.snapshot() as snapshot:
+        found = moments(snapshot).to_pylist()
+    assert [m["turn_id"] for m in found if m["user_id"] == "u"] == ["d.0"]
+    put(store, [row(replace(mix, lasts=None))])
     with store.snapshot() as snapshot:
         assert {m["user_id"] for m in moments(snapshot).to_pylist()} == {"w"}
 
@@ -195,6 +221,123 @@ def test_what_was_taught_in_the_logs_is_taken_over(tmp_path: Path) -> None:
         said("d", 1, "yes", at=410, user_id="w", **teach),
     ]
     with store_of(tmp_path, turns).snapshot() as snapshot:
-        (found,) = from_logs(snapshot).to_pylist()
+        table, forgotten = from_logs(snapshot)
+    (found,) = table.to_pylist()
+    assert list(forgotten) == [("w", "fan")]
     assert (found["user_id"], found["name"], found["value"]) == ("u", "play my mix", "play jazz fm")
     assert (found["turn_ids"], found["used"]) == (["a.1", "a.2", "a.3"], 1)
+
+
+TEACH: dict[str, Any] = {"result": {"action": "teach", "status": "ok"}, "user_id": "ann"}
+USED: dict[str, Any] = {"nlu": {"hypotheses": [], "signals": {"taught": 1.0}}, "user_id": "ann"}
+
+
+def lesson(dialogue: str, at: float, *said_: str) -> list[dict[str, Any]]:
+    """A dialogue in which Ann teaches, or forgets, at so many seconds."""
+    return [said(dialogue, i, text, at=at + 5 * i, **TEACH) for i, text in enumerate(said_)]
+
+
+@pytest.fixture
+def taught_in_logs(tmp_path: Path) -> Store:
+    """Ann's lesson in the logs, used once, and already collected."""
+    turns = [
+        *lesson("a", 0, "when i say cosy, dim the lights to 30", "yes"),
+        said("b", 0, "cosy", at=100, **USED),
+    ]
+    store = store_of(tmp_path, turns)
+    assert collect(store) == (1, 0)
+    return store
+
+
+def later(store: Store, tmp_path: Path, turns: list[dict[str, Any]]) -> None:
+    ingest(store, [write_lines(tmp_path / "later.jsonl", turns)])
+
+
+def test_what_was_forgotten_is_not_collected_again(taught_in_logs: Store) -> None:
+    store = taught_in_logs
+    assert forget(store, user_id="ann") == 1
+    assert collect(store) == (0, 0)
+    assert listed(store) == []
+    # What stays of it has no content.
+    with store.snapshot() as snapshot:
+        (left,) = snapshot.query("SELECT * FROM preference_changes").to_pylist()
+    assert set(left) == {"preference_id", "user_id", "changed_at", "forgotten"}
+    assert left["forgotten"]
+
+
+def test_what_is_taught_again_after_it_was_forgotten_is_collected(
+    taught_in_logs: Store, tmp_path: Path
+) -> None:
+    store = taught_in_logs
+    forget(store, user_id="ann")
+    seconds = (datetime.now(UTC) - START).total_seconds() + 60
+    turns = lesson("c", seconds, "when i say cosy, play jazz", "yes")
+    later(store, tmp_path, turns)
+    assert collect(store) == (1, 0)
+    assert [one["value"] for one in listed(store)] == ["play jazz"]
+
+
+def test_collecting_keeps_edits_and_counts_every_use_once(
+    taught_in_logs: Store, tmp_path: Path
+) -> None:
+    store = taught_in_logs
+    (mine,) = listed(store)
+    assert mine["used"] == 1
+    count_uses(store, {mine["preference_id"]: 4}, AT + timedelta(days=9))
+    edit(store, mine["preference_id"], value="dim the lights to 40")
+    assert collect(store) == (0, 0)
+    (mine,) = listed(store)
+    assert (mine["value"], mine["used"]) == ("dim the lights to 40", 5)
+    assert mine["last_used_at"] == AT + timedelta(days=9)
+    # The logs have seen more uses by now.
+    later(store, tmp_path, [said("e", i, "cosy", at=200 + i, **USED) for i in range(7)])
+    assert collect(store) == (0, 0)
+    (mine,) = listed(store)
+    assert (mine["value"], mine["used"]) == ("dim the lights to 40", 8)
+    assert mine["last_used_at"] == AT + timedelta(days=9)
+
+
+def test_what_was_moved_to_a_device_is_not_collected_beside_it(taught_in_logs: Store) -> None:
+    (mine,) = listed(taught_in_logs)
+    edit(taught_in_logs, mine["preference_id"], scope="tv")
+    assert collect(taught_in_logs) == (0, 0)
+    assert [one["scope"] for one in listed(taught_in_logs)] == ["tv"]
+
+
+def test_what_was_taught_here_since_is_kept(taught_in_logs: Store) -> None:
+    again = Lesson("concept", "cosy", "play jazz")
+    put(
+        taught_in_logs,
+        [row_of(again, "ann", datetime.now(UTC), listed(taught_in_logs)[0]["assistant"])],
+    )
+    assert collect(taught_in_logs) == (0, 0)
+    assert [(one["value"], one["used"]) for one in listed(taught_in_logs)] == [("play jazz", 0)]
+
+
+def test_what_is_forgotten_in_later_logs_goes_from_the_store(
+    taught_in_logs: Store, tmp_path: Path
+) -> None:
+    later(taught_in_logs, tmp_path, lesson("f", 300, "forget cosy", "yes"))
+    assert collect(taught_in_logs) == (0, 1)
+    assert listed(taught_in_logs) == []
+    assert collect(taught_in_logs) == (0, 0)
+
+
+def test_deleting_a_user_deletes_that_they_had_something_forgotten(taught_in_logs: Store) -> None:
+    forget(taught_in_logs, user_id="ann")
+    delete(taught_in_logs, user_ids=["ann"])
+    with taught_in_logs.snapshot() as snapshot:
+        assert snapshot.counts()["preference_changes"] == 0
+    assert collect(taught_in_logs) == (0, 0)
+    assert listed(taught_in_logs) == []
+
+
+def test_that_something_was_forgotten_is_kept_as_long_as_turns_are(taught_in_logs: Store) -> None:
+    forget(taught_in_logs, user_id="ann")
+    today = datetime.now(UTC).date()
+    retain(taught_in_logs, days=30, today=today)
+    with taught_in_logs.snapshot() as snapshot:
+        assert snapshot.counts()["preference_changes"] == 1
+    retain(taught_in_logs, days=30, today=today + timedelta(days=60))
+    with taught_in_logs.snapshot() as snapshot:
+        assert snapshot.counts()["preference_changes"] == 0
