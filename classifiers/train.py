@@ -142,8 +142,11 @@ def _targets(
         return gold, None
     if generated is None or not generated.num_rows:
         raise NotEnoughLabels(
-            f"There are no generated labels to train on, which labels={kind} asks for; make some "
-            "with: faultline labels train, then faultline labels generate"
+            f"There are no generated failure points to train on, which --labels {kind} asks for. "
+            "They are made by 'faultline labels train', then 'faultline labels generate', from "
+            "what the label model knows of defects and of what was meant; where it knows neither, "
+            "there are none. Give it feedback or gold of defects or of intents and slots, or train "
+            "with --labels gold."
         )
     columns = (generated[name].to_pylist() for name in ("turn_id", "failure_point", "weight"))
     found = {turn: (point, weight) for turn, point, weight in zip(*columns, strict=True) if point}

@@ -16,7 +16,7 @@ import msgspec
 from data.schema.bounds import PROBABILITY, ROUNDING
 from data.schema.locales import canonical
 from data.schema.shape import TRACE, Shape
-from data.schema.trace import Turn
+from data.schema.trace import Gold, Turn
 from data.store.erasure import CUT, EXCERPT
 from data.store.snapshot import literal
 
@@ -126,12 +126,27 @@ def check(line: bytes, notes: Notes) -> Checked:
     if turn.locale is not None:
         turn.locale = canonical(turn.locale)
     gold = turn.gold
+    if gold is not None:
+        _check_gold(gold, turn.turn_id)
     turn.gold = None
     body = _encode(turn)
     digest = sha256(body)
     if extra is not None:
         digest.update(extra.encode())
     return Checked(body, b"null" if gold is None else _encode(gold), extra, digest.digest()[:8])
+
+
+def _check_gold(gold: Gold, turn_id: str) -> None:
+    """Raises `Fault` where two fields of gold contradict one another."""
+    if gold.corrects == turn_id:
+        raise Fault("gold.corrects", "names this very turn; give the id of an earlier one")
+    if gold.correction is not None and gold.corrects is None:
+        raise Fault("gold.correction", "needs `corrects`, the id of the turn that is repaired")
+    for i, rating in enumerate(gold.ratings or ()):
+        if rating.of == "boundary" and rating.value not in (None, 0.0, 1.0):
+            raise Fault(
+                f"gold.ratings[{i}].value", f"expected 0 or 1 for a boundary, got {rating.value:g}"
+            )
 
 
 # -- records that the strict check refuses ---------------------------------------------------------

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
 from data.errors import UsageError
 
 T = TypeVar("T", str, Path)
+# All but tab and newline.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(name: str | Path) -> str:
-    """`name` as valid text: undecodable bytes are escaped, as in `\\\\udce9`."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
+    """`name` as valid text: undecodable bytes are escaped, as in `\\\\udce9`, and so are control
+    characters, which a terminal would obey."""
+    text = str(name).encode("utf-8", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def must_not_be_empty(name: str | Path) -> None:

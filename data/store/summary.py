@@ -35,5 +35,7 @@ def describe(store: Store) -> dict[str, Any]:
         facts["files"] = len(files)
         # Of the tables; models and older versions are not among them.
         facts["megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6, 1)
-        facts["megabytes_of_models"] = round(size_of(store.models) / 1e6, 1)
+        facts["megabytes_of_models"] = round(
+            (size_of(store.models) + size_of(store.label_models)) / 1e6, 1
+        )
     return facts

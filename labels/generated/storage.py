@@ -98,7 +98,7 @@ def load(models: Path, model_id: str, threads: int = 0) -> LabelModel:
     except (
         OSError,
         ValueError,
-        KeyError,
+        LookupError,
         TypeError,
         RuntimeError,
         lgb.basic.LightGBMError,
@@ -186,9 +186,16 @@ def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
 def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
     content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
     if content["format"] != _FORMAT:
+        newer = content["format"] > _FORMAT
         raise ModelError(
             f"The label model {model_id} has format {content['format']}, this release reads "
-            f"{_FORMAT}; train it again with: faultline labels train"
+            f"{_FORMAT}; "
+            + (
+                "use the release of Faultline that made it, or a later one, or train it again "
+                if newer
+                else "train it again "
+            )
+            + f"with: faultline labels train --store {shlex.quote(str(folder.parent.parent))}"
         )
     settings = Settings.from_json(content["settings"])
     with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
