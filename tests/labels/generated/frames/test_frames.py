@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import NotEnoughLabels, UsageError
-from labels.generated.frames.model import FRAMES, Frames, train
+from labels.generated.frames.model import FRAMES, Frames
 from labels.generated.frames.requests import COLUMNS
 from labels.generated.frames.settings import Settings
 from labels.generated.frames.targets import aligned
+from labels.generated.frames.training import train
 from labels.generated.frames.words import tokens
 from tests.labels.generated.frames.bookings import GARBLED, bookings, table, turn
 
