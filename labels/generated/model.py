@@ -45,8 +45,7 @@ LABELS = schema(
         ("p_intent", pa.float32()),
         ("slots", _SLOTS),
         ("p_slots", pa.float32()),
-        # Of each slot: its probability, and its characters in the request, null where not there.
-        ("slot_confidence", pa.list_(pa.float64())),
+        # Of each slot: its characters in the request, null where it does not stand there.
         ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
@@ -150,7 +149,6 @@ class LabelModel:
             "p_intent": _nullable(confidence),
             "slots": [None] * len(dialogues),
             "p_slots": [None] * len(dialogues),
-            "slot_confidence": [None] * len(dialogues),
             "spans": [None] * len(dialogues),
         }
         table = pa.table(columns, LABELS).take(order)

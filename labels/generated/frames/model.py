@@ -38,7 +38,6 @@ FRAMES = schema(
         ("p_intent", pa.float64()),
         ("slots", pa.list_(pa.struct([("name", _STR), ("value", _STR)]))),
         ("p_slots", pa.float64()),
-        ("slot_confidence", pa.list_(pa.float64())),
         ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
@@ -81,8 +80,8 @@ class Frames:
         `turns` holds whole dialogues with the columns `requests.COLUMNS`; `gold` is not read.
         `intent`, or `slots`, is null where none was ever learned; `p_intent` and `p_slots` are the
         probabilities that the intent, and all slots together, are right. `slots` are in the order
-        of the request; `slot_confidence` and `spans` have one element for each: `spans` are
-        characters of the first hypothesis's text, null where the value does not stand there.
+        of the request; `spans` has one element for each: characters of the first hypothesis's text,
+        null where the value does not stand there.
         """
         dialogues = read(turns.drop_columns(["gold"]) if "gold" in turns.column_names else turns)
         if self.learned == "nlu":
@@ -228,7 +227,7 @@ def table(rows: list[tuple[Any, ...]]) -> pa.Table:
     )
 
 
-_NO_SLOTS = (None, None, None, None)
+_NO_SLOTS = (None, None, None)
 
 
 def _slots(chosen: list[Chosen], p: float) -> tuple[Any, ...]:
@@ -238,7 +237,6 @@ def _slots(chosen: list[Chosen], p: float) -> tuple[Any, ...]:
     return (
         [{"name": c.pair[0], "value": c.pair[1]} for c, _ in found],
         p,
-        [share for _, share in found],
         [{"start": c.start, "end": c.end} if c.start >= 0 else None for c, _ in found],
     )
 
