@@ -46,7 +46,8 @@ SELECT turn_id, dialogue_id, turn_index, day, '{LABEL_MODEL}' AS model_id, user_
   'g' || goal AS goal_id, CASE WHEN starts THEN 0.93 ELSE 0.06 END AS goal_start,
   reached AS goal_reached, p_defect AS turn_defect, heard AS transcript, 0.9 AS p_transcript,
   intent, CASE WHEN intent IS NOT NULL THEN p_correct END AS p_intent,
-  nlu.slots AS slots, CASE WHEN nlu IS NOT NULL THEN 0.5 + 0.5 * p_correct END AS p_slots,
+  nlu.slots AS slots, NULL::STRUCT("start" INT, "end" INT)[] AS spans,
+  CASE WHEN nlu IS NOT NULL THEN 0.5 + 0.5 * p_correct END AS p_slots,
   failure_point, p_point AS p_failure_point, least(p_point, 0.9) AS confidence,
   CASE WHEN p_defect > 0.5 THEN ['next request', 'feedback'] ELSE ['next request'] END AS signals,
   digest

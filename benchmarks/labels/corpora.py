@@ -23,7 +23,8 @@ _SCHEMA = schema([field for field in TURNS if field.name not in ("extra", "diges
 def read(folder: Path, name: str) -> pa.Table:
     """Turns of the corpus `name` in `folder`, with the columns of `data.schema.trace.TURNS`.
 
-    Goals of dstc2, which stand in a file of their own, are joined to its turns.
+    Goals of dstc2, which stand in a file of their own, are joined to its turns. Slots that a corpus
+    leaves out beside an intent are an empty list.
     """
     if name != "dstc2":
         rows = list(_lines(folder / "goals" / f"{name}.jsonl.gz"))
@@ -33,8 +34,18 @@ def read(folder: Path, name: str) -> pa.Table:
         for row in rows:
             goal = goals.get(row["turn_id"], {})
             row["gold"] |= {k: goal[k] for k in ("goal_id", "goal_reached") if k in goal}
+    _state_empty_slots(rows)
     columns = [pa.array([_fit(r.get(f.name), f.type) for r in rows], f.type) for f in _SCHEMA]
     return pa.table(columns, schema=_SCHEMA)
+
+
+def _state_empty_slots(rows: list[dict[str, Any]]) -> None:
+    """Where a corpus that has slots leaves them out beside an intent, there are none (sgd)."""
+    gold = [row.get("gold") or {} for row in rows]
+    if any(g.get("slots") for g in gold):
+        for g in gold:
+            if g.get("intent") is not None and g.get("slots") is None:
+                g["slots"] = []
 
 
 def split(turns: pa.Table, part: int = 3) -> tuple[pa.Table, pa.Table]:

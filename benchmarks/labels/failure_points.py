@@ -36,8 +36,8 @@ from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from labels.feedback.table import feedback
 from labels.generated.failure_points import Confidence, generate
-from labels.generated.frames.model import train
 from labels.generated.frames.settings import Settings as FrameSettings
+from labels.generated.frames.training import train
 
 NAMES = ("dstc1", "slurp", "dstc2", "demo")
 GOLD = (0, 100, 300, 1_000)

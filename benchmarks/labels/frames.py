@@ -11,23 +11,20 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from benchmarks.labels.corpora import read, split
-from labels.generated.frames.candidates import Counts, Gazetteer, normal
-from labels.generated.frames.model import Frames, train
+from labels.generated.frames.baseline import Baseline
+from labels.generated.frames.model import Frames
 from labels.generated.frames.requests import Frame, Pair, Turn, key
 from labels.generated.frames.requests import read as read_turns
 from labels.generated.frames.settings import Context, Settings
+from labels.generated.frames.training import train
 
 NAMES = ("sgd", "dstc2")
 CONTEXTS: dict[Context, str] = {
@@ -35,8 +32,6 @@ CONTEXTS: dict[Context, str] = {
     "live": "with earlier turns",
     "turn": "this turn alone",
 }
-# The longest value that the baseline looks up, in words.
-_LONGEST = 6
 
 Meant = tuple[Sequence[str | None], Sequence[Iterable[Pair]]]
 
@@ -95,39 +90,11 @@ def _generated(found: pa.Table, asked: list[Turn]) -> Meant:
 
 
 def _from_words(learned: list[Turn], asked: list[Turn]) -> Meant:
-    """Baseline: TF-IDF logistic regression; known values with the slot they mostly belong to."""
-    known = [(t.request, t.gold.intent) for t in learned if t.gold and t.gold.intent is not None]
-    model = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
-        LogisticRegression(C=10, max_iter=300),
-    ).fit([request for request, _ in known], [intent for _, intent in known])
-    intents = model.predict([turn.request for turn in asked]).tolist()
-    gazetteer = Gazetteer.of(Counts.of(turn.gold for turn in learned))
-    heard: Counter[str] = Counter()
-    for turn in learned:
-        heard.update(set(_runs(turn.request)) & gazetteer.of_value.keys())
-    return intents, [_known_values(turn, gazetteer, heard) for turn in asked]
-
-
-def _known_values(turn: Turn, gazetteer: Gazetteer, heard: Counter[str]) -> list[Pair]:
-    counts = gazetteer.counts
-    found = []
-    for value in _runs(turn.request):
-        names = gazetteer.of_value.get(value, ())
-        # A value that is mostly said without being meant ("food") is none.
-        if names and counts.values[value] >= 0.5 * heard[value]:
-            name = max(names, key=lambda n: counts.pairs[n, value])
-            found.append((name, counts.written.get((name, value), value.strip())))
-    return found
-
-
-def _runs(text: str) -> list[str]:
-    words = normal(text).split()
-    return [
-        f" {' '.join(words[i:j])} "
-        for i in range(len(words))
-        for j in range(i + 1, min(i + _LONGEST, len(words)) + 1)
-    ]
+    """The model's own baseline: TF-IDF logistic regression, and known values."""
+    words = Baseline.fit(learned, [turn.gold for turn in learned])
+    best = words.intent(asked, words.intents).argmax(axis=1)
+    slots = [[candidate.pair for candidate, _ in words.slots(turn)] for turn in asked]
+    return [words.intents[i] for i in best], slots
 
 
 def _row(corpus: str, label: str, gold: Sequence[Frame | None], meant: Meant) -> str:

@@ -163,7 +163,7 @@ def _query(
 ) -> tuple[str, dict[str, Any]]:
     """The statement of the rows, in the order of the dialogues, and its parameters."""
     params: dict[str, Any] = {f"least_{name}": float(value) for name, value in least.items()}
-    columns = {name: name for name in (*ROWS.names, "turn_index", "day")}
+    columns = {name: name for name in (*ROWS.names, "spans", "turn_index", "day", "digest")}
     for name in least:
         for column in TASKS[name]:
             columns[column] = f"CASE WHEN {_SURE[name]} >= $least_{name} THEN {column} END"
@@ -180,7 +180,9 @@ def _query(
     if form == "rows":
         return f"SELECT {', '.join(ROWS.names)} FROM ({rows}) g {order}", params
     return (
-        "SELECT g.turn_id, g.dialogue_id, t.asr.hypotheses[1].text AS text, g.slots, g.intent, "
+        "SELECT g.turn_id, g.dialogue_id, t.asr.hypotheses[1].text AS text, g.slots, "
+        # Of a turn that has changed since, characters may be other words.
+        "CASE WHEN g.digest = t.digest THEN g.spans END AS places, g.intent, "
         f"g.confidence FROM ({rows}) g JOIN turns t ON t.turn_id = g.turn_id AND t.day = g.day "
         f"WHERE g.slots IS NOT NULL {order}"
     ), params
@@ -220,42 +222,57 @@ def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
 def _tagged(batch: pa.RecordBatch) -> pa.Table:
     rows = []
     for row in batch.to_pylist():
-        tagged = tag(row["text"] or "", row.pop("slots"))
+        tagged = tag(row["text"] or "", row.pop("slots"), row.pop("places"))
         rows.append({**row, "text": row["text"] or "", **tagged})
     return pa.Table.from_pylist(rows, BIO)
 
 
-def tag(text: str, slots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def tag(
+    text: str,
+    slots: Sequence[Mapping[str, Any]],
+    places: Sequence[Mapping[str, int] | None] | None = None,
+) -> dict[str, Any]:
     """BIO tags (Ramshaw and Marcus 1995) of a text's tokens for slots whose values stand in it.
 
-    A value is looked for word by word, whatever its case; the longest values first, each at its
-    first place that is still free. Returns `tokens`, `tags`, `spans` (name, value, start and end in
-    characters, in the order of the text) and `elsewhere`, the slots whose value is not in the text.
+    `places`: the characters (start, end) of each slot's value, whatever words say it ("seven" for
+    7), None for one whose place is not known. Such a value is looked for word by word, whatever its
+    case; the longest values first, each at its first place that is still free. Returns `tokens`,
+    `tags`, `spans` (name, value, start and end in characters, in the order of the text) and
+    `elsewhere`, the slots whose value is not in the text.
     """
     matches = list(_TOKEN.finditer(text))
     tokens = [match[0] for match in matches]
     folded = [token.casefold() for token in tokens]
+    begins = {match.start(): i for i, match in enumerate(matches)}
+    ends = {match.end(): i + 1 for i, match in enumerate(matches)}
     tags = ["O"] * len(tokens)
     spans, elsewhere = [], []
-    for slot in sorted(slots, key=lambda slot: -len(str(slot["value"] or ""))):
+    both = zip(slots, places if places is not None else [None] * len(slots), strict=True)
+    for slot, place in sorted(both, key=lambda b: (b[1] is None, -len(str(b[0]["value"] or "")))):
         value = [match[0].casefold() for match in _TOKEN.finditer(str(slot["value"] or ""))]
-        at = next(_places(folded, tags, value), None)
-        if at is None:
+        first, last = None, None
+        if place is not None:
+            first, last = begins.get(place["start"]), ends.get(place["end"])
+        if first is None or last is None or not _free(tags[first:last]):
+            first = next(_places(folded, tags, value), None)
+            last = None if first is None else first + len(value)
+        if first is None or last is None:
             elsewhere.append({"name": slot["name"], "value": slot["value"]})
             continue
-        tags[at : at + len(value)] = [f"B-{slot['name']}"] + [f"I-{slot['name']}"] * (
-            len(value) - 1
-        )
-        start, end = matches[at].start(), matches[at + len(value) - 1].end()
+        tags[first:last] = [f"B-{slot['name']}"] + [f"I-{slot['name']}"] * (last - first - 1)
+        start, end = matches[first].start(), matches[last - 1].end()
         spans.append({"name": slot["name"], "value": text[start:end], "start": start, "end": end})
     spans.sort(key=lambda span: span["start"])
     return {"tokens": tokens, "tags": tags, "spans": spans, "elsewhere": elsewhere}
 
 
+def _free(tags: Sequence[str]) -> bool:
+    return bool(tags) and all(tag == "O" for tag in tags)
+
+
 def _places(tokens: Sequence[str], tags: Sequence[str], value: Sequence[str]) -> Iterator[int]:
     for at in range(len(tokens) - len(value) + 1 if value else 0):
-        free = all(tag == "O" for tag in tags[at : at + len(value)])
-        if free and list(tokens[at : at + len(value)]) == list(value):
+        if _free(tags[at : at + len(value)]) and list(tokens[at : at + len(value)]) == list(value):
             yield at
 
 

@@ -146,6 +146,7 @@ RULES: Mapping[str, Rule] = {
             "turn_id dialogue_id turn_index day model_id goal_id goal_start goal_reached",
             "turn_defect transcript p_transcript intent p_intent",
             "slots.{name value}",
+            "spans.{start end}",
             "p_slots failure_point p_failure_point confidence signals digest",
         )
     ),

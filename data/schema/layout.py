@@ -15,6 +15,7 @@ from data.schema.tables import (
     ANNOTATIONS_ADDED,
     FEEDBACK,
     GENERATED_LABELS,
+    GENERATED_LABELS_ADDED,
     GOALS,
     LABELLED,
     LEFT_OUT,
@@ -86,7 +87,11 @@ TABLES: Mapping[str, Layout] = {
     "feedback": Layout("f", FEEDBACK, ("day",), ("dialogue_id", "turn_id")),
     "goals": Layout("d", GOALS, (), ("day", "dialogue_id", "goal_id")),
     "generated_labels": Layout(
-        "n", GENERATED_LABELS, ("day",), ("dialogue_id", "turn_index", "turn_id")
+        "n",
+        GENERATED_LABELS,
+        ("day",),
+        ("dialogue_id", "turn_index", "turn_id"),
+        GENERATED_LABELS_ADDED,
     ),
     "preferences": Layout("y", PREFERENCES, (), ("user_id", "preference_id")),
     "preference_changes": Layout("k", PREFERENCE_CHANGES, (), ("user_id", "preference_id")),

@@ -353,6 +353,8 @@ GENERATED_LABELS = schema(
         ("intent", _STR),
         ("p_intent", pa.float32()),
         ("slots", _SLOTS),
+        # Characters of the request where each of `slots` stands, null for one that does not.
+        ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
         ("p_slots", pa.float32()),
         ("failure_point", _STR),
         ("p_failure_point", pa.float32()),
@@ -364,6 +366,7 @@ GENERATED_LABELS = schema(
         ("digest", pa.int64()),
     ]
 )
+GENERATED_LABELS_ADDED = ("spans",)
 
 # What users taught the assistant (`labels.teaching`); one row per user, scope, kind and name.
 PREFERENCES = schema(

@@ -14,11 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.arrow import pc
 from labels.generated.decision import log_odds
 from labels.generated.dialogues import Dialogues
+from labels.generated.frames.model import FRAMES
 from labels.goals.spans import Span
 
 _NAMES = ("goal_start", "goal_reached", "turn_defect")
+# Whether intents and slots of a turn are among what is known, be they null or not.
+_MEANT = "meant"
 
 
 def digests(dialogues: Dialogues) -> list[str]:
@@ -42,9 +46,13 @@ def digests(dialogues: Dialogues) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Out-of-fold labels of n turns, NaN for those of other dialogues; arrays (n,) by name."""
+    """Out-of-fold labels of n turns, NaN for those of other dialogues; arrays (n,) by name.
+
+    `meant`: what was meant by those turns of which it is known, a table of schema `FRAMES`.
+    """
 
     labels: dict[str, np.ndarray]
+    meant: pa.Table
 
     def put(self, values: np.ndarray, name: str) -> np.ndarray:
         """`values` (n,), replaced where an out-of-fold label is known."""
@@ -64,13 +72,21 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Out-of-fold labels of n training turns: `turn_id`, `digest`, and one column per task."""
+    """Out-of-fold labels of n training turns: `turn_id`, `digest`, and one column per task.
+
+    `meant` says whether the columns of `FRAMES` hold what was meant.
+    """
 
     table: pa.Table
 
     @classmethod
-    def of(cls, dialogues: Dialogues, labels: dict[str, np.ndarray]) -> HeldOut:
-        """The labels of `dialogues`; a task that is not among them is null throughout."""
+    def of(
+        cls, dialogues: Dialogues, labels: dict[str, np.ndarray], meant: pa.Table | None = None
+    ) -> HeldOut:
+        """The labels of `dialogues`; a task that is not among them is null throughout.
+
+        `meant`: a table of schema `FRAMES`, of any of the turns.
+        """
         fingerprints = digests(dialogues)
         none = np.full(len(dialogues), np.nan)
         columns: dict[str, Any] = {
@@ -78,6 +94,14 @@ class HeldOut:
             "digest": [fingerprints[d] for d in dialogues.dialogue],
         }
         columns |= {n: pa.array(labels.get(n, none), pa.float32()) for n in _NAMES}
+        if meant is None:
+            meant = FRAMES.empty_table()
+        rows = pc.index_in(
+            pa.array(dialogues.turn_ids, pa.string()),
+            value_set=meant["turn_id"].combine_chunks(),
+        )
+        columns[_MEANT] = rows.is_valid()
+        columns |= {n: meant[n].take(rows) for n in FRAMES.names if n != "turn_id"}
         return cls(pa.table(columns))
 
     def find(self, dialogues: Dialogues) -> Known:
@@ -90,11 +114,14 @@ class HeldOut:
             r if r >= 0 and theirs[r] == ours[d] else -1
             for r, d in zip(rows, dialogues.dialogue, strict=True)
         ]
+        there = np.array(sorted({r for r in same if r >= 0}), int)
+        meant = self.table.take(pa.array(there, pa.int64()))
         return Known(
             {
                 name: np.append(self.table[name].to_numpy().astype(float), np.nan)[same]
                 for name in _NAMES
-            }
+            },
+            meant.filter(meant[_MEANT]).select(FRAMES.names),
         )
 
     def write(self, path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from classifiers.encoder import Encoder
 from data.schema.trace import schema
+from features.arrow import pc
 from labels.generated import dialogues as reading
 from labels.generated.candidates import Fitted
 from labels.generated.dialogues import Dialogues
@@ -23,7 +23,7 @@ from labels.generated.features import (
     texts_of,
     turn_rows,
 )
-from labels.generated.frames.model import Frames
+from labels.generated.frames.model import FRAMES, Frames
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
 from labels.generated.network import TASKS, Network, Standard, inputs
@@ -46,8 +46,7 @@ LABELS = schema(
         ("p_intent", pa.float32()),
         ("slots", _SLOTS),
         ("p_slots", pa.float32()),
-        # Of each slot: its probability, and its characters in the request, null where not there.
-        ("slot_confidence", pa.list_(pa.float64())),
+        # Of each slot: its characters in the request, null where it does not stand there.
         ("spans", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))),
     ]
 )
@@ -153,11 +152,11 @@ class LabelModel:
             "p_intent": _nullable(confidence),
             "slots": [None] * len(dialogues),
             "p_slots": [None] * len(dialogues),
-            "slot_confidence": [None] * len(dialogues),
             "spans": [None] * len(dialogues),
         }
         table = pa.table(columns, LABELS).take(order)
-        return table if self.frames is None else _joined(table, self.frames.generate(turns))
+        meant = table.select(FRAMES.names) if self.frames is None else self.frames.generate(turns)
+        return _joined(table, meant, FRAMES.empty_table() if known is None else known.meant)
 
     def read(self, dialogues: Dialogues) -> tuple[Said | None, Features]:
         """What the network says of the turns, if there is one, and their features."""
@@ -274,11 +273,12 @@ def _nullable(values: np.ndarray) -> pa.Array[Any]:
     return pa.array(values, pa.float32(), from_pandas=True)
 
 
-def _joined(labels: pa.Table, frames: pa.Table) -> pa.Table:
-    """`labels` with intents and slots of `frames`."""
-    rows: Any = pc.index_in(labels["turn_id"], value_set=frames["turn_id"].combine_chunks())
-    taken = frames.take(rows)
-    for name in ("intent", "p_intent", "slots", "p_slots", "slot_confidence", "spans"):
+def _joined(labels: pa.Table, meant: pa.Table, known: pa.Table) -> pa.Table:
+    """`labels` with intents and slots of `known`, and of `meant` where that says nothing."""
+    both = pa.concat_tables([known, meant.cast(FRAMES)])
+    # Of two rows of a turn, the first is found.
+    taken = both.take(pc.index_in(labels["turn_id"], value_set=both["turn_id"].combine_chunks()))
+    for name in FRAMES.names:
         field = LABELS.field(name)
         labels = labels.set_column(
             LABELS.get_field_index(name), field, taken[name].cast(field.type)

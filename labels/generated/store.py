@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
-from data.errors import ModelError, NotEnoughLabels, UsageError
+from data.errors import ModelError, NotEnoughLabels, StoreBusy, UsageError
 from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
 from data.schema.tables import GENERATED_LABELS, GOALS
@@ -116,18 +118,40 @@ def train_store(
     """Train a label model on the turns of a store, keep it there, and use it from now on.
 
     A training that was killed goes on where it was when it is started again with the same settings
-    on the same turns. Raises NotEnoughLabels for an empty store.
+    on the same turns. Raises NotEnoughLabels for an empty store, StoreBusy while another training
+    runs on it.
     """
     models = store.label_models
     scratch = models / ".training"
-    model, encoder = _train(store, settings, scratch, progress)
-    storage.save(model, encoder, models)
-    put_setting(store, SETTING, model.id)
-    for name in model_ids(models):
-        if name != model.id:
-            shutil.rmtree(models / name, ignore_errors=True)
-    shutil.rmtree(scratch, ignore_errors=True)
+    with _alone(store):
+        model, encoder = _train(store, settings, scratch, progress)
+        storage.save(model, encoder, models)
+        put_setting(store, SETTING, model.id)
+        for name in model_ids(models):
+            if name != model.id:
+                shutil.rmtree(models / name, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return model
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Holds the lock of trainings: all of a store use one folder for their checkpoints.
+
+    The operating system releases it however a training ends.
+    """
+    lock = FileLock(store.path / ".label-training.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreBusy(
+            f"Another training of labels is running on {store.path}; let it end, or stop it, and "
+            "try again."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def evaluate_store(

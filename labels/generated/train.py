@@ -31,8 +31,8 @@ from labels.generated.features import (
     texts_of,
     turn_rows,
 )
-from labels.generated.frames import model as frames
-from labels.generated.frames.model import Frames
+from labels.generated.frames import training as frames
+from labels.generated.frames.model import FRAMES, Frames
 from labels.generated.frames.settings import Settings as FrameSettings
 from labels.generated.held_out import HeldOut
 from labels.generated.mentioned import Values
@@ -113,6 +113,7 @@ def train(
     intents = _intents(targets)
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    checkpoints = None if folder is None else folder / "checkpoints"
     networks, out = _networks(
         features,
         standard,
@@ -120,7 +121,7 @@ def train(
         len(intents),
         fold,
         settings,
-        None if folder is None else folder / "checkpoints",
+        checkpoints,
         portion(progress, 0.2, 0.6),
     )
     model = LabelModel(
@@ -160,9 +161,12 @@ def train(
     model.metrics["intent"] = _intent_figures(targets, intents, out)
     model.metrics["turns"] = len(dialogues)
     model.metrics["dialogues"] = len(dialogues.dialogue_ids)
-    model.frames = _frames(turns, settings, model.metrics, portion(progress, 0.7, 1.0))
-    if labels:
-        model.held_out = HeldOut.of(dialogues, labels)
+    model.frames = _frames(turns, settings, model.metrics, checkpoints, portion(progress, 0.7, 1.0))
+    meant = _network_intents(dialogues, intents, out)
+    if model.frames is not None:
+        meant = model.frames.held_out
+    if labels or meant is not None:
+        model.held_out = HeldOut.of(dialogues, labels, meant)
     progress(1, 1, "trained")
     return model, place / "encoder"
 
@@ -378,19 +382,41 @@ def _throughput(task: str, dialogues: Dialogues, targets: Targets, p: np.ndarray
 
 
 def _frames(
-    turns: pa.Table, settings: Settings, metrics: dict[str, Any], progress: Progress
+    turns: pa.Table,
+    settings: Settings,
+    metrics: dict[str, Any],
+    folder: Path | None,
+    progress: Progress,
 ) -> Frames | None:
     if settings.frames == "none":
         return None
     quick = settings.frames == "quick"
     chosen = FrameSettings.quick(seed=settings.seed) if quick else FrameSettings(seed=settings.seed)
     try:
-        fitted = frames.train(turns, chosen, progress)
+        fitted = frames.train(turns, chosen, progress, folder)
     except NotEnoughLabels as error:
         metrics["frames"] = {"skipped": str(error)}
         return None
     metrics["frames"] = {"learned": fitted.learned, "turns": fitted.turns}
     return fitted
+
+
+def _network_intents(
+    dialogues: Dialogues, intents: tuple[str, ...], out: Said | None
+) -> pa.Table | None:
+    """The network's intents out of fold as a table of schema `FRAMES`; None if it says none."""
+    if out is None or not intents:
+        return None
+    rows = pa.table(
+        {
+            "turn_id": dialogues.turn_ids,
+            "intent": [intents[i] for i in out.intent.argmax(axis=1)],
+            "p_intent": out.intent.max(axis=1),
+        }
+    )
+    for name in FRAMES.names[rows.num_columns :]:
+        rows = rows.append_column(name, pa.nulls(rows.num_rows, FRAMES.field(name).type))
+    return rows.cast(FRAMES)
 
 
 def _intent_figures(targets: Targets, intents: tuple[str, ...], out: Said | None) -> dict[str, Any]:

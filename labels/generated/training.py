@@ -223,7 +223,7 @@ def _run(
         first = content["epochs"]
     for epoch in range(epochs):
         if epoch >= first:
-            seed = _seed(settings.seed, stage, epoch)
+            seed = seed_of(settings.seed, stage, epoch)
             torch.manual_seed(seed)
             generator = np.random.default_rng(seed)
             network.train()
@@ -256,7 +256,8 @@ def _pace(share: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (share - _WARM) / (1 - _WARM))
 
 
-def _seed(seed: int, stage: str, epoch: int) -> int:
+def seed_of(seed: int, stage: str, epoch: int) -> int:
+    """A seed of its own for each epoch of each stage."""
     digest = hashlib.sha256(f"{seed} {stage} {epoch}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

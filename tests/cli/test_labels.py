@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from data.ingest.ingest import ingest
 from data.store.store import Store
@@ -70,12 +71,21 @@ def test_train_generate_and_export(run: Run, filled: Path) -> None:
     said = run("delete", "--dialogue", FIRST, "--store", filled)
     assert f"label model {before}" in said.out
     held = pq.read_table(filled / "label_models" / str(before) / "held_out.parquet")
+    assert held["intent"].null_count == 0
+    assert FIRST not in {str(turn)[: len(FIRST)] for turn in held["turn_id"].to_pylist()}
     assert held.num_rows == turns - len([row for row in rows if row["dialogue_id"] == FIRST])
     for table in ("feedback", "goals", "generated_labels"):
         assert not _query(filled, f"SELECT * FROM {table} WHERE dialogue_id = '{FIRST}'")
     # It can still be used.
     assert run("labels", "generate", "--store", filled).code == 0
     assert run("doctor", "--store", filled).code == 0
+
+
+def test_two_trainings_do_not_run_at_once(run: Run, filled: Path) -> None:
+    with FileLock(filled / ".label-training.lock", timeout=0):
+        refused = run("labels", "train", "--quick", "--store", filled)
+    must_fail(refused, "Another training of labels is running", str(filled))
+    assert not (filled / "label_models" / ".training").exists()
 
 
 @pytest.mark.long

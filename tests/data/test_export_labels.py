@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,68 @@ def test_tags_of_values(
     assert len(tagged["elsewhere"]) == elsewhere
     for span in tagged["spans"]:
         assert text[span["start"] : span["end"]] == span["value"]
+
+
+@pytest.mark.parametrize(
+    ("places", "tags", "elsewhere"),
+    [
+        (None, ["O", "O", "O", "O", "B-room"], 1),
+        ([{"start": 9, "end": 14}, None], ["O", "O", "B-level", "O", "B-room"], 0),
+        # A part of a word, and what is not in the text, is no place.
+        ([{"start": 10, "end": 14}, {"start": 90, "end": 95}], ["O", "O", "O", "O", "B-room"], 1),
+        # Two slots are not at one place.
+        ([{"start": 9, "end": 14}] * 2, ["O", "O", "B-room", "O", "O"], 1),
+    ],
+)
+def test_values_that_are_said_in_other_words_are_tagged_where_they_stand(
+    places: list[dict[str, int] | None] | None, tags: list[str], elsewhere: int
+) -> None:
+    slots = [{"name": "level", "value": "7"}, {"name": "room", "value": "hall"}]
+    tagged = tag("level is seven of hall", slots, places)
+    assert tagged["tags"] == tags
+    assert len(tagged["elsewhere"]) == elsewhere
+
+
+def test_bio_tags_use_the_places_of_the_model_while_the_turn_is_the_same(
+    store: Store, tmp_path: Path
+) -> None:
+    with store.snapshot() as snapshot:
+        digests = snapshot.query("SELECT turn_id, digest FROM turns").to_pylist()
+        rows = snapshot.query("SELECT * FROM generated_labels").to_pylist()
+    digest = {row["turn_id"]: row["digest"] for row in digests}
+    found = []
+    for changed in (0, 1):
+        for row in rows:
+            row["digest"] = digest[row["turn_id"]] + changed
+            if row["slots"]:
+                row["spans"] = [None, {"start": 0, "end": 3}]
+        replace_learned(store, {"generated_labels": pa.Table.from_pylist(rows, SCHEMA)})
+        with store.snapshot() as snapshot:
+            export_labels(snapshot, tmp_path / "bio.jsonl", form="bio")
+        found.append(_lines(tmp_path / "bio.jsonl")[0]["tags"])
+    assert found == [["B-level", "O", "B-room", "O"], ["O", "O", "B-room", "O"]]
+
+
+def test_labels_of_an_earlier_version_have_no_places(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("SELECT * FROM generated_labels")
+    # As that version wrote them: without the column.
+    before = replace(TABLES["generated_labels"], schema=SCHEMA.remove(SCHEMA.names.index("spans")))
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "generated_labels", replace(before, added=()))
+        earlier = Store.create(tmp_path / "earlier")
+        ingest(earlier, [tmp_path / "log.jsonl"])
+        replace_learned(earlier, {"generated_labels": rows.drop_columns(["spans"])})
+    with earlier.snapshot() as snapshot:
+        assert snapshot.query("SELECT spans FROM generated_labels")["spans"].null_count == 2
+        export_labels(snapshot, tmp_path / "bio.jsonl", form="bio")
+    assert _lines(tmp_path / "bio.jsonl")[0]["tags"] == ["O", "O", "B-room", "O"]
+    # Labels are generated again, in place of those.
+    replace_learned(earlier, {"generated_labels": rows})
+    with earlier.snapshot() as snapshot:
+        assert snapshot.counts()["generated_labels"] == 2
 
 
 @pytest.mark.parametrize(

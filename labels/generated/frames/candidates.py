@@ -90,11 +90,12 @@ class Counts:
         return counts
 
     def add(self, frame: Frame) -> None:
+        """Count a frame; one whose slots are not stated says nothing about what goes together."""
+        if frame.slots is None:
+            return
         intent = frame.intent or ""
         self.frames += 1
         self.intents[intent] += 1
-        if not frame.slots:
-            return
         meant = {(name, normal(value)) for name, value in frame.slots}
         names = Counter(name for name, _ in meant)
         for pair in meant:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from labels.generated.frames.requests import Frame, Turn, key
 from labels.generated.frames.settings import Settings
 from labels.generated.frames.targets import LONGEST, Inventory, aligned
 from labels.generated.frames.words import PARTS, Lexicon, forgotten, lower, tokens
+from labels.generated.training import Checkpoints, device, seed_of
 from progress import Progress, silent
 
 # Words of a prompt or response that are read: its beginning and its end.
@@ -94,6 +95,19 @@ class _Taught:
     pairs: list[int] | None
 
 
+_Tensors = TypeVar("_Tensors", Batch, Target)
+
+
+def on(tensors: _Tensors, where: str) -> _Tensors:
+    """The same on the device `where`."""
+    moved: Any = {
+        f.name: value.to(where) if isinstance(value, torch.Tensor) else value
+        for f in fields(tensors)
+        for value in [getattr(tensors, f.name)]
+    }
+    return type(tensors)(**moved)
+
+
 class _Layers(nn.Module):
     def __init__(self, symbols: int, inventory: Inventory, settings: Settings) -> None:
         super().__init__()
@@ -122,7 +136,7 @@ class _Layers(nn.Module):
         read = torch.relu(self.first(words.T.unsqueeze(0))[0].T) * inside
         read = (torch.relu(self.second(read.T.unsqueeze(0))[0].T) + read) * inside
         width = read.shape[1]
-        pooled = torch.zeros(b.texts + 1, width).scatter_reduce(
+        pooled = torch.zeros(b.texts + 1, width, device=read.device).scatter_reduce(
             0, b.segment.unsqueeze(1).expand(-1, width), read, "amax"
         )
         bag = self.bag(b.bag, b.bag_at, per_sample_weights=b.bag_weight)
@@ -160,9 +174,14 @@ class Network:
         lexicon: Lexicon,
         inventory: Inventory,
         settings: Settings,
+        name: str,
+        checkpoints: Checkpoints,
         progress: Progress = silent,
     ) -> Network:
-        """Train on what `frames` says of the turns of `dialogues`; None teaches nothing."""
+        """Train on what `frames` says of the turns of `dialogues`; None teaches nothing.
+
+        `name`: of the training among its `checkpoints`, from the last of which it goes on.
+        """
         self = cls(lexicon, inventory, settings)
         # Dialogues that teach nothing would only cost time.
         kept = [i for i, meant in enumerate(frames) if any(f is not None for f in meant)]
@@ -171,25 +190,34 @@ class Network:
             [self._target(turn, frame) for turn, frame in zip(dialogues[i], frames[i], strict=True)]
             for i in kept
         ]
-        self._train(read, targets, progress)
+        self._train(read, targets, name, checkpoints, progress)
         return self
 
-    def _train(self, read: Any, targets: Any, progress: Progress) -> None:
-        settings = self.settings
-        rng = np.random.default_rng(settings.seed)
-        layers = self.layers.train()
+    def _train(
+        self, read: Any, targets: Any, name: str, checkpoints: Checkpoints, progress: Progress
+    ) -> None:
+        settings, where = self.settings, device()
+        layers = self.layers.to(where).train()
         sizes = [len(d) for d in read]
         steps = settings.epochs * len(list(_batches(sizes, np.arange(len(sizes)), settings.batch)))
         optimiser = torch.optim.AdamW(
             layers.parameters(), lr=settings.rate, weight_decay=1e-2, fused=True
         )
-        done = 0
-        for epoch in range(settings.epochs):
+        first = done = 0
+        if content := checkpoints.load(name):
+            layers.load_state_dict(content["network"])
+            optimiser.load_state_dict(content["optimiser"])
+            first, done = content["epochs"], content["steps"]
+        for epoch in range(first, settings.epochs):
+            # An epoch's randomness depends on nothing that ran before it.
+            seed = seed_of(settings.seed, name, epoch)
+            torch.manual_seed(seed)
+            rng = np.random.default_rng(seed)
             batches = list(_batches(sizes, rng.permutation(len(sizes)), settings.batch))
             for part in batches:
                 batch = _batch([read[i] for i in part], settings.forget, rng)
                 target = _targets([targets[i] for i in part], len(self.inventory.pairs))
-                loss = _loss(layers(batch), target)
+                loss = _loss(layers(on(batch, where)), on(target, where))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no types
                 nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
@@ -198,22 +226,31 @@ class Network:
                     group["lr"] = settings.rate * _cycle(min(done / steps, 1.0))
                 optimiser.step()
                 done += 1
+            checkpoints.save(
+                name,
+                {
+                    "network": layers.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "epochs": epoch + 1,
+                    "steps": done,
+                },
+            )
             progress(epoch + 1, settings.epochs, "reading dialogues")
         layers.eval()
 
     def read(self, dialogues: Sequence[Sequence[Turn]]) -> Output:
         """What the network makes of whole dialogues."""
-        inventory = self.inventory
+        inventory, where = self.inventory, device()
+        layers = self.layers.to(where)
         sizes = [len(d) for d in dialogues]
         tags, intents, pairs, counts = [], [], [], []
         with torch.inference_mode():
             for part in _batches(sizes, np.arange(len(sizes)), _READ):
                 read = [[self._numbers(turn) for turn in dialogues[i]] for i in part]
-                batch = _batch(read)
-                tag, intent, pair = self.layers(batch)
-                tags.append(torch.softmax(tag, 1).numpy())
-                intents.append(torch.softmax(intent, 1).numpy()[:, : len(inventory.intents)])
-                pairs.append(torch.sigmoid(pair).numpy()[:, : len(inventory.pairs)])
+                tag, intent, pair = layers(on(_batch(read), where))
+                tags.append(torch.softmax(tag, 1).cpu().numpy())
+                intents.append(torch.softmax(intent, 1).cpu().numpy()[:, : len(inventory.intents)])
+                pairs.append(torch.sigmoid(pair).cpu().numpy()[:, : len(inventory.pairs)])
                 counts += [len(numbers.request) for d in read for numbers in d]
         return Output(
             _stacked(tags, 1 + 2 * len(inventory.names)),
@@ -257,7 +294,7 @@ class Network:
 
     def save(self, path: Path) -> None:
         """Write the weights to the file `path`; lexicon and inventory are the caller's."""
-        weights = {name: value.numpy() for name, value in self.layers.state_dict().items()}
+        weights = {name: value.cpu().numpy() for name, value in self.layers.state_dict().items()}
         np.savez_compressed(path, **weights)
 
     @classmethod

@@ -165,8 +165,8 @@ def _frame(
 ) -> Frame | None:
     if intent is None and names is None:
         return None
-    # Some logs leave out an empty list of slots where they state an intent.
-    return Frame(intent, pairs(names or [], values or []))
+    # No list says nothing about slots; an empty one says that there are none.
+    return Frame(intent, None if names is None else pairs(names, values or []))
 
 
 def _shares(texts: list[str], confidences: list[float | None]) -> tuple[tuple[str, float], ...]:

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelModel, Path]
 @pytest.fixture(scope="module")
 def model(trained: tuple[LabelModel, Path]) -> LabelModel:
     return trained[0]
+
+
+@pytest.fixture(scope="module")
+def meant() -> LabelModel:
+    """A model of intents and slots too."""
+    turns = talks(40)
+    gold = [g | {"slots": [{"name": "topic", "value": "jazz"}]} for g in values(turns, "gold")]
+    return train(replaced(turns, "gold", gold), replace(QUICK, network=False, frames="quick"))[0]
 
 
 def _gold(turns: pa.Table, name: str) -> list[object]:
@@ -85,6 +94,41 @@ def test_turns_that_were_learned_from_get_the_labels_of_other_folds(model: Label
     # A dialogue that has changed since is another dialogue.
     changed = replaced(turns, "result", [{"response": "well"}] * turns.num_rows)
     assert model.generate(changed).equals(model.generate(changed, held_out=False))
+
+
+@pytest.mark.parametrize("frames", ["quick", "none"])
+def test_intents_that_cannot_be_learned_are_not_remembered(
+    frames: Literal["quick", "none"], tmp_path: Path
+) -> None:
+    turns = talks(40)
+    gold = values(turns, "gold")
+    intents = np.random.default_rng(0).choice(["one", "two", "three"], len(gold))
+    stated = [g | {"intent": i, "slots": []} for g, i in zip(gold, intents, strict=True)]
+    turns = replaced(turns, "gold", stated)
+    model, encoder = train(turns, replace(QUICK, frames=frames, epochs=4))
+    name = storage.save(model, encoder, tmp_path)
+    said = storage.load(tmp_path, name).generate(turns)
+    assert said.equals(model.generate(turns))
+    if model.frames is not None:
+        figures = model.frames.metrics["intent"]
+        expected = figures["candidates"][figures["default"]]["accuracy"]
+    else:
+        expected = model.metrics["intent"]["accuracy"]
+    assert np.mean(np.array(values(said, "intent")) == intents) == pytest.approx(expected)
+    assert expected < 0.5
+    # A dialogue that has changed since is another dialogue.
+    changed = replaced(turns, "result", [{"response": "well"}] * turns.num_rows)
+    assert model.generate(changed).equals(model.generate(changed, held_out=False))
+
+
+@pytest.mark.parametrize("field", [f.name for f in SCHEMA.field("gold").type])
+def test_gold_reaches_no_intent_and_no_slot(meant: LabelModel, field: str) -> None:
+    for turns in (talks(12, seed=3), talks(40)):
+        gold = values(turns, "gold")
+        order = np.random.default_rng(0).permutation(len(gold))
+        mixed = [g | {field: gold[i][field]} for g, i in zip(gold, order, strict=True)]
+        assert meant.generate(replaced(turns, "gold", mixed)).equals(meant.generate(turns))
+        assert meant.generate(turns.drop_columns(["gold"])).equals(meant.generate(turns))
 
 
 @pytest.mark.parametrize(
@@ -174,28 +218,38 @@ def test_a_training_that_ended_early_goes_on_and_ends_with_the_same_weights(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("stage", ["fold-", "frames-fold-"])
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
-    trained: tuple[LabelModel, Path], tmp_path: Path
+    tmp_path: Path, stage: str
 ) -> None:
     code = (
+        "from dataclasses import replace\n"
         "from pathlib import Path\n"
         "from tests.labels.generated.test_model import QUICK\n"
         "from tests.labels.generated.talks import talks\n"
         "from labels.generated.train import train\n"
-        f"train(talks(40), QUICK, folder=Path({str(tmp_path)!r}))\n"
+        "settings = replace(QUICK, frames='quick')\n"
+        f"train(talks(40), settings, folder=Path({str(tmp_path)!r}))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
         until = time.monotonic() + 300
-        while not list((tmp_path / "checkpoints").glob("fold-*.pt")):
+        while not list((tmp_path / "checkpoints").glob(f"{stage}*.pt")):
             assert process.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < until
             time.sleep(0.01)
     finally:
         process.kill()
         process.wait()
-    resumed, _ = train(talks(40), QUICK, folder=tmp_path)
-    for ours, theirs in zip(resumed.networks, trained[0].networks, strict=True):
+    settings = replace(QUICK, frames="quick")
+    resumed, _ = train(talks(40), settings, folder=tmp_path)
+    whole, _ = train(talks(40), settings)
+    assert resumed.frames is not None
+    assert whole.frames is not None
+    for ours, theirs in (
+        *zip(resumed.networks, whole.networks, strict=True),
+        (resumed.frames.network.layers, whole.frames.network.layers),
+    ):
         for name, weight in ours.state_dict().items():
             assert torch.equal(weight, theirs.state_dict()[name]), name
 

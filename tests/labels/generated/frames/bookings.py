@@ -23,7 +23,7 @@ def turn(
     prompt: str | None = None,
     response: str | None = None,
     nlu: tuple[str | None, list[tuple[str, str]]] | None = None,
-    gold: tuple[str | None, list[tuple[str, str]]] | None = None,
+    gold: tuple[str | None, list[tuple[str, str]] | None] | None = None,
     confidence: float | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
@@ -47,8 +47,15 @@ def turn(
     return row | fields
 
 
-def _frame(intent: str | None, slots: list[tuple[str, str]]) -> dict[str, Any]:
-    return {"intent": intent, "slots": [{"name": n, "value": v} for n, v in slots]}
+def _frame(intent: str | None, slots: list[tuple[str, str]] | None) -> dict[str, Any]:
+    pairs = None if slots is None else [{"name": n, "value": v} for n, v in slots]
+    return {"intent": intent, "slots": pairs}
+
+
+def with_gold(turns: pa.Table, gold: list[dict[str, Any] | None]) -> pa.Table:
+    """`turns` with other gold."""
+    field = TURNS.field("gold")
+    return turns.set_column(turns.schema.get_field_index("gold"), field, pa.array(gold, field.type))
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import NotEnoughLabels, UsageError
-from labels.generated.frames.model import FRAMES, Frames, train
+from labels.generated.frames.model import FRAMES, Frames
 from labels.generated.frames.requests import COLUMNS
 from labels.generated.frames.settings import Settings
 from labels.generated.frames.targets import aligned
+from labels.generated.frames.training import LEAST, train
+from labels.generated.frames.ways import CONTEXT, LOGGED, WORDS
 from labels.generated.frames.words import tokens
-from tests.labels.generated.frames.bookings import GARBLED, bookings, table, turn
+from tests.labels.generated.frames.bookings import GARBLED, bookings, table, turn, with_gold
 
 SMALL = Settings(width=32, epochs=14, batch=16, rate=1e-2, rounds=20, min_leaf=5)
 
@@ -71,7 +74,7 @@ def test_spans_are_where_the_values_stand(model: Frames, asked: pa.Table) -> Non
     texts = heard(asked)
     in_words = 0
     for row, text in zip(model.generate(asked).to_pylist(), texts, strict=True):
-        assert len(row["spans"]) == len(row["slots"]) == len(row["slot_confidence"])
+        assert len(row["spans"]) == len(row["slots"])
         for slot, span in zip(row["slots"], row["spans"], strict=True):
             if span is not None and not slot["value"].isdigit():
                 in_words += 1
@@ -159,6 +162,132 @@ def test_without_gold_accepted_hypotheses_are_learned_from(asked: pa.Table) -> N
     blind = bookings(40, 2, nlu=True)
     found = learned.generate(blind)
     assert right(found, asked, garbled=False) > 0.8
+
+
+@pytest.mark.parametrize("annotated", [1, LEAST - 1])
+def test_with_little_gold_accepted_hypotheses_are_learned_from(annotated: int) -> None:
+    turns = bookings(60, 1, nlu=True)
+    gold: list[Any] = turns["gold"].to_pylist()
+    some = with_gold(turns, gold[:annotated] + [None] * (len(gold) - annotated))
+    learned = train(some, replace(SMALL, epochs=2))
+    assert learned.learned == "nlu"
+    found = learned.generate(some)
+    assert found["intent"].null_count == found["slots"].null_count == 0
+    for task in ("intent", "slots"):
+        assert f"gold of {annotated} turns only" in learned.metrics[task]["skipped"]
+
+
+def test_agreement_with_the_nlu_is_not_called_accuracy() -> None:
+    learned = train(bookings(60, 1, gold=False, nlu=True), replace(SMALL, epochs=2))
+    for task in ("intent", "slots"):
+        assert learned.metrics[task] == {
+            "skipped": f"no gold of {task}; learned from accepted NLU hypotheses, so nothing tells "
+            "how often it is right"
+        }
+
+
+def test_turns_learned_from_get_what_other_folds_say_of_them() -> None:
+    turns = bookings(60, 1)
+    gold: list[Any] = turns["gold"].to_pylist()
+    rng = np.random.default_rng(0)
+    intents = rng.choice(["one", "two", "three"], len(gold))
+    mixed = with_gold(turns, [g | {"intent": i} for g, i in zip(gold, intents, strict=True)])
+    learned = train(mixed, SMALL)
+    held = learned.held_out
+    assert held is not None
+    assert held.schema == FRAMES
+    rows = {row["turn_id"]: row for row in held.to_pylist()}
+    ids = turns["turn_id"].to_pylist()
+    hits = [rows[turn]["intent"] == i for turn, i in zip(ids, intents, strict=True)]
+    used = learned.metrics["intent"]
+    assert np.mean(hits) == pytest.approx(used["candidates"][used["default"]]["accuracy"])
+    assert np.mean(hits) < 0.45
+    # Its own answers repeat the gold.
+    own = np.array(learned.generate(mixed)["intent"].to_pylist()) == intents
+    assert own.mean() > np.mean(hits) + 0.1
+
+
+def test_slots_that_nobody_states_are_unknown(asked: pa.Table) -> None:
+    turns = bookings(90, 1)
+    gold: list[Any] = turns["gold"].to_pylist()
+    some = [g if i % 3 == 0 else g | {"slots": None} for i, g in enumerate(gold)]
+    learned = train(with_gold(turns, some), SMALL)
+    assert learned.metrics["slots"]["n"] == sum(g["slots"] is not None for g in some)
+    assert learned.metrics["intent"]["n"] == len(gold)
+    assert right(learned.generate(asked), asked, garbled=False) > 0.8
+
+
+def test_without_gold_of_slots_nothing_is_said_of_them(asked: pa.Table, tmp_path: Path) -> None:
+    turns = bookings(40, 1)
+    gold: list[Any] = turns["gold"].to_pylist()
+    learned = train(with_gold(turns, [g | {"slots": None} for g in gold]), replace(SMALL, epochs=2))
+    assert learned.metrics["slots"] == {"skipped": "no gold of slots"}
+    learned.save(tmp_path / "frames")
+    found = Frames.load(tmp_path / "frames").generate(asked)
+    assert found["intent"].null_count == 0
+    for name in ("slots", "p_slots", "spans"):
+        assert found[name].null_count == asked.num_rows
+
+
+def test_words_alone_are_used_where_they_are_better(asked: pa.Table, tmp_path: Path) -> None:
+    # A network of one epoch knows nothing yet.
+    learned = train(bookings(90, 1, nlu=True), replace(SMALL, epochs=1, rate=1e-6))
+    for task, measure in (("intent", "accuracy"), ("slots", "f1")):
+        figures = learned.metrics[task]["candidates"]
+        assert set(figures) == {CONTEXT, WORDS, LOGGED}
+        used = learned.metrics[task]["default"]
+        assert used == learned.ways[task]
+        best = max(row[measure] for row in figures.values())
+        assert figures[used][measure] >= best - (0.01 if used == CONTEXT else 0)
+    only = train(bookings(90, 1), replace(SMALL, epochs=1, rate=1e-6))
+    assert only.ways["intent"] == WORDS
+    learned = replace(only, ways={"intent": WORDS, "slots": WORDS})
+    learned.save(tmp_path / "frames")
+    found = learned.generate(asked)
+    assert Frames.load(tmp_path / "frames").generate(asked).equals(found)
+    one = learned.generate(table([turn("x", 0, ["a table in Bath please"])])).to_pylist()[0]
+    assert one["intent"] == "BookTable"
+    assert one["slots"] == [{"name": "city", "value": "Bath"}]
+    assert one["spans"] == [{"start": 11, "end": 15}]
+    assert 0 < one["p_slots"] < 1
+
+
+@pytest.mark.parametrize("after", [2, 5, 8])
+def test_a_training_that_ended_early_goes_on_and_ends_with_the_same_weights(
+    asked: pa.Table, tmp_path: Path, after: int
+) -> None:
+    class Killed(Exception):
+        pass
+
+    few, turns = replace(SMALL, epochs=3), bookings(40, 1)
+    epochs = 0
+
+    def progress(done: float, total: float | None, what: str, turns: int | None = None) -> None:
+        nonlocal epochs
+        epochs += what == "reading dialogues"
+        if epochs == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(turns, few, progress, tmp_path)
+    epochs = -10
+    resumed = train(turns, few, progress, tmp_path)
+    # Three networks of three epochs, less those that were done.
+    assert epochs == -10 + 9 - after
+    whole = train(turns, few)
+    for name, weight in resumed.network.layers.state_dict().items():
+        assert torch.equal(weight, whole.network.layers.state_dict()[name]), name
+    assert resumed.generate(asked).equals(whole.generate(asked))
+    assert resumed.held_out is not None
+    assert whole.held_out is not None
+    assert resumed.held_out.equals(whole.held_out)
+
+
+def test_a_checkpoint_of_other_turns_is_not_gone_on_with(asked: pa.Table, tmp_path: Path) -> None:
+    few = replace(SMALL, epochs=2)
+    train(bookings(40, 3), few, folder=tmp_path)
+    other = train(bookings(40, 1), few, folder=tmp_path)
+    assert other.generate(asked).equals(train(bookings(40, 1), few).generate(asked))
 
 
 def test_neither_gold_nor_hypotheses() -> None:
