@@ -159,7 +159,16 @@ def _generated(
     said = [points[h]["failure_point"][i].as_py() for i, h in enumerate(unseen.tolist())]
     sure = np.array([points[h]["weight"][i].as_py() for i, h in enumerate(unseen.tolist())])
     confidence = Confidence.fit(said, sure, truth)
-    return generate(turns, whole, defects, confidence)
+    made = generate(turns, whole, defects, confidence)
+    if confidence is not None:
+        sure = confidence(said, sure)
+    mine = np.flatnonzero(annotated)
+    point, weight = made["failure_point"].to_pylist(), made["weight"].to_numpy().copy()
+    for i in mine.tolist():
+        point[i], weight[i] = said[i], sure[i]
+    return made.set_column(
+        made.column_names.index("failure_point"), "failure_point", pa.array(point, pa.string())
+    ).set_column(made.column_names.index("weight"), "weight", pa.array(weight))
 
 
 def _frames(turns: pa.Table, with_gold: np.ndarray, settings: FrameSettings) -> pa.Table | None:

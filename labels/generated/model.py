@@ -14,6 +14,7 @@ from features.arrow import pc
 from labels.generated import dialogues as reading
 from labels.generated.candidates import Fitted
 from labels.generated.dialogues import Dialogues
+from labels.generated.failure_points import Confidence
 from labels.generated.features import (
     Features,
     alone,
@@ -72,6 +73,7 @@ class LabelModel:
     networks: of different seeds, none if training was told so. intents: names of their intents.
     separation: mean and spread, over the training turns, of how clearly a turn parts from those
         before.
+    confidence: how sure a generated failure point is; None for the product of its parts.
     frames: what says intents and slots, with values; without it intents are the network's.
     metrics: per task the figures of every candidate out of fold, or why it was not learned.
     held_out: out-of-fold labels of the training turns.
@@ -93,6 +95,7 @@ class LabelModel:
     constant: dict[str, float] = field(default_factory=dict)
     held_out: HeldOut | None = None
     frames: Frames | None = None
+    confidence: Confidence | None = None
 
     @property
     def thresholds(self) -> dict[str, float]:

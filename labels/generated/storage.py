@@ -22,6 +22,7 @@ import os
 import shlex
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from data.store.durability import sync, tree
 from data.store.model_folders import DRAFT, model_damage, model_ids, write_manifest
 from labels.generated.candidates import Fitted
 from labels.generated.decision import Scale
+from labels.generated.failure_points import Confidence
 from labels.generated.frames.model import Frames
 from labels.generated.held_out import HeldOut
 from labels.generated.linear import Linear
@@ -171,6 +173,7 @@ def _write(model: LabelModel, encoder_folder: Path, folder: Path) -> None:
         "networks": len(model.networks),
         "shape": shape,
         "frames": model.frames is not None,
+        "confidence": asdict(model.confidence) if model.confidence else None,
         "tasks": tasks,
     }
     (folder / "model.json").write_text(json.dumps(content, ensure_ascii=True), "utf-8")
@@ -222,6 +225,7 @@ def _read(folder: Path, model_id: str, threads: int) -> LabelModel:
         constant={name: float(p) for name, p in content["constant"].items()},
         metrics=json.loads((folder / _METRICS).read_text("utf-8")),
         id=model_id,
+        confidence=Confidence(**content["confidence"]) if content["confidence"] else None,
         held_out=HeldOut.read(folder / "held_out.parquet"),
         frames=Frames.load(folder / _FRAMES) if content["frames"] else None,
     )

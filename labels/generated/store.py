@@ -29,11 +29,13 @@ from data.store.workspace import put_setting, setting
 from features.arrow import pc
 from labels.feedback.table import feedback
 from labels.generated import failure_points, storage
+from labels.generated.failure_points import Confidence
 from labels.generated.model import LabelModel
 from labels.generated.settings import Settings
 from labels.generated.targets import FOUND
 from labels.generated.throughput import EVEN
 from labels.generated.train import VERDICTS, train
+from labels.rules.failure_point import labels
 from progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -182,9 +184,38 @@ def _train(
             )
         told, _ = feedback(snapshot)
     model, encoder = train(turns, settings, told.select(["turn_id", "p_defect"]), progress, scratch)
+    model.confidence = _confidence(model, turns, told)
     meant = model.frames.metrics if model.frames else {}
     model.metrics["tasks"] = {**{name: model.metrics[name] for name in VERDICTS}, **meant}
     return model, encoder
+
+
+def _confidence(model: LabelModel, turns: pa.Table, told: pa.Table) -> Confidence | None:
+    """How sure generated failure points are, by those of turns with gold, out of fold."""
+    if model.held_out is None:
+        return None
+    known = model.held_out.table
+    rows = pc.index_in(known["turn_id"], value_set=told["turn_id"].combine_chunks())
+    defects = known.select(["turn_id"]).append_column(
+        "p_defect",
+        pc.coalesce(
+            pc.if_else(
+                pc.is_finite(known["turn_defect"]),
+                known["turn_defect"],
+                pa.scalar(None, pa.float32()),
+            ),
+            told["p_defect"].take(rows).cast(pa.float32()),
+        ),
+    )
+    meant = known.filter(pc.is_valid(known["p_slots"]))
+    points = failure_points.generate(turns, meant if meant.num_rows else None, defects)
+    gold = labels(turns)
+    place = pc.index_in(points["turn_id"], value_set=gold["turn_id"].combine_chunks())
+    return Confidence.fit(
+        points["failure_point"].to_pylist(),
+        points["weight"].to_numpy(),
+        gold["failure_point"].take(place).to_pylist(),
+    )
 
 
 def training_turns(
@@ -229,18 +260,20 @@ def generate_store(
             raise UsageError("The store holds no turns to label; ingest some first.")
         progress(0.0, 1.0, "reading feedback")
         told, _ = feedback(snapshot)
-        labels, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
+        rows, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
         for turns in _batches(snapshot):
-            made = _blamed(model.generate(turns, told.select(["turn_id", "p_defect"])), turns)
-            labels.append(_labels(made, turns, told, model.id))
+            made = _blamed(
+                model.generate(turns, told.select(["turn_id", "p_defect"])), turns, model.confidence
+            )
+            rows.append(_labels(made, turns, told, model.id))
             goals.append(_goals(made, turns, model.id))
             done += turns.num_rows
             progress(0.1 + 0.9 * done / total, 1.0, "labelling turns", done)
     found = pa.concat_tables(goals)
     written = replace_learned(
         store,
-        {"feedback": told, "generated_labels": pa.concat_tables(labels), "goals": found},
+        {"feedback": told, "generated_labels": pa.concat_tables(rows), "goals": found},
     )
     return Generated(
         written["generated_labels"],
@@ -269,11 +302,11 @@ def _batches(snapshot: Snapshot) -> Iterator[pa.Table]:
         start = stop
 
 
-def _blamed(made: pa.Table, turns: pa.Table) -> pa.Table:
+def _blamed(made: pa.Table, turns: pa.Table, confidence: Confidence | None) -> pa.Table:
     """The labels with the words that were meant, and the failure point that follows by rule."""
     defects = made.select(["turn_id", "turn_defect"]).rename_columns(["turn_id", "p_defect"])
     meant = None if made["p_slots"].null_count == made.num_rows else made
-    points = failure_points.generate(turns, meant, defects)
+    points = failure_points.generate(turns, meant, defects, confidence)
     for name, column in (
         ("transcript", "transcript"),
         ("p_transcript", "p_transcript"),
