@@ -42,7 +42,7 @@ def test_it_does_not_depend_on_gold(tmp_path: Path) -> None:
     for name in ("with", "without"):
         (tmp_path / name).mkdir()
     bare = [{k: v for k, v in turn.items() if k != "gold"} for turn in turns]
-    flipped = [{**turn, "gold": {"defect": not turn["gold"]["defect"], "corrects": "t000.0"}}
+    flipped = [{**turn, "gold": {"defect": not turn["gold"]["defect"], "corrects": "another"}}
                for turn in turns]  # fmt: skip
     with store_of(tmp_path / "with", flipped).snapshot() as one:
         first = collect(one)
