@@ -267,8 +267,9 @@ def export(
 ) -> None:
     """Write the generated labels to a file, with a manifest."""
     from data.export.labels import export_labels
-    from data.store.store import Store
+    from data.store.store import Store, must_lie_outside
 
+    must_lie_outside(to, store)
     with Store.whole(store).snapshot() as snapshot:
         content = export_labels(snapshot, to, form=form.value, least=_thresholds(least))
     if as_json:
@@ -278,6 +279,15 @@ def export(
         f"{counted(content['rows'], 'turn')} in {plain(str(to))}, the manifest in "
         f"{plain(to.name)}.manifest.json."
     )
+    if content["unlabelled"] or content["changed"]:
+        out.print(
+            f"Not in it: {counted(content['unlabelled'], 'turn')} without a label and "
+            f"{counted(content['changed'], 'turn')} that changed since; label them with: faultline "
+            f"labels generate --store {shlex.quote(store)}",
+            markup=False,
+        )
+    if form is Form.bio and not content["rows"]:
+        out.print("No turn has slots that are sure enough.")
 
 
 def _thresholds(texts: list[str] | None) -> dict[str, float]:
@@ -285,6 +295,8 @@ def _thresholds(texts: list[str] | None) -> dict[str, float]:
     least = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
+        if name in least:
+            raise UsageError(f"--min gives {name} twice; give one probability.")
         try:
             least[name] = float(value) if equals else float("nan")
         except ValueError:

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import UsageError, machine_error
-from data.export.manifest import manifest, write_manifest
+from data.export.manifest import manifest, manifest_of, write_manifest
 from data.queries.filters import Filter
+from data.queries.generated_labels import SURE
+from data.schema.scripts import MARKS, UNSPACED
 from data.schema.trace import schema
 from data.store.durability import replacing
 
@@ -22,21 +24,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("rows", "bio")
 SUFFIXES = (".jsonl", ".parquet")
-# Tasks whose labels may be held back below a probability, and the columns that hold them. A yes or
-# no is as sure as the likelier of the two.
-TASKS: Mapping[str, tuple[str, ...]] = {
-    "goal_start": ("goal_start",),
-    "goal_reached": ("goal_reached",),
-    "turn_defect": ("turn_defect",),
-    "intent": ("intent",),
-    "slots": ("slots",),
-}
-_SURE = {
-    **{name: f"greatest({name}, 1 - {name})" for name in ("goal_start", "goal_reached")},
-    "turn_defect": "greatest(turn_defect, 1 - turn_defect)",
-    "intent": "p_intent",
-    "slots": "p_slots",
-}
+# Tasks whose labels may be held back below a probability: columns of the file.
+TASKS = ("goal_start", "goal_reached", "turn_defect", "intent", "slots")
 _STR = pa.string()
 _SLOTS = pa.list_(pa.struct([("name", _STR), ("value", _STR)]))
 ROWS = schema(
@@ -74,10 +63,10 @@ BIO = schema(
         ("confidence", pa.float32()),
     ]
 )
-# A word, or one letter of a script that is written without spaces.
+# A word, or one letter of a script that is written without spaces, with its marks.
 _TOKEN = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|"
-    r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+(?:['’]\w+)*|[^\w\s]"
+    rf"[{UNSPACED}][{MARKS}]*|"
+    rf"[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{MARKS}])*(?:['’](?:\w|[{MARKS}])+)*|[^\w\s]"
 )
 _BATCH = 20_000
 
@@ -102,8 +91,10 @@ def export_labels(
     chosen: only turns that `model` (the promoted one by default) scored and that this filter
         keeps; all turns by default.
 
-    Returns the manifest. Raises UsageError for another ending, form, task or probability, for a
-    store without generated labels, and for a file that cannot be written.
+    Labels of turns that have changed since are left out. Returns the manifest, with
+    the numbers of `unlabelled` and `changed` turns of the store. Raises UsageError for another
+    ending, form, task or probability, for a store without generated labels, and for a file that
+    cannot be written.
     """
     target = Path(to).expanduser()
     least = dict(least or {})
@@ -133,6 +124,7 @@ def export_labels(
                 "format": target.suffix.lower().removeprefix("."),
                 "form": form,
                 "thresholds": {name: float(value) for name, value in sorted(least.items())},
+                **_stale(snapshot),
             }
         write_manifest(target, content)
     except OSError as error:
@@ -151,6 +143,12 @@ def _check(target: Path, form: str, least: Mapping[str, float]) -> None:
         )
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"Cannot write {target}; give a file in a folder that exists.")
+    beside = manifest_of(target)
+    if beside.is_dir():
+        raise UsageError(
+            f"Cannot write the manifest {beside}, as there is a folder of this name; give another "
+            "file."
+        )
     for name, value in least.items():
         if name not in TASKS:
             raise UsageError(f"There is no task '{name}'; give some of {', '.join(TASKS)}.")
@@ -164,9 +162,14 @@ def _query(
     """The statement of the rows, in the order of the dialogues, and its parameters."""
     params: dict[str, Any] = {f"least_{name}": float(value) for name, value in least.items()}
     columns = {name: name for name in (*ROWS.names, "spans", "turn_index", "day", "digest")}
+    sure = dict(SURE)
     for name in least:
-        for column in TASKS[name]:
-            columns[column] = f"CASE WHEN {_SURE[name]} >= $least_{name} THEN {column} END"
+        kept = f"{SURE[name]} >= $least_{name}"
+        columns[name] = f"CASE WHEN {kept} THEN {name} END"
+        sure[name] = f"CASE WHEN {kept} THEN {SURE[name]} END"
+    # A first turn begins a goal in any case, which says nothing of the row.
+    sure["goal_start"] = f"CASE WHEN goal_start < 1 THEN {sure['goal_start']} END"
+    columns["confidence"] = f"least({', '.join(sure.values())})"
     listed = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     rows = f"SELECT {listed} FROM generated_labels"
     if chosen is not None:
@@ -176,14 +179,18 @@ def _query(
             " WHERE turn_id IN (SELECT turn_id FROM predictions WHERE model_id = $model AND "
             f"{clause})"
         )
+    # A turn that has changed since may have said something else.
+    unchanged = (
+        "JOIN turns t ON t.turn_id = g.turn_id AND t.day = g.day "
+        "AND coalesce(t.digest = g.digest, true)"
+    )
     order = "ORDER BY g.dialogue_id, g.turn_index, g.turn_id"
     if form == "rows":
-        return f"SELECT {', '.join(ROWS.names)} FROM ({rows}) g {order}", params
+        listed = ", ".join(f"g.{name}" for name in ROWS.names)
+        return f"SELECT {listed} FROM ({rows}) g {unchanged} {order}", params
     return (
         "SELECT g.turn_id, g.dialogue_id, t.asr.hypotheses[1].text AS text, g.slots, "
-        # Of a turn that has changed since, characters may be other words.
-        "CASE WHEN g.digest = t.digest THEN g.spans END AS places, g.intent, "
-        f"g.confidence FROM ({rows}) g JOIN turns t ON t.turn_id = g.turn_id AND t.day = g.day "
+        f"g.spans AS places, g.intent, g.confidence FROM ({rows}) g {unchanged} "
         f"WHERE g.slots IS NOT NULL {order}"
     ), params
 
@@ -274,6 +281,19 @@ def _places(tokens: Sequence[str], tags: Sequence[str], value: Sequence[str]) ->
     for at in range(len(tokens) - len(value) + 1 if value else 0):
         if _free(tags[at : at + len(value)]) and list(tokens[at : at + len(value)]) == list(value):
             yield at
+
+
+def _stale(snapshot: Snapshot) -> dict[str, int]:
+    """How many turns have no label yet, and how many have changed since they got one."""
+    rows = snapshot.query(_STALE).to_pylist()
+    return {name: int(rows[0][name] or 0) for name in ("unlabelled", "changed")}
+
+
+_STALE = """
+SELECT count(*) FILTER (g.turn_id IS NULL) AS unlabelled,
+  count(*) FILTER (g.digest <> t.digest) AS changed
+FROM turns t LEFT JOIN generated_labels g ON g.turn_id = t.turn_id AND g.day = t.day
+"""
 
 
 def _model(snapshot: Snapshot) -> str | None:

@@ -86,9 +86,14 @@ def checksum(file: Path) -> str:
     return digest.hexdigest()
 
 
+def manifest_of(file: Path) -> Path:
+    """Where the manifest of `file` stands."""
+    return file.with_name(f"{file.name}.manifest.json")
+
+
 def write_manifest(file: Path, content: Mapping[str, Any]) -> Path:
     """Write the manifest of `file` next to it as FILE.manifest.json; returns its path."""
-    path = file.with_name(f"{file.name}.manifest.json")
+    path = manifest_of(file)
     with replacing(path) as draft:
         draft.write_text(_text(content), "utf-8")
     return path

@@ -18,11 +18,12 @@ from scipy.sparse import csr_matrix, diags, hstack
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
+from data.schema.scripts import MARKS, UNSPACED
 from labels.generated.dialogues import Dialogues
 
 BITS = 16
 # Characters of scripts that put no spaces between words are words of their own; runs of two follow.
-_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w[\w'’]*|[?!]")
+_WORD = re.compile(rf"[{UNSPACED}\uac00-\ud7af][{MARKS}]*|\w(?:[\w'’]|[{MARKS}])*|[?!]")
 _DIGIT = re.compile(r"\d")
 
 # Blocks of a turn: what they hold, and of which turn, counted from the one in question.

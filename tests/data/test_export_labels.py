@@ -19,6 +19,7 @@ from data.ingest.ingest import ingest
 from data.schema.layout import TABLES
 from data.store.learned import replace_learned
 from data.store.store import Store
+from labels.generated.words import words as words_of
 from tests.logs import trace, write_lines
 
 SCHEMA = TABLES["generated_labels"].schema
@@ -171,24 +172,77 @@ def test_values_that_are_said_in_other_words_are_tagged_where_they_stand(
     assert len(tagged["elsewhere"]) == elsewhere
 
 
-def test_bio_tags_use_the_places_of_the_model_while_the_turn_is_the_same(
-    store: Store, tmp_path: Path
-) -> None:
+def test_bio_tags_use_the_places_of_the_model(store: Store, tmp_path: Path) -> None:
+    _relabel(store, spans=[None, {"start": 0, "end": 3}])
+    with store.snapshot() as snapshot:
+        export_labels(snapshot, tmp_path / "bio.jsonl", form="bio")
+    assert _lines(tmp_path / "bio.jsonl")[0]["tags"] == ["B-level", "O", "B-room", "O"]
+
+
+def _relabel(store: Store, changed: int = 0, **values: Any) -> None:
+    """Label the turn t0 again, with other `values`, as it was when its digest was another."""
     with store.snapshot() as snapshot:
         digests = snapshot.query("SELECT turn_id, digest FROM turns").to_pylist()
         rows = snapshot.query("SELECT * FROM generated_labels").to_pylist()
     digest = {row["turn_id"]: row["digest"] for row in digests}
-    found = []
-    for changed in (0, 1):
-        for row in rows:
-            row["digest"] = digest[row["turn_id"]] + changed
-            if row["slots"]:
-                row["spans"] = [None, {"start": 0, "end": 3}]
-        replace_learned(store, {"generated_labels": pa.Table.from_pylist(rows, SCHEMA)})
+    for row in rows:
+        row["digest"] = digest[row["turn_id"]]
+        if row["turn_id"] == "t0":
+            row |= values
+            row["digest"] += changed
+    replace_learned(store, {"generated_labels": pa.Table.from_pylist(rows, SCHEMA)})
+
+
+def test_labels_of_turns_that_changed_since_are_left_out_and_counted(
+    store: Store, tmp_path: Path
+) -> None:
+    _relabel(store, changed=1)
+    more = [trace("t2", dialogue_id="d", turn_index=2)]
+    ingest(store, [write_lines(tmp_path / "more.jsonl", more)])
+    for form, turns in (("rows", ["t1"]), ("bio", [])):
         with store.snapshot() as snapshot:
-            export_labels(snapshot, tmp_path / "bio.jsonl", form="bio")
-        found.append(_lines(tmp_path / "bio.jsonl")[0]["tags"])
-    assert found == [["B-level", "O", "B-room", "O"], ["O", "O", "B-room", "O"]]
+            content = export_labels(snapshot, tmp_path / "l.jsonl", form=form)
+        assert [row["turn_id"] for row in _lines(tmp_path / "l.jsonl")] == turns
+        assert (content["unlabelled"], content["changed"]) == (1, 1)
+
+
+def test_slots_that_are_left_out_are_not_taught_as_none(store: Store, tmp_path: Path) -> None:
+    with store.snapshot() as snapshot:
+        content = export_labels(snapshot, tmp_path / "l.jsonl", form="bio", least={"slots": 0.7})
+    assert content["rows"] == 0
+
+
+def test_confidence_is_that_of_the_parts_in_the_row(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "l.jsonl"
+    for least, expected in (
+        ({}, 0.6),
+        ({"slots": 0.7}, 0.7),
+        ({"slots": 0.7, "goal_reached": 0.75}, 0.8),
+    ):
+        with store.snapshot() as snapshot:
+            export_labels(snapshot, file, least=least)
+        assert _lines(file)[0]["confidence"] == pytest.approx(expected, abs=1e-6)
+    # That a first turn begins a goal is no doubt of the row's, and no certainty either.
+    nothing: dict[str, Any] = dict.fromkeys(("goal_reached", "turn_defect", "p_intent", "p_slots"))
+    _relabel(store, goal_start=1.0, **nothing)
+    with store.snapshot() as snapshot:
+        export_labels(snapshot, file)
+    assert _lines(file)[0]["confidence"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("मौसम कैसा है", ["मौसम", "कैसा", "है"]),
+        ("شَغِّل المكيف", ["شَغِّل", "المكيف"]),
+        ("சென்னை வானிலை", ["சென்னை", "வானிலை"]),
+        ("don’t call zoë", ["don’t", "call", "zoë"]),
+        ("播放音乐 now", ["播", "放", "音", "乐", "now"]),
+    ],
+)
+def test_marks_belong_to_their_letter(text: str, words: list[str]) -> None:
+    assert tag(text, [])["tokens"] == words
+    assert words_of(text) == [word.lower() for word in words]
 
 
 def test_labels_of_an_earlier_version_have_no_places(
@@ -228,6 +282,17 @@ def test_what_cannot_be_exported_is_said(
 ) -> None:
     with store.snapshot() as snapshot, pytest.raises(UsageError, match=words):
         export_labels(snapshot, tmp_path / name, **options)
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_file_as_it_was(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "l.jsonl"
+    file.write_text("before")
+    (tmp_path / "l.jsonl.manifest.json").mkdir()
+    with store.snapshot() as snapshot, pytest.raises(UsageError, match=r"manifest .*folder"):
+        export_labels(snapshot, file)
+    assert file.read_text() == "before"
 
 
 def test_a_store_without_labels_says_how_to_make_them(tmp_path: Path) -> None:

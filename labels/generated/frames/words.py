@@ -11,9 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 
-# Scripts that are written without spaces: a character is a word.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+|[^\w\s]")
+from data.schema.scripts import MARKS, UNSPACED
+
+# In scripts that are written without spaces a character is a word.
+_WORD = re.compile(
+    rf"[{UNSPACED}][{MARKS}]*|(?![{UNSPACED}])\w(?:(?![{UNSPACED}])\w|[{MARKS}])*|[^\w\s]"
+)
 
 # A word is the sum of so many vectors: itself, its beginning, its end, its shape.
 PARTS = 4
