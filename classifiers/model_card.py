@@ -31,6 +31,7 @@ def card(model: Model) -> str:
         f"| boosting rounds | {model.metrics.get('rounds', 0)} |",
         f"| encoder | {settings.encoder if model.encoder else 'none'} |",
         f"| seed | {settings.seed} |",
+        f"| labels | {settings.labels} |",
         f"| left out | {', '.join(settings.without) or 'nothing'} |",
         "",
     ]
@@ -48,6 +49,11 @@ def card(model: Model) -> str:
             "Calibration and decision weights were fitted on these same scores: "
             "`faultline evaluate` gives figures free of that.",
             "",
+            *(
+                ["They are against generated labels, which nobody checked.", ""]
+                if model.metrics.get("against") == "generated"
+                else []
+            ),
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",
             "",
             "| failure point | turns | precision | recall | F1 | calibration error "

@@ -294,6 +294,8 @@ def _fit(
         "turns": len(target),
         "groups": len(np.unique(data.group[labelled])),
         "rounds": rounds,
+        # What the figures are against: gold, or generated labels where there is too little of it.
+        "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else "generated",
         "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
     hit = np.full(len(target), _UNSAID)

@@ -68,7 +68,14 @@ def doctor(
             raise
         trouble = str(problem or error)
     notes = _leftovers(root)
-    well = found is not None and not found.damages and all(check.ok for check in environment)
+    unread = _damaged_label_models(root)
+    notes += unread
+    well = (
+        found is not None
+        and not found.damages
+        and not unread
+        and all(check.ok for check in environment)
+    )
     if as_json:
         print_json(
             {
@@ -152,6 +159,20 @@ def _tell(done: Repair) -> None:
         f"What was taken out is in {plain(str(done.rescued))}; it may hold data of users, so "
         "remove it when nothing in it is needed."
     )
+
+
+def _damaged_label_models(root: Path) -> list[str]:
+    """What is wrong with the models that generate labels; a training replaces them."""
+    from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
+
+    models = root / LABEL_MODELS
+    found = {name: model_damage(models, name) for name in model_ids(models)}
+    return [
+        f"The label model {name} is damaged ({broken[0]} {broken[1]}); remove its folder and train "
+        f"it again with: faultline labels train --store {shlex.quote(str(root))}"
+        for name, broken in found.items()
+        if broken
+    ]
 
 
 def _leftovers(root: Path) -> list[str]:

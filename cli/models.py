@@ -69,7 +69,7 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
     out.print(
         f"Model [bold]{model.id}[/bold], {number(model.metrics['labelled'])} labelled turns, "
         f"out-of-fold macro-F1 {figures['macro_f1']:.3f}"
-        + ("" if settings.labels == "gold" else " against labels that nobody checked")
+        + ("" if model.metrics["against"] == "gold" else " against labels that nobody checked")
         + (", promoted." if promote else ", not promoted.")
     )
     never_named(model.classes)

@@ -107,7 +107,7 @@ def _candidates(
                 if np.isfinite(truth.goal_reached[s.start])
             ]
             verdict = np.array([1 - truth.goal_reached[s.start] for s in spans])
-            scores, network = goal_columns(said, spans, len(dialogues))
+            scores, network = goal_columns(said, spans, model.defects(features, said, None))
             rows = goal_rows(features, spans, scores, network)
             spread: Spread = alone
             known = np.ones(len(spans), bool)
@@ -181,7 +181,7 @@ def _reached(
     ]
     verdict = np.array([1 - truth.goal_reached[s.start] for s in spans])
     own = labels["goal_reached"].to_numpy().astype(float)
-    given = 1 - model.reached(features, said, spans, np.full(len(dialogues), np.nan))
+    given = 1 - model.reached(features, said, spans, model.defects(features, said, None))
     by = {
         "given": given,
         "found, label of the last turn": np.array([1 - own[s.stop - 1] for s in spans]),

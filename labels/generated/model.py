@@ -200,7 +200,10 @@ class LabelModel:
     def reached(
         self, features: Features, said: Said | None, spans: list[Span], defect: np.ndarray
     ) -> np.ndarray:
-        """Probability that each goal was reached (goals,), NaN where nothing tells."""
+        """Probability that each goal was reached (goals,), NaN where nothing tells.
+
+        `defect` (n,): of each turn, as `defects` gives it.
+        """
         fitted = self.tasks.get("goal_reached")
         if "goal_reached" in self.constant:
             return np.full(len(spans), self.constant["goal_reached"])
@@ -208,7 +211,7 @@ class LabelModel:
             return np.array(
                 [1 - _mean(defect[max(s.start, s.stop - _LAST) : s.stop]) for s in spans]
             )
-        scores, network = goal_columns(said, spans, len(features.dialogues))
+        scores, network = goal_columns(said, spans, defect)
         rows = goal_rows(features, spans, scores, network)
         value: np.ndarray = 1 - fitted.predict(rows, alone)
         return value
@@ -240,15 +243,18 @@ def turn_columns(said: Said, task: str, dialogues: Dialogues) -> np.ndarray:
 
 
 def goal_columns(
-    said: Said | None, spans: list[Span], n: int
+    said: Said | None, spans: list[Span], defect: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """What the network says of turns, for summaries (n, 2), and of each goal (goals, 1)."""
+    """What is said of turns, for summaries (n, 1 or 3), and by the network of each goal (goals, 1).
+
+    `defect` (n,): probability that the response was a defect, NaN where nothing tells.
+    """
     if said is None:
-        return np.zeros((n, 0), np.float32), None
+        return defect[:, None].astype(np.float32), None
     odds = said.odds[:, TASKS.index("goal_reached")]
     mean = np.array([odds[s.start : s.stop].mean() for s in spans])
     p = 1 / (1 + np.exp(-mean))
-    scores = np.stack([odds, said.odds[:, TASKS.index("turn_defect")]], axis=1)
+    scores = np.stack([defect, odds, said.odds[:, TASKS.index("turn_defect")]], axis=1)
     return scores.astype(np.float32), p[:, None].astype(np.float32)
 
 

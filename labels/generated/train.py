@@ -147,8 +147,14 @@ def train(
         if task in skipped:
             model.metrics[task] = {"skipped": skipped[task]}
             continue
-        fit = _fit_goals if task == "goal_reached" else _fit_turns
-        fitted, labels[task] = fit(task, features, targets, fold, out, feedback, settings, keep)
+        if task == "goal_reached":
+            defect = labels.get("turn_defect")
+            if defect is None:
+                defect = model.defects(features, None, feedback)
+            found = _fit_goals(features, targets, fold, out, defect, settings, keep)
+        else:
+            found = _fit_turns(task, features, targets, fold, out, feedback, settings, keep)
+        fitted, labels[task] = found
         model.tasks[task] = fitted
         model.metrics[task] = {
             "default": fitted.chosen,
@@ -336,21 +342,23 @@ def _fit_turns(
 
 
 def _fit_goals(
-    task: str,
     features: Features,
     targets: Targets,
     fold: np.ndarray,
     out: Said | None,
-    feedback: pa.Table | None,
+    defect: np.ndarray,
     settings: Settings,
     keep: Sequence[str],
 ) -> tuple[Fitted, np.ndarray]:
-    """Goals of gold as rows; the probabilities that come back are of turns, reached."""
+    """Goals of gold as rows; the probabilities that come back are of turns, reached.
+
+    `defect` (n,): probability of each turn's defect, by models that did not see its dialogue.
+    """
     dialogues = features.dialogues
     spans = spans_of(targets.goal, dialogues.dialogue)
     first = np.array([s.start for s in spans])
     missed = 1 - targets.goal_reached[first]
-    scores, network = goal_columns(out, spans, len(dialogues))
+    scores, network = goal_columns(out, spans, defect)
     fitted, p = candidates.fit(
         goal_rows(features, spans, scores, network),
         Truth(missed, missed, fold[first], np.ones(len(spans))),

@@ -62,7 +62,7 @@ def test_generated_alone_leaves_gold_out(turns: pa.Table, tmp_path: Path) -> Non
 
 
 def test_none_were_generated(turns: pa.Table, tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughLabels, match="no generated labels"):
+    with pytest.raises(NotEnoughLabels, match="no generated failure points"):
         prepare(turns, replace(PLAIN, labels="both"), tmp_path)
 
 
@@ -105,7 +105,7 @@ def test_the_command_asks_for_generated_labels(run: Run, store: Store, tmp_path:
     place = ["--store", str(store.path)]
     must_fail(
         run("train", *place, "--labels", "generated"),
-        "no generated labels",
+        "no generated failure points",
         "faultline labels generate",
         code=NotEnoughLabels.exit_code,
     )

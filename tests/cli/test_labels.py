@@ -118,3 +118,31 @@ def test_what_is_missing_is_said(
 ) -> None:
     store = Store.create(tmp_path / "empty").path
     must_fail(run("labels", *arguments, "--store", store), *words)
+
+
+def test_a_damaged_label_model_is_found_and_counted(run: Run, own_learned: Store) -> None:
+    from data.store.model_folders import write_manifest
+
+    (folder,) = own_learned.label_models.iterdir()
+    write_manifest(folder, ["metrics.json"])
+    well = run("doctor", "--store", own_learned.path)
+    assert "label model" not in well.out
+    whole = json.loads(run("info", "--json", "--store", own_learned.path).out)
+    (folder / "metrics.json").write_text("{}")
+    (folder / "more").write_bytes(bytes(2_000_000))
+    ill = run("doctor", "--store", own_learned.path)
+    assert ill.code == 1
+    assert f"The label model {folder.name} is damaged" in ill.out
+    assert "faultline labels train" in ill.out
+    more = json.loads(run("info", "--json", "--store", own_learned.path).out)
+    assert more["megabytes_of_models"] == pytest.approx(whole["megabytes_of_models"] + 2, abs=0.2)
+
+
+def test_an_export_names_a_task_once_and_stays_out_of_the_store(
+    run: Run, own_learned: Store
+) -> None:
+    export = ("labels", "export", "--store", own_learned.path)
+    twice = run(*export, "--to", "a.jsonl", "--min", "intent=0.9", "--min", "intent=0.2")
+    must_fail(twice, "intent twice")
+    inside = run(*export, "--to", own_learned.path / "HEAD.jsonl")
+    must_fail(inside, "store's own folder")

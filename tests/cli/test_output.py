@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.output import plain
 from data.store.store import Store
 from tests.command import Run
 from tests.logs import trace, write_lines
@@ -80,3 +81,11 @@ def test_says_so_on_an_empty_store(copied: Path, tmp_path: Path, run: Run, name:
 def test_labels_lists_agreement_line_by_line(copied: Path, run: Run) -> None:
     first = run("labels", "compare", "--store", copied / "store").out.splitlines()[0]
     assert re.fullmatch(r"\d+ of \d+ annotated turns agree .*", first)
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    text = plain("dim\x1b[31m red \x1b]0;title\x07 and\ttab")
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert r"\x1b" in text
+    assert "\t" in text
