@@ -117,7 +117,7 @@ def generate(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) ->
     if as_json:
         print_json(asdict(report))
         return
-    reached = "" if report.reached is None else f", {report.reached:.1%} of them reached"
+    reached = "" if report.reached is None else f", estimated goal success {report.reached:.1%}"
     out.print(
         f"Labelled {counted(report.turns, 'turn')} with {report.model_id}: "
         f"{counted(report.goals, 'goal')}{reached}. Data version {report.version}."
@@ -164,7 +164,7 @@ def _tasks(metrics: Mapping[str, Any]) -> None:
     for name, task in metrics["tasks"].items():
         if "candidates" not in task:
             reason = task.get("skipped", "not learned")
-            out.print(f"{name.replace('_', ' ')}: {plain(reason)}.", markup=False)
+            out.print(f"{name.replace('_', ' ')}: {plain(reason).rstrip('.')}.", markup=False)
             continue
         if human := task.get("human"):
             marks.append(

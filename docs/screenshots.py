@@ -25,6 +25,8 @@ SHOTS = (
     ("annotate", "/annotate", 1440, False),
     ("explore", "/explore", 1440, False),
     ("rewrites", "/rewrites", 1440, False),
+    ("labels", "/labels", 1440, False),
+    ("teaching", "/teaching", 1440, False),
     ("data", "/data", 1440, False),
 )
 # Triage searches for slices and Overview for change points before they can be shown.

@@ -74,7 +74,8 @@ def human_marks(
     ----------
     labels: per task the probabilities (n,) of turns of `dialogues` that they were not learned from:
         that a goal begins, that it was reached, that the response was a defect. Things with a NaN
-        are in no panel.
+        are in no panel. On each set of panels the labels say yes as often as the raters do
+        (`Panels.said_as_often`), so what is compared is the order, not the threshold.
     """
     found = {}
     for task, p in labels.items():

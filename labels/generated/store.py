@@ -185,7 +185,8 @@ def _train(
         told, _ = feedback(snapshot)
     model, encoder = train(turns, settings, told.select(["turn_id", "p_defect"]), progress, scratch)
     model.confidence = _confidence(model, turns, told)
-    meant = model.frames.metrics if model.frames else {}
+    missing = model.metrics.get("frames", {})
+    meant = model.frames.metrics if model.frames else dict.fromkeys(("intent", "slots"), missing)
     model.metrics["tasks"] = {**{name: model.metrics[name] for name in VERDICTS}, **meant}
     return model, encoder
 

@@ -15,6 +15,7 @@ import torch
 
 from classifiers import encoder as encoding
 from classifiers.encoder import Encoder
+from data.counted import counted
 from data.errors import NotEnoughLabels
 from labels.generated import candidates
 from labels.generated import dialogues as reading
@@ -208,7 +209,8 @@ def _learnable(
         classes = [int((target[has] == c).sum()) for c in (0, 1)]
         if of < MIN_DIALOGUES or min(classes) < MIN_PER_CLASS:
             skipped[task] = (
-                f"gold in {of} dialogues, {classes[1]} turns with yes and {classes[0]} with no; "
+                f"gold in {counted(of, 'dialogue')}, {counted(classes[1], 'turn')} with yes and "
+                f"{classes[0]} with no; "
                 f"{MIN_DIALOGUES} dialogues and {MIN_PER_CLASS} turns of both are needed"
             )
             if sum(classes) >= _MANY and min(classes) < _NEARLY_NONE * sum(classes):

@@ -15,7 +15,7 @@ from parts.shared.verdict_form import Desk, confirm
 from parts.shared.view import CacheKey, View
 
 _HELP = (
-    "What the label model thinks of this turn. Off, so that the verdict is yours alone. It is "
+    "What the label model thinks of this turn. Switch it off to judge by yourself alone. It is "
     "never offered for a turn that two people judge independently."
 )
 

@@ -78,7 +78,7 @@ class Task:
     Attributes
     ----------
     measure: the figure that decides, such as "F1". used: the candidate that labels are made by.
-    human: one annotator beside the labels; None where no three people judged the same. n: annotated
+    human: one annotator beside the labels; None where no two people judged the same. n: annotated
     turns or goals that the figures are from. stated: the precision that the threshold was chosen
     for.
     """
