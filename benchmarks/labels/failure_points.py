@@ -244,6 +244,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpora", type=Path)
     parser.add_argument("names", nargs="*", metavar="corpus")
-    parser.add_argument("--turns", type=int, default=6_000)
+    parser.add_argument("--turns", type=int, default=2_000)
     given = parser.parse_args()
     main(given.corpora, given.names, given.turns)
