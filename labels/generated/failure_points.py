@@ -145,7 +145,7 @@ def generate(
     return pa.table(columns, schema=GENERATED)
 
 
-_Said = dict[str, tuple[str | None, float, tuple[Pair, ...], float]]
+_Said = dict[str, tuple[str | None, float, tuple[Pair, ...] | None, float]]
 
 
 def _by_turn(frames: pa.Table | None) -> _Said:
@@ -156,7 +156,7 @@ def _by_turn(frames: pa.Table | None) -> _Said:
         turn_id: (
             intent,
             p_intent or 0.0,
-            tuple((s["name"], s["value"] or "") for s in slots or []),
+            None if slots is None else tuple((s["name"], s["value"] or "") for s in slots),
             p_slots or 0.0,
         )
         for turn_id, intent, p_intent, slots, p_slots in zip(*columns, strict=True)
@@ -179,7 +179,7 @@ def _meant(
     slots: tuple[Pair, ...] | None = None
     if turn.turn_id in said:
         intent, p_intent, slots, p_slots = said[turn.turn_id]
-        sure *= (1.0 if intent is None else p_intent) * p_slots
+        sure *= (1.0 if intent is None else p_intent) * (1.0 if slots is None else p_slots)
     elif again is not None and again.nlu:
         intent, slots = again.nlu[0].intent, again.nlu[0].slots
         sure *= _AGAIN

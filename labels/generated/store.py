@@ -208,7 +208,7 @@ def _confidence(model: LabelModel, turns: pa.Table, told: pa.Table) -> Confidenc
             told["p_defect"].take(rows).cast(pa.float32()),
         ),
     )
-    meant = known.filter(pc.is_valid(known["p_slots"]))
+    meant = known.filter(pc.or_(pc.is_valid(known["intent"]), pc.is_valid(known["slots"])))
     points = failure_points.generate(turns, meant if meant.num_rows else None, defects)
     gold = labels(turns)
     place = pc.index_in(points["turn_id"], value_set=gold["turn_id"].combine_chunks())
@@ -306,8 +306,8 @@ def _batches(snapshot: Snapshot) -> Iterator[pa.Table]:
 def _blamed(made: pa.Table, turns: pa.Table, confidence: Confidence | None) -> pa.Table:
     """The labels with the words that were meant, and the failure point that follows by rule."""
     defects = made.select(["turn_id", "turn_defect"]).rename_columns(["turn_id", "p_defect"])
-    meant = None if made["p_slots"].null_count == made.num_rows else made
-    points = failure_points.generate(turns, meant, defects, confidence)
+    meant = made.filter(pc.or_(pc.is_valid(made["intent"]), pc.is_valid(made["slots"])))
+    points = failure_points.generate(turns, meant if meant.num_rows else None, defects, confidence)
     for name, column in (
         ("transcript", "transcript"),
         ("p_transcript", "p_transcript"),

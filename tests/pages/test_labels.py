@@ -158,6 +158,20 @@ def test_figures_that_cannot_be_read_are_missed_in_a_sentence(
     assert "There is no curve" in texts(at)
 
 
+def test_a_task_whose_accuracy_nothing_tells_has_no_figures(
+    opened: Open, own_learned: Store
+) -> None:
+    metrics = own_learned.path / "label_models" / LABEL_MODEL / "metrics.json"
+    figures = json.loads(metrics.read_text())
+    figures["tasks"]["intent"] = {"skipped": "no gold of intent; learned from NLU hypotheses"}
+    metrics.write_text(json.dumps(figures))
+    at = opened(own_learned.path, "labels", part="tasks")
+    assert "Without annotations to learn from: Intent." in texts(at)
+    follow(at, "/labels?part=thresholds&of=intent")
+    assert "There is no curve" in texts(at)
+    assert "Precision" not in numbers(at)
+
+
 def test_a_disagreement_is_settled_by_a_verdict(opened: Open, own_learned: Store) -> None:
     put_setting(own_learned, SHARE, 0.0)
     at = opened(own_learned.path, "labels", part="differences")

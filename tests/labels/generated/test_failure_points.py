@@ -109,6 +109,19 @@ def test_nothing_known_gives_no_label(p: float | None) -> None:
     assert (found["failure_point"], found["weight"]) == (None, 0.0)
 
 
+def test_slots_that_nobody_states_are_no_slots_that_were_missed() -> None:
+    rows = [turn("d", 0, ["a taxi to bath"], nlu=BATH)]
+    said = frames(("d-0", *BATH))
+    unknown = said.set_column(
+        said.column_names.index("slots"),
+        said.schema.field("slots"),
+        pa.nulls(1, said.schema.field("slots").type),
+    )
+    made = generate(table(rows), unknown, defects(0.9)).to_pylist()[0]
+    # Taken for none, they would blame the NLU for the one that it found.
+    assert made["failure_point"] is None
+
+
 def test_no_turns() -> None:
     assert generate(table([]), None, defects()).equals(GENERATED.empty_table())
 
