@@ -29,9 +29,7 @@ _TOO_LONG = (
     "That is too long for me to remember: a phrase, and what it means, may have at most "
     f"{LONGEST_PART} characters each."
 )
-_OVER = (
-    "That would be over at once; say it again with a longer time, or with none, to keep it for good."
-)
+_OVER = "That would be over at once; say it again with a longer time, or with none to keep it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,9 @@ def question(state: State) -> str:
 def summary(lesson: Lesson) -> str:
     """What is taught, in a sentence to the one who teaches it."""
     name, value = lesson.name, lesson.value
-    where = "" if lesson.scope == "user" else f" {_PLACES.get(lesson.scope, f'on the {lesson.scope}')}"
+    where = (
+        "" if lesson.scope == "user" else f" {_PLACES.get(lesson.scope, f'on the {lesson.scope}')}"
+    )
     if lesson.kind == "concept":
         return f"When you say '{name}'{where}, I'll take it for '{value}'."
     if name == phrases.FAN:
@@ -198,9 +198,7 @@ def _begin(state: State, act: Act) -> tuple[State, Reply]:
         )
         return _ask(replace(state, stage="confirm", lesson=lesson, tries=0))
     if act.kind == "phrase":
-        lesson = replace(
-            state.lesson, kind="concept", name=act.name, value="", said=act.text
-        )
+        lesson = replace(state.lesson, kind="concept", name=act.name, value="", said=act.text)
         return _ask(replace(state, stage="meaning", lesson=lesson, tries=0))
     if act.kind == "learn":
         return _ask(replace(state, stage="what", tries=0))

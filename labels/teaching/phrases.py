@@ -126,8 +126,9 @@ value='dim the lights to 30', scope='user', lasts=None)
 
 @lru_cache(maxsize=10_000)
 def _parse(text: str) -> Act:
-    whole = _normal(text)
-    if len(whole) > LONGEST:
+    # A letter may become many.
+    whole = _normal(text[: LONGEST + 1])
+    if len(text) > LONGEST or len(whole) > LONGEST:
         begun = _said(_normal(whole[:LONGEST]), text)
         return Act("too long" if begun.kind in _TAUGHT_KINDS else "other", text)
     return _said(whole, text)
@@ -215,7 +216,7 @@ def split_command(both: str) -> tuple[str, str] | None:
 def meaning_of(text: str) -> str:
     """What is meant by an answer to "what should I do?": without "I mean", "you should" …"""
     whole = _normal(text)
-    words = _words(whole)
+    words: Sequence[_Word] = _words(whole)
     changed = True
     # "I mean, you should …": what is cut off may leave another.
     while changed:
@@ -373,6 +374,8 @@ def _scoped(words: Sequence[_Word]) -> tuple[str, Sequence[_Word]]:
     for place, rest in ((words[:3], words[3:]), (words[-3:], words[:-3])):
         match = _PLACE.fullmatch(" ".join(word.form for word in place))
         if match and rest:
+            while len(rest) > 1 and rest[-1].form == _COMMA:
+                rest = rest[:-1]
             return DEVICES[match[1]], rest
     return "user", words
 

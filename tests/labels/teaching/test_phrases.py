@@ -134,6 +134,8 @@ def test_scope_and_expiry() -> None:
     assert (act.value, act.scope, act.lasts) == ("jazz fm", "car", None)
     act = parse("call me bob for two weeks")
     assert (act.value, act.scope, act.lasts) == ("bob", "user", timedelta(days=14))
+    act = parse("my favourite station is Jazz FM for two weeks, in the car!")
+    assert (act.value, act.scope, act.lasts) == ("Jazz FM", "car", timedelta(days=14))
     # A meaning may have its own times and places.
     assert parse("when i say tea set a timer for an hour").value == "set a timer for an hour"
 
