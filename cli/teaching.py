@@ -67,7 +67,7 @@ def _must_be_utf8(what: str, text: str | None) -> None:
         (text or "").encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"The {what} '{printable(str(text))}' is not valid UTF-8; give it as in the logs."
+            f"The {what} '{printable(str(text))}' is not valid UTF-8; give one that is."
         ) from error
 
 
@@ -99,6 +99,7 @@ def _dialogue(
 
     conversation, uses = Conversation(store, user, device, assistant), Counter[str]()
     for line in lines:
+        _must_be_utf8("line", line)
         answer = conversation.say(line, datetime.now(UTC))
         text = answer.text
         if answer.did == "listed":
@@ -138,6 +139,7 @@ def list_(
     from data.store.store import Store
     from labels.teaching.preferences import preferences as stored
 
+    _must_be_utf8("user", user)
     with Store.whole(store).snapshot() as snapshot:
         rows = stored(snapshot, user, None if expired else datetime.now(UTC)).to_pylist()
         over = 0 if rows or expired else stored(snapshot, user).num_rows
@@ -189,7 +191,7 @@ def edit(
     from data.store.store import Store
     from labels.teaching.preferences import edit as edit_row
 
-    for what, text in (("value", value), ("scope", scope)):
+    for what, text in (("id", preference), ("value", value), ("scope", scope)):
         _must_be_utf8(what, text)
     if value is None and scope is None and days is None and not keep:
         raise UsageError("Say what to change: --value, --scope, --expires or --keep.")

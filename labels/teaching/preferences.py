@@ -316,12 +316,12 @@ def _moved(cycle: Cycle, row: Mapping[str, Any], scope: str) -> str:
     """The id of a row in another scope; raises UsageError for a scope that it cannot have."""
     with cycle.snapshot("preferences", "turns") as snapshot:
         seen = {str(name) for name in snapshot.query(_DEVICE_TYPES)["scope"].to_pylist()}
-        scopes = sorted(name for name in {*seen, *DEVICES, "user"} if name.isprintable())
-        if scope not in scopes:
-            listed = ", ".join(scopes[:_LISTED]) + (", …" if len(scopes) > _LISTED else "")
+        types = {name for name in (*seen, *DEVICES.values()) if name.isprintable()} - {"user"}
+        if scope not in (*types, "user"):
+            listed = ", ".join(sorted(types)[:_LISTED]) + (", …" if len(types) > _LISTED else "")
             raise UsageError(
                 f"'{printable(scope)}' is no device type of the store; give user, for everywhere, "
-                f"or a type that turns were said to: {listed}."
+                f"or one of: {listed}."
             )
         moved = preference_id(row["user_id"], row["assistant"], scope, row["kind"], row["name"])
         other = snapshot.query(

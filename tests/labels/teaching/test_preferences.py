@@ -97,7 +97,7 @@ def test_moving_to_a_device_destroys_nothing(store: Store) -> None:
     chosen, other = put(store, [green, black])
     with pytest.raises(UsageError, match=f"'tea' for the scope 'car', too: .*'black'.*{other}"):
         edit(store, chosen, scope="car")
-    for wrong in ("x\x1fy", "toaster", "toaster\n"):
+    for wrong in ("x\x1fy", "toaster", "television"):
         with pytest.raises(UsageError, match=r"no device type of the store.* car, "):
             edit(store, chosen, scope=wrong)
     assert sorted(one["value"] for one in listed(store)) == ["black", "green"]
