@@ -462,6 +462,8 @@ class _Dialogue:
         if not lessons.due(self._user_id, heard, self._moment):
             return ran
         self._lesson, reply = offer(heard, self._moment)
+        if not reply.handled:
+            return ran
         response = f"{outcome.response} {reply.text}".strip()
         acts = (*outcome.acts, OFFER)
         return replace(ran, outcome=replace(outcome, response=response, acts=acts))

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from cli.output import out, plain, print_json
+from cli.output import out, plain, print_json, print_whole
 from data.counted import counted
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
@@ -61,7 +61,7 @@ def ask(
         return
     rows = planned["intents"]
     asks = sum(row["asks_per_day"] for row in rows)
-    out.print(f"{asks:,.1f} questions a day over {len(rows):,} intents.")
+    out.print(f"{asks:,.1f} questions a day over {counted(len(rows), 'intent')}.")
     listing = Table(
         "assistant", "intent", "turns a day", "p defect", "uncertainty", "answers", "ask after",
         "a day", box=None,
@@ -72,7 +72,7 @@ def ask(
             f"{row['p_defect']:.2f}", f"{row['uncertainty']:.2f}", f"{row['answers']:,}",
             f"{row['propensity']:.1%}", f"{row['asks_per_day']:,.2f}",
         )  # fmt: skip
-    out.print(listing, soft_wrap=False)
+    print_whole(listing)
     if to is not None:
         out.print(
             f"The plan is in {plain(str(to))}. Next, for the reference assistant: "

@@ -16,7 +16,7 @@ from rich.table import Table
 from cli.asking import answers, answers_in_words, ask
 from cli.options import DEFAULT_STORE, EncoderOption, JsonOption, SeedOption, StoreOption
 from cli.output import err, out, plain, print_json
-from data.counted import counted
+from data.counted import counted, number
 from data.errors import UsageError
 from data.store.paths import must_be_text, named_path
 
@@ -195,7 +195,12 @@ def feedback(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what users' behaviour says about turns, and how far each signal can be trusted."""
+    """Show what users' behaviour says about turns, and how far each signal can be trusted.
+
+    How often each signal fires is counted on all turns; precision and coverage need turns whose
+    truth is known. Coverage is the share of the defects (or successes) that a signal finds, where
+    it could be observed: turns on which it is not logged do not count.
+    """
     from data.store.store import Store
     from labels.feedback.quality import quality, truth
     from labels.feedback.table import collect
@@ -217,18 +222,24 @@ def feedback(
         f"Signals on {counted(table.num_rows, 'turn')}; of {counted(known.num_rows, 'turn')} it is "
         "known whether they were a defect."
     )
-    rows = Table("signal", "points to", "fires on", "precision", "95 %", "coverage", box=None)
+    rows = Table("signal", "points to", "fires", "of turns", "precision", "95 %", "coverage",
+                 box=None)  # fmt: skip
     for row in frame.to_dict("records"):
         known_of = row["fires"] > 0
         rows.add_row(
             plain(row["signal"]),
             "a defect" if row["defect"] else "success",
+            number(int(row["fired"])) if row["observed"] else "not logged",
             _percent(row["share"]),
             _percent(row["precision"]) if known_of else "–",
             f"{_percent(row['low'])} to {_percent(row['high'])}" if known_of else "–",
             _percent(row["coverage"]),
         )
     out.print(rows, soft_wrap=False)
+    out.print(
+        "Of turns: those on which the signal could be observed. Coverage: of the defects (or "
+        "successes) on such turns whose truth is known, the share that the signal finds."
+    )
     if answered := answers_in_words(table):
         out.print(answered, markup=False)
 

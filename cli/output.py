@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from data.counted import number
@@ -29,6 +30,15 @@ def print_json(content: Any) -> None:
     """Print `content` as JSON; what JSON cannot hold, such as a date, as text."""
     default: Callable[[Any], str] = str
     sys.stdout.write(json.dumps(content, indent=1, default=default) + "\n")
+
+
+def print_whole(table: Table) -> None:
+    """Print a table with every cell whole and on one line, however wide: ids are copied."""
+    for column in table.columns:
+        column.no_wrap = True
+    options = out.options.update(max_width=1_000_000)
+    table.width = Measurement.get(out, options, table).maximum
+    out.print(table, soft_wrap=False, crop=False, overflow="ignore")
 
 
 def never_named(classes: tuple[str, ...]) -> None:

@@ -12,9 +12,10 @@ import typer
 from rich.table import Table
 
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from cli.output import out, plain, print_json
+from cli.output import out, plain, print_json, print_whole
 from data.counted import counted
 from data.errors import UsageError
+from data.store.paths import printable
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -51,11 +52,23 @@ def teach(
 
     if not user.strip():
         raise UsageError("The user is empty; give the one who teaches, as in the logs: --user ID.")
+    for what, text in (("user", user), ("device type", device), ("assistant", assistant)):
+        _must_be_utf8(what, text)
     whole = Store.whole(store)
     lines = iter(say) if say else _read(prompt=not as_json)
     turns = list(_dialogue(whole, lines, user.strip(), device, assistant, quiet=as_json))
     if as_json:
         print_json(turns)
+
+
+def _must_be_utf8(what: str, text: str | None) -> None:
+    """Raises UsageError for a text that no store can hold."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The {what} '{printable(str(text))}' is not valid UTF-8; give one that is."
+        ) from error
 
 
 def _read(prompt: bool) -> Iterator[str]:
@@ -86,6 +99,7 @@ def _dialogue(
 
     conversation, uses = Conversation(store, user, device, assistant), Counter[str]()
     for line in lines:
+        _must_be_utf8("line", line)
         answer = conversation.say(line, datetime.now(UTC))
         text = answer.text
         if answer.did == "listed":
@@ -125,13 +139,22 @@ def list_(
     from data.store.store import Store
     from labels.teaching.preferences import preferences as stored
 
+    _must_be_utf8("user", user)
     with Store.whole(store).snapshot() as snapshot:
         rows = stored(snapshot, user, None if expired else datetime.now(UTC)).to_pylist()
+        over = 0 if rows or expired else stored(snapshot, user).num_rows
     if as_json:
         print_json(rows)
         return
     if not rows:
-        out.print("Nothing was taught. Teach something with: faultline teach --user ID")
+        by = "" if user is None else f" by {plain(user)}"
+        if over:
+            out.print(
+                f"Nothing that was taught{by} holds any more: {counted(over, 'preference')} "
+                "expired. List them with: faultline preferences list --expired"
+            )
+            return
+        out.print(f"Nothing was taught{by}. Teach something with: faultline teach --user ID")
         return
     table = Table("id", "user", "scope", "name", "value", "used", "expires", box=None)
     for row in rows:
@@ -145,7 +168,7 @@ def list_(
             str(row["used"] or 0),
             expires.strftime(_DAY) if expires else "",
         )
-    out.print(table, soft_wrap=False)
+    print_whole(table)
 
 
 @preferences.command()
@@ -168,6 +191,8 @@ def edit(
     from data.store.store import Store
     from labels.teaching.preferences import edit as edit_row
 
+    for what, text in (("id", preference), ("value", value), ("scope", scope)):
+        _must_be_utf8(what, text)
     if value is None and scope is None and days is None and not keep:
         raise UsageError("Say what to change: --value, --scope, --expires or --keep.")
     if keep and days is not None:
@@ -183,6 +208,13 @@ def edit(
     if as_json:
         print_json(row)
         return
+    if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
+        out.print(
+            f"{plain(row['preference_id'])} is changed, but it expired on "
+            f"{row['expires_at'].strftime(_DAY)} and is not in effect; revive it with: "
+            f"faultline preferences edit {plain(row['preference_id'])} --keep, or --expires DAYS"
+        )
+        return
     out.print(f"{plain(row['preference_id'])}: {plain(_sentence(row))}")
 
 
@@ -194,7 +226,7 @@ def forget(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     user: Annotated[
-        str | None, typer.Option("--user", help="Everything that this user taught.")
+        str | None, typer.Option("--user", help="Instead of ids: everything that this user taught.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Of the user, only this topic or phrase.")
@@ -205,14 +237,14 @@ def forget(
     from data.store.store import Store
     from labels.teaching.preferences import forget as forget_rows
 
-    if name is not None and user is None:
+    if name is not None and user is None and not ids:
         raise UsageError("--name needs --user, as many users may have taught it.")
     gone = forget_rows(Store.whole(store), ids or (), user_id=user, name=name)
+    if not gone:
+        raise UsageError("Nothing of the kind was taught; list it with: faultline preferences list")
     if as_json:
         print_json({"forgotten": gone})
         return
-    if not gone:
-        raise UsageError("Nothing of the kind was taught; list it with: faultline preferences list")
     out.print(f"Forgot {counted(gone, 'preference')}.")
 
 
@@ -224,11 +256,17 @@ def collect(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> 
     """
     from data.store.store import Store
     from labels.teaching.logged import collect as collect_from_logs
+    from labels.teaching.logged import nobodys
 
-    taught, gone = collect_from_logs(Store.whole(store))
+    whole = Store.whole(store)
+    taught, gone = collect_from_logs(whole)
+    with whole.snapshot() as snapshot:
+        skipped = nobodys(snapshot)
     if as_json:
-        print_json({"taught": taught, "forgotten": gone})
+        print_json({"taught": taught, "forgotten": gone, "skipped_turns": skipped})
         return
+    if skipped:
+        out.print(f"Skipped {counted(skipped, 'turn')} of teaching, as the user has no name.")
     out.print(f"Took over {counted(taught, 'preference')} from the logs.")
     if gone:
         out.print(f"Forgot {counted(gone, 'preference')}, as users asked for in the logs.")
@@ -265,6 +303,6 @@ def moments(
     for row in rows:
         table.add_row(
             plain(row["turn_id"]), plain(row["user_id"]), str(row["day"]), row["why"],
-            str(row["times"]), plain(row["request"][:80]),
+            str(row["times"]), plain(row["request"]),
         )  # fmt: skip
-    out.print(table, soft_wrap=False)
+    print_whole(table)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
     from labels.feedback.label_model import LabelModel
 
+# The highest budget and rate: nobody asks more, and the mathematics stays finite.
+_MOST_A_DAY = 1e9
 # The share of the budget that is spread evenly over all turns.
 EVENLY = 0.2
 # No turn is asked about more surely than this: people who are always asked stop answering.
@@ -86,11 +88,16 @@ def plan(
 
     Raises
     ------
-    UsageError: a budget, rate or share that is not positive, or a share beyond 1.
+    UsageError: a budget, rate or share that is not positive, a budget or rate that is without
+        bounds, or a share beyond 1.
     """
     for name, value in (("budget", budget), ("rate", rate)):
         if not value > 0:
             raise UsageError(f"The {name} must be above 0 questions a day; it was {value:g}.")
+        if value > _MOST_A_DAY:
+            raise UsageError(
+                f"The {name} must be at most {_MOST_A_DAY:,.0f} questions a day; it was {value:g}."
+            )
     if not 0 < evenly <= 1:
         raise UsageError(f"The share spread evenly must be above 0 and at most 1, not {evenly:g}.")
     turns = _turns(snapshot, model)

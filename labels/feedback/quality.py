@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data.intervals import wilson
 from data.queries.ground_truth import KNOWN_SQL, shown
 from labels.feedback.signals import SIGNALS
 
@@ -49,15 +50,20 @@ def quality(table: pa.Table, known: pa.Table, *, seed: int = 0, draws: int = DRA
 
     Parameters
     ----------
-    known: columns turn_id, defect, as of `truth`; other turns are left out.
+    known: columns turn_id, defect, as of `truth`; may be empty.
 
     Returns
     -------
-    One row per signal. Columns: signal, kind, defect (what it points to), turns (those with a
-    truth on which it can be observed), fires, share (of the turns it fires on), precision (share
-    of those in which it is right), low, high (95 % interval of the precision, percentile bootstrap
-    over dialogues), coverage (share of the defects, or of the successes, that it finds), base
-    (precision of a signal that fires at random). NaN where it never fires.
+    One row per signal. Columns: signal, kind, defect (what it points to), and
+
+    - of all turns: observed (on how many it can be observed), fired (on how many it fires), share
+      (fired of observed);
+    - of those whose truth is known: turns (on how many it can be observed), fires, precision (share
+      of those it fires on in which it is right), low, high (95 % `interval` of the precision over
+      dialogues), coverage (of the defects, or the successes, on turns where it can be observed, the
+      share that it finds), base (precision of a signal that fires at random).
+
+    NaN where there is nothing to divide by.
     """
     names = [signal.name for signal in SIGNALS]
     some = table.select(["turn_id", "dialogue_id", *names]).to_pandas()
@@ -66,6 +72,7 @@ def quality(table: pa.Table, known: pa.Table, *, seed: int = 0, draws: int = DRA
     rng = np.random.default_rng(seed)
     rows = []
     for signal in SIGNALS:
+        fired, seen = int(some[signal.name].eq(True).sum()), int(some[signal.name].notna().sum())
         observed = turns[signal.name].notna().to_numpy()
         fires = turns[signal.name].eq(True).fillna(False).to_numpy(bool)
         right = turns["defect"].to_numpy() == signal.defect
@@ -76,9 +83,11 @@ def quality(table: pa.Table, known: pa.Table, *, seed: int = 0, draws: int = DRA
                 "signal": signal.name,
                 "kind": signal.kind,
                 "defect": signal.defect,
+                "observed": seen,
+                "fired": fired,
+                "share": _ratio(fired, seen),
                 "turns": int(observed.sum()),
                 "fires": int(calls.sum()),
-                "share": _ratio(calls.sum(), observed.sum()),
                 "precision": _ratio(hits.sum(), calls.sum()),
                 "low": low,
                 "high": high,
@@ -97,13 +106,20 @@ def interval(
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> tuple[float, float]:
-    """95 % interval of hits / calls, bootstrap over groups (Efron 1979); NaN without a call."""
+    """95 % interval of hits / calls, bootstrap over groups (Efron 1979); NaN without a call.
+
+    Where all calls are hits, none is, or one group has them all, every draw would be the same: it
+    is Wilson's then, of as many independent calls as there are groups with a call.
+    """
     if not calls.any():
         return float("nan"), float("nan")
     gained, called = np.bincount(group, hits, groups), np.bincount(group, calls, groups)
     # Groups without a call change nothing.
     some = called > 0
     gained, called, n = gained[some], called[some], int(some.sum())
+    total = gained.sum() / called.sum()
+    if n == 1 or total in (0.0, 1.0):
+        return wilson(float(total * n), n)
     ratios = np.empty(draws)
     for draw in range(draws):
         times = np.bincount(rng.integers(0, n, n), minlength=n)

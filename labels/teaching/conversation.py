@@ -53,6 +53,8 @@ class Conversation:
         self._device = device
         self._assistant = assistant
         self._state: State = IDLE
+        # What the user taught, as of a version of the store.
+        self._known: tuple[str, Taught] | None = None
 
     def say(self, text: str, at: datetime) -> Answer:
         """Say something; returns what the assistant answers.
@@ -72,15 +74,19 @@ class Conversation:
             if not forget(self._store, user_id=self._user, name=reply.lesson.name):
                 return Answer("cancelled", f"You haven't taught me '{name}'.")
         if reply.did == "listed":
-            return Answer("listed", "", known=tuple(self._taught(at).rows(self._user)))
+            rows = self._taught().rows(self._user)
+            holds = (row for row in rows if not row["expires_at"] or row["expires_at"] > at)
+            return Answer("listed", "", known=tuple(holds))
         if reply.handled:
             return Answer(reply.did, reply.text)
-        found = self._taught(at).meaning(text, self._user, self._device, at, self._assistant)
+        found = self._taught().meaning(text, self._user, self._device, at, self._assistant)
         if found is None:
             return Answer("nothing", "")
         return Answer("nothing", "", found.text, found.preference_id)
 
-    def _taught(self, at: datetime) -> Taught:
-        """What holds now, whoever taught it in the meantime."""
+    def _taught(self) -> Taught:
+        """What the user taught, whoever changed it in the meantime; also what has expired."""
         with self._store.snapshot(only=("preferences",)) as snapshot:
-            return Taught(preferences(snapshot, self._user, at))
+            if self._known is None or self._known[0] != snapshot.version:
+                self._known = snapshot.version, Taught(preferences(snapshot, self._user))
+            return self._known[1]

@@ -22,8 +22,14 @@ Did = Literal["nothing", "asked", "offered", "stored", "cancelled", "timed out",
 TIMEOUT_S = 60.0
 # How often something is asked again before it is given up.
 TRIES = 2
-# The longest phrase, topic or value: longer ones are run together from something else.
+# The longest phrase, topic or value in characters: longer ones are run together from something
+# else, and are refused.
 LONGEST_PART = 120
+_TOO_LONG = (
+    "That is too long for me to remember: a phrase, and what it means, may have at most "
+    f"{LONGEST_PART} characters each."
+)
+_OVER = "That would be over at once; say it again with a longer time, or with none to keep it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,13 @@ class Reply:
 
 
 def offer(request: str, at: datetime) -> tuple[State, Reply]:
-    """Offer to learn what a request means, at a teachable moment."""
-    words = phrases.phrase_key(request)[:LONGEST_PART]
+    """Offer to learn what a request means, at a teachable moment.
+
+    Nothing is offered where the request is too long to be taught.
+    """
+    words = phrases.phrase_key(request)
+    if len(words) > LONGEST_PART:
+        return IDLE, Reply("nothing")
     state = State("offered", Lesson("concept", words, ""), at)
     text = f"I keep getting '{words}' wrong. Would you like to teach me what you mean by it?"
     return state, Reply("offered", text)
@@ -116,7 +127,7 @@ def hear(state: State, text: str, at: datetime, turn_id: str | None = None) -> t
                       act)  # fmt: skip
     if act.kind == "cancel" or is_like(text, "cancel"):
         return IDLE, Reply("cancelled", "Okay, I'll leave it.")
-    if act.kind in ("concept", "preference", "phrase", "forget", "list", "learn"):
+    if act.kind in ("concept", "preference", "phrase", "too long", "forget", "list", "learn"):
         # They start over: what they say now is what they want.
         return _begin(state, act)
     return _ANSWERS[state.stage](state, act)
@@ -153,7 +164,9 @@ def question(state: State) -> str:
 def summary(lesson: Lesson) -> str:
     """What is taught, in a sentence to the one who teaches it."""
     name, value = lesson.name, lesson.value
-    where = "" if lesson.scope == "user" else f" on the {lesson.scope}"
+    where = (
+        "" if lesson.scope == "user" else f" {_PLACES.get(lesson.scope, f'on the {lesson.scope}')}"
+    )
     if lesson.kind == "concept":
         return f"When you say '{name}'{where}, I'll take it for '{value}'."
     if name == phrases.FAN:
@@ -165,27 +178,32 @@ def summary(lesson: Lesson) -> str:
     return f"Your {name}{where} is {value}."
 
 
+_PLACES = {"car": "in the car", "phone": "on your phone", "watch": "on your watch"}
+
+
 def _begin(state: State, act: Act) -> tuple[State, Reply]:
+    if act.kind == "too long" or max(len(act.name), len(act.value)) > LONGEST_PART:
+        return IDLE, Reply("cancelled", _TOO_LONG)
+    if act.lasts is not None and act.lasts <= timedelta():
+        return IDLE, Reply("cancelled", _OVER)
     if act.kind in ("concept", "preference") and act.name and act.value:
         lesson = replace(
             state.lesson,
             kind=act.kind,
-            name=act.name[:LONGEST_PART],
-            value=act.value[:LONGEST_PART],
+            name=act.name,
+            value=act.value,
             scope=act.scope,
             lasts=act.lasts,
             said=act.text,
         )
         return _ask(replace(state, stage="confirm", lesson=lesson, tries=0))
     if act.kind == "phrase":
-        lesson = replace(
-            state.lesson, kind="concept", name=act.name[:LONGEST_PART], value="", said=act.text
-        )
+        lesson = replace(state.lesson, kind="concept", name=act.name, value="", said=act.text)
         return _ask(replace(state, stage="meaning", lesson=lesson, tries=0))
     if act.kind == "learn":
         return _ask(replace(state, stage="what", tries=0))
     if act.kind == "forget":
-        lesson = replace(state.lesson, name=act.name[:LONGEST_PART], value="", said=act.text)
+        lesson = replace(state.lesson, name=act.name, value="", said=act.text)
         return _ask(replace(state, stage="forgetting", lesson=lesson, tries=0))
     if act.kind == "list":
         return IDLE, Reply("listed")
@@ -231,6 +249,8 @@ def _phrase(state: State, act: Act) -> tuple[State, Reply]:
     words = phrases.phrase_key(act.text)
     if not words:
         return _again(state)
+    if len(words) > LONGEST_PART:
+        return _again(state, _TOO_LONG)
     return _ask(replace(state, stage="meaning", lesson=replace(state.lesson, name=words), tries=0))
 
 
@@ -250,10 +270,12 @@ def _opens(text: str) -> bool:
 
 
 def _meant(state: State, value: str, said: str) -> tuple[State, Reply]:
-    meaning = meaning_of(value)[:LONGEST_PART]
+    meaning = meaning_of(value)
     if not meaning:
         return _again(state)
-    if meaning == phrases.phrase_key(state.lesson.name):
+    if len(meaning) > LONGEST_PART:
+        return _again(state, _TOO_LONG)
+    if phrases.phrase_key(meaning) == phrases.phrase_key(state.lesson.name):
         return _again(state, "That is what you say already.")
     lesson = replace(state.lesson, value=meaning, said=said)
     return _ask(replace(state, stage="confirm", lesson=lesson, tries=0))
@@ -272,7 +294,7 @@ def _confirm(state: State, act: Act) -> tuple[State, Reply]:
     return _again(state)
 
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_NUMBER = re.compile(r"(?:(?<!\w)[-−+])?\d+(?:[.,]\d+)?")
 
 
 def corrected(value: str, correction: str) -> str:
@@ -281,7 +303,7 @@ def corrected(value: str, correction: str) -> str:
     >>> corrected("dim the lights to 30", "40")
     'dim the lights to 40'
     """
-    bare = correction.removeprefix("to ")
+    bare = re.sub("^to ", "", correction, flags=re.IGNORECASE)
     if _NUMBER.fullmatch(bare) and len(_NUMBER.findall(value)) == 1:
         return _NUMBER.sub(bare, value)
     return correction

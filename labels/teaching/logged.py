@@ -27,12 +27,18 @@ ACTION, OFFER = "teach", "offer_teaching"
 # Signal of NLU on turns that were read as what their user taught.
 USED = "taught"
 
+# A user of nothing but spaces is nobody, as where there is none.
+_NAMED = r"regexp_matches(coalesce(user_id, ''), '[^\s\pZ\x0b\x1c-\x1f\x85]')"
+_NOBODY = f"""
+SELECT count(*) AS turns FROM turns
+WHERE result.action = '{ACTION}' AND coalesce(user_id, '') <> '' AND NOT {_NAMED}
+"""
 _TURNS = f"""
 WITH listed AS (
     SELECT turn_id, dialogue_id, started_at AS "at", assistant, user_id, turn_index, started_at,
         {request_sql()} AS request, coalesce(result.action = '{ACTION}', false) AS teaches,
         list_contains([a.act FOR a IN coalesce(result.acts, [])], '{OFFER}') AS offers
-    FROM turns WHERE {DATED} AND coalesce(user_id, '') <> ''
+    FROM turns WHERE {DATED} AND {_NAMED}
 )
 SELECT * EXCLUDE (turn_index, started_at) FROM listed WHERE teaches OR offers
 ORDER BY min("at") OVER (PARTITION BY dialogue_id), dialogue_id, {order_sql()}
@@ -40,15 +46,21 @@ ORDER BY min("at") OVER (PARTITION BY dialogue_id), dialogue_id, {order_sql()}
 _USES = f"""
 SELECT turn_id, user_id, assistant, started_at AS "at", device.type AS device,
     {request_sql()} AS request
-FROM turns WHERE {DATED} AND coalesce(user_id, '') <> '' AND nlu.signals['{USED}'] > 0
+FROM turns WHERE {DATED} AND {_NAMED} AND nlu.signals['{USED}'] > 0
 ORDER BY "at", turn_id
 """
+
+
+def nobodys(snapshot: Snapshot) -> int:
+    """How many turns of teaching `from_logs` skips, as their user is nothing but spaces."""
+    return int(snapshot.query(_NOBODY)["turns"][0].as_py())
 
 
 def collect(store: Store) -> tuple[int, int]:
     """Take over into a store what its logs teach; how many things were taught, and forgotten.
 
-    What was changed or forgotten in the store since stays as it is, see `take_over`.
+    What was changed or forgotten in the store since stays as it is, see `take_over`. Turns of
+    users without a name are skipped, see `nobodys`.
     """
     with store.snapshot() as snapshot:
         lessons, forgotten = from_logs(snapshot)

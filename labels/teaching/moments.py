@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.errors import UsageError
 from data.schema.requests import request_sql
 from data.schema.trace import order_sql, schema
 from data.store.misdated import DATED
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 TIMES, WITHIN_DAYS = 2, 14
 # The days that must pass before a user is approached again.
 EVERY_DAYS = 7.0
+# A century.
+_LONGEST_DAYS = 36_525
 # From here on a turn counts as a failure, where the table `feedback` has a probability.
 FAILING = 0.5
 
@@ -109,7 +112,14 @@ def moments(snapshot: Snapshot, *, every_days: float = EVERY_DAYS) -> pa.Table:
     not due. Who asks to teach is not kept waiting, and counts as approached. Failures come from the
     table `feedback`, or from the logs where it is empty. A request that the user has taught since
     is no moment any more, unless it failed again after that had expired.
+
+    Raises UsageError for a rate that is negative or longer than a century.
     """
+    if not 0 <= every_days <= _LONGEST_DAYS:
+        raise UsageError(
+            f"The days before a user is approached again must be 0 to {_LONGEST_DAYS}; "
+            f"they were {every_days:g}."
+        )
     failed = snapshot.query(_FAILED).to_pylist()
     said = snapshot.query(_SAID, {"cue": cue()})
     # Until when something is taught: of several devices, whichever holds the longest.

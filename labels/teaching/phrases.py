@@ -1,8 +1,9 @@
 """What somebody says in teaching: acts with their parts, found by templates in `phrases.txt`.
 
 Templates are matched word for word first. Failing that, one of their words may differ as
-recognisers differ ("win i say cosy"): by a letter or two, or in spelling but not in sound. What
-stands for a part is kept as it was said, but for its case.
+recognisers differ ("win i say cosy"): by a letter or two, or in spelling but not in sound. A value
+or meaning is kept as it was said, with its case, signs and symbols ("-18", "C++", "$30"); only the
+punctuation of the sentence and quotes around it go. A phrase or topic is kept as it is looked up.
 """
 
 from __future__ import annotations
@@ -21,32 +22,47 @@ from rapidfuzz.distance import OSA
 
 Kind = Literal[
     "concept", "preference", "phrase", "learn", "forget", "list", "yes", "no", "cancel",
-    "correction", "other",
+    "correction", "too long", "other",
 ]  # fmt: skip
 # The topics of preferences that name none.
 FAN, NAME, NOTE = "fan", "name", "note"
-# Longer texts teach nothing: a runaway transcript is no lesson.
+# Longer texts teach nothing: a runaway transcript is no lesson. Characters.
 LONGEST = 300
+# Nobody means centuries.
+_MOST_DAYS = 3_650
 
 # Scripts that put no spaces between words: each character is a word.
 _UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED},，、]+|[,，、]")
-# Marks at the edges of words that belong to them.
+# A comma within a number parts nothing.
+_WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\s{_UNSPACED},，、]|(?<=\d),(?=\d))+|[,，、]")
+# Marks at the edges of words that belong to them as templates are matched.
 _KEPT = "'%°"
+# Punctuation of sentences, which belongs to nothing that is taught, and what quotes it.
+_ENDS = ".,;:!?…。，、；：！？؟،؛।"
+_STARTS = ",;:!?…。，、；：！？¿¡؟،؛।"
+_QUOTES = {
+    '"': '"', "'": "'", "“": "”", "”": "”", "„": "“", "‘": "'", "«": "»", "»": "«", "‹": "›",
+    "「": "」", "『": "』",
+}  # fmt: skip
+# Other punctuation that is part of a name: C#, @home, AT&T.
+_NAMING = "#&@%*/\\_'"
+# Joiners and variants of emoji, which nobody sees.
+_INVISIBLE = re.compile("[\ufe0e\ufe0f]")
+# What Unicode would turn into another number or word: x² is no x2, 1½ is no 11/2.
+_OWN_FORMS = ("<super>", "<sub>", "<fraction>")
 # "Call me a taxi" names nobody.
 _NO_NAMES = ("a ", "an ", "the ", "at ", "in ", "on ", "when ", "back", "later", "tomorrow", "now")
 _PART = re.compile(r"\{(\w+)\}")
 _COMMA = ","
 # Device types that a preference can be limited to, by how people call them.
-_DEVICES = {
+DEVICES = {
     "car": "car", "tv": "tv", "television": "tv", "speaker": "speaker", "phone": "phone",
     "display": "display", "screen": "display",
 }  # fmt: skip
-_PLACE = rf"(?:in|on) (?:the|my) ({'|'.join(_DEVICES)})"
-_SCOPE_FIRST, _SCOPE_LAST = re.compile(rf"^{_PLACE} "), re.compile(rf" {_PLACE}$")
+_PLACE = re.compile(rf"(?:in|on) (?:the|my) ({'|'.join(DEVICES)})")
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "a": 1, "an": 1}
 _SPAN = re.compile(
-    r" (?:for (?:the next )?(?:(\d+|one|two|three|four|five|six|an?) )?(hour|day|week|month)s?"
+    r" (?:for (?:the next )?(?:(-?\d+|one|two|three|four|five|six|an?) )?(hour|day|week|month)s?"
     r"|(this|for this|just for|for|until) ?(today|tomorrow|week|month|weekend|tonight))$"
 )
 _DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30, "today": 1, "tonight": 1,
@@ -62,8 +78,10 @@ class Act:
     kind: ``concept`` (name: the phrase, value: its meaning), ``preference`` (name: the topic),
         ``phrase`` (a phrase without its meaning), ``learn`` (something, without saying what),
         ``forget`` (name), ``list``, ``yes``, ``no``, ``cancel``, ``correction`` (value: what it
-        should be) or ``other``.
-    scope: a device type that it is limited to, or "user". lasts: None if it does not expire.
+        should be), ``too long`` (it would teach something, with more than `LONGEST` characters) or
+        ``other``.
+    scope: a device type that it is limited to, or "user". lasts: None if it does not expire; may be
+        nothing or less, as in "for 0 days".
     text: what was said, as it was heard.
     """
 
@@ -73,6 +91,17 @@ class Act:
     value: str = ""
     scope: str = "user"
     lasts: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of a text: as templates are matched ("" for a symbol), as it is looked up, and where
+    it stands in the text."""
+
+    form: str
+    key: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +126,32 @@ value='dim the lights to 30', scope='user', lasts=None)
 
 @lru_cache(maxsize=10_000)
 def _parse(text: str) -> Act:
-    if len(text) > LONGEST:
-        return Act("other", text)
-    words = plain(text)
+    # A letter may become many.
+    whole = _normal(text[: LONGEST + 1])
+    if len(text) > LONGEST or len(whole) > LONGEST:
+        begun = _said(_normal(whole[:LONGEST]), text)
+        return Act("too long" if begun.kind in _TAUGHT_KINDS else "other", text)
+    return _said(whole, text)
+
+
+_TAUGHT_KINDS = ("concept", "preference", "phrase")
+
+
+def _said(whole: str, text: str) -> Act:
+    """The act of a text that is normalised."""
+    spoken = plain(whole).replace(_COMMA, "")
     for section in ("cancel", "no", "yes", "learn", "list"):
-        if words.replace(_COMMA, "") in _sentences(section):
+        if spoken in _sentences(section):
             return Act(_kind(section), text)
+    words = _words(whole)
     for slack in (0, 1):
-        found = _taught(words, text, slack)
+        found = _taught(words, whole, text, slack)
         if found is not None:
             return found
     return Act("other", text)
 
 
-def _taught(words: str, text: str, slack: int) -> Act | None:
+def _taught(words: Sequence[_Word], whole: str, text: str, slack: int) -> Act | None:
     """What is taught, corrected or to be forgotten, after "remember that", too."""
     head, rest = _remembered(words)
     scope, bare = _scoped(rest)
@@ -123,7 +164,7 @@ def _taught(words: str, text: str, slack: int) -> Act | None:
         if section in ("own", "concept remembered") and not head:
             continue
         limited = section in ("preference", "fan", "name", "own")
-        for parts in _matches(section, bare if limited else rest, slack):
+        for parts in _matches(section, bare if limited else rest, whole, slack):
             act = _act(section, parts, text)
             if act is not None:
                 return replace(act, scope=scope, lasts=lasts) if limited else act
@@ -131,23 +172,27 @@ def _taught(words: str, text: str, slack: int) -> Act | None:
         return None
     if not rest:
         return Act("learn", text)
-    if rest.startswith("to "):
+    if rest[0].form == "to":
         # "Remember to buy milk" is a reminder.
         return None
-    return Act("preference", text, NOTE, bare, scope, lasts) if bare else Act("learn", text)
+    note = _part(bare, whole)
+    return Act("preference", text, NOTE, note, scope, lasts) if note else Act("learn", text)
 
 
 def _act(section: str, parts: dict[str, str], text: str) -> Act | None:
+    if not all(parts.values()):
+        return None
     if section == "concept joined":
         split = split_command(parts["both"])
-        return None if split is None else Act("concept", text, *split)
+        return None if split is None else Act("concept", text, phrase_key(split[0]), split[1])
     if section in ("concept", "concept remembered", "phrase", "forget"):
-        return Act(_kind(section.split()[0]), text, parts["phrase"], parts.get("meaning", ""))
-    if section == "name" and parts["value"].startswith(_NO_NAMES):
+        kind = _kind(section.split()[0])
+        return Act(kind, text, phrase_key(parts["phrase"]), parts.get("meaning", ""))
+    if section == "name" and plain(parts["value"]).startswith(_NO_NAMES):
         return None
     if section == "correction":
         return Act("correction", text, value=parts["value"])
-    topic = {"fan": FAN, "name": NAME}.get(section) or parts["topic"]
+    topic = {"fan": FAN, "name": NAME}.get(section) or phrase_key(parts["topic"])
     return Act("preference", text, topic, parts["value"])
 
 
@@ -158,26 +203,39 @@ def split_command(both: str) -> tuple[str, str] | None:
     ('cosy', 'dim the lights to 30')
     """
     words = both.split()
+    forms = [plain(word) for word in words]
     for place in range(1, len(words)):
-        rest = " ".join(words[place:])
-        opens = words[place] in _commands() or rest.startswith(_lines("openers"))
+        opens = forms[place] in _commands() or " ".join(forms[place:]).startswith(_lines("openers"))
         # "To play" and "and play" go on with what was said before.
-        if opens and place < len(words) - 1 and words[place - 1] not in _joining():
-            return " ".join(words[:place]), rest
+        if opens and place < len(words) - 1 and forms[place - 1] not in _joining():
+            phrase, meaning = (_bared(" ".join(of)) for of in (words[:place], words[place:]))
+            return (phrase, meaning) if phrase and meaning else None
     return None
 
 
 def meaning_of(text: str) -> str:
     """What is meant by an answer to "what should I do?": without "I mean", "you should" …"""
-    words = plain(text)
+    whole = _normal(text)
+    words: Sequence[_Word] = _words(whole)
     changed = True
     # "I mean, you should …": what is cut off may leave another.
     while changed:
         changed = False
         for lead in _lines("lead"):
-            if words.startswith((f"{lead} ", f"{lead}{_COMMA}")):
-                words, changed = words.removeprefix(lead).strip(f"{_COMMA} "), True
-    return words
+            rest = _after(lead.split(), words)
+            if rest:
+                words, changed = rest, True
+    return _part(words, whole)
+
+
+def _after(head: Sequence[str], words: Sequence[_Word]) -> Sequence[_Word] | None:
+    """The words after an opening, without commas between them; None if it is not there."""
+    if [word.form for word in words[: len(head)]] != list(head):
+        return None
+    rest = words[len(head) :]
+    while rest and rest[0].form == _COMMA:
+        rest = rest[1:]
+    return rest
 
 
 def is_like(text: str, section: Literal["yes", "no", "cancel"]) -> bool:
@@ -193,10 +251,62 @@ def is_like(text: str, section: Literal["yes", "no", "cancel"]) -> bool:
 
 
 def plain(text: str) -> str:
-    """A text as templates are matched: lower case, single spaces, no punctuation but commas."""
+    """A text as templates are matched: lower case, single spaces, no punctuation but commas, and no
+    symbols."""
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("`", "'")
     words = (_COMMA if word in ",，、" else _trimmed(word) for word in _WORD.findall(text))
     return _joined([word for word in words if word]).strip(f"{_COMMA} ")
+
+
+def _normal(text: str) -> str:
+    """A text in one form of Unicode, with single spaces, and otherwise as it was said."""
+    kept = "".join(
+        letter
+        if unicodedata.decomposition(letter).startswith(_OWN_FORMS)
+        else unicodedata.normalize("NFKC", letter)
+        for letter in unicodedata.normalize("NFC", text)
+    )
+    kept = unicodedata.normalize("NFC", kept).replace("’", "'").replace("`", "'")
+    return " ".join(kept.split())
+
+
+def _words(whole: str) -> list[_Word]:
+    """The words of a text that is normalised; punctuation alone is none, commas are."""
+    words = []
+    for match in _WORD.finditer(whole):
+        if match[0] in ",，、":
+            words.append(_Word(_COMMA, "", *match.span()))
+        elif key := phrase_key(match[0]):
+            words.append(_Word(plain(match[0]), key, *match.span()))
+    # "¡👍, remember that": nothing is taught by a comma in front.
+    while words and words[0].form == _COMMA:
+        words.pop(0)
+    while words and words[-1].form == _COMMA:
+        words.pop()
+    return words
+
+
+def _part(words: Sequence[_Word], whole: str) -> str:
+    """What some words of a text say, as they were said; "" for punctuation alone."""
+    part = _bared(whole[words[0].start : words[-1].end]) if words else ""
+    return part if phrase_key(part) else ""
+
+
+def _bared(text: str) -> str:
+    """A text without the punctuation of its sentence, and without the quotes around it."""
+    before = None
+    while before != text:
+        before = text
+        text = text.rstrip(f"{_ENDS} ").lstrip(f"{_STARTS} ")
+        text = text.removeprefix("...").removeprefix("- ").removesuffix(" -")
+        text = text.removeprefix("– ").removesuffix(" –").removeprefix("— ").removesuffix(" —")
+        closing = _QUOTES.get(text[:1])
+        if closing and len(text) > 1 and text.endswith(closing):
+            inner = text[1:-1]
+            # Not of two quotes the first and the last; an apostrophe is none.
+            if not re.search(rf"(?<!\w)[{text[0]}{closing}]|[{text[0]}{closing}](?!\w)", inner):
+                text = inner
+    return text
 
 
 def _trimmed(word: str) -> str:
@@ -213,9 +323,35 @@ def _is_mark(letter: str) -> bool:
     return letter not in _KEPT and unicodedata.category(letter)[0] in "PSC"
 
 
+@lru_cache(maxsize=50_000)
 def phrase_key(text: str) -> str:
-    """A phrase as it is looked up: `plain`, without commas."""
-    return " ".join(plain(text).replace(_COMMA, " ").split())
+    """A phrase as it is looked up: lower case, single spaces, no punctuation; symbols and signs of
+    numbers stay."""
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", _normal(text))).lower()
+    text = text.replace("’", "'").replace("`", "'")
+    words = [_looked_up(word) for word in _WORD.findall(_bared(text)) if word not in ",，、"]
+    return _joined([part for word in words for part in word.replace(_COMMA, " ").split()])
+
+
+def _looked_up(word: str) -> str:
+    """A word without punctuation at its edges that is no part of it."""
+    word = _bared(word)
+    start, end = 0, len(word)
+    while start < end and _is_punctuation(word[start]) and not _is_sign(word[start:end]):
+        start += 1
+    while end > start and _is_punctuation(word[end - 1]):
+        end -= 1
+    bare = word[start:end]
+    return bare if bare.strip("'") else ""
+
+
+def _is_punctuation(letter: str) -> bool:
+    return letter not in _NAMING and unicodedata.category(letter)[0] in "PC"
+
+
+def _is_sign(word: str) -> bool:
+    """Whether a word begins with the sign of a number, or a point before its digits."""
+    return word[0] in "-–−." and word[1:2].isdigit()
 
 
 def _kind(section: str) -> Kind:
@@ -223,50 +359,53 @@ def _kind(section: str) -> Kind:
     return kind
 
 
-def _remembered(words: str) -> tuple[bool, str]:
+def _remembered(words: Sequence[_Word]) -> tuple[bool, Sequence[_Word]]:
     """Whether a text opens with "remember that", and the rest of it."""
+    while words and not words[0].form:
+        words = words[1:]
     for head in _lines("remember"):
-        if words == head:
-            return True, ""
-        rest = words.removeprefix(head)
-        if rest != words and (rest[0] in f" {_COMMA}" or _bare(head[-1])):
-            return True, rest.strip(f"{_COMMA} ")
+        rest = _after(_WORD.findall(head), words)
+        if rest is not None:
+            return True, rest
     return False, words
 
 
-def _scoped(value: str) -> tuple[str, str]:
-    for pattern in (_SCOPE_FIRST, _SCOPE_LAST):
-        match = pattern.search(value)
-        if match:
-            return _DEVICES[match[1]], pattern.sub("", value)
-    return "user", value
+def _scoped(words: Sequence[_Word]) -> tuple[str, Sequence[_Word]]:
+    for place, rest in ((words[:3], words[3:]), (words[-3:], words[:-3])):
+        match = _PLACE.fullmatch(" ".join(word.form for word in place))
+        if match and rest:
+            while len(rest) > 1 and rest[-1].form == _COMMA:
+                rest = rest[:-1]
+            return DEVICES[match[1]], rest
+    return "user", words
 
 
-def _span(value: str) -> tuple[timedelta | None, str]:
-    match = _SPAN.search(value)
+def _span(words: Sequence[_Word]) -> tuple[timedelta | None, Sequence[_Word]]:
+    # The first word is no part of it: something has to be taught.
+    match = _SPAN.search("".join(f" {word.key or _COMMA}" for word in words[1:]))
     if not match:
-        return None, value
+        return None, words
     number = match[1] or "one"
-    times = _NUMBERS.get(number) or int(number)
+    times = _NUMBERS.get(number) or min(int(number), _MOST_DAYS * 24)
     days = times * _DAYS[match[2] or match[4]]
-    # Nobody means centuries.
-    return timedelta(days=min(days, 3_650)), value[: match.start()]
+    return timedelta(days=min(days, _MOST_DAYS)), words[: -len(match[0].split())]
 
 
-def _matches(section: str, words: str, slack: int) -> Iterator[dict[str, str]]:
-    tokens = _WORD.findall(words)
+def _matches(
+    section: str, words: Sequence[_Word], whole: str, slack: int
+) -> Iterator[dict[str, str]]:
     for template in _templates(section):
         # With a word that differs, enough others must be right.
         if slack and template.literal < 3:
             continue
-        parts = _match(template.tokens, tokens, slack)
+        parts = _match(template.tokens, words, slack)
         if parts is not None:
-            yield {name: _joined(of).strip(f"{_COMMA} ") for name, of in parts.items()}
+            yield {name: _part(of, whole) for name, of in parts.items()}
 
 
 def _match(
-    template: Sequence[str], words: Sequence[str], slack: int
-) -> dict[str, list[str]] | None:
+    template: Sequence[str], words: Sequence[_Word], slack: int
+) -> dict[str, list[_Word]] | None:
     """The words of each part; None if the template does not fit. Parts are as short as can be."""
     if not template:
         return None if words else {}
@@ -280,10 +419,11 @@ def _match(
         return None
     if not words:
         return None
-    word = words[0]
+    word = words[0].form
     if word == head:
         return _match(rest, words[1:], slack)
-    if word == _COMMA:
+    # Commas and symbols are passed over.
+    if word in ("", _COMMA):
         return _match(template, words[1:], slack)
     if slack and head != _COMMA and alike(head, word):
         return _match(rest, words[1:], slack - 1)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data.counted import number
 from data.errors import UsageError
 from data.schema.tables import PREFERENCE_CHANGES, PREFERENCES
 from data.store.annotations import PATIENCE_S
+from data.store.paths import printable
 from labels.teaching.dialogue import Lesson
-from labels.teaching.phrases import phrase_key
+from labels.teaching.phrases import DEVICES, phrase_key
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -35,7 +37,14 @@ _PRESENT = """
 SELECT g.* FROM given g
 WHERE EXISTS (SELECT 1 FROM turns t WHERE list_contains(g.turn_ids, t.turn_id))
 """
-_LONGEST = 500
+_DEVICE_TYPES = """
+SELECT DISTINCT device.type AS scope FROM turns WHERE device.type IS NOT NULL
+UNION SELECT DISTINCT scope FROM preferences
+"""
+# Names and values of more characters are refused.
+LONGEST = 500
+# Device types that an error lists.
+_LISTED = 12
 
 
 def preference_id(user_id: str, assistant: str | None, scope: str, kind: str, name: str) -> str:
@@ -49,12 +58,14 @@ def row_of(
 ) -> dict[str, Any]:
     """A row of `PREFERENCES`.
 
-    Raises UsageError where user, name or value are empty.
+    Raises UsageError where user, name or value are empty, or name or value too long.
     """
-    name, value = lesson.name.strip()[:_LONGEST], lesson.value.strip()[:_LONGEST]
+    name, value = lesson.name.strip(), lesson.value.strip()
     for what, text in (("user", user_id.strip()), ("name", name), ("value", value)):
         if not text:
             raise UsageError(f"What is taught needs a {what}; the one given is empty.")
+    _must_be_short("name", name)
+    _must_be_short("value", value)
     return {
         "preference_id": preference_id(user_id, assistant, lesson.scope, lesson.kind, name),
         "user_id": user_id,
@@ -63,7 +74,7 @@ def row_of(
         "kind": lesson.kind,
         "name": name,
         "value": value,
-        "said": lesson.said[:_LONGEST] or None,
+        "said": lesson.said[:LONGEST] or None,
         "turn_ids": list(lesson.turn_ids),
         "created_at": at,
         "expires_at": None if lesson.lasts is None else at + lesson.lasts,
@@ -109,14 +120,21 @@ def edit(
 
     Raises
     ------
-    UsageError: there is no such row, or the value is empty; nothing changes then.
+    UsageError: there is no such row, the value is empty or too long, the scope is no device type of
+        the store, or the same was taught for that scope, too; nothing changes then.
     """
-    if value is not None and not value.strip():
-        raise UsageError("The new value is empty; give one, or forget the preference instead.")
+    if value is not None:
+        value = value.strip()
+        if not value:
+            raise UsageError("The new value is empty; give one, or forget the preference instead.")
+        _must_be_short("value", value)
     with store.commit(PATIENCE_S) as cycle:
         row = _one(cycle, chosen)
+        moved = chosen
+        if scope is not None and (scope := scope.strip() or "user") != row["scope"]:
+            moved = _moved(cycle, row, scope)
         if value is not None:
-            row["value"] = value.strip()[:_LONGEST]
+            row["value"] = value
         if expires_at is not None:
             row["expires_at"] = (
                 datetime.now(UTC) + expires_at if isinstance(expires_at, timedelta) else expires_at
@@ -126,10 +144,7 @@ def edit(
         at = datetime.now(UTC)
         remove(cycle, [row], at)
         if scope is not None:
-            row["scope"] = scope.strip() or "user"
-            row["preference_id"] = preference_id(
-                row["user_id"], row["assistant"], row["scope"], row["kind"], row["name"]
-            )
+            row |= {"scope": scope, "preference_id": moved}
         _put(cycle, table_of([row]))
         _note(cycle, [row], at, forgotten=False)
         return row
@@ -144,16 +159,27 @@ def forget(
 ) -> int:
     """Forget what was taught: by id, or all of a user's, or what a user taught by a name.
 
-    Returns how many rows went. Raises UsageError where nothing says which.
+    Returns how many rows went.
+
+    Raises
+    ------
+    UsageError: nothing says which, ids come with a user or a name, or there are no rows with some
+        of the ids; nothing goes then.
     """
-    ids = list(preference_ids)
+    ids = set(preference_ids)
     if not ids and user_id is None:
         raise UsageError("Say what to forget: ids of preferences, or a user.")
+    if ids and (user_id is not None or name is not None):
+        raise UsageError(
+            "Ids say all of what to forget; give either ids, or a user and, if need be, a name."
+        )
     with store.commit(PATIENCE_S) as cycle:
         with cycle.snapshot("preferences") as snapshot:
             rows = snapshot.query(
                 "SELECT preference_id, user_id, name, created_at FROM preferences"
             ).to_pylist()
+        if missing := sorted(ids - {row["preference_id"] for row in rows}):
+            raise _not_there(missing)
         wanted = None if name is None else phrase_key(name)
         gone = [
             row
@@ -268,11 +294,45 @@ def _one(cycle: Cycle, chosen: str) -> dict[str, Any]:
             "SELECT * FROM preferences WHERE preference_id = $id", {"id": chosen}
         ).to_pylist()
     if not rows:
-        raise UsageError(
-            f"There is no preference '{chosen}' in the store; list them with: "
-            "faultline preferences list"
-        )
+        raise _not_there([chosen])
     return rows[0]
+
+
+def _not_there(ids: Sequence[str]) -> UsageError:
+    named = " or ".join(f"'{printable(one)}'" for one in ids)
+    return UsageError(
+        f"There is no preference {named} in the store; list them with: faultline preferences list"
+    )
+
+
+def _must_be_short(what: str, text: str) -> None:
+    if len(text) > LONGEST:
+        raise UsageError(
+            f"The {what} has {number(len(text))} characters; give one of at most {LONGEST}."
+        )
+
+
+def _moved(cycle: Cycle, row: Mapping[str, Any], scope: str) -> str:
+    """The id of a row in another scope; raises UsageError for a scope that it cannot have."""
+    with cycle.snapshot("preferences", "turns") as snapshot:
+        seen = {str(name) for name in snapshot.query(_DEVICE_TYPES)["scope"].to_pylist()}
+        types = {name for name in (*seen, *DEVICES.values()) if name.isprintable()} - {"user"}
+        if scope not in (*types, "user"):
+            listed = ", ".join(sorted(types)[:_LISTED]) + (", …" if len(types) > _LISTED else "")
+            raise UsageError(
+                f"'{printable(scope)}' is no device type of the store; give user, for everywhere, "
+                f"or one of: {listed}."
+            )
+        moved = preference_id(row["user_id"], row["assistant"], scope, row["kind"], row["name"])
+        other = snapshot.query(
+            "SELECT value FROM preferences WHERE preference_id = $id", {"id": moved}
+        ).to_pylist()
+    if other:
+        raise UsageError(
+            f"{row['user_id']} taught '{row['name']}' for the scope '{scope}', too: it is "
+            f"'{other[0]['value']}' there ({moved}). Forget or edit that one instead."
+        )
+    return moved
 
 
 def _note(

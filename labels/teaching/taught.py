@@ -64,26 +64,26 @@ class Taught:
     """
 
     def __init__(self, rows: pa.Table | Iterable[Mapping[str, Any]] = ()) -> None:
-        self._users: dict[str, list[dict[str, Any]]] = {}
+        # Per user, rows by their id, in the order they came.
+        self._users: dict[str, dict[str, dict[str, Any]]] = {}
         for row in rows.to_pylist() if isinstance(rows, pa.Table) else rows:
             self.add(row)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take over a row; it replaces one with the same id."""
-        mine = self._users.setdefault(row["user_id"], [])
-        mine[:] = [one for one in mine if one["preference_id"] != row["preference_id"]]
-        mine.append({**row, "key": phrase_key(row["name"])})
+        mine = self._users.setdefault(row["user_id"], {})
+        mine.pop(row["preference_id"], None)
+        mine[row["preference_id"]] = {**row, "key": phrase_key(row["name"])}
 
     def drop(self, preference_id: str) -> None:
         """Forget a row, if it is there."""
         for mine in self._users.values():
-            mine[:] = [one for one in mine if one["preference_id"] != preference_id]
+            mine.pop(preference_id, None)
 
     def rows(self, user_id: str) -> list[dict[str, Any]]:
         """The rows of a user."""
-        return [
-            {k: v for k, v in row.items() if k != "key"} for row in self._users.get(user_id, [])
-        ]
+        mine = self._users.get(user_id, {}).values()
+        return [{k: v for k, v in row.items() if k != "key"} for row in mine]
 
     def __len__(self) -> int:
         return sum(map(len, self._users.values()))
@@ -172,7 +172,7 @@ class Taught:
         at = at or datetime.now(UTC)
         mine = [
             row
-            for row in self._users.get(user_id, [])
+            for row in self._users.get(user_id, {}).values()
             if row["scope"] in ("user", device)
             and (row["assistant"] is None or assistant is None or row["assistant"] == assistant)
             and row["created_at"] <= at

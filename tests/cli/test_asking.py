@@ -109,6 +109,18 @@ def test_without_answers_nothing_is_said_of_them(run: Run, tmp_path: Path) -> No
     assert found["answers"]["naive"]["value"] is None
 
 
+def test_how_often_signals_fire_is_shown_without_gold(run: Run, tmp_path: Path) -> None:
+    cut = {"feedback": {"barge_in": True}}
+    store = store_of(tmp_path, [said("a", i, f"x {i}", at=10 * i, **(cut if i < 1 else {}))
+                                for i in range(4)]).path  # fmt: skip
+    words = run("labels", "feedback", "--store", store).out
+    (line,) = [line.split() for line in words.splitlines() if line.split()[:1] == ["barge_in"]]
+    assert line[:4] == ["barge_in", "a", "defect", "1"]
+    assert line[4].endswith("%")
+    assert line[5:] == ["–", "–", "–"]
+    assert "on which the signal could be observed" in words
+
+
 @pytest.mark.long
 @pytest.mark.simulator
 def test_the_assistant_asks_by_a_plan_of_its_own_logs(run: Run) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data.store.store import Store
+from labels.teaching.dialogue import Lesson
+from labels.teaching.preferences import put, row_of
 from tests.command import Run, must_fail
 from tests.labels.feedback.spoken import said, store_of, traffic
 
@@ -73,11 +77,51 @@ def test_taught_things_are_edited_and_forgotten(run: Run, folder: Path) -> None:
         (("preferences", "forget"), "Say what to forget"),
         (("preferences", "forget", "nope"), "faultline preferences list"),
         (("preferences", "forget", "--name", "x"), "--user"),
+        (("preferences", "forget", "nope", "--user", "ann"), "either ids, or a user"),
+        (("preferences", "forget", "nope", "--name", "x"), "either ids, or a user"),
+        (("preferences", "forget", "--user", "nobody", "--json"), "Nothing of the kind"),
+        (("preferences", "forget", "nope", "--json"), "no preference 'nope'"),
+        (("preferences", "edit", "nope", "--value", "x" * 501), "at most 500"),
+        (("preferences", "moments", "--every", "inf"), "0 to 36525"),
+        (("preferences", "moments", "--every", "1e308"), "0 to 36525"),
+        (("teach", "--user", "a\udce9", "--say", "hi"), r"The user 'a\udce9' is not valid UTF-8"),
+        (("teach", "--user", "a", "--say", "call me b\udce9"), r"b\udce9' is not valid UTF-8"),
+        (("preferences", "list", "--user", "\udce9"), r"The user '\udce9' is not valid UTF-8"),
+        (("preferences", "edit", "\udce9", "--keep"), r"The id '\udce9' is not valid UTF-8"),
         (("labels", "ask", "--budget", "0"), "above 0"),
+        (("labels", "ask", "--budget", "inf"), "at most 1,000,000,000"),
+        (("labels", "ask", "--budget", "1e308"), "at most 1,000,000,000"),
+        (("labels", "ask", "--rate", "inf"), "at most 1,000,000,000"),
     ],
 )
 def test_errors_say_what_to_do(run: Run, folder: Path, arguments: tuple[str], words: str) -> None:
     must_fail(run(*arguments, "--store", folder), words)
+
+
+def test_a_store_says_how_much_has_expired(run: Run, folder: Path) -> None:
+    lesson = Lesson("concept", "cosy", "play jazz", lasts=timedelta(days=1))
+    (chosen,) = put(Store.whole(folder), [row_of(lesson, "exp", datetime(2024, 5, 1, tzinfo=UTC))])
+    listed = run("preferences", "list", "--user", "exp", "--store", folder).out
+    assert "1 preference expired" in listed
+    assert "--expired" in listed
+    assert "by bob" in run("preferences", "list", "--user", "bob", "--store", folder).out
+    ran = run("preferences", "edit", chosen, "--value", "new", "--store", folder)
+    assert "it expired on 2024-05-02" in ran.out
+    assert "--keep, or --expires" in ran.out
+    ran = run("preferences", "edit", chosen, "--keep", "--store", folder)
+    assert "When you say 'cosy', I'll take it for 'new'." in ran.out
+
+
+def test_ids_users_and_texts_are_whole_at_any_width(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    user, value = "somebody-" * 9, "dim the lights " * 7
+    say(run, folder, f"when i say cosy, {value}", "yes", user=user)
+    (row,) = json.loads(run("preferences", "list", "--json", "--store", folder).out)
+    words = run("preferences", "list", "--store", folder).out
+    assert all(part in words for part in (row["preference_id"], user, value.strip()))
+    assert "…" not in words
 
 
 def test_moments_are_listed(run: Run, folder: Path) -> None:
@@ -97,8 +141,18 @@ def test_what_was_taught_in_the_logs_is_collected(run: Run, tmp_path: Path) -> N
     assert "warriors" in run("preferences", "list", "--store", store.path).out
     assert run("preferences", "forget", "--user", "ann", "--store", store.path).code == 0
     again = run("preferences", "collect", "--json", "--store", store.path)
-    assert json.loads(again.out) == {"taught": 0, "forgotten": 0}
+    assert json.loads(again.out) == {"taught": 0, "forgotten": 0, "skipped_turns": 0}
     assert run("preferences", "list", "--store", store.path).out.startswith("Nothing was taught.")
+
+
+def test_turns_of_users_without_a_name_are_counted(run: Run, tmp_path: Path) -> None:
+    teach: dict[str, Any] = {"result": {"action": "teach"}, "user_id": "  "}
+    store = store_of(
+        tmp_path, [said("a", 0, "i'm a jazz fan", **teach), said("a", 1, "yes", **teach)]
+    )
+    ran = run("preferences", "collect", "--store", store.path)
+    assert ran.code == 0
+    assert "Skipped 2 turns" in ran.out
 
 
 def test_what_to_ask_is_planned(run: Run, tmp_path: Path) -> None:
@@ -106,4 +160,4 @@ def test_what_to_ask_is_planned(run: Run, tmp_path: Path) -> None:
     ran = run("labels", "ask", "--budget", "3", "--rate", "1", "--json", "--store", store.path)
     (row,) = json.loads(ran.out)["intents"]
     assert 0 < row["propensity"] <= 0.5
-    assert "questions a day" in run("labels", "ask", "--store", store.path).out
+    assert "questions a day over 1 intent." in run("labels", "ask", "--store", store.path).out

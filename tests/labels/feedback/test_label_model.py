@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data.intervals import wilson
 from labels.feedback import label_model
 from labels.feedback.asking import ASKED, PROPENSITY
 from labels.feedback.label_model import fit
-from labels.feedback.quality import measures, quality, repaired, truth
+from labels.feedback.quality import interval, measures, quality, repaired, truth
 from labels.feedback.table import collect, rows
 from tests.labels.feedback.spoken import said, store_of, traffic
 
@@ -150,6 +151,39 @@ def test_quality_counts_precision_and_coverage(busy: tuple[pa.Table, pa.Table]) 
     assert cut["low"] < cut["precision"] < cut["high"]
     assert cut["base"] == pytest.approx(defect.mean())
     assert found.loc["answered_no", "turns"] == 0
+
+
+def test_how_often_signals_fire_needs_no_truth(busy: tuple[pa.Table, pa.Table]) -> None:
+    table, known = busy
+    fires = table["barge_in"].to_pylist().count(True)
+    seen = table.num_rows - table["barge_in"].null_count
+    for some in (known, known.slice(0, 0), known.slice(0, 10)):
+        cut = quality(table, some, draws=20).set_index("signal").loc["barge_in"]
+        assert (cut["fired"], cut["observed"]) == (fires, seen)
+        assert cut["share"] == pytest.approx(fires / seen)
+    nothing = quality(table, known.slice(0, 0), draws=20).set_index("signal").loc["barge_in"]
+    assert np.isnan(nothing["precision"])
+    assert np.isnan(nothing["coverage"])
+
+
+@pytest.mark.parametrize(
+    ("hits", "calls", "expected"),
+    [
+        # Every call is right, in three dialogues.
+        ([1, 1, 1, 1, 0], [1, 1, 1, 1, 0], wilson(3, 3)),
+        ([0, 0, 0, 0, 0], [1, 1, 1, 1, 0], wilson(0, 3)),
+        # Two calls in one dialogue say no more than one.
+        ([1, 0, 0, 0, 0], [1, 1, 0, 0, 0], wilson(0.5, 1)),
+    ],
+)
+def test_few_calls_have_a_wide_interval(
+    hits: list[int], calls: list[int], expected: tuple[float, float]
+) -> None:
+    group = np.array([0, 0, 1, 2, 3])
+    found = interval(group, np.array(hits, bool), np.array(calls, bool), 4,
+                     np.random.default_rng(0))  # fmt: skip
+    assert found == pytest.approx(expected)
+    assert found[1] - found[0] > 0.4
 
 
 def test_corrections_in_gold_are_a_truth_too(tmp_path: Path) -> None:

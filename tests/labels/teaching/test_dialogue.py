@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from labels.teaching.dialogue import (
     IDLE,
+    LONGEST_PART,
     TIMEOUT_S,
     Lesson,
     Reply,
@@ -18,6 +19,7 @@ from labels.teaching.dialogue import (
     hear,
     offer,
     question,
+    summary,
     tick,
 )
 
@@ -173,3 +175,39 @@ def test_three_answers_that_tell_nothing_end_it(opening: str, answer: str) -> No
     state, replies = run(opening, answer, answer, answer)
     assert [reply.did for reply in replies] == ["asked", "asked", "asked", "cancelled"]
     assert state == IDLE
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("my favourite poem is " + "very " * 30,),
+        ("my favourite poem is " + "very " * 300,),
+        ("when i say cosy, " + "dim " * 40,),
+        ("let me teach you cosy", "dim " * 40),
+        ("when i say cosy, dim the lights", "no, i said " + "dim " * 40),
+    ],
+)
+def test_what_is_too_long_is_refused_and_not_cut(texts: tuple[str, ...]) -> None:
+    _, replies = run(*texts)
+    assert f"at most {LONGEST_PART} characters" in replies[-1].text
+    assert replies[-1].lesson is None
+    assert offer("play it " * 30, AT) == (IDLE, Reply("nothing"))
+
+
+@pytest.mark.parametrize("span", ["0 days", "-2 weeks"])
+def test_what_would_be_over_at_once_is_refused(span: str) -> None:
+    state, (reply,) = run(f"call me bob for {span}")
+    assert (state, reply.did) == (IDLE, "cancelled")
+    assert "over at once" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"), [("car", "tea in the car"), ("phone", "on your phone"), ("tv", "on the tv")]
+)
+def test_it_says_where_something_holds(scope: str, words: str) -> None:
+    assert words in summary(Lesson("preference", "tea", "black", scope))
+
+
+def test_a_signed_number_is_corrected() -> None:
+    assert corrected("set the freezer to -18", "-20") == "set the freezer to -20"
+    assert corrected("set the freezer to -18", "20") == "set the freezer to 20"

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels.teaching.phrases import cue, is_like, meaning_of, parse, plain, split_command
+from labels.teaching.phrases import (
+    LONGEST,
+    cue,
+    is_like,
+    meaning_of,
+    parse,
+    phrase_key,
+    plain,
+    split_command,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,12 +29,12 @@ from labels.teaching.phrases import cue, is_like, meaning_of, parse, plain, spli
          "turn off the lights"),
         ("when i say play my mix play jazz fm", "concept", "play my mix", "play jazz fm"),
         ("remember that cosy means dim the lights", "concept", "cosy", "dim the lights"),
-        ("I'm a Warriors fan", "preference", "fan", "warriors"),
-        ("I’m a big fan of Miles Davis", "preference", "fan", "miles davis"),
+        ("I'm a Warriors fan", "preference", "fan", "Warriors"),
+        ("I’m a big fan of Miles Davis", "preference", "fan", "Miles Davis"),
         ("my favourite station is jazz fm", "preference", "station", "jazz fm"),
-        ("From now on, call me Bob", "preference", "name", "bob"),
+        ("From now on, call me Bob", "preference", "name", "Bob"),
         ("remember that my dog is called rex", "preference", "dog", "called rex"),
-        ("remember that I take the 61 to work", "preference", "note", "i take the 61 to work"),
+        ("remember that I take the 61 to work", "preference", "note", "I take the 61 to work"),
         ("let me teach you what cosy means", "phrase", "cosy", ""),
         ("learn my preferences", "learn", "", ""),
         ("forget cosy", "forget", "cosy", ""),
@@ -34,7 +43,7 @@ from labels.teaching.phrases import cue, is_like, meaning_of, parse, plain, spli
         ("nope", "no", "", ""),
         ("never mind", "cancel", "", ""),
         ("no, I said 40", "correction", "", "40"),
-        ("当我说舒适的时候就把灯调到30", "concept", "舒适", "把灯调到 30"),
+        ("当我说舒适的时候就把灯调到30", "concept", "舒适", "把灯调到30"),
         ("我最喜欢的颜色是蓝色", "preference", "颜色", "蓝色"),
         ("जब मैं शाम कहूं तो लाइट बंद करो", "concept", "शाम", "लाइट बंद करो"),
         ("cuando digo cine, apaga la luz", "concept", "cine", "apaga la luz"),
@@ -72,11 +81,61 @@ def test_a_word_may_be_misheard(heard: str) -> None:
     assert (act.kind, act.name, act.value) == ("concept", "cosy", "dim the lights")
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("when i say brr, set the freezer to -18 degrees", "brr", "set the freezer to -18 degrees"),
+        ("My favourite language is C++.", "language", "C++"),
+        ("my favourite language is C#", "language", "C#"),
+        ("my favourite tip is $30", "tip", "$30"),
+        ("when I say C++, open the compiler", "c++", "open the compiler"),
+        ("when I say ‘cosy’, “dim the lights”!", "cosy", "dim the lights"),
+        ("when I say 'cosy' Dim the lights to 1,000", "cosy", "Dim the lights to 1,000"),
+        ("when I say 🎞️, play a film 🎬", "🎞", "play a film 🎬"),
+        ("my usual room is 30 m²", "room", "30 m²"),
+        ("my favourite car is .NET", "car", ".NET"),
+        ("my usual start is 3,5 km", "start", "3,5 km"),
+        ("remember that I say 'a' and 'b'", "note", "I say 'a' and 'b'"),
+        ("When I say rock, play Guns N' Roses.", "rock", "play Guns N' Roses"),
+    ],
+)  # fmt: skip
+def test_signs_symbols_and_case_are_kept(text: str, name: str, value: str) -> None:
+    act = parse(text)
+    assert (act.name, act.value) == (name, value)
+    assert meaning_of(f"I mean, {value}!") == value
+
+
+def test_symbols_tell_phrases_apart() -> None:
+    keys = [phrase_key(text) for text in ("C", "C++", "C#", "18", "-18", "$30", "30", "🎞️", "🎬")]
+    assert len(set(keys)) == len(keys)
+    assert phrase_key("'Cosy', ❤️!") == phrase_key("cosy ❤") == "cosy ❤"
+    assert parse("yes 👍").kind == "yes"
+
+
+@given(st.text(max_size=40))
+def test_a_phrase_is_looked_up_as_it_is_stored(text: str) -> None:
+    assert phrase_key(phrase_key(text)) == phrase_key(text)
+
+
+@pytest.mark.parametrize("number", ["⑩" * 120, "9" * 200, "-3", "0"])
+def test_times_of_any_number(number: str) -> None:
+    lasts = parse(f"my favourite station is x for {number} hours").lasts
+    assert lasts is not None
+    assert (lasts > timedelta()) == (len(number) > 2)
+
+
+def test_what_is_too_long_is_said_to_be() -> None:
+    assert parse("my favourite poem is " + "very " * LONGEST).kind == "too long"
+    assert parse("once upon a time " * LONGEST).kind == "other"
+
+
 def test_scope_and_expiry() -> None:
     act = parse("my favourite station is jazz fm in the car")
     assert (act.value, act.scope, act.lasts) == ("jazz fm", "car", None)
     act = parse("call me bob for two weeks")
     assert (act.value, act.scope, act.lasts) == ("bob", "user", timedelta(days=14))
+    act = parse("my favourite station is Jazz FM for two weeks, in the car!")
+    assert (act.value, act.scope, act.lasts) == ("Jazz FM", "car", timedelta(days=14))
     # A meaning may have its own times and places.
     assert parse("when i say tea set a timer for an hour").value == "set a timer for an hour"
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from data.errors import UsageError
 from data.ingest.ingest import ingest
 from data.store.maintenance import delete, retain
 from data.store.store import Store
+from labels.teaching.conversation import Conversation
 from labels.teaching.dialogue import Lesson
-from labels.teaching.logged import collect, from_logs
+from labels.teaching.logged import collect, from_logs, nobodys
 from labels.teaching.moments import moments
 from labels.teaching.preferences import count_uses, edit, forget, preferences, put, row_of
 from labels.teaching.taught import Taught
@@ -74,11 +77,96 @@ def test_scope_and_expiry_are_edited(store: Store) -> None:
         (lambda store: forget(store), "Say what to forget"),
         (lambda store: put(store, [row_of(Lesson("concept", "", "x"), "u", AT)]), "name"),
         (lambda store: put(store, [row_of(COSY, "", AT)]), "user"),
+        (lambda store: row_of(replace(COSY, value="x" * 501), "u", AT), r"501 characters.* 500"),
+        (lambda store: edit(store, "nope", value="x" * 501), r"501 characters.* 500"),
+        (lambda store: forget(store, ["nope", "nay"]), "'nay' or 'nope'"),
+        (lambda store: forget(store, ["nope"], user_id="u"), "either ids, or a user"),
+        (lambda store: forget(store, ["nope"], name="tea"), "either ids, or a user"),
     ],
 )
 def test_errors_say_what_to_do(store: Store, wrong: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         wrong(store)
+
+
+def test_moving_to_a_device_destroys_nothing(store: Store) -> None:
+    green, black = (
+        row(Lesson("preference", "tea", value, scope)) for value, scope in (("green", "user"),
+                                                                           ("black", "car"))
+    )  # fmt: skip
+    chosen, other = put(store, [green, black])
+    with pytest.raises(UsageError, match=f"'tea' for the scope 'car', too: .*'black'.*{other}"):
+        edit(store, chosen, scope="car")
+    for wrong in ("x\x1fy", "toaster", "television"):
+        with pytest.raises(UsageError, match=r"no device type of the store.* car, "):
+            edit(store, chosen, scope=wrong)
+    assert sorted(one["value"] for one in listed(store)) == ["black", "green"]
+    # The scope that it has already, too, is one.
+    assert edit(store, other, scope="car", value="red")["value"] == "red"
+
+
+def test_a_device_type_is_one_that_turns_were_said_to(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [said("a", 0, "x", user_id="u", device={"type": "fridge"})])
+    (chosen,) = put(store, [row()])
+    assert edit(store, chosen, scope="fridge")["scope"] == "fridge"
+
+
+def test_only_what_both_user_and_name_say_is_forgotten(store: Store) -> None:
+    tea = Lesson("preference", "tea", "green")
+    put(store, [row(tea, "ann"), row(tea, "cy"), row(user="cy")])
+    ids = [one["preference_id"] for one in listed(store)]
+    with pytest.raises(UsageError, match="'nope'"):
+        forget(store, [ids[0], "nope"])
+    assert forget(store, user_id="cy", name="tea") == 1
+    assert [(one["user_id"], one["name"]) for one in listed(store)] == [
+        ("ann", "tea"), ("cy", "cosy time"),
+    ]  # fmt: skip
+
+
+def test_a_user_without_a_name_keeps_nobody_from_collecting(tmp_path: Path) -> None:
+    teach: dict[str, Any] = {"result": {"action": "teach"}}
+    turns = [
+        said(dialogue, number, text, at=at, user_id=user, **teach)
+        for dialogue, user, at in (("a", " \u3000 ", 0), ("b", "ann", 100))
+        for number, text in enumerate(("i'm a warriors fan", "yes"))
+    ]
+    store = store_of(tmp_path, turns)
+    with store.snapshot() as snapshot:
+        assert nobodys(snapshot) == 2
+    assert collect(store) == (1, 0)
+    assert [one["user_id"] for one in listed(store)] == ["ann"]
+
+
+def test_ten_thousand_things_taught_are_no_burden() -> None:
+    rows = [{**row(), "preference_id": str(i), "name": f"phrase {i}"} for i in range(10_000)]
+    started = process_time()
+    taught = Taught(rows)
+    taught.add({**rows[0], "value": "new"})
+    assert process_time() - started < 3
+    assert len(taught) == 10_000
+    assert taught.rows("u")[-1]["value"] == "new"
+
+
+def test_a_conversation_reads_what_was_taught_only_when_it_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counting(rows: pa.Table) -> Taught:
+        made.append(rows.num_rows)
+        return Taught(rows)
+
+    monkeypatch.setattr("labels.teaching.conversation.Taught", counting)
+    put(store, [row(), row(Lesson("concept", "gone", "x", lasts=timedelta(days=1)))])
+    talk = Conversation(store, "u")
+    for _ in range(3):
+        assert talk.say("cosy time", AT + timedelta(days=2)).meaning == "dim the lights to 30"
+    assert talk.say("gone", AT + timedelta(days=2)).meaning is None
+    known = talk.say("what did i teach you", AT + timedelta(days=2)).known
+    assert [one["name"] for one in known] == ["cosy time"]
+    put(store, [row(Lesson("concept", "cosy time", "play jazz"))])
+    assert talk.say("cosy time", AT + timedelta(days=2)).meaning == "play jazz"
+    assert made == [2, 2]
 
 
 def test_deleting_a_user_deletes_what_they_taught(tmp_path: Path) -> None:
