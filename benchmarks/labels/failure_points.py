@@ -5,8 +5,8 @@
 Prints Markdown. The classifier is trained on the gold of so many turns of two thirds of the
 dialogues (of the sentences, where recordings repeat), with and without generated labels for the
 other turns, and measured on the gold of the third that is left. `demo` is the reference assistant:
-trained in one world, measured in another. The label of a turn with gold is never generated from
-that gold: what was meant is learned in two halves, each labelled by the other's model.
+trained in one world, measured in another. The label model is trained on the same gold, with
+`Settings.quick`; turns with gold are labelled by models that did not see their dialogue.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from labels.feedback.table import feedback
-from labels.generated.failure_points import Confidence, generate
-from labels.generated.frames.settings import Settings as FrameSettings
-from labels.generated.frames.training import train
+from labels.generated.blame import blamed, confidence_of
+from labels.generated.settings import Settings as LabelSettings
+from labels.generated.train import train
 
 NAMES = ("dstc1", "slurp", "dstc2", "demo")
 GOLD = (0, 100, 300, 1_000)
@@ -124,7 +124,7 @@ def _measure(
     before = np.cumsum(np.bincount(place, labelled))
     for n in GOLD:
         gold = learn[(before[place] <= n) & labelled] if n else learn[:0]
-        found = _generated(turns.take(learn), defects, data, learn, gold, place)
+        found = _generated(turns.take(learn), defects.take(learn), np.isin(learn, gold))
         for kind in ("gold", "generated", "both"):
             part = _labelled(data, gold, found, learn, kind)
             rows.append(_row(name, n, kind, part, learn, data, encoder, known, truth))
@@ -132,57 +132,20 @@ def _measure(
     return rows
 
 
-def _generated(
-    turns: pa.Table,
-    defects: pa.Table,
-    data: TrainingSet,
-    learn: np.ndarray,
-    gold: np.ndarray,
-    place: np.ndarray,
-) -> pa.Table:
-    """Generated failure points of the turns `learn`, with the gold of the turns `gold` alone."""
-    defects = defects.take(learn)
-    settings = FrameSettings()
-    annotated = np.isin(learn, gold)
-    if not annotated.any():
-        frames = _frames(turns, np.zeros(len(learn), bool), settings)
-        return generate(turns, frames, defects)
-    halves = []
-    for half in (0, 1):
-        mine = annotated & (place % 2 == half)
-        halves.append(_frames(turns, mine, settings))
-    # Turns without gold by a model of all gold; those with gold by that of the other half.
-    whole = _frames(turns, annotated, settings)
-    points = [generate(turns, made, defects) for made in (*halves, whole)]
-    truth = [t if a else None for t, a in zip(data.target[learn], annotated, strict=True)]
-    unseen = np.where(place % 2 == 0, 1, 0)
-    said = [points[h]["failure_point"][i].as_py() for i, h in enumerate(unseen.tolist())]
-    sure = np.array([points[h]["weight"][i].as_py() for i, h in enumerate(unseen.tolist())])
-    confidence = Confidence.fit(said, sure, truth)
-    made = generate(turns, whole, defects, confidence)
-    if confidence is not None:
-        sure = confidence(said, sure)
-    mine = np.flatnonzero(annotated)
-    point, weight = made["failure_point"].to_pylist(), made["weight"].to_numpy().copy()
-    for i in mine.tolist():
-        point[i], weight[i] = said[i], sure[i]
-    return made.set_column(
-        made.column_names.index("failure_point"), "failure_point", pa.array(point, pa.string())
-    ).set_column(made.column_names.index("weight"), "weight", pa.array(weight))
+def _generated(turns: pa.Table, told: pa.Table, with_gold: np.ndarray) -> pa.Table:
+    """Generated failure points of `turns`, as the product makes them, with the gold of some.
 
-
-def _frames(turns: pa.Table, with_gold: np.ndarray, settings: FrameSettings) -> pa.Table | None:
-    """What was meant, learned from the gold of some turns, or from the NLU of accepted ones."""
+    What is said of turns with gold comes from models that did not see their dialogue.
+    """
     gold = turns["gold"].to_pylist()
     kept = pa.array(
         [g if keep else None for g, keep in zip(gold, with_gold, strict=True)],
         turns.schema.field("gold").type,
     )
     blanked = turns.set_column(turns.column_names.index("gold"), "gold", kept)
-    try:
-        return train(blanked, settings).generate(blanked)
-    except NotEnoughLabels:
-        return None
+    model, _ = train(blanked, LabelSettings.quick(), told)
+    made = blamed(model.generate(blanked, told), blanked, confidence_of(model, blanked, told))
+    return made.rename_columns({"p_failure_point": "weight"})
 
 
 def _labelled(

@@ -28,14 +28,13 @@ from data.store.model_folders import model_ids
 from data.store.workspace import put_setting, setting
 from features.arrow import pc
 from labels.feedback.table import feedback
-from labels.generated import failure_points, storage
-from labels.generated.failure_points import Confidence
+from labels.generated import storage
+from labels.generated.blame import blamed, confidence_of
 from labels.generated.model import LabelModel
 from labels.generated.settings import Settings
 from labels.generated.targets import FOUND
 from labels.generated.throughput import EVEN
 from labels.generated.train import VERDICTS, train
-from labels.rules.failure_point import labels
 from progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -184,39 +183,11 @@ def _train(
             )
         told, _ = feedback(snapshot)
     model, encoder = train(turns, settings, told.select(["turn_id", "p_defect"]), progress, scratch)
-    model.confidence = _confidence(model, turns, told)
+    model.confidence = confidence_of(model, turns, told)
     missing = model.metrics.get("frames", {})
     meant = model.frames.metrics if model.frames else dict.fromkeys(("intent", "slots"), missing)
     model.metrics["tasks"] = {**{name: model.metrics[name] for name in VERDICTS}, **meant}
     return model, encoder
-
-
-def _confidence(model: LabelModel, turns: pa.Table, told: pa.Table) -> Confidence | None:
-    """How sure generated failure points are, by those of turns with gold, out of fold."""
-    if model.held_out is None:
-        return None
-    known = model.held_out.table
-    rows = pc.index_in(known["turn_id"], value_set=told["turn_id"].combine_chunks())
-    defects = known.select(["turn_id"]).append_column(
-        "p_defect",
-        pc.coalesce(
-            pc.if_else(
-                pc.is_finite(known["turn_defect"]),
-                known["turn_defect"],
-                pa.scalar(None, pa.float32()),
-            ),
-            told["p_defect"].take(rows).cast(pa.float32()),
-        ),
-    )
-    meant = known.filter(pc.or_(pc.is_valid(known["intent"]), pc.is_valid(known["slots"])))
-    points = failure_points.generate(turns, meant if meant.num_rows else None, defects)
-    gold = labels(turns)
-    place = pc.index_in(points["turn_id"], value_set=gold["turn_id"].combine_chunks())
-    return Confidence.fit(
-        points["failure_point"].to_pylist(),
-        points["weight"].to_numpy(),
-        gold["failure_point"].take(place).to_pylist(),
-    )
 
 
 def training_turns(
@@ -264,7 +235,7 @@ def generate_store(
         rows, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
         for turns in _batches(snapshot):
-            made = _blamed(
+            made = blamed(
                 model.generate(turns, told.select(["turn_id", "p_defect"])), turns, model.confidence
             )
             rows.append(_labels(made, turns, told, model.id))
@@ -301,21 +272,6 @@ def _batches(snapshot: Snapshot) -> Iterator[pa.Table]:
         }
         yield snapshot.query(_TURNS, days, tables={"batch": part.select(["dialogue_id"])})
         start = stop
-
-
-def _blamed(made: pa.Table, turns: pa.Table, confidence: Confidence | None) -> pa.Table:
-    """The labels with the words that were meant, and the failure point that follows by rule."""
-    defects = made.select(["turn_id", "turn_defect"]).rename_columns(["turn_id", "p_defect"])
-    meant = made.filter(pc.or_(pc.is_valid(made["intent"]), pc.is_valid(made["slots"])))
-    points = failure_points.generate(turns, meant if meant.num_rows else None, defects, confidence)
-    for name, column in (
-        ("transcript", "transcript"),
-        ("p_transcript", "p_transcript"),
-        ("failure_point", "failure_point"),
-        ("p_failure_point", "weight"),
-    ):
-        made = made.append_column(name, points[column])
-    return made
 
 
 def _labels(made: pa.Table, turns: pa.Table, told: pa.Table, model_id: str) -> pa.Table:
