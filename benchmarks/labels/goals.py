@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -63,33 +62,24 @@ def main(corpora: Path, names: list[str]) -> None:
     print("|---|---|---:|---:|---:|---:|")
     for tables in parts:
         print("\n".join(tables["marks"]) or "", end="\n" if tables["marks"] else "")
-    print("\n| corpus | turns learned from | training | generation, turns a second |")
-    print("|---|---:|---:|---:|")
-    for tables in parts:
-        print("\n".join(tables["speed"]))
 
 
 def _measure(corpora: Path, name: str) -> dict[str, list[str]]:
     seen, held = split(read(corpora, name))
-    began = time.perf_counter()
     model, encoder = train(seen, Settings(frames="none"), keep=candidates.NAMES)
-    trained = time.perf_counter() - began
-    print(f"{name}: trained in {trained:.0f} s", file=sys.stderr, flush=True)
+    print(f"{name}: trained", file=sys.stderr, flush=True)
     dialogues = reading.read(held)
     truth = targets.read(held, dialogues)
     with tempfile.TemporaryDirectory() as folder:
-        # As a store has it; and texts that training has encoded would flatter the speed.
+        # As a store has it.
         model = storage.load(Path(folder), storage.save(model, encoder, Path(folder)))
-        began = time.perf_counter()
         labels = model.generate(held, held_out=False).take(pa.array(dialogues.row))
-        speed = held.num_rows / (time.perf_counter() - began)
     said, features = model.read(dialogues)
     return {
         "candidates": _candidates(name, model, features, said, truth),
         "boundaries": _boundaries(name, model, labels, dialogues, truth),
         "reached": _reached(name, model, features, said, labels, truth),
         "marks": _marks(name, model, seen, held, labels, dialogues, truth),
-        "speed": [f"| {name} | {seen.num_rows:,} | {trained / 60:.1f} min | {speed:,.0f} |"],
     }
 
 
