@@ -37,12 +37,8 @@ def thresholds(tasks: Mapping[str, Task]) -> dict[str, float]:
 
     A link has them as `least=intent:0.90,slots:0.75`. Raises UsageError for anything else.
     """
-    # In the slider's steps, upwards: what training promised holds from its threshold on.
-    chosen = {
-        name: math.ceil(task.threshold * 100 - 1e-6) / 100
-        for name, task in tasks.items()
-        if task.threshold is not None
-    }
+    found = {name: _promised(task) for name, task in tasks.items()}
+    chosen = {name: value for name, value in found.items() if value is not None}
     for part in filter(None, st.query_params.get("least", "").split(",")):
         name, _, text = part.partition(":")
         try:
@@ -56,6 +52,18 @@ def thresholds(tasks: Mapping[str, Task]) -> dict[str, float]:
             )
         chosen[name] = value
     return chosen
+
+
+def _promised(task: Task) -> float | None:
+    """The threshold of training in the slider's steps.
+
+    Upwards, as what it promises holds from there on; unless every label is above it.
+    """
+    if task.threshold is None:
+        return None
+    everything = bool(task.curve) and task.threshold <= task.curve[0].threshold
+    rounded = math.floor if everything else math.ceil
+    return rounded(round(task.threshold * 100, 4)) / 100
 
 
 def threshold_panel(view: View, tasks: Mapping[str, Task]) -> None:
@@ -119,10 +127,9 @@ def _numbers(view: View, name: str, task: Task | None, now: float) -> None:
         at = [point.threshold for point in task.curve]
         precision = float(np.interp(now, at, [point.precision for point in task.curve]))
         st.metric("Precision", percent(precision), help=_PRECISION, border=True)
-        if task.stated is not None and task.threshold is not None:
-            st.caption(
-                f"Training chose {task.threshold:.2f}, for {percent(task.stated, 0)} precision."
-            )
+        promised = _promised(task)
+        if task.stated is not None and promised is not None:
+            st.caption(f"Training chose {promised:.2f}, for {percent(task.stated, 0)} precision.")
     given, turns = labelled_turns(view, name, now)
     share = f" :small[:gray[{percent(given / turns)} of {count(turns)}]]" if turns else ""
     st.metric(
