@@ -23,7 +23,7 @@ from labels.generated.decision import figures
 from labels.generated.dialogues import Dialogues
 from labels.generated.features import Features, alone, goal_rows, spread_turns, turn_rows
 from labels.generated.model import LabelModel, goal_columns, turn_columns
-from labels.generated.raters import human_marks
+from labels.generated.raters import RATED, human_marks
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
 from labels.generated.throughput import EVEN
@@ -37,8 +37,6 @@ _NAMED = {
     "goal_reached": "goal not reached",
     "turn_defect": "turn defect",
 }
-# What people rated, as the table names it.
-_RATED = {"goal_start": "boundary", "goal_reached": "goal", "turn_defect": "response"}
 
 
 def main(corpora: Path, names: list[str]) -> None:
@@ -220,7 +218,7 @@ def _interval(value: float, ends: tuple[float, float]) -> str:
 
 def _panels(turns: pa.Table, dialogues: Dialogues, labels: pa.Table) -> list[tuple[str, Mark]]:
     p = {task: labels[task].to_numpy(zero_copy_only=False).astype(float) for task in _NAMED}
-    return [(_RATED[t], mark) for t, mark in human_marks(turns, dialogues, p).items()]
+    return [(RATED[t], mark) for t, mark in human_marks(turns, dialogues, p).items()]
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from features.arrow import pc
 from labels.generated.decision import log_odds
 from labels.generated.dialogues import Dialogues
 from labels.generated.frames.model import FRAMES
+from labels.generated.targets import VERDICTS
 from labels.goals.spans import Span
 
-_NAMES = ("goal_start", "goal_reached", "turn_defect")
 # Whether intents and slots of a turn are among what is known, be they null or not.
 _MEANT = "meant"
 
@@ -93,7 +93,7 @@ class HeldOut:
             "turn_id": dialogues.turn_ids,
             "digest": [fingerprints[d] for d in dialogues.dialogue],
         }
-        columns |= {n: pa.array(labels.get(n, none), pa.float32()) for n in _NAMES}
+        columns |= {n: pa.array(labels.get(n, none), pa.float32()) for n in VERDICTS}
         if meant is None:
             meant = FRAMES.empty_table()
         rows = pc.index_in(
@@ -119,7 +119,7 @@ class HeldOut:
         return Known(
             {
                 name: np.append(self.table[name].to_numpy().astype(float), np.nan)[same]
-                for name in _NAMES
+                for name in VERDICTS
             },
             meant.filter(meant[_MEANT]).select(FRAMES.names),
         )

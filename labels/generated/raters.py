@@ -12,7 +12,7 @@ from labels.generated.dialogues import Dialogues
 from labels.goals.measures import Mark, Panels, human_mark
 
 # What raters of each task marked.
-_RATED = {"goal_start": "boundary", "goal_reached": "goal", "turn_defect": "response"}
+RATED = {"goal_start": "boundary", "goal_reached": "goal", "turn_defect": "response"}
 # A panel is one rater against three others; where nearly nothing has four raters, two or one.
 _OTHERS = 3
 _FEW = 1 / 40
@@ -79,7 +79,7 @@ def human_marks(
     """
     found = {}
     for task, p in labels.items():
-        given = marks(turns, dialogues, _RATED[task])
+        given = marks(turns, dialogues, RATED[task])
         if task == "turn_defect":
             verdicts = bad(given, assistants(turns, dialogues))
         elif task == "goal_reached":

@@ -32,9 +32,9 @@ from labels.generated import storage
 from labels.generated.blame import blamed, confidence_of
 from labels.generated.model import LabelModel
 from labels.generated.settings import Settings
-from labels.generated.targets import FOUND
+from labels.generated.targets import FOUND, VERDICTS
 from labels.generated.throughput import EVEN
-from labels.generated.train import VERDICTS, train
+from labels.generated.train import train
 from progress import Progress, silent
 
 if TYPE_CHECKING:

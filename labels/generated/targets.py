@@ -12,6 +12,8 @@ from labels.generated import raters
 from labels.generated.dialogues import Dialogues
 from labels.goals.spans import starts_of
 
+# Tasks that end in a yes or a no, in the order in which they are learned.
+VERDICTS = ("goal_start", "turn_defect", "goal_reached")
 # Ids of goals that begin so were found by a label model and judged by a person: whether they were
 # reached is gold, where they begin is not.
 FOUND = "~"

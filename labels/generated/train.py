@@ -41,7 +41,7 @@ from labels.generated.model import LabelModel, goal_columns, separation, told, t
 from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.raters import human_marks
 from labels.generated.settings import Settings
-from labels.generated.targets import Targets
+from labels.generated.targets import VERDICTS, Targets
 from labels.generated.throughput import EVEN, STATED, curve, threshold_for
 from labels.generated.training import (
     Checkpoints,
@@ -57,8 +57,6 @@ from labels.generated.training import (
 from labels.goals.spans import spans_of
 from progress import Progress, portion, silent
 
-# Tasks that end in a yes or a no, in the order in which they are learned.
-VERDICTS = ("goal_start", "turn_defect", "goal_reached")
 # With fewer, a task is not learned: there would be nothing to choose a candidate by.
 MIN_DIALOGUES = 20
 MIN_PER_CLASS = 8
