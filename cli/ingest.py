@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
-from enum import Enum, StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,8 @@ from cli.output import (
     print_json,
 )
 from data.counted import counted, number
+from data.ingest.adapters.adapter import Settings
+from data.ingest.adapters.registry import FORMATS
 from data.ingest.block import LONGEST_LINE, Limits
 from data.store.paths import named_path
 
@@ -32,11 +34,6 @@ _LONGEST = 200
 _MIB = 1 << 20
 
 
-class Format(StrEnum):
-    jsonl = "jsonl"
-    parquet = "parquet"
-
-
 class OnConflict(Enum):
     keep = "keep"
     replace = "replace"
@@ -47,7 +44,24 @@ def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
     store: StoreOption = DEFAULT_STORE,
     format: Annotated[
-        Format | None, typer.Option(help="Format of all inputs, whatever their suffix.")
+        str | None,
+        typer.Option(
+            help=f"Format of all inputs, whatever they look like: {', '.join(FORMATS)}.",
+            show_default="by name and content",
+        ),
+    ] = None,
+    idle_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=10_080,
+            help="Pause after which a device's next request begins a new dialogue, in logs of "
+            "other systems that have no dialogues.",
+        ),
+    ] = Settings.idle_minutes,
+    assistant: Annotated[
+        str | None,
+        typer.Option(help="Name of the assistant, in place of what another system's log says."),
     ] = None,
     on_conflict: Annotated[
         OnConflict,
@@ -83,7 +97,7 @@ def ingest(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ingest trace logs: JSONL (.gz, .zst) or Parquet."""
+    """Ingest logs: traces as JSONL (.gz, .zst) or Parquet, or what another system writes."""
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
     from data.ingest.versions import conflict_words
@@ -92,20 +106,20 @@ def ingest(
     from progress import listener
 
     # Before the store is created: a mistyped path must not leave an empty one behind.
-    kind = format.value if format else None
-    discover(paths, kind)
+    discover(paths, format)
     Clock.now(ahead_hours)
     target = Store.ensure(store)
     with listener(err) as progress:
         report = run(
             target,
             paths,
-            kind,
+            format,
             progress,
             on_conflict=on_conflict.value,
             ahead_hours=ahead_hours,
             limits=Limits(int(longest_line * _MIB), most_expansion),
             name=name,
+            settings=Settings(idle_minutes, assistant),
         )
     if as_json:
         print_json(

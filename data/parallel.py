@@ -28,6 +28,7 @@ class Runner:
     def __init__(self, pool: ProcessPoolExecutor | None, workers: int) -> None:
         self._pool = pool
         self._ahead = workers + 1
+        self.processes = workers
 
     def map(self, function: Callable[..., T], work: Iterator[tuple[Any, ...]]) -> Iterator[T]:
         """Yield `function(*arguments)` for each tuple of `work`, in order.

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from data.errors import IngestError
 
-Format = Literal["jsonl", "parquet"]
+# Of traces: one JSON object per line, or the rows of a table. Any other format is the name of an
+# adapter.
+TRACE_FORMATS = ("jsonl", "parquet")
 
 BLOCK = 16 << 20
 LONGEST_LINE = 16 << 20
@@ -72,7 +74,7 @@ class Source:
 
     name: str
     path: Path | None
-    format: Format
+    format: str
     size: int | None
     found: bool = False
     linked: bool = False

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from data.ingest.block import Format
 from data.ingest.magic import REFUSED
 
 _LINES = (".jsonl", ".ndjson", ".json")
 _PACKED = (".gz", ".zst", *REFUSED)
+# Names that other systems give to their logs; an archive's object often has no ending at all.
+_OTHER = (".log", ".txt", ".pb", ".bin", ".csv", "")
 
 
 class Skipped(NamedTuple):
@@ -23,7 +24,7 @@ class Skipped(NamedTuple):
     unread: bool = False
 
 
-def format_of(path: Path) -> Format | None:
+def format_of(path: Path) -> str | None:
     """The format of a file by its name; None if it is no log's."""
     name = path.name.lower()
     if name.endswith(".parquet"):
@@ -31,6 +32,14 @@ def format_of(path: Path) -> Format | None:
     for packed in _PACKED:
         name = name.removesuffix(packed)
     return "jsonl" if name.endswith(_LINES) else None
+
+
+def may_be_log(path: Path) -> bool:
+    """Whether a file's name allows that it is another system's log, as its content then says."""
+    name = path.name.lower()
+    for packed in (".gz", ".zst"):
+        name = name.removesuffix(packed)
+    return Path(name).suffix in _OTHER or name != path.name.lower()
 
 
 def log_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
@@ -71,7 +80,9 @@ def log_files(folder: Path) -> tuple[list[Path], list[Skipped]]:
             else:
                 files[path.resolve()] = path
     for path in sorted(linked):
-        files.setdefault(path.resolve(), path)
+        # A name that says the format counts before one that does not.
+        if format_of(files.setdefault(path.resolve(), path)) is None:
+            files[path.resolve()] = path
     return sorted(files.values()), sorted(skipped)
 
 
@@ -114,5 +125,7 @@ def _candidates(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:
         yield from (
             path
             for path in files
-            if format_of(path) or (os.path.islink(path) and not os.path.exists(path))
+            if format_of(path)
+            or may_be_log(path)
+            or (os.path.islink(path) and not os.path.exists(path))
         )

@@ -25,8 +25,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.errors import IngestError, TurnConflict, UsageError
+from data.ingest.adapters.adapter import Settings
+from data.ingest.adapters.registry import NAMES
 from data.ingest.block import Limits, Source
 from data.ingest.folders import Skipped
+from data.ingest.other_logs import OtherLogs
 from data.ingest.sources import blocks, discover
 from data.ingest.staging import Staged, stage
 from data.ingest.upsert import TurnsNow, plan, resolved_keys
@@ -52,6 +55,8 @@ _MANY_FILES = 24
 _FAULTS = 16_000
 # Kinds of reasons for quarantine that a report names per input.
 MOST_REASONS = 50
+# Assistants that the record of a run names.
+_MOST_ASSISTANTS = 100
 _REASONS = f"""
 SELECT {FIELD_KIND} AS place, {REASON_WORDS} AS words, count(*) AS lines
 FROM read_parquet({{files}})
@@ -185,6 +190,7 @@ def ingest(
     now: datetime | None = None,
     limits: Limits | None = None,
     name: str | None = None,
+    settings: Settings | None = None,
 ) -> IngestReport:
     """Bring log files into the store.
 
@@ -194,7 +200,8 @@ def ingest(
         Files (.jsonl, .ndjson, .json, each also .gz or .zst; .parquet), folders, or `-` for JSONL
         on standard input.
     format
-        `jsonl` or `parquet`, overriding the suffix.
+        `jsonl`, `parquet`, or the name of an adapter (`data.ingest.adapters.registry.NAMES`),
+        overriding what the suffix and the first bytes say.
     progress
         Called with the bytes read of each file, its name, and its turns so far.
     workers
@@ -211,6 +218,8 @@ def ingest(
         Of a line's length and of what a compressed file may expand to; see `Limits`.
     name
         What the only input is called in reports and in quarantine, instead of its path.
+    settings
+        How logs of other systems are read.
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
     if no input can be read, the first one's `IngestError` is raised. Raises `UsageError` for an
@@ -234,20 +243,22 @@ def ingest(
         runner(_processes(sources, workers)) as run,
         ExitStack() as folders,
     ):
-        inputs = _inputs(store, sources, run, clock, progress, folders, limits)
+        inputs = _inputs(
+            store, sources, run, clock, progress, folders, limits, settings or Settings()
+        )
         if on_conflict == "refuse":
             # All are compared before the first one is committed.
             inputs = iter(_without_conflict(store, list(inputs)))
         for item in inputs:
+            failed = item.other.failures() if item.other else []
             if item.error:
+                failed = failed or [(item.name, str(item.error))]
                 errors.append(item.error)
-                reports.append(
-                    FileReport(item.source.name, item.source.format, error=str(item.error))
-                )
             else:
                 reports.append(_commit(store, item, run, clock, on_conflict))
+            reports += [FileReport(name, item.source.format, error=why) for name, why in failed]
             item.folder.close()
-    if len(errors) == len(sources):
+    if all(report.error for report in reports):
         raise errors[0]
     return IngestReport(reports, skipped)
 
@@ -265,7 +276,8 @@ def _called(name: str, sources: Sequence[Source]) -> Source:
 
 @dataclass
 class _Input:
-    """A source whose blocks are staged in a folder that lasts until `folder` is closed."""
+    """A source whose blocks are staged in a folder that lasts until `folder` is closed; with
+    `other`, some sources of another system, read together."""
 
     source: Source
     folder: ExitStack
@@ -274,6 +286,22 @@ class _Input:
     staged: list[Staged] = field(default_factory=list)
     seconds: float = 0.0
     error: IngestError | None = None
+    other: OtherLogs | None = None
+
+    @property
+    def name(self) -> str:
+        return self.other.name if self.other else self.source.name
+
+    @property
+    def faulty(self) -> int:
+        return self.other.faulty if self.other else sum(block.faulty for block in self.staged)
+
+    @property
+    def fault_files(self) -> list[Path]:
+        """The files of all faults, with the columns field and reason."""
+        if self.other:
+            return self.other.fault_files
+        return [block.faults for block in self.staged if block.faults is not None]
 
 
 def _inputs(
@@ -284,20 +312,38 @@ def _inputs(
     progress: Progress,
     folders: ExitStack,
     limits: Limits | None,
+    settings: Settings,
 ) -> Iterator[_Input]:
-    """Stage one source after the other; the numbers of their blocks follow each other."""
+    """Stage one source after the other, those of another system together; the numbers of their
+    blocks follow each other."""
     first = 0
-    for source in sources:
+    for group in _read_together(sources):
+        source = group[0]
         folder = folders.enter_context(ExitStack())
         item = _Input(source, folder, folder.enter_context(store.staging()), datetime.now(UTC))
         started = time.monotonic()
         try:
-            item.staged = _stage_all(source, run, item.path, clock, progress, first, limits)
+            if source.format in NAMES:
+                item.other = OtherLogs(source.format, group)
+                stored = TurnsNow.of(store).paths
+                item.other.read(run, item.path, clock, settings, stored, progress, first, limits)
+                item.staged = item.other.staged
+            else:
+                item.staged = _stage_all(source, run, item.path, clock, progress, first, limits)
         except IngestError as error:
             item.error = error
         item.seconds = time.monotonic() - started
         first += len(item.staged)
         yield item
+
+
+def _read_together(sources: Sequence[Source]) -> Iterator[list[Source]]:
+    """The sources one by one, those of each other system together where its first one stands."""
+    for index, source in enumerate(sources):
+        if source.format not in NAMES:
+            yield [source]
+        elif all(before.format != source.format for before in sources[:index]):
+            yield [each for each in sources if each.format == source.format]
 
 
 def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
@@ -312,7 +358,7 @@ def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
                 each = con.execute("SELECT block, count(*) FROM conflicts GROUP BY block")
                 blocks_of = dict(each.fetchall())
                 found = {
-                    item.source.name: sum(blocks_of.get(block.index, 0) for block in item.staged)
+                    item.name: sum(blocks_of.get(block.index, 0) for block in item.staged)
                     for item in inputs
                 }
                 raise TurnConflict.of({name: n for name, n in found.items() if n}, turn_id)
@@ -322,6 +368,7 @@ def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
 def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: str) -> FileReport:
     started, run_id = time.monotonic(), uuid.uuid4().hex
     source, staged, folder = item.source, item.staged, item.path
+    name = item.name
     planned = plan(TurnsNow.of(store), staged, run, folder / "plan", on_conflict)
     with store.commit() as cycle:
         if cycle.versions.get("turns", 0) != planned.version:
@@ -330,30 +377,30 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
             planned = plan(TurnsNow.within(cycle), staged, run, again, on_conflict)
         resolved = planned.resolved
         if on_conflict == "refuse" and resolved.conflicts:
-            raise TurnConflict.of({source.name: resolved.conflicts}, None)
+            raise TurnConflict.of({name: resolved.conflicts}, None)
         record_misdated(cycle, clock)
         planned.apply(cycle, clock.arrived)
         kept_apart = resolved.conflicts if planned.quarantine else 0
-        _quarantine(cycle, source.name, run_id, staged, planned.quarantine)
+        _quarantine(cycle, item, run_id, planned.quarantine)
         notes = _notes(staged)
-        _left_out(cycle, source.name, run_id, notes)
+        _left_out(cycle, name, run_id, notes)
         report = FileReport(
-            source.name,
+            name,
             source.format,
             turns=planned.turns,
             replaced=resolved.replaced,
             unchanged=resolved.unchanged,
-            quarantined=sum(block.faulty for block in staged) + kept_apart,
+            quarantined=item.faulty + kept_apart,
             conflicts=resolved.conflicts,
             interim=resolved.interim,
             misdated=planned.misdated.turns if planned.misdated else 0,
             unknown=dict(notes.unknown.most_common()),
             not_numbers=_by_path(notes, NOT_A_NUMBER),
             out_of_range=_by_path(notes, OUT_OF_RANGE),
-            reasons=_reasons(staged, planned.quarantine),
+            reasons=_reasons(item, planned.quarantine),
             seconds=item.seconds + time.monotonic() - started,
         )
-        _record(cycle, report, run_id, item.began)
+        _record(cycle, report, run_id, item)
     return report
 
 
@@ -398,27 +445,31 @@ def _stage_all(
 # -- the other tables ------------------------------------------------------------------------------
 
 
-def _quarantine(
-    cycle: Cycle, name: str, run_id: str, staged: Sequence[Staged], conflicts: Path | None
-) -> None:
+def _quarantine(cycle: Cycle, item: _Input, run_id: str, conflicts: Path | None) -> None:
     """Replace the faults from earlier runs of the same file by those of this run.
 
     `conflicts` is the file of records with the id of another turn, which count as faults.
     """
+    names = [source.name for source in item.other.sources] if item.other else [item.name]
     cycle.delete_rows(
-        "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": [name]})}
+        "quarantine", "file IN (SELECT file FROM these)", {"these": pa.table({"file": names})}
     )
     # Perhaps millions, nearly in the table's order: written as they are read.
     layout = TABLES["quarantine"]
-    faults = _faults(name, run_id, staged, conflicts)
+    faults: Iterator[pa.RecordBatch]
+    if item.other:
+        faults = (
+            _of_run(batch, 0, {"run_id": run_id}) for batch in item.other.located_faults(conflicts)
+        )
+    else:
+        faults = _faults(item.name, run_id, item.staged, conflicts)
     cycle.add("quarantine", write_batches(faults, layout, cycle.root / "quarantine"))
     _tidy(cycle, "quarantine")
 
 
-def _reasons(staged: Sequence[Staged], conflicts: Path | None) -> tuple[Reason, ...]:
+def _reasons(item: _Input, conflicts: Path | None) -> tuple[Reason, ...]:
     """The most frequent reasons for quarantine, of all blocks."""
-    files = [block.faults for block in staged if block.faults is not None]
-    files += [conflicts] if conflicts else []
+    files = item.fault_files + ([conflicts] if conflicts else [])
     if not files:
         return ()
     sql = _REASONS.format(files=f"[{', '.join(literal(file) for file in files)}]")
@@ -431,8 +482,7 @@ def _faults(
     name: str, run_id: str, staged: Sequence[Staged], conflicts: Path | None
 ) -> Iterator[pa.RecordBatch]:
     """The faults of all blocks as rows of the table, with the lines of the whole file."""
-    now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
-    constant = {"run_id": run_id, "file": name, "quarantined_at": now}
+    constant = {"run_id": run_id, "file": name}
     before = 0
     for block in staged:
         if block.faults is not None:
@@ -451,6 +501,8 @@ def _of_run(batch: pa.RecordBatch, before: int, constant: Mapping[str, Any]) -> 
     schema = TABLES["quarantine"].schema
     columns: dict[str, Any] = {key: batch[key] for key in batch.schema.names}
     columns["line"] = pc.add(columns["line"], before).cast(schema.field("line").type)
+    now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
+    constant = {**constant, "quarantined_at": now}
     columns |= {key: pa.repeat(value, batch.num_rows) for key, value in constant.items()}
     return pa.record_batch([columns[key] for key in schema.names], schema=schema)
 
@@ -481,7 +533,7 @@ def _left_out(cycle: Cycle, name: str, run_id: str, notes: Notes) -> None:
     _tidy(cycle, "left_out")
 
 
-def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> None:
+def _record(cycle: Cycle, report: FileReport, run_id: str, item: _Input) -> None:
     row = {
         "run_id": run_id,
         "file": report.file,
@@ -490,11 +542,12 @@ def _record(cycle: Cycle, report: FileReport, run_id: str, began: datetime) -> N
         "replaced": report.replaced,
         "quarantined": report.quarantined,
         "unknown_fields": json.dumps(report.unknown, ensure_ascii=False),
-        "started_at": began,
+        "started_at": item.began,
         "finished_at": datetime.now(UTC),
         "conflicts": report.conflicts,
         "interim": report.interim,
         "misdated": report.misdated,
+        "assistants": sorted(item.other.assistants)[:_MOST_ASSISTANTS] if item.other else None,
     }
     cycle.append("runs", pa.Table.from_pylist([row], schema=TABLES["runs"].schema))
     _tidy(cycle, "runs")

@@ -9,16 +9,21 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
 from data.errors import IngestError, UsageError
-from data.ingest.block import BLOCK, LONGEST_LINE, Block, Format, Limits, Source
+from data.ingest.adapters.adapter import HEAD
+from data.ingest.adapters.registry import FORMATS, recognised
+from data.ingest.block import BLOCK, LONGEST_LINE, Block, Limits, Source
 from data.ingest.folders import Skipped, format_of, log_files
 from data.ingest.magic import refused
 from data.ingest.parquet_rows import NOT_FROM_STDIN, parquet_blocks
+from data.ingest.validation import Fault
 from data.store.paths import must_not_be_empty, printable
 
 STDIN = "-"
@@ -34,8 +39,11 @@ def discover(
 
     What is passed over in folders is added to `skipped`.
     """
-    if format not in (None, "jsonl", "parquet"):
-        raise UsageError(f"'{format}' is not an input format; give jsonl or parquet.")
+    if format is not None and format not in FORMATS:
+        raise UsageError(
+            f"'{format}' is not one of the input formats; give {', '.join(FORMATS[:-1])} or "
+            f"{FORMATS[-1]}."
+        )
     if not paths:
         raise UsageError("No input was given; name at least one file, folder, or - for input.")
     # By where they lie, so that a file that is named twice is read once.
@@ -44,7 +52,8 @@ def discover(
         if str(given) == STDIN:
             if format == "parquet":
                 raise UsageError(NOT_FROM_STDIN)
-            sources[STDIN] = Source("<stdin>", None, "jsonl", None)
+            stdin = Source("<stdin>", None, format or "jsonl", None)
+            sources[STDIN] = stdin if format else replace(stdin, format=_recognised(stdin))
             continue
         must_not_be_empty(given)
         path = Path(given).expanduser()
@@ -52,19 +61,33 @@ def discover(
             raise IngestError(f"{given} does not exist; give the path of a log file or folder.")
         folder, linked = path.is_dir(), _linked(path)
         files = _below(path, skipped) if folder else [path]
+        read = 0
         for file in files:
-            kind: Format = format_of(file) or "jsonl"
-            if format is not None:
-                kind = "parquet" if format == "parquet" else "jsonl"
+            kind = format_of(file)
             real = file.resolve()
             # A name need not be text; what is shown and stored must be.
             name = printable(real)
             # What was found is read where it lies, so that no link can be exchanged under it.
             size = file.stat().st_size
             behind = linked or _linked(file)
-            source = Source(name, real if folder else file, kind, size, folder, behind)
+            source = Source(name, real if folder else file, kind or "jsonl", size, folder, behind)
+            if format is not None:
+                source = replace(source, format=format)
+            elif kind != "parquet":
+                source = replace(source, format=_recognised(source))
+                if folder and kind is None and source.format == "jsonl":
+                    # Of a name that says nothing, and a content that says nothing.
+                    continue
+            read += 1
             sources.setdefault(str(real), source)
+        if folder and not read:
+            raise _no_logs(given, skipped or [])
     return list(sources.values())
+
+
+def _recognised(source: Source) -> str:
+    """The adapter whose system wrote a file, or else `jsonl`."""
+    return recognised(unpacked_head(source, HEAD)) or "jsonl"
 
 
 def _linked(path: Path) -> bool:
@@ -75,15 +98,19 @@ def _linked(path: Path) -> bool:
 def _below(folder: Path, skipped: list[Skipped] | None) -> list[Path]:
     files, passed_over = log_files(folder)
     if not files:
-        why = "".join(f" Passed over: {printable(p.path)}, {p.reason}." for p in passed_over[:1])
-        raise IngestError(
-            f"{folder} holds no traces; expected files ending in .jsonl, .ndjson, .json "
-            "(also .gz or .zst) or .parquet, and not beginning with . or _, in it or in "
-            f"folders below it.{why}"
-        )
+        raise _no_logs(folder, passed_over)
     if skipped is not None:
         skipped += passed_over
     return files
+
+
+def _no_logs(folder: str | Path, passed_over: Sequence[Skipped]) -> IngestError:
+    why = "".join(f" Passed over: {printable(p.path)}, {p.reason}." for p in passed_over[:1])
+    return IngestError(
+        f"{folder} holds no traces; expected files ending in .jsonl, .ndjson, .json "
+        "(also .gz or .zst) or .parquet, or logs of a system that Faultline knows, and not "
+        f"beginning with . or _, in it or in folders below it.{why}"
+    )
 
 
 def blocks(source: Source, limits: Limits | None = None) -> Iterator[Block]:
@@ -101,20 +128,30 @@ def blocks(source: Source, limits: Limits | None = None) -> Iterator[Block]:
         raise IngestError(f"{source.name} cannot be read: {error.strerror or error}.") from error
 
 
-def _line_blocks(source: Source, limits: Limits) -> Iterator[Block]:
+def blocks_of_lines(source: Source, limits: Limits) -> Iterator[Block]:
+    """The lines of another system's log, of which only its adapter knows what they look like."""
+    try:
+        yield from _line_blocks(source, limits, any_text=True)
+    except OSError as error:
+        raise IngestError(f"{source.name} cannot be read: {error.strerror or error}.") from error
+
+
+def _line_blocks(source: Source, limits: Limits, any_text: bool = False) -> Iterator[Block]:
     if source.path is None:
         # What stands in for standard input need not be able to peek, but it can fill a buffer.
         stream = cast(io.BufferedReader, io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer)))
-        yield from _cut(source, stream, None, limits)
+        yield from _cut(source, stream, None, limits, any_text)
         return
     with source.open() as raw:
         reader = cast(io.BufferedReader, raw)
-        if source.size and source.size > 2 * BLOCK and reader.peek(1)[:1] == b"{":
+        begins = reader.peek(4)[:4]
+        plain = not begins.startswith(_PACKED) if any_text else begins[:1] == b"{"
+        if source.size and source.size > 2 * BLOCK and plain:
             done = yield from _places(source, raw, source.size, limits)
             raw.seek(done)
             if done == source.size:
                 return
-        yield from _cut(source, reader, raw, limits)
+        yield from _cut(source, reader, raw, limits, any_text)
 
 
 def _places(
@@ -143,7 +180,11 @@ def _places(
 
 
 def _cut(
-    source: Source, raw: io.BufferedReader, position: BinaryIO | None, limits: Limits
+    source: Source,
+    raw: io.BufferedReader,
+    position: BinaryIO | None,
+    limits: Limits,
+    any_text: bool,
 ) -> Iterator[Block]:
     first = True
     rest = b""
@@ -154,7 +195,8 @@ def _cut(
             done = position.tell() if position is not None else 0
             if first:
                 chunk = chunk.removeprefix(b"\xef\xbb\xbf")
-                _must_be_lines(source, chunk)
+                if not any_text:
+                    _must_be_lines(source, chunk)
                 first = False
             end = chunk.rfind(b"\n") + 1
             if end == 0:
@@ -217,6 +259,69 @@ def _without_blank(data: bytes, limits: Limits) -> tuple[bytes, tuple[list[int],
 
 # -- compression -----------------------------------------------------------------------------------
 
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_PACKED = (_GZIP, _ZSTD)
+_BUFFER = 256 << 10
+
+
+def unpacked_head(source: Source, size: int) -> bytes:
+    """The first `size` bytes of a file, unpacked, or fewer; none where it cannot be read."""
+    if source.path is None:
+        # Only looked at: what is read must still be there.
+        peek = getattr(sys.stdin.buffer, "peek", None)
+        return peek(size)[:size] if peek else b""
+    try:
+        with source.open() as raw:
+            head = raw.read(size)
+            if head.startswith(_GZIP):
+                return zlib.decompressobj(wbits=31).decompress(head, size)
+            if head.startswith(_ZSTD):
+                raw.seek(0)
+                return _zstd(fileobj=cast(io.RawIOBase, raw)).read(size)
+            return head
+    except (OSError, zlib.error, IngestError):
+        return b""
+
+
+@contextmanager
+def unpacked_stream(source: Source, limits: Limits) -> Iterator[BinaryIO]:
+    """A file as a stream of its unpacked bytes.
+
+    Reading raises `IngestError` where the file is damaged, and `Fault` where it expands to more
+    than `limits` allow.
+    """
+    with source.open() as raw:
+        chunks = _chunks(source, cast(io.BufferedReader, raw), limits)
+        yield io.BufferedReader(_Unpacked(chunks, limits), _BUFFER)
+
+
+class _Unpacked(io.RawIOBase):
+    """A stream of the bytes in chunks."""
+
+    def __init__(self, chunks: Iterator[bytes], limits: Limits) -> None:
+        self._chunks = chunks
+        self._limits = limits
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest and not self._next():
+            return 0
+        part = self._rest[: len(buffer)]
+        buffer[: len(part)] = part
+        self._rest = self._rest[len(part) :]
+        return len(part)
+
+    def _next(self) -> bool:
+        try:
+            self._rest = memoryview(next(self._chunks, b""))
+        except _Expands:
+            raise Fault("", self._limits.too_large) from None
+        return bool(self._rest)
+
 
 class _Expands(Exception):
     """A compressed input expands beyond its limit."""
@@ -228,10 +333,10 @@ def _chunks(source: Source, raw: io.BufferedReader, limits: Limits) -> Iterator[
     Compression is told by the first bytes, not by the name.
     """
     magic = raw.peek(4)[:4]
-    if magic[:2] == b"\x1f\x8b":
+    if magic[:2] == _GZIP:
         # Not Arrow's, which takes the zeros after a file that was on a tape for damage.
         yield from _expanded(source, "gzip", gzip.GzipFile, raw, limits)
-    elif magic == b"\x28\xb5\x2f\xfd":
+    elif magic == _ZSTD:
         yield from _expanded(source, "zstd", _zstd, raw, limits)
     else:
         yield from iter(lambda: raw.read(BLOCK), b"")

@@ -83,6 +83,8 @@ class Staged:
     cut: str | None
     # How many rows of a table it was.
     rows: int | None
+    # Where its lines stood in the files that they were made of (`assembly.ORIGINS`).
+    origins: Path | None = None
 
 
 def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
@@ -102,7 +104,7 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         faults.add(1, Fault("", block.cut), data)
         data = b""
     given = block.numbers[0] if block.numbers else itertools.count(1)
-    for number, line in zip(given, _lines(data), strict=False):
+    for number, line in zip(given, split_lines(data), strict=False):
         if not line or line.isspace():
             if len(line) > longest:
                 faults.add(number, Fault("", too_long), line)
@@ -208,7 +210,7 @@ class _Faults:
         self._rows.clear()
 
 
-def _lines(data: bytes) -> Iterator[bytes]:
+def split_lines(data: bytes) -> Iterator[bytes]:
     """The lines of a block, split a piece at a time: millions of empty ones would be gigabytes."""
     start = 0
     while start < len(data):

@@ -123,10 +123,12 @@ RUNS = schema(
         ("interim", pa.int64()),
         # Turns whose date cannot be right.
         ("misdated", pa.int64()),
+        # Whose turns they are, for logs of other systems.
+        ("assistants", pa.list_(_STR)),
     ]
 )
 # Files of earlier versions end before them.
-RUNS_ADDED = ("conflicts", "interim", "misdated")
+RUNS_ADDED = ("conflicts", "interim", "misdated", "assistants")
 
 # Values that ingestion left out of valid turns, counted per file and field.
 LEFT_OUT = schema(

@@ -1,0 +1,79 @@
+"""Positions in dialogues that have begun in an earlier input.
+
+An adapter counts the turns of a dialogue from 0 in what it is given. A log that is rotated in the
+middle of a conversation, or read while it grows, continues dialogues of which the store has turns.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from data.store.parquet import workbench
+from data.store.snapshot import literal
+
+_KNOWN = """
+WITH given AS (
+    SELECT dialogue_id, turn_id, try_cast(started_at AS TIMESTAMPTZ) AS began, filename, row
+    FROM read_parquet({files}, filename = true)
+), stored AS (
+    SELECT dialogue_id, turn_id, turn_index, started_at AS began
+    FROM read_parquet({turns}, hive_partitioning = false, union_by_name = true)
+    SEMI JOIN (SELECT DISTINCT dialogue_id FROM given) USING (dialogue_id)
+)
+SELECT dialogue_id, turn_id, epoch_us(began) AS began, filename, row, NULL AS position
+FROM given SEMI JOIN stored USING (dialogue_id)
+UNION ALL
+SELECT dialogue_id, turn_id, epoch_us(began), NULL, NULL, turn_index FROM stored
+"""
+
+
+class Continued(dict[int, int]):
+    """Row of a block of lines → its position in the dialogue, where that is not what it says."""
+
+    def moved(self, row: int, line: bytes) -> bytes:
+        """The line, with another position if it has one."""
+        position = self.get(row)
+        if position is None:
+            return line
+        turn: dict[str, Any] = msgspec.json.decode(line)
+        turn["turn_index"] = position
+        return msgspec.json.encode(turn) + b"\n"
+
+
+def continued(
+    dialogues: Sequence[Path], stored: Sequence[Path], spill: Path
+) -> Mapping[Path, Continued]:
+    """Positions of turns whose dialogues the store knows, by the file of `assembly.DIALOGUES`.
+
+    A turn that is stored keeps its position. Another one follows the turns, stored or given, that
+    began before it.
+    """
+    found: dict[Path, Continued] = defaultdict(Continued)
+    if not stored or not dialogues:
+        return found
+    with workbench("700MB", spill) as con:
+        rows = con.execute(
+            _KNOWN.format(files=_list(dialogues), turns=_list(stored))
+            + " ORDER BY dialogue_id, began NULLS LAST, position NULLS LAST, row"
+        ).fetchall()
+    by_dialogue: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        by_dialogue[row[0]].append(row)
+    for turns in by_dialogue.values():
+        kept = {turn_id: index for _, turn_id, _, _, _, index in turns if index is not None}
+        last = -1
+        for _, turn_id, _, file, row, position in turns:
+            if position is None:
+                position = kept.get(turn_id, last + 1)
+                found[Path(file)][row] = position
+            last = max(last, position)
+    return found
+
+
+def _list(files: Sequence[Path]) -> str:
+    return f"[{', '.join(literal(str(file)) for file in files)}]"
