@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.dry_run import show_dry_run
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import (
     err,
@@ -95,6 +96,14 @@ def ingest(
     allow_quarantined: Annotated[
         bool, typer.Option(help="Exit 0 even if lines were quarantined.")
     ] = False,
+    try_only: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Store nothing; show the first turns as they would be stored, beside the lines "
+            "that they come from.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ingest logs: traces as JSONL (.gz, .zst) or Parquet, or what another system writes."""
@@ -105,6 +114,11 @@ def ingest(
     from data.store.store import Store
     from progress import listener
 
+    limits = Limits(int(longest_line * _MIB), most_expansion)
+    settings = Settings(idle_minutes, assistant)
+    if try_only:
+        show_dry_run(paths, format, settings, limits, as_json)
+        return
     # Before the store is created: a mistyped path must not leave an empty one behind.
     discover(paths, format)
     Clock.now(ahead_hours)
@@ -117,9 +131,9 @@ def ingest(
             progress,
             on_conflict=on_conflict.value,
             ahead_hours=ahead_hours,
-            limits=Limits(int(longest_line * _MIB), most_expansion),
+            limits=limits,
             name=name,
-            settings=Settings(idle_minutes, assistant),
+            settings=settings,
         )
     if as_json:
         print_json(

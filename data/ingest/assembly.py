@@ -106,13 +106,13 @@ def assemble(
     belong to files of which nothing is ingested."""
     adapter = named(name)
     blocks: list[Lines] = []
-    writer = _Writer(folder, f"{index}-{len(blocks)}")
-    for group in _groups(share, pieces, dropped, folder / f"{index}.spill"):
+    writer = _Writer(folder, f"share-{index}-{len(blocks)}")
+    for group in _groups(share, pieces, dropped, folder / f"share-{index}.spill"):
         for result in turns_of(adapter, group, settings):
             writer.add(result, settings)
             if writer.size >= _BLOCK:
                 blocks.append(writer.close())
-                writer = _Writer(folder, f"{index}-{len(blocks)}")
+                writer = _Writer(folder, f"share-{index}-{len(blocks)}")
     blocks.append(writer.close())
     return [block for block in blocks if block.count or block.faulty]
 
@@ -151,7 +151,7 @@ def _groups(
             f"FROM read_parquet({files}) WHERE hash >= {share.first} AND hash < {share.end} "
             f'{without} ORDER BY "group", "at", "key", part, number'
         ).to_arrow_reader(_FETCHED)
-        for _, group in groupby(_once(_rows(reader)), key=lambda piece: piece.group):
+        for _, group in groupby(only_last(_rows(reader)), key=lambda piece: piece.group):
             yield group
 
 
@@ -161,7 +161,7 @@ def _rows(reader: pa.RecordBatchReader) -> Iterator[Piece]:
         yield from map(Piece._make, zip(*columns, strict=True))
 
 
-def _once(pieces: Iterator[Piece]) -> Iterator[Piece]:
+def only_last(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """The pieces, of equal ones the last."""
     held: Piece | None = None
     for piece in pieces:

@@ -8,7 +8,7 @@ all units without reading the rest. Faulty records of a unit become another file
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -84,7 +84,7 @@ class Extracted:
     Attributes
     ----------
     pieces, faults: its files, None where there are none. count, size: pieces, and their bytes.
-    faulty: faulty records. lines: of each part that is a block of lines, how many it has.
+    faulty: faulty records. lines: of each part, if it is a block of lines, how many it has; else 0.
     failed: the files that cannot be read at all, and why. done: bytes of input.
     """
 
@@ -123,6 +123,8 @@ def units(
 
 
 def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Iterator[Part]:
+    if source.size == 0:
+        raise IngestError(f"{source.name} is empty; expected {adapter.title}.")
     head = unpacked_head(source, HEAD)
     if reason := refused(head, source.name):
         raise IngestError(f"{source.name} {reason}.")
@@ -165,19 +167,14 @@ def _whole(adapter: Adapter, source: Source, limits: Limits) -> Iterator[tuple[i
 def extract(name: str, unit: Sequence[Part], index: int, folder: Path) -> Extracted:
     """Read the parts of a unit; write its pieces and the faulty records into `folder`."""
     adapter = named(name)
-    pieces = _Pieces(folder / f"{index}.pieces.parquet")
-    faults = _Faults(folder / f"{index}.faults.parquet")
+    pieces = _Pieces(folder / f"unit-{index}.pieces.parquet")
+    faults = _Faults(folder / f"unit-{index}.faults.parquet")
     lines: dict[int, int] = {}
     failed: dict[int, str] = {}
     done = 0
     for part in unit:
         try:
-            records: Iterable[tuple[int, Any]]
-            if part.block is not None:
-                lines[part.index], records = _lines_of(part.block)
-            else:
-                whole = _whole(adapter, part.source, part.limits)
-                records = whole if part.records is None else part.records
+            lines[part.index], records = _records(adapter, part)
             for number, record in records:
                 try:
                     if isinstance(record, Fault):
@@ -194,6 +191,32 @@ def extract(name: str, unit: Sequence[Part], index: int, folder: Path) -> Extrac
     return Extracted(
         pieces.close(), pieces.count, pieces.size, faults.close(), faults.count, lines, failed, done
     )
+
+
+def record_texts(
+    adapter: Adapter, source: Source, limits: Limits, wanted: Set[int]
+) -> dict[int, str]:
+    """The beginnings of some records of a file, by line or number, as quarantine shows them."""
+    found: dict[int, str] = {}
+    before = 0
+    for part in _parts(adapter, 0, source, limits):
+        total, records = _records(adapter, part)
+        for number, record in records:
+            if before + number in wanted:
+                found[before + number] = excerpt_of(record)
+        if found.keys() == wanted:
+            break
+        before += total
+    return found
+
+
+def _records(adapter: Adapter, part: Part) -> tuple[int, Iterable[tuple[int, Any]]]:
+    """How many lines a part has, if it is a block of lines (else 0), and its records."""
+    if part.block is not None:
+        return _lines_of(part.block)
+    if part.records is not None:
+        return 0, part.records
+    return 0, _whole(adapter, part.source, part.limits)
 
 
 def _lines_of(block: Block) -> tuple[int, Iterator[tuple[int, Any]]]:

@@ -317,7 +317,7 @@ def _inputs(
     """Stage one source after the other, those of another system together; the numbers of their
     blocks follow each other."""
     first = 0
-    for group in _read_together(sources):
+    for group in read_together(sources):
         source = group[0]
         folder = folders.enter_context(ExitStack())
         item = _Input(source, folder, folder.enter_context(store.staging()), datetime.now(UTC))
@@ -337,7 +337,7 @@ def _inputs(
         yield item
 
 
-def _read_together(sources: Sequence[Source]) -> Iterator[list[Source]]:
+def read_together(sources: Sequence[Source]) -> Iterator[list[Source]]:
     """The sources one by one, those of each other system together where its first one stands."""
     for index, source in enumerate(sources):
         if source.format not in NAMES:

@@ -109,8 +109,36 @@ class OtherLogs:
         if nothing of any file is a turn.
         """
         limits = limits or Limits(LONGEST_LINE)
+        lines = self.turn_lines(run, folder, settings, progress, limits)
+        self._stage(run, lines, folder, clock, stored, first, limits, progress)
+        turns = sum(block.count for block in self.staged)
+        if not turns and len(self.failed) == len(self.sources):
+            raise IngestError(next(iter(self.failed.values())))
+        if not turns and not self.faulty:
+            raise IngestError(
+                f"{self.name} holds no turns; it was read as {named(self.format).title} (--format "
+                "names another format)."
+            )
+
+    def where(self, part: int, number: int) -> tuple[Source, int]:
+        """The file and the line (or record) that a piece's part and number stand for."""
+        file, before = self._parts[part]
+        return self.sources[file], before + number
+
+    def problems(self, most: int) -> list[dict[str, Any]]:
+        """The first records that could not be read, as `LOCATED`."""
+        found: list[dict[str, Any]] = []
+        for batch in self._located(self._faults):
+            found += batch.slice(0, most).to_pylist()
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def turn_lines(
+        self, run: Runner, folder: Path, settings: Settings, progress: Progress, limits: Limits
+    ) -> list[Lines]:
+        """Read all files into lines of traces, in blocks, with what could not be made a turn."""
         self._spool_stdin(folder)
-        adapter = named(self.format)
         extracted = list(self._extracted(run, folder, limits, progress))
         pieces = [unit.pieces for unit in extracted if unit.pieces]
         dropped = [part for part, (file, _) in self._parts.items() if file in self.failed]
@@ -118,22 +146,18 @@ class OtherLogs:
         if pieces:
             size = sum(unit.size for unit in extracted)
             work = (
-                (self.format, share, pieces, dropped, settings, folder, 0x100000 + index)
+                (self.format, share, pieces, dropped, settings, folder, index)
                 for index, share in enumerate(shares(size, run.processes))
             )
             for blocks in run.map(assemble, work):
                 lines += blocks
         for path in pieces:
             path.unlink()
-        self._stage(run, lines, folder, clock, stored, first, limits, progress)
-        turns = sum(block.count for block in self.staged)
-        if not turns and len(self.failed) == len(self.sources):
-            raise IngestError(next(iter(self.failed.values())))
-        if not turns and not self.faulty:
-            raise IngestError(
-                f"{self.name} holds no turns; it was read as {adapter.title} (--format "
-                "names another format)."
-            )
+        for block in lines:
+            self.assistants |= block.assistants
+            if block.rejected:
+                self._faults.append(block.rejected)
+        return lines
 
     def _spool_stdin(self, folder: Path) -> None:
         """Standard input is put into a file, as its records may be needed in another order."""
@@ -195,10 +219,6 @@ class OtherLogs:
             self.staged.append(staged)
             turns += staged.count
             progress(self.size, self.size or None, self.name, turns)
-        for block in lines:
-            self.assistants |= block.assistants
-            if block.rejected:
-                self._faults.append(block.rejected)
         self._faulty = sum(batch.num_rows for batch in self._located(self._faults))
 
     def located_faults(self, conflicts: Path | None) -> Iterator[pa.RecordBatch]:

@@ -19,7 +19,7 @@ from parts.shared.view import go_to_newest
 # As `server.maxUploadSize` in .streamlit/config.toml, which the server enforces.
 LARGEST_MB = 100
 INGEST = "ingest"
-SUFFIXES = ("jsonl", "ndjson", "json", "gz", "zst", "parquet")
+SUFFIXES = ("jsonl", "ndjson", "json", "gz", "zst", "parquet", "log", "txt", "pb")
 OnConflict = Literal["keep", "replace", "refuse"]
 _CONFLICTS: dict[OnConflict, str] = {
     "keep": "Keep the stored turn",
@@ -86,7 +86,8 @@ def upload(path: str) -> None:
         watch(job, cancel="Stop")
         return
     file = st.file_uploader(
-        f"A log file, up to {LARGEST_MB} MB: JSONL, also .gz or .zst, or Parquet",
+        f"A log file, up to {LARGEST_MB} MB: traces (JSONL, Parquet) or another "
+        "system's log, also .gz or .zst",
         SUFFIXES,
         max_upload_size=LARGEST_MB,
         key=f"log-{st.session_state.get('logs-uploaded', 0)}",

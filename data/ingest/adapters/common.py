@@ -15,9 +15,30 @@ from data.ingest.validation import Fault
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode = msgspec.json.Decoder().decode
-pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 CUT_OFF = "cut off in the middle; the rest of the file is missing"
+
+
+def pack(value: Any) -> bytes:
+    """A JSON value as bytes for a piece; numbers that no log means become floating."""
+    try:
+        return _encode(value)
+    except OverflowError:
+        return _encode(_without_huge_numbers(value))
+
+
+def _without_huge_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_huge_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_huge_numbers(inner) for inner in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return value
 
 
 def decoded(line: bytes) -> Any:

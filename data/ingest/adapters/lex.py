@@ -19,7 +19,9 @@ from typing import Any, BinaryIO
 from data.ingest.adapters.adapter import Assembled, Piece, Reading, Rejected, Settings
 from data.ingest.adapters.common import (
     as_text,
+    decoded,
     iso,
+    items,
     json_items,
     json_object,
     mapping,
@@ -63,11 +65,9 @@ class LexV2:
         return b'"sessionId"' in text and sum(mark in text for mark in _MARKS) >= 2
 
     def reading(self, head: bytes) -> Reading:
-        line, _, rest = head.lstrip().partition(b"\n")
-        line = _TIME.sub(b"", line, count=1)
-        if line.startswith(b'{"messageType"') or not line.rstrip().endswith(b"}"):
-            return Reading.WHOLE if not rest or not _is_entry(line) else Reading.LINES
-        return Reading.LINES
+        # Some line of a log is an entry as a whole, whatever stands before it.
+        lines = (_TIME.sub(b"", line.strip(), count=1) for line in head.split(b"\n"))
+        return Reading.LINES if any(map(_is_entry, lines)) else Reading.WHOLE
 
     def records(self, stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         number = 0
@@ -133,8 +133,13 @@ class LexV2:
 
 
 def _is_entry(line: bytes) -> bool:
-    """Whether a line, cut perhaps, is an entry of its own."""
-    return any(mark in line for mark in _MARKS) and len(line) > 64
+    """Whether a line is an entry of its own, not a document that holds some."""
+    if not line.startswith(b"{") or not line.endswith(b"}"):
+        return False
+    try:
+        return mapping(decoded(line)).keys() >= {"sessionId", "requestId"}
+    except Fault:
+        return False
 
 
 def _turn(entry: dict[str, Any], piece: Piece, number: int) -> dict[str, Any]:
@@ -234,7 +239,7 @@ def _meant(value: dict[str, Any]) -> str:
 def _resolved(value: dict[str, Any]) -> list[str]:
     """What a value was resolved to; no resolved values beside an interpreted one are not a failure
     to resolve: slots without a list of values have none."""
-    names = [as_text(each) for each in value.get("resolvedValues") or [] if each is not None]
+    names = [as_text(each) for each in items(value.get("resolvedValues")) if each is not None]
     meant = value.get("interpretedValue")
     return names or ([as_text(meant)] if meant is not None else [])
 
