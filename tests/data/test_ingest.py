@@ -341,7 +341,7 @@ def test_one_bad_file_does_not_stop_the_others(store: Store, tmp_path: Path) -> 
         (["nowhere.jsonl"], None, IngestError, "does not exist"),
         ([], None, UsageError, "No input"),
         (["-"], "parquet", UsageError, "standard input"),
-        (["."], "xml", UsageError, "not an input format"),
+        (["."], "xml", UsageError, "not one of the input formats"),
     ],
 )
 def test_a_wrong_request_is_one_sentence(
