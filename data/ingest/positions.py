@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
 from data.store.parquet import workbench
 from data.store.snapshot import literal
 
+# A dialogue whose turns are further apart is not found again.
+_DAYS = 2
+_DAY = "try_cast(started_at AS TIMESTAMPTZ)::DATE - DATE '1970-01-01'"
 _KNOWN = """
 WITH given AS (
     SELECT dialogue_id, turn_id, try_cast(started_at AS TIMESTAMPTZ) AS began, filename, row
@@ -57,8 +62,11 @@ def continued(
     if not stored or not dialogues:
         return found
     with workbench("700MB", spill) as con:
+        near = _near(con, dialogues, stored)
+        if not near:
+            return found
         rows = con.execute(
-            _KNOWN.format(files=_list(dialogues), turns=_list(stored))
+            _KNOWN.format(files=_list(dialogues), turns=_list(near))
             + " ORDER BY dialogue_id, began NULLS LAST, position NULLS LAST, row"
         ).fetchall()
     by_dialogue: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -73,6 +81,25 @@ def continued(
                 found[Path(file)][row] = position
             last = max(last, position)
     return found
+
+
+def _near(
+    con: duckdb.DuckDBPyConnection, dialogues: Sequence[Path], stored: Sequence[Path]
+) -> list[Path]:
+    """The stored files of the days about those of the given turns."""
+    ((first, last),) = con.execute(
+        f"SELECT min({_DAY}), max({_DAY}) FROM read_parquet({_list(dialogues)})"
+    ).fetchall()
+    if first is None:
+        return []
+    span = range(first - _DAYS, last + _DAYS + 1)
+    return [path for path in stored if _day(path) in span]
+
+
+def _day(path: Path) -> int:
+    """The day of a file of turns, whose folder is named `day=…`, counted from 1970."""
+    day = date.fromisoformat(path.parent.name.removeprefix("day="))
+    return (day - date(1970, 1, 1)).days
 
 
 def _list(files: Sequence[Path]) -> str:
