@@ -15,9 +15,21 @@ from data.ingest.validation import Fault
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode = msgspec.json.Decoder().decode
-pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 CUT_OFF = "cut off in the middle; the rest of the file is missing"
+
+
+def pack(value: Any) -> bytes:
+    """What JSON holds as bytes for `unpack`; `Fault` where it is beyond what these can hold."""
+    try:
+        return _pack(value)
+    except OverflowError:
+        raise Fault("", "a whole number of more than 64 bits") from None
+    except UnicodeEncodeError:
+        raise Fault("", "half of a surrogate pair is no text") from None
+    except RecursionError:
+        raise Fault("", "nested too deeply") from None
 
 
 def decoded(line: bytes) -> Any:
