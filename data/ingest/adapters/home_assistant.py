@@ -174,7 +174,7 @@ class HomeAssistant:
 
     name = "home-assistant"
     title = "Home Assistant Assist events"
-    cannot_know = (
+    cannot_know: tuple[str, ...] = (
         "ASR confidence and alternatives",
         "the wake word's score",
         "intents that its own sentences matched, unless chat logs were recorded too",
@@ -218,7 +218,10 @@ def _pieces(record: Any, faults: list[Fault], within: bool = False) -> Iterator[
     run id. What is wrong with some is added to `faults`."""
     if isinstance(record, list) and not within:
         for each in record:
-            yield from _pieces(each, faults, within=True)
+            try:
+                yield from _pieces(each, faults, within=True)
+            except Fault as fault:
+                faults.append(fault)
         return
     if not isinstance(record, dict):
         faults.append(Fault("", "expected a message of the WebSocket API, a run, or runs"))
@@ -554,7 +557,8 @@ def _turn(run: _Run) -> dict[str, Any] | None:
     codes = [text_or_none(mapping(data).get("code")) for _, kind, data in events if kind == "error"]
     errors = [code for code in codes if code]
     asked = "intent-start" in first or "intent-end" in first
-    if not asked and ("stt-start" not in first or not {*errors}.isdisjoint(_NOT_ASKED)):
+    spoken = "stt-start" in first or "stt-end" in first
+    if not asked and (not spoken or not {*errors}.isdisjoint(_NOT_ASKED)):
         return None
     if not asked and "stt-end" not in first and not run.over:
         return None
@@ -587,7 +591,7 @@ def _turn(run: _Run) -> dict[str, Any] | None:
         "result": {
             "status": _status(response, failures, errors, "intent-end" in first),
             "response": _said(response),
-            "acts": [{"act": code} for code in (*_codes(response), *failures, *errors)],
+            "acts": [{"act": code} for code in (*_codes(response), *failures, *errors)] or None,
         },
         "tts": {"start_ms": clock.start("tts-start"), "latency_ms": _speaking(start, clock)},
     }
