@@ -17,6 +17,8 @@ from data.ingest.validation import Fault
 _BOM = b"\xef\xbb\xbf"
 # A first line shorter than this, and no JSON, is the beginning of an indented document.
 _INDENTED = 80
+# What the parser raises where the rest of a document cannot be read.
+UNREADABLE = (ijson.JSONError, UnicodeDecodeError, ValueError)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -65,6 +67,14 @@ def encoded(entry: Any) -> bytes | Fault:
         return Fault("", "a number of more than 64 bits")
 
 
+def unreadable(error: Exception) -> Fault:
+    """Why the rest of a document cannot be read."""
+    reason = str(error).strip().splitlines()[0][:200]
+    # The parser has one class of errors for what is missing and what is no JSON.
+    cut = isinstance(error, ijson.IncompleteJSONError) and "lexical" not in reason
+    return Fault("", CUT_OFF if cut else f"not JSON: {reason}")
+
+
 def _members(stream: _Rewound, apart: Callable[[str, Any], bool]) -> Iterator[dict[str, Any]]:
     rest: dict[str, Any] = {}
     try:
@@ -77,10 +87,8 @@ def _members(stream: _Rewound, apart: Callable[[str, Any], bool]) -> Iterator[di
                 yield rest
                 rest = {}
             rest[name] = value
-    except ijson.IncompleteJSONError:
-        raise Fault("", CUT_OFF) from None
-    except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
-        raise Fault("", f"not JSON: {str(error).splitlines()[0][:200]}") from None
+    except UNREADABLE as error:
+        raise unreadable(error) from None
     if rest:
         yield rest
 

@@ -12,6 +12,7 @@ from data.ingest.block import TRACE_FORMATS
 _MODULES: dict[str, str] = {
     "lex-v2": "lex",
     "home-assistant": "home_assistant",
+    "rasa": "rasa",
 }
 NAMES = tuple(_MODULES)
 # Values of --format.
