@@ -15,17 +15,25 @@ from data.ingest.validation import Fault
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode = msgspec.json.Decoder().decode
-_encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 CUT_OFF = "cut off in the middle; the rest of the file is missing"
 
 
 def pack(value: Any) -> bytes:
-    """A JSON value as bytes for a piece; numbers that no log means become floating."""
+    """What JSON holds as bytes for `unpack`; whole numbers of more than 64 bits become floating.
+
+    Raises `Fault` for what no text or no depth of a log can be.
+    """
     try:
-        return _encode(value)
-    except OverflowError:
-        return _encode(_without_huge_numbers(value))
+        try:
+            return _pack(value)
+        except OverflowError:
+            return _pack(_without_huge_numbers(value))
+    except UnicodeEncodeError:
+        raise Fault("", "half of a surrogate pair is no text") from None
+    except RecursionError:
+        raise Fault("", "nested too deeply") from None
 
 
 def _without_huge_numbers(value: Any) -> Any:
