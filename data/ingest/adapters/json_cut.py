@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
-from data.ingest.adapters.common import CUT_OFF
+from data.ingest.adapters.adapter import Reading
+from data.ingest.adapters.common import CUT_OFF, decoded
 from data.ingest.validation import Fault
 
 _READ = 1 << 20
@@ -182,3 +183,20 @@ class _Cutter:
         if words and not self._quiet.fullmatch(words):
             shown = words[:_SHOWN].decode("utf-8", "backslashreplace")
             found.append(Fault("", f"not JSON: {shown!r}"))
+
+
+def lines_or_cut(head: bytes, prefix: re.Pattern[bytes] = _NOTHING) -> Reading:
+    """How a file is read that has objects as lines, each perhaps behind a `prefix`, or else objects
+    in an array or one after the other."""
+    lines = (prefix.sub(b"", line.strip(), count=1) for line in head.split(b"\n", 20)[:20])
+    return Reading.LINES if any(map(_is_object, lines)) else Reading.CUT
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is an object that holds something."""
+    if not line.startswith(b"{") or b":" not in line:
+        return False
+    try:
+        return isinstance(decoded(line), dict)
+    except Fault:
+        return False

@@ -49,7 +49,7 @@ from data.ingest.adapters.common import (
     truth,
     unpack,
 )
-from data.ingest.adapters.json_cut import cut_json
+from data.ingest.adapters.json_cut import cut_json, lines_or_cut
 from data.ingest.validation import Fault
 from data.schema.trace import (
     Act,
@@ -146,8 +146,7 @@ class LexV2:
         return b'"sessionId"' in text and sum(mark in text for mark in _MARKS) >= 2
 
     def reading(self, head: bytes) -> Reading:
-        lines = [line for line in head.split(b"\n", 20)[:20] if line.strip()]
-        return Reading.LINES if any(map(_is_object, lines)) else Reading.CUT
+        return lines_or_cut(head, _PREFIX)
 
     def records(self, stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         return cut_json(stream, _LISTS, _ALONE)
@@ -187,17 +186,6 @@ def _done(waiting: dict[str, tuple[dict[str, Any], Piece]]) -> Iterator[Assemble
     for turn, piece in waiting.values():
         yield Assembled(turn, piece)
     waiting.clear()
-
-
-def _is_object(line: bytes) -> bool:
-    """Whether a line is an object of its own that holds something."""
-    line = _PREFIX.sub(b"", line.strip(), count=1)
-    if not line.startswith(b"{") or b":" not in line:
-        return False
-    try:
-        return isinstance(decoded(line), dict)
-    except Fault:
-        return False
 
 
 def _entry(record: bytes) -> _Entry:

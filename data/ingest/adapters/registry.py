@@ -11,6 +11,8 @@ from data.ingest.block import TRACE_FORMATS
 # Name and module. The order is that of recognition: what is told by one certain mark comes first.
 _MODULES: dict[str, str] = {
     "lex-v2": "lex",
+    "dialogflow-cx": "dialogflow_cx",
+    "dialogflow-es": "dialogflow_es",
 }
 NAMES = tuple(_MODULES)
 # Values of --format.
