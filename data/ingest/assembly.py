@@ -104,7 +104,7 @@ def assemble(
 ) -> list[Lines]:
     """Make the turns of a share. `pieces` are the files of all units, `dropped` the parts that
     belong to files of which nothing is ingested."""
-    adapter = named(name)
+    adapter = named(name, settings)
     blocks: list[Lines] = []
     writer = _Writer(folder, f"share-{index}-{len(blocks)}")
     for group in _groups(share, pieces, dropped, folder / f"share-{index}.spill"):

@@ -130,7 +130,7 @@ def _other(
         if not lines and len(logs.failed) == len(group):
             raise IngestError(next(iter(logs.failed.values())))
         first = sorted(_origins(lines))[:shown]
-        adapter = named(logs.format)
+        adapter = named(logs.format, settings)
         examples: list[Example] = []
         for part, number, path, row in first:
             source, line = logs.where(part, number)

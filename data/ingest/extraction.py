@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import IngestError
-from data.ingest.adapters.adapter import HEAD, Adapter, Piece, Reading
+from data.ingest.adapters.adapter import HEAD, Adapter, Piece, Reading, Settings, Unfit
 from data.ingest.adapters.registry import named
 from data.ingest.block import Block, Limits, Source
 from data.ingest.magic import refused
@@ -55,7 +55,7 @@ _FAULT_ROWS = 20_000
 @dataclass(frozen=True)
 class Part:
     """What one task reads of one file: a block of its lines, records that have been cut already, or
-    (neither) the whole file.
+    (neither) the whole file, by `reading`.
 
     `index` counts the parts of all inputs, `file` the files.
     """
@@ -66,6 +66,7 @@ class Part:
     limits: Limits
     block: Block | None = None
     records: Sequence[tuple[int, Any]] | None = None
+    reading: Reading = Reading.WHOLE
 
     @property
     def size(self) -> int:
@@ -126,23 +127,23 @@ def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Itera
     if source.size == 0:
         raise IngestError(f"{source.name} is empty; expected {adapter.title}.")
     head = unpacked_head(source, HEAD)
-    if reason := refused(head, source.name):
-        raise IngestError(f"{source.name} {reason}.")
     reading = adapter.reading(head)
+    if reading is not Reading.SEEK and (reason := refused(head, source.name)):
+        raise IngestError(f"{source.name} {reason}.")
     if reading is Reading.LINES:
         for block in blocks_of_lines(source, limits):
             yield Part(0, file, source, limits, block)
     elif reading is Reading.CUT and (source.size or 0) > _UNIT:
         yield from _cut(adapter, file, source, limits)
     else:
-        yield Part(0, file, source, limits)
+        yield Part(0, file, source, limits, reading=reading)
 
 
 def _cut(adapter: Adapter, file: int, source: Source, limits: Limits) -> Iterator[Part]:
     """The records of a large file in parts of `_UNIT` bytes."""
     records: list[tuple[int, Any]] = []
     size = 0
-    for number, record in _whole(adapter, source, limits):
+    for number, record in _whole(adapter, source, limits, Reading.CUT):
         records.append((number, record))
         size += len(record) if isinstance(record, bytes) else 0
         if size >= _UNIT:
@@ -152,21 +153,28 @@ def _cut(adapter: Adapter, file: int, source: Source, limits: Limits) -> Iterato
         yield Part(0, file, source, limits, records=records)
 
 
-def _whole(adapter: Adapter, source: Source, limits: Limits) -> Iterator[tuple[int, Any]]:
+def _whole(
+    adapter: Adapter, source: Source, limits: Limits, reading: Reading
+) -> Iterator[tuple[int, Any]]:
     """The records of a file with their numbers; where it cannot be read on, a `Fault` as the last
     one."""
     number = 0
-    with unpacked_stream(source, limits) as stream:
+    seek = reading is Reading.SEEK
+    with source.open() if seek else unpacked_stream(source, limits) as stream:
         try:
             for number, record in adapter.records(stream):
                 yield number, record
         except Fault as fault:
             yield number + 1, fault.with_traceback(None)
+        except Unfit as error:
+            raise IngestError(f"{source.name} {error}") from None
 
 
-def extract(name: str, unit: Sequence[Part], index: int, folder: Path) -> Extracted:
+def extract(
+    name: str, unit: Sequence[Part], index: int, folder: Path, settings: Settings
+) -> Extracted:
     """Read the parts of a unit; write its pieces and the faulty records into `folder`."""
-    adapter = named(name)
+    adapter = named(name, settings)
     pieces = _Pieces(folder / f"unit-{index}.pieces.parquet")
     faults = _Faults(folder / f"unit-{index}.faults.parquet")
     lines: dict[int, int] = {}
@@ -216,7 +224,7 @@ def _records(adapter: Adapter, part: Part) -> tuple[int, Iterable[tuple[int, Any
         return _lines_of(part.block)
     if part.records is not None:
         return 0, part.records
-    return 0, _whole(adapter, part.source, part.limits)
+    return 0, _whole(adapter, part.source, part.limits, part.reading)
 
 
 def _lines_of(block: Block) -> tuple[int, Iterator[tuple[int, Any]]]:

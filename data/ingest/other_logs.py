@@ -139,7 +139,7 @@ class OtherLogs:
     ) -> list[Lines]:
         """Read all files into lines of traces, in blocks, with what could not be made a turn."""
         self._spool_stdin(folder)
-        extracted = list(self._extracted(run, folder, limits, progress))
+        extracted = list(self._extracted(run, folder, limits, settings, progress))
         pieces = [unit.pieces for unit in extracted if unit.pieces]
         dropped = [part for part, (file, _) in self._parts.items() if file in self.failed]
         lines: list[Lines] = []
@@ -171,18 +171,22 @@ class OtherLogs:
         self.sources = sources
 
     def _extracted(
-        self, run: Runner, folder: Path, limits: Limits, progress: Progress
+        self,
+        run: Runner,
+        folder: Path,
+        limits: Limits,
+        settings: Settings,
+        progress: Progress,
     ) -> Iterator[Extracted]:
         counts: dict[int, int] = {}
         files: dict[int, int] = {}
         total, done = self.size or None, 0
 
         def work() -> Iterator[tuple[Any, ...]]:
-            for index, unit in enumerate(
-                units(named(self.format), self.sources, limits, self.failed)
-            ):
+            adapter = named(self.format, settings)
+            for index, unit in enumerate(units(adapter, self.sources, limits, self.failed)):
                 files.update({part.index: part.file for part in unit})
-                yield self.format, unit, index, folder
+                yield self.format, unit, index, folder, settings
 
         for unit in run.map(extract, work()):
             self.failed.update(unit.failed)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 # Bytes of an (unpacked) file by which its format is recognised; a record may be cut at their end.
 HEAD = 256 << 10
@@ -17,12 +17,19 @@ class Reading(Enum):
 
     `LINES`: one record per line. `CUT`: `Adapter.records` finds the bytes of each record without
     decoding them, which is quick, so that other processes can decode. `WHOLE`: `Adapter.records`
-    decodes; a file is then read by one process.
+    decodes; a file is then read by one process. `SEEK`: as `WHOLE`, but the stream is the file as
+    it is stored, which can be sought, and may begin with anything.
     """
 
     LINES = "lines"
     CUT = "cut"
     WHOLE = "whole"
+    SEEK = "seek"
+
+
+class Unfit(Exception):
+    """Raised by `Adapter.records` for a file of which nothing can be read: what is wrong with it,
+    as goes behind its name: "has no column 'call'; …"."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,10 @@ class Rejected(NamedTuple):
 class Adapter(Protocol):
     """Reads the logs of one system.
 
+    An adapter that needs the settings before `turns` also has a method `bound(settings)`, which
+    returns the adapter to use with them, and raises `FaultlineError` where they are wrong; see
+    `Bindable`.
+
     Attributes
     ----------
     name: the value of `--format`, such as `lex-v2`.
@@ -129,4 +140,13 @@ class Adapter(Protocol):
 
     def turns(self, pieces: Iterator[Piece], settings: Settings) -> Iterator[Assembled | Rejected]:
         """The turns of one group, whose pieces come in order."""
+        ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """An adapter whose reading depends on the settings."""
+
+    def bound(self, settings: Settings) -> Adapter:
+        """The adapter that reads by these settings."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from data.ingest.adapters.adapter import Adapter
+from data.ingest.adapters.adapter import Adapter, Bindable, Settings
 from data.ingest.block import TRACE_FORMATS
 
 # Name and module. The order is that of recognition: what is told by one certain mark comes first.
@@ -13,15 +13,28 @@ _MODULES: dict[str, str] = {
     "lex-v2": "lex",
     "home-assistant": "home_assistant",
     "rasa": "rasa",
+    "dialogflow-cx": "dialogflow_cx",
+    "dialogflow-es": "dialogflow_es",
 }
 NAMES = tuple(_MODULES)
 # Values of --format.
 FORMATS = (*TRACE_FORMATS, *NAMES)
 
 
+def named(name: str, settings: Settings | None = None) -> Adapter:
+    """The adapter of this name, one of `NAMES`, for use with these settings; a module is imported
+    when its format occurs.
+
+    Raises `FaultlineError` where the adapter cannot work with the settings.
+    """
+    adapter = _loaded(name)
+    if settings is not None and isinstance(adapter, Bindable):
+        return adapter.bound(settings)
+    return adapter
+
+
 @cache
-def named(name: str) -> Adapter:
-    """The adapter of this name, one of `NAMES`; a module is imported when its format occurs."""
+def _loaded(name: str) -> Adapter:
     adapter: Adapter = import_module(f"data.ingest.adapters.{_MODULES[name]}").ADAPTER
     return adapter
 
