@@ -39,7 +39,7 @@ def pack(value: Any) -> bytes:
 def _without_huge_numbers(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_huge_numbers(inner) for name, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_without_huge_numbers(inner) for inner in value]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         try:

@@ -26,16 +26,26 @@ _decode = msgspec.json.Decoder().decode
 def one_per_line(head: bytes) -> bool:
     """Whether a file that begins with `head` holds one record per line, rather than a document that
     goes over several lines."""
-    line, end, _ = head.removeprefix(_BOM).lstrip().partition(b"\n")
+    line, end, rest = head.removeprefix(_BOM).lstrip().partition(b"\n")
     line = line.strip()
     if line[:1] not in (b"{", b"["):
         return True
+    if _is_json(line):
+        return True
+    if not end or line in (b"{", b"["):
+        return False
+    # A long one that is no JSON, with others behind it, has been cut off or spoilt.
+    return len(line) > _INDENTED or any(
+        each[:1] == b"{" and _is_json(each) for each in rest.split(b"\n")[:-1]
+    )
+
+
+def _is_json(line: bytes) -> bool:
     try:
         _decode(line)
-        return True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # A long one that is no JSON, with others behind it, has been cut off.
-        return bool(end) and len(line) > _INDENTED
+        return False
+    return True
 
 
 def entries(
