@@ -16,6 +16,7 @@ _MODULES: dict[str, str] = {
     "dialogflow-cx": "dialogflow_cx",
     "dialogflow-es": "dialogflow_es",
     "rhasspy-hermes": "rhasspy",
+    "ovos": "ovos",
 }
 NAMES = tuple(_MODULES)
 # Values of --format.

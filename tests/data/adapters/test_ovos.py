@@ -1,0 +1,103 @@
+"""OpenVoiceOS: the sample in all forms, other recorders, and sessions that never end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.ingest.adapters.adapter import Settings
+from data.ingest.adapters.ovos import ADAPTER
+from data.ingest.adapters.registry import recognised
+from tests.log_samples import (
+    OWN,
+    assembled,
+    differences,
+    must_bear_spoilt_files,
+    must_bear_spoilt_logs,
+    sample,
+    shuffled,
+    taken,
+    without_nulls,
+)
+
+OWN_LOG = OWN / "ovos.txt"
+EXPECTED = Path(__file__).parent / "expected" / "ovos.jsonl"
+SAME = "7 expected, 7 got, 0 not expected, 0 differences\n"
+
+
+def _own() -> list[bytes]:
+    return OWN_LOG.read_bytes().splitlines()
+
+
+def _expected() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in EXPECTED.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("form", ["as it is", "folder", "gz", "twice", "shuffled"])
+def test_the_sample_in_all_forms(form: str, tmp_path: Path) -> None:
+    log = sample("ovos-bus") / "bus.log"
+    given = tmp_path / "given"
+    given.mkdir()
+    if form == "gz":
+        (given / "log.gz").write_bytes(gzip.compress(log.read_bytes()))
+    elif form == "shuffled":
+        (given / "a.log").write_bytes(shuffled(log.read_bytes().splitlines(), 11))
+    else:
+        for name in ("a.log", "b.log") if form == "twice" else ("a.log",):
+            shutil.copy(log, given / name)
+    path = given / "a.log" if form == "as it is" else given
+    result = taken(tmp_path, path)
+    assert differences(log.parent / "expected.jsonl", result.turns, tmp_path) == SAME
+    assert [field for field, _ in result.quarantined] == [""] * (1 + (form == "twice"))
+
+
+def test_own_log(tmp_path: Path) -> None:
+    result = taken(tmp_path, OWN_LOG)
+    assert [without_nulls(turn) for turn in result.turns] == _expected()
+    reasons = sorted(reason for _, reason in result.quarantined)
+    assert [reason.split()[0] for reason in reasons] == ["expected", "no", "not"]
+    # The text of an exception may hold anything.
+    assert "Anna" not in json.dumps(result.turns)
+
+
+def test_how_long_a_pause_ends_a_dialogue() -> None:
+    turns, _ = assembled(ADAPTER, _own(), Settings(idle_minutes=30))
+    indices = [turn["turn_index"] for turn in turns if turn["turn_id"].startswith("default")]
+    assert indices == [0, 1, 2, 3]
+
+
+def test_dialogues_of_different_days_have_different_names() -> None:
+    other_day = [line.replace(b"2026-08-09", b"2026-08-10") for line in _own()]
+    days = [assembled(ADAPTER, lines)[0] for lines in (_own()[:24], other_day[:24])]
+    names = [{turn["dialogue_id"] for turn in turns} for turns in days]
+    assert len(names[0]) == 1
+    assert names[0].isdisjoint(names[1])
+
+
+def test_messages_of_mycroft_have_no_session() -> None:
+    lines = []
+    for line in _own()[:6]:
+        begin = line.index(b"{")
+        message = json.loads(line[begin:])
+        message["context"] = {}
+        message["data"].pop("session", None)
+        lines.append(line[:begin] + json.dumps(message).encode())
+    assert recognised(b"\n".join(lines)) == "ovos"
+    turns, faulty = assembled(ADAPTER, lines)
+    assert faulty == 0
+    assert turns[0]["turn_id"] == "default:2026-08-09T07:00:00Z"
+    assert turns[0]["nlu"]["hypotheses"][0]["intent"] == "skill-alarm.rook:set"
+
+
+def test_spoilt_logs() -> None:
+    # A wake word ends one turn and begins another.
+    must_bear_spoilt_logs(ADAPTER, _own(), inputs=1_500, most_of_one=2)
+
+
+def test_spoilt_files(tmp_path: Path) -> None:
+    must_bear_spoilt_files(ADAPTER, OWN_LOG.read_bytes(), tmp_path, inputs=8)
