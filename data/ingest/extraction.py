@@ -126,7 +126,9 @@ def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Itera
     if source.size == 0:
         raise IngestError(f"{source.name} is empty; expected {adapter.title}.")
     head = unpacked_head(source, HEAD)
-    if reason := refused(head, source.name):
+    # The first bytes of what an adapter knows may be those of something else, such as of UTF-16.
+    reason = None if adapter.recognises(head) else refused(head, source.name)
+    if reason:
         raise IngestError(f"{source.name} {reason}.")
     reading = adapter.reading(head)
     if reading is Reading.LINES:
