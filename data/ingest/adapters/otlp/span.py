@@ -108,10 +108,10 @@ def made(
         raise Fault("traceId", "expected 32 hexadecimal digits, not all of them zero")
     if _SPAN.fullmatch(span) is None:
         raise Fault("spanId", "expected 16 hexadecimal digits, not all of them zero")
-    at = start // 1_000
+    at = (start + 500) // 1_000
     if not 0 < at <= _LAST:
         raise Fault("startTimeUnixNano", "expected nanoseconds since 1970, up to the year 9999")
-    end = end // 1_000
+    end = (end + 500) // 1_000
     if not 0 <= end <= _LAST:
         end = 0
     return Span(trace, span, parent, at, end, failed, *service, attributes)
