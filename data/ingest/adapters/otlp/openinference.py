@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -155,7 +156,6 @@ READERS = {
     "pipecat.llm": Reader(_llm, _COMMON | {"output.value"}),
     "pipecat.tts": Reader(_tts, _COMMON | {"output.value"}),
 }
-_TOOL_READER = Reader(_tool, _COMMON | _OF_TOOL)
 _OTHER_READER = Reader(
     _other, _COMMON | _OF_TOOL | {_KIND, "input.audio.transcript", "output.audio.transcript"}
 )
@@ -165,7 +165,9 @@ def chosen(scope: str, name: str) -> Reader | None:
     """The reader of a span of an instrumentation of OpenInference's."""
     if name.startswith("pipecat."):
         if name.startswith(_TOOL):
-            return _TOOL_READER
+            # Its name is in the span's, too.
+            named = partial(_tool, name=name.removeprefix(_TOOL) or None)
+            return Reader(named, _COMMON | _OF_TOOL)
         return READERS.get(name)
     return _OTHER_READER if "openinference" in scope else None
 
