@@ -1,10 +1,10 @@
 """Speed and memory of reading other systems' logs: `python -m benchmarks.sources [TURNS]`.
 
-Logs are generated: calls of eight turns in the shape that Pipecat's tracing (and LiveKit's, a fifth
-as many, as its spans are many times larger) gives them, two requests a turn, every LLM span with the
-whole conversation; and conversations of Amazon Lex. Each is ingested into a new store by a process
-of its own. Beside it: how fast the lines alone can be decoded with Python's `json`, and with
-protobuf's own reader of JSON, in one process.
+Logs are generated: calls of eight turns in the shape that Pipecat's tracing gives them (and
+LiveKit's, a fifth as many, as its spans are many times larger), two requests a turn, every LLM span
+with the whole conversation; and conversations of Amazon Lex. Each is ingested into a new store by a
+process of its own. Beside it: how fast the lines alone can be decoded with Python's `json`, and
+with protobuf's own reader of JSON, in one process.
 """
 
 from __future__ import annotations
@@ -286,15 +286,17 @@ def lex_lines(turns: int, seed: int = 1) -> Iterator[bytes]:
         item = chance.choice(_ITEMS)
         asked = chance.choice(_ASKED).format(item)
         slots = {"Item": {"shape": "Scalar", "value": {
-            "originalValue": item, "interpretedValue": item, "resolvedValues": [item]}}}  # fmt: skip
+            "originalValue": item, "interpretedValue": item,
+            "resolvedValues": [item]}}}  # fmt: skip
         intent = {"name": "Order", "state": "ReadyForFulfillment", "slots": slots}
         minutes, second = divmod(number, 60)
         hours, minute = divmod(minutes, 60)
         day, hour = divmod(hours, 24)
+        time_of_day = f"{hour:02}:{minute:02}:{second:02}.{number % 999:03}"
         entry = {
             "messageVersion": "2.0", "requestId": f"r-{number}",
             "sessionId": f"s-{number // _CALL}", "inputMode": "Speech",
-            "timestamp": f"2026-05-{1 + day % 28:02}T{hour:02}:{minute:02}:{second:02}.{number % 999:03}Z",
+            "timestamp": f"2026-05-{1 + day % 28:02}T{time_of_day}Z",
             "bot": {"id": "B1", "name": "Pizza", "aliasId": "A1", "localeId": "en_US",
                     "version": "3"},
             "operationName": "RecognizeUtterance", "inputTranscript": asked,
@@ -351,8 +353,8 @@ def decoding(log: Path, decode: Callable[[bytes], Any], most_s: float = 5.0) -> 
 
 def main(turns: int = 100_000) -> None:
     """Measure all sources and print the table."""
-    out = Console()
-    table = Table("log", "turns", "MB", "processes", "turns/s", "MB/s", "CPU s", "peak GiB")
+    out = Console(width=110)
+    table = Table("log", "turns", "MB", "processes", "turns/s", "MB/s", "CPU s", "peak GiB", "load")
 
     def row(name: str, log: Path, count: int) -> None:
         size = log.stat().st_size / 1e6
@@ -364,6 +366,7 @@ def main(turns: int = 100_000) -> None:
             table.add_row(
                 name, f"{count:,}", f"{size:,.0f}", str(workers or os.cpu_count()), f"{rate:,.0f}",
                 f"{size / got['seconds']:,.0f}", f"{got['cpu_s']:.1f}", f"{got['peak_gib']:.2f}",
+                f"{os.getloadavg()[0]:.1f}",
             )  # fmt: skip
 
     def alternative(name: str, log: Path, count: int, decode: Callable[[bytes], Any]) -> None:
@@ -396,7 +399,7 @@ def main(turns: int = 100_000) -> None:
                 )
             log.unlink()
     out.print(table)
-    out.print(f"Load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
+    out.print("Seconds are of the clock, so that what else runs counts: see the load behind each.")
 
 
 if __name__ == "__main__":

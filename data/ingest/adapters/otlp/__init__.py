@@ -157,7 +157,7 @@ class Otlp:
 
     name = "otlp"
     title = "OpenTelemetry traces of Pipecat, LiveKit Agents or OpenInference"
-    cannot_know = (
+    cannot_know: tuple[str, ...] = (
         "the wake word",
         "ASR alternatives, and confidence but in LiveKit Agents",
         "NLU confidence: intents are the tools that a language model called",

@@ -25,56 +25,60 @@ Choice = Callable[[str, str], Reader | None]
 Read = tuple[Reader, Span] | Fault
 
 
-class _Value(msgspec.Struct):
+# What is decoded later, if at all; empty where it is missing.
+_NOTHING = msgspec.Raw()
+
+
+class _Value(msgspec.Struct, gc=False):
     stringValue: str | None = None
     boolValue: bool | None = None
     intValue: _Number = None
     doubleValue: float | str | None = None
-    arrayValue: msgspec.Raw | None = None
-    kvlistValue: msgspec.Raw | None = None
+    arrayValue: msgspec.Raw = _NOTHING
+    kvlistValue: msgspec.Raw = _NOTHING
     bytesValue: str | None = None
 
 
-class _Attribute(msgspec.Struct):
+class _Attribute(msgspec.Struct, gc=False):
     key: str
     value: _Value | None = None
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, gc=False):
     code: _Number = None
     message: str | None = None
 
 
-class _Span(msgspec.Struct):
+class _Span(msgspec.Struct, gc=False):
     traceId: str
     spanId: str
     name: str
     startTimeUnixNano: int | str
     endTimeUnixNano: _Number = None
     parentSpanId: str | None = None
-    attributes: msgspec.Raw | None = None
+    attributes: msgspec.Raw = _NOTHING
     status: _Status | None = None
 
 
-class _Scope(msgspec.Struct):
+class _Scope(msgspec.Struct, gc=False):
     name: str | None = None
 
 
-class _ScopeSpans(msgspec.Struct):
+class _ScopeSpans(msgspec.Struct, gc=False):
     scope: _Scope | None = None
     spans: list[_Span] | None = None
 
 
-class _Resource(msgspec.Struct):
+class _Resource(msgspec.Struct, gc=False):
     attributes: list[_Attribute] | None = None
 
 
-class _ResourceSpans(msgspec.Struct):
+class _ResourceSpans(msgspec.Struct, gc=False):
     resource: _Resource | None = None
     scopeSpans: list[_ScopeSpans] | None = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     resourceSpans: list[_ResourceSpans]
 
 
@@ -128,16 +132,18 @@ def _service(resource: _ResourceSpans) -> tuple[str | None, str | None]:
 def _typed(span: _Span, reader: Reader, service: tuple[str | None, str | None]) -> Span:
     raw = span.attributes
     attributes: dict[str, Any] = {}
-    if raw is not None:
+    if raw:
         try:
             given = _attributes(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            attributes = _values(_any(raw), reader.wanted)
+            attributes = _values(decoded(bytes(raw)), reader.wanted)
         else:
             wanted = reader.wanted
             for each in given:
-                if (wanted is None or each.key in wanted) and each.value is not None:
-                    attributes[each.key] = _typed_value(each.value)
+                value = each.value
+                if each.key in wanted and value is not None:
+                    text = value.stringValue
+                    attributes[each.key] = _typed_value(value) if text is None else text
     status = span.status
     return made(
         _hex(span.traceId, 16),
@@ -152,17 +158,16 @@ def _typed(span: _Span, reader: Reader, service: tuple[str | None, str | None]) 
 
 
 def _typed_value(value: _Value) -> Any:
-    if value.stringValue is not None:
-        return value.stringValue
+    """A value that is no text."""
     if value.boolValue is not None:
         return value.boolValue
     if value.intValue is not None:
         return _int(value.intValue)
     if value.doubleValue is not None:
         return value.doubleValue
-    if value.arrayValue is not None:
+    if value.arrayValue:
         return _value({"arrayValue": _any(value.arrayValue)})
-    if value.kvlistValue is not None:
+    if value.kvlistValue:
         return _value({"kvlistValue": _any(value.kvlistValue)})
     return value.bytesValue
 
@@ -351,6 +356,8 @@ def _hex(value: Any, size: int) -> str:
     """An id of `size` bytes in lower-case hexadecimal; some writers put it in base64."""
     if not isinstance(value, str):
         return ""
+    if len(value) == 2 * size:
+        return value.lower()
     if len(value) == -(-size // 3) * 4 and value.endswith("="):
         try:
             return base64.b64decode(value, validate=True).hex()

@@ -290,11 +290,13 @@ def _one_by_one(data: bytes, choose: Choice) -> Iterator[Read]:
 
 def _span(span: Any, reader: Reader, service: tuple[str | None, str | None]) -> Span:
     wanted = reader.wanted
-    attributes = {
-        each.key: _value(each.value)
-        for each in span.attributes
-        if wanted is None or each.key in wanted
-    }
+    attributes: dict[str, Any] = {}
+    for each in span.attributes:
+        key = each.key
+        if key in wanted:
+            value = each.value
+            # Mostly a text, which is quicker to ask for than what there is.
+            attributes[key] = value.string_value or _value(value)
     status = span.status
     return made(
         span.trace_id.hex(),

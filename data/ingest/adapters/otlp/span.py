@@ -73,11 +73,11 @@ class Reader(NamedTuple):
     Attributes
     ----------
     read: the record of a span, None where no turn needs it; raises `Fault` where the span lacks
-    what it must have. wanted: the attributes that are looked at, None for all.
+    what it must have. wanted: the attributes that are looked at.
     """
 
     read: Callable[[Span], Any]
-    wanted: frozenset[str] | None
+    wanted: frozenset[str]
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
