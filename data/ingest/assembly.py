@@ -40,9 +40,10 @@ REJECTED = schema(
         ("excerpt", pa.string()),
     ]
 )
-# Dialogues of a share, to find what the store has of them.
+# Dialogues of a share, to find what the store and other shares have of them.
 DIALOGUES = schema(
     [
+        ("group", pa.string()),
         ("dialogue_id", pa.string()),
         ("turn_id", pa.string()),
         ("started_at", pa.string()),
@@ -179,7 +180,7 @@ class _Writer:
         self._path = folder / f"{name}.jsonl"
         self._lines: list[bytes] = []
         self._origins: list[tuple[int, int]] = []
-        self._dialogues: list[tuple[str, str, str, int]] = []
+        self._dialogues: list[tuple[str, str, str, str, int]] = []
         self._rejected: list[tuple[int, int, str, str, str]] = []
         self._assistants: set[str] = set()
         self.size = 0
@@ -200,6 +201,7 @@ class _Writer:
         line = _encode(turn) + b"\n"
         self._dialogues.append(
             (
+                origin.group,
                 str(turn.get("dialogue_id")),
                 str(turn.get("turn_id")),
                 str(turn.get("started_at")),

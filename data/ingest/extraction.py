@@ -128,8 +128,10 @@ def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Itera
         raise IngestError(f"{source.name} is empty; expected {adapter.title}.")
     head = unpacked_head(source, HEAD)
     reading = adapter.reading(head)
-    if reading is not Reading.SEEK and (reason := refused(head, source.name)):
-        raise IngestError(f"{source.name} {reason}.")
+    # The first bytes of what an adapter knows may be those of something else, such as of UTF-16.
+    if reading is not Reading.SEEK and not adapter.recognises(head):
+        if reason := refused(head, source.name):
+            raise IngestError(f"{source.name} {reason}.")
     if reading is Reading.LINES:
         for block in blocks_of_lines(source, limits):
             yield Part(0, file, source, limits, block)

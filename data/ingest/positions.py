@@ -1,7 +1,9 @@
-"""Positions in dialogues that have begun in an earlier input.
+"""Positions in dialogues of which an adapter has not seen all turns together.
 
-An adapter counts the turns of a dialogue from 0 in what it is given. A log that is rotated in the
-middle of a conversation, or read while it grows, continues dialogues of which the store has turns.
+An adapter counts the turns of a dialogue from 0 in a group of pieces. Where a log brings together
+less than a dialogue, as a trace per turn does, the turns of its groups are put in order of time. A
+log that is rotated in the middle of a conversation, or read while it grows, continues dialogues of
+which the store has turns.
 """
 
 from __future__ import annotations
@@ -37,6 +39,21 @@ SELECT dialogue_id, turn_id, epoch_us(began), NULL, NULL, turn_index FROM stored
 """
 
 
+_IN_SEVERAL_GROUPS = """
+WITH given AS (
+    SELECT dialogue_id, "group", try_cast(started_at AS TIMESTAMPTZ) AS began, filename, row
+    FROM read_parquet({files}, filename = true)
+), spread AS (
+    SELECT dialogue_id FROM given GROUP BY ALL HAVING min("group") <> max("group")
+)
+SELECT filename, row, row_number() OVER (
+    PARTITION BY dialogue_id ORDER BY began NULLS LAST, "group", filename, row
+) - 1 AS position
+FROM given SEMI JOIN spread USING (dialogue_id)
+"""
+_FETCHED = 16_000
+
+
 class Continued(dict[int, int]):
     """Row of a block of lines → its position in the dialogue, where that is not what it says."""
 
@@ -53,15 +70,22 @@ class Continued(dict[int, int]):
 def continued(
     dialogues: Sequence[Path], stored: Sequence[Path], spill: Path
 ) -> Mapping[Path, Continued]:
-    """Positions of turns whose dialogues the store knows, by the file of `assembly.DIALOGUES`.
+    """Positions of turns whose dialogues the store knows, or lie in several groups, by the file of
+    `assembly.DIALOGUES`.
 
     A turn that is stored keeps its position. Another one follows the turns, stored or given, that
     began before it.
     """
     found: dict[Path, Continued] = defaultdict(Continued)
-    if not stored or not dialogues:
+    if not dialogues:
         return found
     with workbench("700MB", spill) as con:
+        spread = con.sql(_IN_SEVERAL_GROUPS.format(files=_list(dialogues)))
+        for batch in spread.to_arrow_reader(_FETCHED):
+            for file, row, position in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                found[Path(file)][row] = position
+        if not stored:
+            return found
         near = _near(con, dialogues, stored)
         if not near:
             return found

@@ -10,6 +10,7 @@ from data.ingest.block import TRACE_FORMATS
 
 # Name and module. The order is that of recognition: what is told by one certain mark comes first.
 _MODULES: dict[str, str] = {
+    "otlp": "otlp",
     "lex-v2": "lex",
     "home-assistant": "home_assistant",
     "rasa": "rasa",
