@@ -15,6 +15,7 @@ _MODULES: dict[str, str] = {
     "rasa": "rasa",
     "dialogflow-cx": "dialogflow_cx",
     "dialogflow-es": "dialogflow_es",
+    "table": "table",
 }
 NAMES = tuple(_MODULES)
 # Values of --format.
