@@ -36,6 +36,9 @@ from data.store.snapshot import literal
 
 _ROWS = 500
 _EXAMPLE = 60
+_MOST_COLUMNS = 1_000
+# Levels of nested columns, and of JSON in cells, that are proposed.
+_DEEPEST = 5
 # A column is one of times if so many of its values are; the others will be quarantined.
 _TIMES = 0.6
 _NOTHING = ("NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "-")
@@ -80,6 +83,7 @@ class _Columns:
 
     table: dict[str, Any]
     names: list[str]
+    top: list[str] = field(default_factory=list)
     values: dict[str, list[Any]] = field(default_factory=dict)
     rows: int = 0
 
@@ -136,16 +140,33 @@ def _read(source: Source, head: bytes) -> _Columns:
             for _, row in islice(rows(stream, everything), _ROWS):
                 if isinstance(row, dict):
                     found.rows += 1
+                    found.top = list(row)
                     for column, value in row.items():
-                        kept = found.values.setdefault(column, [])
-                        if value is not None and as_word(value):
-                            kept.append(value)
+                        _note(found.values, column, value, 0)
         except Unfit as error:
             raise IngestError(f"{source.name} {error}") from None
     found.names = list(found.values)
     if not found.rows:
         raise IngestError(f"{source.name} has no rows that can be read; expected one per turn.")
     return found
+
+
+def _note(values: dict[str, list[Any]], column: str, value: Any, depth: int) -> None:
+    """Add a cell to its column, and what is inside of it to columns of their own."""
+    if len(values) > _MOST_COLUMNS:
+        return
+    kept = values.setdefault(column, [])
+    if value is None or not as_word(value):
+        return
+    kept.append(value)
+    inside = value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            inside = json.loads(value)
+    if isinstance(inside, dict) and depth < _DEEPEST:
+        for name, each in inside.items():
+            if re.fullmatch(r"[^.\[\]]+", str(name)):
+                _note(values, f"{column}.{name}", each, depth + 1)
 
 
 def _whole_lines(head: bytes) -> bytes:
@@ -212,7 +233,11 @@ class _Writer:
         lines += [self._line(path, column) for path, column in fields.items()]
         if "turn_index" not in fields:
             lines.append("# turn_index is counted by time, as no column seems to hold it.")
-        unused = [name for name in columns.names if name not in self._taken.values()]
+        unused = [
+            name
+            for name in columns.names
+            if name not in self._taken.values() and not _is_inside(name, columns)
+        ]
         if unused:
             lines += [
                 "",
@@ -253,7 +278,20 @@ class _Writer:
         return "," if commas > points else "."
 
     def _choose(self) -> None:
-        free = {name: _normal(name) for name in self._columns.names}
+        whole = set(self._columns.top)
+        self._match({name: _normal(name) for name in self._columns.names if name in whole})
+        # Parts of columns by their last name; none of what has been taken as a whole.
+        taken = tuple(f"{name}." for name in self._taken.values())
+        self._match(
+            {
+                name: _normal(name.rsplit(".", 1)[1])
+                for name in self._columns.names
+                if name not in whole and not name.startswith(taken)
+            }
+        )
+
+    def _match(self, free: dict[str, str]) -> None:
+        """Give fields to columns, whose names are `free`'s values."""
         for pattern, names in _names():
             many = "{n}" in pattern
             found: list[tuple[int, str]] = []
@@ -261,7 +299,10 @@ class _Writer:
                 match = names.fullmatch(_stripped(normal, pattern))
                 if match and self._holds(pattern, column):
                     found.append((int(match["n"] or -1), column))
-            for number, (_, column) in enumerate(sorted(found)[: None if many else 1]):
+            found.sort()
+            # Several columns are alternatives only where they are numbered.
+            kept = found[:1] + [each for each in found[1:] if many and each[0] >= 0]
+            for number, (_, column) in enumerate(kept):
                 path = pattern.format(n=number)
                 if path not in self._taken:
                     self._taken[path] = column
@@ -275,6 +316,8 @@ class _Writer:
             return bool(self._times[column].get("known"))
         if not values:
             return True
+        if not path.endswith("slots") and any(map(_is_object, values)):
+            return False
         if path == "turn_id":
             return len(set(map(as_word, values))) == len(values) == self._columns.rows
         if path == "turn_index":
@@ -285,7 +328,7 @@ class _Writer:
         if path.endswith((".text", ".intent")):
             return self._numbers(values) is None
         if path.endswith("slots"):
-            return all(not isinstance(v, str) or v.lstrip()[:1] in "{[" for v in values)
+            return all(map(_is_object, values))
         if path == "feedback.barge_in":
             return {as_word(v).lower() for v in values} <= set("tfyn01") | {
                 "true", "false", "yes", "no"}  # fmt: skip
@@ -353,6 +396,18 @@ class _Writer:
         text = values[0] if isinstance(values[0], str) else json.dumps(values[0], default=str)
         text = " ".join(printable(text).split())
         return f"  # {text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + '…'}"
+
+
+def _is_object(value: Any) -> bool:
+    """Whether a value is an object or a list, or its JSON."""
+    if isinstance(value, str):
+        return value.lstrip()[:1] in ("{", "[")
+    return isinstance(value, (dict, list))
+
+
+def _is_inside(name: str, columns: _Columns) -> bool:
+    """Whether parts of a column are listed in its place."""
+    return any(other.startswith(f"{name}.") for other in columns.names)
 
 
 def _normal(name: str) -> str:

@@ -173,7 +173,7 @@ def _parquet_rows(
     try:
         names = pq.read_schema(stream).names
         _must_fit(names, mapping)
-        used = {column.among(names) for column, _ in mapping.named()}
+        used = {column.among(names) for column, _ in mapping.named()} or set(names)
         stream.seek(0)
         for batch in bounded_batches(stream, [name for name in names if name in used]):
             for row in _dictionaries(batch):
