@@ -264,7 +264,7 @@ def _heard(entry: _Entry, spoken: bool) -> Asr:
     heard = [
         AsrHypothesis(
             each["transcription"],
-            number_or_none(each.get("transcriptionConfidence")) if spoken else None,
+            _score(each.get("transcriptionConfidence")) if spoken else None,
         )
         for each in objects(entry.transcriptions)
         if _is_known(each.get("transcription"))
@@ -291,9 +291,7 @@ def _understood(entry: _Entry) -> tuple[list[NluHypothesis], list[Mention]]:
             for slot, given in sorted(mapping(intent.get("slots")).items())
             for value in _values(given)
         ]
-        score = each.get("nluConfidence")
-        score = score.get("score") if isinstance(score, dict) else score
-        confidence = number_or_none(score)
+        confidence = _score(each.get("nluConfidence"))
         named = [Slot(slot, _meant(value)) for slot, value in slots]
         hypotheses.append(NluHypothesis(None, name, confidence, named))
         if index == 0:
@@ -307,6 +305,11 @@ def _understood(entry: _Entry) -> tuple[list[NluHypothesis], list[Mention]]:
                 if not _is_masked(value)
             ]
     return hypotheses, mentions
+
+
+def _score(confidence: Any) -> float | None:
+    """A confidence: a number, its text, or an object that holds it."""
+    return number_or_none(confidence.get("score") if isinstance(confidence, dict) else confidence)
 
 
 def _values(slot: Any) -> Iterator[dict[str, Any]]:
