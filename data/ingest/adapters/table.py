@@ -31,7 +31,7 @@ class Table:
 
     name = "table"
     title = "a table with a mapping"
-    cannot_know = (
+    cannot_know: tuple[str, ...] = (
         "what its mapping does not name",
         "expect weaker verdicts on the stages without columns",
     )
