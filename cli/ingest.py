@@ -19,8 +19,9 @@ from cli.output import (
     print_json,
 )
 from data.counted import counted, number
+from data.errors import UsageError
 from data.ingest.adapters.adapter import Settings
-from data.ingest.adapters.registry import FORMATS
+from data.ingest.adapters.registry import FORMATS, NAMES, named
 from data.ingest.block import LONGEST_LINE, Limits
 from data.store.paths import named_path
 
@@ -63,6 +64,15 @@ def ingest(
     assistant: Annotated[
         str | None,
         typer.Option(help="Name of the assistant, in place of what another system's log says."),
+    ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            help="Mapping file (.toml) of tables, CSV or Parquet: which column is which field; "
+            "faultline mapping FILE proposes one.",
+            parser=named_path,
+            metavar="FILE",
+        ),
     ] = None,
     on_conflict: Annotated[
         OnConflict,
@@ -115,12 +125,21 @@ def ingest(
     from progress import listener
 
     limits = Limits(int(longest_line * _MIB), most_expansion)
-    settings = Settings(idle_minutes, assistant)
+    settings = Settings(idle_minutes, assistant, mapping)
+    if mapping is not None:
+        if format not in (None, "table"):
+            raise UsageError(
+                f"A mapping is for tables, not for the format {format}; leave out --mapping or "
+                "--format."
+            )
+        format = "table"
     if try_only:
         show_dry_run(paths, format, settings, limits, as_json)
         return
     # Before the store is created: a mistyped path must not leave an empty one behind.
     discover(paths, format)
+    if format in NAMES:
+        named(format, settings)
     Clock.now(ahead_hours)
     target = Store.ensure(store)
     with listener(err) as progress:

@@ -17,6 +17,7 @@ from cli.demo import demo, demo_data
 from cli.doctor import doctor
 from cli.ingest import annotate, ingest
 from cli.labels import labels
+from cli.mapping import mapping
 from cli.models import evaluate, promote, score, train
 from cli.output import err, plain
 from cli.report import report
@@ -42,7 +43,7 @@ app = typer.Typer(
 
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    *(ingest, train, score, evaluate, export, info),
+    *(ingest, mapping, train, score, evaluate, export, info),
     *(compact, vacuum, delete, retain, doctor),
     *(annotate, promote, report, dashboard),
     *(rewrite, serve_rewrites, teach),

@@ -65,6 +65,10 @@ class IngestError(FaultlineError):
     """An input cannot be read as traces at all."""
 
 
+class MappingError(IngestError):
+    """The mapping file of a table is missing or wrong; the message names the key."""
+
+
 # Files that an error lists one by one.
 _FILES_NAMED = 5
 

@@ -13,7 +13,7 @@ from data.ingest.magic import REFUSED
 _LINES = (".jsonl", ".ndjson", ".json")
 _PACKED = (".gz", ".zst", *REFUSED)
 # Names that other systems give to their logs; an archive's object often has no ending at all.
-_OTHER = (".log", ".txt", ".pb", ".bin", ".csv", "")
+_OTHER = (".log", ".txt", ".pb", ".bin", ".csv", ".tsv", "")
 
 
 class Skipped(NamedTuple):
@@ -32,6 +32,14 @@ def format_of(path: Path) -> str | None:
     for packed in _PACKED:
         name = name.removesuffix(packed)
     return "jsonl" if name.endswith(_LINES) else None
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name says that it is a table, whose columns a mapping explains."""
+    name = path.name.lower()
+    for packed in (".gz", ".zst"):
+        name = name.removesuffix(packed)
+    return name.endswith((".csv", ".tsv", ".parquet"))
 
 
 def may_be_log(path: Path) -> bool:

@@ -7,8 +7,8 @@ become lines that are checked as those of a log are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
 import duckdb
 import numpy as np
@@ -82,6 +82,16 @@ def parquet_blocks(source: Source, limits: Limits) -> Iterator[Block]:
         ) from error
 
 
+def bounded_batches(stream: BinaryIO, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a Parquet file, in batches that hold little text each."""
+    with pq.ParquetFile(stream) as file:
+        texts = _texts(file.metadata)
+    stream.seek(0)
+    with pq.ParquetFile(stream, read_dictionary=texts) as file:
+        for batch in _batches(file, list(columns)):
+            yield from _pieces(batch)
+
+
 def _must_be_traces(source: Source, schema: pa.Schema) -> None:
     if not schema.names:
         raise IngestError(f"{source.name} has no columns; expected those of a trace.")
@@ -89,7 +99,8 @@ def _must_be_traces(source: Source, schema: pa.Schema) -> None:
         if required not in schema.names:
             got = "" if source.linked else f", got {', '.join(schema.names[:12])}"
             raise IngestError(
-                f"{source.name} has no column '{required}'; expected the columns of a trace{got}."
+                f"{source.name} has no column '{required}'; expected the columns of a trace{got}. "
+                "For a table of another system, propose a mapping with: faultline mapping FILE"
             )
     for name, count in Counter(schema.names).items():
         if count > 1:
@@ -152,10 +163,10 @@ def _blocks(
         )
 
 
-def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     # One row group after the other: a batch over two would have two dictionaries of nested texts.
     for group in range(file.metadata.num_row_groups):
-        yield from file.iter_batches(batch_size=_ROWS, row_groups=[group])
+        yield from file.iter_batches(_ROWS, [group], columns)
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import re
+import shlex
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,13 +21,14 @@ from data.errors import IngestError, UsageError
 from data.ingest.adapters.adapter import HEAD
 from data.ingest.adapters.registry import FORMATS, recognised
 from data.ingest.block import BLOCK, LONGEST_LINE, Block, Limits, Source
-from data.ingest.folders import Skipped, format_of, log_files
+from data.ingest.folders import Skipped, format_of, is_table, log_files
 from data.ingest.magic import refused
 from data.ingest.parquet_rows import NOT_FROM_STDIN, parquet_blocks
 from data.ingest.validation import Fault
 from data.store.paths import must_not_be_empty, printable
 
 STDIN = "-"
+_TABLE = "table"
 # Lines of one block of a stream. A trace has more than a hundred bytes, so that only what is not a
 # log reaches it; it keeps small what one process hands to the next.
 MOST_LINES = 250_000
@@ -64,6 +66,8 @@ def discover(
         read = 0
         for file in files:
             kind = format_of(file)
+            if folder and format == _TABLE and not is_table(file):
+                continue
             real = file.resolve()
             # A name need not be text; what is shown and stored must be.
             name = printable(real)
@@ -77,12 +81,21 @@ def discover(
                 source = replace(source, format=_recognised(source))
                 if folder and kind is None and source.format == "jsonl":
                     # Of a name that says nothing, and a content that says nothing.
+                    if is_table(file) and skipped is not None:
+                        skipped.append(Skipped(file, _needs_mapping(name)))
                     continue
             read += 1
             sources.setdefault(str(real), source)
         if folder and not read:
             raise _no_logs(given, skipped or [])
     return list(sources.values())
+
+
+def _needs_mapping(name: str) -> str:
+    return (
+        "a table, which needs a mapping; propose one with: faultline mapping "
+        f"{shlex.quote(name)} --to mapping.toml (and give it with --mapping)"
+    )
 
 
 def _recognised(source: Source) -> str:
@@ -412,6 +425,8 @@ def _must_be_lines(source: Source, head: bytes) -> None:
     """Refuse what is clearly something else, before quarantining every line of it."""
     if reason := refused(head, source.name):
         raise IngestError(f"{source.name} {reason}.")
+    if is_table(Path(source.name)) and not head.lstrip().startswith(b"{"):
+        raise IngestError(f"{source.name} is {_needs_mapping(source.name)}.")
     lines = [line.strip() for line in head[: 1 << 20].split(b"\n", 100)[:100]]
     lines = [line for line in lines if line]
     if lines and re.match(rb"\[\s*([{\]]|$)", lines[0]):

@@ -87,7 +87,7 @@ class DialogflowCX:
 
     name = "dialogflow-cx"
     title = "Dialogflow CX conversation history"
-    cannot_know = (
+    cannot_know: tuple[str, ...] = (
         "the wake word",
         "ASR alternatives and confidence",
         "entity resolution",

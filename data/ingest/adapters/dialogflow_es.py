@@ -52,7 +52,7 @@ class DialogflowES:
 
     name = "dialogflow-es"
     title = "Dialogflow ES entries of Cloud Logging"
-    cannot_know = (
+    cannot_know: tuple[str, ...] = (
         "the wake word",
         "ASR alternatives",
         "other intents than the one that matched",

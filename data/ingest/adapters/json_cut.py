@@ -100,7 +100,8 @@ class _Cutter:
                 continue
             elif kind == 0x22:
                 if not token[1]:
-                    if not ended and token.end() >= len(data) - 1:
+                    if token.end() >= len(data) - 1:
+                        # Not all is read yet, or else this is where the file is cut off.
                         return begin, found
                     if self._open:
                         self._damaged(found)

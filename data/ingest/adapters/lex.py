@@ -75,6 +75,9 @@ _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _PREFIX = re.compile(_TIME + rb"\s+(?:[^\s{]\S*\s+)?(?=\{)")
 _ALONE = re.compile(_TIME + rb"(?:\s+\S+)?")
 _MARKS = (b'"inputTranscript"', b'"messageVersion"', b'"message-version"', b'"missedUtterance"')
+# What a subscription sends to see whether somebody listens: the type, and its only message.
+_CONTROL = "CONTROL_MESSAGE"
+_CHECK = "CWL CONTROL MESSAGE"
 # Under which name a document has its entries.
 _LISTS = (b"events", b"logEvents")
 # Turns of a session that wait for what their fulfilment says later.
@@ -133,7 +136,7 @@ class LexV2:
 
     name = "lex-v2"
     title = "Amazon Lex V2 conversation logs"
-    cannot_know = (
+    cannot_know: tuple[str, ...] = (
         "the wake word",
         "scores of entity candidates",
         "latencies",
@@ -206,15 +209,15 @@ def _pieces(entry: _Entry, depth: int = 0) -> Iterator[Piece]:
     """The pieces of an entry, or of those that it is an envelope of."""
     if depth > _DEEPEST:
         raise Fault("", "nested too deeply")
-    if entry.messageType == "CONTROL_MESSAGE":
+    if entry.messageType == _CONTROL:
         return
     for events in (entry.logEvents, entry.events):
         if isinstance(events, list):
             for each in events:
-                yield from _pieces(_entry(_message(mapping(each).get("message"))), depth + 1)
+                yield from _pieces(_event(mapping(each).get("message")), depth + 1)
             return
     if entry.messageVersion is None and entry.sessionId is None and entry.message is not None:
-        yield from _pieces(_entry(_message(entry.message)), depth + 1)
+        yield from _pieces(_event(entry.message), depth + 1)
         return
     version = entry.other_version if entry.messageVersion is None else entry.messageVersion
     if version != _VERSION:
@@ -231,12 +234,14 @@ def _pieces(entry: _Entry, depth: int = 0) -> Iterator[Piece]:
     yield Piece(session, at, f"{request} {text_or_none(reason) or ''}", data)
 
 
-def _message(message: Any) -> bytes:
+def _event(message: Any) -> _Entry:
     """The entry in an event, which is JSON as a text (or, where a tool has read it, an object)."""
     if isinstance(message, str):
-        return message.encode()
+        if message.startswith(_CHECK):
+            return _Entry(messageType=_CONTROL)
+        return _entry(message.encode())
     if isinstance(message, dict):
-        return as_text(message).encode()
+        return _entry(as_text(message).encode())
     raise Fault("message", "expected the text of an entry")
 
 
@@ -264,7 +269,7 @@ def _heard(entry: _Entry, spoken: bool) -> Asr:
     heard = [
         AsrHypothesis(
             each["transcription"],
-            number_or_none(each.get("transcriptionConfidence")) if spoken else None,
+            _score(each.get("transcriptionConfidence")) if spoken else None,
         )
         for each in objects(entry.transcriptions)
         if _is_known(each.get("transcription"))
@@ -291,9 +296,7 @@ def _understood(entry: _Entry) -> tuple[list[NluHypothesis], list[Mention]]:
             for slot, given in sorted(mapping(intent.get("slots")).items())
             for value in _values(given)
         ]
-        score = each.get("nluConfidence")
-        score = score.get("score") if isinstance(score, dict) else score
-        confidence = number_or_none(score)
+        confidence = _score(each.get("nluConfidence"))
         named = [Slot(slot, _meant(value)) for slot, value in slots]
         hypotheses.append(NluHypothesis(None, name, confidence, named))
         if index == 0:
@@ -307,6 +310,11 @@ def _understood(entry: _Entry) -> tuple[list[NluHypothesis], list[Mention]]:
                 if not _is_masked(value)
             ]
     return hypotheses, mentions
+
+
+def _score(confidence: Any) -> float | None:
+    """A confidence: a number, its text, or an object that holds it."""
+    return number_or_none(confidence.get("score") if isinstance(confidence, dict) else confidence)
 
 
 def _values(slot: Any) -> Iterator[dict[str, Any]]:
@@ -333,8 +341,8 @@ def _is_masked(value: dict[str, Any]) -> bool:
 
 
 def _is_known(text: Any) -> bool:
-    """Whether a transcript is one, not masked as a whole."""
-    return isinstance(text, str) and _MASKED.fullmatch(text) is None
+    """Whether a transcript says anything, not masked as a whole."""
+    return isinstance(text, str) and bool(text.strip()) and _MASKED.fullmatch(text) is None
 
 
 def _resolved(value: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ _MODULES: dict[str, str] = {
     "dialogflow-es": "dialogflow_es",
     "rhasspy-hermes": "rhasspy",
     "ovos": "ovos",
+    "table": "table",
 }
 NAMES = tuple(_MODULES)
 # Values of --format.
