@@ -129,9 +129,9 @@ def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Itera
     head = unpacked_head(source, HEAD)
     reading = adapter.reading(head)
     # The first bytes of what an adapter knows may be those of something else, such as of UTF-16.
-    if reading is not Reading.SEEK and not adapter.recognises(head):
-        if reason := refused(head, source.name):
-            raise IngestError(f"{source.name} {reason}.")
+    known = reading is Reading.SEEK or adapter.recognises(head)
+    if not known and (reason := refused(head, source.name)):
+        raise IngestError(f"{source.name} {reason}.")
     if reading is Reading.LINES:
         for block in blocks_of_lines(source, limits):
             yield Part(0, file, source, limits, block)
