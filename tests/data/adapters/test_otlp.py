@@ -147,10 +147,10 @@ def test_the_own_log(tmp_path: Path) -> None:
 
 
 def test_a_session_goes_on_in_a_later_file(tmp_path: Path) -> None:
-    """Of a session whose turns are traces of their own, the last one is read first."""
+    """Turns that are traces of their own follow those of their session that are stored."""
     lines = OWN_LOG.read_bytes().splitlines()
     store = Store.create(tmp_path / "store")
-    for trace in (b"4d" * 16, b"3c" * 16):
+    for trace in (b"3c" * 16, b"4d" * 16):
         log = tmp_path / f"{trace.decode()}.jsonl"
         log.write_bytes(b"\n".join(line for line in lines if trace in line))
         got = taken(tmp_path, log, store=store)
