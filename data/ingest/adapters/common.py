@@ -182,12 +182,14 @@ def without_nulls(record: dict[str, Any]) -> dict[str, Any]:
     """The fields that have a value; objects that are left without one are left out, lists stay."""
     kept: dict[str, Any] = {}
     for name, value in record.items():
-        if isinstance(value, dict):
+        # Of JSON, whose values have exactly these types.
+        kind = type(value)
+        if kind is dict:
             value = without_nulls(value)
             if not value:
                 continue
-        elif isinstance(value, list):
-            value = [without_nulls(each) if isinstance(each, dict) else each for each in value]
+        elif kind is list:
+            value = [without_nulls(each) if type(each) is dict else each for each in value]
         if value is not None:
             kept[name] = value
     return kept

@@ -22,6 +22,7 @@ from data.ingest.adapters.adapter import Reading
 from data.ingest.adapters.otlp import ADAPTER, End, ends, request
 from data.ingest.adapters.registry import recognised
 from data.ingest.validation import Fault
+from data.store.store import Store
 from tests.data.adapters.in_memory import Log, read
 from tests.log_samples import (
     OWN,
@@ -143,6 +144,19 @@ def test_the_own_log(tmp_path: Path) -> None:
     assert sorted(log.turns.values(), key=lambda turn: turn["started_at"]) == expected
     indices = [turn["turn_index"] for turn in got.turns if turn["dialogue_id"] == "call-2"]
     assert indices == [0, 1]
+
+
+def test_a_session_goes_on_in_a_later_file(tmp_path: Path) -> None:
+    """Turns that are traces of their own follow those of their session that are stored."""
+    lines = OWN_LOG.read_bytes().splitlines()
+    store = Store.create(tmp_path / "store")
+    for trace in (b"3c" * 16, b"4d" * 16):
+        log = tmp_path / f"{trace.decode()}.jsonl"
+        log.write_bytes(b"\n".join(line for line in lines if trace in line))
+        got = taken(tmp_path, log, store=store)
+    turns = [turn for turn in got.turns if turn["dialogue_id"] == "call-2"]
+    assert len({turn["turn_id"] for turn in turns}) == 2
+    assert {turn["turn_index"] for turn in turns} == {0, 1}
 
 
 def test_protobuf_and_json_say_the_same() -> None:
@@ -333,9 +347,17 @@ def test_voice_of_other_instrumentations_of_openinference() -> None:
     assert turn["result"] == {"response": "Two it is."}
 
 
-def test_a_long_call_yields_turns_before_it_ends() -> None:
-    spans = [_stt(2 * n, n, f"request {n}") for n in range(1, 101)]
-    document = {"resourceSpans": [{"scopeSpans": [{"scope": {"name": "pipecat"}, "spans": spans}]}]}
+@pytest.mark.parametrize(
+    ("scope", "name", "attribute"),
+    [
+        ("pipecat", "stt", "transcript"),
+        ("livekit-agents", "user_turn", "lk.user_transcript"),
+        ("openinference", "input.audio", "input.audio.transcript"),
+    ],
+)
+def test_a_long_call_yields_turns_before_it_ends(scope: str, name: str, attribute: str) -> None:
+    spans = [_span(2 * n, name, n, {attribute: f"request {n}"}) for n in range(1, 101)]
+    document = {"resourceSpans": [{"scopeSpans": [{"scope": {"name": scope}, "spans": spans}]}]}
     pieces = list(ADAPTER.pieces(json.dumps(document).encode()))
     seen = 0
 

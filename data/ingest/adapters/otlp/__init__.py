@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import lru_cache
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, get_args
 
 import msgspec
 
@@ -55,11 +55,12 @@ _DOCUMENT = 32 << 20
 _Record = pipecat.Records | livekit.Records | openinference.Records
 _pack = msgspec.msgpack.Encoder().encode
 _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder(_Record).decode
-_FAMILIES: tuple[tuple[type | Any, Callable[[], Conversation]], ...] = (
-    (pipecat.Records, pipecat.PipecatCall),
-    (livekit.Records, livekit.LiveKitSession),
-    (openinference.Records, openinference.OpenInferenceTrace),
-)
+# By the type of record: whose turns it belongs to, and what makes them.
+_FAMILIES: dict[type, Callable[[], Conversation]] = {
+    **dict.fromkeys(get_args(pipecat.Records), pipecat.PipecatCall),
+    **dict.fromkeys(get_args(livekit.Records), livekit.LiveKitSession),
+    openinference.Part: openinference.OpenInferenceTrace,
+}
 
 
 class End(Enum):
@@ -220,14 +221,14 @@ class Otlp:
             raise Fault(first.field, first.reason + more)
 
     def turns(self, pieces: Iterator[Piece], settings: Settings) -> Iterator[Assembled | Rejected]:
-        conversations: dict[int, Conversation] = {}
+        conversations: dict[Callable[[], Conversation], Conversation] = {}
         for piece in pieces:
             record = _unpack(piece.data)
-            for index, (records, begin) in enumerate(_FAMILIES):
-                if isinstance(record, records):
-                    if index not in conversations:
-                        conversations[index] = begin()
-                    yield from conversations[index].add(piece, record)
+            begin = _FAMILIES[type(record)]
+            conversation = conversations.get(begin)
+            if conversation is None:
+                conversation = conversations[begin] = begin()
+            yield from conversation.add(piece, record)
         for conversation in conversations.values():
             yield from conversation.close()
 

@@ -145,10 +145,11 @@ def _typed(span: _Span, reader: Reader, service: tuple[str | None, str | None]) 
                     text = value.stringValue
                     attributes[each.key] = _typed_value(value) if text is None else text
     status = span.status
+    trace, own, parent = span.traceId, span.spanId, span.parentSpanId
     return made(
-        _hex(span.traceId, 16),
-        _hex(span.spanId, 8),
-        _hex(span.parentSpanId, 8) if span.parentSpanId else "",
+        trace.lower() if len(trace) == 32 else _hex(trace, 16),
+        own.lower() if len(own) == 16 else _hex(own, 8),
+        _hex(parent, 8) if parent else "",
         _whole(span.startTimeUnixNano),
         _whole(span.endTimeUnixNano),
         error_of(status.code, status.message) if status else None,
@@ -344,6 +345,8 @@ def _int(value: Any) -> Any:
 
 def _whole(value: Any) -> int:
     """Nanoseconds, as a number or its text; 0 for everything else."""
+    if type(value) is str and len(value) < 21 and value.isdecimal():
+        return int(value)
     if isinstance(value, bool):
         return 0
     if isinstance(value, float) and value.is_integer():

@@ -137,7 +137,8 @@ def _other(span: Span) -> Part | None:
     heard, said = (span.text(f"{side}.audio.transcript") for side in ("input", "output"))
     kind = span.text(_KIND)
     if kind == "TOOL":
-        return _tool(span)
+        # Of an agent without a voice, perhaps, whose spans are none of ours.
+        return _tool(span) if span.text("tool.name") else None
     if heard:
         return _part(span, "request", heard=heard, said=said)
     return _part(span, "llm", said=said) if said else None
@@ -211,7 +212,7 @@ class OpenInferenceTrace:
             if known is None or known.request.span != record.parent:
                 key = record.parent or record.span
                 if key in self._waiting:
-                    yield from self._done(self._waiting.pop(key))
+                    yield from self._finish(key)
                 turn = self._open(piece, key, record.span)
             else:
                 turn = known
@@ -228,14 +229,17 @@ class OpenInferenceTrace:
         self._above[record.span] = key
         self._take(piece, record, turn)
         if len(self._waiting) > WAITING:
-            yield from self._done(self._waiting.pop(next(iter(self._waiting))))
-            self._above = {s: k for s, k in self._above.items() if k in self._waiting}
+            yield from self._finish(next(iter(self._waiting)))
 
     def close(self) -> Iterator[Assembled | Rejected]:
         """The turns that are left at the end of the trace."""
         for turn in self._waiting.values():
             yield from self._done(turn)
         self._waiting.clear()
+
+    def _finish(self, key: str) -> Iterator[Assembled]:
+        yield from self._done(self._waiting.pop(key))
+        self._above = {span: above for span, above in self._above.items() if above != key}
 
     def _open(self, piece: Piece, key: str, span: str) -> _Open:
         turn = self._waiting[key] = _Open(Request(piece, span))

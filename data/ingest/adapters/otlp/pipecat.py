@@ -217,36 +217,27 @@ def _tail(text: str) -> tuple[str, list[Call], str, list[Call]]:
 
     As every span holds the whole conversation, only its end is decoded.
     """
-    messages: Any = None
     for opening in _USER:
         last = text.rfind(opening)
-        if last >= 0:
-            start = text.rfind(opening, 0, last)
-            messages = json_of("[" + text[start if start >= 0 else last :])
-            if start < 0 or _asked(messages) < 2:
-                messages = None
-            break
-    if messages is None:
-        messages = json_of(text)
-    if not isinstance(messages, list):
-        return "", [], "", []
-    sections: list[tuple[str, list[Call]]] = []
-    for message in messages:
-        if not isinstance(message, dict):
-            continue
-        if (asked := _user(message)) is not None:
-            sections.append((asked, []))
-        elif sections:
-            _collect(message, sections[-1][1])
+        start = text.rfind(opening, 0, last) if last > 0 else -1
+        if start >= 0:
+            sections = _sections(json_of("[" + text[start:]))
+            if len(sections) > 1:
+                return *sections[-2], *sections[-1]
+    sections = _sections(json_of(text))
     before = sections[-2] if len(sections) > 1 else ("", [])
     return *before, *(sections[-1] if sections else ("", []))
 
 
-def _asked(messages: Any) -> int:
-    """How many messages of users there are."""
-    if not isinstance(messages, list):
-        return 0
-    return sum(isinstance(each, dict) and _user(each) is not None for each in messages)
+def _sections(messages: Any) -> list[tuple[str, list[Call]]]:
+    """What users said, each with the calls behind it."""
+    sections: list[tuple[str, list[Call]]] = []
+    for message in parts(messages):
+        if (asked := _user(message)) is not None:
+            sections.append((asked, []))
+        elif sections:
+            _collect(message, sections[-1][1])
+    return sections
 
 
 def _user(message: dict[str, Any]) -> str | None:
