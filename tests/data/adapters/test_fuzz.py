@@ -94,7 +94,8 @@ def _changed(data: st.DataObject, value: Any) -> Any:
         elif how == "text":
             inner[path[-1]] = str(inner[path[-1]])
         else:
-            inner[path[-1]] = data.draw(JUNK)
+            # A copy: what is changed next may lie within it.
+            inner[path[-1]] = copy.deepcopy(data.draw(JUNK))
     return value
 
 
