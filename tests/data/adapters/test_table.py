@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -423,6 +424,32 @@ result.response = "day"
     assert turns[0]["device"]["state"] == {"x": "1"}
     assert turns[0]["result"]["response"] == "2026-03-01"
     assert turns[1]["asr"] == {"hypotheses": []}
+
+
+def test_a_list_and_columns_for_its_items(tmp_path: Path) -> None:
+    lines = [
+        '"nlu.hypotheses[0].slots.city" = "call"',
+        '"nlu.hypotheses[0].slots" = "x"',
+        '"asr.hypotheses[1].confidence" = {value = 0.5}',
+        '"asr.hypotheses" = {column = "y", separator = "|"}',
+    ]
+    for order in (lines, lines[::-1]):
+        found = read_table(
+            tmp_path, f'{HEAD},x,y\n{ROW},"{{""day"": ""now""}}",a|b\n', LEAST + "\n".join(order)
+        )
+        (turn,) = found.turns
+        slots = turn["nlu"]["hypotheses"][0]["slots"]
+        assert sorted(slot["name"] for slot in slots) == ["city", "day"]
+        assert without_nulls(turn["asr"]["hypotheses"]) == [
+            {"text": "a"}, {"text": "b", "confidence": 0.5}]  # fmt: skip
+        shutil.rmtree(tmp_path / "store")
+
+
+def test_the_example_of_the_guide_is_a_mapping() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "sources" / "table.md"
+    example = guide.read_text().split("```toml\n")[1].split("```")[0]
+    mapping = parse_mapping(example, "calls.toml")
+    assert (mapping.delimiter, mapping.decimal, len(mapping.fields)) == (";", ",", 12)
 
 
 # -- what can be wrong -----------------------------------------------------------------------------
