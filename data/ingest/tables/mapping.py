@@ -222,6 +222,12 @@ class _Reader:
             if not isinstance(content.get(key, {}), dict):
                 raise self._error(key, f"a table, [{key}]", content[key])
         table = self._table(content.get("table", {}))
+        only = []
+        for name, values in content.get("only", {}).items():
+            values = values if isinstance(values, list) else [values]
+            if not values or not all(isinstance(v, (str, int, float, bool)) for v in values):
+                raise self._error(f"only.{name}", "a list of values", values)
+            only.append((Column(name), frozenset(as_word(value) for value in values)))
         by: Field | None = None
         fields: list[Field] = []
         for path, spec in self._flat(content.get("fields", {}), TRACE, ""):
@@ -237,12 +243,6 @@ class _Reader:
                     f"{self._name} has no field {required}, which every turn needs; expected "
                     f"{expected}, in [fields]."
                 )
-        only = []
-        for name, values in content.get("only", {}).items():
-            values = values if isinstance(values, list) else [values]
-            if not values or not all(isinstance(v, (str, int, float, bool)) for v in values):
-                raise self._error(f"only.{name}", "a list of values", values)
-            only.append((Column(name), frozenset(as_word(value) for value in values)))
         return TableMapping(self._name, tuple(fields), by=by, only=tuple(only), **table)
 
     def _table(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -266,7 +266,7 @@ def _put(turn: dict[str, Any], steps: Sequence[str | int | Named], value: Any) -
             place[step.name] = {"name": step.name, "value": value}
             return
         if following is None:
-            place[step] = value
+            place[step] = _joined(value, place.get(step))
             return
         new = _Items() if isinstance(following, (int, Named)) else {}
         below = place.setdefault(step, new)
@@ -274,6 +274,17 @@ def _put(turn: dict[str, Any], steps: Sequence[str | int | Named], value: Any) -
             # A list from one column, to which other columns add.
             below = place[step] = _Items(enumerate(below))
         place = below
+
+
+def _joined(value: Any, made: Any) -> Any:
+    """A list from one column with what other columns have said of its items."""
+    if not isinstance(made, _Items) or not isinstance(value, list):
+        return value
+    joined = _Items(enumerate(value))
+    for key, item in made.items():
+        both = isinstance(item, dict) and isinstance(joined.get(key), dict)
+        joined[key] = {**joined[key], **item} if both else item
+    return joined
 
 
 def _settled(value: Any) -> Any:

@@ -27,7 +27,7 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
         "2026-02-30T25:61:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999+00:00",
         [], {}, [None], [[]], [{}], {"": None}, {"name": 5}, ["a", 1, None], "a" * 5000,
     ]
-)  # fmt: skip
+).map(copy.deepcopy)  # fmt: skip
 few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 
