@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,14 +24,17 @@ from classifiers.reference_values import Reference
 from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
+from classifiers.starter.labels import LEAST_TURNS, columns_of, derive
 from classifiers.text_heads import TextHeads, Vectors
-from classifiers.training_data import training_turns
+from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
+from data.counted import counted
 from data.errors import NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
 from features.matrix import learn, open_frame
+from labels.feedback.table import feedback
 from labels.rules.failure_point import MIN_PER_CLASS, labels
 from progress import Progress, portion, silent
 
@@ -63,6 +67,7 @@ class TrainingSet:
     group: number of the turn's group, which folds must not split; see `classifiers.splits.groups`.
     digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
     sure: probability that each target is right, or None where all are gold.
+    about: what derived labels rest on; see `classifiers.starter.labels.Derived`.
     """
 
     ids: np.ndarray
@@ -75,6 +80,7 @@ class TrainingSet:
     group: np.ndarray
     digests: np.ndarray | None = None
     sure: np.ndarray | None = None
+    about: dict[str, Any] | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -89,22 +95,50 @@ class TrainingSet:
             self.group[rows],
             self.digests[rows] if self.digests is not None else None,
             self.sure[rows] if self.sure is not None else None,
+            self.about,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is read of n turns (sorted by id) before there are labels.
+
+    Attributes
+    ----------
+    logged, vectors: of the features in hindsight. texts: normalised words heard, or None.
+    source: a number per turn of the assistant that logged it. gold: failure point or None.
+    """
+
+    logged: dict[str, np.ndarray]
+    vectors: Vectors | None
+    texts: list[str | None]
+    source: np.ndarray
+    gold: np.ndarray
+
+
 def prepare(
-    turns: pa.Table, settings: Settings, folder: Path, generated: pa.Table | None = None
+    turns: pa.Table,
+    settings: Settings,
+    folder: Path,
+    generated: pa.Table | None = None,
 ) -> tuple[TrainingSet, Encoder | None]:
     """Everything that training and evaluation need from `turns` (whole dialogues).
 
-    `generated`: failure points with ``turn_id``, ``failure_point`` and ``weight``, the probability
-    that it is right; needed for `settings.labels` other than gold. The encoder that `settings` name
-    is exported to `folder`; it is None for a model without text. Raises `NotEnoughLabels` before
-    any slow step, as most new users get this error first.
+    `generated`: for `settings.labels` other than gold. Failure points with ``turn_id``,
+    ``failure_point`` and ``weight``, the probability that it is right; for behaviour, ``turn_id``
+    and ``p_defect`` by feedback. The encoder that `settings` name is exported to `folder`; it is
+    None for a model without text. Raises `NotEnoughLabels` before any slow step where it can, as
+    most new users get this error first.
     """
     turns = turns.sort_by("turn_id")
-    target, sure = _targets(turns, settings.labels, generated)
-    check_labels(target)
+    derives = settings.labels == "behaviour"
+    target: np.ndarray
+    sure: np.ndarray | None = None
+    if derives:
+        _check_turns(turns)
+    else:
+        target, sure = _targets(turns, settings.labels, generated)
+        check_labels(target)
     encoder = None
     if "text" not in settings.without:
         encoders.export(settings.encoder, folder)
@@ -114,6 +148,15 @@ def prepare(
     with open_frame(turns, settings.context, settings.devices_within) as con:
         vocabulary = learn(con, settings.context)
         ids, logged, vectors = read_frame(con, vocabulary, settings, encoder)
+        texts = _heard(con)
+    about = None
+    if derives:
+        read = Read(logged, vectors, texts, _sources(turns), _gold_of(turns))
+        if settings.context != "hindsight":
+            # What labels rest on may lie after the turn; only the model must not read it.
+            read = _read(turns, settings, encoder)
+        target, sure, about = _derived(read, ids, generated, settings.seed)
+        check_labels(target)
     logged = {
         name: values for name, values in logged.items() if not _left_out(name, settings.without)
     }
@@ -129,15 +172,71 @@ def prepare(
         groups(turns),
         digests.to_numpy() if digests is not None else None,
         sure,
+        about,
     )
     return data, encoder
+
+
+def read_store(store: Store, settings: Settings, folder: Path) -> Read:
+    """What labels are derived from, of a sample of a store; the encoder is exported to `folder`."""
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, settings.seed, within=settings.devices_within)
+    encoders.export(settings.encoder, folder)
+    return _read(turns.sort_by("turn_id"), settings, Encoder(folder))
+
+
+def _read(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> Read:
+    settings = replace(settings, context="hindsight")
+    with open_frame(turns, "hindsight", settings.devices_within) as con:
+        _, logged, vectors = read_frame(con, learn(con, "hindsight"), settings, encoder)
+        return Read(logged, vectors, _heard(con), _sources(turns), _gold_of(turns))
+
+
+def _heard(con: duckdb.DuckDBPyConnection) -> list[str | None]:
+    rows = con.sql("SELECT text FROM frame ORDER BY turn_id").to_arrow_table()
+    texts: list[str | None] = rows["text"].to_pylist()
+    return texts
+
+
+def _sources(turns: pa.Table) -> np.ndarray:
+    names = pc.fill_null(turns["assistant"], "").combine_chunks().dictionary_encode()
+    number: np.ndarray = names.indices.to_numpy()
+    return number
+
+
+def _gold_of(turns: pa.Table) -> np.ndarray:
+    return np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+
+
+def _check_turns(turns: pa.Table) -> None:
+    if turns.num_rows < LEAST_TURNS:
+        raise NotEnoughLabels(
+            f"{counted(turns.num_rows, 'turn')} in the store: too few to train on without "
+            f"annotations, which takes {LEAST_TURNS}; ingest more."
+        )
+
+
+def _derived(
+    read: Read, ids: Any, told: pa.Table | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Target, how sure it is, and what it rests on; gold decides where there is some."""
+    p = np.full(len(ids), np.nan)
+    if told is not None and told.num_rows:
+        place = pc.index_in(ids.combine_chunks(), value_set=told["turn_id"].combine_chunks())
+        p = told["p_defect"].take(place).to_numpy().astype(np.float64)
+    columns = columns_of(read.logged, read.texts, read.vectors, seed)
+    found = derive(columns, read.source, p, MIN_PER_CLASS)
+    target, sure = found.failure_point.astype(object), found.sure.clip(0.0, 0.999)
+    known = read.gold != None  # noqa: E711  # element-wise
+    target[known], sure[known] = read.gold[known], 1.0
+    return target, sure, {**found.about, "gold": int(known.sum()), "turns": len(target)}
 
 
 def _targets(
     turns: pa.Table, kind: Labels, generated: pa.Table | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The failure point of each of `turns` (sorted by id) or None, and how sure it is."""
-    gold = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+    gold = _gold_of(turns)
     if kind == "gold":
         return gold, None
     if generated is None or not generated.num_rows:
@@ -179,7 +278,9 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
         per_class = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
         raise NotEnoughLabels(
             f"Training needs at least two failure points with {minimum} labelled turns each; "
-            f"found {per_class}. Ingest traces with gold fields, or annotate more turns."
+            f"found {per_class}. Ingest traces with gold fields, or annotate more turns; without "
+            "annotations, 'faultline score' trains a first model, as 'faultline train --labels "
+            "behaviour' does."
         )
     return present
 
@@ -295,7 +396,10 @@ def _fit(
         "groups": len(np.unique(data.group[labelled])),
         "rounds": rounds,
         # What the figures are against: gold, or generated labels where there is too little of it.
-        "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else "generated",
+        "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else _unchecked(settings),
+        # Labels of people among those learned from.
+        "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
+        **({"derived": data.about} if data.about else {}),
         "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
     hit = np.full(len(target), _UNSAID)
@@ -318,6 +422,10 @@ def _fit(
         reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
     return model, loss
+
+
+def _unchecked(settings: Settings) -> str:
+    return "behaviour" if settings.labels == "behaviour" else "generated"
 
 
 def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
@@ -398,13 +506,20 @@ def train_store(
     Raises `NotEnoughLabels` as `fit` does.
     """
     with store.snapshot() as snapshot:
+        derives = settings.labels == "behaviour"
         turns = training_turns(
             snapshot,
             settings.seed,
+            labelled=MAX_UNLABELLED if derives else MAX_LABELLED,
             context=settings.context,
             within=settings.devices_within,
         )
-        generated = None if settings.labels == "gold" else snapshot.query(_GENERATED)
+        if derives:
+            # Before the slow step of reading what users did.
+            _check_turns(turns)
+            generated = feedback(snapshot)[0].select(["turn_id", "p_defect"])
+        else:
+            generated = None if settings.labels == "gold" else snapshot.query(_GENERATED)
     store.clear_staging()
     with store.staging() as folder:
         model, encoder_folder = train(turns, settings, progress, folder, generated)

@@ -19,6 +19,7 @@ class Labels(StrEnum):
     gold = "gold"
     generated = "generated"
     both = "both"
+    behaviour = "behaviour"
 
 
 # Text, not a path: `Path` would make one slash of the two in an object store's address.
@@ -37,7 +38,7 @@ LabelsOption = Annotated[
     Labels,
     typer.Option(
         help="gold: annotated turns; generated: those that a label model labelled; both: gold "
-        "where there is some."
+        "where there is some; behaviour: derived from signals and users' behaviour, needs neither."
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed, same model.")]
