@@ -63,7 +63,9 @@ def main(worlds: int, turns: int) -> None:
             ranked, target = _world(Path(folder), turns, seed)
         tables.append(ranked)
         targets.append(target)
-        print(f"world {seed}: {len(target):,} turns, {(target != 5).mean():.1%} defects", flush=True)
+        print(
+            f"world {seed}: {len(target):,} turns, {(target != 5).mean():.1%} defects", flush=True
+        )
     names = tuple(sorted(set().union(*tables)))
     x = np.vstack(
         [

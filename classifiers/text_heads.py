@@ -256,17 +256,16 @@ def usual_columns(vectors: Vectors, folds: Folds) -> dict[str, np.ndarray]:
         for pair in SIMILARITIES
         if _has_text(vectors, (pair.a, pair.b))
     }
-    for names, fit, apply in (
-        (_INTENT_COLUMNS, lambda train: _intent_head(vectors, train, vectors.intents), _agreement),
-        (_SLOT_COLUMNS, lambda train: _slot_head(vectors, train, vectors.slot_names), _slot_columns),
-    ):
-        values = np.full((n, len(names)), np.nan)
-        for train, held_out in folds:
-            head = fit(train)
-            if head is not None and len(held_out):
-                values[held_out] = apply(head, vectors, held_out)
-        columns |= dict(zip(names, values.T, strict=True))
-    return columns
+    names = (*_INTENT_COLUMNS, *_SLOT_COLUMNS)
+    values = np.full((n, len(names)), np.nan)
+    for train, held_out in folds:
+        intents = _intent_head(vectors, train, vectors.intents)
+        if intents and len(held_out):
+            values[held_out, :2] = _agreement(intents, vectors, held_out)
+        slots = _slot_head(vectors, train, vectors.slot_names)
+        if slots and len(held_out):
+            values[held_out, 2:] = _slot_columns(slots, vectors, held_out)
+    return columns | dict(zip(names, values.T, strict=True))
 
 
 def _lexical(name: str, head: LexicalHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:

@@ -44,6 +44,12 @@ WHERE failure_point IS NOT NULL
 """
 # Labels of people from which on they alone decide what generated ones are worth.
 _MIN_GOLD = 50
+# Of a failure point, for a model of the gold alone to name derived defects so.
+_MIN_NAMED = 5
+# Turns that derived labels count together at least: with less, trees hardly split.
+_LEAST_COUNT = 25
+# Labels of people below which derived ones are learned from as well, unless asked otherwise.
+FEW_GOLD = 500
 # What generated labels may count, as a share of how sure they are.
 _COUNTS = (0.0, 0.2, 1.0)
 # Probability of a failure point that a model cannot name.
@@ -199,8 +205,8 @@ def _heard(con: duckdb.DuckDBPyConnection) -> list[str | None]:
 
 
 def _sources(turns: pa.Table) -> np.ndarray:
-    names = pc.fill_null(turns["assistant"], "").combine_chunks().dictionary_encode()
-    number: np.ndarray = names.indices.to_numpy()
+    names = np.array([name or "" for name in turns["assistant"].to_pylist()])
+    number: np.ndarray = np.unique(names, return_inverse=True)[1]
     return number
 
 
@@ -314,7 +320,8 @@ def fit(
     Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
     """
     tried: list[tuple[float, int, Model]] = []
-    given = _counting(data)
+    derived = settings.labels == "behaviour"
+    given = [_warm(data, settings, encoder)] if derived else _counting(data)
     for i, (part, counts) in enumerate(given):
         try:
             model, loss = _fit(
@@ -331,6 +338,42 @@ def fit(
         model.metrics["generated_count"] = counts
         tried.append((loss, i, model))
     return min(tried, key=lambda one: one[:2])[2]
+
+
+def _warm(
+    data: TrainingSet, settings: Settings, encoder: Encoder | None
+) -> tuple[TrainingSet, float]:
+    """`data` with derived labels that together count as much as gold, if there is any gold, and as
+    much as `_LEAST_COUNT` turns.
+
+    A derived label is worth something for whether a turn was a defect, and little for which: the
+    stage is named by a model of the gold alone, where there is enough for one. Measured in
+    `benchmarks.cold_start`.
+    """
+    assert data.sure is not None
+    labelled = data.target != None  # noqa: E711  # element-wise
+    gold = labelled & (data.sure >= 1.0)
+    if not gold.any():
+        return data, 1.0
+    alone = data.target.copy()
+    alone[~gold] = None
+    target = data.target.copy()
+    try:
+        model, _ = _fit(
+            replace(data, target=alone, sure=None), settings, encoder, silent, _MIN_NAMED
+        )
+    except NotEnoughLabels:
+        pass
+    else:
+        stages = [i for i, name in enumerate(model.classes) if name != "correct"]
+        rename = np.flatnonzero(labelled & ~gold & (target != "correct"))
+        if len(rename):
+            among = rescore(model, data.take(rename))[:, stages]
+            names = np.array([model.classes[i] for i in stages], object)
+            target[rename] = names[among.argmax(axis=1)]
+    count = min(1.0, max(gold.sum(), _LEAST_COUNT) / max((labelled & ~gold).sum(), 1))
+    sure = np.where(gold, 1.0, data.sure * count)
+    return replace(data, target=target, sure=sure), float(count)
 
 
 def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
@@ -498,28 +541,40 @@ def train(
         raise
 
 
+def _resolved(turns: pa.Table) -> Labels:
+    """What "auto" stands for on these turns; `NotEnoughLabels` if too few have gold."""
+    target = _gold_of(turns)
+    check_labels(target)
+    few = int((target != None).sum()) < FEW_GOLD  # noqa: E711  # element-wise
+    return "behaviour" if few and turns.num_rows >= LEAST_TURNS else "gold"
+
+
 def train_store(
     store: Store, settings: Settings, *, promote: bool = True, progress: Progress = silent
 ) -> Model:
     """Train on the labelled turns of a store, save the model there, and promote it if wanted.
 
+    With labels "auto": on gold alone from `FEW_GOLD` labels on, else also on derived labels.
     Raises `NotEnoughLabels` as `fit` does.
     """
     with store.snapshot() as snapshot:
-        derives = settings.labels == "behaviour"
         turns = training_turns(
             snapshot,
             settings.seed,
-            labelled=MAX_UNLABELLED if derives else MAX_LABELLED,
+            labelled=MAX_UNLABELLED if settings.labels == "behaviour" else MAX_LABELLED,
             context=settings.context,
             within=settings.devices_within,
         )
+        if settings.labels == "auto":
+            settings = replace(settings, labels=_resolved(turns))
+        derives = settings.labels == "behaviour"
+        generated: pa.Table | None = None
         if derives:
             # Before the slow step of reading what users did.
             _check_turns(turns)
             generated = feedback(snapshot)[0].select(["turn_id", "p_defect"])
-        else:
-            generated = None if settings.labels == "gold" else snapshot.query(_GENERATED)
+        elif settings.labels != "gold":
+            generated = snapshot.query(_GENERATED)
     store.clear_staging()
     with store.staging() as folder:
         model, encoder_folder = train(turns, settings, progress, folder, generated)

@@ -16,6 +16,7 @@ class Context(StrEnum):
 
 
 class Labels(StrEnum):
+    auto = "auto"
     gold = "gold"
     generated = "generated"
     both = "both"
@@ -37,7 +38,8 @@ ContextOption = Annotated[
 LabelsOption = Annotated[
     Labels,
     typer.Option(
-        help="gold: annotated turns; generated: those that a label model labelled; both: gold "
+        help="auto: annotated turns, and derived labels while there are few; gold: annotated turns "
+        "alone; generated: those that a label model labelled; both: gold "
         "where there is some; behaviour: derived from signals and users' behaviour, needs neither."
     ),
 ]

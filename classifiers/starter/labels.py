@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
@@ -126,5 +125,3 @@ def _named(defect: np.ndarray, among: np.ndarray, least: int) -> np.ndarray:
         # One at a time: its turns may raise others above the limit.
         kept[np.where(rare, count, count.max() + 1).argmin()] = False
     return np.where(defect, names[best], "correct")
-
-

@@ -35,11 +35,9 @@ class Signs:
 
 def direction(name: str) -> int:
     """1 if a high value of the column points to a defect, -1 if against one, else 0."""
-    sign = DIRECTIONS.get(name)
-    if sign is None:
-        entry = catalogue().get(name)
-        sign = entry.direction if entry else "0"
-    return {"+": 1, "-": -1}.get(sign, 0)
+    entry = catalogue().get(name)
+    sign = entry.direction if entry else DIRECTIONS.get(name, "0")
+    return {"+": 1, "-": -1, "0": 0}[sign]
 
 
 def ranks(columns: Mapping[str, np.ndarray], source: np.ndarray) -> dict[str, np.ndarray]:

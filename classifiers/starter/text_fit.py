@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -45,8 +46,8 @@ _SHARPNESS = 8.0
 _DISCOUNT = 0.75
 _BLOCK = 1_000
 # Scripts without spaces between words are split into characters.
-_TOKEN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|"
-                    r"[^\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")  # fmt: skip
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
 def text_fit(
@@ -62,9 +63,7 @@ def text_fit(
     NaN where nothing was heard.
     """
     said = np.array([text or "" for text in texts], object)
-    distinct, number, count = np.unique(
-        said.astype(str), return_inverse=True, return_counts=True
-    )
+    distinct, number, count = np.unique(said.astype(str), return_inverse=True, return_counts=True)
     columns = {
         name: values[number]
         for name, values in {
@@ -96,7 +95,7 @@ def _surprise(distinct: np.ndarray, count: np.ndarray) -> dict[str, np.ndarray]:
         padded = ["", *words, ""]
         for word in padded:
             word_count[word] += int(times)
-        for pair in zip(padded, padded[1:], strict=False):
+        for pair in pairwise(padded):
             pair_count[pair] += int(times)
     followers = Counter(first for first, _ in pair_count)
     preceded = Counter(second for _, second in pair_count)
@@ -106,9 +105,9 @@ def _surprise(distinct: np.ndarray, count: np.ndarray) -> dict[str, np.ndarray]:
         if not words:
             continue
         padded = ["", *words, ""]
-        own_pairs, own_words = Counter(zip(padded, padded[1:], strict=False)), Counter(padded)
+        own_pairs, own_words = Counter(pairwise(padded)), Counter(padded)
         costs = []
-        for pair in zip(padded, padded[1:], strict=False):
+        for pair in pairwise(padded):
             first, second = pair
             pairs = pair_count[pair] - own_pairs[pair]
             firsts = word_count[first] - own_words[first]
