@@ -248,7 +248,7 @@ def curve(corpora: Path, name: str, most: int) -> Iterator[str]:
                 alone = judge(at_random[:n], replace(warm, labels="gold"))[1]
                 yield f"{row} random | {judge(at_random[:n], warm)[1]} |"
                 yield f"{row} random, gold alone | {alone} |"
-                if n >= 100:
+                if n == 300:
                     alone = judge(np.array(queue[:n], int), replace(warm, labels="gold"))[1]
                     yield f"{row} queue, gold alone | {alone} |"
             if following:
@@ -333,6 +333,6 @@ if __name__ == "__main__":
     parser.add_argument("corpora", type=Path)
     parser.add_argument("names", nargs="*", metavar="corpus")
     parser.add_argument("--part", choices=("start", "curve"), default="start")
-    parser.add_argument("--turns", type=int, default=6_000, help="of the curve")
+    parser.add_argument("--turns", type=int, default=3_000, help="of the curve")
     given = parser.parse_args()
     main(given.corpora, given.names, given.part, given.turns)
