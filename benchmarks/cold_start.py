@@ -1,6 +1,7 @@
 """What a model is worth before anybody has annotated, and after the first annotations.
 
-    python -m benchmarks.cold_start CORPORA [CORPUS...] [--part start|curve] [--turns N]
+    python -m benchmarks.cold_start CORPORA [CORPUS...] [--part start|curve] [--generated]
+        [--turns N] [--annotated N ...] [--orders queue random]
 
 Prints Markdown. The corpora's `gold` is taken out of the records before they are ingested, and only
 compared with afterwards. ``start``: what `faultline score` writes for a store without a model,
@@ -109,7 +110,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 # -- without any annotation ------------------------------------------------------------------------
 
 
-def start(corpora: Path, name: str) -> Iterator[str]:
+def start(corpora: Path, name: str, with_generated: bool) -> Iterator[str]:
     """Rows: baselines, the parts of derived labels, and what `faultline score` writes."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -138,7 +139,8 @@ def start(corpora: Path, name: str) -> Iterator[str]:
         yield _row(name, "signs alone", kept, ids, signs(ranked).score, None)
         yield _row(name, "signs, unweighted", kept, ids, _unweighted(ranked), None)
         yield _row(name, "combined", kept, ids, derived.p_defect, derived.failure_point)
-        yield _generated(name, store, kept)
+        if with_generated:
+            yield _generated(name, store, kept)
         first = train_first(store)
         assert first is None or first.against != "gold"
         yield _scored(name, "**as shipped**", store, kept)
@@ -219,7 +221,9 @@ def _interval(defect: np.ndarray, p: np.ndarray, group: np.ndarray) -> tuple[flo
 # -- after the first annotations -------------------------------------------------------------------
 
 
-def curve(corpora: Path, name: str, most: int) -> Iterator[str]:
+def curve(
+    corpora: Path, name: str, most: int, annotated: tuple[int, ...], orders: tuple[str, ...]
+) -> Iterator[str]:
     """Rows: so many annotations, in which order, learned how."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -240,22 +244,28 @@ def curve(corpora: Path, name: str, most: int) -> Iterator[str]:
         place = {turn: row for row, turn in enumerate(ids)}
         queue: list[int] = []
         judge = _Judge(data, encoder, truth, test)
-        for n, following in zip(ANNOTATED, (*ANNOTATED[1:], None), strict=True):
+        for n, following in zip(annotated, (*annotated[1:], None), strict=True):
             row = f"| {name} | {n:,} | {n / PER_HOUR:.1f} |"
-            model, both = judge(np.array(queue[:n], int), warm)
-            yield f"{row} queue | {both} |"
+            chosen = {"queue": np.array(queue[:n], int)}
             if n:
-                alone = judge(at_random[:n], replace(warm, labels="gold"))[1]
-                yield f"{row} random | {judge(at_random[:n], warm)[1]} |"
-                yield f"{row} random, gold alone | {alone} |"
-                if n == 300:
-                    alone = judge(np.array(queue[:n], int), replace(warm, labels="gold"))[1]
-                    yield f"{row} queue, gold alone | {alone} |"
+                chosen["random"] = at_random[:n]
+            for order in orders if n else ("queue",):
+                for settings, learned in (
+                    (warm, ""),
+                    (replace(warm, labels="gold"), ", gold alone"),
+                ):
+                    if n or not learned:
+                        model, figures = judge(chosen[order], settings)
+                        yield f"{row} {order}{learned} | {figures} |"
+                        if order == "queue" and not learned:
+                            used = model
             if following:
-                model.id = registry.save(model, folder / "encoder", store.models)
-                store.promote(model.id)
-                score(store, model.id, workers=1)
-                queue += _next(store, model.id, place, set(open_.tolist()) - set(queue), following - n)
+                used.id = registry.save(used, folder / "encoder", store.models)
+                store.promote(used.id)
+                score(store, used.id, workers=1)
+                queue += _next(
+                    store, used.id, place, set(open_.tolist()) - set(queue), following - n
+                )
                 _annotate(store, turns, truth, queue[n:], place)
 
 
@@ -313,8 +323,8 @@ def _annotate(
             annotate_all(store, judged, "benchmark", point)
 
 
-def main(corpora: Path, names: list[str], part: str, turns: int) -> None:
-    if part == "start":
+def main(given: argparse.Namespace) -> None:
+    if given.part == "start":
         print("| corpus | labels | defect: average precision (95 %) | macro-F1 |")
         print("|---|---|---:|---:|")
     else:
@@ -322,8 +332,15 @@ def main(corpora: Path, names: list[str], part: str, turns: int) -> None:
             "| corpus | annotated turns | hours | order | macro-F1 | defect: average precision |\n"
             "|---|---:|---:|---|---:|---:|"
         )
-    for name in names or NAMES:
-        for row in start(corpora, name) if part == "start" else curve(corpora, name, turns):
+    for name in given.names or NAMES:
+        rows = (
+            start(given.corpora, name, given.generated)
+            if given.part == "start"
+            else curve(
+                given.corpora, name, given.turns, tuple(given.annotated), tuple(given.orders)
+            )
+        )
+        for row in rows:
             print(row, flush=True)
             print(row, file=sys.stderr, flush=True)
 
@@ -333,6 +350,8 @@ if __name__ == "__main__":
     parser.add_argument("corpora", type=Path)
     parser.add_argument("names", nargs="*", metavar="corpus")
     parser.add_argument("--part", choices=("start", "curve"), default="start")
+    parser.add_argument("--generated", action="store_true", help="start: generated labels as well")
     parser.add_argument("--turns", type=int, default=3_000, help="of the curve")
-    given = parser.parse_args()
-    main(given.corpora, given.names, given.part, given.turns)
+    parser.add_argument("--annotated", type=int, nargs="+", default=ANNOTATED)
+    parser.add_argument("--orders", nargs="+", default=("queue", "random"))
+    main(parser.parse_args())

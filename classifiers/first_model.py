@@ -68,9 +68,10 @@ def _alone(store: Store, progress: Progress) -> Iterator[None]:
 
 
 def _sentence(model: Model, against: str) -> str:
-    gold = int(model.metrics["gold"])
+    derived = model.metrics.get("derived")
+    gold = int(derived["gold"] if derived else model.metrics["gold"])
     rests = [counted(gold, "annotated turn")] if gold else []
-    if derived := model.metrics.get("derived"):
+    if derived:
         told = "users' behaviour and " if derived["feedback"] > 0 else ""
         rests.append(f"labels derived from {told}signs in the logs")
     sentence = f"No model yet: trained {model.id} on {' and '.join(rests)}"
