@@ -572,7 +572,8 @@ def train_store(
         if derives:
             # Before the slow step of reading what users did.
             _check_turns(turns)
-            generated = feedback(snapshot)[0].select(["turn_id", "p_defect"])
+            sampled = turns["turn_id"].combine_chunks()
+            generated = feedback(snapshot, turns=sampled)[0].select(["turn_id", "p_defect"])
         elif settings.labels != "gold":
             generated = snapshot.query(_GENERATED)
     store.clear_staging()

@@ -336,7 +336,7 @@ def test_score_without_a_model_prefers_gold(run: Run, tmp_path: Path) -> None:
 def test_verdicts_that_are_too_few_are_used_beside_derived_labels(tmp_path: Path) -> None:
     rows = logs(120)
     for row in rows[3:]:
-        row.pop("gold")
+        del row["gold"]
     first = train_first(_filled(tmp_path, rows))
     assert first is not None
     assert first.against == "behaviour"
