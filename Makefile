@@ -11,7 +11,7 @@ STORE ?= store
 CORPORA ?= ../shared/corpora
 READY := .venv/.ready
 
-.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites bench-labels screenshots lock clean
+.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold starter screenshots lock clean
 
 setup: $(READY)
 
@@ -64,6 +64,15 @@ bench-rewrites: setup
 # docs/teaching.md.
 bench-labels: setup
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.document labels $(CORPORA)
+
+# Measures models without annotations, and with the first of them, and writes the tables of
+# docs/evaluation.md.
+bench-cold: setup
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.document cold $(CORPORA)
+
+# Trains the packaged model that guesses stages where nobody annotated; see docs/cold-start.md.
+starter: setup
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.starter
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

@@ -1,6 +1,6 @@
 """Measures again what documents state, and writes the tables into them.
 
-    python -m benchmarks.document rewrites|labels CORPORA [PART...]
+    python -m benchmarks.document rewrites|labels|cold CORPORA [PART...]
 
 CORPORA has the folders `rewrites` and `goals` and the corpora beside them; parts that need them
 are left as they are where they are not there. In a document, each table stands between
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _REWRITES, _SERVER = Path("docs/rewrites.md"), Path("docs/rewrite-server.md")
+_EVALUATION = Path("docs/evaluation.md")
 _LABELS, _TEACHING = Path("docs/labels.md"), Path("docs/teaching.md")
 # Subject → part → its document, and the benchmark that prints it; {corpora} is the folder of the
 # corpora.
@@ -33,6 +34,13 @@ PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
         "failure-points": (_LABELS, ("benchmarks.labels.failure_points", "{corpora}")),
         "demo": (_LABELS, ("benchmarks.labels.demo",)),
         "teaching": (_TEACHING, ("benchmarks.labels.teaching",)),
+    },
+    "cold": {
+        "cold-start": (_EVALUATION, ("benchmarks.cold_start", "{corpora}")),
+        "first-annotations": (
+            _EVALUATION,
+            ("benchmarks.cold_start", "{corpora}", "--part", "curve"),
+        ),
     },
 }
 

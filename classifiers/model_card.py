@@ -5,6 +5,9 @@ from __future__ import annotations
 from classifiers.model import Model
 from data.schema.trace import FAILURE_POINTS
 
+# What labels that nobody checked are called, by `metrics["against"]`.
+_UNCHECKED = {"generated": "generated", "behaviour": "derived"}
+
 
 def card(model: Model) -> str:
     """The card of a model as Markdown."""
@@ -50,8 +53,8 @@ def card(model: Model) -> str:
             "`faultline evaluate` gives figures free of that.",
             "",
             *(
-                ["They are against generated labels, which nobody checked.", ""]
-                if model.metrics.get("against") == "generated"
+                [f"They are against {_UNCHECKED[against]} labels, which nobody checked.", ""]
+                if (against := model.metrics.get("against")) in _UNCHECKED
                 else []
             ),
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",

@@ -12,8 +12,8 @@ from features.matrix import Context
 from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
 PARTS = ("before", "after", "capture", "text")
-Labels = Literal["gold", "generated", "both"]
-LABELS: tuple[Labels, ...] = ("gold", "generated", "both")
+Labels = Literal["auto", "gold", "generated", "both", "behaviour"]
+LABELS: tuple[Labels, ...] = ("auto", "gold", "generated", "both", "behaviour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,10 @@ class Settings:
     without: groups of features to leave out, of `PARTS`; for ablations.
     devices_within: seconds within which several devices hear one request; 0 for the same instant.
     labels: which failure points are learned from: of annotators and by rule (``gold``), those that
-        the label model generated, or both; then gold decides where a turn has either.
+        the label model generated, or both; or ``behaviour``: derived from signals and from what
+        users did, which needs no annotation and no label model. In both and behaviour, gold decides
+        where a turn has it. ``auto``, for `classifiers.train.train_store`: behaviour while there
+        is little gold, then gold.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """

@@ -66,6 +66,12 @@ def folds(target: np.ndarray, group: np.ndarray, n: int, seed: int) -> list[Fold
     return [(np.flatnonzero(part[group] != i), np.flatnonzero(part[group] == i)) for i in range(n)]
 
 
+def parts(group: np.ndarray, n: int, seed: int) -> list[Fold]:
+    """`n` pairs of (train rows, held-out rows) that never split a group, at random; no labels."""
+    part = np.random.default_rng(seed).integers(0, n, int(group.max(initial=0)) + 1)[group]
+    return [(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(n)]
+
+
 def _first_texts(turns: pa.Table) -> list[str | None]:
     hypotheses = pc.struct_field(turns["asr"].combine_chunks(), "hypotheses")
     return [h[0]["text"] if h else None for h in hypotheses.to_pylist()]

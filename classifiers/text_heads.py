@@ -28,6 +28,8 @@ Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 _RIDGE = 3.0
 _MIN_COUNT = 8  # turns of an intent or slot name before a head learns it
 _MAX_NAMES = 64
+_INTENT_COLUMNS = ("text.intent_usual", "text.intent_usual_gap")
+_SLOT_COLUMNS = ("text.slots_missing", "text.slots_odd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +221,11 @@ class TextHeads:
             *[by_head[name].column(c) for name, head in learned.items() for c in head.classes],
         ]
         if usual:
-            columns += ["text.intent_usual", "text.intent_usual_gap"]
+            columns += _INTENT_COLUMNS
         if meant:
             columns += ["text.intent_meant", "text.intent_meant_gap"]
         if slots:
-            columns += ["text.slots_missing", "text.slots_odd"]
+            columns += _SLOT_COLUMNS
         if slots_meant:
             columns += ["text.slots_meant_missing", "text.slots_meant_odd"]
         return cls(heads, lexical, usual, meant, slots, slots_meant, similarities, tuple(columns))
@@ -242,6 +244,28 @@ class TextHeads:
         if not parts:
             return np.empty((len(rows), 0), np.float32)
         return np.hstack(parts).astype(np.float32)
+
+
+def usual_columns(vectors: Vectors, folds: Folds) -> dict[str, np.ndarray]:
+    """The text columns that no label is needed for, float64 (n,): similarities of texts, and out of
+    fold how usual the intent and the slots are for the words heard."""
+    n = len(vectors)
+    rows = np.arange(n)
+    columns = {
+        pair.name: _cosine(vectors, rows, pair.a, pair.b).astype(np.float64)
+        for pair in SIMILARITIES
+        if _has_text(vectors, (pair.a, pair.b))
+    }
+    names = (*_INTENT_COLUMNS, *_SLOT_COLUMNS)
+    values = np.full((n, len(names)), np.nan)
+    for train, held_out in folds:
+        intents = _intent_head(vectors, train, vectors.intents)
+        if intents and len(held_out):
+            values[held_out, :2] = _agreement(intents, vectors, held_out)
+        slots = _slot_head(vectors, train, vectors.slot_names)
+        if slots and len(held_out):
+            values[held_out, 2:] = _slot_columns(slots, vectors, held_out)
+    return columns | dict(zip(names, values.T, strict=True))
 
 
 def _lexical(name: str, head: LexicalHead, vectors: Vectors, rows: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,14 +24,17 @@ from classifiers.reference_values import Reference
 from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
+from classifiers.starter.labels import LEAST_TURNS, columns_of, derive
 from classifiers.text_heads import TextHeads, Vectors
-from classifiers.training_data import training_turns
+from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
+from data.counted import counted
 from data.errors import NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
 from features.matrix import learn, open_frame
+from labels.feedback.table import feedback
 from labels.rules.failure_point import MIN_PER_CLASS, labels
 from progress import Progress, portion, silent
 
@@ -40,6 +44,12 @@ WHERE failure_point IS NOT NULL
 """
 # Labels of people from which on they alone decide what generated ones are worth.
 _MIN_GOLD = 50
+# Of a failure point, for a model of the gold alone to name derived defects so.
+_MIN_NAMED = 5
+# Turns that derived labels count together at least: with less, trees hardly split.
+_LEAST_COUNT = 25
+# Labels of people below which derived ones are learned from as well, unless asked otherwise.
+FEW_GOLD = 500
 # What generated labels may count, as a share of how sure they are.
 _COUNTS = (0.0, 0.2, 1.0)
 # Probability of a failure point that a model cannot name.
@@ -63,6 +73,7 @@ class TrainingSet:
     group: number of the turn's group, which folds must not split; see `classifiers.splits.groups`.
     digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
     sure: probability that each target is right, or None where all are gold.
+    about: what derived labels rest on; see `classifiers.starter.labels.Derived`.
     """
 
     ids: np.ndarray
@@ -75,6 +86,7 @@ class TrainingSet:
     group: np.ndarray
     digests: np.ndarray | None = None
     sure: np.ndarray | None = None
+    about: dict[str, Any] | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -89,22 +101,50 @@ class TrainingSet:
             self.group[rows],
             self.digests[rows] if self.digests is not None else None,
             self.sure[rows] if self.sure is not None else None,
+            self.about,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is read of n turns (sorted by id) before there are labels.
+
+    Attributes
+    ----------
+    logged, vectors: of the features in hindsight. texts: normalised words heard, or None.
+    source: a number per turn of the assistant that logged it. gold: failure point or None.
+    """
+
+    logged: dict[str, np.ndarray]
+    vectors: Vectors | None
+    texts: list[str | None]
+    source: np.ndarray
+    gold: np.ndarray
+
+
 def prepare(
-    turns: pa.Table, settings: Settings, folder: Path, generated: pa.Table | None = None
+    turns: pa.Table,
+    settings: Settings,
+    folder: Path,
+    generated: pa.Table | None = None,
 ) -> tuple[TrainingSet, Encoder | None]:
     """Everything that training and evaluation need from `turns` (whole dialogues).
 
-    `generated`: failure points with ``turn_id``, ``failure_point`` and ``weight``, the probability
-    that it is right; needed for `settings.labels` other than gold. The encoder that `settings` name
-    is exported to `folder`; it is None for a model without text. Raises `NotEnoughLabels` before
-    any slow step, as most new users get this error first.
+    `generated`: for `settings.labels` other than gold. Failure points with ``turn_id``,
+    ``failure_point`` and ``weight``, the probability that it is right; for behaviour, ``turn_id``
+    and ``p_defect`` by feedback. The encoder that `settings` name is exported to `folder`; it is
+    None for a model without text. Raises `NotEnoughLabels` before any slow step where it can, as
+    most new users get this error first.
     """
     turns = turns.sort_by("turn_id")
-    target, sure = _targets(turns, settings.labels, generated)
-    check_labels(target)
+    derives = settings.labels == "behaviour"
+    target: np.ndarray
+    sure: np.ndarray | None = None
+    if derives:
+        _check_turns(turns)
+    else:
+        target, sure = _targets(turns, settings.labels, generated)
+        check_labels(target)
     encoder = None
     if "text" not in settings.without:
         encoders.export(settings.encoder, folder)
@@ -114,6 +154,15 @@ def prepare(
     with open_frame(turns, settings.context, settings.devices_within) as con:
         vocabulary = learn(con, settings.context)
         ids, logged, vectors = read_frame(con, vocabulary, settings, encoder)
+        texts = _heard(con)
+    about = None
+    if derives:
+        read = Read(logged, vectors, texts, _sources(turns), _gold_of(turns))
+        if settings.context != "hindsight":
+            # What labels rest on may lie after the turn; only the model must not read it.
+            read = _read(turns, settings, encoder)
+        target, sure, about = _derived(read, ids, generated, settings.seed)
+        check_labels(target)
     logged = {
         name: values for name, values in logged.items() if not _left_out(name, settings.without)
     }
@@ -129,15 +178,71 @@ def prepare(
         groups(turns),
         digests.to_numpy() if digests is not None else None,
         sure,
+        about,
     )
     return data, encoder
+
+
+def read_store(store: Store, settings: Settings, folder: Path) -> Read:
+    """What labels are derived from, of a sample of a store; the encoder is exported to `folder`."""
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, settings.seed, within=settings.devices_within)
+    encoders.export(settings.encoder, folder)
+    return _read(turns.sort_by("turn_id"), settings, Encoder(folder))
+
+
+def _read(turns: pa.Table, settings: Settings, encoder: Encoder | None) -> Read:
+    settings = replace(settings, context="hindsight")
+    with open_frame(turns, "hindsight", settings.devices_within) as con:
+        _, logged, vectors = read_frame(con, learn(con, "hindsight"), settings, encoder)
+        return Read(logged, vectors, _heard(con), _sources(turns), _gold_of(turns))
+
+
+def _heard(con: duckdb.DuckDBPyConnection) -> list[str | None]:
+    rows = con.sql("SELECT text FROM frame ORDER BY turn_id").to_arrow_table()
+    texts: list[str | None] = rows["text"].to_pylist()
+    return texts
+
+
+def _sources(turns: pa.Table) -> np.ndarray:
+    names = np.array([name or "" for name in turns["assistant"].to_pylist()])
+    number: np.ndarray = np.unique(names, return_inverse=True)[1]
+    return number
+
+
+def _gold_of(turns: pa.Table) -> np.ndarray:
+    return np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+
+
+def _check_turns(turns: pa.Table) -> None:
+    if turns.num_rows < LEAST_TURNS:
+        raise NotEnoughLabels(
+            f"{counted(turns.num_rows, 'turn')} in the store: too few to train on without "
+            f"annotations, which takes {LEAST_TURNS}; ingest more."
+        )
+
+
+def _derived(
+    read: Read, ids: Any, told: pa.Table | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Target, how sure it is, and what it rests on; gold decides where there is some."""
+    p = np.full(len(ids), np.nan)
+    if told is not None and told.num_rows:
+        place = pc.index_in(ids.combine_chunks(), value_set=told["turn_id"].combine_chunks())
+        p = told["p_defect"].take(place).to_numpy().astype(np.float64)
+    columns = columns_of(read.logged, read.texts, read.vectors, seed)
+    found = derive(columns, read.source, p, MIN_PER_CLASS)
+    target, sure = found.failure_point.astype(object), found.sure.clip(0.0, 0.999)
+    known = read.gold != None  # noqa: E711  # element-wise
+    target[known], sure[known] = read.gold[known], 1.0
+    return target, sure, {**found.about, "gold": int(known.sum()), "turns": len(target)}
 
 
 def _targets(
     turns: pa.Table, kind: Labels, generated: pa.Table | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The failure point of each of `turns` (sorted by id) or None, and how sure it is."""
-    gold = np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)
+    gold = _gold_of(turns)
     if kind == "gold":
         return gold, None
     if generated is None or not generated.num_rows:
@@ -179,7 +284,9 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
         per_class = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
         raise NotEnoughLabels(
             f"Training needs at least two failure points with {minimum} labelled turns each; "
-            f"found {per_class}. Ingest traces with gold fields, or annotate more turns."
+            f"found {per_class}. Ingest traces with gold fields, or annotate more turns; without "
+            "annotations, 'faultline score' trains a first model, as 'faultline train --labels "
+            "behaviour' does."
         )
     return present
 
@@ -213,7 +320,8 @@ def fit(
     Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
     """
     tried: list[tuple[float, int, Model]] = []
-    given = _counting(data)
+    derived = settings.labels == "behaviour"
+    given = [_warm(data, settings, encoder)] if derived else _counting(data)
     for i, (part, counts) in enumerate(given):
         try:
             model, loss = _fit(
@@ -230,6 +338,42 @@ def fit(
         model.metrics["generated_count"] = counts
         tried.append((loss, i, model))
     return min(tried, key=lambda one: one[:2])[2]
+
+
+def _warm(
+    data: TrainingSet, settings: Settings, encoder: Encoder | None
+) -> tuple[TrainingSet, float]:
+    """`data` with derived labels that together count as much as gold, if there is any gold, and as
+    much as `_LEAST_COUNT` turns.
+
+    A derived label is worth something for whether a turn was a defect, and little for which: the
+    stage is named by a model of the gold alone, where there is enough for one. Measured in
+    `benchmarks.cold_start`.
+    """
+    assert data.sure is not None
+    labelled = data.target != None  # noqa: E711  # element-wise
+    gold = labelled & (data.sure >= 1.0)
+    if not gold.any():
+        return data, 1.0
+    alone = data.target.copy()
+    alone[~gold] = None
+    target = data.target.copy()
+    try:
+        model, _ = _fit(
+            replace(data, target=alone, sure=None), settings, encoder, silent, _MIN_NAMED
+        )
+    except NotEnoughLabels:
+        pass
+    else:
+        stages = [i for i, name in enumerate(model.classes) if name != "correct"]
+        rename = np.flatnonzero(labelled & ~gold & (target != "correct"))
+        if len(rename):
+            among = rescore(model, data.take(rename))[:, stages]
+            names = np.array([model.classes[i] for i in stages], object)
+            target[rename] = names[among.argmax(axis=1)]
+    count = min(1.0, max(gold.sum(), _LEAST_COUNT) / max((labelled & ~gold).sum(), 1))
+    sure = np.where(gold, 1.0, data.sure * count)
+    return replace(data, target=target, sure=sure), float(count)
 
 
 def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
@@ -295,7 +439,10 @@ def _fit(
         "groups": len(np.unique(data.group[labelled])),
         "rounds": rounds,
         # What the figures are against: gold, or generated labels where there is too little of it.
-        "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else "generated",
+        "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else _unchecked(settings),
+        # Labels of people among those learned from.
+        "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
+        **({"derived": data.about} if data.about else {}),
         "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
     hit = np.full(len(target), _UNSAID)
@@ -318,6 +465,10 @@ def _fit(
         reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
     return model, loss
+
+
+def _unchecked(settings: Settings) -> str:
+    return "behaviour" if settings.labels == "behaviour" else "generated"
 
 
 def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
@@ -390,21 +541,41 @@ def train(
         raise
 
 
+def _resolved(turns: pa.Table) -> Labels:
+    """What "auto" stands for on these turns; `NotEnoughLabels` if too few have gold."""
+    target = _gold_of(turns)
+    check_labels(target)
+    few = int((target != None).sum()) < FEW_GOLD  # noqa: E711  # element-wise
+    return "behaviour" if few and turns.num_rows >= LEAST_TURNS else "gold"
+
+
 def train_store(
     store: Store, settings: Settings, *, promote: bool = True, progress: Progress = silent
 ) -> Model:
     """Train on the labelled turns of a store, save the model there, and promote it if wanted.
 
+    With labels "auto": on gold alone from `FEW_GOLD` labels on, else also on derived labels.
     Raises `NotEnoughLabels` as `fit` does.
     """
     with store.snapshot() as snapshot:
         turns = training_turns(
             snapshot,
             settings.seed,
+            labelled=MAX_UNLABELLED if settings.labels == "behaviour" else MAX_LABELLED,
             context=settings.context,
             within=settings.devices_within,
         )
-        generated = None if settings.labels == "gold" else snapshot.query(_GENERATED)
+        if settings.labels == "auto":
+            settings = replace(settings, labels=_resolved(turns))
+        derives = settings.labels == "behaviour"
+        generated: pa.Table | None = None
+        if derives:
+            # Before the slow step of reading what users did.
+            _check_turns(turns)
+            sampled = turns["turn_id"].combine_chunks()
+            generated = feedback(snapshot, turns=sampled)[0].select(["turn_id", "p_defect"])
+        elif settings.labels != "gold":
+            generated = snapshot.query(_GENERATED)
     store.clear_staging()
     with store.staging() as folder:
         model, encoder_folder = train(turns, settings, progress, folder, generated)

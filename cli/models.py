@@ -44,7 +44,7 @@ def train(
     encoder: EncoderOption = None,
     without: WithoutOption = None,
     devices_within: WithinOption = WITHIN_S,
-    labels: LabelsOption = Labels.gold,
+    labels: LabelsOption = Labels.auto,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
@@ -86,16 +86,27 @@ def score(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score the turns that are new, changed, or in a dialogue that has grown."""
+    """Score the turns that are new, changed, or in a dialogue that has grown.
+
+    Without a model, train one first: on annotated turns where there are enough, else on labels
+    derived from what users did and from signs in the logs.
+    """
+    from classifiers.first_model import train_first
     from classifiers.scoring.score import score as run
     from data.store.store import Store
     from progress import listener
 
     target = Store.whole(store)
+    first = None
+    if model is None:
+        with listener(err) as progress:
+            first = train_first(target, progress)
+        if first is not None and not as_json:
+            out.print(first.sentence, markup=False)
     with listener(err) as progress:
         report = run(target, model, everything=everything, progress=progress, workers=workers)
     if as_json:
-        print_json(asdict(report))
+        print_json({**asdict(report), "trained": asdict(first) if first else None})
         if report.failed:
             raise typer.Exit(1)
         return

@@ -16,9 +16,11 @@ class Context(StrEnum):
 
 
 class Labels(StrEnum):
+    auto = "auto"
     gold = "gold"
     generated = "generated"
     both = "both"
+    behaviour = "behaviour"
 
 
 # Text, not a path: `Path` would make one slash of the two in an object store's address.
@@ -36,8 +38,9 @@ ContextOption = Annotated[
 LabelsOption = Annotated[
     Labels,
     typer.Option(
-        help="gold: annotated turns; generated: those that a label model labelled; both: gold "
-        "where there is some."
+        help="auto: annotated turns, and derived labels while there are few; gold: annotated turns "
+        "alone; generated: those that a label model labelled; both: gold "
+        "where there is some; behaviour: derived from signals and users' behaviour, needs neither."
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed, same model.")]

@@ -8,6 +8,7 @@ command line.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -75,10 +76,17 @@ class Quality:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model's id, and its quality out of fold."""
+    """A model's id, and its quality out of fold.
+
+    Attributes
+    ----------
+    against: the labels that the quality is measured against: ``gold``, or ``behaviour`` or
+        ``generated``, which nobody has checked.
+    """
 
     model: str
     quality: Quality
+    against: str = "gold"
 
 
 @dataclass(frozen=True)
@@ -171,19 +179,22 @@ def train(
     encoder: str | None = None,
     without: Sequence[str] = (),
     devices_within: float = 1.5,
+    labels: str = "auto",
     promote: bool = True,
 ) -> Trained:
     """Train a model on the labelled turns, and promote it.
 
     Turns that begin at most `devices_within` seconds apart may be one request that several devices
-    heard. Raises `NotEnoughLabels` where too few turns are labelled.
+    heard. `labels`: ``auto`` (gold, and derived labels while there is little), ``gold``,
+    ``generated``, ``both``, or ``behaviour``, which needs no annotation.
+    Raises `NotEnoughLabels` where too few turns are labelled.
     """
     from classifiers.settings import Settings
     from classifiers.train import train_store
 
-    settings = Settings.of(context, seed, encoder, without, devices_within)
+    settings = Settings.of(context, seed, encoder, without, devices_within, labels)
     model = train_store(open(store), settings, promote=promote)
-    return Trained(model.id, _quality(model.metrics["out_of_fold"]))
+    return Trained(model.id, _quality(model.metrics["out_of_fold"]), model.metrics["against"])
 
 
 def score(
@@ -195,11 +206,17 @@ def score(
 ) -> ScoreReport:
     """Score the turns that are new, changed, or whose dialogue has grown; `everything`: all turns.
 
-    Raises `ModelError` where there is no model.
+    Without a model, one is trained first, if need be on labels derived from signs and from what
+    users did; a warning of the logger ``faultline`` says on which. Raises `ModelError` where there
+    is no model of that name, `NotEnoughLabels` where none can be trained.
     """
+    from classifiers.first_model import train_first
     from classifiers.scoring.score import score as run
 
-    return run(open(store), model, everything=everything, workers=workers)
+    opened = open(store)
+    if model is None and (first := train_first(opened)) is not None:
+        logging.getLogger("faultline").warning(first.sentence)
+    return run(opened, model, everything=everything, workers=workers)
 
 
 def evaluate(

@@ -21,6 +21,7 @@ from data.schema.requests import SPEAKER, frame_sql, request_sql
 from data.schema.trace import HOME_SQL, ORDER, order_sql
 from data.store.misdated import DATED
 from features import context_after, result
+from features.arrow import pc
 from features.matrix import open_frame
 from features.multi_device import WITHIN_S, microseconds
 from labels.feedback.asking import ASKED, MARGINAL, PROPENSITY
@@ -212,10 +213,14 @@ FROM seen ORDER BY row
 
 
 def signals(
-    snapshot: Snapshot, *, since: date | None = None, until: date | None = None
+    snapshot: Snapshot,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    turns: pa.Array[Any] | None = None,
 ) -> Iterator[pa.Table]:
     """The signals of each turn of the conversations that begin on some days, in tables of
-    conversations, in order.
+    conversations, in order; with `turns`, ids, of the conversations that hold one of them.
 
     Columns: turn_id, dialogue_id, day, assistant ('' where none was logged), conversation, request
     (what was heard, lower case), intent (domain|intent, null where none was logged),
@@ -226,6 +231,9 @@ def signals(
     `SIGNALS`, null where it cannot be observed.
     """
     placed = conversations(snapshot, since=since, until=until)
+    if turns is not None:
+        holding = pc.unique(placed["conversation"].filter(pc.is_in(placed["turn_id"], turns)))
+        placed = placed.filter(pc.is_in(placed["conversation"], holding))
     if not placed.num_rows:
         return
     around = {
@@ -236,9 +244,9 @@ def signals(
     for batch in batches(placed):
         days: list[Any] = batch["day"].to_pylist()
         tables = {"batch": batch, **around}
-        turns = snapshot.query(_TURNS, {"low": min(days), "high": max(days)}, tables=tables)
+        read = snapshot.query(_TURNS, {"low": min(days), "high": max(days)}, tables=tables)
         beside = snapshot.query(_BESIDE, tables=tables)
-        with open_frame(as_turns(turns), "hindsight") as con:
+        with open_frame(as_turns(read), "hindsight") as con:
             con.register("beside", beside)
             yield con.sql(_SIGNALS).to_arrow_table()
 

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 
 def collect(
-    snapshot: Snapshot, *, since: date | None = None, until: date | None = None
+    snapshot: Snapshot,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    turns: pa.Array[Any] | None = None,
 ) -> pa.Table:
     """The signals of all turns of a snapshot in one table, see `labels.feedback.signals`."""
-    tables = list(signals(snapshot, since=since, until=until))
+    tables = list(signals(snapshot, since=since, until=until, turns=turns))
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
@@ -31,13 +35,15 @@ def feedback(
     since: date | None = None,
     until: date | None = None,
     model: LabelModel | None = None,
+    turns: pa.Array[Any] | None = None,
 ) -> tuple[pa.Table, LabelModel]:
     """Rows of `FEEDBACK`, one per turn, and the label model that their probabilities are of.
 
-    `model`: one fitted before; by default it is fitted to these turns. Where nothing can be
-    learned, `p_defect` is null and the model's note says why.
+    `model`: one fitted before; by default it is fitted to these turns. `turns`: ids; only their
+    conversations are read. Where nothing can be learned, `p_defect` is null and the model's note
+    says why.
     """
-    table = collect(snapshot, since=since, until=until)
+    table = collect(snapshot, since=since, until=until, turns=turns)
     model = model or fit(table)
     return rows(table, model), model
 

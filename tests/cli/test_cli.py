@@ -105,7 +105,7 @@ def test_a_damaged_or_newer_store_is_named(run: Run, head: str, arguments: tuple
     [
         (("train",), ["no turns", "faultline ingest"]),
         (("evaluate",), ["no turns", "faultline ingest"]),
-        (("score",), ["faultline train"]),
+        (("score",), ["no turns", "faultline ingest"]),
         (("labels", "compare"), ["gold"]),
         (("labels", "export", "--to", "a.jsonl"), ["faultline labels train"]),
         (("promote", "m-1"), ["m-1", "none"]),

@@ -185,3 +185,14 @@ def test_thin_logs_behave(tmp_path: Path, turns: list[dict[str, Any]]) -> None:
 def test_names_are_unique_and_each_has_words() -> None:
     assert len({signal.name for signal in SIGNALS}) == len(SIGNALS)
     assert all(signal.sentence[0].isupper() for signal in SIGNALS)
+
+
+def test_signals_of_some_turns_are_those_of_their_conversations(tmp_path: Path) -> None:
+    turns = [said(name, i, f"play {name}", at=9_000 * k) for k, name in enumerate("abc")
+             for i in range(2)]  # fmt: skip
+    with store_of(tmp_path, turns).snapshot() as snapshot:
+        every = collect(snapshot)
+        some = collect(snapshot, turns=pa.array(["b.1"]))
+    assert every.num_rows == 6
+    assert some["turn_id"].to_pylist() == ["b.0", "b.1"]
+    assert some.to_pylist() == [row for row in every.to_pylist() if row["dialogue_id"] == "b"]

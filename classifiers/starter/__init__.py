@@ -1,0 +1,6 @@
+"""Labels for a store that nobody has annotated.
+
+`text_fit` measures how well each request fits the others; `signs` adds up what the catalogue says
+points to a defect; `stages` is a packaged model that guesses the stage; `labels` combines them with
+feedback. `classifiers.train` learns from the result as from any other labels.
+"""
