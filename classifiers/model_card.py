@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from classifiers.model import Model
 from data.schema.trace import FAILURE_POINTS
+from data.store.model_folders import GOLD
 
 
 def card(model: Model) -> str:
@@ -51,7 +52,7 @@ def card(model: Model) -> str:
             "",
             *(
                 ["They are against generated labels, which nobody checked.", ""]
-                if model.metrics.get("against") == "generated"
+                if model.metrics.get("against", GOLD) != GOLD
                 else []
             ),
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",

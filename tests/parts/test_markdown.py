@@ -58,6 +58,7 @@ REVIEWED = {
         "pivot_words(table, measure, failure)": "names of measures and failures",
         "title": "a constant",
     },
+    "parts/annotate/first_turns.py": {"label": "a constant", "worth()": "numbers"},
     "parts/explore/sql_answer.py": {"more": "a number"},
     "parts/explore/turn_table.py": {"beyond": "numbers"},
     "parts/jobs/widget.py": {
