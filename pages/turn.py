@@ -145,7 +145,7 @@ with middle:
     )
     times(row, blamed)
     with st.container(gap="xsmall"):
-        for block in pipeline(row, blamed, right_hypothesis):
+        for block in pipeline(row, blamed, right_hypothesis, guessed):
             st.html(block)
         gold = annotation(row, corrected(view, row, dialogue))
         if gold:

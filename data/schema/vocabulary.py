@@ -78,6 +78,9 @@ STAGE_NAMES = {
 # What the evidence of a stage is called; `dialogue` and `text` belong to no stage.
 EVIDENCE_NAMES = {**STAGE_TITLES, "dialogue": "Dialogue", "text": "Wording"}
 
+# What NLU does in an agent that calls tools.
+TOOL_CHOICE = "understanding (intent or tool choice)"
+
 # Beside all that a model says which has seen no label of a person, see
 # `data.store.model_folders.learned_from_people`.
 UNCHECKED = "Learned from behaviour, not yet checked by people"

@@ -30,7 +30,7 @@ def first_turns(view: View, now: Desk) -> None:
     done = min(annotated, FIRST)
     with st.container(border=True):
         if done < FIRST:
-            st.markdown(f"**Annotate these {FIRST} turns: they tell this model the most**")
+            st.markdown(f"**Annotate these {FIRST} turns: they would tell this model the most**")
             words = "First turns annotated"
             st.html(piece(_TEMPLATE, "progress", done=done, all=FIRST, words=words))
             st.caption(worth())

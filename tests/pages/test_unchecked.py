@@ -106,6 +106,8 @@ def test_a_turn_shows_the_defect_first_and_the_stage_as_a_guess(
 ) -> None:
     at = opened(unchecked.path, "turn", turn="d007-1")
     assert "likely; guess: " in at.header[0].value
+    assert ">a guess<" in html(at)
+    assert ">failure point<" not in html(at)
     heads = [head.value for head in at.subheader]
     assert [metric.label for metric in at.metric] == ["Probability of a defect"]
     evidence = next(i for i, head in enumerate(heads) if head.startswith("Evidence for"))
