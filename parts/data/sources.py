@@ -36,15 +36,17 @@ class Field(NamedTuple):
 
 FIELDS: Mapping[str, Field] = {
     "wake.score": Field("wake-word scores", "wake", ("wake",)),
-    "asr.hypotheses": Field("what was heard", "asr", ("what was heard", "transcript")),
-    "asr.confidence": Field("ASR confidence", "asr", ("asr confidence", "confidence of asr")),
-    "nlu.intent": Field("intents", "nlu", ("intents", "the intent")),
+    "asr.hypotheses": Field("what was heard", "asr", ("what was heard",)),
+    "asr.confidence": Field(
+        "ASR confidence", "asr", ("asr confidence", "asr alternatives and confidence")
+    ),
+    "nlu.intent": Field("intents", "nlu", ()),
     "nlu.confidence": Field(
         "NLU confidence", "nlu", ("nlu confidence", "confidence of intents", "intent confidence")
     ),
-    "er.mentions": Field("entity mentions", "er", ("entit", "mention")),
-    "er.score": Field("scores of entities", "er", ("entit", "candidates")),
-    "result.status": Field("the status of results", "result", ("status", "failures of")),
+    "er.mentions": Field("entity mentions", "er", ("entit", "mention", "resol")),
+    "er.score": Field("scores of entities", "er", ("entit", "candidates", "resol")),
+    "result.status": Field("the status of results", "result", ("status", "failures of", "whether")),
 }
 
 

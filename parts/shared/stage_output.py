@@ -24,8 +24,8 @@ def pipeline(
     """One block per stage in pipeline order.
 
     The stage that the failure point `blamed` names is outlined. `right` is the hypothesis that was
-    really said, as returned by `labels.rules.correct_hypothesis.proven`. `guessed`: the outline says
-    that it is a guess, see `parts.shared.unchecked`.
+    really said, as returned by `labels.rules.correct_hypothesis.proven`. With `guessed` the outline
+    says that it is a guess, see `parts.shared.unchecked`.
     """
     blocks = []
     for stage in STAGES:

@@ -53,4 +53,5 @@ def test_pages_say_what_nlu_stands_for(opened: Open, own_store: Store, page: str
     version = own_store.head().version
     said = plain(f"NLU of kitchen: {TOOL_CHOICE}.")
     assert said in texts(opened(own_store.path, page, at=version))
-    assert plain(TOOL_CHOICE) not in texts(opened(own_store.path, page, at=version, assistant="car"))
+    others = opened(own_store.path, page, at=version, assistant="car")
+    assert plain(TOOL_CHOICE) not in texts(others)
