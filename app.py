@@ -8,7 +8,7 @@ from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
 from data.queries.filters import Filter
 from data.store.store import Store
 from parts.server import sign_in
-from parts.shared import address, page_frame
+from parts.shared import address, agents, page_frame, unchecked
 from parts.shared.filter_bar import (
     filters,
     model_choice,
@@ -94,6 +94,8 @@ try:
     with body:
         hand_over(view)
         if view.snapshot.counts()["turns"]:
+            unchecked.mark(view, name)
+            agents.note(view, name)
             page.run()
         else:
             page_frame.no_turns(path)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from classifiers.model import Model
 from data.schema.trace import FAILURE_POINTS
+from data.store.model_folders import GOLD
 
 # What labels that nobody checked are called, by `metrics["against"]`.
 _UNCHECKED = {"generated": "generated", "behaviour": "derived"}
+
+
+def _kind(against: str) -> str:
+    return _UNCHECKED.get(against, against)
 
 
 def card(model: Model) -> str:
@@ -53,8 +58,11 @@ def card(model: Model) -> str:
             "`faultline evaluate` gives figures free of that.",
             "",
             *(
-                [f"They are against {_UNCHECKED[against]} labels, which nobody checked.", ""]
-                if (against := model.metrics.get("against")) in _UNCHECKED
+                [
+                    f"They are against {_UNCHECKED.get(against, against)} labels, which nobody checked.",
+                    "",
+                ]
+                if (against := model.metrics.get("against", GOLD)) != GOLD
                 else []
             ),
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,20 +26,29 @@ if TYPE_CHECKING:
     from data.store.store import Store
 
 
+VERDICTS = "verdicts"
+
+
+class VerdictFormat(StrEnum):
+    jsonl = "jsonl"
+    otlp = "otlp"
+    otlp_protobuf = "otlp-protobuf"
+
+
 def export(
     table: Annotated[
         str,
         typer.Argument(
             help="The table: "
             + "; ".join(f"{name} ({words})" for name, words in TABLE_MEANINGS.items())
-            + "."
+            + f"; or {VERDICTS} (what the model says of each turn, for the system it came from)."
         ),
     ],
     to: Annotated[
         Path,
         typer.Option(
             "--to",
-            help="File ending in .parquet, .csv or .jsonl.",
+            help="File ending in .parquet, .csv or .jsonl; of verdicts in .jsonl.",
             parser=named_path,
             metavar="PATH",
             callback=must_be_text,
@@ -61,9 +71,42 @@ def export(
             "the logs' gold says); repeat it for both.",
         ),
     ] = None,
+    form: Annotated[
+        VerdictFormat | None,
+        typer.Option(
+            "--format",
+            help="Of verdicts: jsonl (a line per turn), otlp (a span per turn, in the turn's own "
+            "trace, as OpenTelemetry's JSON lines) or otlp-protobuf.",
+        ),
+    ] = None,
+    every_model: Annotated[
+        bool,
+        typer.Option("--all", help="Of verdicts: those of every model, not of the promoted one."),
+    ] = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Of verdicts as spans: also send them to this address, such as "
+            "http://127.0.0.1:4318/v1/traces.",
+            metavar="URL",
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="Sent with --endpoint, as 'Name: value'. Repeatable."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a table of the store to a file."""
+    """Write a table of the store to a file, or verdicts for the system that the turns came from."""
+    if table == VERDICTS:
+        if added or manifest:
+            raise UsageError("--with and --manifest are of tables; verdicts have neither.")
+        _export_verdicts(to, store, at, where, form, every_model, endpoint, header, as_json)
+        return
+    if form or every_model or endpoint or header:
+        raise UsageError(
+            f"--format, --all, --endpoint and --header are of {VERDICTS}, and this exports {table}."
+        )
     from data.export.manifest import export_described, write_manifest
     from data.store.store import Store, must_lie_outside
 
@@ -89,6 +132,44 @@ def export(
         )
         if described:
             out.print(f"Described in {plain(str(described))}.")
+
+
+def _export_verdicts(
+    to: Path,
+    store: str,
+    at: str | None,
+    where: str | None,
+    form: VerdictFormat | None,
+    every_model: bool,
+    endpoint: str | None,
+    headers: list[str] | None,
+    as_json: bool,
+) -> None:
+    from data.export.send import sender
+    from data.export.verdicts import write_verdicts
+    from data.store.store import Store, must_lie_outside
+    from features.catalogue import sentence
+
+    must_lie_outside(to, store)
+    form = form or VerdictFormat.jsonl
+    if headers and not endpoint:
+        raise UsageError("--header is sent with --endpoint; give that, too.")
+    send = sender(endpoint, headers or ()) if endpoint else None
+    with Store.whole(store).snapshot(at) as snapshot:
+        written = write_verdicts(
+            snapshot, to, form.value, where, every_model, meaning=sentence, send=send
+        )
+        version = snapshot.version
+    if as_json:
+        print_json({"file": str(to), **asdict(written), "data_version": version})
+        return
+    sent = f", and sent them to {plain(str(endpoint))}" if endpoint else ""
+    out.print(
+        f"Wrote {counted(written.verdicts, 'verdict')} to {plain(str(to))}{sent} "
+        f"(data version {version})."
+    )
+    if written.left_out:
+        out.print(written.words)
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:

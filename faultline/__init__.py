@@ -76,17 +76,17 @@ class Quality:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model's id, and its quality out of fold.
+    """A model's id, its quality out of fold, and whether labels of people checked it.
 
     Attributes
     ----------
-    against: the labels that the quality is measured against: ``gold``, or ``behaviour`` or
-        ``generated``, which nobody has checked.
+    checked_by_people: false where it learned from users' behaviour and signs in the logs, with too
+    few verdicts to check it; the quality is then against labels that nobody checked.
     """
 
     model: str
     quality: Quality
-    against: str = "gold"
+    checked_by_people: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ class Explanation:
     evidence: SHAP contributions summed per stage, in log-odds towards the verdict.
     reasons: the strongest features, the strongest first: `feature`, `meaning`, `stage`, `value`
     (NaN where it was not logged) and `contribution`.
+    checked_by_people: false for a model that learned from users' behaviour alone: its failure point
+    is a guess.
     """
 
     turn_id: str
@@ -107,6 +109,7 @@ class Explanation:
     probabilities: pd.Series[float]
     evidence: pd.Series[float]
     reasons: pd.DataFrame
+    checked_by_people: bool = True
 
 
 # What a function imports later is looked for now, while it is clear who asks.
@@ -191,10 +194,12 @@ def train(
     """
     from classifiers.settings import Settings
     from classifiers.train import train_store
+    from data.store.model_folders import GOLD
 
     settings = Settings.of(context, seed, encoder, without, devices_within, labels)
     model = train_store(open(store), settings, promote=promote)
-    return Trained(model.id, _quality(model.metrics["out_of_fold"]), model.metrics["against"])
+    checked = bool(model.metrics["against"] == GOLD)
+    return Trained(model.id, _quality(model.metrics["out_of_fold"]), checked)
 
 
 def score(
@@ -339,6 +344,7 @@ def explain(
                 "the table turns."
             )
         prediction = turns.prediction(snapshot, row, scorer)
+        checked = snapshot.learned_from_people(scorer)
         if prediction is None:
             raise ModelError(
                 f"The model {scorer} has not scored the turn '{turn_id}'; run 'faultline score'."
@@ -356,6 +362,7 @@ def explain(
         pd.Series({name: prediction[f"p_{name}"] for name in FAILURE_POINTS}, name="probability"),
         pd.Series({name: prediction[f"evidence_{name}"] for name in EVIDENCE}, name="evidence"),
         table.sort_values("contribution", key=abs, ascending=False, ignore_index=True),
+        checked,
     )
 
 

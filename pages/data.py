@@ -10,6 +10,7 @@ import streamlit as st
 from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
 from parts.data.signals import drifting, signals
+from parts.data.sources import sources
 from parts.data.storage import sizes, upkeep
 from parts.shared.choice import one_of
 from parts.shared.first_steps import next_step
@@ -31,6 +32,7 @@ if view.model is None and not view.snapshot.counts()["predictions"]:
 part = one_of("Show", tuple(PARTS), "part", PARTS.__getitem__, "segments", hidden=True)
 if part == "arrivals":
     ingest_runs.freshness(view)
+    sources(view)
     ingest_runs.misdated(view)
     ingest_runs.run_list(view)
     ingest_runs.left_out(view)

@@ -23,6 +23,7 @@ from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions, nothing_fits
 from parts.shared.rewrites import mended_share
 from parts.shared.turn_list import defect_list
+from parts.shared.unchecked import unchecked
 from parts.shared.view import current_view
 
 view = current_view()
@@ -44,7 +45,7 @@ if head is None:
 st.text(head.lead)
 if misdated := view.snapshot.counts()["misdated"]:
     st.caption(f"{misdated_words(misdated)} The page Data shows them.")
-top.numbers(head, top.goal_success(view, head))
+top.numbers(head, top.goal_success(view, head), unchecked(view))
 # Filled last, as all turns are read for it.
 mended = st.container()
 happened = top.events(view, against)

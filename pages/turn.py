@@ -32,6 +32,7 @@ from parts.shared.stage_output import (
     pipeline,
 )
 from parts.shared.turn_list import choose
+from parts.shared.unchecked import unchecked
 from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import current_view, reader_zone
 from parts.turn.detail import (
@@ -96,10 +97,14 @@ position = next(i for i, other in enumerate(dialogue) if other["turn_id"] == tur
 
 around(view, prediction, dialogue, position)
 
+guessed = unchecked(view)
 if prediction:
     name = prediction["failure_point"]
     dot = f':color[●]{{foreground="{COLOURS[name]}"}}'
     verdict_words = f"{dot} {NAMES[name]}, {percent(prediction[f'p_{name}'], 0)}"
+    if guessed:
+        defect = percent(prediction["p_defect"], 0)
+        verdict_words = f"Defect {defect} likely; guess: {verdict_words}"
 else:
     verdict_words = "Not scored"
 heard = short(dialogue[position]["heard"], 90)
@@ -140,14 +145,14 @@ with middle:
     )
     times(row, blamed)
     with st.container(gap="xsmall"):
-        for block in pipeline(row, blamed, right_hypothesis):
+        for block in pipeline(row, blamed, right_hypothesis, guessed):
             st.html(block)
         gold = annotation(row, corrected(view, row, dialogue))
         if gold:
             st.html(gold)
 with right:
     if prediction:
-        verdict(prediction, reference(view))
+        verdict(prediction, reference(view), guessed)
     else:
         no_predictions(view.snapshot, view.path)
 with rest:

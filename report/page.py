@@ -42,7 +42,7 @@ from data.errors import ModelError, UsageError, machine_error
 from data.queries import goals, ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
-from data.schema.vocabulary import NAMES
+from data.schema.vocabulary import NAMES, UNCHECKED, UNCHECKED_MEANING
 from data.store import workspace
 from data.store.durability import replacing
 from progress import Progress, silent
@@ -61,7 +61,8 @@ ROWS = 15
 class Source:
     """What a report is about: data version, model, filter, and when logs last arrived.
 
-    `misdated` turns have impossible dates, and are not in it.
+    `misdated` turns have impossible dates, and are not in it. `unchecked`: the model learned from
+    no label of a person.
     """
 
     version: str
@@ -69,6 +70,7 @@ class Source:
     chosen: Filter
     arrived: datetime | None
     misdated: int = 0
+    unchecked: bool = False
 
 
 def check(weeks: int, to: Path) -> None:
@@ -124,7 +126,14 @@ def weekly(
 def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
     """What a report on this filter is about."""
     arrived = ingest_runs.newest(snapshot)
-    return Source(snapshot.version, model, chosen, arrived, snapshot.counts()["misdated"])
+    return Source(
+        snapshot.version,
+        model,
+        chosen,
+        arrived,
+        snapshot.counts()["misdated"],
+        unchecked=not snapshot.learned_from_people(model),
+    )
 
 
 def write(html: str, to: Path) -> None:
@@ -179,6 +188,7 @@ def _top(source: Source, head: contents.Headline, reached: GoalSuccess | None) -
         "title": f"Faultline, {period_words(head.periods.shown)}",
         "caption": " · ".join(words) or "All turns",
         "lead": head.lead,
+        "unchecked": f"{UNCHECKED}. {UNCHECKED_MEANING}" if source.unchecked else "",
         "numbers": [
             {
                 "label": "Turns",
@@ -197,7 +207,7 @@ def _top(source: Source, head: contents.Headline, reached: GoalSuccess | None) -
             },
             *([] if reached is None else [_goals(head, reached)]),
             {
-                "label": "Worst stage",
+                "label": "Worst stage, a guess" if source.unchecked else "Worst stage",
                 "value": NAMES[worst],
                 "note": _joined(f"{percent(rate)} of turns", _against(head, _change(head, worst))),
                 "line": figures.line(share),

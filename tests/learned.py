@@ -85,6 +85,22 @@ def label(store: Store, every: int = 1_000_000) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics()), encoding="utf-8")
 
 
+def set_labels(store: Store, **values: float) -> None:
+    """Give all generated labels of a store these values."""
+    schema = TABLES["generated_labels"].schema
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("FROM generated_labels").to_pylist()
+        goals = snapshot.query("FROM goals")
+    labels = pa.Table.from_pylist([{**row, **values} for row in rows], schema)
+    replace_learned(
+        store,
+        {
+            "generated_labels": fitted(labels, schema),
+            "goals": fitted(goals, TABLES["goals"].schema),
+        },
+    )
+
+
 def metrics() -> dict[str, Any]:
     """Figures of a label model, as training leaves them: the baseline wins one task."""
 

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.labels.corpora import NAMES, read, split
+from data.schema.tables import EVEN
 from labels.generated import candidates, storage, targets
 from labels.generated import dialogues as reading
 from labels.generated.candidates import Fitted, Rows, Spread
@@ -26,7 +27,6 @@ from labels.generated.model import LabelModel, goal_columns, turn_columns
 from labels.generated.raters import RATED, human_marks
 from labels.generated.settings import Settings
 from labels.generated.targets import Targets
-from labels.generated.throughput import EVEN
 from labels.generated.train import train
 from labels.generated.training import Said
 from labels.goals.measures import Mark, boundary_f1, f1, pk, window_diff

@@ -146,6 +146,19 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_nested(kind))
 
 
+def check_condition(snapshot: Snapshot, table: str, where: str | None) -> None:
+    """Raise `UsageError` unless a condition is one expression over a table."""
+    with connect(snapshot.files, "1500MB", snapshot.spill) as con:
+        _check(snapshot, con, table, where)
+
+
+def condition_error(
+    snapshot: Snapshot, table: str, where: str | None, error: duckdb.Error
+) -> Exception:
+    """The error to raise where a statement with a condition fails."""
+    return machine_error(error) or _bad(snapshot, table, where, error)
+
+
 def _check(
     snapshot: Snapshot, con: duckdb.DuckDBPyConnection, table: str, where: str | None
 ) -> None:
@@ -156,7 +169,7 @@ def _check(
         # Parsed as an expression of its own, so that a `)` in it cannot close an outer bracket.
         con.table(table).filter(where).limit(0).fetchall()
     except duckdb.Error as error:
-        raise machine_error(error) or _bad(snapshot, table, where, error) from error
+        raise condition_error(snapshot, table, where, error) from error
 
 
 def _bad(snapshot: Snapshot, table: str, where: str | None, error: duckdb.Error) -> Exception:

@@ -17,6 +17,7 @@ from data.export.export import export, exported, rows_sql
 from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
+from data.schema.vocabulary import UNCHECKED, UNCHECKED_MEANING
 from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
@@ -62,6 +63,7 @@ def manifest(
         "parameters": {key: _plain(value) for key, value in parameters.items()},
         "data_version": snapshot.version,
         "model": model,
+        **_learned_from(snapshot, model),
         "columns": [{"name": column, "type": kind} for column, kind in columns],
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "faultline": _version(),
@@ -75,6 +77,17 @@ def manifest(
             "apostrophes and such a beginning; Parquet and JSONL hold all as they are."
         )
     return content
+
+
+def _learned_from(snapshot: Snapshot, model: str | None) -> dict[str, Any]:
+    """What the model's verdicts rest on; nothing without a model."""
+    if model is None:
+        return {}
+    people = snapshot.learned_from_people(model)
+    return {
+        "checked_by_people": people,
+        **({} if people else {"unchecked": f"{UNCHECKED}. {UNCHECKED_MEANING}"}),
+    }
 
 
 def checksum(file: Path) -> str:

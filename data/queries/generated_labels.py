@@ -16,6 +16,7 @@ from data.queries.annotations import settled_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
 from data.schema.requests import HEARD
+from data.schema.tables import EVEN
 from data.schema.trace import order_sql
 from data.store.misdated import DATED
 
@@ -102,10 +103,10 @@ KINDS = tuple(_TOLD)
 # The generated label of each kind as text, and its probability.
 _GENERATED: Mapping[str, tuple[str, str]] = {
     "failure_point": ("failure_point", "p_failure_point"),
-    "turn_defect": ("CASE WHEN turn_defect >= 0.5 THEN 'defect' ELSE 'correct' END",
+    "turn_defect": (f"CASE WHEN turn_defect >= {EVEN} THEN 'defect' ELSE 'correct' END",
                     SURE["turn_defect"]),
     "intent": ("intent", "p_intent"),
-    "goal_reached": ("CASE WHEN goal_reached >= 0.5 THEN 'reached' ELSE 'not reached' END",
+    "goal_reached": (f"CASE WHEN goal_reached >= {EVEN} THEN 'reached' ELSE 'not reached' END",
                      SURE["goal_reached"]),
 }  # fmt: skip
 _COMPARED = """

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from data.queries.filters import NOT, Filter
 from data.schema.requests import HEARD
+from data.schema.tables import EVEN
 from data.store.misdated import DATED
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ FROM here
 _KINDS = {
     ANY: "true",
     MISSED: "count(*) FILTER (NOT reached) > 0",
-    UNSURE: f"min(abs(p_reached - 0.5)) <= {_UNSURE}",
+    UNSURE: f"min(abs(p_reached - {EVEN})) <= {_UNSURE}",
 }
 _NAMED = """AND dialogue_id IN (SELECT dialogue_id FROM turns WHERE dialogue_id = $find
   OR turn_id = $find OR contains(lower(asr.hypotheses[1].text), lower($find)))"""

@@ -25,6 +25,19 @@ SELECT count(*) AS runs, coalesce(sum(turns), 0)::BIGINT AS turns,
   coalesce(sum(conflicts), 0)::BIGINT AS conflicts, coalesce(sum(interim), 0)::BIGINT AS interim
 FROM runs
 """
+# A run of another system's logs names its assistants; one whose turns have none is of no name.
+# Turns in the trace format may be of any assistant.
+_SOURCES = """
+SELECT assistant, format, max(finished_at) AS newest, false AS traces FROM (
+  SELECT unnest(CASE WHEN len(assistants) = 0 THEN [NULL] ELSE assistants END) AS assistant,
+    format, finished_at
+  FROM runs WHERE assistants IS NOT NULL AND turns > 0
+) GROUP BY ALL
+UNION ALL
+SELECT NULL, format, max(finished_at), true FROM runs WHERE assistants IS NULL AND turns > 0
+GROUP BY ALL
+ORDER BY newest DESC, assistant, format
+"""
 _NEWEST = "SELECT max(finished_at) AS at FROM runs"
 _FRESH = f"""
 SELECT assistant, count(*) AS turns, max(started_at) AS newest, min(day) AS first_day,
@@ -76,6 +89,15 @@ def newest(snapshot: Snapshot) -> datetime | None:
 def runs(snapshot: Snapshot, rows: int = 20, skip: int = 0) -> pa.Table:
     """Ingestion runs, one row per file, newest first."""
     return snapshot.query(_RUNS, {"rows": rows, "skip": skip})
+
+
+def sources(snapshot: Snapshot) -> pa.Table:
+    """Where turns came from, the latest first: one row per assistant and format of its logs.
+
+    Columns: assistant, format, newest (when such a log was last read), traces (whether the format
+    is Faultline's own: its rows have no assistant, and may be of any).
+    """
+    return snapshot.query(_SOURCES)
 
 
 def freshness(snapshot: Snapshot) -> pa.Table:

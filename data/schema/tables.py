@@ -336,6 +336,10 @@ GOALS = schema(
     ]
 )
 
+# From here on a generated label is likelier right than wrong, and a yes likelier than a no:
+# probabilities are calibrated.
+EVEN = 0.5
+
 # Labels that a label model gave to turns, with what they rest on.
 GENERATED_LABELS = schema(
     [

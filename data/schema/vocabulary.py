@@ -78,6 +78,18 @@ STAGE_NAMES = {
 # What the evidence of a stage is called; `dialogue` and `text` belong to no stage.
 EVIDENCE_NAMES = {**STAGE_TITLES, "dialogue": "Dialogue", "text": "Wording"}
 
+# What NLU does in an agent that calls tools.
+TOOL_CHOICE = "understanding (intent or tool choice)"
+
+# Beside all that a model says which has seen no label of a person, see
+# `data.store.model_folders.learned_from_people`.
+UNCHECKED = "Learned from behaviour, not yet checked by people"
+UNCHECKED_MEANING = (
+    "This model has seen no label of a person: it learned from what users did next, such as saying "
+    "the same again, breaking off or going on. How often turns fail is its own estimate, and which "
+    "stage failed first is a guess, until people have annotated some turns."
+)
+
 _FAILURE_OF = dict(zip(STAGES, FAILURES, strict=True))
 _STAGE_OF = dict(zip(FAILURES, STAGES, strict=True))
 

@@ -22,6 +22,8 @@ from data.store.parquet import known_checksum
 
 # The folder in a store that holds its label model (`labels.generated.store`).
 LABEL_MODELS = "label_models"
+# What the figures of a model are against (`metrics.json`), if people gave the labels.
+GOLD = "gold"
 # Beside a model's files: their sizes and checksums.
 MANIFEST = "files.json"
 # Prefix of a folder that is being written; it is renamed when it is complete.
@@ -92,6 +94,22 @@ def _amendments(folder: Path) -> list[dict[str, Any]]:
 def _stated(path: Path) -> dict[str, Any]:
     """Size and CRC-32 of a file, as a manifest states them."""
     return {"bytes": path.stat().st_size, "crc32": known_checksum(path)}
+
+
+def learned_from_people(models: Path, model_id: str) -> bool:
+    """Whether a model was fitted to labels of people, and not only to what users' behaviour says.
+
+    What it gives is otherwise marked as unchecked wherever it is shown or exported. Of a model
+    without figures, which an earlier version saved, nothing else is known; figures that cannot be
+    read vouch for nothing.
+    """
+    try:
+        figures = json.loads((models / model_id / "metrics.json").read_text("utf-8"))
+        return bool(figures.get("against", GOLD) == GOLD)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def model_ids(models: Path) -> list[str]:

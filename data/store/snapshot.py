@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
+from data.store.model_folders import learned_from_people
 
 # Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
 # misdated does not pay for looking them up.
@@ -46,6 +47,8 @@ class Snapshot:
         For tables partitioned by day: table name -> day (ISO date) -> rows, from the log as well.
     memory
         DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
+    models
+        The folder of the store's models.
     explain
         Turns an error of DuckDB into the one to raise, where a file is damaged or has been removed.
     """
@@ -60,10 +63,12 @@ class Snapshot:
         memory: str = "2GB",
         spill: Path | None = None,
         model: str | None = None,
+        models: Path | None = None,
         explain: Callable[[Exception], Exception] | None = None,
     ) -> None:
         self.version = version
         self.model = model
+        self._models = models
         self.files = {name: tuple(files.get(name, ())) for name in TABLES}
         self._rows = {name: rows.get(name, 0) for name in TABLES}
         self._days = dict(days or {})
@@ -120,6 +125,14 @@ class Snapshot:
     def rows_by_day(self, name: str) -> dict[date, int]:
         """Rows per day of a table partitioned by day; only for snapshots made by `Store`."""
         return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
+
+    def learned_from_people(self, model: str | None) -> bool:
+        """Whether the verdicts of a model rest on labels of people.
+
+        See `data.store.model_folders.learned_from_people`; true without a model, which has no
+        verdicts.
+        """
+        return not model or self._models is None or learned_from_people(self._models, model)
 
     def explained(self, error: Exception) -> Exception:
         """The error to raise for one that came of reading the snapshot's files.

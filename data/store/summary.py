@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.schema.vocabulary import UNCHECKED
 from data.store.disk_usage import size_of
 from data.store.misdated import DATED
+from data.store.snapshot import Snapshot
 from data.store.store import Store
 
 _SQL = f"""
@@ -18,8 +20,16 @@ FROM turns
 """
 
 
+def _learned_from(snapshot: Snapshot) -> str:
+    if snapshot.model is None:
+        return "none"
+    people = snapshot.learned_from_people(snapshot.model)
+    return "labels of people" if people else f"behaviour; {UNCHECKED.partition(', ')[2]}"
+
+
 def describe(store: Store) -> dict[str, Any]:
-    """Path, version, promoted model, rows per table, dialogues, time span, assistants, size.
+    """Path, version, promoted model and what it learned from, rows per table, dialogues, time span,
+    assistants, size.
 
     Turns with an impossible date, the rows of `misdated`, do not count for the time span.
     """
@@ -28,6 +38,7 @@ def describe(store: Store) -> dict[str, Any]:
             "path": str(store.path),
             "version": snapshot.version,
             "model": snapshot.model or "none",
+            "model_learned_from": _learned_from(snapshot),
             **snapshot.counts(),
             **snapshot.query(_SQL).to_pylist()[0],
         }

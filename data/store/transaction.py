@@ -392,5 +392,6 @@ def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: s
         memory=memory,
         spill=root / ".staging" / "spill",
         model=head.model,
+        models=root / "models",
         explain=explainer(root, text, listings),
     )

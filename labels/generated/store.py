@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from data.errors import ModelError, NotEnoughLabels, StoreBusy, UsageError
 from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
-from data.schema.tables import GENERATED_LABELS, GOALS
+from data.schema.tables import EVEN, GENERATED_LABELS, GOALS
 from data.schema.trace import order_sql
 from data.store.learned import replace_learned
 from data.store.model_folders import model_ids
@@ -33,7 +33,6 @@ from labels.generated.blame import blamed, confidence_of
 from labels.generated.model import LabelModel
 from labels.generated.settings import Settings
 from labels.generated.targets import FOUND, VERDICTS
-from labels.generated.throughput import EVEN
 from labels.generated.train import train
 from progress import Progress, silent
 

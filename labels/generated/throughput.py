@@ -12,8 +12,6 @@ STATED = 0.95
 _POINTS = 50
 # A share of fewer labels than this says nothing about further ones.
 _FEWEST = 20
-# A yes or a no is the likelier of the two: probabilities are calibrated.
-EVEN = 0.5
 
 
 class Point(NamedTuple):

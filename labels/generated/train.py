@@ -17,6 +17,7 @@ from classifiers import encoder as encoding
 from classifiers.encoder import Encoder
 from data.counted import counted
 from data.errors import NotEnoughLabels
+from data.schema.tables import EVEN
 from labels.generated import candidates
 from labels.generated import dialogues as reading
 from labels.generated import targets as gold
@@ -42,7 +43,7 @@ from labels.generated.network import TASKS, Inputs, Network, Standard, inputs
 from labels.generated.raters import human_marks
 from labels.generated.settings import Settings
 from labels.generated.targets import VERDICTS, Targets
-from labels.generated.throughput import EVEN, STATED, curve, threshold_for
+from labels.generated.throughput import STATED, curve, threshold_for
 from labels.generated.training import (
     Checkpoints,
     Goals,

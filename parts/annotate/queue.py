@@ -38,10 +38,12 @@ from data.schema.vocabulary import NAMES
 from data.store.annotations import SHARE
 from data.store.store import Store
 from data.store.workspace import put_setting
+from parts.annotate.first_turns import first_turns, go_train
 from parts.annotate.offer import offer
 from parts.shared.conversation import conversation
 from parts.shared.first_steps import enough, labels_now, labels_words
 from parts.shared.stage_output import aftermath, pipeline
+from parts.shared.unchecked import unchecked
 from parts.shared.verdict_form import (
     Desk,
     done,
@@ -103,6 +105,9 @@ def queue_task(view: View, who: str, now: Desk) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = _order(view)
         _settings(view.path, now)
+    first = unchecked(view) and kind != RANDOM
+    if first:
+        first_turns(view, now)
     ranked = _ranked(view.cache_key(), kind, view)
     skipped: set[str] = st.session_state.setdefault(_SKIPPED, set())
     ids = [turn for turn in waiting(ranked, now.annotations, who, now.share) if turn not in skipped]
@@ -296,9 +301,8 @@ def _next_step(view: View) -> None:
     labels = labels_now(view.path)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(labels_words(labels), width="content")
-        if enough(labels) and st.button("Train a model", type="tertiary", key="go-train"):
-            st.session_state["task"] = "train"
-            st.switch_page("pages/annotate.py", query_params={"task": "train"})
+        if enough(labels):
+            go_train("Train a model", "tertiary")
 
 
 def _progress(now: Desk, who: str, left: int) -> None:

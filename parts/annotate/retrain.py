@@ -33,6 +33,7 @@ from parts.shared.model_jobs import (
     train_button,
     training_ended,
 )
+from parts.shared.unchecked import labels_to_learn
 from parts.shared.verdict_form import Desk
 from parts.shared.view import View
 
@@ -63,7 +64,10 @@ def retrain_task(view: View, now: Desk) -> None:
     if running is not None:
         scoring(work, running)
     elif training is None:
-        train_button(view.path, work, promote=present is None)
+        kind = "gold"
+        if present and not view.snapshot.learned_from_people(present):
+            kind = labels_to_learn(view.path, present)
+        train_button(view.path, work, promote=present is None, labels=kind)
     elif training.state == "running":
         watch(training, cancel="Stop")
     elif training_ended(work, training):

@@ -51,9 +51,10 @@ def within(view: View) -> Filter:
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at what is logged")
-def _logged(
+def coverage(
     path: str, version: str, chosen: Filter
 ) -> tuple[Days, pa.Table, list[Gap], list[Constant]]:
+    """Days that are read, turns with each signal on them, changes of that, and constants."""
     snapshot = snapshot_at(path, version)
     read = days(snapshot, chosen)
     table = logged(snapshot, chosen, read)
@@ -67,7 +68,7 @@ def signals(view: View) -> None:
         anchor=False,
         help="Which signals each assistant logs, on how many turns, and when that changed.",
     )
-    read, table, changes, same = _logged(view.path, view.snapshot.version, within(view))
+    read, table, changes, same = coverage(view.path, view.snapshot.version, within(view))
     if not table.num_rows:
         st.caption("No turn lies within these days.")
         return

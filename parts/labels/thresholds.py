@@ -14,6 +14,7 @@ from charts.labels import precision_and_throughput, precision_words
 from charts.layout import CONFIG
 from data.errors import UsageError
 from data.queries import generated_labels
+from data.schema.tables import EVEN
 from parts.labels.label_model import MEANT, TASKS, Task
 from parts.shared import address
 from parts.shared.choice import one_of
@@ -27,8 +28,6 @@ _THRESHOLD = (
     "Labels that are less probable than this are left out. A higher threshold gives fewer labels, "
     "and more of them are right."
 )
-# A yes or no is at least as probable as this.
-_EVEN = 0.5
 _YES_NO = ("goal_start", "goal_reached", "turn_defect")
 
 
@@ -98,7 +97,7 @@ def threshold_panel(view: View, tasks: Mapping[str, Task]) -> None:
 
 def _slider(name: str, chosen: Mapping[str, float]) -> float:
     key = f"threshold-{name}"
-    low = _EVEN if name in _YES_NO else 0.0
+    low = EVEN if name in _YES_NO else 0.0
     st.session_state[key] = max(low, round(chosen.get(name, low), 2))
     st.slider(
         "Threshold",

@@ -99,8 +99,13 @@ def _annotated(key: CacheKey, _view: View) -> pa.Table:
     return goals.annotated(_view.snapshot)
 
 
-def numbers(head: contents.Headline, reached: GoalSuccess | None = None) -> None:
-    """Turns, defect rate, worst stage, and goal success or, without goals, predicted defects."""
+def numbers(
+    head: contents.Headline, reached: GoalSuccess | None = None, guessed: bool = False
+) -> None:
+    """Turns, defect rate, worst stage, and goal success or, without goals, predicted defects.
+
+    `guessed`: the stages are of a model that nobody has checked (`parts.shared.unchecked`).
+    """
     total, table = head.total, head.trend
     turns: list[Any] = table["turns"].to_pylist()
     worst = head.worst
@@ -118,7 +123,7 @@ def numbers(head: contents.Headline, reached: GoalSuccess | None = None) -> None
         if reached is not None:
             goal_rate(reached, head.periods.whole)
         st.metric(
-            "Worst stage",
+            "Worst stage, a guess" if guessed else "Worst stage",
             f"{NAMES[worst]} :small[:gray[{percent(head.rates[worst].value)}]]",
             **_change(head, worst),
             chart_data=_line(_shares(table, (worst,))),

@@ -7,12 +7,11 @@ from typing import Any
 
 from charts.formatting import percent
 from charts.palette import COLOURS, NEUTRAL
+from data.schema.tables import EVEN
 from parts.shared.view import View
 
 TEMPLATE = "parts/shared/labels.html"
 Row = Mapping[str, Any]
-# The least probability at which a goal is called reached or not reached.
-SURE = 0.5
 
 
 def any_labels(view: View) -> bool:
@@ -27,7 +26,7 @@ def verdict_of(p_reached: float | None, reached: bool | None = None) -> dict[str
     yes = {"mark": "✓", "words": "reached", "colour": COLOURS["correct"]}
     no = {"mark": "✗", "words": "not reached", "colour": COLOURS["result"]}
     # The model's threshold between the two need not be even.
-    if reached if reached is not None else p_reached >= SURE:
+    if reached if reached is not None else p_reached >= EVEN:
         return {**yes, "p": f"{percent(p_reached, 0)} likely"}
     return {**no, "p": f"only {percent(p_reached, 0)} likely to be"}
 
@@ -46,7 +45,7 @@ def label_parts(label: Row) -> list[dict[str, str]]:
     def yes_no(name: str, column: str, yes: str, no: str) -> None:
         p = label[column]
         if p is not None:
-            parts.append(_part(name, yes if p >= SURE else no, max(p, 1 - p)))
+            parts.append(_part(name, yes if p >= EVEN else no, max(p, 1 - p)))
 
     parts: list[dict[str, str]] = []
     yes_no("Goal begins", "goal_start", "here", "before this turn")

@@ -15,10 +15,13 @@ from parts.shared.view import go_to_newest
 TRAIN, SCORE = "train", "score"
 
 
-def start_training(path: str, work: Jobs, promote: bool = False) -> None:
-    """Callback: train a model; with `promote` it is used as soon as it is trained."""
+def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "gold") -> None:
+    """Callback: train a model; with `promote` it is used as soon as it is trained.
+
+    `labels`: what it learns from, of `classifiers.settings.LABELS`.
+    """
     use = "--promote" if promote else "--no-promote"
-    command = ["train", use, "--json", "--store", path]
+    command = ["train", use, "--labels", labels, "--json", "--store", path]
     work.start(TRAIN, lambda: ProcessJob("Training", "cli", command))
 
 
@@ -29,14 +32,16 @@ def start_scoring(path: str, work: Jobs) -> None:
     work.start(SCORE, lambda: ProcessJob("Scoring", "cli", command))
 
 
-def train_button(path: str, work: Jobs, promote: bool, primary: bool = True) -> None:
+def train_button(
+    path: str, work: Jobs, promote: bool, primary: bool = True, labels: str = "gold"
+) -> None:
     """Draw the button that starts the training, and what it costs."""
     st.button(
         "Train a model" if promote else "Train",
         type="primary" if primary else "secondary",
         icon=":material/model_training:",
         on_click=start_training,
-        args=(path, work, promote),
+        args=(path, work, promote, labels),
     )
     st.caption("It takes some minutes and all cores; the pages stay open meanwhile.")
 

@@ -15,11 +15,17 @@ Record = Mapping[str, Any]
 _TEMPLATE = "parts/shared/stage_output.html"
 
 
-def pipeline(turn: Record, blamed: str | None, right: tuple[int, str] | None = None) -> list[str]:
+def pipeline(
+    turn: Record,
+    blamed: str | None,
+    right: tuple[int, str] | None = None,
+    guessed: bool = False,
+) -> list[str]:
     """One block per stage in pipeline order.
 
     The stage that the failure point `blamed` names is outlined. `right` is the hypothesis that was
-    really said, as returned by `labels.rules.correct_hypothesis.proven`.
+    really said, as returned by `labels.rules.correct_hypothesis.proven`. With `guessed` the outline
+    says that it is a guess, see `parts.shared.unchecked`.
     """
     blocks = []
     for stage in STAGES:
@@ -30,8 +36,11 @@ def pipeline(turn: Record, blamed: str | None, right: tuple[int, str] | None = N
         record = turn.get(stage)
         failed = failure_of(stage) == blamed
         if not record or not _logged(record):
-            macro = "absent_failure" if failed else "absent"
-            blocks.append(piece(_TEMPLATE, macro, title=title, colour=colour))
+            values = {"title": title, "colour": colour}
+            if failed:
+                blocks.append(piece(_TEMPLATE, "absent_failure", guessed=guessed, **values))
+            else:
+                blocks.append(piece(_TEMPLATE, "absent", **values))
             continue
         extra: dict[str, Any] = {}
         if stage == "asr":
@@ -40,7 +49,13 @@ def pipeline(turn: Record, blamed: str | None, right: tuple[int, str] | None = N
             extra = {"mentions": _distinct(record.get("mentions") or [])}
         blocks.append(
             piece(
-                _TEMPLATE, stage, title=title, colour=colour, record=record, failed=failed, **extra
+                _TEMPLATE,
+                stage,
+                title=title,
+                colour=colour,
+                record=record,
+                failed="guess" if failed and guessed else failed,
+                **extra,
             )
         )
     return blocks

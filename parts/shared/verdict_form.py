@@ -26,6 +26,7 @@ from charts.html import piece
 from charts.palette import COLOURS
 from data.queries.annotations import latest, progress
 from data.queries.visibility import Reader
+from data.schema.tables import EVEN
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_MEANINGS, NAMES
 from data.store.annotations import (
@@ -330,7 +331,7 @@ def confirm(path: str, turn: Mapping[str, Any], who: str, label: Mapping[str, An
 
 
 def _probable(p: float | None) -> bool | None:
-    return None if p is None else p >= 0.5
+    return None if p is None else p >= EVEN
 
 
 def _record(

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from charts.formatting import plain
+from charts.formatting import percent, plain
 from charts.html import piece
 from charts.layout import CONFIG
 from charts.palette import colour_of
@@ -31,13 +31,36 @@ from features import catalogue
 _FOR, _AGAINST = 4, 3
 
 
-def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -> None:
+def verdict(
+    prediction: Mapping[str, Any], reference: Reference | None = None, guessed: bool = False
+) -> None:
     """Six probabilities, one bar of evidence per stage, and the strongest reasons as sentences.
 
-    With a `reference`, each reason says where its value lies among correct turns.
+    With a `reference`, each reason says where its value lies among correct turns. A verdict that is
+    `guessed`, of a model that nobody has checked (`parts.shared.unchecked`), begins with what is
+    known best: how likely a defect is, and what speaks for it; which stage failed comes last.
     """
+    if guessed:
+        _defect(prediction)
+        _evidence(prediction, reference)
+        _probabilities(prediction, "Failure point, a guess")
+    else:
+        _probabilities(prediction, "Predicted failure point")
+        _evidence(prediction, reference)
+
+
+def _defect(prediction: Mapping[str, Any]) -> None:
+    st.metric(
+        "Probability of a defect",
+        percent(prediction["p_defect"], 0),
+        border=True,
+        help="Of any failure, whichever stage is to blame.",
+    )
+
+
+def _probabilities(prediction: Mapping[str, Any], title: str) -> None:
     st.subheader(
-        "Predicted failure point",
+        title,
         anchor=False,
         help="Where the model thinks the turn failed first, with its calibrated probabilities.",
     )
@@ -50,6 +73,9 @@ def verdict(prediction: Mapping[str, Any], reference: Reference | None = None) -
     other = likelier(prediction)
     if other:
         st.caption(other)
+
+
+def _evidence(prediction: Mapping[str, Any], reference: Reference | None) -> None:
     name = NAMES[prediction["failure_point"]]
     st.subheader(
         f"Evidence for {plain(name)}",

@@ -7,11 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from analysis.logging_gaps import gaps
 from charts.formatting import plain
 from charts.signals import gap_words, missing_heat, missing_shares, over_time, over_time_words
+from data.ingest.adapters import registry
 from data.ingest.ingest import ingest
 from data.queries import ingest_runs
 from data.queries.filters import Filter
@@ -19,6 +21,7 @@ from data.queries.signal_coverage import EVERY, Constant, constants, days, logge
 from data.store import disk_usage
 from data.store.maintenance import compact
 from data.store.store import Store
+from parts.data.sources import FIELDS, of_assistants, weaker_words
 from parts.data.storage import compaction, removal
 from parts.jobs.job import Jobs
 from tests.app import Open, texts
@@ -249,3 +252,87 @@ def test_values_that_were_left_out_are_shown_by_file_and_field(
         [str(path), "asr.latency_ms", "beyond what the field can mean", 3],
         [str(path), "tts.latency_ms", "beyond what the field can mean", 1],
     ]
+
+
+def lex(number: int) -> dict[str, Any]:
+    """An entry of a conversation log of Amazon Lex V2, of a bot that logs no transcriptions."""
+    intent = {"name": "OrderFlowers", "state": "Fulfilled", "slots": {}}
+    return {
+        "messageVersion": "2.0",
+        "botName": "florist",
+        "bot": {"id": "B1", "name": "florist", "localeId": "en_US"},
+        "sessionId": "s1",
+        "requestId": f"r{number}",
+        "timestamp": f"2026-05-01T09:3{number}:00Z",
+        "inputMode": "Speech",
+        "inputTranscript": "send roses",
+        "interpretations": [{"intent": intent}],
+        "sessionState": {"intent": intent},
+        "messages": [{"content": "Done.", "contentType": "PlainText"}],
+    }
+
+
+def test_each_assistant_says_what_its_source_cannot_know(
+    opened: Open, store: Store, tmp_path: Path
+) -> None:
+    ingest(store, [write_lines(tmp_path / "lex.jsonl", [lex(i) for i in range(4)])])
+    ingest(store, [write_lines(tmp_path / "mine.jsonl", turns(0, "car", 3))])
+    with store.snapshot() as snapshot:
+        runs = ingest_runs.sources(snapshot)
+        chosen = Filter()
+        read = days(snapshot, chosen)
+        found = {s.assistant: s for s in of_assistants(runs, logged(snapshot, chosen, read))}
+    car = found.pop("car")
+    (florist,) = found.values()
+    assert florist.titles == (registry.named("lex-v2").title,)
+    assert florist.cannot_know == registry.named("lex-v2").cannot_know[:-1]
+    assert florist.weaker.startswith("expect weaker verdicts on")
+    missing = [field.words for field in florist.missing]
+    # What the adapter says of itself is not said twice; the transcription's confidence could be
+    # logged, and is not.
+    assert "ASR confidence" in missing
+    assert "wake-word scores" not in missing
+    assert car.titles == ("Trace records",)
+    assert car.cannot_know == ()
+    assert "intents" not in [field.words for field in car.missing]
+    at = opened(store.path, "data")
+    assert "Sources" in [head.value for head in at.subheader]
+    assert "Such logs never say: the wake word" in texts(at)
+    assert "though such logs can hold it: ASR confidence, " in texts(at)
+    assert "Logged, share of turns: " in texts(at)
+
+
+def test_a_format_without_an_adapter_is_named() -> None:
+    """As runs of a later version are."""
+    when = datetime(2026, 5, 1, tzinfo=UTC)
+    runs = pa.table(
+        {
+            "assistant": ["a", "a", None],
+            "format": ["from-the-future", "lex-v2", "jsonl"],
+            "newest": [when, when, when],
+            "traces": [False, False, True],
+        }
+    )
+    seen = pa.table({"assistant": ["a"], "signal": ["nlu.intent"], "turns": [4], "logged": [2]})
+    (source,) = of_assistants(runs, seen)
+    assert source.titles == ("from-the-future", registry.named("lex-v2").title)
+    # The unknown one may hold everything.
+    assert source.cannot_know == ()
+    assert source.weaker == ""
+    assert source.logged == {"nlu.intent": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["nlu.intent"], "expect weaker verdicts on NLU"),
+        (["asr.confidence", "nlu.intent"], "expect weaker verdicts on ASR and NLU"),
+        (
+            ["wake.score", "asr.confidence", "nlu.intent", "nlu.confidence"],
+            "expect weaker verdicts on false wake, ASR and NLU",
+        ),
+    ],
+)
+def test_missing_fields_weaken_verdicts_on_their_stages(names: list[str], words: str) -> None:
+    assert weaker_words([FIELDS[name] for name in names]) == words
+    assert set(FIELDS) <= set(EVERY)

@@ -150,6 +150,13 @@ def test_enough_labels_offer_the_training(opened: Open, unlabelled: Store) -> No
     at.run()
     assert "Next: train" in texts(at)
     assert "Train a model" in labels(at)
+    # So does the queue, with a way to the training.
+    at = opened(unlabelled.path, "annotate")
+    at.session_state["annotator_name"] = "ann"
+    at.run()
+    at.button(key="go-train").click().run()
+    assert not at.exception
+    assert "Train a new model" in texts(at)
 
 
 def test_a_hidden_verdict_is_not_counted(unlabelled: Store) -> None:

@@ -17,6 +17,7 @@ from data.queries.filters import Filter
 from data.store.annotations import SHARE, annotate
 from data.store.store import Store
 from data.store.workspace import put_setting
+from parts.annotate.offer import likely
 from parts.jobs.job import jobs
 from parts.labels import making
 from parts.labels.export import content
@@ -24,7 +25,7 @@ from parts.labels.label_model import read_tasks
 from parts.shared.view import View
 from tests import learned
 from tests.app import Open, follow, html, links, press, texts, turn_rows
-from tests.learned import LABEL_MODEL
+from tests.learned import LABEL_MODEL, set_labels
 from tests.scored import MODEL
 
 
@@ -350,6 +351,7 @@ def recorded(store: Store) -> list[dict[str, Any]]:
 
 def test_a_generated_label_is_confirmed_with_one_key(opened: Open, own_learned: Store) -> None:
     put_setting(own_learned, SHARE, 0.0)
+    set_labels(own_learned, p_failure_point=0.5)
     at = queue(opened, own_learned)
     button = next(b for b in at.button if b.label == "Confirm all of it")
     assert button.proto.shortcut.casefold().endswith("g")
@@ -363,11 +365,44 @@ def test_a_generated_label_is_confirmed_with_one_key(opened: Open, own_learned: 
     assert row["turn_id"] == turn_id
     assert row["annotator"] == "Ada"
     for name in ("failure_point", "transcript", "intent", "slots"):
-        assert row[name] == (label[name] or None)
+        assert row[name] == (label[name] or None if (label[f"p_{name}"] or 0) >= 0.5 else None)
     assert row["goal_start"] == (label["goal_start"] >= 0.5)
     assert row["goal_reached"] == (label["goal_reached"] >= 0.5)
     press(at, "Undo")
     assert recorded(own_learned) == []
+
+
+def test_improbable_parts_of_a_label_are_not_offered(opened: Open, own_learned: Store) -> None:
+    """A failure point of 1 % once stood there to be confirmed with one key."""
+    put_setting(own_learned, SHARE, 0.0)
+    set_labels(own_learned, p_failure_point=0.01, p_slots=0.49, p_intent=0.5)
+    at = queue(opened, own_learned)
+    button = next(b for b in at.button if b.label == "Confirm all of it")
+    assert button.disabled
+    turn_id = str(button.key).removeprefix("confirm-")
+    with own_learned.snapshot() as snapshot:
+        label = snapshot.query(
+            "FROM generated_labels WHERE turn_id = $id", {"id": turn_id}
+        ).to_pylist()[0]
+    offered = [block for block in html_blocks(at) if "Goal begins" in block]
+    assert len(offered) == 1
+    assert "Failed first" not in offered[0]
+    assert "With" not in offered[0]
+    assert ("Meant" in offered[0]) == bool(label["intent"])
+
+
+def test_a_label_without_a_probable_part_is_not_offered() -> None:
+    part = {"p_failure_point": 0.49, "p_transcript": None, "p_intent": 0.0, "p_slots": 0.2}
+    value = {"failure_point": "asr", "transcript": "play", "intent": "play", "slots": []}
+    assert likely({**part, **value, "goal_start": 0.2}) == {
+        **part, **dict.fromkeys(value), "goal_start": 0.2
+    }  # fmt: skip
+    sure = {**dict.fromkeys(part, 0.5), **value}
+    assert likely(sure) == sure
+
+
+def html_blocks(at: AppTest) -> list[str]:
+    return [str(block.proto.body) for block in at.get("html")]
 
 
 def test_goals_are_judged_with_the_verdict(opened: Open, own_learned: Store) -> None:

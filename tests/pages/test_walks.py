@@ -411,6 +411,7 @@ def test_somebody_teaches_and_the_next_answer_changes(tmp_path: Path) -> None:
 def test_an_annotator_confirms_a_generated_label_with_one_key(tmp_path: Path) -> None:
     labelled = learned.fill(tmp_path / "store")
     workspace.put_setting(labelled, "second_opinions", 0.0)
+    learned.set_labels(labelled, p_failure_point=0.9)
     with served(labelled.path) as address, patient(address, "/annotate") as person:
         watch, page = person.watch, person.watch.page
         person.type(page.get_by_label(re.compile("^Your name")), "Ada")

@@ -114,6 +114,12 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
         "ratings": [{"of": HOSTILE, "mean": 2.0, "n": 3}],
         "href": HOSTILE,
     },
+    ("parts/annotate/first_turns.html", "progress"): {
+        "done": 3,
+        "all": 50,
+        "words": HOSTILE,
+    },
+    ("parts/shared/unchecked.html", "way"): {"href": HOSTILE, "words": HOSTILE},
     ("parts/shared/frame.html", "top"): {
         "home": HOSTILE,
         "store": HOSTILE,
@@ -257,6 +263,7 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
 # Templates with links, all written by `parts.shared.address` (`test_links_stay_in_the_dashboard`).
 LINKING = {
     "parts/shared/frame.html",
+    "parts/shared/unchecked.html",
     GENERATED,
     LABELS,
     REWRITES,

@@ -58,6 +58,13 @@ REVIEWED = {
         "pivot_words(table, measure, failure)": "names of measures and failures",
         "title": "a constant",
     },
+    "parts/annotate/first_turns.py": {"label": "a constant", "worth()": "numbers"},
+    "parts/data/sources.py": {
+        "logged": "numbers and constants",
+        "notes": "numbers and constants",
+        "weaker_words(missing)": "names of stages",
+        "when": "a constant",
+    },
     "parts/explore/sql_answer.py": {"more": "a number"},
     "parts/explore/turn_table.py": {"beyond": "numbers"},
     "parts/jobs/widget.py": {
@@ -152,6 +159,7 @@ REVIEWED = {
     "parts/turn/detail.py": {"label": "a constant", "parts": "numbers"},
     "parts/turn/rewrite.py": {"how": "a constant"},
     "parts/turn/verdict.py": {
+        "title": "a constant",
         "name": "the name of a failure",
         "other": "names of failures",
         "stages": "names of stages, and numbers",

@@ -1,0 +1,82 @@
+"""The mark of a model that no label of a person has checked, and the shortest way to a better one.
+
+Whether a model is such a one is decided by `Snapshot.learned_from_people` alone; pages ask here.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from charts.formatting import several
+from charts.html import piece
+from classifiers import registry
+from data.errors import FaultlineError
+from data.schema.vocabulary import UNCHECKED, UNCHECKED_MEANING
+from data.store.store import Store
+from parts.shared.first_steps import command, enough, labels_now
+from parts.shared.view import View
+
+# Pages that show nothing of the model: the labels there are the label model's.
+_WITHOUT = ("labels",)
+# Pages about training, which say how it is done by the command line.
+_WITH_COMMAND = ("annotate", "model")
+# What a new model learns from beside the labels of people, by what the present one learned from.
+_AND_GOLD = {"generated": "both"}
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _unchecked(path: str, model: str, _view: View) -> bool:
+    return not _view.snapshot.learned_from_people(model)
+
+
+def unchecked(view: View) -> bool:
+    """Whether what the page shows is of a model that learned from behaviour alone."""
+    return view.model is not None and _unchecked(view.path, view.model, view)
+
+
+def mark(view: View, page: str) -> None:
+    """Draw the mark on top of a page that shows verdicts or rates of such a model.
+
+    With it goes a link to what makes it better: turns to annotate or, where there are labels enough
+    by now, a training on them.
+    """
+    if page in _WITHOUT or not unchecked(view):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(
+            f":material/rule: **{UNCHECKED}.** Rates are model estimates, stages guesses.",
+            help=UNCHECKED_MEANING,
+            width="content",
+        )
+        words, task = _way_on(view)
+        if page != "annotate":
+            href = view.href("annotate", task=task)
+            st.html(piece("parts/shared/unchecked.html", "way", href=href, words=words))
+    labels = labels_now(view.path)
+    if enough(labels):
+        st.caption(
+            f"{several(sum(labels.values()), 'turn')} labelled by people by now; this model learned"
+            " from too few of them, or from none."
+        )
+        if page in _WITH_COMMAND:
+            command("train", f"--labels {labels_to_learn(view.path, str(view.model))}", view.path)
+
+
+def _way_on(view: View) -> tuple[str, str]:
+    """The words of the link, and the task of the page Annotate that it leads to."""
+    if enough(labels_now(view.path)):
+        return "Train on the labels of people", "train"
+    return "Annotate some turns", "queue"
+
+
+def labels_to_learn(path: str, model: str) -> str:
+    """What `faultline train --labels` learns from so that labels of people improve on `model`.
+
+    What the present model learned from stays, as people's labels are few at first; how much it then
+    counts is decided by how well it predicts them (`classifiers.train.fit`).
+    """
+    try:
+        labels: str = registry.load_settings(Store.open(path).models, model).labels
+    except FaultlineError:
+        return "gold"
+    return _AND_GOLD.get(labels, labels)
