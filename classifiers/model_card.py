@@ -59,7 +59,7 @@ def card(model: Model) -> str:
             "",
             *(
                 [
-                    f"They are against {_UNCHECKED.get(against, against)} labels, which nobody checked.",
+                    f"They are against {_kind(against)} labels, which nobody checked.",
                     "",
                 ]
                 if (against := model.metrics.get("against", GOLD)) != GOLD

@@ -339,7 +339,7 @@ def test_verdicts_that_are_too_few_are_used_beside_derived_labels(tmp_path: Path
         del row["gold"]
     first = train_first(_filled(tmp_path, rows))
     assert first is not None
-    assert not first.checked_by_people
+    assert first.against == "behaviour"
     assert "3 annotated turns and labels derived from" in first.sentence
 
 
@@ -357,7 +357,7 @@ def test_turns_without_words_and_in_other_scripts(tmp_path: Path, change: Any) -
         change(row)
     first = train_first(_filled(tmp_path, rows))
     assert first is not None
-    assert not first.checked_by_people
+    assert first.against == "behaviour"
 
 
 def _score(store: Path) -> subprocess.Popen[str]:
