@@ -8,6 +8,7 @@ an earlier one: whatever a crash left at its end was acknowledged to nobody.
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import struct
@@ -17,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
@@ -91,8 +92,14 @@ class Writer:
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT) -> None:
         self._folder = folder
         self._most = segment_bytes
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
         self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def append(self, records: Sequence[bytes]) -> None:
         """Write `packed` records and wait for the disk.
@@ -103,10 +110,10 @@ class Writer:
         file = self._file or self._next()
         before = self._size
         try:
-            for record in records:
-                file.write(record)
-                self._size += len(record)
-            file.flush()
+            left = memoryview(b"".join(records))
+            self._size += len(left)
+            while left:
+                left = left[file.write(left) :]
             os.fdatasync(file.fileno())
         except OSError:
             # After an error, what a file holds is uncertain: nothing more is written to it.
@@ -131,11 +138,11 @@ class Writer:
             self.close()
             self._next()
 
-    def _next(self) -> BinaryIO:
+    def _next(self) -> io.FileIO:
         numbers = [int(path.stem) for path in segments(self._folder) if path.stem.isdecimal()]
         # The time keeps the order where all earlier segments have been removed.
         number = max([time.time_ns() // 1_000, *(number + 1 for number in numbers)])
-        self._file = (self._folder / f"{number:020d}{_SUFFIX}").open("xb", buffering=1 << 20)
+        self._file = (self._folder / f"{number:020d}{_SUFFIX}").open("xb", buffering=0)
         self._size = 0
         sync([self._folder])
         return self._file
