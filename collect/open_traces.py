@@ -161,22 +161,24 @@ class OpenTraces:
         """
         batch = Batch()
         over = self._over()
-        for key in [*over, *(key for key in list(self._with_due) if key not in over)]:
+        for key in {**over, **self._with_due, **self._quiet(now)}:
             if batch.number >= most:
                 break
             trace = self._traces[key]
             # A root that has come means that nothing more is expected.
-            closing = key in over or (trace.ended and (everything or trace.closes <= now))
+            closing = key in over or trace.closes <= now or (everything and trace.ended)
             self._take(batch, key, trace, now, everything, closing)
-        for key, trace in self._traces.items():
-            if batch.number >= most:
-                break
-            # In the order of their last spans.
-            if trace.closes > now and not trace.ended:
-                break
-            if trace.closes <= now and key not in self._with_due:
-                self._take(batch, key, trace, now, everything, closing=True)
         return batch
+
+    def _quiet(self, now: float) -> dict[bytes, None]:
+        """The traces of which nothing has come for too long."""
+        quiet: dict[bytes, None] = {}
+        # In the order of their last spans.
+        for key, trace in self._traces.items():
+            if trace.last + self._limits.idle > now:
+                break
+            quiet[key] = None
+        return quiet
 
     def _take(
         self,

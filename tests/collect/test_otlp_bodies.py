@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
@@ -29,24 +26,12 @@ from collect.otlp_bodies import (
     spans_of,
     success,
 )
+from tests.collect.spans import as_json
 
 
 def call(turns: int = 2) -> bytes:
     spans = [span for turn in range(turns) for span in spans_of_turn(7, turn, 1.8e9 + 6 * turn)]
     return request([*spans, last_span(7, 1.8e9, 1.8e9 + 6 * turns)])
-
-
-def as_json(body: bytes) -> bytes:
-    """A request as exporters write it in JSON."""
-    message: dict[str, Any] = MessageToDict(ExportTraceServiceRequest.FromString(body))
-    for resource in message["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                for name in ("traceId", "spanId", "parentSpanId"):
-                    if name in span:
-                        span[name] = base64.b64decode(span[name]).hex().upper()
-                span["kind"] = 1
-    return json.dumps(message).encode()
 
 
 BODIES = {PROTOBUF: call(), JSON: as_json(call())}
