@@ -22,6 +22,9 @@ _OF_SUBTREES = frozenset({"turn"})
 # Spans that end a turn whose other spans lie beside them: LiveKit's. The whole trace is due then.
 _OF_TRACES = frozenset({"user_turn", "agent_turn"})
 _WHOLE = b""
+# Spans that a request begins with, and what an LLM's span contains that tells of calls of tools.
+_REQUESTS = frozenset({"stt", "llm_response"})
+_CALLS = (b"tool_calls", b"tool_use", b"function_call")
 # What a span takes in memory beside its data.
 _OVERHEAD = 700
 # A long trace that is read again as a whole is so less often: seconds per span of it.
@@ -45,6 +48,8 @@ class _Trace:
     children: dict[bytes, list[bytes]] = field(default_factory=dict)
     # Ends of turns, or `_WHOLE` → when.
     due: dict[bytes, float] = field(default_factory=dict)
+    # Turns in the order in which they ended.
+    ended_turns: list[bytes] = field(default_factory=list)
     # Spans that have been handed out, and have not changed since.
     told: set[bytes] = field(default_factory=set)
     segments: set[str] = field(default_factory=set)
@@ -117,6 +122,8 @@ class OpenTraces:
         if known is None:
             self.spans += 1
             trace.children.setdefault(span.parent, []).append(span.id)
+            if span.name in _OF_SUBTREES:
+                trace.ended_turns.append(span.id)
         else:
             size -= len(known.data) + _OVERHEAD
             trace.told.discard(span.id)
@@ -194,7 +201,7 @@ class OpenTraces:
         for end in ends:
             if batch.since is None or trace.due[end] < batch.since:
                 batch.since = trace.due[end]
-            ids.update(dict.fromkeys(self._below(trace, end)))
+            ids.update(dict.fromkeys(self._with_before(trace, end)))
             del trace.due[end]
         if closing:
             ids.update(dict.fromkeys(self._left(trace)))
@@ -209,7 +216,23 @@ class OpenTraces:
         if closing or not (trace.due or trace.ended):
             self._with_due.pop(key, None)
 
-    def _below(self, trace: _Trace, end: bytes) -> Iterable[bytes]:
+    def _with_before(self, trace: _Trace, end: bytes) -> Iterator[bytes]:
+        """The spans of a turn, and of those before it that say something of it, or it of them:
+        what was spoken before any request, and a tool's call that a later span tells of."""
+        spans = self._below(trace, end)
+        yield from spans
+        if end == _WHOLE:
+            return
+        calls = any(call in trace.spans[name].data for name in spans for call in _CALLS)
+        for before in reversed(trace.ended_turns[: trace.ended_turns.index(end)]):
+            spans = self._below(trace, before)
+            asked = any(trace.spans[name].name in _REQUESTS for name in spans)
+            if asked and not calls:
+                return
+            yield from spans
+            calls = calls and not asked
+
+    def _below(self, trace: _Trace, end: bytes) -> list[bytes]:
         """The spans of a turn."""
         if end == _WHOLE:
             return list(trace.spans)

@@ -33,10 +33,10 @@ def names(batch: Batch) -> list[str]:
     return sorted(s.name for spans in batch.spans for s in spans)
 
 
-def taking(spans: Iterable[Received], at: float = 0, segment: str = "a") -> OpenTraces:
-    traces = OpenTraces(LIMITS)
+def taking(spans: Iterable[Received], limits: Limits = LIMITS) -> OpenTraces:
+    traces = OpenTraces(limits)
     for each in spans:
-        assert traces.add(each, at, segment)
+        assert traces.add(each, 0, "a")
     return traces
 
 
@@ -70,6 +70,28 @@ def test_a_late_span_below_another_one_too() -> None:
     traces.due(10, 1_000)
     traces.add(span("request", 9, 4), 12, "a")
     assert len(names(traces.due(22, 1_000))) == 5
+
+
+def test_what_was_said_before_any_request_goes_with_the_next_one() -> None:
+    greeting = [span("tts", 11, 10), span("turn", 10, 1)]
+    traces = taking(greeting)
+    assert names(traces.due(10, 1_000)) == ["tts", "turn"]
+    for each in TURN:
+        traces.add(each, 20, "a")
+    assert names(traces.due(30, 1_000)) == ["llm", "stt", "tts", "tts", "turn", "turn"]
+    following = [span("stt", 21, 20), span("turn", 20, 1)]
+    for each in following:
+        traces.add(each, 40, "a")
+    assert names(traces.due(50, 1_000)) == ["stt", "turn"]
+
+
+def test_a_call_of_a_tool_may_be_the_turns_before() -> None:
+    traces = taking(TURN)
+    traces.due(10, 1_000)
+    called = b'[{"role": "assistant", "tool_calls": []}]'
+    for each in (span("stt", 21, 20), span("llm", 22, 20, data=called), span("turn", 20, 1)):
+        traces.add(each, 20, "a")
+    assert names(traces.due(30, 1_000)) == ["llm", "llm", "stt", "stt", "tts", "turn", "turn"]
 
 
 def test_a_span_that_is_sent_again_changes_nothing() -> None:
@@ -173,7 +195,7 @@ def test_every_turn_is_whole_in_the_end_whatever_the_order(
     roots = [s for s in spans if not s.parent]
     others = [s for s in spans if s.parent]
     chance.shuffle(others)
-    traces, last = OpenTraces(LIMITS), dict[bytes, set[bytes]]()
+    traces, last = OpenTraces(Limits(grace=10, idle=10_000)), dict[bytes, set[bytes]]()
     now = 0.0
 
     def take(batch: Batch) -> None:
