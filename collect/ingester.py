@@ -111,6 +111,8 @@ class Ingester:
         # For the quarantine, and the segments they stand in.
         self._faults: list[tuple[float, RefusedBody]] = []
         self._last = 0.0
+        # When the first turn was due of what is being ingested.
+        self._since: float | None = None
 
     def step(self, ending: bool = False) -> bool:
         """Read on, and ingest if something is due; whether there is more to do at once."""
@@ -147,6 +149,7 @@ class Ingester:
 
     def _store_batch(self, batch: Batch) -> None:
         """Ingest a batch, as often as it takes."""
+        self._since = batch.since
         while True:
             try:
                 for kind in KINDS:
@@ -161,7 +164,7 @@ class Ingester:
                 self.figures.problem = str(problem)
                 self._tell()
                 time.sleep(_RETRY_S)
-        self.figures.problem = None
+        self.figures.problem = self._since = None
         self._traces.forget(batch.closed)
         self._remove_segments()
 
@@ -254,7 +257,7 @@ class Ingester:
         figures.late = self._traces.late
         figures.damaged_bytes = self._reader.damaged
         figures.spool_bytes, figures.unread_bytes = self._reader.sizes()
-        due = self._traces.oldest_due()
+        due = self._since if self._since is not None else self._traces.oldest_due()
         figures.lag = max(0.0, now - due) if due is not None else 0.0
         self.report(figures)
 
@@ -278,6 +281,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # The server is told, and tells this process.
         signal.signal(number, signal.SIG_IGN)
+    # Whoever waits for an acknowledgement goes first.
+    os.nice(5)
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
     stop = threading.Event()
 
