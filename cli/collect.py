@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,8 @@ from cli.dashboard import LOOPBACK, is_loopback, must_be_free
 from cli.options import DEFAULT_STORE, StoreOption
 from cli.output import err, out, plain
 from data.counted import counted, number
+from data.errors import UsageError
+from data.ingest.adapters.adapter import Settings
 from data.store.paths import must_be_text
 
 collect = typer.Typer(
@@ -20,6 +24,8 @@ collect = typer.Typer(
     no_args_is_help=True,
 )
 _MIB = 1 << 20
+# Where the token is looked for; the second one is what Home Assistant's own tools read.
+_TOKENS = ("FAULTLINE_HOME_ASSISTANT_TOKEN", "HASS_TOKEN")
 
 
 @collect.command()
@@ -125,3 +131,62 @@ def otlp(
 
 def _log(sentence: str) -> None:
     err.print(plain(sentence))
+
+
+@collect.command("home-assistant")
+def home_assistant(
+    url: Annotated[str, typer.Argument(help="Such as http://homeassistant.local:8123.")],
+    store: StoreOption = DEFAULT_STORE,
+    every: Annotated[
+        float,
+        typer.Option(min=0.5, max=3_600, help="Seconds between looks while little happens."),
+    ] = 10.0,
+    idle_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=10_080,
+            help="Pause after which a device's next request begins a new dialogue.",
+        ),
+    ] = Settings.idle_minutes,
+    assistant: Annotated[
+        str | None, typer.Option(help="Name of the assistant under which turns are stored.")
+    ] = None,
+) -> None:
+    """Collect the runs of Assist pipelines from a Home Assistant.
+
+    It needs a long-lived access token of an administrator, in the environment variable
+    FAULTLINE_HOME_ASSISTANT_TOKEN or HASS_TOKEN.
+    """
+    from collect.home_assistant import Client
+    from collect.spool import exclusive
+    from data.store.store import Store, local
+
+    token = next((os.environ[name] for name in _TOKENS if os.environ.get(name, "").strip()), None)
+    if token is None:
+        raise UsageError(
+            f"There is no token; put a long-lived access token of an administrator of {url} into "
+            f"the environment variable {_TOKENS[0]}."
+        )
+    root = local(store)
+    opened = Store.ensure(root)
+    opened.must_be_whole()
+    folder = root / ".spool" / "home-assistant"
+    settings = Settings(idle_minutes=idle_minutes, assistant=assistant)
+    with exclusive(folder):
+        client = Client(url, token.strip(), opened, folder, every, settings, _log)
+
+        def end(*_: object) -> None:
+            client.stop.set()
+            if client.waiting:
+                raise KeyboardInterrupt
+
+        before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+        out.print(f"Runs are collected from {plain(url)} (stop it with Ctrl-C).")
+        sys.stdout.flush()
+        try:
+            client.run()
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+    out.print(f"{counted(client.turns, 'new turn')}, {number(client.quarantined)} in quarantine.")

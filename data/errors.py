@@ -69,6 +69,10 @@ class MappingError(IngestError):
     """The mapping file of a table is missing or wrong; the message names the key."""
 
 
+class CollectError(FaultlineError):
+    """A system that turns are collected from lets nobody in, or cannot answer."""
+
+
 # Files that an error lists one by one.
 _FILES_NAMED = 5
 
