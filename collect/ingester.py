@@ -108,25 +108,30 @@ class Ingester:
         self._reader = Reader(self._spool)
         self._traces = OpenTraces(Limits(self.setup.grace, self.setup.idle, self.setup.held))
         self._store = Store.ensure(self.setup.store)
-        # For the quarantine, and the segments they stand in.
+        # For the quarantine, with the times of arrival.
         self._faults: list[tuple[float, RefusedBody]] = []
+        self._read_since = 0
         self._last = 0.0
         # When the first turn was due of what is being ingested.
         self._since: float | None = None
 
     def step(self, ending: bool = False) -> bool:
         """Read on, and ingest if something is due; whether there is more to do at once."""
+        before = self.figures.spans
         records = self._reader.read(_READ)
         for record in records:
             self._take(record)
-        # What has not been read may still belong to what is due.
+        # What has not been read may still belong to what is due, and one large ingestion costs less
+        # than several small ones.
         behind = sum(len(record.body) for record in records) >= _READ
+        self._read_since += self.figures.spans - before
         now = time.time()
         worked = False
-        if ending or now - self._last >= self.setup.every:
+        waits = behind and self._read_since < _MOST_SPANS
+        if not waits and (ending or now - self._last >= self.setup.every):
             batch = self._traces.due(now, _MOST_SPANS, ending and not behind)
             if batch.spans or batch.closed or self._faults:
-                self._last = now
+                self._last, self._read_since = now, 0
                 self._store_batch(batch)
                 worked = True
         self._tell()
@@ -281,8 +286,6 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # The server is told, and tells this process.
         signal.signal(number, signal.SIG_IGN)
-    # Whoever waits for an acknowledgement goes first.
-    os.nice(5)
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
     stop = threading.Event()
 
