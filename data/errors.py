@@ -65,6 +65,10 @@ class IngestError(FaultlineError):
     """An input cannot be read as traces at all."""
 
 
+class NoTurns(IngestError):
+    """The logs of another system can be read, but tell of no turns."""
+
+
 class MappingError(IngestError):
     """The mapping file of a table is missing or wrong; the message names the key."""
 
