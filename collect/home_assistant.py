@@ -24,7 +24,7 @@ import msgspec
 from websockets.exceptions import InvalidHandshake, InvalidMessage, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from data.errors import CollectError, FaultlineError, UsageError, machine_error
+from data.errors import CollectError, FaultlineError, NoTurns, UsageError, machine_error
 from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.common import microseconds
 from data.ingest.adapters.home_assistant import is_finished, run_line
@@ -266,11 +266,12 @@ class Client:
             (file,) = report.files
             self.turns += file.turns - file.unchanged - file.replaced
             self.quarantined += file.quarantined
+        except NoTurns:
+            pass
         except (FaultlineError, OSError) as error:
             problem = machine_error(error, self.store.path) or error
-            if "holds no turns" not in str(problem):
-                self._say(f"{problem} It is tried again with the next look.")
-                return
+            self._say(f"{problem} It is tried again with the next look.")
+            return
         self._pending.clear()
 
     def _forget(self, shown: set[str]) -> None:

@@ -9,6 +9,7 @@ ended in the store, without it (the server was killed) at once.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -29,7 +31,7 @@ from filelock import FileLock
 from collect.open_traces import Batch, Limits, OpenTraces
 from collect.otlp_bodies import JSON, TYPES, Received, Refused, document, spans_of
 from collect.spool import Reader, Record, carry
-from data.errors import FaultlineError, IngestError, machine_error
+from data.errors import FaultlineError, NoTurns, machine_error
 from data.ingest.adapters.adapter import Settings
 from data.ingest.ingest import ingest
 from data.ingest.validation import excerpt
@@ -48,6 +50,8 @@ _MESSAGE = 500
 _READ = 16 << 20
 _POLL_S = 0.2
 _RETRY_S = 5.0
+# Attempts to store something when the collector ends.
+_LAST_ATTEMPTS = 3
 # The spool is rewritten without what is done with when it is this many times what is held.
 _CARRY_FROM, _CARRY_TIMES = 256 << 20, 4
 
@@ -102,6 +106,7 @@ class Ingester:
     setup: Setup
     report: Callable[[Figures], None]
     figures: Figures = field(default_factory=Figures)
+    ending: bool = False
 
     def __post_init__(self) -> None:
         self._spool = Path(self.setup.spool)
@@ -115,7 +120,7 @@ class Ingester:
         # When the first turn was due of what is being ingested.
         self._since: float | None = None
 
-    def step(self, ending: bool = False) -> bool:
+    def step(self) -> bool:
         """Read on, and ingest if something is due; whether there is more to do at once."""
         before = self.figures.spans
         records = self._reader.read(_READ)
@@ -128,8 +133,8 @@ class Ingester:
         now = time.time()
         worked = False
         waits = behind and self._read_since < _MOST_SPANS
-        if not waits and (ending or now - self._last >= self.setup.every):
-            batch = self._traces.due(now, _MOST_SPANS, ending and not behind)
+        if not waits and (self.ending or now - self._last >= self.setup.every):
+            batch = self._traces.due(now, _MOST_SPANS, self.ending and not behind)
             if batch.spans or batch.closed or self._faults:
                 self._last, self._read_since = now, 0
                 self._store_batch(batch)
@@ -155,7 +160,7 @@ class Ingester:
     def _store_batch(self, batch: Batch) -> None:
         """Ingest a batch, as often as it takes."""
         self._since = batch.since
-        while True:
+        for attempt in count(1):
             try:
                 for kind in KINDS:
                     spans = [s for trace in batch.spans for s in trace if s.kind == kind]
@@ -168,6 +173,9 @@ class Ingester:
                 problem = machine_error(error, self._store.path) or error
                 self.figures.problem = str(problem)
                 self._tell()
+                if self.ending and attempt >= _LAST_ATTEMPTS:
+                    # It is in the spool for the next start.
+                    raise SystemExit(1) from error
                 time.sleep(_RETRY_S)
         self.figures.problem = self._since = None
         self._traces.forget(batch.closed)
@@ -188,7 +196,7 @@ class Ingester:
                     name=name,
                     settings=Settings(assistant=self.setup.assistant),
                 )
-            except IngestError:
+            except NoTurns:
                 # Spans of other things than conversations.
                 return
         self.figures.runs += 1
@@ -249,7 +257,8 @@ class Ingester:
 
     def finish(self) -> None:
         """Store all that has ended; the spans of other turns stay in the spool."""
-        while self.step(ending=True):
+        self.ending = True
+        while self.step():
             pass
         self._reader.finish()
         self._remove_segments()
@@ -286,11 +295,13 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # The server is told, and tells this process.
         signal.signal(number, signal.SIG_IGN)
-    setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
+    # Unbuffered: a thread that waits in a buffer cannot be left behind at the end.
+    orders = io.FileIO(sys.stdin.fileno(), closefd=False)
+    setup = msgspec.json.decode(orders.readline(), type=Setup)
     stop = threading.Event()
 
     def listen() -> None:
-        if sys.stdin.buffer.readline().strip() == b"stop":
+        if orders.readline().strip() == b"stop":
             stop.set()
         else:
             os._exit(1)
@@ -309,7 +320,14 @@ def main() -> None:
 
     # That of a server which was killed may not have ended yet.
     with FileLock(Path(setup.spool) / ".ingester.lock"):
-        ingester = Ingester(setup, report)
+        ingester = None
+        while ingester is None:
+            try:
+                ingester = Ingester(setup, report)
+            except FaultlineError as error:
+                report(Figures(problem=str(error)))
+                if stop.wait(_RETRY_S):
+                    sys.exit(1)
         while not stop.is_set():
             if not ingester.step():
                 stop.wait(_POLL_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -100,6 +101,41 @@ def test_what_cannot_be_read_is_in_quarantine(tmp_path: Path) -> None:
         *("\\xff\\xff", '{"resourceSpans": 5}', '{"traceId": "1"}')
     }
     assert all(row["reason"] and row["file"].startswith("otlp 127.0.0.1") for row in rows)
+
+
+def test_spans_of_other_things_are_no_turns(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with Collector(store) as collector:
+        other = {"traceId": "01" * 16, "spanId": "02" * 8, "name": "GET /"}
+        times = {
+            "startTimeUnixNano": "1800000000000000000",
+            "endTimeUnixNano": "1800000001000000000",
+        }
+        scope = {"scope": {"name": "http"}, "spans": [{**other, **times}]}
+        body = json.dumps({"resourceSpans": [{"scopeSpans": [scope]}]}).encode()
+        assert collector.post(body, "application/json") == 200
+        until(lambda: collector.health()["ingest_spans"] == 1)
+        until(lambda: collector.health()["ingest_open_traces"] == 0)
+        assert collector.health()["ingest_problem"] is None
+        code, _, err = collector.stop()
+    assert (code, err) == (0, "")
+    assert stored(store) == quarantine(store) == []
+
+
+def test_a_store_that_cannot_be_written_keeps_the_spool(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with Collector(store) as collector:
+        until(lambda: collector.health()["ingest_spool_bytes"] == 0)
+        head = (store / "HEAD.json").read_bytes()
+        (store / "HEAD.json").write_text("{")
+        collector.post(request(spans_of_turn(1, 0, 1.8e9)))
+        until(lambda: collector.health()["status"] == "failing")
+        (store / "HEAD.json").write_bytes(head)
+        until(lambda: len(stored(store)) == 1)
+        until(lambda: collector.health()["status"] == "ok")
+        _, _, err = collector.stop()
+    assert err.count("\n") == 1
+    assert "HEAD.json" in err
 
 
 def test_others_may_write_to_the_store_meanwhile(tmp_path: Path) -> None:

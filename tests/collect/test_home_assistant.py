@@ -89,6 +89,21 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def test_runs_without_a_request_are_no_turns(store: Store) -> None:
+    home = Home()
+    home.runs["kitchen"] = {}
+    run = home.say("nothing", 0)
+    home.runs["kitchen"][run] = [
+        home.runs["kitchen"][run][0],
+        {"type": "run-end", "data": None, "timestamp": "2026-05-01T09:00:01+00:00"},
+    ]
+    with listening(home) as url, collecting(url, store) as running:
+        until(lambda: home.asked.count("pipeline_debug/list") > 4)
+        home.say("turn on the lamp", 60)
+        until(lambda: len(stored(store.path)) == 1)
+    assert running.log == []
+
+
 def test_requests_with_short_pauses_stay_one_dialogue(store: Store) -> None:
     home = Home()
     with listening(home) as url:
