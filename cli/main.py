@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from cli.collect import collect
 from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
 from cli.doctor import doctor
@@ -54,6 +55,7 @@ for command in COMMANDS:
 app.add_typer(rewrites)
 app.add_typer(labels)
 app.add_typer(preferences)
+app.add_typer(collect)
 
 _INTERRUPTED = 130
 

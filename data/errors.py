@@ -65,8 +65,16 @@ class IngestError(FaultlineError):
     """An input cannot be read as traces at all."""
 
 
+class NoTurns(IngestError):
+    """The logs of another system can be read, but tell of no turns."""
+
+
 class MappingError(IngestError):
     """The mapping file of a table is missing or wrong; the message names the key."""
+
+
+class CollectError(FaultlineError):
+    """A system that turns are collected from lets nobody in, or cannot answer."""
 
 
 # Files that an error lists one by one.

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    *("analysis", "annotation", "assistant", "charts", "classifiers", "cli", "data", "faultline"),
-    *("features", "labels", "pages", "parts", "report", "rewrites"),
+    *("analysis", "annotation", "assistant", "charts", "classifiers", "cli", "collect"),
+    *("data", "faultline", "features", "labels", "pages", "parts", "report", "rewrites"),
 )
 MODULES = ("app.py", "progress.py")
 _CODE = (*ROOMS, *MODULES, "benchmarks", "docs", "tests")

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.counted import counted
-from data.errors import IngestError
+from data.errors import IngestError, NoTurns
 from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.registry import named
 from data.ingest.assembly import Lines, assemble, shares, stage_lines
@@ -115,7 +115,7 @@ class OtherLogs:
         if not turns and len(self.failed) == len(self.sources):
             raise IngestError(next(iter(self.failed.values())))
         if not turns and not self.faulty:
-            raise IngestError(
+            raise NoTurns(
                 f"{self.name} holds no turns; it was read as {named(self.format).title} (--format "
                 "names another format)."
             )

@@ -1,0 +1,192 @@
+"""Commands that collect while an assistant runs: receive OTLP, and ask Home Assistant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.dashboard import LOOPBACK, is_loopback, must_be_free
+from cli.options import DEFAULT_STORE, StoreOption
+from cli.output import err, out, plain
+from data.counted import counted, number
+from data.errors import UsageError
+from data.ingest.adapters.adapter import Settings
+from data.store.paths import must_be_text
+
+collect = typer.Typer(
+    name="collect",
+    help="Collect turns while an assistant runs.",
+    no_args_is_help=True,
+)
+_MIB = 1 << 20
+# Where the token is looked for; the second one is what Home Assistant's own tools read.
+_TOKENS = ("FAULTLINE_HOME_ASSISTANT_TOKEN", "HASS_TOKEN")
+
+
+@collect.command()
+def otlp(
+    store: StoreOption = DEFAULT_STORE,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every address of this machine.")
+    ] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 4318,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0, max=3_600, help="Seconds to wait for further spans of a turn that has ended."
+        ),
+    ] = 10.0,
+    idle_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=10_080, help="A trace of which nothing came for so long has ended."
+        ),
+    ] = 10.0,
+    every: Annotated[
+        float,
+        typer.Option(min=0, max=3_600, help="Seconds from one ingestion to the next, at least."),
+    ] = 5.0,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for what was received and is not in the store yet; by default .spool/otlp "
+            "in the store's."
+        ),
+    ] = None,
+    most_spool: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="GiB of the spool, above which senders are asked to wait (status 429)."
+        ),
+    ] = 4.0,
+    most_memory: Annotated[
+        int,
+        typer.Option(
+            min=16,
+            help="MiB of spans of open traces that are held; above it, those that have been quiet "
+            "for longest are taken as ended.",
+        ),
+    ] = 512,
+    largest: Annotated[
+        int, typer.Option(min=1, max=1_024, help="MiB of the largest request, unpacked.")
+    ] = 20,
+    assistant: Annotated[
+        str | None,
+        typer.Option(help="Name of the assistant, in place of what the spans say."),
+    ] = None,
+) -> None:
+    """Receive spans over OTLP/HTTP (POST /v1/traces), by default from this machine only."""
+    from collect.ingester import Setup
+    from collect.receiver import LOOPBACK as NAMES
+    from collect.receiver import PATH, Limits, serve
+    from data.store.store import Store, local
+
+    must_be_free(port, host)
+    root = local(store)
+    Store.ensure(root).must_be_whole()
+    folder = must_be_text((spool or root / ".spool" / "otlp").expanduser().absolute())
+    folder.mkdir(parents=True, exist_ok=True)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    setup = Setup(
+        store=str(root),
+        spool=str(folder),
+        name=f"otlp {host}:{port}",
+        grace=grace,
+        idle=idle_minutes * 60,
+        every=every,
+        held=most_memory * _MIB,
+        assistant=assistant,
+    )
+    limits = Limits(body=largest * _MIB, spool=round(most_spool * 1024) * _MIB)
+    loopback = is_loopback(host)
+    hosts = (*NAMES, host) if loopback else ("*",)
+
+    def ready() -> None:
+        out.print(f"Spans are received at {plain(address)}{PATH} (stop it with Ctrl-C).")
+        if not loopback:
+            out.print(
+                "Whoever can reach this machine there can write into the store: there is no "
+                "password and no encryption. Put a proxy with both before it."
+            )
+        sys.stdout.flush()
+
+    receiver = serve(setup, host, port, hosts, limits, _log, ready)
+    counts, figures = receiver.counts, receiver.figures
+    out.print(
+        f"{counted(counts.requests, 'request')}, {counted(counts.spans, 'span')} received; "
+        f"{counted(figures.turns, 'new turn')}, {number(figures.replaced)} replaced, "
+        f"{number(figures.quarantined)} in quarantine."
+    )
+    if figures.open_traces:
+        out.print(
+            f"{counted(figures.open_traces, 'trace')} had not ended; what came of them waits in "
+            f"{plain(str(folder))} for the next start."
+        )
+
+
+def _log(sentence: str) -> None:
+    err.print(plain(sentence))
+
+
+@collect.command("home-assistant")
+def home_assistant(
+    url: Annotated[str, typer.Argument(help="Such as http://homeassistant.local:8123.")],
+    store: StoreOption = DEFAULT_STORE,
+    every: Annotated[
+        float,
+        typer.Option(min=0.5, max=3_600, help="Seconds between looks while little happens."),
+    ] = 10.0,
+    idle_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=10_080,
+            help="Pause after which a device's next request begins a new dialogue.",
+        ),
+    ] = Settings.idle_minutes,
+    assistant: Annotated[
+        str | None, typer.Option(help="Name of the assistant under which turns are stored.")
+    ] = None,
+) -> None:
+    """Collect the runs of Assist pipelines from a Home Assistant.
+
+    It needs a long-lived access token of an administrator, in the environment variable
+    FAULTLINE_HOME_ASSISTANT_TOKEN or HASS_TOKEN.
+    """
+    from collect.home_assistant import Client
+    from collect.spool import exclusive
+    from data.store.store import Store, local
+
+    token = next((os.environ[name] for name in _TOKENS if os.environ.get(name, "").strip()), None)
+    if token is None:
+        raise UsageError(
+            f"There is no token; put a long-lived access token of an administrator of {url} into "
+            f"the environment variable {_TOKENS[0]}."
+        )
+    root = local(store)
+    opened = Store.ensure(root)
+    opened.must_be_whole()
+    folder = root / ".spool" / "home-assistant"
+    settings = Settings(idle_minutes=idle_minutes, assistant=assistant)
+    with exclusive(folder):
+        client = Client(url, token.strip(), opened, folder, every, settings, _log)
+
+        def end(*_: object) -> None:
+            client.stop.set()
+            if client.waiting:
+                raise KeyboardInterrupt
+
+        before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+        out.print(f"Runs are collected from {plain(url)} (stop it with Ctrl-C).")
+        sys.stdout.flush()
+        try:
+            client.run()
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+    out.print(f"{counted(client.turns, 'new turn')}, {number(client.quarantined)} in quarantine.")

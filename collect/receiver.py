@@ -1,0 +1,386 @@
+"""OTLP over HTTP: POST /v1/traces, GET /health (https://opentelemetry.io/docs/specs/otlp/).
+
+A request is acknowledged when its spans are on disk, in the spool; `collect.ingester`, a process of
+its own, brings them into the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, Setup
+from collect.otlp_bodies import (
+    JSON,
+    TYPES,
+    Undecodable,
+    checked,
+    failure,
+    success,
+)
+from collect.spool import GroupCommit, Writer, exclusive, packed, size
+from data.errors import machine_error
+
+PATH = "/v1/traces"
+LOOPBACK = ("127.0.0.1", "localhost")
+# Seconds after which a client that was refused for now may try again.
+_RETRY_AFTER = "5"
+_RESTART_S = 5.0
+_GRACEFUL_S = 10
+_ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Counts:
+    """What the server has answered since it began."""
+
+    requests: int = 0
+    spans: int = 0
+    refused_requests: int = 0
+    refused_spans: int = 0
+    postponed: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes: of a body (unpacked), of all bodies that are being taken in, and of the spool."""
+
+    body: int = 20 << 20
+    bodies: int = 256 << 20
+    spool: int = 4 << 30
+
+
+class Receiver:
+    """Takes requests in; `log` gets a sentence when something goes wrong, and when it is over.
+
+    Attributes
+    ----------
+    figures: the last that the ingesting process told. stopping: no more requests are taken.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, log: Callable[[str], None]) -> None:
+        self.counts = Counts()
+        self.figures = Figures()
+        self.stopping = False
+        self.limits = limits
+        self._folder = folder
+        self._log = log
+        self._commit = GroupCommit(Writer(folder))
+        self._bodies = 0
+        self._failing = False
+        self._spool_size = size(folder)
+        self._looked = time.monotonic()
+
+    def close(self) -> None:
+        """Write what is waiting, and end."""
+        self._commit.close()
+
+    def application(self, hosts: tuple[str, ...]) -> Starlette:
+        """The application; `hosts`: names it answers to, `*` for any."""
+        return Starlette(
+            routes=[
+                Route(PATH, self._traces, methods=["POST"]),
+                Route("/health", self._health),
+            ],
+            # Otherwise a web page could send, under a name of its own that leads to this machine.
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+            exception_handlers={404: _no_such_path, 405: _wrong_method},
+        )
+
+    def health(self) -> dict[str, Any]:
+        """What GET /health answers."""
+        figures = self.figures
+        status = "ok"
+        if self.stopping:
+            status = "stopping"
+        elif self._failing or figures.problem:
+            status = "failing"
+        elif self._behind():
+            status = "behind"
+        told = {f"ingest_{key}": value for key, value in msgspec.to_builtins(figures).items()}
+        return {"status": status, **asdict(self.counts), **told}
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse(self.health())
+
+    async def _traces(self, request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in TYPES:
+            return self._refused(JSON, 415, f"Send {' or '.join(TYPES)}.")
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", ""):
+            return self._refused(kind, 415, "The body may be packed with gzip only.")
+        if self.stopping:
+            return self._postponed(kind, 503, "The collector is shutting down.")
+        if self._behind():
+            return self._postponed(kind, 429, "The collector is behind.")
+        declared = request.headers.get("content-length", "0")
+        held = int(declared) if declared.isdecimal() else 0
+        if held > self.limits.body:
+            return self._refused(kind, 413, self._too_large)
+        self._bodies += held
+        try:
+            return await self._body(request, kind, encoding == "gzip")
+        except ClientDisconnect:
+            return self._refused(kind, 400, "The body ended early.")
+        finally:
+            self._bodies -= held
+
+    async def _body(self, request: Request, kind: str, is_packed: bool) -> Response:
+        unpack = _Gunzip(self.limits.body) if is_packed else None
+        parts: list[bytes] = []
+        total = 0
+        try:
+            async for part in request.stream():
+                part = unpack.add(part) if unpack else part
+                total += len(part)
+                if total > self.limits.body:
+                    return self._refused(kind, 413, self._too_large)
+                parts.append(part)
+            if unpack:
+                unpack.end()
+        except zlib.error:
+            return await self._undecodable(kind, "not gzip, or cut off", b"".join(parts))
+        body = b"".join(parts)
+        try:
+            spans, refused = checked(body, kind)
+        except Undecodable as error:
+            return await self._undecodable(kind, str(error), body)
+        record = packed(KINDS.index(kind), time.time_ns() // 1_000, body)
+        if spans and not await self._on_disk(record):
+            return self._postponed(kind, 503, "The collector cannot write to its disk.")
+        self.counts.requests += 1
+        self.counts.spans += spans - len(refused)
+        self.counts.refused_spans += len(refused)
+        return Response(success(kind, refused), 200, media_type=kind)
+
+    async def _undecodable(self, kind: str, reason: str, body: bytes) -> Response:
+        """The reply to what no sender will send again; the beginning of it is kept."""
+        content = msgspec.msgpack.encode(RefusedBody("", reason, body[:16_384]))
+        if not await self._on_disk(packed(REFUSED, time.time_ns() // 1_000, content)):
+            return self._postponed(kind, 503, "The collector cannot write to its disk.")
+        return self._refused(kind, 400, f"The body cannot be read: {reason}.")
+
+    async def _on_disk(self, record: bytes) -> bool:
+        """Wait until a record is on disk; whether it is."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[OSError | None] = loop.create_future()
+
+        def settle(problem: OSError | None) -> None:
+            if not future.done():
+                future.set_result(problem)
+
+        def done(problem: OSError | None) -> None:
+            # The loop may have ended with whoever waited.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, problem)
+
+        self._commit.put(record, done)
+        problem = await future
+        if problem is not None and not self._failing:
+            known = machine_error(problem, self._folder)
+            self._log(str(known or f"The spool cannot be written: {problem.strerror}."))
+        if problem is None and self._failing:
+            self._log("The spool can be written again.")
+        self._failing = problem is not None
+        return problem is None
+
+    def _behind(self) -> bool:
+        if time.monotonic() - self._looked > 1.0:
+            self._looked = time.monotonic()
+            self._spool_size = size(self._folder)
+        return self._bodies > self.limits.bodies or self._spool_size > self.limits.spool
+
+    @property
+    def _too_large(self) -> str:
+        return f"The body has more than {self.limits.body >> 20} MiB."
+
+    def _refused(self, kind: str, status: int, sentence: str) -> Response:
+        self.counts.refused_requests += 1
+        return Response(failure(kind, sentence), status, media_type=kind)
+
+    def _postponed(self, kind: str, status: int, sentence: str) -> Response:
+        self.counts.postponed += 1
+        headers = {"retry-after": _RETRY_AFTER}
+        return Response(failure(kind, sentence), status, headers, media_type=kind)
+
+
+class _Gunzip:
+    """Unpacks a stream, of perhaps several members, to little more than `most` bytes.
+
+    Raises zlib.error where it is none or ends early.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._total = 0
+        self._stream = zlib.decompressobj(wbits=31)
+
+    def add(self, part: bytes) -> bytes:
+        """What a part unpacks to."""
+        unpacked: list[bytes] = []
+        while part and self._total <= self._most:
+            if self._stream.eof:
+                self._stream = zlib.decompressobj(wbits=31)
+            data = self._stream.decompress(part, self._most + 1 - self._total)
+            unpacked.append(data)
+            self._total += len(data)
+            part = self._stream.unused_data or self._stream.unconsumed_tail
+        return b"".join(unpacked)
+
+    def end(self) -> None:
+        """Nothing follows."""
+        if not self._stream.eof:
+            raise zlib.error("the end is missing")
+
+
+async def _no_such_path(_: Request, __: Exception) -> Response:
+    return JSONResponse({"message": f"There are {PATH} (traces only) and /health."}, 404)
+
+
+async def _wrong_method(_: Request, __: Exception) -> Response:
+    return JSONResponse({"message": f"Use POST for {PATH}, and GET for /health."}, 405)
+
+
+# -- the processes ---------------------------------------------------------------------------------
+
+
+class Ingesting:
+    """The ingesting process, started again whenever it ends; tells `receiver` its figures."""
+
+    def __init__(self, setup: Setup, receiver: Receiver, log: Callable[[str], None]) -> None:
+        self._setup = setup
+        self._receiver = receiver
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ingesting", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have everything stored that has ended, and wait for it."""
+        self._stopping.set()
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.write(b"stop\n")
+                self._process.stdin.flush()
+        try:
+            self._thread.join()
+        except BaseException:
+            if self._process is not None:
+                self._process.kill()
+            raise
+
+    def _run(self) -> None:
+        while True:
+            process = self._process = subprocess.Popen(
+                [sys.executable, "-m", "collect.ingester"],
+                cwd=_ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            )
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(OSError):
+                process.stdin.write(msgspec.json.encode(self._setup) + b"\n")
+                if self._stopping.is_set():
+                    process.stdin.write(b"stop\n")
+                process.stdin.flush()
+            for line in process.stdout:
+                self._told(line)
+            code = process.wait()
+            if self._stopping.is_set():
+                return
+            problem = f"The ingesting process ended (code {code}) and is started again."
+            self._log(problem)
+            self._receiver.figures.problem = problem
+            self._stopping.wait(_RESTART_S)
+
+    def _told(self, line: bytes) -> None:
+        figures = msgspec.json.decode(line, type=Figures)
+        if figures.problem and figures.problem != self._receiver.figures.problem:
+            self._log(figures.problem)
+        self._receiver.figures = figures
+
+
+class _Server(uvicorn.Server):
+    """A server that a signal ends in order, and not with the signal once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(
+    setup: Setup,
+    host: str,
+    port: int,
+    hosts: tuple[str, ...],
+    limits: Limits,
+    log: Callable[[str], None],
+    ready: Callable[[], None],
+) -> Receiver:
+    """Receive until SIGINT or SIGTERM, then bring what has ended into the store.
+
+    `ready` is called when the spool is this process's own. Raises `UsageError` if another collector
+    uses the spool.
+    """
+    folder = Path(setup.spool)
+    with exclusive(folder):
+        receiver = Receiver(folder, limits, log)
+        try:
+            ingesting = Ingesting(setup, receiver, log)
+            server = _Server(
+                uvicorn.Config(
+                    receiver.application(hosts),
+                    host=host,
+                    port=port,
+                    log_level="warning",
+                    access_log=False,
+                    timeout_graceful_shutdown=_GRACEFUL_S,
+                    lifespan="off",
+                )
+            )
+            stopping = threading.Thread(target=_mark, args=(server, receiver), daemon=True)
+            stopping.start()
+            ready()
+            server.run()
+            receiver.stopping = True
+        finally:
+            receiver.close()
+        ingesting.stop()
+    return receiver
+
+
+def _mark(server: uvicorn.Server, receiver: Receiver) -> None:
+    """Refuse requests on open connections as soon as the server is to end."""
+    while not server.should_exit:
+        time.sleep(0.1)
+    receiver.stopping = True

@@ -1,0 +1,49 @@
+"""What the ingesting process leaves in the spool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.receiver import last_span, request, spans_of_turn
+from collect import ingester
+from collect.ingester import Ingester, Setup
+from collect.otlp_bodies import PROTOBUF
+from collect.spool import Reader, Writer, packed, segments
+from tests.collect.served import stored
+
+KIND = ingester.KINDS.index(PROTOBUF)
+
+
+def test_a_long_call_does_not_keep_what_others_have_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingester, "_CARRY_FROM", 0)
+    monkeypatch.setattr(ingester, "_CARRY_TIMES", 2)
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    setup = Setup(str(tmp_path / "store"), str(spool), "otlp", 0, 1e12, 0, 64 << 20)
+    first = Ingester(setup, lambda _: None)
+    with Writer(spool, segment_bytes=20_000) as writer:
+        # A call that does not end, among many that do.
+        writer.append([packed(KIND, 1_000_000, request(spans_of_turn(0, 0, 1.8e9)[:3]))])
+        for call in range(1, 40):
+            spans = [*spans_of_turn(call, 0, 1.8e9), last_span(call, 1.8e9, 1.8e9 + 6)]
+            writer.append([packed(KIND, 1_000_000 + call, request(spans))])
+    before = sum(path.stat().st_size for path in segments(spool))
+    while first.step():
+        pass
+    assert any(path.name.startswith("carried-") for path in segments(spool))
+    assert sum(path.stat().st_size for path in segments(spool)) < before / 2
+    # As after a kill: what is there begins the turn, what comes ends it.
+    assert Reader(spool).read(1 << 30)
+    with Writer(spool) as writer:
+        end = [spans_of_turn(0, 0, 1.8e9)[3], last_span(0, 1.8e9, 1.8e9 + 6)]
+        writer.append([packed(KIND, 2_000_000, request(end))])
+    second = Ingester(setup, lambda _: None)
+    second.finish()
+    turns = stored(tmp_path / "store")
+    assert {turn["dialogue_id"] for turn in turns} == {f"call-{call}" for call in range(40)}
+    assert all(turn["asr"]["hypotheses"] and turn["tts"] for turn in turns)
+    assert segments(spool) == []

@@ -1,0 +1,215 @@
+"""The HTTP layer of the receiver: replies in the request's type, and only for what is on disk."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from starlette.testclient import TestClient
+
+from benchmarks.receiver import request, spans_of_turn
+from collect.ingester import KINDS, REFUSED, RefusedBody
+from collect.otlp_bodies import JSON, PROTOBUF, TYPES
+from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.spool import Reader, Record, segments
+from tests.collect.spans import as_json
+
+BODIES = {PROTOBUF: request(spans_of_turn(1, 0, 1.8e9))}
+BODIES[JSON] = as_json(BODIES[PROTOBUF])
+
+
+class Served:
+    """A receiver without the process behind it, what it has logged, and a client."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.log: list[str] = []
+        self.folder = folder
+        self.receiver = Receiver(folder, limits, self.log.append)
+        self.client = TestClient(self.receiver.application(LOOPBACK), base_url="http://localhost")
+
+    def post(self, body: bytes, kind: str = PROTOBUF, **headers: str) -> Any:
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post(PATH, content=body, headers={"content-type": kind, **headers})
+
+    def records(self) -> list[Record]:
+        return Reader(self.folder).read(1 << 30)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path, Limits(body=1 << 20))
+    with served.client:
+        yield served
+    served.receiver.close()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_acknowledged_is_on_disk(served: Served, kind: str, packed: bool) -> None:
+    body = BODIES[kind]
+    sent = gzip.compress(body) if packed else body
+    reply = served.post(sent, kind, content_encoding="gzip" if packed else "identity")
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == kind
+    assert reply.content == (b"{}" if kind == JSON else b"")
+    (record,) = served.records()
+    assert (KINDS[record.kind], record.body) == (kind, body)
+    told = served.client.get("/health").json()
+    assert (told["status"], told["requests"], told["spans"]) == ("ok", 1, 4)
+
+
+def test_parameters_of_the_type_do_not_matter(served: Served) -> None:
+    assert served.post(BODIES[JSON], "Application/JSON; charset=utf-8").status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "body"), [(PROTOBUF, b""), (JSON, b"{}")])
+def test_an_empty_request_is_a_success(served: Served, kind: str, body: bytes) -> None:
+    assert served.post(body, kind).status_code == 200
+    assert served.records() == []
+
+
+def test_refused_spans_are_counted_in_the_reply(served: Served) -> None:
+    faulty = ("pipecat", b"\x0a\x02ab\x2a\x03stt")
+    reply = served.post(request([faulty, *spans_of_turn(1, 0, 1.8e9)]))
+    assert reply.status_code == 200
+    response = ExportTraceServiceResponse.FromString(reply.content)
+    assert response.partial_success.rejected_spans == 1
+    told = served.client.get("/health").json()
+    assert (told["spans"], told["refused_spans"]) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "encoding", "reason"),
+    [
+        (b"\xff\xff", PROTOBUF, "identity", "not an OTLP request"),
+        (b"{", JSON, "identity", "not JSON"),
+        (b"no gzip", JSON, "gzip", "not gzip"),
+        (gzip.compress(BODIES[JSON])[:-9], JSON, "gzip", "not gzip, or cut off"),
+    ],
+)
+def test_the_undecodable_is_kept_for_the_quarantine(
+    served: Served, body: bytes, kind: str, encoding: str, reason: str
+) -> None:
+    reply = served.post(body, kind, content_encoding=encoding)
+    assert reply.status_code == 400
+    assert reply.headers["content-type"] == kind
+    assert reason.encode() in reply.content
+    (record,) = served.records()
+    assert record.kind == REFUSED
+    assert reason in msgspec.msgpack.decode(record.body, type=RefusedBody).reason
+
+
+def test_large_bodies_are_refused(served: Served) -> None:
+    large = b'{"x": "' + b"a" * (1 << 20) + b'"}'
+    for body, encoding in ((large, "identity"), (gzip.compress(large), "gzip")):
+        reply = served.post(body, JSON, content_encoding=encoding)
+        assert reply.status_code == 413
+        assert reply.json() == {"message": "The body has more than 1 MiB."}
+    assert served.records() == []
+
+
+def test_a_bomb_is_not_unpacked(served: Served) -> None:
+    bomb = gzip.compress(b" " * (400 << 20), 9)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert served.post(bomb, JSON, content_encoding="gzip").status_code == 413
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def test_several_members_of_gzip_are_one_body(served: Served) -> None:
+    body = BODIES[JSON]
+    packed = gzip.compress(body[:100]) + gzip.compress(body[100:])
+    assert served.post(packed, JSON, content_encoding="gzip").status_code == 200
+    assert served.records()[0].body == body
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding"), [("text/plain", "identity"), ("", "identity"), (JSON, "zstd")]
+)
+def test_other_types_are_refused(served: Served, kind: str, encoding: str) -> None:
+    reply = served.post(b"{}", kind, content_encoding=encoding)
+    assert reply.status_code == 415
+    assert reply.json()["message"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", PATH, 405), ("POST", "/v1/metrics", 404), ("GET", "/", 404), ("POST", "/health", 405)],
+)
+def test_other_paths_are_refused(served: Served, method: str, path: str, status: int) -> None:
+    reply = served.client.request(method, path)
+    assert reply.status_code == status
+    assert reply.json()["message"].endswith(".")
+
+
+def test_other_names_are_refused(served: Served) -> None:
+    assert served.post(BODIES[JSON], JSON, host="evil.example").status_code == 400
+    assert served.records() == []
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_who_comes_while_it_ends_is_to_try_again(served: Served, kind: str) -> None:
+    served.receiver.stopping = True
+    reply = served.post(BODIES[kind], kind)
+    assert reply.status_code == 503
+    assert int(reply.headers["retry-after"]) > 0
+    assert served.client.get("/health").json()["status"] == "stopping"
+
+
+def test_behind_it_asks_to_wait(tmp_path: Path) -> None:
+    (tmp_path / f"{1:020d}.spool").write_bytes(b"x" * 2_000)
+    served = Served(tmp_path, Limits(spool=1_000))
+    with served.client:
+        reply = served.post(BODIES[JSON], JSON)
+        assert reply.status_code == 429
+        assert int(reply.headers["retry-after"]) > 0
+        assert served.client.get("/health").json()["status"] == "behind"
+    served.receiver.close()
+
+
+def test_a_disk_that_cannot_be_written_is_said_once(served: Served) -> None:
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    written = segments(served.folder)[-1].stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written - 1, hard))
+    try:
+        for _ in range(3):
+            reply = served.post(BODIES[JSON], JSON)
+            assert reply.status_code == 503
+        assert served.client.get("/health").json()["status"] == "failing"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(served.log) == 1
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    assert served.log[1:] == ["The spool can be written again."]
+    assert [record.body for record in served.records()] == [BODIES[JSON]] * 2
+
+
+def test_many_senders_at_once(served: Served) -> None:
+    statuses: list[int] = []
+
+    def send(first: int) -> None:
+        for number in range(first, first + 20):
+            body = request(spans_of_turn(number, 0, 1.8e9))
+            statuses.append(served.post(body).status_code)
+
+    threads = [threading.Thread(target=send, args=(n * 20,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 160
+    assert len({record.body for record in served.records()}) == 160
+    assert json.loads(served.client.get("/health").content)["spans"] == 640
+    assert os.listdir(served.folder)
