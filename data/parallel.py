@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -103,6 +104,19 @@ def runner(processes: int) -> Iterator[Runner]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """No search for reference cycles, which costs a tenth of the time where millions of small
+    objects are made that have none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:

@@ -24,6 +24,7 @@ from data.ingest.block import Block, Limits
 from data.ingest.positions import Continued
 from data.ingest.staging import Staged, stage
 from data.ingest.validation import Fault, excerpt
+from data.parallel import without_gc
 from data.schema.trace import schema
 from data.store.misdated import Clock
 from data.store.parquet import workbench
@@ -108,12 +109,13 @@ def assemble(
     adapter = named(name, settings)
     blocks: list[Lines] = []
     writer = _Writer(folder, f"share-{index}-{len(blocks)}")
-    for group in _groups(share, pieces, dropped, folder / f"share-{index}.spill"):
-        for result in turns_of(adapter, group, settings):
-            writer.add(result, settings)
-            if writer.size >= _BLOCK:
-                blocks.append(writer.close())
-                writer = _Writer(folder, f"share-{index}-{len(blocks)}")
+    with without_gc():
+        for group in _groups(share, pieces, dropped, folder / f"share-{index}.spill"):
+            for result in turns_of(adapter, group, settings):
+                writer.add(result, settings)
+                if writer.size >= _BLOCK:
+                    blocks.append(writer.close())
+                    writer = _Writer(folder, f"share-{index}-{len(blocks)}")
     blocks.append(writer.close())
     return [block for block in blocks if block.count or block.faulty]
 

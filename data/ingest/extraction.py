@@ -27,6 +27,7 @@ from data.ingest.magic import refused
 from data.ingest.sources import blocks_of_lines, unpacked_head, unpacked_stream
 from data.ingest.staging import FAULTS, split_lines
 from data.ingest.validation import Fault, excerpt
+from data.parallel import without_gc
 from data.schema.trace import schema
 
 PIECES = schema(
@@ -176,7 +177,11 @@ def extract(
     name: str, unit: Sequence[Part], index: int, folder: Path, settings: Settings
 ) -> Extracted:
     """Read the parts of a unit; write its pieces and the faulty records into `folder`."""
-    adapter = named(name, settings)
+    with without_gc():
+        return _extract(named(name, settings), unit, index, folder)
+
+
+def _extract(adapter: Adapter, unit: Sequence[Part], index: int, folder: Path) -> Extracted:
     pieces = _Pieces(folder / f"unit-{index}.pieces.parquet")
     faults = _Faults(folder / f"unit-{index}.faults.parquet")
     lines: dict[int, int] = {}
