@@ -1,7 +1,7 @@
 """What a model is worth before anybody has annotated, and after the first annotations.
 
     python -m benchmarks.cold_start CORPORA [CORPUS...] [--part start|curve] [--generated]
-        [--turns N] [--annotated N ...] [--orders queue random]
+        [--turns N] [--annotated N ...] [--orders queue random mixed]
 
 Prints Markdown. The corpora's `gold` is taken out of the records before they are ingested, and only
 compared with afterwards. ``start``: what `faultline score` writes for a store without a model,
@@ -249,6 +249,10 @@ def curve(
             chosen = {"queue": np.array(queue[:n], int)}
             if n:
                 chosen["random"] = at_random[:n]
+                # Half of the queue, and others at random.
+                half = np.array(queue[: n // 2], int)
+                others = at_random[~np.isin(at_random, half)]
+                chosen["mixed"] = np.concatenate([half, others[: n - len(half)]])
             for order in orders if n else ("queue",):
                 for settings, learned in (
                     (warm, ""),
