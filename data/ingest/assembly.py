@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from data.ingest.adapters.adapter import Adapter, Assembled, Piece, Rejected, Settings
 from data.ingest.adapters.registry import named
 from data.ingest.block import Block, Limits
-from data.ingest.positions import Continued
+from data.ingest.positions import moved
 from data.ingest.staging import Staged, stage
 from data.ingest.validation import Fault, excerpt
 from data.parallel import without_gc
@@ -48,6 +48,7 @@ DIALOGUES = schema(
         ("dialogue_id", pa.string()),
         ("turn_id", pa.string()),
         ("started_at", pa.string()),
+        ("turn_index", pa.int64()),
         ("row", pa.int64()),
     ]
 )
@@ -182,7 +183,7 @@ class _Writer:
         self._path = folder / f"{name}.jsonl"
         self._lines: list[bytes] = []
         self._origins: list[tuple[int, int]] = []
-        self._dialogues: list[tuple[str, str, str, str, int]] = []
+        self._dialogues: list[tuple[str, str, str, str, int, int]] = []
         self._rejected: list[tuple[int, int, str, str, str]] = []
         self._assistants: set[str] = set()
         self.size = 0
@@ -207,6 +208,7 @@ class _Writer:
                 str(turn.get("dialogue_id")),
                 str(turn.get("turn_id")),
                 str(turn.get("started_at")),
+                turn["turn_index"],
                 len(self._lines),
             )
         )
@@ -252,13 +254,10 @@ def _readable(data: bytes) -> bytes:
 
 
 def stage_lines(
-    lines: Lines, continued: Continued, index: int, folder: Path, clock: Clock, limits: Limits
+    lines: Lines, moves: Path, index: int, folder: Path, clock: Clock, limits: Limits
 ) -> Staged:
-    """Check a block of turns and write them as `staging.stage` does."""
-    data = lines.path.read_bytes()
-    if continued:
-        data = b"".join(
-            continued.moved(row, line) for row, line in enumerate(data.splitlines(keepends=True))
-        )
+    """Check a block of turns, at the positions of `positions.moves`, and write them as
+    `staging.stage` does."""
+    data = moved(lines.path.read_bytes(), lines.dialogues, moves)
     lines.path.unlink()
     return replace(stage(Block(data, limits=limits), index, folder, clock), origins=lines.origins)

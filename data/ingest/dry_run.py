@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from data.ingest.block import LONGEST_LINE, Block, Limits, Source
 from data.ingest.extraction import record_texts
 from data.ingest.ingest import read_together
 from data.ingest.other_logs import OtherLogs
+from data.ingest.positions import moved, moves
 from data.ingest.sources import blocks, discover
 from data.ingest.staging import split_lines
 from data.ingest.validation import Fault, Notes, check, excerpt
@@ -129,13 +130,17 @@ def _other(
         lines = logs.turn_lines(run, Path(folder), settings, silent, limits)
         if not lines and len(logs.failed) == len(group):
             raise IngestError(next(iter(logs.failed.values())))
-        first = sorted(_origins(lines))[:shown]
+        first = heapq.nsmallest(shown, _origins(lines), key=lambda origin: origin[:2])
+        # Nothing is known of a store here.
+        filled = [block.dialogues for block in lines if block.count]
+        placed = moves(filled, [], Path(folder)) if filled else None
         adapter = named(logs.format, settings)
         examples: list[Example] = []
-        for part, number, path, row in first:
+        for part, number, block, row in first:
             source, line = logs.where(part, number)
-            with path.open("rb") as file:
-                text = next(islice(file, row, None))
+            assert placed is not None
+            turns = moved(block.path.read_bytes(), block.dialogues, placed)
+            text = turns.splitlines()[row]
             record = record_texts(adapter, source, limits, {line})
             shown_turn, problem = _checked(text)
             examples.append(Example(source.name, line, record.get(line, ""), shown_turn, problem))
@@ -151,19 +156,19 @@ def _other(
         return examples, problems
 
 
-def _origins(lines: Sequence[Lines]) -> Iterator[tuple[int, int, Path, int]]:
-    """Part and number of each turn's first piece, and where its line is."""
+def _origins(lines: Sequence[Lines]) -> Iterator[tuple[int, int, Lines, int]]:
+    """Part and number of each turn's first piece, its block, and its row in that."""
     for block in lines:
         origins = pq.read_table(block.origins)
         parts: list[Any] = origins["part"].to_pylist()
         numbers: list[Any] = origins["number"].to_pylist()
         for row, (part, number) in enumerate(zip(parts, numbers, strict=True)):
-            yield part, number, block.path, row
+            yield part, number, block, row
 
 
 def _checked(line: bytes) -> tuple[dict[str, Any], str | None]:
     """The record as it would be stored, or as the adapter made it and why it is not valid."""
     try:
-        return json.loads(check(line.rstrip(b"\n"), Notes()).json), None
+        return json.loads(check(line, Notes()).json), None
     except Fault as fault:
         return json.loads(line), str(fault)

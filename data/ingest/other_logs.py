@@ -25,7 +25,7 @@ from data.ingest.adapters.registry import named
 from data.ingest.assembly import Lines, assemble, shares, stage_lines
 from data.ingest.block import LONGEST_LINE, Limits, Source
 from data.ingest.extraction import Extracted, extract, units
-from data.ingest.positions import Continued, continued
+from data.ingest.positions import moves
 from data.ingest.staging import Staged
 from data.parallel import Runner
 from data.schema.trace import schema
@@ -213,10 +213,12 @@ class OtherLogs:
         limits: Limits,
         progress: Progress,
     ) -> None:
-        moved = continued([block.dialogues for block in lines if block.count], stored, folder)
+        blocks = [block for block in lines if block.count]
+        if blocks:
+            moved = moves([block.dialogues for block in blocks], stored, folder)
         work = (
-            (block, moved.get(block.dialogues, Continued()), index, folder, clock, limits)
-            for index, block in enumerate((block for block in lines if block.count), first)
+            (block, moved, index, folder, clock, limits)
+            for index, block in enumerate(blocks, first)
         )
         turns = 0
         for staged in run.map(stage_lines, work):

@@ -93,6 +93,21 @@ def test_positions_do_not_move_when_a_part_is_read_again(store: Store, tmp_path:
     assert turns(store) == before
 
 
+def test_late_turns_are_put_in_order_of_time(store: Store, tmp_path: Path) -> None:
+    first = json.loads(lines()[0])
+    for name, seconds in (("a", (0, 10, 20)), ("b", (5, 6, 12, 30, 31)), ("c", (0, 6, 7))):
+        records = [
+            {**first, "requestId": f"r{at:02}", "timestamp": f"2026-03-02T10:00:{at:02}Z"}
+            for at in seconds
+        ]
+        ingest(store, [write_lines(tmp_path / f"{name}.jsonl", records)])
+    with store.snapshot() as snapshot:
+        sql = "SELECT turn_id FROM turns ORDER BY turn_index, started_at, turn_id"
+        order = [row["turn_id"] for row in snapshot.query(sql).to_pylist()]
+    assert order == sorted(order)
+    assert len(order) == 9
+
+
 def test_faults_are_named_by_file_and_line(store: Store, tmp_path: Path) -> None:
     good = lines()
     bad = json.loads(good[0])
