@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from data.ingest.adapters.adapter import Reading
-from data.ingest.adapters.otlp import ADAPTER, End, ends, request
+from data.ingest.adapters.otlp import ADAPTER
 from data.ingest.adapters.registry import recognised
 from data.ingest.validation import Fault
 from data.store.store import Store
@@ -462,34 +462,6 @@ def test_a_message_whose_length_looks_like_utf_16(tmp_path: Path) -> None:
         body += body
     (tmp_path / "a.pb").write_bytes(len(body[:]).to_bytes(4, "big") + body)
     assert len(taken(tmp_path, tmp_path / "a.pb").turns) == 8
-
-
-# -- bodies of requests ----------------------------------------------------------------------------
-
-
-def test_a_body_becomes_pieces_that_say_what_has_ended() -> None:
-    lines = OWN_LOG.read_bytes().splitlines()
-    for line in lines:
-        in_json = request(line, "application/json; charset=utf-8")
-        in_protobuf = request(_protobuf(json.loads(line)), "application/x-protobuf")
-        assert in_json == in_protobuf
-    ended = [ends(piece) for line in lines for piece in request(line, "application/json").pieces]
-    assert ended.count(End.TURN) == 2 + 3 + 2
-    assert ended.count(End.CONVERSATION) == 1
-
-
-def test_bodies_that_are_refused() -> None:
-    body = _protobuf(json.loads(OWN_LOG.read_bytes().splitlines()[0]))
-    for content, kind in (
-        (body[:-5], "application/x-protobuf"),
-        (b"\xff" * 20, "application/x-protobuf"),
-        (b"{", "application/json"),
-        (b"[]", "application/json"),
-        (b"{}", "text/plain"),
-    ):
-        with pytest.raises(Fault):
-            request(content, kind)
-    assert request(b"", "application/x-protobuf").pieces == []
 
 
 # -- hostile input ---------------------------------------------------------------------------------

@@ -7,10 +7,6 @@ Other spans of their traces, such as those of HTTP or of databases, are passed o
 
 A span is exported when it ends, so that a turn's parts come in any order and in several requests,
 and the root of a conversation last, or never. The pieces of a trace are a group.
-
-A receiver of requests has all it needs here: `request` decodes a body into pieces, `Adapter.turns`
-makes turns of a trace's pieces as often as it is asked, and `ends` tells whether a piece completes
-one.
 """
 
 from __future__ import annotations
@@ -18,9 +14,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
 from functools import lru_cache
-from typing import Any, BinaryIO, NamedTuple, get_args
+from typing import Any, BinaryIO, get_args
 
 import msgspec
 
@@ -28,14 +23,12 @@ from data.ingest.adapters.adapter import Assembled, Piece, Reading, Rejected, Se
 from data.ingest.adapters.otlp import livekit, openinference, pipecat
 from data.ingest.adapters.otlp.conversation import Conversation
 from data.ingest.adapters.otlp.json_spans import (
-    Read,
     requests_of_document,
     spans_of_json,
     spans_of_object,
 )
 from data.ingest.adapters.otlp.protobuf_spans import (
     behind_length,
-    fields_of_request,
     messages,
     spans_of_message,
 )
@@ -63,30 +56,6 @@ _FAMILIES: dict[type, Callable[[], Conversation]] = {
 }
 
 
-class End(Enum):
-    """What a piece says has ended."""
-
-    TURN = "turn"
-    CONVERSATION = "conversation"
-
-
-class Request(NamedTuple):
-    """A request as a receiver needs it.
-
-    Attributes
-    ----------
-    pieces: of the spans that turns are made of; `group` is the trace's id. faults: of spans that
-    should have been such. spans: how many of them the request has, faulty ones included.
-    """
-
-    pieces: list[Piece]
-    faults: list[Fault]
-
-    @property
-    def spans(self) -> int:
-        return len(self.pieces) + len(self.faults)
-
-
 @lru_cache(4_096)
 def _choose(scope: str, name: str) -> Reader | None:
     """What reads a span, by the name of its scope and its own; None for those of no interest."""
@@ -94,55 +63,6 @@ def _choose(scope: str, name: str) -> Reader | None:
         reader = chosen(scope, name)
         if reader is not None:
             return reader
-    return None
-
-
-def request(body: bytes, content_type: str) -> Request:
-    """The body (unpacked) of a request in OTLP over HTTP.
-
-    `content_type`: `application/x-protobuf` or `application/json`, perhaps with parameters. Raises
-    `Fault` where the body cannot be decoded, as a whole or from some point on: it is then refused,
-    and may be given to `faultline ingest` as a file, which keeps what can be read.
-    """
-    kind = content_type.partition(";")[0].strip().lower()
-    pieces: list[Piece] = []
-    faults: list[Fault] = []
-    if kind == "application/json":
-        found: Iterable[Read] = spans_of_json(body.removeprefix(_BOM), _choose)
-    elif kind in ("application/x-protobuf", "application/protobuf"):
-        found = _of_messages(io.BytesIO(body))
-    else:
-        raise Fault("Content-Type", f"expected protobuf or JSON, got {kind[:80]!r}")
-    for each in found:
-        try:
-            if isinstance(each, Fault):
-                raise each
-            if piece := _piece(*each):
-                pieces.append(piece)
-        except Fault as fault:
-            faults.append(fault.with_traceback(None))
-    return Request(pieces, faults)
-
-
-def _of_messages(stream: BinaryIO) -> Iterator[Read]:
-    for message in fields_of_request(stream):
-        yield from spans_of_message(message, _choose)
-
-
-def ends(piece: Piece) -> End | None:
-    """Whether a piece is the span that ends last of its turn, or of its whole conversation.
-
-    Spans that other processes export may still follow.
-    """
-    record = _unpack(piece.data)
-    if isinstance(record, pipecat.Context):
-        return End.CONVERSATION if record.conversation else End.TURN
-    if isinstance(record, livekit.Session):
-        return End.CONVERSATION
-    if isinstance(record, livekit.AgentTurn):
-        return End.TURN
-    if isinstance(record, openinference.Part) and record.what == "root":
-        return End.TURN
     return None
 
 
