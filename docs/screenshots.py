@@ -1,10 +1,17 @@
-"""Screenshots of the pages for the documentation: python -m docs.screenshots STORE [TURN]."""
+"""Screenshots of the pages for the documentation: python -m docs.screenshots STORE [TURN].
+
+`python -m docs.screenshots sources` takes those of the guides to other systems' logs instead: a turn
+of each of the small logs that the tests have.
+"""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
+from data.ingest.adapters.adapter import Settings
+from data.ingest.ingest import ingest
 from data.queries.filters import Filter
 from data.queries.overview import defects
 from data.store.store import Store
@@ -31,6 +38,37 @@ SHOTS = (
 )
 # Triage searches for slices and Overview for change points before they can be shown.
 _WAIT_MS = 4_000
+
+
+# Logs of the tests by the name of their picture, and the mapping of a table.
+_LOGS = Path(__file__).parent.parent / "tests" / "data" / "adapters"
+_TABLE = (_LOGS / "tables" / "calls.csv", _LOGS / "tables" / "calls.toml")
+# What went wrong is what people look for.
+_TURN = """
+SELECT turn_id FROM turns
+ORDER BY len(asr.hypotheses) > 0 DESC, result.status IS NOT DISTINCT FROM 'no_match' DESC, turn_id
+LIMIT 1
+"""
+
+
+def shoot_sources(to: Path = IMAGES / "sources") -> list[Path]:
+    """Take a picture of a turn of every system's log; returns the files written."""
+    to.mkdir(parents=True, exist_ok=True)
+    logs = {path.stem: (path, None) for path in sorted((_LOGS / "own").iterdir())}
+    files = []
+    for name, (log, mapping) in {**logs, "table": _TABLE}.items():
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store.create(Path(folder) / name)
+            settings = Settings(mapping=mapping)
+            ingest(store, [log], format="table" if mapping else None, settings=settings)
+            with store.snapshot() as snapshot:
+                turn = snapshot.query(_TURN).to_pylist()[0]["turn_id"]
+            with served(store.path) as address, browse(width=1000, height=760) as watch:
+                watch.page.goto(f"{address}/turn?turn={turn}")
+                watch.settle()
+                files.append(to / f"{name}.png")
+                watch.page.screenshot(path=files[-1])
+    return files
 
 
 def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]:
@@ -69,6 +107,10 @@ def shoot(store: Path, turn: str | None = None, to: Path = IMAGES) -> list[Path]
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["sources"]:
+        for file in shoot_sources():
+            print(file)
+        sys.exit()
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     for file in shoot(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else None):
