@@ -1,7 +1,7 @@
 """Screenshots of the pages for the documentation: python -m docs.screenshots STORE [TURN].
 
-`python -m docs.screenshots sources` takes those of the guides to other systems' logs instead: a turn
-of each of the small logs that the tests have.
+`python -m docs.screenshots sources` takes those of the guides to other systems' logs instead: a
+turn of each of the small logs that the tests have.
 """
 
 from __future__ import annotations
