@@ -1,7 +1,9 @@
 """Which of several records with one turn id are the same turn, and which of these is stored.
 
 Two records are versions of one turn if their dialogue ids agree and their times differ by no more
-than `SAME_US`. Of these, one is stored, whatever the order in which they arrive:
+than `SAME_US`. In logs of other systems the ids are those of spans, requests and messages: there
+the times decide alone, as a part of a log may not say to which dialogue a turn belongs. Of these,
+one is stored, whatever the order in which they arrive:
 
 - An interim result gives way to a final one. A record with a result is final. One without is
   interim beside another that has one, or that has more stages (wake, asr, nlu, er, tts, feedback)
@@ -76,8 +78,9 @@ WITH compared AS (
   WINDOW firstly AS (PARTITION BY turn_id ORDER BY arrival {{direction}})
 ), agreeing AS (
   -- Equal fingerprints mean equal dialogues and times.
-  SELECT *, coalesce(dialogue_id = first_dialogue AND abs(began - first_began) <= {SAME_US}, true)
-    AS agrees
+  SELECT *, coalesce(
+    (dialogue_id = first_dialogue OR {{ids_of_log}}) AND abs(began - first_began) <= {SAME_US}, true
+  ) AS agrees
   FROM compared
 ), longest AS (
   SELECT *, arg_max(heard, length(heard)) OVER (
@@ -245,7 +248,8 @@ def _compare(
     differing = "SELECT turn_id FROM versions GROUP BY turn_id HAVING count(DISTINCT digest) > 1"
     for records in _records(con, stored, staged, _BODY_COLUMNS, differing):
         con.execute(f"INSERT INTO bodies SELECT turn_id, arrival, {_BODY} FROM {records}")
-    con.execute(_JUDGED.format(direction=order))
+    ids_of_log = all(block.origins is not None for block in staged)
+    con.execute(_JUDGED.format(direction=order, ids_of_log=ids_of_log))
     con.execute(_OUTCOMES)
 
 

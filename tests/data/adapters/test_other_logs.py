@@ -93,6 +93,26 @@ def test_positions_do_not_move_when_a_part_is_read_again(store: Store, tmp_path:
     assert turns(store) == before
 
 
+# Of a request that is cut in two, LiveKit, Rhasspy and OVOS log no id that both halves have.
+@pytest.mark.parametrize("name", ["lex-v2.jsonl", "home-assistant.jsonl", "rasa.jsonl"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_the_whole_log_mends_what_its_parts_left(
+    store: Store, tmp_path: Path, name: str, share: float
+) -> None:
+    every = (OWN / name).read_bytes().splitlines(keepends=True)
+    cut = round(len(every) * share)
+    for part, content in (("a.log", every[:cut]), ("b.log", every[cut:])):
+        (tmp_path / part).write_bytes(b"".join(content))
+        ingest(store, [tmp_path / part])
+    ingest(store, [OWN / name])
+    whole = Store.create(tmp_path / "whole")
+    ingest(whole, [OWN / name])
+    shown = ("turn_id", "dialogue_id")
+    assert [[turn[field] for field in shown] for turn in turns(store)] == [
+        [turn[field] for field in shown] for turn in turns(whole)
+    ]
+
+
 def test_late_turns_are_put_in_order_of_time(store: Store, tmp_path: Path) -> None:
     first = json.loads(lines()[0])
     for name, seconds in (("a", (0, 10, 20)), ("b", (5, 6, 12, 30, 31)), ("c", (0, 6, 7))):
