@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from collect.open_traces import Batch, Limits, OpenTraces
 from collect.otlp_bodies import JSON, TYPES, Received, Refused, document, spans_of
 from collect.spool import Reader, Record, carry
 from data.errors import FaultlineError, NoTurns, machine_error
+from data.ingest import block
 from data.ingest.adapters.adapter import Settings
 from data.ingest.ingest import ingest
 from data.ingest.validation import excerpt
@@ -44,8 +46,9 @@ REFUSED = len(KINDS)
 _ENDINGS = {kind: ".jsonl" if kind == JSON else ".pb" for kind in KINDS}
 # Spans that are ingested together at most.
 _MOST_SPANS = 120_000
-# Spans of one resource and scope that are written as one message.
-_MESSAGE = 500
+# Spans of one resource and scope that are written as one message, which is a line in JSON: so many
+# at most, and so many bytes where one span alone does not have more.
+_MESSAGE, _MESSAGE_BYTES = 500, 4 << 20
 # Bytes of the spool that are read before looking for what is due.
 _READ = 16 << 20
 _POLL_S = 0.2
@@ -185,8 +188,12 @@ class Ingester:
         name = f"{self.setup.name} {datetime.now(UTC).isoformat(timespec='milliseconds')}"
         with tempfile.TemporaryDirectory(prefix="faultline-", dir=self._spool) as folder:
             path = Path(folder) / f"turns{_ENDINGS[kind]}"
+            longest = block.LONGEST_LINE
             with path.open("wb") as file:
-                file.writelines(_messages(spans))
+                for message in _messages(spans):
+                    file.write(message)
+                    # What was acknowledged is stored, however large `--largest` let it be.
+                    longest = max(longest, len(message))
             try:
                 result = ingest(
                     self._store,
@@ -194,6 +201,7 @@ class Ingester:
                     format="otlp",
                     workers=1,
                     name=name,
+                    limits=block.Limits(longest),
                     settings=Settings(assistant=self.setup.assistant),
                 )
             except NoTurns:
@@ -279,15 +287,19 @@ class Ingester:
 def _messages(spans: Sequence[Received]) -> Iterator[bytes]:
     """Spans of one encoding as requests, those of one resource and scope together."""
     waiting: dict[tuple[bytes, bytes], list[bytes]] = {}
+    sizes: Counter[tuple[bytes, bytes]] = Counter()
     for span in spans:
-        together = waiting.setdefault(span.context, [])
-        together.append(span.data)
-        if len(together) >= _MESSAGE:
-            yield document(span.kind, span.context, together)
+        context, size = span.context, len(span.data)
+        together = waiting.setdefault(context, [])
+        full = sizes[context] + sum(map(len, context)) + size > _MESSAGE_BYTES
+        if together and (full or len(together) >= _MESSAGE):
+            yield document(span.kind, context, together)
             together.clear()
+            sizes[context] = 0
+        together.append(span.data)
+        sizes[context] += size
     for context, together in waiting.items():
-        if together:
-            yield document(spans[0].kind, context, together)
+        yield document(spans[0].kind, context, together)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,46 @@ import pytest
 from benchmarks.receiver import last_span, request, spans_of_turn
 from collect import ingester
 from collect.ingester import Ingester, Setup
-from collect.otlp_bodies import PROTOBUF
+from collect.otlp_bodies import JSON, PROTOBUF
 from collect.spool import Reader, Writer, packed, segments
-from tests.collect.served import stored
+from tests.collect.served import quarantine, stored
+from tests.collect.spans import as_json
 
-KIND = ingester.KINDS.index(PROTOBUF)
+KIND, KIND_JSON = ingester.KINDS.index(PROTOBUF), ingester.KINDS.index(JSON)
+
+
+def ingester_of(folder: Path, *, grace: float = 0.0, idle: float = 1e12) -> Ingester:
+    """An ingester of `spool` in a folder for `store` in it, without a server."""
+    spool = folder / "spool"
+    spool.mkdir(exist_ok=True)
+    setup = Setup(str(folder / "store"), str(spool), "otlp", grace, idle, 0, 512 << 20)
+    return Ingester(setup, lambda _: None)
+
+
+def with_prompt(call: int, size: int) -> bytes:
+    """A request in JSON with a whole call, whose LLM was given a prompt of a size."""
+    body = json.loads(
+        as_json(request([*spans_of_turn(call, 0, 1.8e9), last_span(call, 1.8e9, 2e9)]))
+    )
+    prompt = {"key": "input", "value": {"stringValue": "x" * size}}
+    for resource in body["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for span in scope["spans"]:
+                if span["name"] == "llm":
+                    span["attributes"].append(prompt)
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize(("calls", "prompt"), [(100, 200_000), (2, 17 << 20)])
+def test_large_spans_in_json_are_stored(tmp_path: Path, calls: int, prompt: int) -> None:
+    collecting = ingester_of(tmp_path)
+    with Writer(tmp_path / "spool") as writer:
+        for call in range(calls):
+            writer.append([packed(KIND_JSON, 1_000_000, with_prompt(call, prompt))])
+    collecting.finish()
+    assert len(stored(tmp_path / "store")) == calls
+    assert quarantine(tmp_path / "store") == []
+    assert segments(tmp_path / "spool") == []
 
 
 def test_a_long_call_does_not_keep_what_others_have_said(
