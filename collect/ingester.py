@@ -32,12 +32,14 @@ from filelock import FileLock
 from collect.open_traces import Batch, Limits, OpenTraces
 from collect.otlp_bodies import JSON, TYPES, Received, Refused, document, spans_of
 from collect.spool import Reader, Record, carry
+from collect.stored_traces import StoredTraces
 from data.errors import FaultlineError, NoTurns, machine_error
 from data.ingest import block
 from data.ingest.adapters.adapter import Settings
 from data.ingest.ingest import ingest
 from data.ingest.validation import excerpt
 from data.schema.tables import QUARANTINE
+from data.store.durability import sync
 from data.store.store import Store
 
 # Kinds of records of the spool: a request in one of the encodings, or what was refused.
@@ -114,7 +116,8 @@ class Ingester:
     def __post_init__(self) -> None:
         self._spool = Path(self.setup.spool)
         self._reader = Reader(self._spool)
-        self._traces = OpenTraces(Limits(self.setup.grace, self.setup.idle, self.setup.held))
+        limits = Limits(self.setup.grace, self.setup.idle, self.setup.held)
+        self._traces = OpenTraces(limits, StoredTraces(self._spool))
         self._store = Store.ensure(self.setup.store)
         # For the quarantine, with the times of arrival.
         self._faults: list[tuple[float, RefusedBody]] = []
@@ -142,6 +145,10 @@ class Ingester:
                 self._last, self._read_since = now, 0
                 self._store_batch(batch)
                 worked = True
+            elif self._removable():
+                # Nothing new of what an earlier process had stored.
+                self._last = now
+                self._remove_segments()
         self._tell()
         return worked or bool(records)
 
@@ -236,14 +243,29 @@ class Ingester:
         self.figures.quarantined += len(rows)
         self._faults = []
 
-    def _remove_segments(self) -> None:
-        """Remove the segments that were read to their end and of which all is stored."""
+    def _removable(self) -> list[str]:
+        """The segments that were read to their end and of which all is stored."""
         if self._faults:
-            return
-        self._carry()
-        for name in [name for name in self._reader.passed if not self._traces.needs(name)]:
-            (self._spool / name).unlink(missing_ok=True)
-            self._reader.forget(name)
+            return []
+        return [name for name in self._reader.passed if not self._traces.needs(name)]
+
+    def _remove_segments(self) -> None:
+        """Remove what can be, and take note before of what is stored."""
+        try:
+            if not self._faults:
+                self._carry()
+            names = self._removable()
+            if not names:
+                return
+            self._traces.stored.write()
+            for name in names:
+                (self._spool / name).unlink(missing_ok=True)
+                self._reader.forget(name)
+            sync([self._spool])
+            self._traces.stored.prune()
+        except OSError as error:
+            problem = machine_error(error, self._spool)
+            self.figures.problem = str(problem or f"The spool cannot be written: {error.strerror}.")
 
     def _carry(self) -> None:
         """Take what is still needed over into a new segment, where little of the spool is: one long
