@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -55,8 +54,8 @@ _MESSAGE, _MESSAGE_BYTES = 500, 4 << 20
 _READ = 16 << 20
 _POLL_S = 0.2
 _RETRY_S = 5.0
-# Attempts to store something when the collector ends.
-_LAST_ATTEMPTS = 3
+# Attempts to store something when the collector ends, and the seconds between them.
+_LAST_ATTEMPTS, _LAST_RETRY_S = 3, 1.0
 # The spool is rewritten without what is done with when it is this many times what is held.
 _CARRY_FROM, _CARRY_TIMES = 256 << 20, 4
 
@@ -106,10 +105,14 @@ class RefusedBody(msgspec.Struct):
 
 @dataclass
 class Ingester:
-    """Reads the spool and ingests what is finished; `report` is told the figures."""
+    """Reads the spool and ingests what is finished; `report` is told the figures.
+
+    `stop`: set when the collector is to end.
+    """
 
     setup: Setup
     report: Callable[[Figures], None]
+    stop: threading.Event = field(default_factory=threading.Event)
     figures: Figures = field(default_factory=Figures)
     ending: bool = False
 
@@ -168,9 +171,11 @@ class Ingester:
                 self._faults.append((at, fault))
 
     def _store_batch(self, batch: Batch) -> None:
-        """Ingest a batch, as often as it takes."""
+        """Ingest a batch, as often as it takes; while the collector ends, a few times."""
         self._since = batch.since
-        for attempt in count(1):
+        last_attempts = 0
+        while True:
+            last_attempts += self.stop.is_set()
             try:
                 for kind in KINDS:
                     spans = [s for trace in batch.spans for s in trace if s.kind == kind]
@@ -183,10 +188,13 @@ class Ingester:
                 problem = machine_error(error, self._store.path) or error
                 self.figures.problem = str(problem)
                 self._tell()
-                if self.ending and attempt >= _LAST_ATTEMPTS:
+                if last_attempts >= _LAST_ATTEMPTS:
                     # It is in the spool for the next start.
                     raise SystemExit(1) from error
-                time.sleep(_RETRY_S)
+                if last_attempts:
+                    time.sleep(_LAST_RETRY_S)
+                else:
+                    self.stop.wait(_RETRY_S)
         self.figures.problem = self._since = None
         self._traces.forget(batch.closed)
         self._remove_segments()
@@ -288,6 +296,7 @@ class Ingester:
     def finish(self) -> None:
         """Store all that has ended; the spans of other turns stay in the spool."""
         self.ending = True
+        self.stop.set()
         while self.step():
             pass
         self._reader.finish()
@@ -357,7 +366,7 @@ def main() -> None:
         ingester = None
         while ingester is None:
             try:
-                ingester = Ingester(setup, report)
+                ingester = Ingester(setup, report, stop)
             except FaultlineError as error:
                 report(Figures(problem=str(error)))
                 if stop.wait(_RETRY_S):
