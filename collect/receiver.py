@@ -63,7 +63,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes: of a body (unpacked), of all bodies that are being taken in, and of the spool."""
+    """Bytes: of a body, of all bodies that are being taken in (both unpacked), and of the spool."""
 
     body: int = 20 << 20
     bodies: int = 256 << 20
@@ -76,6 +76,7 @@ class Receiver:
     Attributes
     ----------
     figures: the last that the ingesting process told. stopping: no more requests are taken.
+    receiving: bytes of bodies that are being taken in, unpacked.
     """
 
     def __init__(self, folder: Path, limits: Limits, log: Callable[[str], None]) -> None:
@@ -86,7 +87,7 @@ class Receiver:
         self._folder = folder
         self._log = log
         self._commit = GroupCommit(Writer(folder))
-        self._bodies = 0
+        self.receiving = 0
         self._failing = False
         self._spool_size = size(folder)
         self._looked = time.monotonic()
@@ -135,38 +136,41 @@ class Receiver:
         if self._behind():
             return self._postponed(kind, 429, "The collector is behind.")
         declared = request.headers.get("content-length", "0")
-        held = int(declared) if declared.isdecimal() else 0
-        if held > self.limits.body:
+        if declared.isdecimal() and int(declared) > self.limits.body:
             return self._refused(kind, 413, self._too_large)
-        self._bodies += held
+        taken = _Taken()
         try:
-            return await self._body(request, kind, encoding == "gzip")
+            return await self._body(request, kind, encoding == "gzip", taken)
         except ClientDisconnect:
             return self._refused(kind, 400, "The body ended early.")
         finally:
-            self._bodies -= held
+            self.receiving -= taken.size
 
-    async def _body(self, request: Request, kind: str, is_packed: bool) -> Response:
+    async def _body(self, request: Request, kind: str, is_packed: bool, taken: _Taken) -> Response:
         unpack = _Gunzip(self.limits.body) if is_packed else None
         parts: list[bytes] = []
-        total = 0
         try:
             async for part in request.stream():
                 part = unpack.add(part) if unpack else part
-                total += len(part)
-                if total > self.limits.body:
-                    return self._refused(kind, 413, self._too_large)
                 parts.append(part)
+                taken.size += len(part)
+                self.receiving += len(part)
+                if taken.size > self.limits.body:
+                    return self._refused(kind, 413, self._too_large)
+                if self.receiving > self.limits.bodies:
+                    return self._postponed(kind, 429, "Too much is being received at once.")
             if unpack:
                 unpack.end()
         except zlib.error:
             return await self._undecodable(kind, "not gzip, or cut off", b"".join(parts))
         body = b"".join(parts)
+        parts.clear()
         try:
             spans, refused = checked(body, kind)
         except Undecodable as error:
             return await self._undecodable(kind, str(error), body)
         record = packed(KINDS.index(kind), time.time_ns() // 1_000, body)
+        del body
         if spans and not await self._on_disk(record):
             return self._postponed(kind, 503, "The collector cannot write to its disk.")
         self.counts.requests += 1
@@ -209,7 +213,7 @@ class Receiver:
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._spool_size = size(self._folder)
-        return self._bodies > self.limits.bodies or self._spool_size > self.limits.spool
+        return self.receiving > self.limits.bodies or self._spool_size > self.limits.spool
 
     @property
     def _too_large(self) -> str:
@@ -223,6 +227,13 @@ class Receiver:
         self.counts.postponed += 1
         headers = {"retry-after": _RETRY_AFTER}
         return Response(failure(kind, sentence), status, headers, media_type=kind)
+
+
+@dataclass
+class _Taken:
+    """Bytes of a body that are held, unpacked."""
+
+    size: int = 0
 
 
 class _Gunzip:

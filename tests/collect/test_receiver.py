@@ -9,11 +9,14 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.testclient import TestClient
 
@@ -22,6 +25,8 @@ from collect.ingester import KINDS, REFUSED, RefusedBody
 from collect.otlp_bodies import JSON, PROTOBUF, TYPES
 from collect.receiver import LOOPBACK, PATH, Limits, Receiver
 from collect.spool import Reader, Record, segments
+from tests.browser import free_port
+from tests.collect.served import until
 from tests.collect.spans import as_json
 
 BODIES = {PROTOBUF: request(spans_of_turn(1, 0, 1.8e9))}
@@ -51,6 +56,23 @@ def served(tmp_path: Path) -> Iterator[Served]:
     with served.client:
         yield served
     served.receiver.close()
+
+
+@contextmanager
+def over_http(served: Served) -> Iterator[str]:
+    """The address of a receiver on a port, where requests come in pieces."""
+    port = free_port()
+    application = served.receiver.application(LOOPBACK)
+    config = uvicorn.Config(application, port=port, log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{port}{PATH}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -123,6 +145,48 @@ def test_a_bomb_is_not_unpacked(served: Served) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert served.post(bomb, JSON, content_encoding="gzip").status_code == 413
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+@pytest.mark.parametrize("how", ["gzip", "chunked"])
+def test_bodies_that_are_being_received_count_as_they_are_held(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    served = Served(folder, Limits(body=4 << 20, bodies=10 << 20))
+    body = BODIES[JSON] + b" " * (3 << 20)
+    headers = {"content-type": JSON}
+    if how == "gzip":
+        body = gzip.compress(body)
+        headers["content-encoding"] = "gzip"
+    go_on, begun = threading.Event(), [threading.Event() for _ in range(3)]
+    statuses: list[int] = []
+
+    def slowly(number: int) -> Iterator[bytes]:
+        yield body[:-4]
+        begun[number].set()
+        assert go_on.wait(60)
+        yield body[-4:]
+
+    def send(number: int) -> None:
+        with httpx.Client(timeout=60) as client:
+            reply = client.post(address, content=slowly(number), headers=headers)
+            statuses.append(reply.status_code)
+
+    with over_http(served) as address:
+        senders = [threading.Thread(target=send, args=(number,)) for number in range(3)]
+        for sender, has_begun in zip(senders, begun, strict=True):
+            sender.start()
+            assert has_begun.wait(60)
+        until(lambda: served.receiver.receiving > 9 << 20)
+        reply = httpx.post(address, content=body, headers=headers, timeout=60)
+        assert reply.status_code == 429
+        assert int(reply.headers["retry-after"]) > 0
+        go_on.set()
+        for sender in senders:
+            sender.join()
+        assert statuses == [200] * 3
+        assert httpx.post(address, content=body, headers=headers, timeout=60).status_code == 200
+        assert served.receiver.receiving == 0
+    served.receiver.close()
 
 
 def test_several_members_of_gzip_are_one_body(served: Served) -> None:
