@@ -46,6 +46,9 @@ LOOPBACK = ("127.0.0.1", "localhost")
 # Seconds after which a client that was refused for now may try again.
 _RETRY_AFTER = "5"
 _RESTART_S = 5.0
+# After so many seconds without a word, the ingesting process is taken to hang; it says nothing
+# while it ingests.
+SILENT_S = 600.0
 _GRACEFUL_S = 10
 _ROOT = Path(__file__).parents[1]
 
@@ -89,6 +92,7 @@ class Receiver:
         self._commit = GroupCommit(Writer(folder))
         self.receiving = 0
         self._failing = False
+        self._told_at = time.monotonic()
         self._spool_size = size(folder)
         self._looked = time.monotonic()
 
@@ -111,6 +115,10 @@ class Receiver:
     def health(self) -> dict[str, Any]:
         """What GET /health answers."""
         figures = self.figures
+        silent = time.monotonic() - self._told_at
+        if figures.problem is None and silent > SILENT_S:
+            problem = f"The ingesting process has said nothing for {silent:.0f} s."
+            figures = msgspec.structs.replace(figures, problem=problem)
         status = "ok"
         if self.stopping:
             status = "stopping"
@@ -120,6 +128,11 @@ class Receiver:
             status = "behind"
         told = {f"ingest_{key}": value for key, value in msgspec.to_builtins(figures).items()}
         return {"status": status, **asdict(self.counts), **told}
+
+    def told(self, figures: Figures) -> None:
+        """The ingesting process has said how it is."""
+        self.figures = figures
+        self._told_at = time.monotonic()
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse(self.health())
@@ -304,13 +317,30 @@ class Ingesting:
 
     def _run(self) -> None:
         while True:
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "collect.ingester"],
-                cwd=_ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
-            )
+            try:
+                code = self._live()
+                problem = f"The ingesting process ended (code {code}) and is started again."
+            except OSError as error:
+                # Out of memory, of processes or of open files, which may pass.
+                why = (error.strerror or str(error)).lower()
+                problem = f"The ingesting process cannot be started: {why}; it is tried again."
+            if self._stopping.is_set():
+                return
+            if problem != self._receiver.figures.problem:
+                self._log(problem)
+            self._receiver.figures.problem = problem
+            self._stopping.wait(_RESTART_S)
+
+    def _live(self) -> int:
+        """Start the process and listen until it ends; its code."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "collect.ingester"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        ) as process:
+            self._process = process
             assert process.stdin is not None
             assert process.stdout is not None
             with suppress(OSError):
@@ -320,19 +350,17 @@ class Ingesting:
                 process.stdin.flush()
             for line in process.stdout:
                 self._told(line)
-            code = process.wait()
-            if self._stopping.is_set():
-                return
-            problem = f"The ingesting process ended (code {code}) and is started again."
-            self._log(problem)
-            self._receiver.figures.problem = problem
-            self._stopping.wait(_RESTART_S)
+        return process.returncode
 
     def _told(self, line: bytes) -> None:
-        figures = msgspec.json.decode(line, type=Figures)
+        try:
+            figures = msgspec.json.decode(line, type=Figures)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # What a library has printed.
+            return
         if figures.problem and figures.problem != self._receiver.figures.problem:
             self._log(figures.problem)
-        self._receiver.figures = figures
+        self._receiver.told(figures)
 
 
 class _Server(uvicorn.Server):

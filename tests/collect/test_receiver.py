@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from starlette.testclient import TestClient
 
 from benchmarks.receiver import request, spans_of_turn
-from collect.ingester import KINDS, REFUSED, RefusedBody
+from collect import receiver
+from collect.ingester import KINDS, REFUSED, RefusedBody, Setup
 from collect.otlp_bodies import JSON, PROTOBUF, TYPES
-from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.receiver import LOOPBACK, PATH, Ingesting, Limits, Receiver
 from collect.spool import Reader, Record, segments
 from tests.browser import free_port
 from tests.collect.served import until
@@ -258,6 +260,38 @@ def test_a_disk_that_cannot_be_written_is_said_once(served: Served) -> None:
     assert served.post(BODIES[JSON], JSON).status_code == 200
     assert served.log[1:] == ["The spool can be written again."]
     assert [record.body for record in served.records()] == [BODIES[JSON]] * 2
+
+
+def test_a_process_that_says_nothing_fails(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert served.client.get("/health").json()["status"] == "ok"
+    monkeypatch.setattr(receiver, "SILENT_S", -1.0)
+    told = served.client.get("/health").json()
+    assert told["status"] == "failing"
+    assert "has said nothing" in told["ingest_problem"]
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "_RESTART_S", 0.1)
+    # It prints what is no report before those that are.
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho a warning\necho '[1]'\nexec {sys.executable} \"$@\"\n")
+    monkeypatch.setattr(sys, "executable", str(script))
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    setup = Setup(str(tmp_path / "store"), str(tmp_path), "otlp", 0, 1e12, 0, 64 << 20)
+    ingesting = Ingesting(setup, served.receiver, served.log.append)
+    try:
+        until(lambda: served.receiver.figures.problem is not None)
+        assert served.client.get("/health").json()["status"] == "failing"
+        script.chmod(0o755)
+        until(lambda: served.receiver.figures.turns == 1)
+        assert served.client.get("/health").json()["status"] == "ok"
+    finally:
+        ingesting.stop()
+    assert served.log == [
+        "The ingesting process cannot be started: permission denied; it is tried again."
+    ]
 
 
 def test_many_senders_at_once(served: Served) -> None:
