@@ -122,7 +122,9 @@ def otlp(
         f"{counted(figures.turns, 'new turn')}, {number(figures.replaced)} replaced, "
         f"{number(figures.quarantined)} in quarantine."
     )
-    if figures.open_traces:
+    if figures.problem:
+        out.print(f"What was received waits in {plain(str(folder))} for the next start.")
+    elif figures.open_traces:
         out.print(
             f"{counted(figures.open_traces, 'trace')} had not ended; what came of them waits in "
             f"{plain(str(folder))} for the next start."

@@ -42,6 +42,8 @@ _ABANDONED = 360.0
 # Seconds before the first and the last attempt to connect again.
 _BACKOFF = (1.0, 60.0)
 _TIMEOUT = 30.0
+# Seconds that a Home Assistant gets to start, before it is said to have no Assist.
+STARTING_S = 300.0
 _LARGEST = 64 << 20
 # Runs that are remembered at most.
 _REMEMBERED = 2_000
@@ -91,27 +93,36 @@ class Client:
         # Of each pipeline, whether its runs have been asked for since the connection.
         self._asked: set[str] = set()
         self._said = ""
+        # Whether it has answered at all, and whether the last attempt failed.
+        self._worked = self._failing = False
+        self._backoff = _BACKOFF[0]
+        self._first = time.monotonic()
 
     def run(self) -> None:
         """Collect until `stop` is set; connects again whenever the connection is lost.
 
         Raises `CollectError` where that would not help.
         """
-        pause, last = _BACKOFF
+        self._first = time.monotonic()
         try:
             while not self.stop.is_set():
                 try:
                     with self._connected() as connection:
-                        pause = _BACKOFF[0]
-                        self._say("")
                         self._watch(connection)
                 except (OSError, WebSocketException, TimeoutError) as error:
-                    self._say(f"No connection to {self.url}: {_reason(error)}; trying again.")
-                    self._wait(pause)
-                    pause = min(2 * pause, last)
+                    self._retry(f"No connection to {self.url}: {_reason(error)}; trying again.")
+                except _NotNow as error:
+                    self._retry(f"{error}; trying again.")
         except KeyboardInterrupt:
             if not self.stop.is_set():
                 raise
+
+    def _retry(self, sentence: str) -> None:
+        """Say what is wrong, and wait for the next attempt, longer each time."""
+        self._say(sentence)
+        self._failing = True
+        self._wait(self._backoff)
+        self._backoff = min(2 * self._backoff, _BACKOFF[1])
 
     # -- the connection ------------------------------------------------------------------------
 
@@ -131,6 +142,9 @@ class Client:
                     "access token on the page of your profile there, under Security, and put it "
                     "into FAULTLINE_HOME_ASSISTANT_TOKEN."
                 )
+            if kind != "auth_ok" and self._worked:
+                # A proxy before it, perhaps.
+                raise _NotNow(f"What answers at {self.url} is not Home Assistant")
             if kind != "auth_ok":
                 raise CollectError(
                     f"What answers at {self.url} is not Home Assistant; give the address that you "
@@ -166,6 +180,10 @@ class Client:
         while not self.stop.is_set():
             began = time.monotonic()
             most = self.look(connection)
+            self._worked = True
+            if self._failing:
+                self._failing, self._backoff = False, _BACKOFF[0]
+                self._say("")
             if most > KEPT // 3:
                 self._pause = max(_SHORTEST, self._pause / 2)
             elif most <= 1:
@@ -179,7 +197,13 @@ class Client:
         shown: set[str] = set()
         for pipeline in listed.get("pipelines", ()):
             name = str(pipeline["id"])
-            answer = self._ask(connection, "assist_pipeline/pipeline_debug/list", pipeline_id=name)
+            try:
+                answer = self._ask(
+                    connection, "assist_pipeline/pipeline_debug/list", pipeline_id=name
+                )
+            except _NotFound:
+                # Deleted since it was listed.
+                continue
             runs = [str(run["pipeline_run_id"]) for run in answer.get("pipeline_runs", ())]
             ids = [f"{name} {run}" for run in runs]
             shown.update(ids)
@@ -232,13 +256,20 @@ class Client:
                     f"The token for {self.url} is not an administrator's, who alone may see the "
                     "runs of pipelines; make one as an administrator."
                 ) from None
-            if refusal.code == "unknown_command":
+            if refusal.code == "not_found" and values:
+                raise _NotFound from None
+            unknown = refusal.code == "unknown_command"
+            # While it starts, it answers before all of its parts are there.
+            starting = unknown and time.monotonic() - self._first < STARTING_S
+            if self._worked or starting:
+                raise _NotNow(
+                    f"Home Assistant at {self.url} refuses {kind}: {refusal.code}"
+                ) from None
+            if unknown:
                 raise CollectError(
                     f"Home Assistant at {self.url} has no Assist pipelines; add assist_pipeline: "
                     "to its configuration.yaml, or use one of 2023.5 or later."
                 ) from None
-            if refusal.code == "not_found":
-                raise _NotFound from None
             raise CollectError(
                 f"Home Assistant at {self.url} refuses {kind}: {refusal.code}."
             ) from None
@@ -296,6 +327,10 @@ class _Refused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class _NotNow(Exception):
+    """Something that may pass, such as a restart; the text is a sentence without its end."""
 
 
 class _NotFound(Exception):

@@ -17,11 +17,11 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -31,11 +31,14 @@ from filelock import FileLock
 from collect.open_traces import Batch, Limits, OpenTraces
 from collect.otlp_bodies import JSON, TYPES, Received, Refused, document, spans_of
 from collect.spool import Reader, Record, carry
+from collect.stored_traces import StoredTraces
 from data.errors import FaultlineError, NoTurns, machine_error
+from data.ingest import block
 from data.ingest.adapters.adapter import Settings
 from data.ingest.ingest import ingest
 from data.ingest.validation import excerpt
 from data.schema.tables import QUARANTINE
+from data.store.durability import sync
 from data.store.store import Store
 
 # Kinds of records of the spool: a request in one of the encodings, or what was refused.
@@ -44,14 +47,15 @@ REFUSED = len(KINDS)
 _ENDINGS = {kind: ".jsonl" if kind == JSON else ".pb" for kind in KINDS}
 # Spans that are ingested together at most.
 _MOST_SPANS = 120_000
-# Spans of one resource and scope that are written as one message.
-_MESSAGE = 500
+# Spans of one resource and scope that are written as one message, which is a line in JSON: so many
+# at most, and so many bytes where one span alone does not have more.
+_MESSAGE, _MESSAGE_BYTES = 500, 4 << 20
 # Bytes of the spool that are read before looking for what is due.
 _READ = 16 << 20
 _POLL_S = 0.2
 _RETRY_S = 5.0
-# Attempts to store something when the collector ends.
-_LAST_ATTEMPTS = 3
+# Attempts to store something when the collector ends, and the seconds between them.
+_LAST_ATTEMPTS, _LAST_RETRY_S = 3, 1.0
 # The spool is rewritten without what is done with when it is this many times what is held.
 _CARRY_FROM, _CARRY_TIMES = 256 << 20, 4
 
@@ -101,17 +105,22 @@ class RefusedBody(msgspec.Struct):
 
 @dataclass
 class Ingester:
-    """Reads the spool and ingests what is finished; `report` is told the figures."""
+    """Reads the spool and ingests what is finished; `report` is told the figures.
+
+    `stop`: set when the collector is to end.
+    """
 
     setup: Setup
     report: Callable[[Figures], None]
+    stop: threading.Event = field(default_factory=threading.Event)
     figures: Figures = field(default_factory=Figures)
     ending: bool = False
 
     def __post_init__(self) -> None:
         self._spool = Path(self.setup.spool)
         self._reader = Reader(self._spool)
-        self._traces = OpenTraces(Limits(self.setup.grace, self.setup.idle, self.setup.held))
+        limits = Limits(self.setup.grace, self.setup.idle, self.setup.held)
+        self._traces = OpenTraces(limits, StoredTraces(self._spool))
         self._store = Store.ensure(self.setup.store)
         # For the quarantine, with the times of arrival.
         self._faults: list[tuple[float, RefusedBody]] = []
@@ -139,6 +148,10 @@ class Ingester:
                 self._last, self._read_since = now, 0
                 self._store_batch(batch)
                 worked = True
+            elif self._removable():
+                # Nothing new of what an earlier process had stored.
+                self._last = now
+                self._remove_segments()
         self._tell()
         return worked or bool(records)
 
@@ -158,9 +171,11 @@ class Ingester:
                 self._faults.append((at, fault))
 
     def _store_batch(self, batch: Batch) -> None:
-        """Ingest a batch, as often as it takes."""
+        """Ingest a batch, as often as it takes; while the collector ends, a few times."""
         self._since = batch.since
-        for attempt in count(1):
+        last_attempts = 0
+        while True:
+            last_attempts += self.stop.is_set()
             try:
                 for kind in KINDS:
                     spans = [s for trace in batch.spans for s in trace if s.kind == kind]
@@ -173,10 +188,13 @@ class Ingester:
                 problem = machine_error(error, self._store.path) or error
                 self.figures.problem = str(problem)
                 self._tell()
-                if self.ending and attempt >= _LAST_ATTEMPTS:
+                if last_attempts >= _LAST_ATTEMPTS:
                     # It is in the spool for the next start.
                     raise SystemExit(1) from error
-                time.sleep(_RETRY_S)
+                if last_attempts:
+                    time.sleep(_LAST_RETRY_S)
+                else:
+                    self.stop.wait(_RETRY_S)
         self.figures.problem = self._since = None
         self._traces.forget(batch.closed)
         self._remove_segments()
@@ -185,8 +203,12 @@ class Ingester:
         name = f"{self.setup.name} {datetime.now(UTC).isoformat(timespec='milliseconds')}"
         with tempfile.TemporaryDirectory(prefix="faultline-", dir=self._spool) as folder:
             path = Path(folder) / f"turns{_ENDINGS[kind]}"
+            longest = block.LONGEST_LINE
             with path.open("wb") as file:
-                file.writelines(_messages(spans))
+                for message in _messages(spans):
+                    file.write(message)
+                    # What was acknowledged is stored, however large `--largest` let it be.
+                    longest = max(longest, len(message))
             try:
                 result = ingest(
                     self._store,
@@ -194,6 +216,7 @@ class Ingester:
                     format="otlp",
                     workers=1,
                     name=name,
+                    limits=block.Limits(longest),
                     settings=Settings(assistant=self.setup.assistant),
                 )
             except NoTurns:
@@ -228,14 +251,29 @@ class Ingester:
         self.figures.quarantined += len(rows)
         self._faults = []
 
-    def _remove_segments(self) -> None:
-        """Remove the segments that were read to their end and of which all is stored."""
+    def _removable(self) -> list[str]:
+        """The segments that were read to their end and of which all is stored."""
         if self._faults:
-            return
-        self._carry()
-        for name in [name for name in self._reader.passed if not self._traces.needs(name)]:
-            (self._spool / name).unlink(missing_ok=True)
-            self._reader.forget(name)
+            return []
+        return [name for name in self._reader.passed if not self._traces.needs(name)]
+
+    def _remove_segments(self) -> None:
+        """Remove what can be, and take note before of what is stored."""
+        try:
+            if not self._faults:
+                self._carry()
+            names = self._removable()
+            if not names:
+                return
+            self._traces.stored.write()
+            for name in names:
+                (self._spool / name).unlink(missing_ok=True)
+                self._reader.forget(name)
+            sync([self._spool])
+            self._traces.stored.prune()
+        except OSError as error:
+            problem = machine_error(error, self._spool)
+            self.figures.problem = str(problem or f"The spool cannot be written: {error.strerror}.")
 
     def _carry(self) -> None:
         """Take what is still needed over into a new segment, where little of the spool is: one long
@@ -258,6 +296,7 @@ class Ingester:
     def finish(self) -> None:
         """Store all that has ended; the spans of other turns stay in the spool."""
         self.ending = True
+        self.stop.set()
         while self.step():
             pass
         self._reader.finish()
@@ -279,15 +318,19 @@ class Ingester:
 def _messages(spans: Sequence[Received]) -> Iterator[bytes]:
     """Spans of one encoding as requests, those of one resource and scope together."""
     waiting: dict[tuple[bytes, bytes], list[bytes]] = {}
+    sizes: Counter[tuple[bytes, bytes]] = Counter()
     for span in spans:
-        together = waiting.setdefault(span.context, [])
-        together.append(span.data)
-        if len(together) >= _MESSAGE:
-            yield document(span.kind, span.context, together)
+        context, size = span.context, len(span.data)
+        together = waiting.setdefault(context, [])
+        full = sizes[context] + sum(map(len, context)) + size > _MESSAGE_BYTES
+        if together and (full or len(together) >= _MESSAGE):
+            yield document(span.kind, context, together)
             together.clear()
+            sizes[context] = 0
+        together.append(span.data)
+        sizes[context] += size
     for context, together in waiting.items():
-        if together:
-            yield document(spans[0].kind, context, together)
+        yield document(spans[0].kind, context, together)
 
 
 def main() -> None:
@@ -323,7 +366,7 @@ def main() -> None:
         ingester = None
         while ingester is None:
             try:
-                ingester = Ingester(setup, report)
+                ingester = Ingester(setup, report, stop)
             except FaultlineError as error:
                 report(Figures(problem=str(error)))
                 if stop.wait(_RETRY_S):

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from collect.otlp_bodies import Received
+from collect.stored_traces import StoredTraces
 
 # Spans that end a turn which is they and all below them: Pipecat's own tracing.
 _OF_SUBTREES = frozenset({"turn"})
@@ -29,8 +30,6 @@ _CALLS = (b"tool_calls", b"tool_use", b"function_call")
 _OVERHEAD = 700
 # A long trace that is read again as a whole is so less often: seconds per span of it.
 _WHOLE_S = 0.01
-# Traces that were forgotten and are remembered to have been.
-_REMEMBERED = 200_000
 
 
 @dataclass
@@ -53,7 +52,9 @@ class _Trace:
     # Spans that have been handed out, and have not changed since.
     told: set[bytes] = field(default_factory=set)
     segments: set[str] = field(default_factory=set)
+    # When the last span that changed something came, and the last of all.
     last: float = 0.0
+    latest: float = 0.0
     closes: float = 0.0
     ended: bool = False
     size: int = 0
@@ -80,13 +81,14 @@ class OpenTraces:
 
     Attributes
     ----------
-    late: spans of traces that had been forgotten, which are left out. held: bytes.
+    late: spans of traces that had been forgotten, which are left out. held: bytes. stored: the
+    traces that were forgotten.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, stored: StoredTraces | None = None) -> None:
         self._limits = limits
+        self.stored = stored or StoredTraces()
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()
-        self._forgotten: OrderedDict[bytes, None] = OrderedDict()
         self._held_by: Counter[str] = Counter()
         # Traces with something due, so that the others need not be looked at.
         self._with_due: dict[bytes, None] = {}
@@ -99,9 +101,11 @@ class OpenTraces:
 
     def add(self, span: Received, at: float, segment: str) -> bool:
         """Take in a span that arrived at `at` (seconds) in a segment; False if it is too late."""
+        if self.stored.holds(span.trace, at, segment):
+            return True
         trace = self._traces.get(span.trace)
         if trace is None:
-            if span.trace in self._forgotten:
+            if self.stored.ended(span.trace):
                 self.late += 1
                 return False
             trace = self._traces[span.trace] = _Trace()
@@ -110,6 +114,7 @@ class OpenTraces:
         if segment not in trace.segments:
             trace.segments.add(segment)
             self._held_by[segment] += 1
+        trace.latest = max(trace.latest, at)
         known = trace.spans.get(span.id)
         if known is not None and known.data == span.data:
             return True
@@ -278,10 +283,7 @@ class OpenTraces:
                 self._held_by[segment] -= 1
                 if not self._held_by[segment]:
                     del self._held_by[segment]
-            if trace.ended:
-                self._forgotten[key] = None
-        while len(self._forgotten) > _REMEMBERED:
-            self._forgotten.popitem(last=False)
+            self.stored.add(key, trace.latest, trace.ended, trace.segments)
 
     def needs(self, segment: str) -> bool:
         """Whether a segment has spans of an open trace."""

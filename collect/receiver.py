@@ -46,6 +46,9 @@ LOOPBACK = ("127.0.0.1", "localhost")
 # Seconds after which a client that was refused for now may try again.
 _RETRY_AFTER = "5"
 _RESTART_S = 5.0
+# After so many seconds without a word, the ingesting process is taken to hang; it says nothing
+# while it ingests.
+SILENT_S = 600.0
 _GRACEFUL_S = 10
 _ROOT = Path(__file__).parents[1]
 
@@ -63,7 +66,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes: of a body (unpacked), of all bodies that are being taken in, and of the spool."""
+    """Bytes: of a body, of all bodies that are being taken in (both unpacked), and of the spool."""
 
     body: int = 20 << 20
     bodies: int = 256 << 20
@@ -76,6 +79,7 @@ class Receiver:
     Attributes
     ----------
     figures: the last that the ingesting process told. stopping: no more requests are taken.
+    receiving: bytes of bodies that are being taken in, unpacked.
     """
 
     def __init__(self, folder: Path, limits: Limits, log: Callable[[str], None]) -> None:
@@ -86,8 +90,9 @@ class Receiver:
         self._folder = folder
         self._log = log
         self._commit = GroupCommit(Writer(folder))
-        self._bodies = 0
+        self.receiving = 0
         self._failing = False
+        self._told_at = time.monotonic()
         self._spool_size = size(folder)
         self._looked = time.monotonic()
 
@@ -110,6 +115,10 @@ class Receiver:
     def health(self) -> dict[str, Any]:
         """What GET /health answers."""
         figures = self.figures
+        silent = time.monotonic() - self._told_at
+        if figures.problem is None and silent > SILENT_S:
+            problem = f"The ingesting process has said nothing for {silent:.0f} s."
+            figures = msgspec.structs.replace(figures, problem=problem)
         status = "ok"
         if self.stopping:
             status = "stopping"
@@ -119,6 +128,11 @@ class Receiver:
             status = "behind"
         told = {f"ingest_{key}": value for key, value in msgspec.to_builtins(figures).items()}
         return {"status": status, **asdict(self.counts), **told}
+
+    def told(self, figures: Figures) -> None:
+        """The ingesting process has said how it is."""
+        self.figures = figures
+        self._told_at = time.monotonic()
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse(self.health())
@@ -135,38 +149,41 @@ class Receiver:
         if self._behind():
             return self._postponed(kind, 429, "The collector is behind.")
         declared = request.headers.get("content-length", "0")
-        held = int(declared) if declared.isdecimal() else 0
-        if held > self.limits.body:
+        if declared.isdecimal() and int(declared) > self.limits.body:
             return self._refused(kind, 413, self._too_large)
-        self._bodies += held
+        taken = _Taken()
         try:
-            return await self._body(request, kind, encoding == "gzip")
+            return await self._body(request, kind, encoding == "gzip", taken)
         except ClientDisconnect:
             return self._refused(kind, 400, "The body ended early.")
         finally:
-            self._bodies -= held
+            self.receiving -= taken.size
 
-    async def _body(self, request: Request, kind: str, is_packed: bool) -> Response:
+    async def _body(self, request: Request, kind: str, is_packed: bool, taken: _Taken) -> Response:
         unpack = _Gunzip(self.limits.body) if is_packed else None
         parts: list[bytes] = []
-        total = 0
         try:
             async for part in request.stream():
                 part = unpack.add(part) if unpack else part
-                total += len(part)
-                if total > self.limits.body:
-                    return self._refused(kind, 413, self._too_large)
                 parts.append(part)
+                taken.size += len(part)
+                self.receiving += len(part)
+                if taken.size > self.limits.body:
+                    return self._refused(kind, 413, self._too_large)
+                if self.receiving > self.limits.bodies:
+                    return self._postponed(kind, 429, "Too much is being received at once.")
             if unpack:
                 unpack.end()
         except zlib.error:
             return await self._undecodable(kind, "not gzip, or cut off", b"".join(parts))
         body = b"".join(parts)
+        parts.clear()
         try:
             spans, refused = checked(body, kind)
         except Undecodable as error:
             return await self._undecodable(kind, str(error), body)
         record = packed(KINDS.index(kind), time.time_ns() // 1_000, body)
+        del body
         if spans and not await self._on_disk(record):
             return self._postponed(kind, 503, "The collector cannot write to its disk.")
         self.counts.requests += 1
@@ -209,7 +226,7 @@ class Receiver:
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._spool_size = size(self._folder)
-        return self._bodies > self.limits.bodies or self._spool_size > self.limits.spool
+        return self.receiving > self.limits.bodies or self._spool_size > self.limits.spool
 
     @property
     def _too_large(self) -> str:
@@ -223,6 +240,13 @@ class Receiver:
         self.counts.postponed += 1
         headers = {"retry-after": _RETRY_AFTER}
         return Response(failure(kind, sentence), status, headers, media_type=kind)
+
+
+@dataclass
+class _Taken:
+    """Bytes of a body that are held, unpacked."""
+
+    size: int = 0
 
 
 class _Gunzip:
@@ -293,13 +317,30 @@ class Ingesting:
 
     def _run(self) -> None:
         while True:
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "collect.ingester"],
-                cwd=_ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
-            )
+            try:
+                code = self._live()
+                problem = f"The ingesting process ended (code {code}) and is started again."
+            except OSError as error:
+                # Out of memory, of processes or of open files, which may pass.
+                why = (error.strerror or str(error)).lower()
+                problem = f"The ingesting process cannot be started: {why}; it is tried again."
+            if self._stopping.is_set():
+                return
+            if problem != self._receiver.figures.problem:
+                self._log(problem)
+            self._receiver.figures.problem = problem
+            self._stopping.wait(_RESTART_S)
+
+    def _live(self) -> int:
+        """Start the process and listen until it ends; its code."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "collect.ingester"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        ) as process:
+            self._process = process
             assert process.stdin is not None
             assert process.stdout is not None
             with suppress(OSError):
@@ -309,19 +350,17 @@ class Ingesting:
                 process.stdin.flush()
             for line in process.stdout:
                 self._told(line)
-            code = process.wait()
-            if self._stopping.is_set():
-                return
-            problem = f"The ingesting process ended (code {code}) and is started again."
-            self._log(problem)
-            self._receiver.figures.problem = problem
-            self._stopping.wait(_RESTART_S)
+        return process.returncode
 
     def _told(self, line: bytes) -> None:
-        figures = msgspec.json.decode(line, type=Figures)
+        try:
+            figures = msgspec.json.decode(line, type=Figures)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # What a library has printed.
+            return
         if figures.problem and figures.problem != self._receiver.figures.problem:
             self._log(figures.problem)
-        self._receiver.figures = figures
+        self._receiver.told(figures)
 
 
 class _Server(uvicorn.Server):

@@ -142,10 +142,18 @@ class Writer:
         numbers = [int(path.stem) for path in segments(self._folder) if path.stem.isdecimal()]
         # The time keeps the order where all earlier segments have been removed.
         number = max([time.time_ns() // 1_000, *(number + 1 for number in numbers)])
-        self._file = (self._folder / f"{number:020d}{_SUFFIX}").open("xb", buffering=0)
-        self._size = 0
-        sync([self._folder])
-        return self._file
+        path = self._folder / f"{number:020d}{_SUFFIX}"
+        file = path.open("xb", buffering=0)
+        try:
+            # What is written to a file is not durable before its name is.
+            sync([self._folder])
+        except OSError:
+            file.close()
+            with suppress(OSError):
+                path.unlink()
+            raise
+        self._file, self._size = file, 0
+        return file
 
 
 def carry(folder: Path, records: Iterator[tuple[int, int, bytes]]) -> str:

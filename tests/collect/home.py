@@ -29,10 +29,12 @@ class Home:
     Attributes
     ----------
     administrator: whether the token is one's. installed: whether there are pipelines at all.
+    refuses: the code with which it refuses every command.
     runs: of each pipeline, events by id of the run, oldest first. asked: the commands so far.
     """
 
     administrator: bool = True
+    refuses: str | None = None
     installed: bool = True
     runs: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -88,6 +90,8 @@ class Home:
         """The result of a command, as a message without its id."""
         kind = command["type"].removeprefix("assist_pipeline/")
         self.asked.append(kind)
+        if self.refuses:
+            return _failed(self.refuses, "It is not ready.")
         if not self.installed:
             return _failed("unknown_command", "Unknown command.")
         if kind == "pipeline/list":

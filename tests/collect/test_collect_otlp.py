@@ -138,6 +138,24 @@ def test_a_store_that_cannot_be_written_keeps_the_spool(tmp_path: Path) -> None:
     assert "HEAD.json" in err
 
 
+def test_it_ends_while_the_store_cannot_be_written(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with Collector(store) as collector:
+        until(lambda: collector.health()["ingest_spool_bytes"] == 0)
+        head = (store / "HEAD.json").read_bytes()
+        (store / "HEAD.json").write_text("{")
+        collector.post(request(spans_of_turn(1, 0, 1.8e9)))
+        until(lambda: collector.health()["status"] == "failing")
+        code, out, err = collector.stop()
+    assert code == 0
+    assert "What was received waits in " in out
+    assert err.count("\n") == 1
+    assert "HEAD.json" in err
+    (store / "HEAD.json").write_bytes(head)
+    with Collector(store) as collector:
+        until(lambda: len(stored(store)) == 1)
+
+
 def test_others_may_write_to_the_store_meanwhile(tmp_path: Path) -> None:
     store = tmp_path / "store"
     with Collector(store) as collector:

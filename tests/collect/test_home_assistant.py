@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from collect import home_assistant
 from collect.home_assistant import KEPT, Client, address
 from data.errors import CollectError, UsageError
 from data.ingest.adapters.adapter import Settings
@@ -188,14 +189,43 @@ def test_it_connects_again(store: Store) -> None:
     ],
 )
 def test_what_trying_again_cannot_help_ends_it(
-    store: Store, home: Home, token: str, words: str
+    store: Store, home: Home, token: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(home_assistant, "STARTING_S", 0.0)
     with listening(home) as url, collecting(url, store, token) as running:
         running.thread.join(30)
     assert isinstance(running.error, CollectError)
     assert words in str(running.error)
     assert str(running.error).count(". ") == 0
     assert TOKEN not in str(running.error)
+
+
+@pytest.mark.parametrize("code", ["unknown_command", "home_assistant_error", "timeout"])
+def test_it_goes_on_when_home_assistant_is_ready_again(store: Store, code: str) -> None:
+    home = Home()
+    home.say("turn on the light", 0)
+    with listening(home) as url, collecting(url, store) as running:
+        until(lambda: texts(store) == ["turn on the light"])
+        home.refuses = code
+        until(lambda: bool(running.log))
+        home.say("turn it off", 5)
+        home.refuses = None
+        until(lambda: len(texts(store)) == 2)
+        assert running.thread.is_alive()
+    assert running.error is None
+    for sentence in running.log:
+        assert sentence.startswith(f"Home Assistant at {url} refuses assist_pipeline/")
+        assert sentence.endswith(f": {code}; trying again.")
+
+
+def test_it_waits_while_home_assistant_starts(store: Store) -> None:
+    home = Home(installed=False)
+    home.say("turn on the light", 0)
+    with listening(home) as url, collecting(url, store) as running:
+        until(lambda: bool(running.log))
+        home.installed = True
+        until(lambda: texts(store) == ["turn on the light"])
+    assert running.error is None
 
 
 def test_another_server_is_no_home_assistant(store: Store) -> None:

@@ -7,21 +7,28 @@ import json
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.testclient import TestClient
 
 from benchmarks.receiver import request, spans_of_turn
-from collect.ingester import KINDS, REFUSED, RefusedBody
+from collect import receiver
+from collect.ingester import KINDS, REFUSED, RefusedBody, Setup
 from collect.otlp_bodies import JSON, PROTOBUF, TYPES
-from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.receiver import LOOPBACK, PATH, Ingesting, Limits, Receiver
 from collect.spool import Reader, Record, segments
+from tests.browser import free_port
+from tests.collect.served import until
 from tests.collect.spans import as_json
 
 BODIES = {PROTOBUF: request(spans_of_turn(1, 0, 1.8e9))}
@@ -51,6 +58,23 @@ def served(tmp_path: Path) -> Iterator[Served]:
     with served.client:
         yield served
     served.receiver.close()
+
+
+@contextmanager
+def over_http(served: Served) -> Iterator[str]:
+    """The address of a receiver on a port, where requests come in pieces."""
+    port = free_port()
+    application = served.receiver.application(LOOPBACK)
+    config = uvicorn.Config(application, port=port, log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{port}{PATH}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -125,6 +149,48 @@ def test_a_bomb_is_not_unpacked(served: Served) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
+@pytest.mark.parametrize("how", ["gzip", "chunked"])
+def test_bodies_that_are_being_received_count_as_they_are_held(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    served = Served(folder, Limits(body=4 << 20, bodies=10 << 20))
+    body = BODIES[JSON] + b" " * (3 << 20)
+    headers = {"content-type": JSON}
+    if how == "gzip":
+        body = gzip.compress(body)
+        headers["content-encoding"] = "gzip"
+    go_on, begun = threading.Event(), [threading.Event() for _ in range(3)]
+    statuses: list[int] = []
+
+    def slowly(number: int) -> Iterator[bytes]:
+        yield body[:-4]
+        begun[number].set()
+        assert go_on.wait(60)
+        yield body[-4:]
+
+    def send(number: int) -> None:
+        with httpx.Client(timeout=60) as client:
+            reply = client.post(address, content=slowly(number), headers=headers)
+            statuses.append(reply.status_code)
+
+    with over_http(served) as address:
+        senders = [threading.Thread(target=send, args=(number,)) for number in range(3)]
+        for sender, has_begun in zip(senders, begun, strict=True):
+            sender.start()
+            assert has_begun.wait(60)
+        until(lambda: served.receiver.receiving > 9 << 20)
+        reply = httpx.post(address, content=body, headers=headers, timeout=60)
+        assert reply.status_code == 429
+        assert int(reply.headers["retry-after"]) > 0
+        go_on.set()
+        for sender in senders:
+            sender.join()
+        assert statuses == [200] * 3
+        assert httpx.post(address, content=body, headers=headers, timeout=60).status_code == 200
+        assert served.receiver.receiving == 0
+    served.receiver.close()
+
+
 def test_several_members_of_gzip_are_one_body(served: Served) -> None:
     body = BODIES[JSON]
     packed = gzip.compress(body[:100]) + gzip.compress(body[100:])
@@ -194,6 +260,38 @@ def test_a_disk_that_cannot_be_written_is_said_once(served: Served) -> None:
     assert served.post(BODIES[JSON], JSON).status_code == 200
     assert served.log[1:] == ["The spool can be written again."]
     assert [record.body for record in served.records()] == [BODIES[JSON]] * 2
+
+
+def test_a_process_that_says_nothing_fails(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert served.client.get("/health").json()["status"] == "ok"
+    monkeypatch.setattr(receiver, "SILENT_S", -1.0)
+    told = served.client.get("/health").json()
+    assert told["status"] == "failing"
+    assert "has said nothing" in told["ingest_problem"]
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "_RESTART_S", 0.1)
+    # It prints what is no report before those that are.
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho a warning\necho '[1]'\nexec {sys.executable} \"$@\"\n")
+    monkeypatch.setattr(sys, "executable", str(script))
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    setup = Setup(str(tmp_path / "store"), str(tmp_path), "otlp", 0, 1e12, 0, 64 << 20)
+    ingesting = Ingesting(setup, served.receiver, served.log.append)
+    try:
+        until(lambda: served.receiver.figures.problem is not None)
+        assert served.client.get("/health").json()["status"] == "failing"
+        script.chmod(0o755)
+        until(lambda: served.receiver.figures.turns == 1)
+        assert served.client.get("/health").json()["status"] == "ok"
+    finally:
+        ingesting.stop()
+    assert served.log == [
+        "The ingesting process cannot be started: permission denied; it is tried again."
+    ]
 
 
 def test_many_senders_at_once(served: Served) -> None:

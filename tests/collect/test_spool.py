@@ -110,6 +110,28 @@ def test_after_a_failed_write_nothing_of_it_is_there(writer: Writer, tmp_path: P
     assert bodies(Reader(tmp_path)) == [b"before", b"after"]
 
 
+def test_nothing_is_durable_in_a_segment_whose_name_is_not(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, failures = spool.sync, [OSError(5, "Input/output error")]
+
+    def sync(paths: list[Path]) -> None:
+        # A disk that fails once, which nothing but a broken one does.
+        if failures:
+            raise failures.pop()
+        synced.extend(path.name for path in spool.segments(tmp_path))
+        really(paths)
+
+    synced: list[str] = []
+    monkeypatch.setattr(spool, "sync", sync)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.append([packed(0, 1, b"lost")])
+    assert spool.segments(tmp_path) == []
+    writer.append([packed(0, 2, b"kept")])
+    assert synced == [path.name for path in spool.segments(tmp_path)]
+    assert bodies(Reader(tmp_path)) == [b"kept"]
+
+
 def test_many_threads_share_the_waits_for_the_disk(tmp_path: Path) -> None:
     commit = GroupCommit(Writer(tmp_path, segment_bytes=2_000))
     problems: list[OSError | None] = []
