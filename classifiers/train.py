@@ -520,11 +520,13 @@ def train(
     """Train on `turns`; returns the model and the folder with its encoder files.
 
     The folder is `folder`, or a new temporary one; the caller removes it. `generated`: see
-    `prepare`.
+    `prepare`. Labels "auto" are resolved as `train_store` does.
 
     If `turns` has a column `context_digest` (as `classifiers.training_data` returns it), the model
     keeps their out-of-fold probabilities for scoring. Raises `NotEnoughLabels` as `fit` does.
     """
+    if settings.labels == "auto":
+        settings = replace(settings, labels=_resolved(turns))
     folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
         progress(0, 1, "reading features and texts")

@@ -22,7 +22,7 @@ from classifiers.starter.labels import RATE, derive
 from classifiers.starter.signs import ranks, signs
 from classifiers.starter.stages import ABOUT, BOOSTER, FOLDER, stages
 from classifiers.starter.text_fit import DIRECTIONS, text_fit
-from classifiers.train import fit, prepare, train_store
+from classifiers.train import fit, prepare, train, train_store
 from classifiers.training_data import training_turns
 from data.errors import NotEnoughLabels
 from data.ingest.ingest import ingest
@@ -278,6 +278,14 @@ def test_auto_learns_from_gold_alone_once_there_is_much(
     many = train_store(store, replace(PLAIN, labels="auto"), promote=False)
     assert many.settings.labels == "gold"
     assert many.metrics["gold"] == many.metrics["labelled"]
+
+
+@pytest.mark.long
+def test_auto_is_resolved_without_a_store_too(tmp_path: Path) -> None:
+    turns = _turns(_filled(tmp_path, logs(60)))
+    model, _ = train(turns, replace(PLAIN, labels="auto"), folder=tmp_path / "encoder")
+    assert model.settings.labels == "behaviour"
+    assert model.metrics["against"] == "gold"
 
 
 @pytest.mark.parametrize("turns", [1, 5, 49])
