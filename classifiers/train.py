@@ -299,9 +299,13 @@ def only_learnable(
     Raises `NotEnoughLabels` if fewer than two remain.
     """
     classes = check_labels(data.target, minimum)
-    target = data.target.copy()
-    target[~np.isin(target.astype(str), classes)] = None
-    return replace(data, target=target), classes
+    return replace(data, target=_only(data.target, classes)), classes
+
+
+def _only(target: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    kept = target.copy()
+    kept[~np.isin(target.astype(str), classes)] = None
+    return kept
 
 
 def fit(
@@ -320,8 +324,7 @@ def fit(
     Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
     """
     tried: list[tuple[float, int, Model]] = []
-    derived = settings.labels == "behaviour"
-    given = [_warm(data, settings, encoder)] if derived else _counting(data)
+    given = [_warm(data)] if settings.labels == "behaviour" else _counting(data)
     for i, (part, counts) in enumerate(given):
         try:
             model, loss = _fit(
@@ -340,40 +343,47 @@ def fit(
     return min(tried, key=lambda one: one[:2])[2]
 
 
-def _warm(
-    data: TrainingSet, settings: Settings, encoder: Encoder | None
-) -> tuple[TrainingSet, float]:
+def _warm(data: TrainingSet) -> tuple[TrainingSet, float]:
     """`data` with derived labels that together count as much as gold, if there is any gold, and as
-    much as `_LEAST_COUNT` turns.
-
-    A derived label is worth something for whether a turn was a defect, and little for which: the
-    stage is named by a model of the gold alone, where there is enough for one. Measured in
-    `benchmarks.cold_start`.
-    """
+    much as `_LEAST_COUNT` turns. Measured in `benchmarks.cold_start`."""
     assert data.sure is not None
     labelled = data.target != None  # noqa: E711  # element-wise
     gold = labelled & (data.sure >= 1.0)
     if not gold.any():
         return data, 1.0
-    alone = data.target.copy()
-    alone[~gold] = None
-    target = data.target.copy()
+    count = min(1.0, max(gold.sum(), _LEAST_COUNT) / max((labelled & ~gold).sum(), 1))
+    return replace(data, sure=np.where(gold, 1.0, data.sure * count)), float(count)
+
+
+def _named(
+    data: TrainingSet, settings: Settings, encoder: Encoder | None, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """The target of `data` with stages of derived defects by a model of the gold (of `rows`) alone.
+
+    A derived label is worth something for whether a turn was a defect, and little for which. As it
+    is where there is too little gold for a model, or none beside derived labels.
+    """
+    if settings.labels != "behaviour" or data.sure is None:
+        return data.target
+    labelled = data.target != None  # noqa: E711  # element-wise
+    gold = labelled & (data.sure >= 1.0)
+    rename = np.flatnonzero(labelled & ~gold & (data.target != "correct"))
+    alone = np.full(len(data.target), None, object)
+    known = np.flatnonzero(gold) if rows is None else rows[gold[rows]]
+    alone[known] = data.target[known]
+    if not len(known) or not len(rename):
+        return data.target
     try:
         model, _ = _fit(
             replace(data, target=alone, sure=None), settings, encoder, silent, _MIN_NAMED
         )
     except NotEnoughLabels:
-        pass
-    else:
-        stages = [i for i, name in enumerate(model.classes) if name != "correct"]
-        rename = np.flatnonzero(labelled & ~gold & (target != "correct"))
-        if len(rename):
-            among = rescore(model, data.take(rename))[:, stages]
-            names = np.array([model.classes[i] for i in stages], object)
-            target[rename] = names[among.argmax(axis=1)]
-    count = min(1.0, max(gold.sum(), _LEAST_COUNT) / max((labelled & ~gold).sum(), 1))
-    sure = np.where(gold, 1.0, data.sure * count)
-    return replace(data, target=target, sure=sure), float(count)
+        return data.target
+    stages = [i for i, name in enumerate(model.classes) if name != "correct"]
+    names = np.array([model.classes[i] for i in stages], object)
+    target = data.target.copy()
+    target[rename] = names[rescore(model, data.take(rename))[:, stages].argmax(axis=1)]
+    return target
 
 
 def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
@@ -402,15 +412,18 @@ def _fit(
     judged = data.target != None  # noqa: E711  # element-wise
     if data.sure is not None:
         judged &= data.sure >= 1.0
-    data, classes = only_learnable(data, minimum)
+    given = data
+    data, classes = only_learnable(replace(data, target=_named(data, settings, encoder)), minimum)
     target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
+    # Names from held-out gold would tell the models that are tested on it.
+    within = [_only(_named(given, settings, encoder, rows), classes) for rows, _ in split]
     table = dict(data.logged)
     heads = None
     if data.vectors and "text" not in settings.without:
         progress(0, 3, "fitting text heads")
         heads, held_out = TextHeads.fit(
-            data.vectors, target, data.gold_intents, data.gold_slots, split
+            data.vectors, target, data.gold_intents, data.gold_slots, split, within
         )
         table |= {
             name: values
@@ -424,7 +437,14 @@ def _fit(
     x = stack({name: values[labelled] for name, values in table.items()}, names)
     progress(1, 3, "boosting out of fold")
     sure = data.sure[labelled] if data.sure is not None else None
-    raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings, sure)
+    raw, rounds = booster.cross_fit(
+        x,
+        y,
+        _restrict(split, labelled),
+        settings,
+        sure,
+        [np.array([number.get(t, -1) for t in named[labelled]]) for named in within],
+    )
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
     probability = calibration.apply(raw)

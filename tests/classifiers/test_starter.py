@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from classifiers.first_model import train_first
 from classifiers.settings import Settings
@@ -265,6 +265,42 @@ def test_few_verdicts_name_the_stage_and_count_as_much_as_all_derived_labels(
     assert model.metrics["against"] == "gold"
     assert model.metrics["generated_count"] == pytest.approx(gold / (len(rows) - gold))
     assert {"asr", "nlu", "correct"} <= set(model.classes)
+
+
+@pytest.mark.long
+def test_stages_drawn_by_lot_are_not_foreseen_out_of_fold(tmp_path: Path) -> None:
+    data, _ = prepare(_turns(_filled(tmp_path, _without_gold(logs(200)))), PLAIN, tmp_path)
+    n, settings = len(data.ids), replace(PLAIN, rounds=60, min_leaf=2, folds=3)
+    areas = []
+    for lot in range(4):
+        rng = np.random.default_rng(lot)
+        # Every fifth defect is annotated; the four before it are as much like it as can be.
+        defect = np.arange(n) < 5 * 60
+        gold = np.where(defect, np.arange(n) % 5 == 4, np.arange(n) % 2 == 0)
+        place = np.where(defect, np.arange(n) // 5, rng.integers(100, 200, n))
+        logged = {
+            name: rng.permutation(200)[place] + rng.normal(0, 0.01, n)
+            for name in ("asr.confidence", "nlu.confidence", "er.score")
+        }
+        drawn = rng.choice(np.array(["asr", "nlu"], object), n)
+        target = np.where(defect, np.where(gold, drawn, "asr"), "correct").astype(object)
+        planted = replace(
+            data,
+            logged=logged,
+            target=target,
+            sure=np.where(gold, 1.0, 0.9),
+            group=np.arange(n),
+        )
+        model = fit(planted, settings, None)
+        assert model.metrics["against"] == "gold"
+        assert model.held_out is not None
+        row = {turn: i for i, turn in enumerate(model.held_out.turn_ids.to_pylist())}
+        mine = np.flatnonzero(defect & gold)
+        p = model.held_out.probability[[row[turn] for turn in data.ids[mine]]]
+        score = p[:, model.classes.index("nlu")] - p[:, model.classes.index("asr")]
+        areas.append(roc_auc_score(target[mine] == "nlu", score))
+    # The standard error of the mean is 0.04.
+    assert np.mean(areas) < 0.6, areas
 
 
 @pytest.mark.long
