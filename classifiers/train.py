@@ -29,6 +29,7 @@ from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
 from data.counted import counted
 from data.errors import NotEnoughLabels
+from data.queries.annotations import DASHBOARD
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from features.catalogue import feature
@@ -54,6 +55,8 @@ FEW_GOLD = 500
 _COUNTS = (0.0, 0.2, 1.0)
 # Probability of a failure point that a model cannot name.
 _UNSAID = 0.01
+# What `metrics.json` says of where the share of defects comes from.
+_LEVEL_KNOWN, _LEVEL_ASSUMED = "verdicts", "assumed"
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
@@ -73,6 +76,8 @@ class TrainingSet:
     group: number of the turn's group, which folds must not split; see `classifiers.splits.groups`.
     digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
     sure: probability that each target is right, or None where all are gold.
+    chosen: whether a turn has gold of the page Annotate, whose queue prefers turns that may fail:
+        the share of defects among these says nothing of all turns. None where no turn has.
     about: what derived labels rest on; see `classifiers.starter.labels.Derived`.
     """
 
@@ -87,6 +92,7 @@ class TrainingSet:
     digests: np.ndarray | None = None
     sure: np.ndarray | None = None
     about: dict[str, Any] | None = None
+    chosen: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -102,6 +108,7 @@ class TrainingSet:
             self.digests[rows] if self.digests is not None else None,
             self.sure[rows] if self.sure is not None else None,
             self.about,
+            self.chosen[rows] if self.chosen is not None else None,
         )
 
 
@@ -179,6 +186,8 @@ def prepare(
         digests.to_numpy() if digests is not None else None,
         sure,
         about,
+        # Which order of the page a turn was annotated in is not kept.
+        np.array([name == DASHBOARD for name in pc.struct_field(gold, "annotator").to_pylist()]),
     )
     return data, encoder
 
@@ -447,9 +456,17 @@ def _fit(
     )
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
+    drawn, level = _level(data.take(labelled), classes)
+    counts = None
+    if level is not None:
+        correct = classes.index("correct")
+        calibration = calibration.at_level(raw[drawn], correct, level)
+        # Decisions for a sample with so many defects as these turns have at this level.
+        fails = 1 - float(calibration.apply(raw[trusted])[:, correct].mean())
+        counts = _reweighted(y[trusted] != correct, fails)
     probability = calibration.apply(raw)
     weights = fit_weights(
-        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed
+        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed, counts
     )
     progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings, sure)
@@ -460,6 +477,10 @@ def _fit(
         "rounds": rounds,
         # What the figures are against: gold, or generated labels where there is too little of it.
         "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else _unchecked(settings),
+        # Whether people's verdicts say how many turns fail, or this is an assumption.
+        "level": _LEVEL_KNOWN
+        if sure is None or (sure[trusted if level is None else drawn] >= 1.0).all()
+        else _LEVEL_ASSUMED,
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
@@ -497,6 +518,35 @@ def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
         return np.ones(len(target), bool)
     gold: np.ndarray = sure >= 1.0
     return gold if gold.sum() >= _MIN_GOLD else np.ones(len(target), bool)
+
+
+def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, float | None]:
+    """Labelled turns that represent all, and the share of defects that they shall have; None to
+    leave it as calibration finds it.
+
+    Verdicts that the queue chose must not decide how many turns fail: it is the share in the logs'
+    own gold where there is enough, else what was assumed when labels were derived.
+    """
+    everything = np.ones(len(data.target), bool)
+    if data.sure is None:
+        return everything, None
+    gold = data.sure >= 1.0
+    chosen = gold & data.chosen if data.chosen is not None else np.zeros(len(gold), bool)
+    drawn = gold & ~chosen
+    if drawn.sum() >= _MIN_GOLD:
+        share = float((data.target[drawn] != "correct").mean())
+        return drawn, share if chosen.any() and 0 < share < 1 and "correct" in classes else None
+    assumed = data.about["rate"] if data.about and chosen.any() and "correct" in classes else None
+    return everything, assumed
+
+
+def _reweighted(defect: np.ndarray, share: float) -> np.ndarray:
+    """What each turn (n,) counts so that defects are this share of all, and the mean is 1."""
+    found = float(defect.mean())
+    if not 0 < found < 1:
+        return np.ones(len(defect))
+    counts: np.ndarray = np.where(defect, share / found, (1 - share) / (1 - found))
+    return counts
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from classifiers.training_data import training_turns
 from data.errors import NotEnoughLabels
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS
+from data.store.annotations import annotate_all
 from data.store.store import Store
 from features.catalogue import catalogue
 from tests.command import Run, must_fail
@@ -263,6 +265,7 @@ def test_few_verdicts_name_the_stage_and_count_as_much_as_all_derived_labels(
     # But for verdicts of failure points with too few turns.
     assert 50 <= int(model.metrics["gold"]) <= gold
     assert model.metrics["against"] == "gold"
+    assert model.metrics["level"] == "verdicts"
     assert model.metrics["generated_count"] == pytest.approx(gold / (len(rows) - gold))
     assert {"asr", "nlu", "correct"} <= set(model.classes)
 
@@ -301,6 +304,36 @@ def test_stages_drawn_by_lot_are_not_foreseen_out_of_fold(tmp_path: Path) -> Non
         areas.append(roc_auc_score(target[mine] == "nlu", score))
     # The standard error of the mean is 0.04.
     assert np.mean(areas) < 0.6, areas
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("drawn", [False, True])
+def test_verdicts_of_the_queue_do_not_decide_how_many_turns_fail(
+    tmp_path: Path, drawn: bool
+) -> None:
+    rows = logs(240)
+    failed = {row["turn_id"]: row["gold"]["failure_point"] for row in rows}
+    # Gold in the logs represents all turns; what the queue chose are defects, with few exceptions.
+    known = {row["turn_id"] for row in rows if drawn and int(row["dialogue_id"][1:]) % 4 == 0}
+    unknown = [row for row in rows if row["turn_id"] not in known]
+    logged = [row if row["turn_id"] in known else _without_gold([row])[0] for row in rows]
+    store = _filled(tmp_path, logged)
+    for point in FAILURE_POINTS:
+        most = 10 if point == "correct" else 25
+        judged = [row for row in unknown if failed[row["turn_id"]] == point][:most]
+        turns = [{**row, "day": date.fromisoformat(row["started_at"][:10])} for row in judged]
+        annotate_all(store, turns, "anna", point)
+    model = train_store(store, replace(PLAIN, labels="auto"), promote=False)
+    assert model.metrics["against"] == "gold"
+    assert model.metrics["level"] == ("verdicts" if drawn else "assumed")
+    assert model.held_out is not None
+    p = 1 - model.held_out.probability[:, model.classes.index("correct")]
+    ids = model.held_out.turn_ids.to_pylist()
+    represent = np.array([turn in known for turn in ids]) if drawn else np.ones(len(ids), bool)
+    share = np.mean([failed[turn] != "correct" for turn in known]) if drawn else RATE
+    assert p[represent].mean() == pytest.approx(share, abs=0.01)
+    # The order is that of the verdicts all the same.
+    assert roc_auc_score([failed[turn] != "correct" for turn in ids], p) > 0.7
 
 
 @pytest.mark.long
