@@ -289,8 +289,11 @@ class _Judge:
             target[:] = None
         target[annotated], sure[annotated] = self.truth[annotated], 1.0
         given = None if settings.labels == "gold" else sure
+        # The page does not keep whether a turn was drawn at random.
+        chosen = np.isin(np.arange(len(target)), annotated)
+        labelled = replace(self.data, target=target, sure=given, chosen=chosen)
         try:
-            model = fit(replace(self.data, target=target, sure=given), settings, self.encoder)
+            model = fit(labelled, settings, self.encoder)
         except NotEnoughLabels:
             return None, "– | –"
         # As scoring does: out of fold where the turn was learned from, if by a derived label.

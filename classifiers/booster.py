@@ -54,23 +54,26 @@ def cross_fit(
     folds: list[Fold],
     settings: Settings,
     sure: np.ndarray | None = None,
+    within: list[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, int]:
     """Out-of-fold class probabilities (n, k), and the rounds to fit the final booster with.
 
-    `sure`: probability that each target is right (n,); by default 1. The rounds are 1.1 times the
-    mean number at which early stopping ended, and at least 10.
+    `sure`: probability that each target is right (n,); by default 1. `within`: per fold the
+    target (n,) to learn from there, -1 where there is none; by default the same. The rounds are 1.1
+    times the mean number at which early stopping ended, and at least 10.
     """
     k = int(target.max()) + 1
     sure = np.ones(len(target)) if sure is None else sure
     probability = np.zeros((len(target), k))
     rounds = []
-    for train, held_out in folds:
-        data = _dataset(x[train], target[train], k, sure[train])
+    for (train, held_out), known in zip(folds, within or [target] * len(folds), strict=True):
+        fitted, judged = train[known[train] >= 0], held_out[known[held_out] >= 0]
+        data = _dataset(x[fitted], known[fitted], k, sure[fitted])
         booster = lgb.train(
             _parameters(settings, k),
             data,
             settings.rounds,
-            valid_sets=[data.create_valid(x[held_out], target[held_out], sure[held_out])],
+            valid_sets=[data.create_valid(x[judged], known[judged], sure[judged])],
             callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)],
         )
         rounds.append(booster.best_iteration or settings.rounds)

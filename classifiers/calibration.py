@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from sklearn.linear_model import LogisticRegression
 
 _EPS = 1e-6
 _RESAMPLES = 15
+# Log-odds that a level is shifted by at most: beyond all probabilities, and exp() stays finite.
+_FARTHEST = 500.0
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
@@ -53,6 +56,25 @@ class Calibration:
         value: np.ndarray = scaled / scaled.sum(axis=1, keepdims=True)
         return value
 
+    def at_level(self, probability: np.ndarray, correct: int, level: float) -> Calibration:
+        """The same with other offsets, so that the mean probability of a defect is `level`.
+
+        Prior correction (after Saerens et al. 2002, "Adjusting the outputs of a classifier to new a
+        priori probabilities"), where calibration was fitted to turns that were chosen because they
+        may fail. `probability`: raw ones (n, k) of turns that represent all; `correct`: the number
+        of this class; `level`: between 0 and 1.
+        """
+        sign = np.ones(len(self.slope))
+        sign[correct] = -1.0
+
+        def shifted(by: float) -> Calibration:
+            return Calibration(self.slope, self.offset + by * sign)
+
+        def above(by: float) -> float:
+            return 1 - float(shifted(by).apply(probability)[:, correct].mean()) - level
+
+        return shifted(brentq(above, -_FARTHEST, _FARTHEST))
+
 
 def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Class number per row (n,): the largest of probabilities (n, k) times weights (k,)."""
@@ -61,7 +83,11 @@ def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def fit_weights(
-    probability: np.ndarray, target: np.ndarray, group: np.ndarray, seed: int = 0
+    probability: np.ndarray,
+    target: np.ndarray,
+    group: np.ndarray,
+    seed: int = 0,
+    counts: np.ndarray | None = None,
 ) -> np.ndarray:
     """Decision weights (k,) for the best macro-F1 of `decide` on out-of-fold probabilities.
 
@@ -75,15 +101,16 @@ def fit_weights(
     Parameters
     ----------
     probability: (n, k). target: class numbers (n,). group: a turn's group (n,);
-    turns of one group are resampled together.
+    turns of one group are resampled together. counts: what each turn counts (n,), by default 1.
     """
+    counts = np.ones(len(target)) if counts is None else counts
     _, number = np.unique(group, return_inverse=True)
     groups = int(number.max()) + 1
     generator = np.random.default_rng(seed)
     log_weights = []
     for _ in range(_RESAMPLES):
         times = np.bincount(generator.integers(0, groups, groups), minlength=groups)
-        weights = _best_weights(probability, target, times[number].astype(float))
+        weights = _best_weights(probability, target, times[number] * counts)
         log_weights.append(np.log(weights / weights[-1]))
     mean: np.ndarray = np.mean(log_weights, axis=0)
     value: np.ndarray = np.exp(mean - mean.max())

@@ -65,6 +65,15 @@ def card(model: Model) -> str:
                 if (against := model.metrics.get("against", GOLD)) != GOLD
                 else []
             ),
+            *(
+                [
+                    "The share of defects is assumed: the verdicts learned from, if any, do not "
+                    "represent all turns. Rates are model estimates.",
+                    "",
+                ]
+                if model.metrics.get("level") == "assumed"
+                else []
+            ),
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",
             "",
             "| failure point | turns | precision | recall | F1 | calibration error "

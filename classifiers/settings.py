@@ -30,8 +30,8 @@ class Settings:
     labels: which failure points are learned from: of annotators and by rule (``gold``), those that
         the label model generated, or both; or ``behaviour``: derived from signals and from what
         users did, which needs no annotation and no label model. In both and behaviour, gold decides
-        where a turn has it. ``auto``, for `classifiers.train.train_store`: behaviour while there
-        is little gold, then gold.
+        where a turn has it. ``auto``, for `classifiers.train`'s `train` and `train_store`:
+        behaviour while there is little gold, then gold.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """

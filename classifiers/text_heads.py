@@ -159,6 +159,7 @@ class TextHeads:
         gold_intents: np.ndarray,
         gold_slots: pa.ListArray[Any],
         folds: Folds,
+        within: Sequence[np.ndarray] | None = None,
     ) -> tuple[TextHeads, np.ndarray]:
         """Fit the heads to all turns, and compute the out-of-fold columns of the same turns.
 
@@ -169,6 +170,7 @@ class TextHeads:
         gold_intents: the intent an annotator gave, or None.
         gold_slots: names of the slots an annotator gave, or null.
         folds: (train rows, held-out rows) pairs that cover every turn once, split by dialogue.
+        within: per fold the `target` to learn from there; by default the same.
 
         Returns
         -------
@@ -177,8 +179,9 @@ class TextHeads:
         rows = np.arange(len(vectors))
         final = cls.fit_rows(vectors, rows, target, gold_intents, gold_slots)
         matrix = np.full((len(vectors), len(final.columns)), np.nan, np.float32)
-        for train, held_out in folds:
-            part = cls.fit_rows(vectors, train, target, gold_intents, gold_slots)
+        within = within or [target] * len(folds)
+        for (train, held_out), known in zip(folds, within, strict=True):
+            part = cls.fit_rows(vectors, train, known, gold_intents, gold_slots)
             values = part.transform(vectors, held_out)
             for i, name in enumerate(final.columns):
                 if name in part.columns:

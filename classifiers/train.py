@@ -29,6 +29,7 @@ from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
 from data.counted import counted
 from data.errors import NotEnoughLabels
+from data.queries.annotations import DASHBOARD
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
 from features.catalogue import feature
@@ -54,6 +55,8 @@ FEW_GOLD = 500
 _COUNTS = (0.0, 0.2, 1.0)
 # Probability of a failure point that a model cannot name.
 _UNSAID = 0.01
+# What `metrics.json` says of where the share of defects comes from.
+_LEVEL_KNOWN, _LEVEL_ASSUMED = "verdicts", "assumed"
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
@@ -73,6 +76,8 @@ class TrainingSet:
     group: number of the turn's group, which folds must not split; see `classifiers.splits.groups`.
     digests: fingerprint of what each verdict rests on, if known; see `classifiers.context_digest`.
     sure: probability that each target is right, or None where all are gold.
+    chosen: whether a turn has gold of the page Annotate, whose queue prefers turns that may fail:
+        the share of defects among these says nothing of all turns. None where no turn has.
     about: what derived labels rest on; see `classifiers.starter.labels.Derived`.
     """
 
@@ -87,6 +92,7 @@ class TrainingSet:
     digests: np.ndarray | None = None
     sure: np.ndarray | None = None
     about: dict[str, Any] | None = None
+    chosen: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -102,6 +108,7 @@ class TrainingSet:
             self.digests[rows] if self.digests is not None else None,
             self.sure[rows] if self.sure is not None else None,
             self.about,
+            self.chosen[rows] if self.chosen is not None else None,
         )
 
 
@@ -179,6 +186,8 @@ def prepare(
         digests.to_numpy() if digests is not None else None,
         sure,
         about,
+        # Which order of the page a turn was annotated in is not kept.
+        np.array([name == DASHBOARD for name in pc.struct_field(gold, "annotator").to_pylist()]),
     )
     return data, encoder
 
@@ -299,9 +308,13 @@ def only_learnable(
     Raises `NotEnoughLabels` if fewer than two remain.
     """
     classes = check_labels(data.target, minimum)
-    target = data.target.copy()
-    target[~np.isin(target.astype(str), classes)] = None
-    return replace(data, target=target), classes
+    return replace(data, target=_only(data.target, classes)), classes
+
+
+def _only(target: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    kept = target.copy()
+    kept[~np.isin(target.astype(str), classes)] = None
+    return kept
 
 
 def fit(
@@ -320,8 +333,7 @@ def fit(
     Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
     """
     tried: list[tuple[float, int, Model]] = []
-    derived = settings.labels == "behaviour"
-    given = [_warm(data, settings, encoder)] if derived else _counting(data)
+    given = [_warm(data)] if settings.labels == "behaviour" else _counting(data)
     for i, (part, counts) in enumerate(given):
         try:
             model, loss = _fit(
@@ -340,40 +352,47 @@ def fit(
     return min(tried, key=lambda one: one[:2])[2]
 
 
-def _warm(
-    data: TrainingSet, settings: Settings, encoder: Encoder | None
-) -> tuple[TrainingSet, float]:
+def _warm(data: TrainingSet) -> tuple[TrainingSet, float]:
     """`data` with derived labels that together count as much as gold, if there is any gold, and as
-    much as `_LEAST_COUNT` turns.
-
-    A derived label is worth something for whether a turn was a defect, and little for which: the
-    stage is named by a model of the gold alone, where there is enough for one. Measured in
-    `benchmarks.cold_start`.
-    """
+    much as `_LEAST_COUNT` turns. Measured in `benchmarks.cold_start`."""
     assert data.sure is not None
     labelled = data.target != None  # noqa: E711  # element-wise
     gold = labelled & (data.sure >= 1.0)
     if not gold.any():
         return data, 1.0
-    alone = data.target.copy()
-    alone[~gold] = None
-    target = data.target.copy()
+    count = min(1.0, max(gold.sum(), _LEAST_COUNT) / max((labelled & ~gold).sum(), 1))
+    return replace(data, sure=np.where(gold, 1.0, data.sure * count)), float(count)
+
+
+def _named(
+    data: TrainingSet, settings: Settings, encoder: Encoder | None, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """The target of `data` with stages of derived defects by a model of the gold (of `rows`) alone.
+
+    A derived label is worth something for whether a turn was a defect, and little for which. As it
+    is where there is too little gold for a model, or none beside derived labels.
+    """
+    if settings.labels != "behaviour" or data.sure is None:
+        return data.target
+    labelled = data.target != None  # noqa: E711  # element-wise
+    gold = labelled & (data.sure >= 1.0)
+    rename = np.flatnonzero(labelled & ~gold & (data.target != "correct"))
+    alone = np.full(len(data.target), None, object)
+    known = np.flatnonzero(gold) if rows is None else rows[gold[rows]]
+    alone[known] = data.target[known]
+    if not len(known) or not len(rename):
+        return data.target
     try:
         model, _ = _fit(
             replace(data, target=alone, sure=None), settings, encoder, silent, _MIN_NAMED
         )
     except NotEnoughLabels:
-        pass
-    else:
-        stages = [i for i, name in enumerate(model.classes) if name != "correct"]
-        rename = np.flatnonzero(labelled & ~gold & (target != "correct"))
-        if len(rename):
-            among = rescore(model, data.take(rename))[:, stages]
-            names = np.array([model.classes[i] for i in stages], object)
-            target[rename] = names[among.argmax(axis=1)]
-    count = min(1.0, max(gold.sum(), _LEAST_COUNT) / max((labelled & ~gold).sum(), 1))
-    sure = np.where(gold, 1.0, data.sure * count)
-    return replace(data, target=target, sure=sure), float(count)
+        return data.target
+    stages = [i for i, name in enumerate(model.classes) if name != "correct"]
+    names = np.array([model.classes[i] for i in stages], object)
+    target = data.target.copy()
+    target[rename] = names[rescore(model, data.take(rename))[:, stages].argmax(axis=1)]
+    return target
 
 
 def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
@@ -402,15 +421,18 @@ def _fit(
     judged = data.target != None  # noqa: E711  # element-wise
     if data.sure is not None:
         judged &= data.sure >= 1.0
-    data, classes = only_learnable(data, minimum)
+    given = data
+    data, classes = only_learnable(replace(data, target=_named(data, settings, encoder)), minimum)
     target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
+    # Names from held-out gold would tell the models that are tested on it.
+    within = [_only(_named(given, settings, encoder, rows), classes) for rows, _ in split]
     table = dict(data.logged)
     heads = None
     if data.vectors and "text" not in settings.without:
         progress(0, 3, "fitting text heads")
         heads, held_out = TextHeads.fit(
-            data.vectors, target, data.gold_intents, data.gold_slots, split
+            data.vectors, target, data.gold_intents, data.gold_slots, split, within
         )
         table |= {
             name: values
@@ -424,12 +446,27 @@ def _fit(
     x = stack({name: values[labelled] for name, values in table.items()}, names)
     progress(1, 3, "boosting out of fold")
     sure = data.sure[labelled] if data.sure is not None else None
-    raw, rounds = booster.cross_fit(x, y, _restrict(split, labelled), settings, sure)
+    raw, rounds = booster.cross_fit(
+        x,
+        y,
+        _restrict(split, labelled),
+        settings,
+        sure,
+        [np.array([number.get(t, -1) for t in named[labelled]]) for named in within],
+    )
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
+    drawn, level = _level(data.take(labelled), classes)
+    counts = None
+    if level is not None:
+        correct = classes.index("correct")
+        calibration = calibration.at_level(raw[drawn], correct, level)
+        # Decisions for a sample with so many defects as these turns have at this level.
+        fails = 1 - float(calibration.apply(raw[trusted])[:, correct].mean())
+        counts = _reweighted(y[trusted] != correct, fails)
     probability = calibration.apply(raw)
     weights = fit_weights(
-        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed
+        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed, counts
     )
     progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings, sure)
@@ -440,6 +477,10 @@ def _fit(
         "rounds": rounds,
         # What the figures are against: gold, or generated labels where there is too little of it.
         "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else _unchecked(settings),
+        # Whether people's verdicts say how many turns fail, or this is an assumption.
+        "level": _LEVEL_KNOWN
+        if sure is None or (sure[trusted if level is None else drawn] >= 1.0).all()
+        else _LEVEL_ASSUMED,
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
@@ -477,6 +518,35 @@ def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
         return np.ones(len(target), bool)
     gold: np.ndarray = sure >= 1.0
     return gold if gold.sum() >= _MIN_GOLD else np.ones(len(target), bool)
+
+
+def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, float | None]:
+    """Labelled turns that represent all, and the share of defects that they shall have; None to
+    leave it as calibration finds it.
+
+    Verdicts that the queue chose must not decide how many turns fail: it is the share in the logs'
+    own gold where there is enough, else what was assumed when labels were derived.
+    """
+    everything = np.ones(len(data.target), bool)
+    if data.sure is None:
+        return everything, None
+    gold = data.sure >= 1.0
+    chosen = gold & data.chosen if data.chosen is not None else np.zeros(len(gold), bool)
+    drawn = gold & ~chosen
+    if drawn.sum() >= _MIN_GOLD:
+        share = float((data.target[drawn] != "correct").mean())
+        return drawn, share if chosen.any() and 0 < share < 1 and "correct" in classes else None
+    assumed = data.about["rate"] if data.about and chosen.any() and "correct" in classes else None
+    return everything, assumed
+
+
+def _reweighted(defect: np.ndarray, share: float) -> np.ndarray:
+    """What each turn (n,) counts so that defects are this share of all, and the mean is 1."""
+    found = float(defect.mean())
+    if not 0 < found < 1:
+        return np.ones(len(defect))
+    counts: np.ndarray = np.where(defect, share / found, (1 - share) / (1 - found))
+    return counts
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:
@@ -520,11 +590,13 @@ def train(
     """Train on `turns`; returns the model and the folder with its encoder files.
 
     The folder is `folder`, or a new temporary one; the caller removes it. `generated`: see
-    `prepare`.
+    `prepare`. Labels "auto" are resolved as `train_store` does.
 
     If `turns` has a column `context_digest` (as `classifiers.training_data` returns it), the model
     keeps their out-of-fold probabilities for scoring. Raises `NotEnoughLabels` as `fit` does.
     """
+    if settings.labels == "auto":
+        settings = replace(settings, labels=_resolved(turns))
     folder = folder or Path(tempfile.mkdtemp(prefix="faultline-encoder-"))
     try:
         progress(0, 1, "reading features and texts")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 
+# The annotator of gold that was settled in the dashboard, where logs name their own.
+DASHBOARD = "dashboard"
+
+
 def latest_sql(table: str) -> str:
     """The latest annotation of each annotator of a turn, of those in `table`."""
     return f"""
@@ -77,7 +81,7 @@ def gold_sql(gold: str, settled: str, **more: str) -> str:
     """
     own = {
         "failure_point": f"coalesce({settled}.failure_point, {gold}.failure_point)",
-        "annotator": "'dashboard'",
+        "annotator": literal(DASHBOARD),
         **{n: f"coalesce({settled}.{n}, {gold}.{n})" for n in ("transcript", "intent", "slots")},
         **more,
     }

@@ -90,6 +90,20 @@ def test_calibration_repairs_an_overconfident_model() -> None:
         assert after < 0.02 < before
 
 
+@pytest.mark.parametrize("level", [0.001, 0.25, 0.9])
+def test_calibration_at_a_level_keeps_the_order(level: float) -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.dirichlet([1, 1, 2], 2_000)
+    raw[:100] = [1.0, 0.0, 0.0]
+    shifted = Calibration(np.array([1.0, 0.5, 2.0]), np.zeros(3)).at_level(raw, 2, level)
+    p = shifted.apply(raw)
+    assert 1 - p[:, 2].mean() == pytest.approx(level, abs=1e-6)
+    usual = Calibration(shifted.slope, np.zeros(3)).apply(raw)
+    assert np.corrcoef(p[:, 2].argsort().argsort(), usual[:, 2].argsort().argsort())[0, 1] > 0.98
+    # Of defects that were as likely, the same is the likelier one.
+    assert ((p[:, 0] > p[:, 1]) == (usual[:, 0] > usual[:, 1])).all()
+
+
 def test_decision_weights_name_rare_classes_without_losing_macro_f1() -> None:
     rng = np.random.default_rng(1)
     target = (rng.random(5000) < 0.06).astype(int)

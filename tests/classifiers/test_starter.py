@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from classifiers.first_model import train_first
 from classifiers.settings import Settings
@@ -22,11 +23,12 @@ from classifiers.starter.labels import RATE, derive
 from classifiers.starter.signs import ranks, signs
 from classifiers.starter.stages import ABOUT, BOOSTER, FOLDER, stages
 from classifiers.starter.text_fit import DIRECTIONS, text_fit
-from classifiers.train import fit, prepare, train_store
+from classifiers.train import fit, prepare, train, train_store
 from classifiers.training_data import training_turns
 from data.errors import NotEnoughLabels
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS
+from data.store.annotations import annotate_all
 from data.store.store import Store
 from features.catalogue import catalogue
 from tests.command import Run, must_fail
@@ -263,8 +265,75 @@ def test_few_verdicts_name_the_stage_and_count_as_much_as_all_derived_labels(
     # But for verdicts of failure points with too few turns.
     assert 50 <= int(model.metrics["gold"]) <= gold
     assert model.metrics["against"] == "gold"
+    assert model.metrics["level"] == "verdicts"
     assert model.metrics["generated_count"] == pytest.approx(gold / (len(rows) - gold))
     assert {"asr", "nlu", "correct"} <= set(model.classes)
+
+
+@pytest.mark.long
+def test_stages_drawn_by_lot_are_not_foreseen_out_of_fold(tmp_path: Path) -> None:
+    data, _ = prepare(_turns(_filled(tmp_path, _without_gold(logs(200)))), PLAIN, tmp_path)
+    n, settings = len(data.ids), replace(PLAIN, rounds=60, min_leaf=2, folds=3)
+    areas = []
+    for lot in range(4):
+        rng = np.random.default_rng(lot)
+        # Every fifth defect is annotated; the four before it are as much like it as can be.
+        defect = np.arange(n) < 5 * 60
+        gold = np.where(defect, np.arange(n) % 5 == 4, np.arange(n) % 2 == 0)
+        place = np.where(defect, np.arange(n) // 5, rng.integers(100, 200, n))
+        logged = {
+            name: rng.permutation(200)[place] + rng.normal(0, 0.01, n)
+            for name in ("asr.confidence", "nlu.confidence", "er.score")
+        }
+        drawn = rng.choice(np.array(["asr", "nlu"], object), n)
+        target = np.where(defect, np.where(gold, drawn, "asr"), "correct").astype(object)
+        planted = replace(
+            data,
+            logged=logged,
+            target=target,
+            sure=np.where(gold, 1.0, 0.9),
+            group=np.arange(n),
+        )
+        model = fit(planted, settings, None)
+        assert model.metrics["against"] == "gold"
+        assert model.held_out is not None
+        row = {turn: i for i, turn in enumerate(model.held_out.turn_ids.to_pylist())}
+        mine = np.flatnonzero(defect & gold)
+        p = model.held_out.probability[[row[turn] for turn in data.ids[mine]]]
+        score = p[:, model.classes.index("nlu")] - p[:, model.classes.index("asr")]
+        areas.append(roc_auc_score(target[mine] == "nlu", score))
+    # The standard error of the mean is 0.04.
+    assert np.mean(areas) < 0.6, areas
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("drawn", [False, True])
+def test_verdicts_of_the_queue_do_not_decide_how_many_turns_fail(
+    tmp_path: Path, drawn: bool
+) -> None:
+    rows = logs(240)
+    failed = {row["turn_id"]: row["gold"]["failure_point"] for row in rows}
+    # Gold in the logs represents all turns; what the queue chose are defects, with few exceptions.
+    known = {row["turn_id"] for row in rows if drawn and int(row["dialogue_id"][1:]) % 4 == 0}
+    unknown = [row for row in rows if row["turn_id"] not in known]
+    logged = [row if row["turn_id"] in known else _without_gold([row])[0] for row in rows]
+    store = _filled(tmp_path, logged)
+    for point in FAILURE_POINTS:
+        most = 10 if point == "correct" else 25
+        judged = [row for row in unknown if failed[row["turn_id"]] == point][:most]
+        turns = [{**row, "day": date.fromisoformat(row["started_at"][:10])} for row in judged]
+        annotate_all(store, turns, "anna", point)
+    model = train_store(store, replace(PLAIN, labels="auto"), promote=False)
+    assert model.metrics["against"] == "gold"
+    assert model.metrics["level"] == ("verdicts" if drawn else "assumed")
+    assert model.held_out is not None
+    p = 1 - model.held_out.probability[:, model.classes.index("correct")]
+    ids = model.held_out.turn_ids.to_pylist()
+    represent = np.array([turn in known for turn in ids]) if drawn else np.ones(len(ids), bool)
+    share = np.mean([failed[turn] != "correct" for turn in known]) if drawn else RATE
+    assert p[represent].mean() == pytest.approx(share, abs=0.01)
+    # The order is that of the verdicts all the same.
+    assert roc_auc_score([failed[turn] != "correct" for turn in ids], p) > 0.7
 
 
 @pytest.mark.long
@@ -278,6 +347,14 @@ def test_auto_learns_from_gold_alone_once_there_is_much(
     many = train_store(store, replace(PLAIN, labels="auto"), promote=False)
     assert many.settings.labels == "gold"
     assert many.metrics["gold"] == many.metrics["labelled"]
+
+
+@pytest.mark.long
+def test_auto_is_resolved_without_a_store_too(tmp_path: Path) -> None:
+    turns = _turns(_filled(tmp_path, logs(60)))
+    model, _ = train(turns, replace(PLAIN, labels="auto"), folder=tmp_path / "encoder")
+    assert model.settings.labels == "behaviour"
+    assert model.metrics["against"] == "gold"
 
 
 @pytest.mark.parametrize("turns", [1, 5, 49])
