@@ -15,7 +15,7 @@ from parts.shared.view import go_to_newest
 TRAIN, SCORE = "train", "score"
 
 
-def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "gold") -> None:
+def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "auto") -> None:
     """Callback: train a model; with `promote` it is used as soon as it is trained.
 
     `labels`: what it learns from, of `classifiers.settings.LABELS`.
@@ -33,7 +33,7 @@ def start_scoring(path: str, work: Jobs) -> None:
 
 
 def train_button(
-    path: str, work: Jobs, promote: bool, primary: bool = True, labels: str = "gold"
+    path: str, work: Jobs, promote: bool, primary: bool = True, labels: str = "auto"
 ) -> None:
     """Draw the button that starts the training, and what it costs."""
     st.button(

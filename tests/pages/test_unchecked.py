@@ -140,9 +140,17 @@ def test_the_first_turns_lead_the_queue_with_their_progress(opened: Open, unchec
     assert "it represents all turns" in texts(at)
 
 
+@pytest.mark.parametrize(
+    ("learned", "next_labels"), [("generated", "both"), ("both", "both"), ("behaviour", "auto")]
+)
 def test_after_the_first_turns_training_is_offered(
-    opened: Open, unchecked: Store, monkeypatch: pytest.MonkeyPatch
+    opened: Open,
+    unchecked: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    learned: str,
+    next_labels: str,
 ) -> None:
+    learned_from(unchecked, "generated", learned)
     label(unchecked, FIRST)
     at = opened(unchecked.path, "annotate")
     at.text_input[0].set_value("Ada")
@@ -159,7 +167,27 @@ def test_after_the_first_turns_training_is_offered(
 
     monkeypatch.setattr("parts.shared.model_jobs.ProcessJob", start)
     press(at, "Train")
-    assert commands[0][:4] == ["train", "--no-promote", "--labels", "both"]
+    assert commands[0][:4] == ["train", "--no-promote", "--labels", next_labels]
+    work.forget("train")
+
+
+@pytest.mark.parametrize("labels", ["gold", "behaviour", "both"])
+def test_a_model_that_people_checked_is_followed_by_one_on_auto(
+    opened: Open, own_store: Store, monkeypatch: pytest.MonkeyPatch, labels: str
+) -> None:
+    """As `faultline train` does: gold alone is worse while it is little."""
+    learned_from(own_store, "gold", labels)
+    at = opened(own_store.path, "annotate", task="train")
+    commands: list[list[str]] = []
+    work = jobs(str(own_store.path))
+
+    def start(name: str, module: str, command: list[str]) -> _Done:
+        commands.append(command)
+        return _Done()
+
+    monkeypatch.setattr("parts.shared.model_jobs.ProcessJob", start)
+    press(at, "Train")
+    assert commands[0][:4] == ["train", "--no-promote", "--labels", "auto"]
     work.forget("train")
 
 
