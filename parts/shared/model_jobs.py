@@ -13,6 +13,8 @@ from parts.jobs.widget import watch
 from parts.shared.view import go_to_newest
 
 TRAIN, SCORE = "train", "score"
+# What a training costs.
+COST = "It takes some minutes and all cores; the pages stay open meanwhile."
 
 
 def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "auto") -> None:
@@ -26,7 +28,7 @@ def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "
 
 
 def start_scoring(path: str, work: Jobs) -> None:
-    """Callback: score the turns with the model in use."""
+    """Callback: score the turns with the model in use; a store without one gets a first model."""
     work.forget(TRAIN)
     command = ["score", "--json", "--store", path]
     work.start(SCORE, lambda: ProcessJob("Scoring", "cli", command))
@@ -43,7 +45,7 @@ def train_button(
         on_click=start_training,
         args=(path, work, promote, labels),
     )
-    st.caption("It takes some minutes and all cores; the pages stay open meanwhile.")
+    st.caption(COST)
 
 
 def score_button(path: str, work: Jobs, label: str = "Score the turns") -> None:
