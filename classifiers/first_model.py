@@ -13,11 +13,10 @@ from classifiers.settings import Settings
 from classifiers.train import train_store
 from data.counted import counted
 from data.errors import NotEnoughLabels
+from data.schema.vocabulary import FIRST_ANNOTATIONS
 from data.store.store import Store
 from progress import Progress, silent
 
-# Turns that a newcomer is asked to annotate.
-ASKED = 50
 # The file stays, as `.lock` does: deleting it would let two processes hold a lock of one name.
 _LOCK = ".first-training.lock"
 
@@ -77,4 +76,7 @@ def _sentence(model: Model, against: str) -> str:
     sentence = f"No model yet: trained {model.id} on {' and '.join(rests)}"
     if against == "gold":
         return f"{sentence}."
-    return f"{sentence}; nobody has checked them. Annotate {ASKED} turns on the page Annotate."
+    return (
+        f"{sentence}; nobody has checked them. Annotate {FIRST_ANNOTATIONS} turns on the page "
+        "Annotate."
+    )

@@ -31,6 +31,7 @@ from data.counted import counted
 from data.errors import NotEnoughLabels
 from data.queries.annotations import DASHBOARD
 from data.schema.trace import FAILURE_POINTS
+from data.schema.vocabulary import FIRST_ANNOTATIONS
 from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
@@ -43,8 +44,6 @@ _GENERATED = """
 SELECT turn_id, failure_point, p_failure_point AS weight FROM generated_labels
 WHERE failure_point IS NOT NULL
 """
-# Labels of people from which on they alone decide what generated ones are worth.
-_MIN_GOLD = 50
 # Of a failure point, for a model of the gold alone to name derived defects so.
 _MIN_NAMED = 5
 # Turns that derived labels count together at least: with less, trees hardly split.
@@ -401,7 +400,7 @@ def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
         return [(data, 0.0)]
     labelled = data.target != None  # noqa: E711  # element-wise
     gold = labelled & (data.sure >= 1.0)
-    if not _MIN_GOLD <= gold.sum() < labelled.sum():
+    if not FIRST_ANNOTATIONS <= gold.sum() < labelled.sum():
         return [(data, 1.0)]
     alone = data.target.copy()
     alone[~gold] = None
@@ -517,7 +516,7 @@ def _trusted(target: np.ndarray, sure: np.ndarray | None) -> np.ndarray:
     if sure is None:
         return np.ones(len(target), bool)
     gold: np.ndarray = sure >= 1.0
-    return gold if gold.sum() >= _MIN_GOLD else np.ones(len(target), bool)
+    return gold if gold.sum() >= FIRST_ANNOTATIONS else np.ones(len(target), bool)
 
 
 def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, float | None]:

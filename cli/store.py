@@ -17,11 +17,12 @@ from cli.output import (
     print_json,
 )
 from data.counted import counted, number
-from data.errors import UsageError
+from data.errors import FaultlineError, UsageError
 from data.schema.meanings import TABLE_MEANINGS
 from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
+    from data.export.verdicts import Written
     from data.store.maintenance import Deletion
     from data.store.store import Store
 
@@ -162,6 +163,7 @@ def _export_verdicts(
         version = snapshot.version
     if as_json:
         print_json({"file": str(to), **asdict(written), "data_version": version})
+        _check_taken(written)
         return
     sent = f", and sent them to {plain(str(endpoint))}" if endpoint else ""
     out.print(
@@ -170,6 +172,15 @@ def _export_verdicts(
     )
     if written.left_out:
         out.print(written.words)
+    _check_taken(written)
+
+
+def _check_taken(written: Written) -> None:
+    """Say what the receiver said of the spans; an error where it did not take all of them."""
+    if written.rejected:
+        raise FaultlineError(written.warning)
+    if written.warning:
+        err.print(plain(written.warning))
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:

@@ -19,6 +19,7 @@ from data.queries.turn_list import Listing
 from data.schema.vocabulary import NAMES
 from labels.rules.correct_hypothesis import proven
 from parts.shared import address
+from parts.shared.agents import calls_tools
 from parts.shared.conversation import (
     conversation,
     day_in_link,
@@ -145,7 +146,8 @@ with middle:
     )
     times(row, blamed)
     with st.container(gap="xsmall"):
-        for block in pipeline(row, blamed, right_hypothesis, guessed):
+        tools = calls_tools(view, row["assistant"])
+        for block in pipeline(row, blamed, right_hypothesis, guessed, tools):
             st.html(block)
         gold = annotation(row, corrected(view, row, dialogue))
         if gold:

@@ -28,6 +28,7 @@ from data.schema.trace import FAILURE_POINTS, STAGES
 from data.store.durability import replacing
 
 if TYPE_CHECKING:
+    from data.export.send import Answer
     from data.store.snapshot import Snapshot
 
 Form = Literal["jsonl", "otlp", "otlp-protobuf"]
@@ -54,10 +55,15 @@ ORDER BY predictions.started_at, predictions.dialogue_id, turn_index, prediction
 
 @dataclass(frozen=True)
 class Written:
-    """How many verdicts were written, and how many left out as their turns are no spans."""
+    """How many verdicts were written, and how many left out as their turns are no spans.
+
+    Of those sent, `rejected` were not taken by the receiver; `messages` are what it said.
+    """
 
     verdicts: int
     left_out: int
+    rejected: int = 0
+    messages: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -70,6 +76,16 @@ class Written:
             "if its id is <trace id>-<span id>, as turns of OpenTelemetry spans have."
         )
 
+    @property
+    def warning(self) -> str:
+        """What the receiver rejected or said, as a sentence; empty where it took all silently."""
+        said = ": " + "; ".join(self.messages) if self.messages else ""
+        if self.rejected:
+            return (
+                f"The receiver rejected {self.rejected} of {counted(self.verdicts, 'span')}{said}"
+            )
+        return f"The receiver took the spans, and said{said}" if said else ""
+
 
 def write_verdicts(
     snapshot: Snapshot,
@@ -78,7 +94,7 @@ def write_verdicts(
     where: str | None = None,
     every_model: bool = False,
     meaning: Callable[[str], str] = str,
-    send: Callable[[bytes], None] | None = None,
+    send: Callable[[bytes], Answer] | None = None,
 ) -> Written:
     """Write the verdicts of scored turns to a file.
 
@@ -86,10 +102,10 @@ def write_verdicts(
     ----------
     where: a SQL condition on the columns of `predictions`. every_model: verdicts of all models that
     have scored turns, not only of the promoted one. meaning: the words for a feature. send: is
-    given each request as Protocol Buffers, once it is written; not for `jsonl`.
+    given each request as Protocol Buffers, once all are written; not for `jsonl`.
 
     Raises `ModelError` where there is no promoted model, `UsageError` for a condition that cannot
-    be used or a file that cannot be written.
+    be used or a file that cannot be written. What `send` raises comes after the file, which stays.
     """
     target = to.expanduser()
     if form != "otlp-protobuf" and target.suffix.lower() not in _SUFFIXES:
@@ -125,20 +141,35 @@ def write_verdicts(
                 verdicts, left_out = verdicts + count, left_out + len(part) - count
                 if not count:
                     continue
-                binary = _protobuf(request) if form == "otlp-protobuf" or send else b""
                 if form == "otlp":
                     file.write(orjson.dumps(request) + b"\n")
                 else:
+                    binary = _protobuf(request)
                     file.write(struct.pack(">I", len(binary)) + binary)
-                if send is not None:
-                    send(binary)
     except duckdb.Error as error:
         raise condition_error(snapshot, "predictions", where, error) from error
     except OSError as error:
         raise machine_error(error, target) or UsageError(
             f"Cannot write {target}: {error.strerror}."
         ) from error
-    return Written(verdicts, left_out)
+    answers = list(map(send, _requests(target, form))) if send else []
+    return Written(
+        verdicts,
+        left_out,
+        sum(answer.rejected for answer in answers),
+        tuple(dict.fromkeys(answer.message for answer in answers if answer.message)),
+    )
+
+
+def _requests(file: Path, form: Form) -> Iterator[bytes]:
+    """The requests of a file of spans, as Protocol Buffers."""
+    with file.open("rb") as content:
+        if form == "otlp":
+            for line in content:
+                yield _protobuf(orjson.loads(line))
+            return
+        while size := content.read(4):
+            yield content.read(struct.unpack(">I", size)[0])
 
 
 def ids_of(turn_id: str) -> tuple[str, str] | None:

@@ -40,6 +40,7 @@ from data.store.store import Store
 from data.store.workspace import put_setting
 from parts.annotate.first_turns import first_turns, go_train
 from parts.annotate.offer import offer
+from parts.shared.agents import calls_tools
 from parts.shared.conversation import conversation
 from parts.shared.first_steps import enough, labels_now, labels_words
 from parts.shared.stage_output import aftermath, pipeline
@@ -201,7 +202,7 @@ def evidence(
                 pipeline_times(line), config=CONFIG, alt=pipeline_words(line), key="times"
             )
         with st.container(gap="xsmall"):
-            for block in pipeline(row, None):
+            for block in pipeline(row, None, calls_tools=calls_tools(view, row["assistant"])):
                 st.html(block)
     with right:
         st.subheader(

@@ -64,7 +64,7 @@ def retrain_task(view: View, now: Desk) -> None:
     if running is not None:
         scoring(work, running)
     elif training is None:
-        kind = "gold"
+        kind = "auto"
         if present and not view.snapshot.learned_from_people(present):
             kind = labels_to_learn(view.path, present)
         train_button(view.path, work, promote=present is None, labels=kind)

@@ -49,10 +49,22 @@ def words(agents: Sequence[str | None], every: bool, chosen: Sequence[str]) -> s
     return f"{NAMES['nlu']}{whose}: {TOOL_CHOICE}."
 
 
+def _of(view: View) -> Agents:
+    """As `_agents`; none where no log was read by ingest."""
+    if not view.snapshot.counts()["runs"]:
+        return (), False
+    return _agents(view.path, view.snapshot.version)
+
+
+def calls_tools(view: View, assistant: str | None) -> bool:
+    """Whether an assistant is an agent that calls tools: without an intent it called none."""
+    return assistant in _of(view)[0]
+
+
 def note(view: View, page: str) -> None:
     """Draw what "NLU" stands for on this page, where agents that call tools are shown."""
-    if page not in _PAGES or not view.snapshot.counts()["runs"]:
+    if page not in _PAGES:
         return
-    agents, every = _agents(view.path, view.snapshot.version)
+    agents, every = _of(view)
     if said := words(agents, every, view.chosen.assistant):
         st.caption(plain(said))

@@ -10,9 +10,10 @@ import streamlit as st
 
 from charts.formatting import count, several
 from charts.sentences import misdated_words
+from classifiers.starter.labels import LEAST_TURNS
 from data.queries.ground_truth import label_counts
 from data.schema.trace import FAILURE_POINTS
-from data.schema.vocabulary import NAMES
+from data.schema.vocabulary import FIRST_ANNOTATIONS, NAMES
 from data.store.annotations import DESK
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -58,13 +59,17 @@ def enough(labels: Mapping[str, int]) -> bool:
     return sum(n >= MIN_PER_CLASS for n in labels.values()) >= _CLASSES
 
 
-def labels_words(labels: dict[str, int]) -> str:
+def _labelled(labels: Mapping[str, int]) -> str:
+    each = ", ".join(f"{count(n)} {NAMES[name]}" for name, n in labels.items())
+    return f"{several(sum(labels.values()), 'turn')} labelled ({each})"
+
+
+def labels_words(labels: Mapping[str, int]) -> str:
     """How many labels there are, and what training needs, as sentences."""
     needs = f"a model needs {MIN_PER_CLASS} of each of at least two failure points"
     if not labels:
         return f"No turn is labelled yet; {needs}."
-    each = ", ".join(f"{count(n)} {NAMES[name]}" for name, n in labels.items())
-    words = f"{several(sum(labels.values()), 'turn')} labelled so far ({each})"
+    words = f"So far {_labelled(labels)}"
     return f"{words}." if enough(labels) else f"{words}; {needs}."
 
 
@@ -96,7 +101,7 @@ def not_scored(snapshot: Snapshot, path: str) -> None:
 
 
 def next_step(snapshot: Snapshot, path: str) -> None:
-    """The shortest way from turns without predictions to scored ones: label, train, score."""
+    """The shortest way from turns without predictions to scored ones."""
     turns = snapshot.counts()["turns"]
     head, work = Store.open(path).head(), jobs(path)
     scoring, training = work.get(model_jobs.SCORE), work.get(model_jobs.TRAIN)
@@ -115,14 +120,34 @@ def next_step(snapshot: Snapshot, path: str) -> None:
     elif training is not None and not model_jobs.training_ended(work, training):
         pass
     else:
-        _label_first(turns, path)
+        labels = labels_now(path)
+        st.text(f"There are {several(turns, 'turn')}, but no model has seen them.")
+        if turns >= LEAST_TURNS and not enough(labels):
+            _score_first(labels, path)
+        else:
+            _label_first(labels, path)
 
 
-def _label_first(turns: int, path: str) -> None:
-    """The way to a first model: labels, until there are enough of them to train it."""
-    labels = labels_now(path)
+def _score_first(labels: Mapping[str, int], path: str) -> None:
+    """The way without labels: the scoring trains a first model, and people check it afterwards."""
+    st.markdown("**First: score the turns.**")
+    st.text(
+        "A first model learns from signs in the logs and from what users did; its verdicts bring "
+        "likely defects to the top, but which stage failed is a guess, and so is how often."
+    )
+    model_jobs.score_button(path, jobs(path))
+    st.caption(model_jobs.COST)
+    st.markdown("**Then: label some turns.**")
+    so_far = f" {_labelled(labels)} by now." if labels else ""
+    st.text(f"From {FIRST_ANNOTATIONS} labels on, people decide what counts as a defect.{so_far}")
+    label_buttons(primary=False)
+    st.caption("On the command line:")
+    command("score", "", path)
+
+
+def _label_first(labels: Mapping[str, int], path: str) -> None:
+    """The way to a model by labels, until there are enough of them to train it."""
     ready = enough(labels)
-    st.text(f"There are {several(turns, 'turn')}, but no model has seen them.")
     st.markdown(
         f"**{'Next: train' if ready else 'First: label some turns'}.** {labels_words(labels)}"
     )

@@ -13,9 +13,11 @@ from parts.jobs.widget import watch
 from parts.shared.view import go_to_newest
 
 TRAIN, SCORE = "train", "score"
+# What a training costs.
+COST = "It takes some minutes and all cores; the pages stay open meanwhile."
 
 
-def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "gold") -> None:
+def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "auto") -> None:
     """Callback: train a model; with `promote` it is used as soon as it is trained.
 
     `labels`: what it learns from, of `classifiers.settings.LABELS`.
@@ -26,14 +28,14 @@ def start_training(path: str, work: Jobs, promote: bool = False, labels: str = "
 
 
 def start_scoring(path: str, work: Jobs) -> None:
-    """Callback: score the turns with the model in use."""
+    """Callback: score the turns with the model in use; a store without one gets a first model."""
     work.forget(TRAIN)
     command = ["score", "--json", "--store", path]
     work.start(SCORE, lambda: ProcessJob("Scoring", "cli", command))
 
 
 def train_button(
-    path: str, work: Jobs, promote: bool, primary: bool = True, labels: str = "gold"
+    path: str, work: Jobs, promote: bool, primary: bool = True, labels: str = "auto"
 ) -> None:
     """Draw the button that starts the training, and what it costs."""
     st.button(
@@ -43,7 +45,7 @@ def train_button(
         on_click=start_training,
         args=(path, work, promote, labels),
     )
-    st.caption("It takes some minutes and all cores; the pages stay open meanwhile.")
+    st.caption(COST)
 
 
 def score_button(path: str, work: Jobs, label: str = "Score the turns") -> None:

@@ -20,12 +20,14 @@ def pipeline(
     blamed: str | None,
     right: tuple[int, str] | None = None,
     guessed: bool = False,
+    calls_tools: bool = False,
 ) -> list[str]:
     """One block per stage in pipeline order.
 
     The stage that the failure point `blamed` names is outlined. `right` is the hypothesis that was
     really said, as returned by `labels.rules.correct_hypothesis.proven`. With `guessed` the outline
-    says that it is a guess, see `parts.shared.unchecked`.
+    says that it is a guess, see `parts.shared.unchecked`. `calls_tools`: the assistant is an agent
+    (`parts.shared.agents`), whose intents are tools.
     """
     blocks = []
     for stage in STAGES:
@@ -45,6 +47,8 @@ def pipeline(
         extra: dict[str, Any] = {}
         if stage == "asr":
             extra = {"right": right, "higher": _scored_higher(record.get("hypotheses") or [])}
+        elif stage == "nlu":
+            extra = {"calls_tools": calls_tools}
         elif stage == "er":
             extra = {"mentions": _distinct(record.get("mentions") or [])}
         blocks.append(

@@ -20,8 +20,8 @@ from parts.shared.view import View
 _WITHOUT = ("labels",)
 # Pages about training, which say how it is done by the command line.
 _WITH_COMMAND = ("annotate", "model")
-# What a new model learns from beside the labels of people, by what the present one learned from.
-_AND_GOLD = {"generated": "both"}
+# Models of these labels learned from a label model of the store, which `auto` leaves out.
+_OF_LABEL_MODEL = ("generated", "both")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -72,11 +72,11 @@ def _way_on(view: View) -> tuple[str, str]:
 def labels_to_learn(path: str, model: str) -> str:
     """What `faultline train --labels` learns from so that labels of people improve on `model`.
 
-    What the present model learned from stays, as people's labels are few at first; how much it then
-    counts is decided by how well it predicts them (`classifiers.train.fit`).
+    What a label model generated stays in use beside them; how much it then counts is decided by how
+    well it predicts them (`classifiers.train.fit`). For all other models `auto` decides.
     """
     try:
         labels: str = registry.load_settings(Store.open(path).models, model).labels
     except FaultlineError:
-        return "gold"
-    return _AND_GOLD.get(labels, labels)
+        return "auto"
+    return "both" if labels in _OF_LABEL_MODEL else "auto"

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.json_format import MessageToJson, ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from data.errors import UsageError
-from data.export.send import sender
+from data.export.send import Answer, sender
 from data.export.verdicts import SPAN, ids_of, write_verdicts
 from data.ingest.adapters import registry
 from data.ingest.ingest import ingest
@@ -204,6 +208,9 @@ def test_mistakes_are_one_sentence(traced: Store, run: Run, tmp_path: Path) -> N
     must_fail(run("export", "verdicts", "--to", file, *url, *at), "--format otlp")
     spans = ("export", "verdicts", "--to", file, "--format", "otlp", *at)
     must_fail(run(*spans, *url), "Cannot reach")
+    # The file is written before anything is sent.
+    assert len(spans_of(Path(file))) == 5
+    Path(file).unlink()
     must_fail(run(*spans, *url, "--header", "secret"), "Name: value")
     for wrong in ("file:///etc/passwd", "localhost:4318", "http://"):
         must_fail(run(*spans, "--endpoint", wrong), "Cannot send to")
@@ -214,22 +221,31 @@ def test_mistakes_are_one_sentence(traced: Store, run: Run, tmp_path: Path) -> N
 
 @pytest.fixture
 def receiver() -> Iterator[HTTPServer]:
-    """A receiver of spans on 127.0.0.1; `requests` are what it got, `code` what it answers."""
+    """A receiver of spans on 127.0.0.1; `got` is what it was sent, `answers` what it answers.
+
+    An answer is a status, headers and a body. The last one is given again and again.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             got.append((self.path, dict(self.headers), body))
-            self.send_response(code[0])
+            status, headers, content = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST
 
         def log_message(self, *_: Any) -> None:
             pass
 
     got: list[tuple[str, dict[str, str], bytes]] = []
-    code = [200]
+    answers: list[tuple[int, dict[str, str], bytes]] = [(200, {}, b"")]
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.got, server.answers = got, code  # type: ignore[attr-defined]
+    server.got, server.answers = got, answers  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -251,9 +267,81 @@ def test_spans_are_sent(traced: Store, run: Run, tmp_path: Path, receiver: HTTPS
     assert headers["Authorization"] == "Basic abc"
     sent = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
     assert [span.span_id.hex() for span in sent] == [span["spanId"] for span in spans_of(to)]
-    receiver.answers[0] = 401  # type: ignore[attr-defined]
+    answer(receiver, (401, {}, b""))
     with pytest.raises(UsageError, match="401"):
         sender(url)(b"")
+
+
+def answer(receiver: HTTPServer, *answers: tuple[int, dict[str, str], bytes]) -> str:
+    """Say what a receiver answers from now on; returns its address."""
+    receiver.answers[:] = answers  # type: ignore[attr-defined]
+    receiver.got.clear()  # type: ignore[attr-defined]
+    return f"http://127.0.0.1:{receiver.server_port}/v1/traces"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_named(receiver: HTTPServer, status: int) -> None:
+    target = f"http://localhost:{receiver.server_port}/elsewhere"
+    url = answer(receiver, (status, {"Location": target}, b""), (200, {}, b""))
+    with pytest.raises(UsageError, match=f"{status}.*redirect to {target}"):
+        sender(url, ["Authorization: Basic abc"])(b"spans")
+    assert [path for path, _, _ in receiver.got] == ["/v1/traces"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("after", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_busy_receiver_is_asked_again(receiver: HTTPServer, status: int, after: str) -> None:
+    busy = (status, {"Retry-After": after}, b"")
+    url = answer(receiver, busy, busy, (200, {}, b""))
+    assert sender(url)(b"spans") == Answer()
+    assert [body for _, _, body in receiver.got] == [b"spans"] * 3  # type: ignore[attr-defined]
+
+
+def test_a_receiver_is_not_asked_for_ever(receiver: HTTPServer) -> None:
+    url = answer(receiver, (503, {"Retry-After": "0"}, b""))
+    with pytest.raises(UsageError, match=r"503.*send again later"):
+        sender(url)(b"spans")
+    assert len(receiver.got) == 5  # type: ignore[attr-defined]
+    # Nor waited for longer than a minute.
+    url = answer(receiver, (429, {"Retry-After": "3600"}, b""), (200, {}, b""))
+    with pytest.raises(UsageError, match="Retry-After: 3600"):
+        sender(url)(b"spans")
+    assert len(receiver.got) == 1  # type: ignore[attr-defined]
+
+
+def partial(rejected: int, message: str) -> ExportTraceServiceResponse:
+    return ExportTraceServiceResponse(
+        partial_success=ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+    )
+
+
+def test_rejected_spans_are_an_error_and_the_file_stays(
+    traced: Store, run: Run, tmp_path: Path, receiver: HTTPServer
+) -> None:
+    to = tmp_path / "v.jsonl"
+    url = answer(receiver, (200, {}, partial(2, "too old").SerializeToString()))
+    spans = ("export", "verdicts", "--to", str(to), "--format", "otlp", "--endpoint", url)
+    at = ("--store", str(traced.path))
+    must_fail(run(*spans, *at), "rejected 2 of 5 spans: too old", code=1)
+    assert len(spans_of(to)) == 5
+    ran = run(*spans, "--json", *at)
+    assert ran.code == 1
+    assert json.loads(ran.out)["rejected"] == 2
+    # A message alone is a warning.
+    answer(receiver, (200, {}, partial(0, "slow down").SerializeToString()))
+    ran = run(*spans, *at)
+    assert ran.code == 0
+    assert "slow down" in ran.err
+
+
+def test_answers_in_json_and_in_no_form_of_otlp(receiver: HTTPServer) -> None:
+    as_json = MessageToJson(partial(3, "why")).encode()
+    headers = {"Content-Type": "application/json"}
+    assert sender(answer(receiver, (200, headers, as_json)))(b"") == Answer(3, "why")
+    assert sender(answer(receiver, (200, headers, b"{}")))(b"") == Answer()
+    for kind, content in (("text/html", b"<html>Sign in</html>"), ("application/json", b"[")):
+        url = answer(receiver, (200, {"Content-Type": kind}, content))
+        assert "see there whether" in sender(url)(b"").message
 
 
 def test_verdicts_are_no_turns(traced: Store, run: Run, store: Store, tmp_path: Path) -> None:

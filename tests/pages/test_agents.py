@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from charts.formatting import plain
+from data.ingest.ingest import ingest
 from data.schema.tables import RUNS
 from data.schema.vocabulary import TOOL_CHOICE
 from data.store.store import Store
 from parts.shared.agents import words
-from tests.app import Open, texts
+from tests.app import Open, html, texts
+from tests.logs import trace, write_lines
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,21 @@ def test_pages_say_what_nlu_stands_for(opened: Open, own_store: Store, page: str
     assert said in texts(opened(own_store.path, page, at=version))
     others = opened(own_store.path, page, at=version, assistant="car")
     assert plain(TOOL_CHOICE) not in texts(others)
+
+
+@pytest.mark.parametrize(
+    ("log_format", "said"),
+    [("otlp", "No tool was called."), ("rasa", "No hypothesis: nothing was understood.")],
+)
+def test_an_agent_without_an_intent_called_no_tool(
+    opened: Open, store: Store, tmp_path: Path, log_format: str, said: str
+) -> None:
+    line = trace("t1", assistant="kitchen", nlu={"hypotheses": [], "latency_ms": 80.0})
+    ingest(store, [write_lines(tmp_path / "log.jsonl", [line])])
+    read_as(store, log_format, ["kitchen"])
+    shown = html(opened(store.path, "turn", turn="t1"))
+    assert said in shown
+    assert ("No tool" in shown) == (log_format == "otlp")
+    at = opened(store.path, "annotate")
+    at.session_state["annotator_name"] = "ann"
+    assert said in html(at.run())

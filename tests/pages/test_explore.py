@@ -54,7 +54,7 @@ def test_the_data_page_needs_no_predictions(opened: Open, unscored_store: Store,
     at = opened(unscored_store.path, "data", part=part)
     assert len(at.metric) == 4
     # What they would need is said below.
-    assert texts(at).index(part.capitalize()) < texts(at).index("First: label some turns")
+    assert texts(at).index(part.capitalize()) < texts(at).index("First: score the turns")
 
 
 def test_explore_counts_the_turns_and_cuts_them_by_the_chosen_dimensions(

@@ -12,10 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 from annotation import candidates
 from annotation.files import import_annotations
+from classifiers.starter.labels import LEAST_TURNS
 from data.errors import IngestError, UsageError
 from data.ingest.ingest import ingest
 from data.queries import ingest_runs
 from data.queries.ground_truth import label_counts
+from data.schema.vocabulary import UNCHECKED
 from data.store.annotations import SHARE, annotate
 from data.store.store import Store
 from data.store.workspace import put_setting
@@ -59,12 +61,38 @@ def labels(at: AppTest) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_store_without_labels_leads_to_labelling(opened: Open, bare: Store, page: str) -> None:
+def test_a_store_without_labels_leads_to_scoring(opened: Open, bare: Store, page: str) -> None:
     turn = {"turn": _any_turn(bare)} if page == "turn" else {}
     at = opened(bare.path, page, **turn)
-    assert "First: label some turns" in texts(at)
+    shown = texts(at)
+    assert shown.index("First: score the turns") < shown.index("Then: label some turns")
+    assert "is a guess" in shown
+    shown = labels(at)
+    assert shown.index("Score the turns") < shown.index("Label turns now")
+    assert "Upload annotations" in shown
+    assert "Train a model" not in shown
+
+
+@pytest.mark.parametrize(("turns", "first"), [(LEAST_TURNS, "score"), (LEAST_TURNS - 1, "label")])
+def test_few_turns_are_labelled_first(
+    opened: Open, store: Store, tmp_path: Path, turns: int, first: str
+) -> None:
+    lines = [trace(f"t{i}") for i in range(turns)]
+    ingest(store, [write_lines(tmp_path / "log.jsonl", lines)])
+    at = opened(store.path, "overview")
+    assert f"First: {first}" in texts(at)
+    assert ("Score the turns" in labels(at)) == (first == "score")
     assert {"Label turns now", "Upload annotations"} <= set(labels(at))
-    assert "Train a model" not in labels(at)
+
+
+@pytest.mark.long
+def test_a_store_without_labels_is_scored_by_one_button(opened: Open, unlabelled: Store) -> None:
+    at = press(opened(unlabelled.path, "overview"), "Score the turns")
+    assert _ended(unlabelled, "score") == "done"
+    press(at.run(), "Show its results")
+    assert "Not scored yet" not in texts(at)
+    assert UNCHECKED in texts(at)
+    assert at.metric
 
 
 @pytest.mark.parametrize(("label", "task"), [("Label turns now", "queue"), ("Upload", "files")])

@@ -12,11 +12,11 @@ import faultline
 from classifiers.settings import Settings
 from data.export.manifest import export_described, slice_zip
 from data.queries.filters import Filter
-from data.schema.vocabulary import UNCHECKED
+from data.schema.vocabulary import FIRST_ANNOTATIONS, UNCHECKED
 from data.store.annotations import SHARE, annotate
 from data.store.store import Store
 from data.store.workspace import put_setting
-from parts.annotate.first_turns import FIRST
+from parts.annotate.first_turns import CURVE, worth
 from parts.jobs.job import jobs
 from report import page as report
 from tests.app import Open, html, links, press, texts
@@ -128,7 +128,7 @@ def test_the_first_turns_lead_the_queue_with_their_progress(opened: Open, unchec
     at = opened(unchecked.path, "annotate")
     at.text_input[0].set_value("Ada")
     press(at, "Start")
-    assert f"Annotate these {FIRST} turns" in texts(at)
+    assert f"Annotate these {FIRST_ANNOTATIONS} turns" in texts(at)
     assert 'aria-valuenow="0"' in html(at)
     assert "macro-F1" in texts(at)
     button = next(b for b in at.button if str(b.key).startswith("say-asr-"))
@@ -136,18 +136,40 @@ def test_the_first_turns_lead_the_queue_with_their_progress(opened: Open, unchec
     assert 'aria-valuenow="1"' in html(at)
     # The random audit stays where it was, and is not about these turns.
     at.button_group(key="queue_order").set_value("random").run()
-    assert f"Annotate these {FIRST} turns" not in texts(at)
+    assert f"Annotate these {FIRST_ANNOTATIONS} turns" not in texts(at)
     assert "it represents all turns" in texts(at)
 
 
+def test_what_annotating_is_worth_is_what_the_docs_say() -> None:
+    documented = (Path(faultline.__file__).parents[1] / "docs" / "evaluation.md").read_text("utf-8")
+    assert "\n## Without annotations, and with the first ones\n" in documented
+    table = documented.split("<!-- first-annotations -->")[1].split("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    measured = {
+        int(row[1]): float(row[4])
+        for row in rows
+        if row and row[0] == "dstc1" and row[3] == "queue"
+    }
+    assert dict(CURVE) == measured
+    assert all(f"{f1:.2f}" in worth() for f1 in measured.values())
+
+
+@pytest.mark.parametrize(
+    ("learned", "next_labels"), [("generated", "both"), ("both", "both"), ("behaviour", "auto")]
+)
 def test_after_the_first_turns_training_is_offered(
-    opened: Open, unchecked: Store, monkeypatch: pytest.MonkeyPatch
+    opened: Open,
+    unchecked: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    learned: str,
+    next_labels: str,
 ) -> None:
-    label(unchecked, FIRST)
+    learned_from(unchecked, "generated", learned)
+    label(unchecked, FIRST_ANNOTATIONS)
     at = opened(unchecked.path, "annotate")
     at.text_input[0].set_value("Ada")
     press(at, "Start")
-    assert f"The first {FIRST} turns are annotated" in texts(at)
+    assert f"The first {FIRST_ANNOTATIONS} turns are annotated" in texts(at)
     press(at, "Train a model on them")
     assert at.query_params["task"] in ("train", ["train"])
     commands: list[list[str]] = []
@@ -159,7 +181,27 @@ def test_after_the_first_turns_training_is_offered(
 
     monkeypatch.setattr("parts.shared.model_jobs.ProcessJob", start)
     press(at, "Train")
-    assert commands[0][:4] == ["train", "--no-promote", "--labels", "both"]
+    assert commands[0][:4] == ["train", "--no-promote", "--labels", next_labels]
+    work.forget("train")
+
+
+@pytest.mark.parametrize("labels", ["gold", "behaviour", "both"])
+def test_a_model_that_people_checked_is_followed_by_one_on_auto(
+    opened: Open, own_store: Store, monkeypatch: pytest.MonkeyPatch, labels: str
+) -> None:
+    """As `faultline train` does: gold alone is worse while it is little."""
+    learned_from(own_store, "gold", labels)
+    at = opened(own_store.path, "annotate", task="train")
+    commands: list[list[str]] = []
+    work = jobs(str(own_store.path))
+
+    def start(name: str, module: str, command: list[str]) -> _Done:
+        commands.append(command)
+        return _Done()
+
+    monkeypatch.setattr("parts.shared.model_jobs.ProcessJob", start)
+    press(at, "Train")
+    assert commands[0][:4] == ["train", "--no-promote", "--labels", "auto"]
     work.forget("train")
 
 
@@ -170,7 +212,7 @@ class _Done:
 
 
 def test_too_few_of_each_failure_point_are_named(opened: Open, unchecked: Store) -> None:
-    label(unchecked, FIRST, ("correct",))
+    label(unchecked, FIRST_ANNOTATIONS, ("correct",))
     at = opened(unchecked.path, "annotate")
     at.text_input[0].set_value("Ada")
     press(at, "Start")

@@ -104,7 +104,7 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
     (STAGES, "absent_failure"): {"title": HOSTILE, "colour": HOSTILE},
     (STAGES, "wake"): stage("wake"),
     (STAGES, "asr"): stage("asr", right=(1, "transcript"), higher=HEARD[1]),
-    (STAGES, "nlu"): stage("nlu"),
+    (STAGES, "nlu"): stage("nlu", calls_tools=False),
     (STAGES, "er"): stage("er", mentions=MENTIONS),
     (STAGES, "result"): stage("result"),
     (STAGES, "aftermath"): {"feedback": {"explicit": HOSTILE, "barge_in": True}},
