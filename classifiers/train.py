@@ -532,7 +532,7 @@ def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, flo
     gold = data.sure >= 1.0
     chosen = gold & data.chosen if data.chosen is not None else np.zeros(len(gold), bool)
     drawn = gold & ~chosen
-    if drawn.sum() >= _MIN_GOLD:
+    if drawn.sum() >= FIRST_ANNOTATIONS:
         share = float((data.target[drawn] != "correct").mean())
         return drawn, share if chosen.any() and 0 < share < 1 and "correct" in classes else None
     assumed = data.about["rate"] if data.about and chosen.any() and "correct" in classes else None

@@ -14,6 +14,7 @@ import pytest
 from collect import spool
 from collect.spool import GroupCommit, Reader, Writer, carry, packed
 from data.errors import UsageError
+from data.store import durability
 
 
 def append(folder: Path, *records: bytes) -> None:
@@ -113,7 +114,7 @@ def test_after_a_failed_write_nothing_of_it_is_there(writer: Writer, tmp_path: P
 def test_nothing_is_durable_in_a_segment_whose_name_is_not(
     writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, failures = spool.sync, [OSError(5, "Input/output error")]
+    really, failures = durability.sync, [OSError(5, "Input/output error")]
 
     def sync(paths: list[Path]) -> None:
         # A disk that fails once, which nothing but a broken one does.

@@ -67,10 +67,10 @@ def test_a_store_without_labels_leads_to_scoring(opened: Open, bare: Store, page
     shown = texts(at)
     assert shown.index("First: score the turns") < shown.index("Then: label some turns")
     assert "is a guess" in shown
-    shown = labels(at)
-    assert shown.index("Score the turns") < shown.index("Label turns now")
-    assert "Upload annotations" in shown
-    assert "Train a model" not in shown
+    buttons = labels(at)
+    assert buttons.index("Score the turns") < buttons.index("Label turns now")
+    assert "Upload annotations" in buttons
+    assert "Train a model" not in buttons
 
 
 @pytest.mark.parametrize(("turns", "first"), [(LEAST_TURNS, "score"), (LEAST_TURNS - 1, "label")])
