@@ -280,8 +280,9 @@ class Client:
         first = min(index for index, run in enumerate(runs) if run.id in self._pending)
         while first and runs[first].at - runs[first - 1].at <= 2 * self.settings.idle_us:
             first -= 1
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        name = f"home-assistant {self.url} {now}"
+        # The same while a dialogue goes on, so that what is faulty in it is in quarantine once.
+        since = datetime.fromtimestamp(runs[first].at / 1e6, UTC).isoformat(timespec="milliseconds")
+        name = f"home-assistant {self.url} {since}"
         try:
             with TemporaryDirectory(prefix="faultline-", dir=self.folder) as folder:
                 path = Path(folder) / "runs.jsonl"

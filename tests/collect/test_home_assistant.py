@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,6 @@ def test_runs_become_turns_when_they_have_ended(store: Store) -> None:
 
 
 def _now() -> str:
-    from datetime import UTC, datetime
-
     return datetime.now(UTC).isoformat()
 
 
@@ -121,6 +120,24 @@ def test_requests_with_short_pauses_stay_one_dialogue(store: Store) -> None:
     assert dialogues[3] != dialogues[0]
     assert [turns[text]["turn_index"] for text in ("one", "two", "three", "four")] == [0, 1, 2, 0]
     assert quarantine(store.path) == []
+
+
+def test_what_is_faulty_in_a_dialogue_is_in_quarantine_once(store: Store) -> None:
+    home = Home()
+    # A run that does not say when it began is taken to have begun when it was collected.
+    now = (datetime.now(UTC) - datetime(2026, 5, 1, 9, 0, tzinfo=UTC)).total_seconds()
+    faulty = home.say("faulty", now)
+    del home.runs["kitchen"][faulty][0]
+    with listening(home) as url, collecting(url, store) as running:
+        until(lambda: len(quarantine(store.path)) == 1)
+        (before,) = quarantine(store.path)
+        for number in range(1, 4):
+            home.say(f"request {number}", now + 60 + number)
+            until(lambda number=number: len(stored(store.path)) == number)  # type: ignore[misc]
+        assert running.log == []
+    (row,) = quarantine(store.path)
+    assert row["file"] == before["file"]
+    assert row["run_id"] != before["run_id"]
 
 
 def test_what_is_known_is_not_asked_for_again_and_again(store: Store) -> None:
