@@ -32,6 +32,7 @@ from data.errors import NotEnoughLabels
 from data.queries.annotations import DASHBOARD
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FIRST_ANNOTATIONS
+from data.store.model_folders import LEVEL_ASSUMED, LEVEL_KNOWN
 from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
@@ -54,8 +55,6 @@ FEW_GOLD = 500
 _COUNTS = (0.0, 0.2, 1.0)
 # Probability of a failure point that a model cannot name.
 _UNSAID = 0.01
-# What `metrics.json` says of where the share of defects comes from.
-_LEVEL_KNOWN, _LEVEL_ASSUMED = "verdicts", "assumed"
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
@@ -477,9 +476,9 @@ def _fit(
         # What the figures are against: gold, or generated labels where there is too little of it.
         "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else _unchecked(settings),
         # Whether people's verdicts say how many turns fail, or this is an assumption.
-        "level": _LEVEL_KNOWN
+        "level": LEVEL_KNOWN
         if sure is None or (sure[trusted if level is None else drawn] >= 1.0).all()
-        else _LEVEL_ASSUMED,
+        else LEVEL_ASSUMED,
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
