@@ -455,16 +455,11 @@ def _fit(
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
     drawn, level = _level(data.take(labelled), classes)
-    counts = None
     if level is not None:
-        correct = classes.index("correct")
-        calibration = calibration.at_level(raw[drawn], correct, level)
-        # Decisions for a sample with so many defects as these turns have at this level.
-        fails = 1 - float(calibration.apply(raw[trusted])[:, correct].mean())
-        counts = _reweighted(y[trusted] != correct, fails)
+        calibration = calibration.at_level(raw[drawn], classes.index("correct"), level)
     probability = calibration.apply(raw)
     weights = fit_weights(
-        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed, counts
+        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed
     )
     progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings, sure)
@@ -536,15 +531,6 @@ def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, flo
         return drawn, share if chosen.any() and 0 < share < 1 and "correct" in classes else None
     assumed = data.about["rate"] if data.about and chosen.any() and "correct" in classes else None
     return everything, assumed
-
-
-def _reweighted(defect: np.ndarray, share: float) -> np.ndarray:
-    """What each turn (n,) counts so that defects are this share of all, and the mean is 1."""
-    found = float(defect.mean())
-    if not 0 < found < 1:
-        return np.ones(len(defect))
-    counts: np.ndarray = np.where(defect, share / found, (1 - share) / (1 - found))
-    return counts
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:
