@@ -83,11 +83,7 @@ def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def fit_weights(
-    probability: np.ndarray,
-    target: np.ndarray,
-    group: np.ndarray,
-    seed: int = 0,
-    counts: np.ndarray | None = None,
+    probability: np.ndarray, target: np.ndarray, group: np.ndarray, seed: int = 0
 ) -> np.ndarray:
     """Decision weights (k,) for the best macro-F1 of `decide` on out-of-fold probabilities.
 
@@ -101,16 +97,15 @@ def fit_weights(
     Parameters
     ----------
     probability: (n, k). target: class numbers (n,). group: a turn's group (n,);
-    turns of one group are resampled together. counts: what each turn counts (n,), by default 1.
+    turns of one group are resampled together.
     """
-    counts = np.ones(len(target)) if counts is None else counts
     _, number = np.unique(group, return_inverse=True)
     groups = int(number.max()) + 1
     generator = np.random.default_rng(seed)
     log_weights = []
     for _ in range(_RESAMPLES):
         times = np.bincount(generator.integers(0, groups, groups), minlength=groups)
-        weights = _best_weights(probability, target, times[number] * counts)
+        weights = _best_weights(probability, target, times[number].astype(float))
         log_weights.append(np.log(weights / weights[-1]))
     mean: np.ndarray = np.mean(log_weights, axis=0)
     value: np.ndarray = np.exp(mean - mean.max())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from classifiers.model import Model
 from data.schema.trace import FAILURE_POINTS
-from data.store.model_folders import GOLD
+from data.store.model_folders import GOLD, LEVEL_ASSUMED
 
 # What labels that nobody checked are called, by `metrics["against"]`.
 _UNCHECKED = {"generated": "generated", "behaviour": "derived"}
@@ -71,7 +71,7 @@ def card(model: Model) -> str:
                     "represent all turns. Rates are model estimates.",
                     "",
                 ]
-                if model.metrics.get("level") == "assumed"
+                if model.metrics.get("level") == LEVEL_ASSUMED
                 else []
             ),
             f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",

@@ -32,6 +32,7 @@ from data.errors import NotEnoughLabels
 from data.queries.annotations import DASHBOARD
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FIRST_ANNOTATIONS
+from data.store.model_folders import LEVEL_ASSUMED, LEVEL_KNOWN
 from data.store.store import Store
 from features.catalogue import feature
 from features.categories import Vocabulary
@@ -54,8 +55,6 @@ FEW_GOLD = 500
 _COUNTS = (0.0, 0.2, 1.0)
 # Probability of a failure point that a model cannot name.
 _UNSAID = 0.01
-# What `metrics.json` says of where the share of defects comes from.
-_LEVEL_KNOWN, _LEVEL_ASSUMED = "verdicts", "assumed"
 # The fit's portion of a training's progress; features come before it, explanations after.
 _FITTING = (0.2, 0.8)
 
@@ -456,16 +455,11 @@ def _fit(
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
     drawn, level = _level(data.take(labelled), classes)
-    counts = None
     if level is not None:
-        correct = classes.index("correct")
-        calibration = calibration.at_level(raw[drawn], correct, level)
-        # Decisions for a sample with so many defects as these turns have at this level.
-        fails = 1 - float(calibration.apply(raw[trusted])[:, correct].mean())
-        counts = _reweighted(y[trusted] != correct, fails)
+        calibration = calibration.at_level(raw[drawn], classes.index("correct"), level)
     probability = calibration.apply(raw)
     weights = fit_weights(
-        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed, counts
+        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed
     )
     progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings, sure)
@@ -477,9 +471,9 @@ def _fit(
         # What the figures are against: gold, or generated labels where there is too little of it.
         "against": "gold" if sure is None or (sure[trusted] >= 1.0).all() else _unchecked(settings),
         # Whether people's verdicts say how many turns fail, or this is an assumption.
-        "level": _LEVEL_KNOWN
+        "level": LEVEL_KNOWN
         if sure is None or (sure[trusted if level is None else drawn] >= 1.0).all()
-        else _LEVEL_ASSUMED,
+        else LEVEL_ASSUMED,
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
@@ -537,15 +531,6 @@ def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, flo
         return drawn, share if chosen.any() and 0 < share < 1 and "correct" in classes else None
     assumed = data.about["rate"] if data.about and chosen.any() and "correct" in classes else None
     return everything, assumed
-
-
-def _reweighted(defect: np.ndarray, share: float) -> np.ndarray:
-    """What each turn (n,) counts so that defects are this share of all, and the mean is 1."""
-    found = float(defect.mean())
-    if not 0 < found < 1:
-        return np.ones(len(defect))
-    counts: np.ndarray = np.where(defect, share / found, (1 - share) / (1 - found))
-    return counts
 
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:

@@ -92,6 +92,12 @@ UNCHECKED_MEANING = (
     "the same again, breaking off or going on. How often turns fail is its own estimate, and which "
     "stage failed first is a guess, until people have annotated some turns."
 )
+# Of a model that people's verdicts taught which turns fail, see
+# `data.store.model_folders.level_is_assumed`.
+LEVEL_MEANING = (
+    "Rates are model estimates: the annotated turns were chosen for what they tell, so they do not "
+    "say how many of all turns fail."
+)
 
 _FAILURE_OF = dict(zip(STAGES, FAILURES, strict=True))
 _STAGE_OF = dict(zip(FAILURES, STAGES, strict=True))

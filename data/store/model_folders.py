@@ -24,6 +24,8 @@ from data.store.parquet import known_checksum
 LABEL_MODELS = "label_models"
 # What the figures of a model are against (`metrics.json`), if people gave the labels.
 GOLD = "gold"
+# Whether people's verdicts say how many turns fail (`level` in `metrics.json`), or nothing does.
+LEVEL_KNOWN, LEVEL_ASSUMED = "verdicts", "assumed"
 # Beside a model's files: their sizes and checksums.
 MANIFEST = "files.json"
 # Prefix of a folder that is being written; it is renamed when it is complete.
@@ -108,6 +110,15 @@ def learned_from_people(models: Path, model_id: str) -> bool:
         return bool(figures.get("against", GOLD) == GOLD)
     except FileNotFoundError:
         return True
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def level_is_assumed(models: Path, model_id: str) -> bool:
+    """Whether a model learned from people's verdicts, but not from them how many turns fail."""
+    try:
+        figures = json.loads((models / model_id / "metrics.json").read_text("utf-8"))
+        return bool(figures.get("level") == LEVEL_ASSUMED and figures.get("against") == GOLD)
     except (OSError, ValueError, AttributeError):
         return False
 

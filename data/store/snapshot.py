@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
-from data.store.model_folders import learned_from_people
+from data.store.model_folders import learned_from_people, level_is_assumed
 
 # Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
 # misdated does not pay for looking them up.
@@ -133,6 +133,13 @@ class Snapshot:
         verdicts.
         """
         return not model or self._models is None or learned_from_people(self._models, model)
+
+    def level_is_assumed(self, model: str | None) -> bool:
+        """Whether rates of a model are estimates although people's verdicts were learned from.
+
+        See `data.store.model_folders.level_is_assumed`; false without a model.
+        """
+        return bool(model and self._models and level_is_assumed(self._models, model))
 
     def explained(self, error: Exception) -> Exception:
         """The error to raise for one that came of reading the snapshot's files.

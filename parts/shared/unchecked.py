@@ -11,7 +11,7 @@ from charts.formatting import several
 from charts.html import piece
 from classifiers import registry
 from data.errors import FaultlineError
-from data.schema.vocabulary import UNCHECKED, UNCHECKED_MEANING
+from data.schema.vocabulary import LEVEL_MEANING, UNCHECKED, UNCHECKED_MEANING
 from data.store.store import Store
 from parts.shared.first_steps import command, enough, labels_now
 from parts.shared.view import View
@@ -29,6 +29,11 @@ def _unchecked(path: str, model: str, _view: View) -> bool:
     return not _view.snapshot.learned_from_people(model)
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def _assumed(path: str, model: str | None, _view: View) -> bool:
+    return _view.snapshot.level_is_assumed(model)
+
+
 def unchecked(view: View) -> bool:
     """Whether what the page shows is of a model that learned from behaviour alone."""
     return view.model is not None and _unchecked(view.path, view.model, view)
@@ -40,7 +45,11 @@ def mark(view: View, page: str) -> None:
     With it goes a link to what makes it better: turns to annotate or, where there are labels enough
     by now, a training on them.
     """
-    if page in _WITHOUT or not unchecked(view):
+    if page in _WITHOUT:
+        return
+    if not unchecked(view):
+        if _assumed(view.path, view.model, view):
+            st.caption(f":material/rule: {LEVEL_MEANING}")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(

@@ -12,7 +12,7 @@ import faultline
 from classifiers.settings import Settings
 from data.export.manifest import export_described, slice_zip
 from data.queries.filters import Filter
-from data.schema.vocabulary import FIRST_ANNOTATIONS, UNCHECKED
+from data.schema.vocabulary import FIRST_ANNOTATIONS, LEVEL_MEANING, UNCHECKED
 from data.store.annotations import SHARE, annotate
 from data.store.store import Store
 from data.store.workspace import put_setting
@@ -76,6 +76,19 @@ def test_a_checked_model_is_not_marked(
     if against:
         learned_from(own_store, against)
     assert UNCHECKED not in texts(opened(own_store.path, page))
+
+
+@pytest.mark.parametrize("level", ["assumed", "verdicts"])
+def test_rates_whose_level_is_assumed_are_called_estimates(
+    opened: Open, own_store: Store, level: str
+) -> None:
+    figures = {"against": "gold", "level": level}
+    (learned_from(own_store, "gold").models / MODEL / "metrics.json").write_text(
+        json.dumps(figures), "utf-8"
+    )
+    found = texts(opened(own_store.path, "overview"))
+    assert UNCHECKED not in found
+    assert (LEVEL_MEANING in found) == (level == "assumed")
 
 
 def test_figures_that_cannot_be_read_vouch_for_nothing(own_store: Store) -> None:
