@@ -80,6 +80,10 @@ class Otlp:
 
     name = "otlp"
     title = "OpenTelemetry traces of Pipecat, LiveKit Agents or OpenInference"
+    needs = (
+        "spans named stt or llm_response of a scope pipecat…, user_turn or agent_turn of "
+        "livekit-agents, or pipecat.conversation.turn of OpenInference"
+    )
     cannot_know: tuple[str, ...] = (
         "the wake word",
         "ASR alternatives, and confidence but in LiveKit Agents",
