@@ -21,7 +21,7 @@ from cli.output import (
 from data.counted import counted, number
 from data.errors import UsageError
 from data.ingest.adapters.adapter import Settings
-from data.ingest.adapters.registry import FORMATS, NAMES, named
+from data.ingest.adapters.registry import FORMATS, NAMES, named, without_turns
 from data.ingest.block import LONGEST_LINE, Limits
 from data.store.paths import named_path
 
@@ -174,6 +174,8 @@ def ingest(
             if file.quarantined:
                 parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
             out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
+            if not file.turns and file.quarantined and file.format in NAMES:
+                out.print(f"[yellow]{plain(without_turns(file.file, file.format))}[/yellow]")
         # What could not be read comes first, as it is what there is to do.
         for skipped in sorted(report.skipped, key=lambda each: not each.unread)[:_SHOWN]:
             sentence = f"Passed over {plain(str(skipped.path))}: {plain(skipped.reason)}."

@@ -129,6 +129,9 @@ def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Itera
         raise IngestError(f"{source.name} is empty; expected {adapter.title}.")
     head = unpacked_head(source, HEAD)
     reading = adapter.reading(head)
+    if reading is Reading.LINES and len(head) == HEAD and b"\n" not in head:
+        # A line that is longer than any may be is a document.
+        reading = adapter.reading(unpacked_head(source, limits.longest_line + 1))
     # The first bytes of what an adapter knows may be those of something else, such as of UTF-16.
     known = reading is Reading.SEEK or adapter.recognises(head)
     if not known and (reason := refused(head, source.name)):

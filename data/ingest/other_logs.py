@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from data.counted import counted
 from data.errors import IngestError, NoTurns
 from data.ingest.adapters.adapter import Settings
-from data.ingest.adapters.registry import named
+from data.ingest.adapters.registry import named, without_turns
 from data.ingest.assembly import Lines, assemble, shares, stage_lines
 from data.ingest.block import LONGEST_LINE, Limits, Source
 from data.ingest.extraction import Extracted, extract, units
@@ -115,10 +115,7 @@ class OtherLogs:
         if not turns and len(self.failed) == len(self.sources):
             raise IngestError(next(iter(self.failed.values())))
         if not turns and not self.faulty:
-            raise NoTurns(
-                f"{self.name} holds no turns; it was read as {named(self.format).title} (--format "
-                "names another format)."
-            )
+            raise NoTurns(without_turns(self.name, self.format))
 
     def where(self, part: int, number: int) -> tuple[Source, int]:
         """The file and the line (or record) that a piece's part and number stand for."""

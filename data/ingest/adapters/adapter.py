@@ -105,6 +105,7 @@ class Adapter(Protocol):
     title: what people call these logs.
     cannot_know: what the log never says, each as a noun phrase: "ASR confidence"; and what follows
     from it for the verdicts, as the last item, a clause: "expect weaker verdicts on ASR".
+    needs: optional; what a turn cannot be without, as a log may have lost it: "spans named a or b".
     """
 
     name: str

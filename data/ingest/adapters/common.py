@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any
 
-import ijson
 import msgspec
 
 from data.ingest.validation import Fault
@@ -76,20 +75,6 @@ def json_object(line: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise Fault("", "expected a JSON object")
     return record
-
-
-def json_items(stream: BinaryIO, prefix: str = "", first: int = 1) -> Iterator[tuple[int, Any]]:
-    """The objects at an ijson prefix of a document, or of several that follow each other, read as
-    a stream; raises `Fault` where the rest is no JSON."""
-    number = first - 1
-    try:
-        for item in ijson.items(stream, prefix, use_float=True, multiple_values=True):
-            number += 1
-            yield number, item
-    except ijson.IncompleteJSONError:
-        raise Fault("", CUT_OFF) from None
-    except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
-        raise Fault("", f"not JSON: {str(error).splitlines()[0][:200]}") from None
 
 
 def microseconds(value: Any, field: str) -> int:

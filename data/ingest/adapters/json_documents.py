@@ -5,13 +5,14 @@ What is found is handed on as bytes, so that it is decoded as lines are, with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Protocol
 
 import ijson
 import msgspec
 
-from data.ingest.adapters.common import CUT_OFF, json_items
+from data.ingest.adapters.common import CUT_OFF, shown
 from data.ingest.validation import Fault
 
 _BOM = b"\xef\xbb\xbf"
@@ -19,17 +20,25 @@ _BOM = b"\xef\xbb\xbf"
 _INDENTED = 80
 # What the parser raises where the rest of a document cannot be read.
 UNREADABLE = (ijson.JSONError, UnicodeDecodeError, ValueError)
+# Bytes that are looked through for where a document begins, and that are parsed together.
+_SEARCHED = 256 << 10
+_PARSED = 64 << 10
+# Where a line begins with an array or an object.
+_BEGIN = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t\r]*(?=[{\[])", re.MULTILINE)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
 def one_per_line(head: bytes) -> bool:
     """Whether a file that begins with `head` holds one record per line, rather than a document that
-    goes over several lines."""
+    goes over several lines. Lines of words before the first one of JSON say nothing of it."""
     line, end, rest = head.removeprefix(_BOM).lstrip().partition(b"\n")
-    line = line.strip()
     if line[:1] not in (b"{", b"["):
-        return True
+        begin = _BEGIN.search(rest)
+        if begin is None or b'{"' in line:
+            return True
+        line, end, rest = rest[begin.end() :].partition(b"\n")
+    line = line.strip()
     if _is_json(line):
         return True
     if not end or line in (b"{", b"["):
@@ -38,6 +47,39 @@ def one_per_line(head: bytes) -> bool:
     return len(line) > _INDENTED or any(
         each[:1] == b"{" and _is_json(each) for each in rest.split(b"\n")[:-1]
     )
+
+
+def without_words(begin: bytes) -> tuple[bytes, Fault | None]:
+    """The first bytes of a document without lines of words before it, and what is said of these."""
+    found = _BEGIN.search(begin)
+    if found is None:
+        return begin, None
+    words = begin[: found.start()].removeprefix(_BOM).strip()
+    fault = Fault("", f"not JSON: {shown(words.decode('utf-8', 'replace'))}") if words else None
+    return begin[found.end() :], fault
+
+
+class _Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+def parsed(parser: Callable[..., Any], stream: _Readable, *given: Any) -> Iterator[Any]:
+    """What a coroutine of `ijson` finds in a document, or in several that follow each other: all
+    that stands before what is no JSON, and then its error (one of `UNREADABLE`)."""
+    found = ijson.sendable_list()
+    sink = parser(found, *given, use_float=True, multiple_values=True)
+    chunk = b" "
+    while chunk:
+        chunk = stream.read(_PARSED)
+        try:
+            sink.send(chunk)
+        except StopIteration:
+            chunk = b""
+        except Exception:
+            yield from found
+            raise
+        yield from found
+        found.clear()
 
 
 def _is_json(line: bytes) -> bool:
@@ -54,15 +96,19 @@ def entries(
     """The elements of a top-level array, or of a top-level object (of several in a row) those
     members that `apart` picks, as objects with one member, and then the object without them.
 
-    Raises `Fault` where the rest is no JSON.
+    Lines of words before it are a `Fault`. Raises `Fault` where the rest is no JSON.
     """
-    rewound = _Rewound(stream)
-    if rewound.first == b"[":
-        found: Iterable[Any] = (item for _, item in json_items(rewound, "item"))  # type: ignore[arg-type]
-    else:
-        found = _members(rewound, apart)
-    for number, entry in enumerate(found, 1):
-        yield number, encoded(entry)
+    document = Document(stream)
+    number = 0
+    if document.words:
+        number += 1
+        yield number, document.words
+    try:
+        for entry in document.entries(apart):
+            number += 1
+            yield number, encoded(entry)
+    except UNREADABLE as error:
+        raise unreadable(error) from None
 
 
 def encoded(entry: Any) -> bytes | Fault:
@@ -81,14 +127,34 @@ def unreadable(error: Exception) -> Fault:
     """Why the rest of a document cannot be read."""
     reason = str(error).strip().splitlines()[0][:200]
     # The parser has one class of errors for what is missing and what is no JSON.
-    cut = isinstance(error, ijson.IncompleteJSONError) and "lexical" not in reason
+    cut = isinstance(error, ijson.IncompleteJSONError) and "premature EOF" in reason
     return Fault("", CUT_OFF if cut else f"not JSON: {reason}")
 
 
-def _members(stream: _Rewound, apart: Callable[[str, Any], bool]) -> Iterator[dict[str, Any]]:
-    rest: dict[str, Any] = {}
-    try:
-        for name, value in ijson.kvitems(stream, "", use_float=True, multiple_values=True):
+class Document:
+    """A stream whose first bytes are read, and read again; without words before the document."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        begin = b""
+        while len(begin) < _SEARCHED and _BEGIN.search(begin) is None:
+            chunk = stream.read(_SEARCHED)
+            if not chunk:
+                break
+            begin += chunk
+        self._begin, self.words = without_words(begin)
+        self._is_array = self._begin[:1] == b"["
+
+    def read(self, size: int = -1, /) -> bytes:
+        begin, self._begin = self._begin, b""
+        return begin or self._stream.read(size)
+
+    def entries(self, apart: Callable[[str, Any], bool]) -> Iterator[Any]:
+        if self._is_array:
+            yield from parsed(ijson.items_coro, self, "item")
+            return
+        rest: dict[str, Any] = {}
+        for name, value in parsed(ijson.kvitems_coro, self, ""):
             if apart(name, value):
                 yield {name: value}
                 continue
@@ -97,30 +163,5 @@ def _members(stream: _Rewound, apart: Callable[[str, Any], bool]) -> Iterator[di
                 yield rest
                 rest = {}
             rest[name] = value
-    except UNREADABLE as error:
-        raise unreadable(error) from None
-    if rest:
-        yield rest
-
-
-class _Rewound:
-    """A stream whose first byte that is no space is known, and read again."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        begin = b""
-        while not begin:
-            chunk = stream.read(4096)
-            if not chunk:
-                break
-            begin = chunk.removeprefix(_BOM).lstrip()
-        self.first = begin[:1]
-        self._begin = begin
-
-    def read(self, size: int = -1) -> bytes:
-        if size == 0:
-            return b""
-        if self._begin:
-            begin, self._begin = self._begin, b""
-            return begin
-        return self._stream.read(size)
+        if rest:
+            yield rest

@@ -155,7 +155,11 @@ class LexV2:
         return cut_json(stream, _LISTS, _ALONE)
 
     def pieces(self, record: Any) -> Iterable[Piece]:
-        return _pieces(_entry(record))
+        faults: list[Fault] = []
+        yield from _pieces(_entry(record), faults)
+        if faults:
+            more = f"; so are {len(faults) - 1:,} more of its events" if faults[1:] else ""
+            raise Fault(faults[0].field, faults[0].reason + more)
 
     def turns(self, pieces: Iterator[Piece], settings: Settings) -> Iterator[Assembled | Rejected]:
         waiting: dict[str, tuple[dict[str, Any], Piece]] = {}
@@ -205,8 +209,9 @@ def _entry(record: bytes) -> _Entry:
     return msgspec.convert(value, _Entry)
 
 
-def _pieces(entry: _Entry, depth: int = 0) -> Iterator[Piece]:
-    """The pieces of an entry, or of those that it is an envelope of."""
+def _pieces(entry: _Entry, faults: list[Fault], depth: int = 0) -> Iterator[Piece]:
+    """The pieces of an entry, or of those that it is an envelope of; what is wrong with one of
+    several events is added to `faults`."""
     if depth > _DEEPEST:
         raise Fault("", "nested too deeply")
     if entry.messageType == _CONTROL:
@@ -214,10 +219,14 @@ def _pieces(entry: _Entry, depth: int = 0) -> Iterator[Piece]:
     for events in (entry.logEvents, entry.events):
         if isinstance(events, list):
             for each in events:
-                yield from _pieces(_event(mapping(each).get("message")), depth + 1)
+                try:
+                    event = _event(mapping(each).get("message"))
+                    yield from _pieces(event, faults, depth + 1)
+                except Fault as fault:
+                    faults.append(fault.with_traceback(None))
             return
     if entry.messageVersion is None and entry.sessionId is None and entry.message is not None:
-        yield from _pieces(_event(entry.message), depth + 1)
+        yield from _pieces(_event(entry.message), faults, depth + 1)
         return
     version = entry.other_version if entry.messageVersion is None else entry.messageVersion
     if version != _VERSION:

@@ -1,8 +1,9 @@
 """Messages of the OpenVoiceOS (and Mycroft) bus, with a recorder's time before each.
 
 The bus is a WebSocket of JSON messages {type, data, context} without times. A recorder writes each
-on a line, behind its time: a date and time, or seconds since 1970; or into the message, as
-`timestamp` or `time`. Times without a zone are UTC. Lines without a time go to quarantine.
+on a line, behind its time: a date and time, or seconds since 1970 (or milli-, micro-, nanoseconds,
+which their size tells); or into the message, as `timestamp` or `time`. Times without a zone are
+UTC. Lines without a time go to quarantine.
 
 Messages of a session (`context.session.session_id`) are brought together. The session "default"
 goes on for ever, so that a pause ends a dialogue; it is named by its session and the time of its
@@ -54,9 +55,11 @@ _MARKS = (
 )
 _TIME = re.compile(
     r"\W?(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)? ?(?:Z|UTC|[+-]\d\d:?\d\d)?"
-    r"|\d{9,11}(?:\.\d+)?)(?!\w)"
+    r"|\d{9,19}(?:\.\d+)?)(?!\w)"
 )
 _ADVICE = "no time before the message; record the bus with the time before each message"
+# From how large a number on a time since 1970 is in finer units: how many of them are a second.
+_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _TIME_FIELDS = ("timestamp", "time")
 
 # Messages that turns are made of, of one time in this order; what is kept of their data.
@@ -158,8 +161,10 @@ def _message(line: bytes) -> tuple[Any, dict[str, Any]]:
 
 
 def _at(value: Any) -> int:
-    if number_or_none(value) is not None:
-        at = seconds(value, "time")
+    number = number_or_none(value)
+    if number is not None:
+        finer = next((unit for least, unit in _UNITS if number >= least), 1.0)
+        at = seconds(number / finer, "time")
     else:
         at = microseconds(value, "time")
     iso(at)

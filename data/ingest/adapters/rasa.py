@@ -48,7 +48,14 @@ from data.ingest.adapters.common import (
     unpack,
     without_nulls,
 )
-from data.ingest.adapters.json_documents import UNREADABLE, encoded, one_per_line, unreadable
+from data.ingest.adapters.json_documents import (
+    UNREADABLE,
+    Document,
+    encoded,
+    one_per_line,
+    parsed,
+    unreadable,
+)
 from data.ingest.validation import Fault
 
 _MARKS = (
@@ -99,8 +106,14 @@ class Rasa:
         return Reading.LINES if one_per_line(head) else Reading.WHOLE
 
     def records(self, stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+        document = Document(stream)
+        number = 0
+        if document.words:
+            number += 1
+            yield number, document.words
         try:
-            for number, event in enumerate(_Reader().events(stream), 1):
+            for event in _Reader().events(document):
+                number += 1
                 yield number, encoded(event)
         except UNREADABLE as error:
             raise unreadable(error) from None
@@ -138,9 +151,9 @@ class _Reader:
         self._inside = False
         self._event: ObjectBuilder | None = None
 
-    def events(self, stream: BinaryIO) -> Iterator[dict[str, Any]]:
+    def events(self, stream: Document) -> Iterator[dict[str, Any]]:
         """The events of trackers; and objects that are none."""
-        for event, value in ijson.basic_parse(stream, use_float=True, multiple_values=True):
+        for event, value in parsed(ijson.basic_parse_coro, stream):
             opens, closes = event.startswith("start_"), event.startswith("end_")
             self._depth -= closes
             if self._members is not None:

@@ -46,3 +46,15 @@ def _loaded(name: str) -> Adapter:
 def recognised(head: bytes) -> str | None:
     """The name of the adapter whose system wrote a file that begins with `head`, if any."""
     return next((name for name in NAMES if named(name).recognises(head)), None)
+
+
+def without_turns(input: str, name: str) -> str:
+    """What to say of an input without turns that was read by the adapter `name`: what it was taken
+    for, and what the turns of that cannot be without."""
+    adapter = named(name)
+    needs = getattr(adapter, "needs", "")
+    made_of = f"; turns are made of {needs}" if needs else ""
+    return (
+        f"{input} holds no turns; it was read as {adapter.title} (--format names another "
+        f"format){made_of}."
+    )

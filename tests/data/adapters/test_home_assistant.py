@@ -14,6 +14,7 @@ from data.ingest.adapters.adapter import Reading, Settings
 from data.ingest.adapters.home_assistant import ADAPTER, is_finished, run_line
 from data.ingest.adapters.registry import recognised
 from data.store.store import Store
+from tests.data.adapters.in_memory import read
 from tests.log_samples import (
     OWN,
     assembled,
@@ -199,3 +200,31 @@ def test_spoilt_logs() -> None:
 def test_spoilt_files(tmp_path: Path) -> None:
     runs = {f"r{at}": json.loads(line) for at, line in enumerate(_own()) if b'"01R2"' in line}
     must_bear_spoilt_files(ADAPTER, json.dumps(runs, indent=1).encode(), tmp_path, inputs=12)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("form", ["array", "object"])
+def test_a_document_between_lines_that_are_none_of_it(form: str, mark: bytes) -> None:
+    runs: list[dict[str, Any]] = []
+    for number in range(40):
+        day = f"2026-02-14T19:{number:02}:"
+        runs.append({"events": [
+            {"type": "run-start", "data": {"conversation_id": f"c{number}"},
+             "timestamp": day + "00+00:00"},
+            {"type": "intent-start", "data": {"intent_input": "lights on"},
+             "timestamp": day + "01+00:00"},
+            {"type": "intent-end", "data": {"intent_output": {"conversation_id": f"c{number}"}},
+             "timestamp": day + "02+00:00"},
+            {"type": "run-end", "data": None, "timestamp": day + "03+00:00"},
+        ]})  # fmt: skip
+    value: Any = runs if form == "array" else {f"r{n}": run for n, run in enumerate(runs)}
+    document = json.dumps(value, indent=1).encode()
+    good = read(ADAPTER, document).turns
+    assert len(good) == 40
+    before = read(ADAPTER, mark + b"# exported by a tool\n" + document)
+    behind = read(ADAPTER, mark + document + b"\nDone.\n")
+    assert before.turns == behind.turns == good
+    for log in (before, behind):
+        ((_, reason),) = log.faults
+        assert "not JSON" in reason
+        assert "cut off" not in reason

@@ -265,3 +265,20 @@ def test_the_generator_of_lines_makes_as_many_turns_as_it_says() -> None:
     log = read(ADAPTER, b"".join(random.Random(1).sample(made, len(made))))
     assert (len(log.turns), log.faults) == (500, [])
     assert ADAPTER.reading(b"".join(made)) is Reading.LINES
+
+
+@pytest.mark.parametrize("name", ["events", "logEvents"])
+def test_a_faulty_event_leaves_those_behind_it_on_its_line(name: str) -> None:
+    entries = _entries(6)
+    good = read(ADAPTER, json.dumps(_document(entries, name)).encode()).turns
+    document = _document(entries, name)
+    document[name][1]["message"] = "no entry"
+    document[name][4]["message"] = None
+    log = read(ADAPTER, json.dumps(document).encode() + b"\n")
+    left = [entry["requestId"] for entry in (entries[0], entries[2], entries[3], entries[5])]
+    assert sorted(log.turns) == sorted(left)
+    assert log.turns.keys() < good.keys()
+    ((line, reason),) = log.faults
+    assert line == 1
+    assert "not JSON" in reason
+    assert "so are 1 more of its events" in reason

@@ -251,3 +251,28 @@ def _small_shares(size: int, processes: int) -> list[Any]:
     from data.ingest.assembly import shares
 
     return shares(size, processes, each=size // 7 + 1)
+
+
+def test_a_log_read_as_another_systems_is_told_what_it_was_read_as(
+    run: Run, tmp_path: Path
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(LOG.read_bytes() + b'{"insertId": nan}\n')
+    ran = run("ingest", log, "--format", "dialogflow-cx", "--store", tmp_path / "store")
+    assert ran.code == 1
+    text = " ".join(ran.out.split())
+    assert "quarantined" in text
+    assert "holds no turns; it was read as Dialogflow CX" in text
+    assert "--format names another format" in text
+
+
+def test_traces_of_another_scope_are_told_which_spans_turns_are_made_of(
+    store: Store, tmp_path: Path
+) -> None:
+    log = tmp_path / "a.jsonl"
+    text = (OWN / "otlp.jsonl").read_text()
+    own = [line for line in text.splitlines() if '"scope":{"name":"pipecat"}' in line]
+    assert own
+    log.write_text("\n".join(own).replace('"scope":{"name":"pipecat', '"scope":{"name":"my.own'))
+    with pytest.raises(IngestError, match=r"holds no turns.*spans named stt .*scope pipecat"):
+        ingest(store, [log])

@@ -505,3 +505,36 @@ def test_a_document_that_is_cut_off_has_its_whole_spans() -> None:
     ((_, reason),) = cut.faults
     assert "cut off" in reason
     assert len(read(ADAPTER, document[: len(document) // 2]).turns) >= 3
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_document_between_lines_that_are_none_of_it(mark: bytes, indent: int | None) -> None:
+    document = json.dumps(
+        json.loads(_document(OWN_LOG.read_bytes().splitlines())), indent=indent
+    ).encode()
+    good = read(ADAPTER, OWN_LOG.read_bytes()).turns
+    log = read(ADAPTER, mark + document)
+    assert (log.turns, log.faults) == (good, [])
+    log = read(ADAPTER, mark + b"# exported by a tool\n" + document)
+    assert log.turns == good
+    ((number, reason),) = log.faults
+    assert number == 1
+    assert "not JSON" in reason
+    log = read(ADAPTER, mark + document + b"\nDone.\n")
+    assert log.turns == good
+    ((_, reason),) = log.faults
+    assert "not JSON" in reason
+    assert "cut off" not in reason
+
+
+def test_a_document_on_one_line_that_is_longer_than_any_line_may_be(tmp_path: Path) -> None:
+    request = json.loads(_document(OWN_LOG.read_bytes().splitlines()))
+    padding = {"name": "GET", "attributes": [{"key": "x", "value": {"stringValue": "x" * 65_000}}]}
+    others = [{"scopeSpans": [{"spans": [padding] * 270}]}]
+    request["resourceSpans"] = others + request["resourceSpans"]
+    file = tmp_path / "traces.json"
+    file.write_text(json.dumps(request))
+    assert file.stat().st_size > 16 << 20
+    result = taken(tmp_path, file)
+    assert len(result.turns) == len(read(ADAPTER, OWN_LOG.read_bytes()).turns)

@@ -101,3 +101,19 @@ def test_spoilt_logs() -> None:
 
 def test_spoilt_files(tmp_path: Path) -> None:
     must_bear_spoilt_files(ADAPTER, OWN_LOG.read_bytes(), tmp_path, inputs=8)
+
+
+@pytest.mark.parametrize("place", ["before", "within"])
+@pytest.mark.parametrize("digits", [0, 3, 6, 9])
+def test_seconds_since_1970_may_be_counted_in_finer_units(place: str, digits: int) -> None:
+    lines = []
+    for number, line in enumerate(_own()[:6]):
+        message = line[line.index(b"{") :]
+        time = f"{1_786_258_800 + number}{'0' * digits}"
+        if place == "before":
+            lines.append(f"{time} ".encode() + message)
+        else:
+            lines.append(json.dumps({**json.loads(message), "timestamp": int(time)}).encode())
+    turns, faulty = assembled(ADAPTER, lines)
+    assert faulty == 0
+    assert [turn["started_at"] for turn in turns] == ["2026-08-09T07:00:00Z"]

@@ -15,6 +15,7 @@ from data.ingest.adapters.rasa import ADAPTER
 from data.ingest.adapters.registry import recognised
 from data.ingest.validation import Fault
 from data.store.store import Store
+from tests.data.adapters.in_memory import read
 from tests.log_samples import (
     HOSTILE,
     OWN,
@@ -138,3 +139,19 @@ def test_spoilt_logs() -> None:
 def test_spoilt_files(tmp_path: Path) -> None:
     tracker = json.dumps(json.loads(_own()[-5]), indent=1).encode()
     must_bear_spoilt_files(ADAPTER, tracker, tmp_path, inputs=12)
+
+
+def test_a_tracker_between_lines_that_are_none_of_it() -> None:
+    events = [
+        {"event": "user", "timestamp": 1_772_438_400.0 + number, "text": f"hello {number}",
+         "parse_data": {"intent": {"name": "greet", "confidence": 0.9}}}
+        for number in range(9)
+    ]  # fmt: skip
+    document = json.dumps({"sender_id": "a", "events": events}, indent=1).encode()
+    good = read(ADAPTER, document).turns
+    assert len(good) == 9
+    for given in (b"# a tracker\n" + document, document + b"\nDone.\n"):
+        log = read(ADAPTER, given)
+        assert log.turns == good
+        ((_, reason),) = log.faults
+        assert "not JSON" in reason

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, get_args
 import msgspec
 
 from data.ingest.adapters.adapter import Assembled, Piece, Reading, Rejected, Settings
+from data.ingest.adapters.json_documents import without_words
 from data.ingest.adapters.otlp import livekit, openinference, pipecat
 from data.ingest.adapters.otlp.conversation import Conversation
 from data.ingest.adapters.otlp.json_spans import (
@@ -33,6 +34,7 @@ from data.ingest.adapters.otlp.protobuf_spans import (
     spans_of_message,
 )
 from data.ingest.adapters.otlp.span import Reader
+from data.ingest.block import LONGEST_LINE
 from data.ingest.validation import Fault
 
 _JSON_MARKS = (b'"resourceSpans"', b'"resource_spans"')
@@ -78,6 +80,10 @@ class Otlp:
 
     name = "otlp"
     title = "OpenTelemetry traces of Pipecat, LiveKit Agents or OpenInference"
+    needs = (
+        "spans named stt or llm_response of a scope pipecat…, user_turn or agent_turn of "
+        "livekit-agents, or pipecat.conversation.turn of OpenInference"
+    )
     cannot_know: tuple[str, ...] = (
         "the wake word",
         "ASR alternatives, and confidence but in LiveKit Agents",
@@ -95,9 +101,11 @@ class Otlp:
     def reading(self, head: bytes) -> Reading:
         if _is_protobuf(head):
             return Reading.CUT
-        text = head.removeprefix(_BOM).lstrip()
+        text = without_words(head)[0].lstrip()
         first, *rest = text.split(b"\n")
         if text.startswith(b"["):
+            return Reading.WHOLE
+        if not rest and len(head) > LONGEST_LINE:
             return Reading.WHOLE
         if not rest or _is_json(first) or any(map(_is_request, rest)):
             return Reading.LINES
@@ -112,11 +120,15 @@ class Otlp:
                 else:
                     yield number, _PROTOBUF + message
             return
-        document = buffered.read(_DOCUMENT)
-        if len(document) < _DOCUMENT and _is_json(document):
-            yield 1, document
+        read = buffered.read(_DOCUMENT)
+        document, words = without_words(read)
+        if words:
+            yield 1, words
+        first = 2 if words else 1
+        if len(read) < _DOCUMENT and _is_json(document):
+            yield first, document
             return
-        yield from enumerate(requests_of_document(document, buffered), 1)
+        yield from enumerate(requests_of_document(document, buffered), first)
 
     def pieces(self, record: Any) -> Iterable[Piece]:
         if not isinstance(record, bytes):

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import ijson
 import msgspec
 
-from data.ingest.adapters.common import CUT_OFF, decoded, items, mapping
+from data.ingest.adapters.common import decoded, items, mapping
+from data.ingest.adapters.json_documents import UNREADABLE, parsed, unreadable
 from data.ingest.adapters.otlp.span import Reader, Span, error_of, made, service_of
 from data.ingest.validation import Fault
 
@@ -218,7 +219,7 @@ def requests_of_document(begin: bytes, rest: BinaryIO) -> Iterator[dict[str, Any
         spans.clear()
         return {"resourceSpans": [{"resource": resource, "scopeSpans": [scoped]}]}
 
-    reason: str | None = None
+    fault: Fault | None = None
     try:
         for what, value in _described(_Joined(begin, rest)):
             if what == "span":
@@ -229,14 +230,12 @@ def requests_of_document(begin: bytes, rest: BinaryIO) -> Iterator[dict[str, Any
                 resource, scope = value, {}
             elif what == "scope":
                 scope = value
-    except ijson.IncompleteJSONError:
-        reason = CUT_OFF
-    except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        reason = f"not JSON: {str(error).splitlines()[0][:200]}"
+    except (*UNREADABLE, RecursionError) as error:
+        fault = unreadable(error)
     if spans:
         yield request()
-    if reason is not None:
-        raise Fault("", reason)
+    if fault is not None:
+        raise fault
 
 
 class _Joined:
@@ -246,7 +245,7 @@ class _Joined:
         self._begin = io.BytesIO(begin)
         self._rest = rest
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         return self._begin.read(size) or self._rest.read(size)
 
 
@@ -255,7 +254,7 @@ def _described(stream: _Joined) -> Iterator[tuple[str, Any]]:
     where its object begins (an empty one)."""
     builder: ijson.ObjectBuilder | None = None
     inside, what = "", ""
-    for prefix, event, value in ijson.parse(stream, use_float=True, multiple_values=True):
+    for prefix, event, value in parsed(ijson.parse_coro, stream):
         if builder is not None:
             builder.event(event, value)
             if event == "end_map" and prefix == inside:
