@@ -169,7 +169,8 @@ def _header(reader: Any) -> tuple[str, ...]:
 def _must_fit(names: Sequence[str], mapping: TableMapping) -> None:
     if problem := mapping.unfit(names):
         raise Unfit(problem)
-    used = {column.among(names) for column, _ in mapping.named()}
+    # A mapping that is only being proposed may use any of them.
+    used = {column.among(names) for column, _ in mapping.named()} or set(names) - {""}
     for name, count in Counter(names).items():
         if count > 1 and name in used:
             raise Unfit(f"has {count} columns named '{name}'; expected one of each name.")

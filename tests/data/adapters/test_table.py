@@ -200,6 +200,25 @@ def test_a_proposal_without_gaps_is_a_mapping(tmp_path: Path) -> None:
     assert (len(result.turns), result.quarantined) == (2_000, [])
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "kept"),
+    [("role", ("user", "assistant"), ["user"]), ("Message Sender", ("BOT", "Customer"), ["Customer"]),
+     ("role", ("admin", "owner"), None), ("role", ("user", "user"), None),
+     ("speed", ("user", "bot"), None)],
+)  # fmt: skip
+def test_rows_of_others_than_users_are_no_turns(
+    name: str, words: tuple[str, str], kept: list[str] | None, tmp_path: Path
+) -> None:
+    table, toml = tmp_path / "t.csv", tmp_path / "t.toml"
+    rows = [f"c1,2026-05-01T10:00:0{n}Z,{words[n % 2]},say {n}" for n in range(6)]
+    table.write_text("\n".join([f"conversation_id,timestamp,{name},text", *rows]))
+    text = propose(table).text
+    toml.write_text(text)
+    result = taken(tmp_path, table, format="table", settings=Settings(mapping=toml))
+    assert len(result.turns) == (3 if kept else 6)
+    assert (f'"{name}" = {json.dumps(kept)}  # CHECK' in text) == bool(kept)
+
+
 def test_parts_of_nested_columns_are_proposed(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pd.DataFrame(
@@ -555,6 +574,10 @@ def test_commands_that_are_wrong(run: Run, tmp_path: Path) -> None:
     log.write_text('{"a": 1}\n')
     must_fail(run("mapping", log), "is JSON, not a table")
     must_fail(run("mapping", table, "--to", tmp_path / "no" / "m.toml"), "no folder")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\n")
+    must_fail(run("mapping", tmp_path / "a.pdf"), "is a PDF; expected a table, CSV or Parquet")
+    (tmp_path / "two.csv").write_text(f"{HEAD},call\n{ROW},x\n")
+    must_fail(run("mapping", tmp_path / "two.csv"), "2 columns named 'call'")
     parquet = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": [1]}), parquet)
     must_fail(run("ingest", parquet, "--store", store), "no column 'turn_id'", "faultline mapping")
