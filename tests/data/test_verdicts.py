@@ -254,6 +254,10 @@ def test_spans_are_sent(traced: Store, run: Run, tmp_path: Path, receiver: HTTPS
     receiver.answers[0] = 401  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="401"):
         sender(url)(b"")
+    receiver.got.clear()  # type: ignore[attr-defined]
+    none = run(*spans, "--where", "length(turn_id) < 40", "--store", str(traced.path))
+    must_fail(none, "no verdict belongs to a trace (2 of other turns)", code=1)
+    assert receiver.got == []  # type: ignore[attr-defined]
 
 
 def test_verdicts_are_no_turns(traced: Store, run: Run, store: Store, tmp_path: Path) -> None:
