@@ -202,7 +202,8 @@ def test_a_proposal_without_gaps_is_a_mapping(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words", "kept"),
-    [("role", ("user", "assistant"), ["user"]), ("Message Sender", ("BOT", "Customer"), ["Customer"]),
+    [("role", ("user", "assistant"), ["user"]),
+     ("Message Sender", ("BOT", "Customer"), ["Customer"]),
      ("role", ("admin", "owner"), None), ("role", ("user", "user"), None),
      ("speed", ("user", "bot"), None)],
 )  # fmt: skip
