@@ -172,7 +172,7 @@ def ingest(
     if mapping is not None:
         if format not in (None, "table"):
             raise UsageError(
-                f"A mapping is for tables, not for the format {format}; leave out mapping or format."
+                f"A mapping is for tables, not for the format {format}; leave out one of the two."
             )
         format = "table"
     if not 0 < idle_minutes < float("inf"):
