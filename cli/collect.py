@@ -86,7 +86,7 @@ def otlp(
     from collect.receiver import PATH, Limits, serve
     from data.store.store import Store, local
 
-    must_be_free(port, host)
+    must_be_free(port, host, "--host")
     root = local(store)
     Store.ensure(root).must_be_whole()
     folder = must_be_text((spool or root / ".spool" / "otlp").expanduser().absolute())

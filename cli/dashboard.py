@@ -119,8 +119,8 @@ def _missing_store(store: str) -> str:
     return ""
 
 
-def must_be_free(port: int, address: str = LOOPBACK) -> None:
-    """Raise UsageError if nothing can listen on `port` of `address`."""
+def must_be_free(port: int, address: str = LOOPBACK, option: str = "--address") -> None:
+    """Raise UsageError if nothing can listen on `port` of `address`, which `option` gave."""
     try:
         family, kind, _, _, target = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -130,19 +130,19 @@ def must_be_free(port: int, address: str = LOOPBACK) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
     except (socket.gaierror, UnicodeError) as error:
-        raise UsageError(_no_address(address, "it is not known here")) from error
+        raise UsageError(_no_address(address, option, "it is not known here")) from error
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise UsageError(_no_address(address, "it is not this machine's")) from error
+            raise UsageError(_no_address(address, option, "it is not this machine's")) from error
         raise UsageError(
             f"Port {port} cannot be used ({error.strerror}); give another with --port."
         ) from error
 
 
-def _no_address(address: str, reason: str) -> str:
+def _no_address(address: str, option: str, reason: str) -> str:
     return (
         f"Cannot listen on the address {address!r}, as {reason}; give one of this machine with "
-        "--address, or 0.0.0.0 for all of them."
+        f"{option}, or 0.0.0.0 for all of them."
     )
 
 

@@ -137,7 +137,7 @@ def ingest(
         show_dry_run(paths, format, settings, limits, as_json)
         return
     # Before the store is created: a mistyped path must not leave an empty one behind.
-    discover(paths, format)
+    discover(paths, format, assistant=assistant)
     if format in NAMES:
         named(format, settings)
     Clock.now(ahead_hours)

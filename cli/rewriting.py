@@ -94,7 +94,7 @@ def serve_rewrites(
             "no password. Put a proxy with sign-in before it, or say that this is meant "
             "(--insecure)."
         )
-    must_be_free(port, host)
+    must_be_free(port, host, "--host")
     local = is_loopback(host)
     app = application(_folder(store, index), hosts=(*NAMES, host) if local else ("*",))
     out.print(f"Rewrites are at http://{plain(host)}:{port}/rewrite (stop it with Ctrl-C).")

@@ -17,7 +17,7 @@ from cli.output import (
     print_json,
 )
 from data.counted import counted, number
-from data.errors import FaultlineError, UsageError
+from data.errors import FaultlineError, ModelError, UsageError
 from data.schema.meanings import TABLE_MEANINGS
 from data.store.paths import must_be_text, named_path
 
@@ -163,6 +163,12 @@ def _export_verdicts(
         version = snapshot.version
     if as_json:
         print_json({"file": str(to), **asdict(written), "data_version": version})
+    if endpoint and not written.verdicts:
+        raise ModelError(
+            f"Nothing was sent, as no verdict belongs to a trace ({number(written.left_out)} of "
+            "other turns); only turns of OpenTelemetry spans, with ids <trace id>-<span id>, do."
+        )
+    if as_json:
         _check_taken(written)
         return
     sent = f", and sent them to {plain(str(endpoint))}" if endpoint else ""

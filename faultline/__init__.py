@@ -135,6 +135,9 @@ def ingest(
     format: str | None = None,
     on_conflict: str = "keep",
     ahead_hours: float = 24.0,
+    mapping: str | Path | None = None,
+    idle_minutes: float = 5.0,
+    assistant: str | None = None,
 ) -> pd.DataFrame:
     """Bring log files or folders into a store, which is made if there is none.
 
@@ -147,23 +150,49 @@ def ingest(
     ahead_hours
         Turns later than now by more than this, or before 2000, have impossible dates: they are
         stored, but in no figure.
+    mapping
+        The mapping file (.toml) of tables, CSV or Parquet; the format is then `table`.
+    idle_minutes
+        Minutes after which a device's next request begins a new dialogue, where a log has none.
+    assistant
+        The name of the assistant, in place of what another system's log says.
 
     Returns one row per file: `file`, `turns`, `replaced`, `unchanged`, `quarantined`, `conflicts`,
     `interim` (results that came after the final one, and did not replace it), `misdated`,
     `seconds`, and `error`, why nothing of it was ingested. Raises `IngestError` if that is true of
     every file.
     """
+    from data.ingest.adapters.adapter import Settings
+    from data.ingest.adapters.registry import NAMES, named
     from data.ingest.ingest import ingest as run
     from data.ingest.sources import discover
     from data.ingest.versions import conflict_words
 
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if mapping is not None:
+        if format not in (None, "table"):
+            raise UsageError(
+                f"A mapping is for tables, not for the format {format}; leave out one of the two."
+            )
+        format = "table"
+    if not 0 < idle_minutes < float("inf"):
+        raise UsageError(f"idle_minutes is {idle_minutes}; give a number of minutes above 0.")
+    settings = Settings(idle_minutes, assistant, Path(mapping) if mapping is not None else None)
     # A mistyped path must not leave an empty store behind.
-    discover(paths, format)
+    discover(paths, format, assistant=assistant)
+    if format in NAMES:
+        named(format, settings)
     target = store if isinstance(store, Store) else Store.ensure(_path(store))
     columns = ["file", "turns", "replaced", "unchanged", "quarantined", "conflicts", "interim",
                "misdated", "seconds", "error"]  # fmt: skip
-    report = run(target, paths, format, on_conflict=on_conflict, ahead_hours=ahead_hours)
+    report = run(
+        target,
+        paths,
+        format,
+        on_conflict=on_conflict,
+        ahead_hours=ahead_hours,
+        settings=settings,
+    )
     if report.conflicts:
         warnings.warn(
             f"{conflict_words(report.conflicts, str(report.conflicts))} (on_conflict="

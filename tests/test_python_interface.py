@@ -13,7 +13,7 @@ import pytest
 
 import faultline
 from analysis.rates import RATES
-from data.errors import IngestError, ModelError, StoreMissing, UsageError
+from data.errors import IngestError, MappingError, ModelError, StoreMissing, UsageError
 from data.queries.filters import Filter
 from data.queries.overview import bounds
 from data.store.store import Store
@@ -93,6 +93,34 @@ def test_ingesting_makes_a_store_and_reports_each_file(
     assert table["quarantined"].tolist() == [1, 0]
     assert "is empty" in table["error"][1]
     assert faultline.open().snapshot().counts()["turns"] == 1
+
+
+def test_a_table_is_ingested_by_its_mapping(tmp_path: Path) -> None:
+    table, mapping, into = tmp_path / "t.csv", tmp_path / "m.toml", tmp_path / "mine"
+    rows = ["a,2026-05-01T10:00:00Z,d", "b,2026-05-01T10:07:00Z,d"]
+    table.write_text("\n".join(["id,at,device", *rows]))
+    mapping.write_text(
+        "[fields]\nturn_id = 'id'\nstarted_at = 'at'\ndialogue_id = {by = ['device']}"
+    )
+    for wrong, error, words in (
+        ({"mapping": tmp_path / "no.toml"}, MappingError, "no mapping file"),
+        ({"mapping": mapping, "format": "rasa"}, UsageError, "for tables"),
+        ({"mapping": mapping, "idle_minutes": 0}, UsageError, "idle_minutes"),
+    ):
+        with pytest.raises(error, match=words):
+            faultline.ingest(table, store=into, **wrong)
+    assert not into.exists()
+    for minutes, dialogues in ((5, 2), (10, 1)):
+        into = tmp_path / f"idle-{minutes}"
+        faultline.ingest(
+            table, store=into, mapping=str(mapping), idle_minutes=minutes, assistant="Kitchen"
+        )
+        with faultline.open(into).snapshot() as snapshot:
+            (row,) = snapshot.query(
+                "SELECT count(*) AS n, count(DISTINCT dialogue_id) AS dialogues, "
+                "min(assistant) AS assistant FROM turns"
+            ).to_pylist()
+        assert row == {"n": 2, "dialogues": dialogues, "assistant": "Kitchen"}
 
 
 def test_wrong_requests_are_one_sentence(scored_store: Store, unscored_store: Store) -> None:

@@ -78,12 +78,13 @@ def dry_run(
     """
     limits = limits or Limits(LONGEST_LINE)
     results: list[DryRun] = []
-    for group in read_together(discover(paths, format)):
+    settings = settings or Settings()
+    for group in read_together(discover(paths, format, assistant=settings.assistant)):
         kind, names = group[0].format, [source.name for source in group]
         title = named(kind).title if kind in NAMES else "traces"
         try:
             if kind in NAMES:
-                examples, problems = _other(group, settings or Settings(), limits, shown)
+                examples, problems = _other(group, settings, limits, shown)
             else:
                 examples, problems = _traces(group[0], limits, shown)
         except IngestError as error:

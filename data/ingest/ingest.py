@@ -223,7 +223,8 @@ def ingest(
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
     if no input can be read, the first one's `IngestError` is raised. Raises `UsageError` for an
-    unknown `on_conflict`, for negative hours, and for a `name` of several inputs.
+    unknown `on_conflict`, for negative hours, for a `name` of several inputs, and for an assistant
+    that is named for traces in Faultline's own format.
     """
     if on_conflict not in ON_CONFLICT:
         raise UsageError(
@@ -231,7 +232,8 @@ def ingest(
         )
     clock = Clock(now or datetime.now(UTC), ahead_hours)
     skipped: list[Skipped] = []
-    sources = discover(paths, format, skipped)
+    settings = settings or Settings()
+    sources = discover(paths, format, skipped, settings.assistant)
     if name is not None:
         sources = [_called(name, sources)]
     store.must_be_whole()
@@ -243,9 +245,7 @@ def ingest(
         runner(_processes(sources, workers)) as run,
         ExitStack() as folders,
     ):
-        inputs = _inputs(
-            store, sources, run, clock, progress, folders, limits, settings or Settings()
-        )
+        inputs = _inputs(store, sources, run, clock, progress, folders, limits, settings)
         if on_conflict == "refuse":
             # All are compared before the first one is committed.
             inputs = iter(_without_conflict(store, list(inputs)))

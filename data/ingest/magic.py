@@ -44,6 +44,8 @@ _PACKED = {
     ".7z": "a 7z archive",
 }
 REFUSED = tuple(_PACKED)
+# What was expected in place of a file that has another use.
+NOT_LINES = "expected one JSON object per line, or Parquet"
 _TAR = 257
 _UNPACK = "unpack it first, or pack it with gzip or zstd"
 
@@ -77,7 +79,7 @@ def _advice(kind: str) -> str:
     if "archive" in kind:
         return "unpack it first, and ingest the folder"
     if kind in ("an ORC file", "an Avro file", "an Arrow file", "an SQLite database", "a PDF"):
-        return "expected one JSON object per line, or Parquet"
+        return NOT_LINES
     return _UNPACK
 
 

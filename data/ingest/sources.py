@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from data.errors import IngestError, UsageError
 from data.ingest.adapters.adapter import HEAD
-from data.ingest.adapters.registry import FORMATS, recognised
+from data.ingest.adapters.registry import FORMATS, NAMES, recognised
 from data.ingest.block import BLOCK, LONGEST_LINE, Block, Limits, Source
 from data.ingest.folders import Skipped, format_of, is_table, log_files
 from data.ingest.magic import refused
@@ -35,11 +35,15 @@ MOST_LINES = 250_000
 
 
 def discover(
-    paths: Sequence[str | Path], format: str | None = None, skipped: list[Skipped] | None = None
+    paths: Sequence[str | Path],
+    format: str | None = None,
+    skipped: list[Skipped] | None = None,
+    assistant: str | None = None,
 ) -> list[Source]:
     """The inputs behind a list of paths; folders are searched for files with a known suffix.
 
-    What is passed over in folders is added to `skipped`.
+    What is passed over in folders is added to `skipped`. Raises `UsageError` where an `assistant`
+    is named for traces in Faultline's own format, which are stored as they are.
     """
     if format is not None and format not in FORMATS:
         raise UsageError(
@@ -88,6 +92,13 @@ def discover(
             sources.setdefault(str(real), source)
         if folder and not read:
             raise _no_logs(given, skipped or [])
+    own = [source.name for source in sources.values() if source.format not in NAMES]
+    if assistant is not None and own:
+        raise UsageError(
+            f"An assistant can be named for logs of other systems only, and {own[0]} is read as "
+            "traces in Faultline's own format; write the name into its field assistant, or leave "
+            "out --assistant."
+        )
     return list(sources.values())
 
 

@@ -80,3 +80,15 @@ def test_the_value_that_counts_is_named(run: Run) -> None:
     ran = run("ingest", "x.jsonl", "--longest-line", "nan")
     must_fail(ran, "expected a number", "(got nan)", code=2)
     assert "less than" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(("collect", "otlp"), "--host"), (("serve-rewrites", "--insecure"), "--host"),
+     (("dashboard",), "--address")],
+)  # fmt: skip
+def test_an_address_that_is_none_names_its_option(
+    run: Run, scored_store: Store, command: tuple[str, ...], option: str
+) -> None:
+    ran = run(*command, option, "999.1.1.1", "--port", "8979", "--store", scored_store.path)
+    must_fail(ran, "'999.1.1.1'", f"with {option}, or 0.0.0.0", code=2)

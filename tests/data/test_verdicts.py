@@ -270,6 +270,10 @@ def test_spans_are_sent(traced: Store, run: Run, tmp_path: Path, receiver: HTTPS
     answer(receiver, (401, {}, b""))
     with pytest.raises(UsageError, match="401"):
         sender(url)(b"")
+    receiver.got.clear()  # type: ignore[attr-defined]
+    none = run(*spans, "--where", "length(turn_id) < 40", "--store", str(traced.path))
+    must_fail(none, "no verdict belongs to a trace (2 of other turns)", code=1)
+    assert receiver.got == []  # type: ignore[attr-defined]
 
 
 def answer(receiver: HTTPServer, *answers: tuple[int, dict[str, str], bytes]) -> str:

@@ -25,7 +25,7 @@ import duckdb
 from data.errors import IngestError, UsageError
 from data.ingest.adapters.adapter import HEAD, Unfit
 from data.ingest.block import Source
-from data.ingest.magic import refused
+from data.ingest.magic import NOT_LINES, refused
 from data.ingest.sources import unpacked_head
 from data.ingest.tables.mapping import REQUIRED, TableMapping, as_word
 from data.ingest.tables.reading import WIDE, encoding_of, is_parquet, likely_delimiter, rows
@@ -42,6 +42,9 @@ _DEEPEST = 5
 # A column is one of times if so many of its values are; the others will be quarantined.
 _TIMES = 0.6
 _NOTHING = ("NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "-")
+# Names of columns that say who speaks, and their words for a user.
+_SPEAKERS = ("role", "speaker", "sender", "author", "direction", "participant")
+_USERS = ("user", "customer", "caller", "human", "inbound", "end_user")
 _FORMATS = (
     "%d.%m.%Y %H:%M:%S",
     "%d.%m.%Y %H:%M",
@@ -118,6 +121,7 @@ def propose(path: str | Path) -> Proposal:
     if not head.strip():
         raise IngestError(f"{name} is empty; expected a line of names, and a row for each turn.")
     if not (is_parquet(head) or head.startswith(WIDE)) and (reason := refused(head, name)):
+        reason = reason.replace(NOT_LINES, "expected a table, CSV or Parquet, with a row per turn")
         raise IngestError(f"{name} {reason}.")
     if head.lstrip()[:1] in (b"{", b"["):
         raise IngestError(f"{name} is JSON, not a table; ingest it with: faultline ingest {name}")
@@ -231,6 +235,7 @@ class _Writer:
                 missing += [required] if line.startswith("#") else []
                 lines.append(line)
         lines += [self._line(path, column) for path, column in fields.items()]
+        speaker = self._speaker()
         if "turn_index" not in fields:
             lines.append("# turn_index is counted by time, as no column seems to hold it.")
         unused = [
@@ -244,7 +249,26 @@ class _Writer:
                 "# Columns that are not used; put a field of the trace before one to use it.",
             ]
             lines += [f"# = {_toml(name)}{self._example(name)}" for name in unused]
+        if speaker:
+            column, words, others = speaker
+            lines += [
+                "",
+                "[only]",
+                f"{_toml(column)} = {_toml(words)}  # CHECK: rows of users are turns, not those of "
+                f"{', '.join(others)}",
+            ]
         return Proposal("\n".join(lines) + "\n", tuple(missing))
+
+    def _speaker(self) -> tuple[str, list[str], list[str]] | None:
+        """The column that says who speaks, its words for users, and those for others."""
+        for column in self._columns.top:
+            words = sorted({as_word(value) for value in self._columns.values[column]})
+            if _normal(column).rsplit("_", 1)[-1] in _SPEAKERS and 2 <= len(words) <= 4:
+                users = [word for word in words if _normal(word) in _USERS]
+                others = [printable(word) for word in words if word not in users]
+                if users and others and column not in self._taken.values():
+                    return column, users, others
+        return None
 
     def _beginning(self) -> list[str]:
         columns = self._columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -22,6 +22,11 @@ PARQUET = (b"PAR1", b"PARE")
 WIDE = (b"\xff\xfe", b"\xfe\xff")
 # Letters of one cell: a quote that is never closed takes the rest of the file into its cell.
 _LONGEST_CELL = 4 << 20
+# Letters of one row, which may be of many lines.
+_LONGEST_ROW = 16 << 20
+# How often, on average, a file may be read again because of stray quotes.
+_MOST_AGAIN = 8
+_UNCLOSED = "is a quote never closed?"
 _DELIMITERS = ",;\t|"
 
 
@@ -71,14 +76,11 @@ def _csv_rows(
             text.readline(_LONGEST_CELL)
         first = text.readline(_LONGEST_CELL)
         delimiter = mapping.delimiter or likely_delimiter(first)
-        lines = _chained(first, text)
-        reader = csv.reader(lines, delimiter=delimiter, quotechar=mapping.quote)
+        lines = _Lines(first, text)
+        reader = csv.reader(lines, delimiter=delimiter, quotechar=mapping.quote, strict=True)
         names = mapping.names or _header(reader)
-        if mapping.names:
-            reader = csv.reader(_chained(first, text), delimiter=delimiter,
-                                quotechar=mapping.quote)  # fmt: skip
         _must_fit(names, mapping)
-        yield from _numbered(reader, names, mapping, encoding)
+        yield from _numbered(reader, lines, names, delimiter, mapping, encoding)
     except UnicodeError as error:
         raise Fault("", f"not {encoding}: {error}; name the encoding in the mapping") from None
     finally:
@@ -87,10 +89,56 @@ def _csv_rows(
             text.detach()
 
 
-def _chained(first: str, text: io.TextIOWrapper) -> Iterator[str]:
-    yield first
-    while line := text.readline(_LONGEST_CELL):
-        yield line
+class _Lines:
+    """The lines of a file, of which those of the last row but its first can be read again."""
+
+    def __init__(self, first: str, text: io.TextIOWrapper) -> None:
+        self._waiting = deque([first])
+        self._text = text
+        self._row: list[str] = []
+        self._letters = self._read = self._again = 0
+        self.count = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else self._text.readline(_LONGEST_CELL)
+        if not line:
+            raise StopIteration
+        self._row.append(line)
+        self._letters += len(line)
+        self.count += 1
+        if self._letters > _LONGEST_ROW:
+            raise csv.Error(f"a row of more than {_LONGEST_ROW >> 20} MiB; {_UNCLOSED}")
+        return line
+
+    def begin(self) -> None:
+        """A row begins with the next line."""
+        self._read += self._letters
+        self._letters = 0
+        self._row.clear()
+
+    def again(self) -> None:
+        """Give the lines of the row but its first once more, unless that was done so often that a
+        file made for it would take hours."""
+        rest = self._row[1:]
+        letters = sum(map(len, rest))
+        if self._again + letters > _MOST_AGAIN * (self._read + _LONGEST_ROW):
+            return
+        self._again += letters
+        self._letters -= letters
+        self._waiting.extendleft(reversed(rest))
+        self.count -= len(rest)
+
+    def hold_rows(self, delimiter: str, cells: int) -> bool:
+        """Whether the lines within the row, at least two, each look like a row of so many cells."""
+        within = self._row[1:-1]
+        return (
+            len(within) > 1
+            and cells > 1
+            and all(line.count(delimiter) == cells - 1 for line in within)
+        )
 
 
 def encoding_of(head: bytes, encoding: str) -> str:
@@ -106,37 +154,53 @@ def likely_delimiter(line: str) -> str:
 
 
 def _header(reader: Any) -> tuple[str, ...]:
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            return tuple(cell.strip() for cell in cells)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                return tuple(cell.strip() for cell in cells)
+    except csv.Error as error:
+        raise Unfit(
+            f"has a line of names that cannot be read ({_reason(error)}); correct it, or give the "
+            "mapping the quote, skip_lines or columns of the table."
+        ) from None
     raise Unfit("is empty; expected a line of names, and a row for each turn.")
 
 
 def _must_fit(names: Sequence[str], mapping: TableMapping) -> None:
     if problem := mapping.unfit(names):
         raise Unfit(problem)
-    used = {column.among(names) for column, _ in mapping.named()}
+    # A mapping that is only being proposed may use any of them.
+    used = {column.among(names) for column, _ in mapping.named()} or set(names) - {""}
     for name, count in Counter(names).items():
         if count > 1 and name in used:
             raise Unfit(f"has {count} columns named '{name}'; expected one of each name.")
 
 
 def _numbered(
-    reader: Any, names: Sequence[str], mapping: TableMapping, encoding: str
+    reader: Any,
+    lines: _Lines,
+    names: Sequence[str],
+    delimiter: str,
+    mapping: TableMapping,
+    encoding: str,
 ) -> Iterator[tuple[int, Row | Ragged | Fault]]:
-    # Quoted cells may hold line ends: a row begins in the line after that of the row before.
+    # Quoted cells may hold line ends: a row begins in the line after that of the row before. A
+    # stray quote would take the rows behind it into its cell: they are read again, without it.
     while True:
-        number = mapping.skip_lines + reader.line_num + 1
+        lines.begin()
+        number = mapping.skip_lines + lines.count + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            reason = str(error)
-            if "field larger" in reason:
-                reason = f"a cell of more than {_LONGEST_CELL >> 20} MiB; is a quote never closed?"
-            yield number, Fault("", reason)
+            lines.again()
+            yield number, Fault("", _reason(error))
             continue
         if cells is None:
             return
+        if lines.hold_rows(delimiter, len(names)):
+            lines.again()
+            yield number, Fault("", f"a cell that holds the rows behind it; {_UNCLOSED}")
+            continue
         if not cells or (len(cells) == 1 and not cells[0].strip()):
             continue
         if len(cells) != len(names):
@@ -146,6 +210,17 @@ def _numbered(
                                 'the mapping, as in encoding = "windows-1252"')  # fmt: skip
         else:
             yield number, dict(zip(names, cells, strict=True))
+
+
+def _reason(error: csv.Error) -> str:
+    reason = str(error)
+    if "field larger" in reason:
+        return f"a cell of more than {_LONGEST_CELL >> 20} MiB; {_UNCLOSED}"
+    if "unexpected end" in reason:
+        return f"a cell that does not end; {_UNCLOSED}"
+    if "expected after" in reason:
+        return "text behind the quote that ends a cell; a quote within a cell is written twice"
+    return reason
 
 
 def _is_text(cells: Sequence[str]) -> bool:

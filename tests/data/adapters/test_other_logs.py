@@ -205,6 +205,16 @@ def test_the_assistant_can_be_named(store: Store) -> None:
     assert {turn["assistant"] for turn in turns(store)} == {"salon"}
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_own_traces_name_their_assistant_themselves(
+    run: Run, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    own, into = write_lines(tmp_path / "own.jsonl", [trace("a")]), tmp_path / "s"
+    ran = run("ingest", LOG, own, "--assistant", "salon", *dry, "--store", into)
+    must_fail(ran, "own.jsonl", "own format", "leave out --assistant", code=2)
+    assert not into.exists()
+
+
 def test_a_dry_run_stores_nothing(run: Run, tmp_path: Path) -> None:
     ran = run("ingest", LOG, "--dry-run", "--store", tmp_path / "s")
     assert ran.code == 0, ran.err

@@ -22,6 +22,7 @@ from data.errors import IngestError, MappingError
 from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.registry import named
 from data.ingest.ingest import ingest
+from data.ingest.tables import reading
 from data.ingest.tables.mapping import parse_mapping
 from data.ingest.tables.proposal import propose
 from data.store.store import Store
@@ -197,6 +198,26 @@ def test_a_proposal_without_gaps_is_a_mapping(tmp_path: Path) -> None:
     mapping.write_text(proposal.text)
     result = taken(tmp_path, table, format="table", settings=Settings(mapping=mapping))
     assert (len(result.turns), result.quarantined) == (2_000, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "kept"),
+    [("role", ("user", "assistant"), ["user"]),
+     ("Message Sender", ("BOT", "Customer"), ["Customer"]),
+     ("role", ("admin", "owner"), None), ("role", ("user", "user"), None),
+     ("speed", ("user", "bot"), None)],
+)  # fmt: skip
+def test_rows_of_others_than_users_are_no_turns(
+    name: str, words: tuple[str, str], kept: list[str] | None, tmp_path: Path
+) -> None:
+    table, toml = tmp_path / "t.csv", tmp_path / "t.toml"
+    rows = [f"c1,2026-05-01T10:00:0{n}Z,{words[n % 2]},say {n}" for n in range(6)]
+    table.write_text("\n".join([f"conversation_id,timestamp,{name},text", *rows]))
+    text = propose(table).text
+    toml.write_text(text)
+    result = taken(tmp_path, table, format="table", settings=Settings(mapping=toml))
+    assert len(result.turns) == (3 if kept else 6)
+    assert (f'"{name}" = {json.dumps(kept)}  # CHECK' in text) == bool(kept)
 
 
 def test_parts_of_nested_columns_are_proposed(tmp_path: Path) -> None:
@@ -514,6 +535,7 @@ def test_a_mapping_that_is_wrong_says_where(text: str, words: list[str]) -> None
 @pytest.mark.parametrize(
     ("content", "mapping", "words"),
     [
+        ('id,"call,at\n1,2,3\n', LEAST, ["line of names", "quote never closed"]),
         ("a,b\n1,2\n", LEAST, ["has none of the columns", "'id'", "it has a, b"]),
         ("idd,call,at\n1,2,3\n", LEAST, ["has no column 'id'", "turn_id", "is it 'idd'?"]),
         (f"{HEAD},id\n{ROW},x\n", LEAST, ["2 columns named 'id'"]),
@@ -553,6 +575,10 @@ def test_commands_that_are_wrong(run: Run, tmp_path: Path) -> None:
     log.write_text('{"a": 1}\n')
     must_fail(run("mapping", log), "is JSON, not a table")
     must_fail(run("mapping", table, "--to", tmp_path / "no" / "m.toml"), "no folder")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\n")
+    must_fail(run("mapping", tmp_path / "a.pdf"), "is a PDF; expected a table, CSV or Parquet")
+    (tmp_path / "two.csv").write_text(f"{HEAD},call\n{ROW},x\n")
+    must_fail(run("mapping", tmp_path / "two.csv"), "2 columns named 'call'")
     parquet = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": [1]}), parquet)
     must_fail(run("ingest", parquet, "--store", store), "no column 'turn_id'", "faultline mapping")
@@ -581,6 +607,58 @@ def test_a_quote_that_is_never_closed_costs_its_cell(
     result = read_table(tmp_path, "\n".join([HEAD, *rows]), LEAST)
     assert len(result.turns) >= 100
     assert any("quote never closed" in reason for _, reason in result.quarantined)
+
+
+@pytest.mark.parametrize(
+    ("cell", "rest"),
+    [
+        ('"say 50', ""),  # nothing closes it
+        ('"say 50', 'u,c,2026-03-01T10:00:00Z,"quoted, too"\n'),
+        ('"say "hello" now"', ""),
+    ],
+)
+def test_a_stray_quote_costs_its_row(cell: str, rest: str, tmp_path: Path) -> None:
+    rows = [f"t{n},c,2026-03-01T10:00:00Z,say {n}" for n in range(200)]
+    rows[50] = f"t50,c,2026-03-01T10:00:00Z,{cell}"
+    rows[120] = 't120,c,2026-03-01T10:00:00Z,"two\nlines, ""quoted"""'
+    text = "\n".join([f"{HEAD},text", *rows, rest])
+    result = read_table(tmp_path, text, f"{LEAST}'asr.hypotheses[0].text' = 'text'\n")
+    assert len(result.quarantined) == 1
+    assert "quote" in result.quarantined[0][1]
+    texts = {turn["turn_id"]: turn["asr"]["hypotheses"][0]["text"] for turn in result.turns}
+    kept = {f"t{n}" for n in range(200) if n != 50} | ({"u"} if rest else set())
+    assert set(texts) == kept
+    assert texts["t120"] == 'two\nlines, "quoted"'
+
+
+def test_rows_within_a_cell_are_rows(tmp_path: Path) -> None:
+    rows = [f"t{n},c,2026-03-01T10:00:00Z,say {n}" for n in range(20)]
+    rows[5], rows[15] = rows[5].replace("say", '"say'), f'{rows[15]}"'
+    result = read_table(tmp_path, "\n".join([f"{HEAD},text", *rows]), LEAST)
+    assert {turn["turn_id"] for turn in result.turns} == {f"t{n}" for n in range(20)} - {"t5"}
+    assert [reason for _, reason in result.quarantined] == [
+        "a cell that holds the rows behind it; is a quote never closed?"
+    ]
+
+
+def test_a_file_made_of_stray_quotes_is_read_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row takes all behind it, so that reading them again each time would take hours."""
+    monkeypatch.setattr("data.ingest.tables.reading._LONGEST_ROW", 2_000)
+    given = 0
+    true_next = reading._Lines.__next__
+
+    def counting(lines: reading._Lines) -> str:
+        nonlocal given
+        given += 1
+        return true_next(lines)
+
+    monkeypatch.setattr(reading._Lines, "__next__", counting)
+    rows = ['t",c,"x'] * 5_000
+    result = read_table(tmp_path, "\n".join([HEAD, *rows]), LEAST)
+    assert result.turns == []
+    assert len(rows) < given < 12 * len(rows)
 
 
 CELLS = st.sampled_from(
