@@ -76,7 +76,10 @@ def _sentence(model: Model, against: str) -> str:
     sentence = f"No model yet: trained {model.id} on {' and '.join(rests)}"
     if against == "gold":
         return f"{sentence}."
-    return (
-        f"{sentence}; nobody has checked them. Annotate {FIRST_ANNOTATIONS} turns on the page "
-        "Annotate."
+    them = "the derived ones" if gold else "them"
+    more = (
+        f"{FIRST_ANNOTATIONS - gold} more"
+        if 0 < gold < FIRST_ANNOTATIONS
+        else ("more" if gold else FIRST_ANNOTATIONS)
     )
+    return f"{sentence}; nobody has checked {them}. Annotate {more} turns on the page Annotate."

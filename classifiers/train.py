@@ -288,6 +288,12 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
     counts = {name: int((target == name).sum()) for name in FAILURE_POINTS}
     present = tuple(name for name, n in counts.items() if n >= minimum)
     if len(present) < 2:
+        if sum(map(bool, counts.values())) == 1:
+            ((name, n),) = ((name, n) for name, n in counts.items() if n)
+            raise NotEnoughLabels(
+                f"Training needs a second kind of turn: all {n} labelled turns are called "
+                f"{name}; annotate turns that are not, at least {minimum} of each kind."
+            )
         per_class = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
         raise NotEnoughLabels(
             f"Training needs at least two failure points with {minimum} labelled turns each; "

@@ -151,7 +151,7 @@ def test_metrics_against_a_table_counted_by_hand() -> None:
 
 def test_one_class_or_no_label_is_refused_in_one_sentence() -> None:
     same = turns_of([{"dialogue_id": f"d{i}", "gold": {"failure_point": "asr"}} for i in range(40)])
-    with pytest.raises(NotEnoughLabels, match="found 40 asr"):
+    with pytest.raises(NotEnoughLabels, match="all 40 labelled turns are called asr"):
         train(same, Settings(without=("text",)))
     none = turns_of([{"dialogue_id": f"d{i}"} for i in range(40)])
     with pytest.raises(NotEnoughLabels, match="found none"):

@@ -401,6 +401,16 @@ def test_score_trains_once_and_says_so(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_score_with_a_few_annotations_says_what_nobody_checked(run: Run, tmp_path: Path) -> None:
+    records = logs(120)
+    store = _filled(tmp_path, records[:30] + _without_gold(records[30:]))
+    scored = run("score", "--store", store.path)
+    assert scored.code == 0, scored.err
+    assert "nobody has checked the derived ones. Annotate " in " ".join(scored.out.split())
+    assert " more turns on the page Annotate." in " ".join(scored.out.split())
+
+
+@pytest.mark.long
 def test_score_without_a_model_prefers_gold(run: Run, tmp_path: Path) -> None:
     store = _filled(tmp_path, logs(120))
     scored = run("score", "--store", store.path)
