@@ -100,7 +100,7 @@ def _must_be_traces(source: Source, schema: pa.Schema) -> None:
             got = "" if source.linked else f", got {', '.join(schema.names[:12])}"
             raise IngestError(
                 f"{source.name} has no column '{required}'; expected the columns of a trace{got}. "
-                "For a table of another system, propose a mapping with: faultline mapping FILE"
+                "For a table of another system, propose a mapping with: faultline mapping FILE."
             )
     for name, count in Counter(schema.names).items():
         if count > 1:

@@ -98,7 +98,7 @@ RULES: Mapping[str, Rule] = {
     "runs": Rule(
         _columns(
             "run_id file format turns replaced quarantined unknown_fields started_at finished_at "
-            "conflicts interim misdated"
+            "conflicts interim misdated assistants"
         )
     ),
     # Derived from gold in the logs.

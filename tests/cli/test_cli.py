@@ -388,13 +388,22 @@ def test_the_help_of_export_lists_every_table(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])
-@pytest.mark.parametrize("points", [[], ["correct"] * 30, ["correct"] * 30 + ["asr"] * 3])
+@pytest.mark.parametrize("points", [[], ["correct"] * 30 + ["asr"] * 3])
 def test_too_few_labels_are_counted(run: Run, name: str, points: list[str]) -> None:
     gold = [trace(f"g{i}", gold={"failure_point": point}) for i, point in enumerate(points)]
     write_lines(Path("log.jsonl"), [trace("plain"), *gold])
     assert run("ingest", "log.jsonl").code == 0
     counts = [f"{n} {p}" for p in ("asr", "correct") if (n := points.count(p))] or ["none"]
     must_fail(run(name, "--without", "text"), ", ".join(counts), "gold", code=1)
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_one_kind_of_label_is_named(run: Run, name: str) -> None:
+    gold = [trace(f"g{i}", gold={"failure_point": "correct"}) for i in range(30)]
+    write_lines(Path("log.jsonl"), [trace("plain"), *gold])
+    assert run("ingest", "log.jsonl").code == 0
+    words = ("all 30 labelled turns are called correct", "second kind")
+    must_fail(run(name, "--without", "text"), *words, code=1)
 
 
 @pytest.fixture
