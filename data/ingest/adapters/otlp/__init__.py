@@ -104,7 +104,9 @@ class Otlp:
         text = without_words(head)[0].lstrip()
         first, *rest = text.split(b"\n")
         if text.startswith(b"["):
-            return Reading.WHOLE
+            # An array, unless it is a bracket before the first of several lines.
+            spoilt = first.strip() != b"[" and not first.rstrip().endswith(b",")
+            return Reading.LINES if spoilt and any(map(_is_request, rest)) else Reading.WHOLE
         if not rest and len(head) > LONGEST_LINE:
             return Reading.WHOLE
         if not rest or _is_json(first) or any(map(_is_request, rest)):
