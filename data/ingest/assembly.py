@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,6 +21,7 @@ from data.ingest.adapters.adapter import Adapter, Assembled, Piece, Rejected, Se
 from data.ingest.adapters.registry import named
 from data.ingest.block import Block, Limits
 from data.ingest.positions import moved
+from data.ingest.row_file import table_of
 from data.ingest.staging import Staged, stage
 from data.ingest.validation import Fault, excerpt
 from data.parallel import without_gc
@@ -222,10 +222,10 @@ class _Writer:
         origins = self._path.with_suffix(".origins.parquet")
         dialogues = self._path.with_suffix(".dialogues.parquet")
         rejected = self._path.with_suffix(".rejected.parquet") if self._rejected else None
-        pq.write_table(_table(self._origins, ORIGINS), origins)
-        pq.write_table(_table(self._dialogues, DIALOGUES), dialogues)
+        pq.write_table(table_of(self._origins, ORIGINS), origins)
+        pq.write_table(table_of(self._dialogues, DIALOGUES), dialogues)
         if rejected:
-            pq.write_table(_table(self._rejected, REJECTED), rejected)
+            pq.write_table(table_of(self._rejected, REJECTED), rejected)
         return Lines(
             self._path,
             origins,
@@ -235,14 +235,6 @@ class _Writer:
             len(self._rejected),
             frozenset(self._assistants),
         )
-
-
-def _table(rows: Sequence[tuple[Any, ...]], kinds: pa.Schema) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) if rows else [() for _ in kinds]
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, kinds, strict=True)],
-        schema=kinds,
-    )
 
 
 def _readable(data: bytes) -> bytes:

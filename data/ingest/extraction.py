@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +24,7 @@ from data.ingest.adapters.adapter import HEAD, Adapter, Piece, Reading, Settings
 from data.ingest.adapters.registry import named
 from data.ingest.block import Block, Limits, Source
 from data.ingest.magic import refused
+from data.ingest.row_file import RowFile, table_of
 from data.ingest.sources import blocks_of_lines, unpacked_head, unpacked_stream
 from data.ingest.staging import FAULTS, split_lines
 from data.ingest.validation import Fault, excerpt
@@ -48,9 +49,8 @@ _UNIT = 8 << 20
 _ROW_GROUP = 4_000
 # Files that one unit of work reads.
 _MOST_PARTS = 500
-# Bytes of pieces, and faulty records, that one process holds at a time.
+# Bytes of pieces that one process holds at a time.
 _MOST_HELD = 32 << 20
-_FAULT_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def _parts(adapter: Adapter, file: int, source: Source, limits: Limits) -> Itera
         # A line that is longer than any may be is a document.
         reading = adapter.reading(unpacked_head(source, limits.longest_line + 1))
     # The first bytes of what an adapter knows may be those of something else, such as of UTF-16.
-    known = reading is Reading.SEEK or adapter.recognises(head)
-    if not known and (reason := refused(head, source.name)):
+    reason = refused(head, source.name)
+    if reason and reading is not Reading.SEEK and not adapter.recognises(head):
         raise IngestError(f"{source.name} {reason}.")
     if reading is Reading.LINES:
         for block in blocks_of_lines(source, limits):
@@ -186,7 +186,7 @@ def extract(
 
 def _extract(adapter: Adapter, unit: Sequence[Part], index: int, folder: Path) -> Extracted:
     pieces = _Pieces(folder / f"unit-{index}.pieces.parquet")
-    faults = _Faults(folder / f"unit-{index}.faults.parquet")
+    faults = RowFile(folder / f"unit-{index}.faults.parquet", PART_FAULTS)
     lines: dict[int, int] = {}
     failed: dict[int, str] = {}
     done = 0
@@ -200,7 +200,8 @@ def _extract(adapter: Adapter, unit: Sequence[Part], index: int, folder: Path) -
                     for piece in adapter.pieces(record):
                         pieces.add(piece, part.index, number)
                 except Fault as fault:
-                    faults.add(part.index, number, fault, record)
+                    what = (fault.field, fault.reason, excerpt_of(record))
+                    faults.write(part.index, number, *what)
         except IngestError as error:
             failed[part.file] = str(error)
         except OSError as error:
@@ -271,7 +272,7 @@ class _Pieces:
 
     def add(self, piece: Piece, part: int, number: int) -> None:
         group, at, key, data, _, _ = piece
-        self._rows.append((group, at, key, data, part, number))
+        self._rows.append((zlib.crc32(group.encode()), group, at, key, data, part, number))
         self._held += len(data) + 64
         if self._held > _MOST_HELD:
             self._flush()
@@ -286,53 +287,15 @@ class _Pieces:
     def _flush(self) -> None:
         if not self._rows:
             return
-        columns = list(zip(*self._rows, strict=True))
-        hashes = [zlib.crc32(group.encode()) for group in columns[0]]
-        arrays = [
-            pa.array(column, field.type)
-            for column, field in zip([hashes, *columns], PIECES, strict=True)
-        ]
-        order = np.argsort(arrays[0].to_numpy(), kind="stable")
-        table = pa.Table.from_arrays(arrays, schema=PIECES).take(order)
+        # Sorted by hash; of one hash in the order of arrival.
+        self._rows.sort(key=itemgetter(0))
+        table = table_of(self._rows, PIECES)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, PIECES, compression="lz4")
         self._writer.write_table(table, row_group_size=_ROW_GROUP)
         self.count += len(self._rows)
         self.size += self._held
         self._rows, self._held = [], 0
-
-
-class _Faults:
-    """The faulty records of a unit."""
-
-    def __init__(self, path: Path) -> None:
-        self.count = 0
-        self._path = path
-        self._rows: list[tuple[int, int, str, str, str]] = []
-        self._writer: pq.ParquetWriter | None = None
-
-    def add(self, part: int, number: int, fault: Fault, record: Any) -> None:
-        self.count += 1
-        self._rows.append((part, number, fault.field, fault.reason, excerpt_of(record)))
-        if len(self._rows) >= _FAULT_ROWS:
-            self._flush()
-
-    def close(self) -> Path | None:
-        self._flush()
-        if self._writer is None:
-            return None
-        self._writer.close()
-        return self._path
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        columns = list(zip(*self._rows, strict=True))
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, PART_FAULTS, strict=True)]
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, PART_FAULTS)
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=PART_FAULTS))
-        self._rows.clear()
 
 
 def excerpt_of(record: Any) -> str:

@@ -339,11 +339,11 @@ def _inputs(
 
 def read_together(sources: Sequence[Source]) -> Iterator[list[Source]]:
     """The sources one by one, those of each other system together where its first one stands."""
+    groups: dict[str, list[Source]] = {}
     for index, source in enumerate(sources):
-        if source.format not in NAMES:
-            yield [source]
-        elif all(before.format != source.format for before in sources[:index]):
-            yield [each for each in sources if each.format == source.format]
+        group = source.format if source.format in NAMES else str(index)
+        groups.setdefault(group, []).append(source)
+    yield from groups.values()
 
 
 def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.ingest.block import Block
+from data.ingest.row_file import RowFile
 from data.ingest.validation import (
     Fault,
     Notes,
@@ -51,8 +52,6 @@ FAULTS = schema(
 )
 # Bytes of a block that are split into lines at once.
 _PIECE = 1 << 20
-# Faulty lines collected before they are written: 20,000 of 2,000 characters are 80 MB at worst.
-_FAULT_ROWS = 20_000
 # A shorter line cannot be a trace.
 _SHORT = 80
 _MOST_SHORT = 1_000
@@ -169,45 +168,21 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
     )
 
 
-class _Faults:
-    """The faulty lines of a block, written as they come, for there may be millions.
+class _Faults(RowFile):
+    """The faulty lines of a block.
 
-    `short`: the faults of short lines seen before, which are mostly the same line over and over.
+    `junk`: how many are no JSON object. `short`: the faults of short lines seen before, which are
+    mostly the same line over and over.
     """
 
     def __init__(self, path: Path) -> None:
-        self.count = 0
+        super().__init__(path, FAULTS)
         self.junk = 0
         self.short: dict[bytes, Fault] = {}
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-        self._rows: list[tuple[int, str, str, str]] = []
 
     def add(self, number: int, fault: Fault, line: bytes) -> None:
-        self.count += 1
         self.junk += fault.reason.startswith(("not JSON", "expected a JSON object"))
-        self._rows.append((number, fault.field, fault.reason, excerpt(line)))
-        if len(self._rows) >= _FAULT_ROWS:
-            self._flush()
-
-    def close(self) -> Path | None:
-        """The file with the faults; None if there are none."""
-        if not self.count:
-            return None
-        self._flush()
-        if self._writer is not None:
-            self._writer.close()
-        return self._path
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        columns = list(zip(*self._rows, strict=True))
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, FAULTS, strict=True)]
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, FAULTS)
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=FAULTS))
-        self._rows.clear()
+        self.write(number, fault.field, fault.reason, excerpt(line))
 
 
 def split_lines(data: bytes) -> Iterator[bytes]:

@@ -99,16 +99,7 @@ def entries(
     Lines of words before it are a `Fault`. Raises `Fault` where the rest is no JSON.
     """
     document = Document(stream)
-    number = 0
-    if document.words:
-        number += 1
-        yield number, document.words
-    try:
-        for entry in document.entries(apart):
-            number += 1
-            yield number, encoded(entry)
-    except UNREADABLE as error:
-        raise unreadable(error) from None
+    return document.records(document.entries(apart))
 
 
 def encoded(entry: Any) -> bytes | Fault:
@@ -148,6 +139,20 @@ class Document:
     def read(self, size: int = -1, /) -> bytes:
         begin, self._begin = self._begin, b""
         return begin or self._stream.read(size)
+
+    def records(self, entries: Iterator[Any]) -> Iterator[tuple[int, bytes | Fault]]:
+        """What is found in the document as bytes, with its number from 1, behind the words; raises
+        `Fault` where the rest is no JSON."""
+        number = 0
+        if self.words:
+            number += 1
+            yield number, self.words
+        try:
+            for entry in entries:
+                number += 1
+                yield number, encoded(entry)
+        except UNREADABLE as error:
+            raise unreadable(error) from None
 
     def entries(self, apart: Callable[[str, Any], bool]) -> Iterator[Any]:
         if self._is_array:

@@ -49,12 +49,9 @@ from data.ingest.adapters.common import (
     without_nulls,
 )
 from data.ingest.adapters.json_documents import (
-    UNREADABLE,
     Document,
-    encoded,
     one_per_line,
     parsed,
-    unreadable,
 )
 from data.ingest.validation import Fault
 
@@ -107,16 +104,7 @@ class Rasa:
 
     def records(self, stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         document = Document(stream)
-        number = 0
-        if document.words:
-            number += 1
-            yield number, document.words
-        try:
-            for event in _Reader().events(document):
-                number += 1
-                yield number, encoded(event)
-        except UNREADABLE as error:
-            raise unreadable(error) from None
+        return document.records(_Reader().events(document))
 
     def pieces(self, record: Any) -> Iterable[Piece]:
         value = decoded(record)
@@ -383,7 +371,7 @@ def _slots(parsed: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _is_fallback(hypotheses: list[dict[str, Any]] | None) -> bool:
-    return bool(hypotheses) and hypotheses[0]["intent"] == _FALLBACK  # type: ignore[index]
+    return bool(hypotheses and hypotheses[0]["intent"] == _FALLBACK)
 
 
 def _act(result: dict[str, Any], name: Any) -> None:
