@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from data.errors import IngestError
 from data.export.export import export
-from data.ingest.adapters.adapter import Adapter, Assembled, Piece, Settings
-from data.ingest.assembly import turns_of
+from data.ingest.adapters.adapter import Adapter, Settings
 from data.ingest.ingest import ingest
-from data.ingest.validation import Fault, Notes, check
 from data.store.store import Store
+from tests.data.adapters.in_memory import take
 
 SOURCES = Path(__file__).parents[1].parent / "shared" / "sources"
 OWN = Path(__file__).parent / "data" / "adapters" / "own"
@@ -90,6 +89,36 @@ def differences(expected: Path, turns: Iterable[dict[str, Any]], folder: Path) -
     return checked.stdout + checked.stderr
 
 
+def own_lines(log: Path) -> list[bytes]:
+    """The lines of a log of the tests."""
+    return log.read_bytes().splitlines()
+
+
+def expected_of(log: Path) -> list[dict[str, Any]]:
+    """The records that a log of the tests should become."""
+    path = OWN.parent / "expected" / f"{log.stem}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# How `in_form` can give a log.
+FORMS = ("as it is", "folder", "gz", "twice", "shuffled")
+
+
+def in_form(form: str, log: Path, lines: Sequence[bytes], folder: Path, seed: int) -> Path:
+    """A log of a sample in one of `FORMS`: itself, or a folder below `folder` with it in that form;
+    `lines` are its lines, to be shuffled."""
+    given = folder / "given"
+    given.mkdir()
+    if form == "gz":
+        (given / "log.gz").write_bytes(gzip.compress(log.read_bytes()))
+    elif form == "shuffled":
+        (given / "a.log").write_bytes(shuffled(lines, seed))
+    else:
+        for name in ("a.log", "b.log") if form == "twice" else ("a.log",):
+            shutil.copy(log, given / name)
+    return given / "a.log" if form == "as it is" else given
+
+
 def shuffled(lines: Sequence[bytes], seed: int) -> bytes:
     """Lines in another order."""
     mixed = [line.rstrip(b"\n") + b"\n" for line in lines]
@@ -110,30 +139,8 @@ def assembled(
 ) -> tuple[list[dict[str, Any]], int]:
     """The valid turns of records, as the frame makes them, and how many records and turns were
     faulty. Nothing but a `Fault` may be raised."""
-    pieces: list[Piece] = []
-    faulty = 0
-    for number, record in enumerate(records, 1):
-        try:
-            if isinstance(record, Fault):
-                raise record
-            for piece in adapter.pieces(record):
-                assert -(2**63) <= piece.at < 2**63
-                piece.group.encode(), piece.key.encode()
-                pieces.append(piece._replace(part=0, number=number))
-        except Fault:
-            faulty += 1
-    pieces.sort(key=lambda piece: (piece.group, piece.at, piece.key, piece.number))
-    last = {piece[:3] if piece.key else piece: piece for piece in pieces}
-    turns: list[dict[str, Any]] = []
-    for _, group in groupby(last.values(), key=lambda piece: piece.group):
-        for result in turns_of(adapter, iter(list(group)), settings or Settings()):
-            try:
-                if not isinstance(result, Assembled):
-                    raise Fault(result.field, result.reason)
-                turns.append(json.loads(check(msgspec.json.encode(result.turn), Notes()).json))
-            except Fault:
-                faulty += 1
-    return turns, faulty
+    log = take(adapter, enumerate(records, 1), settings)
+    return log.every, len(log.faults)
 
 
 def spoilt(line: bytes, chance: random.Random) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
+
+import msgspec
 
 from data.ingest.adapters.adapter import Adapter, Piece, Reading, Rejected, Settings
 from data.ingest.assembly import only_last, turns_of
@@ -16,8 +18,9 @@ from data.ingest.validation import Fault, Notes, check
 
 @dataclass
 class Log:
-    """What an adapter made of a log: turns as stored, by id; faults; groups of each record."""
+    """What an adapter made of a log: turns as stored, all and by id; faults; groups of records."""
 
+    every: list[dict[str, Any]] = field(default_factory=list)
     turns: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: list[tuple[int, str]] = field(default_factory=list)
     groups: dict[int, set[str]] = field(default_factory=dict)
@@ -27,9 +30,16 @@ class Log:
 
 def read(adapter: Adapter, data: bytes, settings: Settings | None = None) -> Log:
     """Read a log as ingestion does; raises nothing but what a defect of the adapter raises."""
+    return take(adapter, _records(adapter, data), settings)
+
+
+def take(
+    adapter: Adapter, records: Iterable[tuple[int, Any]], settings: Settings | None = None
+) -> Log:
+    """What becomes of records with their numbers, as `read` has it."""
     log = Log()
     pieces: list[Piece] = []
-    for number, record in _records(adapter, data):
+    for number, record in records:
         try:
             if isinstance(record, Fault):
                 raise record
@@ -52,12 +62,13 @@ def read(adapter: Adapter, data: bytes, settings: Settings | None = None) -> Log
                 log.faults.append((result.origin.number, f"{result.field}: {result.reason}"))
                 continue
             try:
-                checked = check(json.dumps(result.turn).encode(), Notes())
+                checked = check(msgspec.json.encode(result.turn), Notes())
             except Fault as fault:
                 log.faults.append((result.origin.number, str(fault)))
                 continue
             assert checked.extra is None, f"unknown fields: {checked.extra}"
             turn = json.loads(checked.json)
+            log.every.append(turn)
             log.turns[turn["turn_id"]] = turn
             log.group_of[turn["turn_id"]] = name
     return log

@@ -19,8 +19,10 @@ from tests.log_samples import (
     OWN,
     assembled,
     differences,
+    expected_of,
     must_bear_spoilt_files,
     must_bear_spoilt_logs,
+    own_lines,
     sample,
     shuffled,
     taken,
@@ -28,16 +30,11 @@ from tests.log_samples import (
 )
 
 OWN_LOG = OWN / "home-assistant.jsonl"
-EXPECTED = Path(__file__).parent / "expected" / "home-assistant.jsonl"
 VERSIONS = {"home-assistant-2024.3": 13, "home-assistant-2026.2": 14}
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.name != "expected.jsonl")
-
-
-def _own() -> list[bytes]:
-    return OWN_LOG.read_bytes().splitlines()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -86,7 +83,7 @@ def test_the_samples_in_other_forms(version: str, form: str, tmp_path: Path) -> 
 
 def test_own_log(tmp_path: Path) -> None:
     result = taken(tmp_path, OWN_LOG)
-    expected = [json.loads(line) for line in EXPECTED.read_text().splitlines()]
+    expected = expected_of(OWN_LOG)
     assert [without_nulls(turn) for turn in result.turns] == expected
     fields = sorted(field for field, _ in result.quarantined)
     assert fields == ["", "run-start"]
@@ -119,7 +116,7 @@ def test_reading(text: str, reading: Reading) -> None:
 
 
 def _answer() -> dict[str, Any]:
-    record = next(json.loads(line) for line in _own() if b"01R2" in line)
+    record = next(json.loads(line) for line in own_lines(OWN_LOG) if b"01R2" in line)
     return {"events": record["events"]}
 
 
@@ -140,14 +137,14 @@ def test_a_debug_answer_becomes_a_line_for_the_spool() -> None:
 
 
 def test_a_pause_ends_the_dialogue_of_a_device(tmp_path: Path) -> None:
-    turns, _ = assembled(ADAPTER, _own(), Settings(idle_minutes=60))
+    turns, _ = assembled(ADAPTER, own_lines(OWN_LOG), Settings(idle_minutes=60))
     assert {turn["dialogue_id"] for turn in turns if turn["device"]["id"] == "d-tablet"} == {
         "d-tablet:2026-05-04T09:00:00Z"
     }
 
 
 def test_two_connections_with_the_same_ids_in_two_files(tmp_path: Path) -> None:
-    lines = [line for line in _own() if b'"id":5,' in line]
+    lines = [line for line in own_lines(OWN_LOG) if b'"id":5,' in line]
     other = [line.replace(b"01study", b"01other").replace(b"c-2", b"c-9") for line in lines]
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     later = b"\n".join(other).replace(b"02.0", b"02.1").replace(b"0+00:00", b"7+00:00")
@@ -159,7 +156,7 @@ def test_two_connections_with_the_same_ids_in_two_files(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_rotated_in_a_run(tmp_path: Path) -> None:
-    lines = [line for line in _own() if b'"id":5,' in line]
+    lines = [line for line in own_lines(OWN_LOG) if b'"id":5,' in line]
     for name, part in (("1.jsonl", lines[:4]), ("2.jsonl", lines[4:])):
         (tmp_path / name).write_bytes(b"\n".join(part))
     assert len(taken(tmp_path, tmp_path / "1.jsonl", tmp_path / "2.jsonl").turns) == 1
@@ -168,13 +165,13 @@ def test_a_log_that_is_rotated_in_a_run(tmp_path: Path) -> None:
 def test_a_conversation_goes_on_in_a_later_input(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
-    lines = _own()
+    lines = own_lines(OWN_LOG)
     cut = next(at for at, line in enumerate(lines) if b"08:31:40" in line)
     first.write_bytes(b"\n".join(lines[:cut]))
     second.write_bytes(b"\n".join(lines[cut:]))
     taken(tmp_path, first, store=store)
     turns = taken(tmp_path, second, store=store).turns
-    expected = [json.loads(line) for line in EXPECTED.read_text().splitlines()]
+    expected = expected_of(OWN_LOG)
     assert [without_nulls(turn) for turn in turns] == expected
 
 
@@ -194,11 +191,15 @@ def test_other_json_is_a_fault_or_nothing(record: str) -> None:
 
 def test_spoilt_logs() -> None:
     # A run's end among others' events can only spoil itself; a line holds up to two runs.
-    must_bear_spoilt_logs(ADAPTER, _own(), inputs=1_500, most_of_one=2)
+    must_bear_spoilt_logs(ADAPTER, own_lines(OWN_LOG), inputs=1_500, most_of_one=2)
 
 
 def test_spoilt_files(tmp_path: Path) -> None:
-    runs = {f"r{at}": json.loads(line) for at, line in enumerate(_own()) if b'"01R2"' in line}
+    runs = {
+        f"r{at}": json.loads(line)
+        for at, line in enumerate(own_lines(OWN_LOG))
+        if b'"01R2"' in line
+    }
     must_bear_spoilt_files(ADAPTER, json.dumps(runs, indent=1).encode(), tmp_path, inputs=12)
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,43 +11,29 @@ from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.ovos import ADAPTER
 from data.ingest.adapters.registry import recognised
 from tests.log_samples import (
+    FORMS,
     OWN,
     assembled,
     differences,
+    expected_of,
+    in_form,
     must_bear_spoilt_files,
     must_bear_spoilt_logs,
+    own_lines,
     sample,
-    shuffled,
     taken,
     without_nulls,
 )
 
 OWN_LOG = OWN / "ovos.txt"
-EXPECTED = Path(__file__).parent / "expected" / "ovos.jsonl"
 SAME = "7 expected, 7 got, 0 not expected, 0 differences\n"
 
 
-def _own() -> list[bytes]:
-    return OWN_LOG.read_bytes().splitlines()
-
-
-def _expected() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in EXPECTED.read_text().splitlines()]
-
-
-@pytest.mark.parametrize("form", ["as it is", "folder", "gz", "twice", "shuffled"])
+@pytest.mark.parametrize("form", FORMS)
 def test_the_sample_in_all_forms(form: str, tmp_path: Path) -> None:
     log = sample("ovos-bus") / "bus.log"
-    given = tmp_path / "given"
-    given.mkdir()
-    if form == "gz":
-        (given / "log.gz").write_bytes(gzip.compress(log.read_bytes()))
-    elif form == "shuffled":
-        (given / "a.log").write_bytes(shuffled(log.read_bytes().splitlines(), 11))
-    else:
-        for name in ("a.log", "b.log") if form == "twice" else ("a.log",):
-            shutil.copy(log, given / name)
-    path = given / "a.log" if form == "as it is" else given
+    lines = log.read_bytes().splitlines()
+    path = in_form(form, log, lines, tmp_path, 11)
     result = taken(tmp_path, path)
     assert differences(log.parent / "expected.jsonl", result.turns, tmp_path) == SAME
     assert [field for field, _ in result.quarantined] == [""] * (1 + (form == "twice"))
@@ -58,7 +41,7 @@ def test_the_sample_in_all_forms(form: str, tmp_path: Path) -> None:
 
 def test_own_log(tmp_path: Path) -> None:
     result = taken(tmp_path, OWN_LOG)
-    assert [without_nulls(turn) for turn in result.turns] == _expected()
+    assert [without_nulls(turn) for turn in result.turns] == expected_of(OWN_LOG)
     reasons = sorted(reason for _, reason in result.quarantined)
     assert [reason.split()[0] for reason in reasons] == ["expected", "no", "not"]
     # The text of an exception may hold anything.
@@ -66,14 +49,14 @@ def test_own_log(tmp_path: Path) -> None:
 
 
 def test_how_long_a_pause_ends_a_dialogue() -> None:
-    turns, _ = assembled(ADAPTER, _own(), Settings(idle_minutes=30))
+    turns, _ = assembled(ADAPTER, own_lines(OWN_LOG), Settings(idle_minutes=30))
     indices = [turn["turn_index"] for turn in turns if turn["turn_id"].startswith("default")]
     assert indices == [0, 1, 2, 3]
 
 
 def test_dialogues_of_different_days_have_different_names() -> None:
-    other_day = [line.replace(b"2026-08-09", b"2026-08-10") for line in _own()]
-    days = [assembled(ADAPTER, lines)[0] for lines in (_own()[:24], other_day[:24])]
+    other_day = [line.replace(b"2026-08-09", b"2026-08-10") for line in own_lines(OWN_LOG)]
+    days = [assembled(ADAPTER, lines)[0] for lines in (own_lines(OWN_LOG)[:24], other_day[:24])]
     names = [{turn["dialogue_id"] for turn in turns} for turns in days]
     assert len(names[0]) == 1
     assert names[0].isdisjoint(names[1])
@@ -81,7 +64,7 @@ def test_dialogues_of_different_days_have_different_names() -> None:
 
 def test_messages_of_mycroft_have_no_session() -> None:
     lines = []
-    for line in _own()[:6]:
+    for line in own_lines(OWN_LOG)[:6]:
         begin = line.index(b"{")
         message = json.loads(line[begin:])
         message["context"] = {}
@@ -96,7 +79,7 @@ def test_messages_of_mycroft_have_no_session() -> None:
 
 def test_spoilt_logs() -> None:
     # A wake word ends one turn and begins another.
-    must_bear_spoilt_logs(ADAPTER, _own(), inputs=1_500, most_of_one=2)
+    must_bear_spoilt_logs(ADAPTER, own_lines(OWN_LOG), inputs=1_500, most_of_one=2)
 
 
 def test_spoilt_files(tmp_path: Path) -> None:
@@ -107,7 +90,7 @@ def test_spoilt_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("digits", [0, 3, 6, 9])
 def test_seconds_since_1970_may_be_counted_in_finer_units(place: str, digits: int) -> None:
     lines = []
-    for number, line in enumerate(_own()[:6]):
+    for number, line in enumerate(own_lines(OWN_LOG)[:6]):
         message = line[line.index(b"{") :]
         time = f"{1_786_258_800 + number}{'0' * digits}"
         if place == "before":

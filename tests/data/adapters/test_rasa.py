@@ -21,8 +21,10 @@ from tests.log_samples import (
     OWN,
     assembled,
     differences,
+    expected_of,
     must_bear_spoilt_files,
     must_bear_spoilt_logs,
+    own_lines,
     sample,
     shuffled,
     taken,
@@ -30,16 +32,7 @@ from tests.log_samples import (
 )
 
 OWN_LOG = OWN / "rasa.jsonl"
-EXPECTED = Path(__file__).parent / "expected" / "rasa.jsonl"
 SAME = "9 expected, 9 got, 0 not expected, 0 differences\n"
-
-
-def _own() -> list[bytes]:
-    return OWN_LOG.read_bytes().splitlines()
-
-
-def _expected() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in EXPECTED.read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +70,13 @@ def test_the_samples_in_all_forms(form: str, tmp_path: Path) -> None:
 
 def test_own_log(tmp_path: Path) -> None:
     result = taken(tmp_path, OWN_LOG)
-    assert [without_nulls(turn) for turn in result.turns] == _expected()
+    assert [without_nulls(turn) for turn in result.turns] == expected_of(OWN_LOG)
     assert [field for field, _ in result.quarantined] == ["sender_id", "timestamp"]
 
 
 def test_dialogues_have_the_same_names_whatever_part_is_read(tmp_path: Path) -> None:
-    whole = {turn["turn_id"]: turn["dialogue_id"] for turn in _expected()}
-    lines = _own()
+    whole = {turn["turn_id"]: turn["dialogue_id"] for turn in expected_of(OWN_LOG)}
+    lines = own_lines(OWN_LOG)
     cut = next(at for at, line in enumerate(lines) if b'"restart"' in line and b"m3" not in line)
     part, _ = assembled(ADAPTER, lines[cut:])
     assert len(part) == 4
@@ -92,16 +85,16 @@ def test_dialogues_have_the_same_names_whatever_part_is_read(tmp_path: Path) -> 
 
 def test_a_log_that_grows_goes_on_in_the_same_dialogue(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
-    lines = [line for line in _own() if b"tel-7" in line]
+    lines = [line for line in own_lines(OWN_LOG) if b"tel-7" in line]
     for end in (5, len(lines)):
         (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines[:end]))
         turns = taken(tmp_path, tmp_path / "log.jsonl", store=store).turns
-    assert [without_nulls(turn) for turn in turns] == _expected()[:4]
+    assert [without_nulls(turn) for turn in turns] == expected_of(OWN_LOG)[:4]
 
 
 def test_the_tracker_of_a_long_conversation_is_a_stream() -> None:
     """Its events are handed on one by one, before the rest of it has been read."""
-    record = json.loads(_own()[-5])
+    record = json.loads(own_lines(OWN_LOG)[-5])
     events = json.dumps(record["events"] * 500)
     head = f'{{"sender_id": "web-1", "events": {events[:-1]},\n'.encode()
     stream = io.BytesIO(head + b"what follows is no JSON")
@@ -133,11 +126,11 @@ def test_recognised() -> None:
 
 def test_spoilt_logs() -> None:
     # A tracker and a session's beginning have to do with several turns.
-    must_bear_spoilt_logs(ADAPTER, _own(), inputs=1_500, most_of_one=4)
+    must_bear_spoilt_logs(ADAPTER, own_lines(OWN_LOG), inputs=1_500, most_of_one=4)
 
 
 def test_spoilt_files(tmp_path: Path) -> None:
-    tracker = json.dumps(json.loads(_own()[-5]), indent=1).encode()
+    tracker = json.dumps(json.loads(own_lines(OWN_LOG)[-5]), indent=1).encode()
     must_bear_spoilt_files(ADAPTER, tracker, tmp_path, inputs=12)
 
 
