@@ -257,3 +257,18 @@ def test_reports_and_exports_say_so(unchecked: Store, run: Run, tmp_path: Path) 
         assert "unchecked" not in content
     assert faultline.info(store=unchecked)["model_learned_from"] == "labels of people"
     assert faultline.explain("d007-1", store=unchecked).checked_by_people
+
+
+def test_reports_and_exports_say_that_the_level_is_assumed(
+    own_store: Store, run: Run, tmp_path: Path
+) -> None:
+    learned_from(own_store, "gold")
+    to, figures = tmp_path / "week.html", own_store.models / MODEL / "metrics.json"
+    for level in ("verdicts", "assumed"):
+        figures.write_text(json.dumps({"against": "gold", "level": level}), "utf-8")
+        assert run("report", "--to", str(to), "--store", str(own_store.path)).code == 0
+        assert (LEVEL_MEANING in to.read_text("utf-8")) == (level == "assumed")
+        with own_store.snapshot() as snapshot:
+            file = tmp_path / "p.parquet"
+            content = export_described(snapshot, "predictions", file, None, {}, "all", MODEL)
+        assert content.get("level") == (LEVEL_MEANING if level == "assumed" else None)
