@@ -1,7 +1,7 @@
 """Speed and memory of reading other systems' logs: `python -m benchmarks.sources [TURNS]`.
 
 Logs are generated: calls of eight turns in the shape that Pipecat's tracing gives them (and
-LiveKit's, a fifth as many, as its spans are many times larger), two requests a turn, every LLM span
+LiveKit's, half as many, as its spans are many times larger), two requests a turn, every LLM span
 with the whole conversation; and conversations of Amazon Lex. Each is ingested into a new store by a
 process of its own. Beside it: how fast the lines alone can be decoded with Python's `json`, and
 with protobuf's own reader of JSON, in one process.
@@ -376,7 +376,7 @@ def main(turns: int = 100_000) -> None:
         table.add_row(name, "", "", "1", f"{rate:,.0f}", f"{speed / 1e6:,.0f}", "", "")
 
     with tempfile.TemporaryDirectory() as folder:
-        few = max(turns // 5, 1)
+        few = max(turns // 2, 1)
         logs: list[tuple[str, str, int, Iterator[bytes]]] = [
             ("Pipecat, JSON lines", "p.jsonl", turns, map(json_line, pipecat_requests(turns))),
             ("Pipecat, protobuf", "p.pb", turns, map(protobuf, pipecat_requests(turns))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 _EPS = 1e-6
 _RESAMPLES = 15
-# Log-odds that a level is shifted by at most: beyond all probabilities, and exp() stays finite.
+# Logarithm of a prior's largest factor: beyond all probabilities, and exp() stays finite.
 _FARTHEST = 500.0
 
 
@@ -31,10 +31,12 @@ class Calibration:
     Attributes
     ----------
     slope, offset: (k,), applied to the log-odds.
+    prior: (k,), or (1,) for one: factors of the scaled probabilities, see `at_level`.
     """
 
     slope: np.ndarray
     offset: np.ndarray
+    prior: np.ndarray = field(default_factory=lambda: np.ones(1))
 
     @classmethod
     def fit(cls, probability: np.ndarray, target: np.ndarray) -> Calibration:
@@ -52,28 +54,29 @@ class Calibration:
 
     def apply(self, probability: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (n, k) of raw ones (n, k); rows sum to one."""
-        scaled = 1 / (1 + np.exp(-(self.slope * _logit(probability) + self.offset)))
+        scaled = self.prior / (1 + np.exp(-(self.slope * _logit(probability) + self.offset)))
         value: np.ndarray = scaled / scaled.sum(axis=1, keepdims=True)
         return value
 
     def at_level(self, probability: np.ndarray, correct: int, level: float) -> Calibration:
-        """The same with other offsets, so that the mean probability of a defect is `level`.
+        """The same with another prior, so that the mean probability of a defect is `level`.
 
-        Prior correction (after Saerens et al. 2002, "Adjusting the outputs of a classifier to new a
-        priori probabilities"), where calibration was fitted to turns that were chosen because they
-        may fail. `probability`: raw ones (n, k) of turns that represent all; `correct`: the number
+        Prior correction (Saerens et al. 2002, "Adjusting the outputs of a classifier to new a
+        priori probabilities", eq. 2.4), where calibration was fitted to turns that were chosen
+        because they may fail. Decision weights divided by the new `prior` give the verdicts that
+        they gave. `probability`: raw ones (n, k) of turns that represent all; `correct`: the number
         of this class; `level`: between 0 and 1.
         """
-        sign = np.ones(len(self.slope))
-        sign[correct] = -1.0
 
-        def shifted(by: float) -> Calibration:
-            return Calibration(self.slope, self.offset + by * sign)
+        def with_factor(log: float) -> Calibration:
+            prior = np.ones(len(self.slope))
+            prior[correct] = np.exp(log)
+            return replace(self, prior=prior)
 
-        def above(by: float) -> float:
-            return 1 - float(shifted(by).apply(probability)[:, correct].mean()) - level
+        def above(log: float) -> float:
+            return 1 - float(with_factor(log).apply(probability)[:, correct].mean()) - level
 
-        return shifted(brentq(above, -_FARTHEST, _FARTHEST))
+        return with_factor(brentq(above, -_FARTHEST, _FARTHEST))
 
 
 def decide(probability: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -191,7 +191,15 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
             "signals": dict(model.vocabulary.signals),
         },
         "heads": _head_shapes(model.heads),
-        "calibration": [model.calibration.slope.tolist(), model.calibration.offset.tolist()],
+        # Models saved by earlier versions have no prior.
+        "calibration": [
+            values.tolist()
+            for values in (
+                model.calibration.slope,
+                model.calibration.offset,
+                model.calibration.prior,
+            )
+        ],
         "weights": model.weights.tolist(),
     }
     (folder / "model.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")

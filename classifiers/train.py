@@ -460,13 +460,19 @@ def _fit(
     )
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
+    weights = fit_weights(
+        calibration.apply(raw)[trusted],
+        y[trusted],
+        data.group[labelled][trusted],
+        settings.seed,
+    )
     drawn, level = _level(data.take(labelled), classes)
     if level is not None:
+        # A level that nobody measured moves rates, but not what a turn is taken for.
         calibration = calibration.at_level(raw[drawn], classes.index("correct"), level)
+        weights = weights / calibration.prior
+        weights /= weights.max()
     probability = calibration.apply(raw)
-    weights = fit_weights(
-        probability[trusted], y[trusted], data.group[labelled][trusted], settings.seed
-    )
     progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings, sure)
     metrics = {

@@ -66,11 +66,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes: of a body, of all bodies that are being taken in (both unpacked), and of the spool."""
+    """Bytes: of a body, of all bodies that are being taken in (both unpacked), and of the spool.
+
+    `body_s`: seconds in which a body has to come, as what is held of it counts towards `bodies`.
+    """
 
     body: int = 20 << 20
     bodies: int = 256 << 20
     spool: int = 4 << 30
+    body_s: float = 60.0
 
 
 class Receiver:
@@ -153,13 +157,20 @@ class Receiver:
             return self._refused(kind, 413, self._too_large)
         taken = _Taken()
         try:
-            return await self._body(request, kind, encoding == "gzip", taken)
+            async with asyncio.timeout(self.limits.body_s) as limit:
+                return await self._body(request, kind, encoding == "gzip", taken, limit)
+        except TimeoutError:
+            # Not 408, which exporters do not send again after.
+            late = f"The body has not come within {self.limits.body_s:g} s."
+            return self._postponed(kind, 503, late)
         except ClientDisconnect:
             return self._refused(kind, 400, "The body ended early.")
         finally:
             self.receiving -= taken.size
 
-    async def _body(self, request: Request, kind: str, is_packed: bool, taken: _Taken) -> Response:
+    async def _body(
+        self, request: Request, kind: str, is_packed: bool, taken: _Taken, limit: asyncio.Timeout
+    ) -> Response:
         unpack = _Gunzip(self.limits.body) if is_packed else None
         parts: list[bytes] = []
         try:
@@ -172,6 +183,8 @@ class Receiver:
                     return self._refused(kind, 413, self._too_large)
                 if self.receiving > self.limits.bodies:
                     return self._postponed(kind, 429, "Too much is being received at once.")
+            # What has come whole is answered, however long the disk takes.
+            limit.reschedule(None)
             if unpack:
                 unpack.end()
         except zlib.error:

@@ -42,7 +42,7 @@ from data.errors import ModelError, UsageError, machine_error
 from data.queries import goals, ingest_runs, overview
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
-from data.schema.vocabulary import NAMES, UNCHECKED, UNCHECKED_MEANING
+from data.schema.vocabulary import LEVEL_MEANING, NAMES, UNCHECKED, UNCHECKED_MEANING
 from data.store import workspace
 from data.store.durability import replacing
 from progress import Progress, silent
@@ -62,7 +62,7 @@ class Source:
     """What a report is about: data version, model, filter, and when logs last arrived.
 
     `misdated` turns have impossible dates, and are not in it. `unchecked`: the model learned from
-    no label of a person.
+    no label of a person. `level_assumed`: it did, but not how many turns fail.
     """
 
     version: str
@@ -71,6 +71,7 @@ class Source:
     arrived: datetime | None
     misdated: int = 0
     unchecked: bool = False
+    level_assumed: bool = False
 
 
 def check(weeks: int, to: Path) -> None:
@@ -133,6 +134,7 @@ def source_of(snapshot: Snapshot, model: str, chosen: Filter) -> Source:
         arrived,
         snapshot.counts()["misdated"],
         unchecked=not snapshot.learned_from_people(model),
+        level_assumed=snapshot.level_is_assumed(model),
     )
 
 
@@ -189,6 +191,7 @@ def _top(source: Source, head: contents.Headline, reached: GoalSuccess | None) -
         "caption": " · ".join(words) or "All turns",
         "lead": head.lead,
         "unchecked": f"{UNCHECKED}. {UNCHECKED_MEANING}" if source.unchecked else "",
+        "level": LEVEL_MEANING if source.level_assumed else "",
         "numbers": [
             {
                 "label": "Turns",

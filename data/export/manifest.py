@@ -17,7 +17,7 @@ from data.export.export import export, exported, rows_sql
 from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
-from data.schema.vocabulary import UNCHECKED, UNCHECKED_MEANING
+from data.schema.vocabulary import LEVEL_MEANING, UNCHECKED, UNCHECKED_MEANING
 from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
@@ -87,6 +87,7 @@ def _learned_from(snapshot: Snapshot, model: str | None) -> dict[str, Any]:
     return {
         "checked_by_people": people,
         **({} if people else {"unchecked": f"{UNCHECKED}. {UNCHECKED_MEANING}"}),
+        **({"level": LEVEL_MEANING} if snapshot.level_is_assumed(model) else {}),
     }
 
 

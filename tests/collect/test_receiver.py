@@ -7,12 +7,14 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -188,6 +190,22 @@ def test_bodies_that_are_being_received_count_as_they_are_held(tmp_path: Path, h
         assert statuses == [200] * 3
         assert httpx.post(address, content=body, headers=headers, timeout=60).status_code == 200
         assert served.receiver.receiving == 0
+    served.receiver.close()
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    served = Served(folder, Limits(body_s=0.2))
+    with over_http(served) as address:
+        with socket.create_connection((urlsplit(address).hostname, urlsplit(address).port)) as raw:
+            head = f"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {JSON}\r\n"
+            raw.sendall(f"{head}content-length: 1000\r\n\r\n".encode() + BODIES[JSON][:100])
+            reply = raw.recv(65_536).decode()
+        assert reply.startswith("HTTP/1.1 503 ")
+        assert "retry-after: 5" in reply.lower()
+        assert served.receiver.receiving == 0
+        assert httpx.post(address, content=BODIES[JSON], headers={"content-type": JSON}).is_success
     served.receiver.close()
 
 

@@ -163,8 +163,8 @@ def test_what_annotating_is_worth_is_what_the_docs_say() -> None:
         for row in rows
         if row and row[0] == "dstc1" and row[3] == "queue"
     }
-    assert dict(CURVE) == measured
-    assert all(f"{f1:.2f}" in worth() for f1 in measured.values())
+    assert all(measured[turns] == f1 for turns, f1 in CURVE)
+    assert all(f"{f1:.2f}" in worth() for _, f1 in CURVE)
 
 
 @pytest.mark.parametrize(
@@ -257,3 +257,18 @@ def test_reports_and_exports_say_so(unchecked: Store, run: Run, tmp_path: Path) 
         assert "unchecked" not in content
     assert faultline.info(store=unchecked)["model_learned_from"] == "labels of people"
     assert faultline.explain("d007-1", store=unchecked).checked_by_people
+
+
+def test_reports_and_exports_say_that_the_level_is_assumed(
+    own_store: Store, run: Run, tmp_path: Path
+) -> None:
+    learned_from(own_store, "gold")
+    to, figures = tmp_path / "week.html", own_store.models / MODEL / "metrics.json"
+    for level in ("verdicts", "assumed"):
+        figures.write_text(json.dumps({"against": "gold", "level": level}), "utf-8")
+        assert run("report", "--to", str(to), "--store", str(own_store.path)).code == 0
+        assert (LEVEL_MEANING in to.read_text("utf-8")) == (level == "assumed")
+        with own_store.snapshot() as snapshot:
+            file = tmp_path / "p.parquet"
+            content = export_described(snapshot, "predictions", file, None, {}, "all", MODEL)
+        assert content.get("level") == (LEVEL_MEANING if level == "assumed" else None)
