@@ -25,7 +25,7 @@ from tests import learned, rewritten
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
-from tests.once import Once, builder
+from tests.once import Once, builder, value
 from tests.scored import fill
 from tests.traces import logs
 
@@ -128,11 +128,11 @@ def demo_trained(once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_turns(demo_trained: Path) -> list[Simulated]:
+def demo_turns(once: Once, demo_trained: Path) -> list[Simulated]:
     """Turns of the simulated assistant."""
     from tests import simulated
 
-    return simulated.run(demo_trained)
+    return value(once, "turns", lambda: simulated.run(demo_trained))
 
 
 @pytest.fixture(scope="session")
