@@ -36,7 +36,14 @@ if TYPE_CHECKING:
 settings.register_profile("faultline", settings(), deadline=None)
 settings.load_profile("faultline")
 
+# Their fixtures take minutes.
+FIRST = ("test_exam.py", "test_wheel.py")
 CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no process is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
 
 
 @pytest.fixture(scope="session")
