@@ -11,7 +11,7 @@ STORE ?= store
 CORPORA ?= ../shared/corpora
 READY := .venv/.ready
 
-.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold starter screenshots lock clean
+.PHONY: setup demo test tests coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold starter screenshots lock clean
 
 setup: $(READY)
 
@@ -40,7 +40,9 @@ GROUP = $(shell git status --porcelain -- assistant 2>/dev/null | grep -q . && e
 # build, until a process runs out of tests.
 PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
-test: lint types
+test: lint types tests
+
+tests: setup
 	$(PYTEST) $(GROUP)
 
 coverage: lint types
