@@ -11,7 +11,7 @@ STORE ?= store
 CORPORA ?= ../shared/corpora
 READY := .venv/.ready
 
-.PHONY: setup demo test coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold starter screenshots lock clean
+.PHONY: setup demo test tests coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold starter screenshots lock clean
 
 setup: $(READY)
 
@@ -36,18 +36,20 @@ types: setup
 # The reference assistant's own tests, too, where something of it is not committed yet.
 GROUP = $(shell git status --porcelain -- assistant 2>/dev/null | grep -q . && echo "-m 'not long'")
 # One test process more than the usual two cores, as some of it is waiting; each would otherwise
-# start a thread pool of its own per core.
-PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 3
+# start a thread pool of its own per core. Tests of one file stay together, as they share what they
+# build, until a process runs out of tests.
+PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
-test: lint types
+test: lint types tests
+
+tests: setup
 	$(PYTEST) $(GROUP)
 
 coverage: lint types
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
 exam: setup
-	$(PYTEST) -m 'simulator and not long'
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m long
+	$(PYTEST) -m 'simulator or long'
 
 bench: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks

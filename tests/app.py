@@ -5,19 +5,26 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import AppTest, app_test
 
 ROOT = Path(__file__).parents[1]
 Open = Callable[..., AppTest]
 
 _init = PagesManager.__init__
+# As a server has them: pages compiled once, and what is installed looked for once. AppTest would do
+# both for every page that it opens.
+_scripts = ScriptCache()
+_scanned = cache(manifest_scanner.scan_component_manifests)
 
 
 def _navigated(self: PagesManager, *args: Any, **kwargs: Any) -> None:
@@ -33,6 +40,8 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Open:
     def run(store: Path, page: str | None = None, **query: str) -> AppTest:
         monkeypatch.setenv("FAULTLINE_STORE", str(store))
         monkeypatch.setattr(PagesManager, "__init__", _navigated)
+        monkeypatch.setattr(app_test, "ScriptCache", lambda: _scripts)
+        monkeypatch.setattr(manifest_scanner, "scan_component_manifests", _scanned)
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         if page:
             # Before the first run, which would draw the Overview. Streamlit then knows a page by

@@ -25,7 +25,7 @@ from tests import learned, rewritten
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
-from tests.once import Once, builder
+from tests.once import Once, builder, value
 from tests.scored import fill
 from tests.traces import logs
 
@@ -36,7 +36,14 @@ if TYPE_CHECKING:
 settings.register_profile("faultline", settings(), deadline=None)
 settings.load_profile("faultline")
 
+# Their fixtures take minutes.
+FIRST = ("test_exam.py", "test_wheel.py")
 CORPORA = Path(__file__).parents[1].parent / "shared" / "corpora"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no process is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
 
 
 @pytest.fixture(scope="session")
@@ -128,11 +135,11 @@ def demo_trained(once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_turns(demo_trained: Path) -> list[Simulated]:
+def demo_turns(once: Once, demo_trained: Path) -> list[Simulated]:
     """Turns of the simulated assistant."""
     from tests import simulated
 
-    return simulated.run(demo_trained)
+    return value(once, "turns", lambda: simulated.run(demo_trained))
 
 
 @pytest.fixture(scope="session")

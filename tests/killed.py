@@ -136,7 +136,8 @@ def _state(root: Path) -> dict[str, Any]:
         counts = snapshot.counts()
         # Each run adds a line about itself.
         del counts["runs"]
-        for name in counts:
+        # A table without files is empty by definition.
+        for name in (name for name in counts if snapshot.files[name]):
             assert snapshot.query(f"FROM {name}").num_rows == counts[name]
         (row,) = snapshot.query(
             "SELECT (SELECT bit_xor(hash(turn_id)) FROM turns)::VARCHAR AS turns, "

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from filelock import FileLock
 
 # A name, and a function that fills a new folder -> the filled folder, to be read only.
 Once = Callable[[str, Callable[[Path], object]], Path]
+T = TypeVar("T")
 
 
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Once:
@@ -31,3 +34,10 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return folder
 
     return once
+
+
+def value(once: Once, name: str, make: Callable[[], T]) -> T:
+    """What `make` returns, made once per run; each process has a copy of its own."""
+    folder = once(name, lambda folder: (folder / "value").write_bytes(pickle.dumps(make())))
+    made: T = pickle.loads((folder / "value").read_bytes())
+    return made

@@ -24,18 +24,21 @@ from benchmarks.slices import exam
 from data.queries.ground_truth import labelled
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
+from tests.once import Once
 
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(once: Once) -> Path:
     if ready := os.environ.get("FAULTLINE_DEMO"):
         return Path(ready)
-    folder = tmp_path_factory.mktemp("demo")
+    return once("demo", _demo)
+
+
+def _demo(folder: Path) -> None:
     command = [str(Path(sys.executable).with_name("faultline")), "demo", "--no-serve"]
     subprocess.run([*command, "--to", "demo", "--store", "store"], cwd=folder, check=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

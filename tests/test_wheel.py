@@ -27,6 +27,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from benchmarks.visitors import Visitor
+from tests.once import Once
 
 pytestmark = pytest.mark.long
 
@@ -54,24 +55,29 @@ baseUrlPath = "elsewhere"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(once: Once) -> Path:
     """Built from a copy: what an earlier build left in `build/` would go into the wheel."""
-    source = tmp_path_factory.mktemp("source") / "clone"
+    (file,) = once("wheel", _build).glob("faultline_voice-*.whl")
+    return file
+
+
+def _build(folder: Path) -> None:
+    source = folder / "clone"
     source.mkdir()
     for item in (".streamlit", "pyproject.toml", "README.md", "LICENSE", *_CODE):
         copy = shutil.copytree if (ROOT / item).is_dir() else shutil.copy
         copy(ROOT / item, source / item)
-    to = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(to), "."]
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "."]
     subprocess.run(command, cwd=source, check=True)
-    (file,) = to.glob("faultline_voice-*.whl")
-    return file
 
 
 @pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(wheel: Path, once: Once) -> Path:
     """The Python of an environment with the wheel, and with what it depends on from this one."""
-    folder = tmp_path_factory.mktemp("venv") / "venv"
+    return once("venv", lambda folder: _install(wheel, folder)) / "bin" / "python"
+
+
+def _install(wheel: Path, folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
@@ -83,20 +89,21 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # clone.
     paths = sysconfig.get_paths()
     (site / "dependencies.pth").write_text(f"{paths['purelib']}\n{paths['platlib']}\n")
-    return python
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(once: Once) -> Path:
     """Where another program lies whose parts are called as ours are; none of it can be imported."""
-    folder = tmp_path_factory.mktemp("elsewhere")
+    return once("elsewhere", _write_others)
+
+
+def _write_others(folder: Path) -> None:
     for name in _OTHERS:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(f"raise SystemExit('{name} of another program was imported')\n")
     for home in (folder, folder / "home"):
         (home / ".streamlit").mkdir(parents=True)
         (home / ".streamlit" / "config.toml").write_text(_STREAMLIT)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +114,14 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def store(python: Path, folder: Path, environment: dict[str, str]) -> Path:
-    """A small demo, made by the installed command."""
-    demo = [str(python.with_name("faultline")), "demo", "--turns", "2000", "--gold", "0.3"]
-    subprocess.run([*demo, "--no-serve"], cwd=folder, env=environment, check=True)
+def store(once: Once, python: Path, folder: Path, environment: dict[str, str]) -> Path:
+    """A small demo in that folder, made by the installed command."""
+    command = [str(python.with_name("faultline")), "demo", "--turns", "2000", "--gold", "0.3"]
+
+    def make(_: Path) -> None:
+        subprocess.run([*command, "--no-serve"], cwd=folder, env=environment, check=True)
+
+    once("wheel-demo", make)
     return folder / "store"
 
 

@@ -121,6 +121,8 @@ class Eraser:
 
     def _naming(self, table: str, expression: str) -> pa.Table:
         """The distinct values of an SQL expression over a table that name one of the ids."""
+        if not self.cycle.files(table):
+            return pa.table({"text": pa.array([], pa.string())})
         with self.cycle.snapshot(table) as snapshot:
             texts = snapshot.query(f"SELECT DISTINCT {expression} AS text FROM {table}")
             known = {"texts": texts, "ids": self._ids, "needles": self._needles}
@@ -149,6 +151,8 @@ class Eraser:
         tables: Mapping[str, pa.Table] | None = None,
     ) -> None:
         """Set a column to an SQL value in the rows for which a condition is true."""
+        if not self.cycle.files(table):
+            return
         with self.cycle.snapshot(table) as snapshot:
             sql = f"SELECT * REPLACE ({value} AS {column}) FROM {table} WHERE {condition}"
             rows = snapshot.query(sql, tables=tables)

@@ -25,6 +25,8 @@ _ALL_DATED = "CREATE MACRO dated(id) AS true"
 # python -m data.store.snapshot
 FULL_SCHEMA = Path(__file__).parent / "full_schema" / "day=1970-01-01" / "turns.parquet"
 
+_EMPTY: dict[str, str] = {}
+
 Params = Sequence[Any] | Mapping[str, Any]
 
 
@@ -188,9 +190,7 @@ def connect(
     con.execute("SET GLOBAL TimeZone = 'UTC'")
     for name, paths in files.items():
         if not paths:
-            con.register("empty", TABLES[name].schema.empty_table())
-            con.execute(f'CREATE TABLE "{name}" AS FROM empty')
-            con.unregister("empty")
+            con.execute(_empty(con, name))
     allowed = [*(path for paths in files.values() for path in paths), FULL_SCHEMA, *writable]
     con.execute(f"SET allowed_paths = [{_literals(allowed)}]")
     con.execute("SET enable_external_access = false")
@@ -202,6 +202,19 @@ def connect(
         con.execute(sql)
     con.execute("SET lock_configuration = true")
     return con
+
+
+def _empty(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """SQL that creates a table without rows.
+
+    Written once per process: registering an Arrow table takes longer than creating one, and every
+    connection needs most of the tables.
+    """
+    if name not in _EMPTY:
+        kinds = con.from_arrow(TABLES[name].schema.empty_table()).types
+        columns = (f'"{n}" {kind}' for n, kind in zip(TABLES[name].columns, kinds, strict=True))
+        _EMPTY[name] = f'CREATE TABLE "{name}" ({", ".join(columns)})'
+    return _EMPTY[name]
 
 
 def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:

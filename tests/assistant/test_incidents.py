@@ -21,6 +21,7 @@ from data.ingest.ingest import ingest
 from data.schema.tables import PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
+from tests.once import Once, value
 from tests.simulated import SETUP, assembly, concerns
 
 INCIDENTS = {incident.id: incident for incident in SETUP.timeline().incidents}
@@ -30,8 +31,12 @@ ELSE = 1000
 
 
 @pytest.fixture(scope="module")
-def targeted(demo_trained: Path) -> list[Simulated]:
+def targeted(once: Once, demo_trained: Path) -> list[Simulated]:
     """Some turns from within each incident's period, and some from before the first of them."""
+    return value(once, "targeted", lambda: _targeted(demo_trained))
+
+
+def _targeted(demo_trained: Path) -> list[Simulated]:
     simulation = Simulation(SETUP.world(), assembly(demo_trained), SETUP.seed, gold=0.0)
     made = simulation.shard(range(4), 0, ELSE)
     for number, incident in enumerate(INCIDENTS.values(), 1):
@@ -45,12 +50,19 @@ def targeted(demo_trained: Path) -> list[Simulated]:
 
 @pytest.fixture(scope="module")
 def predicted(
+    once: Once,
     tmp_path_factory: pytest.TempPathFactory,
     targeted: list[Simulated],
     demo_turns: list[Simulated],
 ) -> dict[str, dict[str, float]]:
     """Probability of every class for the targeted turns, by a model of other, annotated turns."""
     folder = tmp_path_factory.mktemp("incidents")
+    return value(once, "predicted", lambda: _predicted(folder, targeted, demo_turns))
+
+
+def _predicted(
+    folder: Path, targeted: list[Simulated], demo_turns: list[Simulated]
+) -> dict[str, dict[str, float]]:
     learnt = [replace(t, record={**t.record, "gold": t.truth["gold"]}) for t in demo_turns]
     with records(folder / "turns.parquet") as file:
         file.write([*learnt, *targeted])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ few = settings(
 many = settings(few, max_examples=10_000)
 
 
+@cache
 def own(path: Path) -> tuple[Adapter, bytes, Log]:
-    """An adapter, the log that tests change, and what it becomes unchanged."""
+    """An adapter, the log that tests change, and what it becomes unchanged; read-only."""
     adapter, data = named(path.stem), path.read_bytes()
     return adapter, data, read(adapter, data)
 
