@@ -159,7 +159,7 @@ def test_what_annotating_is_worth_is_what_the_docs_say() -> None:
     table = documented.split("<!-- first-annotations -->")[1].split("<!-- end -->")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     measured = {
-        int(row[1]): float(row[4])
+        int(row[1].replace(",", "")): float(row[4])
         for row in rows
         if row and row[0] == "dstc1" and row[3] == "queue"
     }
