@@ -14,6 +14,7 @@ from charts.palette import INK
 from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
+from classifiers.metrics import average_precision_interval
 from data.errors import UsageError
 from data.queries.ground_truth import labelled
 from data.queries.sampling import one_in
@@ -69,6 +70,20 @@ def _curves(key: CacheKey, _view: View) -> dict[str, Curve]:
     sample = tested(_view)
     return {
         target: curves.precision_recall(sample.hit(target), sample.p(target))
+        for target in TARGETS
+        if sample.hit(target).any()
+    }
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _average_spans(key: CacheKey, _view: View) -> dict[str, tuple[float, float]]:
+    """The interval of the average precision of every target that occurs."""
+    sample = tested(_view)
+    # Fewer resamples than for a single figure: there is one set for each target.
+    return {
+        target: average_precision_interval(
+            sample.hit(target), sample.p(target), sample.group, draws=200
+        )
         for target in TARGETS
         if sample.hit(target).any()
     }
@@ -138,7 +153,7 @@ def headline(view: View, sample: Tested) -> None:
         )
         st.metric(
             "Calibration error",
-            _points(metrics.get("defect_calibration_error")),
+            _points(metrics.get("defect_calibration_error"), spans.get("defect_calibration_error")),
             border=True,
             height="stretch",
             help="Expected calibration error (ECE): mean distance between the predicted "
@@ -150,8 +165,11 @@ def _with_span(value: float, span: tuple[float, float]) -> str:
     return f"{percent(value)} :small[:gray[{percent(span[0])} to {percent(span[1])}]]"
 
 
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}\u2009pts"
+def _points(value: float | None, span: tuple[float, float] | None) -> str:
+    if value is None or span is None:
+        return "–"
+    low, high = (f"{100 * end:.1f}" for end in span)
+    return f"{100 * value:.1f}\u2009pts :small[:gray[{low} to {high}]]"
 
 
 def rates(view: View, sample: Tested) -> None:
@@ -200,7 +218,8 @@ def rates(view: View, sample: Tested) -> None:
     absent = [NAMES[n] for n in FAILURE_POINTS if not sample.counts[n]]
     st.caption(
         "Each turn that the model learned from is judged by models that had not seen its "
-        "dialogue. Whiskers are 95 % intervals from resampling dialogues."
+        "dialogue; calibration and decision weights were fitted to the same scores, which makes "
+        "these figures a little too good. Whiskers are 95 % intervals from resampling dialogues."
         + (f" No turn is known to be {', '.join(absent)} here." if absent else "")
     )
 
@@ -212,13 +231,15 @@ def _rates_table(metrics: dict[str, Any]) -> None:
         "Failure point": [NAMES[name] for name in names],
         "Turns": [metrics["classes"][name]["support"] for name in names],
     }
-    for key, label in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
+    for key, label in (
+        ("precision", "Precision"),
+        ("recall", "Recall"),
+        ("f1", "F1"),
+        ("calibration_error", "Calibration error"),
+    ):
         columns[label] = [100 * metrics["classes"][name][key] for name in names]
         for end, word in enumerate(("low", "high")):
             columns[f"{label}, {word}"] = [100 * spans[name][key][end] for name in names]
-    columns["Calibration error"] = [
-        100 * metrics["classes"][name]["calibration_error"] for name in names
-    ]
     st.dataframe(
         columns,
         hide_index=True,
@@ -235,6 +256,7 @@ def target_choice(sample: Tested) -> str:
 def lines(view: View, sample: Tested, target: str) -> None:
     """Draw precision against recall, and calibration, of one target."""
     every, bins = _curves(view.cache_key(), view), _bins(view.cache_key(), target, view)
+    spans = _average_spans(view.cache_key(), view)
     name = charts.target_name(target)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -252,14 +274,17 @@ def lines(view: View, sample: Tested, target: str) -> None:
         )
         share = sample.hit(target).mean()
         st.caption(
-            f"Thick: {name}, average precision {every[target].average:.2f} (chance would give "
-            f"{share:.2f}). Thin: the others."
+            f"Thick: {name}, average precision {every[target].average:.2f} "
+            f"({spans[target][0]:.2f} to {spans[target][1]:.2f}; chance would give {share:.2f}). "
+            "Thin: the others."
         )
         with st.expander("As a table"):
             st.dataframe(
                 {
                     "Probability of": [charts.target_name(t) for t in every],
                     "Average precision": [round(c.average, 3) for c in every.values()],
+                    "Low": [round(spans[t][0], 3) for t in every],
+                    "High": [round(spans[t][1], 3) for t in every],
                     "Chance": [round(float(sample.hit(t).mean()), 3) for t in every],
                     "Turns": [int(sample.hit(t).sum()) for t in every],
                 },
