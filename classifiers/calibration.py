@@ -152,7 +152,14 @@ def expected_calibration_error(probability: np.ndarray, hit: np.ndarray, bins: i
     Naeini et al. 2015, eq. 1, with equal-mass bins (Nixon et al. 2019), which small samples can
     fill.
     """
+    gaps = [
+        abs(probability[part].mean() - hit[part].mean()) * len(part)
+        for part in equal_bins(probability, bins)
+    ]
+    return float(sum(gaps) / max(len(probability), 1))
+
+
+def equal_bins(probability: np.ndarray, bins: int = 15) -> list[np.ndarray]:
+    """Row numbers of at most `bins` bins of ascending probability, as many turns in each."""
     order = np.argsort(probability, kind="stable")
-    parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
-    gaps = [abs(probability[part].mean() - hit[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / max(len(order), 1))
+    return [part for part in np.array_split(order, max(min(bins, len(order)), 1)) if len(part)]

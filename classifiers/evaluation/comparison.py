@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from classifiers.metrics import average_precisions, percentiles, resamples
 from classifiers.out_of_fold import HeldOut
 from data.errors import ModelError, UsageError, machine_error
 from data.queries.ground_truth import KNOWN_SQL, shown
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _RESAMPLES = 1_000
+_CORRECT = FAILURE_POINTS.index("correct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Comparison:
     support: turns per failure point that occurs.
     log_loss: mean of -log of the probability of the truth, lower is better; None if only verdicts
         were compared.
+    defect_average_precision: of the probability of any failure; None where it was not given, or
+        no turn is a defect.
     """
 
     turns: int
@@ -69,6 +73,7 @@ class Comparison:
     f1: dict[str, Difference]
     support: dict[str, int]
     log_loss: Difference | None
+    defect_average_precision: Difference | None
 
     @property
     def better(self) -> Literal["first", "second"] | None:
@@ -109,7 +114,8 @@ def compare(
     for probability, weights in ((first, first_weights), (second, second_weights)):
         verdicts.append((probability * (1.0 if weights is None else weights)).argmax(1))
         losses.append(-np.log(np.clip(probability[np.arange(n), target], 1e-6, 1.0)))
-    return _comparison(target, verdicts, groups, losses, seed)
+    defect = (1 - first[:, _CORRECT], 1 - second[:, _CORRECT])
+    return _comparison(target, verdicts, groups, losses, defect, seed)
 
 
 def compare_verdicts(
@@ -118,6 +124,7 @@ def compare_verdicts(
     second: Sequence[str],
     groups: Sequence[Any],
     *,
+    defect: tuple[Array, Array] | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Compare the verdicts of two models on the same n turns.
@@ -126,6 +133,7 @@ def compare_verdicts(
     ----------
     truth, first, second: n failure points each.
     groups: n values; turns of one group (a dialogue) are resampled together.
+    defect: the probability of any failure (n,) by the first and by the second, if they give one.
 
     Intervals are percentiles of a paired bootstrap over groups (Efron and Tibshirani 1993, ch. 13;
     cluster bootstrap: Field and Welsh 2007), both models on the same 1,000 resamples. The test of
@@ -137,7 +145,8 @@ def compare_verdicts(
             f"Two models are compared on the same turns: there are {len(truth)} truths, and "
             f"{len(first)} and {len(second)} verdicts."
         )
-    return _comparison(_numbers(truth), [_numbers(first), _numbers(second)], groups, None, seed)
+    verdicts = [_numbers(first), _numbers(second)]
+    return _comparison(_numbers(truth), verdicts, groups, None, defect, seed)
 
 
 def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
@@ -154,6 +163,7 @@ def _comparison(
     verdicts: Sequence[NDArray[np.int64]],
     groups: Sequence[Any],
     losses: Sequence[Array] | None,
+    defect: tuple[Array, Array] | None,
     seed: int,
 ) -> Comparison:
     n, k = len(target), len(FAILURE_POINTS)
@@ -161,6 +171,12 @@ def _comparison(
         raise UsageError(
             f"Each turn needs one group: there are {n} turns and {len(groups)} groups; pass {n}."
         )
+    if defect is not None and any(len(p) != n for p in defect):
+        raise UsageError(
+            f"Each turn needs a probability of a defect by both: there are {n} turns and "
+            f"{len(defect[0])} and {len(defect[1])} probabilities."
+        )
+    hit = target != _CORRECT
     number = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
     size = int(number.max()) + 1
     # All figures follow from sums over turns: a resample is a product with the counts of groups.
@@ -169,18 +185,25 @@ def _comparison(
         np.add.at(sums[model], (number, target * k + verdict), 1)
         if losses is not None:
             sums[model, :, -1] = np.bincount(number, losses[model], size)
-    rng = np.random.default_rng(seed)
-    whole = [_figures(table.sum(0), k) for table in sums]
-    resampled = np.empty((_RESAMPLES, len(whole[0])))
-    for i in range(_RESAMPLES):
-        times = np.bincount(rng.integers(0, size, size), minlength=size)
-        resampled[i] = _figures(times @ sums[1], k) - _figures(times @ sums[0], k)
+
+    def figures(times: np.ndarray, model: int) -> Array:
+        """Those of `_figures` and average precision, (draws, figures)."""
+        found = _figures(times @ sums[model], k)
+        if defect is None or not hit.any():
+            return found
+        ranked = average_precisions(hit, defect[model], times[:, number])
+        return np.column_stack([found, ranked])
+
+    every = np.ones((1, size), np.int64)
+    whole = [figures(every, model)[0] for model in range(2)]
+    resampled = np.concatenate(
+        [figures(times, 1) - figures(times, 0) for times in resamples(size, _RESAMPLES, seed)]
+    )
 
     def difference(figure: int) -> Difference:
         # A resample may lack a class.
-        change = resampled[~np.isnan(resampled[:, figure]), figure]
-        low, high = np.percentile(change, [2.5, 97.5]) if len(change) else (np.nan, np.nan)
-        return Difference(float(whole[0][figure]), float(whole[1][figure]), float(low), float(high))
+        low, high = percentiles(resampled[:, figure])
+        return Difference(float(whole[0][figure]), float(whole[1][figure]), low, high)
 
     right = [verdict == target for verdict in verdicts]
     first_only, second_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
@@ -199,16 +222,18 @@ def _comparison(
         f1={name: difference(3 + i) for i, name in enumerate(FAILURE_POINTS) if support[name]},
         support={name: count for name, count in support.items() if count},
         log_loss=None if losses is None else difference(2),
+        defect_average_precision=None if len(whole[0]) < 4 + k else difference(3 + k),
     )
 
 
 def _figures(sums: Array, k: int) -> Array:
-    """Macro-F1, accuracy, log loss, then F1 per class (NaN where it does not occur)."""
-    table = sums[:-1].reshape(k, k)
-    hit, predicted, actual = np.diag(table), table.sum(0), table.sum(1)
+    """Macro-F1, accuracy, log loss, then F1 per class (NaN where it does not occur): (draws, …)."""
+    table = sums[:, :-1].reshape(-1, k, k)
+    hit = np.diagonal(table, axis1=1, axis2=2)
+    predicted, actual = table.sum(1), table.sum(2)
     f1 = np.where(actual > 0, 2 * hit / np.maximum(predicted + actual, 1), np.nan)
-    turns = max(table.sum(), 1)
-    return np.array([np.nanmean(f1), hit.sum() / turns, sums[-1] / turns, *f1])
+    turns = np.maximum(table.sum((1, 2)), 1)
+    return np.column_stack([np.nanmean(f1, axis=1), hit.sum(1) / turns, sums[:, -1] / turns, f1])
 
 
 def _mcnemar(first_only: int, second_only: int) -> float:

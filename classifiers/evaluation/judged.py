@@ -79,5 +79,7 @@ def quality(tested: Tested, seed: int = 0) -> dict[str, Any]:
     truth = np.array([number[name] for name in tested.truth])
     verdict = np.array([number[name] for name in tested.verdict])
     figures = summary(tested.probability, truth, None, FAILURE_POINTS, verdict)
-    figures["intervals"] = bootstrap(truth, verdict, tested.group, FAILURE_POINTS, seed=seed)
+    figures["intervals"] = bootstrap(
+        truth, verdict, tested.group, FAILURE_POINTS, seed=seed, probability=tested.probability
+    )
     return figures

@@ -45,6 +45,9 @@ def test_a_better_model_is_found() -> None:
     assert result.accuracy.second == pytest.approx(0.8, abs=0.05)
     assert result.log_loss is not None
     assert result.log_loss.value < 0
+    ranked = result.defect_average_precision
+    assert ranked is not None
+    assert 0 < ranked.low < ranked.value < ranked.high
     swapped = compare(truth, b, a, range(600))
     assert swapped.better == "first"
     assert (swapped.first_only, swapped.second_only) == (result.second_only, result.first_only)
@@ -92,6 +95,17 @@ def test_verdicts_alone_are_compared_turn_by_turn() -> None:
     assert result.accuracy.value == pytest.approx(-8 / 40)
     assert result.accuracy.low < result.accuracy.value < result.accuracy.high < 0
     assert (list(result.f1), result.log_loss) == (["asr"], None)
+    assert result.defect_average_precision is None
+
+
+def test_probabilities_of_a_defect_rank_turns_beside_verdicts() -> None:
+    truth = ["asr", "correct"] * 20
+    alike, right = np.full(40, 0.5), np.tile([0.9, 0.1], 20)
+    result = compare_verdicts(truth, truth, truth, range(40), defect=(alike, right))
+    ranked = result.defect_average_precision
+    assert ranked is not None
+    assert (ranked.first, ranked.second) == (0.5, 1.0)
+    assert ranked.low > 0.3
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:
@@ -104,6 +118,8 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         compare_verdicts(truth, truth, truth[1:], range(10))
     with pytest.raises(UsageError, match="9 groups"):
         compare(truth, a, b, range(9))
+    with pytest.raises(UsageError, match="10 and 9 probabilities"):
+        compare_verdicts(truth, truth, truth, range(10), defect=(np.ones(10), np.ones(9)))
 
 
 def test_models_of_a_store_are_compared_out_of_fold(six: tuple[Store, Model]) -> None:
