@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# Smaller changes than this share of turns are reported by `analysis.drift`, not here.
+# Smaller changes than this share of turns are reported by `features.drift`, not here.
 LEAST = 0.1
 # Log-likelihood ratio (G squared) that a cut must gain, per unit of the spread between days; large
 # enough to allow for all the cuts tried, over a few months and all signals.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from classifiers.evaluation.words import bursts, expected, period, shifted, with_interval
 from classifiers.model import Model
 from data.schema.trace import FAILURE_POINTS
 from data.store.model_folders import GOLD, LEVEL_ASSUMED
@@ -14,8 +18,11 @@ def _kind(against: str) -> str:
     return _UNCHECKED.get(against, against)
 
 
-def card(model: Model) -> str:
-    """The card of a model as Markdown."""
+def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
+    """The card of a model as Markdown.
+
+    `evaluation`: what `classifiers.evaluation.stored` worked out for it, if anything.
+    """
     figures = model.metrics.get("out_of_fold", {})
     absent = [name for name in FAILURE_POINTS if name not in model.classes]
     settings = model.settings
@@ -50,12 +57,13 @@ def card(model: Model) -> str:
             "",
         ]
     if figures:
+        lines += _later(model, evaluation)
         lines += [
             "## Out-of-fold figures",
             "",
-            "On the training turns, each scored by models that did not see its dialogue. "
-            "Calibration and decision weights were fitted on these same scores: "
-            "`faultline evaluate` gives figures free of that.",
+            "On the training turns, each scored by models that did not see its dialogue; for these "
+            "figures, calibration and decision weights were fitted to the other folds. Intervals "
+            "are 95 %, from a bootstrap over dialogues (or sentences).",
             "",
             *(
                 [
@@ -74,18 +82,13 @@ def card(model: Model) -> str:
                 if model.metrics.get("level") == LEVEL_ASSUMED
                 else []
             ),
-            f"Macro-F1 {figures['macro_f1']:.3f}, accuracy {figures['accuracy']:.3f}.",
-            "",
-            "| failure point | turns | precision | recall | F1 | calibration error "
-            "| decision weight |",
-            "|---|---:|---:|---:|---:|---:|---:|",
-            *[
-                f"| {name} | {row['support']:,} | {row['precision']:.3f} | {row['recall']:.3f} "
-                f"| {row['f1']:.3f} | {row['calibration_error']:.3f} | {weight:.2f} |"
-                for (name, row), weight in zip(
-                    figures["classes"].items(), model.weights, strict=True
-                )
-            ],
+            *_table(figures),
+            "Decision weights: "
+            + ", ".join(
+                f"{name} {weight:.2f}"
+                for name, weight in zip(model.classes, model.weights, strict=True)
+            )
+            + ".",
             "",
         ]
     lines += [
@@ -101,3 +104,61 @@ def card(model: Model) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
+    """What to expect on later logs: of the evaluation, else what the training itself could tell."""
+    figures = evaluation or model.metrics
+    if "headline" not in figures:
+        return []
+    forward = figures["forward"]
+    folds = evaluation or model.metrics["out_of_fold"]
+    lines = [
+        "## On later logs",
+        "",
+        f"**{expected(figures['headline'], folds['macro_f1'], forward)}**",
+        "",
+        f"From an evaluation of this model's settings in {evaluation['folds']} folds, on "
+        f"{evaluation['turns']:,} labelled turns (data version {evaluation['version']})."
+        if evaluation
+        else "From the training itself, where text scores of the forward split are out of fold, "
+        "but not strictly of the past; `faultline evaluate --model` measures it strictly.",
+        "",
+        *(line for warning in bursts(figures["concentration"]) for line in (warning, "")),
+    ]
+    if evaluation and "macro_f1" in forward:
+        lines += [f"Forward split: {period(forward)}.", "", *_table(forward)]
+        lines += [shifted(forward["shift"]), ""]
+    if evaluation:
+        lines += ["Random folds:", "", *_table(evaluation)]
+    return lines
+
+
+def _table(figures: Mapping[str, Any]) -> list[str]:
+    """Figures of `classifiers.metrics.summary` with their intervals, if they have some."""
+    spans = figures.get("intervals", {"classes": {}})
+
+    def cell(row: Mapping[str, Any], key: str, span: Mapping[str, Any]) -> str:
+        return with_interval(row[key], span.get(key))
+
+    totals = [f"Macro-F1 {cell(figures, 'macro_f1', spans)}"]
+    totals.append(f"accuracy {cell(figures, 'accuracy', spans)}")
+    if figures.get("defect_average_precision") is not None:
+        totals.append(
+            f"average precision of a defect {cell(figures, 'defect_average_precision', spans)}"
+        )
+        totals.append(f"its calibration error {cell(figures, 'defect_calibration_error', spans)}")
+    keys = ("precision", "recall", "f1", "calibration_error")
+    return [
+        f"{', '.join(totals)}.",
+        "",
+        "| failure point | turns | precision | recall | F1 | calibration error |",
+        "|---|---:|---:|---:|---:|---:|",
+        *[
+            f"| {name} | {row['support']:,} | "
+            + " | ".join(cell(row, key, spans["classes"].get(name, {})) for key in keys)
+            + " |"
+            for name, row in figures["classes"].items()
+        ],
+        "",
+    ]

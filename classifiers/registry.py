@@ -8,6 +8,7 @@
     metrics.json     out-of-fold figures
     shap.npz         explanations of a sample of turns
     learning.json    learning curve, if one was computed
+    evaluation.json  cross-validation and forward split, if they were computed
     MODEL_CARD.md    model card
     reference.parquet  percentiles of the features among correct turns
     files.json       sizes and checksums of the files that scoring reads, and of metrics.json
@@ -24,7 +25,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from classifiers.reference_values import FILE
 from classifiers.settings import Settings
 from classifiers.text_heads import LinearHead, TextHeads
 from data.errors import ModelError, machine_error
-from data.store.durability import sync, tree
+from data.store.durability import replacing, sync, tree
 from data.store.model_folders import (
     DRAFT,
     SCORING,
@@ -57,6 +58,7 @@ from features.categories import Vocabulary
 # Files that scoring does not read: they are shown in the dashboard.
 EXPLAINED = "shap.npz"
 LEARNING = "learning.json"
+EVALUATION = "evaluation.json"
 CARD = "MODEL_CARD.md"
 
 
@@ -96,6 +98,16 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
                     raise
         sync([final, models])
     return model.id
+
+
+def write_card(models: Path, model_id: str, evaluation: Mapping[str, Any]) -> None:
+    """Write a model's card anew, with the evaluation that is stored beside it.
+
+    Raises `ModelError` if the model is missing or damaged.
+    """
+    text = card(load(models, model_id), evaluation)
+    with replacing(models / model_id / CARD) as draft:
+        draft.write_text(text, "utf-8")
 
 
 def damage(models: Path, model_id: str) -> tuple[Path, str] | None:

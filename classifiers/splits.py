@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,10 @@ from data.errors import NotEnoughLabels
 from labels.rules.normalise import normalise
 
 Fold = tuple[np.ndarray, np.ndarray]
+# Share of the labelled turns that a forward split learns from.
+EARLY = 0.7
+# Intervals between dialogues that are all equal are told from chance by so many.
+_EVEN = 10
 
 
 def groups(turns: pa.Table) -> np.ndarray:
@@ -70,6 +75,82 @@ def parts(group: np.ndarray, n: int, seed: int) -> list[Fold]:
     """`n` pairs of (train rows, held-out rows) that never split a group, at random; no labels."""
     part = np.random.default_rng(seed).integers(0, n, int(group.max(initial=0)) + 1)[group]
     return [(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(n)]
+
+
+def begins(turns: pa.Table) -> np.ndarray:
+    """When the dialogue of each turn began (n,), as datetime64[us] in UTC."""
+    started = turns["started_at"].cast(pa.timestamp("us")).to_numpy()
+    _, number = np.unique(
+        np.array(turns["dialogue_id"].to_pylist(), object).astype(str), return_inverse=True
+    )
+    first = np.full(int(number.max(initial=-1)) + 1, np.datetime64("NaT", "us"))
+    np.fmin.at(first, number, started)
+    whole: np.ndarray = first[number]
+    return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A split by time: learn from what was early, test on what came later.
+
+    Attributes
+    ----------
+    early, late: row numbers. repeated: later labelled turns that are in neither, as their group (a
+        sentence that was said before) is among the early ones.
+    start, cut, end: when the first dialogue began, the first of the later ones, and the last.
+    """
+
+    early: np.ndarray
+    late: np.ndarray
+    repeated: int
+    start: np.datetime64
+    cut: np.datetime64
+    end: np.datetime64
+
+
+def forward(
+    began: np.ndarray, group: np.ndarray, target: np.ndarray, least: int, share: float = EARLY
+) -> Forward | str:
+    """The split of n turns at the time before which `share` of the labelled turns lie.
+
+    Random folds test on dialogues between those learned from, where releases, callers and bursts of
+    failures are the same; what a model will meet comes later (Bergmeir & Benítez 2012; Roberts et
+    al. 2017). Whole dialogues are early or late by when they began, and no group is in both parts.
+
+    Parameters
+    ----------
+    began: when each turn's dialogue began (n,). group: (n,), see `groups`. target: failure point or
+    None (n,). least: labelled turns of each failure point that the early part needs; the later one
+    needs half as many.
+
+    Returns the reason in words, to stand after "because", where there is no such split.
+    """
+    labelled = target != None  # noqa: E711  # element-wise
+    times = np.unique(began[labelled])
+    if len(times) < 2:
+        return "all labelled dialogues begin at one instant"
+    gaps = np.diff(np.unique(began))
+    if len(gaps) >= _EVEN and (gaps == gaps[0]).all():
+        return "the dialogues begin at equal intervals, as times that were made up do"
+    cut = np.sort(began[labelled])[int(share * labelled.sum())]
+    if cut == times[0]:
+        cut = times[1]
+    early = np.flatnonzero(began < cut)
+    new = ~np.isin(group, group[early])
+    late = np.flatnonzero((began >= cut) & new)
+    for rows, words, enough in (
+        (early, f"first {share:.0%}", least),
+        (late, f"last {1 - share:.0%}", least // 2),
+    ):
+        for name in np.unique(target[labelled].astype(str)):
+            n = int((target[rows] == name).sum())
+            if n < enough:
+                return (
+                    f"of the labelled turns, the {words} in order of time hold {n} {name}, and "
+                    f"{enough} are needed"
+                )
+    repeated = int((labelled & (began >= cut) & ~new).sum())
+    return Forward(early, late, repeated, times[0], cut, times[-1])
 
 
 def _first_texts(turns: pa.Table) -> list[str | None]:

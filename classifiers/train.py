@@ -15,18 +15,17 @@ import pyarrow.compute as pc
 
 from classifiers import booster, registry
 from classifiers import encoder as encoders
-from classifiers.calibration import Calibration, fit_weights
 from classifiers.encoder import Encoder
-from classifiers.metrics import summary
 from classifiers.model import Model, read_frame, stack
 from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import Reference
 from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
-from classifiers.splits import Fold, folds, groups
+from classifiers.splits import Fold, begins, folds, forward, groups
 from classifiers.starter.labels import LEAST_TURNS, columns_of, derive
 from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
+from classifiers.training_figures import OutOfFoldScores
 from data.counted import counted
 from data.errors import NotEnoughLabels
 from data.queries.annotations import DASHBOARD
@@ -77,6 +76,7 @@ class TrainingSet:
     chosen: whether a turn has gold of the page Annotate, whose queue prefers turns that may fail:
         the share of defects among these says nothing of all turns. None where no turn has.
     about: what derived labels rest on; see `classifiers.starter.labels.Derived`.
+    began: when each turn's dialogue began; see `classifiers.splits.begins`.
     """
 
     ids: np.ndarray
@@ -91,6 +91,7 @@ class TrainingSet:
     sure: np.ndarray | None = None
     about: dict[str, Any] | None = None
     chosen: np.ndarray | None = None
+    began: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -107,6 +108,7 @@ class TrainingSet:
             self.sure[rows] if self.sure is not None else None,
             self.about,
             self.chosen[rows] if self.chosen is not None else None,
+            self.began[rows] if self.began is not None else None,
         )
 
 
@@ -186,6 +188,7 @@ def prepare(
         about,
         # Which order of the page a turn was annotated in is not kept.
         np.array([name == DASHBOARD for name in pc.struct_field(gold, "annotator").to_pylist()]),
+        begins(turns),
     )
     return data, encoder
 
@@ -327,9 +330,10 @@ def fit(
     encoder: Encoder | None,
     progress: Progress = silent,
     minimum: int = MIN_PER_CLASS,
+    figures: bool = False,
 ) -> Model:
     """Fit a model to the labelled turns of `data`; the heads of usual intents and
-    slots learn from all turns.
+    slots learn from all turns. `figures`: also work out how good it is, which takes time.
 
     Where there is gold beside generated labels, how much these count is what predicts the gold
     best out of fold, from nothing to as much as they are sure.
@@ -346,6 +350,7 @@ def fit(
                 encoder,
                 portion(progress, i / len(given), (i + 1) / len(given)),
                 minimum,
+                figures,
             )
         except NotEnoughLabels:
             if i + 1 == len(given) and not tried:
@@ -420,6 +425,7 @@ def _fit(
     encoder: Encoder | None,
     progress: Progress,
     minimum: int,
+    figures: bool = False,
 ) -> tuple[Model, float]:
     """`fit` with labels as they are; also the log loss out of fold, on gold where there is any."""
     judged = data.target != None  # noqa: E711  # element-wise
@@ -450,28 +456,21 @@ def _fit(
     x = stack({name: values[labelled] for name, values in table.items()}, names)
     progress(1, 3, "boosting out of fold")
     sure = data.sure[labelled] if data.sure is not None else None
+    within_labelled = _restrict(split, labelled)
     raw, rounds = booster.cross_fit(
         x,
         y,
-        _restrict(split, labelled),
+        within_labelled,
         settings,
         sure,
         [np.array([number.get(t, -1) for t in named[labelled]]) for named in within],
     )
     trusted = _trusted(y, sure)
-    calibration = Calibration.fit(raw[trusted], y[trusted])
-    weights = fit_weights(
-        calibration.apply(raw)[trusted],
-        y[trusted],
-        data.group[labelled][trusted],
-        settings.seed,
-    )
     drawn, level = _level(data.take(labelled), classes)
-    if level is not None:
-        # A level that nobody measured moves rates, but not what a turn is taken for.
-        calibration = calibration.at_level(raw[drawn], classes.index("correct"), level)
-        weights = weights / calibration.prior
-        weights /= weights.max()
+    scores = OutOfFoldScores(
+        raw, y, data.group[labelled], classes, trusted, drawn, level, settings.seed
+    )
+    calibration, weights = scores.decision()
     probability = calibration.apply(raw)
     progress(2, 3, "boosting on all labelled turns")
     final = booster.fit(x, y, rounds, settings, sure)
@@ -489,8 +488,14 @@ def _fit(
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
-        "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
+    if figures:
+
+        def later(early: np.ndarray, late: np.ndarray) -> np.ndarray:
+            earlier = booster.fit(x[early], y[early], rounds, settings)
+            return np.asarray(earlier.predict(x[late]))
+
+        metrics |= scores.figures(within_labelled, _later(data, labelled), later)
     hit = np.full(len(target), _UNSAID)
     hit[labelled] = probability[np.arange(len(y)), y]
     loss = float(-np.log(hit[judged].clip(_UNSAID, 1)).mean()) if judged.any() else 0.0
@@ -511,6 +516,18 @@ def _fit(
         reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
     return model, loss
+
+
+def _later(data: TrainingSet, labelled: np.ndarray) -> Fold | str:
+    """The forward split of the labelled turns, or the reason why there is none."""
+    if data.sure is not None:
+        return "not all labels are of people"
+    if data.began is None:
+        return "nothing is known of when the turns were"
+    split = forward(data.began, data.group, data.target, MIN_PER_CLASS)
+    if isinstance(split, str):
+        return split
+    return _restrict([(split.early, split.late)], labelled)[0]
 
 
 def _unchecked(settings: Settings) -> str:
@@ -597,7 +614,7 @@ def train(
     try:
         progress(0, 1, "reading features and texts")
         data, encoder = prepare(turns, settings, folder, generated)
-        model = fit(data, settings, encoder, portion(progress, *_FITTING))
+        model = fit(data, settings, encoder, portion(progress, *_FITTING), figures=True)
         rows = np.random.default_rng(settings.seed).permutation(len(data.ids))[:SAMPLE]
         sample = data.take(rows)
         model.explained = explain(

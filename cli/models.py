@@ -31,6 +31,7 @@ from cli.output import (
     print_json,
 )
 from data.counted import number
+from data.errors import UsageError
 from features.multi_device import WITHIN_S
 
 
@@ -62,18 +63,28 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
 
     with listener(err) as progress:
         model = train_store(Store.whole(store), settings, promote=promote, progress=progress)
-    figures = model.metrics["out_of_fold"]
+    from classifiers.evaluation.words import bursts, expected, with_interval
+
     if as_json:
         print_json({"model": model.id, "promoted": promote, **model.metrics})
         return
+    figures, headline = model.metrics["out_of_fold"], model.metrics["headline"]
     out.print(
         f"Model [bold]{model.id}[/bold], {number(model.metrics['labelled'])} labelled turns, "
-        f"out-of-fold macro-F1 {figures['macro_f1']:.3f}"
+        "out-of-fold macro-F1 "
+        + with_interval(figures["macro_f1"], figures["intervals"]["macro_f1"])
         + ("" if model.metrics["against"] == "gold" else " against labels that nobody checked")
         + (", promoted." if promote else ", not promoted.")
     )
+    out.print(plain(expected(headline, figures["macro_f1"], model.metrics["forward"])))
     never_named(model.classes)
+    _warn(bursts(model.metrics["concentration"]))
     figures_table(figures)
+
+
+def _warn(sentences: list[str]) -> None:
+    for sentence in sentences:
+        out.print(f"[yellow]{plain(sentence)}[/yellow]")
 
 
 def score(
@@ -142,35 +153,87 @@ def evaluate(
     encoder: EncoderOption = None,
     without: WithoutOption = None,
     devices_within: WithinOption = WITHIN_S,
+    forward: Annotated[
+        bool,
+        typer.Option(help="Also learn from the first part of the period and test on the rest."),
+    ] = True,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Evaluate as this model was trained, and keep the result with it: its card and "
+            "the page Model show it. 'promoted' is the model in use."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
+    """How good verdicts are on dialogues not learned from: at random, and on later ones."""
     from classifiers.evaluation.cross_validation import evaluate as run
+    from classifiers.evaluation.stored import evaluate_store
     from classifiers.training_data import training_turns
     from data.store.store import Store
     from progress import listener
 
+    target = Store.whole(store)
     settings = settings_of(context, seed, encoder, without, devices_within)
-    with Store.whole(store).snapshot() as snapshot:
-        turns = training_turns(snapshot, seed, within=devices_within)
-    with listener(err) as progress:
-        result = run(turns, settings, folds, progress)
+    if model is not None:
+        if (context, seed, encoder, without or None, devices_within) != (
+            Context.hindsight, 0, None, None, WITHIN_S,
+        ):  # fmt: skip
+            raise UsageError(
+                "A model is evaluated as it was trained; leave out --model, or --context, --seed, "
+                "--encoder, --without and --devices-within."
+            )
+        model_id = target.head().model if model == "promoted" else model
+        if model_id is None:
+            raise UsageError("No model is promoted; train one with: faultline train")
+        with listener(err) as progress:
+            result = evaluate_store(target, model_id, folds, progress, forward=forward)
+    else:
+        with target.snapshot() as snapshot:
+            turns = training_turns(snapshot, seed, within=devices_within)
+        with listener(err) as progress:
+            result = run(turns, settings, folds, progress, forward=forward)
     if as_json:
         print_json(result)
         return
-    low, high = result["intervals"]["macro_f1"]
-    out.print(
-        f"{folds}-fold cross-validation, {number(result['turns'])} labelled turns, "
-        f"{context.value}: macro-F1 [bold]{result['macro_f1']:.3f}[/bold] ({low:.3f}–{high:.3f}), "
-        f"accuracy {result['accuracy']:.3f}",
-    )
-    if result.get("defect_average_precision") is not None:
-        out.print(
-            f"Defect: average precision {result['defect_average_precision']:.3f}, "
-            f"calibration error {result['defect_calibration_error']:.3f}"
-        )
+    _print_evaluation(result)
+
+
+def _print_evaluation(result: dict[str, Any]) -> None:
+    from classifiers.evaluation.words import bursts, expected, period, shifted
+
+    later = result["forward"]
+    out.print(f"[bold]{plain(expected(result['headline'], result['macro_f1'], later))}[/bold]")
+    _warn(bursts(result["concentration"]))
     never_named(tuple(result["classes"]))
+    out.print(
+        f"\nRandom folds ({result['folds']}), {number(result['turns'])} labelled turns, "
+        f"{result['context']}: {_totals(result)}"
+    )
     figures_table(result)
+    if "macro_f1" in later:
+        out.print(f"\nForward: {period(later)}: {_totals(later)}")
+        figures_table(later)
+        out.print(plain(shifted(later["shift"])))
+    if "model" in result:
+        out.print(f"\nKept with {plain(result['model'])}: its card and the page Model show it.")
+
+
+def _totals(figures: dict[str, Any]) -> str:
+    """Figures over all failure points, with their intervals."""
+    from classifiers.evaluation.words import with_interval
+
+    names = {
+        "macro_f1": "macro-F1",
+        "accuracy": "accuracy",
+        "defect_average_precision": "average precision of a defect",
+        "defect_calibration_error": "its calibration error",
+    }
+    return ", ".join(
+        f"{words} {with_interval(figures[key], figures['intervals'][key])}"
+        for key, words in names.items()
+        if figures.get(key) is not None
+    )
 
 
 def promote(

@@ -53,26 +53,22 @@ def never_named(classes: tuple[str, ...]) -> None:
 
 
 def figures_table(figures: dict[str, Any]) -> None:
-    """Print the figures per failure point of `classifiers.metrics.summary` as a table."""
+    """Print the figures per failure point of `classifiers.metrics.summary`, with their intervals
+    where there are some, as a table."""
+    from classifiers.evaluation.words import with_interval
+
     table = Table(box=None)
-    for name in (
-        "failure point",
-        "turns",
-        "precision",
-        "recall",
-        "F1",
-        "95 %",
-        "calibration error",
-    ):
+    for name in ("failure point", "turns", "precision", "recall", "F1", "calibration error"):
         table.add_column(name, justify="left" if name == "failure point" else "right")
     intervals = figures.get("intervals", {}).get("classes", {})
     for name, row in figures["classes"].items():
-        interval = intervals.get(name, {}).get("f1")
+        spans = intervals.get(name, {})
         table.add_row(
             name,
             number(row["support"]),
-            *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")),
-            f"{interval[0]:.3f}–{interval[1]:.3f}" if interval else "",
-            f"{row['calibration_error']:.3f}",
+            *(
+                with_interval(row[key], spans.get(key))
+                for key in ("precision", "recall", "f1", "calibration_error")
+            ),
         )
-    out.print(table, soft_wrap=False)
+    print_whole(table)

@@ -12,7 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,8 @@ class Quality:
     macro_f1, accuracy: between 0 and 1. interval: of macro-F1, 95 %; None where none was worked
     out. failure_points: `turns`, `precision`, `recall`, `f1` and `calibration_error` of each.
     confusion: turns by truth (rows) and verdict (columns).
+    later: the same on later dialogues, by a model of earlier ones; None where there is no such
+    split. expected: what to expect on later logs, in a sentence. warnings: what is unsure about it.
     """
 
     macro_f1: float
@@ -72,6 +74,9 @@ class Quality:
     interval: tuple[float, float] | None
     failure_points: pd.DataFrame
     confusion: pd.DataFrame
+    later: Quality | None = None
+    expected: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,8 @@ def train(
     settings = Settings.of(context, seed, encoder, without, devices_within, labels)
     model = train_store(open(store), settings, promote=promote)
     checked = bool(model.metrics["against"] == GOLD)
-    return Trained(model.id, _quality(model.metrics["out_of_fold"]), checked)
+    figures = model.metrics["out_of_fold"]
+    return Trained(model.id, _promised(figures, model.metrics), checked)
 
 
 def score(
@@ -262,8 +268,11 @@ def evaluate(
     encoder: str | None = None,
     without: Sequence[str] = (),
     devices_within: float = 1.5,
+    forward: bool = True,
 ) -> Quality:
-    """Cross-validate on the labelled turns, split by dialogue (or repeated sentence)."""
+    """Cross-validate on the labelled turns, split by dialogue (or repeated sentence); `forward`:
+    also learn from the first part of the period and test on the rest.
+    """
     from classifiers.evaluation.cross_validation import evaluate as run
     from classifiers.settings import Settings
     from classifiers.training_data import training_turns
@@ -271,7 +280,8 @@ def evaluate(
     settings = Settings.of(context, seed, encoder, without, devices_within)
     with open(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed, within=settings.devices_within)
-    return _quality(run(turns, settings, folds))
+    result = run(turns, settings, folds, forward=forward)
+    return _promised(result, result)
 
 
 def rates(
@@ -443,6 +453,19 @@ def _scorer(snapshot: Snapshot, model: str | None) -> str:
             f"{', '.join(scorers)}."
         )
     return model
+
+
+def _promised(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Quality:
+    """`_quality`, with what `about` (an evaluation, or a model's metrics) says of later logs."""
+    from classifiers.evaluation.words import bursts, expected
+
+    later = about["forward"]
+    return replace(
+        _quality(figures),
+        later=_quality(later) if "macro_f1" in later else None,
+        expected=expected(about["headline"], figures["macro_f1"], later),
+        warnings=tuple(bursts(about["concentration"])),
+    )
 
 
 def _quality(figures: Mapping[str, Any]) -> Quality:

@@ -1,4 +1,4 @@
-"""Cross-validation by dialogue: how good the model is on dialogues that it has not seen."""
+"""How good the model is on dialogues that it has not seen: in random folds, and on later ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from classifiers import splits
 from classifiers.calibration import decide
-from classifiers.metrics import bootstrap, summary
+from classifiers.concentration import concentrated
+from classifiers.evaluation.shift import shift
+from classifiers.metrics import bootstrap, headline, summary
 from classifiers.settings import Settings
 from classifiers.splits import folds
 from classifiers.train import (
@@ -20,21 +23,34 @@ from classifiers.train import (
 )
 from data.errors import UsageError
 from data.store.temporary import scratch
+from labels.rules.failure_point import MIN_PER_CLASS
 from progress import Progress, silent
 
 
 def evaluate(
-    turns: pa.Table, settings: Settings, n: int = 5, progress: Progress = silent
+    turns: pa.Table,
+    settings: Settings,
+    n: int = 5,
+    progress: Progress = silent,
+    *,
+    forward: bool = True,
 ) -> dict[str, Any]:
-    """Fit on n-1 folds, score the held-out fold, n times.
+    """Fit on n-1 folds, score the held-out fold, n times; then fit on the first part of the
+    period, and score the rest.
 
-    Heads, booster, calibration and decision weights are all fitted to the training folds. Folds
+    Heads, booster, calibration and decision weights are all fitted to the turns learned from. Folds
     share no dialogue (no sentence, where recordings repeat).
 
     Returns
     -------
-    `classifiers.metrics.summary`, with ``intervals`` (95 %, bootstrap over dialogues), ``folds``,
-    ``context``, ``seed`` and ``without``.
+    `classifiers.metrics.summary` of the folds, with ``intervals`` (95 %, bootstrap over dialogues),
+    ``folds``, ``context``, ``seed``, ``without``, ``settings``, and
+
+    ``forward``: the same figures on later dialogues, with ``learned`` (turns), ``start``, ``cut``
+        and ``end`` (times), ``repeated`` and ``shift``, see `classifiers.splits.forward` and
+        `classifiers.evaluation.shift`; only ``reason`` where there is no such split.
+    ``headline``: see `classifiers.metrics.headline`.
+    ``concentration``: see `classifiers.concentration`.
 
     Raises `UsageError` for fewer than 2 folds, `NotEnoughLabels` as training does.
     """
@@ -42,45 +58,87 @@ def evaluate(
         raise UsageError(
             f"Cross-validation needs at least 2 folds, got {n}; give --folds 2 or more."
         )
+    steps = n + (2 if forward else 1)
     with scratch("faultline-encoder-") as folder:
-        progress(0, n + 1, "reading features and texts")
+        progress(0, steps, "reading features and texts")
         data, encoder = prepare(turns, settings, folder)
         # Classes too rare to learn are left out, as in training.
         data, classes = only_learnable(data)
-        probability, verdict = _cross_validate(data, settings, encoder, classes, n, progress)
-    rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
-    number = {name: i for i, name in enumerate(classes)}
-    target = np.array([number[t] for t in data.target[rows]])
-    result = summary(probability[rows], target, None, classes, verdict[rows])
-    result["intervals"] = bootstrap(
-        target, verdict[rows], data.group[rows], classes, seed=settings.seed
-    )
-    result["folds"] = n
-    result["context"] = settings.context
-    result["seed"] = settings.seed
-    result["without"] = list(settings.without)
+        probability = np.zeros((len(data.target), len(classes)))
+        verdict = np.zeros(len(data.target), np.int64)
+        # A different seed from the folds inside `fit`, so that the two splits are unrelated.
+        split = folds(data.target, data.group, n, settings.seed + 1000)
+        for i, (train, held_out) in enumerate(split, start=1):
+            progress(i, steps, f"fold {i} of {n}")
+            probability[held_out], verdict[held_out] = _tested(
+                data, settings, encoder, classes, train, held_out
+            )
+        result = _figures(data, settings, classes, probability, verdict)
+        result["folds"] = n
+        result["context"] = settings.context
+        result["seed"] = settings.seed
+        result["without"] = list(settings.without)
+        result["forward"] = {"reason": "it was not asked for"}
+        if forward:
+            progress(n + 1, steps, "learning from the first part, testing on the rest")
+            result["forward"] = _forward(data, settings, encoder, classes)
+    result["headline"] = headline(result, result["forward"])
     return result
 
 
-def _cross_validate(
+def _tested(
     data: TrainingSet,
     settings: Settings,
     encoder: Any,
     classes: tuple[str, ...],
-    n: int,
-    progress: Progress,
+    train: np.ndarray,
+    held_out: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Out-of-fold probabilities (turns, k), calibrated, and verdicts (turns,) of every turn."""
-    probability = np.zeros((len(data.target), len(classes)))
-    verdict = np.zeros(len(data.target), np.int64)
-    # A different seed from the folds inside `fit`, so that the two splits are unrelated.
-    for i, (train, held_out) in enumerate(
-        folds(data.target, data.group, n, settings.seed + 1000), start=1
-    ):
-        progress(i, n + 1, f"fold {i} of {n}")
-        model = fit(data.take(train), settings, encoder, minimum=2)
-        part = rescore(model, data.take(held_out))
-        position = np.array([classes.index(name) for name in model.classes])
-        probability[np.ix_(held_out, position)] = part
-        verdict[held_out] = position[decide(part, model.weights)]
-    return probability, verdict
+    """Calibrated probabilities (held-out turns, k) and verdicts by a model of other turns."""
+    model = fit(data.take(train), settings, encoder, minimum=2)
+    part = rescore(model, data.take(held_out))
+    position = np.array([classes.index(name) for name in model.classes])
+    probability = np.zeros((len(held_out), len(classes)))
+    probability[:, position] = part
+    return probability, position[decide(part, model.weights)]
+
+
+def _figures(
+    data: TrainingSet,
+    settings: Settings,
+    classes: tuple[str, ...],
+    probability: np.ndarray,
+    verdict: np.ndarray,
+) -> dict[str, Any]:
+    """Figures with intervals of the labelled turns among `data`."""
+    rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
+    number = {name: i for i, name in enumerate(classes)}
+    target = np.array([number[t] for t in data.target[rows]])
+    group, probability, verdict = data.group[rows], probability[rows], verdict[rows]
+    figures = summary(probability, target, None, classes, verdict)
+    figures["intervals"] = bootstrap(
+        target, verdict, group, classes, seed=settings.seed, probability=probability
+    )
+    figures["groups"] = len(np.unique(group))
+    figures["concentration"] = concentrated(target, group, classes)
+    return figures
+
+
+def _forward(
+    data: TrainingSet, settings: Settings, encoder: Any, classes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Figures on later dialogues, of a model of earlier ones; only a reason if there are none."""
+    assert data.began is not None
+    split = splits.forward(data.began, data.group, data.target, MIN_PER_CLASS)
+    if isinstance(split, str):
+        return {"reason": split}
+    late = data.take(split.late)
+    tested = _tested(data, settings, encoder, classes, split.early, split.late)
+    learned = data.target[split.early] != None  # noqa: E711  # element-wise
+    return {
+        **_figures(late, settings, classes, *tested),
+        "learned": int(learned.sum()),
+        "repeated": split.repeated,
+        **{name: f"{getattr(split, name)}Z" for name in ("start", "cut", "end")},
+        "shift": shift(data, split.early, split.late),
+    }

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
-from analysis.drift import LARGE, NOTICEABLE, Drift, class_drift, drift
 from analysis.logging_gaps import Gap, gaps
 from charts.formatting import (
     count,
@@ -36,6 +35,7 @@ from data.queries.signal_coverage import (
 )
 from data.queries.signals import signal_values
 from data.schema.vocabulary import NAMES
+from features.drift import LARGE, NOTICEABLE, Drift, class_drift, drift
 from parts.shared.view import View, snapshot_at
 
 PERIODS = {"7 days": 7, "14 days": 14, "28 days": 28}

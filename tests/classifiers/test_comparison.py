@@ -12,7 +12,9 @@ from classifiers.evaluation.comparison import (
     compare,
     compare_models,
     compare_verdicts,
+    out_of_fold,
 )
+from classifiers.metrics import summary
 from classifiers.model import Model
 from data.errors import ModelError, UsageError
 from data.schema.trace import FAILURE_POINTS
@@ -128,7 +130,14 @@ def test_models_of_a_store_are_compared_out_of_fold(six: tuple[Store, Model]) ->
     with store.snapshot() as snapshot:
         result = compare_models(snapshot, store.models, model.id, model.id)
         assert result.turns == model.metrics["labelled"]
-        assert result.macro_f1.first == pytest.approx(model.metrics["out_of_fold"]["macro_f1"])
+        scores = out_of_fold(store.models, model.id)
+        truths = {
+            row["turn_id"]: FAILURE_POINTS.index(row["failure_point"])
+            for row in snapshot.query("SELECT turn_id, failure_point FROM labelled").to_pylist()
+        }
+        target = np.array([truths[turn] for turn in scores.turn_ids.to_pylist()])
+        figures = summary(scores.probability, target, scores.weights, FAILURE_POINTS)
+        assert result.macro_f1.first == pytest.approx(figures["macro_f1"])
         assert result.p_value == 1.0
         with pytest.raises(ModelError, match="cannot be compared"):
             compare_models(snapshot, store.models, model.id, "m-none")

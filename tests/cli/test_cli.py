@@ -312,6 +312,9 @@ def test_one_bad_file_of_several_is_reported_and_the_others_are_ingested(run: Ru
         (("train", "--seed", "one"), ["--seed"]),
         (("train", "--without", "brain"), ["brain", "before, after, capture, text"]),
         (("evaluate", "--without", "brain"), ["brain", "before, after, capture, text"]),
+        (("evaluate", "--model", "m-1", "--seed", "4"), ["as it was trained", "--seed"]),
+        (("evaluate", "--model", "m-1"), ["no model 'm-1'"]),
+        (("evaluate", "--model", "promoted"), ["No model is promoted", "faultline train"]),
         (("evaluate", "--folds=1"), ["--folds", "2", "got 1"]),
         (("score", "--model"), ["--model"]),
         (("export", "turns"), ["--to"]),
@@ -445,9 +448,16 @@ def test_a_model_is_trained_promoted_and_scores_every_turn(
     facts = json.loads(run("info", "--json").out)
     assert facts["predictions"] == facts["turns"] == report["scored"]
     assert set(facts["models"]) == {trained_model["model"], six[1].id}
-    assert (
-        "labelled turns" in (trained.models / trained_model["model"] / "MODEL_CARD.md").read_text()
-    )
+    card = trained.models / trained_model["model"] / "MODEL_CARD.md"
+    assert "labelled turns" in card.read_text()
+    assert "From the training itself" in card.read_text()
+    ran = run("evaluate", "--model", "promoted", "--folds", "2")
+    assert (ran.code, "Kept with" in ran.out) == (0, True)
+    assert ran.out.startswith("Expect macro-F1 ")
+    assert "begin at equal intervals" in card.read_text()
+    assert "in 2 folds, on" in card.read_text()
+    kept = json.loads((card.parent / "evaluation.json").read_text())
+    assert (kept["model"], kept["without"], kept["seed"]) == (card.parent.name, ["text"], 3)
 
 
 def test_train_prints_a_sentence_and_a_table(run: Run, trained: Store) -> None:
@@ -472,6 +482,8 @@ def test_evaluate_gives_an_interval_for_every_class(run: Run, trained: Store) ->
             assert 0 <= low <= row[figure] <= high <= 1
     low, high = result["intervals"]["macro_f1"]
     assert 0 < low <= result["macro_f1"] <= high <= 1
+    assert "equal intervals" in result["forward"]["reason"]
+    assert result["headline"]["split"] == "folds"
 
 
 def test_labels_lists_disagreements(run: Run, trained: Store) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from analysis.drift import LARGE, class_drift, drift
+from features.drift import LARGE, class_drift, drift
 from charts.signals import missing_shares
 from data.queries.filters import Filter
 from data.queries.signal_coverage import days, logged

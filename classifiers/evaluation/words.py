@@ -1,0 +1,81 @@
+"""What an evaluation says of later logs, in sentences for the command line, the card and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from data.counted import counted, number
+from data.schema.vocabulary import FAILURE_WORDS
+
+_SPLITS = {"folds": "random folds", "forward": "a forward split"}
+_MANY = {1: "One dialogue", 2: "Two dialogues", 3: "Three dialogues", 4: "Four dialogues"}
+
+
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """`0.735 (0.690–0.780)`."""
+    return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})" if interval else f"{value:.3f}"
+
+
+def expected(headline: Mapping[str, Any], folds: float, forward: Mapping[str, Any]) -> str:
+    """What to expect on later logs, and which splits say so. `folds`: macro-F1 in random folds."""
+    figure = with_interval(headline["macro_f1"], headline["interval"])
+    if "macro_f1" not in forward:
+        return (
+            f"Expect macro-F1 {figure} on later logs, by random folds alone. There is no forward "
+            f"split, because {forward['reason']}: later logs may well be harder."
+        )
+    other = {"folds": folds, "forward": forward["macro_f1"]}
+    higher = next(name for name in other if name != headline["split"])
+    return (
+        f"Expect macro-F1 {figure} on later logs: by {_SPLITS[headline['split']]}, the lower of "
+        f"two estimates ({_SPLITS[higher]}: {other[higher]:.3f})."
+    )
+
+
+def period(forward: Mapping[str, Any]) -> str:
+    """What a forward split learned from and was tested on."""
+    start, cut, end = (_day(forward[name]) for name in ("start", "cut", "end"))
+    repeated = (
+        f"; {counted(forward['repeated'], 'later turn')} of sentences said before left out"
+        if forward["repeated"]
+        else ""
+    )
+    return (
+        f"learned from {number(forward['learned'])} labelled turns of {start} to {cut}, tested on "
+        f"{counted(forward['turns'], 'later one')} until {end}{repeated}"
+    )
+
+
+def _day(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%-d %B %Y}"
+
+
+def bursts(concentration: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for each failure point of which few dialogues hold much."""
+    return [
+        f"{_MANY.get(len(row['heaviest']), 'Five dialogues')} (or sentences) hold "
+        f"{row['share']:.0%} of the {FAILURE_WORDS[name]} turns "
+        f"({', '.join(map(str, row['heaviest']))} of {number(row['turns'])}): figures of "
+        f"{FAILURE_WORDS[name]} say most of these few, and later logs without such bursts may be "
+        "worse."
+        for name, row in concentration.items()
+    ]
+
+
+def shifted(shift: Mapping[str, Any]) -> str:
+    """How far features and failure points moved between the two parts of a forward split."""
+    shares = ", ".join(
+        f"{FAILURE_WORDS[name]} {early:.1%} to {late:.1%}"
+        for name, (early, late) in shift["shares"].items()
+    )
+    sentence = (
+        f"Of {counted(shift['features'], 'feature')}, {number(shift['noticeable'])} moved "
+        f"noticeably between the two parts (population stability index above 0.1), "
+        f"{number(shift['large'])} of them far (above 0.25)"
+    )
+    if shift["top"]:
+        farthest = "; ".join(f"{row['sentence']} ({row['psi']:.2f})" for row in shift["top"])
+        sentence += f"; the farthest: {farthest}"
+    return f"{sentence}. Failure points (index {shift['labels']:.2f}): {shares}."

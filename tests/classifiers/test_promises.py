@@ -1,0 +1,217 @@
+"""What is promised of later logs: splits by time, few dialogues that hold much, honest figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from classifiers.calibration import fit_weights
+from classifiers.concentration import concentrated
+from classifiers.evaluation.cross_validation import evaluate
+from classifiers.evaluation.words import bursts, expected, period, shifted
+from classifiers.metrics import headline
+from classifiers.settings import Settings
+from classifiers.splits import begins, folds, forward, groups
+from classifiers.training_figures import OutOfFoldScores
+from tests.models import turns_of
+from tests.traces import logs
+
+_START = datetime(2024, 3, 1, 8, 0, tzinfo=UTC)
+
+
+def days(*numbers: float) -> np.ndarray:
+    return np.array(numbers) * np.timedelta64(86_400_000_000, "us") + np.datetime64("2024-03-01")
+
+
+def drawn_logs(dialogues: int = 240) -> list[dict[str, Any]]:
+    """Made-up logs whose dialogues begin at times as people's do, not every three hours."""
+    rng = np.random.default_rng(0)
+    records = logs(dialogues)
+    starts = {r["dialogue_id"]: _START + timedelta(days=60 * rng.random()) for r in records}
+    return [
+        record
+        | {
+            "started_at": (
+                starts[record["dialogue_id"]] + timedelta(seconds=25 * record["turn_index"])
+            ).isoformat()
+        }
+        for record in records
+    ]
+
+
+# -- splits by time --------------------------------------------------------------------------------
+
+
+def test_a_forward_split_learns_from_nothing_later_and_splits_no_group() -> None:
+    rng = np.random.default_rng(0)
+    turns = turns_of(
+        [
+            *drawn_logs(60),
+            *(
+                {
+                    "dialogue_id": f"s{i}",
+                    "started_at": (_START + timedelta(days=60 * rng.random())).isoformat(),
+                    "gold": {"transcript": f"Sentence {i % 40}", "failure_point": "asr"},
+                }
+                for i in range(80)
+            ),
+        ]
+    )
+    began, group = begins(turns), groups(turns)
+    target = np.where(rng.random(len(began)) < 0.5, "asr", "correct").astype(object)
+    target[::9] = None
+    split = forward(began, group, target, least=10)
+    assert not isinstance(split, str)
+    assert began[split.early].max() < split.cut <= began[split.late].min()
+    assert not set(group[split.early]) & set(group[split.late])
+    labelled = target != None  # noqa: E711  # element-wise
+    assert labelled[split.early].sum() == pytest.approx(0.7 * labelled.sum(), abs=4)
+    assert split.repeated > 0
+    assert labelled.sum() == labelled[split.early].sum() + labelled[split.late].sum() + (
+        split.repeated
+    )
+    # A dialogue belongs to the time of its first turn.
+    dialogues = np.array(turns["dialogue_id"].to_pylist())
+    for dialogue in np.unique(dialogues):
+        assert len(np.unique(began[dialogues == dialogue])) == 1
+
+
+@pytest.mark.parametrize(
+    ("began", "words"),
+    [
+        (days(*[3.0] * 60), "at one instant"),
+        (days(*range(60)), "equal intervals"),
+        (days(*(i + i**1.5 for i in range(60))), "hold 0 asr, and 5 are needed"),
+    ],
+)
+def test_without_real_time_or_later_labels_there_is_a_reason_and_no_split(
+    began: np.ndarray, words: str
+) -> None:
+    target = np.array(["asr"] * 30 + ["correct"] * 30, object)
+    assert words in str(forward(began, np.arange(60), target, least=10))
+
+
+# -- few dialogues ---------------------------------------------------------------------------------
+
+
+def test_a_failure_point_in_few_dialogues_is_warned_of() -> None:
+    target = np.array([0] * 100 + [1] * 200)
+    group = np.concatenate([np.zeros(20), np.arange(1, 81), np.arange(200)]).astype(int)
+    found = concentrated(target, group, ("false_wake", "correct"))
+    assert list(found) == []
+    group[20:24] = 0
+    found = concentrated(target, group, ("false_wake", "correct"))
+    assert found["false_wake"]["heaviest"] == [24, 1, 1, 1, 1]
+    (sentence,) = bursts(found)
+    assert "Five dialogues" in sentence
+    assert "28% of the false wake turns (24, 1, 1, 1, 1 of 100)" in sentence
+
+
+def test_fewer_dialogues_than_five_are_counted() -> None:
+    found = concentrated(np.zeros(12, int), np.arange(12) // 6, ("asr",))
+    assert bursts(found)[0].startswith("Two dialogues")
+
+
+# -- figures of a training -------------------------------------------------------------------------
+
+
+def noise(n: int = 400) -> OutOfFoldScores:
+    """Scores that say nothing of the target: any gain in F1 by weights is luck."""
+    rng = np.random.default_rng(4)
+    raw = rng.dirichlet([1, 1, 6], n)
+    target = rng.choice(3, n, p=[0.05, 0.05, 0.9])
+    everything = np.ones(n, bool)
+    return OutOfFoldScores(
+        raw, target, np.arange(n), ("asr", "nlu", "correct"), everything, everything, None, 0
+    )
+
+
+def test_a_turns_own_label_does_not_change_its_verdict() -> None:
+    scores = noise()
+    split = folds(np.array(scores.target, object), scores.group, 5, 0)
+    _, held_out = split[0]
+    target = scores.target.copy()
+    target[held_out] = (target[held_out] + 1) % 3
+    other = replace(scores, target=target)
+    verdicts = []
+    for given in (scores, other):
+        figures = given.figures([split[0]], "no time", lambda early, late: scores.raw[late])
+        verdicts.append(np.array(figures["out_of_fold"]["confusion"]).sum(0).tolist())
+        assert figures["headline"]["split"] == "folds"
+    assert verdicts[0] == verdicts[1]
+    assert not np.allclose(scores.decision()[1], other.decision()[1]), "that of later use does"
+
+
+def test_the_final_decision_is_fitted_to_all_scores() -> None:
+    scores = noise()
+    calibration, weights = scores.decision()
+    expected_weights = fit_weights(
+        calibration.apply(scores.raw), scores.target, scores.group, scores.seed
+    )
+    assert np.array_equal(weights, expected_weights)
+
+
+def test_later_turns_are_scored_by_what_knows_only_earlier_ones() -> None:
+    scores, seen = noise(), []
+    early, late = np.arange(280), np.arange(280, 400)
+
+    def refit(learned: np.ndarray, scored: np.ndarray) -> np.ndarray:
+        seen.append((learned.max(), scored.min()))
+        raw: np.ndarray = scores.raw[scored]
+        return raw
+
+    figures = scores.figures([(early, late), (late, early)], (early, late), refit)
+    assert seen == [(279, 280)]
+    assert figures["forward"]["turns"] == 120
+    assert figures["forward"]["learned"] == 280
+    lower = min(figures["forward"]["macro_f1"], figures["out_of_fold"]["macro_f1"])
+    assert figures["headline"]["macro_f1"] == lower
+
+
+# -- evaluation ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def evaluated() -> dict[str, Any]:
+    """Of logs whose recogniser loses its signal-to-noise ratio in the last part of the period."""
+    records = drawn_logs()
+    for record in records:
+        if record["started_at"] > (_START + timedelta(days=42)).isoformat():
+            record["asr"]["signals"]["snr"] -= 40
+    settings = Settings(without=("text",), rounds=12, folds=2)
+    return evaluate(turns_of(records), settings, 2)
+
+
+def test_the_headline_is_the_lower_of_both_splits_with_its_interval(
+    evaluated: dict[str, Any],
+) -> None:
+    later = evaluated["forward"]
+    lower = min((evaluated, later), key=lambda figures: float(figures["macro_f1"]))
+    assert evaluated["headline"]["macro_f1"] == lower["macro_f1"]
+    assert evaluated["headline"]["interval"] == lower["intervals"]["macro_f1"]
+    assert later["turns"] + later["learned"] + later["repeated"] == evaluated["turns"]
+    sentence = expected(evaluated["headline"], evaluated["macro_f1"], later)
+    assert f"{lower['macro_f1']:.3f} ({lower['intervals']['macro_f1'][0]:.3f}" in sentence
+    assert "March 2024 to " in period(later)
+
+
+def test_what_moved_is_named(evaluated: dict[str, Any]) -> None:
+    shift = evaluated["forward"]["shift"]
+    assert "snr" in shift["top"][0]["feature"]
+    assert shift["top"][0]["psi"] > 0.25
+    assert shift["large"] == 1
+    assert "snr" in shifted(shift)
+    for side in range(2):
+        assert sum(pair[side] for pair in shift["shares"].values()) == pytest.approx(1)
+
+
+def test_without_a_forward_split_the_folds_speak_and_the_reason_is_said() -> None:
+    figures = {"macro_f1": 0.6, "intervals": {"macro_f1": (0.5, 0.7)}}
+    later = {"reason": "all labelled dialogues begin at one instant"}
+    sentence = expected(headline(figures, later), 0.6, later)
+    assert "0.600 (0.500–0.700)" in sentence
+    assert "because all labelled dialogues begin at one instant" in sentence
