@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classifiers.evaluation.words import bursts, expected, period, shifted, with_interval
+from classifiers.evaluation.words import (
+    bursts,
+    ceiling,
+    expected,
+    period,
+    shifted,
+    with_interval,
+)
 from classifiers.model import Model
 from data.schema.trace import FAILURE_POINTS
 from data.store.model_folders import GOLD, LEVEL_ASSUMED
@@ -130,7 +137,8 @@ def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
         lines += [f"Forward split: {period(forward)}.", "", *_table(forward)]
         lines += [shifted(forward["shift"]), ""]
     if evaluation:
-        lines += ["Random folds:", "", *_table(evaluation)]
+        lines += ["Random folds:", "", *_table(evaluation), "## Known limits", ""]
+        lines += [line for words in ceiling(evaluation["limits"]) for line in (words, "")]
     return lines
 
 

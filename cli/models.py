@@ -170,6 +170,7 @@ def evaluate(
     from classifiers.evaluation.cross_validation import evaluate as run
     from classifiers.evaluation.stored import evaluate_store
     from classifiers.training_data import training_turns
+    from data.queries.annotations import latest
     from data.store.store import Store
     from progress import listener
 
@@ -191,8 +192,9 @@ def evaluate(
     else:
         with target.snapshot() as snapshot:
             turns = training_turns(snapshot, seed, within=devices_within)
+            judged = latest(snapshot)
         with listener(err) as progress:
-            result = run(turns, settings, folds, progress, forward=forward)
+            result = run(turns, settings, folds, progress, forward=forward, annotations=judged)
     if as_json:
         print_json(result)
         return
@@ -200,7 +202,7 @@ def evaluate(
 
 
 def _print_evaluation(result: dict[str, Any]) -> None:
-    from classifiers.evaluation.words import bursts, expected, period, shifted
+    from classifiers.evaluation.words import bursts, ceiling, expected, period, shifted
 
     later = result["forward"]
     out.print(f"[bold]{plain(expected(result['headline'], result['macro_f1'], later))}[/bold]")
@@ -215,6 +217,7 @@ def _print_evaluation(result: dict[str, Any]) -> None:
         out.print(f"\nForward: {period(later)}: {_totals(later)}")
         figures_table(later)
         out.print(plain(shifted(later["shift"])))
+    out.print(f"\nKnown limits: {plain(' '.join(ceiling(result['limits'])))}")
     if "model" in result:
         out.print(f"\nKept with {plain(result['model'])}: its card and the page Model show it.")
 

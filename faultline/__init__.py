@@ -276,11 +276,13 @@ def evaluate(
     from classifiers.evaluation.cross_validation import evaluate as run
     from classifiers.settings import Settings
     from classifiers.training_data import training_turns
+    from data.queries.annotations import latest
 
     settings = Settings.of(context, seed, encoder, without, devices_within)
     with open(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed, within=settings.devices_within)
-    result = run(turns, settings, folds, forward=forward)
+        judged = latest(snapshot)
+    result = run(turns, settings, folds, forward=forward, annotations=judged)
     return _promised(result, result)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from classifiers import splits
 from classifiers.calibration import decide
 from classifiers.concentration import concentrated
+from classifiers.evaluation.limits import limits
 from classifiers.evaluation.shift import shift
 from classifiers.metrics import bootstrap, headline, summary
 from classifiers.settings import Settings
@@ -34,12 +35,14 @@ def evaluate(
     progress: Progress = silent,
     *,
     forward: bool = True,
+    annotations: pa.Table | None = None,
 ) -> dict[str, Any]:
     """Fit on n-1 folds, score the held-out fold, n times; then fit on the first part of the
     period, and score the rest.
 
     Heads, booster, calibration and decision weights are all fitted to the turns learned from. Folds
-    share no dialogue (no sentence, where recordings repeat).
+    share no dialogue (no sentence, where recordings repeat). `annotations`: of the store, to tell
+    how far people agree.
 
     Returns
     -------
@@ -51,6 +54,7 @@ def evaluate(
         `classifiers.evaluation.shift`; only ``reason`` where there is no such split.
     ``headline``: see `classifiers.metrics.headline`.
     ``concentration``: see `classifiers.concentration`.
+    ``limits``: what any model could reach, see `classifiers.evaluation.limits`.
 
     Raises `UsageError` for fewer than 2 folds, `NotEnoughLabels` as training does.
     """
@@ -78,6 +82,7 @@ def evaluate(
         result["context"] = settings.context
         result["seed"] = settings.seed
         result["without"] = list(settings.without)
+        result["limits"] = _limits(turns, annotations, data, settings, classes, probability)
         result["forward"] = {"reason": "it was not asked for"}
         if forward:
             progress(n + 1, steps, "learning from the first part, testing on the rest")
@@ -111,9 +116,7 @@ def _figures(
     verdict: np.ndarray,
 ) -> dict[str, Any]:
     """Figures with intervals of the labelled turns among `data`."""
-    rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
-    number = {name: i for i, name in enumerate(classes)}
-    target = np.array([number[t] for t in data.target[rows]])
+    rows, target = _labelled(data, classes)
     group, probability, verdict = data.group[rows], probability[rows], verdict[rows]
     figures = summary(probability, target, None, classes, verdict)
     figures["intervals"] = bootstrap(
@@ -122,6 +125,34 @@ def _figures(
     figures["groups"] = len(np.unique(group))
     figures["concentration"] = concentrated(target, group, classes)
     return figures
+
+
+def _labelled(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of labelled turns, and the class number of each."""
+    rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
+    number = {name: i for i, name in enumerate(classes)}
+    return rows, np.array([number[t] for t in data.target[rows]])
+
+
+def _limits(
+    turns: pa.Table,
+    annotations: pa.Table | None,
+    data: TrainingSet,
+    settings: Settings,
+    classes: tuple[str, ...],
+    probability: np.ndarray,
+) -> dict[str, Any]:
+    rows, target = _labelled(data, classes)
+    return limits(
+        turns.sort_by("turn_id").take(pa.array(rows)),
+        annotations,
+        {name: values[rows] for name, values in data.logged.items()},
+        probability[rows],
+        target,
+        data.group[rows],
+        classes,
+        settings.seed,
+    )
 
 
 def _forward(

@@ -19,6 +19,7 @@ from classifiers import registry
 from classifiers.evaluation.cross_validation import evaluate
 from classifiers.training_data import training_turns
 from data.errors import ModelError
+from data.queries.annotations import latest
 from data.store.durability import replacing
 from data.store.store import Store
 from progress import Progress, run_reporting, silent
@@ -45,7 +46,8 @@ def evaluate_store(
         turns = training_turns(
             snapshot, settings.seed, context=settings.context, within=settings.devices_within
         )
-    result = evaluate(turns, settings, n, progress, forward=forward)
+        judged = latest(snapshot)
+    result = evaluate(turns, settings, n, progress, forward=forward, annotations=judged)
     result |= {"model": model_id, "version": version, "made_at": time.time()}
     with replacing(folder / registry.EVALUATION) as draft:
         draft.write_text(json.dumps(result, indent=1), "utf-8")
@@ -61,7 +63,15 @@ def read(folder: Path) -> dict[str, Any] | None:
     path = folder / registry.EVALUATION
     try:
         result: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        for key in ("macro_f1", "intervals", "classes", "forward", "headline", "concentration"):
+        for key in (
+            "macro_f1",
+            "intervals",
+            "classes",
+            "forward",
+            "headline",
+            "concentration",
+            "limits",
+        ):
             result[key]
     except FileNotFoundError:
         return None

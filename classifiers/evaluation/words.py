@@ -79,3 +79,35 @@ def shifted(shift: Mapping[str, Any]) -> str:
         farthest = "; ".join(f"{row['sentence']} ({row['psi']:.2f})" for row in shift["top"])
         sentence += f"; the farthest: {farthest}"
     return f"{sentence}. Failure points (index {shift['labels']:.2f}): {shares}."
+
+
+def ceiling(limits: Mapping[str, Any]) -> list[str]:
+    """What any model could reach on these labels and logs at most, and what says so."""
+    sentences = [
+        f"Accuracy is at most about {limits['accuracy']:.3f}, and macro-F1 "
+        f"{limits['macro_f1']:.3f}: the most similar turn of another dialogue (by "
+        f"{limits['space']}) has another label for {limits['nearest']:.1%} of the turns (Cover and "
+        "Hart's bound, which takes features as they are and assumes many turns).",
+        f"Confident learning suspects {limits['suspects']:.1%} of the labels: there either the "
+        "label or the model is wrong.",
+    ]
+    if limits["unseen"] is not None:
+        sentences.append(
+            f"{limits['unseen']:.1%} of the defects look like correct turns, to the model and by "
+            "their most similar turns: no evidence of them seems to be logged."
+        )
+    reading = limits["reading"]
+    if reading["turns"]:
+        sentences.append(
+            f"The rules read the same gold without replay as the labels do in "
+            f"{reading['accuracy']:.1%} of {counted(reading['turns'], 'turn')} (macro-F1 "
+            f"{reading['macro_f1']:.3f}): the rest is convention."
+        )
+    people = limits["people"]
+    sentences.append(
+        f"Two people agree on {people['accuracy']:.1%} of {counted(people['turns'], 'turn')} that "
+        f"both judged (macro-F1 {people['macro_f1']:.3f})."
+        if people
+        else "How far people agree is not known: too few turns were judged by two."
+    )
+    return sentences

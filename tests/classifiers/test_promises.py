@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from classifiers.calibration import fit_weights
 from classifiers.concentration import concentrated
 from classifiers.evaluation.cross_validation import evaluate
-from classifiers.evaluation.words import bursts, expected, period, shifted
+from classifiers.evaluation.limits import agreed, by_neighbours, neighbours, unseen
+from classifiers.evaluation.words import bursts, ceiling, expected, period, shifted
 from classifiers.metrics import headline
 from classifiers.settings import Settings
 from classifiers.splits import begins, folds, forward, groups
@@ -215,3 +217,64 @@ def test_without_a_forward_split_the_folds_speak_and_the_reason_is_said() -> Non
     sentence = expected(headline(figures, later), 0.6, later)
     assert "0.600 (0.500–0.700)" in sentence
     assert "because all labelled dialogues begin at one instant" in sentence
+
+
+# -- known limits ----------------------------------------------------------------------------------
+
+
+def test_the_bound_by_neighbours_lies_between_the_best_and_the_neighbours_own_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random(3_000)
+    # The best classifier names the second class from the middle on, and errs in one of five.
+    p = np.where(x > 0.5, 0.8, 0.2)
+    target = (rng.random(3_000) < p).astype(int)
+    near = neighbours(x[:, None], np.arange(3_000), np.arange(3_000))
+    assert (near[:, 0] != np.arange(3_000)).all()
+    bound = by_neighbours(target, target[near[:, 0]], 2)
+    assert bound["nearest"] == pytest.approx(2 * 0.8 * 0.2, abs=0.03)
+    assert bound["accuracy"] == pytest.approx(0.8, abs=0.03)
+    assert 0.8 < bound["macro_f1"] < 0.87
+    same = by_neighbours(target, target, 2)
+    assert (same["accuracy"], same["macro_f1"]) == (1.0, 1.0)
+
+
+def test_neighbours_are_of_other_dialogues() -> None:
+    space, group = np.arange(30.0)[:, None], np.arange(30) // 3
+    near = neighbours(space, group, np.array([4, 0]))
+    assert set(near[0, :2]) == {2, 6}
+    assert near[1, 0] == 3
+    assert near.shape == (2, 9)
+
+
+def test_defects_that_look_like_correct_turns_are_counted() -> None:
+    target = np.array([0] * 10 + [1] * 90)
+    probability = np.column_stack([np.full(100, 0.05), np.full(100, 0.95)])
+    probability[:4] = [0.9, 0.1]
+    near = np.tile(np.arange(90, 100), (100, 1))
+    near[4] = np.arange(10)
+    rows = np.arange(100)
+    assert unseen(target, rows, near, probability, ("asr", "correct")) == 0.5
+    assert unseen(target, rows, near, probability, ("asr", "nlu")) is None
+
+
+def test_people_agree_as_often_as_they_say_the_same() -> None:
+    rows = [
+        {"turn_id": f"t{i}", "annotator": who, "failure_point": point, "adjudicated": False}
+        for i in range(20)
+        for who, point in (("a", "asr" if i < 5 else "correct"), ("b", "correct"))
+    ]
+    people = agreed(pa.Table.from_pylist(rows))
+    assert people is not None
+    assert (people["turns"], people["accuracy"]) == (20, 0.75)
+    settled = [{**row, "annotator": "c", "adjudicated": True} for row in rows]
+    assert agreed(pa.Table.from_pylist([*rows, *settled])) == people
+    assert agreed(pa.Table.from_pylist(rows[:38])) is None
+
+
+def test_limits_are_said_with_what_they_rest_on(evaluated: dict[str, Any]) -> None:
+    found = evaluated["limits"]
+    assert evaluated["accuracy"] <= found["accuracy"] <= 1
+    assert 0 < found["macro_f1"] <= 1
+    said = " ".join(ceiling(found))
+    assert f"at most about {found['accuracy']:.3f}" in said
+    assert "too few turns were judged by two" in said
