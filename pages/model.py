@@ -10,7 +10,7 @@ from charts.formatting import several
 from classifiers import registry
 from data.errors import FaultlineError
 from data.store.store import Store
-from parts.model import learning_curve, quality
+from parts.model import later_logs, learning_curve, quality
 from parts.model.comparison import versus
 from parts.model.explanations import reasons
 from parts.model.label_errors import suspected_labels
@@ -20,9 +20,10 @@ from parts.shared.first_steps import label_buttons
 from parts.shared.page_frame import no_predictions
 from parts.shared.view import current_view
 
-LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
+LOOKS = ("quality", "later", "thresholds", "reasons", "comparison", "labels", "learning", "card")
 NAMES = {
     "quality": "Performance",
+    "later": "Later logs",
     "thresholds": "Thresholds",
     "reasons": "Feature importance",
     "comparison": "Compare models",
@@ -79,6 +80,7 @@ if look in NEED_TRUTH and not len(sample):
 elif look == "quality":
     st.markdown(quality.precision_words(quality.figures(view)))
     quality.headline(view, sample)
+    later_logs.expected_line(view)
     quality.rates(view, sample)
     target = quality.target_choice(sample)
     quality.lines(view, sample, target)
@@ -91,6 +93,8 @@ elif look == "labels":
     suspected_labels(view)
 elif look == "reasons":
     attempt(lambda: reasons(view, folder()))
+elif look == "later":
+    attempt(lambda: later_logs.later(view, folder()))
 elif look == "learning":
     attempt(lambda: learning_curve.curve(view, folder()))
 elif look == "card":

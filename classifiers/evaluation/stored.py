@@ -80,6 +80,28 @@ def read(folder: Path) -> dict[str, Any] | None:
     return result
 
 
+def promised(folder: Path) -> dict[str, Any] | None:
+    """What is known of a model on later logs: its evaluation, else the figures of its training.
+
+    The latter without ``folds``, ``limits`` and what the forward split learned from; None where
+    neither is known, as of a model that an earlier version saved. Raises `ModelError` if a file is
+    damaged.
+    """
+    if evaluation := read(folder):
+        return evaluation
+    path = folder / "metrics.json"
+    try:
+        metrics = json.loads(path.read_text("utf-8"))
+        if "headline" not in metrics:
+            return None
+        keys = ("forward", "headline", "concentration")
+        return {**metrics["out_of_fold"], **{key: metrics[key] for key in keys}}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The file {path} is damaged ({error}); train again.") from error
+
+
 if __name__ == "__main__":
     sys.exit(
         run_reporting(

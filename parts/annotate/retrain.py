@@ -122,10 +122,12 @@ def _comparison(path: str, present: str, new: str) -> bool:
         return True
     st.markdown(f"**{plain(_verdict(comparison))}**")
     assert comparison.log_loss is not None
+    ranked = comparison.defect_average_precision
     rows: list[tuple[str, Difference, str]] = [
         ("Macro-F1", comparison.macro_f1, ""),
         ("Accuracy", comparison.accuracy, ""),
         ("Log loss (lower is better)", comparison.log_loss, ""),
+        *([("Average precision of a defect", ranked, "")] if ranked else []),
         *(
             (f"F1 of {NAMES[name]}", f, count(comparison.support[name]))
             for name, f in comparison.f1.items()

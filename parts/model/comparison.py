@@ -36,7 +36,8 @@ def _compared(key: CacheKey, other: str, _view: View) -> Comparison | None:
     if not len(mine):
         return None
     columns = (a.truth[mine], a.verdict[mine], b.verdict[theirs], a.group[mine])
-    return compare_verdicts(*(column.tolist() for column in columns))
+    defect = (a.p("defect")[mine], b.p("defect")[theirs])
+    return compare_verdicts(*(column.tolist() for column in columns), defect=defect)
 
 
 def versus(view: View) -> None:
@@ -85,8 +86,13 @@ def versus(view: View) -> None:
         "same draw."
     )
     with st.expander("As a table"):
+        ranked = comparison.defect_average_precision
         _table(
-            [("Macro-F1", comparison.macro_f1), ("Accuracy", comparison.accuracy)],
+            [
+                ("Macro-F1", comparison.macro_f1),
+                ("Accuracy", comparison.accuracy),
+                *([("Average precision, any defect", ranked)] if ranked else []),
+            ],
             rows,
             model,
             other,

@@ -138,7 +138,7 @@ def headline(view: View, sample: Tested) -> None:
         )
         st.metric(
             "Calibration error",
-            _points(metrics.get("defect_calibration_error")),
+            _points(metrics.get("defect_calibration_error"), spans.get("defect_calibration_error")),
             border=True,
             height="stretch",
             help="Expected calibration error (ECE): mean distance between the predicted "
@@ -150,8 +150,11 @@ def _with_span(value: float, span: tuple[float, float]) -> str:
     return f"{percent(value)} :small[:gray[{percent(span[0])} to {percent(span[1])}]]"
 
 
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}\u2009pts"
+def _points(value: float | None, span: tuple[float, float] | None) -> str:
+    if value is None or span is None:
+        return "–"
+    low, high = (f"{100 * end:.1f}" for end in span)
+    return f"{100 * value:.1f}\u2009pts :small[:gray[{low} to {high}]]"
 
 
 def rates(view: View, sample: Tested) -> None:
@@ -200,7 +203,8 @@ def rates(view: View, sample: Tested) -> None:
     absent = [NAMES[n] for n in FAILURE_POINTS if not sample.counts[n]]
     st.caption(
         "Each turn that the model learned from is judged by models that had not seen its "
-        "dialogue. Whiskers are 95 % intervals from resampling dialogues."
+        "dialogue; calibration and decision weights were fitted to the same scores, which makes "
+        "these figures a little too good. Whiskers are 95 % intervals from resampling dialogues."
         + (f" No turn is known to be {', '.join(absent)} here." if absent else "")
     )
 
@@ -212,13 +216,15 @@ def _rates_table(metrics: dict[str, Any]) -> None:
         "Failure point": [NAMES[name] for name in names],
         "Turns": [metrics["classes"][name]["support"] for name in names],
     }
-    for key, label in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
+    for key, label in (
+        ("precision", "Precision"),
+        ("recall", "Recall"),
+        ("f1", "F1"),
+        ("calibration_error", "Calibration error"),
+    ):
         columns[label] = [100 * metrics["classes"][name][key] for name in names]
         for end, word in enumerate(("low", "high")):
             columns[f"{label}, {word}"] = [100 * spans[name][key][end] for name in names]
-    columns["Calibration error"] = [
-        100 * metrics["classes"][name]["calibration_error"] for name in names
-    ]
     st.dataframe(
         columns,
         hide_index=True,

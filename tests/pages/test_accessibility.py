@@ -20,7 +20,7 @@ AXE = Path(__file__).parents[2] / ".cache/axe-core/package/axe.min.js"
 LEAST = 4.5
 IN_CI = os.environ.get("CI") == "true"
 # Of a model that was trained; the others need no such model.
-LOOKS = ("quality", "thresholds", "reasons", "comparison", "labels", "learning", "card")
+LOOKS = ("quality", "later", "thresholds", "reasons", "comparison", "labels", "learning", "card")
 # Every other page, and every view of it.
 PAGES = (
     "",

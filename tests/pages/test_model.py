@@ -6,13 +6,17 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from charts.formatting import percent
 from charts.markdown import inert
 from classifiers import registry
 from classifiers.evaluation.learning_curve import FIXED
+from classifiers.metrics import bootstrap, headline, summary
 from classifiers.model import Model
 from classifiers.shap_sample import explain
 from data.errors import UsageError
@@ -121,7 +125,7 @@ def test_what_was_heard_is_found_by_turn(labelled_store: Store) -> None:
         assert heard(snapshot, MODEL, []) == {}
 
 
-@pytest.mark.parametrize("look", ["reasons", "learning", "card"])
+@pytest.mark.parametrize("look", ["reasons", "later", "learning", "card"])
 def test_a_missing_model_folder_is_one_sentence(
     opened: Open,
     labelled_store: Store,
@@ -185,6 +189,58 @@ def test_explanations_learning_curve_and_card_are_shown(
     assert "](" not in texts(looked(opened, store, "card"))
 
 
+def figures(seed: int, n: int = 300) -> dict[str, Any]:
+    """Made-up figures with intervals, of verdicts on n turns."""
+    rng = np.random.default_rng(seed)
+    classes = ("asr", "correct")
+    p = rng.random(n)
+    probability, target = np.column_stack([p, 1 - p]), (rng.random(n) > p).astype(int)
+    verdict, group = probability.argmax(1), np.arange(n) // 3
+    spans = bootstrap(target, verdict, group, classes, seed=0, probability=probability)
+    return {**summary(probability, target, None, classes, verdict), "intervals": spans}
+
+
+def test_later_logs_are_promised_by_the_lower_of_two_splits(
+    opened: Open, labelled_store: Store, tmp_path: Path
+) -> None:
+    store = Store.open(shutil.copytree(labelled_store.path, tmp_path / "store"))
+    folder = store.models / MODEL
+    assert "Evaluate on later logs" in [b.label for b in looked(opened, store, "later").button]
+
+    folds, forward = figures(0), {**figures(1), "learned": 200}
+    bursts = {"asr": {"share": 0.31, "heaviest": [9, 8, 7, 6, 5], "turns": 113, "groups": 80}}
+    metrics = {
+        "out_of_fold": folds,
+        "forward": forward,
+        "headline": headline(folds, forward),
+        "concentration": bursts,
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    at = looked(opened, store, "later")
+    assert "From the training" in texts(at)
+    assert "Five dialogues" in texts(at)
+    assert described_charts(at) == 1
+    lower = min(folds["macro_f1"], forward["macro_f1"])
+    expected = f"Expect a macro-F1 of {percent(lower)} on later logs"
+    assert expected in texts(at)
+    assert expected in texts(looked(opened, store, "quality"))
+
+    people = {"turns": 40, "accuracy": 0.9, "macro_f1": 0.8}
+    limits = {"accuracy": 0.9, "macro_f1": 0.8, "nearest": 0.15, "space": "logged features"}
+    limits |= {"suspects": 0.05, "unseen": 0.1, "reading": people, "people": people}
+    reason = {"reason": "all labelled dialogues begin at one instant"}
+    evaluation = {**folds, "folds": 5, "version": "t1", "made_at": 0.0, "limits": limits}
+    evaluation |= {"forward": reason, "headline": headline(folds, reason), "concentration": {}}
+    (folder / registry.EVALUATION).write_text(json.dumps(evaluation), "utf-8")
+    at = looked(opened, store, "later")
+    assert "because all labelled dialogues begin at one instant" in texts(at)
+    assert "5 random folds of 300 labelled turns" in texts(at)
+    assert "Two people agree on 90.0% of 40 turns" in texts(at)
+    assert "Evaluate again" in [button.label for button in at.button]
+    (folder / registry.EVALUATION).write_text("{", "utf-8")
+    assert "damaged" in texts(looked(opened, store, "later"))
+
+
 def test_a_card_keeps_its_shape_and_becomes_inert() -> None:
     card = inert("# Title\n\n| a | b |\n|---|---:|\n| `c_d` | <img src=x> |\n![p](http://x)\n$x$")
     assert card.splitlines()[0] == "### Title"
@@ -233,6 +289,7 @@ def test_a_doubted_label_opens_its_turn(opened: Open, labelled_store: Store) -> 
         ("labels", "Take a filter away"),
         ("reasons", "no explanations beside it"),
         ("learning", "What more annotations would buy"),
+        ("later", "nothing is known of how it does on later logs"),
         ("card", "cannot be read"),
     ],
 )

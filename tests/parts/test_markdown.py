@@ -78,8 +78,14 @@ REVIEWED = {
         "_verdict(comparison, plain(model), plain(other))": "numbers and plain names",
         "label": "passes through `plain`",
     },
+    "parts/model/later_logs.py": {
+        "_expected(figures)": "numbers, and a reason that passes through `plain`",
+        "_source(figures)": "numbers, and words that pass through `plain`",
+    },
     "parts/model/quality.py": {
-        "_points(metrics.get('defect_calibration_error'))": "a number",
+        "_points(metrics.get('defect_calibration_error'), spans.get('defect_calibration_error'))": (
+            "numbers"
+        ),
         "_with_span(here.recall, (low, high))": "numbers",
         "_with_span(metrics['macro_f1'], spans['macro_f1'])": "numbers",
         "_with_span(right.sum() / failed, (low, high))": "numbers",
