@@ -1,6 +1,6 @@
 """Measures again what documents state, and writes the tables into them.
 
-    python -m benchmarks.document rewrites|labels|cold CORPORA [PART...]
+    python -m benchmarks.document rewrites|labels|later|cold CORPORA [PART...]
 
 CORPORA has the folders `rewrites` and `goals` and the corpora beside them; parts that need them
 are left as they are where they are not there. In a document, each table stands between
@@ -34,6 +34,9 @@ PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
         "failure-points": (_LABELS, ("benchmarks.labels.failure_points", "{corpora}")),
         "demo": (_LABELS, ("benchmarks.labels.demo",)),
         "teaching": (_TEACHING, ("benchmarks.labels.teaching",)),
+    },
+    "later": {
+        "later-logs": (_EVALUATION, ("benchmarks.later_logs", "{corpora}")),
     },
     "cold": {
         "cold-start": (_EVALUATION, ("benchmarks.cold_start", "{corpora}")),

@@ -68,9 +68,13 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
         lines += [
             "## Out-of-fold figures",
             "",
-            "On the training turns, each scored by models that did not see its dialogue; for these "
-            "figures, calibration and decision weights were fitted to the other folds. Intervals "
-            "are 95 %, from a bootstrap over dialogues (or sentences).",
+            "On the training turns, each scored by models that did not see its dialogue; "
+            + (
+                "for these figures, calibration and decision weights were fitted to the other "
+                "folds. Intervals are 95 %, from a bootstrap over dialogues (or sentences)."
+                if "headline" in model.metrics
+                else "calibration and decision weights were fitted to these same scores."
+            ),
             "",
             *(
                 [
@@ -116,7 +120,9 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
 def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
     """What to expect on later logs: of the evaluation, else what the training itself could tell."""
     figures = evaluation or model.metrics
-    if "headline" not in figures:
+    # Figures against labels that nobody checked promise nothing.
+    unchecked = not evaluation and model.metrics.get("against", GOLD) != GOLD
+    if "headline" not in figures or unchecked:
         return []
     forward = figures["forward"]
     folds = evaluation or model.metrics["out_of_fold"]

@@ -76,7 +76,8 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
         + ("" if model.metrics["against"] == "gold" else " against labels that nobody checked")
         + (", promoted." if promote else ", not promoted.")
     )
-    out.print(plain(expected(headline, figures["macro_f1"], model.metrics["forward"])))
+    if model.metrics["against"] == "gold":
+        out.print(plain(expected(headline, figures["macro_f1"], model.metrics["forward"])))
     never_named(model.classes)
     _warn(bursts(model.metrics["concentration"]))
     figures_table(figures)

@@ -234,7 +234,8 @@ def train(
     model = train_store(open(store), settings, promote=promote)
     checked = bool(model.metrics["against"] == GOLD)
     figures = model.metrics["out_of_fold"]
-    return Trained(model.id, _promised(figures, model.metrics), checked)
+    quality = _promised(figures, model.metrics) if checked else _quality(figures)
+    return Trained(model.id, quality, checked)
 
 
 def score(

@@ -74,10 +74,10 @@ def evaluate(
         split = folds(data.target, data.group, n, settings.seed + 1000)
         for i, (train, held_out) in enumerate(split, start=1):
             progress(i, steps, f"fold {i} of {n}")
-            probability[held_out], verdict[held_out] = _tested(
+            probability[held_out], verdict[held_out] = score_held_out(
                 data, settings, encoder, classes, train, held_out
             )
-        result = _figures(data, settings, classes, probability, verdict)
+        result = figures_of(data, settings, classes, probability, verdict)
         result["folds"] = n
         result["context"] = settings.context
         result["seed"] = settings.seed
@@ -91,7 +91,7 @@ def evaluate(
     return result
 
 
-def _tested(
+def score_held_out(
     data: TrainingSet,
     settings: Settings,
     encoder: Any,
@@ -108,7 +108,7 @@ def _tested(
     return probability, position[decide(part, model.weights)]
 
 
-def _figures(
+def figures_of(
     data: TrainingSet,
     settings: Settings,
     classes: tuple[str, ...],
@@ -164,10 +164,10 @@ def _forward(
     if isinstance(split, str):
         return {"reason": split}
     late = data.take(split.late)
-    tested = _tested(data, settings, encoder, classes, split.early, split.late)
+    tested = score_held_out(data, settings, encoder, classes, split.early, split.late)
     learned = data.target[split.early] != None  # noqa: E711  # element-wise
     return {
-        **_figures(late, settings, classes, *tested),
+        **figures_of(late, settings, classes, *tested),
         "learned": int(learned.sum()),
         "repeated": split.repeated,
         **{name: f"{getattr(split, name)}Z" for name in ("start", "cut", "end")},

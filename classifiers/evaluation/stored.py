@@ -21,6 +21,7 @@ from classifiers.training_data import training_turns
 from data.errors import ModelError
 from data.queries.annotations import latest
 from data.store.durability import replacing
+from data.store.model_folders import GOLD
 from data.store.store import Store
 from progress import Progress, run_reporting, silent
 
@@ -84,7 +85,8 @@ def promised(folder: Path) -> dict[str, Any] | None:
     """What is known of a model on later logs: its evaluation, else the figures of its training.
 
     The latter without ``folds``, ``limits`` and what the forward split learned from; None where
-    neither is known, as of a model that an earlier version saved. Raises `ModelError` if a file is
+    neither is known, as of a model that an earlier version saved or that learned from labels that
+    nobody checked. Raises `ModelError` if a file is
     damaged.
     """
     if evaluation := read(folder):
@@ -92,7 +94,7 @@ def promised(folder: Path) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     try:
         metrics = json.loads(path.read_text("utf-8"))
-        if "headline" not in metrics:
+        if "headline" not in metrics or metrics.get("against", GOLD) != GOLD:
             return None
         keys = ("forward", "headline", "concentration")
         return {**metrics["out_of_fold"], **{key: metrics[key] for key in keys}}

@@ -71,9 +71,9 @@ def shifted(shift: Mapping[str, Any]) -> str:
         for name, (early, late) in shift["shares"].items()
     )
     sentence = (
-        f"Of {counted(shift['features'], 'feature')}, {number(shift['noticeable'])} moved "
-        f"noticeably between the two parts (population stability index above 0.1), "
-        f"{number(shift['large'])} of them far (above 0.25)"
+        f"{number(shift['noticeable'])} of {counted(shift['features'], 'feature')} moved "
+        "noticeably between the two parts (population stability index above 0.1), "
+        f"{number(shift['large'] or 'none')} of them far (above 0.25)"
     )
     if shift["top"]:
         farthest = "; ".join(f"{row['sentence']} ({row['psi']:.2f})" for row in shift["top"])
