@@ -125,6 +125,17 @@ def average_precisions(hit: np.ndarray, score: np.ndarray, times: np.ndarray) ->
     return np.where(total > 0, summed / np.maximum(total, 1), np.nan)
 
 
+def average_precision_interval(
+    hit: np.ndarray, score: np.ndarray, group: np.ndarray, *, seed: int = 0, draws: int = 500
+) -> Interval:
+    """95 % interval of the average precision of n turns, resampling whole groups (n,)."""
+    _, number = np.unique(group, return_inverse=True)
+    parts = resamples(int(number.max()) + 1, draws, seed)
+    return percentiles(
+        np.concatenate([average_precisions(hit, score, times[:, number]) for times in parts])
+    )
+
+
 def percentiles(values: np.ndarray) -> Interval:
     """95 % percentile interval of resampled values; a resample without a value (NaN) is left out.
 

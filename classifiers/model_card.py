@@ -135,7 +135,8 @@ def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
         f"{evaluation['turns']:,} labelled turns (data version {evaluation['version']})."
         if evaluation
         else "From the training itself, where text scores of the forward split are out of fold, "
-        "but not strictly of the past; `faultline evaluate --model` measures it strictly.",
+        "but not strictly of the past. `faultline evaluate --model` measures it strictly, and "
+        "estimates what bounds any model on these labels and logs.",
         "",
         *(line for warning in bursts(figures["concentration"]) for line in (warning, "")),
     ]

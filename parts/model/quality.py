@@ -14,6 +14,7 @@ from charts.palette import INK
 from classifiers.evaluation import curves
 from classifiers.evaluation.curves import Curve
 from classifiers.evaluation.judged import Tested, quality
+from classifiers.metrics import average_precision_interval
 from data.errors import UsageError
 from data.queries.ground_truth import labelled
 from data.queries.sampling import one_in
@@ -69,6 +70,20 @@ def _curves(key: CacheKey, _view: View) -> dict[str, Curve]:
     sample = tested(_view)
     return {
         target: curves.precision_recall(sample.hit(target), sample.p(target))
+        for target in TARGETS
+        if sample.hit(target).any()
+    }
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _average_spans(key: CacheKey, _view: View) -> dict[str, tuple[float, float]]:
+    """The interval of the average precision of every target that occurs."""
+    sample = tested(_view)
+    # Fewer resamples than for a single figure: there is one set for each target.
+    return {
+        target: average_precision_interval(
+            sample.hit(target), sample.p(target), sample.group, draws=200
+        )
         for target in TARGETS
         if sample.hit(target).any()
     }
@@ -241,6 +256,7 @@ def target_choice(sample: Tested) -> str:
 def lines(view: View, sample: Tested, target: str) -> None:
     """Draw precision against recall, and calibration, of one target."""
     every, bins = _curves(view.cache_key(), view), _bins(view.cache_key(), target, view)
+    spans = _average_spans(view.cache_key(), view)
     name = charts.target_name(target)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -258,14 +274,17 @@ def lines(view: View, sample: Tested, target: str) -> None:
         )
         share = sample.hit(target).mean()
         st.caption(
-            f"Thick: {name}, average precision {every[target].average:.2f} (chance would give "
-            f"{share:.2f}). Thin: the others."
+            f"Thick: {name}, average precision {every[target].average:.2f} "
+            f"({spans[target][0]:.2f} to {spans[target][1]:.2f}; chance would give {share:.2f}). "
+            "Thin: the others."
         )
         with st.expander("As a table"):
             st.dataframe(
                 {
                     "Probability of": [charts.target_name(t) for t in every],
                     "Average precision": [round(c.average, 3) for c in every.values()],
+                    "Low": [round(spans[t][0], 3) for t in every],
+                    "High": [round(spans[t][1], 3) for t in every],
                     "Chance": [round(float(sample.hit(t).mean()), 3) for t in every],
                     "Turns": [int(sample.hit(t).sum()) for t in every],
                 },

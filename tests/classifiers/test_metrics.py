@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from classifiers.metrics import average_precisions, bootstrap, resamples, summary
+from classifiers.metrics import (
+    average_precision_interval,
+    average_precisions,
+    bootstrap,
+    resamples,
+    summary,
+)
 
 CLASSES = ("asr", "nlu", "correct")
 
@@ -61,6 +67,8 @@ def test_turns_that_repeat_each_other_do_not_narrow_an_interval() -> None:
     assert again["macro_f1"] == pytest.approx(once["macro_f1"])
     key = "defect_average_precision"
     assert again[key] == pytest.approx(once[key])
+    alone = average_precision_interval(target != 2, 1 - probability[:, 2], group)
+    assert alone == pytest.approx(once[key])
 
 
 def test_without_probabilities_verdicts_alone_have_intervals() -> None:
