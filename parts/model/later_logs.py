@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from charts import later_logs as charts
-from charts.formatting import count, percent, plain
+from charts.formatting import THIN, count, percent, plain
 from charts.layout import CONFIG
 from classifiers import registry
 from classifiers.evaluation.stored import promised
@@ -81,7 +81,7 @@ def _figures(figures: dict[str, Any]) -> None:
     forward = figures["forward"]
     st.markdown(_expected(figures))
     for sentence in bursts(figures["concentration"]):
-        st.markdown(f":material/warning: {plain(sentence)}")
+        st.markdown(f":material/warning: {plain(_spaced(sentence))}")
     by_split = {_SPLITS["folds"]: figures}
     if "macro_f1" in forward:
         by_split[_SPLITS["forward"]] = forward
@@ -98,7 +98,7 @@ def _figures(figures: dict[str, Any]) -> None:
             "later one; the population stability index is below 0.1 where they are stable, and "
             "above 0.25 where they have shifted.",
         )
-        st.text(shifted(forward["shift"]))
+        st.text(_spaced(shifted(forward["shift"])))
     if "limits" in figures:
         st.markdown(
             "**Known limits**",
@@ -106,7 +106,12 @@ def _figures(figures: dict[str, Any]) -> None:
             "assumptions: labels are noisy, and some failures leave no trace in the log.",
         )
         for sentence in ceiling(figures["limits"]):
-            st.text(sentence)
+            st.text(_spaced(sentence))
+
+
+def _spaced(sentence: str) -> str:
+    """A sentence of the command line with percentages as on pages."""
+    return sentence.replace("%", f"{THIN}%")
 
 
 def _source(figures: dict[str, Any]) -> str:

@@ -235,7 +235,7 @@ def test_later_logs_are_promised_by_the_lower_of_two_splits(
     at = looked(opened, store, "later")
     assert "because all labelled dialogues begin at one instant" in texts(at)
     assert "5 random folds of 300 labelled turns" in texts(at)
-    assert "Two people agree on 90.0% of 40 turns" in texts(at)
+    assert "Two people agree on 90.0\u2009% of 40 turns" in texts(at)
     assert "Evaluate again" in [button.label for button in at.button]
     (folder / registry.EVALUATION).write_text("{", "utf-8")
     assert "damaged" in texts(looked(opened, store, "later"))
