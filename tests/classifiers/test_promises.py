@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from classifiers.calibration import fit_weights
+from classifiers.calibration import decide, fit_weights
 from classifiers.concentration import concentrated
 from classifiers.evaluation.cross_validation import evaluate
 from classifiers.evaluation.limits import agreed, by_neighbours, neighbours, unseen
@@ -155,6 +155,17 @@ def test_the_final_decision_is_fitted_to_all_scores() -> None:
         calibration.apply(scores.raw), scores.target, scores.group, scores.seed
     )
     assert np.array_equal(weights, expected_weights)
+
+
+def test_an_assumed_level_moves_rates_and_no_verdict() -> None:
+    verdicts = []
+    for level in (None, 0.3):
+        scores = replace(noise(), level=level)
+        calibration, weights = scores.decision()
+        probability = calibration.apply(scores.raw)
+        verdicts.append(decide(probability, weights))
+    assert 1 - probability[:, 2].mean() == pytest.approx(0.3)
+    assert np.array_equal(*verdicts)
 
 
 def test_later_turns_are_scored_by_what_knows_only_earlier_ones() -> None:
