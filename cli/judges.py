@@ -173,7 +173,7 @@ def remove(
     name: NameArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False
 ) -> None:
     """Remove all verdicts of a judge."""
-    from classifiers.evaluation.judges import known_judge
+    from data.queries.judges import known_judge
     from data.store.judges import remove_verdicts
     from data.store.store import Store
 
@@ -235,8 +235,8 @@ def _content(compared: JudgeComparison) -> dict[str, Any]:
     content["agreement"] = {
         " and ".join(pair): asdict(agreed) for pair, agreed in compared.agreement.items()
     }
-    for name in ("paired", "precision", "recall", "average_precision", "answered"):
-        content[name] = asdict(content[name]) if content[name] is not None else None
+    for name in ("paired", "precision", "recall", "answered"):
+        content[name] = asdict(content[name])
     cleaned: dict[str, Any] = _without_nan(content)
     return cleaned
 
@@ -274,7 +274,7 @@ def _print(compared: JudgeComparison) -> None:
         ("accuracy", "accuracy", paired.accuracy),
         ("defect: precision", "precision", compared.precision),
         ("defect: recall", "recall", compared.recall),
-        ("defect: average precision", "average_precision", compared.average_precision),
+        ("defect: average precision", "average_precision", paired.defect_average_precision),
     ]
     for label, key, difference in rows:
         table.add_row(
@@ -292,6 +292,8 @@ def _print(compared: JudgeComparison) -> None:
             _figure(sides[BASELINE].f1[point]),
         )
     print_whole(table)
+    if compared.taught:
+        out.print("The model learned from verdicts of this judge as well.")
     if compared.refused or compared.unreadable:
         out.print(
             "Accuracy of the judge if no verdict counts as a wrong one: "

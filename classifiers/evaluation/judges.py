@@ -7,8 +7,10 @@ lost them, is left out. Beside both stands the simplest judge, which calls every
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from classifiers.evaluation.comparison import Comparison, Difference, compare_verdicts
+from classifiers.metrics import average_precisions, percentiles, resamples
 from classifiers.out_of_fold import HeldOut
 from data.errors import ModelError, UsageError, machine_error
 from data.queries.filters import Filter
-from data.queries.judges import judges, verdicts
+from data.queries.judges import known_judge, verdicts
 from data.schema.trace import FAILURE_POINTS
-from data.store.judges import REFUSED, UNREADABLE, annotator_of
+from data.store.judges import REFUSED, UNREADABLE
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 DRAWS = 1_000
-# Turns times draws that are held at once.
-_AT_ONCE = 4_000_000
+# Draws that are worked out together: more would only take memory.
+_AT_ONCE = 50
 _K = len(FAILURE_POINTS)
 _CORRECT = FAILURE_POINTS.index("correct")
 # Whose verdicts are compared, and with what each agrees.
@@ -88,9 +91,10 @@ class JudgeComparison:
     seen: training turns of the model without out-of-fold verdicts, as they have changed;
     turns, dialogues: the rest, which are compared.
     sides: `MODEL`, `JUDGE` and `BASELINE`. paired: judge (second) against model (first).
-    precision, recall, average_precision: of defects, judge minus model.
+    precision, recall: of defects, judge minus model.
     answered: the judge's accuracy if refused and unreadable turns count as wrong.
     agreement: of the pairs `PAIRS`.
+    taught: whether the model learned from verdicts of this judge.
     cost_per_1000: mean cost of 1,000 answers of the judge, None where it is not known. currency.
     rows: the compared turns, with columns of `data.queries.judges.verdicts`.
     """
@@ -110,9 +114,9 @@ class JudgeComparison:
     paired: Comparison
     precision: Difference
     recall: Difference
-    average_precision: Difference | None
     answered: Estimate
     agreement: Mapping[tuple[str, str], Agreed]
+    taught: bool
     cost_per_1000: float | None
     currency: str | None
     rows: pa.Table
@@ -159,25 +163,13 @@ def compare_judge(
         unscored=answered.num_rows - scored.num_rows,
         seen=scored.num_rows - rows.num_rows,
         turns=rows.num_rows,
+        taught=_taught_by(models, model) == annotator,
         cost_per_1000=None if cost is None else 1000 * float(cost),
         currency=currencies[0] if len(currencies) == 1 else None,
         answered=_answered(unchanged, seed),
         rows=rows,
         **_measured(rows, seed),
     )
-
-
-def known_judge(snapshot: Snapshot, name: str) -> str:
-    """The annotator of the judge `name`; raises UsageError if the store has no verdict of it."""
-    annotator = annotator_of(name)
-    names = [str(judge) for judge in judges(snapshot)["annotator"].to_pylist()]
-    if annotator not in names:
-        there = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise UsageError(
-            f"The store has no verdicts of {annotator}: {there}. Import some with: faultline judge "
-            "import FILE --name NAME"
-        )
-    return annotator
 
 
 def _nothing(annotator: str, model: str, *parts: pa.Table) -> str:
@@ -220,6 +212,15 @@ def _seen(models: Path, model: str, rows: pa.Table) -> np.ndarray:
     return seen
 
 
+def _taught_by(models: Path, model: str) -> str | None:
+    """The judge that a model learned from, as its settings say; None for none."""
+    with suppress(OSError, ValueError, AttributeError):
+        content = json.loads((models / model / "model.json").read_text("utf-8"))
+        judge: str | None = content.get("settings", {}).get("judge")
+        return judge
+    return None
+
+
 def _measured(rows: pa.Table, seed: int) -> dict[str, Any]:
     """All figures of `JudgeComparison` that follow from the compared turns."""
     truth = _numbers(rows, "truth")
@@ -247,12 +248,12 @@ def _measured(rows: pa.Table, seed: int) -> dict[str, Any]:
                 if (truth == i).any()
             },
         )
-        samples[side] = figures, precision
+        samples[side] = figures
 
     def judge_minus_model(place: int) -> Difference:
-        return _difference(samples[MODEL][0][:, place], samples[JUDGE][0][:, place])
+        return _difference(samples[MODEL][:, place], samples[JUDGE][:, place])
 
-    of_model, of_judge = samples[MODEL][1], samples[JUDGE][1]
+    of_model, of_judge = defect[MODEL], defect[JUDGE]
     both = {"gold": truth, **said}
     return {
         "dialogues": draws.shape[1],
@@ -262,13 +263,11 @@ def _measured(rows: pa.Table, seed: int) -> dict[str, Any]:
             _texts(rows, "predicted"),
             _texts(rows, "judged"),
             group.tolist(),
+            defect=None if of_model is None or of_judge is None else (of_model, of_judge),
             seed=seed,
         ),
         "precision": judge_minus_model(2),
         "recall": judge_minus_model(3),
-        "average_precision": None
-        if of_model is None or of_judge is None
-        else _difference(of_model, of_judge),
         "agreement": {
             (a, b): Agreed(
                 _estimate(_resampled(group, draws, _cells(both[a], both[b]), _kappa)),
@@ -320,9 +319,7 @@ def _draws(rows: pa.Table, seed: int) -> tuple[np.ndarray, np.ndarray]:
     dialogues = np.array(rows["dialogue_id"].to_pylist(), object).astype(str)
     group: np.ndarray = np.unique(dialogues, return_inverse=True)[1]
     size = int(group.max()) + 1
-    rng = np.random.default_rng(seed)
-    times = [np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(DRAWS)]
-    return group, np.array([np.ones(size, np.int64), *times])
+    return group, np.vstack([np.ones(size, np.int64), *resamples(size, DRAWS, seed)])
 
 
 def _resampled(
@@ -384,40 +381,20 @@ def _alpha(sums: np.ndarray) -> np.ndarray:
 def _average_precision(
     hit: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray
 ) -> np.ndarray:
-    """Average precision of every draw, not interpolated, equal probabilities flagged together."""
-    order = np.argsort(-p, kind="stable")
-    hit, group = hit[order], group[order]
-    last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))
-    values = []
-    step = max(1, _AT_ONCE // len(p))
-    for start in range(0, len(draws), step):
-        weight = draws[start : start + step][:, group]
-        right = np.cumsum(weight * hit, axis=1)[:, last]
-        flagged = np.cumsum(weight, axis=1)[:, last]
-        gained = np.diff(right, axis=1, prepend=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values.append(
-                (gained * right / np.maximum(flagged, 1)).sum(axis=1) / right[:, -1].astype(float)
-            )
-    return np.concatenate(values)
+    """Average precision of every draw."""
+    parts = range(0, len(draws), _AT_ONCE)
+    return np.concatenate(
+        [average_precisions(hit, p, draws[i : i + _AT_ONCE][:, group]) for i in parts]
+    )
 
 
 def _estimate(draws: np.ndarray) -> Estimate:
     """The figure of the whole, which is the first draw, and the interval of the others."""
-    return Estimate(float(draws[0]), *_interval(draws[1:]))
+    return Estimate(float(draws[0]), *percentiles(draws[1:]))
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    return Difference(float(first[0]), float(second[0]), *_interval((second - first)[1:]))
-
-
-def _interval(draws: np.ndarray) -> tuple[float, float]:
-    # A draw may lack a class, or defects altogether.
-    defined = draws[np.isfinite(draws)]
-    if not len(defined):
-        return float("nan"), float("nan")
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
+    return Difference(float(first[0]), float(second[0]), *percentiles((second - first)[1:]))
 
 
 def differing(rows: pa.Table, seed: int = 0) -> pa.Table:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from data.errors import UsageError
 from data.queries.filters import Filter
 from data.queries.ground_truth import KNOWN_SQL, shown
 from data.queries.sampling import TURN_ORDER
 from data.schema.trace import FAILURE_POINTS, order_sql
-from data.store.judges import REFUSED, UNREADABLE, VERDICT
+from data.store.judges import REFUSED, UNREADABLE, VERDICT, annotator_of
 from data.store.misdated import DATED
 
 if TYPE_CHECKING:
@@ -111,6 +112,19 @@ def judges(snapshot: Snapshot) -> pa.Table:
     return snapshot.query(_JUDGES)
 
 
+def known_judge(snapshot: Snapshot, name: str) -> str:
+    """The annotator of the judge `name`; raises UsageError if the store has no verdict of it."""
+    annotator = annotator_of(name)
+    names = [str(judge) for judge in judges(snapshot)["annotator"].to_pylist()]
+    if annotator not in names:
+        there = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise UsageError(
+            f"The store has no verdicts of {annotator}: {there}. Import some with: faultline judge "
+            "import FILE --name NAME"
+        )
+    return annotator
+
+
 def verdicts(
     snapshot: Snapshot, annotator: str, model: str, chosen: Filter | None = None
 ) -> pa.Table:
@@ -129,9 +143,13 @@ def verdicts(
     return snapshot.query(sql, bound, tables=shown(snapshot))
 
 
-def judge_labels(snapshot: Snapshot, annotator: str) -> pa.Table:
+def judge_labels(snapshot: Snapshot, name: str) -> pa.Table:
     """A judge's verdicts as labels: turn_id, failure_point, weight (the probability that it is
-    right: the judge's own, else the share of its verdicts on turns of known truth that are)."""
+    right: the judge's own, else the share of its verdicts on turns of known truth that are).
+
+    Raises UsageError as `known_judge` does.
+    """
+    annotator = known_judge(snapshot, name)
     share = snapshot.query(_RIGHT, {"annotator": annotator}, tables=shown(snapshot))["share"][0]
     sql = _LABELS.format(p=_OWN_P)
     return snapshot.query(sql, {"annotator": annotator, "share": share.as_py()})

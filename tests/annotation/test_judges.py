@@ -21,7 +21,8 @@ from data.errors import IngestError, UsageError
 from data.export.export import export
 from data.export.judge_turns import export_judge_turns
 from data.ingest.ingest import ingest
-from data.queries import annotations, generated_labels, ground_truth, turn_table
+from data.queries import annotations as people
+from data.queries import generated_labels, ground_truth, turn_table
 from data.queries.filters import Filter
 from data.queries.judges import judges as known_judges
 from data.queries.visibility import Reader
@@ -42,7 +43,8 @@ from tests.once import Once
 def filled(once: Once) -> Path:
     def fill(folder: Path) -> None:
         lines = [
-            trace("a", user_id="user-9", asr={"hypotheses": [{"text": "play"}]}, device={"id": "x"}),
+            trace("a", user_id="user-9", device={"id": "x"}, asr={
+                "hypotheses": [{"text": "play"}]}),
             trace("b", turn_index=1, asr={"hypotheses": [{"text": "again"}]}, gold={
                 "failure_point": "asr", "transcript": "secret words"}),
             trace("c", turn_index=2, gold={"failure_point": "correct"}),
@@ -104,7 +106,7 @@ def test_turns_are_drawn_by_seed_from_those_of_known_truth(store: Store, tmp_pat
 
     assert sorted(drawn()) == ["b", "c"]
     assert drawn(turns=1) == drawn(turns=1) == drawn()[:1]
-    assert {drawn(turns=1, seed=seed)[0] for seed in range(20)} == {"b", "c"}
+    assert {drawn(turns=1, seed=seed)[0] for seed in range(8)} == {"b", "c"}
 
 
 # -- what of its file is kept ----------------------------------------------------------------------
@@ -164,7 +166,8 @@ def test_a_bad_row_is_quarantined_and_counts_as_unreadable(
 
 
 def test_unknown_turns_and_lines_that_are_no_rows_are_quarantined(store: Store) -> None:
-    report = take(store, answer("zz"), b"{ no", answer(5), answer("b"), answer("x", "gremlins"))
+    no_text = {"turn_id": 5, "failure_point": "er"}
+    report = take(store, answer("zz"), b"{ no", no_text, answer("b"), answer("x", "gremlins"))
     assert [(p.line, p.field) for p in report.problems] == [
         (1, "turn_id"), (2, ""), (3, "turn_id"), (5, "failure_point"),
     ]  # fmt: skip
@@ -303,8 +306,8 @@ def test_other_names_are_peoples() -> None:
 
 MUSIC = Filter(domain=("music",))
 READERS: dict[str, Callable[[Snapshot], Any]] = {
-    "latest annotations": annotations.latest,
-    "settled verdicts": lambda s: s.query(f"{annotations.SETTLED_SQL} ORDER BY turn_id"),
+    "latest annotations": people.latest,
+    "settled verdicts": lambda s: s.query(f"{people.SETTLED_SQL} ORDER BY turn_id"),
     "counts of labels": ground_truth.label_counts,
     "labelled turns": lambda s: ground_truth.labelled(s, scored.MODEL),
     "the sample for rates": lambda s: ground_truth.sampled(s, scored.MODEL, MUSIC),
