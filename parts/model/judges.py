@@ -94,18 +94,15 @@ def _figures(compared: JudgeComparison) -> None:
         "Judge minus model": [_hundredths(figure.value) for _, figure, _ in drawn],
         "Low": [_hundredths(figure.low) for _, figure, _ in drawn],
         "High": [_hundredths(figure.high) for _, figure, _ in drawn],
-        "Always correct": [
-            None if simplest is None else _hundredths(simplest.value) for _, _, simplest in drawn
-        ],
     }
+    simplest = ["–" if figure is None else f"{100 * figure.value:.1f} %" for _, _, figure in drawn]
     st.dataframe(
-        columns,
+        {**columns, "Always correct": simplest},
         hide_index=True,
         height="content",
         column_config={
-            name: st.column_config.NumberColumn(format="%.1f %%")
-            for name in columns
-            if name != "Figure"
+            **dict.fromkeys(list(columns)[1:], st.column_config.NumberColumn(format="%.1f %%")),
+            "Always correct": st.column_config.TextColumn(alignment="right"),
         },
     )
     with st.expander("Both with their intervals, and agreement"):
@@ -174,7 +171,7 @@ def _about(compared: JudgeComparison) -> str:
                 else []
             ),
             *(["The model learned from this judge as well."] if compared.taught else []),
-            f"The judge’s cost of 1,000 turns {cost}; the model has none but computing. Turns that "
+            f"What {count(1000)} turns cost {cost}; the model has no fee. Turns that "
             "the model learned from are judged by models that had not seen them. 95 % intervals "
             "from resampling dialogues, both on the same draw.",
         ]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -392,6 +395,19 @@ def test_the_commands_say_what_was_done(run: Run, store: Store, tmp_path: Path) 
     assert "Removed 2 answers of judge:gpt" in run("judge", "remove", "gpt", *where).out
     must_fail(run("judge", "compare", "gpt", *where), "there is none yet")
     must_fail(run("judge", "import", str(tmp_path / "no.csv"), "--name", "g", *where), "no.csv")
+
+
+def test_the_judge_of_the_guide_judges_what_was_exported(store: Store, tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "judges.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", guide, re.S)
+    (tmp_path / "rules.py").write_text(program, "utf-8")
+    with store.snapshot() as snapshot:
+        export_judge_turns(snapshot, tmp_path / "turns.jsonl", known=False)
+    command = [sys.executable, "rules.py", "turns.jsonl"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+    report = import_verdicts(store, said, "verdicts.jsonl", "rules")
+    assert (report.verdicts, report.problems) == (3, ())
+    assert {row["failure_point"] for row in rows(store)} == {"correct", "false_wake"}
 
 
 def test_a_write_that_waits_too_long_is_one_sentence(
