@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from classifiers import registry
 from classifiers.evaluation.comparison import Comparison, Difference, compare_verdicts
 from classifiers.metrics import average_precisions, percentiles, resamples
 from classifiers.out_of_fold import HeldOut
@@ -140,12 +141,13 @@ def compare_judge(
     model = model or snapshot.model
     if model is None:
         raise ModelError("The store has no model to compare with; train one with: faultline train")
+    folder = registry.folder_of(models, model)
     table = verdicts(snapshot, annotator, model, chosen)
     known = table.filter(pc.is_valid(table["truth"]))
     unchanged = known.filter(~pc.field("changed"))
     answered = unchanged.filter(pc.is_valid(unchanged["judged"]))
     scored = answered.filter(pc.is_valid(answered["predicted"]))
-    fresh = ~_seen(models, model, scored)
+    fresh = ~_seen(folder, scored)
     rows = scored.filter(pa.array(fresh))
     if not rows.num_rows:
         raise UsageError(_nothing(annotator, model, table, known, answered, scored))
@@ -163,7 +165,7 @@ def compare_judge(
         unscored=answered.num_rows - scored.num_rows,
         seen=scored.num_rows - rows.num_rows,
         turns=rows.num_rows,
-        taught=_taught_by(models, model) == annotator,
+        taught=_taught_by(folder) == annotator,
         cost_per_1000=None if cost is None else 1000 * float(cost),
         currency=currencies[0] if len(currencies) == 1 else None,
         answered=_answered(unchanged, seed),
@@ -193,17 +195,18 @@ def _nothing(annotator: str, model: str, *parts: pa.Table) -> str:
     )
 
 
-def _seen(models: Path, model: str, rows: pa.Table) -> np.ndarray:
+def _seen(folder: Path, rows: pa.Table) -> np.ndarray:
     """Which rows a model has learned from and has lost the out-of-fold verdict on, bool (n,)."""
-    folder = models / model
     try:
         held_out = HeldOut.read(folder / "held_out.parquet")
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise machine_error(error, folder) or ModelError(
-            f"The model {model} cannot be compared: its files are damaged; train it again."
+            f"The model {folder.name} cannot be compared: its files are damaged; train it again."
         ) from error
     if held_out is None:
-        raise ModelError(f"The model {model} has no out-of-fold probabilities; train it again.")
+        raise ModelError(
+            f"The model {folder.name} has no out-of-fold probabilities; train it again."
+        )
     index: Any = pc.index_in(rows["turn_id"].combine_chunks(), value_set=held_out.turn_ids)
     trained = index.is_valid().to_numpy(zero_copy_only=False)
     seen = np.zeros(rows.num_rows, bool)
@@ -212,10 +215,10 @@ def _seen(models: Path, model: str, rows: pa.Table) -> np.ndarray:
     return seen
 
 
-def _taught_by(models: Path, model: str) -> str | None:
+def _taught_by(folder: Path) -> str | None:
     """The judge that a model learned from, as its settings say; None for none."""
     with suppress(OSError, ValueError, AttributeError):
-        content = json.loads((models / model / "model.json").read_text("utf-8"))
+        content = json.loads((folder / "model.json").read_text("utf-8"))
         judge: str | None = content.get("settings", {}).get("judge")
         return judge
     return None

@@ -213,6 +213,7 @@ def test_what_cannot_be_compared_is_one_sentence(store: Store) -> None:
     assert "The truth of no turn" in refused("a")
     judged(store, [{"turn_id": turn, "failure_point": None} for turn in known], "b")
     assert "gave no verdict" in refused("b")
+    assert "There is no model 'nobody'" in refused("gpt", model="nobody")
     assert "has scored no turn" in refused("gpt", model=other(store))
     learned(store, sorted(known), digest=7)
     assert "it had not seen" in refused("gpt")
