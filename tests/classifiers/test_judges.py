@@ -139,7 +139,8 @@ def test_differences_are_paired_and_have_intervals(compared: JudgeComparison) ->
     for estimate in (judge.macro_f1, judge.accuracy, compared.agreement["judge", "gold"].kappa):
         assert estimate.low < estimate.value < estimate.high
     assert compared.precision.value == pytest.approx(judge.precision.value - model.precision.value)
-    assert (compared.cost_per_1000, compared.currency) == (pytest.approx(4.0), "EUR")
+    assert compared.cost_per_1000 == pytest.approx(4.0)
+    assert compared.currency == "EUR"
 
 
 def test_only_turns_of_known_truth_count_each_once(compared: JudgeComparison) -> None:

@@ -22,7 +22,7 @@ def test_an_outside_judge_stands_beside_the_model(opened: Open, own_store: Store
     assert "No judge’s verdicts are in the store" in texts(at)
     with own_store.snapshot() as snapshot:
         known = labelled(snapshot, MODEL)
-    turns = known["turn_id"].to_pylist()
+    turns = [str(turn) for turn in known["turn_id"].to_pylist()]
     lines = [
         {"turn_id": turn, "failure_point": "asr" if i % 2 else "correct", "reason": NASTY}
         for i, turn in enumerate(turns)
