@@ -55,7 +55,8 @@ class Answer(msgspec.Struct):
     confidence: Unit | None = None
     reason: str | None = None
     cost: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
-    digest: str | None = None
+    # As text; some tools make a number of it.
+    digest: str | int | None = None
 
 
 _GIVEN = schema(
@@ -223,7 +224,7 @@ def _parsed(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": answer.confidence if point else None,
         "reason": storable(answer.reason or "").strip()[:_LONGEST_REASON] or None,
         "cost": answer.cost,
-        "digest": answer.digest,
+        "digest": _digest(answer.digest),
     }
 
 
@@ -234,14 +235,18 @@ def _columns(line: int, turn_id: str) -> dict[str, Any]:
 
 def _unreadable(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
     """The row of an answer that cannot be used; it may have cost something all the same."""
-    cost, digest = row.get("cost"), row.get("digest")
+    cost = row.get("cost")
     paid = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost <= 1e6
     return {
         **_columns(line, str(row["turn_id"])),
         "answer": UNREADABLE,
         "cost": float(cost) if paid and cost is not None else None,
-        "digest": digest if isinstance(digest, str) else None,
+        "digest": _digest(row.get("digest")),
     }
+
+
+def _digest(value: Any) -> str | None:
+    return storable(str(value)) if isinstance(value, str | int) else None
 
 
 def _probabilities(answer: Answer) -> dict[str, float]:

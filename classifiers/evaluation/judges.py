@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
 
 DRAWS = 1_000
-# Draws that are worked out together: more would only take memory.
-_AT_ONCE = 50
+# How often each dialogue occurs in each draw, in parts (draws, dialogues).
+Draws = list[np.ndarray]
 _K = len(FAILURE_POINTS)
 _CORRECT = FAILURE_POINTS.index("correct")
 # Whose verdicts are compared, and with what each agrees.
@@ -259,7 +259,7 @@ def _measured(rows: pa.Table, seed: int) -> dict[str, Any]:
     of_model, of_judge = defect[MODEL], defect[JUDGE]
     both = {"gold": truth, **said}
     return {
-        "dialogues": draws.shape[1],
+        "dialogues": draws[0].shape[1],
         "sides": sides,
         "paired": compare_verdicts(
             _texts(rows, "truth"),
@@ -314,28 +314,30 @@ def _judge_defect(rows: pa.Table) -> np.ndarray | None:
 # -- resampling ------------------------------------------------------------------------------------
 
 
-def _draws(rows: pa.Table, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _draws(rows: pa.Table, seed: int) -> tuple[np.ndarray, Draws]:
     """The number of each row's dialogue (n,), and how often each draw has each dialogue.
 
-    The first of the `DRAWS` + 1 draws is the whole: every dialogue once.
+    The first draw, a part of its own, is the whole: every dialogue once.
     """
     dialogues = np.array(rows["dialogue_id"].to_pylist(), object).astype(str)
     group: np.ndarray = np.unique(dialogues, return_inverse=True)[1]
     size = int(group.max()) + 1
-    return group, np.vstack([np.ones(size, np.int64), *resamples(size, DRAWS, seed)])
+    # Of many dialogues a part is large; no dialogue is drawn more often than a small number says.
+    parts = [part.astype(np.int16) for part in resamples(size, DRAWS, seed)]
+    return group, [np.ones((1, size), np.int16), *parts]
 
 
 def _resampled(
     group: np.ndarray,
-    draws: np.ndarray,
+    draws: Draws,
     cells: np.ndarray,
     figures: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Figures of every draw, from sums over its turns of `cells` (n, m)."""
-    sums = np.zeros((draws.shape[1], cells.shape[1]))
+    sums = np.zeros((draws[0].shape[1], cells.shape[1]))
     np.add.at(sums, group, cells)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return figures(draws @ sums)
+        return np.concatenate([figures(part @ sums) for part in draws])
 
 
 def _cells(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -382,13 +384,10 @@ def _alpha(sums: np.ndarray) -> np.ndarray:
 
 
 def _average_precision(
-    hit: np.ndarray, p: np.ndarray, group: np.ndarray, draws: np.ndarray
+    hit: np.ndarray, p: np.ndarray, group: np.ndarray, draws: Draws
 ) -> np.ndarray:
     """Average precision of every draw."""
-    parts = range(0, len(draws), _AT_ONCE)
-    return np.concatenate(
-        [average_precisions(hit, p, draws[i : i + _AT_ONCE][:, group]) for i in parts]
-    )
+    return np.concatenate([average_precisions(hit, p, part[:, group]) for part in draws])
 
 
 def _estimate(draws: np.ndarray) -> Estimate:

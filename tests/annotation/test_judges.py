@@ -214,7 +214,10 @@ def test_a_turn_that_changed_since_it_was_exported_is_not_judged(
     exported = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text("utf-8").splitlines()]
     changed = trace("a", asr={"hypotheses": [{"text": "stop"}]})
     ingest(store, [write_lines(tmp_path / "more.jsonl", [changed])])
-    report = take(store, *({**turn, "failure_point": "er"} for turn in exported))
+    numbers = [{**turn, "digest": int(turn["digest"])} for turn in exported]
+    for turns in (exported, numbers):
+        report = take(store, *({**turn, "failure_point": "er"} for turn in turns))
+        assert [problem.field for problem in report.problems] == ["turn_id"]
     (problem,) = report.problems
     assert "has changed since it was exported" in problem.reason
     assert [row["turn_id"] for row in rows(store)] == ["b", "c"]
