@@ -65,11 +65,11 @@ def learned(store: Store, turn_ids: list[str], digest: int = 1) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(once: Once) -> Path:
+def filled(once: Once, scored_store: Store) -> Path:
     """Turns with verdicts of a person, every fourth without; a judge who is mostly right."""
 
     def fill(folder: Path) -> None:
-        store = scored.fill(folder / "store")
+        store = Store.open(shutil.copytree(scored_store.path, folder / "store"))
         refresh(store)
         turns = rows(store, "SELECT turn_id, dialogue_id, day FROM turns ORDER BY turn_id")[:80]
         for point in set(POINTS):
@@ -153,8 +153,10 @@ def test_only_turns_of_known_truth_count_each_once(compared: JudgeComparison) ->
     assert differing(compared.rows).equals(apart)
 
 
-def test_answers_that_are_none_are_counted_and_are_wrong(store: Store) -> None:
-    before = compare(store)
+def test_answers_that_are_none_are_counted_and_are_wrong(
+    store: Store, compared: JudgeComparison
+) -> None:
+    before = compared
     ids = before.rows["turn_id"].to_pylist()
     lines = [{"turn_id": t, "failure_point": p} for t, p in zip(
         ids, before.rows["truth"].to_pylist(), strict=True)]  # fmt: skip
@@ -169,9 +171,8 @@ def test_answers_that_are_none_are_counted_and_are_wrong(store: Store) -> None:
     assert after.paired.defect_average_precision is None
 
 
-def test_a_confidence_ranks_defects(store: Store) -> None:
-    ids = compare(store).rows["turn_id"].to_pylist()
-    truth = compare(store).rows["truth"].to_pylist()
+def test_a_confidence_ranks_defects(store: Store, compared: JudgeComparison) -> None:
+    ids, truth = (compared.rows[name].to_pylist() for name in ("turn_id", "truth"))
     judged(store, [
         {"turn_id": t, "failure_point": p, "confidence": 0.9} for t, p in zip(
             ids, truth, strict=True)], "sure")  # fmt: skip
@@ -180,8 +181,10 @@ def test_a_confidence_ranks_defects(store: Store) -> None:
     assert precision.value == 1.0
 
 
-def test_what_the_model_had_seen_and_what_has_changed_is_left_out(store: Store) -> None:
-    every = compare(store)
+def test_what_the_model_had_seen_and_what_has_changed_is_left_out(
+    store: Store, compared: JudgeComparison
+) -> None:
+    every = compared
     ids = [str(turn) for turn in every.rows["turn_id"].to_pylist()]
     learned(store, ids[:10], digest=2)
     left = compare(store)
@@ -194,19 +197,19 @@ def test_what_the_model_had_seen_and_what_has_changed_is_left_out(store: Store) 
     assert compare(store).changed == 1
 
 
-def test_a_filter_limits_the_turns(store: Store) -> None:
-    music = compare(store, chosen=Filter(domain=("music",)))
-    assert 0 < music.turns < compare(store).turns
+def test_a_filter_limits_the_turns(filled: Path, compared: JudgeComparison) -> None:
+    music = compare(Store.open(filled / "store"), chosen=Filter(domain=("music",)))
+    assert 0 < music.turns < compared.turns
 
 
-def test_what_cannot_be_compared_is_one_sentence(store: Store) -> None:
+def test_what_cannot_be_compared_is_one_sentence(store: Store, compared: JudgeComparison) -> None:
     def refused(name: str, **more: Any) -> str:
         with pytest.raises((UsageError, ModelError)) as error:
             compare(store, name, **more)
         return str(error.value)
 
     assert "there are judge:gpt" in refused("nobody")
-    known = {row["turn_id"] for row in compare(store).rows.to_pylist()}
+    known = {row["turn_id"] for row in compared.rows.to_pylist()}
     unknown = [r["turn_id"] for r in rows(
         store, "SELECT turn_id FROM turns ANTI JOIN labelled USING (turn_id)"
     ) if r["turn_id"] not in known]  # fmt: skip
@@ -231,8 +234,8 @@ def other(store: Store) -> str:
     return folder.name
 
 
-def test_the_command_prints_the_comparison(run: Run, store: Store) -> None:
-    where = ("--store", str(store.path))
+def test_the_command_prints_the_comparison(run: Run, filled: Path) -> None:
+    where = ("--store", str(filled / "store"))
     ran = run("judge", "compare", "judge:gpt", *where)
     assert ran.code == 0, ran
     for words in ("macro-F1", "always correct", "judge and gold", "4.00 EUR", "so it seems"):
@@ -247,14 +250,16 @@ def test_the_command_prints_the_comparison(run: Run, store: Store) -> None:
 # -- training on a judge's verdicts, only if asked -------------------------------------------------
 
 
-def test_a_judges_labels_are_as_sure_as_it_is_or_was_right(store: Store) -> None:
+def test_a_judges_labels_are_as_sure_as_it_is_or_was_right(
+    store: Store, compared: JudgeComparison
+) -> None:
     with store.snapshot() as snapshot:
         own = {r["turn_id"]: r for r in verdicts(snapshot, "judge:gpt", scored.MODEL).to_pylist()}
         labels = judge_labels(snapshot, "gpt").to_pylist()
     for row in labels:
         judge = own[row["turn_id"]]
         assert row["weight"] == pytest.approx(judge[f"judge_{row['failure_point']}"])
-    ids, truth = (compare(store).rows[name].to_pylist() for name in ("turn_id", "truth"))
+    ids, truth = (compared.rows[name].to_pylist() for name in ("turn_id", "truth"))
     judged(store, [{"turn_id": t, "failure_point": p} for t, p in zip(
         ids, truth, strict=True)], "right")  # fmt: skip
     with store.snapshot() as snapshot:
@@ -264,11 +269,11 @@ def test_a_judges_labels_are_as_sure_as_it_is_or_was_right(store: Store) -> None
 
 def test_training_learns_from_a_judge_only_where_it_is_asked_to(run: Run, tmp_path: Path) -> None:
     untold = Store.create(tmp_path / "untold")
-    records = [{k: v for k, v in record.items() if k != "gold"} for record in logs(120)]
+    records = [{k: v for k, v in record.items() if k != "gold"} for record in logs(50)]
     ingest(untold, [write_lines(tmp_path / "logs.jsonl", records)], workers=1)
     judged(untold, [{"turn_id": record["turn_id"], "failure_point": ("er", "correct")[i % 2]}
         for i, record in enumerate(records)])  # fmt: skip
-    plain = Settings(without=("text",), folds=2, rounds=20)
+    plain = Settings(without=("text",), folds=2, rounds=5)
     with pytest.raises(NotEnoughLabels):
         train_store(untold, plain)
     asked = Settings.of("hindsight", 0, labels="auto", judge="gpt")
