@@ -23,7 +23,7 @@ def test_an_outside_judge_stands_beside_the_model(opened: Open, own_store: Store
     with own_store.snapshot() as snapshot:
         known = labelled(snapshot, MODEL)
     turns = [str(turn) for turn in known["turn_id"].to_pylist()]
-    lines = [
+    lines: list[dict[str, str | None]] = [
         {"turn_id": turn, "failure_point": "asr" if i % 2 else "correct", "reason": NASTY}
         for i, turn in enumerate(turns)
     ]
