@@ -63,6 +63,7 @@ class Settings:
         without: Sequence[str] = (),
         devices_within: float = WITHIN_S,
         labels: str = "gold",
+        *,
         judge: str | None = None,
     ) -> Settings:
         """Settings as a user gives them; `UsageError` for an unknown context, feature group or kind

@@ -53,7 +53,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    settings = settings_of(context, seed, encoder, without, devices_within, labels, judge)
+    settings = settings_of(context, seed, encoder, without, devices_within, labels, judge=judge)
     learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(shlex.quote(str(store)))}")
@@ -266,11 +266,12 @@ def settings_of(
     without: list[str] | None,
     devices_within: float = WITHIN_S,
     labels: Labels = Labels.gold,
+    *,
     judge: str | None = None,
 ) -> Any:
     """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings
 
     return Settings.of(
-        context.value, seed, encoder, without or (), devices_within, labels.value, judge
+        context.value, seed, encoder, without or (), devices_within, labels.value, judge=judge
     )

@@ -232,7 +232,7 @@ def train(
     from classifiers.train import train_store
     from data.store.model_folders import GOLD
 
-    settings = Settings.of(context, seed, encoder, without, devices_within, labels, judge)
+    settings = Settings.of(context, seed, encoder, without, devices_within, labels, judge=judge)
     model = train_store(open(store), settings, promote=promote)
     checked = bool(model.metrics["against"] == GOLD)
     figures = model.metrics["out_of_fold"]
