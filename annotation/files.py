@@ -6,12 +6,9 @@ valid rows of the same file are imported all the same.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,20 +17,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from data.errors import IngestError, UsageError, machine_error
-from data.export.spreadsheet import unguarded
+from annotation.row_files import SUFFIXES, Problem, excerpt_of, quarantine, rows_of
 from data.ingest.validation import explain
-from data.schema.tables import ANNOTATIONS, QUARANTINE
+from data.schema.tables import ANNOTATIONS
 from data.schema.trace import FAILURE_POINTS, NonEmpty
 from data.store.annotations import add
-from data.store.erasure import EXCERPT
+from data.store.judges import is_judge, reserved
 
 if TYPE_CHECKING:
     from data.store.store import Store
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+__all__ = ["SUFFIXES", "Imported", "Problem", "import_annotations"]
+
 # Columns that the store fills in from the turn; values in a file are ignored.
 _FROM_TURN = ("dialogue_id", "day")
 # Fields that say what somebody thinks of a turn.
@@ -65,26 +61,6 @@ class Annotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A row that was not imported, and why.
-
-    Attributes
-    ----------
-    line: from 1; in Parquet the number of the row. field: "" where it concerns the whole row.
-    reason: what is wrong. excerpt: the row's ids, without its verdict.
-    """
-
-    line: int
-    field: str
-    reason: str
-    excerpt: str
-
-    def __str__(self) -> str:
-        where = f"line {self.line}, {self.field}" if self.field else f"line {self.line}"
-        return f"{where}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
 class Imported:
     """The result of an import: annotations added, those already present, rows not imported."""
 
@@ -103,7 +79,13 @@ def import_annotations(store: Store, source: Path | bytes, name: str) -> Importe
     problems: list[Problem] = []
     annotations: dict[str, tuple[int, dict[str, Any]]] = {}
     repeated = 0
-    for line, row in _rows(source, name, problems):
+    for line, row in rows_of(
+        source,
+        name,
+        problems,
+        needed=("turn_id", "annotator", "failure_point"),
+        typed=_typed,
+    ):
         try:
             annotation = _annotation(row)
         except msgspec.ValidationError as error:
@@ -111,8 +93,12 @@ def import_annotations(store: Store, source: Path | bytes, name: str) -> Importe
             if reason.startswith("object contains unknown field"):
                 field, reason = reason.split("`")[1], "there is no such field"
             # The reason quotes the value: a part of a verdict must not stand beside its turn.
-            excerpt = "" if field.partition(".")[0] in _VERDICT else _excerpt(row)
+            excerpt = "" if field.partition(".")[0] in _VERDICT else excerpt_of(row)
             problems.append(Problem(line, field, reason, excerpt))
+            continue
+        if is_judge(annotation["annotator"]):
+            reason = reserved(annotation["annotator"])
+            problems.append(Problem(line, "annotator", reason, excerpt_of(row)))
             continue
         repeated += annotation["annotation_id"] in annotations
         annotations.setdefault(annotation["annotation_id"], (line, annotation))
@@ -121,7 +107,7 @@ def import_annotations(store: Store, source: Path | bytes, name: str) -> Importe
     problems.sort(key=lambda problem: problem.line)
     if new:
         add(store, pa.Table.from_pylist(new, schema=ANNOTATIONS))
-    _quarantine(store, name, problems)
+    quarantine(store, name, problems)
     return Imported(len(new), present + repeated, tuple(problems))
 
 
@@ -184,97 +170,10 @@ def _split_by_store(
     for key, (line, annotation) in annotations.items():
         if annotation["turn_id"] not in by_id:
             reason = f"the store has no turn '{annotation['turn_id'][:80]}'"
-            unknown.append(Problem(line, "turn_id", reason, _excerpt(annotation)))
+            unknown.append(Problem(line, "turn_id", reason, excerpt_of(annotation)))
         elif key not in stored_ids:
             new.append({**annotation, **by_id[annotation["turn_id"]]})
     return new, len(annotations) - len(new) - len(unknown), unknown
-
-
-def _quarantine(store: Store, name: str, problems: list[Problem]) -> None:
-    """Replace the quarantined rows of an earlier import of the same file by these."""
-    run, now = uuid.uuid4().hex, datetime.now(UTC)
-    rows = [
-        {
-            "run_id": run,
-            "file": name,
-            "line": problem.line,
-            "field": problem.field,
-            "reason": problem.reason,
-            "excerpt": problem.excerpt,
-            "quarantined_at": now,
-        }
-        for problem in problems
-    ]
-    these = {"these": pa.table({"file": [name]})}
-    with store.commit() as cycle:
-        cycle.delete_rows("quarantine", "file IN (SELECT file FROM these)", these)
-        if rows:
-            cycle.append("quarantine", pa.Table.from_pylist(rows, schema=QUARANTINE))
-
-
-def _rows(
-    source: Path | bytes, name: str, problems: list[Problem]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    suffix = Path(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UsageError(
-            f"Annotations cannot be read from '{name}'; its name must end in {', '.join(SUFFIXES)}."
-        )
-    try:
-        content = source if isinstance(source, bytes) else source.expanduser().read_bytes()
-    except OSError as error:
-        problem = machine_error(error, name)
-        raise problem or UsageError(f"Cannot read {name}: {error.strerror}.") from error
-    if not content.strip():
-        raise IngestError(f"{name} is empty; expected one annotation per row.")
-    if suffix == ".parquet":
-        return _from_parquet(content, name)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise IngestError(
-            f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8."
-        ) from error
-    return (_from_csv if suffix == ".csv" else _from_jsonl)(text, name, problems)
-
-
-def _from_jsonl(
-    text: str, name: str, problems: list[Problem]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, text_line in enumerate(text.split("\n"), 1):
-        if not text_line.strip():
-            continue
-        try:
-            row = json.loads(text_line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            yield line, row
-        else:
-            problems.append(Problem(line, "", "not a JSON object", ""))
-
-
-def _from_csv(
-    text: str, name: str, problems: list[Problem]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    # A transcript may be longer than the module expects of a cell.
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    _has_columns(name, list(reader.fieldnames or ()))
-    line = 2
-    try:
-        for cells in reader:
-            # What the export did to keep spreadsheets from running a text is undone.
-            row: dict[str, Any] = {k: unguarded(v) for k, v in cells.items() if k and v}
-            if None in cells:
-                reason = "more cells than the header has"
-                problems.append(Problem(line, "", reason, _excerpt(row)))
-            elif row:
-                yield line, _typed(row)
-            # A cell may run over several lines; a row is named by its first.
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise IngestError(f"{name} is not valid CSV from line {line} on: {error}.") from error
 
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
@@ -287,27 +186,3 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
         if key in row:
             row[key] = flags.get(row[key].lower(), row[key])
     return row
-
-
-def _from_parquet(content: bytes, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise IngestError(f"{name} is not a Parquet file, or it is damaged.") from error
-    _has_columns(name, table.column_names)
-    yield from enumerate(table.to_pylist(), 1)
-
-
-def _has_columns(name: str, columns: list[str]) -> None:
-    for needed in ("turn_id", "annotator", "failure_point"):
-        if needed not in columns:
-            raise IngestError(
-                f"{name} has no column '{needed}'; it has {', '.join(columns[:12]) or 'none'}."
-            )
-
-
-def _excerpt(row: Mapping[str, Any]) -> str:
-    """What the quarantine keeps of a row: not the verdict, which its turn's next judge may not see
-    (`data.queries.visibility`)."""
-    named = {key: row[key] for key in ("annotation_id", "turn_id") if row.get(key)}
-    return json.dumps(named, ensure_ascii=False, default=str)[:EXCERPT]

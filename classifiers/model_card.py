@@ -18,7 +18,7 @@ from data.schema.trace import FAILURE_POINTS
 from data.store.model_folders import GOLD, LEVEL_ASSUMED
 
 # What labels that nobody checked are called, by `metrics["against"]`.
-_UNCHECKED = {"generated": "generated", "behaviour": "derived"}
+_UNCHECKED = {"generated": "generated", "behaviour": "derived", "judge": "a judge's"}
 
 
 def _kind(against: str) -> str:
@@ -38,6 +38,7 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
         if settings.context == "hindsight"
         else "It reads nothing of later turns (live)."
     )
+    told = f", with those of {settings.judge}" if settings.judge else ""
     lines = [
         f"# Model {model.id}",
         "",
@@ -53,7 +54,7 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
         f"| boosting rounds | {model.metrics.get('rounds', 0)} |",
         f"| encoder | {settings.encoder if model.encoder else 'none'} |",
         f"| seed | {settings.seed} |",
-        f"| labels | {settings.labels} |",
+        f"| labels | {settings.labels}{told} |",
         f"| left out | {', '.join(settings.without) or 'nothing'} |",
         "",
     ]

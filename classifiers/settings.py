@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from classifiers.encoder import DEFAULT
 from data.errors import UsageError
+from data.store.judges import annotator_of
 from features.matrix import Context
 from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
@@ -32,6 +33,8 @@ class Settings:
         users did, which needs no annotation and no label model. In both and behaviour, gold decides
         where a turn has it. ``auto``, for `classifiers.train`'s `train` and `train_store`:
         behaviour while there is little gold, then gold.
+    judge: an outside judge (`data.store.judges`) whose verdicts stand for generated labels, with
+        labels ``both``; None for none.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """
@@ -42,6 +45,7 @@ class Settings:
     without: tuple[str, ...] = ()
     devices_within: float = WITHIN_S
     labels: Labels = "gold"
+    judge: str | None = None
     folds: int = 5
     rounds: int = 160
     learning_rate: float = 0.08
@@ -59,14 +63,21 @@ class Settings:
         without: Sequence[str] = (),
         devices_within: float = WITHIN_S,
         labels: str = "gold",
+        *,
+        judge: str | None = None,
     ) -> Settings:
         """Settings as a user gives them; `UsageError` for an unknown context, feature group or kind
-        of labels, or a window out of range."""
+        of labels, a window out of range, or a judge beside labels that are not gold."""
         if context not in ("hindsight", "live"):
             raise UsageError(f"There is no context '{context}'; give hindsight or live.")
         kind = next((name for name in LABELS if name == labels), None)
         if kind is None:
             raise UsageError(f"There are no labels '{labels}'; give one of {', '.join(LABELS)}.")
+        if judge is not None and kind not in ("auto", "both"):
+            raise UsageError(
+                f"A judge's verdicts are learned from beside gold, not with labels '{kind}'; leave "
+                "--labels out, or --judge."
+            )
         unknown = sorted(set(without) - set(PARTS))
         if unknown:
             raise UsageError(
@@ -83,7 +94,8 @@ class Settings:
             encoder=encoder or DEFAULT,
             without=tuple(sorted(without)),
             devices_within=devices_within,
-            labels=kind,
+            labels=kind if judge is None else "both",
+            judge=None if judge is None else annotator_of(judge),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from classifiers.training_figures import OutOfFoldScores
 from data.counted import counted
 from data.errors import NotEnoughLabels
 from data.queries.annotations import DASHBOARD
+from data.queries.judges import judge_labels
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FIRST_ANNOTATIONS
 from data.store.model_folders import LEVEL_ASSUMED, LEVEL_KNOWN
@@ -531,6 +532,8 @@ def _later(data: TrainingSet, labelled: np.ndarray) -> Fold | str:
 
 
 def _unchecked(settings: Settings) -> str:
+    if settings.judge:
+        return "judge"
     return "behaviour" if settings.labels == "behaviour" else "generated"
 
 
@@ -649,6 +652,7 @@ def train_store(
             labelled=MAX_UNLABELLED if settings.labels == "behaviour" else MAX_LABELLED,
             context=settings.context,
             within=settings.devices_within,
+            judge=settings.judge,
         )
         if settings.labels == "auto":
             settings = replace(settings, labels=_resolved(turns))
@@ -659,6 +663,8 @@ def train_store(
             _check_turns(turns)
             sampled = turns["turn_id"].combine_chunks()
             generated = feedback(snapshot, turns=sampled)[0].select(["turn_id", "p_defect"])
+        elif settings.judge:
+            generated = judge_labels(snapshot, settings.judge)
         elif settings.labels != "gold":
             generated = snapshot.query(_GENERATED)
     store.clear_staging()

@@ -28,7 +28,9 @@ WITH settled AS (
     SELECT turn_id, failure_point, transcript, intent, slots FROM ({SETTLED_SQL})
     WHERE failure_point IS NOT NULL
 ), dialogues AS (
-    SELECT dialogue_id, count(*) AS n, count(gold) + count(settled.turn_id) > 0 AS labelled
+    SELECT dialogue_id, count(*) AS n, count(gold) + count(settled.turn_id) > 0
+        OR dialogue_id IN (SELECT dialogue_id FROM judge_verdicts WHERE annotator = $judge)
+        AS labelled
     FROM turns LEFT JOIN settled USING (turn_id) GROUP BY dialogue_id
 ), sampled AS (
     SELECT dialogue_id FROM dialogues
@@ -54,18 +56,20 @@ def training_turns(
     unlabelled: int = MAX_UNLABELLED,
     context: Context = "hindsight",
     within: float = WITHIN_S,
+    judge: str | None = None,
 ) -> pa.Table:
     """Turns of whole dialogues with gold and of some without, ordered by turn.
 
     Columns of `data.schema.trace.TURNS`, and `capture_us` and `context_digest` as scoring in
     `context`, with `within` as the window for several devices, will compute them. `labelled` and
     `unlabelled` limit the number of turns in dialogues with and without gold; `seed` decides which
-    are sampled.
+    are sampled. `judge`: an outside judge whose verdicts count as gold for this choice alone.
 
     Raises `NotEnoughLabels` if the store is empty.
     """
     sql = _SQL.format(digests=digests_sql(context, within))
-    turns = snapshot.query(sql, {"seed": seed, "labelled": labelled, "unlabelled": unlabelled})
+    params = {"seed": seed, "labelled": labelled, "unlabelled": unlabelled, "judge": judge}
+    turns = snapshot.query(sql, params)
     if turns.num_rows == 0:
         raise NotEnoughLabels(
             "The store holds no turns; ingest some with: faultline ingest PATH… --store DIR"

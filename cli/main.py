@@ -17,6 +17,7 @@ from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
 from cli.doctor import doctor
 from cli.ingest import annotate, ingest
+from cli.judges import judge
 from cli.labels import labels
 from cli.mapping import mapping
 from cli.models import evaluate, promote, score, train
@@ -54,6 +55,7 @@ for command in COMMANDS:
     app.command()(command)
 app.add_typer(rewrites)
 app.add_typer(labels)
+app.add_typer(judge)
 app.add_typer(preferences)
 app.add_typer(collect)
 

@@ -46,10 +46,14 @@ def train(
     without: WithoutOption = None,
     devices_within: WithinOption = WITHIN_S,
     labels: LabelsOption = Labels.auto,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Also learn from this judge's verdicts where there is no gold."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    settings = settings_of(context, seed, encoder, without, devices_within, labels)
+    settings = settings_of(context, seed, encoder, without, devices_within, labels, judge=judge)
     learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(shlex.quote(str(store)))}")
@@ -262,8 +266,12 @@ def settings_of(
     without: list[str] | None,
     devices_within: float = WITHIN_S,
     labels: Labels = Labels.gold,
+    *,
+    judge: str | None = None,
 ) -> Any:
     """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings
 
-    return Settings.of(context.value, seed, encoder, without or (), devices_within, labels.value)
+    return Settings.of(
+        context.value, seed, encoder, without or (), devices_within, labels.value, judge=judge
+    )

@@ -13,6 +13,7 @@ from data.store.store import Store
 from parts.model import later_logs, learning_curve, quality
 from parts.model.comparison import versus
 from parts.model.explanations import reasons
+from parts.model.judges import outside_judges
 from parts.model.label_errors import suspected_labels
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
@@ -89,6 +90,7 @@ elif look == "thresholds":
     quality.explorer(view, sample, target)
 elif look == "comparison":
     versus(view)
+    attempt(lambda: outside_judges(view))
 elif look == "labels":
     suspected_labels(view)
 elif look == "reasons":

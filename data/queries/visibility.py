@@ -111,6 +111,14 @@ RULES: Mapping[str, Rule] = {
         ),
         blind=True,
     ),
+    # No person's, so that no second opinion could be swayed by a colleague's.
+    "judge_verdicts": Rule(
+        _columns(
+            "turn_id dialogue_id day annotator failure_point answer confidence reason cost",
+            "currency digest created_at",
+            *(f"p_{name}" for name in FAILURE_POINTS),
+        )
+    ),
     "triage": Rule(_columns("slice failure_point owner state version note link updated_at")),
     "targets": Rule(_columns("failure_point target updated_at")),
     "views": Rule(_columns("name page query note created_at")),

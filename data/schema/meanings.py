@@ -11,6 +11,7 @@ TABLE_MEANINGS = {
     "runs": "ingested files",
     "labelled": "failure points that follow from the logs' gold",
     "annotations": "people's verdicts",
+    "judge_verdicts": "verdicts of outside judges, which are no gold",
     "triage": "owners, states and notes of slices, and owners of turns",
     "targets": "error budgets",
     "views": "saved views",

@@ -169,6 +169,34 @@ ANNOTATIONS = schema(
 # Files of earlier versions end before them.
 ANNOTATIONS_ADDED = ("goal_start", "goal_reached")
 
+# Verdicts of outside judges, such as a language model or a vendor; at most one per judge and turn.
+# They are annotations of "judge:NAME" in a table of their own: what reads `annotations` as truth
+# cannot meet them.
+JUDGE_VERDICTS = schema(
+    [
+        ("turn_id", _STR),
+        ("dialogue_id", _STR),
+        ("day", pa.date32()),
+        # "judge:NAME", see `data.store.judges`.
+        ("annotator", _STR),
+        # Null where the judge gave no verdict.
+        ("failure_point", _STR),
+        # "verdict", "refused" (no failure point) or "unreadable" (none that can be used).
+        ("answer", _STR),
+        # Null where it gave no probabilities.
+        *[(f"p_{name}", pa.float32()) for name in FAILURE_POINTS],
+        # The judge's own probability that its verdict is right.
+        ("confidence", pa.float32()),
+        ("reason", _STR),
+        # What the answer cost, and in which currency.
+        ("cost", pa.float64()),
+        ("currency", _STR),
+        # Fingerprint of the turn when the verdict was imported.
+        ("digest", pa.int64()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Failure points that follow from the gold in the logs; derived from `turns` by
 # `labels.rules.derived`.
 LABELLED = schema(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from data.errors import UsageError
 from data.schema.tables import ANNOTATIONS
 from data.schema.trace import FAILURE_POINTS
+from data.store.judges import is_judge, reserved
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -46,8 +47,8 @@ def annotate(
     `goal_start`: a goal of the user begins at this turn; `goal_reached`: the goal that the turn
     serves was reached in the end; None where the annotator says neither.
 
-    Raises UsageError for an empty annotator's name or an unknown failure point, and StoreBusy if
-    another process writes for longer than `PATIENCE_S`.
+    Raises UsageError for an annotator's name that is empty or a judge's (`data.store.judges`) or an
+    unknown failure point, and StoreBusy if another process writes for longer than `PATIENCE_S`.
     """
     (annotation_id,) = annotate_all(
         store,
@@ -85,6 +86,8 @@ def annotate_all(
     """
     if not annotator.strip():
         raise UsageError("An annotation needs the annotator's name; give one.")
+    if is_judge(annotator):
+        raise UsageError(reserved(annotator))
     if failure_point not in FAILURE_POINTS:
         raise UsageError(
             f"Unknown failure point '{failure_point}'; choose one of {', '.join(FAILURE_POINTS)}."

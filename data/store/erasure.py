@@ -95,6 +95,7 @@ class Eraser:
         for column in ("note", "link", "owner", "version"):
             self._blank("triage", column, "NULL", "notes on slices")
         self._blank("annotations", "note", "NULL", "notes of annotators")
+        self._blank("judge_verdicts", "reason", "NULL", "reasons of judges")
         self._blank("rewrites", "reason", "'deleted'", "reasons of decisions on rewrites")
         self._delete("preferences", ("name", "value", "said"), "preferences")
         self._annotators()
@@ -263,14 +264,17 @@ def _forget_explained(folder: Path, snapshot: Snapshot) -> int:
 
 # -- words -----------------------------------------------------------------------------------------
 
-# Texts that people wrote, and how each is called.
+# Texts that people or judges wrote, and how each is called.
 _WRITTEN = f"""
 SELECT 'the view ' || name AS place, {_DECODED} || ' ' || coalesce(note, '') AS text FROM views
 UNION ALL
 SELECT 'the note on ' || slice, concat_ws(' ', note, link) FROM triage
 UNION ALL
 SELECT 'the note of ' || annotator || ' on ' || turn_id, note FROM annotations
+UNION ALL
+SELECT 'the reason of ' || annotator || ' on ' || turn_id, reason FROM judge_verdicts
 """
+_WRITTEN_IN = ("views", "triage", "annotations", "judge_verdicts")
 _SPLIT = r"regexp_extract_all(lower({text}), '[\p{{L}}\p{{M}}\p{{N}}_-]{{4,}}')"
 _SPOKEN = "to_json({asr: asr, result: result, prompt: prompt, er: er, gold: gold})::VARCHAR"
 _WRITTEN_WORDS = f"SELECT place, unnest({_SPLIT.format(text='text')}) AS word FROM ({_WRITTEN})"
@@ -292,8 +296,8 @@ FROM theirs ANTI JOIN (
 
 def own_words(cycle: Cycle, deleted: pa.Table) -> pa.Table:
     """The words (`word`) of views and notes that only the turns `deleted` (`turn_id`) have."""
-    with cycle.snapshot("turns", "views", "triage", "annotations") as snapshot:
-        if not any(snapshot.counts()[name] for name in ("views", "triage", "annotations")):
+    with cycle.snapshot("turns", *_WRITTEN_IN) as snapshot:
+        if not any(snapshot.counts()[name] for name in _WRITTEN_IN):
             return pa.table({"word": pa.array([], pa.string())})
         return snapshot.query(_OWN_WORDS, tables={"deleted": deleted})
 
@@ -304,6 +308,6 @@ def written_with(cycle: Cycle, words: pa.Table) -> list[str]:
     They name no turn, so that only a person can tell whether they speak of one.
     """
     sql = f"SELECT DISTINCT place FROM ({_WRITTEN_WORDS}) SEMI JOIN words USING (word) ORDER BY 1"
-    with cycle.snapshot("views", "triage", "annotations") as snapshot:
+    with cycle.snapshot(*_WRITTEN_IN) as snapshot:
         places = snapshot.query(sql, tables={"words": words})
     return [str(place) for place in places["place"].to_pylist()]

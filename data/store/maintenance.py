@@ -43,7 +43,11 @@ _SMALL = 250_000
 _ROWS_PER_CYCLE = 2_000_000
 # Days: a century. Larger values are mistakes, and overflow date arithmetic.
 _LONGEST = 36_500
-_CALLED = {"annotations": "annotations", "labelled": "labels"}
+_CALLED = {
+    "annotations": "annotations",
+    "judge_verdicts": "verdicts of judges",
+    "labelled": "labels",
+}
 # A model younger than this may still wait to be tried, even when no old version is kept.
 _NEW_HOURS = 24.0
 
@@ -311,7 +315,7 @@ def delete(
         turns = cycle.delete_rows("turns", "turn_id IN (SELECT turn_id FROM deleted)", tables)
         condition = f"turn_id IN (SELECT turn_id FROM deleted) OR {named('dialogue_id')}"
         predictions = forget(cycle, condition, tables)
-        for name in ("annotations", "labelled"):
+        for name in _CALLED:
             others[_CALLED[name]] = cycle.delete_rows(name, condition, tables)
         cycle.delete_rows("misdated", condition, tables)
         given = (value for values in ids_by_kind.values() for value in values)
@@ -422,7 +426,7 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
                 dropped[name] += cycle.delete_rows(
                     name, f"turn_id IN ({_BEFORE})", tables, cycle.matching(name, on)
                 )
-        for name in ("labelled", "annotations"):
+        for name in _CALLED:
             others[_CALLED[name]] = cycle.delete_rows(
                 name, f"{_OLD} OR turn_id IN ({_BEFORE})", tables
             )

@@ -388,9 +388,10 @@ def _agree(cycle: Cycle, repaired: set[str]) -> None:
         forget(cycle, unknown)
     if repaired & {"turns", "labelled"}:
         cycle.delete_rows("labelled", unknown)
-    if "annotations" in repaired and "turns" not in repaired:
-        # Those of turns that were deleted since. Where turns are lost, annotations of them stay.
-        cycle.delete_rows("annotations", unknown)
+    for name in ("annotations", "judge_verdicts"):
+        if name in repaired and "turns" not in repaired:
+            # Those of turns that were deleted since. Where turns are lost, verdicts on them stay.
+            cycle.delete_rows(name, unknown)
     if repaired & {"turns", "predictions", "rollup"}:
         cycle.remove("rollup", list(cycle.files("rollup")))
         days: dict[str, set[str]] = {}

@@ -28,7 +28,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "overview": ("of", "step", "list", "order", "page", "against", "release_a", "release_b"),
     "triage": ("failing", "slice", "owner", "versus"),
     "turn": ("turn", "day", "find", "list", "order", "within", "back", "failing", "slice"),
-    "model": ("look", "target", "other", "speaking", "threshold", "labelled", "page"),
+    "model": ("look", "target", "other", "judge", "speaking", "threshold", "labelled", "page"),
     "annotate": ("task",),
     "explore": ("show", "rows", "cols", "of", "measure", "order", "page", "columns", "sql"),
     "data": ("part",),

@@ -38,6 +38,7 @@ from data.store.annotations import (
     shown_to,
     withdraw,
 )
+from data.store.judges import is_judge, reserved
 from data.store.store import Store
 from data.store.workspace import setting
 from parts.shared.view import reader_zone
@@ -126,7 +127,9 @@ def annotator() -> str | None:
         entered = st.text_input(_NAME_LABEL, max_chars=_NAME_LENGTH)
         st.form_submit_button("Start", type="primary")
     remember_name()
-    if entered.strip():
+    if is_judge(entered):
+        st.error(plain(reserved(entered)), icon=":material/error:")
+    elif entered.strip():
         st.session_state[_WHO] = entered.strip()
         st.rerun()
     return None
@@ -140,7 +143,11 @@ def name_field(key: str) -> str | None:
 
 
 def _sign_in(key: str) -> None:
-    st.session_state[_WHO] = str(st.session_state[key]).strip()
+    entered = str(st.session_state[key]).strip()
+    if is_judge(entered):
+        st.session_state[_MESSAGE] = ("error", reserved(entered))
+        entered = ""
+    st.session_state[_WHO] = entered
 
 
 def signed_in() -> str | None:
@@ -156,7 +163,8 @@ def _kept_name() -> str:
     if not isinstance(kept, str):
         return ""
     name = unquote(kept, errors="ignore").strip()
-    return name if len(name) <= _NAME_LENGTH and name.isprintable() else ""
+    usable = len(name) <= _NAME_LENGTH and name.isprintable() and not is_judge(name)
+    return name if usable else ""
 
 
 def remember_name() -> None:

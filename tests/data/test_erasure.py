@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotation.files import import_annotations
+from annotation.judges import import_verdicts
 from classifiers import registry
 from classifiers.out_of_fold import HeldOut
 from classifiers.shap_archive import Explained
@@ -161,6 +162,10 @@ def _fill(tmp_path: Path) -> None:
     row = {"turn_id": "zzturn-0", "annotator": "anna", "failure_point": "asr", "mood": 1}
     file = write_lines(tmp_path / "a.jsonl", [row])
     import_annotations(store, file, "a.jsonl")
+    reasons = {t["turn_id"]: f"as in {t['dialogue_id']}" for t in turns}
+    reasons["okturn-21"] = "just like zzturn-0"
+    said = [{"turn_id": t, "failure_point": "asr", "reason": why} for t, why in reasons.items()]
+    import_verdicts(store, write_lines(tmp_path / "j.jsonl", said), "j.jsonl", "model x")
     sql = f"SELECT * FROM turns WHERE user_id = '{USER}'"
     for name, query in {
         "by SQL": {"show": "sql", "sql": sql},
@@ -195,6 +200,12 @@ def test_nothing_is_left_of_a_user(full: Store) -> None:
         assert workspace.setting(snapshot, "second_opinions", 0) == 0.3
         assert workspace.setting(snapshot, "pinned", None) is None
         assert snapshot.query("SELECT count(*) AS n FROM turns").to_pylist() == [{"n": 3}]
+        judged = snapshot.query("SELECT turn_id, reason FROM judge_verdicts ORDER BY ALL")
+        assert [tuple(row.values()) for row in judged.to_pylist()] == [
+            ("okturn-20", "as in okdialogue-10"),
+            ("okturn-21", None),
+            ("okturn-22", "as in okdialogue-11"),
+        ]
         verdicts = snapshot.query(
             "SELECT annotator, note FROM annotations WHERE turn_id = 'okturn-21'"
         )

@@ -65,6 +65,14 @@ def test_the_name_is_asked_once_and_recorded_with_the_verdict(
     assert "Recorded: NLU" in texts(at)
 
 
+def test_a_judges_name_is_refused(opened: Open, own_store: Store) -> None:
+    at = opened(own_store.path, "annotate")
+    next(t for t in at.text_input if t.label.startswith("Your name")).set_value("Judge:gpt")
+    press(at, "Start")
+    assert "which is for outside judges" in at.error[0].value
+    assert "Why this one" not in texts(at)
+
+
 def test_keys_skip_and_undo(opened: Open, own_store: Store) -> None:
     at = signed_in(opened(own_store.path, "annotate"), "ann")
     keys = [b.proto.shortcut.lower() for b in at.button if b.proto.shortcut]

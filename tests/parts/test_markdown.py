@@ -34,6 +34,10 @@ SAFE = {
 
 # Expressions that somebody has looked at: what they can hold.
 REVIEWED = {
+    "parts/model/judges.py": {
+        "_about(compared)": "numbers, and a currency through `plain`",
+        "_verdict(compared)": "numbers, and the judge's name through `plain`",
+    },
     "parts/overview/comparison.py": {
         "_label(compared)": "constants, and a release through `plain`",
         "words": "days and percentages",
