@@ -41,6 +41,7 @@ PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
             _EVALUATION,
             ("benchmarks.cold_start", "{corpora}", "--part", "curve"),
         ),
+        "warm-start": (_EVALUATION, ("benchmarks.warm_start", "{corpora}")),
     },
 }
 

@@ -14,6 +14,12 @@ def _kind(against: str) -> str:
     return _UNCHECKED.get(against, against)
 
 
+def _pooled(model: Model) -> str:
+    count = model.metrics.get("pooled", 0.0)
+    where = " in naming stages" if model.metrics.get("derived") else ""
+    return f"count as much as {count:.0f} of these{where}" if count else "none"
+
+
 def card(model: Model) -> str:
     """The card of a model as Markdown."""
     figures = model.metrics.get("out_of_fold", {})
@@ -40,6 +46,7 @@ def card(model: Model) -> str:
         f"| encoder | {settings.encoder if model.encoder else 'none'} |",
         f"| seed | {settings.seed} |",
         f"| labels | {settings.labels} |",
+        f"| pooled turns of simulated assistants | {_pooled(model)} |",
         f"| left out | {', '.join(settings.without) or 'nothing'} |",
         "",
     ]

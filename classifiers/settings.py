@@ -32,6 +32,7 @@ class Settings:
         users did, which needs no annotation and no label model. In both and behaviour, gold decides
         where a turn has it. ``auto``, for `classifiers.train`'s `train` and `train_store`:
         behaviour while there is little gold, then gold.
+    warm_start: pool few labels with the packaged turns of simulated assistants, where that helps.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """
@@ -42,6 +43,7 @@ class Settings:
     without: tuple[str, ...] = ()
     devices_within: float = WITHIN_S
     labels: Labels = "gold"
+    warm_start: bool = True
     folds: int = 5
     rounds: int = 160
     learning_rate: float = 0.08
@@ -59,6 +61,7 @@ class Settings:
         without: Sequence[str] = (),
         devices_within: float = WITHIN_S,
         labels: str = "gold",
+        warm_start: bool = True,
     ) -> Settings:
         """Settings as a user gives them; `UsageError` for an unknown context, feature group or kind
         of labels, or a window out of range."""
@@ -84,6 +87,7 @@ class Settings:
             without=tuple(sorted(without)),
             devices_within=devices_within,
             labels=kind,
+            warm_start=warm_start,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -91,5 +95,7 @@ class Settings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Settings:
-        # Models trained before there was a window compared turns of the same instant.
-        return cls(**{"devices_within": 0.0, **content, "without": tuple(content["without"])})
+        # Models trained before there was a window compared turns of the same instant; those before
+        # there was a warm start had none.
+        before = {"devices_within": 0.0, "warm_start": False}
+        return cls(**{**before, **content, "without": tuple(content["without"])})

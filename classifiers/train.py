@@ -25,6 +25,7 @@ from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
 from classifiers.starter.labels import LEAST_TURNS, columns_of, derive
+from classifiers.starter.pooling import Pool, pool_of
 from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
 from data.counted import counted
@@ -370,14 +371,15 @@ def _warm(data: TrainingSet) -> tuple[TrainingSet, float]:
 
 def _named(
     data: TrainingSet, settings: Settings, encoder: Encoder | None, rows: np.ndarray | None = None
-) -> np.ndarray:
-    """The target of `data` with stages of derived defects by a model of the gold (of `rows`) alone.
+) -> tuple[np.ndarray, float]:
+    """The target of `data` with stages of derived defects by a model of the gold (of `rows`) alone,
+    and what pooled turns counted in that model.
 
     A derived label is worth something for whether a turn was a defect, and little for which. As it
     is where there is too little gold for a model, or none beside derived labels.
     """
     if settings.labels != "behaviour" or data.sure is None:
-        return data.target
+        return data.target, 0.0
     labelled = data.target != None  # noqa: E711  # element-wise
     gold = labelled & (data.sure >= 1.0)
     rename = np.flatnonzero(labelled & ~gold & (data.target != "correct"))
@@ -385,18 +387,18 @@ def _named(
     known = np.flatnonzero(gold) if rows is None else rows[gold[rows]]
     alone[known] = data.target[known]
     if not len(known) or not len(rename):
-        return data.target
+        return data.target, 0.0
     try:
         model, _ = _fit(
             replace(data, target=alone, sure=None), settings, encoder, silent, _MIN_NAMED
         )
     except NotEnoughLabels:
-        return data.target
+        return data.target, 0.0
     stages = [i for i, name in enumerate(model.classes) if name != "correct"]
     names = np.array([model.classes[i] for i in stages], object)
     target = data.target.copy()
     target[rename] = names[rescore(model, data.take(rename))[:, stages].argmax(axis=1)]
-    return target
+    return target, model.metrics["pooled"]
 
 
 def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
@@ -426,11 +428,12 @@ def _fit(
     if data.sure is not None:
         judged &= data.sure >= 1.0
     given = data
-    data, classes = only_learnable(replace(data, target=_named(data, settings, encoder)), minimum)
+    target, named_by = _named(data, settings, encoder)
+    data, classes = only_learnable(replace(data, target=target), minimum)
     target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
     # Names from held-out gold would tell the models that are tested on it.
-    within = [_only(_named(given, settings, encoder, rows), classes) for rows, _ in split]
+    within = [_only(_named(given, settings, encoder, rows)[0], classes) for rows, _ in split]
     table = dict(data.logged)
     heads = None
     if data.vectors and "text" not in settings.without:
@@ -450,13 +453,16 @@ def _fit(
     x = stack({name: values[labelled] for name, values in table.items()}, names)
     progress(1, 3, "boosting out of fold")
     sure = data.sure[labelled] if data.sure is not None else None
-    raw, rounds = booster.cross_fit(
+    # Derived labels already say which turns failed; what they lack is the stage, and the model that
+    # names it is one of gold alone.
+    raw, rounds, pool = _cross_fit(
         x,
         y,
         _restrict(split, labelled),
         settings,
         sure,
         [np.array([number.get(t, -1) for t in named[labelled]]) for named in within],
+        pool_of(table, names, classes, len(y)) if settings.warm_start and sure is None else None,
     )
     trusted = _trusted(y, sure)
     calibration = Calibration.fit(raw[trusted], y[trusted])
@@ -474,7 +480,7 @@ def _fit(
         weights /= weights.max()
     probability = calibration.apply(raw)
     progress(2, 3, "boosting on all labelled turns")
-    final = booster.fit(x, y, rounds, settings, sure)
+    final = booster.fit(x, y, rounds, settings, sure, pool)
     metrics = {
         "labelled": len(labelled),
         "turns": len(target),
@@ -489,6 +495,9 @@ def _fit(
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
+        # Own turns that pooled ones of simulated assistants counted as much as, here or where the
+        # stages of derived labels were named.
+        "pooled": pool.count if pool else named_by,
         "out_of_fold": summary(probability[trusted], y[trusted], weights, classes),
     }
     hit = np.full(len(target), _UNSAID)
@@ -511,6 +520,29 @@ def _fit(
         reference=Reference.fit(x[target[labelled] == "correct"], names),
     )
     return model, loss
+
+
+def _cross_fit(
+    x: np.ndarray,
+    y: np.ndarray,
+    split: list[Fold],
+    settings: Settings,
+    sure: np.ndarray | None,
+    within: list[np.ndarray],
+    pool: Pool | None,
+) -> tuple[np.ndarray, int, Pool | None]:
+    """`booster.cross_fit` with `pool` where that foretells the held-out turns better, else without;
+    and which."""
+    alone = booster.cross_fit(x, y, split, settings, sure, within)
+    if pool is None:
+        return *alone, None
+    pooled = booster.cross_fit(x, y, split, settings, sure, within, pool)
+
+    def loss(raw: np.ndarray) -> float:
+        hit = Calibration.fit(raw, y).apply(raw)[np.arange(len(y)), y]
+        return float(-np.log(hit.clip(_UNSAID, 1)).mean())
+
+    return (*pooled, pool) if loss(pooled[0]) < loss(alone[0]) else (*alone, None)
 
 
 def _unchecked(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from cli.options import (
     LabelsOption,
     SeedOption,
     StoreOption,
+    WarmStartOption,
     WithinOption,
     WithoutOption,
 )
@@ -45,10 +46,11 @@ def train(
     without: WithoutOption = None,
     devices_within: WithinOption = WITHIN_S,
     labels: LabelsOption = Labels.auto,
+    warm_start: WarmStartOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    settings = settings_of(context, seed, encoder, without, devices_within, labels)
+    settings = settings_of(context, seed, encoder, without, devices_within, labels, warm_start)
     learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(shlex.quote(str(store)))}")
@@ -195,8 +197,11 @@ def settings_of(
     without: list[str] | None,
     devices_within: float = WITHIN_S,
     labels: Labels = Labels.gold,
+    warm_start: bool = True,
 ) -> Any:
     """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings
 
-    return Settings.of(context.value, seed, encoder, without or (), devices_within, labels.value)
+    return Settings.of(
+        context.value, seed, encoder, without or (), devices_within, labels.value, warm_start
+    )

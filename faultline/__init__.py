@@ -212,20 +212,22 @@ def train(
     without: Sequence[str] = (),
     devices_within: float = 1.5,
     labels: str = "auto",
+    warm_start: bool = True,
     promote: bool = True,
 ) -> Trained:
     """Train a model on the labelled turns, and promote it.
 
     Turns that begin at most `devices_within` seconds apart may be one request that several devices
     heard. `labels`: ``auto`` (gold, and derived labels while there is little), ``gold``,
-    ``generated``, ``both``, or ``behaviour``, which needs no annotation.
+    ``generated``, ``both``, or ``behaviour``, which needs no annotation. `warm_start`: below 500
+    labels, pool them with packaged turns of simulated assistants where that helps.
     Raises `NotEnoughLabels` where too few turns are labelled.
     """
     from classifiers.settings import Settings
     from classifiers.train import train_store
     from data.store.model_folders import GOLD
 
-    settings = Settings.of(context, seed, encoder, without, devices_within, labels)
+    settings = Settings.of(context, seed, encoder, without, devices_within, labels, warm_start)
     model = train_store(open(store), settings, promote=promote)
     checked = bool(model.metrics["against"] == GOLD)
     return Trained(model.id, _quality(model.metrics["out_of_fold"]), checked)
