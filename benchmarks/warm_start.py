@@ -39,7 +39,7 @@ from labels.feedback.table import feedback
 WORLD, SEED = "world", 501
 VERDICTS = (50, 100, 300)
 _PARTS = 3
-_COLD = Settings(labels="gold", folds=3, warm_start=False)
+_COLD = Settings(labels="gold", folds=3)
 # Each pair: without the pooled turns, and with them.
 KINDS = {
     "verdicts alone": _COLD,

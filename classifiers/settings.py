@@ -43,7 +43,7 @@ class Settings:
     without: tuple[str, ...] = ()
     devices_within: float = WITHIN_S
     labels: Labels = "gold"
-    warm_start: bool = True
+    warm_start: bool = False
     folds: int = 5
     rounds: int = 160
     learning_rate: float = 0.08
@@ -61,7 +61,7 @@ class Settings:
         without: Sequence[str] = (),
         devices_within: float = WITHIN_S,
         labels: str = "gold",
-        warm_start: bool = True,
+        warm_start: bool = False,
     ) -> Settings:
         """Settings as a user gives them; `UsageError` for an unknown context, feature group or kind
         of labels, or a window out of range."""
@@ -95,7 +95,5 @@ class Settings:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Settings:
-        # Models trained before there was a window compared turns of the same instant; those before
-        # there was a warm start had none.
-        before = {"devices_within": 0.0, "warm_start": False}
-        return cls(**{**before, **content, "without": tuple(content["without"])})
+        # Models trained before there was a window compared turns of the same instant.
+        return cls(**{"devices_within": 0.0, **content, "without": tuple(content["without"])})

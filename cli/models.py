@@ -46,7 +46,7 @@ def train(
     without: WithoutOption = None,
     devices_within: WithinOption = WITHIN_S,
     labels: LabelsOption = Labels.auto,
-    warm_start: WarmStartOption = True,
+    warm_start: WarmStartOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
@@ -197,7 +197,7 @@ def settings_of(
     without: list[str] | None,
     devices_within: float = WITHIN_S,
     labels: Labels = Labels.gold,
-    warm_start: bool = True,
+    warm_start: bool = False,
 ) -> Any:
     """`classifiers.settings.Settings` of the options; `UsageError` for a value that is none."""
     from classifiers.settings import Settings

@@ -46,7 +46,7 @@ LabelsOption = Annotated[
 WarmStartOption = Annotated[
     bool,
     typer.Option(
-        help="Below 500 annotated turns, pool them with packaged turns of simulated assistants "
+        help="Pool fewer than 500 annotated turns with packaged turns of simulated assistants, "
         "where that foretells the annotations better."
     ),
 ]

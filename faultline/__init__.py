@@ -212,15 +212,15 @@ def train(
     without: Sequence[str] = (),
     devices_within: float = 1.5,
     labels: str = "auto",
-    warm_start: bool = True,
+    warm_start: bool = False,
     promote: bool = True,
 ) -> Trained:
     """Train a model on the labelled turns, and promote it.
 
     Turns that begin at most `devices_within` seconds apart may be one request that several devices
     heard. `labels`: ``auto`` (gold, and derived labels while there is little), ``gold``,
-    ``generated``, ``both``, or ``behaviour``, which needs no annotation. `warm_start`: below 500
-    labels, pool them with packaged turns of simulated assistants where that helps.
+    ``generated``, ``both``, or ``behaviour``, which needs no annotation. `warm_start`: pool fewer
+    than 500 labels with packaged turns of simulated assistants, where that helps.
     Raises `NotEnoughLabels` where too few turns are labelled.
     """
     from classifiers.settings import Settings
