@@ -27,6 +27,8 @@ from classifiers.starter.pooling import (
 )
 from classifiers.starter.stages import FOLDER
 from classifiers.train import TrainingSet, fit, rescore
+from cli.models import settings_of
+from cli.options import Context
 from data.schema.trace import FAILURE_POINTS
 from features.catalogue import catalogue
 
@@ -211,3 +213,9 @@ def test_a_model_of_before_there_was_a_warm_start_had_none() -> None:
     assert Settings.from_json(content).warm_start
     del content["warm_start"]
     assert not Settings.from_json(content).warm_start
+
+
+def test_the_option_reaches_the_settings() -> None:
+    for asked in (True, False):
+        settings = settings_of(Context.hindsight, 0, None, None, warm_start=asked)
+        assert settings.warm_start is asked
