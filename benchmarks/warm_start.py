@@ -1,6 +1,7 @@
 """What the packaged turns are worth beside the first verdicts.
 
     python -m benchmarks.warm_start CORPORA [CORPUS...] [--verdicts N ...] [--draws N] [--turns N]
+        [--no-derived]
 
 Prints Markdown. ``world`` stands for a simulated assistant of another seed than those of which the
 packaged turns come; the others are corpora. So many turns at random have a verdict; the test is on
@@ -52,7 +53,7 @@ _STACKED = "derived labels as well, and the packaged model's guess as columns"
 
 
 def rows(
-    corpora: Path, name: str, verdicts: tuple[int, ...], draws: int, most: int
+    corpora: Path, name: str, verdicts: tuple[int, ...], draws: int, most: int, derived: bool
 ) -> Iterator[str]:
     """Rows of the table for one corpus."""
     with ExitStack() as stack:
@@ -66,7 +67,9 @@ def rows(
             turns = training_turns(snapshot, 0)
             told = feedback(snapshot)[0].select(["turn_id", "p_defect"])
         data, encoder = prepare(turns, replace(_COLD, labels="behaviour"), folder / "encoder", told)
-        guessed = _with_guess(data, read_store(store, _COLD, folder / "encoder"))
+        guessed = data
+        if derived:
+            guessed = _with_guess(data, read_store(store, _COLD, folder / "encoder"))
         ids = [str(turn) for turn in data.ids]
         truth = np.array([kept.truth[turn] for turn in ids], object)
         group = np.unique([kept.group[turn] for turn in ids], return_inverse=True)[1]
@@ -79,13 +82,16 @@ def rows(
                 test, open_ = np.flatnonzero((part == 0) & known), np.flatnonzero(part > 0)
                 judged = rng.permutation(open_[known[open_]])[:n]
                 for kind, settings in KINDS.items():
+                    if settings.labels == "behaviour" and not derived:
+                        continue
                     found.setdefault(kind, []).append(
                         _figures(data, truth, judged, open_, test, settings, encoder)
                     )
-                found.setdefault(_STACKED, []).append(
-                    _figures(guessed, truth, judged, open_, test,
-                             KINDS["derived labels as well"], encoder)
-                )  # fmt: skip
+                if derived:
+                    settings = KINDS["derived labels as well"]
+                    found.setdefault(_STACKED, []).append(
+                        _figures(guessed, truth, judged, open_, test, settings, encoder)
+                    )
             yield from _lines(name, n, found)
 
 
@@ -156,7 +162,9 @@ def main(given: argparse.Namespace) -> None:
         "| gain in AP |\n|---|---:|---|---:|---:|---:|---:|"
     )
     for name in given.names or (*NAMES, WORLD):
-        for line in rows(given.corpora, name, tuple(given.verdicts), given.draws, given.turns):
+        for line in rows(
+            given.corpora, name, tuple(given.verdicts), given.draws, given.turns, given.derived
+        ):
             print(line, flush=True)
 
 
@@ -166,5 +174,6 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="*", metavar="corpus")
     parser.add_argument("--verdicts", type=int, nargs="+", default=VERDICTS)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--no-derived", dest="derived", action="store_false")
     parser.add_argument("--turns", type=int, default=3_000)
     main(parser.parse_args())

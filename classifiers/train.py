@@ -25,7 +25,7 @@ from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, folds, groups
 from classifiers.starter.labels import LEAST_TURNS, columns_of, derive
-from classifiers.starter.pooling import Pool, pool_of
+from classifiers.starter.pooling import FADED, MIN_POOLED, Pool, pool_of
 from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
 from data.counted import counted
@@ -150,7 +150,7 @@ def prepare(
         _check_turns(turns)
     else:
         target, sure = _targets(turns, settings.labels, generated)
-        check_labels(target)
+        check_labels(target, _least(settings, target, MIN_PER_CLASS))
     encoder = None
     if "text" not in settings.without:
         encoders.export(settings.encoder, folder)
@@ -305,6 +305,13 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
     return present
 
 
+def _least(settings: Settings, target: np.ndarray, minimum: int) -> int:
+    """Labels that a failure point needs to be learned: fewer where pooled turns show more of it."""
+    pools = settings.warm_start and settings.labels == "gold"
+    few = int((target != None).sum()) < FADED  # noqa: E711  # element-wise
+    return min(minimum, MIN_POOLED) if pools and few else minimum
+
+
 def only_learnable(
     data: TrainingSet, minimum: int = MIN_PER_CLASS
 ) -> tuple[TrainingSet, tuple[str, ...]]:
@@ -428,6 +435,7 @@ def _fit(
     if data.sure is not None:
         judged &= data.sure >= 1.0
     given = data
+    minimum = _least(settings, data.target, minimum)
     target, named_by = _named(data, settings, encoder)
     data, classes = only_learnable(replace(data, target=target), minimum)
     target = data.target

@@ -24,6 +24,8 @@ FILE = "turns.npz"
 # Verdicts from which on nothing is pooled, and how many own turns all pooled ones count as much as
 # beside the first verdicts. Measured in `benchmarks.warm_start`.
 FADED, COUNT = 500, 50.0
+# Verdicts from which on a failure point is learned beside pooled turns of it.
+MIN_POOLED = 3
 _SAME_EVERYWHERE = {"probability", "share", "yes/no"}
 # Values between 0 and 1 are kept in steps; the last number says that there is none.
 _STEPS, _MISSING = 254, 255

@@ -29,6 +29,7 @@ from classifiers.starter.stages import FOLDER
 from classifiers.train import TrainingSet, fit, rescore
 from cli.models import settings_of
 from cli.options import Context
+from data.errors import NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
 from features.catalogue import catalogue
 
@@ -189,6 +190,17 @@ def test_a_pool_that_misleads_is_left_out(team: TrainingSet, rows: np.ndarray) -
     contrary = team.target.copy()
     contrary[:120] = [swapped[point] for point in starter().failure_point[rows[:120]]]
     assert fit(replace(team, target=contrary), SETTINGS, None).metrics["pooled"] == 0
+
+
+def test_a_failure_point_needs_fewer_verdicts_where_pooled_turns_show_more(
+    team: TrainingSet,
+) -> None:
+    target = team.target.copy()
+    target[np.flatnonzero(target == "asr")[4:]] = None
+    few = replace(team, target=target)
+    assert set(fit(few, SETTINGS, None).classes) == {"asr", "correct"}
+    with pytest.raises(NotEnoughLabels):
+        fit(few, replace(SETTINGS, warm_start=False), None)
 
 
 def test_beside_derived_labels_the_pool_names_stages_only(team: TrainingSet) -> None:
