@@ -44,7 +44,7 @@ PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
         "warm-start": (
             _EVALUATION,
             (
-                *("benchmarks.warm_start", "{corpora}", "slurp", "dstc1", "world"),
+                *("benchmarks.warm_start", "{corpora}", "slurp", "dstc1", "dstc2", "world"),
                 *("--draws", "2", "--turns", "2400"),
             ),
         ),
