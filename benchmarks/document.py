@@ -44,6 +44,13 @@ PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
             _EVALUATION,
             ("benchmarks.cold_start", "{corpora}", "--part", "curve"),
         ),
+        "warm-start": (
+            _EVALUATION,
+            (
+                *("benchmarks.warm_start", "{corpora}", "slurp", "dstc1", "dstc2", "world"),
+                *("--draws", "2", "--turns", "2400"),
+            ),
+        ),
     },
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from classifiers.settings import Settings
 from classifiers.splits import Fold
+from classifiers.starter.pooling import Pool
 
 _PATIENCE = 30
 
@@ -43,9 +44,15 @@ def _weights(target: np.ndarray, classes: int) -> np.ndarray:
     return per_turn / float(per_turn.mean())
 
 
-def _dataset(x: np.ndarray, target: np.ndarray, classes: int, sure: np.ndarray) -> lgb.Dataset:
+def _dataset(
+    x: np.ndarray, target: np.ndarray, classes: int, sure: np.ndarray, pool: Pool | None = None
+) -> lgb.Dataset:
+    weight = _weights(target, classes) * sure
+    if pool is not None:
+        weight = np.concatenate([weight, pool.weights(target, weight)])
+        x, target = np.vstack([x, pool.x]), np.concatenate([target, pool.target])
     # LightGBM rejects characters that names of features contain: columns go by position.
-    return lgb.Dataset(x, target, weight=_weights(target, classes) * sure)
+    return lgb.Dataset(x, target, weight=weight)
 
 
 def cross_fit(
@@ -55,12 +62,14 @@ def cross_fit(
     settings: Settings,
     sure: np.ndarray | None = None,
     within: list[np.ndarray] | None = None,
+    pool: Pool | None = None,
 ) -> tuple[np.ndarray, int]:
     """Out-of-fold class probabilities (n, k), and the rounds to fit the final booster with.
 
     `sure`: probability that each target is right (n,); by default 1. `within`: per fold the
-    target (n,) to learn from there, -1 where there is none; by default the same. The rounds are 1.1
-    times the mean number at which early stopping ended, and at least 10.
+    target (n,) to learn from there, -1 where there is none; by default the same. `pool`: turns of
+    elsewhere to learn from in every fold. The rounds are 1.1 times the mean number at which early
+    stopping ended, and at least 10.
     """
     k = int(target.max()) + 1
     sure = np.ones(len(target)) if sure is None else sure
@@ -68,7 +77,7 @@ def cross_fit(
     rounds = []
     for (train, held_out), known in zip(folds, within or [target] * len(folds), strict=True):
         fitted, judged = train[known[train] >= 0], held_out[known[held_out] >= 0]
-        data = _dataset(x[fitted], known[fitted], k, sure[fitted])
+        data = _dataset(x[fitted], known[fitted], k, sure[fitted], pool)
         booster = lgb.train(
             _parameters(settings, k),
             data,
@@ -87,11 +96,13 @@ def fit(
     rounds: int,
     settings: Settings,
     sure: np.ndarray | None = None,
+    pool: Pool | None = None,
 ) -> lgb.Booster:
-    """The final booster, trained on all labelled turns for at most `rounds` rounds."""
+    """The final booster, trained on all labelled turns, and those of `pool`, for at most `rounds`
+    rounds."""
     k = int(target.max()) + 1
     sure = np.ones(len(target)) if sure is None else sure
     booster: lgb.Booster = lgb.train(
-        _parameters(settings, k), _dataset(x, target, k, sure), min(rounds, settings.rounds)
+        _parameters(settings, k), _dataset(x, target, k, sure, pool), min(rounds, settings.rounds)
     )
     return booster

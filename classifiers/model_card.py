@@ -25,6 +25,12 @@ def _kind(against: str) -> str:
     return _UNCHECKED.get(against, against)
 
 
+def _pooled(model: Model) -> str:
+    count = model.metrics.get("pooled", 0.0)
+    where = " in naming stages" if model.metrics.get("derived") else ""
+    return f"count as much as {count:.0f} of these{where}" if count else "none"
+
+
 def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
     """The card of a model as Markdown.
 
@@ -55,6 +61,7 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
         f"| encoder | {settings.encoder if model.encoder else 'none'} |",
         f"| seed | {settings.seed} |",
         f"| labels | {settings.labels}{told} |",
+        f"| pooled turns of simulated assistants | {_pooled(model)} |",
         f"| left out | {', '.join(settings.without) or 'nothing'} |",
         "",
     ]

@@ -35,6 +35,7 @@ class Settings:
         behaviour while there is little gold, then gold.
     judge: an outside judge (`data.store.judges`) whose verdicts stand for generated labels, with
         labels ``both``; None for none.
+    warm_start: pool few labels with the packaged turns of simulated assistants, where that helps.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
     rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
     """
@@ -46,6 +47,7 @@ class Settings:
     devices_within: float = WITHIN_S
     labels: Labels = "gold"
     judge: str | None = None
+    warm_start: bool = False
     folds: int = 5
     rounds: int = 160
     learning_rate: float = 0.08
@@ -63,6 +65,7 @@ class Settings:
         without: Sequence[str] = (),
         devices_within: float = WITHIN_S,
         labels: str = "gold",
+        warm_start: bool = False,
         *,
         judge: str | None = None,
     ) -> Settings:
@@ -96,6 +99,7 @@ class Settings:
             devices_within=devices_within,
             labels=kind if judge is None else "both",
             judge=None if judge is None else annotator_of(judge),
+            warm_start=warm_start,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from classifiers import booster, registry
 from classifiers import encoder as encoders
+from classifiers.calibration import Calibration
 from classifiers.encoder import Encoder
 from classifiers.model import Model, read_frame, stack
 from classifiers.out_of_fold import HeldOut
@@ -23,6 +24,7 @@ from classifiers.settings import Labels, Settings
 from classifiers.shap_sample import SAMPLE, explain
 from classifiers.splits import Fold, begins, folds, forward, groups
 from classifiers.starter.labels import LEAST_TURNS, columns_of, derive
+from classifiers.starter.pooling import FADED, MIN_POOLED, Pool, pool_of
 from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
 from classifiers.training_figures import OutOfFoldScores
@@ -152,7 +154,7 @@ def prepare(
         _check_turns(turns)
     else:
         target, sure = _targets(turns, settings.labels, generated)
-        check_labels(target)
+        check_labels(target, _least(settings, target, MIN_PER_CLASS))
     encoder = None
     if "text" not in settings.without:
         encoders.export(settings.encoder, folder)
@@ -308,6 +310,13 @@ def check_labels(target: np.ndarray, minimum: int = MIN_PER_CLASS) -> tuple[str,
     return present
 
 
+def _least(settings: Settings, target: np.ndarray, minimum: int) -> int:
+    """Labels that a failure point needs to be learned: fewer where pooled turns show more of it."""
+    pools = settings.warm_start and settings.labels == "gold"
+    few = int((target != None).sum()) < FADED  # noqa: E711  # element-wise
+    return min(minimum, MIN_POOLED) if pools and few else minimum
+
+
 def only_learnable(
     data: TrainingSet, minimum: int = MIN_PER_CLASS
 ) -> tuple[TrainingSet, tuple[str, ...]]:
@@ -376,14 +385,15 @@ def _warm(data: TrainingSet) -> tuple[TrainingSet, float]:
 
 def _named(
     data: TrainingSet, settings: Settings, encoder: Encoder | None, rows: np.ndarray | None = None
-) -> np.ndarray:
-    """The target of `data` with stages of derived defects by a model of the gold (of `rows`) alone.
+) -> tuple[np.ndarray, float]:
+    """The target of `data` with stages of derived defects by a model of the gold (of `rows`) alone,
+    and what pooled turns counted in that model.
 
     A derived label is worth something for whether a turn was a defect, and little for which. As it
     is where there is too little gold for a model, or none beside derived labels.
     """
     if settings.labels != "behaviour" or data.sure is None:
-        return data.target
+        return data.target, 0.0
     labelled = data.target != None  # noqa: E711  # element-wise
     gold = labelled & (data.sure >= 1.0)
     rename = np.flatnonzero(labelled & ~gold & (data.target != "correct"))
@@ -391,18 +401,18 @@ def _named(
     known = np.flatnonzero(gold) if rows is None else rows[gold[rows]]
     alone[known] = data.target[known]
     if not len(known) or not len(rename):
-        return data.target
+        return data.target, 0.0
     try:
         model, _ = _fit(
             replace(data, target=alone, sure=None), settings, encoder, silent, _MIN_NAMED
         )
     except NotEnoughLabels:
-        return data.target
+        return data.target, 0.0
     stages = [i for i, name in enumerate(model.classes) if name != "correct"]
     names = np.array([model.classes[i] for i in stages], object)
     target = data.target.copy()
     target[rename] = names[rescore(model, data.take(rename))[:, stages].argmax(axis=1)]
-    return target
+    return target, model.metrics["pooled"]
 
 
 def _counting(data: TrainingSet) -> list[tuple[TrainingSet, float]]:
@@ -433,11 +443,13 @@ def _fit(
     if data.sure is not None:
         judged &= data.sure >= 1.0
     given = data
-    data, classes = only_learnable(replace(data, target=_named(data, settings, encoder)), minimum)
+    minimum = _least(settings, data.target, minimum)
+    target, named_by = _named(data, settings, encoder)
+    data, classes = only_learnable(replace(data, target=target), minimum)
     target = data.target
     split = folds(target, data.group, settings.folds, settings.seed)
     # Names from held-out gold would tell the models that are tested on it.
-    within = [_only(_named(given, settings, encoder, rows), classes) for rows, _ in split]
+    within = [_only(_named(given, settings, encoder, rows)[0], classes) for rows, _ in split]
     table = dict(data.logged)
     heads = None
     if data.vectors and "text" not in settings.without:
@@ -458,13 +470,16 @@ def _fit(
     progress(1, 3, "boosting out of fold")
     sure = data.sure[labelled] if data.sure is not None else None
     within_labelled = _restrict(split, labelled)
-    raw, rounds = booster.cross_fit(
+    # Derived labels already say which turns failed; what they lack is the stage, and the model that
+    # names it is one of gold alone.
+    raw, rounds, pool = _cross_fit(
         x,
         y,
         within_labelled,
         settings,
         sure,
         [np.array([number.get(t, -1) for t in named[labelled]]) for named in within],
+        pool_of(table, names, classes, len(y)) if settings.warm_start and sure is None else None,
     )
     trusted = _trusted(y, sure)
     drawn, level = _level(data.take(labelled), classes)
@@ -474,7 +489,7 @@ def _fit(
     calibration, weights = scores.decision()
     probability = calibration.apply(raw)
     progress(2, 3, "boosting on all labelled turns")
-    final = booster.fit(x, y, rounds, settings, sure)
+    final = booster.fit(x, y, rounds, settings, sure, pool)
     metrics = {
         "labelled": len(labelled),
         "turns": len(target),
@@ -489,11 +504,14 @@ def _fit(
         # Labels of people among those learned from.
         "gold": len(labelled) if sure is None else int((sure >= 1.0).sum()),
         **({"derived": data.about} if data.about else {}),
+        # Own turns that pooled ones of simulated assistants counted as much as, here or where the
+        # stages of derived labels were named.
+        "pooled": pool.count if pool else named_by,
     }
     if figures:
 
         def later(early: np.ndarray, late: np.ndarray) -> np.ndarray:
-            earlier = booster.fit(x[early], y[early], rounds, settings)
+            earlier = booster.fit(x[early], y[early], rounds, settings, pool=pool)
             return np.asarray(earlier.predict(x[late]))
 
         metrics |= scores.figures(within_labelled, _later(data, labelled), later)
@@ -529,6 +547,29 @@ def _later(data: TrainingSet, labelled: np.ndarray) -> Fold | str:
     if isinstance(split, str):
         return split
     return _restrict([(split.early, split.late)], labelled)[0]
+
+
+def _cross_fit(
+    x: np.ndarray,
+    y: np.ndarray,
+    split: list[Fold],
+    settings: Settings,
+    sure: np.ndarray | None,
+    within: list[np.ndarray],
+    pool: Pool | None,
+) -> tuple[np.ndarray, int, Pool | None]:
+    """`booster.cross_fit` with `pool` where that foretells the held-out turns better, else without;
+    and which."""
+    alone = booster.cross_fit(x, y, split, settings, sure, within)
+    if pool is None:
+        return *alone, None
+    pooled = booster.cross_fit(x, y, split, settings, sure, within, pool)
+
+    def loss(raw: np.ndarray) -> float:
+        hit = Calibration.fit(raw, y).apply(raw)[np.arange(len(y)), y]
+        return float(-np.log(hit.clip(_UNSAID, 1)).mean())
+
+    return (*pooled, pool) if loss(pooled[0]) < loss(alone[0]) else (*alone, None)
 
 
 def _unchecked(settings: Settings) -> str:

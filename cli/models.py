@@ -19,6 +19,7 @@ from cli.options import (
     LabelsOption,
     SeedOption,
     StoreOption,
+    WarmStartOption,
     WithinOption,
     WithoutOption,
 )
@@ -50,10 +51,13 @@ def train(
         str | None,
         typer.Option(help="Also learn from this judge's verdicts where there is no gold."),
     ] = None,
+    warm_start: WarmStartOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the labelled turns, and promote it."""
-    settings = settings_of(context, seed, encoder, without, devices_within, labels, judge=judge)
+    settings = settings_of(
+        context, seed, encoder, without, devices_within, labels, warm_start, judge=judge
+    )
     learn(store, settings, promote=promote, as_json=as_json)
     if not as_json:
         out.print(f"Next: faultline score --store {plain(shlex.quote(str(store)))}")
@@ -266,6 +270,7 @@ def settings_of(
     without: list[str] | None,
     devices_within: float = WITHIN_S,
     labels: Labels = Labels.gold,
+    warm_start: bool = False,
     *,
     judge: str | None = None,
 ) -> Any:
@@ -273,5 +278,12 @@ def settings_of(
     from classifiers.settings import Settings
 
     return Settings.of(
-        context.value, seed, encoder, without or (), devices_within, labels.value, judge=judge
+        context.value,
+        seed,
+        encoder,
+        without or (),
+        devices_within,
+        labels.value,
+        warm_start,
+        judge=judge,
     )

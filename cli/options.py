@@ -43,6 +43,13 @@ LabelsOption = Annotated[
         "where there is some; behaviour: derived from signals and users' behaviour, needs neither."
     ),
 ]
+WarmStartOption = Annotated[
+    bool,
+    typer.Option(
+        help="Pool fewer than 500 annotated turns with packaged turns of simulated assistants, "
+        "where that foretells the annotations better."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same turns and seed, same model.")]
 EncoderOption = Annotated[
     str | None, typer.Option(help="transformers model: a folder, or a name in the local cache.")

@@ -218,6 +218,7 @@ def train(
     devices_within: float = 1.5,
     labels: str = "auto",
     judge: str | None = None,
+    warm_start: bool = False,
     promote: bool = True,
 ) -> Trained:
     """Train a model on the labelled turns, and promote it.
@@ -225,14 +226,18 @@ def train(
     Turns that begin at most `devices_within` seconds apart may be one request that several devices
     heard. `labels`: ``auto`` (gold, and derived labels while there is little), ``gold``,
     ``generated``, ``both``, or ``behaviour``, which needs no annotation. `judge`: an outside judge
-    whose verdicts are learned from where there is no gold.
+    whose verdicts are learned from where there is no gold. `warm_start`: pool fewer than 500 labels
+    with packaged turns of simulated assistants, where that helps.
+
     Raises `NotEnoughLabels` where too few turns are labelled.
     """
     from classifiers.settings import Settings
     from classifiers.train import train_store
     from data.store.model_folders import GOLD
 
-    settings = Settings.of(context, seed, encoder, without, devices_within, labels, judge=judge)
+    settings = Settings.of(
+        context, seed, encoder, without, devices_within, labels, warm_start, judge=judge
+    )
     model = train_store(open(store), settings, promote=promote)
     checked = bool(model.metrics["against"] == GOLD)
     figures = model.metrics["out_of_fold"]

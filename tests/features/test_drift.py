@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.drift import LARGE, class_drift, drift
 from charts.signals import missing_shares
 from data.queries.filters import Filter
 from data.queries.signal_coverage import days, logged
 from data.queries.signals import signal_values
 from data.store.store import Store
+from features.drift import LARGE, class_drift, drift
 
 
 def period(seed: int, shift: float = 0.0, missing: float = 0.0, rows: int = 2_000) -> pa.Table:
