@@ -165,7 +165,7 @@ def test_an_assumed_level_moves_rates_and_no_verdict() -> None:
         probability = calibration.apply(scores.raw)
         verdicts.append(decide(probability, weights))
     assert 1 - probability[:, 2].mean() == pytest.approx(0.3)
-    assert np.array_equal(*verdicts)
+    assert np.array_equal(verdicts[0], verdicts[1])
 
 
 def test_later_turns_are_scored_by_what_knows_only_earlier_ones() -> None:
