@@ -12,7 +12,10 @@ from data.store.judges import annotator_of
 from features.matrix import Context
 from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
-PARTS = ("before", "after", "capture", "text")
+# The last four are parts of the witness.
+PARTS = (
+    "before", "after", "capture", "text", "witness", "imitated", "meant", "language", "tagger"
+)  # fmt: skip
 Labels = Literal["auto", "gold", "generated", "both", "behaviour"]
 LABELS: tuple[Labels, ...] = ("auto", "gold", "generated", "both", "behaviour")
 
@@ -26,7 +29,8 @@ class Settings:
     context: ``hindsight`` reads the turns that follow; ``live`` does not.
     seed: two trainings on the same turns with one seed give the same model.
     encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
-    without: groups of features to leave out, of `PARTS`; for ablations.
+    without: groups of features to leave out, of `PARTS`; for ablations. Without text there is no
+        witness either.
     devices_within: seconds within which several devices hear one request; 0 for the same instant.
     labels: which failure points are learned from: of annotators and by rule (``gold``), those that
         the label model generated, or both; or ``behaviour``: derived from signals and from what
