@@ -20,8 +20,8 @@ from features.witness import GROUPS
 
 _RIDGE = 1.0
 # n-grams learned, of the words heard and of prompts: the cost of the fit grows with the cube.
-_TERMS = 4096
-_PROMPT_TERMS = 512
+_TERMS = 2048
+_PROMPT_TERMS = 256
 _PROMPT_WEIGHT = 0.5
 # Times that an intent, slot or value must occur to be learned; and how many are, at most.
 _MIN_COUNT = 8
@@ -125,7 +125,8 @@ class Frames:
             prompts,
             tuple(utterances.intents[i] for i in intents),
             tuple(utterances.names[i] for i in items),
-            weights,
+            # Half the size on disk; probabilities of least squares are not that exact.
+            weights.astype(np.float16),
             bias,
         )
 
@@ -152,7 +153,7 @@ class Frames:
         width = len(given.prompts.counts.indptr)
         pairs, pair = np.unique(heard.flat * width + given.prompt[turn], return_inverse=True)
         x = _inputs(given, self.terms, self.prompts, pairs // width, pairs % width)
-        scores = np.asarray(x @ self.weights) + self.bias
+        scores = np.asarray(x @ self.weights.astype(np.float32)) + self.bias
         k = len(self.intents)
         p = scores[:, k:].clip(_FLOOR, 1 - _FLOOR)
         yes, no = np.log(p), np.log1p(-p)

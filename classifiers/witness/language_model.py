@@ -91,8 +91,11 @@ class LanguageModel:
         return cls(learned, tuple(Counts.of(h, symbols, weight[text]) for h in histories))
 
     def measure(self, utterances: Utterances) -> np.ndarray:
-        """Columns of `features.witness`, float32 (n, 6): log-probability per word (letter) of the first
-        hypothesis, that of its least likely, and how much higher the best other hypothesis is."""
+        """Columns of `features.witness`, float32 (n, 6).
+
+        Log-probability per word (letter) of the first hypothesis, that of its least likely one, and
+        how much higher that of the best other hypothesis is.
+        """
         out = np.full((len(utterances), len(GROUPS["language"])), np.nan, np.float32)
         usable = np.flatnonzero(utterances.first >= 0)
         if not len(usable):

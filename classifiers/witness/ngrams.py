@@ -35,8 +35,8 @@ def codes_of(texts: Sequence[str]) -> np.ndarray:
 def mix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """One code for each pair of codes, in this order."""
     mixed: np.ndarray = (a * _MIX) ^ (b + (a >> _SHIFT))
-    mixed = (mixed ^ (mixed >> _SHIFT)) * _MIX
-    return mixed
+    spread: np.ndarray = (mixed ^ (mixed >> _SHIFT)) * _MIX
+    return spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def letter_codes(word: str) -> np.ndarray:
 
 
 def ranges(first: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The numbers from each of `first` on, so many of them as `size` says, one run after another."""
+    """The numbers from each of `first` on, as many as `size` says, one run after another."""
     before = np.cumsum(size) - size
     run: np.ndarray = np.repeat(first - before, size) + np.arange(int(size.sum()))
     return run

@@ -17,7 +17,7 @@ from classifiers.witness.utterances import Lists, Utterances
 from features.witness import GROUPS
 
 _RIDGE = 1.0
-_TERMS = 3072
+_TERMS = 2048
 _MIN_COUNT = 8
 _MOST = 64
 _AFFIX = 3

@@ -1,4 +1,4 @@
-"""What the witness reads of n turns: hypotheses, prompt, the frame logged, and gold to learn from."""
+"""What the witness reads of n turns: hypotheses, prompt, frame logged; gold to learn from."""
 
 from __future__ import annotations
 
