@@ -41,7 +41,8 @@ class Settings:
         labels ``both``; None for none.
     warm_start: pool few labels with the packaged turns of simulated assistants, where that helps.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
-    rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
+    rounds, learning_rate, leaves, min_leaf, columns, ridge, extra_trees: of LightGBM; `rounds` is
+        the maximum. Trees that split at random thresholds differ more, so that more of them help.
     """
 
     context: Context = "hindsight"
@@ -53,12 +54,13 @@ class Settings:
     judge: str | None = None
     warm_start: bool = False
     folds: int = 5
-    rounds: int = 160
+    rounds: int = 272
     learning_rate: float = 0.08
     leaves: int = 15
     min_leaf: int = 20
     columns: float = 0.4
     ridge: float = 5.0
+    extra_trees: bool = True
 
     @classmethod
     def of(
