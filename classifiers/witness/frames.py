@@ -134,7 +134,8 @@ class Frames:
         """Columns of `features.witness`, float32 (n, 9); NaN where no frame or no words are logged.
 
         frame: log-probability of the frame logged, by the first hypothesis. gap: that of the
-        likeliest frame less it. nbest, nbest_gap: means of both over the hypotheses by confidence.
+        likeliest frame less it. nbest, nbest_gap: means of both over the hypotheses by confidence;
+        NaN of a single one, as differs and keeps are.
         least: probability of the least likely thing logged. missing: of the likeliest slot or value
         that is not. unknown: things logged that were never learned. differs: share of confidence of
         hypotheses with another likeliest frame than the first. keeps: of those whose likeliest
@@ -199,17 +200,19 @@ class Frames:
             missing = top.max(axis=1)
         gap = best[pair] - logged
         differs = mark[pair] != mark[pair[first]][turn]
+        # Of a single hypothesis, all of this has been said.
+        several = np.where(heard.size > 1, 1.0, np.nan)
         return np.column_stack(
             [
                 logged[first],
                 gap[first],
-                np.bincount(turn, given.share * logged, n),
-                np.bincount(turn, given.share * gap, n),
+                np.bincount(turn, given.share * logged, n) * several,
+                np.bincount(turn, given.share * gap, n) * several,
                 np.where(np.isfinite(least[first]), least[first], np.nan),
                 missing,
                 unknown,
-                np.bincount(turn, given.share * differs, n),
-                np.bincount(turn, given.share * kept, n),
+                np.bincount(turn, given.share * differs, n) * several,
+                np.bincount(turn, given.share * kept, n) * several,
             ]
         )
 

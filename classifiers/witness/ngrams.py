@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
@@ -95,16 +95,16 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Bags:
-    """Counts of n-grams: matrix (m texts, distinct n-grams), and their codes, ascending."""
+    """Log-damped counts of n-grams: matrix (m texts, distinct n-grams), and their codes."""
 
     counts: csr_matrix
     codes: np.ndarray
 
     @classmethod
     def of(cls, words: Words, letters: bool = True) -> Bags:
-        """The log-damped n-grams of texts; without `letters`, only those of words."""
+        """The n-grams of texts; without `letters`, only those of words."""
         text, placed = words.text, words.codes
-        rows, codes = [text], [placed]
+        rows, codes = [], []
         run = placed
         for n in (2, 3):
             # Of the n-1 words from each place on, and the word that follows, in the same text.
@@ -112,22 +112,30 @@ class Bags:
             inside = text[: len(run)] == text[n - 1 :]
             rows.append(text[: len(run)][inside])
             codes.append(run[inside])
-        if letters:
-            runs = [letter_codes(name) for name in words.names]
-            size = np.array([len(own) for own in runs], np.int64)
-            flat = np.concatenate([*runs, np.empty(0, np.uint64)])
-            first = np.cumsum(np.append(0, size))[:-1]
-            own = size[words.word]
-            rows.append(np.repeat(text, own))
-            codes.append(flat[ranges(first[words.word], own)])
-        distinct, column = np.unique(np.concatenate(codes), return_inverse=True)
-        row = np.concatenate(rows)
-        counts = csr_matrix(
-            (np.ones(len(row), np.float32), (row, column)), (len(words), len(distinct))
+        runs, run_codes = _counts(np.concatenate(rows), np.concatenate(codes), len(words))
+        # What a word consists of is counted once per distinct word, not once per place.
+        own = [letter_codes(name) if letters else _NO_CODES for name in words.names]
+        row = np.repeat(np.arange(len(own)), [len(parts) for parts in own])
+        parts, part_codes = _counts(
+            np.append(np.arange(len(own)), row), np.concatenate([words.code, *own]), len(own)
         )
-        counts.sum_duplicates()
+        placed_in = csr_matrix(
+            (np.ones(len(text), np.float32), words.word, words.start), (len(words), len(own))
+        )
+        counts = hstack([placed_in @ parts, runs], format="csr", dtype=np.float32)
         np.log1p(counts.data, out=counts.data)
-        return cls(counts, distinct)
+        return cls(counts, np.append(part_codes, run_codes))
+
+
+_NO_CODES = np.empty(0, np.uint64)
+
+
+def _counts(row: np.ndarray, codes: np.ndarray, n: int) -> tuple[csr_matrix, np.ndarray]:
+    """How often each code occurs in each of n rows, and the distinct codes."""
+    distinct, column = np.unique(codes, return_inverse=True)
+    counts = csr_matrix((np.ones(len(row), np.float32), (row, column)), (n, len(distinct)))
+    counts.sum_duplicates()
+    return counts, distinct
 
 
 def letter_codes(word: str) -> np.ndarray:
@@ -155,8 +163,10 @@ class Terms:
     def learn(cls, bags: Bags, texts: np.ndarray, most: int) -> Terms:
         """The commonest `most` n-grams that at least two of the distinct `texts` (numbers) have."""
         occurs = np.bincount(bags.counts[texts].indices, minlength=len(bags.codes))
-        ranked = np.argsort(-occurs, kind="stable")[:most]
-        kept = np.sort(ranked[occurs[ranked] > 1])
+        # Ties by code: the order of the columns is that of whatever other texts there are.
+        ranked = np.lexsort((bags.codes, -occurs))[:most]
+        kept = ranked[occurs[ranked] > 1]
+        kept = kept[np.argsort(bags.codes[kept])]
         rarity = np.log((1 + len(texts)) / (1 + occurs[kept])) + 1
         return cls(bags.codes[kept], rarity.astype(np.float32))
 
