@@ -1,7 +1,7 @@
 """Features of the witness: what a small language understanding of one's own makes of the words.
 
-Columns by group: ``imitated`` has learned from the frames logged, ``meant`` from those that
-annotators gave, ``language`` from transcripts, ``tagger`` which words fill which slots. They are
+Columns by group: ``meant`` has learned from the frames that annotators gave, ``imitated`` from
+those logged, ``language`` from transcripts, ``tagger`` which words fill which slots. They are
 computed by `classifiers.witness`; here is what each of them means.
 """
 

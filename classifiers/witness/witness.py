@@ -27,8 +27,8 @@ def _meant(utterances: Utterances, rows: np.ndarray) -> Expert | None:
 
 # How what makes a group of columns is learned from some turns.
 _LEARN: dict[str, Callable[[Utterances, np.ndarray], Expert | None]] = {
-    "imitated": _imitated,
     "meant": _meant,
+    "imitated": _imitated,
     "language": LanguageModel.fit,
     "tagger": Tagger.fit,
 }
@@ -42,15 +42,17 @@ class Witness:
 
     @classmethod
     def fit(cls, utterances: Utterances, without: Sequence[str] = ()) -> Witness:
-        """Part i of each group learns from the turns of all other parts."""
+        """Part i of each group learns from the turns of all other parts.
+
+        Frames logged are imitated only where there are none of annotators to learn from: beside
+        these they add nothing (docs/evaluation.md).
+        """
         others = [np.flatnonzero(utterances.part != i) for i in range(PARTS)]
-        return cls(
-            {
-                name: tuple(learn(utterances, rows) for rows in others)
-                for name, learn in _LEARN.items()
-                if name not in without
-            }
-        )
+        groups: dict[str, tuple[Expert | None, ...]] = {}
+        for name, learn in _LEARN.items():
+            if name not in without and not (name == "imitated" and any(groups.get("meant", ()))):
+                groups[name] = tuple(learn(utterances, rows) for rows in others)
+        return cls(groups)
 
     def columns(self, utterances: Utterances) -> dict[str, np.ndarray]:
         """Feature columns of n turns, float32 (n,), by name: each turn by the part that has not

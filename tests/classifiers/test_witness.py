@@ -76,27 +76,36 @@ def columns(utterances: Utterances, witness: Witness) -> dict[str, np.ndarray]:
     return witness.columns(utterances)
 
 
+@pytest.fixture(scope="module")
+def imitating(utterances: Utterances) -> Witness:
+    """Of frames that annotators gave, nothing is known."""
+    return Witness.fit(utterances, ("meant", "language", "tagger"))
+
+
 def _same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], rows: np.ndarray) -> list[str]:
     """The columns that are equal in some rows."""
     return [name for name in a if np.array_equal(a[name][rows], b[name][rows], equal_nan=True)]
 
 
-def test_every_column_is_in_the_catalogue(columns: dict[str, np.ndarray]) -> None:
-    assert list(columns) == [name for names in GROUPS.values() for name in names]
-    assert set(columns) <= set(catalogue())
-    sentences = [sentence(name) for name in columns]
+def test_every_column_is_in_the_catalogue(
+    utterances: Utterances, columns: dict[str, np.ndarray], imitating: Witness
+) -> None:
+    table = imitating.columns(utterances) | columns
+    assert list(table) == [name for names in GROUPS.values() for name in names]
+    assert set(table) <= set(catalogue())
+    sentences = [sentence(name) for name in table]
     assert len(set(sentences)) == len(sentences)
-    assert all(values.dtype == np.float32 for values in columns.values())
+    assert all(values.dtype == np.float32 for values in table.values())
 
 
 def test_a_frame_that_does_not_fit_the_words_is_unlikely(
-    utterances: Utterances, witness: Witness, columns: dict[str, np.ndarray]
+    utterances: Utterances, witness: Witness, imitating: Witness
 ) -> None:
     light = utterances.intents.index("light")
     wrong = np.flatnonzero(utterances.intent == utterances.intents.index("play"))
     given = replace(utterances, intent=np.full(len(utterances), light))
-    for group in ("imitated", "meant"):
-        other = witness.columns(given)
+    for group, asked in (("imitated", imitating), ("meant", witness)):
+        columns, other = asked.columns(utterances), asked.columns(given)
         for measure, sign in (("frame", -1), ("gap", 1), ("least", -1)):
             name = f"text.{group}_{measure}"
             assert (sign * (other[name] - columns[name])[wrong] > 0).all(), name
@@ -153,7 +162,9 @@ def test_gold_of_a_part_changes_no_column_of_that_part(
     assert learned - set(_same(columns, other, rest))
 
 
-def test_the_frame_of_a_turn_is_never_learned_by_what_scores_it(utterances: Utterances) -> None:
+def test_the_frame_of_a_turn_is_never_learned_by_what_scores_it(
+    utterances: Utterances, imitating: Witness
+) -> None:
     # Every turn of part 0 gets another frame: what the witness expects of them must stay.
     own = np.flatnonzero(utterances.part == 0)
     order = np.arange(len(utterances))
@@ -162,7 +173,7 @@ def test_the_frame_of_a_turn_is_never_learned_by_what_scores_it(utterances: Utte
         utterances, intent=utterances.intent[order], items=utterances.items.take(order)
     )
     fitted = Witness.fit(changed, ("meant", "language", "tagger"))
-    before = Witness.fit(utterances, ("meant", "language", "tagger")).columns(utterances)
+    before = imitating.columns(utterances)
     after = fitted.columns(replace(changed, intent=utterances.intent, items=utterances.items))
     assert _same(before, after, own) == list(GROUPS["imitated"])
     rest = np.flatnonzero(utterances.part != 0)
