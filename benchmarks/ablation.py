@@ -69,4 +69,5 @@ def main(store: str, folds: int = 3, numbers: Sequence[int] = ()) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:3]), numbers=[*map(int, sys.argv[3:])])
+    given = [int(argument) for argument in sys.argv[2:]]
+    main(sys.argv[1], given[0] if given else 3, given[1:])

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.sparse import csr_matrix, hstack
 
 from classifiers.witness.ngrams import Terms
@@ -264,6 +262,5 @@ def _item_sums(examples: Examples, pair: np.ndarray, items: np.ndarray, n: int) 
 
 def _renumbered(names: list[str], learned: tuple[str, ...]) -> np.ndarray:
     """Of each of `names` its place among those learned, -1 where it is not; one more, for none."""
-    place = pc.index_in(pa.array(names, pa.string()), value_set=pa.array(learned, pa.string()))
-    numbers: np.ndarray = np.append(pc.fill_null(place, -1).to_numpy(), -1).astype(np.int64)
-    return numbers
+    number = {name: i for i, name in enumerate(learned)}
+    return np.array([*(number.get(name, -1) for name in names), -1])

@@ -55,9 +55,9 @@ class Counts:
         count = _looked_up(self.grams, self.count, mix(history, symbol))
         total = _looked_up(self.histories, self.total, history)
         followers = _looked_up(self.histories, self.followers, history)
-        return (count + followers * shorter) / np.maximum(total + followers, 1e-9) * (
-            total > 0
-        ) + shorter * (total == 0)
+        mixed = (count + followers * shorter) / np.maximum(total + followers, 1)
+        probability: np.ndarray = np.where(total > 0, mixed, shorter)
+        return probability
 
 
 def _looked_up(codes: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

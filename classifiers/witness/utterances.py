@@ -186,9 +186,10 @@ class Utterances:
 def _given(con: duckdb.DuckDBPyConnection, gold: pa.Array[Any]) -> pa.Table:
     fields = ["transcript", "intent", "slots"]
     columns: dict[str, Any] = {name: pc.struct_field(gold, name) for name in fields}
-    con.register("gold_given", pa.table({"row": np.arange(len(gold)), **columns}))
+    con.register("gold_given", pa.table({"row": pa.array(np.arange(len(gold))), **columns}))
     try:
-        return con.sql(_GOLD).to_arrow_table()
+        table: pa.Table = con.sql(_GOLD).to_arrow_table()
+        return table
     finally:
         con.unregister("gold_given")
 
