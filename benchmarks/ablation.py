@@ -46,9 +46,6 @@ def main(store: str, folds: int = 3, numbers: Sequence[int] = ()) -> None:
         "| minutes |"
     )
     print("|---|---|---|---:|---:|---|---:|", flush=True)
-    for name, settings in VARIANTS:
-    print("| features | macro-F1 (95 %) | accuracy | defect AP | F1 per class | minutes |")
-    print("|---|---|---:|---:|---|---:|", flush=True)
     for name, settings in [VARIANTS[i - 1] for i in numbers] or VARIANTS:
         began = time.perf_counter()
         result = evaluate(turns, replace(settings, folds=3), folds)
