@@ -1,15 +1,17 @@
 """What each kind of evidence contributes: cross-validation with more and more feature groups.
 
-    python -m benchmarks.ablation STORE [FOLDS]
+    python -m benchmarks.ablation STORE [FOLDS] [ROW…]
 
-Prints a Markdown table. Each line is `faultline evaluate --without … --folds FOLDS`, but with three
-folds inside each training part instead of five.
+Prints a Markdown table, of all rows or of those whose numbers (from 1) are given. Each line is
+`faultline evaluate --without … --folds FOLDS`, but with three folds inside each training part
+instead of five.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from classifiers.evaluation.cross_validation import evaluate
@@ -23,14 +25,20 @@ VARIANTS = [
     ("+ dialogue before", Settings(without=("after", "capture", "text"))),
     ("+ dialogue after", Settings(without=("capture", "text"))),
     ("+ other devices that heard it", Settings(without=("text",))),
-    ("+ text (all: hindsight)", Settings()),
+    ("+ text", Settings(without=("witness",))),
+    ("+ witness (all: hindsight)", Settings()),
+    ("all, frames imitated, not meant", Settings(without=("meant",))),
+    ("all but frames", Settings(without=("imitated", "meant"))),
+    ("all but the language model", Settings(without=("language",))),
+    ("all but the tagger", Settings(without=("tagger",))),
+    ("all, splits not at random", Settings(extra_trees=False, rounds=160)),
     ("all but other devices", Settings(without=("capture",))),
     ("live", Settings(context="live")),
 ]
 
 
-def main(store: str, folds: int = 3) -> None:
-    """Evaluate every variant on the labelled turns of `store`."""
+def main(store: str, folds: int = 3, numbers: Sequence[int] = ()) -> None:
+    """Evaluate every variant, or those with these numbers, on the labelled turns of `store`."""
     with Store.open(store).snapshot() as snapshot:
         turns = training_turns(snapshot, seed=0)
     print(
@@ -38,7 +46,7 @@ def main(store: str, folds: int = 3) -> None:
         "| minutes |"
     )
     print("|---|---|---|---:|---:|---|---:|", flush=True)
-    for name, settings in VARIANTS:
+    for name, settings in [VARIANTS[i - 1] for i in numbers] or VARIANTS:
         began = time.perf_counter()
         result = evaluate(turns, replace(settings, folds=3), folds)
         low, high = result["intervals"]["macro_f1"]
@@ -58,4 +66,5 @@ def main(store: str, folds: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    given = [int(argument) for argument in sys.argv[2:]]
+    main(sys.argv[1], given[0] if given else 3, given[1:])

@@ -118,11 +118,17 @@ def _pooled(folder: Path, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]
     with _simulated(folder, _POOLED_TURNS, seed).snapshot() as snapshot:
         data, _ = prepare(training_turns(snapshot, 0), Settings(), folder / "encoder")
     assert data.vectors is not None
+    assert data.utterances is not None
     rows = np.random.default_rng(seed).permutation(len(data.ids))
     verdicts = _only(data, rows[:_VERDICTS])
     split = folds(verdicts.target, data.group, 4, 0)
     heads, held_out = TextHeads.fit(
-        data.vectors, verdicts.target, verdicts.gold_intents, verdicts.gold_slots, split
+        data.vectors,
+        verdicts.target,
+        verdicts.gold_intents,
+        verdicts.gold_slots,
+        split,
+        data.utterances.part,
     )
     columns = pooling.travelling(data.logged | dict(zip(heads.columns, held_out.T, strict=True)))
     kept = np.hstack([rows[data.target[rows] == point][:_KEPT] for point in FAILURE_POINTS])

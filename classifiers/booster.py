@@ -25,6 +25,7 @@ def _parameters(settings: Settings, classes: int) -> dict[str, Any]:
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "lambda_l2": settings.ridge,
+        "extra_trees": settings.extra_trees,
         "max_bin": 63,
         "seed": settings.seed,
         "deterministic": True,

@@ -18,6 +18,8 @@ from classifiers.reference_values import Reference
 from classifiers.settings import Settings
 from classifiers.shap_archive import Explained
 from classifiers.text_heads import TextHeads, Vectors
+from classifiers.witness.utterances import Utterances
+from classifiers.witness.witness import Witness
 from data.schema.trace import FAILURE_POINTS
 from features.categories import Vocabulary
 from features.matrix import (
@@ -60,6 +62,7 @@ class Model:
     held_out: probabilities of the training turns, out of fold.
     reference: percentiles of the features among correct turns; not loaded with the model.
     explained: explanations of a sample of the training turns; scoring does not need them.
+    witness: None without text, or if it was left out.
     """
 
     settings: Settings
@@ -76,15 +79,29 @@ class Model:
     held_out: HeldOut | None = None
     reference: Reference | None = None
     explained: Explained | None = None
+    witness: Witness | None = None
 
     def matrix(self, turns: pa.Table) -> tuple[pa.ChunkedArray[Any], np.ndarray]:
         """Turn ids, ascending, and feature matrix (n, number of columns) of whole dialogues."""
         with open_frame(turns, self.settings.context, self.settings.devices_within) as con:
             ids, logged, vectors = read_frame(con, self.vocabulary, self.settings, self.encoder)
+            utterances = Utterances.read(con) if vectors else None
+        return ids, stack(self.table(logged, vectors, utterances), self.columns)
+
+    def table(
+        self,
+        logged: dict[str, np.ndarray],
+        vectors: Vectors | None,
+        utterances: Utterances | None,
+    ) -> dict[str, np.ndarray]:
+        """Columns of n turns by name: those logged, and what heads and witness make of texts."""
         table = dict(logged)
-        if self.heads and vectors:
-            table |= zip(self.heads.columns, self.heads.transform(vectors).T, strict=True)
-        return ids, stack(table, self.columns)
+        if self.heads and vectors and utterances:
+            values = self.heads.transform(vectors, part=utterances.part)
+            table |= zip(self.heads.columns, values.T, strict=True)
+        if self.witness and utterances:
+            table |= self.witness.columns(utterances)
+        return table
 
     def score(self, turns: pa.Table, to_score: pa.Table | None = None) -> Scores:
         """Probabilities and verdicts of turns in whole dialogues.

@@ -2,7 +2,7 @@
 
     model.json       settings, classes, columns, vocabulary, calibration, decision weights
     booster.txt      LightGBM
-    heads.npz        text heads
+    heads.npz        text heads, witness
     held_out.parquet out-of-fold probabilities of the training turns
     encoder.onnx, tokenizer.json
     metrics.json     out-of-fold figures
@@ -42,6 +42,8 @@ from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import FILE
 from classifiers.settings import Settings
 from classifiers.text_heads import LinearHead, TextHeads
+from classifiers.witness import files as witness_files
+from classifiers.witness.parts import PARTS
 from data.errors import ModelError, machine_error
 from data.store.durability import replacing, sync, tree
 from data.store.model_folders import (
@@ -146,7 +148,10 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
         raise _damaged(models, model_id, " ".join(map(str, found)))
     with _damage_as_model_error(models, model_id):
         content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
-        heads = _read_heads(folder / "heads.npz", content["heads"])
+        with np.load(folder / "heads.npz") as arrays:
+            heads = _read_heads(arrays, content["heads"])
+            # A model saved by an earlier version has no witness.
+            witness = witness_files.read(content.get("witness"), arrays)
         return Model(
             Settings.from_json(content["settings"]),
             tuple(content["classes"]),
@@ -160,6 +165,7 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
             json.loads((folder / "metrics.json").read_text("utf-8")),
             model_id,
             HeldOut.read(folder / "held_out.parquet"),
+            witness=witness,
         )
 
 
@@ -203,6 +209,7 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
             "signals": dict(model.vocabulary.signals),
         },
         "heads": _head_shapes(model.heads),
+        "witness": witness_files.shapes(model.witness),
         # Models saved by earlier versions have no prior.
         "calibration": [
             values.tolist()
@@ -216,7 +223,7 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
     }
     (folder / "model.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
     model.booster.save_model(str(folder / "booster.txt"))
-    arrays: dict[str, Any] = dict(_head_arrays(model.heads))
+    arrays: dict[str, Any] = _head_arrays(model.heads) | witness_files.arrays(model.witness)
     np.savez(folder / "heads.npz", **arrays)
     if model.held_out:
         model.held_out.write(folder / "held_out.parquet")
@@ -230,10 +237,10 @@ def _write(model: Model, encoder_folder: Path | None, folder: Path) -> None:
 def _named(heads: TextHeads) -> dict[str, LinearHead]:
     """All heads by the name under which their arrays are stored."""
     single = {
-        "usual": heads.usual,
         "meant": heads.meant,
-        "slots": heads.slots,
         "slots_meant": heads.slots_meant,
+        **{f"usual.{i}": head for i, head in enumerate(heads.usual)},
+        **{f"slots.{i}": head for i, head in enumerate(heads.slots)},
     }
     return {
         **{f"head.{name}": head for name, head in heads.heads.items()},
@@ -271,34 +278,40 @@ def _head_arrays(heads: TextHeads | None) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_heads(path: Path, shapes: dict[str, Any] | None) -> TextHeads | None:
+def _read_heads(arrays: Any, shapes: dict[str, Any] | None) -> TextHeads | None:
     if shapes is None:
         return None
-    with np.load(path) as arrays:
-        heads = {
-            name: LinearHead(
-                tuple(shape["fields"]),
-                tuple(shape["classes"]),
-                {field: arrays[f"{name}/{field}"] for field in shape["fields"]},
-                arrays[f"{name}/bias"],
-            )
-            for name, shape in shapes["heads"].items()
-        }
-        lexical = {
-            name: LexicalHead(
-                tuple(classes),
-                *(arrays[f"lexical.{name}/{part}"] for part in ("rarity", "weights", "bias")),
-            )
-            for name, classes in shapes["lexical"].items()
-        }
+    heads = {
+        name: LinearHead(
+            tuple(shape["fields"]),
+            tuple(shape["classes"]),
+            {field: arrays[f"{name}/{field}"] for field in shape["fields"]},
+            arrays[f"{name}/bias"],
+        )
+        for name, shape in shapes["heads"].items()
+    }
+    lexical = {
+        name: LexicalHead(
+            tuple(classes),
+            *(arrays[f"lexical.{name}/{part}"] for part in ("rarity", "weights", "bias")),
+        )
+        for name, classes in shapes["lexical"].items()
+    }
     prefix = "head."
     return TextHeads(
         {n.removeprefix(prefix): head for n, head in heads.items() if n.startswith(prefix)},
         lexical,
-        heads.get("usual"),
+        _by_part(heads, "usual"),
         heads.get("meant"),
-        heads.get("slots"),
+        _by_part(heads, "slots"),
         heads.get("slots_meant"),
         tuple(shapes["similarities"]),
         tuple(shapes["columns"]),
     )
+
+
+def _by_part(heads: dict[str, LinearHead], name: str) -> tuple[LinearHead | None, ...]:
+    # A model saved by an earlier version has one head for all turns.
+    if name in heads:
+        return (heads[name],)
+    return tuple(heads.get(f"{name}.{i}") for i in range(PARTS))

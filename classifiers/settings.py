@@ -12,7 +12,10 @@ from data.store.judges import annotator_of
 from features.matrix import Context
 from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
-PARTS = ("before", "after", "capture", "text")
+# The last four are parts of the witness.
+PARTS = (
+    "before", "after", "capture", "text", "witness", "imitated", "meant", "language", "tagger"
+)  # fmt: skip
 Labels = Literal["auto", "gold", "generated", "both", "behaviour"]
 LABELS: tuple[Labels, ...] = ("auto", "gold", "generated", "both", "behaviour")
 
@@ -26,7 +29,8 @@ class Settings:
     context: ``hindsight`` reads the turns that follow; ``live`` does not.
     seed: two trainings on the same turns with one seed give the same model.
     encoder: a transformers model: the packaged default, a local folder, or a cached hub name.
-    without: groups of features to leave out, of `PARTS`; for ablations.
+    without: groups of features to leave out, of `PARTS`; for ablations. Without text there is no
+        witness either.
     devices_within: seconds within which several devices hear one request; 0 for the same instant.
     labels: which failure points are learned from: of annotators and by rule (``gold``), those that
         the label model generated, or both; or ``behaviour``: derived from signals and from what
@@ -37,7 +41,8 @@ class Settings:
         labels ``both``; None for none.
     warm_start: pool few labels with the packaged turns of simulated assistants, where that helps.
     folds: parts into which the labelled turns are split for out-of-fold scores and calibration.
-    rounds, learning_rate, leaves, min_leaf, columns, ridge: of LightGBM; `rounds` is the maximum.
+    rounds, learning_rate, leaves, min_leaf, columns, ridge, extra_trees: of LightGBM; `rounds` is
+        the maximum. Trees that split at random thresholds differ more, so that more of them help.
     """
 
     context: Context = "hindsight"
@@ -49,12 +54,13 @@ class Settings:
     judge: str | None = None
     warm_start: bool = False
     folds: int = 5
-    rounds: int = 160
+    rounds: int = 272
     learning_rate: float = 0.08
     leaves: int = 15
     min_leaf: int = 20
     columns: float = 0.4
     ridge: float = 5.0
+    extra_trees: bool = True
 
     @classmethod
     def of(

@@ -1,14 +1,15 @@
 """Heads on the text encoder: class scores, similarities, agreement with usual frames, as features.
 
 Every head is linear in the vectors of its fields, so its score is a sum of one product per
-*distinct* text. Scores of training turns are out of fold (Wolpert 1992, stacked generalisation);
-scores of other turns come from heads fitted on all training turns.
+*distinct* text. Of the heads that learn from labels, scores of labelled turns are out of fold
+(Wolpert 1992, stacked generalisation); scores of other turns come from heads fitted on all of them.
+Heads that learn from logged frames are cross-fitted: see `classifiers.witness.parts`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from sklearn.linear_model import Ridge
 
 from classifiers.encoder import Encoder
 from classifiers.lexical_heads import LexicalHead, hashed
+from classifiers.witness.parts import PARTS
 from data.schema.trace import FAILURE_POINTS
 from features.text import HEADS, LEXICAL, SIMILARITIES, Head, Lexical
 
@@ -140,13 +142,18 @@ class LinearHead:
 
 @dataclass(frozen=True, slots=True)
 class TextHeads:
-    """All heads of a model; `columns` names what `transform` returns."""
+    """All heads of a model; `columns` names what `transform` returns.
+
+    Attributes
+    ----------
+    usual, slots: learned from logged frames, one per part; None where there was nothing to learn.
+    """
 
     heads: Mapping[str, LinearHead]
     lexical: Mapping[str, LexicalHead]
-    usual: LinearHead | None
+    usual: Sequence[LinearHead | None]
     meant: LinearHead | None
-    slots: LinearHead | None
+    slots: Sequence[LinearHead | None]
     slots_meant: LinearHead | None
     similarities: tuple[str, ...]
     columns: tuple[str, ...]
@@ -159,9 +166,11 @@ class TextHeads:
         gold_intents: np.ndarray,
         gold_slots: pa.ListArray[Any],
         folds: Folds,
+        part: np.ndarray,
         within: Sequence[np.ndarray] | None = None,
     ) -> tuple[TextHeads, np.ndarray]:
-        """Fit the heads to all turns, and compute the out-of-fold columns of the same turns.
+        """Fit the heads to all turns, and compute the columns of the same turns: out of fold where
+        they are learned from labels.
 
         Parameters
         ----------
@@ -170,22 +179,29 @@ class TextHeads:
         gold_intents: the intent an annotator gave, or None.
         gold_slots: names of the slots an annotator gave, or null.
         folds: (train rows, held-out rows) pairs that cover every turn once, split by dialogue.
+        part: of the heads that learn from logged frames, the one that does not learn from the turn.
         within: per fold the `target` to learn from there; by default the same.
 
         Returns
         -------
-        The heads fitted to all turns, and the out-of-fold columns, float32 (n, len(columns)).
+        The heads fitted to all turns, and the columns, float32 (n, len(columns)).
         """
         rows = np.arange(len(vectors))
-        final = cls.fit_rows(vectors, rows, target, gold_intents, gold_slots)
+        final = cls.fit_rows(vectors, rows, target, gold_intents, gold_slots, part)
         matrix = np.full((len(vectors), len(final.columns)), np.nan, np.float32)
+        for names, heads, measure in (
+            (_INTENT_COLUMNS, final.usual, _agreement),
+            (_SLOT_COLUMNS, final.slots, _slot_columns),
+        ):
+            for values in _by_part(heads, measure, vectors, rows, part):
+                matrix[:, [final.columns.index(name) for name in names]] = values
         within = within or [target] * len(folds)
         for (train, held_out), known in zip(folds, within, strict=True):
-            part = cls.fit_rows(vectors, train, known, gold_intents, gold_slots)
-            values = part.transform(vectors, held_out)
+            fold = cls.fit_rows(vectors, train, known, gold_intents, gold_slots)
+            values = fold.transform(vectors, held_out)
             for i, name in enumerate(final.columns):
-                if name in part.columns:
-                    matrix[held_out, i] = values[:, part.columns.index(name)]
+                if name in fold.columns:
+                    matrix[held_out, i] = values[:, fold.columns.index(name)]
         return final, matrix
 
     @classmethod
@@ -196,8 +212,12 @@ class TextHeads:
         target: np.ndarray,
         gold_intents: np.ndarray,
         gold_slots: pa.ListArray[Any],
+        part: np.ndarray | None = None,
     ) -> TextHeads:
-        """Fit the heads to the turns `rows` only; the arrays are over all turns."""
+        """Fit the heads to the turns `rows` only; the arrays are over all turns.
+
+        Without `part` there are no heads that learn from logged frames.
+        """
         labelled = rows[target[rows] != None]  # noqa: E711  # element-wise
         points = tuple(p for p in FAILURE_POINTS if (target[labelled] == p).any())
         one_hot = _one_hot(target[labelled], points)
@@ -211,9 +231,10 @@ class TextHeads:
             )
             for head in LEXICAL
         }
-        usual = _intent_head(vectors, rows, vectors.intents)
+        others = [rows[part[rows] != i] for i in range(PARTS)] if part is not None else []
+        usual = [_intent_head(vectors, given, vectors.intents) for given in others]
         meant = _intent_head(vectors, rows, gold_intents)
-        slots = _slot_head(vectors, rows, vectors.slot_names)
+        slots = [_slot_head(vectors, given, vectors.slot_names) for given in others]
         slots_meant = _slot_head(vectors, rows, gold_slots)
         similarities = tuple(s.name for s in SIMILARITIES if _has_text(vectors, (s.a, s.b)))
         by_head: dict[str, Head | Lexical] = {h.name: h for h in HEADS}
@@ -223,30 +244,58 @@ class TextHeads:
             *similarities,
             *[by_head[name].column(c) for name, head in learned.items() for c in head.classes],
         ]
-        if usual:
+        if any(usual):
             columns += _INTENT_COLUMNS
         if meant:
             columns += ["text.intent_meant", "text.intent_meant_gap"]
-        if slots:
+        if any(slots):
             columns += _SLOT_COLUMNS
         if slots_meant:
             columns += ["text.slots_meant_missing", "text.slots_meant_odd"]
         return cls(heads, lexical, usual, meant, slots, slots_meant, similarities, tuple(columns))
 
-    def transform(self, vectors: Vectors, rows: np.ndarray | None = None) -> np.ndarray:
-        """The text columns of some turns (all by default), float32, shape (n, len(columns))."""
+    def transform(
+        self, vectors: Vectors, rows: np.ndarray | None = None, part: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The text columns of some turns (all by default), float32, shape (n, len(columns)).
+
+        `part`: of all turns; see `fit`. Needed for heads fitted with parts.
+        """
         rows = np.arange(len(vectors)) if rows is None else rows
+        part = np.zeros(len(vectors), np.int64) if part is None else part
         pairs = [s for s in SIMILARITIES if s.name in self.similarities]
         parts = [
             *[_cosine(vectors, rows, pair.a, pair.b)[:, None] for pair in pairs],
             *[head.scores(vectors, rows) for head in self.heads.values()],
             *[_lexical(name, head, vectors, rows) for name, head in self.lexical.items()],
-            *[_agreement(head, vectors, rows) for head in (self.usual, self.meant) if head],
-            *[_slot_columns(h, vectors, rows) for h in (self.slots, self.slots_meant) if h],
+            *_by_part(self.usual, _agreement, vectors, rows, part),
+            *([_agreement(self.meant, vectors, rows)] if self.meant else []),
+            *_by_part(self.slots, _slot_columns, vectors, rows, part),
+            *([_slot_columns(self.slots_meant, vectors, rows)] if self.slots_meant else []),
         ]
         if not parts:
             return np.empty((len(rows), 0), np.float32)
         return np.hstack(parts).astype(np.float32)
+
+
+def _by_part(
+    heads: Sequence[LinearHead | None],
+    measure: Callable[[LinearHead, Vectors, np.ndarray], np.ndarray],
+    vectors: Vectors,
+    rows: np.ndarray,
+    part: np.ndarray,
+) -> list[np.ndarray]:
+    """Columns (n, 2) of a measure, each turn by the head of its part; none without any head."""
+    if not any(heads):
+        return []
+    values = np.full((len(rows), 2), np.nan)
+    # A model of before there were parts has one head.
+    of = part[rows] % len(heads)
+    for i, head in enumerate(heads):
+        own = np.flatnonzero(of == i)
+        if head and len(own):
+            values[own] = measure(head, vectors, rows[own])
+    return [values]
 
 
 def usual_columns(vectors: Vectors, folds: Folds) -> dict[str, np.ndarray]:

@@ -28,6 +28,8 @@ from classifiers.starter.pooling import FADED, MIN_POOLED, Pool, pool_of
 from classifiers.text_heads import TextHeads, Vectors
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
 from classifiers.training_figures import OutOfFoldScores
+from classifiers.witness.utterances import Utterances
+from classifiers.witness.witness import Witness
 from data.counted import counted
 from data.errors import NotEnoughLabels
 from data.queries.annotations import DASHBOARD
@@ -78,6 +80,7 @@ class TrainingSet:
     sure: probability that each target is right, or None where all are gold.
     chosen: whether a turn has gold of the page Annotate, whose queue prefers turns that may fail:
         the share of defects among these says nothing of all turns. None where no turn has.
+    utterances: what the witness reads of the n turns, or None without text features.
     about: what derived labels rest on; see `classifiers.starter.labels.Derived`.
     began: when each turn's dialogue began; see `classifiers.splits.begins`.
     """
@@ -95,6 +98,7 @@ class TrainingSet:
     about: dict[str, Any] | None = None
     chosen: np.ndarray | None = None
     began: np.ndarray | None = None
+    utterances: Utterances | None = None
 
     def take(self, rows: np.ndarray) -> TrainingSet:
         """The turns with these row numbers."""
@@ -112,6 +116,7 @@ class TrainingSet:
             self.about,
             self.chosen[rows] if self.chosen is not None else None,
             self.began[rows] if self.began is not None else None,
+            self.utterances.take(rows) if self.utterances else None,
         )
 
 
@@ -165,6 +170,7 @@ def prepare(
         vocabulary = learn(con, settings.context)
         ids, logged, vectors = read_frame(con, vocabulary, settings, encoder)
         texts = _heard(con)
+        utterances = Utterances.read(con, gold) if vectors else None
     about = None
     if derives:
         read = Read(logged, vectors, texts, _sources(turns), _gold_of(turns))
@@ -177,6 +183,10 @@ def prepare(
         name: values for name, values in logged.items() if not _left_out(name, settings.without)
     }
     slots: Any = pc.struct_field(gold, "slots")
+    group = groups(turns)
+    if utterances:
+        # Recordings of one sentence in different parts would tell each other's frames.
+        utterances = utterances.together(group, target != None)  # noqa: E711  # element-wise
     data = TrainingSet(
         ids.to_numpy(),
         vocabulary,
@@ -185,13 +195,14 @@ def prepare(
         target,
         np.array(pc.struct_field(gold, "intent").to_pylist(), object),
         slot_names(slots),
-        groups(turns),
+        group,
         digests.to_numpy() if digests is not None else None,
         sure,
         about,
         # Which order of the page a turn was annotated in is not kept.
         np.array([name == DASHBOARD for name in pc.struct_field(gold, "annotator").to_pylist()]),
         begins(turns),
+        utterances,
     )
     return data, encoder
 
@@ -351,6 +362,12 @@ def fit(
     Raises `NotEnoughLabels` if fewer than two classes have `minimum` labels, or one group has all.
     """
     tried: list[tuple[float, int, Model]] = []
+    witness = None
+    if data.utterances and not {"text", "witness"} & set(settings.without):
+        progress(0, 1, "fitting the witness")
+        # It learns nothing from failure points: once for all fits.
+        witness = Witness.fit(data.utterances, settings.without)
+        data = replace(data, logged=data.logged | witness.columns(data.utterances))
     given = [_warm(data)] if settings.labels == "behaviour" else _counting(data)
     for i, (part, counts) in enumerate(given):
         try:
@@ -367,6 +384,7 @@ def fit(
                 raise
             continue
         model.metrics["generated_count"] = counts
+        model.witness = witness
         tried.append((loss, i, model))
     return min(tried, key=lambda one: one[:2])[2]
 
@@ -452,10 +470,11 @@ def _fit(
     within = [_only(_named(given, settings, encoder, rows)[0], classes) for rows, _ in split]
     table = dict(data.logged)
     heads = None
-    if data.vectors and "text" not in settings.without:
+    if data.vectors and data.utterances and "text" not in settings.without:
         progress(0, 3, "fitting text heads")
+        part = data.utterances.part
         heads, held_out = TextHeads.fit(
-            data.vectors, target, data.gold_intents, data.gold_slots, split, within
+            data.vectors, target, data.gold_intents, data.gold_slots, split, part, within
         )
         table |= {
             name: values
@@ -608,10 +627,7 @@ def _level(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, flo
 
 def matrix(model: Model, data: TrainingSet) -> np.ndarray:
     """Feature matrix (n, number of columns) of turns prepared together with the training turns."""
-    table = dict(data.logged)
-    if model.heads and data.vectors:
-        table |= zip(model.heads.columns, model.heads.transform(data.vectors).T, strict=True)
-    return stack(table, model.columns)
+    return stack(model.table(data.logged, data.vectors, data.utterances), model.columns)
 
 
 def rescore(model: Model, data: TrainingSet) -> np.ndarray:

@@ -56,7 +56,9 @@ EncoderOption = Annotated[
 ]
 WithoutOption = Annotated[
     list[str] | None,
-    typer.Option(help="Leave out a group of features: before, after, capture, text. Repeatable."),
+    typer.Option(
+        help="Leave out a group of features: before, after, capture, text, witness. Repeatable."
+    ),
 ]
 WithinOption = Annotated[
     float,

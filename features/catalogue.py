@@ -11,6 +11,7 @@ from features.categories import sentence as column_sentence
 from features.feature import Feature
 from features.matrix import LOGGED
 from features.text import AGREEMENT, HEADS, LEXICAL, SIMILARITIES, Head, Lexical
+from features.witness import FEATURES as WITNESS
 
 
 def _error(point: str) -> str:
@@ -37,6 +38,7 @@ def catalogue() -> dict[str, Feature]:
             for point in FAILURE_POINTS
         ],
         *AGREEMENT,
+        *WITNESS,
     ]
     return {feature.name: feature for feature in [*LOGGED, *texts]}
 

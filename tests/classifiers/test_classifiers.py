@@ -288,3 +288,37 @@ def test_a_text_seen_before_is_not_encoded_again(
     again, index = encoder.encode_column(pa.chunked_array([["never seen", "seen before"]]))
     assert encoded == ["never seen"]
     assert np.array_equal(again[index[1]], first[0])
+
+
+def test_a_model_of_before_the_witness_is_loaded(six: tuple[Store, Model], tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    store, model = six
+    folder = Path(shutil.copytree(store.models / model.id, tmp_path / "earlier"))
+    (folder / "files.json").unlink()
+    content = json.loads((folder / "model.json").read_text("utf-8"))
+    del content["witness"]
+    # It had one head for what is usual, where there are several now.
+    renamed = {"usual.0": "usual", "slots.0": "slots"}
+    shapes = content["heads"]["heads"]
+    one = {
+        renamed.get(n, n): shape for n, shape in shapes.items() if n[-2:-1] != "." or n in renamed
+    }
+    content["heads"]["heads"] = one
+    (folder / "model.json").write_text(json.dumps(content), "utf-8")
+    with np.load(folder / "heads.npz") as arrays:
+        old = {
+            f"{renamed.get(head, head)}/{rest}": arrays[f"{head}/{rest}"]
+            for head, _, rest in (name.partition("/") for name in arrays)
+            if not head.startswith("witness.")
+        }
+    np.savez(folder / "heads.npz", **old)
+    earlier = registry.load(tmp_path, "earlier")
+    assert earlier.witness is None
+    with store.snapshot() as snapshot:
+        turns = training_turns(snapshot, seed=0)
+    _, x = earlier.matrix(turns)
+    names = list(earlier.columns)
+    assert np.isfinite(x[:, names.index("text.intent_usual")]).all()
+    assert np.isnan(x[:, names.index("text.imitated_frame")]).all()
