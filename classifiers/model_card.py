@@ -95,7 +95,9 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
             *(
                 [
                     "The share of defects is assumed: the verdicts learned from, if any, do not "
-                    "represent all turns. Rates are model estimates.",
+                    "represent all turns. Rates are model estimates. The figures below are of "
+                    "probabilities before they were moved to that share, and promise nothing of "
+                    "later logs.",
                     "",
                 ]
                 if model.metrics.get("level") == LEVEL_ASSUMED
@@ -129,8 +131,8 @@ def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
     """What to expect on later logs: of the evaluation, else what the training itself could tell."""
     figures = evaluation or model.metrics
     # Figures against labels that nobody checked promise nothing.
-    unchecked = not evaluation and model.metrics.get("against", GOLD) != GOLD
-    if "headline" not in figures or unchecked:
+    unchecked = model.metrics.get("against", GOLD) != GOLD
+    if figures.get("headline") is None or unchecked:
         return []
     forward = figures["forward"]
     folds = evaluation or model.metrics["out_of_fold"]
@@ -142,8 +144,9 @@ def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
         f"From an evaluation of this model's settings in {evaluation['folds']} folds, on "
         f"{evaluation['turns']:,} labelled turns (data version {evaluation['version']})."
         if evaluation
-        else "From the training itself, where text scores of the forward split are out of fold, "
-        "but not strictly of the past. `faultline evaluate --model` measures it strictly, and "
+        else "From the training itself, a quick estimate: of the forward split, only the trees are "
+        "strictly of the past; their number, calibration, decision weights and text scores are of "
+        "fits that saw later turns. `faultline evaluate --model` measures it strictly, and "
         "estimates what bounds any model on these labels and logs.",
         "",
         *(line for warning in bursts(figures["concentration"]) for line in (warning, "")),

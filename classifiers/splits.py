@@ -19,6 +19,8 @@ Fold = tuple[np.ndarray, np.ndarray]
 EARLY = 0.7
 # Intervals between dialogues that are all equal are told from chance by so many.
 _EVEN = 10
+# Times rounded to this are multiples of it as well, though nobody made them up.
+_ROUNDED = np.timedelta64(60, "s")
 
 
 def groups(turns: pa.Table) -> np.ndarray:
@@ -132,6 +134,8 @@ def forward(
     gaps = np.diff(np.unique(began))
     if len(gaps) >= _EVEN and (gaps == gaps[0]).all():
         return "the dialogues begin at equal intervals, as times that were made up do"
+    if len(gaps) >= _EVEN and _on_grid(began, gaps, group):
+        return "the dialogues begin at multiples of one interval, as times that were made up do"
     cut = np.sort(began[labelled])[int(share * labelled.sum())]
     if cut == times[0]:
         cut = times[1]
@@ -151,6 +155,17 @@ def forward(
                 )
     repeated = int((labelled & (began >= cut) & ~new).sum())
     return Forward(early, late, repeated, times[0], cut, times[-1])
+
+
+def _on_grid(began: np.ndarray, gaps: np.ndarray, group: np.ndarray) -> bool:
+    """Whether all gaps are multiples of one, as in a sample of dialogues at equal intervals.
+
+    Times that were rounded to hours or days are so too, but then dialogues share them.
+    """
+    interval = np.gcd.reduce(gaps.astype("timedelta64[us]").astype(np.int64))
+    instants = len(np.unique(np.column_stack([began.astype(np.int64), group]), axis=0))
+    alone = instants == len(gaps) + 1
+    return bool(alone and interval > _ROUNDED.astype("timedelta64[us]").astype(np.int64))
 
 
 def _first_texts(turns: pa.Table) -> list[str | None]:

@@ -534,6 +534,9 @@ def _fit(
             return np.asarray(earlier.predict(x[late]))
 
         metrics |= scores.figures(within_labelled, _later(data, labelled), later)
+        if metrics["level"] == LEVEL_ASSUMED:
+            # Turns judged that represent no others promise nothing of later logs.
+            metrics["headline"] = None
     hit = np.full(len(target), _UNSAID)
     hit[labelled] = probability[np.arange(len(y)), y]
     loss = float(-np.log(hit[judged].clip(_UNSAID, 1)).mean()) if judged.any() else 0.0

@@ -46,6 +46,18 @@ class OutOfFoldScores:
     def decision(self, rows: np.ndarray | None = None) -> tuple[Calibration, np.ndarray]:
         """Calibration and decision weights fitted to these row numbers; by default to all."""
         rows = np.arange(len(self.target)) if rows is None else rows
+        calibration, weights = self._as_judged(rows)
+        if self.level is not None:
+            # A level that nobody measured moves rates, but not what a turn is taken for.
+            drawn = self.raw[self._among(rows, self.drawn)]
+            calibration = calibration.at_level(drawn, self.classes.index("correct"), self.level)
+            weights = weights / calibration.prior
+            weights /= weights.max()
+        return calibration, weights
+
+    def _as_judged(self, rows: np.ndarray) -> tuple[Calibration, np.ndarray]:
+        """`decision` before the level moves it: the same verdicts, at the trusted turns' own share
+        of defects."""
         trusted = self._among(rows, self.trusted)
         calibration = Calibration.fit(self.raw[trusted], self.target[trusted])
         weights = fit_weights(
@@ -54,12 +66,6 @@ class OutOfFoldScores:
             self.group[trusted],
             self.seed,
         )
-        if self.level is not None:
-            # A level that nobody measured moves rates, but not what a turn is taken for.
-            drawn = self.raw[self._among(rows, self.drawn)]
-            calibration = calibration.at_level(drawn, self.classes.index("correct"), self.level)
-            weights = weights / calibration.prior
-            weights /= weights.max()
         return calibration, weights
 
     @staticmethod
@@ -73,14 +79,19 @@ class OutOfFoldScores:
 
         `split`: the folds that the scores are from. `later`: a forward split of the rows, or the
         reason why there is none. Its later part is scored by `refit` after learning from the
-        earlier one: trees, calibration and weights know nothing of what came later; the text scores
-        that the trees read are out of fold, but may be of models that learned from later turns.
+        earlier one. This is a quick estimate: only these trees are strictly of the past. Their
+        number, the out-of-fold scores that calibration and weights are fitted to, the text scores
+        and the witness come from fits that saw later turns;
+        `classifiers.evaluation.cross_validation` is strict.
+
+        A level would be judged by turns that it is not meant for (it represents all turns, and
+        those judged may have been chosen because they may fail), so figures are those before it.
         """
         probability = np.zeros(self.raw.shape)
         verdict = np.zeros(len(self.target), np.int64)
         for train, held_out in split:
             if len(train) and len(held_out):
-                calibration, weights = self.decision(train)
+                calibration, weights = self._as_judged(train)
                 probability[held_out] = calibration.apply(self.raw[held_out])
                 verdict[held_out] = decide(probability[held_out], weights)
         rows = np.flatnonzero(self.trusted)
@@ -88,7 +99,7 @@ class OutOfFoldScores:
         forward: dict[str, Any] = {"reason": later}
         if not isinstance(later, str):
             early, late = later
-            calibration, weights = self.decision(early)
+            calibration, weights = self._as_judged(early)
             scores = calibration.apply(refit(early, late))
             forward = self._judged(late, scores, decide(scores, weights))
             forward["learned"] = len(early)

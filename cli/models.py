@@ -71,7 +71,7 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
 
     with listener(err) as progress:
         model = train_store(Store.whole(store), settings, promote=promote, progress=progress)
-    from classifiers.evaluation.words import bursts, expected, with_interval
+    from classifiers.evaluation.words import UNEXPECTED, bursts, expected, with_interval
 
     if as_json:
         print_json({"model": model.id, "promoted": promote, **model.metrics})
@@ -85,7 +85,8 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
         + (", promoted." if promote else ", not promoted.")
     )
     if model.metrics["against"] == "gold":
-        out.print(plain(expected(headline, figures["macro_f1"], model.metrics["forward"])))
+        later = model.metrics["forward"]
+        out.print(plain(expected(headline, figures["macro_f1"], later) if headline else UNEXPECTED))
     never_named(model.classes)
     _warn(bursts(model.metrics["concentration"]))
     figures_table(figures)

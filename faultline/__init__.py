@@ -467,13 +467,13 @@ def _scorer(snapshot: Snapshot, model: str | None) -> str:
 
 def _promised(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Quality:
     """`_quality`, with what `about` (an evaluation, or a model's metrics) says of later logs."""
-    from classifiers.evaluation.words import bursts, expected
+    from classifiers.evaluation.words import UNEXPECTED, bursts, expected
 
-    later = about["forward"]
+    later, headline = about["forward"], about["headline"]
     return replace(
         _quality(figures),
         later=_quality(later) if "macro_f1" in later else None,
-        expected=expected(about["headline"], figures["macro_f1"], later),
+        expected=expected(headline, figures["macro_f1"], later) if headline else UNEXPECTED,
         warnings=tuple(bursts(about["concentration"])),
     )
 

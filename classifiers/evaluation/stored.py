@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from classifiers import registry
 from classifiers.evaluation.cross_validation import evaluate
+from classifiers.settings import Settings
 from classifiers.training_data import training_turns
-from data.errors import ModelError
+from data.errors import ModelError, UsageError
 from data.queries.annotations import latest
 from data.store.durability import replacing
 from data.store.model_folders import GOLD
@@ -38,10 +38,12 @@ def evaluate_store(
 
     Returns that of `classifiers.evaluation.cross_validation.evaluate`, with ``model``, ``version``
     of the store and ``made_at``; the model's card is written anew. Raises `ModelError` if the
-    model is missing or damaged, `NotEnoughLabels` for too few labels.
+    model is missing or damaged, `UsageError` if it learned from other labels than those of people,
+    `NotEnoughLabels` for too few labels.
     """
     folder = registry.folder_of(store.models, model_id)
-    settings = replace(registry.load_settings(store.models, model_id), labels="gold")
+    settings = registry.load_settings(store.models, model_id)
+    _check_labels(model_id, settings)
     with store.snapshot() as snapshot:
         version = snapshot.version
         turns = training_turns(
@@ -54,6 +56,18 @@ def evaluate_store(
         draft.write_text(json.dumps(result, indent=1), "utf-8")
     registry.write_card(store.models, model_id, result)
     return result
+
+
+def _check_labels(model_id: str, settings: Settings) -> None:
+    """Refuse a model of other labels: fits to those of people alone would be other models."""
+    if settings.labels == GOLD and settings.judge is None:
+        return
+    source = f"the judge {settings.judge}" if settings.judge else f"labels '{settings.labels}'"
+    raise UsageError(
+        f"The model {model_id} also learned from {source}, and an evaluation learns from labels of "
+        "people alone, so its figures would be those of another model; leave out --model, or "
+        "evaluate a model trained with: faultline train --labels gold"
+    )
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -85,8 +99,8 @@ def promised(folder: Path) -> dict[str, Any] | None:
     """What is known of a model on later logs: its evaluation, else the figures of its training.
 
     The latter without ``folds``, ``limits`` and what the forward split learned from; None where
-    neither is known, as of a model that an earlier version saved or that learned from labels that
-    nobody checked. Raises `ModelError` if a file is
+    neither is known, as of a model that an earlier version saved, whose figures are against labels
+    that nobody checked, or whose share of defects is assumed. Raises `ModelError` if a file is
     damaged.
     """
     if evaluation := read(folder):
@@ -94,7 +108,7 @@ def promised(folder: Path) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     try:
         metrics = json.loads(path.read_text("utf-8"))
-        if "headline" not in metrics or metrics.get("against", GOLD) != GOLD:
+        if metrics.get("headline") is None or metrics.get("against", GOLD) != GOLD:
             return None
         keys = ("forward", "headline", "concentration")
         return {**metrics["out_of_fold"], **{key: metrics[key] for key in keys}}

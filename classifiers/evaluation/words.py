@@ -9,6 +9,11 @@ from typing import Any
 from data.counted import counted, number
 from data.schema.vocabulary import FAILURE_WORDS
 
+# Instead of `expected`, where a training has labels of people but no headline.
+UNEXPECTED = (
+    "What to expect on later logs is not known: the verdicts learned from were chosen, and the "
+    "share of defects is assumed."
+)
 _SPLITS = {"folds": "random folds", "forward": "a forward split"}
 _MANY = {1: "One dialogue", 2: "Two dialogues", 3: "Three dialogues", 4: "Four dialogues"}
 

@@ -117,8 +117,8 @@ def _spaced(sentence: str) -> str:
 def _source(figures: dict[str, Any]) -> str:
     if "folds" not in figures:
         return (
-            "From the training: text scores of the forward split are out of fold, but not strictly "
-            "of the past. Whiskers are 95 % intervals from resampling dialogues."
+            "From the training, a quick estimate: of the forward split, only the trees are "
+            "strictly of the past. Whiskers are 95 % intervals from resampling dialogues."
         )
     forward = figures["forward"]
     when = datetime.fromtimestamp(figures["made_at"], UTC).astimezone(reader_zone())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,14 @@ from classifiers.calibration import decide, fit_weights
 from classifiers.concentration import concentrated
 from classifiers.evaluation.cross_validation import evaluate
 from classifiers.evaluation.limits import agreed, by_neighbours, neighbours, unseen
+from classifiers.evaluation.stored import evaluate_store, promised
 from classifiers.evaluation.words import bursts, ceiling, expected, period, shifted
 from classifiers.metrics import headline
 from classifiers.settings import Settings
 from classifiers.splits import begins, folds, forward, groups
 from classifiers.training_figures import OutOfFoldScores
+from data.errors import UsageError
+from data.store.store import Store
 from tests.models import turns_of
 from tests.traces import logs
 
@@ -97,6 +102,23 @@ def test_without_real_time_or_later_labels_there_is_a_reason_and_no_split(
     assert words in str(forward(began, np.arange(60), target, least=10))
 
 
+def test_times_made_up_are_told_in_a_sample_and_not_from_rounded_ones() -> None:
+    target = np.array(["asr", "correct"] * 60, object)
+
+    def split(began: np.ndarray) -> str:
+        return str(forward(began, np.arange(len(began)), target[: len(began)], least=4))
+
+    def minutes(numbers: np.ndarray) -> np.ndarray:
+        return np.datetime64("2024-03-01", "us") + numbers * np.timedelta64(1, "m")
+
+    rng = np.random.default_rng(0)
+    every_twenty = 20 * rng.choice(2_000, 120, replace=False)
+    assert "at multiples of one interval" in split(minutes(every_twenty))
+    assert "multiples" not in split(minutes(rng.choice(40_000, 120, replace=False)))
+    by_the_hour = 60 * rng.integers(0, 700, 120)
+    assert "multiples" not in split(minutes(by_the_hour))
+
+
 # -- few dialogues ---------------------------------------------------------------------------------
 
 
@@ -105,12 +127,16 @@ def test_a_failure_point_in_few_dialogues_is_warned_of() -> None:
     group = np.concatenate([np.zeros(20), np.arange(1, 81), np.arange(200)]).astype(int)
     found = concentrated(target, group, ("false_wake", "correct"))
     assert list(found) == []
-    group[20:24] = 0
+    group[20:27] = 0
     found = concentrated(target, group, ("false_wake", "correct"))
-    assert found["false_wake"]["heaviest"] == [24, 1, 1, 1, 1]
+    assert found["false_wake"]["heaviest"] == [27, 1, 1, 1, 1]
     (sentence,) = bursts(found)
     assert "Five dialogues" in sentence
-    assert "28% of the false wake turns (24, 1, 1, 1, 1 of 100)" in sentence
+    assert "31% of the false wake turns (27, 1, 1, 1, 1 of 100)" in sentence
+
+
+def test_few_turns_in_as_many_dialogues_are_no_burst() -> None:
+    assert concentrated(np.zeros(15, int), np.arange(15), ("asr",)) == {}
 
 
 def test_fewer_dialogues_than_five_are_counted() -> None:
@@ -168,6 +194,18 @@ def test_an_assumed_level_moves_rates_and_no_verdict() -> None:
     assert np.array_equal(verdicts[0], verdicts[1])
 
 
+def test_a_level_is_not_held_against_the_turns_judged() -> None:
+    scores = noise()
+    early, late = np.arange(280), np.arange(280, 400)
+    figures = [
+        replace(scores, level=level).figures(
+            [(early, late), (late, early)], (early, late), lambda _, rows: scores.raw[rows]
+        )
+        for level in (None, 0.7)
+    ]
+    assert figures[0] == figures[1]
+
+
 def test_later_turns_are_scored_by_what_knows_only_earlier_ones() -> None:
     scores, seen = noise(), []
     early, late = np.arange(280), np.arange(280, 400)
@@ -183,6 +221,14 @@ def test_later_turns_are_scored_by_what_knows_only_earlier_ones() -> None:
     assert figures["forward"]["learned"] == 280
     lower = min(figures["forward"]["macro_f1"], figures["out_of_fold"]["macro_f1"])
     assert figures["headline"]["macro_f1"] == lower
+
+
+def test_figures_of_an_assumed_level_promise_nothing(tmp_path: Path) -> None:
+    metrics: dict[str, Any] = {"out_of_fold": {"macro_f1": 0.9}, "against": "gold"}
+    metrics |= {"forward": {"reason": "no time"}, "concentration": {}}
+    for headline_, known in (({"macro_f1": 0.9}, True), (None, False)):
+        (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"headline": headline_}))
+        assert (promised(tmp_path) is not None) == known
 
 
 # -- evaluation ------------------------------------------------------------------------------------
@@ -210,6 +256,20 @@ def test_the_headline_is_the_lower_of_both_splits_with_its_interval(
     sentence = expected(evaluated["headline"], evaluated["macro_f1"], later)
     assert f"{lower['macro_f1']:.3f} ({lower['intervals']['macro_f1'][0]:.3f}" in sentence
     assert "March 2024 to " in period(later)
+
+
+@pytest.mark.parametrize("changed", [{"labels": "behaviour"}, {"labels": "both", "judge": "j"}])
+def test_a_model_of_other_labels_is_not_evaluated_as_one_of_gold(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    store = Store.create(tmp_path / "store")
+    folder = store.models / "m-other"
+    folder.mkdir(parents=True)
+    settings = {**Settings().to_json(), **changed}
+    (folder / "model.json").write_text(json.dumps({"settings": settings}), "utf-8")
+    with pytest.raises(UsageError, match=r"m-other also learned from .* --labels gold"):
+        evaluate_store(store, "m-other")
+    assert [path.name for path in folder.iterdir()] == ["model.json"]
 
 
 def test_what_moved_is_named(evaluated: dict[str, Any]) -> None:

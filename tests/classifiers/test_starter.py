@@ -18,6 +18,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from classifiers.first_model import train_first
+from classifiers.model_card import card
 from classifiers.settings import Settings
 from classifiers.starter.labels import RATE, derive
 from classifiers.starter.signs import ranks, signs
@@ -326,6 +327,8 @@ def test_verdicts_of_the_queue_do_not_decide_how_many_turns_fail(
     model = train_store(store, replace(PLAIN, labels="auto"), promote=False)
     assert model.metrics["against"] == "gold"
     assert model.metrics["level"] == ("verdicts" if drawn else "assumed")
+    assert (model.metrics["headline"] is not None) == drawn
+    assert ("Expect macro-F1" in card(model)) == drawn
     assert model.held_out is not None
     p = 1 - model.held_out.probability[:, model.classes.index("correct")]
     ids = model.held_out.turn_ids.to_pylist()

@@ -416,7 +416,9 @@ def trained(six: tuple[Store, Model], tmp_path: Path, monkeypatch: pytest.Monkey
     settings_of = cli.models.settings_of
     # A quick and poor model: it is the commands that are tested here.
     monkeypatch.setattr(
-        cli.models, "settings_of", lambda *a: replace(settings_of(*a), rounds=12, folds=2)
+        cli.models,
+        "settings_of",
+        lambda *a, **named: replace(settings_of(*a, **named), rounds=12, folds=2),
     )
     return Store.open(tmp_path / "trained")
 
