@@ -78,7 +78,8 @@ ORDER BY turn_id
 _LABELS = """
 SELECT turn_id, failure_point,
   coalesce(confidence, {p}, $share) AS weight
-FROM judge_verdicts WHERE annotator = $annotator AND failure_point IS NOT NULL
+FROM judge_verdicts j JOIN (SELECT turn_id, digest FROM turns) t USING (turn_id, digest)
+WHERE annotator = $annotator AND failure_point IS NOT NULL
 ORDER BY turn_id
 """
 _OWN_P = "CASE failure_point {} END".format(
@@ -86,7 +87,8 @@ _OWN_P = "CASE failure_point {} END".format(
 )
 _RIGHT = f"""
 SELECT (1 + count(*) FILTER (j.failure_point = k.truth)) / (2 + count(*)) AS share
-FROM judge_verdicts j JOIN (FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL) k USING (turn_id)
+FROM judge_verdicts j JOIN (SELECT turn_id, digest FROM turns) t USING (turn_id, digest)
+JOIN (FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL) k USING (turn_id)
 WHERE j.annotator = $annotator AND j.failure_point IS NOT NULL
 """
 
@@ -146,6 +148,7 @@ def verdicts(
 def judge_labels(snapshot: Snapshot, name: str) -> pa.Table:
     """A judge's verdicts as labels: turn_id, failure_point, weight (the probability that it is
     right: the judge's own, else the share of its verdicts on turns of known truth that are).
+    Those on turns that have changed since are left out.
 
     Raises UsageError as `known_judge` does.
     """
