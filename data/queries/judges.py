@@ -54,7 +54,8 @@ SELECT annotator, count(*) AS turns,
   count(*) FILTER (answer = '{VERDICT}') AS verdicts,
   count(*) FILTER (answer = '{REFUSED}') AS refused,
   count(*) FILTER (answer = '{UNREADABLE}') AS unreadable,
-  1000 * avg(cost) AS cost_per_1000,
+  -- Costs in several currencies have no mean.
+  CASE WHEN count(DISTINCT coalesce(currency, '')) = 1 THEN 1000 * avg(cost) END AS cost_per_1000,
   CASE WHEN count(DISTINCT coalesce(currency, '')) = 1 THEN any_value(currency) END AS currency,
   max(created_at) AS created_at
 FROM judge_verdicts GROUP BY annotator ORDER BY annotator
@@ -110,7 +111,7 @@ def judge_records(
 
 def judges(snapshot: Snapshot) -> pa.Table:
     """One row per judge: annotator, turns, verdicts, refused, unreadable, cost_per_1000 (mean over
-    the turns whose cost is known), currency (null where there are several, or none), created_at."""
+    the turns whose cost is known) and currency (both null where there are several), created_at."""
     return snapshot.query(_JUDGES)
 
 

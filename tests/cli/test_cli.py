@@ -10,16 +10,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import cli.main
 import cli.models
 from classifiers.model import Model
 from data.ingest.ingest import ingest
@@ -565,6 +568,16 @@ def test_an_interrupt_in_the_middle_leaves_the_store_unharmed(tmp_path: Path, si
     assert problems.startswith("Interrupted; ")
     assert store.head() == before
     assert staged(store) == []
+
+
+def test_an_interrupt_in_the_middle_of_a_query_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts(*_: Any, **__: Any) -> None:
+        with duckdb.connect() as con:
+            threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+            con.execute("SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b")
+
+    monkeypatch.setattr(cli.main, "app", counts)
+    assert cli.main._run() == 130
 
 
 def test_the_dashboard_reports_a_port_in_use(run: Run) -> None:
