@@ -133,7 +133,8 @@ def _run() -> int:
         # What `Path.expanduser` says of "~nobody/logs".
         elif "home directory" in str(error):
             code = _fail(
-                "The path begins with ~ and a name that is no user of this machine; give it in full."
+                "The path begins with ~ and a name that is no user of this machine; give it in "
+                "full."
             )
         else:
             raise

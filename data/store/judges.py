@@ -105,7 +105,8 @@ def write_verdicts(
     keep_others: replace only verdicts on the turns of `given`; by default, all of the judge's.
 
     Rows of unknown turns, and of turns that are no longer those that were judged, are left out; if
-    no answer is left that could be read, nothing is written, and earlier verdicts stay. Raises StoreBusy if another process writes for too long.
+    no answer is left that could be read, nothing is written, and earlier verdicts stay. Raises
+    StoreBusy if another process writes for too long.
     """
     with store.commit(PATIENCE_S) as cycle:
         with cycle.snapshot("turns") as snapshot:
