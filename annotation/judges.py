@@ -117,6 +117,8 @@ class _Answers:
             self.problems.append(Problem(row["line"], "failure_point", reason, excerpt_of(row)))
             self.contradicted.add(turn)
             self.rows[turn] = _unreadable(before["line"], before)
+        elif turn in self.contradicted:
+            self.repeated += 1
         elif before["answer"] != VERDICT and row["answer"] != UNREADABLE:
             # Asked again, because the first answer was none.
             self.rows[turn] = row

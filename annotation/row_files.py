@@ -68,7 +68,7 @@ def rows_of(
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
-            f"Annotations cannot be read from '{name}'; its name must end in {', '.join(SUFFIXES)}."
+            f"Verdicts cannot be read from '{name}'; its name must end in {', '.join(SUFFIXES)}."
         )
     try:
         content = source if isinstance(source, bytes) else _read(source.expanduser())
@@ -81,7 +81,7 @@ def rows_of(
             "row: check that it is the right file, or split it."
         )
     if not content.strip():
-        raise IngestError(f"{name} is empty; expected one annotation per row.")
+        raise IngestError(f"{name} is empty; expected one verdict per row.")
     if suffix == ".parquet":
         return _from_parquet(content, name, needed)
     try:

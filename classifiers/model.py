@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -86,6 +86,8 @@ class Model:
         with open_frame(turns, self.settings.context, self.settings.devices_within) as con:
             ids, logged, vectors = read_frame(con, self.vocabulary, self.settings, self.encoder)
             utterances = Utterances.read(con) if vectors else None
+        if utterances and self.held_out:
+            utterances = replace(utterances, part=self.held_out.parts(ids, utterances.part))
         return ids, stack(self.table(logged, vectors, utterances), self.columns)
 
     def table(

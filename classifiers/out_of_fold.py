@@ -28,26 +28,45 @@ class HeldOut:
     digests: n fingerprints of what the verdict rests on (`classifiers.context_digest`); they show
         whether a turn or its dialogue has changed since training.
     probability: (n, number of classes), from models that were not trained on the turn.
+    part: number of the part that scores the turn's texts (`classifiers.witness.parts`), where
+        training put it with others; None without texts, and in models saved by earlier versions.
     """
 
     turn_ids: pa.Array[Any]
     digests: np.ndarray
     probability: np.ndarray
+    part: np.ndarray | None = None
 
     def put_into(
         self, probability: np.ndarray, turn_ids: pa.ChunkedArray[Any], digests: np.ndarray
     ) -> None:
         """Replace, in place, the rows of `probability` of training turns that have not changed."""
-        index: Any = pc.index_in(turn_ids.combine_chunks(), value_set=self.turn_ids)
-        target = np.flatnonzero(index.is_valid().to_numpy(zero_copy_only=False))
-        source = index.drop_null().to_numpy()
+        target, source = self._rows(turn_ids)
         same = self.digests[source] == digests[target]
         probability[target[same]] = self.probability[source[same]]
 
+    def parts(self, turn_ids: pa.ChunkedArray[Any], part: np.ndarray) -> np.ndarray:
+        """`part` of turns (m,), where training turns, changed or not, keep the one of training:
+        another one may have learned from them."""
+        if self.part is None:
+            return part
+        target, source = self._rows(turn_ids)
+        kept = part.copy()
+        kept[target] = self.part[source]
+        return kept
+
+    def _rows(self, turn_ids: pa.ChunkedArray[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Where training turns stand among `turn_ids`, and where here."""
+        index: Any = pc.index_in(turn_ids.combine_chunks(), value_set=self.turn_ids)
+        target = np.flatnonzero(index.is_valid().to_numpy(zero_copy_only=False))
+        return target, index.drop_null().to_numpy()
+
     def write(self, path: Path) -> None:
-        """Write a Parquet file: `turn_id`, `context_digest`, and one column per class."""
+        """Write a Parquet file: `turn_id`, `context_digest`, one column per class, and `part`."""
         columns: dict[str, Any] = {"turn_id": self.turn_ids, "context_digest": self.digests}
         columns |= {f"p{i}": column for i, column in enumerate(self.probability.T)}
+        if self.part is not None:
+            columns["part"] = self.part.astype(np.int8)
         table = pa.table(columns)
         pq.write_table(table, path, compression="zstd")
 
@@ -57,8 +76,11 @@ class HeldOut:
         if not path.exists():
             return None
         table = pq.read_table(path)
+        others = ("turn_id", "context_digest", "part")
+        classes = [name for name in table.column_names if name not in others]
         return cls(
             table["turn_id"].combine_chunks(),
             table["context_digest"].to_numpy(),
-            np.column_stack([table[name].to_numpy() for name in table.column_names[2:]]),
+            np.column_stack([table[name].to_numpy() for name in classes]),
+            table["part"].to_numpy().astype(np.int64) if "part" in table.column_names else None,
         )

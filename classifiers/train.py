@@ -460,7 +460,7 @@ def _fit(
     judged = data.target != None  # noqa: E711  # element-wise
     if data.sure is not None:
         judged &= data.sure >= 1.0
-    given = data
+    given, asked = data, minimum
     minimum = _least(settings, data.target, minimum)
     target, named_by = _named(data, settings, encoder)
     data, classes = only_learnable(replace(data, target=target), minimum)
@@ -500,6 +500,13 @@ def _fit(
         [np.array([number.get(t, -1) for t in named[labelled]]) for named in within],
         pool_of(table, names, classes, len(y)) if settings.warm_start and sure is None else None,
     )
+    if pool is None and minimum < asked:
+        # So few of a failure point are learned from beside pooled turns only.
+        model, loss = _fit(
+            given, replace(settings, warm_start=False), encoder, progress, asked, figures
+        )
+        model.settings = settings
+        return model, loss
     trusted = _trusted(y, sure)
     drawn, level = _level(data.take(labelled), classes)
     scores = OutOfFoldScores(
@@ -551,7 +558,12 @@ def _fit(
         calibration,
         weights,
         metrics,
-        held_out=HeldOut(pa.array(data.ids[labelled]), data.digests[labelled], probability)
+        held_out=HeldOut(
+            pa.array(data.ids[labelled]),
+            data.digests[labelled],
+            probability,
+            data.utterances.part[labelled] if data.utterances else None,
+        )
         if data.digests is not None
         else None,
         reference=Reference.fit(x[target[labelled] == "correct"], names),

@@ -29,8 +29,10 @@ WITH settled AS (
     WHERE failure_point IS NOT NULL
 ), dialogues AS (
     SELECT dialogue_id, count(*) AS n, count(gold) + count(settled.turn_id) > 0
-        OR dialogue_id IN (SELECT dialogue_id FROM judge_verdicts WHERE annotator = $judge)
-        AS labelled
+        OR dialogue_id IN (
+            SELECT dialogue_id FROM judge_verdicts
+            WHERE annotator = $judge AND failure_point IS NOT NULL
+        ) AS labelled
     FROM turns LEFT JOIN settled USING (turn_id) GROUP BY dialogue_id
 ), sampled AS (
     SELECT dialogue_id FROM dialogues

@@ -127,12 +127,17 @@ def _run() -> int:
     except MemoryError:
         code = _fail("Out of memory; free some, or give a smaller input.")
     except RuntimeError as error:
+        if "Query interrupted" in str(error):
+            # What DuckDB makes of a KeyboardInterrupt in the middle of a query.
+            code = _INTERRUPTED
         # What `Path.expanduser` says of "~nobody/logs".
-        if "home directory" not in str(error):
+        elif "home directory" in str(error):
+            code = _fail(
+                "The path begins with ~ and a name that is no user of this machine; give it in "
+                "full."
+            )
+        else:
             raise
-        code = _fail(
-            "The path begins with ~ and a name that is no user of this machine; give it in full."
-        )
     except OSError as error:
         problem = machine_error(error, *_places())
         where = f" ({error.filename})" if error.filename else ""

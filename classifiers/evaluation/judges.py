@@ -27,7 +27,7 @@ from data.errors import ModelError, UsageError, machine_error
 from data.queries.filters import Filter
 from data.queries.judges import known_judge, verdicts
 from data.schema.trace import FAILURE_POINTS
-from data.store.judges import REFUSED, UNREADABLE
+from data.store.judges import REFUSED, UNREADABLE, VERDICT
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -152,8 +152,9 @@ def compare_judge(
     if not rows.num_rows:
         raise UsageError(_nothing(annotator, model, table, known, answered, scored))
     answers = Counter(unchanged["answer"].to_pylist())
-    cost = pc.mean(table["cost"]).as_py()
     currencies = pc.unique(table["currency"]).to_pylist()
+    # Costs in several currencies have no mean.
+    cost = pc.mean(table["cost"]).as_py() if len(currencies) == 1 else None
     return JudgeComparison(
         judge=annotator,
         model=model,
@@ -177,10 +178,16 @@ def compare_judge(
 def _nothing(annotator: str, model: str, *parts: pa.Table) -> str:
     """Why no turn can be compared, by the first of the conditions that leaves none."""
     _, known, answered, scored = (part.num_rows for part in parts)
+    answers = set(parts[1]["answer"].to_pylist())
     if not known:
         return (
             f"The truth of no turn that {annotator} judged is known; annotate some of them, or "
             "have it judge turns with gold: faultline judge export"
+        )
+    if VERDICT not in answers:
+        return (
+            f"{annotator} gave no verdict on a turn of known truth, but refusals or answers that "
+            "cannot be read; mend them, and import them again with: faultline judge import"
         )
     if not answered:
         return (

@@ -54,7 +54,8 @@ SELECT annotator, count(*) AS turns,
   count(*) FILTER (answer = '{VERDICT}') AS verdicts,
   count(*) FILTER (answer = '{REFUSED}') AS refused,
   count(*) FILTER (answer = '{UNREADABLE}') AS unreadable,
-  1000 * avg(cost) AS cost_per_1000,
+  -- Costs in several currencies have no mean.
+  CASE WHEN count(DISTINCT coalesce(currency, '')) = 1 THEN 1000 * avg(cost) END AS cost_per_1000,
   CASE WHEN count(DISTINCT coalesce(currency, '')) = 1 THEN any_value(currency) END AS currency,
   max(created_at) AS created_at
 FROM judge_verdicts GROUP BY annotator ORDER BY annotator
@@ -78,7 +79,8 @@ ORDER BY turn_id
 _LABELS = """
 SELECT turn_id, failure_point,
   coalesce(confidence, {p}, $share) AS weight
-FROM judge_verdicts WHERE annotator = $annotator AND failure_point IS NOT NULL
+FROM judge_verdicts j JOIN (SELECT turn_id, digest FROM turns) t USING (turn_id, digest)
+WHERE annotator = $annotator AND failure_point IS NOT NULL
 ORDER BY turn_id
 """
 _OWN_P = "CASE failure_point {} END".format(
@@ -86,7 +88,8 @@ _OWN_P = "CASE failure_point {} END".format(
 )
 _RIGHT = f"""
 SELECT (1 + count(*) FILTER (j.failure_point = k.truth)) / (2 + count(*)) AS share
-FROM judge_verdicts j JOIN (FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL) k USING (turn_id)
+FROM judge_verdicts j JOIN (SELECT turn_id, digest FROM turns) t USING (turn_id, digest)
+JOIN (FROM ({KNOWN_SQL}) WHERE truth IS NOT NULL) k USING (turn_id)
 WHERE j.annotator = $annotator AND j.failure_point IS NOT NULL
 """
 
@@ -108,7 +111,7 @@ def judge_records(
 
 def judges(snapshot: Snapshot) -> pa.Table:
     """One row per judge: annotator, turns, verdicts, refused, unreadable, cost_per_1000 (mean over
-    the turns whose cost is known), currency (null where there are several, or none), created_at."""
+    the turns whose cost is known) and currency (both null where there are several), created_at."""
     return snapshot.query(_JUDGES)
 
 
@@ -146,6 +149,7 @@ def verdicts(
 def judge_labels(snapshot: Snapshot, name: str) -> pa.Table:
     """A judge's verdicts as labels: turn_id, failure_point, weight (the probability that it is
     right: the judge's own, else the share of its verdicts on turns of known truth that are).
+    Those on turns that have changed since are left out.
 
     Raises UsageError as `known_judge` does.
     """

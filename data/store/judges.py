@@ -105,7 +105,8 @@ def write_verdicts(
     keep_others: replace only verdicts on the turns of `given`; by default, all of the judge's.
 
     Rows of unknown turns, and of turns that are no longer those that were judged, are left out; if
-    none is left, earlier verdicts stay. Raises StoreBusy if another process writes for too long.
+    no answer is left that could be read, nothing is written, and earlier verdicts stay. Raises
+    StoreBusy if another process writes for too long.
     """
     with store.commit(PATIENCE_S) as cycle:
         with cycle.snapshot("turns") as snapshot:
@@ -116,7 +117,7 @@ def write_verdicts(
             if row["problem"]
         }
         rows = matched.filter(pc.field("problem").is_null())
-        if not rows.num_rows:
+        if not pc.any(pc.not_equal(rows["answer"], UNREADABLE)).as_py():
             return Written(0, 0, {}, problems)
         columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
         columns["annotator"] = pa.array([annotator] * rows.num_rows, pa.string())

@@ -180,15 +180,16 @@ def test_contradictory_rows_spoil_each_other_and_a_retry_counts(store: Store) ->
     report = take(
         store,
         answer("a", "asr"), answer("a", "nlu"), answer("a", "asr"),
-        answer("b", None), answer("b", "er"),
+        answer("a", None), answer("b", None), answer("b", "er"),
         answer("c", "asr"), answer("c", "asr", reason="again"),
     )  # fmt: skip
     assert [(p.line, p.reason) for p in report.problems] == [
         (2, "line 1 says something else of turn 'a'"),
         (3, "line 1 says something else of turn 'a'"),
     ]
-    assert report.repeated == 1
+    assert report.repeated == 2
     assert [row["failure_point"] for row in rows(store)] == [None, "er", "asr"]
+    assert rows(store)[0]["answer"] == "unreadable"
 
 
 def test_an_import_replaces_the_judges_own_verdicts_only(store: Store) -> None:
@@ -201,8 +202,9 @@ def test_an_import_replaces_the_judges_own_verdicts_only(store: Store) -> None:
         ("judge:other", "a"), ("judge:other", "b"), ("judge:gpt", "c"),
     ]  # fmt: skip
     # A file without one usable row changes nothing.
-    assert take(store, answer("zz")).replaced == 0
-    assert len(rows(store)) == 3
+    for unusable in (answer("zz"), answer("c", "gremlins"), answer("c", confidence=60)):
+        assert take(store, unusable).replaced == 0
+    assert [row["answer"] for row in rows(store)] == ["verdict"] * 3
 
 
 def test_a_turn_that_changed_since_it_was_exported_is_not_judged(

@@ -195,6 +195,10 @@ def test_what_the_model_had_seen_and_what_has_changed_is_left_out(
     lines = [json.loads(json.dumps(record, default=lambda t: t.isoformat()))]
     ingest(store, [write_lines(store.path.parent / "more.jsonl", lines)])
     assert compare(store).changed == 1
+    with store.snapshot() as snapshot:
+        learned_from = judge_labels(snapshot, "gpt")["turn_id"].to_pylist()
+    assert ids[19] in learned_from
+    assert ids[20] not in learned_from
 
 
 def test_a_filter_limits_the_turns(filled: Path, compared: JudgeComparison) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from classifiers.out_of_fold import HeldOut
+from classifiers.settings import Settings
+from classifiers.train import fit, matrix, prepare
 from classifiers.witness import files
 from classifiers.witness.language_model import Counts
 from classifiers.witness.ngrams import Bags, Words
@@ -233,6 +238,34 @@ def test_logs_without_some_of_it_are_scored(change: dict[str, Any]) -> None:
     assert all(np.isfinite(v[~np.isnan(v)]).all() for v in table.values())
     if "asr" in change and not (change["asr"] or {}).get("hypotheses"):
         assert all(np.isnan(values).all() for values in table.values())
+
+
+def test_recordings_of_a_sentence_are_scored_by_the_part_of_their_training(tmp_path: Path) -> None:
+    """Which is not that of their own dialogues: another one learned from their gold."""
+    records = [
+        _turn(
+            i // 3,
+            dialogue_id=f"s{i}",
+            turn_index=0,
+            gold={**_turn(i // 3)["gold"], "failure_point": ("correct", "asr", "nlu")[i // 3 % 3]},
+        )
+        for i in range(180)
+    ]
+    turns = turns_of(records)
+    turns = turns.append_column("context_digest", pa.array([0] * len(records), pa.int64()))
+    settings = Settings(folds=2, rounds=8)
+    data, encoder = prepare(turns, settings, tmp_path)
+    model = fit(data, settings, encoder)
+    with open_frame(turns, "hindsight") as con:
+        alone = Utterances.read(con)
+    assert data.utterances is not None
+    assert (alone.part != data.utterances.part).any()
+    assert model.held_out is not None
+    model.held_out.write(tmp_path / "held_out.parquet")
+    model.held_out = HeldOut.read(tmp_path / "held_out.parquet")
+    ids, x = model.matrix(turns)
+    assert ids.to_pylist() == data.ids.tolist()
+    np.testing.assert_array_equal(x, matrix(model, data))
 
 
 def test_no_turns_at_all(witness: Witness, utterances: Utterances) -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import cli.main
 import cli.models
 from classifiers.model import Model
 from data.ingest.ingest import ingest
@@ -567,6 +568,15 @@ def test_an_interrupt_in_the_middle_leaves_the_store_unharmed(tmp_path: Path, si
     assert problems.startswith("Interrupted; ")
     assert store.head() == before
     assert staged(store) == []
+
+
+def test_an_interrupt_in_the_middle_of_a_query_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts(*_: Any, **__: Any) -> None:
+        # In the words of DuckDB.
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(cli.main, "app", counts)
+    assert cli.main._run() == 130
 
 
 def test_the_dashboard_reports_a_port_in_use(run: Run) -> None:
