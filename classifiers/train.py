@@ -123,10 +123,12 @@ class TrainingSet:
         """All the turns, as if only those with these row numbers were annotated: failure points,
         intents, slots and transcripts of the others are hidden from whatever learns."""
         kept = np.isin(np.arange(len(self.ids)), rows)
+        target, intents = self.target.copy(), self.gold_intents.copy()
+        target[~kept], intents[~kept] = None, None
         return replace(
             self,
-            target=np.where(kept, self.target, None),
-            gold_intents=np.where(kept, self.gold_intents, None),
+            target=target,
+            gold_intents=intents,
             gold_slots=pc.if_else(pa.array(kept), self.gold_slots, None),
             utterances=self.utterances.only_gold_of(kept) if self.utterances else None,
         )

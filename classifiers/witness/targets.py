@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 # Turns in which an intent, slot or value must occur to be learned.
-MIN_COUNT = 8
+MIN_COUNT = 4
 
 
 def frequent(numbers: np.ndarray, turn: np.ndarray, size: int, most: int) -> np.ndarray:

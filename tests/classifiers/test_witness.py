@@ -141,8 +141,8 @@ def test_words_that_fill_no_slot_and_slots_that_none_fill_are_noticed(
 
 
 def test_what_is_said_of_a_turn_twice_counts_once(utterances: Utterances) -> None:
-    # Transcript and words heard of 4 requests for light and 8 for a song.
-    rows = np.arange(12)
+    # Transcript and words heard of 3 requests for light and 6 for songs.
+    rows = np.arange(9)
     frames, tagger = Frames.fit(utterances, meant(utterances, rows)), Tagger.fit(utterances, rows)
     assert frames is not None
     assert tagger is not None
