@@ -14,14 +14,11 @@ The same seed and versions of packages give the same files. No real log is read.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import lightgbm as lgb
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from assistant.demo import Setup, write_demo
 from assistant.releases import RELEASES
@@ -34,7 +31,7 @@ from classifiers.starter.labels import columns_of
 from classifiers.starter.signs import ranks
 from classifiers.starter.stages import write
 from classifiers.text_heads import TextHeads
-from classifiers.train import TrainingSet, prepare, read_store
+from classifiers.train import prepare, read_store
 from classifiers.training_data import training_turns
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS
@@ -120,7 +117,7 @@ def _pooled(folder: Path, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]
     assert data.vectors is not None
     assert data.utterances is not None
     rows = np.random.default_rng(seed).permutation(len(data.ids))
-    verdicts = _only(data, rows[:_VERDICTS])
+    verdicts = data.only_gold_of(rows[:_VERDICTS])
     split = folds(verdicts.target, data.group, 4, 0)
     heads, held_out = TextHeads.fit(
         data.vectors,
@@ -133,15 +130,6 @@ def _pooled(folder: Path, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]
     columns = pooling.travelling(data.logged | dict(zip(heads.columns, held_out.T, strict=True)))
     kept = np.hstack([rows[data.target[rows] == point][:_KEPT] for point in FAILURE_POINTS])
     return {name: values[kept] for name, values in columns.items()}, data.target[kept]
-
-
-def _only(data: TrainingSet, rows: np.ndarray) -> TrainingSet:
-    """`data` with the gold of `rows` only."""
-    other = ~np.isin(np.arange(len(data.ids)), rows)
-    target, intents = data.target.copy(), data.gold_intents.copy()
-    target[other], intents[other] = None, None
-    slots = pc.if_else(pa.array(other), None, data.gold_slots)
-    return replace(data, target=target, gold_intents=intents, gold_slots=slots)
 
 
 def _simulated(folder: Path, turns: int, seed: int) -> Store:

@@ -119,6 +119,20 @@ class TrainingSet:
             self.utterances.take(rows) if self.utterances else None,
         )
 
+    def only_gold_of(self, rows: np.ndarray) -> TrainingSet:
+        """All the turns, as if only those with these row numbers were annotated: failure points,
+        intents, slots and transcripts of the others are hidden from whatever learns."""
+        kept = np.isin(np.arange(len(self.ids)), rows)
+        target, intents = self.target.copy(), self.gold_intents.copy()
+        target[~kept], intents[~kept] = None, None
+        return replace(
+            self,
+            target=target,
+            gold_intents=intents,
+            gold_slots=pc.if_else(pa.array(kept), self.gold_slots, None),
+            utterances=self.utterances.only_gold_of(kept) if self.utterances else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Read:

@@ -152,20 +152,14 @@ def _labelled(
     data: TrainingSet, gold: np.ndarray, found: pa.Table, learn: np.ndarray, kind: str
 ) -> TrainingSet:
     """`data` with labels of one kind, and no gold but that of the turns `gold`."""
-    n = len(data.target)
-    target, sure = np.full(n, None, object), np.zeros(n)
+    rows = gold[:0] if kind == "generated" else gold
+    part = data.only_gold_of(rows)
+    target, sure = part.target, np.zeros(len(data.target))
     if kind != "gold":
         target[learn] = found["failure_point"].to_pylist()
         sure[learn] = np.minimum(found["weight"].to_numpy(), 0.999)
-    intents, slots = np.full(n, None, object), np.zeros(n, bool)
-    if kind != "generated":
-        target[gold], sure[gold] = data.target[gold], 1.0
-        intents[gold], slots[gold] = data.gold_intents[gold], True
-    blank = pa.array(
-        [s if keep else None for s, keep in zip(data.gold_slots.to_pylist(), slots, strict=True)],
-        data.gold_slots.type,
-    )
-    return replace(data, target=target, sure=sure, gold_intents=intents, gold_slots=blank)
+    target[rows], sure[rows] = data.target[rows], 1.0
+    return replace(part, target=target, sure=sure)
 
 
 def _row(

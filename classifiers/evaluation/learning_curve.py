@@ -86,7 +86,7 @@ def learning_curve(
         for train, held_out in split:
             progress(done, total, f"{share:.0%} of the labelled dialogues")
             done += 1
-            part = _thinned(data.take(train), share, settings.seed + draw)
+            part = thinned(data.take(train), share, settings.seed + draw)
             sizes.append(int((part.target != None).sum()))  # noqa: E711
             try:
                 model = fit(part, settings, encoder, minimum=2)
@@ -112,14 +112,14 @@ def learning_curve(
     return {"labelled": len(labelled), **curve, "fixed": FIXED, "seed": settings.seed}
 
 
-def _thinned(data: TrainingSet, share: float, seed: int) -> TrainingSet:
-    """The same turns, with labels on a random share of the labelled groups only."""
+def thinned(data: TrainingSet, share: float, seed: int) -> TrainingSet:
+    """The same turns, with a random share of the labelled groups; the others as if nobody had
+    annotated them."""
     labelled = data.target != None  # noqa: E711  # element-wise
     groups = np.unique(data.group[labelled])
     sampled = np.random.default_rng(seed).permutation(groups)[: max(round(share * len(groups)), 2)]
-    target = data.target.copy()
-    target[~np.isin(data.group, sampled)] = None
-    return replace(data, target=target)
+    hidden = np.setdiff1d(groups, sampled)
+    return data.only_gold_of(np.flatnonzero(~np.isin(data.group, hidden)))
 
 
 def _tables(truth: np.ndarray, verdict: np.ndarray, group: np.ndarray, k: int) -> np.ndarray:

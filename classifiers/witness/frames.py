@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from classifiers.witness.ngrams import Terms
 from classifiers.witness.ridge import solve
+from classifiers.witness.targets import frequent, occurrences, places
 from classifiers.witness.utterances import Lists, Utterances
 from features.witness import GROUPS
 
@@ -21,8 +22,7 @@ _RIDGE = 1.0
 _TERMS = 2048
 _PROMPT_TERMS = 256
 _PROMPT_WEIGHT = 0.5
-# Times that an intent, slot or value must occur to be learned; and how many are, at most.
-_MIN_COUNT = 8
+# Intents, and slots and values, that are learned at most.
 _MOST = 256
 # Probabilities of least squares are not exact: none is nearer to 0 or 1.
 _FLOOR = 0.005
@@ -32,8 +32,9 @@ _BLOCK = 8192
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """r pairs of words and frame: numbers of text, prompt, intent (-1: not known) and items."""
+    """r pairs of words and frame: numbers of turn, text, prompt, intent (-1: unknown) and items."""
 
+    turn: np.ndarray
     text: np.ndarray
     prompt: np.ndarray
     intent: np.ndarray
@@ -44,9 +45,8 @@ class Examples:
 def imitated(utterances: Utterances, rows: np.ndarray) -> Examples:
     """Words heard → frame logged."""
     given = utterances.take(rows)
-    return _usable(
-        Examples(given.first, given.prompt, given.intent, given.intent >= 0, given.items)
-    )
+    turn, known = np.arange(len(rows)), given.intent >= 0
+    return _usable(Examples(turn, given.first, given.prompt, given.intent, known, given.items))
 
 
 def meant(utterances: Utterances, rows: np.ndarray) -> Examples:
@@ -58,7 +58,7 @@ def meant(utterances: Utterances, rows: np.ndarray) -> Examples:
     text = np.append(gold.transcript, given.first)
     doubled = gold.take(twice)
     return _usable(
-        Examples(text, given.prompt[twice], doubled.intent, doubled.known, doubled.items)
+        Examples(twice, text, given.prompt[twice], doubled.intent, doubled.known, doubled.items)
     )
 
 
@@ -66,6 +66,7 @@ def _usable(examples: Examples) -> Examples:
     some = (examples.known | (examples.intent >= 0)) & (examples.text >= 0)
     rows = np.flatnonzero(some)
     return Examples(
+        examples.turn[rows],
         examples.text[rows],
         examples.prompt[rows],
         examples.intent[rows],
@@ -89,8 +90,10 @@ class Frames:
     def fit(cls, utterances: Utterances, examples: Examples) -> Frames | None:
         """None where there is neither a choice of intents nor a frequent slot to learn."""
         known = np.flatnonzero(examples.known)
-        intents = _frequent(examples.intent, len(utterances.intents))
-        items = _frequent(examples.items.take(known).flat, len(utterances.names))
+        intents = frequent(examples.intent, examples.turn, len(utterances.intents), _MOST)
+        listed = examples.items.take(known)
+        turn = examples.turn[known][listed.owner]
+        items = frequent(listed.flat, turn, len(utterances.names), _MOST)
         if len(intents) < 2 and not len(items):
             return None
         if len(intents) < 2:
@@ -103,7 +106,7 @@ class Frames:
         blocks = [
             (
                 examples.intent >= 0,
-                _indicator(pair, _codes(examples.intent, intents), len(pairs), len(intents)),
+                occurrences(pair, places(examples.intent, intents), len(pairs), len(intents)),
             ),
             (examples.known, _item_sums(examples, pair, items, len(pairs))),
         ]
@@ -111,7 +114,7 @@ class Frames:
         if np.array_equal(counts[0], counts[1]) or not len(intents) or not len(items):
             # One factorisation serves both.
             used = counts[0] if len(intents) else counts[1]
-            weights, bias = solve(x, used, np.hstack([y for _, y in blocks]), _RIDGE)
+            weights, bias = solve(x, used, hstack([y for _, y in blocks], format="csr"), _RIDGE)
         else:
             solved = [
                 solve(x, count, y, _RIDGE) for count, (_, y) in zip(counts, blocks, strict=True)
@@ -230,34 +233,11 @@ def _inputs(
     )
 
 
-def _frequent(numbers: np.ndarray, size: int) -> np.ndarray:
-    """The numbers that occur often enough to learn, ascending."""
-    count = np.bincount(numbers[numbers >= 0], minlength=size)
-    ranked = np.argsort(-count, kind="stable")[:_MOST]
-    return np.sort(ranked[count[ranked] >= _MIN_COUNT])
-
-
-def _codes(numbers: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Place of each number among `kept`, -1 where it is not there."""
-    place = np.searchsorted(kept, numbers)
-    place[place == len(kept)] = 0
-    found = kept[place] == numbers if len(kept) else np.zeros(len(numbers), bool)
-    codes: np.ndarray = np.where(found, place, -1)
-    return codes
-
-
-def _indicator(row: np.ndarray, column: np.ndarray, n: int, k: int) -> np.ndarray:
-    """How often each column occurs in each row, (n, k); -1 is no column."""
-    some = column >= 0
-    table = np.bincount(row[some] * k + column[some], minlength=n * k)
-    return table.reshape(n, k).astype(np.float64)
-
-
-def _item_sums(examples: Examples, pair: np.ndarray, items: np.ndarray, n: int) -> np.ndarray:
+def _item_sums(examples: Examples, pair: np.ndarray, items: np.ndarray, n: int) -> csr_matrix:
     owner = examples.items.owner
-    codes = _codes(examples.items.flat, items)
-    codes[~examples.known[owner]] = -1
-    return _indicator(pair[owner], codes, n, len(items))
+    column = places(examples.items.flat, items)
+    column[~examples.known[owner]] = -1
+    return occurrences(pair[owner], column, n, len(items))
 
 
 def _renumbered(names: list[str], learned: tuple[str, ...]) -> np.ndarray:

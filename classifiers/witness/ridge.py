@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix, diags
 
 
 def solve(
-    x: csr_matrix, count: np.ndarray, target: np.ndarray, ridge: float
+    x: csr_matrix, count: np.ndarray, target: csr_matrix, ridge: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (d, t) and bias (t,), float32, of the least squares with a penalty on the weights.
 
@@ -22,11 +22,11 @@ def solve(
     total = float(count.sum())
     weighted = diags(count) @ x
     mean_x = np.asarray(weighted.sum(axis=0)).ravel() / total
-    mean_y = target.sum(axis=0) / total
+    mean_y = np.asarray(target.sum(axis=0)).ravel() / total
     gram = (x.T @ weighted).toarray()
     gram -= total * np.outer(mean_x, mean_x)
     gram[np.diag_indices_from(gram)] += ridge
-    right = np.asarray(x.T @ target) - total * np.outer(mean_x, mean_y)
+    right = (x.T @ target).toarray() - total * np.outer(mean_x, mean_y)
     factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
     weights = cho_solve(factor, right, overwrite_b=True, check_finite=False)
     bias = mean_y - mean_x @ weights

@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix
 
 from classifiers.witness.ngrams import Words, code, codes_of, mix, ranges
 from classifiers.witness.ridge import solve
+from classifiers.witness.targets import frequent, occurrences, places
 from classifiers.witness.utterances import Lists, Utterances
 from features.witness import GROUPS
 
 _RIDGE = 1.0
 _TERMS = 2048
-_MIN_COUNT = 8
 _MOST = 64
 _AFFIX = 3
 _EDGE = np.array([code("\x03")], np.uint64)
@@ -33,6 +33,9 @@ class Spans:
     first: np.ndarray
     size: np.ndarray
     slot: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Spans:
+        return Spans(self.text[rows], self.first[rows], self.size[rows], self.slot[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,49 +54,40 @@ class Tagger:
         given = utterances.take(rows)
         gold = given.gold
         assert gold is not None
-        twice = np.tile(np.flatnonzero(gold.known), 2)
-        text = np.append(gold.transcript, given.first)[
-            np.append(np.flatnonzero(gold.known), np.flatnonzero(gold.known) + len(rows))
-        ]
-        items = gold.items.take(twice)
-        some = np.flatnonzero(text >= 0)
-        text, items = text[some], items.take(some)
-        names = np.array([_slot(name) for name in utterances.names], object)
-        spans, complete = _spans(utterances, text, items)
-        counts: dict[str, int] = {}
-        for item in spans.slot:
-            counts[names[item]] = counts.get(names[item], 0) + 1
-        slots = tuple(sorted(sorted(counts, key=lambda s: (-counts[s], s))[:_MOST]))
-        slots = tuple(s for s in slots if counts[s] >= _MIN_COUNT)
-        if not slots:
-            return None
+        turn = np.tile(np.flatnonzero(gold.known), 2)
+        text = np.append(gold.transcript[gold.known], given.first[gold.known])
+        turn, text = turn[text >= 0], text[text >= 0]
+        spans, complete = _spans(utterances, text, gold.items.take(turn))
         # A text of which a value was not found would teach that its words are in no slot.
+        spans = spans.take(np.flatnonzero(complete[spans.text]))
+        names, number = np.unique(
+            np.array([_slot(name) for name in utterances.names], object), return_inverse=True
+        )
+        slot = number[spans.slot]
+        slots = frequent(slot, turn[spans.text], len(names), _MOST)
+        if not len(slots):
+            return None
         kept = np.flatnonzero(complete)
-        number = {slot: i for i, slot in enumerate(slots)}
         words = utterances.words.take(text[kept])
-        target = np.zeros((len(words.word), len(slots)))
-        place = np.full(len(text), -1)
-        place[kept] = np.arange(len(kept))
-        for t, first, size, item in zip(
-            place[spans.text], spans.first, spans.size, spans.slot, strict=True
-        ):
-            column = number.get(names[item])
-            if t >= 0 and column is not None:
-                at = words.start[t] + first
-                target[at : at + size, column] = 1
+        begins = words.start[places(spans.text, kept)] + spans.first
+        column = np.repeat(places(slot, slots), spans.size)
+        target = occurrences(ranges(begins, spans.size), column, len(words.word), len(slots))
+        # A word is in a slot or not, however many values it is part of.
+        target.data[:] = 1
         features = _features(words)
         learned, count = np.unique(features, return_counts=True)
         ranked = np.argsort(-count, kind="stable")[:_TERMS]
         codes = np.sort(learned[ranked[count[ranked] > 1]])
-        weights, bias = solve(_matrix(features, codes), np.ones(len(target)), target, _RIDGE)
-        return cls(codes, slots, weights, bias)
+        weights, bias = solve(_matrix(features, codes), np.ones(len(words.word)), target, _RIDGE)
+        return cls(codes, tuple(names[slots]), weights, bias)
 
     def measure(self, utterances: Utterances) -> np.ndarray:
         """Columns of `features.witness`, float32 (n, 3); NaN where no frame or no words are logged.
 
         weakest: of the slots filled the least probability that its words are in it, NaN where no
-        value was found among the words. missed: highest probability of any slot for a word in none.
-        edge: highest probability that the word beside a value belongs to it.
+        value of a slot that was learned was found among the words. missed: highest probability of
+        any slot for a word in none. edge: highest probability that the word beside a value belongs
+        to it.
         """
         out = np.full((len(utterances), len(GROUPS["tagger"])), np.nan, np.float32)
         rows = np.flatnonzero((utterances.intent >= 0) & (utterances.first >= 0))
@@ -113,16 +107,16 @@ class Tagger:
         p = scores.clip(0, 1)
         flat = ranges(base[turn] + first, size)
         of = np.repeat(np.arange(len(turn)), size)
-        inside = np.where(own[of] >= 0, p[flat, own[of]], 0.0)
-        mean = np.bincount(of, inside, len(turn)) / np.maximum(size, 1)
+        mean = np.bincount(of, p[flat, own[of]], len(turn)) / np.maximum(size, 1)
+        learned = own >= 0
         weakest = np.full(len(rows), np.inf)
-        np.minimum.at(weakest, turn, mean)
+        np.minimum.at(weakest, turn[learned], mean[learned])
         edge = np.zeros(len(rows))
         for at, ok in (
             (first - 1, first > 0),
             (first + size, first + size < length[turn]),
         ):
-            some = np.flatnonzero(ok & (own >= 0))
+            some = np.flatnonzero(ok & learned)
             np.maximum.at(edge, turn[some], p[base[turn[some]] + at[some], own[some]])
         # Each turn's words, and which of them are in no slot.
         word = ranges(base, length)

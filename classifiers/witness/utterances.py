@@ -84,6 +84,16 @@ class Gold:
             self.transcript[rows], self.intent[rows], self.known[rows], self.items.take(rows)
         )
 
+    def only_of(self, kept: np.ndarray) -> Gold:
+        """The same turns, as if nothing were given of those outside the mask `kept` (n,)."""
+        items = self.items
+        return Gold(
+            np.where(kept, self.transcript, -1),
+            np.where(kept, self.intent, -1),
+            self.known & kept,
+            Lists(np.append(0, np.cumsum(items.size * kept)), items.flat[kept[items.owner]]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Utterances:
@@ -176,6 +186,10 @@ class Utterances:
             gold=self.gold.take(rows) if self.gold else None,
         )
 
+    def only_gold_of(self, kept: np.ndarray) -> Utterances:
+        """The same turns, with gold of those in the mask `kept` (n,) only."""
+        return replace(self, gold=self.gold.only_of(kept) if self.gold else None)
+
     def together(self, group: np.ndarray, kept: np.ndarray) -> Utterances:
         """The same turns, those of a group with some turn in the mask `kept` all in one part."""
         _, first, number = np.unique(group, return_index=True, return_inverse=True)
@@ -212,11 +226,14 @@ def _hypotheses(texts: Any, confidences: Any) -> tuple[Lists, np.ndarray, list[s
     turn, number, sure = turn[order], number[order], sure[order]
     rank = np.arange(len(turn)) - np.searchsorted(turn, turn)
     few = rank < HYPOTHESES
-    turn, number, sure = turn[few], number[few], sure[few]
+    turn, sure = turn[few], sure[few]
+    # What nobody asks about needs no n-grams.
+    used, number = np.unique(number[few], return_inverse=True)
     mass = np.bincount(turn, sure, n)
     size = np.bincount(turn, minlength=n)
     share = np.where(mass[turn] > 0, sure / np.where(mass > 0, mass, 1)[turn], 1 / size[turn])
-    return Lists(np.append(0, np.cumsum(size)), number), share, encoded.dictionary.to_pylist()
+    asked = encoded.dictionary.take(pa.array(used)).to_pylist()
+    return Lists(np.append(0, np.cumsum(size)), number), share, asked
 
 
 def _numbers(columns: Sequence[Any]) -> tuple[list[str], list[np.ndarray]]:

@@ -10,14 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from classifiers.evaluation.learning_curve import thinned
 from classifiers.out_of_fold import HeldOut
 from classifiers.settings import Settings
-from classifiers.train import fit, matrix, prepare
+from classifiers.train import TrainingSet, fit, matrix, prepare
 from classifiers.witness import files
+from classifiers.witness.frames import Frames, meant
 from classifiers.witness.language_model import Counts
 from classifiers.witness.ngrams import Bags, Words
 from classifiers.witness.parts import PARTS
 from classifiers.witness.ridge import solve
+from classifiers.witness.tagger import Tagger
+from classifiers.witness.targets import occurrences
 from classifiers.witness.utterances import HYPOTHESES, Lists, Utterances
 from classifiers.witness.witness import Witness
 from features.catalogue import catalogue, sentence
@@ -137,6 +141,71 @@ def test_words_that_fill_no_slot_and_slots_that_none_fill_are_noticed(
     cut = witness.columns(_read([half]))
     assert cut["text.tagger_edge"][0] > 0.6 > columns["text.tagger_edge"][i]
     assert cut["text.meant_missing"][0] > 0.5 > columns["text.meant_missing"][i]
+
+
+def test_what_is_said_of_a_turn_twice_counts_once(utterances: Utterances) -> None:
+    # Transcript and words heard of 3 requests for light and 6 for songs.
+    rows = np.arange(9)
+    frames, tagger = Frames.fit(utterances, meant(utterances, rows)), Tagger.fit(utterances, rows)
+    assert frames is not None
+    assert tagger is not None
+    assert frames.intents == ()
+    assert frames.items == ("s\x1ftitle",)
+    assert tagger.slots == ("title",)
+
+
+def test_slots_whose_texts_lack_a_value_are_not_learned(utterances: Utterances) -> None:
+    gold = utterances.gold
+    assert gold is not None
+    light, items = np.arange(240) % 3 == 0, gold.items
+    # Annotators gave a title too, that is nowhere in the words.
+    title = utterances.names.index("s\x1ftitle\x1fhey jude")
+    more = Lists(
+        items.start + np.append(0, np.cumsum(light)),
+        np.insert(items.flat, items.start[1:][light], title),
+    )
+    given = replace(utterances, gold=replace(gold, items=more))
+    tagger = Tagger.fit(given, np.arange(240))
+    assert tagger is not None
+    assert tagger.slots == ("title",)
+    # Nothing is known of the room: nothing is said of it.
+    weakest = tagger.measure(given)[:, list(GROUPS["tagger"]).index("text.tagger_weakest")]
+    assert np.isnan(weakest[light]).all()
+    assert (weakest[~light] > 0.5).all()
+    assert Tagger.fit(given, np.flatnonzero(light)) is None
+
+
+def test_targets_are_sums_of_what_occurs() -> None:
+    row, column = np.array([0, 2, 2, 2, 3]), np.array([1, 0, 0, 2, -1])
+    target = occurrences(row, column, 4, 3)
+    assert target.nnz == 3
+    assert target.toarray().tolist() == [[0, 1, 0], [0, 0, 0], [2, 0, 1], [0, 0, 0]]
+
+
+def test_hidden_gold_teaches_nothing(utterances: Utterances) -> None:
+    none: Any = None
+    intents = np.array(utterances.intents, object)[utterances.intent]
+    data = TrainingSet(
+        ids=np.arange(240),
+        vocabulary=none,
+        logged={},
+        vectors=None,
+        target=np.full(240, "correct", object),
+        gold_intents=intents,
+        gold_slots=pa.array([["room"]] * 240),
+        group=np.arange(240) // 2,
+        utterances=utterances,
+    )
+    part = thinned(data, 0.25, 0)
+    kept = np.flatnonzero(part.target != None)  # noqa: E711  # element-wise
+    assert len(kept) == 60
+    assert np.array_equal(np.flatnonzero(part.gold_intents != None), kept)  # noqa: E711
+    assert np.array_equal(np.flatnonzero(part.gold_slots.is_valid()), kept)
+    assert part.utterances is not None
+    columns = Witness.fit(part.utterances).columns(utterances)
+    alone = Witness.fit(utterances.take(kept)).columns(utterances)
+    assert _same(columns, alone, np.arange(240)) == list(columns)
+    assert list(columns) == [n for g in ("meant", "language", "tagger") for n in GROUPS[g]]
 
 
 def test_words_never_transcribed_are_unusual(
@@ -282,6 +351,8 @@ def test_the_surest_hypotheses_are_read_and_the_first_stays_first() -> None:
     texts = [given.words.of_text(t)[0] for t in given.heard.take(np.array([0])).flat]
     assert texts == ["w0", "w2", "w5", "w4", "w6"]
     assert len(texts) == HYPOTHESES
+    # Of what is not asked about, nothing is kept.
+    assert not {"w1", "w3"} & set(given.words.names)
     assert np.allclose(given.share[:HYPOTHESES], np.array([0.1, 0.5, 0.4, 0.3, 0.25]) / 1.55)
     unsure = [{"text": "a"}, {"text": "b"}]
     assert list(_read([_turn(0, asr={"hypotheses": unsure})]).share) == [0.5, 0.5]
@@ -297,7 +368,7 @@ def test_ridge_is_that_of_all_rows() -> None:
     y = rng.random((len(rows), 3))
     sums = np.zeros((12, 3))
     np.add.at(sums, rows, y)
-    weights, bias = solve(csr_matrix(x), count.astype(float), sums, 0.7)
+    weights, bias = solve(csr_matrix(x), count.astype(float), csr_matrix(sums), 0.7)
     model = Ridge(alpha=0.7).fit(x[rows], y)
     assert np.allclose(weights.T, model.coef_, atol=1e-5)
     assert np.allclose(bias, model.intercept_, atol=1e-5)
