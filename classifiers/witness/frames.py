@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
+from classifiers.witness.arrays import places
 from classifiers.witness.ngrams import Terms
 from classifiers.witness.ridge import solve
-from classifiers.witness.targets import frequent, occurrences, places
+from classifiers.witness.targets import frequent, occurrences
 from classifiers.witness.utterances import Lists, Utterances
 from features.witness import GROUPS
 

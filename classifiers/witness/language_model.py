@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifiers.witness.ngrams import Words, code, mix, ranges
+from classifiers.witness.arrays import places, ranges
+from classifiers.witness.ngrams import Words, code, mix
 from classifiers.witness.utterances import Utterances
 from features.witness import GROUPS
 
@@ -61,10 +62,9 @@ class Counts:
 
 
 def _looked_up(codes: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    place = np.searchsorted(codes, wanted)
-    place[place == len(codes)] = 0
-    found = codes[place] == wanted if len(codes) else np.zeros(len(wanted), bool)
-    return np.where(found, values[place] if len(codes) else 0.0, 0.0)
+    """The value of each code, 0 where it is not among `codes`."""
+    place = places(wanted, codes)
+    return np.append(values, values.dtype.type(0))[place]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from hashlib import blake2b
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
+from classifiers.witness.arrays import places, ranges
+
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _LETTERS = (3, 4)
@@ -145,13 +147,6 @@ def letter_codes(word: str) -> np.ndarray:
     return codes_of([edged[i : i + n] for n in _LETTERS for i in range(len(edged) - n + 1)])
 
 
-def ranges(first: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The numbers from each of `first` on, as many as `size` says, one run after another."""
-    before = np.cumsum(size) - size
-    run: np.ndarray = np.repeat(first - before, size) + np.arange(int(size.sum()))
-    return run
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """The n-grams that a part has learned: their codes, ascending, and how rare they are."""
@@ -173,11 +168,9 @@ class Terms:
     def weigh(self, bags: Bags, texts: np.ndarray) -> csr_matrix:
         """TF-IDF of the distinct `texts` (numbers), rows of length 1; (len(texts), terms)."""
         counts = bags.counts[texts]
-        place = np.searchsorted(self.codes, bags.codes)
-        place[place == len(self.codes)] = 0
-        known = self.codes[place] == bags.codes if len(self.codes) else np.zeros(len(place), bool)
-        kept = known[counts.indices]
-        column = place[counts.indices[kept]]
+        place = places(bags.codes, self.codes)[counts.indices]
+        kept = place >= 0
+        column = place[kept]
         start = np.append(0, np.cumsum(kept))[counts.indptr]
         values = counts.data[kept] * self.rarity[column]
         matrix = csr_matrix((values, column, start), (len(texts), len(self.codes)))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from classifiers.witness.ngrams import Words, code, codes_of, mix, ranges
+from classifiers.witness.arrays import places, ranges
+from classifiers.witness.ngrams import Words, code, codes_of, mix
 from classifiers.witness.ridge import solve
-from classifiers.witness.targets import frequent, occurrences, places
+from classifiers.witness.targets import frequent, occurrences
 from classifiers.witness.utterances import Lists, Utterances
 from features.witness import GROUPS
 
@@ -190,9 +191,8 @@ def _features(words: Words) -> np.ndarray:
 
 
 def _matrix(features: np.ndarray, codes: np.ndarray) -> csr_matrix:
-    place = np.searchsorted(codes, features)
-    place[place == len(codes)] = 0
-    known = codes[place] == features if len(codes) else np.zeros(features.shape, bool)
+    place = places(features, codes)
+    known = place >= 0
     start = np.append(0, np.cumsum(known.sum(axis=1)))
     column = place[known]
     values = np.full(len(column), 1 / 3, np.float32)

@@ -22,15 +22,6 @@ def frequent(numbers: np.ndarray, turn: np.ndarray, size: int, most: int) -> np.
     return np.sort(ranked[count[ranked] >= MIN_COUNT])
 
 
-def places(numbers: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Place of each number among `kept`, -1 where it is not there."""
-    place = np.searchsorted(kept, numbers)
-    place[place == len(kept)] = 0
-    found = kept[place] == numbers if len(kept) else np.zeros(len(numbers), bool)
-    there: np.ndarray = np.where(found, place, -1)
-    return there
-
-
 def occurrences(row: np.ndarray, column: np.ndarray, n: int, k: int) -> csr_matrix:
     """How often each column occurs in each row, (n, k); -1 is no column.
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from classifiers.witness.ngrams import Bags, Words, ranges
+from classifiers.witness.arrays import ranges
+from classifiers.witness.ngrams import Bags, Words
 from classifiers.witness.parts import PARTS
 
 # Hypotheses of an n-best list that are asked about: the first, and the surest of the others.
