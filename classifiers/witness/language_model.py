@@ -64,7 +64,8 @@ class Counts:
 def _looked_up(codes: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The value of each code, 0 where it is not among `codes`."""
     place = places(wanted, codes)
-    return np.append(values, values.dtype.type(0))[place]
+    found: np.ndarray = np.append(values, values.dtype.type(0))[place]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
