@@ -25,7 +25,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,23 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
                     raise
         sync([final, models])
     return model.id
+
+
+def read_result(path: Path, keys: Iterable[str]) -> dict[str, Any] | None:
+    """What was worked out later and stored beside a model, an object with `keys`; None if there is
+    no such file.
+
+    Raises `ModelError` if it is damaged.
+    """
+    try:
+        result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        for key in keys:
+            result[key]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The file {path} is damaged ({error}); delete it.") from error
+    return result
 
 
 def write_card(models: Path, model_id: str, evaluation: Mapping[str, Any]) -> None:

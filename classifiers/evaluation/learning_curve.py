@@ -27,7 +27,7 @@ from classifiers.settings import Settings
 from classifiers.splits import folds
 from classifiers.train import TrainingSet, fit, only_learnable, prepare, rescore
 from classifiers.training_data import training_turns
-from data.errors import ModelError, NotEnoughLabels
+from data.errors import NotEnoughLabels
 from data.store.durability import replacing
 from data.store.store import Store
 from data.store.temporary import scratch
@@ -244,16 +244,9 @@ def read(folder: Path) -> dict[str, Any] | None:
 
     Raises `ModelError` if it is damaged.
     """
-    path = folder / registry.LEARNING
-    try:
-        curve: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        for key in ("labelled", "points", "ahead", "fixed"):
-            curve[key]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"The file {path} is damaged ({error}); delete it.") from error
-    return curve
+    return registry.read_result(
+        folder / registry.LEARNING, ("labelled", "points", "ahead", "fixed")
+    )
 
 
 if __name__ == "__main__":

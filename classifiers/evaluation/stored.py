@@ -25,6 +25,9 @@ from data.store.model_folders import GOLD
 from data.store.store import Store
 from progress import Progress, run_reporting, silent
 
+# What a stored evaluation must have to be shown.
+_KEYS = ("macro_f1", "intervals", "classes", "forward", "headline", "concentration", "limits")
+
 
 def evaluate_store(
     store: Store,
@@ -75,24 +78,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
     Raises `ModelError` if it is damaged.
     """
-    path = folder / registry.EVALUATION
-    try:
-        result: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        for key in (
-            "macro_f1",
-            "intervals",
-            "classes",
-            "forward",
-            "headline",
-            "concentration",
-            "limits",
-        ):
-            result[key]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"The file {path} is damaged ({error}); delete it.") from error
-    return result
+    return registry.read_result(folder / registry.EVALUATION, _KEYS)
 
 
 def promised(folder: Path) -> dict[str, Any] | None:
