@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import out, plain, print_json, print_whole
 from data.counted import counted
 from data.errors import UsageError
-from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,12 +28,7 @@ def ask(
     show: Annotated[int, typer.Option(min=0, help="Intents to list.")] = 20,
     to: Annotated[
         Path | None,
-        typer.Option(
-            help="File .json for the plan, which an assistant carries out.",
-            parser=named_path,
-            metavar="FILE",
-            callback=must_be_text,
-        ),
+        path_option("File .json for the plan, which an assistant carries out."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

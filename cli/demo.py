@@ -18,7 +18,7 @@ from cli.ingest import ingest
 from cli.labels import generate
 from cli.labels import train as train_labels
 from cli.models import learn, score, settings_of
-from cli.options import DEFAULT_STORE, Context, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, Context, JsonOption, StoreOption, path_option
 from cli.output import (
     err,
     out,
@@ -29,7 +29,6 @@ from cli.rewrites import mine
 from cli.teaching import teach
 from data.counted import number
 from data.errors import UsageError
-from data.store.paths import must_be_text, named_path
 
 # Annotated turns with which at least two failure points are nearly always often enough among them:
 # the second most frequent one, `asr`, is about one turn in twenty.
@@ -47,12 +46,7 @@ LocaleOption = Annotated[
 def demo_data(
     to: Annotated[
         Path,
-        typer.Option(
-            help="Folder, or a file .jsonl, .jsonl.gz, .jsonl.zst or .parquet.",
-            parser=named_path,
-            metavar="PATH",
-            callback=must_be_text,
-        ),
+        path_option("Folder, or a file .jsonl, .jsonl.gz, .jsonl.zst or .parquet.", metavar="PATH"),
     ],
     turns: TurnsOption = 20_000,
     seed: DemoSeedOption = 0,
@@ -65,12 +59,9 @@ def demo_data(
     ] = None,
     ask: Annotated[
         Path | None,
-        typer.Option(
-            help='Plan by which "did I answer your question?" is asked: a file of '
-            "`faultline labels ask --to`. Without it, that is asked at random.",
-            parser=named_path,
-            metavar="FILE",
-            callback=must_be_text,
+        path_option(
+            'Plan by which "did I answer your question?" is asked: a file of '
+            "`faultline labels ask --to`. Without it, that is asked at random."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -125,9 +116,7 @@ def demo(
     gold: GoldOption = 0.08,
     to: Annotated[
         Path,
-        typer.Option(
-            help="Folder for the traces.", parser=named_path, metavar="PATH", callback=must_be_text
-        ),
+        path_option("Folder for the traces.", metavar="PATH"),
     ] = Path("demo"),
     store: StoreOption = DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,

@@ -12,12 +12,7 @@ import typer
 
 from cli.dry_run import show_dry_run
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from cli.output import (
-    err,
-    out,
-    plain,
-    print_json,
-)
+from cli.output import err, out, plain, print_json, print_quarantined
 from data.counted import counted, number
 from data.errors import UsageError
 from data.ingest.adapters.adapter import Settings
@@ -271,9 +266,6 @@ def annotate(
         if report.problems:
             parts.append(f"[yellow]{number(len(report.problems))} quarantined[/yellow]")
         out.print(f"{plain(str(file))}: {', '.join(parts)}")
-        for problem in report.problems[:_SHOWN]:
-            out.print(plain(str(problem)))
-        if len(report.problems) > _SHOWN:
-            out.print(f"and {number(len(report.problems) - _SHOWN)} more, in the quarantine.")
+        print_quarantined(report.problems, _SHOWN)
     if report.problems and not allow_quarantined:
         raise typer.Exit(1)

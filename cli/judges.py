@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.options import DEFAULT_STORE, JsonOption, SeedOption, StoreOption
-from cli.output import out, plain, print_json, print_whole
+from cli.options import DEFAULT_STORE, JsonOption, SeedOption, StoreOption, path_option
+from cli.output import out, plain, print_json, print_quarantined, print_whole
 from data.counted import counted, number
-from data.store.paths import must_be_text, named_path
+from data.store.paths import named_path
 
 if TYPE_CHECKING:
     from classifiers.evaluation.comparison import Difference
@@ -35,13 +35,7 @@ _SHOWN = 5
 def export(
     to: Annotated[
         Path,
-        typer.Option(
-            "--to",
-            help="File to write, .jsonl; instructions for the judge go beside it.",
-            parser=named_path,
-            metavar="FILE",
-            callback=must_be_text,
-        ),
+        path_option("File to write, .jsonl; instructions for the judge go beside it.", "--to"),
     ],
     store: StoreOption = DEFAULT_STORE,
     turns: Annotated[
@@ -134,10 +128,7 @@ def import_(
         if report.problems:
             parts.append(f"[yellow]{counted(len(report.problems), 'row')} quarantined[/yellow]")
         out.print(f"{plain(str(file))}: {', '.join(parts)}")
-        for problem in report.problems[:_SHOWN]:
-            out.print(plain(str(problem)))
-        if len(report.problems) > _SHOWN:
-            out.print(f"and {number(len(report.problems) - _SHOWN)} more, in the quarantine.")
+        print_quarantined(report.problems, _SHOWN)
     if report.problems and not allow_quarantined:
         raise typer.Exit(1)
 

@@ -14,11 +14,17 @@ import typer
 from rich.table import Table
 
 from cli.asking import answers, answers_in_words, ask
-from cli.options import DEFAULT_STORE, EncoderOption, JsonOption, SeedOption, StoreOption
+from cli.options import (
+    DEFAULT_STORE,
+    EncoderOption,
+    JsonOption,
+    SeedOption,
+    StoreOption,
+    path_option,
+)
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 from data.errors import UsageError
-from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     from labels.generated.settings import Settings
@@ -252,13 +258,7 @@ def _percent(share: float) -> str:
 def export(
     to: Annotated[
         Path,
-        typer.Option(
-            "--to",
-            help="File to write, .jsonl or .parquet; its manifest goes beside it.",
-            parser=named_path,
-            metavar="FILE",
-            callback=must_be_text,
-        ),
+        path_option("File to write, .jsonl or .parquet; its manifest goes beside it.", "--to"),
     ],
     store: StoreOption = DEFAULT_STORE,
     form: Annotated[

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cli.options import path_option
 from cli.output import err, out, plain
 from data.errors import UsageError
-from data.store.paths import must_be_text, named_path
+from data.store.paths import named_path
 
 
 def mapping(
@@ -24,12 +25,9 @@ def mapping(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(
-            help="File .toml for the mapping, which must not exist yet; without it, the mapping is "
-            "printed.",
-            parser=named_path,
-            metavar="FILE",
-            callback=must_be_text,
+        path_option(
+            "File .toml for the mapping, which must not exist yet; without it, the mapping is "
+            "printed."
         ),
     ] = None,
 ) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from data.store.paths import must_be_text
+from data.store.paths import must_be_text, named_path
 
 
 class Context(StrEnum):
@@ -21,6 +21,13 @@ class Labels(StrEnum):
     generated = "generated"
     both = "both"
     behaviour = "behaviour"
+
+
+def path_option(help: str, *names: str, metavar: str = "FILE") -> Any:
+    """An option that names a file or folder, whose name a store can hold."""
+    return typer.Option(
+        *names, help=help, parser=named_path, metavar=metavar, callback=must_be_text
+    )
 
 
 # Text, not a path: `Path` would make one slash of the two in an object store's address.

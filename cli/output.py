@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +30,14 @@ def print_json(content: Any) -> None:
     """Print `content` as JSON; what JSON cannot hold, such as a date, as text."""
     default: Callable[[Any], str] = str
     sys.stdout.write(json.dumps(content, indent=1, default=default) + "\n")
+
+
+def print_quarantined(problems: Sequence[object], most: int) -> None:
+    """Print the first `most` of what is in quarantine, and how many more there are."""
+    for problem in problems[:most]:
+        out.print(plain(str(problem)))
+    if len(problems) > most:
+        out.print(f"and {number(len(problems) - most)} more, in the quarantine.")
 
 
 def print_whole(table: Table) -> None:

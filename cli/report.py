@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import (
     err,
     out,
@@ -15,19 +15,12 @@ from cli.output import (
     print_json,
 )
 from data.errors import UsageError
-from data.store.paths import must_be_text, named_path
 
 
 def report(
     to: Annotated[
         Path,
-        typer.Option(
-            "--to",
-            help="File ending in .html.",
-            parser=named_path,
-            metavar="PATH",
-            callback=must_be_text,
-        ),
+        path_option("File ending in .html.", "--to", metavar="PATH"),
     ],
     weeks: Annotated[int, typer.Option(help="Weeks up to the last scored day.")] = 1,
     against: Annotated[

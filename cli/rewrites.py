@@ -13,12 +13,11 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 from data.errors import UsageError
 from data.schema.requests import PAUSE_S
-from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     from rewrites.outcomes import Evaluation
@@ -237,23 +236,15 @@ def propose(
 def export(
     to: Annotated[
         Path,
-        typer.Option(
-            "--to",
-            help="File ending in .jsonl.",
-            parser=named_path,
-            metavar="PATH",
-            callback=must_be_text,
-        ),
+        path_option("File ending in .jsonl.", "--to", metavar="PATH"),
     ],
     store: StoreOption = DEFAULT_STORE,
     state: StateOption = None,
     new_texts: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Logs; also write rewrites of their texts that the store never heard. Repeatable.",
-            parser=named_path,
+        path_option(
+            "Logs; also write rewrites of their texts that the store never heard. Repeatable.",
             metavar="PATH",
-            callback=must_be_text,
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -286,18 +277,14 @@ def export(
 def rephrases(
     to: Annotated[
         Path,
-        typer.Option(
-            "--to", help="File to write.", parser=named_path, metavar="PATH", callback=must_be_text
-        ),
+        path_option("File to write.", "--to", metavar="PATH"),
     ],
     store: StoreOption = DEFAULT_STORE,
     judged: Annotated[
         Path | None,
-        typer.Option(
-            help="Judged turns to learn from: JSON lines with turn_id and rephrase_turn_id.",
-            parser=named_path,
+        path_option(
+            "Judged turns to learn from: JSON lines with turn_id and rephrase_turn_id.",
             metavar="PATH",
-            callback=must_be_text,
         ),
     ] = None,
     judged_store: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import (
     err,
     out,
@@ -19,7 +19,6 @@ from cli.output import (
 from data.counted import counted, number
 from data.errors import FaultlineError, ModelError, UsageError
 from data.schema.meanings import TABLE_MEANINGS
-from data.store.paths import must_be_text, named_path
 
 if TYPE_CHECKING:
     from data.export.verdicts import Written
@@ -47,12 +46,10 @@ def export(
     ],
     to: Annotated[
         Path,
-        typer.Option(
+        path_option(
+            "File ending in .parquet, .csv or .jsonl; of verdicts in .jsonl.",
             "--to",
-            help="File ending in .parquet, .csv or .jsonl; of verdicts in .jsonl.",
-            parser=named_path,
             metavar="PATH",
-            callback=must_be_text,
         ),
     ],
     store: StoreOption = DEFAULT_STORE,
