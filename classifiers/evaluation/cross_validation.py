@@ -15,13 +15,8 @@ from classifiers.evaluation.shift import shift
 from classifiers.metrics import bootstrap, headline, summary
 from classifiers.settings import Settings
 from classifiers.splits import folds
-from classifiers.train import (
-    TrainingSet,
-    fit,
-    only_learnable,
-    prepare,
-    rescore,
-)
+from classifiers.train import fit, rescore
+from classifiers.training_set import TrainingSet, only_learnable, prepare
 from data.errors import UsageError
 from data.store.temporary import scratch
 from labels.rules.failure_point import MIN_PER_CLASS
