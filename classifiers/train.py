@@ -338,8 +338,8 @@ def train_store(
 ) -> Model:
     """Train on the labelled turns of a store, save the model there, and promote it if wanted.
 
-    With labels "auto": see `classifiers.training_labels.resolved`.
-    Raises `NotEnoughLabels` as `fit` does.
+    Labels "auto" are what `classifiers.training_labels.resolved` makes of them. Raises
+    `NotEnoughLabels` as `fit` does.
     """
     with store.snapshot() as snapshot:
         turns = training_turns(

@@ -32,7 +32,8 @@ WHERE failure_point IS NOT NULL
 
 
 def resolved(turns: pa.Table) -> Labels:
-    """What "auto" stands for on these turns; `NotEnoughLabels` if too few have gold."""
+    """What "auto" stands for on these turns: gold alone from `FEW_GOLD` labels on, else derived
+    labels as well. Raises `NotEnoughLabels` if too few have gold for any model."""
     target = gold_of(turns)
     check_labels(target)
     few = int((target != None).sum()) < FEW_GOLD  # noqa: E711  # element-wise
