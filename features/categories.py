@@ -22,17 +22,28 @@ from features.feature import When
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A list-valued SQL expression over the frame, which yields one yes/no column per value."""
+    """A list-valued SQL expression over the frame, which yields one yes/no column per value.
+
+    `learned`: whether new models learn from it; older ones may have columns of the others.
+    """
 
     name: str
     sql: str
     sentence: str
     when: When = "own"
+    learned: bool = True
 
 
 CATEGORIES = [
+    # A version is a date in disguise: a model that reads it lets the rates of whatever it saw fail
+    # in that time rise on the day of a release, and tomorrow's version means nothing to it.
     *[
-        Category(f"{stage}.version", f"[versions['{stage}']]", f"{STAGE_TITLES[stage]} version is")
+        Category(
+            f"{stage}.version",
+            f"[versions['{stage}']]",
+            f"{STAGE_TITLES[stage]} version is",
+            learned=False,
+        )
         for stage in STAGES
     ],
     Category("asr.endpoint", "[asr.endpoint]", "Speech ended by"),
@@ -84,14 +95,15 @@ class Vocabulary:
     ) -> Vocabulary:
         """The `top` most frequent values of each category that occur `at_least` times in `frame`.
 
-        Values that all turns have are left out, as they carry no information. Of the signals of
-        a stage, the `MOST_SIGNALS` most frequent ones that occur on `at_least` turns are kept.
+        Values that all turns have are left out, as they carry no information, and so are versions
+        of components. Of the signals of a stage, the `MOST_SIGNALS` most frequent ones that occur
+        on `at_least` turns are kept.
         Categories of later turns are learned with `hindsight` only.
         """
         total = con.sql("SELECT count(*) FROM frame").fetchall()[0][0]
         values: dict[str, list[str]] = {}
         for category in CATEGORIES:
-            if category.when == "after" and not hindsight:
+            if not category.learned or (category.when == "after" and not hindsight):
                 continue
             rows = con.sql(
                 f"SELECT v, count(*) AS n FROM (SELECT unnest(list_distinct({category.sql})) AS v"
