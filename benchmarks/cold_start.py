@@ -36,11 +36,13 @@ from classifiers.first_model import train_first
 from classifiers.scoring.score import score
 from classifiers.settings import Settings
 from classifiers.splits import groups
-from classifiers.starter.labels import columns_of, derive
+from classifiers.starter.evidence import Evidence
+from classifiers.starter.labels import derive
 from classifiers.starter.signs import ranks, signs
 from classifiers.starter.stages import stages
-from classifiers.train import TrainingSet, fit, prepare, read_store, rescore, train_store
+from classifiers.train import fit, rescore, train_store
 from classifiers.training_data import training_turns
+from classifiers.training_set import TrainingSet, prepare
 from data.errors import NotEnoughLabels
 from data.ingest.ingest import ingest
 from data.queries.filters import Filter
@@ -115,19 +117,19 @@ def start(corpora: Path, name: str, with_generated: bool) -> Iterator[str]:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         store, kept = strip(corpora, name, folder, None)
-        read = read_store(store, Settings(), folder / "encoder")
+        evidence = Evidence.of_store(store, Settings(), folder / "encoder")
         with store.snapshot() as snapshot:
             turns = training_turns(snapshot, 0)
             told, _ = feedback(snapshot)
             votes = _votes(collect(snapshot))
         ids = np.array(sorted(str(turn) for turn in turns["turn_id"].to_pylist()), object)
-        assert (read.gold == None).all()  # noqa: E711  # element-wise
-        columns = columns_of(read.logged, read.texts, read.vectors, 0)
-        ranked = ranks(columns, read.source)
+        assert (evidence.gold == None).all()  # noqa: E711  # element-wise
+        columns = evidence.columns(0)
+        ranked = ranks(columns, evidence.source)
         heard = dict(zip(told["turn_id"].to_pylist(), told["p_defect"].to_pylist(), strict=True))
         p = np.array([np.nan if heard.get(t) is None else heard[t] for t in ids], float)
         guess = stages().probability(ranked)
-        derived = derive(columns, read.source, p, 10)
+        derived = derive(columns, evidence.source, p, 10)
         named = np.array(FAILURE_POINTS, object)[guess.argmax(axis=1)]
         told_defect = np.where(np.nan_to_num(p) >= 0.5, "asr", "correct").astype(object)
         yield _row(

@@ -32,8 +32,9 @@ from classifiers.encoder import DEFAULT, load_torch
 from classifiers.settings import Settings
 from classifiers.splits import folds
 from classifiers.text_heads import TextHeads, Vectors
-from classifiers.train import TrainingSet, fit, only_learnable, prepare, rescore
+from classifiers.train import fit, rescore
 from classifiers.training_data import training_turns
+from classifiers.training_set import TrainingSet, only_learnable, prepare
 from data.store.store import Store
 from features.matrix import open_frame, texts
 

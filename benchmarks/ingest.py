@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import subprocess
 import sys
@@ -47,21 +48,10 @@ def run(n_turns: int, workers: int = 0) -> dict[str, float]:
     megabytes (of JSONL) and peak_gib: the peak of the main process plus, for each worker, the peak
     of the largest one.
     """
-    import os
-
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
         write_log(log, n_turns)
-        script = Path(folder) / "measure.py"
-        script.write_text(_MEASURE)
-        process = subprocess.run(
-            [sys.executable, str(script), str(Path(folder) / "store"), str(log), str(workers)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        result = json.loads(process.stdout)
+        result = in_own_process(_MEASURE, log, workers)
         count = workers or min(os.cpu_count() or 1, 16)
         return {
             "turns": result["turns"],
@@ -71,6 +61,25 @@ def run(n_turns: int, workers: int = 0) -> dict[str, float]:
             "again_turns_per_second": result["turns"] / result["again_seconds"],
             "peak_gib": (result["own_kib"] + count * result["worker_kib"]) / 2**20,
         }
+
+
+def in_own_process(script: str, log: Path, workers: int) -> dict[str, Any]:
+    """The JSON that a Python script prints, given the folder of a new store, `log` and `workers`.
+
+    A file of its own, as worker processes import it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "measure.py"
+        file.write_text(script)
+        process = subprocess.run(
+            [sys.executable, str(file), str(Path(folder) / "store"), str(log), str(workers)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        printed: dict[str, Any] = json.loads(process.stdout)
+    return printed
 
 
 def write_log(path: Path, n_turns: int, seed: int = 1) -> None:

@@ -24,8 +24,8 @@ from classifiers.evaluation.cross_validation import evaluate, figures_of, score_
 from classifiers.evaluation.words import bursts, ceiling, expected, period, shifted, with_interval
 from classifiers.settings import Settings
 from classifiers.splits import Fold
-from classifiers.train import TrainingSet, only_learnable, prepare
 from classifiers.training_data import training_turns
+from classifiers.training_set import TrainingSet, only_learnable, prepare
 from data.ingest.ingest import ingest
 from data.store.store import Store
 

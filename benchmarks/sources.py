@@ -13,7 +13,6 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,9 +25,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ingest import in_own_process
 from benchmarks.memory import peak_gib
 
-ROOT = Path(__file__).parents[1]
 _CALL = 8
 _BEGIN = 1_779_271_200_000_000_000
 _ITEMS = ("coke", "margherita", "olives", "garlic bread", "tiramisu", "lemonade", "calzone")
@@ -321,22 +320,13 @@ def lex_lines(turns: int, seed: int = 1) -> Iterator[bytes]:
 
 def measure(log: Path, workers: int) -> dict[str, float]:
     """Ingest a log into a new store: turns, seconds, cpu_s (of all processes), peak_gib."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "measure.py"
-        script.write_text(_MEASURE)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with peak_gib() as peak:
-            process = subprocess.run(
-                [sys.executable, str(script), str(Path(folder) / "store"), str(log), str(workers)],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=subprocess.PIPE,
-                check=True,
-            )
-            highest = peak()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return {**json.loads(process.stdout), "cpu_s": cpu, "peak_gib": highest}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with peak_gib() as peak:
+        result = in_own_process(_MEASURE, log, workers)
+        highest = peak()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {**result, "cpu_s": cpu, "peak_gib": highest}
 
 
 def decoding(log: Path, decode: Callable[[bytes], Any], most_s: float = 5.0) -> float:

@@ -27,12 +27,12 @@ from classifiers.model import stack
 from classifiers.settings import Settings
 from classifiers.splits import folds
 from classifiers.starter import pooling
-from classifiers.starter.labels import columns_of
+from classifiers.starter.evidence import Evidence
 from classifiers.starter.signs import ranks
 from classifiers.starter.stages import write
 from classifiers.text_heads import TextHeads
-from classifiers.train import prepare, read_store
 from classifiers.training_data import training_turns
+from classifiers.training_set import prepare
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS
 from data.store.store import Store
@@ -144,12 +144,12 @@ def _simulated(folder: Path, turns: int, seed: int) -> Store:
 def _world(folder: Path, turns: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Ranks of one world's columns, and the number of the true failure point of each turn."""
     store = _simulated(folder, turns, seed)
-    read = read_store(store, Settings(), folder / "encoder")
-    columns = columns_of(read.logged, read.texts, read.vectors, 0)
+    evidence = Evidence.of_store(store, Settings(), folder / "encoder")
+    columns = evidence.columns(0)
     number = {name: i for i, name in enumerate(FAILURE_POINTS)}
-    known = np.flatnonzero(read.gold != None)  # noqa: E711  # element-wise
-    ranked = ranks(columns, read.source)
-    target = np.array([number[name] for name in read.gold[known]])
+    known = np.flatnonzero(evidence.gold != None)  # noqa: E711  # element-wise
+    ranked = ranks(columns, evidence.source)
+    target = np.array([number[name] for name in evidence.gold[known]])
     return {name: values[known] for name, values in ranked.items()}, target
 
 

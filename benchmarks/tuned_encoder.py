@@ -19,6 +19,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from classifiers.layers import through_layers
+
 # Fields of a turn and how many tokens of each are read; of a prompt, the last ones ask.
 FIELDS = {"prompt": 24, "heard": 40, "frame": 48, "next": 24}
 # Turns sorted by length before they are cut into batches, so that little is padding.
@@ -187,9 +189,7 @@ def _lower(model: Any, sequences: list[np.ndarray], depth: int) -> tuple[torch.T
             batch = same[start : start + 64]
             device = next(model.parameters()).device
             ids = torch.tensor(np.stack([sequences[i] for i in batch])).to(device)
-            states = model.embeddings(input_ids=ids)
-            for layer in model.encoder.layer[:depth]:
-                states = layer(states)
+            states = through_layers(model.encoder.layer[:depth], model.embeddings(input_ids=ids))
             for i, part in zip(batch, states.half().cpu(), strict=True):
                 values[offsets[i] : offsets[i + 1]] = part
     return values, offsets
@@ -212,10 +212,7 @@ class Judge(nn.Module):
         self, states: torch.Tensor, fields: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the classes (batch, k), and of a wrong word per token (batch, tokens)."""
-        states = states + self.field(fields)
-        hidden = torch.where(mask, 0.0, torch.finfo(states.dtype).min)[:, None, None, :]
-        for layer in self.layers:
-            states = layer(states, hidden)
+        states = through_layers(self.layers, states + self.field(fields), mask)
         weight = mask[..., None].to(states.dtype)
         mean = (states * weight).sum(1) / weight.sum(1)
         top = states.masked_fill(~mask[..., None], -1e4).amax(1)

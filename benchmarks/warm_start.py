@@ -28,11 +28,12 @@ from benchmarks.labels.failure_points import _macro
 from classifiers.calibration import decide
 from classifiers.encoder import Encoder
 from classifiers.settings import Settings
-from classifiers.starter.labels import columns_of
+from classifiers.starter.evidence import Evidence
 from classifiers.starter.signs import ranks
 from classifiers.starter.stages import stages
-from classifiers.train import Read, TrainingSet, fit, prepare, read_store, rescore
+from classifiers.train import fit, rescore
 from classifiers.training_data import training_turns
+from classifiers.training_set import TrainingSet, prepare
 from data.errors import NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
 from labels.feedback.table import feedback
@@ -69,7 +70,7 @@ def rows(
         data, encoder = prepare(turns, replace(_COLD, labels="behaviour"), folder / "encoder", told)
         guessed = data
         if derived:
-            guessed = _with_guess(data, read_store(store, _COLD, folder / "encoder"))
+            guessed = _with_guess(data, Evidence.of_store(store, _COLD, folder / "encoder"))
         ids = [str(turn) for turn in data.ids]
         truth = np.array([kept.truth[turn] for turn in ids], object)
         group = np.unique([kept.group[turn] for turn in ids], return_inverse=True)[1]
@@ -124,15 +125,13 @@ def _figures(
     return _macro(answer, verdict), float(average_precision_score(answer != "correct", defect))
 
 
-def _with_guess(data: TrainingSet, read: Read) -> TrainingSet:
+def _with_guess(data: TrainingSet, evidence: Evidence) -> TrainingSet:
     """`data` with the probabilities of the packaged model as further columns; without the fit of
     texts, which scoring, a part of the turns at a time, could not know."""
     columns = {
-        name: values
-        for name, values in columns_of(read.logged, read.texts, read.vectors, 0).items()
-        if not name.startswith("fit.")
+        name: values for name, values in evidence.columns(0).items() if not name.startswith("fit.")
     }
-    guess = stages().probability(ranks(columns, read.source)).astype(np.float32)
+    guess = stages().probability(ranks(columns, evidence.source)).astype(np.float32)
     named = {f"starter.{point}": guess[:, i] for i, point in enumerate(FAILURE_POINTS)}
     return replace(data, logged=data.logged | named)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from classifiers.evaluation.words import (
     bursts,
@@ -14,6 +17,7 @@ from classifiers.evaluation.words import (
     with_interval,
 )
 from classifiers.model import Model
+from classifiers.settings import Settings
 from data.schema.trace import FAILURE_POINTS
 from data.store.model_folders import GOLD, LEVEL_ASSUMED
 
@@ -21,17 +25,29 @@ from data.store.model_folders import GOLD, LEVEL_ASSUMED
 _UNCHECKED = {"generated": "generated", "behaviour": "derived", "judge": "a judge's"}
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a card states of a model, where the model itself is not loaded; fields as in `Model`."""
+
+    id: str
+    settings: Settings
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    weights: np.ndarray
+    metrics: dict[str, Any]
+
+
 def _kind(against: str) -> str:
     return _UNCHECKED.get(against, against)
 
 
-def _pooled(model: Model) -> str:
+def _pooled(model: Model | Facts) -> str:
     count = model.metrics.get("pooled", 0.0)
     where = " in naming stages" if model.metrics.get("derived") else ""
     return f"count as much as {count:.0f} of these{where}" if count else "none"
 
 
-def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
+def card(model: Model | Facts, evaluation: Mapping[str, Any] | None = None) -> str:
     """The card of a model as Markdown.
 
     `evaluation`: what `classifiers.evaluation.stored` worked out for it, if anything.
@@ -58,7 +74,7 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
         f"| independent groups (dialogues or sentences) | {model.metrics.get('groups', 0):,} |",
         f"| columns | {len(model.columns)} |",
         f"| boosting rounds | {model.metrics.get('rounds', 0)} |",
-        f"| encoder | {settings.encoder if model.encoder else 'none'} |",
+        f"| encoder | {'none' if 'text' in settings.without else settings.encoder} |",
         f"| seed | {settings.seed} |",
         f"| labels | {settings.labels}{told} |",
         f"| pooled turns of simulated assistants | {_pooled(model)} |",
@@ -127,7 +143,7 @@ def card(model: Model, evaluation: Mapping[str, Any] | None = None) -> str:
     return "\n".join(lines)
 
 
-def _later(model: Model, evaluation: Mapping[str, Any] | None) -> list[str]:
+def _later(model: Model | Facts, evaluation: Mapping[str, Any] | None) -> list[str]:
     """What to expect on later logs: of the evaluation, else what the training itself could tell."""
     figures = evaluation or model.metrics
     # Figures against labels that nobody checked promise nothing.

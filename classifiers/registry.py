@@ -37,7 +37,7 @@ from classifiers.calibration import Calibration
 from classifiers.encoder import Encoder
 from classifiers.lexical_heads import LexicalHead
 from classifiers.model import Model
-from classifiers.model_card import card
+from classifiers.model_card import Facts, card
 from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import FILE
 from classifiers.settings import Settings
@@ -45,7 +45,7 @@ from classifiers.text_heads import LinearHead, TextHeads
 from classifiers.witness import files as witness_files
 from classifiers.witness.parts import PARTS
 from data.errors import ModelError, machine_error
-from data.store.durability import replacing, sync, tree
+from data.store.durability import replacing, sync
 from data.store.model_folders import (
     DRAFT,
     SCORING,
@@ -53,6 +53,7 @@ from data.store.model_folders import (
     is_unchanged,
     model_damage,
     model_ids,
+    settle,
     write_manifest,
 )
 from features.categories import Vocabulary
@@ -80,25 +81,12 @@ def save(model: Model, encoder_folder: Path | None, models: Path) -> str:
         if model.reference:
             model.reference.write(draft)
         write_manifest(draft, (*SCORING, "metrics.json"))
-        # Before it gets its name: who finds a model there may promote it.
-        sync(tree(draft))
+        settle(draft, models, model.id, damage)
         final = models / model.id
-        if final.exists() and damage(models, model.id):
-            # Trained again, a damaged model has the same id.
-            os.replace(final, Path(scratch) / "damaged")
-        try:
-            # Touch the folder: `faultline vacuum` goes by its time.
-            os.utime(final)
+        if model.reference and not (final / FILE).exists():
             # A model saved by an earlier version has no reference values.
-            if model.reference and not (final / FILE).exists():
-                os.replace(draft / FILE, final / FILE)
-        except FileNotFoundError:
-            try:
-                os.replace(draft, final)
-            except OSError:
-                if not final.exists():
-                    raise
-        sync([final, models])
+            os.replace(draft / FILE, final / FILE)
+            sync([final])
     return model.id
 
 
@@ -124,8 +112,11 @@ def write_card(models: Path, model_id: str, evaluation: Mapping[str, Any]) -> No
 
     Raises `ModelError` if the model is missing or damaged.
     """
-    text = card(load(models, model_id), evaluation)
-    with replacing(models / model_id / CARD) as draft:
+    folder = _whole(models, model_id)
+    with _damage_as_model_error(models, model_id):
+        facts = _facts(folder, _content(folder))
+    text = card(facts, evaluation)
+    with replacing(folder / CARD) as draft:
         draft.write_text(text, "utf-8")
 
 
@@ -150,9 +141,7 @@ def load_settings(models: Path, model_id: str) -> Settings:
     """
     folder = folder_of(models, model_id)
     with _damage_as_model_error(models, model_id):
-        return Settings.from_json(
-            json.loads((folder / "model.json").read_text("utf-8"))["settings"]
-        )
+        return Settings.from_json(_content(folder)["settings"])
 
 
 def load(models: Path, model_id: str, threads: int = 0) -> Model:
@@ -160,30 +149,53 @@ def load(models: Path, model_id: str, threads: int = 0) -> Model:
 
     Raises `ModelError` if it is missing or damaged.
     """
-    folder = folder_of(models, model_id)
-    if found := damage(models, model_id):
-        raise _damaged(models, model_id, " ".join(map(str, found)))
+    folder = _whole(models, model_id)
     with _damage_as_model_error(models, model_id):
-        content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
+        content = _content(folder)
+        facts = _facts(folder, content)
         with np.load(folder / "heads.npz") as arrays:
             heads = _read_heads(arrays, content["heads"])
             # A model saved by an earlier version has no witness.
             witness = witness_files.read(content.get("witness"), arrays)
         return Model(
-            Settings.from_json(content["settings"]),
-            tuple(content["classes"]),
-            tuple(content["columns"]),
+            facts.settings,
+            facts.classes,
+            facts.columns,
             Vocabulary(**content["vocabulary"]),
             heads,
             Encoder(folder, threads) if heads else None,
             lgb.Booster(model_file=str(folder / "booster.txt")),
             Calibration(*(np.array(v) for v in content["calibration"])),
-            np.array(content["weights"]),
-            json.loads((folder / "metrics.json").read_text("utf-8")),
+            facts.weights,
+            facts.metrics,
             model_id,
             HeldOut.read(folder / "held_out.parquet"),
             witness=witness,
         )
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
+    return content
+
+
+def _facts(folder: Path, content: dict[str, Any]) -> Facts:
+    return Facts(
+        folder.name,
+        Settings.from_json(content["settings"]),
+        tuple(content["classes"]),
+        tuple(content["columns"]),
+        np.array(content["weights"]),
+        json.loads((folder / "metrics.json").read_text("utf-8")),
+    )
+
+
+def _whole(models: Path, model_id: str) -> Path:
+    """The folder of `model_id`; raises `ModelError` if it is missing or damaged."""
+    folder = folder_of(models, model_id)
+    if found := damage(models, model_id):
+        raise _damaged(models, model_id, " ".join(map(str, found)))
+    return folder
 
 
 def folder_of(models: Path, model_id: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from classifiers.encoder import DEFAULT
 from data.errors import UsageError
 from data.store.judges import annotator_of
+from features.catalogue import feature
 from features.matrix import Context
 from features.multi_device import MOST_WITHIN_S, WITHIN_S
 
@@ -107,6 +108,11 @@ class Settings:
             judge=None if judge is None else annotator_of(judge),
             warm_start=warm_start,
         )
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a feature column is left out with its group: before, after or capture."""
+        capture = "capture" in self.without and ".capture_" in name
+        return capture or feature(name).when in self.without
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

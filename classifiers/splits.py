@@ -79,6 +79,18 @@ def parts(group: np.ndarray, n: int, seed: int) -> list[Fold]:
     return [(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(n)]
 
 
+def restricted(split: list[Fold], rows: np.ndarray) -> list[Fold]:
+    """The same folds over the labelled turns only, renumbered."""
+    position = np.full(int(max(rows.max(), *(r.max() for f in split for r in f))) + 1, -1)
+    position[rows] = np.arange(len(rows))
+
+    def renumber(part: np.ndarray) -> np.ndarray:
+        numbers: np.ndarray = position[part]
+        return numbers[numbers >= 0]
+
+    return [(renumber(train), renumber(held_out)) for train, held_out in split]
+
+
 def begins(turns: pa.Table) -> np.ndarray:
     """When the dialogue of each turn began (n,), as datetime64[us] in UTC."""
     started = turns["started_at"].cast(pa.timestamp("us")).to_numpy()

@@ -1,7 +1,8 @@
-"""Which turns of a store a model is trained on."""
+"""Which turns of a store a model is trained on, and the gold of these."""
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
 from classifiers.context_digest import digests_sql
@@ -11,6 +12,7 @@ from data.queries.sampling import until
 from data.store.snapshot import Snapshot
 from features.matrix import Context
 from features.multi_device import WITHIN_S, neighbours_sql
+from labels.rules.failure_point import labels
 
 # More labelled turns add little and cost memory; unlabelled ones only show what is usual.
 MAX_LABELLED = 120_000
@@ -77,3 +79,8 @@ def training_turns(
             "The store holds no turns; ingest some with: faultline ingest PATH… --store DIR"
         )
     return turns
+
+
+def gold_of(turns: pa.Table) -> np.ndarray:
+    """The failure point of each turn (n,), ordered by id, of an annotator or by rule; or None."""
+    return np.array(labels(turns).sort_by("turn_id")["failure_point"].to_pylist(), object)

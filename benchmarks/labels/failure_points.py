@@ -28,8 +28,9 @@ from classifiers.calibration import decide
 from classifiers.encoder import Encoder
 from classifiers.settings import Settings
 from classifiers.splits import groups
-from classifiers.train import TrainingSet, fit, prepare, rescore
+from classifiers.train import fit, rescore
 from classifiers.training_data import training_turns
+from classifiers.training_set import TrainingSet, prepare
 from data.errors import NotEnoughLabels
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS

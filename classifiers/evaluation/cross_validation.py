@@ -15,17 +15,12 @@ from classifiers.evaluation.shift import shift
 from classifiers.metrics import bootstrap, headline, summary
 from classifiers.settings import Settings
 from classifiers.splits import folds
-from classifiers.train import (
-    TrainingSet,
-    fit,
-    only_learnable,
-    prepare,
-    rescore,
-)
+from classifiers.train import fit, rescore
+from classifiers.training_set import TrainingSet, only_learnable, prepare
 from data.errors import UsageError
 from data.store.temporary import scratch
 from labels.rules.failure_point import MIN_PER_CLASS
-from progress import Progress, silent
+from progress import Progress, portion, silent
 
 
 def evaluate(
@@ -68,15 +63,9 @@ def evaluate(
         data, encoder = prepare(turns, settings, folder)
         # Classes too rare to learn are left out, as in training.
         data, classes = only_learnable(data)
-        probability = np.zeros((len(data.target), len(classes)))
-        verdict = np.zeros(len(data.target), np.int64)
-        # A different seed from the folds inside `fit`, so that the two splits are unrelated.
-        split = folds(data.target, data.group, n, settings.seed + 1000)
-        for i, (train, held_out) in enumerate(split, start=1):
-            progress(i, steps, f"fold {i} of {n}")
-            probability[held_out], verdict[held_out] = score_held_out(
-                data, settings, encoder, classes, train, held_out
-            )
+        probability, verdict = score_folds(
+            data, settings, encoder, classes, n, portion(progress, 1 / steps, (n + 1) / steps)
+        )
         result = figures_of(data, settings, classes, probability, verdict)
         result["folds"] = n
         result["context"] = settings.context
@@ -86,9 +75,31 @@ def evaluate(
         result["forward"] = {"reason": "it was not asked for"}
         if forward:
             progress(n + 1, steps, "learning from the first part, testing on the rest")
-            result["forward"] = _forward(data, settings, encoder, classes)
+            result["forward"] = forward_figures(data, settings, encoder, classes)
     result["headline"] = headline(result, result["forward"])
     return result
+
+
+def score_folds(
+    data: TrainingSet,
+    settings: Settings,
+    encoder: Any,
+    classes: tuple[str, ...],
+    n: int,
+    progress: Progress = silent,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated probabilities (turns, k) and verdicts (numbers of `classes`) of all turns, each by
+    a model of the other n-1 folds."""
+    probability = np.zeros((len(data.target), len(classes)))
+    verdict = np.zeros(len(data.target), np.int64)
+    # A different seed from the folds inside `fit`, so that the two splits are unrelated.
+    split = folds(data.target, data.group, n, settings.seed + 1000)
+    for i, (train, held_out) in enumerate(split):
+        progress(i, len(split), f"fold {i + 1} of {len(split)}")
+        probability[held_out], verdict[held_out] = score_held_out(
+            data, settings, encoder, classes, train, held_out
+        )
+    return probability, verdict
 
 
 def score_held_out(
@@ -116,7 +127,7 @@ def figures_of(
     verdict: np.ndarray,
 ) -> dict[str, Any]:
     """Figures with intervals of the labelled turns among `data`."""
-    rows, target = _labelled(data, classes)
+    rows, target = labelled_rows(data, classes)
     group, probability, verdict = data.group[rows], probability[rows], verdict[rows]
     figures = summary(probability, target, None, classes, verdict)
     figures["intervals"] = bootstrap(
@@ -127,7 +138,7 @@ def figures_of(
     return figures
 
 
-def _labelled(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def labelled_rows(data: TrainingSet, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of labelled turns, and the class number of each."""
     rows = np.flatnonzero(np.isin(data.target.astype(str), classes))
     number = {name: i for i, name in enumerate(classes)}
@@ -142,7 +153,7 @@ def _limits(
     classes: tuple[str, ...],
     probability: np.ndarray,
 ) -> dict[str, Any]:
-    rows, target = _labelled(data, classes)
+    rows, target = labelled_rows(data, classes)
     return limits(
         turns.sort_by("turn_id").take(pa.array(rows)),
         annotations,
@@ -155,7 +166,7 @@ def _limits(
     )
 
 
-def _forward(
+def forward_figures(
     data: TrainingSet, settings: Settings, encoder: Any, classes: tuple[str, ...]
 ) -> dict[str, Any]:
     """Figures on later dialogues, of a model of earlier ones; only a reason if there are none."""

@@ -25,8 +25,9 @@ from classifiers.calibration import decide
 from classifiers.metrics import macro_f1
 from classifiers.settings import Settings
 from classifiers.splits import folds
-from classifiers.train import TrainingSet, fit, only_learnable, prepare, rescore
+from classifiers.train import fit, rescore
 from classifiers.training_data import training_turns
+from classifiers.training_set import TrainingSet, only_learnable, prepare
 from data.errors import NotEnoughLabels
 from data.store.durability import replacing
 from data.store.store import Store

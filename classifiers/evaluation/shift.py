@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from classifiers.train import TrainingSet
+from classifiers.training_set import TrainingSet
 from features.catalogue import sentence
 from features.drift import LARGE, NOTICEABLE, class_drift, drift
 

@@ -2,5 +2,6 @@
 
 `text_fit` measures how well each request fits the others; `signs` adds up what the catalogue says
 points to a defect; `stages` is a packaged model that guesses the stage; `labels` combines them with
-feedback. `classifiers.train` learns from the result as from any other labels.
+feedback (`evidence` is what all of these read). `classifiers.training_labels` takes the result as
+it takes any other labels.
 """

@@ -16,8 +16,6 @@ from scipy.special import expit, logit
 
 from classifiers.starter.signs import ranks, signs, standard
 from classifiers.starter.stages import stages
-from classifiers.starter.text_fit import text_fit
-from classifiers.text_heads import Vectors
 from data.errors import NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
 
@@ -45,21 +43,6 @@ class Derived:
     about: dict[str, Any]
 
 
-def columns_of(
-    logged: Mapping[str, np.ndarray], texts: list[str | None], vectors: Vectors | None, seed: int
-) -> dict[str, np.ndarray]:
-    """Columns that mean the same in every store: the catalogue's, and those of the text fit.
-
-    `logged`: feature columns in hindsight; those that the data name are left out.
-    """
-    named = {
-        name: values.astype(np.float64)
-        for name, values in logged.items()
-        if "=" not in name and ".signal." not in name
-    }
-    return named | text_fit(texts, vectors, seed)
-
-
 def derive(
     columns: Mapping[str, np.ndarray],
     source: np.ndarray,
@@ -70,7 +53,7 @@ def derive(
 
     Parameters
     ----------
-    columns: of `columns_of`. source: a number per turn of the assistant that logged it.
+    columns: of `Evidence.columns`. source: a number per turn of the assistant that logged it.
     p_feedback: probability of a defect by `labels.feedback`, NaN where it says nothing.
     least: failure points with fewer turns are replaced by others.
 

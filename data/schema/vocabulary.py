@@ -82,7 +82,7 @@ EVIDENCE_NAMES = {**STAGE_TITLES, "dialogue": "Dialogue", "text": "Wording"}
 TOOL_CHOICE = "understanding (intent or tool choice)"
 
 # So many turns annotated by people are asked for first: from then on they alone decide calibration
-# and decisions (`classifiers.train`).
+# and decisions (`classifiers.label_weights`).
 FIRST_ANNOTATIONS = 50
 # Beside all that a model says which has seen no label of a person, see
 # `data.store.model_folders.learned_from_people`.

@@ -11,12 +11,12 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.store.durability import replacing, sync
+from data.store.durability import replacing, sync, tree
 from data.store.log_damage import CHANGED
 from data.store.parquet import known_checksum
 
@@ -127,6 +127,36 @@ def model_ids(models: Path) -> list[str]:
     """The ids of the models under `models`, sorted, without drafts (which begin with a dot)."""
     folders = (path for path in models.glob("*") if path.is_dir())
     return sorted(path.name for path in folders if not path.name.startswith("."))
+
+
+def settle(
+    draft: Path,
+    models: Path,
+    model_id: str,
+    damage: Callable[[Path, str], tuple[Path, str] | None],
+) -> None:
+    """Give a complete draft of a model its name, on disk for good.
+
+    A whole model of that name stays, with the time of now; a damaged one is replaced. `damage` says
+    of a model what is wrong with it, see `model_damage`.
+    """
+    # Before it gets its name: who finds a model there may promote it.
+    sync(tree(draft))
+    final = models / model_id
+    if final.exists() and damage(models, model_id):
+        # Trained again, a damaged model has the same id.
+        os.replace(final, draft.with_name("damaged"))
+    try:
+        # `faultline vacuum` goes by its time.
+        os.utime(final)
+    except FileNotFoundError:
+        try:
+            os.replace(draft, final)
+        except OSError:
+            # Another process was quicker; its model is as good.
+            if not final.exists():
+                raise
+    sync([final, models])
 
 
 def write_manifest(folder: Path, names: Iterable[str]) -> None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
 import tempfile
@@ -32,8 +31,8 @@ import torch
 
 from classifiers.encoder import Encoder
 from data.errors import ModelError, machine_error
-from data.store.durability import sync, tree
-from data.store.model_folders import DRAFT, model_damage, model_ids, write_manifest
+from data.store.durability import tree
+from data.store.model_folders import DRAFT, model_damage, model_ids, settle, write_manifest
 from labels.generated.candidates import Fitted
 from labels.generated.decision import Scale
 from labels.generated.failure_points import Confidence
@@ -68,14 +67,7 @@ def save(model: LabelModel, encoder_folder: Path, models: Path) -> str:
             model.id = _content_id(draft)
             (draft / _METRICS).write_text(json.dumps(model.metrics, indent=1) + "\n", "utf-8")
             write_manifest(draft, [str(p.relative_to(draft)) for p in tree(draft) if p.is_file()])
-            sync(tree(draft))
-            final = models / model.id
-            if final.exists() and model_damage(models, model.id):
-                # Trained again, a damaged model has the same id.
-                os.replace(final, Path(scratch) / "damaged")
-            if not final.exists():
-                os.replace(draft, final)
-            sync([final, models])
+            settle(draft, models, model.id, model_damage)
     except OSError as error:
         raise machine_error(error, models) or error from error
     return model.id

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from classifiers.layers import through_layers
 from rewrites.rephrase.turns import Heard, apologises, lead, rejects
 
 Kind = Literal["contextual", "pairwise"]
@@ -156,7 +157,7 @@ class Network:
             for start in range(0, len(order), 32):
                 rows = order[start : start + 32]
                 ids, mask = _padded([tokens[i].ids for i in rows])
-                x = _through(frozen, self._body.embeddings(input_ids=ids), mask)
+                x = through_layers(frozen, self._body.embeddings(input_ids=ids), mask)
                 for row, line in zip(rows, x, strict=True):
                     states[row] = line[: len(tokens[row].ids)].to(torch.bfloat16).clone()
         return states
@@ -221,7 +222,7 @@ class Network:
             x[i, : len(state)] = state
             mask[i, : len(state)] = 1
         with torch.autocast("cpu", torch.bfloat16):
-            x = _through(self._body.encoder.layer[-TUNED_LAYERS:], x, mask)
+            x = through_layers(self._body.encoder.layer[-TUNED_LAYERS:], x, mask)
         return self._head(x.float()).masked_fill(mask.unsqueeze(-1) == 0, -1e4)
 
     def _loss(self, logits: Any, tokens: Sequence[Tokens], answers: np.ndarray) -> Any:
@@ -234,15 +235,6 @@ class Network:
         target = torch.tensor(spans)
         entropy = torch.nn.functional.cross_entropy
         return entropy(logits[:, :, 0], target[:, 0]) + entropy(logits[:, :, 1], target[:, 1])
-
-
-def _through(layers: Any, x: Any, mask: Any) -> Any:
-    """The states after some layers; padding is hidden from attention."""
-    hidden = (1.0 - mask[:, None, None, :].to(x.dtype)) * -1e4
-    for layer in layers:
-        out = layer(x, hidden)
-        x = out[0] if isinstance(out, tuple) else out
-    return x
 
 
 def _batches(tokens: Sequence[Tokens], rng: np.random.Generator) -> list[np.ndarray]:

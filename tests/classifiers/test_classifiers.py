@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -233,14 +234,29 @@ def test_all_six_classes_are_learned(six: tuple[Store, Model]) -> None:
 
 @pytest.mark.parametrize("damage", ["model.json", "booster.txt", "heads.npz", "encoder.onnx"])
 def test_a_damaged_model_is_refused(six: tuple[Store, Model], tmp_path: Path, damage: str) -> None:
-    import shutil
-
     store, model = six
     shutil.copytree(store.models / model.id, tmp_path / model.id)
     path = tmp_path / model.id / damage
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ModelError, match="train it again"):
         registry.load(tmp_path, model.id)
+
+
+def test_a_card_is_written_anew_without_loading_the_model(
+    six: tuple[Store, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, model = six
+    folder = tmp_path / model.id
+    shutil.copytree(store.models / model.id, folder)
+    as_trained = (folder / "MODEL_CARD.md").read_text()
+    (folder / "MODEL_CARD.md").write_text("out of date")
+    monkeypatch.setattr(registry, "Encoder", None)
+    registry.write_card(tmp_path, model.id, {})
+    assert (folder / "MODEL_CARD.md").read_text() == as_trained
+    (folder / "booster.txt").write_text("tree")
+    with pytest.raises(ModelError, match="train it again"):
+        registry.write_card(tmp_path, model.id, {})
+    assert (folder / "MODEL_CARD.md").read_text() == as_trained, "no card for what is damaged"
 
 
 @pytest.mark.parametrize("name", ["m-nothing", "../models", "", "."])
@@ -292,7 +308,6 @@ def test_a_text_seen_before_is_not_encoded_again(
 
 def test_a_model_of_before_the_witness_is_loaded(six: tuple[Store, Model], tmp_path: Path) -> None:
     import json
-    import shutil
 
     store, model = six
     folder = Path(shutil.copytree(store.models / model.id, tmp_path / "earlier"))

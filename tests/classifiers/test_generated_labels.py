@@ -11,8 +11,9 @@ import pytest
 
 from classifiers import booster
 from classifiers.settings import Settings
-from classifiers.train import fit, prepare
+from classifiers.train import fit
 from classifiers.training_data import training_turns
+from classifiers.training_set import prepare
 from data.errors import NotEnoughLabels, UsageError
 from data.ingest.ingest import ingest
 from data.store.store import Store

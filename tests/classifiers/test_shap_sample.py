@@ -21,8 +21,8 @@ from classifiers.shap_sample import (
     interactions,
 )
 from classifiers.shap_values import Explainer
-from classifiers.train import prepare
 from classifiers.training_data import training_turns
+from classifiers.training_set import prepare
 from data.errors import ModelError
 from data.store.store import Store
 

@@ -24,8 +24,9 @@ from classifiers.starter.labels import RATE, derive
 from classifiers.starter.signs import ranks, signs
 from classifiers.starter.stages import ABOUT, BOOSTER, FOLDER, stages
 from classifiers.starter.text_fit import DIRECTIONS, text_fit
-from classifiers.train import fit, prepare, train, train_store
+from classifiers.train import fit, train, train_store
 from classifiers.training_data import training_turns
+from classifiers.training_set import prepare
 from data.errors import NotEnoughLabels
 from data.ingest.ingest import ingest
 from data.schema.trace import FAILURE_POINTS
@@ -346,7 +347,7 @@ def test_auto_learns_from_gold_alone_once_there_is_much(
     store = _filled(tmp_path, logs(60))
     few = train_store(store, replace(PLAIN, labels="auto"), promote=False)
     assert few.settings.labels == "behaviour"
-    monkeypatch.setattr("classifiers.train.FEW_GOLD", 20)
+    monkeypatch.setattr("classifiers.training_labels.FEW_GOLD", 20)
     many = train_store(store, replace(PLAIN, labels="auto"), promote=False)
     assert many.settings.labels == "gold"
     assert many.metrics["gold"] == many.metrics["labelled"]

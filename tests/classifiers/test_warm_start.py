@@ -26,7 +26,8 @@ from classifiers.starter.pooling import (
     travelling,
 )
 from classifiers.starter.stages import FOLDER
-from classifiers.train import TrainingSet, fit, rescore
+from classifiers.train import fit, rescore
+from classifiers.training_set import TrainingSet
 from cli.models import settings_of
 from cli.options import Context
 from data.errors import NotEnoughLabels

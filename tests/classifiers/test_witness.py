@@ -13,7 +13,8 @@ import pytest
 from classifiers.evaluation.learning_curve import thinned
 from classifiers.out_of_fold import HeldOut
 from classifiers.settings import Settings
-from classifiers.train import TrainingSet, fit, matrix, prepare
+from classifiers.train import fit, matrix
+from classifiers.training_set import TrainingSet, prepare
 from classifiers.witness import files
 from classifiers.witness.frames import Frames, meant
 from classifiers.witness.language_model import Counts
