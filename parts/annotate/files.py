@@ -67,7 +67,7 @@ def files_task(view: View, who: str, now: Desk) -> None:
         upload = st.file_uploader(
             "A file with one annotation per row: turn_id, annotator, failure_point, and optionally "
             "the other fields of an export",
-            [suffix.removeprefix(".") for suffix in SUFFIXES],
+            [suffix.removeprefix(".") for suffix in (*SUFFIXES, *PACKED)],
             key=f"upload-{st.session_state.get('uploads', 0)}",
         )
         if upload is not None:
