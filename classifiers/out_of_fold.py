@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-
 _CROSSED, _VERDICT = "crossed", "verdict"
 
 

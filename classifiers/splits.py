@@ -130,9 +130,9 @@ def forward(
 
     Parameters
     ----------
-    began: when each turn's dialogue began (n,), NaT where nobody knows. group: (n,), see `groups`. target: failure point or
-    None (n,). least: labelled turns of each failure point that the early part needs; the later one
-    needs half as many.
+    began: when each turn's dialogue began (n,), NaT where nobody knows. group: (n,), see `groups`.
+    target: failure point or None (n,). least: labelled turns of each failure point that the early
+    part needs; the later one needs half as many.
 
     Returns the reason in words, to stand after "because", where there is no such split.
     """

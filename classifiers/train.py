@@ -557,11 +557,12 @@ def _fit(
             return np.asarray(earlier.predict(x[late]))
 
         ahead = _later(data, labelled)
-        metrics |= scores.figures(
+        good = scores.figures(
             crossed, ahead if isinstance(ahead, str) else (ahead.early, ahead.late), later
         )
+        metrics |= good
         if not isinstance(ahead, str):
-            metrics["forward"]["undated"] = ahead.undated
+            metrics["forward"] = {**good["forward"], "undated": ahead.undated}
         if metrics["level"] == LEVEL_ASSUMED:
             # Turns judged that represent no others promise nothing of later logs.
             metrics["headline"] = None

@@ -65,8 +65,9 @@ def training_turns(
 
     Columns of `data.schema.trace.TURNS`, `dated` (whether the date is possible), and `capture_us`
     and `context_digest` as scoring in `context`, with `within` as the window for several devices,
-    will compute them. `labelled` and `unlabelled` limit the number of turns in dialogues with and without gold; `seed` decides which
-    are sampled. `judge`: an outside judge whose verdicts count as gold for this choice alone.
+    will compute them. `labelled` and `unlabelled` limit the number of turns in dialogues with and
+    without gold; `seed` decides which are sampled. `judge`: an outside judge whose verdicts count
+    as gold for this choice alone.
 
     Raises `NotEnoughLabels` if the store is empty.
     """

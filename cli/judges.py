@@ -76,7 +76,7 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="File ending in .jsonl, .csv or .parquet, one row per turn.",
+            help="File ending in .jsonl, .csv or .parquet (also .gz, .zst), one row per turn.",
             parser=named_path,
             metavar="FILE",
         ),

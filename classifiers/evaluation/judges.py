@@ -2,7 +2,8 @@
 
 The model is scored by verdicts of models that had not seen the turn: those of its training turns
 are out of fold (`classifiers.out_of_fold`), decided by what was fitted to the other folds, and a
-training turn that has changed since, which has lost them, is left out. Beside both stands the simplest judge, which calls every turn correct.
+training turn that has changed since, which has lost them, is left out. Beside both stands the
+simplest judge, which calls every turn correct.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def _out_of_fold(folder: Path, rows: pa.Table) -> tuple[pa.Table, int]:
     """
     try:
         held_out = HeldOut.read(folder / "held_out.parquet")
-        crossed = held_out and held_out.crossed
+        crossed = held_out.crossed if held_out else None
         classes = _classes(folder) if crossed else []
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise machine_error(error, folder) or ModelError(

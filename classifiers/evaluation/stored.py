@@ -65,9 +65,9 @@ def _check_labels(model_id: str, settings: Settings) -> None:
     """Refuse a model of other labels: fits to those of people alone would be other models."""
     if source := _other_labels(settings):
         raise UsageError(
-            f"The model {model_id} also learned from {source}, and an evaluation learns from labels "
-            "of people alone, so its figures would be those of another model; leave out --model, or "
-            "evaluate a model trained with: faultline train --labels gold"
+            f"The model {model_id} also learned from {source}, and an evaluation learns from "
+            "labels of people alone, so its figures would be those of another model; leave out "
+            "--model, or evaluate a model trained with: faultline train --labels gold"
         )
 
 

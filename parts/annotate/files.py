@@ -10,11 +10,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import streamlit as st
 
-from annotation.files import (
-    SUFFIXES,
-    Imported,
-    import_annotations,
-)
+from annotation.files import Imported, import_annotations
+from annotation.row_files import PACKED, SUFFIXES
 from charts.formatting import (
     count,
     plain,

@@ -350,7 +350,8 @@ def test_a_file_without_rows_or_with_a_column_twice_is_refused(store: Store, nam
         import_verdicts(store, empty[name], name, "gpt")
     if name != "said.jsonl":
         columns = ["turn_id", "failure_point", "failure_point"]
-        twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["er"]), pa.array(["asr"])], columns)
+        cells = [pa.array([text]) for text in ("a", "er", "asr")]
+        twice = pa.Table.from_arrays(cells, columns)
         content = f"{','.join(columns)}\na,er,asr\n".encode()
         with pytest.raises(IngestError, match="2 columns named 'failure_point'"):
             import_verdicts(

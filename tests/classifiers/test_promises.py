@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import f1_score
 
@@ -149,7 +150,8 @@ def test_turns_with_impossible_dates_are_in_no_part_of_a_forward_split(tmp_path:
         ingest(store, [write_lines(tmp_path / f"{name}.jsonl", lines)], workers=1)
         with store.snapshot() as snapshot:
             turns = training_turns(snapshot, 0)
-        target = np.array([gold["failure_point"] for gold in turns["gold"].to_pylist()], object)
+        points: Any = pc.struct_field(turns["gold"].combine_chunks(), "failure_point")
+        target = np.array(points.to_pylist(), object)
         split = forward(begins(turns), groups(turns), target, least=10)
         assert not isinstance(split, str)
         stores.append(store)
@@ -178,11 +180,10 @@ def test_turns_with_impossible_dates_are_in_no_part_of_a_forward_split(tmp_path:
     assert 0.5 < figure < 0.9
     assert figure == pytest.approx(metrics["out_of_fold"]["macro_f1"])
     assert held_out.crossed.probability.sum(axis=1) == pytest.approx(np.ones(len(truth)))
-    began = begins(turns_of(rest)).copy()
-    began[:] = np.datetime64("NaT")
-    assert "of no labelled dialogue" in str(forward(began, groups(turns_of(rest)), target, 10))
+    began = np.full(len(target), np.datetime64("NaT", "us"))
+    assert "of no labelled dialogue" in str(forward(began, groups(turns), target, 10))
     began[0] = np.datetime64("2024-03-01")
-    reason = str(forward(began, groups(turns_of(rest)), target, 10))
+    reason = str(forward(began, groups(turns), target, 10))
     assert "at one instant (" in reason
     assert "with impossible dates left out)" in reason
 

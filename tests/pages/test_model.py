@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from charts.formatting import percent
+from charts.formatting import percent, plain
 from charts.markdown import inert
 from classifiers import registry
 from classifiers.evaluation.learning_curve import FIXED
@@ -245,7 +245,7 @@ def test_later_logs_are_promised_by_the_lower_of_two_splits(
     at = looked(opened, store, "later")
     assert "From the training" in texts(at)
     assert not [button.label for button in at.button if "Evaluat" in button.label]
-    why = "This model cannot be evaluated: it also learned from the judge judge:\\*gpt\\*"
+    why = f"This model cannot be evaluated: it also learned from the judge {plain('judge:*gpt*')}"
     assert [caption.value for caption in at.caption if caption.value.startswith(why)]
     (folder / "model.json").unlink()
     (folder / registry.EVALUATION).write_text("{", "utf-8")
