@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import pyarrow as pa
 
-from annotation.row_files import SUFFIXES, Problem, excerpt_of, quarantine, rows_of
+from annotation.row_files import Problem, excerpt_of, quarantine, rows_of
 from data.ingest.validation import explain
 from data.schema.tables import ANNOTATIONS
 from data.schema.trace import FAILURE_POINTS, NonEmpty
@@ -28,7 +28,7 @@ from data.store.judges import is_judge, reserved
 if TYPE_CHECKING:
     from data.store.store import Store
 
-__all__ = ["SUFFIXES", "Imported", "Problem", "import_annotations"]
+__all__ = ["Imported", "Problem", "import_annotations"]
 
 # Columns that the store fills in from the turn; values in a file are ignored.
 _FROM_TURN = ("dialogue_id", "day")

@@ -8,6 +8,7 @@ answer that is missing must not make a judge look better.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ _LONGEST_REASON = 2_000
 _ROUNDING = 0.02
 _P = tuple(f"p_{name}" for name in FAILURE_POINTS)
 _NUMBERS = (*_P, "confidence", "cost")
+# A number that is no longer whole in a text, as spreadsheets and data frames write it.
+_DECIMAL = re.compile(r"[+-]?\d+(?=[.e])(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
+# Whole numbers below this are exact as floating-point numbers.
+_EXACT = 2**53
 
 
 class Answer(msgspec.Struct):
@@ -56,7 +61,7 @@ class Answer(msgspec.Struct):
     reason: str | None = None
     cost: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
     # As text; some tools make a number of it.
-    digest: str | int | None = None
+    digest: str | int | float | None = None
 
 
 _GIVEN = schema(
@@ -239,16 +244,31 @@ def _unreadable(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
     """The row of an answer that cannot be used; it may have cost something all the same."""
     cost = row.get("cost")
     paid = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost <= 1e6
+    digest = None
+    with suppress(msgspec.ValidationError):
+        digest = _digest(msgspec.convert(row.get("digest"), str | int | float | None))
     return {
         **_columns(line, str(row["turn_id"])),
         "answer": UNREADABLE,
         "cost": float(cost) if paid and cost is not None else None,
-        "digest": _digest(row.get("digest")),
+        "digest": digest,
     }
 
 
-def _digest(value: Any) -> str | None:
-    return storable(str(value)) if isinstance(value, str | int) else None
+def _digest(value: str | int | float | None) -> str | None:
+    """A turn's fingerprint as text; raises msgspec.ValidationError where digits of it are lost."""
+    if value is None or isinstance(value, int):
+        return None if value is None else str(value)
+    text = storable(str(value)).strip()
+    if isinstance(value, str) and not _DECIMAL.fullmatch(text):
+        return text
+    number = float(value)
+    if "e" in text.lower() or not number.is_integer() or abs(number) >= _EXACT:
+        raise msgspec.ValidationError(
+            f"expected a fingerprint as it was exported, got the rounded number {text[:30]}; keep "
+            "it as text, or leave the column out - at `$.digest`"
+        )
+    return str(int(number))
 
 
 def _probabilities(answer: Answer) -> dict[str, float]:

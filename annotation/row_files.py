@@ -1,11 +1,16 @@
-"""Files with one verdict per row: JSONL, CSV or Parquet, and the quarantine for their bad rows."""
+"""Files with one verdict per row: JSONL, CSV or Parquet, and the quarantine for their bad rows.
+
+They may be packed with gzip or zstd, as logs may.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +22,8 @@ import pyarrow.parquet as pq
 
 from data.errors import IngestError, UsageError, machine_error
 from data.export.spreadsheet import unguarded
+from data.ingest.block import Limits, Source
+from data.ingest.sources import unpacked_stream
 from data.schema.tables import QUARANTINE
 from data.store.erasure import EXCERPT
 
@@ -24,8 +31,12 @@ if TYPE_CHECKING:
     from data.store.store import Store
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
+# That a name may have behind these.
+PACKED = (".gz", ".zst")
 # A file is read as a whole: this is a million verdicts, or half a million with their reasons.
 MOST_BYTES = 256_000_000
+# No more than `MOST_BYTES` is unpacked, so how far a file expands does not matter.
+_LIMITS = Limits(expansion=MOST_BYTES)
 
 Row = dict[str, Any]
 
@@ -63,15 +74,17 @@ def rows_of(
     `needed` are the columns that a CSV or Parquet file must have; `typed` makes values of the texts
     of CSV cells, from which empty ones are left out. Rows that are none are added to `problems`.
     Raises UsageError for an unknown suffix or a file that cannot be opened, and IngestError for one
-    whose content cannot be read, or that has more than `MOST_BYTES`.
+    whose content cannot be read, that has no row or a column twice, or more than `MOST_BYTES`.
     """
-    suffix = Path(name).suffix.lower()
+    path = Path(name)
+    suffix = Path(path.stem if path.suffix.lower() in PACKED else name).suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
-            f"Verdicts cannot be read from '{name}'; its name must end in {', '.join(SUFFIXES)}."
+            f"Verdicts cannot be read from '{name}'; its name must end in {', '.join(SUFFIXES)}, "
+            f"or in one of these and {' or '.join(PACKED)}."
         )
     try:
-        content = source if isinstance(source, bytes) else _read(source.expanduser())
+        content = _read(source, name)
     except OSError as error:
         problem = machine_error(error, name)
         raise problem or UsageError(f"Cannot read {name}: {error.strerror}.") from error
@@ -83,7 +96,7 @@ def rows_of(
     if not content.strip():
         raise IngestError(f"{name} is empty; expected one verdict per row.")
     if suffix == ".parquet":
-        return _from_parquet(content, name, needed)
+        return _some(_from_parquet(content, name, needed), name, problems)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,13 +104,27 @@ def rows_of(
             f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8."
         ) from error
     if suffix == ".csv":
-        return _from_csv(text, name, problems, needed, typed)
-    return _from_jsonl(text, problems)
+        return _some(_from_csv(text, name, problems, needed, typed), name, problems)
+    return _some(_from_jsonl(text, problems), name, problems)
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MOST_BYTES + 1)
+def _read(source: Path | bytes, name: str) -> bytes:
+    given = source if isinstance(source, bytes) else None
+    file = Source(name, None if isinstance(source, bytes) else source.expanduser(), "", None)
+    with unpacked_stream(file, _LIMITS, given) as stream:
+        return stream.read(MOST_BYTES + 1)
+
+
+def _some(
+    rows: Iterator[tuple[int, Row]], name: str, problems: list[Problem]
+) -> Iterator[tuple[int, Row]]:
+    """The rows; raises IngestError where there is none, good or bad."""
+    empty = True
+    for row in rows:
+        empty = False
+        yield row
+    if empty and not problems:
+        raise IngestError(f"{name} has no rows; expected one verdict per row.")
 
 
 def _from_jsonl(text: str, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
@@ -143,11 +170,20 @@ def _from_csv(
 
 def _from_parquet(content: bytes, name: str, needed: Sequence[str]) -> Iterator[tuple[int, Row]]:
     try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowInvalid, OSError) as error:
+        file = pq.ParquetFile(io.BytesIO(content))
+        _has_columns(name, file.schema_arrow.names, needed)
+        table = file.read()
+    except (pa.ArrowException, OSError) as error:
         raise IngestError(f"{name} is not a Parquet file, or it is damaged.") from error
-    _has_columns(name, table.column_names, needed)
-    yield from enumerate(table.to_pylist(), 1)
+    for line, row in enumerate(table.to_pylist(), 1):
+        yield line, {key: _present(value) for key, value in row.items()}
+
+
+def _present(value: Any) -> Any:
+    """A value of Parquet; None for NaN, which pandas writes for a number that is missing."""
+    if isinstance(value, dict):
+        return {key: _present(part) for key, part in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _has_columns(name: str, columns: list[str], needed: Sequence[str]) -> None:
@@ -155,6 +191,11 @@ def _has_columns(name: str, columns: list[str], needed: Sequence[str]) -> None:
         if column not in columns:
             raise IngestError(
                 f"{name} has no column '{column}'; it has {', '.join(columns[:12]) or 'none'}."
+            )
+    for column, count in Counter(filter(None, columns)).items():
+        if count > 1:
+            raise IngestError(
+                f"{name} has {count} columns named '{column[:80]}'; expected one of each name."
             )
 
 

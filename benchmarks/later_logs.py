@@ -78,7 +78,7 @@ def compare_splits(corpora: Path, name: str) -> None:
 def _splits(data: TrainingSet, settings: Settings) -> Iterator[tuple[str, list[Fold]]]:
     assert data.began is not None
     began = data.began
-    labelled = np.sort(began[data.target != None])  # noqa: E711  # element-wise
+    labelled = np.sort(began[(data.target != None) & ~np.isnat(began)])  # noqa: E711  # element-wise
 
     def at(share: float) -> Any:
         return labelled[int(share * len(labelled))] if share < 1 else labelled[-1] + 1

@@ -12,6 +12,7 @@ from classifiers.evaluation.words import (
     bursts,
     ceiling,
     expected,
+    others_counted,
     period,
     shifted,
     with_interval,
@@ -81,6 +82,8 @@ def card(model: Model | Facts, evaluation: Mapping[str, Any] | None = None) -> s
         f"| left out | {', '.join(settings.without) or 'nothing'} |",
         "",
     ]
+    if others := others_counted(settings, model.metrics):
+        lines += [others, ""]
     if absent:
         lines += [
             f"Training saw no {' and no '.join(absent)} turns (or too few); their probability is "

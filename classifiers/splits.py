@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.model_selection import StratifiedGroupKFold
 
+from data.counted import counted
 from data.errors import NotEnoughLabels
 from labels.rules.normalise import normalise
 
@@ -92,13 +93,19 @@ def restricted(split: list[Fold], rows: np.ndarray) -> list[Fold]:
 
 
 def begins(turns: pa.Table) -> np.ndarray:
-    """When the dialogue of each turn began (n,), as datetime64[us] in UTC."""
+    """When the dialogue of each turn began (n,), as datetime64[us] in UTC.
+
+    NaT in dialogues with an impossible date (`data.store.misdated`), as the column `dated` says
+    where there is one: nobody knows when they were.
+    """
     started = turns["started_at"].cast(pa.timestamp("us")).to_numpy()
     _, number = np.unique(
         np.array(turns["dialogue_id"].to_pylist(), object).astype(str), return_inverse=True
     )
     first = np.full(int(number.max(initial=-1)) + 1, np.datetime64("NaT", "us"))
     np.fmin.at(first, number, started)
+    if "dated" in turns.column_names:
+        first[number[~turns["dated"].to_numpy()]] = np.datetime64("NaT")
     whole: np.ndarray = first[number]
     return whole
 
@@ -111,12 +118,14 @@ class Forward:
     ----------
     early, late: row numbers. repeated: later labelled turns that are in neither, as their group (a
         sentence that was said before) is among the early ones.
+    undated: labelled turns that are in neither, as nobody knows when their dialogue began.
     start, cut, end: when the first dialogue began, the first of the later ones, and the last.
     """
 
     early: np.ndarray
     late: np.ndarray
     repeated: int
+    undated: int
     start: np.datetime64
     cut: np.datetime64
     end: np.datetime64
@@ -133,20 +142,41 @@ def forward(
 
     Parameters
     ----------
-    began: when each turn's dialogue began (n,). group: (n,), see `groups`. target: failure point or
-    None (n,). least: labelled turns of each failure point that the early part needs; the later one
-    needs half as many.
+    began: when each turn's dialogue began (n,), NaT where nobody knows. group: (n,), see `groups`.
+    target: failure point or None (n,). least: labelled turns of each failure point that the early
+    part needs; the later one needs half as many.
 
     Returns the reason in words, to stand after "because", where there is no such split.
     """
-    labelled = target != None  # noqa: E711  # element-wise
+    given = target != None  # noqa: E711  # element-wise
+    undated = int((given & np.isnat(began)).sum())
+    split = _at(began, group, target, least, share)
+    if isinstance(split, str):
+        return f"{split} ({without_dates(undated)})" if undated else split
+    return replace(split, undated=undated)
+
+
+def without_dates(undated: int) -> str:
+    """That so many labelled turns are in no part of a forward split."""
+    turns = counted(undated, "labelled turn")
+    return f"{turns} of dialogues with impossible dates left out"
+
+
+def _at(
+    began: np.ndarray, group: np.ndarray, target: np.ndarray, least: int, share: float
+) -> Forward | str:
+    """`forward` of the turns of which it is known when they were."""
+    dated = ~np.isnat(began)
+    labelled = dated & (target != None)  # noqa: E711  # element-wise
     times = np.unique(began[labelled])
+    if not len(times):
+        return "of no labelled dialogue it is known when it began"
     if len(times) < 2:
         return "all labelled dialogues begin at one instant"
-    gaps = np.diff(np.unique(began))
+    gaps = np.diff(np.unique(began[dated]))
     if len(gaps) >= _EVEN and (gaps == gaps[0]).all():
         return "the dialogues begin at equal intervals, as times that were made up do"
-    if len(gaps) >= _EVEN and _on_grid(began, gaps, group):
+    if len(gaps) >= _EVEN and _on_grid(began[dated], gaps, group[dated]):
         return "the dialogues begin at multiples of one interval, as times that were made up do"
     cut = np.sort(began[labelled])[int(share * labelled.sum())]
     if cut == times[0]:
@@ -166,7 +196,7 @@ def forward(
                     f"{enough} are needed"
                 )
     repeated = int((labelled & (began >= cut) & ~new).sum())
-    return Forward(early, late, repeated, times[0], cut, times[-1])
+    return Forward(early, late, repeated, 0, times[0], cut, times[-1])
 
 
 def _on_grid(began: np.ndarray, gaps: np.ndarray, group: np.ndarray) -> bool:

@@ -18,7 +18,7 @@ from classifiers.out_of_fold import HeldOut
 from classifiers.reference_values import Reference
 from classifiers.settings import Settings
 from classifiers.shap_sample import SAMPLE, explain
-from classifiers.splits import Fold, folds, forward, restricted
+from classifiers.splits import Fold, Forward, folds, forward, restricted
 from classifiers.starter.pooling import Pool, pool_of
 from classifiers.text_heads import TextHeads
 from classifiers.training_data import MAX_LABELLED, MAX_UNLABELLED, training_turns
@@ -186,13 +186,21 @@ def _fit(
         # stages of derived labels were named.
         "pooled": pool.count if pool else named_by,
     }
+    crossed = None
     if figures:
+        crossed = scores.cross_fitted(within_labelled)
 
         def later(early: np.ndarray, late: np.ndarray) -> np.ndarray:
             earlier = booster.fit(x[early], y[early], rounds, settings, pool=pool)
             return np.asarray(earlier.predict(x[late]))
 
-        metrics |= scores.figures(within_labelled, _later(data, labelled), later)
+        ahead = _later(data, labelled)
+        good = scores.figures(
+            crossed, ahead if isinstance(ahead, str) else (ahead.early, ahead.late), later
+        )
+        metrics |= good
+        if not isinstance(ahead, str):
+            metrics["forward"] = {**good["forward"], "undated": ahead.undated}
         if metrics["level"] == LEVEL_ASSUMED:
             # Turns judged that represent no others promise nothing of later logs.
             metrics["headline"] = None
@@ -215,6 +223,7 @@ def _fit(
             data.digests[labelled],
             probability,
             data.utterances.part[labelled] if data.utterances else None,
+            crossed,
         )
         if data.digests is not None
         else None,
@@ -249,8 +258,8 @@ def _with_texts(
     return data.logged | kept, heads
 
 
-def _later(data: TrainingSet, labelled: np.ndarray) -> Fold | str:
-    """The forward split of the labelled turns, or the reason why there is none."""
+def _later(data: TrainingSet, labelled: np.ndarray) -> Forward | str:
+    """The forward split, as row numbers of the labelled turns, or why there is none."""
     if data.sure is not None:
         return "not all labels are of people"
     if data.began is None:
@@ -258,7 +267,8 @@ def _later(data: TrainingSet, labelled: np.ndarray) -> Fold | str:
     split = forward(data.began, data.group, data.target, MIN_PER_CLASS)
     if isinstance(split, str):
         return split
-    return restricted([(split.early, split.late)], labelled)[0]
+    early, late = restricted([(split.early, split.late)], labelled)[0]
+    return replace(split, early=early, late=late)
 
 
 def _cross_fit(

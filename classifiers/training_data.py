@@ -9,6 +9,7 @@ from classifiers.context_digest import digests_sql
 from data.errors import NotEnoughLabels
 from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
+from data.store.misdated import DATED
 from data.store.snapshot import Snapshot
 from features.matrix import Context
 from features.multi_device import WITHIN_S, neighbours_sql
@@ -46,7 +47,7 @@ WITH settled AS (
     FROM sampled UNION SELECT other_dialogue FROM ({neighbours_sql("asked", "turns")})
 )
 SELECT t.* REPLACE (CASE WHEN settled.turn_id IS NULL THEN t.gold ELSE {_GOLD} END AS gold),
-    d.capture_us, d.context_digest
+    d.capture_us, d.context_digest, {DATED} AS dated
 FROM turns t SEMI JOIN included USING (dialogue_id) LEFT JOIN digests d USING (turn_id)
     LEFT JOIN settled USING (turn_id)
 ORDER BY turn_id
@@ -64,10 +65,11 @@ def training_turns(
 ) -> pa.Table:
     """Turns of whole dialogues with gold and of some without, ordered by turn.
 
-    Columns of `data.schema.trace.TURNS`, and `capture_us` and `context_digest` as scoring in
-    `context`, with `within` as the window for several devices, will compute them. `labelled` and
-    `unlabelled` limit the number of turns in dialogues with and without gold; `seed` decides which
-    are sampled. `judge`: an outside judge whose verdicts count as gold for this choice alone.
+    Columns of `data.schema.trace.TURNS`, `dated` (whether the date is possible), and `capture_us`
+    and `context_digest` as scoring in `context`, with `within` as the window for several devices,
+    will compute them. `labelled` and `unlabelled` limit the number of turns in dialogues with and
+    without gold; `seed` decides which are sampled. `judge`: an outside judge whose verdicts count
+    as gold for this choice alone.
 
     Raises `NotEnoughLabels` if the store is empty.
     """

@@ -16,6 +16,7 @@ import numpy as np
 from classifiers.calibration import Calibration, decide, fit_weights
 from classifiers.concentration import concentrated
 from classifiers.metrics import bootstrap, headline, summary
+from classifiers.out_of_fold import CrossFitted
 from classifiers.splits import Fold
 
 # Row numbers learned from and to score -> raw scores of the latter.
@@ -74,10 +75,24 @@ class OutOfFoldScores:
         kept = rows[wanted[rows]]
         return kept if len(kept) else rows
 
-    def figures(self, split: list[Fold], later: Fold | str, refit: Refit) -> dict[str, Any]:
+    def cross_fitted(self, split: list[Fold]) -> CrossFitted:
+        """Probabilities and verdicts of each fold by calibration and weights of the other folds.
+
+        `split`: the folds that the scores are from.
+        """
+        probability = np.zeros(self.raw.shape)
+        verdict = np.zeros(len(self.target), np.int64)
+        for train, held_out in split:
+            if len(train) and len(held_out):
+                calibration, weights = self._as_judged(train)
+                probability[held_out] = calibration.apply(self.raw[held_out])
+                verdict[held_out] = decide(probability[held_out], weights)
+        return CrossFitted(probability, verdict)
+
+    def figures(self, crossed: CrossFitted, later: Fold | str, refit: Refit) -> dict[str, Any]:
         """Figures with intervals out of fold, and of later dialogues, as entries of `metrics`.
 
-        `split`: the folds that the scores are from. `later`: a forward split of the rows, or the
+        `crossed`: of `cross_fitted`. `later`: a forward split of the rows, or the
         reason why there is none. Its later part is scored by `refit` after learning from the
         earlier one. This is a quick estimate: only these trees are strictly of the past. Their
         number, the out-of-fold scores that calibration and weights are fitted to, the text scores
@@ -87,15 +102,8 @@ class OutOfFoldScores:
         A level would be judged by turns that it is not meant for (it represents all turns, and
         those judged may have been chosen because they may fail), so figures are those before it.
         """
-        probability = np.zeros(self.raw.shape)
-        verdict = np.zeros(len(self.target), np.int64)
-        for train, held_out in split:
-            if len(train) and len(held_out):
-                calibration, weights = self._as_judged(train)
-                probability[held_out] = calibration.apply(self.raw[held_out])
-                verdict[held_out] = decide(probability[held_out], weights)
         rows = np.flatnonzero(self.trusted)
-        folds = self._judged(rows, probability[rows], verdict[rows])
+        folds = self._judged(rows, crossed.probability[rows], crossed.verdict[rows])
         forward: dict[str, Any] = {"reason": later}
         if not isinstance(later, str):
             early, late = later

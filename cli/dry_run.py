@@ -48,7 +48,9 @@ def show_dry_run(
                 out.print(plain(json.dumps(example.turn, indent=2, ensure_ascii=False)))
             if example.problem:
                 out.print(f"[yellow]goes to quarantine: {plain(example.problem)}[/yellow]")
-        if not result.examples:
+        if result.hint:
+            out.print(f"[yellow]{plain(result.hint)}[/yellow]")
+        elif not result.examples:
             out.print("No turn was found.")
         if result.cannot_know:
             *unknown, consequence = result.cannot_know

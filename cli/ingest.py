@@ -16,7 +16,7 @@ from cli.output import err, out, plain, print_json, print_quarantined
 from data.counted import counted, number
 from data.errors import UsageError
 from data.ingest.adapters.adapter import Settings
-from data.ingest.adapters.registry import FORMATS, NAMES, named, without_turns
+from data.ingest.adapters.registry import FORMATS, NAMES, named
 from data.ingest.block import LONGEST_LINE, Limits
 from data.store.paths import named_path
 
@@ -152,7 +152,7 @@ def ingest(
     if as_json:
         print_json(
             {
-                "files": [asdict(file) for file in report.files],
+                "files": [{**asdict(file), "hint": file.hint} for file in report.files],
                 "skipped": [skipped._asdict() for skipped in report.skipped],
             }
         )
@@ -169,8 +169,8 @@ def ingest(
             if file.quarantined:
                 parts.append(f"[yellow]{number(file.quarantined)} quarantined[/yellow]")
             out.print(f"{plain(file.file)}: {', '.join(parts)} ({file.seconds:.1f} s)")
-            if not file.turns and file.quarantined and file.format in NAMES:
-                out.print(f"[yellow]{plain(without_turns(file.file, file.format))}[/yellow]")
+            if file.hint:
+                out.print(f"[yellow]{plain(file.hint)}[/yellow]")
         # What could not be read comes first, as it is what there is to do.
         for skipped in sorted(report.skipped, key=lambda each: not each.unread)[:_SHOWN]:
             sentence = f"Passed over {plain(str(skipped.path))}: {plain(skipped.reason)}."
@@ -243,7 +243,9 @@ def annotate(
     file: Annotated[
         Path,
         typer.Argument(
-            help="File ending in .jsonl, .csv or .parquet.", parser=named_path, metavar="FILE"
+            help="File ending in .jsonl, .csv or .parquet (also .gz, .zst).",
+            parser=named_path,
+            metavar="FILE",
         ),
     ],
     store: StoreOption = DEFAULT_STORE,

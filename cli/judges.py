@@ -76,7 +76,7 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="File ending in .jsonl, .csv or .parquet, one row per turn.",
+            help="File ending in .jsonl, .csv or .parquet (also .gz, .zst), one row per turn.",
             parser=named_path,
             metavar="FILE",
         ),
@@ -239,7 +239,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def _print(compared: JudgeComparison) -> None:
-    from classifiers.evaluation.judges import BASELINE, JUDGE, MODEL
+    from classifiers.evaluation.judges import BASELINE, JUDGE, MODEL, favoured
 
     left_out = [
         f"{number(count)} {why}"
@@ -283,6 +283,8 @@ def _print(compared: JudgeComparison) -> None:
             _figure(sides[BASELINE].f1[point]),
         )
     print_whole(table)
+    if warning := favoured(compared):
+        out.print(f"[yellow]{plain(warning)}[/yellow]")
     if compared.taught:
         out.print("The model learned from verdicts of this judge as well.")
     if compared.refused or compared.unreadable:

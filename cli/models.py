@@ -71,7 +71,13 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
 
     with listener(err) as progress:
         model = train_store(Store.whole(store), settings, promote=promote, progress=progress)
-    from classifiers.evaluation.words import UNEXPECTED, bursts, expected, with_interval
+    from classifiers.evaluation.words import (
+        UNEXPECTED,
+        bursts,
+        expected,
+        others_counted,
+        with_interval,
+    )
 
     if as_json:
         print_json({"model": model.id, "promoted": promote, **model.metrics})
@@ -87,6 +93,8 @@ def learn(store: str, settings: Any, *, promote: bool = True, as_json: bool = Fa
     if model.metrics["against"] == "gold":
         later = model.metrics["forward"]
         out.print(plain(expected(headline, figures["macro_f1"], later) if headline else UNEXPECTED))
+    if others := others_counted(model.settings, model.metrics):
+        out.print(plain(others))
     never_named(model.classes)
     _warn(bursts(model.metrics["concentration"]))
     figures_table(figures)

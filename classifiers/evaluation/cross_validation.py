@@ -45,7 +45,7 @@ def evaluate(
     ``folds``, ``context``, ``seed``, ``without``, ``settings``, and
 
     ``forward``: the same figures on later dialogues, with ``learned`` (turns), ``start``, ``cut``
-        and ``end`` (times), ``repeated`` and ``shift``, see `classifiers.splits.forward` and
+        and ``end`` (times), ``repeated``, ``undated`` and ``shift``, see `classifiers.splits` and
         `classifiers.evaluation.shift`; only ``reason`` where there is no such split.
     ``headline``: see `classifiers.metrics.headline`.
     ``concentration``: see `classifiers.concentration`.
@@ -181,6 +181,7 @@ def forward_figures(
         **figures_of(late, settings, classes, *tested),
         "learned": int(learned.sum()),
         "repeated": split.repeated,
+        "undated": split.undated,
         **{name: f"{getattr(split, name)}Z" for name in ("start", "cut", "end")},
         "shift": shift(data, split.early, split.late),
     }

@@ -1,8 +1,9 @@
 """An outside judge beside a model, on the same turns of known truth.
 
 The model is scored by verdicts of models that had not seen the turn: those of its training turns
-are out of fold (`classifiers.out_of_fold`), and a training turn that has changed since, which has
-lost them, is left out. Beside both stands the simplest judge, which calls every turn correct.
+are out of fold (`classifiers.out_of_fold`), decided by what was fitted to the other folds, and a
+training turn that has changed since, which has lost them, is left out. Beside both stands the
+simplest judge, which calls every turn correct.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from classifiers import registry
 from classifiers.evaluation.comparison import Comparison, Difference, compare_verdicts
 from classifiers.metrics import average_precisions, percentiles, resamples
 from classifiers.out_of_fold import HeldOut
+from data.counted import number
 from data.errors import ModelError, UsageError, machine_error
 from data.queries.filters import Filter
 from data.queries.judges import known_judge, verdicts
@@ -36,6 +38,7 @@ DRAWS = 1_000
 # How often each dialogue occurs in each draw, in parts (draws, dialogues).
 Draws = list[np.ndarray]
 _K = len(FAILURE_POINTS)
+_P = tuple(f"p_{name}" for name in FAILURE_POINTS)
 _CORRECT = FAILURE_POINTS.index("correct")
 # Whose verdicts are compared, and with what each agrees.
 MODEL, JUDGE, BASELINE = "model", "judge", "always correct"
@@ -90,7 +93,9 @@ class JudgeComparison:
     changed: turns that are no longer the ones that were judged,
     unscored: turns that the model has not scored,
     seen: training turns of the model without out-of-fold verdicts, as they have changed;
-    turns, dialogues: the rest, which are compared.
+    turns, dialogues: the rest, which are compared;
+    fitted: those of them that the model's calibration and decision weights were fitted to as well,
+        as a model of an earlier version keeps no cross-fitted verdicts.
     sides: `MODEL`, `JUDGE` and `BASELINE`. paired: judge (second) against model (first).
     precision, recall: of defects, judge minus model.
     answered: the judge's accuracy if refused and unreadable turns count as wrong.
@@ -111,6 +116,7 @@ class JudgeComparison:
     seen: int
     turns: int
     dialogues: int
+    fitted: int
     sides: Mapping[str, Side]
     paired: Comparison
     precision: Difference
@@ -147,8 +153,7 @@ def compare_judge(
     unchanged = known.filter(~pc.field("changed"))
     answered = unchanged.filter(pc.is_valid(unchanged["judged"]))
     scored = answered.filter(pc.is_valid(answered["predicted"]))
-    fresh = ~_seen(folder, scored)
-    rows = scored.filter(pa.array(fresh))
+    rows, fitted = _out_of_fold(folder, scored)
     if not rows.num_rows:
         raise UsageError(_nothing(annotator, model, table, known, answered, scored))
     answers = Counter(unchanged["answer"].to_pylist())
@@ -166,6 +171,7 @@ def compare_judge(
         unscored=answered.num_rows - scored.num_rows,
         seen=scored.num_rows - rows.num_rows,
         turns=rows.num_rows,
+        fitted=fitted,
         taught=_taught_by(folder) == annotator,
         cost_per_1000=None if cost is None else 1000 * float(cost),
         currency=currencies[0] if len(currencies) == 1 else None,
@@ -202,11 +208,17 @@ def _nothing(annotator: str, model: str, *parts: pa.Table) -> str:
     )
 
 
-def _seen(folder: Path, rows: pa.Table) -> np.ndarray:
-    """Which rows a model has learned from and has lost the out-of-fold verdict on, bool (n,)."""
+def _out_of_fold(folder: Path, rows: pa.Table) -> tuple[pa.Table, int]:
+    """The rows with verdicts of the model that it had not seen, and `JudgeComparison.fitted`.
+
+    Training turns have its cross-fitted verdicts and probabilities, where it keeps such; those that
+    have changed since, and so have lost their out-of-fold verdict, are left out.
+    """
     try:
         held_out = HeldOut.read(folder / "held_out.parquet")
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        crossed = held_out.crossed if held_out else None
+        classes = _classes(folder) if crossed else []
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise machine_error(error, folder) or ModelError(
             f"The model {folder.name} cannot be compared: its files are damaged; train it again."
         ) from error
@@ -214,12 +226,30 @@ def _seen(folder: Path, rows: pa.Table) -> np.ndarray:
         raise ModelError(
             f"The model {folder.name} has no out-of-fold probabilities; train it again."
         )
-    index: Any = pc.index_in(rows["turn_id"].combine_chunks(), value_set=held_out.turn_ids)
-    trained = index.is_valid().to_numpy(zero_copy_only=False)
-    seen = np.zeros(rows.num_rows, bool)
-    digest = held_out.digests[index.drop_null().to_numpy()]
-    seen[trained] = digest != rows["context_digest"].to_numpy()[trained]
-    return seen
+    trained, source = held_out.rows(rows["turn_id"])
+    same = held_out.digests[source] == rows["context_digest"].to_numpy()[trained]
+    fresh = np.ones(rows.num_rows, bool)
+    fresh[trained] = same
+    if crossed is None:
+        return rows.filter(pa.array(fresh)), int(same.sum())
+    probability = np.column_stack([rows[name].to_numpy() for name in _P])
+    predicted = np.array(rows["predicted"].to_pylist(), object)
+    probability[trained[same]] = 0.0
+    probability[np.ix_(trained[same], classes)] = crossed.probability[source[same]]
+    decided = np.array(classes)[crossed.verdict[source[same]]]
+    predicted[trained[same]] = np.array(FAILURE_POINTS, object)[decided]
+    columns = {"predicted": predicted, **dict(zip(_P, probability.T, strict=True))}
+    for name, values in columns.items():
+        place = rows.schema.get_field_index(name)
+        column = pa.array(values, rows.schema.field(name).type)
+        rows = rows.set_column(place, rows.schema.field(name), column)
+    return rows.filter(pa.array(fresh)), 0
+
+
+def _classes(folder: Path) -> list[int]:
+    """The places in `FAILURE_POINTS` of a model's classes, in their order."""
+    content = json.loads((folder / "model.json").read_text("utf-8"))
+    return [FAILURE_POINTS.index(name) for name in content["classes"]]
 
 
 def _taught_by(folder: Path) -> str | None:
@@ -316,6 +346,17 @@ def _judge_defect(rows: pa.Table) -> np.ndarray | None:
     by_confidence = np.where(_numbers(rows, "judged") == _CORRECT, 1 - sure, sure)
     p: np.ndarray = np.where(np.isnan(given), by_confidence, given)
     return None if np.isnan(p).any() else p
+
+
+def favoured(compared: JudgeComparison) -> str:
+    """The warning that the model's figures were fitted to turns compared; "" where none was."""
+    if not compared.fitted:
+        return ""
+    return (
+        f"This favours the model: its calibration and decision weights were fitted to "
+        f"{number(compared.fitted)} of these turns as well, and it keeps no others; train it again "
+        "for a fair comparison."
+    )
 
 
 # -- resampling ------------------------------------------------------------------------------------

@@ -63,13 +63,30 @@ def evaluate_store(
 
 def _check_labels(model_id: str, settings: Settings) -> None:
     """Refuse a model of other labels: fits to those of people alone would be other models."""
-    if settings.labels == GOLD and settings.judge is None:
-        return
-    source = f"the judge {settings.judge}" if settings.judge else f"labels '{settings.labels}'"
-    raise UsageError(
-        f"The model {model_id} also learned from {source}, and an evaluation learns from labels of "
-        "people alone, so its figures would be those of another model; leave out --model, or "
-        "evaluate a model trained with: faultline train --labels gold"
+    if source := _other_labels(settings):
+        raise UsageError(
+            f"The model {model_id} also learned from {source}, and an evaluation learns from "
+            "labels of people alone, so its figures would be those of another model; leave out "
+            "--model, or evaluate a model trained with: faultline train --labels gold"
+        )
+
+
+def _other_labels(settings: Settings) -> str | None:
+    if settings.judge:
+        return f"the judge {settings.judge}"
+    return None if settings.labels == GOLD else f"labels '{settings.labels}'"
+
+
+def not_evaluated(folder: Path) -> str | None:
+    """Why the model in a folder cannot be evaluated, in a sentence; None where it can be, and where
+    its settings cannot be read, which is for those to say who load it."""
+    try:
+        source = _other_labels(registry.load_settings(folder.parent, folder.name))
+    except ModelError:
+        return None
+    return source and (
+        f"This model cannot be evaluated: it also learned from {source}, and an evaluation learns "
+        "from labels of people alone."
     )
 
 
@@ -86,10 +103,11 @@ def promised(folder: Path) -> dict[str, Any] | None:
 
     The latter without ``folds``, ``limits`` and what the forward split learned from; None where
     neither is known, as of a model that an earlier version saved, whose figures are against labels
-    that nobody checked, or whose share of defects is assumed. Raises `ModelError` if a file is
-    damaged.
+    that nobody checked, or whose share of defects is assumed. An evaluation that an earlier version
+    made of a model of other labels is not of that model. Raises `ModelError` if a file is damaged.
     """
-    if evaluation := read(folder):
+    evaluation = read(folder)
+    if evaluation and not not_evaluated(folder):
         return evaluation
     path = folder / "metrics.json"
     try:

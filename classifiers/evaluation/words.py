@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from classifiers.settings import Settings
+from classifiers.splits import without_dates
 from data.counted import counted, number
 from data.schema.vocabulary import FAILURE_WORDS
+from data.store.model_folders import GOLD
 
 # Instead of `expected`, where a training has labels of people but no headline.
 UNEXPECTED = (
@@ -15,6 +18,11 @@ UNEXPECTED = (
     "share of defects is assumed."
 )
 _SPLITS = {"folds": "random folds", "forward": "a forward split"}
+# Labels that are not of people, one and many, by `Settings.labels`; a judge's have its name.
+_OTHERS = {
+    "behaviour": ("derived label", "derived labels"),
+    "both": ("generated label", "generated labels"),
+}
 _MANY = {1: "One dialogue", 2: "Two dialogues", 3: "Three dialogues", 4: "Four dialogues"}
 
 
@@ -33,9 +41,29 @@ def expected(headline: Mapping[str, Any], folds: float, forward: Mapping[str, An
         )
     other = {"folds": folds, "forward": forward["macro_f1"]}
     higher = next(name for name in other if name != headline["split"])
+    # Earlier versions counted none.
+    undated = forward.get("undated", 0)
     return (
         f"Expect macro-F1 {figure} on later logs: by {_SPLITS[headline['split']]}, the lower of "
         f"two estimates ({_SPLITS[higher]}: {other[higher]:.3f})."
+        + (f" In the forward split: {without_dates(undated)}." if undated else "")
+    )
+
+
+def others_counted(settings: Settings, metrics: Mapping[str, Any]) -> str:
+    """How much each label that is not of a person counted in a training; "" where there was none,
+    and of models that do not say."""
+    count = metrics.get("generated_count")
+    if settings.labels == GOLD or count is None:
+        return ""
+    one, many = _OTHERS.get(settings.labels, _OTHERS["both"])
+    if settings.judge:
+        one, many = f"verdict of {settings.judge}", f"verdicts of {settings.judge}"
+    if not count:
+        return f"No {many} were learned from: labels of people are foretold better without them."
+    share = "" if count == 1 else f"{100 * count:.2g}% of "
+    return (
+        f"Each {one} counted as {share}a label of a person, times the probability that it is right."
     )
 
 

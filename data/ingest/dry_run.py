@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from data.errors import IngestError
 from data.ingest.adapters.adapter import Settings
-from data.ingest.adapters.registry import NAMES, named
+from data.ingest.adapters.registry import NAMES, named, without_turns
 from data.ingest.assembly import Lines
 from data.ingest.block import LONGEST_LINE, Block, Limits, Source
 from data.ingest.extraction import record_texts
@@ -53,6 +53,7 @@ class DryRun:
     """What would become of some files that are read together.
 
     `examples` are the first turns in the order of the files, `problems` the first faulty records.
+    `hint`: what another system's logs were taken for, if no turn of them can be stored.
     """
 
     format: str
@@ -62,6 +63,7 @@ class DryRun:
     problems: list[Example] = field(default_factory=list)
     cannot_know: Sequence[str] = ()
     error: str | None = None
+    hint: str | None = None
 
 
 def dry_run(
@@ -90,8 +92,15 @@ def dry_run(
         except IngestError as error:
             results.append(DryRun(kind, title, names, error=str(error)))
             continue
-        cannot_know = named(kind).cannot_know if kind in NAMES else ()
-        results.append(DryRun(kind, title, names, examples, problems, cannot_know))
+        if kind not in NAMES:
+            results.append(DryRun(kind, title, names, examples, problems))
+            continue
+        # Where fewer are shown than may be, there are no more.
+        none = len(examples) < shown and all(example.problem for example in examples)
+        where = names[0] if len(names) == 1 else f"The input of {len(names)} files"
+        hint = without_turns(where, kind) if none else None
+        cannot_know = named(kind).cannot_know
+        results.append(DryRun(kind, title, names, examples, problems, cannot_know, hint=hint))
     return results
 
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from data.errors import IngestError, TurnConflict, UsageError
 from data.ingest.adapters.adapter import Settings
-from data.ingest.adapters.registry import NAMES
+from data.ingest.adapters.registry import NAMES, without_turns
 from data.ingest.block import Limits, Source
 from data.ingest.folders import Skipped
 from data.ingest.other_logs import OtherLogs
@@ -105,6 +105,14 @@ class FileReport:
     seconds: float = 0.0
     # Why nothing of this input was ingested; None when it was.
     error: str | None = None
+
+    @property
+    def hint(self) -> str | None:
+        """What another system's log without a turn was taken for; None where there is nothing to
+        say."""
+        if self.turns or not self.quarantined or self.format not in NAMES:
+            return None
+        return without_turns(self.file, self.format)
 
 
 @dataclass(frozen=True)

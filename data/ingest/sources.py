@@ -309,13 +309,15 @@ def unpacked_head(source: Source, size: int) -> bytes:
 
 
 @contextmanager
-def unpacked_stream(source: Source, limits: Limits) -> Iterator[BinaryIO]:
-    """A file as a stream of its unpacked bytes.
+def unpacked_stream(
+    source: Source, limits: Limits, content: bytes | None = None
+) -> Iterator[BinaryIO]:
+    """A file as a stream of its unpacked bytes; `content`: what it holds, if that is at hand.
 
     Reading raises `IngestError` where the file is damaged, and `Fault` where it expands to more
     than `limits` allow.
     """
-    with source.open() as raw:
+    with source.open() if content is None else io.BufferedReader(io.BytesIO(content)) as raw:
         chunks = _chunks(source, cast(io.BufferedReader, raw), limits)
         yield io.BufferedReader(_Unpacked(chunks, limits), _BUFFER)
 

@@ -77,10 +77,10 @@ def reserved(annotator: str) -> str:
 def annotator_of(name: str) -> str:
     """The annotator of a judge's verdicts: `judge:NAME`, for a name with or without the prefix.
 
-    Raises UsageError for a name that is empty, longer than 60 characters, or has a character that
-    cannot be printed.
+    A name is the same in Unicode's composed and decomposed form. Raises UsageError for one that is
+    empty, longer than 60 characters, or has a character that cannot be printed.
     """
-    bare = name.strip()
+    bare = unicodedata.normalize("NFC", name.strip())
     if is_judge(bare):
         bare = unicodedata.normalize("NFKC", bare)[len(PREFIX) :].strip()
     if not bare or len(bare) > _LONGEST_NAME or not bare.isprintable():

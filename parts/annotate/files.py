@@ -10,11 +10,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import streamlit as st
 
-from annotation.files import (
-    SUFFIXES,
-    Imported,
-    import_annotations,
-)
+from annotation.files import Imported, import_annotations
+from annotation.row_files import PACKED, SUFFIXES
 from charts.formatting import (
     count,
     plain,
@@ -67,7 +64,7 @@ def files_task(view: View, who: str, now: Desk) -> None:
         upload = st.file_uploader(
             "A file with one annotation per row: turn_id, annotator, failure_point, and optionally "
             "the other fields of an export",
-            [suffix.removeprefix(".") for suffix in SUFFIXES],
+            [suffix.removeprefix(".") for suffix in (*SUFFIXES, *PACKED)],
             key=f"upload-{st.session_state.get('uploads', 0)}",
         )
         if upload is not None:

@@ -17,6 +17,7 @@ from classifiers.evaluation.judges import (
     JudgeComparison,
     compare_judge,
     differing,
+    favoured,
 )
 from data.queries.judges import judges
 from data.schema.vocabulary import NAMES
@@ -170,6 +171,7 @@ def _about(compared: JudgeComparison) -> str:
                 if compared.refused or compared.unreadable
                 else []
             ),
+            *([plain(warning)] if (warning := favoured(compared)) else []),
             *(["The model learned from this judge as well."] if compared.taught else []),
             f"What {count(1000)} turns cost {cost}; the model has no fee. Turns that "
             "the model learned from are judged by models that had not seen them. 95 % intervals "

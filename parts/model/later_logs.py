@@ -12,8 +12,9 @@ from charts import later_logs as charts
 from charts.formatting import THIN, count, percent, plain
 from charts.layout import CONFIG
 from classifiers import registry
-from classifiers.evaluation.stored import promised
+from classifiers.evaluation.stored import not_evaluated, promised
 from classifiers.evaluation.words import bursts, ceiling, period, shifted
+from classifiers.splits import without_dates
 from data.errors import ModelError
 from data.store.store import Store
 from parts.jobs.widget import offer
@@ -48,6 +49,9 @@ def later(view: View, folder: Path) -> None:
         _figures(figures)
     else:
         st.caption("Of this model, nothing is known of how it does on later logs.")
+    if why := not_evaluated(folder):
+        st.caption(plain(why))
+        return
     offer(
         view.path,
         "Evaluation",
@@ -115,17 +119,20 @@ def _spaced(sentence: str) -> str:
 
 
 def _source(figures: dict[str, Any]) -> str:
+    forward = figures["forward"]
+    undated = forward.get("undated", 0)
+    left_out = f" In the forward split: {without_dates(undated)}." if undated else ""
     if "folds" not in figures:
         return (
             "From the training, a quick estimate: of the forward split, only the trees are "
-            "strictly of the past. Whiskers are 95 % intervals from resampling dialogues."
+            f"strictly of the past.{left_out} Whiskers are 95 % intervals from resampling "
+            "dialogues."
         )
-    forward = figures["forward"]
     when = datetime.fromtimestamp(figures["made_at"], UTC).astimezone(reader_zone())
     return (
         f"{figures['folds']} random folds of {count(figures['turns'])} labelled turns"
         + (f"; forward: {plain(period(forward))}" if "macro_f1" in forward else "")
-        + ". Whiskers are 95 % intervals from resampling dialogues. Computed on "
+        + f".{left_out} Whiskers are 95 % intervals from resampling dialogues. Computed on "
         f"{when:%-d %B %Y, %H:%M %Z}, version {plain(figures['version'])}."
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
 import shutil
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -283,6 +286,122 @@ def test_csv_and_parquet_say_the_same(store: Store, tmp_path: Path) -> None:
     assert after == before
 
 
+def test_a_number_that_is_missing_in_parquet_is_missing(store: Store, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "turn_id": ["a", "b", "c"],
+            "failure_point": ["asr", "er", None],
+            "p_asr": [0.9, None, None],
+            "p_correct": [0.1, None, None],
+            "confidence": [None, 0.7, None],
+            "cost": [0.5, None, None],
+            "probabilities": [None, {"er": 0.8, "correct": 0.2, "asr": float("nan")}, None],
+            "reason": [None, None, "no answer"],
+            "digest": [None, float("nan"), None],
+        }
+    )
+    assert frame["cost"].isna().sum() == 2
+    # As data frames of earlier versions are written: NaN, and no nulls.
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    for name in ("p_asr", "p_correct", "confidence", "cost", "digest"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(frame[name].to_numpy(float)))
+    pq.write_table(table, tmp_path / "said.parquet")
+    report = import_verdicts(store, tmp_path / "said.parquet", "said.parquet", "gpt")
+    assert report.problems == ()
+    a, b, c = rows(store)
+    assert (round(a["p_asr"], 6), a["confidence"], a["cost"]) == (0.9, None, 0.5)
+    assert (round(b["p_er"], 6), round(b["confidence"], 6), b["cost"]) == (0.8, 0.7, None)
+    assert (c["answer"], c["reason"]) == ("refused", None if c["reason"] is None else "no answer")
+
+
+def test_a_digest_that_became_a_number_is_read_or_refused(store: Store) -> None:
+    exact = {row["turn_id"]: row["digest"] for row in rows(store, "turns")}
+    assert all(abs(digest) > 2**53 for digest in exact.values())
+    for digest in (exact["a"], str(exact["a"]), f" {exact['a']} "):
+        assert take(store, answer("a", digest=digest)).problems == ()
+    lost = [float(exact["a"]), f"{exact['a']:.5E}", f"{exact['a']}.0", float("inf"), 0.5]
+    for digest in lost:
+        report = take(store, answer("a", digest=digest), answer("b"), name="other")
+        (problem,) = report.problems
+        assert (problem.line, problem.field, report.unreadable) == (1, "digest", 1)
+        assert "rounded number" in problem.reason
+        assert "leave the column out" in problem.reason
+    # Small enough to be whole, it is compared.
+    for small in (12.0, "12.0", "12."):
+        (problem,) = take(store, answer("a", digest=small)).problems
+        assert "has changed since it was exported" in problem.reason
+    csv = f"turn_id,failure_point,digest\na,asr,{exact['a']:.5E}\nb,er,{exact['b']}\n".encode()
+    report = import_verdicts(store, csv, "said.csv", "gpt")
+    assert [(p.line, p.field) for p in report.problems] == [(2, "digest")]
+    assert report.verdicts == 1
+
+
+@pytest.mark.parametrize("name", ["said.csv", "said.parquet", "said.jsonl"])
+def test_a_file_without_rows_or_with_a_column_twice_is_refused(store: Store, name: str) -> None:
+    take(store, answer("a"), answer("b"))
+    before = rows(store)
+    empty = {
+        "said.csv": b"turn_id,failure_point\r\n\r\n",
+        "said.parquet": parquet(pa.table({"turn_id": [""], "failure_point": [""]})[:0]),
+        "said.jsonl": "\ufeff\n\n".encode(),
+    }
+    with pytest.raises(IngestError, match=r"(has no rows|is empty); expected one verdict per row"):
+        import_verdicts(store, empty[name], name, "gpt")
+    if name != "said.jsonl":
+        columns = ["turn_id", "failure_point", "failure_point"]
+        cells = [pa.array([text]) for text in ("a", "er", "asr")]
+        twice = pa.Table.from_arrays(cells, columns)
+        content = f"{','.join(columns)}\na,er,asr\n".encode()
+        with pytest.raises(IngestError, match="2 columns named 'failure_point'"):
+            import_verdicts(
+                store, parquet(twice) if name == "said.parquet" else content, name, "gpt"
+            )
+    assert rows(store) == before
+    assert rows(store, "quarantine") == []
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def test_a_packed_file_is_unpacked_as_logs_are(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = json.dumps(answer("a")).encode() + b"\n" + json.dumps(answer("b")).encode()
+    csv = b"turn_id,failure_point\na,asr\nb,asr\n"
+    packed = {
+        "said.jsonl.gz": gzip.compress(lines),
+        "said.csv.GZ": gzip.compress(csv),
+        "said.jsonl.zst": pa.compress(lines, "zstd", asbytes=True),
+        "said.jsonl": gzip.compress(lines),
+        "plain.csv.gz": csv,
+        "said.parquet.gz": gzip.compress(
+            parquet(pa.table({"turn_id": ["a", "b"], "failure_point": ["asr", "asr"]}))
+        ),
+    }
+    for name, content in packed.items():
+        (tmp_path / name).write_bytes(content)
+        for source in (content, tmp_path / name):
+            assert import_verdicts(store, source, name, "gpt").verdicts == 2
+    whole = packed["said.jsonl.gz"]
+    for broken, words in (
+        (whole[:-9], "truncated"),
+        (whole[:-8] + bytes(8), "damaged"),
+        (gzip.compress(whole), "not UTF-8"),
+    ):
+        with pytest.raises(IngestError, match=words):
+            import_verdicts(store, broken, "said.jsonl.gz", "gpt")
+    with pytest.raises(UsageError, match="must end in"):
+        import_verdicts(store, whole, "said.gz", "gpt")
+    monkeypatch.setattr("annotation.row_files.MOST_BYTES", 1 << 20)
+    with pytest.raises(IngestError, match="more than 1 MB"):
+        import_verdicts(store, gzip.compress(b" " * (1 << 26)), "said.jsonl.gz", "gpt")
+    assert len(rows(store)) == 2
+
+
 # -- the name of a judge ---------------------------------------------------------------------------
 
 
@@ -302,6 +421,8 @@ def test_nobody_annotates_under_a_judges_name(store: Store) -> None:
 
 def test_other_names_are_peoples() -> None:
     assert not any(map(is_judge, ("judge", "the judge:x", "judgement:x", "judge x:", "")))
+    composed, decomposed = "judge:J\u00fcrgen", "judge:Ju\u0308rgen"
+    assert annotator_of(decomposed) == annotator_of(decomposed[6:]) == composed
     assert annotator_of("a") == annotator_of("judge:a") == annotator_of("JUDGE: a ") == "judge:a"
 
 

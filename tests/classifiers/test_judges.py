@@ -15,6 +15,7 @@ import pytest
 from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score
 
 from annotation.judges import import_verdicts
+from classifiers import registry
 from classifiers.evaluation.judges import (
     BASELINE,
     JUDGE,
@@ -23,11 +24,13 @@ from classifiers.evaluation.judges import (
     compare_judge,
     differing,
 )
+from classifiers.evaluation.words import others_counted
 from classifiers.model_card import card
-from classifiers.out_of_fold import HeldOut
+from classifiers.out_of_fold import CrossFitted, HeldOut
 from classifiers.settings import Settings
 from classifiers.train import train_store
 from classifiers.training_data import training_turns
+from cli.models import learn
 from data.errors import ModelError, NotEnoughLabels, UsageError
 from data.ingest.ingest import ingest
 from data.queries.filters import Filter
@@ -201,6 +204,46 @@ def test_what_the_model_had_seen_and_what_has_changed_is_left_out(
     assert ids[20] not in learned_from
 
 
+def test_the_model_is_compared_by_what_was_fitted_to_other_turns(
+    run: Run, store: Store, compared: JudgeComparison
+) -> None:
+    # A model of an earlier version keeps only what was fitted to the turns compared.
+    ids = [str(turn) for turn in compared.rows["turn_id"].to_pylist()]
+    trained = {r["turn_id"] for r in rows(store, "FROM turns ORDER BY turn_id LIMIT 40")} & {*ids}
+    assert 0 < compared.fitted == len(trained) < len(ids)
+    where = ("--store", str(store.path))
+    assert "This favours the model" in run("judge", "compare", "gpt", *where).out
+    # One that was fitted to other turns is right of each of its training turns, and not sure.
+    classes = ("correct", "nlu", "asr")
+    truth = dict(zip(ids, compared.rows["truth"].to_pylist(), strict=True))
+    own = sorted(trained)
+    verdict = np.array([classes.index(truth[turn]) for turn in own])
+    crossed = CrossFitted(np.tile([0.25, 0.5, 0.25], (len(own), 1)), verdict)
+    folder = store.models / scored.MODEL
+    held_out = HeldOut(pa.array(own), np.ones(len(own)), np.ones((len(own), 3)), None, crossed)
+    held_out.write(folder / "held_out.parquet")
+    assert "are damaged" in run("judge", "compare", "gpt", *where).err
+    (folder / "model.json").write_text(json.dumps({"classes": classes}), "utf-8")
+    fair = compare(store)
+    assert (fair.fitted, fair.turns) == (0, compared.turns)
+    before, after = compared.rows.to_pylist(), fair.rows.to_pylist()
+    for old, new in zip(before, after, strict=True):
+        if new["turn_id"] in trained:
+            assert new["predicted"] == new["truth"]
+            assert (new["p_nlu"], new["p_correct"], new["p_er"]) == (0.5, 0.25, 0.0)
+        else:
+            assert new == old
+    right = sum(row["predicted"] == row["truth"] for row in after)
+    assert fair.sides[MODEL].accuracy.value == pytest.approx(right / len(after))
+    assert fair.sides[MODEL].accuracy.value > compared.sides[MODEL].accuracy.value
+    assert fair.sides[JUDGE] == compared.sides[JUDGE]
+    assert "favours" not in run("judge", "compare", "gpt", *where).out
+    # A training turn that has changed since has no such verdict either.
+    held_out = replace(held_out, digests=np.arange(len(own)))
+    held_out.write(folder / "held_out.parquet")
+    assert compare(store).seen == len(own) - 1
+
+
 def test_a_filter_limits_the_turns(filled: Path, compared: JudgeComparison) -> None:
     music = compare(Store.open(filled / "store"), chosen=Filter(domain=("music",)))
     assert 0 < music.turns < compared.turns
@@ -271,7 +314,9 @@ def test_a_judges_labels_are_as_sure_as_it_is_or_was_right(
     assert weights == pytest.approx([(1 + len(ids)) / (2 + len(ids))] * len(ids))
 
 
-def test_training_learns_from_a_judge_only_where_it_is_asked_to(run: Run, tmp_path: Path) -> None:
+def test_training_learns_from_a_judge_only_where_it_is_asked_to(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     untold = Store.create(tmp_path / "untold")
     records = [{k: v for k, v in record.items() if k != "gold"} for record in logs(50)]
     ingest(untold, [write_lines(tmp_path / "logs.jsonl", records)], workers=1)
@@ -282,12 +327,23 @@ def test_training_learns_from_a_judge_only_where_it_is_asked_to(run: Run, tmp_pa
         train_store(untold, plain)
     asked = Settings.of("hindsight", 0, labels="auto", judge="gpt")
     assert (asked.labels, asked.judge) == ("both", "judge:gpt")
-    model = train_store(untold, replace(plain, labels="both", judge="judge:gpt"))
+    learn(str(untold.path), replace(plain, labels="both", judge="judge:gpt"))
+    said = " ".join(capfd.readouterr().out.split())
+    model = registry.load(untold.models, str(untold.head().model))
     assert model.classes == ("er", "correct")
     # Its figures vouch for nothing that people said.
     assert model.metrics["against"] == "judge"
     assert not learned_from_people(untold.models, model.id)
     assert "against a judge's labels" in card(model)
+    counted = "Each verdict of judge:gpt counted as a label of a person, times the probability"
+    assert counted in card(model)
+    assert counted in said
+    for count, words in (
+        (0.2, "counted as 20% of a label of a person, times"),
+        (0.0, "No verdicts of judge:gpt were learned from: labels of people"),
+    ):
+        assert words in others_counted(model.settings, {"generated_count": count})
+    assert others_counted(plain, {"generated_count": 0.0}) == ""
     with untold.snapshot() as snapshot:
         turns = training_turns(snapshot, 0, unlabelled=0, judge="judge:gpt")
         assert turns.num_rows == len(records)

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from sklearn.metrics import f1_score
 
+from classifiers import registry
 from classifiers.calibration import decide, fit_weights
 from classifiers.concentration import concentrated
 from classifiers.evaluation.cross_validation import evaluate
@@ -21,9 +24,14 @@ from classifiers.evaluation.words import bursts, ceiling, expected, period, shif
 from classifiers.metrics import headline
 from classifiers.settings import Settings
 from classifiers.splits import begins, folds, forward, groups
+from classifiers.train import train_store
+from classifiers.training_data import training_turns
 from classifiers.training_figures import OutOfFoldScores
 from data.errors import UsageError
+from data.ingest.ingest import ingest
 from data.store.store import Store
+from tests.command import Run, must_fail
+from tests.logs import write_lines
 from tests.models import turns_of
 from tests.traces import logs
 
@@ -119,6 +127,67 @@ def test_times_made_up_are_told_in_a_sample_and_not_from_rounded_ones() -> None:
     assert "multiples" not in split(minutes(by_the_hour))
 
 
+def test_turns_with_impossible_dates_are_in_no_part_of_a_forward_split(tmp_path: Path) -> None:
+    records = drawn_logs(120)
+    rng = np.random.default_rng(0)
+    for record in records:
+        # Labels that nothing foretells altogether.
+        wrong = rng.random() < 0.3
+        point = "correct" if (record["gold"]["failure_point"] == "correct") != wrong else "asr"
+        record["gold"] = {"failure_point": point}
+    dialogues = sorted({record["dialogue_id"] for record in records})[::12]
+    # Of a dialogue one wrong date suffices: nobody knows when it was.
+    dated = [
+        {**record, "started_at": ("1970-01-01T00:00:07Z", "2106-02-07T06:28:15Z")[i % 2]}
+        if record["dialogue_id"] in dialogues and not record["turn_index"]
+        else record
+        for i, record in enumerate(records)
+    ]
+    rest = [record for record in records if record["dialogue_id"] not in dialogues]
+    stores, splits_ = [], []
+    for name, lines in (("wrong", dated), ("rest", rest)):
+        store = Store.create(tmp_path / name)
+        ingest(store, [write_lines(tmp_path / f"{name}.jsonl", lines)], workers=1)
+        with store.snapshot() as snapshot:
+            turns = training_turns(snapshot, 0)
+        points: Any = pc.struct_field(turns["gold"].combine_chunks(), "failure_point")
+        target = np.array(points.to_pylist(), object)
+        split = forward(begins(turns), groups(turns), target, least=10)
+        assert not isinstance(split, str)
+        stores.append(store)
+        splits_.append((split, np.array(turns["turn_id"].to_pylist())))
+    (split, ids), (other, other_ids) = splits_
+    assert (split.start, split.cut, split.end) == (other.start, other.cut, other.end)
+    assert ids[split.early].tolist() == other_ids[other.early].tolist()
+    assert ids[split.late].tolist() == other_ids[other.late].tolist()
+    assert (split.undated, other.undated) == (len(records) - len(rest), 0)
+    settings = Settings(without=("text",), rounds=5, folds=2, labels="gold")
+    model = train_store(stores[0], settings)
+    metrics = model.metrics
+    assert metrics["forward"]["undated"] == split.undated
+    assert metrics["forward"]["learned"] == len(split.early)
+    said = expected(metrics["headline"], metrics["out_of_fold"]["macro_f1"], metrics["forward"])
+    left_out = f"{split.undated} labelled turns of dialogues with impossible dates left out"
+    assert f"In the forward split: {left_out}." in said
+    # The verdicts that these figures are of stay with the model.
+    held_out = registry.load(stores[0].models, model.id).held_out
+    assert held_out is not None
+    assert held_out.crossed is not None
+    with stores[0].snapshot() as snapshot:
+        truth = snapshot.query("SELECT gold.failure_point AS p FROM turns ORDER BY turn_id")["p"]
+    said_of = np.array(model.classes)[held_out.crossed.verdict]
+    figure = f1_score(truth.to_pylist(), said_of, average="macro")
+    assert 0.5 < figure < 0.9
+    assert figure == pytest.approx(metrics["out_of_fold"]["macro_f1"])
+    assert held_out.crossed.probability.sum(axis=1) == pytest.approx(np.ones(len(truth)))
+    began = np.full(len(target), np.datetime64("NaT", "us"))
+    assert "of no labelled dialogue" in str(forward(began, groups(turns), target, 10))
+    began[0] = np.datetime64("2024-03-01")
+    reason = str(forward(began, groups(turns), target, 10))
+    assert "at one instant (" in reason
+    assert "with impossible dates left out)" in reason
+
+
 # -- few dialogues ---------------------------------------------------------------------------------
 
 
@@ -167,7 +236,9 @@ def test_a_turns_own_label_does_not_change_its_verdict() -> None:
     other = replace(scores, target=target)
     verdicts = []
     for given in (scores, other):
-        figures = given.figures([split[0]], "no time", lambda early, late: scores.raw[late])
+        figures = given.figures(
+            given.cross_fitted([split[0]]), "no time", lambda early, late: scores.raw[late]
+        )
         verdicts.append(np.array(figures["out_of_fold"]["confusion"]).sum(0).tolist())
         assert figures["headline"]["split"] == "folds"
     assert verdicts[0] == verdicts[1]
@@ -198,10 +269,12 @@ def test_a_level_is_not_held_against_the_turns_judged() -> None:
     scores = noise()
     early, late = np.arange(280), np.arange(280, 400)
     figures = [
-        replace(scores, level=level).figures(
-            [(early, late), (late, early)], (early, late), lambda _, rows: scores.raw[rows]
+        given.figures(
+            given.cross_fitted([(early, late), (late, early)]),
+            (early, late),
+            lambda _, rows: scores.raw[rows],
         )
-        for level in (None, 0.7)
+        for given in (scores, replace(scores, level=0.7))
     ]
     assert figures[0] == figures[1]
 
@@ -215,7 +288,9 @@ def test_later_turns_are_scored_by_what_knows_only_earlier_ones() -> None:
         raw: np.ndarray = scores.raw[scored]
         return raw
 
-    figures = scores.figures([(early, late), (late, early)], (early, late), refit)
+    figures = scores.figures(
+        scores.cross_fitted([(early, late), (late, early)]), (early, late), refit
+    )
     assert seen == [(279, 280)]
     assert figures["forward"]["turns"] == 120
     assert figures["forward"]["learned"] == 280
@@ -253,6 +328,7 @@ def test_the_headline_is_the_lower_of_both_splits_with_its_interval(
     assert evaluated["headline"]["macro_f1"] == lower["macro_f1"]
     assert evaluated["headline"]["interval"] == lower["intervals"]["macro_f1"]
     assert later["turns"] + later["learned"] + later["repeated"] == evaluated["turns"]
+    assert later["undated"] == 0
     sentence = expected(evaluated["headline"], evaluated["macro_f1"], later)
     assert f"{lower['macro_f1']:.3f} ({lower['intervals']['macro_f1'][0]:.3f}" in sentence
     assert "March 2024 to " in period(later)
@@ -260,7 +336,7 @@ def test_the_headline_is_the_lower_of_both_splits_with_its_interval(
 
 @pytest.mark.parametrize("changed", [{"labels": "behaviour"}, {"labels": "both", "judge": "j"}])
 def test_a_model_of_other_labels_is_not_evaluated_as_one_of_gold(
-    tmp_path: Path, changed: dict[str, str]
+    run: Run, tmp_path: Path, changed: dict[str, str]
 ) -> None:
     store = Store.create(tmp_path / "store")
     folder = store.models / "m-other"
@@ -270,6 +346,17 @@ def test_a_model_of_other_labels_is_not_evaluated_as_one_of_gold(
     with pytest.raises(UsageError, match=r"m-other also learned from .* --labels gold"):
         evaluate_store(store, "m-other")
     assert [path.name for path in folder.iterdir()] == ["model.json"]
+    must_fail(
+        run("evaluate", "--model", "m-other", "--store", str(store.path)),
+        "an evaluation learns from labels of people alone",
+    )
+    # What an earlier version stored beside it is not of this model.
+    figures = {"macro_f1": 0.9, "intervals": {}, "classes": {}, "forward": {}, "headline": {}}
+    figures |= {"concentration": {}, "limits": {}}
+    (folder / "evaluation.json").write_text(json.dumps(figures), "utf-8")
+    assert promised(folder) is None
+    (folder / "model.json").write_text(json.dumps({"settings": Settings().to_json()}), "utf-8")
+    assert promised(folder) == figures
 
 
 def test_what_moved_is_named(evaluated: dict[str, Any]) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from charts.formatting import percent
+from charts.formatting import percent, plain
 from charts.markdown import inert
 from classifiers import registry
 from classifiers.evaluation.learning_curve import FIXED
 from classifiers.metrics import bootstrap, headline, summary
 from classifiers.model import Model
+from classifiers.settings import Settings
 from classifiers.shap_sample import explain
 from data.errors import UsageError
 from data.queries.filters import Filter
@@ -237,6 +238,16 @@ def test_later_logs_are_promised_by_the_lower_of_two_splits(
     assert "5 random folds of 300 labelled turns" in texts(at)
     assert "Two people agree on 90.0\u2009% of 40 turns" in texts(at)
     assert "Evaluate again" in [button.label for button in at.button]
+
+    # Of a model of other labels, neither an evaluation that was made before nor the offer of one.
+    settings = {**Settings().to_json(), "labels": "both", "judge": "judge:*gpt*"}
+    (folder / "model.json").write_text(json.dumps({"settings": settings}), "utf-8")
+    at = looked(opened, store, "later")
+    assert "From the training" in texts(at)
+    assert not [button.label for button in at.button if "Evaluat" in button.label]
+    why = f"This model cannot be evaluated: it also learned from the judge {plain('judge:*gpt*')}"
+    assert [caption.value for caption in at.caption if caption.value.startswith(why)]
+    (folder / "model.json").unlink()
     (folder / registry.EVALUATION).write_text("{", "utf-8")
     assert "damaged" in texts(looked(opened, store, "later"))
 

@@ -272,8 +272,18 @@ def test_a_log_read_as_another_systems_is_told_what_it_was_read_as(
     assert ran.code == 1
     text = " ".join(ran.out.split())
     assert "quarantined" in text
-    assert "holds no turns; it was read as Dialogflow CX" in text
+    hint = "holds no turns; it was read as Dialogflow CX"
+    assert hint in text
     assert "--format names another format" in text
+    again = ("--format", "dialogflow-cx", "--store", tmp_path / "store")
+    dry = run("ingest", log, "--dry-run", *again)
+    assert (dry.code, hint in " ".join(dry.out.split())) == (1, True)
+    for more in ((), ("--dry-run",)):
+        content = json.loads(run("ingest", log, "--json", *more, *again).out)
+        (file,) = content if more else content["files"]
+        assert hint in file["hint"]
+    good = json.loads(run("ingest", LOG, "--dry-run", "--json").out)
+    assert good[0]["hint"] is None
 
 
 def test_traces_of_another_scope_are_told_which_spans_turns_are_made_of(
