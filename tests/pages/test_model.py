@@ -245,7 +245,7 @@ def test_later_logs_are_promised_by_the_lower_of_two_splits(
     at = looked(opened, store, "later")
     assert "From the training" in texts(at)
     assert not [button.label for button in at.button if "Evaluat" in button.label]
-    why = f"This model cannot be evaluated: it also learned from the judge {plain('judge:*gpt*')}"
+    why = plain("This model cannot be evaluated: it also learned from the judge judge:*gpt*")
     assert [caption.value for caption in at.caption if caption.value.startswith(why)]
     (folder / "model.json").unlink()
     (folder / registry.EVALUATION).write_text("{", "utf-8")
