@@ -5,7 +5,8 @@
 STORE is a scored store of the demo and INCIDENTS its `_incidents.json`. An incident is detected if
 its failure point becomes more frequent within two days of its start. Other changes of its failure
 point while it lasts, and the recovery when it ends, are further views of it; all other changes are
-false alarms.
+false alarms. A table of the trend follows: the mean probability of each incident's failure point in
+the traffic that it names, in its period and at other times.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 
 from analysis.change_points import Change
 from analysis.change_points import changes as change_points
@@ -26,6 +30,7 @@ from data.schema.tables import DIMENSIONS
 from data.schema.trace import FAILURES
 from data.store.store import Store
 
+pc: Any = pyarrow.compute
 WITHIN = 2
 
 _DAYS = """
@@ -38,12 +43,18 @@ GROUP BY day, {dimensions}
 
 @dataclass(frozen=True)
 class Planted:
-    """An incident of the demo: its failure point, its first and its last day."""
+    """An incident of the demo: its failure point, its first day and the day on which it ends.
+
+    `last`: the last day with any of it. `where`: values by dimension of the traffic it struck, as
+    far as logs tell.
+    """
 
     id: str
     failure_point: str
     start: date
     end: date
+    last: date
+    where: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -63,15 +74,13 @@ class Result:
 
 def planted(path: Path) -> list[Planted]:
     """The incidents in the demo's `_incidents.json`."""
-    return [
-        Planted(
-            row["id"],
-            row["failure_point"],
-            datetime.fromisoformat(row["start"]).date(),
-            datetime.fromisoformat(row["end"]).date(),
-        )
-        for row in json.loads(path.read_text(encoding="utf-8"))
-    ]
+    incidents = []
+    for row in json.loads(path.read_text(encoding="utf-8")):
+        start, end = (datetime.fromisoformat(row[name]) for name in ("start", "end"))
+        last = (end - timedelta(microseconds=1)).date()
+        point, where = row["failure_point"], row["where"]
+        incidents.append(Planted(row["id"], point, start.date(), end.date(), last, where))
+    return incidents
 
 
 def days(store: Store) -> pa.Table:
@@ -126,9 +135,35 @@ def words(change: Change) -> str:
     )
 
 
+def trend(sums: pa.Table, incident: Planted) -> tuple[float, float]:
+    """Mean probability of an incident's failure point where it struck, then and at other times;
+    `sums` as of `days`."""
+    there = pc.fill_null(
+        reduce(
+            pc.and_,
+            (pc.is_in(sums[name], pa.array(values)) for name, values in incident.where.items()),
+            pa.scalar(True),
+        ),
+        False,
+    )
+    then = pc.and_(
+        pc.greater_equal(sums["day"], pa.scalar(incident.start)),
+        pc.less_equal(sums["day"], pa.scalar(incident.last)),
+    )
+
+    def mean(rows: pa.Table) -> float:
+        turns = pc.sum(rows["turns"]).as_py()
+        total = pc.sum(rows[f"sum_p_{incident.failure_point}"]).as_py()
+        return total / turns if turns else float("nan")
+
+    within, other = pc.and_(there, then), pc.and_(there, pc.invert(then))
+    return mean(sums.filter(within)), mean(sums.filter(other))
+
+
 def main(store: str, incidents: str) -> None:
     """Print recall and false alarms of change points."""
-    result = compare(change_points(days(Store.open(store))), planted(Path(incidents)))
+    sums, known = days(Store.open(store)), planted(Path(incidents))
+    result = compare(change_points(sums), known)
     for name, change in result.detected.items():
         print(f"{name}: {words(change) if change else 'missed'}")
     print(f"Recall {100 * result.recall:.0f} % of {len(result.detected)}.")
@@ -136,6 +171,10 @@ def main(store: str, incidents: str) -> None:
         print(f"{title}: {len(rest)}.")
         for change in rest:
             print(f"  {words(change)}")
+    print("\n| incident | in its period | at other times |\n|---|---:|---:|")
+    for incident in known:
+        then, otherwise = trend(sums, incident)
+        print(f"| {incident.id} | {then:.3f} | {otherwise:.3f} |")
 
 
 if __name__ == "__main__":
