@@ -61,8 +61,8 @@ def open_ticket(
         except (FaultlineError, OSError) as error:
             reason = str(error).rstrip(".")
             raise TicketError(
-                f"{ticket.key} is open at {ticket.url}, but the store could not record it ({reason})"
-                "; try again, it is found and no second one is opened."
+                f"{ticket.key} is open at {ticket.url}, but was not recorded in the store "
+                f"({reason}); try again, it is found and no second one is opened."
             ) from error
     return Opened(ticket, new)
 

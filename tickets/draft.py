@@ -17,7 +17,7 @@ import pyarrow as pa
 from analysis.slices.contrast import Comparison
 from analysis.slices.search import Slice, words_of
 from analysis.stage_evidence import Evidence
-from charts.formatting import count, percent, several, short
+from charts.formatting import count, percent, plain, several, short
 from charts.reasons import reason
 from charts.sentences import day_words
 from data.intervals import wilson
@@ -127,13 +127,14 @@ def _summary(figures: Figures, links: Links) -> str:
 
 def _features(figures: Figures) -> str:
     told = [
-        f"- {one.words} ({percent(feature.named, 0)} of its turns, elsewhere "
+        f"- {plain(one.words)} ({percent(feature.named, 0)} of its turns, elsewhere "
         f"{percent(feature.rest_named, 0)})"
         for feature in figures.comparison().features
         if (
             one := reason(feature.name, feature.value, feature.inside, figures.inside.failure_point)
         )
         and one.supports
+        and feature.named > feature.rest_named
     ]
     return "\n".join(["### Distinguishing features", "", *told[:_FEATURES]]) if told else ""
 

@@ -174,13 +174,13 @@ def _form(view: View, key: str, figures: Figures, found: Sequence[Tracker], here
                 sent = st.form_submit_button(
                     f"Open in {plain(tracker.title)}", type="primary", icon=":material/send:"
                 )
+                st.form_submit_button("Cancel", on_click=_write_one, args=(None,))
                 st.caption(f"Goes to {plain(tracker.place)}.")
         if not here:
             st.caption(
                 f"Its links lead to {plain(_origin())}; set {DASHBOARD} to the address at which "
                 "others open this dashboard."
             )
-        st.button("Cancel", key=f"ticket-cancel-{key}", on_click=_write_one, args=(None,))
     if sent:
         with st.spinner(f"Asking {plain(tracker.title)}"):
             write(view, lambda: _send(view, tracker, key, point, heading, written))
