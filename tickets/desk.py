@@ -36,8 +36,9 @@ def open_ticket(
 ) -> Opened:
     """Open a ticket about a slice, and make it that of the slice's decision.
 
-    Opening is not repeatable, so an open ticket with the slice's marker is looked for first: a
-    second click, a retry after a lost answer, or two people at once make one ticket.
+    Opening is not repeatable, so an open ticket of the slice is looked for first, in the store and
+    by its marker in the tracker: a second click, a retry after a lost answer, or two people at
+    once make one ticket.
 
     Raises UsageError for a title or body that is empty or too long, `TicketError` where the tracker
     cannot be asked or refuses, `StoreBusy` while somebody else opens one.
@@ -52,7 +53,7 @@ def open_ticket(
         )
     with _alone(store):
         marker = _marker(store, slice_key)
-        ticket = tracker.find(marker)
+        ticket = _open_one(store, tracker, slice_key) or tracker.find(marker)
         new = ticket is None
         if ticket is None:
             ticket = tracker.create(title, f"{body}\n\nOpened with Faultline: `{marker}`")
@@ -80,6 +81,20 @@ def _alone(store: Store) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _open_one(store: Store, tracker: Tracker, slice_key: str) -> Ticket | None:
+    """The slice's ticket in the store, if it is open: a search may not know it yet."""
+    with store.snapshot(only=("triage", "tickets", "settings")) as snapshot:
+        linked = workspace.tickets(snapshot).get(slice_key)
+    key = tracker.key_of(linked["url"]) if linked else None
+    if key is None:
+        return None
+    try:
+        ticket = tracker.state(key)
+    except TicketMissing:
+        return None
+    return ticket if ticket.state == "open" else None
 
 
 def _marker(store: Store, slice_key: str) -> str:

@@ -94,19 +94,25 @@ def decision(
                 st.caption(f"Last changed {recorded['updated_at']:%-d %B %Y}")
     _ticket_prefix(view, prefix)
     if saved:
-        write(
-            view,
-            lambda: workspace.set_triage(
-                Store.open(view.path),
+
+        def save() -> None:
+            store, ticket = Store.open(view.path), link.strip()
+            if ticket == (recorded.get("link") or ""):
+                # Somebody may have opened one since this page was drawn.
+                with store.snapshot(only=("triage",)) as newest:
+                    ticket = (workspace.triage(newest).get(key) or {}).get("link") or ""
+            workspace.set_triage(
+                store,
                 key,
                 point,
                 owner=owner,
                 state=state or "new",
                 version=version,
                 note=note,
-                link=link.strip(),
-            ),
-        )
+                link=ticket,
+            )
+
+        write(view, save)
 
 
 def _ticket_prefix(view: View, prefix: str) -> None:

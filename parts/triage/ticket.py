@@ -163,7 +163,7 @@ def _form(view: View, key: str, figures: Figures, found: Sequence[Tracker], here
             text = body(figures, _links(view, key, point, here), texts)
         # A field keeps what was typed into it only as long as it starts from the same text.
         draft = zlib.crc32(text.encode())
-        with st.form(f"ticket-{key}", border=False):
+        with st.form(f"ticket-{key}", border=False, enter_to_submit=False):
             heading = st.text_input(
                 "Title", title(figures), max_chars=250, key=f"ticket-title-{draft}-{key}"
             )

@@ -169,4 +169,13 @@ def test_a_ticket_stands_beside_the_slice_of_its_owner(
     workspace.link_ticket(own, PHONES, "asr", row)
     at = opened(own.path, "triage", owner="Ada")
     assert "#7: open &lt;b&gt;" in html(at)
+    # Who saves a page that was drawn before the ticket was opened does not take it away.
+    before = opened(own.path, "triage", slice=PHONES)
+    workspace.link_ticket(own, PHONES, "asr", {**row, "url": f"{row['url']}1", "key": "#71"})
+    next(field for field in before.text_input if field.label == "Owner").set_value("Bob")
+    before.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
+    assert not before.error
+    with own.snapshot() as snapshot:
+        decision = workspace.decisions(snapshot)[PHONES]
+    assert (decision["owner"], decision["ticket"]["key"]) == ("Bob", "#71")
     assert "7: open" in shown(at).replace("\\", "").replace("\u2060", "")

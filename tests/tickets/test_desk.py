@@ -50,6 +50,7 @@ def test_a_ticket_becomes_that_of_the_slice_and_the_decision_stays(
 def test_retries_and_two_people_at_once_make_one_ticket(
     store: Store, github: GitHubServer, jira: JiraServer
 ) -> None:
+    jira.search_is_late = True
     for server in (github, jira):
         with ThreadPoolExecutor(4) as people:
             stores = [Store.open(store.path) for _ in range(4)]
