@@ -48,7 +48,10 @@ def _values(names: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     missing = [name for name, value in zip(names, values, strict=True) if not value]
     if missing:
         given = next(name for name, value in zip(names, values, strict=True) if value)
-        raise UsageError(f"{given} is set, but {' and '.join(missing)} not; set all of them.")
+        verb = "is" if len(missing) == 1 else "are"
+        raise UsageError(
+            f"{given} is set, but {' and '.join(missing)} {verb} not; set all of them."
+        )
     for name, value in zip(names, values, strict=True):
         # In a header, a line break would begin another one.
         if name.endswith("TOKEN") and not (value.isascii() and value.isprintable()):

@@ -210,7 +210,7 @@ def test_a_netrc_or_a_proxy_of_another_service_changes_no_token(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"FAULTLINE_GITHUB_TOKEN": ""}, "but FAULTLINE_GITHUB_TOKEN not"),
+        ({"FAULTLINE_GITHUB_TOKEN": ""}, "but FAULTLINE_GITHUB_TOKEN is not"),
         ({"FAULTLINE_GITHUB_TOKEN": "abc\r\nX-Evil: 1"}, "characters that no token has"),
         ({"FAULTLINE_GITHUB_TOKEN": "abç"}, "characters that no token has"),
         ({"FAULTLINE_GITHUB_REPOSITORY": "https://github.com/a/b"}, "owner/name"),
