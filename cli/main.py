@@ -34,6 +34,7 @@ from cli.store import (
     vacuum,
 )
 from cli.teaching import preferences, teach
+from cli.tickets import tickets
 from data.errors import FaultlineError, machine_error
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ app.add_typer(labels)
 app.add_typer(judge)
 app.add_typer(preferences)
 app.add_typer(collect)
+app.add_typer(tickets)
 
 _INTERRUPTED = 130
 

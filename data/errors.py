@@ -77,6 +77,14 @@ class CollectError(FaultlineError):
     """A system that turns are collected from lets nobody in, or cannot answer."""
 
 
+class TicketError(FaultlineError):
+    """An issue tracker cannot be reached, lets nobody in, or refuses what it was asked."""
+
+
+class TicketMissing(TicketError):
+    """A tracker has no such ticket, or does not show it with this token."""
+
+
 # Files that an error lists one by one.
 _FILES_NAMED = 5
 

@@ -14,7 +14,7 @@ from parts.shared.page_frame import no_predictions, nothing_fits
 from parts.shared.view import current_view
 from parts.triage.decision import decision
 from parts.triage.owners import chosen_owner, decided_names, my_slices, owned
-from parts.triage.slice_detail import ANCHOR, about
+from parts.triage.slice_detail import ANCHOR, about, figures_of
 from parts.triage.slice_picker import (
     TITLES,
     cards,
@@ -25,6 +25,7 @@ from parts.triage.slice_picker import (
     search,
     wait,
 )
+from parts.triage.ticket import ticket
 
 view = current_view()
 if view.model is None or view.bounds is None:
@@ -38,7 +39,7 @@ if head is None:
     nothing_fits(view)
     st.stop()
 
-decided = workspace.triage(view.snapshot)
+decided = workspace.decisions(view.snapshot)
 assigned = workspace.assigned(view.snapshot)
 owner = chosen_owner(decided, assigned)
 mine = owned(decided, owner) if owner else []
@@ -69,6 +70,8 @@ with right:
             listed = [*(other.key for other in ranked), *names]
             about(view, key, point, conditions, slice_, result, listed)
             decision(view, key, point, conditions, decided.get(key))
+            figures = figures_of(view, point, conditions, slice_)
+            ticket(view, key, figures, (decided.get(key) or {}).get("ticket"))
     elif result and not owner:
         st.subheader("No significant slice", anchor=False)
         st.text(

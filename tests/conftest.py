@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from tests.logs import write_lines
 from tests.once import Once, builder, value
 from tests.scored import fill
 from tests.traces import logs
+from tests.trackers import GitHubServer, JiraServer, serving
 
 if TYPE_CHECKING:
     from assistant.simulate import Simulated
@@ -210,3 +212,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         return Ran(code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubServer]:
+    """A GitHub that listens."""
+    with serving(server := GitHubServer()):
+        yield server
+
+
+@pytest.fixture
+def jira() -> Iterator[JiraServer]:
+    """A Jira that listens."""
+    with serving(server := JiraServer()):
+        yield server

@@ -69,6 +69,14 @@ class Slice:
         return key_of(self.failure_point, self.conditions)
 
     @property
+    def rate_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `rate`: that of the impact, added to the rate outside."""
+        return (
+            max(0.0, self.rest_rate + self.low / self.turns),
+            min(1.0, self.rest_rate + self.high / self.turns),
+        )
+
+    @property
     def symptom(self) -> bool:
         """Whether it is evidence of the stage, and so does not say where the stage fails."""
         return any(name in symptoms(self.failure_point) for name, _ in self.conditions)

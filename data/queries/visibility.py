@@ -120,6 +120,7 @@ RULES: Mapping[str, Rule] = {
         )
     ),
     "triage": Rule(_columns("slice failure_point owner state version note link updated_at")),
+    "tickets": Rule(_columns("url tracker key state status closed_at checked_at")),
     "targets": Rule(_columns("failure_point target updated_at")),
     "views": Rule(_columns("name page query note created_at")),
     "settings": Rule(_columns("name value updated_at")),

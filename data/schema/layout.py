@@ -32,6 +32,7 @@ from data.schema.tables import (
     RUNS_ADDED,
     SETTINGS,
     TARGETS,
+    TICKETS,
     TRIAGE,
     VIEWS,
 )
@@ -80,6 +81,7 @@ TABLES: Mapping[str, Layout] = {
     "annotations": Layout("a", ANNOTATIONS, (), ("turn_id", "created_at"), ANNOTATIONS_ADDED),
     "judge_verdicts": Layout("j", JUDGE_VERDICTS, (), ("annotator", "turn_id")),
     "triage": Layout("g", TRIAGE, (), ("slice",)),
+    "tickets": Layout("i", TICKETS, (), ("url",)),
     "targets": Layout("b", TARGETS, (), ("failure_point",)),
     "views": Layout("v", VIEWS, (), ("name",)),
     "misdated": Layout("m", MISDATED, (), ("day", "turn_id")),

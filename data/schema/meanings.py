@@ -13,6 +13,7 @@ TABLE_MEANINGS = {
     "annotations": "people's verdicts",
     "judge_verdicts": "verdicts of outside judges, which are no gold",
     "triage": "owners, states and notes of slices, and owners of turns",
+    "tickets": "states of tickets, as their trackers last said",
     "targets": "error budgets",
     "views": "saved views",
     "misdated": "turns with impossible dates",

@@ -240,6 +240,25 @@ TRIAGE = schema(
     ]
 )
 
+# What an issue tracker said of tickets, when it was last asked; one row per ticket. Which slices a
+# ticket is about is in `TRIAGE.link`.
+TICKETS = schema(
+    [
+        # Its address, for people.
+        ("url", _STR),
+        # "github" or "jira".
+        ("tracker", _STR),
+        # #12, VA-12.
+        ("key", _STR),
+        # "open", "closed" or "missing", and the tracker's own word for it.
+        ("state", _STR),
+        ("status", _STR),
+        # Null for one that is not closed.
+        ("closed_at", pa.timestamp("us", tz="UTC")),
+        ("checked_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Settings made in the dashboard, for all its users; one row per name.
 SETTINGS = schema(
     [

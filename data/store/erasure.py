@@ -94,6 +94,7 @@ class Eraser:
         self._delete("triage", ("slice",), "decisions on slices")
         for column in ("note", "link", "owner", "version"):
             self._blank("triage", column, "NULL", "notes on slices")
+        self._delete("tickets", ("url", "key", "status"), "states of tickets")
         self._blank("annotations", "note", "NULL", "notes of annotators")
         self._blank("judge_verdicts", "reason", "NULL", "reasons of judges")
         self._blank("rewrites", "reason", "'deleted'", "reasons of decisions on rewrites")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from data.schema.trace import FAILURES
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
     from data.store.store import Store
+    from data.store.transaction import Cycle
 
 STATES = ("new", "looking", "fixed", "won't fix")
 # Characters of a ticket's address; longer ones do not work in every browser.
@@ -32,12 +33,16 @@ _TURN = "turn:"
 
 def _put(store: Store, table: str, key: str, row: dict[str, Any]) -> None:
     """Write one row, replacing the one with the same key."""
-    layout = TABLES[table]
-    replacement = pa.Table.from_pylist([row], schema=layout.schema)
     with store.commit() as cycle:
-        condition = f"{key} IN (SELECT {key} FROM replacement)"
-        cycle.delete_rows(table, condition, {"replacement": replacement})
-        cycle.append(table, replacement)
+        _replace(cycle, table, key, [row])
+
+
+def _replace(cycle: Cycle, table: str, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows, replacing those with the same keys."""
+    replacement = pa.Table.from_pylist([dict(row) for row in rows], schema=TABLES[table].schema)
+    condition = f"{key} IN (SELECT {key} FROM replacement)"
+    cycle.delete_rows(table, condition, {"replacement": replacement})
+    cycle.append(table, replacement)
 
 
 def _drop(store: Store, table: str, key: str, value: str) -> bool:
@@ -151,6 +156,51 @@ def web_address(link: str | None) -> bool:
         return bool(urlsplit(link).hostname)
     except ValueError:
         return False
+
+
+def link_ticket(
+    store: Store, slice_key: str, failure_point: str, ticket: Mapping[str, Any]
+) -> None:
+    """Make a ticket (a row of the table `tickets`) that of a slice; its other decisions stay."""
+    with store.commit() as cycle:
+        with cycle.snapshot("triage", "settings") as snapshot:
+            rows = snapshot.query("FROM triage WHERE slice = $key", {"key": slice_key}).to_pylist()
+            prefix = ticket_prefix(snapshot)
+        blank = {"slice": slice_key, "failure_point": failure_point, "state": "new"}
+        decision = {
+            **(rows[0] if rows else blank),
+            "link": _ticket(ticket["url"], prefix),
+            "updated_at": datetime.now(UTC),
+        }
+        _replace(cycle, "triage", "slice", [decision])
+        _replace(cycle, "tickets", "url", [ticket])
+
+
+def record_tickets(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what trackers said of some tickets (rows of the table `tickets`)."""
+    if rows:
+        with store.commit() as cycle:
+            _replace(cycle, "tickets", "url", rows)
+
+
+def tickets(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """Slice -> its ticket: slice, failure_point, owner, url, tracker, key, state, status, closed_at
+    and checked_at. `tracker` and what follows are None where no tracker was ever asked."""
+    prefix = ticket_prefix(snapshot)
+    known = {str(row["url"]): row for row in snapshot.query("FROM tickets").to_pylist()}
+    unknown = dict.fromkeys(TABLES["tickets"].columns)
+    linked = {}
+    for key, decision in triage(snapshot).items():
+        if address := ticket_address(decision["link"], prefix):
+            about = {name: decision[name] for name in ("slice", "failure_point", "owner")}
+            linked[key] = {**about, **known.get(address, {**unknown, "url": address})}
+    return linked
+
+
+def decisions(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """The decisions on slices, by slice, each with its `ticket`: a row of `tickets`, or None."""
+    linked = tickets(snapshot)
+    return {key: {**row, "ticket": linked.get(key)} for key, row in triage(snapshot).items()}
 
 
 def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:

@@ -51,7 +51,8 @@ def decision(
 ) -> None:
     """Draw the form that records a decision, and whether a fix helped.
 
-    `recorded` is the last decision about the slice, if there is one.
+    `recorded` is the last decision about the slice (a row of `data.store.workspace.decisions`), if
+    there is one.
     """
     assert view.model is not None
     st.subheader("Ownership and status", anchor=False)
@@ -88,24 +89,30 @@ def decision(
         note = st.text_area("Note", recorded.get("note") or "", height=80, max_chars=5_000)
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = st.form_submit_button("Save", type="primary", icon=":material/save:")
-            ticket_link(recorded.get("link"), prefix)
+            ticket_link(recorded.get("link"), prefix, recorded.get("ticket"))
             if recorded.get("updated_at"):
                 st.caption(f"Last changed {recorded['updated_at']:%-d %B %Y}")
     _ticket_prefix(view, prefix)
     if saved:
-        _write(
-            view,
-            lambda: workspace.set_triage(
-                Store.open(view.path),
+
+        def save() -> None:
+            store, ticket = Store.open(view.path), link.strip()
+            if ticket == (recorded.get("link") or ""):
+                # Somebody may have opened one since this page was drawn.
+                with store.snapshot(only=("triage",)) as newest:
+                    ticket = (workspace.triage(newest).get(key) or {}).get("link") or ""
+            workspace.set_triage(
+                store,
                 key,
                 point,
                 owner=owner,
                 state=state or "new",
                 version=version,
                 note=note,
-                link=link.strip(),
-            ),
-        )
+                link=ticket,
+            )
+
+        write(view, save)
 
 
 def _ticket_prefix(view: View, prefix: str) -> None:
@@ -123,16 +130,20 @@ def _ticket_prefix(view: View, prefix: str) -> None:
         saved = st.form_submit_button("Save the prefix")
         st.caption("For everybody who uses this store.")
     if saved:
-        _write(view, lambda: workspace.set_ticket_prefix(Store.open(view.path), entered))
+        write(view, lambda: workspace.set_ticket_prefix(Store.open(view.path), entered))
 
 
-def _write(view: View, change: Callable[[], None]) -> None:
-    """Change the store and draw the page again at its newest version; errors in a sentence."""
-    if problem := refused(change, view.path):
+def write(view: View, change: Callable[[], object]) -> None:
+    """Change the store and draw the page again at its newest version; errors in a sentence.
+
+    What `change` returns, if it is a text, is told instead of “Saved.”
+    """
+    done: list[object] = []
+    if problem := refused(lambda: done.append(change()), view.path):
         st.error(plain(problem))
         return
     go_to_newest()
-    st.toast("Saved.")
+    st.toast(plain(done[0]) if isinstance(done[0], str) else "Saved.")
     st.rerun()
 
 

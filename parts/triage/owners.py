@@ -16,7 +16,13 @@ from data.schema.vocabulary import NAMES
 from data.store import workspace
 from parts.shared import address
 from parts.shared.view import View, reader_zone
-from parts.triage.slice_picker import POINTS, TITLES, decision_words, name_button
+from parts.triage.slice_picker import (
+    POINTS,
+    TITLES,
+    decision_words,
+    name_button,
+    ticket_state,
+)
 
 # The owner whose slices are listed, in the address.
 OWNER = "owner"
@@ -122,16 +128,20 @@ def my_slices(
             st.html(
                 piece("parts/triage/slices.html", "decided", decision=decision_words(decided[key]))
             )
-            ticket_link(decided[key]["link"], prefix)
+            ticket_link(decided[key]["link"], prefix, decided[key]["ticket"])
     _turns(view, [turn for turn in turns if _same(turn["owner"], owner)])
 
 
-def ticket_link(link: str | None, prefix: str) -> None:
-    """A link to a ticket, by its short name; nothing if there is no ticket."""
+def ticket_link(link: str | None, prefix: str, ticket: Mapping[str, Any] | None = None) -> None:
+    """A link to a ticket, by its short name and state; nothing if there is no ticket.
+
+    `ticket`: a row of `data.store.workspace.tickets`, where its state is known.
+    """
     address = workspace.ticket_address(link, prefix)
     if link and address:
+        words = ticket_state(ticket) if ticket and ticket["key"] else workspace.ticket_words(link)
         st.link_button(
-            f"Ticket {plain(workspace.ticket_words(link))}",
+            f"Ticket {plain(words)}",
             address,
             type="tertiary",
             icon=":material/open_in_new:",

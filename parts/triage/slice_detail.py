@@ -64,6 +64,7 @@ from parts.triage.slice_picker import (
     p_words,
 )
 from parts.triage.stage_evidence import show
+from tickets.draft import Figures
 
 if TYPE_CHECKING:
     from classifiers.encoder import Encoder
@@ -165,6 +166,22 @@ def about(
     link = _explore(view, point, conditions)
     if link:
         st.link_button("These turns in Explore", link, icon=":material/table_view:")
+
+
+def figures_of(view: View, point: str, conditions: Conditions, slice_: Slice | None) -> Figures:
+    """What `about` has shown of a slice, for its ticket; read once for both."""
+    assert view.model is not None
+    inside = Inside(view.model, point, conditions, view.chosen)
+    at = (view.turns_key, inside, view)
+    return Figures(
+        inside,
+        view.snapshot.version,
+        _days(*at),
+        slice_,
+        lambda: _apart(*at),
+        lambda: _evidence(*at),
+        lambda: _examples(*at),
+    )
 
 
 def known_releases(view: View, point: str, conditions: Conditions) -> dict[date, str]:

@@ -22,6 +22,7 @@ from charts.slices import spark
 from data.errors import UsageError
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES, version_title
+from data.store.workspace import ticket_words
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
@@ -170,7 +171,7 @@ def cards(
     found = result.found
     causes = _visible(found.causes, _SHOWN, every, present)
     symptoms = _visible(found.symptoms, _SYMPTOMS_SHOWN, every, present)
-    reach = max((_interval(slice_)[1] for slice_ in (*causes, *symptoms)), default=1.0)
+    reach = max((slice_.rate_interval[1] for slice_ in (*causes, *symptoms)), default=1.0)
     if not causes:
         st.caption("No domain, device, release or locale stands out; only symptoms do.")
     _draw(causes, reach, result, present, decided)
@@ -247,16 +248,8 @@ def name_button(key: str, words: str, present: bool, where: str = "") -> None:
     )
 
 
-def _interval(slice_: Slice) -> tuple[float, float]:
-    """The interval of the rate: that of the excess, added to the rate elsewhere."""
-    return (
-        max(0.0, slice_.rest_rate + slice_.low / slice_.turns),
-        min(1.0, slice_.rest_rate + slice_.high / slice_.turns),
-    )
-
-
 def _card(slice_: Slice, result: Ranked, reach: float, state: Mapping[str, Any] | None) -> str:
-    low, high = _interval(slice_)
+    low, high = slice_.rate_interval
     values = spark(result.days[slice_.key])
     return piece(
         _TEMPLATE,
@@ -295,12 +288,23 @@ def _trend_words(values: Sequence[float | None]) -> str:
 
 
 def decision_words(state: Mapping[str, Any] | None) -> dict[str, str | None]:
-    """What was decided about a slice: its state, the release that fixes it, its owner."""
+    """What was decided about a slice: its state, the release that fixes it, its owner, its ticket.
+
+    `state` is a row of `data.store.workspace.decisions`.
+    """
     if state is None:
-        return {"state": "new", "release": None, "owner": None}
+        return {"state": "new", "release": None, "owner": None, "ticket": None}
     fixed = state["state"] == "fixed"
+    ticket = state.get("ticket")
     return {
         "state": state["state"],
         "release": version_title(state["version"] or "?") if fixed else None,
         "owner": state["owner"],
+        "ticket": ticket_state(ticket) if ticket else None,
     }
+
+
+def ticket_state(ticket: Mapping[str, Any]) -> str:
+    """A ticket and its state: `VA-12: In Progress`; without a state if it was never asked for."""
+    key = ticket["key"] or ticket_words(ticket["url"])
+    return f"{key}: {ticket['status']}" if ticket["status"] else f"ticket {key}"

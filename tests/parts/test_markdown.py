@@ -166,6 +166,7 @@ REVIEWED = {
     "parts/shared/model_jobs.py": {"label": "a constant", "scored": "a number"},
     "parts/triage/slice_picker.py": {"found.words()": "numbers"},
     "parts/triage/stage_evidence.py": {"evidence.words()": "numbers", "nothing": "a constant"},
+    "parts/triage/ticket.py": {"_places(found)": "passes through `plain`"},
     "parts/turn/detail.py": {"label": "a constant", "parts": "numbers"},
     "parts/turn/rewrite.py": {"how": "a constant"},
     "parts/turn/verdict.py": {
