@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from cli.backup import store
 from cli.collect import collect
 from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
@@ -58,6 +59,7 @@ app.add_typer(labels)
 app.add_typer(judge)
 app.add_typer(preferences)
 app.add_typer(collect)
+app.add_typer(store)
 
 _INTERRUPTED = 130
 

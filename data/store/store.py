@@ -72,7 +72,7 @@ class Store:
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
             )
-        above = _must_be_free(root)
+        above = must_be_free(root)
         # Built in a folder of its own and renamed: a killed `create` leaves no half-made store.
         temporary = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
         try:
@@ -133,7 +133,7 @@ class Store:
         """
         root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
-            _must_be_free(root)
+            must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
@@ -263,7 +263,13 @@ class Store:
 
     @contextmanager
     def locked(self, patience: float | None = None) -> Iterator[None]:
-        """Holds the writers' lock; raises `StoreBusy` after `patience` seconds without it."""
+        """Holds the writers' lock; raises `StoreBusy` after `patience` seconds without it.
+
+        Raises `StoreMissing` if the store is gone.
+        """
+        if not self.path.is_dir():
+            # The lock would make the folder anew, and be in the way of whoever puts it back.
+            raise StoreMissing(f"The store at {self.path} is gone.")
         lock = FileLock(self.path / ".lock", timeout=-1 if patience is None else patience)
         try:
             lock.acquire()
@@ -343,7 +349,7 @@ def _must_not_be_in_use(root: Path) -> None:
         )
 
 
-def _must_be_free(root: Path) -> Path:
+def must_be_free(root: Path) -> Path:
     """The nearest folder above `root`, which is not a store yet, that exists.
 
     Raises `StoreError` if no new store can be created there.

@@ -1,0 +1,471 @@
+"""Backups of a store that others go on writing to, and restoring them.
+
+    backup/  (or a .tar file with the same in it)
+      backup.json      versions, rows, and size and SHA-256 of each file
+      store/...        the newest version of each table with its log, models, index, spools
+
+While the writers' lock is held, the files are only linked into the store's `.staging` (milliseconds
+for thousands): they are never changed in place, so the links stay what they were however long the
+copying takes, also if a vacuum removes the originals.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from filelock import FileLock
+
+from data.errors import BackupDamaged, StoreDamaged, StoreError, UsageError, machine_error
+from data.schema.layout import FORMAT, TABLES
+from data.store.delta_log import LOG, POINTER, live_files, version_of
+from data.store.durability import between, sync, tree
+from data.store.head import NAME, Head
+from data.store.log_damage import CHANGED
+from data.store.maintenance import REWRITE_INDEX
+from data.store.model_folders import DRAFT
+from data.store.parquet import stated_checksum
+from data.store.repair import RESCUED
+from data.store.store import Store, local, must_be_free, must_lie_outside
+from data.store.temporary import clear, draft
+from progress import Progress, silent
+
+MANIFEST = "backup.json"
+_STORE = "store"
+_FORMAT = 1
+_TAR = ".tar"
+_BLOCK = 1 << 20
+# Beside what is being made; what a killed process has left of it is removed by the next.
+_DRAFT = ".faultline-backup-"
+# Not the store's contents: locks, what is being prepared, and what a repair has taken out.
+_LEFT_OUT = (".staging", RESCUED)
+_TEMPORARY = (DRAFT, "faultline-")
+# Reads at most so many bytes; writes a file of so many bytes; opens a file of a backup.
+_Read = Callable[[int], bytes]
+_Add = Callable[[str, int, _Read], None]
+_Open = Callable[[str], BinaryIO]
+# What file systems answer that have no hard links, or not there.
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup holds.
+
+    Attributes
+    ----------
+    version: that of the store. rows: per table. files, bytes: of all files in it.
+    """
+
+    made_at: str
+    version: str
+    model: str | None
+    rows: Mapping[str, int]
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A file as the manifest states it; `path` is relative to the store, with slashes."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+# -- making one ------------------------------------------------------------------------------------
+
+
+def backup(store: Store, to: Path, progress: Progress = silent) -> Backup:
+    """Copy the newest version of a store to `to`: a new or empty folder, or a file named `.tar`.
+
+    Others may read and write meanwhile. `to` appears complete, or not at all. Raises `UsageError`
+    if there is something at `to` or it is in the store, `StoreDamaged` if a file of the store is
+    damaged, `MachineError` if the disk is full.
+    """
+    to = to.expanduser().absolute()
+    must_lie_outside(to, store.path)
+    _must_be_new(to)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    clear(to.parent, _DRAFT)
+    with (
+        _as_machine_errors(to.parent),
+        store.staging() as staging,
+        draft(to.parent / f"{_DRAFT}{uuid.uuid4().hex}") as folder,
+    ):
+        folder.chmod(0o700)
+        head, rows, folders = _linked(store, staging / _STORE)
+        made = folder / to.name
+        with _to_tar(made) if to.suffix == _TAR else _to_folder(made) as add:
+            stated = list(_copied(store.path, staging / _STORE, add, progress))
+            summary = Backup(
+                datetime.now(UTC).isoformat(timespec="seconds"),
+                head.version,
+                head.model,
+                rows,
+                len(stated),
+                sum(file.bytes for file in stated),
+            )
+            content = {
+                "format": _FORMAT,
+                "store_format": FORMAT,
+                **asdict(summary),
+                "folders": folders,
+                "contents": [asdict(file) for file in stated],
+            }
+            content["sha256"] = _digest(content)
+            text = (json.dumps(content, indent=1) + "\n").encode()
+            add(MANIFEST, len(text), io.BytesIO(text).read)
+        sync(tree(made))
+        _must_be_new(to)
+        os.replace(made, to)
+        sync([to.parent])
+    return summary
+
+
+def _linked(store: Store, target: Path) -> tuple[Head, dict[str, int], list[str]]:
+    """Link what belongs to the newest version into `target`, which is in the store.
+
+    Returns the state, the rows of each table, and the folders without files.
+    """
+    index = store.path / REWRITE_INDEX
+    with ExitStack() as locks:
+        # Before the writers', as forgetting in an index may take minutes.
+        if index.is_dir():
+            locks.enter_context(FileLock(index / ".lock"))
+        locks.enter_context(store.locked())
+        head = store.head()
+        store.must_be_whole()
+        rows = {}
+        for name in TABLES:
+            if not (store.path / name / LOG).is_dir():
+                continue
+            version = head.tables.get(name, 0)
+            live = live_files(store.path, name, version)
+            rows[name] = sum(file.rows for file in live.values())
+            for path in live:
+                _link(store.path / name / path, target / name / path)
+            for path in sorted((store.path / name / LOG).iterdir()):
+                if path.is_file() and _up_to(path, version):
+                    _link(path, target / name / LOG / path.name)
+        folders = []
+        for path, has_files in _others(store.path):
+            relative = path.relative_to(store.path)
+            if path.is_file():
+                with suppress(FileNotFoundError):
+                    _link(path, target / relative)
+            elif not has_files:
+                folders.append(relative.as_posix())
+    return head, rows, folders
+
+
+def _up_to(path: Path, version: int) -> bool:
+    """Whether a file of a log belongs to a version, rather than to a commit that never counted."""
+    if path.name != POINTER:
+        number = version_of(path)
+        return number is not None and number <= version
+    try:
+        return int(json.loads(path.read_text("utf-8"))["version"]) <= version
+    except (OSError, ValueError, KeyError, TypeError):
+        # Delta Lake does without it.
+        return False
+
+
+def _others(root: Path) -> Iterator[tuple[Path, bool]]:
+    """What is in a store's folder besides tables: files, and folders with whether they hold any."""
+    for folder, names, files in os.walk(root):
+        here = Path(folder)
+        if here == root:
+            names[:] = [name for name in names if name not in (*TABLES, *_LEFT_OUT)]
+        names[:] = sorted(name for name in names if not name.startswith(_TEMPORARY))
+        kept = [name for name in sorted(files) if not _is_temporary(name)]
+        if here != root:
+            yield here, bool(kept or names)
+        yield from ((here / name, True) for name in kept)
+
+
+def _is_temporary(name: str) -> bool:
+    # Drafts of files are named .NAME.RANDOM (`data.store.durability.replacing`).
+    return name.endswith(".lock") or (name.startswith(".") and name.count(".") > 1)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
+
+
+def _copied(root: Path, linked: Path, add: _Add, progress: Progress) -> Iterator[_Stated]:
+    """Copy the linked files, HEAD.json last; raises `StoreDamaged` if one is not as its name or
+    its log says."""
+    paths = [path for path in sorted(linked.rglob("*")) if path.is_file()]
+    paths.sort(key=lambda path: path == linked / NAME)
+    total = sum(path.stat().st_size for path in paths)
+    done = 0
+    for path in paths:
+        relative = path.relative_to(linked)
+        with path.open("rb") as file:
+            # A segment of a spool may grow meanwhile; what it held is whole.
+            size = os.fstat(file.fileno()).st_size
+            counted = _Counted(file.read)
+            add(f"{_STORE}/{relative.as_posix()}", size, counted.read)
+        expected = stated_checksum(path) if relative.parts[0] in TABLES else None
+        if counted.bytes != size or (expected and expected != counted.crc32):
+            raise StoreDamaged.by(root, root / relative, CHANGED)
+        done += size
+        progress(done, total, "copying")
+        yield _Stated(relative.as_posix(), size, counted.sha256)
+
+
+class _Counted:
+    """Reads on, and knows how much and what it has read."""
+
+    def __init__(self, read: _Read) -> None:
+        self._read = read
+        self._sha256 = hashlib.sha256()
+        self._crc32 = 0
+        self.bytes = 0
+
+    def read(self, most: int) -> bytes:
+        """The next bytes."""
+        piece = self._read(most)
+        self.bytes += len(piece)
+        self._sha256.update(piece)
+        self._crc32 = zlib.crc32(piece, self._crc32)
+        return piece
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    @property
+    def crc32(self) -> str:
+        return f"{self._crc32:08x}"
+
+
+@contextmanager
+def _to_folder(folder: Path) -> Iterator[_Add]:
+    """Writes a backup as a folder."""
+
+    def add(name: str, size: int, read: _Read) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            _pump(size, read, file)
+
+    folder.mkdir(mode=0o700)
+    yield add
+
+
+@contextmanager
+def _to_tar(path: Path) -> Iterator[_Add]:
+    """Writes a backup as one file; not compressed, as Parquet is already."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with (
+        os.fdopen(descriptor, "wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+
+        def add(name: str, size: int, read: _Read) -> None:
+            member = tarfile.TarInfo(name)
+            member.size = size
+            tar.addfile(member, _Stream(read))
+
+        yield add
+
+
+class _Stream(io.RawIOBase):
+    """What `tarfile` reads from."""
+
+    def __init__(self, read: _Read) -> None:
+        self._source = read
+
+    def read(self, size: int = -1) -> bytes:
+        return self._source(size)
+
+
+def _pump(size: int, read: _Read, file: BinaryIO) -> None:
+    """Copy `size` bytes, or what there is."""
+    left = size
+    while left and (piece := read(min(left, _BLOCK))):
+        file.write(piece)
+        left -= len(piece)
+
+
+# -- restoring one ---------------------------------------------------------------------------------
+
+
+def restore(source: Path, to: str | Path, progress: Progress = silent) -> Backup:
+    """Make a store at `to`, a new or empty folder, of a backup; everything is checked before.
+
+    The store appears whole, or not at all. Raises `StoreError` if something is at `to`,
+    `BackupDamaged`, which names the file, if the backup is not whole, and `UsageError` if `source`
+    is no backup.
+    """
+    root, source = local(to), source.expanduser()
+    above = must_be_free(root)
+    with _as_machine_errors(root.parent), _opened(source) as open_file:
+        summary, folders, stated = _manifest(source, open_file)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        clear(root.parent, _DRAFT)
+        with draft(root.parent / f"{_DRAFT}{uuid.uuid4().hex}") as folder:
+            made = folder / root.name
+            made.mkdir()
+            done = 0
+            for file in stated:
+                _restored(source, open_file, file, made / file.path)
+                done += file.bytes
+                progress(done, summary.bytes, "restoring")
+            for name in (*folders, "models", ".staging"):
+                (made / name).mkdir(parents=True, exist_ok=True)
+            # It was when it was backed up; an earlier version may have made it.
+            Store.open(made).must_be_whole()
+            sync(tree(made))
+            must_be_free(root)
+            try:
+                os.replace(made, root)
+            except OSError as error:
+                problem = machine_error(error, root.parent)
+                raise problem or StoreError(
+                    f"Cannot restore a store at {root}: {error.strerror}; give a folder that does "
+                    "not exist yet."
+                ) from error
+            sync(between(root.parent, above))
+    return summary
+
+
+def _restored(source: Path, open_file: _Open, file: _Stated, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    name = f"{_STORE}/{file.path}"
+    with open_file(name) as stream, target.open("xb") as copy:
+        counted = _Counted(stream.read)
+        # One byte more, to notice a file that has grown.
+        _pump(file.bytes + 1, counted.read, copy)
+    if counted.bytes != file.bytes:
+        raise BackupDamaged.by(source / name, "is cut short or has changed")
+    if counted.sha256 != file.sha256:
+        raise BackupDamaged.by(source / name, CHANGED)
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[_Open]:
+    """Opens a backup's files by name; raises `BackupDamaged` for one that cannot be read."""
+
+    def must_exist(name: str, found: bool) -> None:
+        if not found and name == MANIFEST:
+            raise _no_backup(source)
+        if not found:
+            raise BackupDamaged.by(source / name, "is missing")
+
+    def in_folder(name: str) -> BinaryIO:
+        must_exist(name, (source / name).is_file())
+        return (source / name).open("rb")
+
+    if source.is_dir():
+        yield in_folder
+        return
+    if not source.exists():
+        raise UsageError(
+            f"There is no backup at {source}; give the folder or file that faultline store backup "
+            "has made."
+        )
+    if not _begins_as_tar(source):
+        raise _no_backup(source)
+    try:
+        with tarfile.open(source, "r:") as tar:
+            members = {member.name: member for member in tar.getmembers() if member.isreg()}
+
+            def in_tar(name: str) -> BinaryIO:
+                must_exist(name, name in members)
+                return cast(BinaryIO, tar.extractfile(members[name]))
+
+            yield in_tar
+    except tarfile.TarError as error:
+        raise BackupDamaged.by(source, "is cut short or has changed") from error
+
+
+def _begins_as_tar(source: Path) -> bool:
+    with source.open("rb") as file:
+        return file.read(262)[257:] == b"ustar"
+
+
+def _no_backup(source: Path) -> UsageError:
+    return UsageError(
+        f"{source} is not a backup of a store, or not a whole one: it has no {MANIFEST}; give the "
+        "folder or file that faultline store backup has made."
+    )
+
+
+def _manifest(source: Path, open_file: _Open) -> tuple[Backup, list[str], list[_Stated]]:
+    with open_file(MANIFEST) as stream:
+        text = stream.read()
+    try:
+        content: dict[str, Any] = json.loads(text)
+        if content.pop("sha256") != _digest(content):
+            raise ValueError
+        for found, expected in (("format", _FORMAT), ("store_format", FORMAT)):
+            if content[found] != expected:
+                raise StoreError(
+                    f"The backup {source} has {found.replace('_', ' ')} {content[found]}, and this "
+                    f"version of Faultline reads {expected}; restore it with the version that made "
+                    "it."
+                )
+        stated = [_Stated(**file) for file in content["contents"]]
+        folders = [str(name) for name in content["folders"]]
+        summary = Backup(**{name: content[name] for name in Backup.__dataclass_fields__})
+        if not all(map(_is_inside, (*folders, *(file.path for file in stated)))):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BackupDamaged.by(source / MANIFEST, "is damaged") from error
+    return summary, folders, stated
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a path leads to a place in the store."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+# -- both ------------------------------------------------------------------------------------------
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a manifest says, whatever the order and the spaces."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _must_be_new(to: Path) -> None:
+    if to.is_dir() and not any(to.iterdir()) and to.suffix != _TAR:
+        return
+    if to.exists() or to.is_symlink():
+        raise UsageError(
+            f"There already is something at {to}; give a new or empty folder, or a new file whose "
+            f"name ends with {_TAR}."
+        )
+
+
+@contextmanager
+def _as_machine_errors(*places: Path) -> Iterator[None]:
+    """Raises `MachineError` for an error of the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise machine_error(error, *places) or error from error
