@@ -36,6 +36,7 @@ from cli.store import (
 )
 from cli.teaching import preferences, teach
 from data.errors import FaultlineError, machine_error
+from data.event_log import is_json
 
 app = typer.Typer(
     name="faultline",
@@ -158,6 +159,11 @@ def _run() -> int:
 
 
 def _fail(sentence: str, code: int = 1) -> int:
+    if is_json():
+        import structlog
+
+        structlog.get_logger().error("failed", message=sentence, exit_code=code)
+        return code
     err.print(f"[red]Error:[/red] {plain(sentence)}")
     return code
 

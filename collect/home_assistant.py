@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 from websockets.exceptions import InvalidHandshake, InvalidMessage, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
@@ -47,6 +48,7 @@ STARTING_S = 300.0
 _LARGEST = 64 << 20
 # Runs that are remembered at most.
 _REMEMBERED = 2_000
+_LOG = structlog.get_logger()
 
 
 class Run(msgspec.Struct):
@@ -66,7 +68,7 @@ class Run(msgspec.Struct):
 
 @dataclass
 class Client:
-    """Asks the Home Assistant at `url` until `stop`; `log` gets a sentence when something is wrong.
+    """Asks the Home Assistant at `url` until `stop`.
 
     Attributes
     ----------
@@ -79,7 +81,6 @@ class Client:
     folder: Path
     every: float
     settings: Settings
-    log: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
     waiting: bool = False
     turns: int = 0
@@ -151,6 +152,7 @@ class Client:
                     "open it with, such as http://homeassistant.local:8123."
                 )
             self._asked.clear()
+            _LOG.info("connected", url=self.url)
             yield connection
 
     @contextmanager
@@ -169,9 +171,9 @@ class Client:
             self.stop.wait(seconds)
 
     def _say(self, sentence: str) -> None:
-        """Log a sentence, but not the same one again and again."""
+        """Tell a sentence, but not the same one again and again."""
         if sentence and sentence != self._said:
-            self.log(sentence)
+            _LOG.warning("home_assistant", message=sentence)
         self._said = sentence
 
     # -- runs ----------------------------------------------------------------------------------
@@ -298,6 +300,8 @@ class Client:
             (file,) = report.files
             self.turns += file.turns - file.unchanged - file.replaced
             self.quarantined += file.quarantined
+            new = file.turns - file.unchanged - file.replaced
+            _LOG.info("stored", turns=new, replaced=file.replaced, quarantined=file.quarantined)
         except NoTurns:
             pass
         except (FaultlineError, OSError) as error:
