@@ -61,7 +61,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Make a store of a backup, in a new or empty folder; every file is checked before."""
-    from data.store.backup import restore as run
+    from data.store.restoration import restore as run
     from progress import listener
 
     with listener(err, announce=False) as progress:

@@ -28,7 +28,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _PREFIX = "faultline_collector_"
 # Seconds: a request is acknowledged after them; the goal is a quarter for 99 of 100.
 _WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-prometheus_client.disable_created_metrics()
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics(Collector):

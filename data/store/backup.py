@@ -1,4 +1,4 @@
-"""Backups of a store that others go on writing to, and restoring them.
+"""Backups of a store that others go on writing to; `data.store.restoration` restores them.
 
     backup/  (or a .tar file with the same in it)
       backup.json      versions, rows, and size and SHA-256 of each file
@@ -24,39 +24,40 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from data.errors import BackupDamaged, StoreDamaged, StoreError, UsageError, machine_error
+from data.errors import StoreDamaged, UsageError, machine_error
 from data.schema.layout import FORMAT, TABLES
 from data.store.delta_log import LOG, POINTER, live_files, version_of
-from data.store.durability import between, sync, tree
+from data.store.durability import sync, tree
 from data.store.head import NAME, Head
 from data.store.log_damage import CHANGED
 from data.store.maintenance import REWRITE_INDEX
 from data.store.model_folders import DRAFT
 from data.store.parquet import stated_checksum
 from data.store.repair import RESCUED
-from data.store.store import Store, local, must_be_free, must_lie_outside
+from data.store.store import Store, must_lie_outside
 from data.store.temporary import clear, draft
 from progress import Progress, silent
 
 MANIFEST = "backup.json"
-_STORE = "store"
-_FORMAT = 1
+STORE = "store"
+BACKUP_FORMAT = 1
 _TAR = ".tar"
+# Somebody who gives such a name expects no folder.
+_PACKED = (".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2")
 _BLOCK = 1 << 20
 # Beside what is being made; what a killed process has left of it is removed by the next.
-_DRAFT = ".faultline-backup-"
+BACKUP_DRAFT = ".faultline-backup-"
 # Not the store's contents: locks, what is being prepared, and what a repair has taken out.
 _LEFT_OUT = (".staging", RESCUED)
 _TEMPORARY = (DRAFT, "faultline-")
-# Reads at most so many bytes; writes a file of so many bytes; opens a file of a backup.
+# Reads at most so many bytes; writes a file of so many bytes.
 _Read = Callable[[int], bytes]
 _Add = Callable[[str, int, _Read], None]
-_Open = Callable[[str], BinaryIO]
 # What file systems answer that have no hard links, or not there.
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
 
@@ -79,15 +80,12 @@ class Backup:
 
 
 @dataclass(frozen=True)
-class _Stated:
+class Stated:
     """A file as the manifest states it; `path` is relative to the store, with slashes."""
 
     path: str
     bytes: int
     sha256: str
-
-
-# -- making one ------------------------------------------------------------------------------------
 
 
 def backup(store: Store, to: Path, progress: Progress = silent) -> Backup:
@@ -101,17 +99,18 @@ def backup(store: Store, to: Path, progress: Progress = silent) -> Backup:
     must_lie_outside(to, store.path)
     _must_be_new(to)
     to.parent.mkdir(parents=True, exist_ok=True)
-    clear(to.parent, _DRAFT)
+    clear(to.parent, BACKUP_DRAFT)
+    store.clear_staging()
     with (
-        _as_machine_errors(to.parent),
+        as_machine_errors(to.parent),
         store.staging() as staging,
-        draft(to.parent / f"{_DRAFT}{uuid.uuid4().hex}") as folder,
+        draft(to.parent / f"{BACKUP_DRAFT}{uuid.uuid4().hex}") as folder,
     ):
         folder.chmod(0o700)
-        head, rows, folders = _linked(store, staging / _STORE)
+        head, rows, folders = _linked(store, staging / STORE)
         made = folder / to.name
         with _to_tar(made) if to.suffix == _TAR else _to_folder(made) as add:
-            stated = list(_copied(store.path, staging / _STORE, add, progress))
+            stated = list(_copied(store.path, staging / STORE, add, progress))
             summary = Backup(
                 datetime.now(UTC).isoformat(timespec="seconds"),
                 head.version,
@@ -121,13 +120,13 @@ def backup(store: Store, to: Path, progress: Progress = silent) -> Backup:
                 sum(file.bytes for file in stated),
             )
             content = {
-                "format": _FORMAT,
+                "format": BACKUP_FORMAT,
                 "store_format": FORMAT,
                 **asdict(summary),
                 "folders": folders,
                 "contents": [asdict(file) for file in stated],
             }
-            content["sha256"] = _digest(content)
+            content["sha256"] = digest(content)
             text = (json.dumps(content, indent=1) + "\n").encode()
             add(MANIFEST, len(text), io.BytesIO(text).read)
         sync(tree(made))
@@ -213,7 +212,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _copied(root: Path, linked: Path, add: _Add, progress: Progress) -> Iterator[_Stated]:
+def _copied(root: Path, linked: Path, add: _Add, progress: Progress) -> Iterator[Stated]:
     """Copy the linked files, HEAD.json last; raises `StoreDamaged` if one is not as its name or
     its log says."""
     paths = [path for path in sorted(linked.rglob("*")) if path.is_file()]
@@ -225,17 +224,17 @@ def _copied(root: Path, linked: Path, add: _Add, progress: Progress) -> Iterator
         with path.open("rb") as file:
             # A segment of a spool may grow meanwhile; what it held is whole.
             size = os.fstat(file.fileno()).st_size
-            counted = _Counted(file.read)
-            add(f"{_STORE}/{relative.as_posix()}", size, counted.read)
+            counted = Counted(file.read)
+            add(f"{STORE}/{relative.as_posix()}", size, counted.read)
         expected = stated_checksum(path) if relative.parts[0] in TABLES else None
         if counted.bytes != size or (expected and expected != counted.crc32):
             raise StoreDamaged.by(root, root / relative, CHANGED)
         done += size
         progress(done, total, "copying")
-        yield _Stated(relative.as_posix(), size, counted.sha256)
+        yield Stated(relative.as_posix(), size, counted.sha256)
 
 
-class _Counted:
+class Counted:
     """Reads on, and knows how much and what it has read."""
 
     def __init__(self, read: _Read) -> None:
@@ -269,7 +268,7 @@ def _to_folder(folder: Path) -> Iterator[_Add]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            _pump(size, read, file)
+            pump(size, read, file)
 
     folder.mkdir(mode=0o700)
     yield add
@@ -302,157 +301,25 @@ class _Stream(io.RawIOBase):
         return self._source(size)
 
 
-def _pump(size: int, read: _Read, file: BinaryIO) -> None:
-    """Copy `size` bytes, or what there is."""
+def pump(size: int, read: _Read, file: BinaryIO) -> None:
+    """Copy `size` bytes, or as many as there are."""
     left = size
     while left and (piece := read(min(left, _BLOCK))):
         file.write(piece)
         left -= len(piece)
 
 
-# -- restoring one ---------------------------------------------------------------------------------
-
-
-def restore(source: Path, to: str | Path, progress: Progress = silent) -> Backup:
-    """Make a store at `to`, a new or empty folder, of a backup; everything is checked before.
-
-    The store appears whole, or not at all. Raises `StoreError` if something is at `to`,
-    `BackupDamaged`, which names the file, if the backup is not whole, and `UsageError` if `source`
-    is no backup.
-    """
-    root, source = local(to), source.expanduser()
-    above = must_be_free(root)
-    with _as_machine_errors(root.parent), _opened(source) as open_file:
-        summary, folders, stated = _manifest(source, open_file)
-        root.parent.mkdir(parents=True, exist_ok=True)
-        clear(root.parent, _DRAFT)
-        with draft(root.parent / f"{_DRAFT}{uuid.uuid4().hex}") as folder:
-            made = folder / root.name
-            made.mkdir()
-            done = 0
-            for file in stated:
-                _restored(source, open_file, file, made / file.path)
-                done += file.bytes
-                progress(done, summary.bytes, "restoring")
-            for name in (*folders, "models", ".staging"):
-                (made / name).mkdir(parents=True, exist_ok=True)
-            # It was when it was backed up; an earlier version may have made it.
-            Store.open(made).must_be_whole()
-            sync(tree(made))
-            must_be_free(root)
-            try:
-                os.replace(made, root)
-            except OSError as error:
-                problem = machine_error(error, root.parent)
-                raise problem or StoreError(
-                    f"Cannot restore a store at {root}: {error.strerror}; give a folder that does "
-                    "not exist yet."
-                ) from error
-            sync(between(root.parent, above))
-    return summary
-
-
-def _restored(source: Path, open_file: _Open, file: _Stated, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    name = f"{_STORE}/{file.path}"
-    with open_file(name) as stream, target.open("xb") as copy:
-        counted = _Counted(stream.read)
-        # One byte more, to notice a file that has grown.
-        _pump(file.bytes + 1, counted.read, copy)
-    if counted.bytes != file.bytes:
-        raise BackupDamaged.by(source / name, "is cut short or has changed")
-    if counted.sha256 != file.sha256:
-        raise BackupDamaged.by(source / name, CHANGED)
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[_Open]:
-    """Opens a backup's files by name; raises `BackupDamaged` for one that cannot be read."""
-
-    def must_exist(name: str, found: bool) -> None:
-        if not found and name == MANIFEST:
-            raise _no_backup(source)
-        if not found:
-            raise BackupDamaged.by(source / name, "is missing")
-
-    def in_folder(name: str) -> BinaryIO:
-        must_exist(name, (source / name).is_file())
-        return (source / name).open("rb")
-
-    if source.is_dir():
-        yield in_folder
-        return
-    if not source.exists():
-        raise UsageError(
-            f"There is no backup at {source}; give the folder or file that faultline store backup "
-            "has made."
-        )
-    if not _begins_as_tar(source):
-        raise _no_backup(source)
-    try:
-        with tarfile.open(source, "r:") as tar:
-            members = {member.name: member for member in tar.getmembers() if member.isreg()}
-
-            def in_tar(name: str) -> BinaryIO:
-                must_exist(name, name in members)
-                return cast(BinaryIO, tar.extractfile(members[name]))
-
-            yield in_tar
-    except tarfile.TarError as error:
-        raise BackupDamaged.by(source, "is cut short or has changed") from error
-
-
-def _begins_as_tar(source: Path) -> bool:
-    with source.open("rb") as file:
-        return file.read(262)[257:] == b"ustar"
-
-
-def _no_backup(source: Path) -> UsageError:
-    return UsageError(
-        f"{source} is not a backup of a store, or not a whole one: it has no {MANIFEST}; give the "
-        "folder or file that faultline store backup has made."
-    )
-
-
-def _manifest(source: Path, open_file: _Open) -> tuple[Backup, list[str], list[_Stated]]:
-    with open_file(MANIFEST) as stream:
-        text = stream.read()
-    try:
-        content: dict[str, Any] = json.loads(text)
-        if content.pop("sha256") != _digest(content):
-            raise ValueError
-        for found, expected in (("format", _FORMAT), ("store_format", FORMAT)):
-            if content[found] != expected:
-                raise StoreError(
-                    f"The backup {source} has {found.replace('_', ' ')} {content[found]}, and this "
-                    f"version of Faultline reads {expected}; restore it with the version that made "
-                    "it."
-                )
-        stated = [_Stated(**file) for file in content["contents"]]
-        folders = [str(name) for name in content["folders"]]
-        summary = Backup(**{name: content[name] for name in Backup.__dataclass_fields__})
-        if not all(map(_is_inside, (*folders, *(file.path for file in stated)))):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BackupDamaged.by(source / MANIFEST, "is damaged") from error
-    return summary, folders, stated
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a path leads to a place in the store."""
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
-
-
-# -- both ------------------------------------------------------------------------------------------
-
-
-def _digest(content: Mapping[str, Any]) -> str:
+def digest(content: Mapping[str, Any]) -> str:
     """The SHA-256 of what a manifest says, whatever the order and the spaces."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _must_be_new(to: Path) -> None:
+    if to.suffix in _PACKED:
+        raise UsageError(
+            f"{to.name} would be compressed, which a backup is not, as what is in it is already; "
+            f"give a name that ends with {_TAR}, or a folder."
+        )
     if to.is_dir() and not any(to.iterdir()) and to.suffix != _TAR:
         return
     if to.exists() or to.is_symlink():
@@ -463,7 +330,7 @@ def _must_be_new(to: Path) -> None:
 
 
 @contextmanager
-def _as_machine_errors(*places: Path) -> Iterator[None]:
+def as_machine_errors(*places: Path) -> Iterator[None]:
     """Raises `MachineError` for an error of the disk."""
     try:
         yield

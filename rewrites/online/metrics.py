@@ -14,7 +14,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _PREFIX = "faultline_rewrites_"
 # Seconds: an assistant waits for the answer while somebody waits for the assistant.
 _ANSWERS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-prometheus_client.disable_created_metrics()
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

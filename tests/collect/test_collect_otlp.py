@@ -19,7 +19,8 @@ import pytest
 
 from benchmarks.receiver import last_span, request, spans_of_turn, turn_id
 from data.ingest.ingest import ingest
-from data.store.backup import backup, restore
+from data.store.backup import backup
+from data.store.restoration import restore
 from data.store.store import Store
 from tests.collect.served import ROOT, Collector, quarantine, stored, until
 from tests.collect.spans import as_json

@@ -18,9 +18,9 @@ from classifiers.scoring.score import score
 from data.errors import BackupDamaged, StoreDamaged, StoreError, StoreMissing, UsageError
 from data.queries.filters import Filter
 from data.queries.overview import bounds, trend
-from data.store import backup as module
-from data.store.backup import MANIFEST, backup, restore
+from data.store.backup import MANIFEST, backup, digest
 from data.store.maintenance import compact, delete, vacuum
+from data.store.restoration import restore
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.workspace import save_view, set_target, set_triage
@@ -173,7 +173,7 @@ def _rename(path: Path, to: str) -> None:
     content = json.loads(path.read_text())
     content.pop("sha256")
     content["contents"][0]["path"] = to
-    content["sha256"] = module._digest(content)
+    content["sha256"] = digest(content)
     path.write_text(json.dumps(content))
 
 
@@ -233,7 +233,7 @@ def test_nothing_is_overwritten(
         with pytest.raises(StoreError):
             restore(made, place)
     assert contents(own_store) == before
-    for place in (made, own_store.path / "inside", own_store.path):
+    for place in (made, own_store.path / "inside", own_store.path, tmp_path / "new.tar.gz"):
         with pytest.raises(UsageError):
             backup(own_store, place)
     must_fail(run("store", "restore", tmp_path / "none", "--store", tmp_path / "x"), "none", code=2)
