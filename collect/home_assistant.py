@@ -25,6 +25,7 @@ import structlog
 from websockets.exceptions import InvalidHandshake, InvalidMessage, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from collect.ingester import missing
 from data.errors import CollectError, FaultlineError, NoTurns, UsageError, machine_error
 from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.common import microseconds
@@ -305,7 +306,7 @@ class Client:
         except NoTurns:
             pass
         except (FaultlineError, OSError) as error:
-            problem = machine_error(error, self.store.path) or error
+            problem = missing(self.store.path) or machine_error(error, self.store.path) or error
             self._say(f"{problem} It is tried again with the next look.")
             return
         self._pending.clear()
@@ -322,8 +323,12 @@ class Client:
             keep.add(run.id)
             after = run
         self._runs = {run.id: run for run in runs if run.id in keep}
-        with replacing(self.folder / "recent.msgpack") as path:
-            path.write_bytes(msgspec.msgpack.encode(list(self._runs.values())))
+        try:
+            with replacing(self.folder / "recent.msgpack") as path:
+                path.write_bytes(msgspec.msgpack.encode(list(self._runs.values())))
+        except OSError as error:
+            # They are in memory, and written with the next.
+            self._say(str(missing(self.folder) or machine_error(error, self.folder) or error))
 
 
 class _Refused(Exception):

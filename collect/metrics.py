@@ -37,11 +37,15 @@ class Metrics(Collector):
     Parameters
     ----------
     spool: its folder. figures: the last that the ingesting process told.
+    ready: whether requests are taken and can be stored.
     """
 
-    def __init__(self, spool: Path, figures: Callable[[], Figures]) -> None:
+    def __init__(
+        self, spool: Path, figures: Callable[[], Figures], ready: Callable[[], bool]
+    ) -> None:
         self._spool = spool
         self._figures = figures
+        self._ready = ready
         self.registry = CollectorRegistry()
         self.requests = Counter(
             f"{_PREFIX}requests", "Requests for traces, by status.", ["status"],
@@ -98,7 +102,7 @@ class Metrics(Collector):
                 "When a batch was stored last; 0 if none was since the ingesting process began.",
                 told.stored_at,
             ),
-            ("store_failing", "Whether nothing can be stored: 1 if so.", bool(told.problem)),
+            ("ready", "Whether requests are taken and can be stored: 1 if so.", self._ready()),
         ):
             yield GaugeMetricFamily(_PREFIX + name, help, float(amount))
         upper = [*map(str, COMMIT_BOUNDS), "+Inf"]

@@ -107,7 +107,7 @@ class Receiver:
         self.figures = Figures()
         self.stopping = False
         self.limits = limits
-        self.metrics = Metrics(folder, lambda: self.figures)
+        self.metrics = Metrics(folder, lambda: self.figures, lambda: not self.unready())
         self._folder = folder
         self._store = store
         self._commit = GroupCommit(Writer(folder))
@@ -206,7 +206,8 @@ class Receiver:
 
     async def _ready(self, _: Request) -> Response:
         problem = await asyncio.to_thread(self.unready)
-        return JSONResponse({"ready": not problem, "problem": problem or None}, _status(problem))
+        content = {"ready": not problem, "problem": problem or None}
+        return JSONResponse(content, 503 if problem else 200)
 
     async def _metrics(self, _: Request) -> Response:
         text = await asyncio.to_thread(self.metrics.text)
@@ -383,10 +384,6 @@ class _Gunzip:
         """Nothing follows."""
         if not self._stream.eof:
             raise zlib.error("the end is missing")
-
-
-def _status(problem: str) -> int:
-    return 503 if problem else 200
 
 
 async def _no_such_path(_: Request, __: Exception) -> Response:

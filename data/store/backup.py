@@ -156,19 +156,19 @@ def _linked(store: Store, target: Path) -> tuple[Head, dict[str, int], list[str]
             version = head.tables.get(name, 0)
             live = live_files(store.path, name, version)
             rows[name] = sum(file.rows for file in live.values())
-            for path in live:
-                _link(store.path / name / path, target / name / path)
+            for relative in live:
+                _link(store.path / name / relative, target / name / relative)
             for path in sorted((store.path / name / LOG).iterdir()):
                 if path.is_file() and _up_to(path, version):
                     _link(path, target / name / LOG / path.name)
         folders = []
         for path, has_files in _others(store.path):
-            relative = path.relative_to(store.path)
+            relative = path.relative_to(store.path).as_posix()
             if path.is_file():
                 with suppress(FileNotFoundError):
                     _link(path, target / relative)
             elif not has_files:
-                folders.append(relative.as_posix())
+                folders.append(relative)
     return head, rows, folders
 
 

@@ -182,6 +182,21 @@ def test_many_runs_are_looked_for_sooner(store: Store) -> None:
     assert len(stored(store.path)) == 37
 
 
+def test_a_store_that_is_moved_is_waited_for(store: Store) -> None:
+    home = Home()
+    home.say("first", 0)
+    moved = store.path.with_name("moved")
+    with listening(home) as url, collecting(url, store) as running:
+        until(lambda: len(stored(store.path)) == 1)
+        store.path.rename(moved)
+        home.say("second", 100)
+        until(lambda: bool(running.log))
+        assert not store.path.exists()
+        moved.rename(store.path)
+        until(lambda: len(stored(store.path)) == 2)
+    assert all("is gone; put it back" in sentence for sentence in running.log)
+
+
 def test_a_gap_is_said(store: Store) -> None:
     home = Home()
     home.say("first", 0)

@@ -123,7 +123,7 @@ def test_what_is_removed_while_it_is_copied_is_in_the_backup(
     own_store: Store, tmp_path: Path
 ) -> None:
     expected = contents(own_store)
-    happened = []
+    happened: list[str] = []
 
     def meanwhile(done: float, total: float | None, what: str, turns: int | None = None) -> None:
         if not happened:
