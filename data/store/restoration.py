@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -28,7 +27,7 @@ from data.store.backup import (
 from data.store.durability import between, sync, tree
 from data.store.log_damage import CHANGED
 from data.store.store import Store, local, must_be_free
-from data.store.temporary import clear, draft
+from data.store.temporary import clear, new_draft
 from progress import Progress, silent
 
 # Opens a file of a backup by name.
@@ -48,7 +47,7 @@ def restore(source: Path, to: str | Path, progress: Progress = silent) -> Backup
         summary, folders, stated = _manifest(source, open_file)
         root.parent.mkdir(parents=True, exist_ok=True)
         clear(root.parent, BACKUP_DRAFT)
-        with draft(root.parent / f"{BACKUP_DRAFT}{uuid.uuid4().hex}") as folder:
+        with new_draft(root.parent, BACKUP_DRAFT) as folder:
             made = folder / root.name
             made.mkdir()
             done = 0

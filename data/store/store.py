@@ -53,7 +53,7 @@ from data.store.log_damage import log_checksums
 from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
-from data.store.temporary import clear, draft
+from data.store.temporary import clear, new_draft
 from data.store.transaction import Cycle, open_snapshot
 
 
@@ -305,7 +305,7 @@ class Store:
         """A private folder in the store, removed at the end, or by another process after a kill."""
         parent = self.path / ".staging"
         parent.mkdir(exist_ok=True)
-        with draft(parent / uuid.uuid4().hex) as folder:
+        with new_draft(parent) as folder:
             yield folder
 
     def clear_staging(self) -> None:
