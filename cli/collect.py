@@ -90,7 +90,8 @@ def otlp(
 
     from collect.ingester import Setup
     from collect.receiver import LOOPBACK as NAMES
-    from collect.receiver import PATH, Limits, serve
+    from collect.receiver import PATH, Limits
+    from collect.serving import serve
     from data.store.store import Store, local
 
     log = structlog.get_logger()

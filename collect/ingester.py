@@ -1,6 +1,6 @@
 """The process behind the receiver: spool → finished turns → store.
 
-    python -m collect.ingester    (`collect.receiver` starts it and writes its settings to stdin)
+    python -m collect.ingester    (`collect.serving` starts it and writes its settings to stdin)
 
 It runs beside the HTTP server, so that acknowledgements do not wait for it. It prints its figures,
 one JSON object per line, and ends when standard input does: after `stop` with everything that has

@@ -27,10 +27,11 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from benchmarks.receiver import request, spans_of_turn
-from collect import receiver
+from collect import receiver, serving
 from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, Setup
 from collect.otlp_bodies import JSON, PROTOBUF, TYPES
-from collect.receiver import LOOPBACK, PATH, Ingesting, Limits, Receiver
+from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.serving import Ingesting
 from collect.spool import Reader, Record, segments, size
 from data.store.store import Store
 from tests.browser import free_port
@@ -413,7 +414,7 @@ def test_a_process_that_cannot_be_started_is_tried_again(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Any]
 ) -> None:
     Store.create(tmp_path / "store")
-    monkeypatch.setattr(receiver, "_RESTART_S", 0.1)
+    monkeypatch.setattr(serving, "_RESTART_S", 0.1)
     # It prints what is no report before those that are.
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\necho a warning\necho '[1]'\nexec {sys.executable} \"$@\"\n")
