@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.dashboard import LOOPBACK, is_loopback, must_be_free
-from cli.options import DEFAULT_STORE, StoreOption
-from cli.output import err, out, plain
+from cli.options import DEFAULT_STORE, LogFormatOption, StoreOption
+from cli.output import tell
 from data.counted import counted, number
 from data.errors import UsageError
+from data.event_log import LogFormat, configure
 from data.ingest.adapters.adapter import Settings
 from data.store.paths import must_be_text
 
@@ -79,13 +79,22 @@ def otlp(
         str | None,
         typer.Option(help="Name of the assistant, in place of what the spans say."),
     ] = None,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
-    """Receive spans over OTLP/HTTP (POST /v1/traces), by default from this machine only."""
+    """Receive spans over OTLP/HTTP (POST /v1/traces), by default from this machine only.
+
+    GET /health, /ready and /metrics say how it is.
+    """
+    configure(log_format, tell)
+    import structlog
+
     from collect.ingester import Setup
     from collect.receiver import LOOPBACK as NAMES
-    from collect.receiver import PATH, Limits, serve
+    from collect.receiver import PATH, Limits
+    from collect.serving import serve
     from data.store.store import Store, local
 
+    log = structlog.get_logger()
     must_be_free(port, host, "--host")
     root = local(store)
     Store.ensure(root).must_be_whole()
@@ -107,32 +116,35 @@ def otlp(
     hosts = (*NAMES, host) if loopback else ("*",)
 
     def ready() -> None:
-        out.print(f"Spans are received at {plain(address)}{PATH} (stop it with Ctrl-C).")
+        log.info(
+            "started",
+            message=f"Spans are received at {address}{PATH} (stop it with Ctrl-C).",
+            store=str(root),
+            spool=str(folder),
+        )
         if not loopback:
-            out.print(
-                "Whoever can reach this machine there can write into the store: there is no "
-                "password and no encryption. Put a proxy with both before it."
+            log.info(
+                "open_to_others",
+                message="Whoever can reach this machine there can write into the store: there is "
+                "no password and no encryption. Put a proxy with both before it.",
             )
-        sys.stdout.flush()
 
-    receiver = serve(setup, host, port, hosts, limits, _log, ready)
+    receiver = serve(setup, host, port, hosts, limits, ready)
     counts, figures = receiver.counts, receiver.figures
-    out.print(
-        f"{counted(counts.requests, 'request')}, {counted(counts.spans, 'span')} received; "
+    log.info(
+        "stopped",
+        message=f"{counted(counts.requests, 'request')}, {counted(counts.spans, 'span')} received; "
         f"{counted(figures.turns, 'new turn')}, {number(figures.replaced)} replaced, "
-        f"{number(figures.quarantined)} in quarantine."
+        f"{number(figures.quarantined)} in quarantine.",
     )
     if figures.problem:
-        out.print(f"What was received waits in {plain(str(folder))} for the next start.")
+        log.info("spool_kept", message=f"What was received waits in {folder} for the next start.")
     elif figures.open_traces:
-        out.print(
-            f"{counted(figures.open_traces, 'trace')} had not ended; what came of them waits in "
-            f"{plain(str(folder))} for the next start."
+        log.info(
+            "spool_kept",
+            message=f"{counted(figures.open_traces, 'trace')} had not ended; what came of them "
+            f"waits in {folder} for the next start.",
         )
-
-
-def _log(sentence: str) -> None:
-    err.print(plain(sentence))
 
 
 @collect.command("home-assistant")
@@ -154,12 +166,16 @@ def home_assistant(
     assistant: Annotated[
         str | None, typer.Option(help="Name of the assistant under which turns are stored.")
     ] = None,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Collect the runs of Assist pipelines from a Home Assistant.
 
     It needs a long-lived access token of an administrator, in the environment variable
     FAULTLINE_HOME_ASSISTANT_TOKEN or HASS_TOKEN.
     """
+    configure(log_format, tell)
+    import structlog
+
     from collect.home_assistant import Client
     from collect.spool import exclusive
     from data.store.store import Store, local
@@ -176,7 +192,7 @@ def home_assistant(
     folder = root / ".spool" / "home-assistant"
     settings = Settings(idle_minutes=idle_minutes, assistant=assistant)
     with exclusive(folder):
-        client = Client(url, token.strip(), opened, folder, every, settings, _log)
+        client = Client(url, token.strip(), opened, folder, every, settings)
 
         def end(*_: object) -> None:
             client.stop.set()
@@ -184,11 +200,12 @@ def home_assistant(
                 raise KeyboardInterrupt
 
         before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
-        out.print(f"Runs are collected from {plain(url)} (stop it with Ctrl-C).")
-        sys.stdout.flush()
+        log = structlog.get_logger()
+        log.info("started", message=f"Runs are collected from {url} (stop it with Ctrl-C).")
         try:
             client.run()
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-    out.print(f"{counted(client.turns, 'new turn')}, {number(client.quarantined)} in quarantine.")
+    turns = counted(client.turns, "new turn")
+    log.info("stopped", message=f"{turns}, {number(client.quarantined)} in quarantine.")

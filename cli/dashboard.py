@@ -13,9 +13,10 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORE, StoreOption
-from cli.output import out, plain
+from cli.options import DEFAULT_STORE, LogFormatOption, StoreOption
+from cli.output import tell
 from data.errors import UsageError
+from data.event_log import LogFormat, configure
 
 LOOPBACK = "127.0.0.1"
 _NAME = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
@@ -56,8 +57,12 @@ def dashboard(
         bool,
         typer.Option("--metrics", help="Serve figures about the server at /_stcore/metrics."),
     ] = False,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Serve the dashboard, by default to this machine only."""
+    configure(log_format, tell)
+    import structlog
+
     from parts.server.sign_in import SignIn
 
     settings = SignIn.read(sign_in.expanduser()) if sign_in else None
@@ -76,15 +81,16 @@ def dashboard(
     missing = _missing_store(store)
     script = Path(__file__).parents[1] / "app.py"
     os.environ["FAULTLINE_STORE"] = str(Path(store).expanduser().absolute())
-    out.print(f"Faultline is at {plain(_url(address, port))} (stop it with Ctrl-C).")
+    log = structlog.get_logger()
+    log.info("started", message=f"Faultline is at {_url(address, port)} (stop it with Ctrl-C).")
     if missing:
-        out.print(plain(missing))
+        log.info("store_missing", message=missing)
     if not is_loopback(address) and not settings:
-        out.print(
-            "Whoever can reach this machine there sees and changes everything: there is no "
-            "password."
+        log.info(
+            "open_to_others",
+            message="Whoever can reach this machine there sees and changes everything: there is no "
+            "password.",
         )
-    sys.stdout.flush()
     command = [
         *(sys.executable, "-m", "parts.server"),
         *(word for name in host or () for word in ("--host", name)),

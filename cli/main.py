@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from cli.backup import store
 from cli.collect import collect
 from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
@@ -36,6 +37,7 @@ from cli.store import (
 from cli.teaching import preferences, teach
 from cli.tickets import tickets
 from data.errors import FaultlineError, machine_error
+from data.event_log import is_json
 
 app = typer.Typer(
     name="faultline",
@@ -60,6 +62,7 @@ app.add_typer(judge)
 app.add_typer(preferences)
 app.add_typer(collect)
 app.add_typer(tickets)
+app.add_typer(store)
 
 _INTERRUPTED = 130
 
@@ -158,6 +161,11 @@ def _run() -> int:
 
 
 def _fail(sentence: str, code: int = 1) -> int:
+    if is_json():
+        import structlog
+
+        structlog.get_logger().error("failed", message=sentence, exit_code=code)
+        return code
     err.print(f"[red]Error:[/red] {plain(sentence)}")
     return code
 

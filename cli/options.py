@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from data.event_log import VARIABLE, LogFormat
 from data.store.paths import must_be_text, named_path
 
 
@@ -38,6 +39,14 @@ StoreOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar=VARIABLE,
+        help="text: sentences for people; json: every event as a line of JSON, to standard error.",
+    ),
+]
 ContextOption = Annotated[
     Context,
     typer.Option(help="hindsight also reads the turns that follow; live reads no later turn."),

@@ -26,6 +26,12 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
+def tell(sentence: str, problem: bool) -> None:
+    """Print what a server says to people; a problem to standard error."""
+    (err if problem else out).print(plain(sentence))
+    sys.stdout.flush()
+
+
 def print_json(content: Any) -> None:
     """Print `content` as JSON; what JSON cannot hold, such as a date, as text."""
     default: Callable[[Any], str] = str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Annotated
 import typer
 
 from cli.dashboard import LOOPBACK, is_loopback, must_be_free
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from cli.output import out, plain, print_json
+from cli.options import DEFAULT_STORE, JsonOption, LogFormatOption, StoreOption
+from cli.output import out, plain, print_json, tell
 from data.errors import UsageError
+from data.event_log import LogFormat, configure, uvicorn_options
 
 _IndexOption = Annotated[
     Path | None,
@@ -81,8 +81,14 @@ def serve_rewrites(
         bool,
         typer.Option("--insecure", help="Let whoever can reach --host ask for anybody's rewrites."),
     ] = False,
+    log_format: LogFormatOption = LogFormat.text,
 ) -> None:
-    """Serve rewrites over HTTP, by default to this machine only; a newer index is picked up."""
+    """Serve rewrites over HTTP, by default to this machine only; a newer index is picked up.
+
+    GET /health, /ready and /metrics say how it is.
+    """
+    configure(log_format, tell)
+    import structlog
     import uvicorn
 
     from rewrites.online.server import LOOPBACK as NAMES
@@ -97,9 +103,12 @@ def serve_rewrites(
     must_be_free(port, host, "--host")
     local = is_loopback(host)
     app = application(_folder(store, index), hosts=(*NAMES, host) if local else ("*",))
-    out.print(f"Rewrites are at http://{plain(host)}:{port}/rewrite (stop it with Ctrl-C).")
-    sys.stdout.flush()
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    log = structlog.get_logger()
+    log.info(
+        "started", message=f"Rewrites are at http://{host}:{port}/rewrite (stop it with Ctrl-C)."
+    )
+    uvicorn.run(app, host=host, port=port, **uvicorn_options())
+    log.info("stopped")
 
 
 def _folder(store: str, index: Path | None) -> Path:

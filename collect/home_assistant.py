@@ -21,9 +21,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 from websockets.exceptions import InvalidHandshake, InvalidMessage, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from collect.ingester import missing
 from data.errors import CollectError, FaultlineError, NoTurns, UsageError, machine_error
 from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.common import microseconds
@@ -47,6 +49,7 @@ STARTING_S = 300.0
 _LARGEST = 64 << 20
 # Runs that are remembered at most.
 _REMEMBERED = 2_000
+_LOG = structlog.get_logger()
 
 
 class Run(msgspec.Struct):
@@ -66,7 +69,7 @@ class Run(msgspec.Struct):
 
 @dataclass
 class Client:
-    """Asks the Home Assistant at `url` until `stop`; `log` gets a sentence when something is wrong.
+    """Asks the Home Assistant at `url` until `stop`.
 
     Attributes
     ----------
@@ -79,7 +82,6 @@ class Client:
     folder: Path
     every: float
     settings: Settings
-    log: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
     waiting: bool = False
     turns: int = 0
@@ -151,6 +153,7 @@ class Client:
                     "open it with, such as http://homeassistant.local:8123."
                 )
             self._asked.clear()
+            _LOG.info("connected", url=self.url)
             yield connection
 
     @contextmanager
@@ -169,9 +172,9 @@ class Client:
             self.stop.wait(seconds)
 
     def _say(self, sentence: str) -> None:
-        """Log a sentence, but not the same one again and again."""
+        """Tell a sentence, but not the same one again and again."""
         if sentence and sentence != self._said:
-            self.log(sentence)
+            _LOG.warning("home_assistant", message=sentence)
         self._said = sentence
 
     # -- runs ----------------------------------------------------------------------------------
@@ -298,10 +301,12 @@ class Client:
             (file,) = report.files
             self.turns += file.turns - file.unchanged - file.replaced
             self.quarantined += file.quarantined
+            new = file.turns - file.unchanged - file.replaced
+            _LOG.info("stored", turns=new, replaced=file.replaced, quarantined=file.quarantined)
         except NoTurns:
             pass
         except (FaultlineError, OSError) as error:
-            problem = machine_error(error, self.store.path) or error
+            problem = missing(self.store.path) or machine_error(error, self.store.path) or error
             self._say(f"{problem} It is tried again with the next look.")
             return
         self._pending.clear()
@@ -318,8 +323,12 @@ class Client:
             keep.add(run.id)
             after = run
         self._runs = {run.id: run for run in runs if run.id in keep}
-        with replacing(self.folder / "recent.msgpack") as path:
-            path.write_bytes(msgspec.msgpack.encode(list(self._runs.values())))
+        try:
+            with replacing(self.folder / "recent.msgpack") as path:
+                path.write_bytes(msgspec.msgpack.encode(list(self._runs.values())))
+        except OSError as error:
+            # They are in memory, and written with the next.
+            self._say(str(missing(self.folder) or machine_error(error, self.folder) or error))
 
 
 class _Refused(Exception):

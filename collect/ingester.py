@@ -1,6 +1,6 @@
 """The process behind the receiver: spool → finished turns → store.
 
-    python -m collect.ingester    (`collect.receiver` starts it and writes its settings to stdin)
+    python -m collect.ingester    (`collect.serving` starts it and writes its settings to stdin)
 
 It runs beside the HTTP server, so that acknowledgements do not wait for it. It prints its figures,
 one JSON object per line, and ends when standard input does: after `stop` with everything that has
@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ from collect.otlp_bodies import JSON, TYPES, Received, Refused, document, spans_
 from collect.spool import Reader, Record, carry
 from collect.stored_traces import StoredTraces
 from data.errors import FaultlineError, NoTurns, machine_error
+from data.event_log import configure_as_told
 from data.ingest import block
 from data.ingest.adapters.adapter import Settings
 from data.ingest.ingest import ingest
@@ -58,6 +60,9 @@ _RETRY_S = 5.0
 _LAST_ATTEMPTS, _LAST_RETRY_S = 3, 1.0
 # The spool is rewritten without what is done with when it is this many times what is held.
 _CARRY_FROM, _CARRY_TIMES = 256 << 20, 4
+# Bounds of the histogram of how long a batch takes to be stored, in seconds; above them is a last
+# bucket.
+COMMIT_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class Setup(msgspec.Struct):
@@ -76,8 +81,10 @@ class Setup(msgspec.Struct):
 class Figures(msgspec.Struct):
     """What has happened since the process began, and how far behind it is.
 
-    `lag`: seconds since the oldest turn was due that is not stored yet. `problem`: why nothing can
-    be stored at the moment.
+    `lag`: seconds since the oldest turn was due that is not stored yet. `stored_at`: when a batch
+    was stored last, in seconds since 1970; 0 if none was. `problem`: why nothing can be stored at
+    the moment. `commits`: how many batches took up to each of `COMMIT_BOUNDS`, and longer;
+    `commit_seconds`: how long all of them took.
     """
 
     spans: int = 0
@@ -92,7 +99,10 @@ class Figures(msgspec.Struct):
     unread_bytes: int = 0
     damaged_bytes: int = 0
     lag: float = 0.0
+    stored_at: float = 0.0
     problem: str | None = None
+    commit_seconds: float = 0.0
+    commits: list[int] = msgspec.field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
 
 
 class RefusedBody(msgspec.Struct):
@@ -121,7 +131,8 @@ class Ingester:
         self._reader = Reader(self._spool)
         limits = Limits(self.setup.grace, self.setup.idle, self.setup.held)
         self._traces = OpenTraces(limits, StoredTraces(self._spool))
-        self._store = Store.ensure(self.setup.store)
+        # Not made anew: where it is gone, it has to be put back.
+        self._store = Store.open(self.setup.store)
         # For the quarantine, with the times of arrival.
         self._faults: list[tuple[float, RefusedBody]] = []
         self._read_since = 0
@@ -176,6 +187,7 @@ class Ingester:
         last_attempts = 0
         while True:
             last_attempts += self.stop.is_set()
+            began = time.monotonic()
             try:
                 for kind in KINDS:
                     spans = [s for trace in batch.spans for s in trace if s.kind == kind]
@@ -185,8 +197,7 @@ class Ingester:
                 self._quarantine()
                 break
             except (FaultlineError, OSError) as error:
-                problem = machine_error(error, self._store.path) or error
-                self.figures.problem = str(problem)
+                self.figures.problem = self._problem(error)
                 self._tell()
                 if last_attempts >= _LAST_ATTEMPTS:
                     # It is in the spool for the next start.
@@ -196,8 +207,21 @@ class Ingester:
                 else:
                     self.stop.wait(_RETRY_S)
         self.figures.problem = self._since = None
+        self._count(time.monotonic() - began)
         self._traces.forget(batch.closed)
         self._remove_segments()
+
+    def _problem(self, error: Exception) -> str:
+        """Why nothing can be stored, as a sentence."""
+        if gone := missing(self._store.path, self._spool):
+            return gone
+        return str(machine_error(error, self._store.path) or error)
+
+    def _count(self, seconds: float) -> None:
+        """A batch has been stored, in so many seconds."""
+        self.figures.commits[bisect_left(COMMIT_BOUNDS, seconds)] += 1
+        self.figures.commit_seconds += seconds
+        self.figures.stored_at = time.time()
 
     def _ingest(self, spans: Sequence[Received], kind: str) -> None:
         name = f"{self.setup.name} {datetime.now(UTC).isoformat(timespec='milliseconds')}"
@@ -315,6 +339,16 @@ class Ingester:
         self.report(figures)
 
 
+def missing(*folders: Path) -> str:
+    """Which of these folders is not where it was, as a sentence; empty if all are there."""
+    gone = next((folder for folder in folders if not folder.is_dir()), None)
+    return (
+        f"The folder {gone} is gone; put it back, or restore the store from a backup."
+        if gone
+        else ""
+    )
+
+
 def _messages(spans: Sequence[Received]) -> Iterator[bytes]:
     """Spans of one encoding as requests, those of one resource and scope together."""
     waiting: dict[tuple[bytes, bytes], list[bytes]] = {}
@@ -361,14 +395,21 @@ def main() -> None:
                 sys.stdout.buffer.write(encode(figures) + b"\n")
                 sys.stdout.buffer.flush()
 
+    configure_as_told()
+    spool = Path(setup.spool)
+    while gone := missing(spool):
+        # The lock would make the folder anew, and be in the way of whoever puts it back.
+        report(Figures(problem=gone))
+        if stop.wait(_RETRY_S):
+            sys.exit(1)
     # That of a server which was killed may not have ended yet.
-    with FileLock(Path(setup.spool) / ".ingester.lock"):
+    with FileLock(spool / ".ingester.lock"):
         ingester = None
         while ingester is None:
             try:
                 ingester = Ingester(setup, report, stop)
             except FaultlineError as error:
-                report(Figures(problem=str(error)))
+                report(Figures(problem=missing(Path(setup.store)) or str(error)))
                 if stop.wait(_RETRY_S):
                     sys.exit(1)
         while not stop.is_set():

@@ -1,27 +1,26 @@
-"""OTLP over HTTP: POST /v1/traces, GET /health (https://opentelemetry.io/docs/specs/otlp/).
+"""OTLP over HTTP: POST /v1/traces (https://opentelemetry.io/docs/specs/otlp/), and for whoever
+runs it GET /health, /ready and /metrics.
 
 A request is acknowledged when its spans are on disk, in the spool; `collect.ingester`, a process of
-its own, brings them into the store.
+its own (`collect.serving`), brings them into the store.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import math
 import os
-import signal
-import subprocess
-import sys
-import threading
+import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -29,7 +28,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, Setup
+from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, missing
+from collect.metrics import CONTENT_TYPE, Metrics
 from collect.otlp_bodies import (
     JSON,
     TYPES,
@@ -38,19 +38,25 @@ from collect.otlp_bodies import (
     failure,
     success,
 )
-from collect.spool import GroupCommit, Writer, exclusive, packed, size
-from data.errors import machine_error
+from collect.spool import GroupCommit, Writer, packed, size
+from data.errors import FaultlineError, machine_error
+from data.store.head import read_head
 
 PATH = "/v1/traces"
 LOOPBACK = ("127.0.0.1", "localhost")
 # Seconds after which a client that was refused for now may try again.
 _RETRY_AFTER = "5"
-_RESTART_S = 5.0
 # After so many seconds without a word, the ingesting process is taken to hang; it says nothing
 # while it ingests.
 SILENT_S = 600.0
-_GRACEFUL_S = 10
-_ROOT = Path(__file__).parents[1]
+_LOG = structlog.get_logger()
+# Seconds between two events about requests that were not taken for the same reason.
+_LOG_EVERY_S = 10.0
+# Bytes written to see whether the spool can be written again.
+_TRIED = 4_096
+_STOPPING = "The collector is shutting down."
+_BEHIND = "The collector is behind."
+_CANNOT_WRITE = "The collector cannot write to its disk."
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Limits:
 
 
 class Receiver:
-    """Takes requests in; `log` gets a sentence when something goes wrong, and when it is over.
+    """Takes requests in, on behalf of the store at `store`, into the spool `folder`.
 
     Attributes
     ----------
@@ -86,19 +92,22 @@ class Receiver:
     receiving: bytes of bodies that are being taken in, unpacked.
     """
 
-    def __init__(self, folder: Path, limits: Limits, log: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, limits: Limits, store: Path) -> None:
         self.counts = Counts()
         self.figures = Figures()
         self.stopping = False
         self.limits = limits
+        self.metrics = Metrics(folder, lambda: self.figures, lambda: not self.unready())
         self._folder = folder
-        self._log = log
+        self._store = store
         self._commit = GroupCommit(Writer(folder))
         self.receiving = 0
         self._failing = False
         self._told_at = time.monotonic()
         self._spool_size = size(folder)
         self._looked = time.monotonic()
+        # When a request was last logged that was not taken, by reason.
+        self._logged: dict[str, float] = {}
 
     def close(self) -> None:
         """Write what is waiting, and end."""
@@ -110,6 +119,8 @@ class Receiver:
             routes=[
                 Route(PATH, self._traces, methods=["POST"]),
                 Route("/health", self._health),
+                Route("/ready", self._ready),
+                Route("/metrics", self._metrics),
             ],
             # Otherwise a web page could send, under a name of its own that leads to this machine.
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
@@ -118,11 +129,7 @@ class Receiver:
 
     def health(self) -> dict[str, Any]:
         """What GET /health answers."""
-        figures = self.figures
-        silent = time.monotonic() - self._told_at
-        if figures.problem is None and silent > SILENT_S:
-            problem = f"The ingesting process has said nothing for {silent:.0f} s."
-            figures = msgspec.structs.replace(figures, problem=problem)
+        figures = msgspec.structs.replace(self.figures, problem=self._problem())
         status = "ok"
         if self.stopping:
             status = "stopping"
@@ -130,31 +137,91 @@ class Receiver:
             status = "failing"
         elif self._behind():
             status = "behind"
-        told = {f"ingest_{key}": value for key, value in msgspec.to_builtins(figures).items()}
+        told = {
+            f"ingest_{key}": value
+            for key, value in msgspec.to_builtins(figures).items()
+            if not key.startswith("commit")
+        }
         return {"status": status, **asdict(self.counts), **told}
+
+    def unready(self) -> str:
+        """Why requests are not taken or cannot be stored, as a sentence; empty if all is well.
+
+        Looks at spool and store itself: nothing may have been stored for hours.
+        """
+        if self.stopping:
+            return _STOPPING
+        if self._behind():
+            return _BEHIND
+        if gone := missing(self._store, self._folder):
+            return gone
+        try:
+            read_head(self._store)
+            for folder in (self._store, self._folder):
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+            if self._failing:
+                # Nobody may send until it is ready again, which would show that it can be written.
+                with tempfile.TemporaryFile(dir=self._folder) as file:
+                    file.write(bytes(_TRIED))
+                    os.fsync(file.fileno())
+        except (FaultlineError, OSError) as error:
+            return str(machine_error(error, self._store) or error)
+        return self._problem() or ""
+
+    def _problem(self) -> str | None:
+        """Why nothing is stored at the moment, as far as the ingesting process tells."""
+        silent = time.monotonic() - self._told_at
+        if self.figures.problem is None and silent > SILENT_S:
+            return f"The ingesting process has said nothing for {silent:.0f} s."
+        return self.figures.problem
 
     def told(self, figures: Figures) -> None:
         """The ingesting process has said how it is."""
+        before = self.figures if figures.runs >= self.figures.runs else Figures()
+        if figures.runs > before.runs:
+            _LOG.info(
+                "stored",
+                turns=figures.turns - before.turns,
+                replaced=figures.replaced - before.replaced,
+                quarantined=figures.quarantined - before.quarantined,
+                lag=round(figures.lag, 3),
+                spool_bytes=figures.spool_bytes,
+            )
         self.figures = figures
         self._told_at = time.monotonic()
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse(self.health())
 
+    async def _ready(self, _: Request) -> Response:
+        problem = await asyncio.to_thread(self.unready)
+        content = {"ready": not problem, "problem": problem or None}
+        return JSONResponse(content, 503 if problem else 200)
+
+    async def _metrics(self, _: Request) -> Response:
+        text = await asyncio.to_thread(self.metrics.text)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
     async def _traces(self, request: Request) -> Response:
+        response = await self._answered(request)
+        self.metrics.requests.labels(response.status_code).inc()
+        return response
+
+    async def _answered(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in TYPES:
-            return self._refused(JSON, 415, f"Send {' or '.join(TYPES)}.")
+            return self._refused(JSON, 415, "media_type", f"Send {' or '.join(TYPES)}.")
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", ""):
-            return self._refused(kind, 415, "The body may be packed with gzip only.")
+            return self._refused(kind, 415, "encoding", "The body may be packed with gzip only.")
         if self.stopping:
-            return self._postponed(kind, 503, "The collector is shutting down.")
+            return self._postponed(kind, 503, "stopping", _STOPPING)
         if self._behind():
-            return self._postponed(kind, 429, "The collector is behind.")
+            return self._postponed(kind, 429, "behind", _BEHIND)
         declared = request.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > self.limits.body:
-            return self._refused(kind, 413, self._too_large)
+            return self._refused(kind, 413, "too_large", self._too_large)
         taken = _Taken()
         try:
             async with asyncio.timeout(self.limits.body_s) as limit:
@@ -162,11 +229,12 @@ class Receiver:
         except TimeoutError:
             # Not 408, which exporters do not send again after.
             late = f"The body has not come within {self.limits.body_s:g} s."
-            return self._postponed(kind, 503, late)
+            return self._postponed(kind, 503, "late", late)
         except ClientDisconnect:
-            return self._refused(kind, 400, "The body ended early.")
+            return self._refused(kind, 400, "disconnected", "The body ended early.")
         finally:
             self.receiving -= taken.size
+            self.metrics.bytes.inc(taken.size)
 
     async def _body(
         self, request: Request, kind: str, is_packed: bool, taken: _Taken, limit: asyncio.Timeout
@@ -180,9 +248,11 @@ class Receiver:
                 taken.size += len(part)
                 self.receiving += len(part)
                 if taken.size > self.limits.body:
-                    return self._refused(kind, 413, self._too_large)
+                    return self._refused(kind, 413, "too_large", self._too_large)
                 if self.receiving > self.limits.bodies:
-                    return self._postponed(kind, 429, "Too much is being received at once.")
+                    return self._postponed(
+                        kind, 429, "memory", "Too much is being received at once."
+                    )
             # What has come whole is answered, however long the disk takes.
             limit.reschedule(None)
             if unpack:
@@ -198,18 +268,20 @@ class Receiver:
         record = packed(KINDS.index(kind), time.time_ns() // 1_000, body)
         del body
         if spans and not await self._on_disk(record):
-            return self._postponed(kind, 503, "The collector cannot write to its disk.")
+            return self._postponed(kind, 503, "disk", _CANNOT_WRITE)
         self.counts.requests += 1
         self.counts.spans += spans - len(refused)
         self.counts.refused_spans += len(refused)
+        self.metrics.spans.labels("taken").inc(spans - len(refused))
+        self.metrics.spans.labels("refused").inc(len(refused))
         return Response(success(kind, refused), 200, media_type=kind)
 
     async def _undecodable(self, kind: str, reason: str, body: bytes) -> Response:
         """The reply to what no sender will send again; the beginning of it is kept."""
         content = msgspec.msgpack.encode(RefusedBody("", reason, body[:16_384]))
         if not await self._on_disk(packed(REFUSED, time.time_ns() // 1_000, content)):
-            return self._postponed(kind, 503, "The collector cannot write to its disk.")
-        return self._refused(kind, 400, f"The body cannot be read: {reason}.")
+            return self._postponed(kind, 503, "disk", _CANNOT_WRITE)
+        return self._refused(kind, 400, "undecodable", f"The body cannot be read: {reason}.")
 
     async def _on_disk(self, record: bytes) -> bool:
         """Wait until a record is on disk; whether it is."""
@@ -225,13 +297,16 @@ class Receiver:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, problem)
 
+        began = time.perf_counter()
         self._commit.put(record, done)
         problem = await future
+        self.metrics.writing.observe(time.perf_counter() - began)
         if problem is not None and not self._failing:
-            known = machine_error(problem, self._folder)
-            self._log(str(known or f"The spool cannot be written: {problem.strerror}."))
+            known = missing(self._folder) or machine_error(problem, self._folder)
+            sentence = str(known or f"The spool cannot be written: {problem.strerror}.")
+            _LOG.warning("spool_unwritable", message=sentence)
         if problem is None and self._failing:
-            self._log("The spool can be written again.")
+            _LOG.warning("spool_writable", message="The spool can be written again.")
         self._failing = problem is not None
         return problem is None
 
@@ -245,14 +320,24 @@ class Receiver:
     def _too_large(self) -> str:
         return f"The body has more than {self.limits.body >> 20} MiB."
 
-    def _refused(self, kind: str, status: int, sentence: str) -> Response:
+    def _refused(self, kind: str, status: int, reason: str, sentence: str) -> Response:
         self.counts.refused_requests += 1
+        self._rejected("refused", status, reason)
         return Response(failure(kind, sentence), status, media_type=kind)
 
-    def _postponed(self, kind: str, status: int, sentence: str) -> Response:
+    def _postponed(self, kind: str, status: int, reason: str, sentence: str) -> Response:
         self.counts.postponed += 1
+        self._rejected("postponed", status, reason)
         headers = {"retry-after": _RETRY_AFTER}
         return Response(failure(kind, sentence), status, headers, media_type=kind)
+
+    def _rejected(self, event: str, status: int, reason: str) -> None:
+        self.metrics.rejected.labels(reason).inc()
+        # Once in a while: senders that are told to wait come again and again.
+        now = time.monotonic()
+        if now - self._logged.get(reason, -math.inf) >= _LOG_EVERY_S:
+            self._logged[reason] = now
+            _LOG.info(event, status=status, reason=reason)
 
 
 @dataclass
@@ -292,147 +377,9 @@ class _Gunzip:
 
 
 async def _no_such_path(_: Request, __: Exception) -> Response:
-    return JSONResponse({"message": f"There are {PATH} (traces only) and /health."}, 404)
+    known = f"There are {PATH} (traces only), /health, /ready and /metrics."
+    return JSONResponse({"message": known}, 404)
 
 
 async def _wrong_method(_: Request, __: Exception) -> Response:
-    return JSONResponse({"message": f"Use POST for {PATH}, and GET for /health."}, 405)
-
-
-# -- the processes ---------------------------------------------------------------------------------
-
-
-class Ingesting:
-    """The ingesting process, started again whenever it ends; tells `receiver` its figures."""
-
-    def __init__(self, setup: Setup, receiver: Receiver, log: Callable[[str], None]) -> None:
-        self._setup = setup
-        self._receiver = receiver
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ingesting", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Have everything stored that has ended, and wait for it."""
-        self._stopping.set()
-        if self._process is not None and self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.write(b"stop\n")
-                self._process.stdin.flush()
-        try:
-            self._thread.join()
-        except BaseException:
-            if self._process is not None:
-                self._process.kill()
-            raise
-
-    def _run(self) -> None:
-        while True:
-            try:
-                code = self._live()
-                problem = f"The ingesting process ended (code {code}) and is started again."
-            except OSError as error:
-                # Out of memory, of processes or of open files, which may pass.
-                why = (error.strerror or str(error)).lower()
-                problem = f"The ingesting process cannot be started: {why}; it is tried again."
-            if self._stopping.is_set():
-                return
-            if problem != self._receiver.figures.problem:
-                self._log(problem)
-            self._receiver.figures.problem = problem
-            self._stopping.wait(_RESTART_S)
-
-    def _live(self) -> int:
-        """Start the process and listen until it ends; its code."""
-        with subprocess.Popen(
-            [sys.executable, "-m", "collect.ingester"],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        ) as process:
-            self._process = process
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with suppress(OSError):
-                process.stdin.write(msgspec.json.encode(self._setup) + b"\n")
-                if self._stopping.is_set():
-                    process.stdin.write(b"stop\n")
-                process.stdin.flush()
-            for line in process.stdout:
-                self._told(line)
-        return process.returncode
-
-    def _told(self, line: bytes) -> None:
-        try:
-            figures = msgspec.json.decode(line, type=Figures)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # What a library has printed.
-            return
-        if figures.problem and figures.problem != self._receiver.figures.problem:
-            self._log(figures.problem)
-        self._receiver.told(figures)
-
-
-class _Server(uvicorn.Server):
-    """A server that a signal ends in order, and not with the signal once more."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def serve(
-    setup: Setup,
-    host: str,
-    port: int,
-    hosts: tuple[str, ...],
-    limits: Limits,
-    log: Callable[[str], None],
-    ready: Callable[[], None],
-) -> Receiver:
-    """Receive until SIGINT or SIGTERM, then bring what has ended into the store.
-
-    `ready` is called when the spool is this process's own. Raises `UsageError` if another collector
-    uses the spool.
-    """
-    folder = Path(setup.spool)
-    with exclusive(folder):
-        receiver = Receiver(folder, limits, log)
-        try:
-            ingesting = Ingesting(setup, receiver, log)
-            server = _Server(
-                uvicorn.Config(
-                    receiver.application(hosts),
-                    host=host,
-                    port=port,
-                    log_level="warning",
-                    access_log=False,
-                    timeout_graceful_shutdown=_GRACEFUL_S,
-                    lifespan="off",
-                )
-            )
-            stopping = threading.Thread(target=_mark, args=(server, receiver), daemon=True)
-            stopping.start()
-            ready()
-            server.run()
-            receiver.stopping = True
-        finally:
-            receiver.close()
-        ingesting.stop()
-    return receiver
-
-
-def _mark(server: uvicorn.Server, receiver: Receiver) -> None:
-    """Refuse requests on open connections as soon as the server is to end."""
-    while not server.should_exit:
-        time.sleep(0.1)
-    receiver.stopping = True
+    return JSONResponse({"message": f"Use POST for {PATH}, and GET for the others."}, 405)

@@ -8,6 +8,7 @@ an earlier one: whatever a crash left at its end was acknowledged to nobody.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import queue
@@ -69,6 +70,20 @@ def size(folder: Path) -> int:
     return total
 
 
+def oldest(folder: Path) -> float | None:
+    """When the oldest record arrived, in seconds since 1970; None if there is none.
+
+    Looks at the first record of each segment, which is the oldest or, if it was carried, nearly so.
+    """
+    arrived = []
+    for path in segments(folder):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            header = file.read(_HEADER.size)
+            if len(header) == _HEADER.size and header.startswith(_MAGIC):
+                arrived.append(_HEADER.unpack(header)[4])
+    return min(arrived) / 1e6 if arrived else None
+
+
 def exclusive(folder: Path) -> FileLock:
     """The lock on a spool, held; raises `UsageError` if another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +108,7 @@ class Writer:
         self._folder = folder
         self._most = segment_bytes
         self._file: io.FileIO | None = None
+        self._path = folder
         self._size = 0
 
     def __enter__(self) -> Self:
@@ -104,7 +120,8 @@ class Writer:
     def append(self, records: Sequence[bytes]) -> None:
         """Write `packed` records and wait for the disk.
 
-        Raises OSError; none of the records is in the spool then, unless the disk keeps what it
+        Raises OSError, also if the spool is not at its place any more; none of the records is in
+        the spool then, unless the disk keeps what it
         said it had not: a reader may see them, a sender was told to send them again.
         """
         file = self._file or self._next()
@@ -115,6 +132,9 @@ class Writer:
             while left:
                 left = left[file.write(left) :]
             os.fdatasync(file.fileno())
+            # One that was removed, or whose folder was moved, would take everything all the same.
+            if not os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+                raise FileNotFoundError(errno.ENOENT, "The segment is gone", str(self._path))
         except OSError:
             # After an error, what a file holds is uncertain: nothing more is written to it.
             self._file = None
@@ -152,7 +172,7 @@ class Writer:
             with suppress(OSError):
                 path.unlink()
             raise
-        self._file, self._size = file, 0
+        self._file, self._path, self._size = file, path, 0
         return file
 
 

@@ -48,6 +48,18 @@ class StoreDamaged(StoreError):
         )
 
 
+class BackupDamaged(StoreError):
+    """A file of a backup is missing, cut short or changed."""
+
+    @classmethod
+    def by(cls, path: Path, what: str) -> BackupDamaged:
+        """The error for one damaged file; `what` says what is wrong with it: "is missing"."""
+        return cls(
+            f"{_name(path)} {what}, so the backup is damaged and nothing was restored; use another "
+            "backup."
+        )
+
+
 class StoreBusy(StoreError):
     """Another process has been writing for longer than the caller waits."""
 

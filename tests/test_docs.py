@@ -26,7 +26,10 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 # Folders of the reader, which the repository does not have.
 _EXAMPLES = {"logs/", "demo/", "./store", "../shared/corpora"}
 _PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w.-]+/|[\w-]+\.(py|md|toml|txt)")
-_PROGRAMS = {"make", "python", "pip", "pipx", "uv", "git", "apt-get", "pytest", "source", "docker"}
+_PROGRAMS = {
+    *("make", "python", "pip", "pipx", "uv", "git", "apt-get", "pytest", "source", "docker"),
+    *("useradd", "install", "systemctl", "journalctl"),
+}
 
 
 def unknown(text: str, page: Path) -> list[str]:
@@ -46,7 +49,7 @@ def unknown(text: str, page: Path) -> list[str]:
             for target in re.findall(r"^make ([a-z][\w-]*)", code)
             if not re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
         ),
-        *(problem for code in [*spans, *lines] for problem in _bad_calls(code)),
+        *(problem for code in [*spans, *lines] for problem in bad_calls(code)),
     ]
 
 
@@ -93,7 +96,7 @@ def _runs(module: str) -> bool:
     )
 
 
-def _bad_calls(code: str) -> Iterator[str]:
+def bad_calls(code: str) -> Iterator[str]:
     """What is wrong with a command of ours: an unknown name or unknown options."""
     call = re.match(r"(?:\$ )?faultline ([a-z][\w-]*)(.*)", code)
     call = call or re.match(r"([a-z][a-z-]*)( .*--[a-z].*)", code)

@@ -53,7 +53,7 @@ from data.store.log_damage import log_checksums
 from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
-from data.store.temporary import clear, draft
+from data.store.temporary import clear, new_draft
 from data.store.transaction import Cycle, open_snapshot
 
 
@@ -72,7 +72,7 @@ class Store:
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
             )
-        above = _must_be_free(root)
+        above = must_be_free(root)
         # Built in a folder of its own and renamed: a killed `create` leaves no half-made store.
         temporary = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
         try:
@@ -133,7 +133,7 @@ class Store:
         """
         root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
-            _must_be_free(root)
+            must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
@@ -263,7 +263,13 @@ class Store:
 
     @contextmanager
     def locked(self, patience: float | None = None) -> Iterator[None]:
-        """Holds the writers' lock; raises `StoreBusy` after `patience` seconds without it."""
+        """Holds the writers' lock; raises `StoreBusy` after `patience` seconds without it.
+
+        Raises `StoreMissing` if the store is gone.
+        """
+        if not self.path.is_dir():
+            # The lock would make the folder anew, and be in the way of whoever puts it back.
+            raise StoreMissing(f"The store at {self.path} is gone.")
         lock = FileLock(self.path / ".lock", timeout=-1 if patience is None else patience)
         try:
             lock.acquire()
@@ -299,7 +305,7 @@ class Store:
         """A private folder in the store, removed at the end, or by another process after a kill."""
         parent = self.path / ".staging"
         parent.mkdir(exist_ok=True)
-        with draft(parent / uuid.uuid4().hex) as folder:
+        with new_draft(parent) as folder:
             yield folder
 
     def clear_staging(self) -> None:
@@ -343,7 +349,7 @@ def _must_not_be_in_use(root: Path) -> None:
         )
 
 
-def _must_be_free(root: Path) -> Path:
+def must_be_free(root: Path) -> Path:
     """The nearest folder above `root`, which is not a store yet, that exists.
 
     Raises `StoreError` if no new store can be created there.

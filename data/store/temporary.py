@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -48,6 +48,20 @@ def draft(folder: Path) -> Iterator[Path]:
         lock.release()
 
 
+@contextmanager
+def new_draft(parent: Path, prefix: str = "") -> Iterator[Path]:
+    """A `draft` in `parent`, under a name that no other process uses.
+
+    Only `clear` can be in its way, when it looks at a lock just made; another name is taken then.
+    """
+    with ExitStack() as stack:
+        folder = None
+        while folder is None:
+            with suppress(DraftTaken):
+                folder = stack.enter_context(draft(parent / f"{prefix}{uuid.uuid4().hex}"))
+        yield folder
+
+
 def clear(parent: Path, prefix: str = "") -> None:
     """Remove the drafts in `parent`, named `prefix…`, whose processes have died."""
     for path in parent.glob(f"{prefix}*.lock"):
@@ -64,6 +78,6 @@ def scratch(prefix: str) -> Iterator[Path]:
     """A draft in the system's temporary folder; drafts of dead processes are removed first."""
     parent = Path(tempfile.gettempdir())
     clear(parent, prefix)
-    with draft(parent / f"{prefix}{uuid.uuid4().hex}") as folder:
+    with new_draft(parent, prefix) as folder:
         folder.chmod(0o700)
         yield folder

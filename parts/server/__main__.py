@@ -7,6 +7,7 @@ packages that the pages need are imported, and the templates compiled, before th
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import resource
 import sys
@@ -22,8 +23,11 @@ import streamlit as st
 import streamlit.runtime.memory_session_storage as streamlits
 from starlette.middleware import Middleware
 from streamlit import config as streamlit_config
+from streamlit import logger as streamlit_logger
+from uvicorn.config import LOGGING_CONFIG
 
 from charts.html import compile_templates
+from data.event_log import VARIABLE, LogFormat, configure_as_told
 from parts.server import sign_in
 from parts.server.guard import Guard
 from parts.server.page import OwnHead
@@ -53,6 +57,9 @@ def main(arguments: Sequence[str]) -> None:
     ]
     # The command has said where the dashboard is.
     options["logger.hideWelcomeMessage"] = True
+    if os.environ.get(VARIABLE) == LogFormat.json:
+        _log_as_json()
+        options["logger.enableRich"] = False
     options["secrets.files"] = [own.sign_in] if own.sign_in else []
     _import_rooms()
     _raise_handle_limit()
@@ -69,6 +76,23 @@ def main(arguments: Sequence[str]) -> None:
     # Streamlit takes this for the script that is run, and looks for its settings beside it.
     sys.argv = [str(APP)]
     app.run(config=options)
+
+
+def _log_as_json() -> None:
+    """Have Streamlit's loggers, and those of its server, write what all others write."""
+    configure_as_told()
+
+    def hand_on(logger: logging.Logger) -> None:
+        # Streamlit gives each logger a handler of its own, and again when it reads its settings.
+        if (own := getattr(logger, "streamlit_console_handler", None)) is not None:
+            logger.removeHandler(own)
+        logger.propagate = True
+
+    streamlit_logger.setup_formatter = hand_on
+    streamlit_logger.update_formatter()
+    # Streamlit leaves uvicorn this, which is its default.
+    for part in ("handlers", "loggers"):
+        LOGGING_CONFIG[part].clear()
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, Any]]:

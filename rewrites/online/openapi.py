@@ -130,6 +130,26 @@ DOCUMENT: dict[str, Any] = {
                 },
             }
         },
+        "/ready": {
+            "get": {
+                "operationId": "ready",
+                "responses": {
+                    "200": {"description": "It answers.", "content": _content(_named("Ready"))},
+                    "503": {"description": "It cannot.", "content": _content(_named("Ready"))},
+                },
+            }
+        },
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "responses": {
+                    "200": {
+                        "description": "Figures, in Prometheus's text format.",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    }
+                },
+            }
+        },
         "/openapi.json": {
             "get": {
                 "operationId": "document",
@@ -150,6 +170,14 @@ DOCUMENT: dict[str, Any] = {
                 "type": "object",
                 "required": ["error"],
                 "properties": {"error": {"type": "string"}},
+            },
+            "Ready": {
+                "type": "object",
+                "required": ["ready", "problem"],
+                "properties": {
+                    "ready": {"type": "boolean"},
+                    "problem": _optional("string", "Why requests cannot be answered."),
+                },
             },
             "Health": {
                 "type": "object",

@@ -1,4 +1,4 @@
-"""Rewrites over HTTP: POST /rewrite, GET /health, GET /openapi.json.
+"""Rewrites over HTTP: POST /rewrite, GET /health, /ready, /metrics and /openapi.json.
 
 The index is read again when a newer one is in its folder: in a thread, and the requests that come
 meanwhile are answered from the old one. It is never closed while a request uses it.
@@ -10,6 +10,7 @@ import asyncio
 import gc
 import math
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -28,13 +30,17 @@ from starlette.routing import Route
 from data.errors import FaultlineError
 from rewrites.online import index_folder
 from rewrites.online.concepts import Concepts, version_beside
+from rewrites.online.metrics import CONTENT_TYPE, InUse, Metrics
 from rewrites.online.openapi import DOCUMENT
 from rewrites.online.rewriter import LONGEST, Rewriter
 
 MOST_BYTES = 64 * 1024
 # Seconds between looks for a newer index.
 LOOK_S = 1.0
+# What GET /ready asks for: nobody says it, and all that an answer needs is looked at.
+_TRIAL = "is the server of rewrites ready"
 _SWITCH_S = 0.0005
+_LOG = structlog.get_logger()
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -69,6 +75,25 @@ class Live:
         self.loaded_at = datetime.now(UTC)
         self.problem: str | None = None
 
+    def unready(self) -> str:
+        """Why requests cannot be answered, as a sentence; empty if one for a trial is answered."""
+        try:
+            self.rewriter.rewrite(_TRIAL)
+        except (FaultlineError, OSError, RuntimeError, ValueError) as error:
+            _LOG.error("trial_failed", exc_info=True)
+            return f"A request for a trial is not answered ({type(error).__name__})."
+        return ""
+
+    def in_use(self) -> InUse:
+        """What the metrics say of the index."""
+        about = self.rewriter.about
+        return InUse(
+            self.generation or "",
+            self.loaded_at.timestamp(),
+            self.problem is not None,
+            {name: int(about.get(name, 0)) for name in ("requests", "users", "rows")},
+        )
+
     def refresh(self) -> bool:
         """Read the index again if there is a newer one; whether it was read."""
         found = index_folder.version(self.folder)
@@ -95,8 +120,12 @@ class Live:
         """Refresh for ever."""
         while True:
             await asyncio.sleep(LOOK_S)
+            before = self.problem
             if await asyncio.to_thread(self.refresh):
                 _settle()
+                _LOG.info("index_loaded", generation=self.generation)
+            elif self.problem and self.problem != before:
+                _LOG.warning("index_stale", reason=self.problem)
 
 
 def application(
@@ -107,6 +136,7 @@ def application(
     Raises `RewriteIndexMissing` or `RewriteIndexDamaged`.
     """
     live = live or Live(folder)
+    metrics = Metrics(live.in_use)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -124,7 +154,20 @@ def application(
 
     async def rewrite(request: Request) -> Response:
         body = await _body(request)
-        return body if isinstance(body, Response) else _answer(live.rewriter, body)
+        # Whoever sends a body slowly does not make the server slow.
+        began = time.perf_counter()
+        response = body if isinstance(body, Response) else _answer(live.rewriter, body, metrics)
+        metrics.seconds.observe(time.perf_counter() - began)
+        metrics.requests.labels(response.status_code).inc()
+        return response
+
+    async def ready(_: Request) -> Response:
+        problem = live.unready()
+        content = {"ready": not problem, "problem": problem or None}
+        return JSONResponse(content, 503 if problem else 200)
+
+    async def figures(_: Request) -> Response:
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def health(_: Request) -> Response:
         content = {
@@ -143,6 +186,8 @@ def application(
         routes=[
             Route("/rewrite", rewrite, methods=["POST"]),
             Route("/health", health),
+            Route("/ready", ready),
+            Route("/metrics", figures),
             Route("/openapi.json", document),
         ],
         # Otherwise a web page could ask, under a name of its own that leads to this machine.
@@ -169,7 +214,7 @@ async def _body(request: Request) -> bytes | Response:
     return b"".join(parts)
 
 
-def _answer(rewriter: Rewriter, body: bytes) -> Response:
+def _answer(rewriter: Rewriter, body: bytes, metrics: Metrics) -> Response:
     try:
         asked = msgspec.json.decode(body, type=Asked)
     except msgspec.ValidationError as error:
@@ -183,7 +228,10 @@ def _answer(rewriter: Rewriter, body: bytes) -> Response:
     if problem := _device_problem(asked.device):
         return _refused(422, problem)
     given = {name: getattr(asked, name) for name in asked.__struct_fields__}
-    return JSONResponse(asdict(rewriter.rewrite(**given)))
+    answer = rewriter.rewrite(**given)
+    rewritten = "no" if answer.rewrite is None else "yes"
+    metrics.answers.labels(answer.method, rewritten).inc()
+    return JSONResponse(asdict(answer))
 
 
 def _device_problem(device: str | dict[str, Any] | None) -> str | None:
@@ -204,7 +252,7 @@ def _refused(status: int, sentence: str) -> Response:
 
 
 async def _no_such_path(_: Request, __: Exception) -> Response:
-    return _refused(404, "There are /rewrite, /health and /openapi.json.")
+    return _refused(404, "There are /rewrite, /health, /ready, /metrics and /openapi.json.")
 
 
 async def _wrong_method(_: Request, __: Exception) -> Response:

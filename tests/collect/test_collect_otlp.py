@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +13,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from benchmarks.receiver import last_span, request, spans_of_turn, turn_id
 from data.ingest.ingest import ingest
+from data.store.backup import backup
+from data.store.restoration import restore
 from data.store.store import Store
 from tests.collect.served import ROOT, Collector, quarantine, stored, until
 from tests.collect.spans import as_json
@@ -156,6 +162,85 @@ def test_it_ends_while_the_store_cannot_be_written(tmp_path: Path) -> None:
         until(lambda: len(stored(store)) == 1)
 
 
+def ready(collector: Collector) -> tuple[int, Any]:
+    """The status of GET /ready, and what it says is wrong."""
+    reply = httpx.get(f"{collector.address}/ready", timeout=60)
+    return reply.status_code, reply.json()["problem"]
+
+
+def test_a_store_that_is_moved_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    store, moved = tmp_path / "store", tmp_path / "moved"
+    with Collector(store, grace=2) as collector:
+        until(lambda: ready(collector) == (200, None))
+        assert collector.post(request(spans_of_turn(1, 0, 1.8e9))) == 200
+        store.rename(moved)
+        status, problem = ready(collector)
+        assert status == 503
+        assert f"The folder {store} is gone" in problem
+        assert collector.health()["requests"] == 1
+        # Nothing is taken that the spool at its place would lack.
+        assert collector.post(request(spans_of_turn(2, 0, 1.8e9))) == 503
+        until(lambda: collector.health()["ingest_problem"] is not None)
+        # Also by a process that starts meanwhile: nothing is in the way of putting it back.
+        (child,) = psutil.Process(collector.process.pid).children()
+        child.kill()
+        until(lambda: "started again" in str(collector.health()["ingest_problem"]))
+        until(lambda: "is gone" in str(collector.health()["ingest_problem"]))
+        assert not store.exists()
+        assert len(list((moved / ".spool" / "otlp").glob("*.spool"))) == 1
+        moved.rename(store)
+        until(lambda: len(stored(store)) == 1)
+        until(lambda: ready(collector) == (200, None))
+        assert collector.post(request(spans_of_turn(2, 0, 1.8e9))) == 200
+        until(lambda: len(stored(store)) == 2)
+        code, _, _ = collector.stop()
+    assert code == 0
+
+
+def test_a_store_that_is_deleted_is_restored_under_a_running_collector(tmp_path: Path) -> None:
+    store, spool = tmp_path / "store", tmp_path / "spool"
+    with Collector(store, "--spool", str(spool)) as collector:
+        assert collector.post(request(spans_of_turn(1, 0, 1.8e9))) == 200
+        until(lambda: len(stored(store)) == 1)
+        backup(Store.open(store), tmp_path / "backup.tar")
+        shutil.rmtree(store)
+        assert ready(collector)[0] == 503
+        # The spool is where it was, and takes what comes.
+        assert collector.post(request(spans_of_turn(2, 0, 1.8e9))) == 200
+        until(lambda: "is gone" in str(collector.health()["ingest_problem"]))
+        assert not store.exists()
+        assert list(spool.glob("*.spool"))
+        restore(tmp_path / "backup.tar", store)
+        until(lambda: len(stored(store)) == 2)
+        until(lambda: ready(collector) == (200, None))
+    assert {turn["turn_id"] for turn in stored(store)} == {turn_id(1, 0), turn_id(2, 0)}
+
+
+def test_events_as_json_hold_nothing_that_was_said(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with Collector(store, "--log-format", "json") as collector:
+        collector.post(request(spans_of_turn(1, 0, 1.8e9)))
+        collector.post(b'{"resourceSpans": "my secret words"}', "application/json")
+        collector.post(b"my secret words", "text/plain")
+        until(lambda: len(stored(store)) == 1)
+        figures = httpx.get(f"{collector.address}/metrics").text
+        (child,) = psutil.Process(collector.process.pid).children()
+        child.kill()
+        until(lambda: "started again" in str(collector.health()["ingest_problem"]))
+        code, out, err = collector.stop()
+    assert (code, out) == (0, "")
+    events = [json.loads(line) for line in err.splitlines()]
+    assert {event["event"] for event in events} >= {
+        *("started", "stored", "refused", "ingesting_ended", "stopped")
+    }
+    assert all(event["level"] and event["time"].endswith("Z") for event in events)
+    (turn,) = stored(store)
+    said = [turn["asr"]["hypotheses"][0]["text"], turn["result"]["response"], "secret", "caller-1"]
+    for text in said:
+        assert text not in err + figures
+    assert "faultline_collector_turns_total 1.0" in figures
+
+
 def test_others_may_write_to_the_store_meanwhile(tmp_path: Path) -> None:
     store = tmp_path / "store"
     with Collector(store) as collector:
@@ -169,10 +254,6 @@ def test_others_may_write_to_the_store_meanwhile(tmp_path: Path) -> None:
 
 
 def test_a_killed_ingesting_process_is_started_again(tmp_path: Path) -> None:
-    import os
-
-    import psutil
-
     store = tmp_path / "store"
     with Collector(store) as collector:
         (child,) = psutil.Process(collector.process.pid).children()

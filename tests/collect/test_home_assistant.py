@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from collect import home_assistant
 from collect.home_assistant import KEPT, Client, address
@@ -25,12 +27,17 @@ from tests.command import Run, must_fail
 class Collecting:
     """A client in a thread of its own."""
 
-    def __init__(self, client: Client, log: list[str]) -> None:
+    def __init__(self, client: Client, events: list[Any]) -> None:
         self.client = client
-        self.log = log
+        self.events = events
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
+
+    @property
+    def log(self) -> list[str]:
+        """What a person would read."""
+        return [event["message"] for event in self.events if "message" in event]
 
     def _run(self) -> None:
         try:
@@ -49,13 +56,12 @@ def collecting(
 ) -> Iterator[Collecting]:
     folder = store.path / ".spool" / "home-assistant"
     folder.mkdir(parents=True, exist_ok=True)
-    log: list[str] = []
-    client = Client(url, token, store, folder, every, Settings(), log.append)
-    running = Collecting(client, log)
-    try:
-        yield running
-    finally:
-        running.end()
+    with capture_logs() as events:
+        running = Collecting(Client(url, token, store, folder, every, Settings()), events)
+        try:
+            yield running
+        finally:
+            running.end()
 
 
 def texts(store: Store) -> list[str]:
@@ -174,6 +180,21 @@ def test_many_runs_are_looked_for_sooner(store: Store) -> None:
         assert min(pauses) < 1.0
         assert running.log == []
     assert len(stored(store.path)) == 37
+
+
+def test_a_store_that_is_moved_is_waited_for(store: Store) -> None:
+    home = Home()
+    home.say("first", 0)
+    moved = store.path.with_name("moved")
+    with listening(home) as url, collecting(url, store) as running:
+        until(lambda: len(stored(store.path)) == 1)
+        store.path.rename(moved)
+        home.say("second", 100)
+        until(lambda: bool(running.log))
+        assert not store.path.exists()
+        moved.rename(store.path)
+        until(lambda: len(stored(store.path)) == 2)
+    assert all("is gone; put it back" in sentence for sentence in running.log)
 
 
 def test_a_gap_is_said(store: Store) -> None:

@@ -12,6 +12,7 @@ from collect import ingester
 from collect.ingester import Ingester, Setup
 from collect.otlp_bodies import JSON, PROTOBUF
 from collect.spool import Reader, Writer, packed, segments
+from data.store.store import Store
 from tests.collect.served import quarantine, stored
 from tests.collect.spans import as_json
 
@@ -22,6 +23,7 @@ def ingester_of(folder: Path, *, grace: float = 0.0, idle: float = 1e12) -> Inge
     """An ingester of `spool` in a folder for `store` in it, without a server."""
     spool = folder / "spool"
     spool.mkdir(exist_ok=True)
+    Store.ensure(folder / "store")
     setup = Setup(str(folder / "store"), str(spool), "otlp", grace, idle, 0, 512 << 20)
     return Ingester(setup, lambda _: None)
 
@@ -59,6 +61,7 @@ def test_a_long_call_does_not_keep_what_others_have_said(
     monkeypatch.setattr(ingester, "_CARRY_TIMES", 2)
     spool = tmp_path / "spool"
     spool.mkdir()
+    Store.create(tmp_path / "store")
     setup = Setup(str(tmp_path / "store"), str(spool), "otlp", 0, 1e12, 0, 64 << 20)
     first = Ingester(setup, lambda _: None)
     with Writer(spool, segment_bytes=20_000) as writer:

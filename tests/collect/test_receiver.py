@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -21,14 +22,18 @@ import msgspec
 import pytest
 import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from benchmarks.receiver import request, spans_of_turn
-from collect import receiver
-from collect.ingester import KINDS, REFUSED, RefusedBody, Setup
+from collect import receiver, serving
+from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, Setup
 from collect.otlp_bodies import JSON, PROTOBUF, TYPES
-from collect.receiver import LOOPBACK, PATH, Ingesting, Limits, Receiver
-from collect.spool import Reader, Record, segments
+from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.serving import Ingesting
+from collect.spool import Reader, Record, segments, size
+from data.store.store import Store
 from tests.browser import free_port
 from tests.collect.served import until
 from tests.collect.spans import as_json
@@ -38,12 +43,12 @@ BODIES[JSON] = as_json(BODIES[PROTOBUF])
 
 
 class Served:
-    """A receiver without the process behind it, what it has logged, and a client."""
+    """A receiver without the process behind it, and a client."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
-        self.log: list[str] = []
         self.folder = folder
-        self.receiver = Receiver(folder, limits, self.log.append)
+        self.store = folder.parent / f"{folder.name}-store"
+        self.receiver = Receiver(folder, limits, self.store)
         self.client = TestClient(self.receiver.application(LOOPBACK), base_url="http://localhost")
 
     def post(self, body: bytes, kind: str = PROTOBUF, **headers: str) -> Any:
@@ -56,7 +61,9 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path, Limits(body=1 << 20))
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    served = Served(folder, Limits(body=1 << 20))
     with served.client:
         yield served
     served.receiver.close()
@@ -260,7 +267,18 @@ def test_behind_it_asks_to_wait(tmp_path: Path) -> None:
     served.receiver.close()
 
 
-def test_a_disk_that_cannot_be_written_is_said_once(served: Served) -> None:
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """The events that are told."""
+    with capture_logs() as told:
+        yield told
+
+
+def sentences(events: list[Any]) -> list[str]:
+    return [event["message"] for event in events if "message" in event]
+
+
+def test_a_disk_that_cannot_be_written_is_said_once(served: Served, events: list[Any]) -> None:
     assert served.post(BODIES[JSON], JSON).status_code == 200
     written = segments(served.folder)[-1].stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -274,10 +292,114 @@ def test_a_disk_that_cannot_be_written_is_said_once(served: Served) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
-    assert len(served.log) == 1
+    assert len(sentences(events)) == 1
     assert served.post(BODIES[JSON], JSON).status_code == 200
-    assert served.log[1:] == ["The spool can be written again."]
+    assert sentences(events)[1:] == ["The spool can be written again."]
     assert [record.body for record in served.records()] == [BODIES[JSON]] * 2
+
+
+def sample(served: Served, name: str, **labels: str) -> float | None:
+    """A figure, as Prometheus reads it; None if there is none of these labels."""
+    reply = served.client.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=")
+    found = [
+        float(each.value)
+        for family in text_string_to_metric_families(reply.text)
+        for each in family.samples
+        if each.name == f"faultline_collector_{name}" and each.labels == labels
+    ]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_figures_count_what_was_answered(served: Served) -> None:
+    assert sample(served, "spool_oldest_age_seconds") == 0
+    for kind in TYPES:
+        assert served.post(BODIES[kind], kind).status_code == 200
+    faulty = ("pipecat", b"\x0a\x02ab\x2a\x03stt")
+    assert served.post(request([faulty])).status_code == 200
+    assert served.post(b"{", JSON).status_code == 400
+    assert served.post(b"{}", "text/plain").status_code == 415
+    served.receiver.stopping = True
+    assert served.post(BODIES[JSON], JSON).status_code == 503
+    for status, count in (("200", 3), ("400", 1), ("415", 1), ("503", 1)):
+        assert sample(served, "requests_total", status=status) == count
+    for reason in ("undecodable", "media_type", "stopping"):
+        assert sample(served, "rejected_total", reason=reason) == 1
+    assert sample(served, "rejected_total", reason="behind") is None
+    assert sample(served, "spans_total", outcome="taken") == 8
+    assert sample(served, "spans_total", outcome="refused") == 1
+    expected = sum(map(len, BODIES.values())) + len(request([faulty])) + 1
+    assert sample(served, "received_bytes_total") == expected
+    assert sample(served, "spool_bytes") == size(served.folder) > 0
+    # Four records went to disk: the undecodable body is kept, too.
+    assert sample(served, "spool_write_seconds_count") == len(served.records()) == 4
+    assert 0 < (sample(served, "spool_oldest_age_seconds") or 0) < 600
+
+
+def test_figures_of_the_ingesting_process(served: Served) -> None:
+    assert sample(served, "ready") == 0
+    Store.create(served.store)
+    figures = Figures(turns=7, runs=2, stored_at=1.8e9, commits=[1, 2] + [0] * 10, lag=3.5)
+    served.receiver.told(figures)
+    assert sample(served, "turns_total") == 7
+    assert sample(served, "last_commit_timestamp_seconds") == 1.8e9
+    assert sample(served, "lag_seconds") == 3.5
+    assert sample(served, "commit_seconds_bucket", le="0.05") == 1
+    assert sample(served, "commit_seconds_bucket", le="+Inf") == 3
+    assert sample(served, "commit_seconds_count") == 3
+    assert sample(served, "ready") == 1
+    served.receiver.told(Figures(problem="The disk is full."))
+    assert sample(served, "ready") == 0
+    assert sample(served, "turns_total") == 0
+    assert "commits" not in str(served.client.get("/health").json())
+
+
+def test_ready_says_what_is_wrong(served: Served) -> None:
+    def problem() -> str | None:
+        reply = served.client.get("/ready")
+        sentence: str | None = reply.json()["problem"]
+        assert reply.status_code == (503 if sentence else 200)
+        assert reply.json()["ready"] is (sentence is None)
+        assert sentence is None or sentence.endswith(".")
+        # It lives.
+        assert served.client.get("/health").status_code == 200
+        return sentence
+
+    assert "is gone" in (problem() or "")
+    Store.create(served.store)
+    assert problem() is None
+    head = (served.store / "HEAD.json").read_bytes()
+    (served.store / "HEAD.json").write_text("{")
+    assert "HEAD.json is damaged" in (problem() or "")
+    (served.store / "HEAD.json").write_bytes(head)
+    served.receiver.told(Figures(problem="The disk is full."))
+    assert problem() == "The disk is full."
+    served.receiver.told(Figures())
+    assert problem() is None
+    moved = served.folder.with_name("moved")
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    served.folder.rename(moved)
+    assert f"{served.folder} is gone" in (problem() or "")
+    # Acknowledged is only what is where the next start looks for it.
+    assert served.post(BODIES[JSON], JSON).status_code == 503
+    moved.rename(served.folder)
+    assert problem() is None
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    assert len(served.records()) == 2
+    served.receiver.stopping = True
+    assert problem() == "The collector is shutting down."
+
+
+def test_a_removed_spool_acknowledges_nothing(served: Served) -> None:
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    shutil.rmtree(served.folder)
+    for _ in range(2):
+        assert served.post(BODIES[JSON], JSON).status_code == 503
+    assert not served.folder.exists()
+    served.folder.mkdir()
+    assert served.post(BODIES[JSON], JSON).status_code == 200
+    assert len(served.records()) == 1
 
 
 def test_a_process_that_says_nothing_fails(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,16 +411,17 @@ def test_a_process_that_says_nothing_fails(served: Served, monkeypatch: pytest.M
 
 
 def test_a_process_that_cannot_be_started_is_tried_again(
-    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Any]
 ) -> None:
-    monkeypatch.setattr(receiver, "_RESTART_S", 0.1)
+    Store.create(tmp_path / "store")
+    monkeypatch.setattr(serving, "_RESTART_S", 0.1)
     # It prints what is no report before those that are.
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\necho a warning\necho '[1]'\nexec {sys.executable} \"$@\"\n")
     monkeypatch.setattr(sys, "executable", str(script))
     assert served.post(BODIES[JSON], JSON).status_code == 200
-    setup = Setup(str(tmp_path / "store"), str(tmp_path), "otlp", 0, 1e12, 0, 64 << 20)
-    ingesting = Ingesting(setup, served.receiver, served.log.append)
+    setup = Setup(str(tmp_path / "store"), str(served.folder), "otlp", 0, 1e12, 0, 64 << 20)
+    ingesting = Ingesting(setup, served.receiver)
     try:
         until(lambda: served.receiver.figures.problem is not None)
         assert served.client.get("/health").json()["status"] == "failing"
@@ -307,7 +430,7 @@ def test_a_process_that_cannot_be_started_is_tried_again(
         assert served.client.get("/health").json()["status"] == "ok"
     finally:
         ingesting.stop()
-    assert served.log == [
+    assert sentences(events) == [
         "The ingesting process cannot be started: permission denied; it is tried again."
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from filelock import FileLock
@@ -11,6 +12,7 @@ from data.store.temporary import (
     DraftTaken,
     clear,
     draft,
+    new_draft,
     scratch,
 )
 
@@ -46,3 +48,13 @@ def test_only_what_nobody_holds_is_cleared(tmp_path: Path, monkeypatch: pytest.M
     with FileLock(tmp_path / "one-alive.lock"), scratch("one-") as folder:
         names = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
         assert names == sorted(["one-alive", "other-dead", folder.name])
+
+
+def test_another_name_is_taken_while_somebody_looks_at_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `clear` does of another process, at the moment at which the lock was made."""
+    names = iter([UUID(int=1), UUID(int=2)])
+    monkeypatch.setattr("uuid.uuid4", lambda: next(names))
+    with FileLock(tmp_path / f"{UUID(int=1).hex}.lock"), new_draft(tmp_path) as folder:
+        assert folder.name == UUID(int=2).hex

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import os
 import re
 import socket
@@ -12,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -28,7 +29,7 @@ from benchmarks.visitors import Visitor
 from data.errors import UsageError
 from data.store.store import Store
 from parts.server.sign_in import SignIn
-from tests.browser import ROOT, served
+from tests.browser import ROOT, free_port, served
 from tests.command import Run, must_fail
 
 OWN = "faultline.example.org"
@@ -469,3 +470,32 @@ def test_closed_tabs_give_their_handles_back(port: int) -> None:
     handles = asyncio.run(load(port, 35))
     assert max(handles) < 100
     assert handles[-1] <= max(handles[:20])
+
+
+@pytest.mark.long
+def test_all_that_the_server_logs_can_be_json(tmp_path: Path) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "cli", "dashboard", "--log-format", "json"),
+            *("--store", str(tmp_path / "none"), "--port", str(port)),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            with suppress(OSError):
+                if ask(port, "localhost", "/_stcore/health").status == 200:
+                    break
+            time.sleep(0.2)
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+    events = [json.loads(line) for line in err.splitlines()]
+    assert out == ""
+    assert events[0]["event"] == "started"
+    assert f":{port}" in events[0]["message"]
+    assert any(event.get("logger") == "uvicorn.error" for event in events)
+    assert all(event["time"] and event["level"] for event in events)

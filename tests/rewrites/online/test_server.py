@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from rewrites.online.index_folder import version
 from rewrites.online.rewriter import LONGEST, Rewriter
 from rewrites.online.server import MOST_BYTES, Live, application
 from tests.rewrites.lamps import store_with
@@ -118,13 +120,58 @@ def test_other_names_are_refused(client: TestClient) -> None:
 def test_the_document_describes_what_is_there(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {"/rewrite", "/health", "/openapi.json"}
+    assert set(document["paths"]) == {
+        *("/rewrite", "/health", "/ready", "/metrics", "/openapi.json")
+    }
     schemas = document["components"]["schemas"]
     answer = client.post("/rewrite", json={"text": LAMB}).json()
     assert set(answer) == set(schemas["Answer"]["properties"])
     full = {"text": "a", **dict.fromkeys(set(schemas["Request"]["properties"]) - {"text"})}
     assert client.post("/rewrite", json={**full, "before": []}).status_code == 200
     assert set(client.get("/health").json()) == set(schemas["Health"]["properties"])
+
+
+def test_figures_count_requests_and_answers(folder: Path) -> None:
+    with TestClient(application(folder), base_url="http://localhost") as client:
+        for _ in range(2):
+            assert client.post("/rewrite", json={"text": LAMB}).json()["rewrite"] == LAMP
+        assert client.post("/rewrite", json={"text": "what time is it"}).status_code == 200
+        assert client.post("/rewrite", content=b"{").status_code == 415
+        assert client.get("/ready").json() == {"ready": True, "problem": None}
+        text = client.get("/metrics").text
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "_bucket" not in sample.name and "_index_info" not in sample.name
+    }
+    assert samples["faultline_rewrites_requests_total", "200"] == 3
+    assert samples["faultline_rewrites_requests_total", "415"] == 1
+    assert samples["faultline_rewrites_request_seconds_count",] == 4
+    answers = {key[1:]: n for key, n in samples.items() if key[0].endswith("_answers_total")}
+    assert sum(answers.values()) == 3
+    assert answers["none", "no"] == 1
+    assert samples["faultline_rewrites_index_stale",] == 0
+    assert f'generation="{version(folder)}"' in text
+    assert LAMB not in text
+    assert LAMP not in text
+
+
+def test_it_is_not_ready_when_a_trial_is_not_answered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = Live(folder)
+    client = TestClient(application(folder, live=live), base_url="http://localhost")
+    assert client.get("/ready").status_code == 200
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise OSError("a page of the index cannot be read")
+
+    monkeypatch.setattr(Rewriter, "rewrite", broken)
+    reply = client.get("/ready")
+    assert reply.status_code == 503
+    assert reply.json()["problem"].endswith("(OSError).")
+    assert client.get("/health").status_code == 200
 
 
 def test_a_damaged_new_index_leaves_the_old_one_in_service(
