@@ -93,9 +93,9 @@ def redact(
         _show(None if off else chosen(target), as_json)
         return
     # Everything is read before a store is created.
-    target = Store.ensure(store) if Path(store).exists() else None
-    choice = _chosen(target, store, kinds, names, region, pseudonyms, user_key_file)
-    target = target or Store.ensure(store)
+    there = Store.ensure(store) if Path(store).exists() else None
+    choice = _chosen(there, store, kinds, names, region, pseudonyms, user_key_file)
+    target = there or Store.ensure(store)
     target.must_be_whole()
     choose(target, choice)
     _show(choice, as_json)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import langcodes
 import phonenumbers
-from stdnum import iban, luhn
+from stdnum import iban, luhn, numdb
 
 from data.store.privacy import PLACEHOLDERS
 
@@ -218,18 +218,25 @@ def _is_phone(written: str, region: str | None) -> bool:
         return False
 
 
-_DIGIT_WORDS = {
-    **{word: value for value, words in enumerate((
-        # English, German, Spanish, French, Italian, Portuguese.
-        "zero oh null cero zéro nought", "one eins uno une un um", "two zwei zwo dos deux due dois",
-        "three drei tres trois tre três", "four vier cuatro quatre quattro quatro",
-        "five fünf cinco cinq cinque", "six sechs seis sei meia", "seven sieben siete sept sette sete",
-        "eight acht ocho huit otto oito", "nine neun nueve neuf nove",
-    )) for word in words.split()},
-}  # fmt: skip
-_TEENS = ("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-          "nineteen").split()  # fmt: skip
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+# English, German, Spanish, French, Italian, Portuguese.
+_SAID_DIGITS = (
+    "zero oh null cero zéro nought",
+    "one eins uno une un um",
+    "two zwei zwo dos deux due dois",
+    "three drei tres trois tre três",
+    "four vier cuatro quatre quattro quatro",
+    "five fünf cinco cinq cinque",
+    "six sechs seis sei meia",
+    "seven sieben siete sept sette sete",
+    "eight acht ocho huit otto oito",
+    "nine neun nueve neuf nove",
+)
+_DIGIT_WORDS = {word: value for value, words in enumerate(_SAID_DIGITS) for word in words.split()}
+_TEENS = (
+    *("ten", "eleven", "twelve", "thirteen", "fourteen"),
+    *("fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _REPEATED = {"double": 2, "triple": 3, "treble": 3}
 _SAID = "|".join([*_DIGIT_WORDS, "o", *_TEENS, *_TENS, *_REPEATED])
 _SPOKEN = re.compile(
@@ -294,12 +301,12 @@ def _ibans(text: str, strict: bool) -> Iterator[_Span]:
                 yield _Span(match.start(), end, "iban")
                 break
         else:
-            groups = [group for group in re.finditer(r"[^ \-]+", match[0])]
+            groups = list(re.finditer(r"[^ \-]+", match[0]))
             while groups and not _DIGIT.search(groups[-1][0]):
                 groups.pop()
             end = match.start() + groups[-1].end() if groups else match.start()
             found = text[match.start() : end]
-            known = iban._ibandb.info(found[:2].upper())[0][1]
+            known = numdb.get("iban").info(found[:2].upper())[0][1]
             if not strict and known and len(re.findall("[0-9]", found)) >= _IBAN_DIGITS:
                 yield _Span(match.start(), end, "iban")
 
@@ -315,15 +322,17 @@ _BEFORE = 130
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}")
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{0,61}[^\W_]")
 _AT = re.compile(r" (?:at|arobase|arroba|chiocciola) ", re.IGNORECASE)
-_DOT, _SIGN = "(?:dot|punkt|point|punto|ponto)", "(?:dot|punkt|point|punto|ponto|underscore|dash|hyphen|minus|plus)"  # fmt: skip
+_DOT = "(?:dot|punkt|point|punto|ponto)"
+_SIGN = "(?:dot|punkt|point|punto|ponto|underscore|dash|hyphen|minus|plus)"
 _SAID_LOCAL = re.compile(
     rf"(?<!\w)(?:(?:[^\W_] ){{2,40}}[^\W_]{{1,30}}|[\w.+\-]{{1,40}})"
     rf"(?: {_SIGN} (?:(?:[^\W_] ){{2,20}}[^\W_]{{1,30}}|[\w.+\-]{{1,40}})){{0,5}}$",
     re.IGNORECASE,
 )
 _SAID_HOST = re.compile(
-    rf"(?:[^\W_] ){{0,12}}[\w\-]{{1,40}}(?: {_DOT} [^\W\d_][\w\-]{{1,30}}){{1,3}}(?!\w)", re.IGNORECASE
-)  # fmt: skip
+    rf"(?:[^\W_] ){{0,12}}[\w\-]{{1,40}}(?: {_DOT} [^\W\d_][\w\-]{{1,30}}){{1,3}}(?!\w)",
+    re.IGNORECASE,
+)
 # A host with a written dot may be one to visit; with these, people write to each other.
 _MAIL_HOST = re.compile(
     r"(?:gmail|googlemail|yahoo|hotmail|outlook|icloud|aol|gmx|web|proton|protonmail)"
@@ -362,7 +371,9 @@ _NOT_A_NAME = (
     "to|at|on|and|or|from|in|into|of|for|near|by|via|with|then|the|a|an|is|are|was|bus|buses|train|"
     "route|line|minutes?|hours?|days?|weeks?|months?|years?|seconds?|miles?|km|kilometers?|"
     "kilometres?|meters?|metres?|blocks?|stops?|pm|am|o'clock|oclock|percent|degrees?|way|one|two|"
-    "three|four|five|six|seven|eight|nine|more|star|dollars?|times?|per|new|people|persons?|tickets?"
+    "three|four|five|six|seven|eight|nine|more|star|dollars?|times?|per|new|people|persons?|tickets?|"
+    # A route's letter; streets have those of directions.
+    "[a-df-mo-rt-vx-z]"
 )
 _SURE = "street|st|avenue|ave|road|rd|lane|ln|boulevard|blvd|terrace|crescent"
 _UNSURE = "drive|dr|court|ct|way|place|pl|square|sq|close|gardens|highway|parkway|pkwy"
@@ -375,7 +386,8 @@ _COUNT = (
 )
 _NO_ORDINAL = r"(?!(?:first|second|third|fourth|forth|fifth|sixth|seventh|eighth|ninth)\b)"
 _ENGLISH = re.compile(
-    rf"(?<![\w.,:#$-])(?P<number>(?:[0-9]{{1,5}} ?- ?)?[0-9]{{1,5}}[a-d]?) (?:{_NAMED}(?:{_SURE}|{_UNSURE}))(?!\w)",
+    rf"(?<![\w.,:#$-])(?P<number>(?:[0-9]{{1,5}} ?- ?)?[0-9]{{1,5}}[a-d]?) "
+    rf"{_NAMED}(?:{_SURE}|{_UNSURE})(?!\w)",
     re.IGNORECASE,
 )
 _ENGLISH_SAID = re.compile(
@@ -394,12 +406,13 @@ _COMPOUND = re.compile(
     re.IGNORECASE,
 )
 _FRENCH = re.compile(
-    r"(?<![\w.,:])(?P<number>[0-9]{1,4}(?: ?(?:bis|ter))?),? (?:rue|avenue|boulevard|chemin|impasse|"
-    r"allée|quai|place|cours) (?:d|l|[^\W\d_])",
+    r"(?<![\w.,:])(?P<number>[0-9]{1,4}(?: ?(?:bis|ter))?),? (?:rue|avenue|boulevard|chemin|"
+    r"impasse|allée|quai|place|cours) (?:d|l|[^\W\d_])",
     re.IGNORECASE,
 )
 _ROMANCE = re.compile(
-    rf"(?<!\w)(?:calle|avenida|paseo|plaza|carrer|via|viale|piazza|corso|rua|praça)(?: {_WORD}){{1,4}},?"
+    rf"(?<!\w)(?:calle|avenida|paseo|plaza|carrer|via|viale|piazza|corso|rua|praça)"
+    rf"(?: {_WORD}){{1,4}},?"
     r" (?:número |numero |nº ?|n\. ?)?(?P<number>[0-9]{1,4})(?![\w:%])",
     re.IGNORECASE,
 )
