@@ -14,7 +14,7 @@ from data.ingest.dry_run import dry_run
 from data.ingest.ingest import ingest
 from data.store import privacy
 from data.store.maintenance import delete
-from data.store.privacy import KINDS, Choice, chosen, choose, fingerprint, names_in, privacy_of
+from data.store.privacy import KINDS, Choice, choose, chosen, fingerprint, names_in, privacy_of
 from data.store.store import Store
 from tests.data.test_erasure import contents
 from tests.log_samples import OWN
