@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from data.counted import counted, number
-from data.errors import UsageError, VersionGone, machine_error
+from data.errors import FaultlineError, UsageError, VersionGone, machine_error
 from data.schema.layout import TABLES
 from data.store.deletions import NAME as DELETIONS
 from data.store.deletions import record_deletion, record_vacuum
@@ -360,33 +360,43 @@ def _finished(
 
     def record(left: Mapping[str, Sequence[str]]) -> None:
         also = {name: count for name, count in others.items() if count}
-        record_deletion(store, what, asked, tables, also, left, versions)
+        try:
+            record_deletion(store, what, asked, tables, also, left, versions)
+        except OSError as error:
+            problem = machine_error(error, store.path)
+            if problem is None:
+                raise
+            raise type(problem)(
+                f"The turns are deleted, but that could not be recorded. {problem}"
+            ) from error
 
     try:
         with store.snapshot() as snapshot:
             for models in (store.models, store.label_models):
                 others["rows of models"] += forget_in_models(models, snapshot)
     except Exception as error:
-        record({"models": ["not all of what models keep of the turns could be removed"]})
+        # Where the disk is full, this cannot be written either, and the sentence below says why.
+        with suppress(FaultlineError, OSError):
+            record({"models": ["not all of what models keep of the turns could be removed"]})
         problem = machine_error(error, store.path)
         if problem is None:
             raise
         raise type(problem)(
             f"The turns are deleted, but not yet what the models keep of them. {problem}"
         ) from error
-    models = tuple(store.model_ids()) if turns else ()
+    learned = tuple(store.model_ids()) if turns else ()
     label_models = tuple(model_ids(store.label_models)) if turns else ()
     left_beside = _left_beside(store)
     # Notes and views are named by what people wrote, which may be a name.
     to_read = [f"{counted(len(unread), 'text')} that only a person can judge"] if unread else []
-    record({"models": (*models, *label_models), "texts": to_read, "files": left_beside})
+    record({"models": (*learned, *label_models), "texts": to_read, "files": left_beside})
     quarantined = others.pop("quarantined lines", 0)
     return Deletion(
         turns,
         predictions,
         quarantined,
         {name: count for name, count in others.items() if count},
-        models,
+        learned,
         label_models,
         (*unread, *left_beside),
         str(store.path),
