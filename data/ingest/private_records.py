@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A whole number of so many digits may be of a phone or a card.
 _FEWEST_DIGITS = 7
 # A part of a number, as a slot may hold it.
-_PART = 4
+_PART = 3
 # Unknown fields that say where in a text something stands: after redaction they would be wrong.
 _OFFSETS = re.compile(r"span|offset|char_?(?:start|end)|(?:start|end)_?char|indices", re.IGNORECASE)
 # An id of fewer characters stands within others by chance.
@@ -68,6 +68,9 @@ class _Texts:
         for kind, found in redacted.hits:
             self._counts[kind] += 1
             self._known[found.lower()] = PLACEHOLDERS[kind]
+            if kind == "name":
+                # A slot may hold the first or the last of them.
+                self._known |= dict.fromkeys(found.lower().split(), PLACEHOLDERS[kind])
             if digits := _digits(found):
                 self._numbers[digits] = PLACEHOLDERS[kind]
         return redacted.text

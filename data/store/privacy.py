@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,7 @@ MARK = "redaction"
 # With fewer bytes, the fingerprint would let somebody guess the key.
 _SHORTEST_KEY = 16
 _LARGEST_FILE = 16 << 20
+_HASH = re.compile("[0-9a-f]{32}")
 _FINGERPRINT = b"faultline: fingerprint of the key of users"
 
 
@@ -81,9 +83,14 @@ class Privacy:
         """What the pseudonyms made with this key begin with."""
         return f"u-{self.choice.fingerprint}-"
 
+    def is_pseudonym(self, user_id: str) -> bool:
+        """Whether an id is one that this key's pseudonyms look like."""
+        hexadecimal = user_id.removeprefix(self.prefix)
+        return user_id.startswith(self.prefix) and bool(_HASH.fullmatch(hexadecimal))
+
     def pseudonym(self, user_id: str) -> str:
         """What stands for a user, always the same; an empty id and a pseudonym stay as they are."""
-        if self.key is None or not user_id or user_id.startswith(self.prefix):
+        if self.key is None or not user_id or self.is_pseudonym(user_id):
             return user_id
         digest = hmac.new(self.key, user_id.encode("utf-8", "surrogatepass"), sha256)
         return self.prefix + digest.hexdigest()[:32]
@@ -284,8 +291,7 @@ def with_pseudonyms(store: Store, user_ids: Sequence[str]) -> tuple[str, ...]:
     choice = chosen(store)
     if choice is None or choice.fingerprint is None:
         return tuple(user_ids)
-    prefix = Privacy(choice).prefix
-    if all(user.startswith(prefix) for user in user_ids):
+    if all(map(Privacy(choice).is_pseudonym, user_ids)):
         return tuple(user_ids)
     privacy = privacy_of(store)
     assert privacy is not None
