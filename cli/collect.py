@@ -92,12 +92,16 @@ def otlp(
     from collect.receiver import LOOPBACK as NAMES
     from collect.receiver import PATH, Limits
     from collect.serving import serve
+    from data.store.privacy import privacy_of
     from data.store.store import Store, local
 
     log = structlog.get_logger()
     must_be_free(port, host, "--host")
     root = local(store)
-    Store.ensure(root).must_be_whole()
+    target = Store.ensure(root)
+    target.must_be_whole()
+    # A missing key is better known now than when the first turn is to be stored.
+    privacy_of(target)
     folder = must_be_text((spool or root / ".spool" / "otlp").expanduser().absolute())
     folder.mkdir(parents=True, exist_ok=True)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -178,6 +182,7 @@ def home_assistant(
 
     from collect.home_assistant import Client
     from collect.spool import exclusive
+    from data.store.privacy import privacy_of
     from data.store.store import Store, local
 
     token = next((os.environ[name] for name in _TOKENS if os.environ.get(name, "").strip()), None)
@@ -189,6 +194,7 @@ def home_assistant(
     root = local(store)
     opened = Store.ensure(root)
     opened.must_be_whole()
+    privacy_of(opened)
     folder = root / ".spool" / "home-assistant"
     settings = Settings(idle_minutes=idle_minutes, assistant=assistant)
     with exclusive(folder):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from cli.dry_run import show_dry_run
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import err, out, plain, print_json, print_quarantined
 from data.counted import counted, number
-from data.errors import UsageError
+from data.errors import StoreMissing, UsageError
 from data.ingest.adapters.adapter import Settings
 from data.ingest.adapters.registry import FORMATS, NAMES, named
 from data.ingest.block import LONGEST_LINE, Limits
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 # Problems of a file that are listed one by one.
 _SHOWN = 20
+# What is redacted, as people call it.
+_CALLED = {
+    "email": "e-mail",
+    "phone": "phone number",
+    "card": "card number",
+    "iban": "IBAN",
+    "street": "house number",
+}
 # Reasons for quarantine that are named, each with so many characters at most.
 _REASONS = 3
 _LONGEST = 200
@@ -116,6 +125,7 @@ def ingest(
     from data.ingest.sources import discover
     from data.ingest.versions import conflict_words
     from data.store.misdated import Clock, words
+    from data.store.privacy import privacy_of
     from data.store.store import Store
     from progress import listener
 
@@ -129,6 +139,9 @@ def ingest(
             )
         format = "table"
     if try_only:
+        # Without a store there is nothing to redact yet.
+        with suppress(StoreMissing):
+            settings = replace(settings, privacy=privacy_of(Store.open(store)))
         show_dry_run(paths, format, settings, limits, as_json)
         return
     # Before the store is created: a mistyped path must not leave an empty one behind.
@@ -188,6 +201,8 @@ def ingest(
                 fields = ", ".join(f"{plain(name)} {number(n)}" for name, n in left_out.items())
                 total = sum(left_out.values())
                 out.print(f"{counted(total, 'value')} left out, as {what}: {fields}.")
+        if report.redacted:
+            out.print(f"Redacted: {_redacted(report.redacted)}.")
         for name, count in list(report.unknown.items())[:20]:
             records = counted(count, "record")
             out.print(f"Unknown field {plain(name)!r} kept in extra, {records}.")
@@ -233,6 +248,11 @@ def _print_reasons(report: IngestReport, store: str) -> None:
         "See the lines on the page Data, or with: "
         f"faultline export quarantine --to quarantine.csv --store {plain(shlex.quote(str(store)))}"
     )
+
+
+def _redacted(counts: dict[str, int]) -> str:
+    """As "3 emails, 1 name"."""
+    return ", ".join(counted(count, _CALLED.get(kind, kind)) for kind, count in counts.items())
 
 
 def _cut(text: str) -> str:

@@ -23,6 +23,7 @@ from cli.labels import labels
 from cli.mapping import mapping
 from cli.models import evaluate, promote, score, train
 from cli.output import err, plain
+from cli.privacy import deletions, redact
 from cli.report import report
 from cli.rewrites import rewrites
 from cli.rewriting import rewrite, serve_rewrites
@@ -49,7 +50,7 @@ app = typer.Typer(
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, mapping, train, score, evaluate, export, info),
-    *(compact, vacuum, delete, retain, doctor),
+    *(redact, compact, vacuum, delete, retain, deletions, doctor),
     *(annotate, promote, report, dashboard),
     *(rewrite, serve_rewrites, teach),
     *(demo, demo_data),

@@ -284,6 +284,7 @@ def _forgotten(store: Store, report: Deletion) -> Deletion:
 
     if not of_store(store.path).exists():
         return report
+    from data.store.deletions import record_deletion
     from rewrites.online.rewriter import forget_deleted
 
     try:
@@ -292,6 +293,10 @@ def _forgotten(store: Store, report: Deletion) -> Deletion:
         raise RewriteIndexDamaged(
             f"The turns are deleted from the tables, but not from the index of rewrites. {error}"
         ) from error
+    if removed:
+        head = store.head().version
+        what = {"turns of the index of rewrites": removed}
+        record_deletion(store, "rewrite index", {}, {}, what, {}, (head, head))
     others = {**report.others, "turns of the index of rewrites": removed} if removed else None
     return replace(report, others=others) if others else report
 

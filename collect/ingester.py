@@ -38,9 +38,11 @@ from data.event_log import configure_as_told
 from data.ingest import block
 from data.ingest.adapters.adapter import Settings
 from data.ingest.ingest import ingest
+from data.ingest.private_records import redact_faults
 from data.ingest.validation import excerpt
 from data.schema.tables import QUARANTINE
 from data.store.durability import sync
+from data.store.privacy import privacy_of
 from data.store.store import Store
 
 # Kinds of records of the spool: a request in one of the encodings, or what was refused.
@@ -255,6 +257,7 @@ class Ingester:
         if not self._faults:
             return
         now, run = datetime.now(UTC), uuid.uuid4().hex
+        privacy = privacy_of(self._store)
         rows = [
             {
                 "run_id": run,
@@ -267,11 +270,14 @@ class Ingester:
             }
             for at, fault in self._faults
         ]
+        table = pa.Table.from_pylist(rows, schema=QUARANTINE)
+        if privacy is not None:
+            table = pa.Table.from_batches(redact_faults(table.to_batches(), privacy))
         # Those of a record that is read again after a crash.
         these = {"these": pa.table({"file": list({row["file"] for row in rows})})}
         with self._store.commit() as cycle:
             cycle.delete_rows("quarantine", "file IN (SELECT file FROM these)", these)
-            cycle.append("quarantine", pa.Table.from_pylist(rows, schema=QUARANTINE))
+            cycle.append("quarantine", table)
         self.figures.quarantined += len(rows)
         self._faults = []
 

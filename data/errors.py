@@ -81,6 +81,10 @@ class NoTurns(IngestError):
     """The logs of another system can be read, but tell of no turns."""
 
 
+class PrivacyError(FaultlineError):
+    """What a store redacts is not known, or the key for its users is missing or another one."""
+
+
 class MappingError(IngestError):
     """The mapping file of a table is missing or wrong; the message names the key."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import tempfile
 import zipfile
@@ -18,6 +17,7 @@ from data.export.sandbox import run, slice_sql
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
 from data.schema.vocabulary import LEVEL_MEANING, UNCHECKED, UNCHECKED_MEANING
+from data.software import version
 from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 
@@ -66,7 +66,7 @@ def manifest(
         **_learned_from(snapshot, model),
         "columns": [{"name": column, "type": kind} for column, kind in columns],
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "faultline": _version(),
+        "faultline": version(),
     }
     if link is not None:
         content["link"] = {key: list(values) for key, values in link.items()}
@@ -247,10 +247,3 @@ def _text(content: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("faultline-voice")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

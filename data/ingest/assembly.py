@@ -21,6 +21,7 @@ from data.ingest.adapters.adapter import Adapter, Assembled, Piece, Rejected, Se
 from data.ingest.adapters.registry import named
 from data.ingest.block import Block, Limits
 from data.ingest.positions import moved
+from data.ingest.private_records import with_pseudonym
 from data.ingest.row_file import table_of
 from data.ingest.staging import Staged, stage
 from data.ingest.validation import Fault, excerpt
@@ -28,6 +29,7 @@ from data.parallel import without_gc
 from data.schema.trace import schema
 from data.store.misdated import Clock
 from data.store.parquet import workbench
+from data.store.privacy import Privacy
 from data.store.snapshot import literal
 
 # What the lines of a block stand for: line n of the block is row n - 1.
@@ -196,6 +198,8 @@ class _Writer:
             self.size += len(text)
             return
         turn = dict(result.turn)
+        if settings.privacy is not None:
+            turn = with_pseudonym(turn, settings.privacy)
         if settings.assistant:
             turn["assistant"] = settings.assistant
         assistant = turn.get("assistant")
@@ -246,10 +250,17 @@ def _readable(data: bytes) -> bytes:
 
 
 def stage_lines(
-    lines: Lines, moves: Path, index: int, folder: Path, clock: Clock, limits: Limits
+    lines: Lines,
+    moves: Path,
+    index: int,
+    folder: Path,
+    clock: Clock,
+    limits: Limits,
+    privacy: Privacy | None,
 ) -> Staged:
     """Check a block of turns, at the positions of `positions.moves`, and write them as
     `staging.stage` does."""
     data = moved(lines.path.read_bytes(), lines.dialogues, moves)
     lines.path.unlink()
-    return replace(stage(Block(data, limits=limits), index, folder, clock), origins=lines.origins)
+    staged = stage(Block(data, limits=limits), index, folder, clock, privacy)
+    return replace(staged, origins=lines.origins)

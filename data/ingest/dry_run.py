@@ -25,6 +25,7 @@ from data.ingest.sources import blocks, discover
 from data.ingest.staging import split_lines
 from data.ingest.validation import Fault, Notes, check, excerpt
 from data.parallel import runner
+from data.store.privacy import Privacy
 from progress import silent
 
 # Turns, and faulty records, that are shown of an input.
@@ -88,7 +89,7 @@ def dry_run(
             if kind in NAMES:
                 examples, problems = _other(group, settings, limits, shown)
             else:
-                examples, problems = _traces(group[0], limits, shown)
+                examples, problems = _traces(group[0], settings, limits, shown)
         except IngestError as error:
             results.append(DryRun(kind, title, names, error=str(error)))
             continue
@@ -104,12 +105,14 @@ def dry_run(
     return results
 
 
-def _traces(source: Source, limits: Limits, shown: int) -> tuple[list[Example], list[Example]]:
+def _traces(
+    source: Source, settings: Settings, limits: Limits, shown: int
+) -> tuple[list[Example], list[Example]]:
     examples: list[Example] = []
     problems: list[Example] = []
     for number, line in _numbered(blocks(source, limits)):
         try:
-            checked = check(line, Notes())
+            checked = check(line, Notes(), settings.privacy)
         except Fault as fault:
             if len(problems) < shown:
                 problems.append(Example(source.name, number, excerpt(line), problem=str(fault)))
@@ -152,7 +155,7 @@ def _other(
             turns = moved(block.path.read_bytes(), block.dialogues, placed)
             text = turns.splitlines()[row]
             record = record_texts(adapter, source, limits, {line})
-            shown_turn, problem = _checked(text)
+            shown_turn, problem = _checked(text, settings.privacy)
             examples.append(Example(source.name, line, record.get(line, ""), shown_turn, problem))
         problems = [
             Example(
@@ -176,9 +179,9 @@ def _origins(lines: Sequence[Lines]) -> Iterator[tuple[int, int, Lines, int]]:
             yield part, number, block, row
 
 
-def _checked(line: bytes) -> tuple[dict[str, Any], str | None]:
+def _checked(line: bytes, privacy: Privacy | None) -> tuple[dict[str, Any], str | None]:
     """The record as it would be stored, or as the adapter made it and why it is not valid."""
     try:
-        return json.loads(check(line, Notes()).json), None
+        return json.loads(check(line, Notes(), privacy).json), None
     except Fault as fault:
         return json.loads(line), str(fault)

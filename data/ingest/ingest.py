@@ -30,6 +30,7 @@ from data.ingest.adapters.registry import NAMES, without_turns
 from data.ingest.block import Limits, Source
 from data.ingest.folders import Skipped
 from data.ingest.other_logs import OtherLogs
+from data.ingest.private_records import redact_faults, redacted_text
 from data.ingest.sources import blocks, discover
 from data.ingest.staging import Staged, stage
 from data.ingest.upsert import TurnsNow, plan, resolved_keys
@@ -41,6 +42,7 @@ from data.store.earlier import record_misdated
 from data.store.misdated import AHEAD_HOURS, Clock
 from data.store.parquet import workbench, write_batches
 from data.store.paths import printable
+from data.store.privacy import Privacy, privacy_of
 from data.store.quarantine import FIELD_KIND, REASON_WORDS, reason_kind
 from data.store.snapshot import literal
 from data.store.store import Store
@@ -86,7 +88,8 @@ class FileReport:
     the turns whose date cannot be right (see `data.store.misdated`). Conflicts that are kept apart
     are among `quarantined`.
     `not_numbers` (NaN and infinity) and `out_of_range` count the
-    values that were left out of turns, by field.
+    values that were left out of turns, by field, and `redacted` what was redacted, by kind
+    (`data.store.privacy`).
     """
 
     file: str
@@ -101,6 +104,7 @@ class FileReport:
     unknown: dict[str, int] = field(default_factory=dict)
     not_numbers: dict[str, int] = field(default_factory=dict)
     out_of_range: dict[str, int] = field(default_factory=dict)
+    redacted: dict[str, int] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()
     seconds: float = 0.0
     # Why nothing of this input was ingested; None when it was.
@@ -178,6 +182,10 @@ class IngestReport:
     def out_of_range(self) -> dict[str, int]:
         return _summed(file.out_of_range for file in self.files)
 
+    @property
+    def redacted(self) -> dict[str, int]:
+        return _summed(file.redacted for file in self.files)
+
 
 def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Counts by name added up, the largest first."""
@@ -230,7 +238,9 @@ def ingest(
         How logs of other systems are read.
 
     An input that cannot be read at all is reported (`IngestReport.failed`) and the others continue;
-    if no input can be read, the first one's `IngestError` is raised. Raises `UsageError` for an
+    if no input can be read, the first one's `IngestError` is raised. Where the store redacts,
+    nothing is written before that is done; raises `PrivacyError` if it cannot be, before anything
+    is read (`data.store.privacy.privacy_of`). Raises `UsageError` for an
     unknown `on_conflict`, for negative hours, for a `name` of several inputs, and for an assistant
     that is named for traces in Faultline's own format.
     """
@@ -240,7 +250,8 @@ def ingest(
         )
     clock = Clock(now or datetime.now(UTC), ahead_hours)
     skipped: list[Skipped] = []
-    settings = settings or Settings()
+    privacy = privacy_of(store)
+    settings = replace(settings or Settings(), privacy=privacy)
     sources = discover(paths, format, skipped, settings.assistant)
     if name is not None:
         sources = [_called(name, sources)]
@@ -263,7 +274,7 @@ def ingest(
                 failed = failed or [(item.name, str(item.error))]
                 errors.append(item.error)
             else:
-                reports.append(_commit(store, item, run, clock, on_conflict))
+                reports.append(_commit(store, item, run, clock, on_conflict, privacy))
             reports += [FileReport(name, item.source.format, error=why) for name, why in failed]
             item.folder.close()
     if all(report.error for report in reports):
@@ -337,7 +348,9 @@ def _inputs(
                 item.other.read(run, item.path, clock, settings, stored, progress, first, limits)
                 item.staged = item.other.staged
             else:
-                item.staged = _stage_all(source, run, item.path, clock, progress, first, limits)
+                item.staged = _stage_all(
+                    source, run, item.path, clock, progress, first, limits, settings.privacy
+                )
         except IngestError as error:
             item.error = error
         item.seconds = time.monotonic() - started
@@ -373,7 +386,14 @@ def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
     return inputs
 
 
-def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: str) -> FileReport:
+def _commit(
+    store: Store,
+    item: _Input,
+    run: Runner,
+    clock: Clock,
+    on_conflict: str,
+    privacy: Privacy | None,
+) -> FileReport:
     started, run_id = time.monotonic(), uuid.uuid4().hex
     source, staged, folder = item.source, item.staged, item.path
     name = item.name
@@ -389,7 +409,7 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
         record_misdated(cycle, clock)
         planned.apply(cycle, clock.arrived)
         kept_apart = resolved.conflicts if planned.quarantine else 0
-        _quarantine(cycle, item, run_id, planned.quarantine)
+        _quarantine(cycle, item, run_id, planned.quarantine, privacy)
         notes = _notes(staged)
         _left_out(cycle, name, run_id, notes)
         report = FileReport(
@@ -405,7 +425,8 @@ def _commit(store: Store, item: _Input, run: Runner, clock: Clock, on_conflict: 
             unknown=dict(notes.unknown.most_common()),
             not_numbers=_by_path(notes, NOT_A_NUMBER),
             out_of_range=_by_path(notes, OUT_OF_RANGE),
-            reasons=_reasons(item, planned.quarantine),
+            redacted=dict(notes.redacted.most_common()),
+            reasons=_reasons(item, planned.quarantine, privacy),
             seconds=item.seconds + time.monotonic() - started,
         )
         _record(cycle, report, run_id, item)
@@ -420,11 +441,13 @@ def _stage_all(
     progress: Progress,
     first: int,
     limits: Limits | None,
+    privacy: Privacy | None,
 ) -> list[Staged]:
     staged: list[Staged] = []
     turns = 0
     work = (
-        (block, index, folder, clock) for index, block in enumerate(blocks(source, limits), first)
+        (block, index, folder, clock, privacy)
+        for index, block in enumerate(blocks(source, limits), first)
     )
     for block in run.map(stage, work):
         if block.rows not in (None, block.count + block.faulty):
@@ -453,7 +476,13 @@ def _stage_all(
 # -- the other tables ------------------------------------------------------------------------------
 
 
-def _quarantine(cycle: Cycle, item: _Input, run_id: str, conflicts: Path | None) -> None:
+def _quarantine(
+    cycle: Cycle,
+    item: _Input,
+    run_id: str,
+    conflicts: Path | None,
+    privacy: Privacy | None,
+) -> None:
     """Replace the faults from earlier runs of the same file by those of this run.
 
     `conflicts` is the file of records with the id of another turn, which count as faults.
@@ -471,11 +500,13 @@ def _quarantine(cycle: Cycle, item: _Input, run_id: str, conflicts: Path | None)
         )
     else:
         faults = _faults(item.name, run_id, item.staged, conflicts)
+    if privacy is not None:
+        faults = redact_faults(faults, privacy)
     cycle.add("quarantine", write_batches(faults, layout, cycle.root / "quarantine"))
     _tidy(cycle, "quarantine")
 
 
-def _reasons(item: _Input, conflicts: Path | None) -> tuple[Reason, ...]:
+def _reasons(item: _Input, conflicts: Path | None, privacy: Privacy | None) -> tuple[Reason, ...]:
     """The most frequent reasons for quarantine, of all blocks."""
     files = item.fault_files + ([conflicts] if conflicts else [])
     if not files:
@@ -483,6 +514,8 @@ def _reasons(item: _Input, conflicts: Path | None) -> tuple[Reason, ...]:
     sql = _REASONS.format(files=f"[{', '.join(literal(file) for file in files)}]")
     with workbench() as con:
         rows = con.execute(sql, {"most": MOST_REASONS}).fetchall()
+    if privacy is not None:
+        rows = [(redacted_text(p, privacy), redacted_text(w, privacy), n) for p, w, n in rows]
     return tuple(Reason(*row) for row in rows)
 
 
@@ -519,6 +552,7 @@ def _notes(staged: Sequence[Staged]) -> Notes:
     notes = Notes()
     for block in staged:
         notes.add(block.notes.unknown, block.notes.left_out)
+        notes.redacted += block.notes.redacted
     return notes
 
 

@@ -30,6 +30,7 @@ from data.ingest.staging import Staged
 from data.parallel import Runner
 from data.schema.trace import schema
 from data.store.misdated import Clock
+from data.store.privacy import Privacy
 from progress import Progress
 
 # Where a faulty record stood, and what is wrong with it; as the quarantine has it.
@@ -110,7 +111,8 @@ class OtherLogs:
         """
         limits = limits or Limits(LONGEST_LINE)
         lines = self.turn_lines(run, folder, settings, progress, limits)
-        self._stage(run, lines, folder, clock, stored, first, limits, progress)
+        privacy = settings.privacy
+        self._stage(run, lines, folder, clock, stored, first, limits, progress, privacy)
         turns = sum(block.count for block in self.staged)
         if not turns and len(self.failed) == len(self.sources):
             raise IngestError(next(iter(self.failed.values())))
@@ -209,12 +211,13 @@ class OtherLogs:
         first: int,
         limits: Limits,
         progress: Progress,
+        privacy: Privacy | None,
     ) -> None:
         blocks = [block for block in lines if block.count]
         if blocks:
             moved = moves([block.dialogues for block in blocks], stored, folder)
         work = (
-            (block, moved, index, folder, clock, limits)
+            (block, moved, index, folder, clock, limits, privacy)
             for index, block in enumerate(blocks, first)
         )
         turns = 0

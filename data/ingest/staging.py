@@ -40,6 +40,7 @@ from data.store.parquet import (
     workbench,
     write_batches,
 )
+from data.store.privacy import Privacy
 from data.store.snapshot import literal
 
 FAULTS = schema(
@@ -86,8 +87,13 @@ class Staged:
     origins: Path | None = None
 
 
-def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
-    """Check a block and write its turns, keys and faults into `folder`."""
+def stage(
+    block: Block, index: int, folder: Path, clock: Clock, privacy: Privacy | None = None
+) -> Staged:
+    """Check a block and write its turns, keys and faults into `folder`.
+
+    The turns are redacted before anything of them is written; faults are by `ingest`.
+    """
     # Pieces of the canonical lines, joined once: copying each line would cost more than checking
     # it.
     pieces: list[bytes] = []
@@ -117,7 +123,7 @@ def stage(block: Block, index: int, folder: Path, clock: Clock) -> Staged:
         try:
             if len(line) > longest:
                 raise Fault("", too_long)
-            body, gold, extra, digest = check(line, notes)
+            body, gold, extra, digest = check(line, notes, privacy)
         except Fault as fault:
             faults.add(number, fault, line)
             if len(line) < _SHORT and len(faults.short) < _MOST_SHORT:

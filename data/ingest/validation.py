@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from data.ingest.private_records import redact
 from data.schema.bounds import PROBABILITY, ROUNDING
 from data.schema.locales import canonical
 from data.schema.shape import TRACE, Shape
 from data.schema.trace import Gold, Turn
 from data.store.erasure import CUT, EXCERPT
+from data.store.privacy import Privacy
 from data.store.snapshot import literal
 
 _IDS = ("turn_id", "dialogue_id", "user_id")
@@ -75,11 +77,12 @@ class Notes:
     """What valid records have that they should not, counted by path.
 
     `unknown`: fields that the format does not define. `left_out`: values that were dropped, by
-    cause and path. Paths have `[]` in place of indices.
+    cause and path. Paths have `[]` in place of indices. `redacted`: what was redacted, by kind.
     """
 
     unknown: Counter[str] = field(default_factory=Counter)
     left_out: Left = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
 
     def add(self, unknown: Counter[str], left_out: Left) -> None:
         """Add counts; beyond `_MOST_PATHS`, those of new paths are pooled."""
@@ -97,8 +100,11 @@ def _short(path: str) -> str:
     return path if len(path) <= _LONGEST_PATH else path[: _LONGEST_PATH - 1] + "…"
 
 
-def check(line: bytes, notes: Notes) -> Checked:
-    """Check one line; raises `Fault`. Unknown fields and dropped values are counted in `notes`."""
+def check(line: bytes, notes: Notes, privacy: Privacy | None = None) -> Checked:
+    """Check one line; raises `Fault`. Unknown fields and dropped values are counted in `notes`.
+
+    With `privacy`, the record is what is left after redaction.
+    """
     extra: str | None = None
     try:
         turn = _decode(line)
@@ -108,7 +114,7 @@ def check(line: bytes, notes: Notes) -> Checked:
     except msgspec.DecodeError as error:
         if line.startswith(_BOM):
             # Of a file that was appended to another.
-            return check(line.lstrip(_BOM), notes)
+            return check(line.lstrip(_BOM), notes, privacy)
         if not _may_lack_numbers(line):
             raise Fault("", _json_reason(str(error))) from None
         turn, extra = _check_slowly(line, str(error), notes)
@@ -125,6 +131,8 @@ def check(line: bytes, notes: Notes) -> Checked:
         extra, turn.home_id = _encode({"home_id": turn.home_id}).decode(), None
     if turn.locale is not None:
         turn.locale = canonical(turn.locale)
+    if privacy is not None:
+        extra = _without_personal(turn, extra, privacy, notes)
     gold = turn.gold
     if gold is not None:
         _check_gold(gold, turn.turn_id)
@@ -134,6 +142,16 @@ def check(line: bytes, notes: Notes) -> Checked:
     if extra is not None:
         digest.update(extra.encode())
     return Checked(body, b"null" if gold is None else _encode(gold), extra, digest.digest()[:8])
+
+
+def _without_personal(turn: Turn, extra: str | None, privacy: Privacy, notes: Notes) -> str | None:
+    """Redact a turn; returns its `extra` after redaction."""
+    unknown = None if extra is None else _decode_any(extra)
+    try:
+        unknown = redact(turn, unknown, privacy, notes.redacted)
+        return _encode(unknown).decode() if unknown else None
+    except RecursionError:
+        raise Fault("", "nested too deeply") from None
 
 
 def _check_gold(gold: Gold, turn_id: str) -> None:

@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from data.counted import counted, number
-from data.errors import UsageError, VersionGone, machine_error
+from data.errors import FaultlineError, UsageError, VersionGone, machine_error
 from data.schema.layout import TABLES
+from data.store.deletions import NAME as DELETIONS
+from data.store.deletions import record_deletion, record_vacuum
 from data.store.delta_log import LOG, live_files
 from data.store.durability import sync
 from data.store.erasure import Eraser, forget_in_models, own_words, written_with
@@ -32,6 +34,7 @@ from data.store.misdated import words
 from data.store.model_folders import model_ids, remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
+from data.store.privacy import with_pseudonyms
 from data.store.rewrites import tidy
 from data.store.store import Store
 from data.store.transaction import Cycle
@@ -209,6 +212,7 @@ def vacuum(
         raise UsageError(
             f"Cannot keep {keep_hours:g} hours of versions; give 0 to {_LONGEST * 24}."
         )
+    began = datetime.now(UTC)
     store.clear_staging()
     with store.commit() as cycle:
         if keep_models is not None:
@@ -248,6 +252,7 @@ def vacuum(
         # A training that began before a deletion may have ended after it. Last, as it needs space.
         for kept in (store.models, store.label_models):
             forget_in_models(kept, snapshot)
+    record_vacuum(store, began, keep_hours, files, size)
     return Vacuum(files, size, models.models)
 
 
@@ -288,10 +293,13 @@ def delete(
 
     Quarantined lines, saved views, notes and settings that name one of these turns, their dialogue
     or user go too, and what models keep of the turns (`data.store.erasure`). The rows are invisible
-    at once, but earlier versions contain them until `vacuum(store, keep_hours=0)`. Raises
-    `UsageError` if no id is given.
+    at once, but earlier versions contain them until `vacuum(store, keep_hours=0)`. Of users who
+    have pseudonyms, both ids are looked for. What was removed is recorded (`data.store.deletions`).
+    Raises `UsageError` if no id is given, `PrivacyError` if the key of pseudonyms is needed and is
+    missing.
     """
-    ids_by_kind = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
+    asked = {"dialogue_id": dialogue_ids, "user_id": user_ids, "turn_id": turn_ids}
+    ids_by_kind = {**asked, "user_id": with_pseudonyms(store, user_ids)}
     if not any(ids_by_kind.values()):
         raise UsageError("No ids to delete were given; give dialogue, user or turn ids.")
     if not all(value.strip() for values in ids_by_kind.values() for value in values):
@@ -323,39 +331,74 @@ def delete(
         others.update(forget_learned(cycle, condition, named, tables))
         others.update(Eraser(cycle, given, all_ids).everywhere())
         unread = written_with(cycle, own)
-    finished = _finished(store, turns, predictions, others, unread)
+        removed = cycle.removed_rows()
+    finished = _finished(store, turns, predictions, others, unread, cycle, "delete", asked, removed)
     names = ", ".join(
         f"{kind.removesuffix('_id')} '{value}'"
-        for kind, values in ids_by_kind.items()
+        for kind, values in asked.items()
         for value in values
     )
     return replace(finished, sought=f"Nothing in the store is of {names}.")
 
 
 def _finished(
-    store: Store, turns: int, predictions: int, others: Counter[str], unread: Sequence[str]
+    store: Store,
+    turns: int,
+    predictions: int,
+    others: Counter[str],
+    unread: Sequence[str],
+    cycle: Cycle,
+    what: str,
+    asked: Mapping[str, Sequence[str]] | Mapping[str, int],
+    tables: Mapping[str, int],
 ) -> Deletion:
-    """What a deletion says, after the rows of the deleted turns are gone from the models too."""
+    """What a deletion says, after the rows of the deleted turns are gone from the models too.
+
+    It is recorded even if they are not: `tables`, the rows removed from each table, are.
+    """
+    versions = cycle.head.version, store.head().version
+
+    def record(left: Mapping[str, Sequence[str]]) -> None:
+        also = {name: count for name, count in others.items() if count}
+        try:
+            record_deletion(store, what, asked, tables, also, left, versions)
+        except OSError as error:
+            problem = machine_error(error, store.path)
+            if problem is None:
+                raise
+            raise type(problem)(
+                f"The turns are deleted, but that could not be recorded. {problem}"
+            ) from error
+
     try:
         with store.snapshot() as snapshot:
             for models in (store.models, store.label_models):
                 others["rows of models"] += forget_in_models(models, snapshot)
     except Exception as error:
+        # Where the disk is full, this cannot be written either, and the sentence below says why.
+        with suppress(FaultlineError, OSError):
+            record({"models": ["not all of what models keep of the turns could be removed"]})
         problem = machine_error(error, store.path)
         if problem is None:
             raise
         raise type(problem)(
             f"The turns are deleted, but not yet what the models keep of them. {problem}"
         ) from error
+    learned = tuple(store.model_ids()) if turns else ()
+    label_models = tuple(model_ids(store.label_models)) if turns else ()
+    left_beside = _left_beside(store)
+    # Notes and views are named by what people wrote, which may be a name.
+    to_read = [f"{counted(len(unread), 'text')} that only a person can judge"] if unread else []
+    record({"models": (*learned, *label_models), "texts": to_read, "files": left_beside})
     quarantined = others.pop("quarantined lines", 0)
     return Deletion(
         turns,
         predictions,
         quarantined,
-        {what: count for what, count in others.items() if count},
-        tuple(store.model_ids()) if turns else (),
-        tuple(model_ids(store.label_models)) if turns else (),
-        (*unread, *_left_beside(store)),
+        {name: count for name, count in others.items() if count},
+        learned,
+        label_models,
+        (*unread, *left_beside),
         str(store.path),
     )
 
@@ -375,6 +418,7 @@ def _left_beside(store: Store) -> list[str]:
         and path.relative_to(store.path).parts[0] not in inside
         and not path.relative_to(store.path).parts[0].startswith(".")
         and path.is_file()
+        and path != store.path / DELETIONS
     ]
 
 
@@ -440,7 +484,18 @@ def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
             others["rewrites"] = tidy(cycle)
             others.update(Eraser(cycle, (), all_ids).everywhere())
         unread = written_with(cycle, own)
-    finished = _finished(store, dropped["turns"], dropped["predictions"], others, unread)
+        removed = cycle.removed_rows()
+    finished = _finished(
+        store,
+        dropped["turns"],
+        dropped["predictions"],
+        others,
+        unread,
+        cycle,
+        "retain",
+        {"days": days},
+        removed,
+    )
     return replace(
         finished,
         undated=misdated.num_rows - arrived_before.num_rows,

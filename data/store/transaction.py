@@ -128,6 +128,15 @@ class Cycle:
         if self._con is not None:
             self._con.close()
 
+    def removed_rows(self) -> dict[str, int]:
+        """By how many rows each table has shrunk in this cycle; without those that have not."""
+        shrunk = {
+            name: sum(file.rows for file in self._before[name].values())
+            - sum(file.rows for file in live.values())
+            for name, live in self._live.items()
+        }
+        return {name: rows for name, rows in shrunk.items() if rows > 0}
+
     # -- changing ------------------------------------------------------------------------------
 
     def append(self, name: str, data: Data) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks.receiver import last_span, request, spans_of_turn
 from collect import ingester
-from collect.ingester import Ingester, Setup
+from collect.ingester import Ingester, RefusedBody, Setup
 from collect.otlp_bodies import JSON, PROTOBUF
 from collect.spool import Reader, Writer, packed, segments
+from data.store.privacy import KINDS, Choice, choose, fingerprint
 from data.store.store import Store
 from tests.collect.served import quarantine, stored
 from tests.collect.spans import as_json
@@ -160,3 +162,27 @@ def test_a_kill_between_two_removals_does_not_replace_turns(tmp_path: Path) -> N
     assert stored(tmp_path / "store") == before
     assert (second.figures.turns, second.figures.replaced) == (0, 0)
     assert segments(tmp_path / "spool") == []
+
+
+def test_a_store_that_redacts_does_so_with_what_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTLINE_USER_KEY", "k" * 32)
+    choose(Store.create(tmp_path / "store"), Choice(KINDS, ("Zed",), None, fingerprint(b"k" * 32)))
+    collecting = ingester_of(tmp_path)
+    said = b"zed is at four one two two six eight three zero zero zero"
+    whole = json.loads(with_prompt(1, 10))
+    for span in whole["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        for attribute in span["attributes"]:
+            if attribute["key"] == "transcript":
+                attribute["value"] = {"stringValue": said.decode()}
+    refused = RefusedBody("", "not JSON", b"+14122683000 " + said)
+    with Writer(tmp_path / "spool") as writer:
+        writer.append([packed(KIND_JSON, 1_000_000, json.dumps(whole).encode())])
+        writer.append([packed(ingester.REFUSED, 1_000_000, msgspec.msgpack.encode(refused))])
+    collecting.finish()
+    (turn,) = stored(tmp_path / "store")
+    assert turn["asr"]["hypotheses"][0]["text"] == "[NAME] is at [PHONE]"
+    assert turn["user_id"].startswith(f"u-{fingerprint(b'k' * 32)}-")
+    # With pseudonyms, nothing is kept of what cannot be read.
+    assert [row["excerpt"] for row in quarantine(tmp_path / "store")] == ["…"]

@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
+from data.store.privacy import Privacy
+
 # Bytes of an (unpacked) file by which its format is recognised; a record may be cut at their end.
 HEAD = 256 << 10
 
@@ -42,11 +44,13 @@ class Settings:
     itself has no dialogues.
     assistant: the name under which turns are stored; by default what the log says.
     mapping: the mapping file of a table, see `data.ingest.adapters.table`.
+    privacy: what the store redacts; ingestion sets it.
     """
 
     idle_minutes: float = 5.0
     assistant: str | None = None
     mapping: Path | None = None
+    privacy: Privacy | None = None
 
     @property
     def idle_us(self) -> int:

@@ -1,0 +1,115 @@
+"""The log of deletions: what went, from where and when, without saying whose it was."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from data.ingest.ingest import ingest
+from data.store.deletions import NAME, concerns, deletions
+from data.store.maintenance import delete, retain, vacuum
+from data.store.store import Store
+from tests.command import Run
+from tests.logs import trace, write_lines
+
+USER = "user-zzmark01"
+
+
+@pytest.fixture
+def filled(store: Store, tmp_path: Path) -> Store:
+    rows = [
+        trace(f"t{i}", dialogue_id=f"d{i}", user_id=USER if i < 2 else "other-user")
+        for i in range(4)
+    ]
+    bad = trace("t9", user_id=USER, nlu=5)
+    ingest(store, [write_lines(tmp_path / "log.jsonl", [*rows, bad])])
+    return store
+
+
+def test_a_deletion_is_proved_without_naming_anybody(filled: Store) -> None:
+    before = filled.head().version
+    delete(filled, user_ids=[USER, "nobody"], dialogue_ids=["d2"])
+    (row,) = deletions(filled).rows
+    assert row["rows"] == {"turns": 3, "quarantine": 1}
+    assert (row["version_before"], row["version_after"]) == (before, filled.head().version)
+    asked = [("user_id", USER), ("dialogue_id", "d2")]
+    assert all(concerns(row, kind, [value]) for kind, value in asked)
+    assert not any(
+        concerns(row, kind, [other]) for kind, other in (("dialogue_id", USER), ("user_id", "d2"))
+    )
+    text = (filled.path / NAME).read_text()
+    assert not [word for word in ("zzmark", '"d2"') if word in text]
+    assert (filled.path / NAME).stat().st_mode & 0o077 == 0
+
+
+def test_the_files_are_gone_once_a_vacuum_kept_no_version_with_them(filled: Store) -> None:
+    delete(filled, user_ids=[USER])
+    vacuum(filled, keep_hours=1)
+    (row,) = deletions(filled).rows
+    assert row["files_gone"] is None
+    vacuum(filled, keep_hours=0)
+    retain(filled, days=1)
+    first, second = deletions(filled).rows
+    assert first["files_gone"]
+    assert (second["files_gone"], second["days"], second["rows"]["turns"]) == (None, 1, 2)
+
+
+def test_a_store_without_deletions_has_no_log(filled: Store) -> None:
+    vacuum(filled, keep_hours=0)
+    assert not (filled.path / NAME).exists()
+    assert deletions(filled).rows == []
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "cut", "no JSON", "no object"])
+def test_a_changed_log_is_noticed_and_goes_on(filled: Store, change: str, run: Run) -> None:
+    for user in (USER, "other-user", "third-user"):
+        delete(filled, user_ids=[user])
+    path = filled.path / NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    if change == "edited":
+        lines[1] = lines[1].replace(b'"turns": 2', b'"turns": 3')
+    elif change == "removed":
+        del lines[1]
+    else:
+        lines[-1] = {"cut": lines[-1][:-20], "no JSON": b"\xff\n", "no object": b"[]\n"}[change]
+    path.write_bytes(b"".join(lines))
+    assert "line" in str(deletions(filled).problem)
+    ran = run("deletions", "--store", filled.path)
+    assert ran.code == 1
+    assert "not as it was written" in ran.err
+    assert "Traceback" not in ran.err
+    delete(filled, user_ids=["fourth-user"])
+    assert concerns(deletions(filled).rows[-1], "user_id", ["fourth-user"])
+
+
+def _delete_some(path: str, names: list[str]) -> None:
+    for name in names:
+        delete(Store.open(path), user_ids=[name])
+
+
+@pytest.mark.long
+def test_two_at_once(filled: Store) -> None:
+    context = multiprocessing.get_context("spawn")
+    users = [[f"user-{at}-{n}" for n in range(6)] for at in "ab"]
+    both = [context.Process(target=_delete_some, args=(str(filled.path), each)) for each in users]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    records = deletions(filled)
+    assert (records.problem, len(records.rows)) == (None, 12)
+
+
+def test_the_commands(filled: Store, run: Run, tmp_path: Path) -> None:
+    run("delete", "--store", filled.path, "--user", USER)
+    ran = run("deletions", "--store", filled.path, "--user", USER)
+    assert all(words in ran.out for words in ("turns 2", "vacuum"))
+    assert USER not in ran.out
+    assert "No deletion" in run("deletions", "--store", filled.path, "--user", "other-user").out
+    run("vacuum", "--keep-hours", "0", "--store", filled.path)
+    shown = json.loads(run("deletions", "--store", filled.path, "--json").out)
+    assert shown["deletions"][0]["files_gone"]
+    assert shown["problem"] is None
