@@ -1,4 +1,4 @@
-"""Commands about a store as a whole: back it up, and restore it."""
+"""`backup` and `restore`: a store as a whole."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 
-store = typer.Typer(
-    name="store",
-    help="Back up a store, and restore it.",
-    no_args_is_help=True,
-)
 
-
-@store.command()
 def backup(
     to: Annotated[
         Path,
@@ -49,13 +42,10 @@ def backup(
     )
 
 
-@store.command()
 def restore(
     source: Annotated[
         Path,
-        typer.Argument(
-            help="Folder or file that `faultline store backup` has made.", metavar="BACKUP"
-        ),
+        typer.Argument(help="Folder or file that `faultline backup` has made.", metavar="BACKUP"),
     ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from cli.backup import store
+from cli.backup import backup, restore
 from cli.collect import collect
 from cli.dashboard import dashboard
 from cli.demo import demo, demo_data
@@ -50,7 +50,7 @@ app = typer.Typer(
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, mapping, train, score, evaluate, export, info),
-    *(redact, compact, vacuum, delete, retain, deletions, doctor),
+    *(redact, compact, vacuum, delete, retain, deletions, backup, restore, doctor),
     *(annotate, promote, report, dashboard),
     *(rewrite, serve_rewrites, teach),
     *(demo, demo_data),
@@ -63,7 +63,6 @@ app.add_typer(judge)
 app.add_typer(preferences)
 app.add_typer(collect)
 app.add_typer(tickets)
-app.add_typer(store)
 
 _INTERRUPTED = 130
 

@@ -58,7 +58,7 @@ def test_commands_and_options_exist(command: str) -> None:
 
 def test_all_servers_and_the_backup_are_there() -> None:
     started = {" ".join(command.split()[1:3]) for command in commands()}
-    assert {"collect otlp", "dashboard --host", "store backup"} <= started
+    assert {"collect otlp", "dashboard --host", "backup --to"} <= started
     assert any(command.startswith("faultline serve-rewrites") for command in commands())
 
 

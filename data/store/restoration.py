@@ -105,7 +105,7 @@ def _opened(source: Path) -> Iterator[_Open]:
         return
     if not source.exists():
         raise UsageError(
-            f"There is no backup at {source}; give the folder or file that faultline store backup "
+            f"There is no backup at {source}; give the folder or file that faultline backup "
             "has made."
         )
     if not _begins_as_tar(source):
@@ -131,7 +131,7 @@ def _begins_as_tar(source: Path) -> bool:
 def _no_backup(source: Path) -> UsageError:
     return UsageError(
         f"{source} is not a backup of a store, or not a whole one: it has no {MANIFEST}; give the "
-        "folder or file that faultline store backup has made."
+        "folder or file that faultline backup has made."
     )
 
 

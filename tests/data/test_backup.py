@@ -73,7 +73,7 @@ def test_a_backup_beside_a_writer_restores_to_the_same_figures(
             assert writer.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)
-        ran = run("store", "backup", "--to", tmp_path / name, "--json", "--store", own_six.path)
+        ran = run("backup", "--to", tmp_path / name, "--json", "--store", own_six.path)
         assert ran.code == 0, ran.err
         # It went on meanwhile, and goes on.
         version = json.loads(ran.out)["version"]
@@ -93,7 +93,7 @@ def test_a_backup_beside_a_writer_restores_to_the_same_figures(
     shutil.rmtree(own_six.path)
 
     elsewhere = tmp_path / "elsewhere" / "store"
-    ran = run("store", "restore", tmp_path / name, "--store", elsewhere)
+    ran = run("restore", tmp_path / name, "--store", elsewhere)
     assert ran.code == 0, ran.err
     assert version in ran.out
     ran = run("doctor", "--store", elsewhere)
@@ -236,12 +236,12 @@ def test_nothing_is_overwritten(
     for place in (made, own_store.path / "inside", own_store.path, tmp_path / "new.tar.gz"):
         with pytest.raises(UsageError):
             backup(own_store, place)
-    must_fail(run("store", "restore", tmp_path / "none", "--store", tmp_path / "x"), "none", code=2)
+    must_fail(run("restore", tmp_path / "none", "--store", tmp_path / "x"), "none", code=2)
     (tmp_path / "notes.txt").write_text("not a backup")
     for source in (tmp_path / "notes.txt", own_store.path):
-        ran = run("store", "restore", source, "--store", tmp_path / "x")
+        ran = run("restore", source, "--store", tmp_path / "x")
         must_fail(ran, "not a backup of a store", code=2)
-    must_fail(run("store", "backup", "--to", made, "--store", own_store.path), "already", code=2)
+    must_fail(run("backup", "--to", made, "--store", own_store.path), "already", code=2)
 
 
 def test_damage_of_the_store_does_not_go_into_a_backup(own_store: Store, tmp_path: Path) -> None:
