@@ -20,10 +20,10 @@ from analysis.arrays import matrix
 from analysis.logging_gaps import gaps
 from analysis.rates import Array, Estimate
 from analysis.segmentation import dispersion
-from charts.formatting import minute, number, percent, short, several
+from charts.formatting import minute, number, percent, several, short
 from charts.sentences import burn_words, change_words, day_words
 from data.queries import ingest_runs, overview, signal_coverage
-from data.queries.filters import Filter
+from data.queries.filters import NOT_LOGGED, Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
@@ -170,8 +170,8 @@ def _unusual(
     where = "above" if firing else "below" if value < low else "within"
     sentence = (
         f"{rule.subject}: {percent(value)} of {several(int(now.sum()), 'turn')} {_days(chosen)}, "
-        f"{where} the {percent(low)} to {percent(high)} that the {_USUAL_DAYS} days before foretell "
-        "(model estimates)."
+        f"{where} the {percent(low)} to {percent(high)} that the {_USUAL_DAYS} days before "
+        "foretell (model estimates)."
     )
     return Finding(firing, sentence, value, low, high)
 
@@ -233,31 +233,20 @@ def _budget(
 
 def _late(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
     rows = ingest_runs.freshness(snapshot).to_pylist()
-    if rule.chosen.assistant:
-        wanted = {short(name, 200): name for name in rule.chosen.assistant}
-        rows = [row for row in rows if row["assistant"] in wanted.values()]
+    asked = rule.chosen.assistant
+    if asked:
+        rows = [row for row in rows if (row["assistant"] or NOT_LOGGED) in asked]
     if not rows:
         return Finding(None, f"There is no turn of {rule.chosen.caption()}.")
     hours = rule.bound or 0.0
-    oldest = now - timedelta(hours=hours)
-    late = [row for row in rows if row["newest"] < oldest]
-    newest = max(min(row["newest"], now) for row in rows)
-    if rule.chosen.assistant:
-        firing = bool(late)
-    else:
-        # An assistant that was retired is not late; that nothing arrives at all is.
-        firing = len(late) == len(rows)
-    if not firing:
+    late = [row for row in rows if row["newest"] < now - timedelta(hours=hours)]
+    # Unless it is asked for, an assistant that was retired is not late; all of them together are.
+    if not late or (not asked and len(late) < len(rows)):
         return Finding(False, f"The newest turn is less than {number(hours)} h old.")
-    told = _listed(
-        [f"of {short(row['assistant'], 60)}" for row in late] if rule.chosen.assistant else []
-    )
-    when = max(row["newest"] for row in late) if rule.chosen.assistant else newest
-    return Finding(
-        True,
-        f"No turn{' ' + told if told else ''} since {minute(when, UTC)}, for more than "
-        f"{number(hours)} h.",
-    )
+    names = _listed([short(row["assistant"] or NOT_LOGGED, 60) for row in late])
+    when = minute(max(row["newest"] for row in late), UTC)
+    whose = f" of {names}" if asked else ""
+    return Finding(True, f"No turn{whose} since {when}, for more than {number(hours)} h.")
 
 
 def _signal(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:

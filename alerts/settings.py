@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time, tzinfo
 from email.errors import MessageError
 from email.headerregistry import Address
 from typing import Literal
@@ -64,7 +64,7 @@ class Settings:
     mail: Mail | None = None
     alertmanager: str | None = None
     quiet: tuple[time, time] | None = None
-    zone: ZoneInfo = ZoneInfo("UTC")
+    zone: tzinfo = UTC
     repeat_hours: float = 24.0
 
     def __repr__(self) -> str:

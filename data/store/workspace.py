@@ -1,4 +1,4 @@
-"""Decisions made in the dashboard, besides annotations: triage, alerts, targets, views, settings."""
+"""Decisions made in the dashboard, besides annotations: triage, alerts, targets, views and more."""
 
 from __future__ import annotations
 
