@@ -129,6 +129,8 @@ def send_mail(mail: Mail, message: Message, now: datetime) -> list[str]:
         problem = f"cannot do what it is asked (TLS or sign-in); check {SECURITY} and {USER}"
     except ssl.SSLError:
         problem = f"has a certificate that is not trusted, or speaks no TLS; check {SECURITY}"
+    except smtplib.SMTPServerDisconnected:
+        problem = "ended the connection or did not answer in time; it may want TLS"
     except smtplib.SMTPException as error:
         problem = f"refuses the mail ({type(error).__name__}); try again later"
     except (OSError, ValueError):

@@ -178,7 +178,7 @@ def _mail_address(name: str, text: str) -> str:
         or len(text) > 254
     ):
         raise UsageError(
-            f"'{text[:60]!s}' in {name} is not an e-mail address; give one such as ada@example.org."
+            f"'{text[:60]}' in {name} is not an e-mail address; give one such as ada@example.org."
         ) from None
     return text
 

@@ -65,7 +65,6 @@ class Letters:
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
         self.to: list[list[str]] = []
-        self.encrypted: list[bool] = []
         self.refused: set[str] = set()
 
     async def handle_RCPT(
@@ -81,7 +80,6 @@ class Letters:
         assert isinstance(letter, EmailMessage)
         self.letters.append(letter)
         self.to.append(list(envelope.rcpt_tos))
-        self.encrypted.append(session.ssl is not None)
         return "250 OK"
 
 
@@ -89,7 +87,8 @@ class Letters:
 def mail_server(folder: Path, tls: str = "none") -> Iterator[tuple[Letters, dict[str, str]]]:
     """A mail server with `tls` "none", "starttls" or "ssl", and the variables that set it up.
 
-    With TLS, it wants the user ada and `PASSWORD`; its certificate is cert.pem in `folder`.
+    With TLS, it knows the user ada and `PASSWORD`, and with STARTTLS wants them; its
+    certificate is cert.pem in `folder`.
     """
     letters = Letters()
     more: dict[str, Any] = {}
@@ -101,9 +100,9 @@ def mail_server(folder: Path, tls: str = "none") -> Iterator[tuple[Letters, dict
     }
     if tls != "none":
         context = _certificate(folder)
-        more = {"authenticator": _authenticate, "auth_required": True}
+        more = {"authenticator": _authenticate}
         if tls == "starttls":
-            more |= {"tls_context": context, "require_starttls": True}
+            more |= {"tls_context": context, "require_starttls": True, "auth_required": True}
         else:
             more |= {"ssl_context": context, "auth_require_tls": False}
         environment |= {"FAULTLINE_SMTP_USER": "ada", "FAULTLINE_SMTP_PASSWORD": PASSWORD}
@@ -123,7 +122,7 @@ def _authenticate(
     server: Any, session: Session, envelope: Envelope, mechanism: str, data: Any
 ) -> AuthResult:
     right = LoginPassword(b"ada", PASSWORD.encode())
-    return AuthResult(success=data == right)
+    return AuthResult(success=data == right, handled=False)
 
 
 def _certificate(folder: Path) -> ssl.SSLContext:
