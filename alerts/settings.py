@@ -29,8 +29,9 @@ NONE = (
     f"No channel is set up; set {WEBHOOK}, {ALERTMANAGER}, or {HOST}, {SENDER} and {TO}, as "
     "docs/alerts.md says."
 )
+Security = Literal["starttls", "ssl", "none"]
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_PORTS = {"starttls": 587, "ssl": 465, "none": 25}
+_PORTS: Mapping[Security, int] = {"starttls": 587, "ssl": 465, "none": 25}
 _MOST_ADDRESSES = 50
 _QUIET = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
 
@@ -41,7 +42,7 @@ class Mail:
 
     host: str
     port: int
-    security: Literal["starttls", "ssl", "none"]
+    security: Security
     user: str
     password: str
     sender: str
@@ -114,9 +115,10 @@ def mail(environment: Mapping[str, str] = os.environ, to: Sequence[str] = ()) ->
         raise UsageError(
             f"{len(given)} addresses are too many; give at most {_MOST_ADDRESSES}, or a list's."
         )
-    security = (_value(SECURITY, environment) or "starttls").lower()
-    if security not in ("starttls", "ssl", "none"):
-        raise UsageError(f"{SECURITY} is '{security[:40]}'; give starttls, ssl or none.")
+    said = (_value(SECURITY, environment) or "starttls").lower()
+    security = next((one for one in _PORTS if one == said), None)
+    if security is None:
+        raise UsageError(f"{SECURITY} is '{said[:40]}'; give starttls, ssl or none.")
     user, password = _value(USER, environment), _value(PASSWORD, environment)
     if bool(user) != bool(password):
         raise UsageError(f"Of {USER} and {PASSWORD} only one is set; set both, or neither.")
@@ -199,7 +201,7 @@ def _quiet(text: str) -> tuple[time, time] | None:
     match = _QUIET.fullmatch(text)
     try:
         parts = [int(part) for part in match.groups()] if match else [-1, 0, -1, 0]
-        start, end = time(*parts[:2]), time(*parts[2:])
+        start, end = time(parts[0], parts[1]), time(parts[2], parts[3])
     except ValueError:
         start = end = time()
     if start == end:

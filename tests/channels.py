@@ -76,7 +76,8 @@ class Letters:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:
-        letter = message_from_bytes(bytes(envelope.content or b""), policy=default)
+        assert isinstance(envelope.content, bytes)
+        letter = message_from_bytes(envelope.content, policy=default)
         assert isinstance(letter, EmailMessage)
         self.letters.append(letter)
         self.to.append(list(envelope.rcpt_tos))

@@ -11,6 +11,7 @@ import streamlit as st
 from alerts import desk
 from alerts.rule import KINDS, MOST_DAYS, Rule
 from charts.formatting import minute, plain, short
+from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
@@ -61,8 +62,20 @@ def alert_button(view: View, head: Headline) -> None:
                 "Days", 1, MOST_DAYS, value=about.days, key=f"alert-days-{kind}",
                 help="Up to the last complete day.",
             )  # fmt: skip
-            st.text_input("Name", key=f"alert-name-{kind}", max_chars=100, value=about.title)
+            st.text_input(
+                "Name", key=f"alert-name-{kind}", max_chars=100, value=_name(kind, chosen)
+            )
             st.form_submit_button("Make the alert", on_click=_add, args=(view, kind))
+
+
+def _name(kind: str, chosen: Filter) -> str:
+    """A name to begin with, another one for each view."""
+    caption = chosen.caption()
+    return (
+        KINDS[kind].title
+        if caption == "all turns"
+        else short(f"{KINDS[kind].title}: {caption}", 100)
+    )
 
 
 def _bound(kind: str, head: Headline) -> None:
@@ -143,7 +156,7 @@ def _words(row: Mapping[str, Any]) -> str:
     zone = reader_zone()
     words = [row["sentence"] or Rule.of_row(row).words()]
     if row["state"] == "firing":
-        words.append(f"Since {minute(row['fired_at'], zone)}.")
+        words.append(f"Firing since {minute(row['fired_at'], zone)}.")
         if row["acknowledged_at"]:
             by = short(row["acknowledged_by"] or "somebody", 100)
             words.append(f"{by} looks at it since {minute(row['acknowledged_at'], zone)}.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
+from alerts.chart import picture
 from alerts.evaluation import complete_day, evaluate
 from alerts.rule import KINDS, Rule
 from data.errors import UsageError
@@ -182,6 +185,20 @@ def test_what_a_rule_cannot_be(more: dict[str, object], words: str) -> None:
     given = {"name": "a", "chosen": Filter(), **more}
     with pytest.raises(UsageError, match=words):
         Rule.of(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("title", ["$\\frac{$ <b>", "播放 \u05e9\u05dc\u05d5\u05dd 🎵", ""])
+def test_a_chart_is_drawn_whatever_its_title_and_numbers_are(title: str) -> None:
+    days = [(date(2024, 3, day), share) for day, share in ((1, 0.0), (9, 1.0))]
+    band = (days[0][0], days[1][0], 0.0, 1e-9)
+    for shown in (days, days[:1]):
+        png = picture(shown, title, "asr", 1e-9, band)
+        assert png.startswith(b"\x89PNG")
+        with Image.open(io.BytesIO(png)) as image:
+            assert image.size == (792, 297)
+            # The line is there, in the colour of ASR.
+            colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20) or ()}
+        assert (0, 0x72, 0xB2) in colours
 
 
 def test_a_rule_comes_back_from_its_row() -> None:
