@@ -126,7 +126,7 @@ def alert_list(view: View) -> None:
     order = list(_STATES)
     firing = sum(row["state"] == "firing" for row in rows)
     st.subheader("Alerts", anchor=False, help="Rules that `faultline alerts run` evaluates.")
-    with st.expander(f"{len(rows)} rules, {firing} firing", expanded=bool(firing)):
+    with st.expander(f"{len(rows)} in all, {firing} firing", expanded=bool(firing)):
         for row in sorted(rows, key=lambda row: order.index(row["state"])):
             _alert(view, row)
 
