@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from math import isinf, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import t
@@ -264,9 +264,9 @@ def _signal(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
         for gap in gaps(signal_coverage.logged(snapshot, chosen, read))
         if gap.lost and gap.day >= since
     ]
-    dates = {"since": since, "until": until}
     if not lost:
-        return Finding(False, "Every signal is logged as often as before.", **dates)
+        sentence = "Every signal is logged as often as before."
+        return Finding(False, sentence, since=since, until=until)
     listed = _listed(
         [
             f"{short(gap.assistant or 'an unnamed assistant', 60)} stopped logging "
@@ -275,7 +275,7 @@ def _signal(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
             for gap in lost
         ]
     )
-    return Finding(True, f"{listed}.", lost[0].after, **dates)
+    return Finding(True, f"{listed}.", lost[0].after, since=since, until=until)
 
 
 def _listed(parts: list[str]) -> str:
@@ -306,7 +306,7 @@ def daily(snapshot: Snapshot, rule: Rule, until: date) -> list[tuple[date, float
     if head is None:
         return []
     names = FAILURES if rule.failure_point is None else (rule.failure_point,)
-    days: list[date] = head.days["day"].to_pylist()
+    days: list[Any] = head.days["day"].to_pylist()
     turns = matrix(head.days, ["turns"])[:, 0]
     failed = matrix(head.days, [f"sum_p_{name}" for name in names]).sum(1)
     return list(zip(days, np.minimum(failed / turns, 1.0).tolist(), strict=True))
