@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +82,13 @@ def stored(store: Store, sql: str = "FROM turns ORDER BY turn_index") -> list[di
 
 def left(store: Store) -> list[str]:
     """Where a file of the store has something personal, but for the choice itself."""
-    marks = (b"zz", b"268", b"3000", b"four one")
+    # Parts of the number as texts would have them; as bare digits they are in sizes and times, too.
+    marks = re.compile(rb"zz|four one|2683000|-268\b|\b268-|-3000\b|\"3000\\?\"", re.IGNORECASE)
     return [
-        f"{name}: {mark.decode()}"
+        f"{name}: {data[max(match.start() - 20, 0) : match.end() + 20]!r}"
         for name, data in contents(store.path).items()
         if name != privacy.NAME and not data.startswith(b"PAR1")
-        for mark in marks
-        if mark in data.lower()
+        for match in marks.finditer(data)
     ]
 
 
