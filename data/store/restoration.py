@@ -31,7 +31,7 @@ from data.store.store import Store, local, must_be_free
 from data.store.temporary import clear, new_draft
 from progress import Progress, silent
 
-# Of the store's files, those that its owner alone may read; a tar file and a copied folder do not say.
+# Files that their owner alone may read; a tar file, or a copy of a folder, does not say so.
 _PRIVATE = (deletions.NAME, privacy.NAME)
 # Opens a file of a backup by name.
 _Open = Callable[[str], BinaryIO]
