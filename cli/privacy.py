@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 from data.errors import PrivacyError, UsageError
-from data.store.paths import named_path
 
 if TYPE_CHECKING:
     from data.store.privacy import Choice
@@ -29,11 +28,7 @@ def redact(
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(
-            help="Text file of names to redact, one a line; it is copied into the store.",
-            parser=named_path,
-            metavar="FILE",
-        ),
+        path_option("Text file of names to redact, one a line; it is copied into the store."),
     ] = None,
     region: Annotated[
         str | None,
@@ -51,11 +46,7 @@ def redact(
     ] = False,
     user_key_file: Annotated[
         Path | None,
-        typer.Option(
-            help="The same, with the key in this file (chmod 600), outside the store.",
-            parser=named_path,
-            metavar="FILE",
-        ),
+        path_option("The same, with the key in this file (chmod 600), outside the store."),
     ] = None,
     pseudonym: Annotated[
         str | None, typer.Option(help="Print the pseudonym of this user, and do nothing else.")

@@ -16,7 +16,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -253,7 +253,7 @@ def given_key(store: Path | None = None, path: str | None = None) -> tuple[bytes
     return (key_in(Path(place), store), place) if place else None
 
 
-# -- what the rest of the house asks ---------------------------------------------------------------
+# -- what ingestion and deletion ask ---------------------------------------------------------------
 
 
 def privacy_of(store: Store) -> Privacy | None:
@@ -295,8 +295,4 @@ def with_pseudonyms(store: Store, user_ids: Sequence[str]) -> tuple[str, ...]:
         return tuple(user_ids)
     privacy = privacy_of(store)
     assert privacy is not None
-    return tuple(_distinct([*user_ids, *map(privacy.pseudonym, user_ids)]))
-
-
-def _distinct(ids: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(ids))
+    return tuple(dict.fromkeys([*user_ids, *map(privacy.pseudonym, user_ids)]))

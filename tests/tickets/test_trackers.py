@@ -194,7 +194,7 @@ def test_nobody_listens(github: GitHubServer, monkeypatch: pytest.MonkeyPatch) -
         assert "whether the ticket was opened is not known" in refused(tracker)
 
 
-def test_a_netrc_or_a_proxy_of_another_service_changes_no_token(
+def test_a_netrc_of_another_service_changes_no_token(
     github: GitHubServer, jira: JiraServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -234,5 +234,9 @@ def test_without_settings_there_is_no_tracker() -> None:
     assert trackers({"FAULTLINE_GITHUB_URL": "https://github.corp/api/v3"}) == []
     assert dashboard_url({}) == ""
     assert dashboard_url({"FAULTLINE_URL": "https://x.example/f/"}) == "https://x.example/f"
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://", "http:///f", "https://a b.c"])
+def test_links_lead_to_a_web_address_only(url: str) -> None:
     with pytest.raises(UsageError, match="FAULTLINE_URL"):
-        dashboard_url({"FAULTLINE_URL": "javascript:alert(1)"})
+        dashboard_url({"FAULTLINE_URL": url})
