@@ -283,6 +283,14 @@ def privacy_of(store: Store) -> Privacy | None:
     return Privacy(choice, key)
 
 
+def stored_user(store: Store, user_id: str) -> str:
+    """The id under which a store knows a user: their own, or the pseudonym that stands for it.
+
+    A pseudonym of this store needs no key. Raises `PrivacyError` as `privacy_of`.
+    """
+    return with_pseudonyms(store, [user_id])[-1]
+
+
 def with_pseudonyms(store: Store, user_ids: Sequence[str]) -> tuple[str, ...]:
     """User ids and, where the store has pseudonyms, those that stand for them.
 

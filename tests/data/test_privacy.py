@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from data.store import privacy
 from data.store.maintenance import delete
 from data.store.privacy import KINDS, Choice, choose, chosen, fingerprint, names_in, privacy_of
 from data.store.store import Store
+from labels.teaching.conversation import Conversation
+from labels.teaching.preferences import preferences
 from tests.data.test_erasure import contents
 from tests.log_samples import OWN
 from tests.logs import trace, write_lines
@@ -281,3 +284,23 @@ def test_bad_lists_of_names(tmp_path: Path, data: bytes | None, words: str) -> N
         path.write_bytes(data)
     with pytest.raises(UsageError, match=words):
         names_in(path)
+
+
+def test_what_users_teach_is_theirs_under_their_pseudonym(
+    redacting: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2024, 6, 1, tzinfo=UTC)
+    talk = Conversation(redacting, USER)
+    talk.say("when I say cosy, dim the lights to 30", at)
+    assert talk.say("yes", at).did == "stored"
+    known = privacy_of(redacting)
+    assert known is not None
+    with redacting.snapshot() as snapshot:
+        taught = preferences(snapshot, known.pseudonym(USER)).to_pylist()
+    assert [row["name"] for row in taught] == ["cosy"]
+    assert left(redacting) == []
+    # Their own id and the pseudonym are one user; without the key, only the pseudonym is known.
+    assert Conversation(redacting, known.pseudonym(USER)).say("cosy", at).meaning
+    monkeypatch.delenv(privacy.KEY)
+    with pytest.raises(PrivacyError, match="key"):
+        Conversation(redacting, USER).say("cosy", at)
