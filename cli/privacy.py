@@ -172,6 +172,8 @@ def _chosen(
                     f"into {KEY_FILE} or --user-key-file. One is made by: openssl rand -hex 32"
                 )
             key, place = given
+            # Later commands may run elsewhere.
+            place = place and str(Path(place).expanduser().resolve())
         mark = fingerprint(key)
         if before.fingerprint not in (None, mark):
             raise PrivacyError(

@@ -119,6 +119,13 @@ class Redactor:
 
 _DIGIT = re.compile("[0-9]")
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
+# Not shown, though Unicode counts them as letters or marks (Default_Ignorable_Code_Point).
+_UNSEEN = {
+    *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0",
+    *map(chr, range(0xFE00, 0xFE10)),
+}
+# They are part of words in Persian and in scripts of India, and nowhere else.
+_JOINERS = "\u200c\u200d"
 
 
 @lru_cache(maxsize=1 << 14)
@@ -126,6 +133,10 @@ def _fold(letter: str) -> str:
     """A character as the patterns know it; empty for one without width."""
     if letter in _DASHES:
         return "-"
+    if letter in _UNSEEN:
+        return ""
+    if letter == "\ufe6b":
+        return "@"
     if "\uff01" <= letter <= "\uff5e":
         return chr(ord(letter) - 0xFEE0)
     category = unicodedata.category(letter)
@@ -133,30 +144,54 @@ def _fold(letter: str) -> str:
         return str(unicodedata.decimal(letter))
     if category == "Zs":
         return " "
-    # Joiners are part of words in Persian and in scripts of India.
-    return "" if category == "Cf" and letter not in "\u200c\u200d" else letter
+    return "" if category == "Cf" and letter not in _JOINERS else letter
 
 
 def _folded(text: str) -> tuple[str, list[int] | None]:
     """A text for the patterns, and where each of its characters stands in `text` (None: there)."""
     if text.isascii():
         return text, None
-    letters = [(folded, at) for at, letter in enumerate(text) if (folded := _fold(letter))]
+    letters = [
+        (folded, at)
+        for at, letter in enumerate(text)
+        if (folded := _fold(letter))
+        and (letter not in _JOINERS or _takes_joiner(text[at - 1 : at]))
+    ]
     return "".join(letter for letter, _ in letters), [at for _, at in letters]
+
+
+def _takes_joiner(letter: str) -> bool:
+    return not letter.isascii() and unicodedata.category(letter)[0] in "LM"
 
 
 # -- numbers ---------------------------------------------------------------------------------------
 
-_NUMBER = re.compile(r"(?<![\w.,:])[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9])*(?![0-9A-Za-z_])")
+# Not the end of a time (5:30) or of a decimal, but the next of a list; behind what an address on the web encodes (+, space,
+# :, =) a number begins too.
+_BEGIN = r"(?:(?<!\w)(?<![0-9][.,:])|(?<=[0-9]{7}[,:])|(?<=%2B)|(?<=%2b)|(?<=%20)|(?<=%3[AaDd]))"
+_NUMBER = re.compile(rf"{_BEGIN}[+(]{{0,2}}[0-9](?:[ \t().\-/]{{0,3}}[0-9])*(?![0-9A-Za-z_])")
+# The usual groups of cards and of North American phones, with separators that lists have as well.
+_APART = r"(?:[ ,_\t\n]{1,2}|%20|\+|&nbsp;)"
+_GROUPED = re.compile(
+    rf"{_BEGIN}(?:[0-9]{{4}}(?:{_APART}[0-9]{{4}}){{3}}"
+    rf"|[2-9][0-9]{{2}}{_APART}[2-9][0-9]{{2}}{_APART}[0-9]{{4}})(?![0-9A-Za-z_])"
+)
 _DAY, _MONTH = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])"
 # Dates and the beginnings of times, which stand between the groups of a number.
 _DATE = re.compile(
     rf"(?<![0-9.])(?:(?:19|20)[0-9]{{2}}([-./]){_MONTH}\1{_DAY}"
-    rf"|(?:{_DAY}([-./]){_MONTH}|{_MONTH}([-./]){_DAY})(?:\2|\3)(?:19|20)?[0-9]{{2}})(?![0-9])"
+    # In 06.12.34.56.78 there is none.
+    rf"|(?:{_DAY}([-./]){_MONTH}|{_MONTH}([-./]){_DAY})(?:\2|\3)"
+    rf"(?:(?:19|20)[0-9]{{2}}|[0-9]{{2}}(?![-./][0-9])))(?![0-9])"
 )
 _YEARS = re.compile(r"(?:(?:19|20)[0-9]{2}[ \-/]*)+")
 _DECIMAL = re.compile(r"[0-9]+\.[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+")
 _LOCAL = re.compile(r"[2-9][0-9]{2}[-.][0-9]{4}")
+# A number that is long by itself, or in the usual groups, among others.
+_AMONG = re.compile(
+    r"(?<![0-9])(?:(?P<card>[0-9]{13,19}|[0-9]{4}(?:[ \-][0-9]{4}){3}|3[0-9]{3}[ \-][0-9]{6}[ \-]"
+    r"[0-9]{5})|[0-9]{7,12}|[0-9]{3}[ .\-][0-9]{3}[ .\-][0-9]{4})(?![0-9])"
+)
 _COUNTING = "01234567890123456789"
 # The issuers of cards: Visa, Mastercard, American Express, Discover, Diners, JCB, UnionPay.
 _ISSUED = re.compile(r"4|5[1-5]|2[2-7]|3[0-9]|6")
@@ -167,14 +202,32 @@ _SHORT, _SHORT_CARD = 7, 13
 
 def _written_numbers(text: str, region: str | None, strict: bool) -> Iterator[_Span]:
     for match in _NUMBER.finditer(text):
-        start, end = match.span()
-        if _DATE.search(text, max(0, start - 2), end):
+        for start, end in _without_dates(text, *match.span()):
+            written = text[start:end]
+            kind = _kind_of_number(written, region, strict)
+            if kind:
+                # A bracket that is not closed is the sentence's.
+                open_bracket = written.startswith("(") and ")" not in written
+                yield _Span(start + open_bracket, end, kind)
+    for match in _GROUPED.finditer(text):
+        digits = re.sub("[^0-9]", "", match[0].replace("%20", ""))
+        if _YEARS.fullmatch(re.sub("[^0-9]+", " ", match[0])) or len(set(digits)) == 1:
             continue
-        kind = _kind_of_number(match[0], region, strict)
-        if kind:
-            # A bracket that is not closed is the sentence's.
-            open_bracket = match[0].startswith("(") and ")" not in match[0]
-            yield _Span(start + open_bracket, end, kind)
+        if len(digits) == 10 and (not strict or _is_phone(digits, region)):
+            yield _Span(*match.span(), "phone")
+        elif len(digits) == 16 and _is_card(digits, strict):
+            yield _Span(*match.span(), "card")
+
+
+def _without_dates(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the numbers are in a run of digits that may have dates in it."""
+    for date in _DATE.finditer(text, max(0, start - 2), end):
+        if start < date.start():
+            yield start, start + len(text[start : date.start()].rstrip(" \t(.-/"))
+        start = max(start, date.end())
+        start += len(text[start:end]) - len(text[start:end].lstrip(" \t).-/"))
+    if start < end:
+        yield start, end
 
 
 def _kind_of_number(written: str, region: str | None, strict: bool) -> str | None:
@@ -187,10 +240,15 @@ def _kind_of_number(written: str, region: str | None, strict: bool) -> str | Non
         return None
     if _is_phone(written, region) or (_LOCAL.fullmatch(written) and not strict):
         return "phone"
-    if strict or digits in _COUNTING or not len(digits) <= _LONGEST_PHONE:
+    if strict or digits in _COUNTING:
         return None
     groups = re.findall("[0-9]+", written)
     longest = max(map(len, groups))
+    if len(digits) > _LONGEST_PHONE:
+        # Several numbers, one behind the other: a card and its date, two phones.
+        if len(groups) == 1 or not (among := _AMONG.search(written)):
+            return None
+        return "card" if among["card"] else "phone"
     if longest == 1:
         # Said digit by digit.
         return "phone"
@@ -321,6 +379,9 @@ def _gaps(text: str) -> Iterator[re.Match[str]]:
 _BEFORE = 130
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}")
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{0,61}[^\W_]")
+_AT_SIGN = re.compile(
+    r" ?(?:@|%40|&#0*64;|&#x0*40;|&commat;|\\u0040|[\[(] ?at ?[\])]) ?", re.IGNORECASE
+)
 _AT = re.compile(r" (?:at|arobase|arroba|chiocciola) ", re.IGNORECASE)
 _DOT = "(?:dot|punkt|point|punto|ponto)"
 _SIGN = "(?:dot|punkt|point|punto|ponto|underscore|dash|hyphen|minus|plus)"
@@ -342,15 +403,17 @@ _MAIL_HOST = re.compile(
 
 
 def _emails(text: str, strict: bool) -> Iterator[_Span]:
-    at = text.find("@")
-    while at >= 0:
-        if host := _HOST.match(text, at + 1):
+    for sign in _AT_SIGN.finditer(text):
+        at = sign.start()
+        # With spaces, an id or a value of something else.
+        if strict and " " in sign[0]:
+            continue
+        if host := _HOST.match(text, sign.end()):
             # Backwards, from the sign on.
             local = _LOCAL_PART.match(text[max(0, at - 65) : at][::-1])
             name = local[0].rstrip(".'`{|}") if local else ""
             if name:
                 yield _Span(at - len(name), host.end(), "email")
-        at = text.find("@", at + 1)
     if strict:
         return
     for match in _AT.finditer(text):
@@ -438,7 +501,7 @@ def _house_numbers(text: str, language: str | None) -> Iterator[_Span]:
 
 # Scripts that put no spaces between words, where a name is any part of a text.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-_BETWEEN = re.compile(r"[ \t'’.\-]{1,3}")
+_BETWEEN = re.compile(r"[ \t\n'’.\-_+]{1,3}|%20|&nbsp;")
 
 
 _ASCII_WORDS = re.compile(r"[^\W_]+")

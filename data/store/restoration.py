@@ -25,11 +25,15 @@ from data.store.backup import (
     pump,
 )
 from data.store.durability import between, sync, tree
+from data.store.deletions import NAME as DELETIONS
 from data.store.log_damage import CHANGED
+from data.store.privacy import NAME as REDACTION
 from data.store.store import Store, local, must_be_free
 from data.store.temporary import clear, new_draft
 from progress import Progress, silent
 
+# What only the owner of a store may read.
+_OWNERS = (REDACTION, DELETIONS)
 # Opens a file of a backup by name.
 _Open = Callable[[str], BinaryIO]
 
@@ -77,6 +81,8 @@ def _restored(source: Path, open_file: _Open, file: Stated, target: Path) -> Non
     target.parent.mkdir(parents=True, exist_ok=True)
     name = f"{STORE}/{file.path}"
     with open_file(name) as stream, target.open("xb") as copy:
+        if file.path in _OWNERS:
+            target.chmod(0o600)
         counted = Counted(stream.read)
         # One byte more, to notice a file that has grown.
         pump(file.bytes + 1, counted.read, copy)

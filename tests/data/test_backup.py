@@ -15,11 +15,21 @@ import pytest
 
 import faultline
 from classifiers.scoring.score import score
-from data.errors import BackupDamaged, StoreDamaged, StoreError, StoreMissing, UsageError
+from data.errors import (
+    BackupDamaged,
+    PrivacyError,
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    UsageError,
+)
 from data.queries.filters import Filter
 from data.queries.overview import bounds, trend
 from data.store.backup import MANIFEST, backup, digest
+from data.store.deletions import NAME as deletions_file
 from data.store.maintenance import compact, delete, vacuum
+from data.store.privacy import NAME as redaction_file
+from data.store.privacy import Choice, choose, chosen
 from data.store.restoration import restore
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -266,3 +276,22 @@ def test_an_empty_store_can_be_backed_up(store: Store, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     restore(tmp_path / "deep" / "b.tar", tmp_path / "empty")
     assert contents(Store.open(tmp_path / "empty")) == contents(store)
+
+
+@pytest.mark.parametrize("name", ["folder", "file.tar"])
+def test_a_restored_store_redacts_as_before_and_shows_others_no_names(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    choice = Choice(("name",), ("Zzmary Smith",))
+    choose(store, choice)
+    delete(store, user_ids=["nobody"])
+    backup(store, tmp_path / name)
+    restore(tmp_path / name, tmp_path / "restored")
+    restored = Store.open(tmp_path / "restored")
+    assert chosen(restored) == choice
+    for private in (redaction_file, deletions_file):
+        assert (restored.path / private).stat().st_mode & 0o077 == 0
+    # What says so is gone, and it is noticed, as in the store that was backed up.
+    (restored.path / redaction_file).unlink()
+    with pytest.raises(PrivacyError):
+        chosen(restored)

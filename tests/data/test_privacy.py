@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +82,13 @@ def stored(store: Store, sql: str = "FROM turns ORDER BY turn_index") -> list[di
 
 def left(store: Store) -> list[str]:
     """Where a file of the store has something personal, but for the choice itself."""
-    marks = (b"zz", b"268", b"3000", b"four one")
+    # The number's parts, where they are not among the digits of an id or a time.
+    marks = rb"zz|four one|268-?3000|(?<![0-9a-f])(?:268|3000)(?![0-9a-f])"
     return [
         f"{name}: {mark.decode()}"
         for name, data in contents(store.path).items()
         if name != privacy.NAME and not data.startswith(b"PAR1")
-        for mark in marks
-        if mark in data.lower()
+        for mark in re.findall(marks, data.lower())
     ]
 
 
@@ -280,3 +281,21 @@ def test_bad_lists_of_names(tmp_path: Path, data: bytes | None, words: str) -> N
         path.write_bytes(data)
     with pytest.raises(UsageError, match=words):
         names_in(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"turn_id": "t", "phone": 4122683000},
+        json.dumps({"turn_id": "t", "mail": "jörg@example.org"}).encode()[:-2],
+        rb'{"turn_id": "t", "mail": "joe\u0040example.org',
+    ],
+)
+def test_numbers_and_escaped_letters_of_faulty_lines_are_redacted(
+    store: Store, tmp_path: Path, line: Any
+) -> None:
+    choose(store, Choice(KINDS, ("Zzmary Smith",), "US"))
+    ingest(store, [write_lines(tmp_path / "log.jsonl", [turn(), line])])
+    (fault,) = stored(store, "FROM quarantine")
+    assert "[EMAIL]" in fault["excerpt"] or "[PHONE]" in fault["excerpt"]
+    assert not re.search("4122683000|example", fault["excerpt"])
