@@ -166,8 +166,8 @@ def _takes_joiner(letter: str) -> bool:
 
 # -- numbers ---------------------------------------------------------------------------------------
 
-# Not the end of a time (5:30) or of a decimal, but the next of a list; behind what an address on the web encodes (+, space,
-# :, =) a number begins too.
+# Not the end of a time (5:30) or of a decimal, but the next of a list; behind what an address on
+# the web encodes (+, space, :, =) a number begins too.
 _BEGIN = r"(?:(?<!\w)(?<![0-9][.,:])|(?<=[0-9]{7}[,:])|(?<=%2B)|(?<=%2b)|(?<=%20)|(?<=%3[AaDd]))"
 _NUMBER = re.compile(rf"{_BEGIN}[+(]{{0,2}}[0-9](?:[ \t().\-/]{{0,3}}[0-9])*(?![0-9A-Za-z_])")
 # The usual groups of cards and of North American phones, with separators that lists have as well.

@@ -24,8 +24,8 @@ from data.store.backup import (
     digest,
     pump,
 )
-from data.store.durability import between, sync, tree
 from data.store.deletions import NAME as DELETIONS
+from data.store.durability import between, sync, tree
 from data.store.log_damage import CHANGED
 from data.store.privacy import NAME as REDACTION
 from data.store.store import Store, local, must_be_free
