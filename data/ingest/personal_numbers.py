@@ -23,16 +23,32 @@ class Span(NamedTuple):
 
 
 DIGIT = re.compile("[0-9]")
-_NUMBER = re.compile(r"(?<![\w.,:])[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9])*(?![0-9A-Za-z_])")
+# Not the end of a time (5:30) or of a decimal, but the next of a list; behind what an address on
+# the web encodes (+, space, :, =) a number begins too.
+_BEGIN = r"(?:(?<!\w)(?<![0-9][.,:])|(?<=[0-9]{7}[,:])|(?<=%2B)|(?<=%2b)|(?<=%20)|(?<=%3[AaDd]))"
+_NUMBER = re.compile(rf"{_BEGIN}[+(]{{0,2}}[0-9](?:[ \t().\-/]{{0,3}}[0-9])*(?![0-9A-Za-z_])")
+# The usual groups of cards and of North American phones, with separators that lists have as well.
+_APART = r"(?:[ ,_\t\n]{1,2}|%20|\+|&nbsp;)"
+_GROUPED = re.compile(
+    rf"{_BEGIN}(?:[0-9]{{4}}(?:{_APART}[0-9]{{4}}){{3}}"
+    rf"|[2-9][0-9]{{2}}{_APART}[2-9][0-9]{{2}}{_APART}[0-9]{{4}})(?![0-9A-Za-z_])"
+)
 _DAY, _MONTH = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])"
 # Dates and the beginnings of times, which stand between the groups of a number.
 _DATE = re.compile(
     rf"(?<![0-9.])(?:(?:19|20)[0-9]{{2}}([-./]){_MONTH}\1{_DAY}"
-    rf"|(?:{_DAY}([-./]){_MONTH}|{_MONTH}([-./]){_DAY})(?:\2|\3)(?:19|20)?[0-9]{{2}})(?![0-9])"
+    # In 06.12.34.56.78 there is none.
+    rf"|(?:{_DAY}([-./]){_MONTH}|{_MONTH}([-./]){_DAY})(?:\2|\3)"
+    rf"(?:(?:19|20)[0-9]{{2}}|[0-9]{{2}}(?![-./][0-9])))(?![0-9])"
 )
 _YEARS = re.compile(r"(?:(?:19|20)[0-9]{2}[ \-/]*)+")
 _DECIMAL = re.compile(r"[0-9]+\.[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+")
 _LOCAL = re.compile(r"[2-9][0-9]{2}[-.][0-9]{4}")
+# A number that is long by itself, or in the usual groups, among others.
+_AMONG = re.compile(
+    r"(?<![0-9])(?:(?P<card>[0-9]{13,19}|[0-9]{4}(?:[ \-][0-9]{4}){3}|3[0-9]{3}[ \-][0-9]{6}[ \-]"
+    r"[0-9]{5})|[0-9]{7,12}|[0-9]{3}[ .\-][0-9]{3}[ .\-][0-9]{4})(?![0-9])"
+)
 _COUNTING = "01234567890123456789"
 # The issuers of cards: Visa, Mastercard, American Express, Discover, Diners, JCB, UnionPay.
 _ISSUED = re.compile(r"4|5[1-5]|2[2-7]|3[0-9]|6")
@@ -44,14 +60,32 @@ _SHORT, _SHORT_CARD = 7, 13
 def written_numbers(text: str, region: str | None, strict: bool) -> Iterator[Span]:
     """Numbers of phones and cards in digits; `region`: country of phones (ISO 3166), or None."""
     for match in _NUMBER.finditer(text):
-        start, end = match.span()
-        if _DATE.search(text, max(0, start - 2), end):
+        for start, end in _without_dates(text, *match.span()):
+            written = text[start:end]
+            kind = _kind_of_number(written, region, strict)
+            if kind:
+                # A bracket that is not closed is the sentence's.
+                open_bracket = written.startswith("(") and ")" not in written
+                yield Span(start + open_bracket, end, kind)
+    for match in _GROUPED.finditer(text):
+        digits = re.sub("[^0-9]", "", match[0].replace("%20", ""))
+        if _YEARS.fullmatch(re.sub("[^0-9]+", " ", match[0])) or len(set(digits)) == 1:
             continue
-        kind = _kind_of_number(match[0], region, strict)
-        if kind:
-            # A bracket that is not closed is the sentence's.
-            open_bracket = match[0].startswith("(") and ")" not in match[0]
-            yield Span(start + open_bracket, end, kind)
+        if len(digits) == 10 and (not strict or _is_phone(digits, region)):
+            yield Span(*match.span(), "phone")
+        elif len(digits) == 16 and _is_card(digits, strict):
+            yield Span(*match.span(), "card")
+
+
+def _without_dates(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the numbers are in a run of digits that may have dates in it."""
+    for date in _DATE.finditer(text, max(0, start - 2), end):
+        if start < date.start():
+            yield start, start + len(text[start : date.start()].rstrip(" \t(.-/"))
+        start = max(start, date.end())
+        start += len(text[start:end]) - len(text[start:end].lstrip(" \t).-/"))
+    if start < end:
+        yield start, end
 
 
 def _kind_of_number(written: str, region: str | None, strict: bool) -> str | None:
@@ -64,10 +98,15 @@ def _kind_of_number(written: str, region: str | None, strict: bool) -> str | Non
         return None
     if _is_phone(written, region) or (_LOCAL.fullmatch(written) and not strict):
         return "phone"
-    if strict or digits in _COUNTING or not len(digits) <= _LONGEST_PHONE:
+    if strict or digits in _COUNTING:
         return None
     groups = re.findall("[0-9]+", written)
     longest = max(map(len, groups))
+    if len(digits) > _LONGEST_PHONE:
+        # Several numbers, one behind the other: a card and its date, two phones.
+        if len(groups) == 1 or not (among := _AMONG.search(written)):
+            return None
+        return "card" if among["card"] else "phone"
     if longest == 1:
         # Said digit by digit.
         return "phone"

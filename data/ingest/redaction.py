@@ -113,6 +113,13 @@ class Redactor:
 # -- folding ---------------------------------------------------------------------------------------
 
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
+# Not shown, though Unicode counts them as letters or marks (Default_Ignorable_Code_Point).
+_UNSEEN = {
+    *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0",
+    *map(chr, range(0xFE00, 0xFE10)),
+}
+# They are part of words in Persian and in scripts of India, and nowhere else.
+_JOINERS = "\u200c\u200d"
 
 
 @lru_cache(maxsize=1 << 14)
@@ -120,6 +127,10 @@ def _fold(letter: str) -> str:
     """A character as the patterns know it; empty for one without width."""
     if letter in _DASHES:
         return "-"
+    if letter in _UNSEEN:
+        return ""
+    if letter == "\ufe6b":
+        return "@"
     if "\uff01" <= letter <= "\uff5e":
         return chr(ord(letter) - 0xFEE0)
     category = unicodedata.category(letter)
@@ -127,16 +138,24 @@ def _fold(letter: str) -> str:
         return str(unicodedata.decimal(letter))
     if category == "Zs":
         return " "
-    # Joiners are part of words in Persian and in scripts of India.
-    return "" if category == "Cf" and letter not in "\u200c\u200d" else letter
+    return "" if category == "Cf" and letter not in _JOINERS else letter
 
 
 def _folded(text: str) -> tuple[str, list[int] | None]:
     """A text for the patterns, and where each of its characters stands in `text` (None: there)."""
     if text.isascii():
         return text, None
-    letters = [(folded, at) for at, letter in enumerate(text) if (folded := _fold(letter))]
+    letters = [
+        (folded, at)
+        for at, letter in enumerate(text)
+        if (folded := _fold(letter))
+        and (letter not in _JOINERS or _takes_joiner(text[at - 1 : at]))
+    ]
     return "".join(letter for letter, _ in letters), [at for _, at in letters]
+
+
+def _takes_joiner(letter: str) -> bool:
+    return not letter.isascii() and unicodedata.category(letter)[0] in "LM"
 
 
 # -- e-mail ----------------------------------------------------------------------------------------
@@ -145,6 +164,9 @@ def _folded(text: str) -> tuple[str, list[int] | None]:
 _BEFORE = 130
 _LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}")
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{0,61}[^\W_]")
+_AT_SIGN = re.compile(
+    r" ?(?:@|%40|&#0*64;|&#x0*40;|&commat;|\\u0040|[\[(] ?at ?[\])]) ?", re.IGNORECASE
+)
 _AT = re.compile(r" (?:at|arobase|arroba|chiocciola) ", re.IGNORECASE)
 _DOT = "(?:dot|punkt|point|punto|ponto)"
 _SIGN = "(?:dot|punkt|point|punto|ponto|underscore|dash|hyphen|minus|plus)"
@@ -166,15 +188,17 @@ _MAIL_HOST = re.compile(
 
 
 def _emails(text: str, strict: bool) -> Iterator[Span]:
-    at = text.find("@")
-    while at >= 0:
-        if host := _HOST.match(text, at + 1):
+    for sign in _AT_SIGN.finditer(text):
+        at = sign.start()
+        # With spaces, an id or a value of something else.
+        if strict and " " in sign[0]:
+            continue
+        if host := _HOST.match(text, sign.end()):
             # Backwards, from the sign on.
             local = _LOCAL_PART.match(text[max(0, at - 65) : at][::-1])
             name = local[0].rstrip(".'`{|}") if local else ""
             if name:
                 yield Span(at - len(name), host.end(), "email")
-        at = text.find("@", at + 1)
     if strict:
         return
     for match in _AT.finditer(text):
@@ -190,7 +214,7 @@ def _emails(text: str, strict: bool) -> Iterator[Span]:
 
 # Scripts that put no spaces between words, where a name is any part of a text.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-_BETWEEN = re.compile(r"[ \t'’.\-]{1,3}")
+_BETWEEN = re.compile(r"[ \t\n'’.\-_+]{1,3}|%20|&nbsp;")
 
 
 _ASCII_WORDS = re.compile(r"[^\W_]+")

@@ -304,3 +304,21 @@ def test_what_users_teach_is_theirs_under_their_pseudonym(
     monkeypatch.delenv(privacy.KEY)
     with pytest.raises(PrivacyError, match="key"):
         Conversation(redacting, USER).say("cosy", at)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"turn_id": "t", "phone": 4122683000},
+        json.dumps({"turn_id": "t", "mail": "jörg@example.org"}).encode()[:-2],
+        rb'{"turn_id": "t", "mail": "joe\u0040example.org',
+    ],
+)
+def test_numbers_and_escaped_letters_of_faulty_lines_are_redacted(
+    store: Store, tmp_path: Path, line: Any
+) -> None:
+    choose(store, Choice(KINDS, ("Zzmary Smith",), "US"))
+    ingest(store, [write_lines(tmp_path / "log.jsonl", [turn(), line])])
+    (fault,) = stored(store, "FROM quarantine")
+    assert "[EMAIL]" in fault["excerpt"] or "[PHONE]" in fault["excerpt"]
+    assert not re.search("4122683000|example", fault["excerpt"])
