@@ -12,7 +12,7 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import out, plain, print_json
 from data.counted import counted
-from data.errors import MachineError, StoreError, machine_error
+from data.errors import MachineError, PrivacyError, StoreDamaged, StoreError, machine_error
 
 if TYPE_CHECKING:
     from data.store.repair import Plan, Repair
@@ -68,7 +68,7 @@ def doctor(
             raise
         trouble = str(problem or error)
     notes = _leftovers(root)
-    unread = _damaged_label_models(root)
+    unread = [*_damaged_label_models(root), *_damaged_records(root)]
     notes += unread
     well = (
         found is not None
@@ -173,6 +173,33 @@ def _damaged_label_models(root: Path) -> list[str]:
         for name, broken in found.items()
         if broken
     ]
+
+
+def _damaged_records(root: Path) -> list[str]:
+    """What is wrong with the files about personal data, which no repair can write again."""
+    from data.store.deletions import NAME, deletions
+    from data.store.privacy import chosen
+    from data.store.store import Store
+
+    notes = []
+    try:
+        store = Store.open(root)
+        try:
+            chosen(store)
+        except PrivacyError as error:
+            notes.append(str(error))
+    except StoreError:
+        # Of the store's tables, which is said as damage of theirs.
+        return []
+    try:
+        if problem := deletions(store).problem:
+            notes.append(
+                f"{root / NAME}, the log of deletions, is not as it was written ({problem}); "
+                "compare it with a backup."
+            )
+    except StoreDamaged as error:
+        notes.append(str(error))
+    return notes
 
 
 def _leftovers(root: Path) -> list[str]:

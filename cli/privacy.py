@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 from data.errors import PrivacyError, UsageError
-from data.store.paths import named_path
 
 if TYPE_CHECKING:
     from data.store.privacy import Choice
@@ -29,11 +29,7 @@ def redact(
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(
-            help="Text file of names to redact, one a line; it is copied into the store.",
-            parser=named_path,
-            metavar="FILE",
-        ),
+        path_option("Text file of names to redact, one a line; it is copied into the store."),
     ] = None,
     region: Annotated[
         str | None,
@@ -51,11 +47,7 @@ def redact(
     ] = False,
     user_key_file: Annotated[
         Path | None,
-        typer.Option(
-            help="The same, with the key in this file (chmod 600), outside the store.",
-            parser=named_path,
-            metavar="FILE",
-        ),
+        path_option("The same, with the key in this file (chmod 600), outside the store."),
     ] = None,
     pseudonym: Annotated[
         str | None, typer.Option(help="Print the pseudonym of this user, and do nothing else.")
@@ -172,6 +164,8 @@ def _chosen(
                     f"into {KEY_FILE} or --user-key-file. One is made by: openssl rand -hex 32"
                 )
             key, place = given
+            # Later commands may run elsewhere.
+            place = place and str(Path(place).expanduser().resolve())
         mark = fingerprint(key)
         if before.fingerprint not in (None, mark):
             raise PrivacyError(
@@ -225,10 +219,14 @@ def deletions(
     """Show what was deleted, from which tables and when, and whether a vacuum has removed it."""
     from data.store.deletions import concerns
     from data.store.deletions import deletions as read
+    from data.store.privacy import with_pseudonyms
     from data.store.store import Store
 
     target = Store.open(store)
     records = read(target)
+    with suppress(PrivacyError):
+        # Without the key, those alone that were asked for by the ids that are given.
+        user = list(with_pseudonyms(target, user or ()))
     rows = [
         row
         for row in records.rows
@@ -271,7 +269,10 @@ def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) ->
 
 
 def _asked(row: dict[str, Any]) -> str:
-    kinds = [str(one["kind"]).removesuffix("_id") for one in row["asked"]]
+    from data.store.deletions import PSEUDONYM
+
+    asked = [one for one in row["asked"] if one["kind"] != PSEUDONYM]
+    kinds = [str(one["kind"]).removesuffix("_id") for one in asked]
     parts = [counted(kinds.count(kind), kind) for kind in dict.fromkeys(kinds)]
-    digests = ", ".join(str(one["digest"])[:12] for one in row["asked"][:3])
+    digests = ", ".join(str(one["digest"])[:12] for one in asked[:3])
     return f"{', '.join(parts)} (digest {digests})" if parts else "nobody"

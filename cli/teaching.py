@@ -136,11 +136,14 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List what users taught, and how often it was used."""
+    from data.store.privacy import stored_user
     from data.store.store import Store
     from labels.teaching.preferences import preferences as stored
 
     _must_be_utf8("user", user)
-    with Store.whole(store).snapshot() as snapshot:
+    whole = Store.whole(store)
+    user = stored_user(whole, user) if user else user
+    with whole.snapshot() as snapshot:
         rows = stored(snapshot, user, None if expired else datetime.now(UTC)).to_pylist()
         over = 0 if rows or expired else stored(snapshot, user).num_rows
     if as_json:

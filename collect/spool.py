@@ -121,8 +121,8 @@ class Writer:
         """Write `packed` records and wait for the disk.
 
         Raises OSError, also if the spool is not at its place any more; none of the records is in
-        the spool then, unless the disk keeps what it
-        said it had not: a reader may see them, a sender was told to send them again.
+        the spool then, unless the disk keeps what it said it had not: a reader may see them, a
+        sender was told to send them again.
         """
         file = self._file or self._next()
         before = self._size

@@ -142,6 +142,16 @@ def test_the_dashboard_is_reached_through_sign_in_alone() -> None:
             assert "--insecure" not in command
 
 
+def test_keys_and_tokens_reach_the_collector_and_the_dashboard_alone() -> None:
+    place = "EnvironmentFile=-/etc/faultline.env"
+    found = {unit.stem for unit in UNITS if place in unit.read_text().splitlines()}
+    assert found == {"faultline-collector", "faultline-dashboard"}
+    services = COMPOSE["services"].items()
+    assert {name for name, s in services if "env_file" in s} == {"collector", "dashboard"}
+    named = {c["name"] for _, pod in pods() for c in pod["containers"] if "envFrom" in c}
+    assert named == {"collector", "dashboard"}
+
+
 def test_the_image_is_made_of_every_room() -> None:
     copied = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines()
               if line.startswith("!")}  # fmt: skip

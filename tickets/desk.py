@@ -21,6 +21,8 @@ _STORE_ID = "ticket_store_id"
 _LOCK = ".tickets.lock"
 # A ticket takes a tracker some seconds.
 _PATIENCE_S = 60.0
+# Of a row of `data.store.workspace.tickets`, what is not the tracker's but the slice's decision.
+_OF_DECISION = ("slice", "failure_point", "owner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,6 @@ def sync(
         for row in rows
     )
     return Synced(rows, changed, list(problems.values()))
-
-
-_OF_DECISION = ("slice", "failure_point", "owner")
 
 
 def _tracker_of(trackers: Sequence[Tracker], url: str) -> tuple[Tracker, str] | None:

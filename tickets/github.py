@@ -74,9 +74,9 @@ class GitHub:
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": _VERSION}
         self._client = Client(self.title, base, token, _Bearer(token), headers, _VARIABLES)
 
-    def create(self, title: str, body: str, labels: Sequence[str] = LABELS) -> Ticket:
+    def create(self, title: str, body: str) -> Ticket:
         """See `Tracker.create`. GitHub drops labels that the token may not set."""
-        content = {"title": title[:_LONGEST_TITLE], "body": body, "labels": list(labels)}
+        content = {"title": title[:_LONGEST_TITLE], "body": body, "labels": list(LABELS)}
         return self._ticket(self._client.post(self._issues, _Issue, content))
 
     def find(self, marker: str) -> Ticket | None:

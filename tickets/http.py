@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
+import urllib3
 from requests.auth import AuthBase
 
 from charts.formatting import short
@@ -113,7 +114,8 @@ class Client:
                 **more,
             ) as response:
                 content = b""
-                for part in response.iter_content(1 << 16):
+                # What has come, rather than a whole piece, which may never be full.
+                while part := response.raw.read1(1 << 16, decode_content=True):
                     content += part
                     if len(content) > _MOST_BYTES:
                         raise TicketError(
@@ -131,7 +133,11 @@ class Client:
             ) from error
         except requests.exceptions.SSLError as error:
             raise self._unreachable("its certificate is not trusted") from error
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise TicketError(
+                f"{self.title} at {self.base} did not answer in time{unsure}"
+            ) from error
+        except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:
             # One that never came about, or one that was lost after the request was sent.
             never = any(name in repr(error) for name in ("NewConnection", "NameResolution"))
             if method == "POST" and not never:

@@ -7,7 +7,6 @@ https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-sear
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,14 +81,14 @@ class Jira:
         headers = {"Accept": "application/json"}
         self._client = Client(self.title, base, token, auth, headers, _VARIABLES)
 
-    def create(self, title: str, body: str, labels: Sequence[str] = LABELS) -> Ticket:
+    def create(self, title: str, body: str) -> Ticket:
         """See `Tracker.create`. Without labels where the project has no field for them."""
         fields = {
             "project": {"key": self.place},
             "issuetype": {"name": self._issue_type},
             "summary": short(title, _LONGEST_SUMMARY),
             "description": document(body),
-            "labels": list(labels),
+            "labels": list(LABELS),
         }
         try:
             created = self._client.post(_ISSUE, _Created, {"fields": fields})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from data.errors import UsageError
+from data.store.workspace import web_address
 from tickets.github import API, GitHub
 from tickets.http import web_base
 from tickets.jira import Jira
@@ -66,11 +67,9 @@ def dashboard_url(environment: Mapping[str, str] = os.environ) -> str:
 
     Raises UsageError if it is not an address.
     """
-    url = environment.get(DASHBOARD, "").strip()
-    if not url:
-        return ""
-    if not url.startswith(("http://", "https://")) or len(url.split()) != 1 or len(url) > 500:
+    url = environment.get(DASHBOARD, "").strip().rstrip("/")
+    if url and not web_address(url):
         raise UsageError(
             f"{DASHBOARD} is not a web address; give one such as https://faultline.example.org."
         )
-    return url.rstrip("/")
+    return url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -51,7 +50,7 @@ class Tracker(Protocol):
     place: str
     longest: int
 
-    def create(self, title: str, body: str, labels: Sequence[str] = LABELS) -> Ticket:
+    def create(self, title: str, body: str) -> Ticket:
         """Open a ticket; `body` is Markdown. Not repeatable: a second call opens a second one."""
         ...
 

@@ -276,6 +276,8 @@ def with_pseudonym(turn: Mapping[str, Any], privacy: Privacy) -> dict[str, Any]:
 _CUT_IDS = re.compile(rf"{CUT} \((?P<ids>[^)]*)\)$")
 _NAMED = re.compile(r'(turn_id|dialogue_id|user_id): ("(?:[^"\\]|\\.)*"|[^",]+)')
 _IDS = ("turn_id", "dialogue_id", "user_id")
+# Characters of JSON that is cut off or otherwise not to be read.
+_ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 
 
 def redact_faults(batches: Iterable[pa.RecordBatch], privacy: Privacy) -> Iterator[pa.RecordBatch]:
@@ -315,13 +317,18 @@ def redacted_excerpt(excerpt: str, privacy: Privacy) -> str:
     with suppress(msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         record = _decode(excerpt)
     if privacy.key is None:
+        # Read first: an escaped character hides what it is part of.
         if not isinstance(record, dict | list):
-            return redacted_text(excerpt, privacy)
+            return redacted_text(_ESCAPED.sub(_unescaped, excerpt), privacy)
 
         def change(value: Any) -> Any:
-            return redacted_text(value, privacy) if isinstance(value, str) else value
+            if isinstance(value, str):
+                return redacted_text(value, privacy)
+            if not _is_number(value):
+                return value
+            redacted = redacted_text(str(value), privacy)
+            return value if redacted == str(value) else redacted
 
-        # Read first: an escaped character hides what it is part of.
         return str(_encode(_each(record, change)), "utf-8")
     ids: dict[str, Any] = {}
     if isinstance(record, dict):
@@ -339,6 +346,16 @@ def redacted_excerpt(excerpt: str, privacy: Privacy) -> str:
         if isinstance(ids.get(name), str)
     ]
     return f"{CUT} ({', '.join(named)})"
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    units = bytes.fromhex(match[0].replace("\\u", ""))
+    try:
+        letters = units.decode("utf-16-be")
+    except UnicodeDecodeError:
+        return match[0]
+    # Control characters and quotes stay as they were.
+    return letters if letters.isprintable() and '"' not in letters else match[0]
 
 
 def _value(text: str) -> Any:

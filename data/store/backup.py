@@ -6,7 +6,9 @@
 
 While the writers' lock is held, the files are only linked into the store's `.staging` (a fifth of
 a second for 1,700): they are never changed in place, so the links stay what they were however long
-the copying takes, also if a vacuum removes the originals.
+the copying takes, also if a vacuum removes the originals. Two kinds grow: the log of deletions is
+copied under the lock, as it must not tell of deletions that the backup's tables have not seen; a
+segment of a spool may hold more than it did, which does no harm.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from filelock import FileLock
 
 from data.errors import StoreDamaged, UsageError, machine_error
 from data.schema.layout import FORMAT, TABLES
+from data.store.deletions import NAME as DELETIONS
 from data.store.delta_log import LOG, POINTER, live_files, version_of
 from data.store.durability import sync, tree
 from data.store.head import Head
@@ -146,7 +149,10 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
     def link(relative: str) -> None:
         # All in one folder: making a tree of them takes longer than linking.
         target = staging / f"{len(links)}"
-        _link(store.path / relative, target)
+        if relative == DELETIONS:
+            shutil.copyfile(store.path / relative, target)
+        else:
+            _link(store.path / relative, target)
         links[relative] = target
 
     store.must_be_whole()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from data.store.store import Store
 
 NAME = "deletions.jsonl"
+# Kind of an id: what stands for a user who was asked for by their own.
+PSEUDONYM = "pseudonym"
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ def digest_of(salt: str, kind: str, value: str) -> str:
 
 
 def concerns(row: Mapping[str, Any], kind: str, values: Sequence[str]) -> bool:
-    """Whether a deletion was asked for one of some ids of a kind."""
-    digests = {digest_of(str(row.get("salt")), kind, value) for value in values}
-    return any(one.get("kind") == kind and one.get("digest") in digests for one in row["asked"])
+    """Whether a deletion was asked for one of some ids of a kind; pseudonyms are ids of users."""
+    kinds = (kind, PSEUDONYM) if kind == "user_id" else (kind,)
+    salt = str(row.get("salt"))
+    digests = {(each, digest_of(salt, each, value)) for each in kinds for value in values}
+    return any((one.get("kind"), one.get("digest")) in digests for one in row["asked"])
 
 
 def deletions(store: Store) -> Records:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from data.store.durability import replacing
 from data.store.model_folders import DRAFT, amend
+from data.store.privacy import MARK
 from data.store.snapshot import Snapshot, literal
 from data.store.transaction import Cycle
 
@@ -67,8 +68,8 @@ ends_with(excerpt, '{CUT}')
     OR (len(excerpt) >= {EXCERPT} AND NOT regexp_matches(excerpt, '{CUT} \([^)]*\)$'))
 """
 # The mark of `data.store.privacy` stays, whatever it looks like: redaction could lapse without it.
-_NAME_OF_SETTING = "CASE WHEN name <> 'redaction' THEN name END"
-_SETTING = "CASE WHEN name <> 'redaction' THEN value END"
+_NAME_OF_SETTING = f"CASE WHEN name <> {literal(MARK)} THEN name END"
+_SETTING = f"CASE WHEN name <> {literal(MARK)} THEN value END"
 # An address is stored encoded.
 _DECODED = "url_decode(replace(query, '+', ' '))"
 

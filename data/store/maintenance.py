@@ -25,7 +25,7 @@ from data.counted import counted, number
 from data.errors import FaultlineError, UsageError, VersionGone, machine_error
 from data.schema.layout import TABLES
 from data.store.deletions import NAME as DELETIONS
-from data.store.deletions import record_deletion, record_vacuum
+from data.store.deletions import PSEUDONYM, record_deletion, record_vacuum
 from data.store.delta_log import LOG, live_files
 from data.store.durability import sync
 from data.store.erasure import Eraser, forget_in_models, own_words, written_with
@@ -332,7 +332,12 @@ def delete(
         others.update(Eraser(cycle, given, all_ids).everywhere())
         unread = written_with(cycle, own)
         removed = cycle.removed_rows()
-    finished = _finished(store, turns, predictions, others, unread, cycle, "delete", asked, removed)
+    # By either of their ids, users find their deletion.
+    pseudonyms = [id for id in ids_by_kind["user_id"] if id not in user_ids]
+    recorded = {**asked, PSEUDONYM: pseudonyms}
+    finished = _finished(
+        store, turns, predictions, others, unread, cycle, "delete", recorded, removed
+    )
     names = ", ".join(
         f"{kind.removesuffix('_id')} '{value}'"
         for kind, values in asked.items()

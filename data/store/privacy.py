@@ -16,7 +16,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -253,7 +253,7 @@ def given_key(store: Path | None = None, path: str | None = None) -> tuple[bytes
     return (key_in(Path(place), store), place) if place else None
 
 
-# -- what the rest of the house asks ---------------------------------------------------------------
+# -- what ingestion and deletion ask ---------------------------------------------------------------
 
 
 def privacy_of(store: Store) -> Privacy | None:
@@ -283,6 +283,14 @@ def privacy_of(store: Store) -> Privacy | None:
     return Privacy(choice, key)
 
 
+def stored_user(store: Store, user_id: str) -> str:
+    """The id under which a store knows a user: their own, or the pseudonym that stands for it.
+
+    A pseudonym of this store needs no key. Raises `PrivacyError` as `privacy_of`.
+    """
+    return with_pseudonyms(store, [user_id])[-1]
+
+
 def with_pseudonyms(store: Store, user_ids: Sequence[str]) -> tuple[str, ...]:
     """User ids and, where the store has pseudonyms, those that stand for them.
 
@@ -295,8 +303,4 @@ def with_pseudonyms(store: Store, user_ids: Sequence[str]) -> tuple[str, ...]:
         return tuple(user_ids)
     privacy = privacy_of(store)
     assert privacy is not None
-    return tuple(_distinct([*user_ids, *map(privacy.pseudonym, user_ids)]))
-
-
-def _distinct(ids: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(ids))
+    return tuple(dict.fromkeys([*user_ids, *map(privacy.pseudonym, user_ids)]))

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from data.errors import BackupDamaged, StoreError, UsageError, machine_error
 from data.schema.layout import FORMAT
+from data.store import deletions, privacy
 from data.store.backup import (
     BACKUP_DRAFT,
     BACKUP_FORMAT,
@@ -30,6 +31,8 @@ from data.store.store import Store, local, must_be_free
 from data.store.temporary import clear, new_draft
 from progress import Progress, silent
 
+# Files that their owner alone may read; a tar file, or a copy of a folder, does not say so.
+_PRIVATE = (deletions.NAME, privacy.NAME)
 # Opens a file of a backup by name.
 _Open = Callable[[str], BinaryIO]
 
@@ -76,7 +79,9 @@ def restore(source: Path, to: str | Path, progress: Progress = silent) -> Backup
 def _restored(source: Path, open_file: _Open, file: Stated, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     name = f"{STORE}/{file.path}"
-    with open_file(name) as stream, target.open("xb") as copy:
+    mode = 0o600 if file.path in _PRIVATE else 0o666
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as copy, open_file(name) as stream:
         counted = Counted(stream.read)
         # One byte more, to notice a file that has grown.
         pump(file.bytes + 1, counted.read, copy)

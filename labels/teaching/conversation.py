@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from data.store.privacy import stored_user
 from labels.teaching.dialogue import IDLE, Reply, State, hear
 from labels.teaching.phrases import phrase_key
 from labels.teaching.preferences import forget, preferences, put, row_of
@@ -41,25 +43,31 @@ class Conversation:
 
     Parameters
     ----------
-    store: where it is kept. user: who speaks. device: the type of the device it is said to.
-    assistant: whom it is taught to; None for every assistant of the store.
+    store: where it is kept. user: who speaks, by the id in the logs or the pseudonym that the store
+    has for it. device: the type of the device it is said to. assistant: whom it is taught to; None
+    for every assistant of the store.
     """
 
     def __init__(
         self, store: Store, user: str, device: str | None = None, assistant: str | None = None
     ) -> None:
         self._store = store
-        self._user = user
+        self._given = user
         self._device = device
         self._assistant = assistant
         self._state: State = IDLE
         # What the user taught, as of a version of the store.
         self._known: tuple[str, Taught] | None = None
 
+    @cached_property
+    def _user(self) -> str:
+        return stored_user(self._store, self._given)
+
     def say(self, text: str, at: datetime) -> Answer:
         """Say something; returns what the assistant answers.
 
-        Raises what writing to the store raises; the dialogue then is where it was.
+        Raises what writing to the store raises, and `PrivacyError` without the key of a store that
+        keeps users under pseudonyms; the dialogue then is where it was.
         """
         state, reply = hear(self._state, text, at)
         answer = self._answer(text, reply, at)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.store import privacy
+from data.store.deletions import NAME as DELETIONS
 from tests.command import Run, must_fail
 from tests.logs import trace, write_lines
 
@@ -102,3 +103,16 @@ def test_collecting_does_not_begin_without_the_key(
     monkeypatch.setenv("HASS_TOKEN", "token")
     must_fail(run("collect", "home-assistant", "http://127.0.0.1:1", "--store", store), "key")
     must_fail(run("collect", "otlp", "--store", store, "--port", "43181"), "key")
+
+
+@pytest.mark.parametrize("name", [privacy.NAME, DELETIONS])
+def test_the_doctor_notices_damage_that_no_repair_mends(files: Path, run: Run, name: str) -> None:
+    store = files / "mine"
+    run("redact", "--store", store, "--kinds", "phone")
+    run("delete", "--store", store, "--user", "zzuser")
+    assert run("doctor", "--store", store).code == 0
+    content = (store / name).read_bytes()
+    (store / name).write_bytes(content[: len(content) // 2])
+    ran = run("doctor", "--store", store)
+    assert ran.code == 1
+    assert name in ran.out.replace("\n", "")

@@ -19,7 +19,11 @@ from data.errors import BackupDamaged, StoreDamaged, StoreError, StoreMissing, U
 from data.queries.filters import Filter
 from data.queries.overview import bounds, trend
 from data.store.backup import MANIFEST, backup, digest
+from data.store.deletions import NAME as DELETIONS
+from data.store.deletions import deletions
 from data.store.maintenance import compact, delete, vacuum
+from data.store.privacy import NAME as PRIVACY
+from data.store.privacy import Choice, choose, chosen
 from data.store.restoration import restore
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -122,6 +126,7 @@ def test_a_backup_beside_a_writer_restores_to_the_same_figures(
 def test_what_is_removed_while_it_is_copied_is_in_the_backup(
     own_store: Store, tmp_path: Path
 ) -> None:
+    delete(own_store, user_ids=["nobody"])
     expected = contents(own_store)
     happened: list[str] = []
 
@@ -138,8 +143,26 @@ def test_what_is_removed_while_it_is_copied_is_in_the_backup(
     assert happened == ["copying"]
     assert contents(own_store) != expected
     restore(tmp_path / "backup", tmp_path / "restored")
-    assert contents(Store.open(tmp_path / "restored")) == expected
+    restored = Store.open(tmp_path / "restored")
+    assert contents(restored) == expected
+    # What is there again is not said to be deleted.
+    assert len(deletions(own_store).rows) == 2
+    assert len(deletions(restored).rows) == 1
     assert not list((own_store.path / ".staging").iterdir())
+
+
+@pytest.mark.parametrize("name", ["folder", "file.tar"])
+def test_what_its_owner_alone_may_read_stays_so(store: Store, tmp_path: Path, name: str) -> None:
+    choose(store, Choice(("name",), ("Zzmary Smith",)))
+    delete(store, user_ids=["nobody"])
+    backup(store, tmp_path / name)
+    for path in tmp_path.glob("folder/store/*"):
+        path.chmod(0o755)
+    restore(tmp_path / name, tmp_path / "restored")
+    restored = Store.open(tmp_path / "restored")
+    assert chosen(restored) == chosen(store)
+    for private in (PRIVACY, DELETIONS):
+        assert (restored.path / private).stat().st_mode & 0o077 == 0
 
 
 def test_commits_that_never_counted_stay_out(own_store: Store, tmp_path: Path) -> None:

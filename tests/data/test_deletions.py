@@ -11,6 +11,7 @@ import pytest
 from data.ingest.ingest import ingest
 from data.store.deletions import NAME, concerns, deletions
 from data.store.maintenance import delete, retain, vacuum
+from data.store.privacy import KEY, Choice, choose, fingerprint, privacy_of
 from data.store.store import Store
 from tests.command import Run
 from tests.logs import trace, write_lines
@@ -113,3 +114,24 @@ def test_the_commands(filled: Store, run: Run, tmp_path: Path) -> None:
     shown = json.loads(run("deletions", "--store", filled.path, "--json").out)
     assert shown["deletions"][0]["files_gone"]
     assert shown["problem"] is None
+
+
+def test_users_find_their_deletion_by_both_ids(
+    store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k" * 32
+    monkeypatch.setenv(KEY, key)
+    choose(store, Choice(fingerprint=fingerprint(key.encode())))
+    privacy = privacy_of(store)
+    assert privacy is not None
+    first, second = (privacy.pseudonym(user) for user in ("first-user", "second-user"))
+    delete(store, user_ids=["first-user"])
+    delete(store, user_ids=[second])
+    for ids in (("first-user", first), ("second-user", second)):
+        told = [run("deletions", "--store", store.path, "--user", id).out for id in ids]
+        assert told[0] == told[1]
+        assert told[0].count("1 user (") == 1
+    # Without the key, pseudonyms do.
+    monkeypatch.delenv(KEY)
+    assert "1 user (" in run("deletions", "--store", store.path, "--user", first).out
+    assert "No deletion" in run("deletions", "--store", store.path, "--user", "second-user").out

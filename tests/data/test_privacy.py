@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from data.store import privacy
 from data.store.maintenance import delete
 from data.store.privacy import KINDS, Choice, choose, chosen, fingerprint, names_in, privacy_of
 from data.store.store import Store
+from labels.teaching.conversation import Conversation
+from labels.teaching.preferences import preferences
 from tests.data.test_erasure import contents
 from tests.log_samples import OWN
 from tests.logs import trace, write_lines
@@ -81,13 +85,13 @@ def stored(store: Store, sql: str = "FROM turns ORDER BY turn_index") -> list[di
 
 def left(store: Store) -> list[str]:
     """Where a file of the store has something personal, but for the choice itself."""
-    marks = (b"zz", b"268", b"3000", b"four one")
+    # Parts of the number as texts would have them; as bare digits they are in sizes and times, too.
+    marks = re.compile(rb"zz|four one|2683000|-268\b|\b268-|-3000\b|\"3000\\?\"", re.IGNORECASE)
     return [
-        f"{name}: {mark.decode()}"
+        f"{name}: {data[max(match.start() - 20, 0) : match.end() + 20]!r}"
         for name, data in contents(store.path).items()
         if name != privacy.NAME and not data.startswith(b"PAR1")
-        for mark in marks
-        if mark in data.lower()
+        for match in marks.finditer(data)
     ]
 
 
@@ -280,3 +284,41 @@ def test_bad_lists_of_names(tmp_path: Path, data: bytes | None, words: str) -> N
         path.write_bytes(data)
     with pytest.raises(UsageError, match=words):
         names_in(path)
+
+
+def test_what_users_teach_is_theirs_under_their_pseudonym(
+    redacting: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2024, 6, 1, tzinfo=UTC)
+    talk = Conversation(redacting, USER)
+    talk.say("when I say cosy, dim the lights to 30", at)
+    assert talk.say("yes", at).did == "stored"
+    known = privacy_of(redacting)
+    assert known is not None
+    with redacting.snapshot() as snapshot:
+        taught = preferences(snapshot, known.pseudonym(USER)).to_pylist()
+    assert [row["name"] for row in taught] == ["cosy"]
+    assert left(redacting) == []
+    # Their own id and the pseudonym are one user; without the key, only the pseudonym is known.
+    assert Conversation(redacting, known.pseudonym(USER)).say("cosy", at).meaning
+    monkeypatch.delenv(privacy.KEY)
+    with pytest.raises(PrivacyError, match="key"):
+        Conversation(redacting, USER).say("cosy", at)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"turn_id": "t", "phone": 4122683000},
+        json.dumps({"turn_id": "t", "mail": "jörg@example.org"}).encode()[:-2],
+        rb'{"turn_id": "t", "mail": "joe\u0040example.org',
+    ],
+)
+def test_numbers_and_escaped_letters_of_faulty_lines_are_redacted(
+    store: Store, tmp_path: Path, line: Any
+) -> None:
+    choose(store, Choice(KINDS, ("Zzmary Smith",), "US"))
+    ingest(store, [write_lines(tmp_path / "log.jsonl", [turn(), line])])
+    (fault,) = stored(store, "FROM quarantine")
+    assert "[EMAIL]" in fault["excerpt"] or "[PHONE]" in fault["excerpt"]
+    assert not re.search("4122683000|example", fault["excerpt"])

@@ -49,6 +49,22 @@ PERSONAL = [
     ("王伟打电话", "zh-CN", "[NAME]打电话"),
     ("राहुल को कॉल करो", "hi-IN", "[NAME] को कॉल करो"),
     ("call محمد", "ar-EG", "call [NAME]"),
+    # As a key or a name, a link or a page has them.
+    ("contact.mary_smith", "en-US", "contact.[NAME]"),
+    ("mailto:joe%40example.com", None, "mailto:[EMAIL]"),
+    ("joe&#64;example.com", None, "[EMAIL]"),
+    ("write to joe @ example.com", "en-US", "write to [EMAIL]"),
+    ("tel:4122683000,4122683001", "en-US", "tel:[PHONE],[PHONE]"),
+    ("call?to=%2B14122683000", "en-US", "call?to=%2B[PHONE]"),
+    ("06.12.34.56.78", "fr-FR", "[PHONE]"),
+    ("card 4111, 1111, 1111, 1111", "en-US", "card [CARD]"),
+    # Beside other numbers.
+    ("4111 1111 1111 1111 12/27 123", "en-US", "[CARD]"),
+    ("4122683000 4122683001", "en-US", "[PHONE]"),
+    ("2026-11-30 412 268 3000 18.30", "en-US", "2026-11-30 [PHONE]"),
+    # With characters that nobody sees.
+    ("412\u200d268\u200d3000", "en-US", "[PHONE]"),
+    ("joe\u034f@exam\ufe0fple.com", "en-US", "[EMAIL]"),
 ]
 # As they are said to assistants every day.
 NOT_PERSONAL = [
@@ -57,6 +73,8 @@ NOT_PERSONAL = [
     "wake me at 5:30", "seven thirty a m", "on 2024-05-01 09:30", "30.04.2024 18.30", "20240501",
     "from 1999 to 2000", "1990 2000", "40.4406248", "1 2 3 4 5 6 7", "one two three four five six "
     "seven", "twenty three degrees", "play 99 luftballons", "look at example.com", "marys smithy",
+    "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12", "415,555,267", "30.04.24 18.30", "meet @ home",
+    "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", "5:30, 6:45", "1990, 1991, 1992, 1993",
     "oh oh oh oh oh oh oh", "volume 10", "add 2 500 000", "[PHONE] and [EMAIL]", "@home", "a@b", "",
 ]  # fmt: skip
 
@@ -110,7 +128,23 @@ def test_what_is_left_of_any_text_is_as_it_was(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["1 ", "a", "a at ", "@", "one ", "a dot ", "12 a ", "DE12 ", "a@", "x ", "1-", "é1 "]
+    "unit",
+    [
+        "1 ",
+        "a",
+        "a at ",
+        "@",
+        "one ",
+        "a dot ",
+        "12 a ",
+        "DE12 ",
+        "a@",
+        "x ",
+        "1-",
+        "é1 ",
+        "1234, ",
+        "1.1.24 ",
+    ],
 )
 def test_a_hostile_text_takes_no_more_than_its_length(unit: str) -> None:
     def seconds(letters: int) -> float:

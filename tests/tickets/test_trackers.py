@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -194,7 +197,7 @@ def test_nobody_listens(github: GitHubServer, monkeypatch: pytest.MonkeyPatch) -
         assert "whether the ticket was opened is not known" in refused(tracker)
 
 
-def test_a_netrc_or_a_proxy_of_another_service_changes_no_token(
+def test_a_netrc_of_another_service_changes_no_token(
     github: GitHubServer, jira: JiraServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -234,5 +237,34 @@ def test_without_settings_there_is_no_tracker() -> None:
     assert trackers({"FAULTLINE_GITHUB_URL": "https://github.corp/api/v3"}) == []
     assert dashboard_url({}) == ""
     assert dashboard_url({"FAULTLINE_URL": "https://x.example/f/"}) == "https://x.example/f"
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://", "http:///f", "https://a b.c"])
+def test_links_lead_to_a_web_address_only(url: str) -> None:
     with pytest.raises(UsageError, match="FAULTLINE_URL"):
-        dashboard_url({"FAULTLINE_URL": "javascript:alert(1)"})
+        dashboard_url({"FAULTLINE_URL": url})
+
+
+def test_who_answers_byte_by_byte_is_not_waited_for(
+    github: GitHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, and the answer never ends."""
+    monkeypatch.setattr("tickets.http._WHOLE_S", 0.5)
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        with server.accept()[0] as caller, suppress(OSError):
+            caller.recv(1 << 16)
+            caller.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not ended.wait(0.05):
+                caller.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        away = f"http://127.0.0.1:{server.getsockname()[1]}"
+        (tracker,) = trackers({**github.environment, "FAULTLINE_GITHUB_URL": away})
+        began = time.monotonic()
+        with pytest.raises(TicketError, match="did not answer in time"):
+            tracker.state("#1")
+        assert time.monotonic() - began < 10
+        ended.set()

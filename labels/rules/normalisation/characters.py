@@ -43,7 +43,7 @@ _OPTIONAL = re.compile(
 # The zero-width non-joiner parts a word in Arabic script; elsewhere it only shapes letters.
 _ARABIC_GAP = re.compile("(?<=[\u0620-\u06ff])\u200c|\u200c(?=[\u0620-\u06ff])")
 # The sign of ordinals is typed for that of degrees.
-_DEGREE = re.compile(r"º(?=\s?[CF]\b)")
+_DEGREE = re.compile(r"º(?=\s?[CF](?![\w\u0300-\u036f]))")
 _GERSHAYIM = re.compile("(?<=[\u05d0-\u05ea])[\"\u05f4'](?=[\u05d0-\u05ea])")
 _DOTTED_I = re.compile("(?<=i)\u0307")
 _LATIN_ACCENT = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
