@@ -360,5 +360,5 @@ def test_the_commands(
     assert body
     assert "ASR: " in body.get_content()
     (file,) = letter.iter_attachments()
-    assert file.get_filename().endswith(".html")
+    assert (file.get_filename() or "").endswith(".html")
     assert "<html" in file.get_content()

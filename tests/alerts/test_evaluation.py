@@ -101,9 +101,10 @@ def test_a_rate_fires_where_its_whole_interval_is_above_the_bound(phones_fail: S
     ],
 )
 def test_only_complete_days_count(
-    last: tuple[int, ...], now: tuple[int, ...], complete: tuple[int, ...]
+    last: tuple[int, int, int], now: tuple[int, int, int, int], complete: tuple[int, int, int]
 ) -> None:
-    assert complete_day(date(*last), datetime(*now, tzinfo=UTC)) == date(*complete)  # type: ignore[arg-type]
+    at = datetime(*now[:3], hour=now[3], tzinfo=UTC)
+    assert complete_day(date(*last), at) == date(*complete)
 
 
 def test_a_budget_that_burns_fast_fires_and_one_without_a_target_cannot(
@@ -147,9 +148,8 @@ def test_a_level_that_rose_and_a_day_above_the_usual_range_fire(
 
 def test_late_data_and_a_lost_signal(scored_store: Store) -> None:
     with scored_store.snapshot() as snapshot:
-        newest = max(
-            row for row in snapshot.query("SELECT max(started_at) AS t FROM turns")["t"].to_pylist()
-        )
+        (newest,) = snapshot.query("SELECT max(started_at) AS t FROM turns")["t"].to_pylist()
+        assert isinstance(newest, datetime)
         soon, late = newest + timedelta(hours=25), newest + timedelta(hours=27)
         assert evaluate(snapshot, rule("late"), soon).firing is False
         found = evaluate(snapshot, rule("late"), late)
