@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -105,7 +106,9 @@ def begins(turns: pa.Table) -> np.ndarray:
     first = np.full(int(number.max(initial=-1)) + 1, np.datetime64("NaT", "us"))
     np.fmin.at(first, number, started)
     if "dated" in turns.column_names:
-        first[number[~turns["dated"].to_numpy()]] = np.datetime64("NaT")
+        # Turns that are put together from several tables may lack it.
+        dated: Any = pc.fill_null(turns["dated"], pa.scalar(True))
+        first[number[~dated.to_numpy()]] = np.datetime64("NaT")
     whole: np.ndarray = first[number]
     return whole
 
