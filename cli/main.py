@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from cli.alerts import alerts
 from cli.backup import backup, restore
 from cli.collect import collect
 from cli.dashboard import dashboard
@@ -63,6 +64,7 @@ app.add_typer(judge)
 app.add_typer(preferences)
 app.add_typer(collect)
 app.add_typer(tickets)
+app.add_typer(alerts)
 
 _INTERRUPTED = 130
 

@@ -97,6 +97,10 @@ class TicketError(FaultlineError):
     """An issue tracker cannot be reached, lets nobody in, or refuses what it was asked."""
 
 
+class AlertError(FaultlineError):
+    """A channel of alerts cannot be reached, lets nobody in, or refuses what it was sent."""
+
+
 class TicketMissing(TicketError):
     """A tracker has no such ticket, or does not show it with this token."""
 

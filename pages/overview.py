@@ -10,6 +10,7 @@ from charts.rates import shares, shares_words
 from charts.sentences import misdated_words, scaled_words
 from data.schema.trace import FAILURES
 from data.store import workspace
+from parts.overview.alerts import alert_button, alert_list
 from parts.overview.budgets import budget_panel
 from parts.overview.changes import change_list, heat_map
 from parts.overview.comparison import compared_with, comparison_choice, moved_table
@@ -53,6 +54,7 @@ targets = workspace.targets(view.snapshot)
 with file:
     comparison_choice(view, head.periods)
     report_button(view, head, happened, targets)
+    alert_button(view, head)
 
 left, right = st.columns([1.9, 1], gap="medium")
 with left:
@@ -82,6 +84,7 @@ with left:
 with right:
     heat_map(view, head, happened)
 budget_panel(view, head, targets)
+alert_list(view)
 moved_table(view, head, happened)
 release_panel(view)
 defect_list(view, head.total)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    *("analysis", "annotation", "assistant", "charts", "classifiers", "cli", "collect"),
+    *("alerts", "analysis", "annotation", "assistant", "charts", "classifiers", "cli", "collect"),
     *("data", "faultline", "features", "labels", "pages", "parts", "report", "rewrites", "tickets"),
 )
 MODULES = ("app.py", "progress.py")

@@ -121,6 +121,13 @@ RULES: Mapping[str, Rule] = {
     ),
     "triage": Rule(_columns("slice failure_point owner state version note link updated_at")),
     "tickets": Rule(_columns("url tracker key state status closed_at checked_at")),
+    "alerts": Rule(
+        _columns(
+            "alert_id name kind failure_point query bound days muted created_at state sentence",
+            "value low high since until fired_at resolved_at pending pending_at notified_at",
+            "acknowledged_by acknowledged_at",
+        )
+    ),
     "targets": Rule(_columns("failure_point target updated_at")),
     "views": Rule(_columns("name page query note created_at")),
     "settings": Rule(_columns("name value updated_at")),

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from data.errors import VersionGone
 from data.schema.tables import (
+    ALERTS,
     ANNOTATIONS,
     ANNOTATIONS_ADDED,
     FEEDBACK,
@@ -82,6 +83,7 @@ TABLES: Mapping[str, Layout] = {
     "judge_verdicts": Layout("j", JUDGE_VERDICTS, (), ("annotator", "turn_id")),
     "triage": Layout("g", TRIAGE, (), ("slice",)),
     "tickets": Layout("i", TICKETS, (), ("url",)),
+    "alerts": Layout("c", ALERTS, (), ("alert_id",)),
     "targets": Layout("b", TARGETS, (), ("failure_point",)),
     "views": Layout("v", VIEWS, (), ("name",)),
     "misdated": Layout("m", MISDATED, (), ("day", "turn_id")),

@@ -14,6 +14,7 @@ TABLE_MEANINGS = {
     "judge_verdicts": "verdicts of outside judges, which are no gold",
     "triage": "owners, states and notes of slices, and owners of turns",
     "tickets": "states of tickets, as their trackers last said",
+    "alerts": "rules of alerts, and what came of them",
     "targets": "error budgets",
     "views": "saved views",
     "misdated": "turns with impossible dates",

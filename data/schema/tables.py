@@ -259,6 +259,41 @@ TICKETS = schema(
     ]
 )
 
+# Rules of alerts, and what came of each when it was last evaluated (`alerts.rule`).
+ALERTS = schema(
+    [
+        ("alert_id", _STR),
+        ("name", _STR),
+        # "rate", "unusual", "change", "budget", "late" or "signal".
+        ("kind", _STR),
+        # Null for any failure.
+        ("failure_point", _STR),
+        # The filter as URL parameters, without days.
+        ("query", _STR),
+        ("bound", pa.float64()),
+        ("days", pa.int32()),
+        ("muted", pa.bool_()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+        # "new", "ok", "firing" or "no data".
+        ("state", _STR),
+        ("sentence", _STR),
+        # Of the last evaluation; null where the kind has no such figure.
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("since", pa.date32()),
+        ("until", pa.date32()),
+        ("fired_at", pa.timestamp("us", tz="UTC")),
+        ("resolved_at", pa.timestamp("us", tz="UTC")),
+        # Channels that have not been told of the state yet, and since when.
+        ("pending", pa.list_(_STR)),
+        ("pending_at", pa.timestamp("us", tz="UTC")),
+        ("notified_at", pa.timestamp("us", tz="UTC")),
+        ("acknowledged_by", _STR),
+        ("acknowledged_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Settings made in the dashboard, for all its users; one row per name.
 SETTINGS = schema(
     [

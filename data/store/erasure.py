@@ -99,6 +99,8 @@ class Eraser:
         for column in ("note", "link", "owner", "version"):
             self._blank("triage", column, "NULL", "notes on slices")
         self._delete("tickets", ("url", "key", "status"), "states of tickets")
+        self._delete("alerts", ("name", _DECODED, "query", "sentence"), "alerts")
+        self._blank("alerts", "acknowledged_by", "NULL", "who acknowledged alerts")
         self._blank("annotations", "note", "NULL", "notes of annotators")
         self._blank("judge_verdicts", "reason", "NULL", "reasons of judges")
         self._blank("rewrites", "reason", "'deleted'", "reasons of decisions on rewrites")
@@ -273,13 +275,15 @@ def _forget_explained(folder: Path, snapshot: Snapshot) -> int:
 _WRITTEN = f"""
 SELECT 'the view ' || name AS place, {_DECODED} || ' ' || coalesce(note, '') AS text FROM views
 UNION ALL
+SELECT 'the alert ' || name AS place, name AS text FROM alerts
+UNION ALL
 SELECT 'the note on ' || slice, concat_ws(' ', note, link) FROM triage
 UNION ALL
 SELECT 'the note of ' || annotator || ' on ' || turn_id, note FROM annotations
 UNION ALL
 SELECT 'the reason of ' || annotator || ' on ' || turn_id, reason FROM judge_verdicts
 """
-_WRITTEN_IN = ("views", "triage", "annotations", "judge_verdicts")
+_WRITTEN_IN = ("views", "alerts", "triage", "annotations", "judge_verdicts")
 _SPLIT = r"regexp_extract_all(lower({text}), '[\p{{L}}\p{{M}}\p{{N}}_-]{{4,}}')"
 _SPOKEN = "to_json({asr: asr, result: result, prompt: prompt, er: er, gold: gold})::VARCHAR"
 _WRITTEN_WORDS = f"SELECT place, unnest({_SPLIT.format(text='text')}) AS word FROM ({_WRITTEN})"

@@ -1,10 +1,10 @@
-"""Decisions made in the dashboard, besides annotations: triage, targets, views, settings."""
+"""Decisions made in the dashboard, besides annotations: triage, alerts, targets, views and more."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -201,6 +201,31 @@ def decisions(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     """The decisions on slices, by slice, each with its `ticket`: a row of `tickets`, or None."""
     linked = tickets(snapshot)
     return {key: {**row, "ticket": linked.get(key)} for key, row in triage(snapshot).items()}
+
+
+def alerts(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The alerts (rows of the table `alerts`), the oldest first."""
+    return list(snapshot.query("FROM alerts ORDER BY created_at, alert_id").to_pylist())
+
+
+def change_alerts(
+    store: Store,
+    change: Callable[[dict[str, dict[str, Any]]], Mapping[str, Mapping[str, Any] | None]],
+) -> None:
+    """Change alerts, in one commit in which nobody else can change them.
+
+    `change` gets the rows by id, and returns those to write by id, None for one to delete. An
+    exception in it leaves the store as it is.
+    """
+    with store.commit() as cycle:
+        with cycle.snapshot("alerts") as snapshot:
+            changed = change({str(row["alert_id"]): row for row in alerts(snapshot)})
+        if gone := [key for key, row in changed.items() if row is None]:
+            keys = pa.table({"alert_id": gone})
+            condition = "alert_id IN (SELECT alert_id FROM keys)"
+            cycle.delete_rows("alerts", condition, {"keys": keys})
+        if rows := [row for row in changed.values() if row is not None]:
+            _replace(cycle, "alerts", "alert_id", rows)
 
 
 def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ from parts.server.guard import Guard
 from parts.server.page import OwnHead
 from parts.server.sessions import ClosedTabs
 
-_ROOMS = ("analysis", "charts", "report", "tickets")
+_ROOMS = ("alerts", "analysis", "charts", "report", "tickets")
 _HANDLES = 65_536
 APP = Path(__file__).parents[2] / "app.py"
 

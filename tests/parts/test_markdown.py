@@ -38,6 +38,11 @@ REVIEWED = {
         "_about(compared)": "numbers, and a currency through `plain`",
         "_verdict(compared)": "numbers, and the judge's name through `plain`",
     },
+    "parts/overview/alerts.py": {
+        "firing": "a count",
+        "label": "a constant",
+        "muted": "a constant",
+    },
     "parts/overview/comparison.py": {
         "_label(compared)": "constants, and a release through `plain`",
         "words": "days and percentages",

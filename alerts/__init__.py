@@ -1,0 +1,1 @@
+"""Alerts: rules of views, whether they fire, and who is told by webhook, mail or Alertmanager."""
