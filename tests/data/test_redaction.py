@@ -148,9 +148,13 @@ def test_what_is_left_of_any_text_is_as_it_was(text: str) -> None:
 )
 def test_a_hostile_text_takes_no_more_than_its_length(unit: str) -> None:
     def seconds(letters: int) -> float:
-        began = time.process_time()
-        REDACTOR.redact(unit * (letters // len(unit)), "es-ES")
-        return time.process_time() - began
+        """Of this thread alone, the least of three: nothing else that the process does."""
+        times = []
+        for _ in range(3):
+            began = time.thread_time()
+            REDACTOR.redact(unit * (letters // len(unit)), "es-ES")
+            times.append(time.thread_time() - began)
+        return min(times)
 
     seconds(4_000)
     # Quadratic time would be 64 times as much.
