@@ -10,10 +10,10 @@ from datetime import UTC, datetime, time, tzinfo
 from email.errors import MessageError
 from email.headerregistry import Address
 from typing import Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from data.errors import UsageError
+from data.web_addresses import LOCAL_HOSTS, web_parts
 
 WEBHOOK = "FAULTLINE_ALERTS_WEBHOOK"
 ALERTMANAGER = "FAULTLINE_ALERTMANAGER_URL"
@@ -30,7 +30,6 @@ NONE = (
     "docs/alerts.md says."
 )
 Security = Literal["starttls", "ssl", "none"]
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _PORTS: Mapping[Security, int] = {"starttls": 587, "ssl": 465, "none": 25}
 _MOST_ADDRESSES = 50
 _QUIET = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
@@ -122,7 +121,7 @@ def mail(environment: Mapping[str, str] = os.environ, to: Sequence[str] = ()) ->
     user, password = _value(USER, environment), _value(PASSWORD, environment)
     if bool(user) != bool(password):
         raise UsageError(f"Of {USER} and {PASSWORD} only one is set; set both, or neither.")
-    if password and security == "none" and host not in _LOCAL:
+    if password and security == "none" and host not in LOCAL_HOSTS:
         raise UsageError(
             f"{SECURITY}=none would show the password to anybody on the way; use starttls or ssl."
         )
@@ -148,15 +147,10 @@ def _address(name: str, environment: Mapping[str, str], secret: bool) -> str | N
     value = _value(name, environment)
     if not value:
         return None
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host or len(value.split()) > 1:
+    parts = web_parts(value)
+    if parts is None or len(value.split()) > 1:
         raise UsageError(f"{name} is not a web address; give one such as https://example.org/hook.")
-    if secret and parts.scheme == "http" and host not in _LOCAL:
+    if secret and parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise UsageError(
             f"{name} starts with http://, so that anybody on the way could read it and post there; "
             "give an https:// address."

@@ -11,27 +11,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.registry import Collector
 
 from collect.ingester import COMMIT_BOUNDS, Figures
 from collect.spool import oldest, size
+from data.monitoring import ServerMetrics
 
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _PREFIX = "faultline_collector_"
 # Seconds: a request is acknowledged after them; the goal is a quarter for 99 of 100.
 _WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Metrics(Collector):
+class Metrics(ServerMetrics):
     """Counts while requests are answered, and looks at spool and figures when asked.
 
     Parameters
@@ -43,35 +39,21 @@ class Metrics(Collector):
     def __init__(
         self, spool: Path, figures: Callable[[], Figures], ready: Callable[[], bool]
     ) -> None:
+        super().__init__(_PREFIX)
         self._spool = spool
         self._figures = figures
         self._ready = ready
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            f"{_PREFIX}requests", "Requests for traces, by status.", ["status"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.rejected = Counter(
-            f"{_PREFIX}rejected", "Requests that were not taken, by reason.", ["reason"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.bytes = Counter(
-            f"{_PREFIX}received_bytes", "Bytes of bodies, unpacked.", registry=self.registry
+        self.requests = self.counter("requests", "Requests for traces, by status.", ["status"])
+        self.rejected = self.counter(
+            "rejected", "Requests that were not taken, by reason.", ["reason"]
         )
-        self.spans = Counter(
-            f"{_PREFIX}spans", "Spans of requests that were taken, by outcome.", ["outcome"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.writing = Histogram(
-            f"{_PREFIX}spool_write_seconds", "Time until a request was on disk, in the spool.",
-            buckets=_WAITS, registry=self.registry,
-        )  # fmt: skip
-        ProcessCollector(registry=self.registry)
-        self.registry.register(self)
-
-    def text(self) -> bytes:
-        """Everything, in Prometheus's text format."""
-        return prometheus_client.generate_latest(self.registry)
+        self.bytes = self.counter("received_bytes", "Bytes of bodies, unpacked.")
+        self.spans = self.counter(
+            "spans", "Spans of requests that were taken, by outcome.", ["outcome"]
+        )
+        self.writing = self.histogram(
+            "spool_write_seconds", "Time until a request was on disk, in the spool.", _WAITS
+        )
 
     def collect(self) -> Iterator[Metric]:
         """What is looked up rather than counted; see `prometheus_client.registry.Collector`."""

@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, missing
-from collect.metrics import CONTENT_TYPE, Metrics
+from collect.metrics import Metrics
 from collect.otlp_bodies import (
     JSON,
     TYPES,
@@ -40,6 +40,7 @@ from collect.otlp_bodies import (
 )
 from collect.spool import GroupCommit, Writer, packed, size
 from data.errors import FaultlineError, machine_error
+from data.monitoring import readiness
 from data.store.head import read_head
 
 PATH = "/v1/traces"
@@ -196,12 +197,10 @@ class Receiver:
 
     async def _ready(self, _: Request) -> Response:
         problem = await asyncio.to_thread(self.unready)
-        content = {"ready": not problem, "problem": problem or None}
-        return JSONResponse(content, 503 if problem else 200)
+        return readiness(problem)
 
     async def _metrics(self, _: Request) -> Response:
-        text = await asyncio.to_thread(self.metrics.text)
-        return Response(text, headers={"content-type": CONTENT_TYPE})
+        return await asyncio.to_thread(self.metrics.response)
 
     async def _traces(self, request: Request) -> Response:
         response = await self._answered(request)

@@ -19,6 +19,7 @@ from requests.auth import AuthBase
 
 from charts.formatting import short
 from data.errors import TicketError, TicketMissing, UsageError
+from data.web_addresses import LOCAL_HOSTS, web_parts
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +32,6 @@ _LATER = (429, 502, 503, 504)
 _TRIES, _PATIENCE_S = 3, 10.0
 _REDIRECTS = (301, 302, 307, 308)
 _MOST_REDIRECTS = 3
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class Client:
@@ -221,19 +221,14 @@ def web_base(name: str, value: str) -> str:
 
     Raises UsageError, which names the variable, where it is none to send a secret to.
     """
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+    parts = web_parts(value)
+    if parts is None or parts.query or parts.fragment:
         raise UsageError(
             f"{name} is not a web address; give one such as https://tracker.example.org."
         )
     if parts.username is not None or parts.password is not None:
         raise UsageError(f"{name} must not contain a user or a password; give the address alone.")
-    if parts.scheme == "http" and host not in _LOCAL:
+    if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise UsageError(
             f"{name} starts with http://, so that anybody on the way could read the token; give an "
             "https:// address."

@@ -19,7 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from data.web_addresses import LOCAL_HOSTS
+
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 # Streamlit would answer there without any sign-in.
 _METRICS = "/_stcore/metrics"
@@ -65,7 +66,7 @@ class Guard:
         self._app = app
         names = {_bare(host) for host in hosts}
         self._numeric = bool(names & WILDCARDS)
-        self._hosts = (names - WILDCARDS) | LOOPBACK
+        self._hosts = (names - WILDCARDS) | LOCAL_HOSTS
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +126,7 @@ class Guard:
         if parts.scheme not in ("http", "https"):
             return False
         page = _netloc(parts.netloc, parts.scheme)
-        return page == _netloc(host, parts.scheme) or _bare(page) in self._hosts - LOOPBACK
+        return page == _netloc(host, parts.scheme) or _bare(page) in self._hosts - LOCAL_HOSTS
 
 
 def _closed(path: str, metrics: bool) -> bool:

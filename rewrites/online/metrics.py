@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+from data.monitoring import ServerMetrics
+
 _PREFIX = "faultline_rewrites_"
 # Seconds: an assistant waits for the answer while somebody waits for the assistant.
 _ANSWERS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class InUse:
     sizes: Mapping[str, int]
 
 
-class Metrics(Collector):
+class Metrics(ServerMetrics):
     """Counts while requests are answered, and asks about the index when it is asked.
 
     Parameters
@@ -37,28 +34,17 @@ class Metrics(Collector):
     """
 
     def __init__(self, index: Callable[[], InUse]) -> None:
+        super().__init__(_PREFIX)
         self._index = index
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            f"{_PREFIX}requests", "Requests for a rewrite, by status.", ["status"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.answers = Counter(
-            f"{_PREFIX}answers",
+        self.requests = self.counter("requests", "Requests for a rewrite, by status.", ["status"])
+        self.answers = self.counter(
+            "answers",
             "Answers by method, and whether something else is to be heard.",
             ["method", "rewritten"],
-            registry=self.registry,
         )
-        self.seconds = Histogram(
-            f"{_PREFIX}request_seconds", "Time to answer, without that of the network.",
-            buckets=_ANSWERS, registry=self.registry,
-        )  # fmt: skip
-        ProcessCollector(registry=self.registry)
-        self.registry.register(self)
-
-    def text(self) -> bytes:
-        """Everything, in Prometheus's text format."""
-        return prometheus_client.generate_latest(self.registry)
+        self.seconds = self.histogram(
+            "request_seconds", "Time to answer, without that of the network.", _ANSWERS
+        )
 
     def collect(self) -> Iterator[Metric]:
         """What is looked up rather than counted; see `prometheus_client.registry.Collector`."""

@@ -28,9 +28,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from data.errors import FaultlineError
+from data.monitoring import readiness
 from rewrites.online import index_folder
 from rewrites.online.concepts import Concepts, version_beside
-from rewrites.online.metrics import CONTENT_TYPE, InUse, Metrics
+from rewrites.online.metrics import InUse, Metrics
 from rewrites.online.openapi import DOCUMENT
 from rewrites.online.rewriter import LONGEST, Rewriter
 
@@ -162,12 +163,10 @@ def application(
         return response
 
     async def ready(_: Request) -> Response:
-        problem = live.unready()
-        content = {"ready": not problem, "problem": problem or None}
-        return JSONResponse(content, 503 if problem else 200)
+        return readiness(live.unready())
 
     async def figures(_: Request) -> Response:
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return metrics.response()
 
     async def health(_: Request) -> Response:
         content = {
