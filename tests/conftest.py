@@ -27,7 +27,7 @@ from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
 from tests.once import Once, builder, value
-from tests.scored import fill
+from tests.scored import fill, phones_failing
 from tests.traces import logs
 from tests.trackers import GitHubServer, JiraServer, serving
 
@@ -74,6 +74,18 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 def scored_store(once: Once) -> Store:
     """A small seeded store with hand-made predictions; read-only, shared by many tests."""
     return Store.open(once("scored", lambda folder: fill(folder / "store")) / "store")
+
+
+@pytest.fixture(scope="session")
+def phones_fail(once: Once) -> Store:
+    """A scored store in which phones fail at ASR; read-only."""
+    return Store.open(once("phones", lambda folder: phones_failing(folder / "store")) / "store")
+
+
+@pytest.fixture
+def own_phones_fail(tmp_path: Path, phones_fail: Store) -> Store:
+    """A copy of it, to write to."""
+    return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
 
 
 @pytest.fixture

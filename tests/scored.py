@@ -149,3 +149,20 @@ def fill(path: Path, scored: bool = True) -> Store:
     if scored:
         score(store)
     return store
+
+
+def phones_failing(path: Path) -> Store:
+    """A store in which phones fail at ASR."""
+    store = fill(path, scored=False)
+    with store.snapshot() as snapshot:
+        table = predictions_table(snapshot.query("FROM turns ORDER BY turn_id"))
+    rows = table.to_pylist()
+    for row in rows:
+        bad = row["device_type"] == "phone"
+        row |= {f"p_{name}": 0.01 for name in ("false_wake", "nlu", "er", "result")}
+        row |= {"p_asr": 0.9 if bad else 0.02, "p_correct": 0.06 if bad else 0.94}
+        row |= {"p_defect": 1 - row["p_correct"], "failure_point": "asr" if bad else "correct"}
+    commit_predictions(store, pa.Table.from_pylist(rows, schema=table.schema), MODEL)
+    (store.models / MODEL).mkdir()
+    store.promote(MODEL)
+    return store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,23 +24,12 @@ from data.store import workspace
 from data.store.store import Store
 from tests.channels import PASSWORD, SECRET, Hook, mail_server
 from tests.command import Run, must_fail
-from tests.pages.test_triage import planted
 from tests.trackers import Reply, serving
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 BASE = "https://faultline.example"
 HOSTILE = "<!channel> & <b>*x*</b>\r\nBcc: eve@example.org $\\frac{$ \u202eevil"
-
-
-@pytest.fixture(scope="module")
-def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return planted(tmp_path_factory.mktemp("planted") / "store")
-
-
-@pytest.fixture
-def own(tmp_path: Path, phones_fail: Store) -> Store:
-    return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
 
 
 @pytest.fixture
@@ -67,12 +55,12 @@ def loosen(store: Store, bound: float) -> None:
 
 
 def test_an_alert_is_told_once_repeated_after_a_day_and_told_to_be_over(
-    own: Store, hook: Hook
+    own_phones_fail: Store, hook: Hook
 ) -> None:
-    add(own, phones())
-    add(own, phones("Speakers", device="speaker"))
+    add(own_phones_fail, phones())
+    add(own_phones_fail, phones("Speakers", device="speaker"))
     configured = settings(hook.environment)
-    ran = run(own, configured, BASE, NOW)
+    ran = run(own_phones_fail, configured, BASE, NOW)
     assert ran.told == {"webhook": 1}
     (text,) = hook.posts
     assert text.startswith("*Faultline: Firing: Phones*")
@@ -80,89 +68,91 @@ def test_an_alert_is_told_once_repeated_after_a_day_and_told_to_be_over(
     assert f"{BASE}/?at=" in text
     # Nothing that anybody said.
     assert "play song" not in text
-    version = own.head().version
-    assert run(own, configured, BASE, NOW + HOUR).told == {}
+    version = own_phones_fail.head().version
+    assert run(own_phones_fail, configured, BASE, NOW + HOUR).told == {}
     # A run that finds nothing new makes no version.
-    assert own.head().version == version
-    assert run(own, configured, BASE, NOW + 25 * HOUR).told == {"webhook": 1}
-    loosen(own, 0.99)
-    assert run(own, configured, BASE, NOW + 26 * HOUR).told == {"webhook": 1}
+    assert own_phones_fail.head().version == version
+    assert run(own_phones_fail, configured, BASE, NOW + 25 * HOUR).told == {"webhook": 1}
+    loosen(own_phones_fail, 0.99)
+    assert run(own_phones_fail, configured, BASE, NOW + 26 * HOUR).told == {"webhook": 1}
     assert hook.posts[-1].startswith("*Faultline: Resolved: Phones*")
-    assert [row["state"] for row in rows(own)] == ["ok", "ok"]
-    assert run(own, configured, BASE, NOW + 60 * HOUR).told == {}
+    assert [row["state"] for row in rows(own_phones_fail)] == ["ok", "ok"]
+    assert run(own_phones_fail, configured, BASE, NOW + 60 * HOUR).told == {}
     assert len(hook.posts) == 3
     assert len(set(hook.keys)) == 3
 
 
-def test_the_link_shows_the_turns_of_the_alert(own: Store, hook: Hook) -> None:
-    add(own, phones())
-    run(own, settings(hook.environment), BASE, NOW)
+def test_the_link_shows_the_turns_of_the_alert(own_phones_fail: Store, hook: Hook) -> None:
+    add(own_phones_fail, phones())
+    run(own_phones_fail, settings(hook.environment), BASE, NOW)
     (link,) = (line for line in hook.posts[0].splitlines() if line.startswith(BASE))
     given = parse_qs(urlsplit(link.replace("&amp;", "&")).query)
     assert given["device"] == ["phone"]
-    (row,) = rows(own)
+    (row,) = rows(own_phones_fail)
     assert (given["since"], given["until"]) == ([str(row["since"])], [str(row["until"])])
 
 
 @pytest.mark.long
-def test_an_acknowledged_or_muted_alert_is_not_repeated(own: Store, hook: Hook) -> None:
-    first, second = add(own, phones("One")), add(own, phones("Two"))
+def test_an_acknowledged_or_muted_alert_is_not_repeated(own_phones_fail: Store, hook: Hook) -> None:
+    first, second = add(own_phones_fail, phones("One")), add(own_phones_fail, phones("Two"))
     configured = settings(hook.environment)
     with pytest.raises(UsageError, match="does not fire"):
-        acknowledge(own, first, "Ada")
-    run(own, configured, BASE, NOW)
-    acknowledge(own, first, "Ada", NOW)
-    mute(own, second, True)
-    assert run(own, configured, BASE, NOW + 30 * HOUR).told == {}
-    mute(own, second, False)
-    assert run(own, configured, BASE, NOW + 31 * HOUR).told == {"webhook": 1}
+        acknowledge(own_phones_fail, first, "Ada")
+    run(own_phones_fail, configured, BASE, NOW)
+    acknowledge(own_phones_fail, first, "Ada", NOW)
+    mute(own_phones_fail, second, True)
+    assert run(own_phones_fail, configured, BASE, NOW + 30 * HOUR).told == {}
+    mute(own_phones_fail, second, False)
+    assert run(own_phones_fail, configured, BASE, NOW + 31 * HOUR).told == {"webhook": 1}
     assert "Two" in hook.posts[-1]
     # It is told when it is over, and fires anew unacknowledged.
-    loosen(own, 0.99)
-    run(own, configured, BASE, NOW + 32 * HOUR)
-    loosen(own, 0.5)
-    assert run(own, configured, BASE, NOW + 33 * HOUR).told == {"webhook": 2}
-    assert [row["acknowledged_by"] for row in rows(own)] == [None, None]
-    remove(own, first)
+    loosen(own_phones_fail, 0.99)
+    run(own_phones_fail, configured, BASE, NOW + 32 * HOUR)
+    loosen(own_phones_fail, 0.5)
+    assert run(own_phones_fail, configured, BASE, NOW + 33 * HOUR).told == {"webhook": 2}
+    assert [row["acknowledged_by"] for row in rows(own_phones_fail)] == [None, None]
+    remove(own_phones_fail, first)
     with pytest.raises(UsageError, match="no alert"):
-        remove(own, first)
+        remove(own_phones_fail, first)
 
 
-def test_quiet_hours_hold_alerts_back_and_send_them_together(own: Store, hook: Hook) -> None:
-    add(own, phones("One"))
+def test_quiet_hours_hold_alerts_back_and_send_them_together(
+    own_phones_fail: Store, hook: Hook
+) -> None:
+    add(own_phones_fail, phones("One"))
     quiet = {"FAULTLINE_ALERTS_QUIET": "22:00-07:00", "FAULTLINE_ALERTS_ZONE": "Europe/Berlin"}
     configured = settings({**hook.environment, **quiet})
     # 23:30 in Berlin.
     night = datetime(2024, 6, 1, 21, 30, tzinfo=UTC)
-    assert run(own, configured, BASE, night).held == 1
-    add(own, phones("Two"))
-    assert run(own, configured, BASE, night + 2 * HOUR).held == 2
+    assert run(own_phones_fail, configured, BASE, night).held == 1
+    add(own_phones_fail, phones("Two"))
+    assert run(own_phones_fail, configured, BASE, night + 2 * HOUR).held == 2
     assert hook.posts == []
-    assert run(own, configured, BASE, night + 8 * HOUR).told == {"webhook": 2}
+    assert run(own_phones_fail, configured, BASE, night + 8 * HOUR).told == {"webhook": 2}
     (text,) = hook.posts
     assert "Firing: One" in text
     assert "Firing: Two" in text
 
 
-def test_a_channel_that_fails_is_told_in_the_next_run(own: Store, hook: Hook) -> None:
-    add(own, phones())
+def test_a_channel_that_fails_is_told_in_the_next_run(own_phones_fail: Store, hook: Hook) -> None:
+    add(own_phones_fail, phones())
     configured = settings(hook.environment)
     hook.planned.append(Reply(500, SECRET.encode()))
-    ran = run(own, configured, BASE, NOW)
+    ran = run(own_phones_fail, configured, BASE, NOW)
     assert ran.told == {}
     (problem,) = ran.problems
     assert problem == ("The webhook refused the message (500); check FAULTLINE_ALERTS_WEBHOOK.")
     hook.planned.append(Reply(302, b"", {"Location": "http://127.0.0.1:1/"}))
-    assert run(own, configured, BASE, NOW + HOUR).told == {}
-    assert run(own, configured, BASE, NOW + 2 * HOUR).told == {"webhook": 1}
+    assert run(own_phones_fail, configured, BASE, NOW + HOUR).told == {}
+    assert run(own_phones_fail, configured, BASE, NOW + 2 * HOUR).told == {"webhook": 1}
     assert len(hook.posts) == 1
 
 
 @pytest.mark.parametrize("step", ["post_webhook", "_told"])
 def test_a_run_killed_midway_loses_nothing(
-    own: Store, hook: Hook, monkeypatch: pytest.MonkeyPatch, step: str
+    own_phones_fail: Store, hook: Hook, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    add(own, phones())
+    add(own_phones_fail, phones())
     configured = settings(hook.environment)
 
     def killed(*_: object) -> None:
@@ -171,16 +161,16 @@ def test_a_run_killed_midway_loses_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(desk, step, killed)
         with pytest.raises(KeyboardInterrupt):
-            run(own, configured, BASE, NOW)
-    assert run(own, configured, BASE, NOW + HOUR).told == {"webhook": 1}
-    assert run(own, configured, BASE, NOW + 2 * HOUR).told == {}
+            run(own_phones_fail, configured, BASE, NOW)
+    assert run(own_phones_fail, configured, BASE, NOW + HOUR).told == {"webhook": 1}
+    assert run(own_phones_fail, configured, BASE, NOW + 2 * HOUR).told == {}
     # Killed after the post and before it was written down, it is sent again under the same key.
     assert len(hook.posts) == (1 if step == "post_webhook" else 2)
     assert len(set(hook.keys)) == 1
 
 
-def test_two_runs_at_once_tell_once(own: Store, hook: Hook) -> None:
-    add(own, phones())
+def test_two_runs_at_once_tell_once(own_phones_fail: Store, hook: Hook) -> None:
+    add(own_phones_fail, phones())
     configured = settings(hook.environment)
 
     def one(store: Store) -> bool:
@@ -191,32 +181,39 @@ def test_two_runs_at_once_tell_once(own: Store, hook: Hook) -> None:
         return True
 
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(one, [Store.open(own.path) for _ in range(4)]))
+        done = list(pool.map(one, [Store.open(own_phones_fail.path) for _ in range(4)]))
     assert any(done)
     assert len(hook.posts) == 1
-    with FileLock(own.path / ".alerts.lock"), pytest.raises(StoreBusy, match="Another run"):
-        run(own, configured, BASE, NOW)
+    with (
+        FileLock(own_phones_fail.path / ".alerts.lock"),
+        pytest.raises(StoreBusy, match="Another run"),
+    ):
+        run(own_phones_fail, configured, BASE, NOW)
 
 
-def test_alertmanager_has_the_state_of_all_alerts_in_every_run(own: Store, hook: Hook) -> None:
-    add(own, phones())
+def test_alertmanager_has_the_state_of_all_alerts_in_every_run(
+    own_phones_fail: Store, hook: Hook
+) -> None:
+    add(own_phones_fail, phones())
     configured = settings({"FAULTLINE_ALERTMANAGER_URL": f"{hook.url}/"})
-    run(own, configured, BASE, NOW)
-    run(own, configured, BASE, NOW + HOUR)
+    run(own_phones_fail, configured, BASE, NOW)
+    run(own_phones_fail, configured, BASE, NOW + HOUR)
     first, second = ([alert] for (alert,) in hook.alerts)
     assert first[0]["labels"] == second[0]["labels"]
     assert first[0]["startsAt"] == second[0]["startsAt"] == NOW.isoformat()
     assert datetime.fromisoformat(second[0]["endsAt"]) > NOW + 25 * HOUR
     assert second[0]["generatorURL"].startswith(f"{BASE}/?at=")
-    loosen(own, 0.99)
-    run(own, configured, BASE, NOW + 2 * HOUR)
+    loosen(own_phones_fail, 0.99)
+    run(own_phones_fail, configured, BASE, NOW + 2 * HOUR)
     assert datetime.fromisoformat(hook.alerts[-1][0]["endsAt"]) == NOW + 2 * HOUR
 
 
-def test_a_mail_has_the_chart_and_one_line_of_subject(own: Store, tmp_path: Path) -> None:
-    add(own, Rule.of(HOSTILE[:100], "rate", Filter(device=("phone",)), "asr", 0.5, 28))
+def test_a_mail_has_the_chart_and_one_line_of_subject(
+    own_phones_fail: Store, tmp_path: Path
+) -> None:
+    add(own_phones_fail, Rule.of(HOSTILE[:100], "rate", Filter(device=("phone",)), "asr", 0.5, 28))
     with mail_server(tmp_path) as (inbox, environment):
-        assert run(own, settings(environment), BASE, NOW).told == {"mail": 1}
+        assert run(own_phones_fail, settings(environment), BASE, NOW).told == {"mail": 1}
     (letter,) = inbox.letters
     assert inbox.to == [["ada@example.org", "grace@example.org"]]
     assert "\n" not in letter["Subject"]
@@ -321,9 +318,9 @@ def test_settings_that_cannot_be_right(given: dict[str, str], words: str) -> Non
 
 @pytest.mark.long
 def test_the_commands(
-    own: Store, hook: Hook, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own_phones_fail: Store, hook: Hook, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    where = ("--store", own.path)
+    where = ("--store", own_phones_fail.path)
     added = run("alerts", "add", "--name", "Phones", "--bound", "0.5", "--days", "28",
                 "--filter", "device=phone", "--json", *where)  # fmt: skip
     alert_id = json.loads(added.out)["alert_id"]

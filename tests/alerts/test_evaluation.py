@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from data.store.store import Store
 from report.contents import headline
 from tests import scored
 from tests.logs import write_lines
-from tests.pages.test_triage import planted
 
 LATER = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
@@ -53,11 +51,6 @@ def fill_days(store: Store, failing: list[int], turns: int = 40) -> None:
     commit_predictions(store, pa.Table.from_pylist(rows, schema=table.schema), scored.MODEL)
     (store.models / scored.MODEL).mkdir()
     store.promote(scored.MODEL)
-
-
-@pytest.fixture(scope="module")
-def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return planted(tmp_path_factory.mktemp("planted") / "store")
 
 
 def rule(kind: str, query: str = "", **more: object) -> Rule:
@@ -108,9 +101,9 @@ def test_only_complete_days_count(
 
 
 def test_a_budget_that_burns_fast_fires_and_one_without_a_target_cannot(
-    tmp_path: Path, phones_fail: Store
+    own_phones_fail: Store,
 ) -> None:
-    own = Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
+    own = own_phones_fail
     with own.snapshot() as snapshot:
         assert evaluate(snapshot, rule("budget"), LATER).firing is None
     workspace.set_target(own, "asr", 0.05)

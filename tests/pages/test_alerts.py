@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from alerts.desk import run
@@ -14,20 +11,9 @@ from alerts.settings import settings
 from data.store import workspace
 from data.store.store import Store
 from tests.app import Open, press, texts
-from tests.pages.test_triage import planted
 
 MAKE = "FormSubmitter:alert-rate-Make the alert"
 NAME = "**Phones** [a](http://x.example)"
-
-
-@pytest.fixture(scope="module")
-def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return planted(tmp_path_factory.mktemp("planted") / "store")
-
-
-@pytest.fixture
-def own(tmp_path: Path, phones_fail: Store) -> Store:
-    return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
 
 
 def fill_form(at: AppTest, bound: float) -> AppTest:
@@ -46,18 +32,18 @@ def kept(store: Store) -> list[dict[str, object]]:
 
 
 def test_an_alert_of_the_view_is_made_acknowledged_muted_and_removed(
-    opened: Open, own: Store
+    opened: Open, own_phones_fail: Store
 ) -> None:
-    at = fill_form(opened(own.path, device="phone", since="2024-03-05"), 50.0)
-    (row,) = kept(own)
+    at = fill_form(opened(own_phones_fail.path, device="phone", since="2024-03-05"), 50.0)
+    (row,) = kept(own_phones_fail)
     assert (row["query"], row["failure_point"], row["bound"]) == ("device=phone", "asr", 0.5)
     assert "not evaluated yet" in texts(at)
     # A second one of the same name is refused, with the reason.
     fill_form(at, 60.0)
     assert "There is an alert called" in texts(at)
-    assert len(kept(own)) == 1
-    run(own, settings({}), now=datetime(2024, 6, 1, tzinfo=UTC))
-    at = opened(own.path)
+    assert len(kept(own_phones_fail)) == 1
+    run(own_phones_fail, settings({}), now=datetime(2024, 6, 1, tzinfo=UTC))
+    at = opened(own_phones_fail.path)
     assert "firing" in texts(at)
     assert "\\*\\*Phones" in texts(at)
     at.text_input(key=f"alert-by-{row['alert_id']}").set_value("Ada")
@@ -66,10 +52,10 @@ def test_an_alert_of_the_view_is_made_acknowledged_muted_and_removed(
     press(at, "Mute")
     assert "firing, muted" in texts(at)
     press(at, "Remove")
-    assert kept(own) == []
+    assert kept(own_phones_fail) == []
 
 
-def test_a_view_with_words_makes_no_alert(opened: Open, own: Store) -> None:
-    at = fill_form(opened(own.path, text="play"), 50.0)
+def test_a_view_with_words_makes_no_alert(opened: Open, own_phones_fail: Store) -> None:
+    at = fill_form(opened(own_phones_fail.path, text="play"), 50.0)
     assert "take the filter on words out" in texts(at)
-    assert kept(own) == []
+    assert kept(own_phones_fail) == []

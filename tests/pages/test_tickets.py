@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -15,20 +13,10 @@ from data.store import workspace
 from data.store.store import Store
 from parts.triage.ticket import closed_words
 from tests.app import Open, html, press, texts
-from tests.pages.test_triage import PHONES, planted
+from tests.pages.test_triage import PHONES
 from tests.trackers import TIME, TOKEN, GitHubServer, JiraServer, Reply
 
 SEND = f"FormSubmitter:ticket-{PHONES}-Open in GitHub"
-
-
-@pytest.fixture(scope="module")
-def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return planted(tmp_path_factory.mktemp("planted") / "store")
-
-
-@pytest.fixture
-def own(tmp_path: Path, phones_fail: Store) -> Store:
-    return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
 
 
 @pytest.fixture
@@ -46,9 +34,9 @@ def shown(at: AppTest) -> str:
 
 
 def test_a_ticket_is_read_changed_opened_and_refreshed(
-    opened: Open, own: Store, at_github: GitHubServer
+    opened: Open, own_phones_fail: Store, at_github: GitHubServer
 ) -> None:
-    at = press(opened(own.path, "triage", slice=PHONES), "Open a ticket")
+    at = press(opened(own_phones_fail.path, "triage", slice=PHONES), "Open a ticket")
     (text,) = (area.value or "" for area in at.text_area if "Markdown" in area.label)
     assert "- **Slice:** `phone`" in text
     assert "of all other turns" in text
@@ -80,9 +68,9 @@ def test_a_ticket_is_read_changed_opened_and_refreshed(
 
 
 def test_a_refusal_keeps_what_was_written(
-    opened: Open, own: Store, at_github: GitHubServer
+    opened: Open, own_phones_fail: Store, at_github: GitHubServer
 ) -> None:
-    at = press(opened(own.path, "triage", slice=PHONES), "Open a ticket")
+    at = press(opened(own_phones_fail.path, "triage", slice=PHONES), "Open a ticket")
     area = next(area for area in at.text_area if "Markdown" in area.label)
     area.set_value("My words.")
     at_github.planned = [Reply(403, {"message": f"[x](http://evil.example) {TOKEN}"})]
@@ -96,19 +84,19 @@ def test_a_refusal_keeps_what_was_written(
     # A second click, when it works, opens one.
     at.button(key=SEND).click().run()
     assert len(at_github.issues) == 1
-    press(opened(own.path, "triage", slice=PHONES), "Refresh")
+    press(opened(own_phones_fail.path, "triage", slice=PHONES), "Refresh")
 
 
 def test_two_trackers_are_a_choice(
     opened: Open,
-    own: Store,
+    own_phones_fail: Store,
     at_github: GitHubServer,
     jira: JiraServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in jira.environment.items():
         monkeypatch.setenv(name, value)
-    at = press(opened(own.path, "triage", slice=PHONES), "Open a ticket")
+    at = press(opened(own_phones_fail.path, "triage", slice=PHONES), "Open a ticket")
     choice = at.segmented_control(key=f"ticket-tracker-{PHONES}")
     choice.select("Jira").run()
     at.button(key=SEND.replace("GitHub", "Jira")).click().run()
@@ -159,23 +147,25 @@ def test_only_the_days_after_closing_say_whether_it_helped() -> None:
 
 
 def test_a_ticket_stands_beside_the_slice_of_its_owner(
-    opened: Open, own: Store, at_github: GitHubServer
+    opened: Open, own_phones_fail: Store, at_github: GitHubServer
 ) -> None:
     row = {
         "url": f"{at_github.url}/ada/assistant/issues/7", "tracker": "github", "key": "#7",
         "state": "open", "status": "open <b>", "closed_at": None, "checked_at": datetime.now(UTC),
     }  # fmt: skip
-    workspace.set_triage(own, PHONES, "asr", owner="Ada")
-    workspace.link_ticket(own, PHONES, "asr", row)
-    at = opened(own.path, "triage", owner="Ada")
+    workspace.set_triage(own_phones_fail, PHONES, "asr", owner="Ada")
+    workspace.link_ticket(own_phones_fail, PHONES, "asr", row)
+    at = opened(own_phones_fail.path, "triage", owner="Ada")
     assert "#7: open &lt;b&gt;" in html(at)
     # Who saves a page that was drawn before the ticket was opened does not take it away.
-    before = opened(own.path, "triage", slice=PHONES)
-    workspace.link_ticket(own, PHONES, "asr", {**row, "url": f"{row['url']}1", "key": "#71"})
+    before = opened(own_phones_fail.path, "triage", slice=PHONES)
+    workspace.link_ticket(
+        own_phones_fail, PHONES, "asr", {**row, "url": f"{row['url']}1", "key": "#71"}
+    )
     next(field for field in before.text_input if field.label == "Owner").set_value("Bob")
     before.button(key=f"FormSubmitter:decision-{PHONES}-Save").click().run()
     assert not before.error
-    with own.snapshot() as snapshot:
+    with own_phones_fail.snapshot() as snapshot:
         decision = workspace.decisions(snapshot)[PHONES]
     assert (decision["owner"], decision["ticket"]["key"]) == ("Bob", "#71")
     assert "7: open" in shown(at).replace("\\", "").replace("\u2060", "")

@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-from pathlib import Path
 from urllib.parse import quote
 
-import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from data.store import workspace
-from data.store.predictions import commit_predictions
 from data.store.store import Store
 from tests.app import Open, follow, html, links, press, settled, texts, turn_rows
-from tests.scored import MODEL, NASTY, fill, predictions_table
+from tests.scored import NASTY
 
 PHONES = "asr:device_type=phone"
-
-
-def planted(path: Path) -> Store:
-    """A store in which phones fail at ASR."""
-    store = fill(path, scored=False)
-    with store.snapshot() as snapshot:
-        table = predictions_table(snapshot.query("FROM turns ORDER BY turn_id"))
-    rows = table.to_pylist()
-    for row in rows:
-        bad = row["device_type"] == "phone"
-        row |= {f"p_{name}": 0.01 for name in ("false_wake", "nlu", "er", "result")}
-        row |= {"p_asr": 0.9 if bad else 0.02, "p_correct": 0.06 if bad else 0.94}
-        row |= {"p_defect": 1 - row["p_correct"], "failure_point": "asr" if bad else "correct"}
-    commit_predictions(store, pa.Table.from_pylist(rows, schema=table.schema), MODEL)
-    (store.models / MODEL).mkdir()
-    store.promote(MODEL)
-    return store
-
-
-@pytest.fixture(scope="module")
-def phones_fail(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return planted(tmp_path_factory.mktemp("planted") / "store")
-
-
-@pytest.fixture
-def own_phones_fail(tmp_path: Path, phones_fail: Store) -> Store:
-    """A copy of it, to write to."""
-    return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
 
 
 def test_the_worst_slice_of_the_worst_stage_is_open(opened: Open, phones_fail: Store) -> None:

@@ -9,9 +9,6 @@ import pytest
 from data.store.store import Store
 from tests.browser import browse, chromium, served
 from tests.pages.test_browser import check
-from tests.pages.test_triage import phones_fail
-
-__all__ = ["phones_fail"]
 
 pytestmark = [
     pytest.mark.long,
