@@ -11,7 +11,7 @@ STORE ?= store
 CORPORA ?= ../shared/corpora
 READY := .venv/.ready
 
-.PHONY: setup demo test tests coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold bench-later starter screenshots lock clean
+.PHONY: setup demo test tests coverage exam lint types bench bench-dashboard bench-rewrites bench-labels bench-cold bench-later bench-peers bench-capacity starter screenshots lock clean
 
 setup: $(READY)
 
@@ -79,6 +79,15 @@ bench-later: setup
 # Trains the packaged model that guesses stages where nobody annotated; see docs/cold-start.md.
 starter: setup
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.starter
+
+# Peers beside Faultline in one run, into docs/benchmarks.md; STORE=folder of a scored store. Installs
+# the peers into .cache/peers, some 2 GB.
+bench-peers: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.document peers $(STORE)
+
+# Measures the unit costs of docs/scale.md again; STORE=folder of a scored store.
+bench-capacity: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.capacity --measure $(STORE)
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

@@ -46,8 +46,9 @@ def table(peer: Peer, store: Store) -> str:
         cosines = _cosines(encoder.encode(chosen), np.load(folder / "vectors.npy"))
     return "\n".join(
         [
-            f"The requests of {len(column):,} turns, {len(vectors):,} of them distinct. A text's two "
-            f"vectors have a cosine of {cosines.mean():.3f} on average, {cosines.min():.3f} at least:",
+            f"The requests of {len(column):,} turns, {len(vectors):,} of them distinct. A text's "
+            f"two vectors have a cosine of {cosines.mean():.3f} on average, {cosines.min():.3f} at "
+            "least:",
             "",
             "| | distinct texts/s | turns/s |",
             "|---|---:|---:|",

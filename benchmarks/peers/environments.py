@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 WORKERS = Path(__file__).parent / "workers"
-# What is installed, in this order: torch first and alone, which pins its build.
+# What is installed where Faultline's own environment does not have the peer already.
 PEERS = {
-    "arize-phoenix": (("arize-phoenix==20.26.1",),),
-    "explainerdashboard": (("explainerdashboard==0.5.8", "lightgbm==4.7.0"),),
-    "sentence-transformers": (("torch==2.13.0",), ("sentence-transformers==6.2.0",)),
+    "arize-phoenix": ("arize-phoenix==20.26.1",),
+    "explainerdashboard": ("explainerdashboard==0.5.8", "lightgbm==4.7.0"),
 }
 
 
@@ -31,18 +32,19 @@ class Peer:
 
     @classmethod
     def installed(cls, name: str, folder: Path) -> Peer:
-        """The peer in `folder`, installed first where it is not there.
+        """The peer that this Python has, else the one in `folder`, installed there if need be.
 
         Raises `NotInstallable`.
         """
+        with suppress(PackageNotFoundError):
+            return cls(name, version(name), Path(sys.executable))
         home = (folder / name).absolute()
         python = home / "bin" / "python"
         ready = home / ".ready"
         if not ready.exists():
             home.parent.mkdir(parents=True, exist_ok=True)
             _run(name, sys.executable, "-m", "venv", "--clear", home)
-            for packages in PEERS[name]:
-                _run(name, python, "-m", "pip", "install", "--quiet", *packages)
+            _run(name, python, "-m", "pip", "install", "--quiet", *PEERS[name])
             ready.touch()
         ask = f"from importlib.metadata import version; print(version({name!r}))"
         return cls(name, _run(name, python, "-c", ask).strip(), python)

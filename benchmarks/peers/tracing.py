@@ -83,7 +83,7 @@ class Traffic:
 
 @dataclass
 class Measured:
-    """Figures of one tool; seconds, bytes. A page's first visit, then the median of further ones."""
+    """Figures of one tool in seconds and bytes; of a page, first visit and median of the rest."""
 
     acknowledged: float = 0.0
     stored: float = 0.0

@@ -19,7 +19,7 @@ from explainerdashboard import ClassifierExplainer, ExplainerDashboard  # noqa: 
 
 
 def estimator(booster, rows, classes):
-    """A trained booster as the estimator of scikit-learn's kind that explainerdashboard asks for."""
+    """A trained booster as the kind of estimator that explainerdashboard asks for."""
     every_class = np.arange(len(rows)) % classes
     model = lgb.LGBMClassifier(n_estimators=1, verbose=-1).fit(rows, every_class)
     model._Booster = booster
@@ -31,7 +31,7 @@ def main(model, rows, labels, names):
     x, y = pd.DataFrame(np.load(rows)).add_prefix("f"), pd.Series(np.load(labels))
     classes = names.split(",")
     began = time.perf_counter()
-    # In log-odds, by the trees themselves, as Faultline's are; probabilities take many times longer.
+    # In log-odds, by the trees themselves, as Faultline's; probabilities take many times longer.
     explainer = ClassifierExplainer(
         estimator(booster, x, len(classes)),
         x,

@@ -1,6 +1,6 @@
-"""sentence-transformers: FOLDER TEXTS VECTORS; prints the seconds that a list of texts takes, as JSON.
+"""sentence-transformers: FOLDER TEXTS VECTORS; prints the seconds that texts take, as JSON.
 
-Run with its own Python. FOLDER holds a model's weights, TEXTS the list as JSON; VECTORS is the NumPy
+Run with its own Python. FOLDER holds a model's weights, TEXTS a list as JSON; VECTORS is the NumPy
 file to write.
 """
 
