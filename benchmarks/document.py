@@ -4,8 +4,8 @@
     python -m benchmarks.document peers STORE
 
 CORPORA has the folders `rewrites` and `goals` and the corpora beside them; parts that need them
-are left as they are where they are not there. STORE is a scored store. In a document, each table stands between
-`<!-- PART -->` and `<!-- end -->`.
+are left as they are where they are not there. STORE is a scored store. In a document, each table
+stands between `<!-- PART -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
