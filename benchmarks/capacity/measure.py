@@ -27,7 +27,9 @@ from classifiers.encoder import DEFAULT, Encoder, export
 from classifiers.scoring.score import BATCH
 from data.store.parquet import FILE_ROWS
 from data.store.store import Store
+from data.store.workspace import put_setting
 from features.matrix import open_frame, texts
+from labels.generated.store import SETTING, current
 
 _SMALL, _LARGE = 20_000, 100_000
 _TEXTS = 4_000
@@ -41,6 +43,8 @@ def measure(source: Path) -> Costs:
     model = store.head().model
     if model is None:
         sys.exit(f"The store at {source} has no model; give a scored one, as of: faultline demo")
+    if current(store) is None:
+        sys.exit(f"The store at {source} has no label model; train one: faultline labels train")
     text_s, texts_per_turn = _texts(store)
     sizes = {}
     with tempfile.TemporaryDirectory(prefix="faultline-capacity-") as name:
@@ -116,8 +120,11 @@ def _steps(source: Store, model: str, folder: Path, turns: int) -> dict[str, flo
     Store.create(path)
     _command("ingest", str(folder / "copies"), "--store", str(path))
     store = Store.open(path)
-    shutil.copytree(source.models, store.models, dirs_exist_ok=True)
+    for there, here in ((source.models, store.models), (source.label_models, store.label_models)):
+        if there.is_dir():
+            shutil.copytree(there, here, dirs_exist_ok=True)
     store.promote(model)
+    put_setting(store, SETTING, current(source))
     to = ("--store", str(path))
     seconds["texts"] = float(sum(len(part) for part in _distinct(store)))
     seconds["score"], _ = _command("score", *to)
