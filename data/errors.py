@@ -101,6 +101,10 @@ class AlertError(FaultlineError):
     """A channel of alerts cannot be reached, lets nobody in, or refuses what it was sent."""
 
 
+class AlertUnsure(AlertError):
+    """The connection was lost when a message may have been taken."""
+
+
 class TicketMissing(TicketError):
     """A tracker has no such ticket, or does not show it with this token."""
 
