@@ -17,6 +17,7 @@ from typing import Any
 
 from alerts.message import Message, Told
 from alerts.settings import ALERTMANAGER, HOST, PASSWORD, SECURITY, USER, WEBHOOK, Mail
+from charts.formatting import unlinked
 from data.errors import AlertError, AlertUnsure
 from data.web_requests import Deadline, WebFailure, ask
 
@@ -33,7 +34,7 @@ def post_webhook(address: str, message: Message) -> None:
 
     Raises AlertError where it does not take it.
     """
-    text = f"*{_slack(message.subject)}*\n{_slack(message.text)}"
+    text = f"*{_slack(unlinked(message.subject))}*\n{_slack(message.text)}"
     if len(text) > _MOST:
         text = text[: _MOST - 1] + "…"
     _post(address, {"text": text}, "The webhook", WEBHOOK, {"Idempotency-Key": message.key})
@@ -61,7 +62,10 @@ def post_alertmanager(base: str, alerts: Sequence[tuple[Told, datetime, datetime
                 "failure_point": one.failure_point,
                 "severity": "warning",
             },
-            "annotations": {"summary": one.sentence or one.words, "description": one.words},
+            "annotations": {
+                "summary": unlinked(one.sentence or one.words),
+                "description": unlinked(one.words),
+            },
             "startsAt": start.isoformat(),
             "endsAt": end.isoformat(),
             **({"generatorURL": one.link} if one.link else {}),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -15,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.web_requests import Reply, WebFailure, ask, asked_again, retry_after_s
+from tests.channels import talking, trickle
 from tests.trackers import Reply as Planned
 from tests.trackers import Server, serving
 
@@ -30,33 +27,6 @@ class Plain(Server):
         return Planned(200, b"ok")
 
 
-@contextmanager
-def talking(say: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
-    """A server that does with its first connection what `say` does; yields its address."""
-    ended = threading.Event()
-
-    def accept(server: socket.socket) -> None:
-        with suppress(OSError), server.accept()[0] as caller:
-            caller.recv(1 << 16)
-            say(caller, ended)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=accept, args=(server,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
-        ended.set()
-        thread.join(5)
-
-
-def trickle(first: bytes, then: bytes) -> Callable[[socket.socket, threading.Event], None]:
-    def say(caller: socket.socket, ended: threading.Event) -> None:
-        caller.sendall(first)
-        while not ended.wait(0.05):
-            caller.sendall(then)
-
-    return say
-
-
 @pytest.mark.parametrize("wanted", [True, False])
 @pytest.mark.parametrize(
     ("first", "then"),
@@ -69,7 +39,8 @@ def trickle(first: bytes, then: bytes) -> Callable[[socket.socket, threading.Eve
 )
 def test_a_server_that_trickles_is_not_waited_for(first: bytes, then: bytes, wanted: bool) -> None:
     """Each part comes in time, and the answer never ends, be it in its status, headers or body."""
-    with talking(trickle(first, then)) as url:
+    with talking(trickle(first, then)) as port:
+        url = f"http://127.0.0.1:{port}/{SECRET}"
         began = time.monotonic()
         if not wanted and b"\r\n\r\n" in first:
             assert ask("GET", url, whole_s=0.6, wanted=False).ok
@@ -82,17 +53,17 @@ def test_a_server_that_trickles_is_not_waited_for(first: bytes, then: bytes, wan
 
 
 def test_a_handshake_that_trickles_is_not_waited_for() -> None:
-    with talking(trickle(b"\x16\x03\x03\x40\x00", b"\x02")) as url:
+    with talking(trickle(b"\x16\x03\x03\x40\x00", b"\x02")) as port:
         began = time.monotonic()
         with pytest.raises(WebFailure, match="timeout"):
-            ask("GET", url.replace("http:", "https:"), whole_s=0.6)
+            ask("GET", f"https://127.0.0.1:{port}/{SECRET}", whole_s=0.6)
         assert time.monotonic() - began < 5
 
 
 def test_malformed_headers_put_no_address_into_a_log(capfd: pytest.CaptureFixture[str]) -> None:
     headers = b"HTTP/1.1 200 OK\r\nX-A: b\r\n no colon\r\nfoo\r\nContent-Length: 0\r\n\r\n"
-    with talking(lambda caller, _: caller.sendall(headers)) as url:
-        assert ask("GET", url).status == 200
+    with talking(trickle(headers, b"")) as port:
+        assert ask("GET", f"http://127.0.0.1:{port}/{SECRET}").status == 200
     assert SECRET not in "".join(capfd.readouterr())
 
 
