@@ -10,7 +10,7 @@ from charts.rates import shares, shares_words
 from charts.sentences import misdated_words, scaled_words
 from data.schema.trace import FAILURES
 from data.store import workspace
-from parts.overview.alerts import alert_button, alert_list
+from parts.overview.alerts import alert_list
 from parts.overview.budgets import budget_panel
 from parts.overview.changes import change_list, heat_map
 from parts.overview.comparison import compared_with, comparison_choice, moved_table
@@ -19,6 +19,7 @@ from parts.overview.report_button import report_button
 from parts.overview.tables import shares_table
 from parts.overview.trend import trend_panel
 from parts.shared import headline as top
+from parts.shared.alert_button import alert_button
 from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions, nothing_fits
@@ -54,7 +55,7 @@ targets = workspace.targets(view.snapshot)
 with file:
     comparison_choice(view, head.periods)
     report_button(view, head, happened, targets)
-    alert_button(view, head)
+    alert_button(view, head.rates["defect"].high)
 
 left, right = st.columns([1.9, 1], gap="medium")
 with left:

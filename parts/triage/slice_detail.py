@@ -53,6 +53,7 @@ from data.schema.trace import STAGES
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES, stage_of
 from data.store.store import Store
 from features import catalogue
+from parts.shared.alert_button import alert_button
 from parts.shared.turn_list import choose
 from parts.shared.view import PAGES, CacheKey, View
 from parts.triage.bulk import label_or_assign
@@ -164,6 +165,13 @@ def about(
         _turns(at, key)
         _decide_on_turns(at, key)
     link = _explore(view, point, conditions)
+    if same_turns := narrowed(view.chosen, conditions):
+        alert_button(
+            view,
+            slice_.rate_interval[1] if slice_ else None,
+            same_turns,
+            None if point == ANY else point,
+        )
     if link:
         st.link_button("These turns in Explore", link, icon=":material/table_view:")
 
