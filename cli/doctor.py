@@ -95,7 +95,7 @@ def doctor(
         for check in environment:
             _line(check.ok, f"{check.name}: {check.found}", check.todo)
         if done:
-            _tell(done)
+            _tell(done, _undone(root))
         if trouble:
             _line(False, trouble)
         if found:
@@ -145,7 +145,7 @@ def _model_costs(found: Plan) -> list[str]:
     return [f"the promoted model becomes {found.model or 'none, so train one'}"]
 
 
-def _tell(done: Repair) -> None:
+def _tell(done: Repair, undone: int) -> None:
     out.print(f"Repaired; the store is at version {plain(done.version)}.")
     for loss in done.losses:
         out.print(plain(f"{loss}."))
@@ -154,11 +154,28 @@ def _tell(done: Repair) -> None:
             "Turns that were deleted or replaced since that version are back as they were: delete "
             "them again, ingest the logs since then again, and score."
         )
+    if undone:
+        out.print(
+            f"{counted(undone, 'recorded deletion')} may be undone by it; see them with: faultline "
+            "deletions, and repeat them with: faultline delete --undone"
+        )
     out.print(f"Promoted model: {plain(done.model or 'none')}.")
     out.print(
         f"What was taken out is in {plain(str(done.rescued))}; it may hold data of users, so "
         "remove it when nothing in it is needed."
     )
+
+
+def _undone(root: Path) -> int:
+    """How many deletions were undone by repairs and not repeated."""
+    from data.store.deletions import deletions
+    from data.store.store import Store
+
+    try:
+        rows = deletions(Store.open(root)).rows
+    except StoreError:
+        return 0
+    return sum(bool(row["undone"]) and not row["repeated"] for row in rows)
 
 
 def _damaged_label_models(root: Path) -> list[str]:
@@ -191,6 +208,11 @@ def _damaged_records(root: Path) -> list[str]:
     except StoreError:
         # Of the store's tables, which is said as damage of theirs.
         return []
+    if undone := _undone(root):
+        notes.append(
+            f"{counted(undone, 'deletion')} that a repair has undone must be repeated: faultline "
+            f"delete --undone --store {shlex.quote(str(root))}"
+        )
     try:
         if problem := deletions(store).problem:
             notes.append(

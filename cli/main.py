@@ -34,6 +34,7 @@ from cli.store import (
     export,
     info,
     retain,
+    retention,
     vacuum,
 )
 from cli.teaching import preferences, teach
@@ -51,7 +52,7 @@ app = typer.Typer(
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, mapping, train, score, evaluate, export, info),
-    *(redact, compact, vacuum, delete, retain, deletions, backup, restore, doctor),
+    *(redact, compact, vacuum, delete, retain, retention, deletions, backup, restore, doctor),
     *(annotate, promote, report, dashboard),
     *(rewrite, serve_rewrites, teach),
     *(demo, demo_data),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -248,7 +248,7 @@ def deletions(
 
 def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) -> None:
     for row in rows:
-        what = {"retain": f"all older than {row.get('days')} days", "delete": _asked(row)}
+        what = {"retain": _aged(row), "delete": _asked(row)}
         out.print(f"{row['at'][:19].replace('T', ' ')} UTC: {what.get(row['what'], row['what'])}")
         tables = [f"{name} {number(count)}" for name, count in row["rows"].items()]
         out.print(plain(f"  rows removed: {', '.join(tables) or 'none'}"))
@@ -258,6 +258,13 @@ def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) ->
         for name, left in row["left"].items():
             out.print(plain(f"  left ({name}): {', '.join(left)}"))
         gone = row["files_gone"]
+        if row["undone"]:
+            when = row["undone"][:19].replace("T", " ")
+            again = row["repeated"] and f"repeated {row['repeated'][:19].replace('T', ' ')} UTC"
+            command = "delete --undone" if row["what"] == "delete" else "retain"
+            todo = f"repeat it with: faultline {command} --store {shlex.quote(store)}"
+            out.print(plain(f"  undone by the repair of {when} UTC; {again or todo}"))
+            continue
         out.print(
             f"  files with them removed: {gone[:19].replace('T', ' ')} UTC"
             if gone
@@ -266,6 +273,15 @@ def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) ->
         )
     if not rows:
         out.print(f"No deletion is recorded{' of them' if asked else ''}.")
+
+
+def _aged(row: Mapping[str, Any]) -> str:
+    """What a retention was about: everything, or tables with days of their own."""
+    if "days" in row:
+        return f"all older than {row['days']} days"
+    of = "days of "
+    tables = [f"{k.removeprefix(of)} {v}" for k, v in row.items() if k.startswith(of)]
+    return f"what is older than its table is kept, in days: {', '.join(tables)}"
 
 
 def _asked(row: dict[str, Any]) -> str:

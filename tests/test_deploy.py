@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.receiver import PATH, Limits, Receiver
+from data.web_addresses import LOCAL_HOSTS
 from tests.test_docs import bad_calls
 from tests.test_wheel import ROOMS
 
@@ -89,7 +90,9 @@ def test_services_may_do_little(unit: Path) -> None:
 
 def test_probes_ask_for_what_is_there(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path, Limits(), tmp_path)
-    paths = {getattr(route, "path", "") for route in receiver.application(LOOPBACK).routes}
+    paths = {
+        getattr(route, "path", "") for route in receiver.application(tuple(LOCAL_HOSTS)).routes
+    }
     receiver.close()
     asked = set()
     for _, pod in pods():

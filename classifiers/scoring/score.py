@@ -23,6 +23,7 @@ from data.errors import ModelError
 from data.parallel import runner
 from data.schema.trace import FAILURE_POINTS
 from data.store.predictions import commit_predictions
+from data.store.retention_policy import oldest_kept
 from data.store.store import Store
 from labels.rules import derived
 from progress import Progress, silent
@@ -75,8 +76,12 @@ def score(
             )
         settings = registry.load_settings(store.models, model)
         plan = folder / "plan.parquet"
-        bound = {"model": model, "all": everything, "batch": batch}
-        sql = plan_sql(settings.context, settings.devices_within)
+        bound: dict[str, object] = {"model": model, "all": everything, "batch": batch}
+        # Predictions that are kept for fewer days than turns would be removed again.
+        oldest = oldest_kept(snapshot, "predictions")
+        if oldest:
+            bound["oldest"] = oldest
+        sql = plan_sql(settings.context, settings.devices_within, since=oldest is not None)
         stale = _write(snapshot.batches(sql, bound), plan)
         turns = snapshot.counts()["turns"]
         verdicts = np.zeros(len(FAILURE_POINTS), np.int64)

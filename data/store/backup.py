@@ -37,12 +37,12 @@ from data.store.delta_log import LOG, POINTER, live_files, version_of
 from data.store.durability import sync, tree
 from data.store.head import Head
 from data.store.log_damage import CHANGED
-from data.store.maintenance import REWRITE_INDEX
 from data.store.model_folders import DRAFT
 from data.store.parquet import stated_checksum
 from data.store.repair import RESCUED
 from data.store.store import Store, must_lie_outside
 from data.store.temporary import clear, new_draft
+from data.store.turn_deletion import REWRITE_INDEX
 from progress import Progress, silent
 
 MANIFEST = "backup.json"

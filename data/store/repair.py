@@ -29,6 +29,7 @@ from data.errors import StoreDamaged
 from data.schema.layout import TABLES
 from data.store.damage import Damage, damages
 from data.store.damaged_table import DamagedTable
+from data.store.deletions import record_repair
 from data.store.delta_log import (
     LOG,
     commit_of,
@@ -95,6 +96,8 @@ class Plan:
     rows: int
     live: Mapping[str, Mapping[str, DataFile]] = field(repr=False)
     tables: Mapping[str, DamagedTable] = field(repr=False)
+    # Tables that go back to an earlier version of theirs, or perhaps do, and to which.
+    back_to: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,13 @@ def _plan(
         # Of a table that is whole, an earlier version may not have stated how many rows there are.
         if rows != after[name] and (rows is not None or name in kept):
             losses.append(Loss(name, rows, after[name], version))
-    return Plan(head, tuple(found), tuple(losses), model, sum(after.values()), live, tables)
+    back_to = {name: version for name, (version, _) in kept.items() if version is not None}
+    if any(damage.path == root / NAME for damage in found):
+        # Nobody knows what HEAD.json said that was newer.
+        back_to = {**dict(head.tables), **back_to}
+    return Plan(
+        head, tuple(found), tuple(losses), model, sum(after.values()), live, tables, back_to
+    )
 
 
 def _rows_after(
@@ -237,6 +246,7 @@ def repair(
         _mark(path, todo, rescued)
         for name, table in todo.tables.items():
             _mend_log(path, name, table, todo.head, rescued)
+        record_repair(store, todo.back_to)
         after = _commit(store, todo)
         for damage in todo.damages:
             # Only now: a promoted model has to be there as long as HEAD.json names it.

@@ -6,8 +6,9 @@ import streamlit as st
 
 from charts.formatting import count, plain
 from data.store import disk_usage
-from data.store.maintenance import compact, vacuum
+from data.store.compaction import compact
 from data.store.store import Store
+from data.store.vacuum import vacuum
 from parts.jobs.job import jobs
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch

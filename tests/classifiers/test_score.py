@@ -17,9 +17,9 @@ from data.errors import ModelError
 from data.ingest.ingest import ingest
 from data.schema.tables import EVIDENCE, PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
-from data.store.maintenance import delete
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from tests.logs import write_lines
 from tests.traces import logs
 

@@ -23,15 +23,13 @@ from data.schema.layout import (
 )
 from data.schema.tables import PREDICTIONS
 from data.schema.trace import TURNS
-from data.store.maintenance import (
-    compact,
-    delete,
-    retain,
-    vacuum,
-)
+from data.store.compaction import compact
 from data.store.predictions import commit_predictions
+from data.store.retention import retain
 from data.store.snapshot import Snapshot
 from data.store.store import Head, Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 
 
 def turns(*ids: str, day: int = 1, user: str | None = None, dialogue: str = "d1") -> pa.Table:
