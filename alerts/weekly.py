@@ -141,8 +141,7 @@ def plan(snapshot: Snapshot) -> Plan | None:
     if not kept:
         return None
     made_at = datetime.fromisoformat(kept["made_at"])
-    names = ("to", "day", "at", "zone", "weeks")
-    return Plan.of(*(kept[name] for name in names), made_at)
+    return Plan.of(kept["to"], kept["day"], kept["at"], kept["zone"], kept["weeks"], made_at)
 
 
 def set_plan(store: Store, planned: Plan | None) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
+from parts.data.privacy import privacy
 from parts.data.signals import drifting, signals
 from parts.data.sources import sources
 from parts.data.storage import sizes, upkeep
@@ -49,6 +50,7 @@ elif part == "drift":
 elif part == "storage":
     sizes(view)
     upkeep(view)
+    privacy(view)
 else:
     st.subheader("Add logs", anchor=False)
     upload(view.path)

@@ -101,7 +101,7 @@ def mail_server(folder: Path, tls: str = "none") -> Iterator[tuple[Letters, dict
         "FAULTLINE_ALERTS_TO": "ada@example.org, grace@example.org",
     }
     if tls != "none":
-        context = _certificate(folder)
+        context = certificate(folder)
         more = {"authenticator": _authenticate}
         if tls == "starttls":
             more |= {"tls_context": context, "require_starttls": True, "auth_required": True}
@@ -127,8 +127,9 @@ def _authenticate(
     return AuthResult(success=data == right, handled=False)
 
 
-def _certificate(folder: Path) -> ssl.SSLContext:
-    """A context with a new certificate for 127.0.0.1, which is written to cert.pem."""
+def certificate(folder: Path, *names: str) -> ssl.SSLContext:
+    """A context with a new certificate for 127.0.0.1 and hosts of other names, which is written to
+    cert.pem, as its key is to key.pem."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -141,7 +142,10 @@ def _certificate(folder: Path) -> ssl.SSLContext:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+            ),
+            critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -14,9 +14,9 @@ from data.store.durability import replacing
 
 FOLDER = ".spool"
 _ELSEWHERE = "elsewhere.json"
-# What a spool has of people: segments of received spans (`collect.spool`), and runs of Home
-# Assistant that may go on.
-_HOLDING = ("*.spool", "*.msgpack")
+# What a spool has of people: segments of received spans (`collect.spool`), and the last runs of
+# each pipeline of Home Assistant.
+_SEGMENTS, _RUNS = "*.spool", "*.msgpack"
 
 
 def remember(store: Path, folder: Path) -> None:
@@ -36,14 +36,27 @@ def spools(store: Path) -> list[Path]:
     return [*sorted(inside), *map(Path, _elsewhere(store))]
 
 
-def waiting_bytes(folder: Path) -> int:
-    """Bytes of what a spool holds of people; 0 if it is gone."""
+def left_in(folder: Path) -> str | None:
+    """What a spool holds of people that no deletion reaches, in words; None if it holds nothing."""
+    if size := _bytes(folder, _SEGMENTS):
+        return (
+            f"the spool {folder} ({size / 1e6:.1f} MB that a collector received and may store "
+            "later: delete again once it has)"
+        )
+    if _bytes(folder, _RUNS):
+        return (
+            f"the folder {folder} (the last runs of Home Assistant: stop its collector, and remove "
+            "it)"
+        )
+    return None
+
+
+def _bytes(folder: Path, pattern: str) -> int:
     total = 0
-    for pattern in _HOLDING:
-        for path in folder.glob(pattern):
-            # The collector removes what it has stored.
-            with suppress(OSError):
-                total += path.stat().st_size
+    for path in folder.glob(pattern):
+        # The collector removes what it has stored.
+        with suppress(OSError):
+            total += path.stat().st_size
     return total
 
 

@@ -31,7 +31,7 @@ from data.store.model_folders import model_ids
 from data.store.predictions import forget
 from data.store.privacy import with_pseudonyms
 from data.store.rewrites import tidy
-from data.store.spools import spools, waiting_bytes
+from data.store.spools import left_in, spools
 from data.store.store import Store
 from data.store.transaction import Cycle
 
@@ -329,13 +329,7 @@ def _left_beside(store: Store) -> list[str]:
         and path.is_file()
         and path != store.path / DELETIONS
     ]
-    waiting = [
-        f"the spool {folder} ({size / 1e6:.1f} MB that a collector received and may store later: "
-        "delete again once it has)"
-        for folder in spools(store.path)
-        if (size := waiting_bytes(folder))
-    ]
-    return [*files, *waiting]
+    return [*files, *filter(None, map(left_in, spools(store.path)))]
 
 
 def turns_and_ids(

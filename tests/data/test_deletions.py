@@ -144,9 +144,7 @@ def test_users_find_their_deletion_by_both_ids(
 
 def turn_ids(store: Store) -> list[str]:
     with store.snapshot() as snapshot:
-        return list(
-            snapshot.query("SELECT turn_id FROM turns ORDER BY turn_id")["turn_id"].to_pylist()
-        )
+        return sorted(map(str, snapshot.query("FROM turns")["turn_id"].to_pylist()))
 
 
 def test_a_deletion_that_a_repair_has_undone_is_known_and_repeated(filled: Store, run: Run) -> None:
@@ -194,6 +192,11 @@ def test_what_waits_in_a_spool_is_named(filled: Store, tmp_path: Path) -> None:
     assert "delete again" in str(report)
     left = deletions(filled).rows[-1]["left"]["files"]
     assert len([text for text in left if "3.0 MB" in text]) == 2
+    runs = filled.path / ".spool" / "home-assistant"
+    runs.mkdir()
+    (runs / "recent.msgpack").write_bytes(b"runs")
+    assert "stop its collector" in str(delete(filled, dialogue_ids=["d2"]))
+    (runs / "recent.msgpack").unlink()
     # One that was removed is of no interest, nor is a list that somebody has damaged.
     (elsewhere / "1.spool").unlink()
     (filled.path / ".spool" / "elsewhere.json").write_text("[1, 2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -29,7 +30,8 @@ def rows(store: Store) -> dict[str, int]:
 def days(store: Store, table: str) -> list[date]:
     with store.snapshot() as snapshot:
         sql = f"SELECT DISTINCT day FROM {table} ORDER BY day"
-        return list(snapshot.query(sql)["day"].to_pylist())
+        found: list[Any] = snapshot.query(sql)["day"].to_pylist()
+        return found
 
 
 def test_each_table_goes_by_its_own_days(own_phones_fail: Store) -> None:
