@@ -135,7 +135,7 @@ class _To(HTTPAdapter):
         super().__init__()
 
     def get_connection_with_tls_context(self, request, verify, proxies=None, cert=None):  # type: ignore[no-untyped-def]
-        name = request.url.split("/")[2]
+        name = request.headers["Host"] = request.url.split("/")[2]
         return self.poolmanager.connection_from_host(
             "127.0.0.1",
             self._port,

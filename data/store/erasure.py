@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from data.store.durability import replacing
 from data.store.model_folders import DRAFT, amend
 from data.store.privacy import MARK
+from data.store.retention_policy import NAME as RETENTION
 from data.store.snapshot import Snapshot, literal
 from data.store.transaction import Cycle
 
@@ -67,9 +68,11 @@ _ANYBODYS = rf"""
 ends_with(excerpt, '{CUT}')
     OR (len(excerpt) >= {EXCERPT} AND NOT regexp_matches(excerpt, '{CUT} \([^)]*\)$'))
 """
-# The mark of `data.store.privacy` stays, whatever it looks like: redaction could lapse without it.
-_NAME_OF_SETTING = f"CASE WHEN name <> {literal(MARK)} THEN name END"
-_SETTING = f"CASE WHEN name <> {literal(MARK)} THEN value END"
+# Settings that name nobody stay, whatever they look like: redaction and retention could lapse
+# without them, and a report be mailed twice.
+_OF_NOBODY = ", ".join(map(literal, (MARK, RETENTION, "weekly_report_sent")))
+_NAME_OF_SETTING = f"CASE WHEN name NOT IN ({_OF_NOBODY}) THEN name END"
+_SETTING = f"CASE WHEN name NOT IN ({_OF_NOBODY}) THEN value END"
 # An address is stored encoded.
 _DECODED = "url_decode(replace(query, '+', ' '))"
 

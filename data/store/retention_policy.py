@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Days: a century. Larger values are mistakes, and overflow date arithmetic.
 LONGEST = 36_500
-_NAME = "retention"
+# The setting; deletion leaves it alone.
+NAME = "retention"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def policy(snapshot: Snapshot) -> dict[str, int]:
 
     Raises UsageError if the setting was damaged.
     """
-    kept = setting(snapshot, _NAME, {})
+    kept = setting(snapshot, NAME, {})
     if not isinstance(kept, dict) or not all(isinstance(days, int) for days in kept.values()):
         raise UsageError(
             "How long tables are kept cannot be read; set it again with: faultline retention"
@@ -149,7 +150,7 @@ def set_policy(store: Store, changes: Mapping[str, int | None]) -> dict[str, int
         days = policy(snapshot)
     after: dict[str, int | None] = {**days, **changes}
     days = checked({name: number for name, number in after.items() if number is not None})
-    put_setting(store, _NAME, days)
+    put_setting(store, NAME, days)
     return days
 
 

@@ -17,6 +17,7 @@ from data.store.learned import replace_learned
 from data.store.retention import retain
 from data.store.retention_policy import TABLES_KEPT, policy, set_policy
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from tests.command import Run, must_fail
 
 TODAY = date(2024, 3, 20)
@@ -101,6 +102,14 @@ def test_a_policy_that_cannot_be(own_phones_fail: Store) -> None:
         with pytest.raises(UsageError):
             retain(own_phones_fail, today=TODAY)
     assert deletions(own_phones_fail).rows == []
+
+
+def test_no_user_ends_retention(own_phones_fail: Store) -> None:
+    """Deleting a user removes settings that name them; ids are what logs say they are."""
+    set_policy(own_phones_fail, {"quarantine": 14})
+    delete(own_phones_fail, user_ids=["quarantine", "retention", "14"])
+    with own_phones_fail.snapshot() as snapshot:
+        assert policy(snapshot) == {"quarantine": 14}
 
 
 def test_the_commands(own_phones_fail: Store, run: Run) -> None:
