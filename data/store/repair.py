@@ -42,6 +42,7 @@ from data.store.log_damage import log_checksums, readable_log
 from data.store.model_folders import model_damage, model_ids
 from data.store.parquet import DataFile
 from data.store.predictions import forget
+from data.store.judged import rebuild as rebuild_judged
 from data.store.rollup import recompute
 from data.store.snapshot import scan
 from data.store.store import Store
@@ -388,6 +389,8 @@ def _agree(cycle: Cycle, repaired: set[str]) -> None:
         forget(cycle, unknown)
     if repaired & {"turns", "labelled"}:
         cycle.delete_rows("labelled", unknown)
+    if repaired & {"turns", "predictions", "labelled", "judged"}:
+        rebuild_judged(cycle)
     for name in ("annotations", "judge_verdicts"):
         if name in repaired and "turns" not in repaired:
             # Those of turns that were deleted since. Where turns are lost, verdicts on them stay.
