@@ -48,7 +48,7 @@ class Level:
 
 
 def breakpoints(turns: Array, total: Array, least: Array) -> list[list[int]]:
-    """For each series, the first day of each segment but the first; none if its level never changes.
+    """For each series, the first days of all segments but the first: where its level changes.
 
     The segmentation with the least deviance over the dispersion, by dynamic programming over the
     last edge (Jackson et al. 2005, IEEE Signal Processing Letters 12), all series at once. Each

@@ -45,14 +45,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(store: Path, *options: str, port: int | None = None) -> Iterator[str]:
+def served(
+    store: Path, *options: str, port: int | None = None, processes: int = 1
+) -> Iterator[str]:
     """The dashboard of a store; yields its address and stops the server at the end.
 
-    `options` are further ones of `python -m parts.server`.
+    `options` are further ones of `python -m parts.server`; several `processes` need HAProxy.
     """
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "parts.server", *options, "--server.port", str(port)]
+    module = ["parts.server.processes", str(processes)] if processes > 1 else ["parts.server"]
+    command = [sys.executable, "-m", *module, *options, "--server.port", str(port)]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],

@@ -38,11 +38,11 @@ from data.store.delta_log import (
 )
 from data.store.durability import replacing, sync, tree
 from data.store.head import NAME, Contents, Head, read_head, write_head
+from data.store.judged import rebuild as rebuild_judged
 from data.store.log_damage import log_checksums, readable_log
 from data.store.model_folders import model_damage, model_ids
 from data.store.parquet import DataFile
 from data.store.predictions import forget
-from data.store.judged import rebuild as rebuild_judged
 from data.store.rollup import recompute
 from data.store.snapshot import scan
 from data.store.store import Store

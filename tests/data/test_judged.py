@@ -113,7 +113,8 @@ def test_a_store_of_an_earlier_version_is_filled_when_it_is_scored_again(
 def test_samples_are_those_that_are_looked_up(labelled: Store, chosen: Filter) -> None:
     others = [name for name in TABLES if name != "judged"]
     with labelled.snapshot() as snapshot, labelled.snapshot(only=others) as without:
-        assert snapshot.counts()["judged"] and not without.counts()["judged"]
+        assert snapshot.counts()["judged"]
+        assert not without.counts()["judged"]
         one = sampled(snapshot, scored.MODEL, chosen, most=10)
         assert one is not None
         assert one == sampled(without, scored.MODEL, chosen, most=10)
