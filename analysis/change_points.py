@@ -210,9 +210,10 @@ def changes(rollup: pa.Table, q: float = 0.01) -> list[Change]:
     whole: list[_Candidate | None] = []
     parts: list[_Candidate | None] = []
     every = list(days.parts())
+    shape = len(every), days.days
     estimated = breakpoints(
-        np.array([series.turns for series in every]),
-        np.array([series.total for series in every]),
+        np.array([series.turns for series in every]).reshape(shape),
+        np.array([series.total for series in every]).reshape(shape),
         np.array([series.least for series in every]),
     )
     for series, edges in zip(every, estimated, strict=True):
