@@ -179,7 +179,7 @@ def _best_gains(cost: Array) -> Array:
     # The second edge is at least two days after the first.
     two[:, ~np.tri(two.shape[1], k=-SHORTEST, dtype=bool)] = np.inf
     whole = cost[:, days, 0]
-    return np.maximum(whole - one, (whole - two.min((1, 2))) / 2)
+    return np.asarray(np.maximum(whole - one, (whole - two.min((1, 2))) / 2))
 
 
 def _cheapest(cost: Array, penalty: float) -> list[list[int]]:

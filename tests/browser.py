@@ -16,7 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Page, sync_playwright
+
+from data.errors import NotInstalled
+from parts.server.processes import haproxy
 
 ROOT = Path(__file__).parents[1]
 # Chromium's own traffic must stay off, or it would count as requests to other hosts.
@@ -29,6 +33,17 @@ _QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def _without_haproxy() -> bool:
+    try:
+        haproxy()
+    except NotInstalled:
+        return os.environ.get("CI") != "true"
+    return False
+
+
+NEEDS_HAPROXY = pytest.mark.skipif(_without_haproxy(), reason="HAProxy is not installed")
 
 
 def chromium() -> str | None:

@@ -144,7 +144,8 @@ class Cycle:
         before, live = self._before[name], self._live[name]
         old = [file for path, file in before.items() if path not in live]
         new = [file for path, file in live.items() if path not in before]
-        return tuple([f for f in files if f.path not in self._rewritten] for files in (old, new))
+        old, new = ([f for f in files if f.path not in self._rewritten] for files in (old, new))
+        return old, new
 
     # -- changing ------------------------------------------------------------------------------
 

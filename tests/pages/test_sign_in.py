@@ -14,7 +14,7 @@ import pytest
 from benchmarks.visitors import Visitor
 from data.store.store import Store
 from parts.shared.view import PAGES
-from tests.browser import Watch, browse, chromium, free_port, served
+from tests.browser import NEEDS_HAPROXY, Watch, browse, chromium, free_port, served
 from tests.provider import provider
 
 pytestmark = [
@@ -78,7 +78,7 @@ def test_strangers_see_nothing(scored_store: Store, tmp_path: Path) -> None:
             assert "Triage" not in body
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=NEEDS_HAPROXY)])
 def test_ada_signs_in_and_bo_does_not(scored_store: Store, tmp_path: Path, processes: int) -> None:
     for email, admitted in [("ada@example.org", True), ("bo@example.org", False)]:
         with guarded(scored_store, tmp_path, email, processes) as address, browse() as watch:

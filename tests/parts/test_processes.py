@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,16 +17,11 @@ import pytest
 
 from benchmarks.visitors import Visitor
 from data.store.store import Store
-from parts.server import processes
-from tests.browser import free_port
+from tests.browser import NEEDS_HAPROXY, free_port
 from tests.command import Run, must_fail
 from tests.power import command, environment
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin") is None
-    and os.environ.get("CI") != "true",
-    reason="HAProxy is not installed",
-)
+pytestmark = NEEDS_HAPROXY
 
 
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -75,7 +68,8 @@ def two(store: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
+    children: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
+    return children
 
 
 async def _visit(port: int) -> int:
@@ -141,5 +135,5 @@ def test_a_server_that_ends_at_once_ends_all(tmp_path: Path) -> None:
 
 def test_what_it_needs_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     must_fail(run("dashboard", "--processes", 2, "--metrics"), "--metrics", code=2)
-    monkeypatch.setattr(processes.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("parts.server.processes.shutil.which", lambda *_, **__: None)
     must_fail(run("dashboard", "--processes", 2), "apt install haproxy")
