@@ -6,6 +6,7 @@ TABLE_MEANINGS = {
     "turns": "trace records: the raw output of every stage, and gold",
     "predictions": "probabilities, predicted failure point and reasons of every turn and model",
     "rollup": "daily sums of the predictions",
+    "judged": "predictions of turns with gold in the logs",
     "quarantine": "log lines that were not ingested, with the reason",
     "left_out": "fields that were left out of records, with the cause",
     "runs": "ingested files",

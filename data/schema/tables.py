@@ -68,6 +68,16 @@ PREDICTIONS = schema(
     ]
 )
 
+# What estimates, filters and charts read of predictions.
+_JUDGED = (
+    *("turn_id", "dialogue_id", "started_at", *DIMENSIONS, *FACETS, "model_id", "failure_point"),
+    *(f"p_{name}" for name in (*FAILURE_POINTS, "defect")),
+    "day",
+)
+# Predictions of turns with gold in the logs, the rows of `labelled`: looking them up among all
+# predictions takes a second for ten million turns.
+JUDGED = pa.schema([PREDICTIONS.field(name) for name in _JUDGED])
+
 ROLLUP = schema(
     [
         ("day", pa.date32()),

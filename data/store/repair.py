@@ -39,6 +39,7 @@ from data.store.delta_log import (
 )
 from data.store.durability import replacing, sync, tree
 from data.store.head import NAME, Contents, Head, read_head, write_head
+from data.store.judged import rebuild as rebuild_judged
 from data.store.log_damage import log_checksums, readable_log
 from data.store.model_folders import model_damage, model_ids
 from data.store.parquet import DataFile
@@ -398,6 +399,8 @@ def _agree(cycle: Cycle, repaired: set[str]) -> None:
         forget(cycle, unknown)
     if repaired & {"turns", "labelled"}:
         cycle.delete_rows("labelled", unknown)
+    if repaired & {"turns", "predictions", "labelled", "judged"}:
+        rebuild_judged(cycle)
     for name in ("annotations", "judge_verdicts"):
         if name in repaired and "turns" not in repaired:
             # Those of turns that were deleted since. Where turns are lost, verdicts on them stay.

@@ -49,6 +49,7 @@ from data.store.durability import between, sync, tree
 from data.store.head import NAME, Contents, has_tables, read_head
 from data.store.head import Head as Head
 from data.store.head import write_head as _write_head
+from data.store.judged import keep as keep_judged
 from data.store.log_damage import log_checksums
 from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
 from data.store.paths import must_be_text
@@ -251,6 +252,7 @@ class Store:
             cycle = Cycle(self.path, head, staging)
             try:
                 yield cycle
+                keep_judged(cycle)
                 after = cycle.commit()
             except BaseException:
                 # On a full disk, what was written would be in the way of every further attempt.

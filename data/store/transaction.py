@@ -137,6 +137,16 @@ class Cycle:
         }
         return {name: rows for name, rows in shrunk.items() if rows > 0}
 
+    def changed(self, name: str) -> tuple[list[DataFile], list[DataFile]]:
+        """The files that this cycle has taken out of a table and put into it, with other rows."""
+        if name not in self._live:
+            return [], []
+        before, live = self._before[name], self._live[name]
+        old = [file for path, file in before.items() if path not in live]
+        new = [file for path, file in live.items() if path not in before]
+        old, new = ([f for f in files if f.path not in self._rewritten] for files in (old, new))
+        return old, new
+
     # -- changing ------------------------------------------------------------------------------
 
     def append(self, name: str, data: Data) -> int:

@@ -24,7 +24,7 @@ from report import contents
 from report.goal_success import GoalSuccess, success
 
 # The tables that the answers are read from; commits to others do not invalidate them.
-TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
+TABLES = ("predictions", "rollup", "judged", "labelled", "annotations", "settings", "misdated")
 
 
 def headline(view: View, against: Against = PREVIOUS) -> contents.Headline | None:

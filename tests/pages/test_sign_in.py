@@ -14,7 +14,7 @@ import pytest
 from benchmarks.visitors import Visitor
 from data.store.store import Store
 from parts.shared.view import PAGES
-from tests.browser import Watch, browse, chromium, free_port, served
+from tests.browser import NEEDS_HAPROXY, Watch, browse, chromium, free_port, served
 from tests.provider import provider
 
 pytestmark = [
@@ -26,7 +26,7 @@ pytestmark = [
 
 
 @contextmanager
-def guarded(store: Store, folder: Path, email: str) -> Iterator[str]:
+def guarded(store: Store, folder: Path, email: str, processes: int = 1) -> Iterator[str]:
     """A dashboard that lets in ada@example.org, and a provider that says who `email` is."""
     port = free_port()
     file = folder / "sign-in.toml"
@@ -45,7 +45,7 @@ def guarded(store: Store, folder: Path, email: str) -> Iterator[str]:
             allow = ["ada@example.org"]
             """
         )
-        with served(store.path, "--sign-in", str(file), port=port):
+        with served(store.path, "--sign-in", str(file), port=port, processes=processes):
             yield f"http://localhost:{port}"
 
 
@@ -78,9 +78,10 @@ def test_strangers_see_nothing(scored_store: Store, tmp_path: Path) -> None:
             assert "Triage" not in body
 
 
-def test_ada_signs_in_and_bo_does_not(scored_store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=NEEDS_HAPROXY)])
+def test_ada_signs_in_and_bo_does_not(scored_store: Store, tmp_path: Path, processes: int) -> None:
     for email, admitted in [("ada@example.org", True), ("bo@example.org", False)]:
-        with guarded(scored_store, tmp_path, email) as address, browse() as watch:
+        with guarded(scored_store, tmp_path, email, processes) as address, browse() as watch:
             watch.page.goto(address)
             settle(watch)
             watch.page.get_by_role("button", name="Sign in").click()
