@@ -214,6 +214,7 @@ def vacuum(
         )
     began = datetime.now(UTC)
     store.clear_staging()
+    store.clear_unfinished()
     with store.commit() as cycle:
         if keep_models is not None:
             keep = {*keep_models, store.head().model}
@@ -362,6 +363,8 @@ def _finished(
     It is recorded even if they are not: `tables`, the rows removed from each table, are.
     """
     versions = cycle.head.version, store.head().version
+    # Predictions that a killed scoring left may be of a deleted turn.
+    store.clear_unfinished()
 
     def record(left: Mapping[str, Sequence[str]]) -> None:
         also = {name: count for name, count in others.items() if count}
