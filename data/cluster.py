@@ -88,7 +88,8 @@ def cluster(
     # Ray replaces the handlers of signals by its own, which end the process.
     handlers = {number: signal.getsignal(number) for number in _STOPS}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="critical")
+        with _silence():
+            ray.init(address=address, log_to_driver=False, logging_level="critical")
         for number, handler in handlers.items():
             signal.signal(number, handler)
         cpus = int(ray.cluster_resources().get("CPU", 0))
@@ -297,12 +298,27 @@ def _ray() -> ModuleType:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        import ray
+        with _silence():
+            import ray
     except ImportError as error:
         raise NotInstalled(
             "Ray is not installed; run: pip install 'faultline-voice[ray]'"
         ) from error
     return ray
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing gets to standard error: Ray's libraries write there, past Python."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _must_be_an_address(address: str, where: str = "") -> None:

@@ -35,9 +35,11 @@ from data.store.store import Store
 from labels.rules import derived
 from progress import Progress, silent
 
-# Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a
-# turn).
-BATCH = 40_000
+# Turns of a part. Larger parts are explained no faster, and leave workers idle at the end; turns
+# take about 25 kB of memory each.
+BATCH = 10_000
+# So many parts are scored before further processes have loaded their models.
+_FEW_PARTS = 4
 _MAX_WORKERS = 8
 # What a killed scoring left is kept for a week, in case it is started again.
 _KEPT_S = 7 * 86_400.0
@@ -83,8 +85,8 @@ def score(
     Parameters
     ----------
     model_id: the promoted model if None. everything: score all turns again.
-    batch: turns that a process holds at a time.
-    workers: processes, one per core (at most 8) by default; a single batch is scored right here.
+    batch: turns that a process holds at a time; predictions may differ by it in their last bit.
+    workers: processes, by default one per core (at most 8), or this one alone for a few parts.
     engine: where the parts are scored, instead of such processes.
 
     Raises `ModelError` if there is no such model.
@@ -143,7 +145,8 @@ def _scored(
     finished = _finished_before(plan, files)
     left = [part for part in files if part not in finished]
     tasks = ((str(plan), part, str(files[part])) for part in left)
-    processes = min(len(left), workers or min(os.cpu_count() or 1, _MAX_WORKERS))
+    usual = 1 if len(left) <= _FEW_PARTS else min(os.cpu_count() or 1, _MAX_WORKERS)
+    processes = min(len(left), workers or usual)
     if engine is None and processes < 2:
         # In this process, with the open snapshot, on all cores.
         here = Scorer.of(snapshot, store.models, model) if left else None

@@ -112,6 +112,12 @@ class Scorer:
 
     def part(self, plan: str, part: int, to: str) -> ScoredPart:
         """`score_part` with the open store and model."""
+        # The last bit of a product of matrices depends on how many threads share it; these are too
+        # small to gain from more than one.
+        with threadpool_limits(1, user_api="blas"):
+            return self._part(plan, part, to)
+
+    def _part(self, plan: str, part: int, to: str) -> ScoredPart:
         to_score = pq.read_table(plan, filters=[("part", "=", part)])
         low, high = pc.min(to_score["first_day"]).as_py(), pc.max(to_score["last_day"]).as_py()
         turns = self.snapshot.query(
