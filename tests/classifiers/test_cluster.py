@@ -81,10 +81,14 @@ def kept(store: Store) -> list[Path]:
 
 
 def wait_for(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 240
     while not true():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
+        if time.monotonic() > limit:
+            process.kill()
+            raise AssertionError(
+                f"it did not come about; the driver printed {process.communicate()}"
+            )
         time.sleep(0.01)
 
 
