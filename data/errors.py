@@ -180,6 +180,10 @@ class WorkerLost(FaultlineError):
     """A process that did part of the work was killed."""
 
 
+class ClusterError(FaultlineError):
+    """There is no usable cluster at an address, or one of its nodes cannot do this work."""
+
+
 # -- what the machine refuses ----------------------------------------------------------------------
 
 

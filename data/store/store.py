@@ -10,6 +10,7 @@ HEAD.json.
       models/<id>/               model files, and their sizes and checksums in files.json
       .lock                      held by the one writer that is committing
       .staging/<id>/             files being prepared; cleared when their process is gone
+      .staging/unfinished-*/     parts of work that was killed, for the next time
       rescued/<time>/            what `faultline doctor --repair` took out (`data.store.repair`)
 
 Readers take no lock: they read HEAD.json once and pin every table to the version it names. All that
@@ -23,7 +24,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,7 @@ from data.store.log_damage import log_checksums
 from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
 from data.store.paths import must_be_text
 from data.store.snapshot import Snapshot
-from data.store.temporary import clear, new_draft
+from data.store.temporary import DraftTaken, clear, clear_unfinished, new_draft, unfinished
 from data.store.transaction import Cycle, open_snapshot
 
 
@@ -309,6 +310,26 @@ class Store:
         parent.mkdir(exist_ok=True)
         with new_draft(parent) as folder:
             yield folder
+
+    @contextmanager
+    def unfinished(self, name: str) -> Iterator[Path]:
+        """A folder like that of `staging`, which is kept for the next time if the work fails, or
+        its process is killed.
+
+        Where another process does the work called `name` right now, an ordinary one.
+        """
+        parent = self.path / ".staging"
+        parent.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(unfinished(parent, name))
+            except DraftTaken:
+                folder = stack.enter_context(new_draft(parent))
+            yield folder
+
+    def clear_unfinished(self, older_than_s: float = 0.0) -> None:
+        """Remove what work that failed left for the next time, if it has lain for so long."""
+        clear_unfinished(self.path / ".staging", older_than_s)
 
     def clear_staging(self) -> None:
         """Remove the staging folders that killed processes left behind."""

@@ -265,6 +265,8 @@ def finished(
     It is recorded even if they are not: `tables`, the rows removed from each table, are.
     """
     versions = cycle.head.version, store.head().version
+    # Predictions that a killed scoring left may be of a deleted turn.
+    store.clear_unfinished()
 
     def record(left: Mapping[str, Sequence[str]]) -> None:
         also = {name: count for name, count in others.items() if count}

@@ -64,6 +64,7 @@ def vacuum(
         )
     began = datetime.now(UTC)
     store.clear_staging()
+    store.clear_unfinished()
     with store.commit() as cycle:
         if keep_models is not None:
             keep = {*keep_models, store.head().model}
