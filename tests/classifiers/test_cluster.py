@@ -20,8 +20,8 @@ from data import cluster as engines
 from data.errors import ClusterError, UsageError
 from data.parallel import local
 from data.software import fingerprint
-from data.store.maintenance import delete
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from labels.feedback.sessions import friction
 from labels.feedback.shards import friction_by
 from tests.clusters import ADDRESS, Cluster, cluster, kill

@@ -12,10 +12,13 @@ from data.queries.filters import Filter, Range
 from data.queries.ground_truth import sampled
 from data.schema.layout import TABLES
 from data.schema.tables import JUDGED
-from data.store.maintenance import compact, delete, retain, vacuum
+from data.store.compaction import compact
 from data.store.predictions import commit_predictions
 from data.store.repair import repair
+from data.store.retention import retain
 from data.store.store import Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 from labels.rules.derived import refresh
 from tests import scored
 from tests.logs import trace, write_lines
