@@ -122,15 +122,16 @@ def _add(view: View, chosen: Filter, kind: str) -> None:
         )
         desk.add(Store.open(view.path), rule)
 
-    if write(view, make):
+    if _written(view, make):
         st.session_state[_TOLD] = "The alert is made. All alerts stand on the page Overview."
 
 
-def write(view: View, change: Callable[[], object]) -> bool:
-    """Callback: change alerts, and show what came of it; a refusal is shown by the button.
+def write(view: View, change: Callable[[], object]) -> None:
+    """Callback: change alerts, and show what came of it; a refusal is shown by the button."""
+    _written(view, change)
 
-    Returns whether they were changed.
-    """
+
+def _written(view: View, change: Callable[[], object]) -> bool:
     problem = refused(change, view.path)
     if problem:
         st.session_state[_TOLD] = problem
