@@ -125,4 +125,6 @@ def chart(figures: Figures, row: Mapping[str, Any]) -> bytes | None:
     if row["low"] is not None and row["high"] is not None:
         interval = (row["since"], until, row["low"], row["high"])
     bound = rule.bound if rule.kind == "rate" else None
-    return picture(days, f"{rule.name}: {rule.words()}", rule.failure_point, bound, interval)
+    return picture(
+        days, short(f"{rule.name}: {rule.words()}", 150), rule.failure_point, bound, interval
+    )

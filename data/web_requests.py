@@ -149,6 +149,12 @@ class _Adapter(HTTPAdapter):
                 deadline.watch(connected)
                 return connected
 
+            def _tunnel(self) -> None:
+                super()._tunnel()
+                if deadline.passed:
+                    # What was cut off looks like its end; TLS would begin on a dead connection.
+                    raise TimeoutError
+
         class PlainPool(urllib3.HTTPConnectionPool):
             ConnectionCls = Plain
 

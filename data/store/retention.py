@@ -82,7 +82,9 @@ def retain(
             store, removing.turns, removing.predictions, removing.others, removing.unread, cycle,
             "retain", asked, removing.removed,
         )  # fmt: skip
-    return replace(report, undated=removing.undated, sought=nothing)
+    # What lies beside the tables is of interest to whoever asked for somebody's deletion.
+    unread = () if report.nothing else report.unread
+    return replace(report, undated=removing.undated, sought=nothing, unread=unread)
 
 
 class _Removing:

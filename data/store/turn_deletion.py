@@ -84,7 +84,8 @@ class Deletion:
             lines = [self.sought or "Nothing was deleted."]
             if self.undated:
                 lines.append(self._undated())
-            return "\n".join(lines)
+            # All that there is of a user may be what a collector has not stored yet.
+            return "\n".join([*lines, *self._unread()])
         verb = "Would delete" if self.dry_run else "Deleted"
         store = f"--store {shlex.quote(self.store)}"
         lines = [
@@ -116,12 +117,14 @@ class Deletion:
                 f"The label model {', '.join(self.label_models)} may have learned from them too; "
                 f"another replaces it: faultline labels train {store}"
             )
-        if self.unread:
-            lines.append(
-                f"Look for words of theirs, and remove them where they are: "
-                f"{'; '.join(self.unread)}."
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._unread()])
+
+    def _unread(self) -> list[str]:
+        if not self.unread:
+            return []
+        return [
+            f"Look for words of theirs, and remove them where they are: {'; '.join(self.unread)}."
+        ]
 
 
 def _singular(what: str, count: int) -> str:

@@ -17,7 +17,7 @@ from data.store.store import Store
 from parts.shared.view import View, go_to_newest
 from parts.shared.writing import refused
 
-_TROUBLE = "alerts_trouble"
+_TOLD = "alerts_told"
 # What the fields were about that are filled in, and how their keys begin.
 _ABOUT, _ENTERED = "alerts_about", ("alert-name-", "alert-bound-", "alert-point-")
 _ANY = "any"
@@ -38,8 +38,8 @@ def alert_button(
     """
     chosen = replace(view.chosen if chosen is None else chosen, since=None, until=None)
     _begin_anew(f"{chosen.query()} {failure_point}")
-    if trouble := st.session_state.pop(_TROUBLE, None):
-        st.text(trouble)
+    if told := st.session_state.pop(_TOLD, None):
+        st.text(told)
     with st.popover("Alert me", icon=":material/notification_add:"):
         st.caption(
             f"Of {plain(chosen.caption())}, in the newest complete days. Everybody who can open "
@@ -122,11 +122,18 @@ def _add(view: View, chosen: Filter, kind: str) -> None:
         )
         desk.add(Store.open(view.path), rule)
 
-    write(view, make)
+    if _written(view, make):
+        st.session_state[_TOLD] = "The alert is made. All alerts stand on the page Overview."
 
 
 def write(view: View, change: Callable[[], object]) -> None:
     """Callback: change alerts, and show what came of it; a refusal is shown by the button."""
-    if problem := refused(change, view.path):
-        st.session_state[_TROUBLE] = problem
+    _written(view, change)
+
+
+def _written(view: View, change: Callable[[], object]) -> bool:
+    problem = refused(change, view.path)
+    if problem:
+        st.session_state[_TOLD] = problem
     go_to_newest()
+    return not problem

@@ -17,7 +17,7 @@ from alerts.message import Message
 from alerts.rule import Rule
 from alerts.settings import Settings, settings
 from charts.formatting import unlinked
-from data.errors import AlertError, AlertUnsure
+from data.errors import AlertError, AlertUnsure, UsageError
 from data.queries.filters import Filter
 from data.store import workspace
 from data.store.store import Store
@@ -122,6 +122,12 @@ def test_no_name_becomes_a_link_or_a_mention(own_phones_fail: Store, text: str) 
 def firing(**more: object) -> dict[str, object]:
     row = {**phones().row(), "fired_at": NOW, "notified_at": NOW, "state": "firing", **more}
     return {**dict.fromkeys(("resolved_at", "acknowledged_by", "acknowledged_at")), **row}
+
+
+def test_a_view_of_endless_values_makes_no_alert() -> None:
+    many = tuple(f"device {number}" for number in range(1_000))
+    with pytest.raises(UsageError, match="choose fewer values"):
+        Rule.of("Many", "rate", Filter(device=many))
 
 
 def test_a_clock_that_was_ahead_silences_nothing(own_phones_fail: Store) -> None:

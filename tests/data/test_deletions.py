@@ -188,7 +188,7 @@ def test_what_waits_in_a_spool_is_named(filled: Store, tmp_path: Path) -> None:
     report = delete(filled, dialogue_ids=["d2"])
     assert [
         str(folder) in text for folder, text in zip((inside, elsewhere), report.unread, strict=True)
-    ]
+    ] == [True, True]
     assert "delete again" in str(report)
     left = deletions(filled).rows[-1]["left"]["files"]
     assert len([text for text in left if "3.0 MB" in text]) == 2

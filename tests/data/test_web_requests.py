@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from socket import socket
 
 import pytest
 
@@ -62,7 +64,12 @@ def test_a_handshake_that_trickles_is_not_waited_for() -> None:
 
 def test_malformed_headers_put_no_address_into_a_log(capfd: pytest.CaptureFixture[str]) -> None:
     headers = b"HTTP/1.1 200 OK\r\nX-A: b\r\n no colon\r\nfoo\r\nContent-Length: 0\r\n\r\n"
-    with talking(trickle(headers, b"")) as port:
+
+    def say(caller: socket, _: threading.Event) -> None:
+        caller.recv(1 << 16)
+        caller.sendall(headers)
+
+    with talking(say) as port:
         assert ask("GET", f"http://127.0.0.1:{port}/{SECRET}").status == 200
     assert SECRET not in "".join(capfd.readouterr())
 
@@ -134,3 +141,19 @@ def test_retry_after() -> None:
     assert len(asked) == 3
     # Not waited for where the waits together would be too long.
     assert asked_again(lambda: reply("3600"), 3, 10.0).status == 429
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_trickles_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    with talking(trickle(b"HTTP/1.1 200 OK\r\nX-A: ", b"a")) as port:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://ada:{SECRET}@127.0.0.1:{port}")
+        began = time.monotonic()
+        with pytest.raises(WebFailure, match="timeout") as failure:
+            ask("GET", f"{scheme}://somewhere.example/x", whole_s=0.6)
+        assert time.monotonic() - began < 5
+        assert SECRET not in repr(failure.value)

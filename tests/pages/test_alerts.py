@@ -76,5 +76,6 @@ def test_a_slice_of_triage_makes_an_alert(opened: Open, own_phones_fail: Store) 
     at.text_input(key="alert-name-rate").set_value("Slice")
     at.button(key=MAKE).click().run()
     assert not at.exception
+    assert "The alert is made." in texts(at)
     (row,) = kept(own_phones_fail)
     assert (row["query"], row["failure_point"]) == ("device=phone", "asr")
