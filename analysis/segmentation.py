@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 
 # Days of a segment at least.
 SHORTEST = 2
-# Costs of segments that are held at once: 64 MB, those of 60 series of a year.
-_COSTS_AT_ONCE = 8_000_000
+# Costs of segments that are held at once, 8 MB: those of 120 series of 90 days, or of 7 of a year.
+_COSTS_AT_ONCE = 1_000_000
 # The share of the squared day-to-day differences that `dispersion` keeps: it drops those at the
 # edges of a bump and of a shift.
 _KEPT = 0.95

@@ -82,7 +82,8 @@ WITH said AS NOT MATERIALIZED ({{turns}}), forms AS MATERIALIZED (
   SELECT said.*, forms.request FROM said JOIN forms USING (heard)
 ), users AS (
   SELECT turn_id, user_id FROM turns
-  WHERE {{owners}} AND turn_id IN (SELECT turn_id FROM matched SEMI JOIN own USING (assistant, request))
+  WHERE {{owners}}
+    AND turn_id IN (SELECT turn_id FROM matched SEMI JOIN own USING (assistant, request))
 )
 SELECT m.assistant, m.request, own.user_id, date_trunc('week', m.day)::DATE AS week,
   count(*) AS turns, coalesce(sum(p_defect), 0)::DOUBLE AS failing, {_POINT_SUMS}

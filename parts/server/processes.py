@@ -132,10 +132,12 @@ def main(arguments: Sequence[str]) -> int:
     for number in _STOPS:
         signal.signal(number, _stop)
     ports = _free_ports(count)
-    servers = [_Server(n, p, _start(rest, p)) for n, p in enumerate(ports, 1)]
+    servers: list[_Server] = []
     proxy: subprocess.Popen[bytes] | None = None
     try:
         with tempfile.TemporaryDirectory(prefix="faultline-haproxy-") as folder:
+            for n, free in enumerate(ports, 1):
+                servers.append(_Server(n, free, _start(rest, free)))
             _wait(servers)
             file = Path(folder) / "haproxy.cfg"
             file.write_text(configuration(address, port, ports))
