@@ -111,6 +111,8 @@ class Cluster:
             "PYTHONPATH": str(_ROOT),
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Ray's workers would otherwise stand back behind whatever else runs on this machine.
+            "RAY_worker_niceness": "0",
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
         }
