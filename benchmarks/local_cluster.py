@@ -75,7 +75,8 @@ class Cluster:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
-        """Start a command beside the nodes."""
+        """Start a command beside the nodes: what is returned waits for it, and is not it itself;
+        see `inside`."""
         enter = ["nsenter", f"--target={self.first}", *_NAMESPACES, f"--wd={_ROOT}", "--"]
         return subprocess.Popen(
             [*enter, *map(str, command)],
@@ -123,6 +124,12 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def inside(process: subprocess.Popen[str]) -> psutil.Process:
+    """The command that `Cluster.start` has started, to be killed or interrupted."""
+    (command,) = psutil.Process(process.pid).children()
+    return command
 
 
 def kill(node: psutil.Process) -> None:

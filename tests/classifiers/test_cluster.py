@@ -4,6 +4,7 @@ also when a worker, a node, or the command itself is killed."""
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from data.store.maintenance import delete
 from data.store.store import Store
 from labels.feedback.sessions import friction
 from labels.feedback.shards import friction_by
-from tests.clusters import ADDRESS, Cluster, cluster, kill
+from tests.clusters import ADDRESS, Cluster, cluster, inside, kill
 
 BATCH = 40
 
@@ -227,10 +228,14 @@ def test_a_killed_driver_goes_on_where_it_was(
     store = fresh()
     with two_nodes.start(*driver(store, "ray", ADDRESS)) as first:
         wait_for(lambda: len(kept(store)) >= 3, first)
-        first.kill()
+        inside(first).kill()
+    head = store.head()
     before = {path: path.stat().st_mtime_ns for path in kept(store)}
+    assert len(before) >= 3
     second = two_nodes.start(*driver(store, "ray", ADDRESS))
     wait_for(lambda: len(kept(store)) > len(before) + 1, second)
+    # Nothing was committed before, and nothing is until all parts are there.
+    assert store.head() == head
     again = [path for path, at in before.items() if path.stat().st_mtime_ns != at]
     # An actor of the killed driver may have been about to finish a part.
     assert len(again) <= 2
@@ -246,8 +251,9 @@ def test_an_interrupt_leaves_the_store_and_the_cluster_as_they_were(
     head = store.head()
     with two_nodes.start(*driver(store, "ray", ADDRESS)) as running:
         wait_for(lambda: len(kept(store)) >= 1, running)
-        running.send_signal(2)
-        running.communicate(timeout=60)
+        inside(running).send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert err.rstrip().endswith("KeyboardInterrupt")
     assert store.head() == head
     time.sleep(1)
     assert not two_nodes.actors()
