@@ -75,7 +75,8 @@ class Cluster:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
-        """Start a command beside the nodes."""
+        """Start a command beside the nodes: what is returned waits for it, and is not it itself;
+        see `inside`."""
         enter = ["nsenter", f"--target={self.first}", *_NAMESPACES, f"--wd={_ROOT}", "--"]
         return subprocess.Popen(
             [*enter, *map(str, command)],
@@ -111,6 +112,8 @@ class Cluster:
             "PYTHONPATH": str(_ROOT),
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Ray's workers would otherwise stand back behind whatever else runs on this machine.
+            "RAY_worker_niceness": "0",
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
         }
@@ -121,6 +124,12 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def inside(process: subprocess.Popen[str]) -> psutil.Process:
+    """The command that `Cluster.start` has started, to be killed or interrupted."""
+    (command,) = psutil.Process(process.pid).children()
+    return command
 
 
 def kill(node: psutil.Process) -> None:

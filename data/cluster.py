@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 # Seconds in which a cluster has to answer; and in which a node has to see a file just written, as
 # network file systems remember for a while that a file was not there.
-_ANSWERS_S, _APPEARS_S = 12.0, 10.0
+_ANSWERS_S, _APPEARS_S = 10.0, 10.0
 # Processes that one task may cost: an unlucky task loses one, rarely two; the third is its own
 # fault.
 _MOST_LOST = 3
@@ -86,7 +87,8 @@ def cluster(
         _must_be_an_address(given, " in RAY_ADDRESS")
     _probe(address)
     # Ray replaces the handlers of signals by its own, which end the process.
-    handlers = {number: signal.getsignal(number) for number in _STOPS}
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _STOPS if main}
     try:
         with _silence():
             ray.init(address=address, log_to_driver=False, logging_level="critical")

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from benchmarks import local_cluster
-from benchmarks.local_cluster import ADDRESS, Cluster, kill
+from benchmarks.local_cluster import ADDRESS, Cluster, inside, kill
 from data.errors import NotInstalled
 
-__all__ = ["ADDRESS", "Cluster", "cluster", "kill"]
+__all__ = ["ADDRESS", "Cluster", "cluster", "inside", "kill"]
 
 
 @contextmanager

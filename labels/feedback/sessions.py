@@ -152,10 +152,11 @@ def friction_of(snapshot: Snapshot, placed: pa.Table, model: str | None) -> pa.T
     beside = beside.rename_columns([*beside.column_names[:-1], "session"])
     with open_frame(as_turns(turns), "hindsight") as con:
         con.register("beside", beside)
-        return con.sql(
+        table: pa.Table = con.sql(
             f"SELECT e.* EXCLUDE (row, dialogue), b.* EXCLUDE (turn_id) FROM ({_EVIDENCE}) e"
             " JOIN beside b USING (turn_id) ORDER BY row"
         ).to_arrow_table()
+    return table
 
 
 def batches(placed: pa.Table) -> Iterator[pa.Table]:

@@ -49,7 +49,7 @@ def friction_by(
         )
         with engine(len(parts), (plan,)) as pool:
             for file in pool.map(read_part, work):
-                with pa.OSFile(file) as source:
+                with pa.OSFile(file, "rb") as source:
                     yield pa.ipc.open_file(source).read_all()
                 Path(file).unlink()
 
