@@ -28,7 +28,7 @@ class UsageError(FaultlineError):
     exit_code = 2
 
 
-class NotAllowed(FaultlineError):
+class NotPermitted(FaultlineError):
     """Somebody's role, or the limits of it, do not allow what they asked for."""
 
 

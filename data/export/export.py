@@ -57,7 +57,7 @@ def export(
 
     Rows are ordered by time. In CSV, a text that a spreadsheet would interpret as a formula gets an
     apostrophe in front (`data.export.spreadsheet`). Raises `UsageError` for an unknown table or
-    suffix, a file that cannot be written, or a condition that cannot be used; `NotAllowed` for a
+    suffix, a file that cannot be written, or a condition that cannot be used; `NotPermitted` for a
     snapshot of somebody who sees no rows.
     """
     snapshot.access.require("turns")

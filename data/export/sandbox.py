@@ -235,7 +235,7 @@ def start(
 
     Besides the tables it may use `slice`, the model's predictions for the filter `chosen`. It sees
     what `reader` may see, by default what everybody may, within the access of the snapshot; raises
-    `NotAllowed` for one that may not run statements. With `to`, all of its rows are written to
+    `NotPermitted` for one that may not run statements. With `to`, all of its rows are written to
     this file instead (.csv, .parquet or .jsonl).
     """
     snapshot.access.require("sql")

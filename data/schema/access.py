@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from data.errors import NotAllowed, UsageError
+from data.errors import NotPermitted, UsageError
 from data.schema.tables import DIMENSIONS, EVIDENCE
 from data.schema.trace import FAILURE_POINTS
 
@@ -25,8 +25,8 @@ ROLES: tuple[Role, ...] = ("viewer", "triager", "analyst", "admin")
 _ADDED: Mapping[Role, tuple[str, ...]] = {
     # Rates, slices and the quality of models.
     "viewer": ("aggregates",),
-    # Single turns, with texts; verdicts; decisions on slices and rewrites, tickets; alerts and error
-    # budgets; reports.
+    # Single turns, with texts; verdicts; decisions on slices and rewrites, tickets; alerts and
+    # error budgets; reports.
     "triager": ("turns", "annotate", "decide", "alert", "report"),
     # The SQL editor; files of rows; saved views and what a store's users share; preferences of
     # users; training, scoring and mining; what arrived.
@@ -62,7 +62,9 @@ WRITES: Mapping[str, str] = {
     "quarantine": "annotate",
 }
 
-Rows = Literal["own", "assistant", "turn", "first_turn", "rewrite", "slice", "link", "every", "none"]
+Rows = Literal[
+    "own", "assistant", "turn", "first_turn", "rewrite", "slice", "link", "every", "none"
+]
 
 
 class Shown(NamedTuple):
@@ -124,14 +126,12 @@ SHOWN: Mapping[str, Shown] = {
     "left_out": _shown("none", hidden="run_id file field cause values"),
     "runs": _shown(
         "none",
-        "run_id format turns replaced quarantined started_at finished_at conflicts interim misdated "
-        "assistants",
+        "run_id format turns replaced quarantined started_at finished_at conflicts interim "
+        "misdated assistants",
         hidden="file unknown_fields",
     ),
     "misdated": _shown("turn", "day started_at arrived_at", "turn_id dialogue_id"),
-    "labelled": _shown(
-        "turn", "day failure_point source", "turn_id dialogue_id", "gold_digest"
-    ),
+    "labelled": _shown("turn", "day failure_point source", "turn_id dialogue_id", "gold_digest"),
     "annotations": _shown(
         "turn",
         "day failure_point adjudicated created_at goal_start goal_reached",
@@ -233,9 +233,9 @@ class Access:
         return action in MAY[self.role] and not (self.limited and action in _OF_EVERY_TURN)
 
     def require(self, action: str) -> None:
-        """Raise `NotAllowed` unless they may do it."""
+        """Raise `NotPermitted` unless they may do it."""
         if not self.may(action):
-            raise NotAllowed(self.refusal(action))
+            raise NotPermitted(self.refusal(action))
 
     def refusal(self, action: str) -> str:
         """Why they may not do it, in one sentence."""

@@ -61,9 +61,7 @@ from data.store.transaction import Cycle, open_snapshot
 class Store:
     """A store of traces. Use `Store.create`, `Store.open` or `Store.ensure`."""
 
-    def __init__(
-        self, path: Path, *, memory: str = "2GB", access: Access = EVERYTHING
-    ) -> None:
+    def __init__(self, path: Path, *, memory: str = "2GB", access: Access = EVERYTHING) -> None:
         self.path = path
         self.memory = memory
         self.access = access
@@ -108,9 +106,7 @@ class Store:
         return cls(root, memory=memory)
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, memory: str = "2GB", access: Access = EVERYTHING
-    ) -> Store:
+    def open(cls, path: str | Path, *, memory: str = "2GB", access: Access = EVERYTHING) -> Store:
         """Open an existing store; raises `StoreMissing` if there is none.
 
         What it is asked for and told to change is limited to what `access` allows.

@@ -52,9 +52,7 @@ Data = pa.Table | pa.RecordBatchReader
 class Cycle:
     """Pending changes to the tables of a store; made by `Store.commit()`, valid in its `with`."""
 
-    def __init__(
-        self, root: Path, head: Head, staging: Path, access: Access = EVERYTHING
-    ) -> None:
+    def __init__(self, root: Path, head: Head, staging: Path, access: Access = EVERYTHING) -> None:
         self.root = root
         self.head = head
         self.versions = dict(head.tables)
@@ -248,7 +246,7 @@ class Cycle:
         """Commit every changed table to its Delta log; returns the state to make visible.
 
         Nothing is visible yet, but all of it is on disk: the caller replaces `HEAD.json`. Raises
-        `NotAllowed` if whoever opened the store may not change one of the tables.
+        `NotPermitted` if whoever opened the store may not change one of the tables.
         """
         changed = [
             name for name, live in self._live.items() if live.keys() != self._before[name].keys()

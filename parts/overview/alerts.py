@@ -15,7 +15,7 @@ from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
-from data.store.store import Store
+from parts.server.access import open_store, signed_in_as
 from parts.shared.verdict_form import signed_in
 from parts.shared.view import View, go_to_newest, reader_zone
 from parts.shared.writing import refused
@@ -107,7 +107,7 @@ def _add(view: View, kind: str) -> None:
             bound / 100 if kind == "rate" and bound is not None else bound,
             int(state[f"alert-days-{kind}"]),
         )
-        desk.add(Store.open(view.path), rule)
+        desk.add(open_store(view.path), rule)
 
     _write(view, make)
 
@@ -144,11 +144,11 @@ def _alert(view: View, row: Mapping[str, Any]) -> None:
         st.button(
             "Unmute" if row["muted"] else "Mute", key=f"alert-mute-{key}", type="tertiary",
             on_click=_write,
-            args=(view, lambda: desk.mute(Store.open(view.path), key, not row["muted"])),
+            args=(view, lambda: desk.mute(open_store(view.path), key, not row["muted"])),
         )  # fmt: skip
         st.button(
             "Remove", key=f"alert-remove-{key}", type="tertiary", on_click=_write,
-            args=(view, lambda: desk.remove(Store.open(view.path), key)),
+            args=(view, lambda: desk.remove(open_store(view.path), key)),
         )  # fmt: skip
 
 
@@ -166,10 +166,11 @@ def _words(row: Mapping[str, Any]) -> str:
 def _acknowledge(view: View, key: str) -> None:
     with st.popover("Acknowledge"), st.form(f"alert-acknowledge-{key}", border=False):
         field = f"alert-by-{key}"
-        st.text_input("Your name", key=field, max_chars=100, value=signed_in() or "")
+        if signed_in_as() is None:
+            st.text_input("Your name", key=field, max_chars=100, value=signed_in() or "")
         st.form_submit_button(
             "I look at it", on_click=_write,
             args=(view, lambda: desk.acknowledge(
-                Store.open(view.path), key, str(st.session_state[field])
+                open_store(view.path), key, signed_in_as() or str(st.session_state[field])
             )),
         )  # fmt: skip

@@ -18,8 +18,8 @@ from charts.sentences import (
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
-from data.store.store import Store
 from parts.overview.tables import share
+from parts.server.access import open_store
 from parts.shared.formatted import formatted
 from parts.shared.view import View, go_to_newest
 from parts.shared.writing import refused
@@ -109,7 +109,7 @@ def _save(view: View, targets: dict[str, float]) -> None:
     """Save the targets that differ from those shown, and go to the version that has them."""
 
     def save() -> None:
-        store = Store.open(view.path)
+        store = open_store(view.path)
         for name in FAILURES:
             percentage = st.session_state.get(_field(view, name))
             target = None if not percentage else round(float(percentage) / 100, 6)

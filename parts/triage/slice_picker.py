@@ -26,6 +26,7 @@ from data.store.workspace import ticket_words
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
+from parts.server.caching import cached_resource
 from parts.shared import address
 from parts.shared.view import CacheKey, View
 
@@ -112,7 +113,7 @@ def choose_slice(key: str) -> None:
         address.put("failing", point)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@cached_resource(max_entries=24, show_spinner=False)
 def _search(key: CacheKey, point: str, _view: View) -> ThreadJob[Ranked]:
     assert _view.model is not None
     snapshot, model, chosen = _view.snapshot, _view.model, _view.chosen
