@@ -268,13 +268,17 @@ def delete(
 ) -> None:
     """Delete the turns of dialogues or users, and whatever else the store keeps of them."""
     from data.store.maintenance import delete as run
+    from data.store.people import COMMAND_LINE, note
     from data.store.store import Store
 
     if not dialogue and not user:
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
     target = Store.whole(store)
     report = run(target, dialogue_ids=dialogue or (), user_ids=user or ())
-    _print_deletion(_forgotten(target, report), as_json)
+    forgotten = _forgotten(target, report)
+    # Of whom, says the log of deletions, without naming them.
+    note(target, COMMAND_LINE, "deletion", "delete", f"{report.turns} turns")
+    _print_deletion(forgotten, as_json)
 
 
 def _forgotten(store: Store, report: Deletion) -> Deletion:
@@ -318,7 +322,10 @@ def retain(
     A turn with an impossible date is as old as its arrival, whatever its clock said.
     """
     from data.store.maintenance import retain as run
+    from data.store.people import COMMAND_LINE, note
     from data.store.store import Store
 
     target = Store.whole(store)
-    _print_deletion(_forgotten(target, run(target, days=days)), as_json)
+    forgotten = _forgotten(target, run(target, days=days))
+    note(target, COMMAND_LINE, "deletion", "retain", f"{forgotten.turns} turns")
+    _print_deletion(forgotten, as_json)

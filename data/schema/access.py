@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+from urllib.parse import unquote
 
 from data.errors import NotPermitted, UsageError
 from data.schema.tables import DIMENSIONS, EVIDENCE
@@ -140,12 +141,12 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "judge_verdicts": _shown(
         "turn",
-        f"day annotator failure_point answer confidence cost currency created_at {_P}",
+        f"day annotator failure_point answer confidence cost created_at {_P}",
         "turn_id dialogue_id",
-        "reason digest",
+        "reason currency digest",
     ),
     "triage": _shown(
-        "slice", "slice failure_point state version updated_at", hidden="owner note link"
+        "slice", "slice failure_point state updated_at", hidden="owner version note link"
     ),
     "tickets": _shown("link", hidden="url tracker key state status closed_at checked_at"),
     # Their figures are of all turns, and their filters may hold words that somebody said.
@@ -193,8 +194,8 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "preference_changes": _shown("none", hidden="preference_id user_id changed_at forgotten"),
     # Opened apart from all others, and by admins alone (`data.store.people`).
-    "users": _shown("none", hidden="address role assistants locales since by"),
-    "audit": _shown("none", hidden="at who what object details"),
+    "users": _shown("none", hidden="address role assistants locales since given_by"),
+    "audit": _shown("none", hidden="happened_at who what object details"),
 }
 PEOPLE = ("users", "audit")
 # Settings that all pages need; what else is there may name turns.
@@ -246,6 +247,15 @@ class Access:
                 f"ask an admin, or somebody whose role {least} has no limits."
             )
         return f"This needs the role {least}, and yours is {self.role}; ask an admin for it."
+
+    def decides(self, slice_key: str) -> bool:
+        """Whether a decision on a slice is theirs: not on one with turns that they cannot see."""
+        named = [part.partition("=") for part in slice_key.partition(":")[2].split(";")]
+        found = {name: unquote(value) for name, _, value in named}
+        return self.may("decide") and all(
+            not allowed or found.get(name) in allowed
+            for name, allowed in (("assistant", self.assistants), ("locale", self.locales))
+        )
 
     def reads(self, table: str) -> bool:
         """Whether anything of a table is theirs to see."""

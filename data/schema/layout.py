@@ -107,7 +107,7 @@ TABLES: Mapping[str, Layout] = {
     # Who may see the store is no part of what it shows: versions leave these out, and so do the
     # snapshots at a version.
     "users": Layout("", USERS, (), ("address",)),
-    "audit": Layout("", AUDIT, (), ("at",)),
+    "audit": Layout("", AUDIT, (), ("happened_at",)),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")

@@ -504,14 +504,14 @@ USERS = schema(
         ("locales", pa.list_(_STR)),
         ("since", pa.timestamp("us", tz="UTC")),
         # The admin's address, or "command line".
-        ("by", _STR),
+        ("given_by", _STR),
     ]
 )
 
 # What people did that an admin may want to know; rows are only ever added.
 AUDIT = schema(
     [
-        ("at", pa.timestamp("us", tz="UTC")),
+        ("happened_at", pa.timestamp("us", tz="UTC")),
         ("who", _STR),
         # Of `data.store.people.EVENTS`.
         ("what", _STR),

@@ -21,6 +21,8 @@ from data.schema.layout import TABLES
 _SALT = secrets.token_hex(16)
 _WALL = 9_223_372_036_854_775_807
 _TURN = "turn:"
+# Columns of decisions on slices that people fill in.
+_WRITTEN = ("owner", "version", "note", "link")
 
 
 def limited_sql(name: str, scan: str, access: Access, walled: bool = False) -> str:
@@ -45,7 +47,7 @@ def _columns(name: str, access: Access) -> str:
     for field in TABLES[name].schema:
         column = f't."{field.name}"'
         if not access.aggregates_only or field.name in shown.open:
-            if access.limited and name == "triage" and field.name in ("note", "link"):
+            if access.limited and name == "triage" and field.name in _WRITTEN:
                 # What is written about a slice of everybody's turns may quote any of them.
                 column = f"CASE WHEN {_attributed(access)} THEN {column} END"
         elif field.name in shown.ids:
@@ -76,8 +78,10 @@ def _rows(name: str, access: Access) -> str:
         case "rewrite":
             return "t.rewrite_id IN (SELECT rewrite_id FROM rewrites)"
         case "slice":
-            turn = f"(substr(t.slice, {len(_TURN) + 1})::JSON)"
-            own = _of_turn(f"{turn}->>'$.turn'", f"({turn}->>'$.day')::DATE", access)
+            # Of a slice it is none: DuckDB evaluates both sides of the CASE.
+            turn = f"TRY_CAST(substr(t.slice, {len(_TURN) + 1}) AS JSON)"
+            day = f"TRY_CAST({turn}->>'$.day' AS DATE)"
+            own = _of_turn(f"({turn}->>'$.turn')", day, access)
             # Conditions on other assistants or locales; a slice without any is everybody's.
             within = " AND ".join(_within(column, values) for column, values in _limits(access))
             return f"CASE WHEN starts_with(t.slice, '{_TURN}') THEN {own} ELSE {within} END"

@@ -89,7 +89,7 @@ def _users(path: Path, version: int, logs: LogChecksums | None) -> Mapping[str, 
 def _user(row: Mapping[str, Any]) -> User:
     limits = (tuple(row[name] or ()) for name in ("assistants", "locales"))
     access = Access(role_named(str(row["role"])), *limits)
-    return User(str(row["address"]), access, row["since"], str(row["by"]))
+    return User(str(row["address"]), access, row["since"], str(row["given_by"]))
 
 
 def set_user(
@@ -119,7 +119,7 @@ def set_user(
         "assistants": list(access.assistants),
         "locales": list(access.locales),
         "since": user.since,
-        "by": by,
+        "given_by": by,
     }
     table = pa.Table.from_pylist([row], TABLES["users"].schema)
     with store.commit() as cycle:
@@ -171,7 +171,7 @@ def audited(store: Store, most: int = 1_000) -> list[dict[str, Any]]:
         return [
             dict(row)
             for row in snapshot.query(
-                "FROM audit ORDER BY at DESC LIMIT $most", {"most": most}
+                "FROM audit ORDER BY happened_at DESC LIMIT $most", {"most": most}
             ).to_pylist()
         ]
 
@@ -181,7 +181,7 @@ def _row(who: str, what: str, about: str, details: str) -> dict[str, Any]:
         raise ValueError(f"unknown event: {what}")
     at, texts = datetime.now(UTC), (who, about, details)
     who, about, details = (text[:_KEPT].encode(errors="replace").decode() for text in texts)
-    return {"at": at, "who": who, "what": what, "object": about, "details": details}
+    return {"happened_at": at, "who": who, "what": what, "object": about, "details": details}
 
 
 def _append(cycle: Cycle, rows: Sequence[Mapping[str, Any]]) -> None:

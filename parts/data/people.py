@@ -49,7 +49,7 @@ def audit(path: str) -> None:
         return
     st.dataframe(
         {
-            "When": [row["at"].astimezone(reader_zone()) for row in rows],
+            "When": [row["happened_at"].astimezone(reader_zone()) for row in rows],
             "Who": [row["who"] for row in rows],
             "What": [row["what"] for row in rows],
             "About": [row["object"] for row in rows],
