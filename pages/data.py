@@ -27,11 +27,11 @@ PARTS = {
     "upload": "Add logs",
     "people": "People",
 }
+view = current_view()
 if not may("maintain"):
     del PARTS["storage"], PARTS["upload"]
 if not may("people") or signed_in_as() is None:
     del PARTS["people"]
-view = current_view()
 ingest_runs.numbers(view)
 if view.model is None and not view.snapshot.counts()["predictions"]:
     with st.container(border=True):

@@ -101,7 +101,7 @@ class SignIn:
                 "Sign-in needs Authlib and httpx; install them with: "
                 "pip install 'faultline-voice[sign-in]'"
             )
-        section = content.get("faultline", {})
+        section = content.get("faultline")
         return cls(back.hostname, _allowed(section, path), _default_role(section, path))
 
     def admits(self, address: str) -> bool:
@@ -127,7 +127,8 @@ def _default_role(section: Any, path: Path) -> Role | None:
 
 
 def _allowed(section: Any, path: Path) -> tuple[str, ...] | None:
-    if isinstance(section, Mapping) and "allow" not in section:
+    only_role = isinstance(section, Mapping) and "role" in section and "allow" not in section
+    if section is None or only_role:
         return None
     allow = section.get("allow") if isinstance(section, Mapping) else None
     if not isinstance(allow, list) or not allow or not all(_is_text(entry) for entry in allow):

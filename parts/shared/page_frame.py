@@ -91,7 +91,8 @@ def whoever() -> None:
         return
     present = access()
     limits = [", ".join(names) for names in (present.assistants, present.locales) if names]
-    st.caption(plain("; ".join([f"{address}, {present.role}", *limits])))
+    # As a text, which makes no link of an address.
+    st.text("; ".join([f"{address}, {present.role}", *limits]))
     st.button("Sign out", on_click=leave, type="tertiary", icon=":material/logout:")
 
 

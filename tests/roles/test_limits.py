@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pytest
 
@@ -29,7 +31,7 @@ def test_every_column_is_decided_on() -> None:
     assert decided == {name: set(table.columns) for name, table in TABLES.items()}
     assert WRITES.keys() <= TABLES.keys()
     assert set(WRITES.values()) <= set(ACTIONS)
-    for lower, higher in zip(ROLES, ROLES[1:], strict=False):
+    for lower, higher in pairwise(ROLES):
         assert MAY[lower] < MAY[higher]
 
 
