@@ -119,10 +119,14 @@ def test_each_role_signs_in_and_out(own_canaries: Store, tmp_path: Path) -> None
                 watch.page.on("websocket", lambda socket, kept=frames: _record(socket, kept))
                 body = sign_in(watch, address, person)
                 assert f"{person}, {role}" in body
+                watch.page.get_by_role("link", name="Model", exact=True).wait_for(timeout=60_000)
                 offered = OFFERED.get(person, {title for _, title, _ in PAGES})
                 for _, title, _ in PAGES:
                     link = watch.page.get_by_role("link", name=title, exact=True)
-                    assert bool(link.count()) == (title in offered), (person, title)
+                    if title in offered:
+                        link.wait_for(timeout=60_000)
+                    else:
+                        assert not link.count(), (person, title)
                 watch.page.goto(f"{address}/turn?turn={turn('car', 1)}")
                 settle(watch)
                 sent = words_in(b"".join(frames)) | words_in(watch.page.content())
@@ -132,6 +136,9 @@ def test_each_role_signs_in_and_out(own_canaries: Store, tmp_path: Path) -> None
                 else:
                     assert "zqheardcarx" in sent
                 watch.page.get_by_role("button", name="Sign out").click()
+                # The provider asks as well.
+                watch.page.wait_for_url("**/oauth2/end_session**", timeout=60_000)
+                watch.page.get_by_role("button").first.click()
                 watch.page.get_by_role("button", name="Sign in").wait_for(timeout=60_000)
                 watch.page.goto(f"{address}/turn?turn={turn('car', 1)}")
                 settle(watch)
