@@ -107,7 +107,7 @@ def begin(path: str) -> str | None:
 
     The answer is empty for somebody who has not signed in yet.
     """
-    st.session_state.pop(_PRESENT, None)
+    before = st.session_state.pop(_PRESENT, None)
     settings = sign_in.settings()
     if settings is None:
         st.session_state[_PRESENT] = Visitor(path, None, EVERYTHING)
@@ -116,6 +116,9 @@ def begin(path: str) -> str | None:
         return ""
     address = sign_in.address_in(st.user.to_dict())
     found, refusal = _looked_up(path, address)
+    if isinstance(before, Visitor) and (before.address, before.access) != (address, found):
+        # What a session keeps, such as answers of statements, was for somebody who sees more.
+        st.session_state.clear()
     if found is None or address is None:
         Visitor(path, address or "nobody", EVERYTHING).note("refused", "the dashboard", refusal)
         return refusal

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -464,6 +465,23 @@ def test_a_role_taken_away_counts_at_once(own_canaries: Store, signed: Callable[
     set_user(own_canaries, "tom@example.org", "viewer")
     button.click().run()
     assert own_canaries.head().tables["annotations"] == before
+
+
+def test_what_a_session_kept_goes_with_the_role(
+    own_canaries: Store, signed: Callable[..., Open]
+) -> None:
+    set_user(own_canaries, "ann@example.org", "analyst")
+    at = signed("ann@example.org")(own_canaries.path, "explore", show="sql", sql="SELECT heard FROM predictions")  # fmt: skip
+    next(b for b in at.button if b.label == "Run").click().run()
+    for _ in range(60):
+        if of("car", words_in(everything_sent(at))):
+            break
+        time.sleep(0.5)
+        at.run()
+    assert of("car", words_in(everything_sent(at)))
+    set_user(own_canaries, "ann@example.org", "analyst", ("kitchen",))
+    at.run()
+    assert of("car", words_in(everything_sent(at))) == set()
 
 
 def test_a_download_is_refused_once_the_role_is_gone(
