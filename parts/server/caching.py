@@ -27,6 +27,11 @@ def cached_resource(**options: Any) -> Callable[[F], F]:
     return lambda function: _kept(function, st.cache_resource(**options))
 
 
+def forget(function: Callable[..., Any], *args: Any) -> None:
+    """Forget what a cached function answered to these arguments, for this access."""
+    function.clear(*args)  # type: ignore[attr-defined]
+
+
 def _kept(function: F, cache: Callable[[Any], Any]) -> F:
     def keyed(seen_by: tuple[object, ...], /, *args: Any, **named: Any) -> Any:
         return function(*args, **named)
@@ -44,9 +49,8 @@ def _kept(function: F, cache: Callable[[Any], Any]) -> F:
     def call(*args: Any, **named: Any) -> Any:
         return cached(_seen_by(), *args, **named)
 
-    def clear(*args: Any, **named: Any) -> None:
-        """Forget the answer to these arguments for this access; without any, all of them."""
-        cached.clear(*((_seen_by(), *args) if args or named else ()), **named)
+    def clear(*args: Any) -> None:
+        cached.clear(_seen_by(), *args)
 
     update_wrapper(call, function)
     call.clear = clear  # type: ignore[attr-defined]

@@ -52,10 +52,10 @@ from data.queries.turn_list import CERTAIN, DEFECTS, Listing
 from data.schema.trace import STAGES
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES, stage_of
 from features import catalogue
-from parts.server.access import may, open_store
+from parts.server.access import access, may, open_store
 from parts.server.caching import cached_data, cached_resource
 from parts.shared.turn_list import choose
-from parts.shared.view import NEEDS, PAGES, CacheKey, View
+from parts.shared.view import FEWEST, NEEDS, PAGES, CacheKey, View
 from parts.triage.bulk import label_or_assign
 from parts.triage.overlap import compare, overlapping
 from parts.triage.rewrites import would_mend
@@ -142,6 +142,9 @@ def about(
     days = _days(*at)
     if not sum(_column(days, "turns")):
         st.text("No turn of these filters lies in this slice.")
+        return
+    if access().aggregates_only and sum(_column(days, "turns")) < FEWEST:
+        st.text(f"Fewer than {FEWEST} turns lie in this slice, too few for a viewer.")
         return
     _numbers(days, slice_, result)
     alternatives = slice_.overlapping if slice_ else ()

@@ -26,7 +26,7 @@ from data.store.workspace import ticket_words
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
-from parts.server.caching import cached_resource
+from parts.server.caching import cached_resource, forget
 from parts.shared import address
 from parts.shared.view import CacheKey, View
 
@@ -131,13 +131,13 @@ def search(view: View, point: str) -> Job[Ranked]:
     # A search that another reader stopped starts again; one stopped here waits for its button.
     mine = st.session_state.get(_STOPPED) == (key, point)
     if job.state == "stopped" and not mine:
-        _search.clear(key, point, view)
+        forget(_search, key, point, view)
         job = _search(key, point, view)
     if mine and job.state == "done":
         del st.session_state[_STOPPED]
     if job.error:
         # Whoever looks next tries again.
-        _search.clear(key, point, view)
+        forget(_search, key, point, view)
         raise job.error
     # Most searches end soon, and the page is then drawn only once.
     job.wait(_PATIENCE_S)
