@@ -31,22 +31,30 @@ T = TypeVar("T")
 _PRESENT = "access-of-this-run"
 # Whoever a download is made for, as there is no run of the script then.
 _ACTING: ContextVar[Visitor | None] = ContextVar("acting", default=None)
-# Sign-ins that were noted, as a browser opens many sessions with one.
-_NOTED: set[tuple[str, str]] = set()
+# Sign-ins that were noted, and those that were refused: a browser opens many sessions with one.
+_NOTED: set[tuple[str, str, bool]] = set()
+# Sign-ins that were ended here: other tabs, and copies of the cookie, would go on with them.
+_ENDED: set[tuple[str | None, str]] = set()
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody who may see the store at `path`; `address` is None without sign-in."""
+    """Somebody who may see the store at `path`; `address` is None without sign-in.
+
+    `issued`: when the provider said who they are, as it says.
+    """
 
     path: str
     address: str | None
     access: Access
+    issued: str = ""
 
     def still(self) -> None:
         """Raise `NotPermitted` unless they may do now what they might when this was made."""
         if self.address is None and sign_in.settings() is None:
             return
+        if (self.address, self.issued) in _ENDED:
+            raise NotPermitted("You have signed out; load the page again.")
         now, refusal = _looked_up(self.path, self.address)
         if now is None:
             raise NotPermitted(f"You may not do this any more: {refusal}.")
@@ -112,21 +120,27 @@ def begin(path: str) -> str | None:
     if settings is None:
         st.session_state[_PRESENT] = Visitor(path, None, EVERYTHING)
         return None
+    address = sign_in.address_in(st.user.to_dict())
     if not st.user.get("is_logged_in"):
         return ""
-    address = sign_in.address_in(st.user.to_dict())
+    signed_in = (address or "", str(st.user.get("iat", "")))
+    if signed_in in _ENDED:
+        st.session_state.clear()
+        return "this sign-in was ended by signing out"
     found, refusal = _looked_up(path, address)
     if isinstance(before, Visitor) and (before.address, before.access) != (address, found):
         # What a session keeps, such as answers of statements, was for somebody who sees more.
         st.session_state.clear()
+    new = (*signed_in, found is None) not in _NOTED
+    _NOTED.add((*signed_in, found is None))
     if found is None or address is None:
-        Visitor(path, address or "nobody", EVERYTHING).note("refused", "the dashboard", refusal)
+        if new:
+            stranger = Visitor(path, address or "nobody", EVERYTHING)
+            stranger.note("refused", "the dashboard", refusal)
         return refusal
-    visitor = Visitor(path, address, found)
+    visitor = Visitor(path, address, found, signed_in[1])
     st.session_state[_PRESENT] = visitor
-    signed_in = (address, str(st.user.get("iat", "")))
-    if signed_in not in _NOTED:
-        _NOTED.add(signed_in)
+    if new:
         visitor.note("sign-in", details=found.role)
     return None
 
@@ -143,6 +157,8 @@ def _looked_up(path: str, address: str | None) -> tuple[Access | None, str]:
         known = users(store).get(address)
     except StoreMissing:
         known = None
+    except FaultlineError:
+        return None, "the store cannot be read, and so nobody's role"
     if known is not None:
         return known.access, ""
     if settings.role is not None:
@@ -201,6 +217,8 @@ def leave() -> None:
         present = st.session_state.get(_PRESENT)
         if isinstance(present, Visitor):
             present.note("sign-out")
+        if issued := st.user.get("iat"):
+            _ENDED.add((address, str(issued)))
     st.session_state.pop(_PRESENT, None)
     st.logout()
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,7 +117,7 @@ def test_each_role_signs_in_and_out(own_canaries: Store, tmp_path: Path) -> None
         for person, role in PEOPLE.items():
             with browse() as watch:
                 frames: list[bytes] = []
-                watch.page.on("websocket", lambda socket, kept=frames: _record(socket, kept))
+                watch.page.on("websocket", partial(_record, frames))
                 body = sign_in(watch, address, person)
                 assert f"{person}, {role}" in body
                 watch.page.get_by_role("link", name="Model", exact=True).wait_for(timeout=60_000)
@@ -150,8 +151,10 @@ def test_each_role_signs_in_and_out(own_canaries: Store, tmp_path: Path) -> None
                 assert "Version" not in body
         # A cookie that this server has not signed is none.
         with browse() as watch:
-            forged = {"name": "_streamlit_user", "value": "eyJlbWFpbCI6ImFkYUBleGFtcGxlLm9yZyJ9.x"}
-            watch.page.context.add_cookies([{**forged, "url": address}])
+            forged = "eyJlbWFpbCI6ImFkYUBleGFtcGxlLm9yZyJ9.x"
+            watch.page.context.add_cookies(
+                [{"name": "_streamlit_user", "value": forged, "url": address}]
+            )
             watch.page.goto(address)
             settle(watch)
             assert "Sign in" in watch.page.locator("body").inner_text()
@@ -161,7 +164,7 @@ def test_each_role_signs_in_and_out(own_canaries: Store, tmp_path: Path) -> None
     assert ("bo@example.org", "refused") in noted
 
 
-def _record(socket: WebSocket, kept: list[bytes]) -> None:
+def _record(kept: list[bytes], socket: WebSocket) -> None:
     def frame(payload: bytes | str) -> None:
         kept.append(payload if isinstance(payload, bytes) else payload.encode())
 

@@ -527,13 +527,25 @@ def test_no_name_can_be_chosen(own_canaries: Store, signed: Callable[..., Open])
     assert set(rows["annotator"].to_pylist()) == {"tom@example.org"}
 
 
+def test_a_sign_out_ends_the_other_tabs(own_canaries: Store, signed: Callable[..., Open]) -> None:
+    set_user(own_canaries, "tom@example.org", "triager")
+    dashboard = signed("tom@example.org", iat=4711)
+    one, other = dashboard(own_canaries.path), dashboard(own_canaries.path)
+    assert words_in(everything_sent(other))
+    next(button for button in one.button if button.label == "Sign out").click().run()
+    for at in (one, other.run(), dashboard(own_canaries.path, "turn", turn=turn("car", 1))):
+        assert words_in(everything_sent(at)) <= {"zqturncarx"}
+    again = signed("tom@example.org", iat=4712)(own_canaries.path)
+    assert words_in(everything_sent(again))
+
+
 # -- the audit -------------------------------------------------------------------------------------
 
 
 def test_the_audit_says_what_was_tried(own_canaries: Store, signed: Callable[..., Open]) -> None:
     set_user(own_canaries, "vera@example.org", "viewer")
     signed("vera@example.org", iat=77)(own_canaries.path, "explore")
-    signed("eve@example.org")(own_canaries.path)
+    signed("eve@example.org", iat=78)(own_canaries.path)
     visitors._notes(own_canaries.path).flush()
     rows = [(row["who"], row["what"]) for row in audited(own_canaries)]
     assert ("vera@example.org", "sign-in") in rows
