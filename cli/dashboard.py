@@ -102,6 +102,12 @@ def dashboard(
     log.info("started", message=f"Faultline is at {_url(address, port)} (stop it with Ctrl-C).")
     if missing:
         log.info("store_missing", message=missing)
+    if is_loopback(address) and not settings:
+        log.info(
+            "this_machine_only",
+            message="Nobody signs in, so only this machine reaches it, and whoever uses it may do "
+            "everything.",
+        )
     if not is_loopback(address) and not settings:
         log.info(
             "open_to_others",

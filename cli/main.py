@@ -39,6 +39,7 @@ from cli.store import (
 )
 from cli.teaching import preferences, teach
 from cli.tickets import tickets
+from cli.users import users
 from data.errors import FaultlineError, machine_error
 from data.event_log import is_json
 
@@ -66,6 +67,7 @@ app.add_typer(preferences)
 app.add_typer(collect)
 app.add_typer(tickets)
 app.add_typer(alerts)
+app.add_typer(users)
 
 _INTERRUPTED = 130
 

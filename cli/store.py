@@ -273,6 +273,7 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete the turns of dialogues or users, and whatever else the store keeps of them."""
+    from data.store.people import COMMAND_LINE, note
     from data.store.store import Store
     from data.store.turn_deletion import delete as run
 
@@ -285,7 +286,10 @@ def delete(
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
     target = Store.whole(store)
     report = run(target, dialogue_ids=dialogue or (), user_ids=user or ())
-    _print_deletion(_forgotten(target, report), as_json)
+    forgotten = _forgotten(target, report)
+    # Of whom, says the log of deletions, without naming them.
+    note(target, COMMAND_LINE, "deletion", "delete", f"{report.turns} turns")
+    _print_deletion(forgotten, as_json)
 
 
 def _delete_undone(target: Store, as_json: bool) -> None:
@@ -354,12 +358,16 @@ def retain(
 
     A turn with an impossible date is as old as its arrival, whatever its clock said.
     """
+    from data.store.people import COMMAND_LINE, note
     from data.store.retention import retain as run
     from data.store.store import Store
 
     target = Store.whole(store)
     report = run(target, days, dry_run=dry_run)
-    _print_deletion(report if dry_run else _forgotten(target, report), as_json)
+    if not dry_run:
+        report = _forgotten(target, report)
+        note(target, COMMAND_LINE, "deletion", "retain", f"{report.turns} turns")
+    _print_deletion(report, as_json)
 
 
 def retention(

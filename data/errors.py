@@ -28,6 +28,10 @@ class UsageError(FaultlineError):
     exit_code = 2
 
 
+class NotPermitted(FaultlineError):
+    """Somebody's role, or the limits of it, do not allow what they asked for."""
+
+
 class StoreError(FaultlineError):
     """The store is missing, damaged, or not a store."""
 

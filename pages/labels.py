@@ -16,6 +16,7 @@ from parts.labels.making import label_button, nothing_labelled
 from parts.labels.summary import summary
 from parts.labels.tasks import task_table
 from parts.labels.thresholds import all_labelled, threshold_panel, thresholds
+from parts.server.access import may
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.labels import any_labels
@@ -39,8 +40,10 @@ labelled = all_labelled(view)
 with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     with st.container(width="stretch"):
         chips(view.chosen, f"{count(labelled)} labelled {'turn' if labelled == 1 else 'turns'}")
-    label_button(view)
-    export_menu(view, labelled, least)
+    if may("run"):
+        label_button(view)
+    if may("export"):
+        export_menu(view, labelled, least)
 
 part = one_of(
     "Part",

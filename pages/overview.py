@@ -18,6 +18,7 @@ from parts.overview.releases import release_panel
 from parts.overview.report_button import report_button
 from parts.overview.tables import shares_table
 from parts.overview.trend import trend_panel
+from parts.server.access import may
 from parts.shared import headline as top
 from parts.shared.alert_button import alert_button
 from parts.shared.cached_figures import cached_figure
@@ -54,7 +55,8 @@ happened = top.events(view, against)
 targets = workspace.targets(view.snapshot)
 with file:
     comparison_choice(view, head.periods)
-    report_button(view, head, happened, targets)
+    if may("report"):
+        report_button(view, head, happened, targets)
     alert_button(view, head.rates["defect"].high)
 
 left, right = st.columns([1.9, 1], gap="medium")
@@ -85,9 +87,11 @@ with left:
 with right:
     heat_map(view, head, happened)
 budget_panel(view, head, targets)
-alert_list(view)
+if may("alert"):
+    alert_list(view)
 moved_table(view, head, happened)
 release_panel(view)
-defect_list(view, head.total)
-with mended:
-    mended_share(view)
+if may("turns"):
+    defect_list(view, head.total)
+    with mended:
+        mended_share(view)

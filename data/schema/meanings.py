@@ -27,4 +27,6 @@ TABLE_MEANINGS = {
     "generated_labels": "labels that a label model gave to turns",
     "preferences": "what users taught the assistant",
     "preference_changes": "when what users taught was edited or forgotten",
+    "users": "who may sign in to the dashboard, and their roles",
+    "audit": "sign-ins, exports, statements, changes of roles and refused attempts",
 }

@@ -502,3 +502,31 @@ PREFERENCE_CHANGES = schema(
         ("forgotten", pa.bool_()),
     ]
 )
+
+# Who may sign in, and what they may do and see (`data.schema.access`); one row per address.
+USERS = schema(
+    [
+        # As `data.store.people.address_of` writes it.
+        ("address", _STR),
+        ("role", _STR),
+        # Empty: of all.
+        ("assistants", pa.list_(_STR)),
+        ("locales", pa.list_(_STR)),
+        ("since", pa.timestamp("us", tz="UTC")),
+        # The admin's address, or "command line".
+        ("given_by", _STR),
+    ]
+)
+
+# What people did that an admin may want to know; rows are only ever added.
+AUDIT = schema(
+    [
+        ("happened_at", pa.timestamp("us", tz="UTC")),
+        ("who", _STR),
+        # Of `data.store.people.EVENTS`.
+        ("what", _STR),
+        # The page, the file, the address.
+        ("object", _STR),
+        ("details", _STR),
+    ]
+)

@@ -114,7 +114,9 @@ class Eraser:
         self._blank("left_out", "file", f"'{GONE}'", "names of ingested files")
         # Keys of `signals` are part of a field's path, and a log's own.
         self._blank("left_out", "field", f"'{GONE}'", "names of fields")
-        return dict(self.removed)
+        for column in ("object", "details"):
+            self._blank("audit", column, f"'{GONE}'", "texts of the audit")
+        return {what: rows for what, rows in self.removed.items() if rows}
 
     def _quarantine(self) -> None:
         self._delete("quarantine", ("excerpt", "reason", "field", "file"), "quarantined lines")
@@ -129,6 +131,14 @@ class Eraser:
         self._replace("annotations", condition, "annotator", name, "names of annotators", given)
         condition = "decided_by IN (SELECT id FROM given)"
         self._replace("rewrites", condition, "decided_by", name, "names of deciders", given)
+        # Who is erased has no role any more; what they did stays, without a name.
+        self.removed["roles of people"] += self.cycle.delete_rows(
+            "users", "address IN (SELECT id FROM given)", given
+        )
+        condition = "given_by IN (SELECT id FROM given)"
+        self._replace("users", condition, "given_by", name, "names of admins", given)
+        condition = "who IN (SELECT id FROM given)"
+        self._replace("audit", condition, "who", name, "names in the audit", given)
 
     def _naming(self, table: str, expression: str) -> pa.Table:
         """The distinct values of an SQL expression over a table that name one of the ids."""

@@ -12,8 +12,11 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from data.schema.access import EVERYTHING, Access
 from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
+from data.store.limits import limited_sql
+from data.store.limits import literal as literal
 from data.store.model_folders import learned_from_people, level_is_assumed
 
 # Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
@@ -51,6 +54,9 @@ class Snapshot:
         DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
     models
         The folder of the store's models.
+    access
+        Whose snapshot it is: the views hold what they may see, and the files of tables of which
+        they may see nothing are left out.
     explain
         Turns an error of DuckDB into the one to raise, where a file is damaged or has been removed.
     """
@@ -67,18 +73,22 @@ class Snapshot:
         model: str | None = None,
         models: Path | None = None,
         explain: Callable[[Exception], Exception] | None = None,
+        access: Access = EVERYTHING,
     ) -> None:
         self.version = version
         self.model = model
         self._models = models
-        self.files = {name: tuple(files.get(name, ())) for name in TABLES}
-        self._rows = {name: rows.get(name, 0) for name in TABLES}
+        self.access = access
+        seen = {name for name in TABLES if access.reads(name)}
+        self.files = {name: tuple(files.get(name, ())) if name in seen else () for name in TABLES}
+        self._rows = {name: rows.get(name, 0) if name in seen else 0 for name in TABLES}
         self._days = dict(days or {})
+        self._counted = False
         self._lock = threading.Lock()
         self.spill = spill
         self._explain = explain
         try:
-            self._con = connect(self.files, memory, spill)
+            self._con = connect(self.files, memory, spill, access=access)
         except duckdb.Error as error:
             raise self.explained(error) from error
 
@@ -122,10 +132,23 @@ class Snapshot:
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""
+        if self.access.limited and not self._counted:
+            # The log counts everybody's.
+            counts = " UNION ALL ".join(
+                f"SELECT '{name}' AS name, count(*) AS rows FROM \"{name}\""
+                for name, rows in self._rows.items()
+                if rows
+            )
+            found = self.query(counts).to_pylist() if counts else []
+            self._rows |= {row["name"]: row["rows"] for row in found}
+            self._counted = True
         return dict(self._rows)
 
     def rows_by_day(self, name: str) -> dict[date, int]:
         """Rows per day of a table partitioned by day; only for snapshots made by `Store`."""
+        if self.access.limited:
+            rows = self.query(f'SELECT day, count(*) AS rows FROM "{name}" GROUP BY 1').to_pylist()
+            return {row["day"]: row["rows"] for row in rows}
         return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
 
     def learned_from_people(self, model: str | None) -> bool:
@@ -174,11 +197,14 @@ def connect(
     spill: Path | None,
     writable: Sequence[Path] = (),
     before_lock: Sequence[str] = (),
+    access: Access = EVERYTHING,
+    walled: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the tables as views, limited to their files and to `writable`.
 
-    `before_lock` are statements of the caller, run before the settings are locked. Raises DuckDB's
-    error if a file is damaged.
+    `before_lock` are statements of the caller, run before the settings are locked. The views hold
+    what `access` allows; `walled` says that statements of users will run on them, see
+    `data.store.limits`. Raises DuckDB's error if a file is damaged.
     """
     con = duckdb.connect(
         config={
@@ -196,7 +222,8 @@ def connect(
     con.execute("SET enable_external_access = false")
     for name, paths in files.items():
         if paths:
-            con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+            rows = limited_sql(name, scan(TABLES[name], paths), access, walled)
+            con.execute(f'CREATE VIEW "{name}" AS {rows}')
     con.execute(_DATED if files.get("misdated") else _ALL_DATED)
     for sql in before_lock:
         con.execute(sql)
@@ -246,11 +273,6 @@ def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
         f"SELECT *{extra} FROM read_parquet({files}, union_by_name = true) "
         f"UNION ALL BY NAME SELECT {nulls} WHERE false)"
     )
-
-
-def literal(text: object) -> str:
-    """A SQL string literal, for values that cannot be bound: file lists and COPY targets."""
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _literals(paths: Sequence[Path]) -> str:

@@ -43,6 +43,7 @@ from data.errors import (
     VersionGone,
     machine_error,
 )
+from data.schema.access import EVERYTHING, Access
 from data.schema.layout import TABLES, parse_version
 from data.store.damage import explained, must_be_whole
 from data.store.delta_log import live_files
@@ -62,9 +63,10 @@ from data.store.transaction import Cycle, open_snapshot
 class Store:
     """A store of traces. Use `Store.create`, `Store.open` or `Store.ensure`."""
 
-    def __init__(self, path: Path, *, memory: str = "2GB") -> None:
+    def __init__(self, path: Path, *, memory: str = "2GB", access: Access = EVERYTHING) -> None:
         self.path = path
         self.memory = memory
+        self.access = access
 
     @classmethod
     def create(cls, path: str | Path, *, memory: str = "2GB") -> Store:
@@ -106,8 +108,11 @@ class Store:
         return cls(root, memory=memory)
 
     @classmethod
-    def open(cls, path: str | Path, *, memory: str = "2GB") -> Store:
-        """Open an existing store; raises `StoreMissing` if there is none."""
+    def open(cls, path: str | Path, *, memory: str = "2GB", access: Access = EVERYTHING) -> Store:
+        """Open an existing store; raises `StoreMissing` if there is none.
+
+        What it is asked for and told to change is limited to what `access` allows.
+        """
         root = local(path)
         if not (root / NAME).exists() and not has_tables(root):
             # Says what is there, if a store could not be created in its place.
@@ -116,7 +121,7 @@ class Store:
                 f"No store at {root}. Create one with: faultline ingest PATH… --store "
                 f"{shlex.quote(str(root))}"
             )
-        store = cls(root, memory=memory)
+        store = cls(root, memory=memory, access=access)
         store.head()
         return store
 
@@ -220,7 +225,7 @@ class Store:
                 )
             versions = {name: versions[name] for name in only if name in versions}
             try:
-                return open_snapshot(self.path, head, versions, self.memory)
+                return open_snapshot(self.path, head, versions, self.memory, self.access)
             except (VersionGone, StoreDamaged) as error:
                 newest = versions.items() <= head.tables.items()
                 # A vacuum may have run between reading HEAD and listing the files.
@@ -250,7 +255,7 @@ class Store:
         """
         with self.locked(patience), self.naming_damage(), self.staging() as staging:
             head = self.head()
-            cycle = Cycle(self.path, head, staging)
+            cycle = Cycle(self.path, head, staging, self.access)
             try:
                 yield cycle
                 keep_judged(cycle)
@@ -291,6 +296,7 @@ class Store:
 
         Raises `UsageError` if there is no such model, `StoreDamaged` if it is damaged.
         """
+        self.access.require("run")
         with self.locked():
             existing = self.model_ids()
             if model_id not in existing:

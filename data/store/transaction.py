@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from data.errors import StoreDamaged, VersionGone
+from data.schema.access import EVERYTHING, WRITES, Access
 from data.schema.layout import TABLES, version_text
 from data.store.damage import explainer, must_be_whole, newest_files
 from data.store.delta_log import (
@@ -51,11 +52,12 @@ Data = pa.Table | pa.RecordBatchReader
 class Cycle:
     """Pending changes to the tables of a store; made by `Store.commit()`, valid in its `with`."""
 
-    def __init__(self, root: Path, head: Head, staging: Path) -> None:
+    def __init__(self, root: Path, head: Head, staging: Path, access: Access = EVERYTHING) -> None:
         self.root = root
         self.head = head
         self.versions = dict(head.tables)
         self.staging = staging
+        self.access = access
         self._con: duckdb.DuckDBPyConnection | None = None
         self._live: dict[str, dict[str, DataFile]] = {}
         self._before: dict[str, dict[str, DataFile]] = {}
@@ -253,12 +255,14 @@ class Cycle:
     def commit(self) -> Head:
         """Commit every changed table to its Delta log; returns the state to make visible.
 
-        Nothing is visible yet, but all of it is on disk: the caller replaces `HEAD.json`.
+        Nothing is visible yet, but all of it is on disk: the caller replaces `HEAD.json`. Raises
+        `NotPermitted` if whoever opened the store may not change one of the tables.
         """
         changed = [
             name for name, live in self._live.items() if live.keys() != self._before[name].keys()
         ]
         for name in changed:
+            self.access.require(WRITES.get(name, "maintain"))
             if not (self.root / name / LOG).exists():
                 layout = TABLES[name]
                 DeltaTable.create(
@@ -375,8 +379,14 @@ class Cycle:
         )
 
 
-def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: str) -> Snapshot:
-    """A snapshot of the tables in `versions`; the others are empty in it.
+def open_snapshot(
+    root: Path,
+    head: Head,
+    versions: Mapping[str, int],
+    memory: str,
+    access: Access = EVERYTHING,
+) -> Snapshot:
+    """A snapshot of the tables in `versions`, for `access`; the others are empty in it.
 
     Raises `VersionGone` if a version or one of its files no longer exists, `StoreDamaged` if it is
     that of `head` or one of its files is damaged.
@@ -413,4 +423,5 @@ def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: s
         model=head.model,
         models=root / "models",
         explain=explainer(root, text, listings),
+        access=access,
     )

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from data.errors import UsageError
+from data.errors import NotPermitted, UsageError
 from data.schema.layout import TABLES
 from data.schema.trace import FAILURES
 
@@ -68,6 +68,7 @@ def set_triage(
 
     Raises UsageError for an unknown state, a fix without a version, or another link.
     """
+    _must_be_theirs(store, slice_key)
     if state not in STATES:
         raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
     if state == "fixed" and not (version or "").strip():
@@ -86,6 +87,15 @@ def set_triage(
         "updated_at": datetime.now(UTC),
     }
     _put(store, "triage", "slice", row)
+
+
+def _must_be_theirs(store: Store, slice_key: str) -> None:
+    """Raise `NotPermitted` for a slice with turns that whoever opened the store may not see."""
+    if not store.access.decides(slice_key):
+        raise NotPermitted(
+            f"The slice {slice_key[:200]} has turns that you may not see, so the decision on it is "
+            "for somebody who sees all of them; choose one of your assistants or locales."
+        )
 
 
 def _ticket(link: str, prefix: str) -> str:
@@ -162,6 +172,7 @@ def link_ticket(
     store: Store, slice_key: str, failure_point: str, ticket: Mapping[str, Any]
 ) -> None:
     """Make a ticket (a row of the table `tickets`) that of a slice; its other decisions stay."""
+    _must_be_theirs(store, slice_key)
     with store.commit() as cycle:
         with cycle.snapshot("triage", "settings") as snapshot:
             rows = snapshot.query("FROM triage WHERE slice = $key", {"key": slice_key}).to_pylist()

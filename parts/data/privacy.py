@@ -13,6 +13,7 @@ from data.store.deletions import deletions
 from data.store.privacy import chosen
 from data.store.retention_policy import policy
 from data.store.store import Store
+from parts.server.access import open_store
 from parts.shared.view import View, reader_zone
 
 # The newest deletions that are listed.
@@ -27,7 +28,7 @@ def privacy(view: View) -> None:
         help="Set by `faultline redact` and `faultline retention`; `faultline deletions` shows "
         "more, and finds the deletion of a user.",
     )
-    store = Store.open(view.path)
+    store = open_store(view.path)
     st.text(_redaction(store))
     st.text(_retention(view))
     try:

@@ -11,7 +11,7 @@ from alerts import desk
 from alerts.rule import Rule
 from charts.formatting import minute, plain, short
 from data.store import workspace
-from data.store.store import Store
+from parts.server.access import open_store, signed_in_as
 from parts.shared.alert_button import write
 from parts.shared.verdict_form import signed_in
 from parts.shared.view import View, reader_zone
@@ -51,11 +51,11 @@ def _alert(view: View, row: Mapping[str, Any]) -> None:
         st.button(
             "Unmute" if row["muted"] else "Mute", key=f"alert-mute-{key}", type="tertiary",
             on_click=write,
-            args=(view, lambda: desk.mute(Store.open(view.path), key, not row["muted"])),
+            args=(view, lambda: desk.mute(open_store(view.path), key, not row["muted"])),
         )  # fmt: skip
         st.button(
             "Remove", key=f"alert-remove-{key}", type="tertiary", on_click=write,
-            args=(view, lambda: desk.remove(Store.open(view.path), key)),
+            args=(view, lambda: desk.remove(open_store(view.path), key)),
         )  # fmt: skip
 
 
@@ -73,10 +73,11 @@ def _words(row: Mapping[str, Any]) -> str:
 def _acknowledge(view: View, key: str) -> None:
     with st.popover("Acknowledge"), st.form(f"alert-acknowledge-{key}", border=False):
         field = f"alert-by-{key}"
-        st.text_input("Your name", key=field, max_chars=100, value=signed_in() or "")
+        if signed_in_as() is None:
+            st.text_input("Your name", key=field, max_chars=100, value=signed_in() or "")
         st.form_submit_button(
             "I look at it", on_click=write,
             args=(view, lambda: desk.acknowledge(
-                Store.open(view.path), key, str(st.session_state[field])
+                open_store(view.path), key, signed_in_as() or str(st.session_state[field])
             )),
         )  # fmt: skip

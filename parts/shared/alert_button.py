@@ -13,7 +13,7 @@ from charts.formatting import plain, short
 from data.queries.filters import Filter
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
-from data.store.store import Store
+from parts.server.access import may, open_store
 from parts.shared.view import View, go_to_newest
 from parts.shared.writing import refused
 
@@ -29,13 +29,15 @@ def alert_button(
     chosen: Filter | None = None,
     failure_point: str | None = None,
 ) -> None:
-    """Draw a button that makes a rule of the present view.
+    """Draw a button that makes a rule of the present view, for those who may.
 
     Parameters
     ----------
     rate: a share of turns that fail now, at most; the bound begins a little above.
     chosen: the turns, by default those of the view. failure_point: what is chosen to begin with.
     """
+    if not may("alert"):
+        return
     chosen = replace(view.chosen if chosen is None else chosen, since=None, until=None)
     _begin_anew(f"{chosen.query()} {failure_point}")
     if told := st.session_state.pop(_TOLD, None):
@@ -120,7 +122,7 @@ def _add(view: View, chosen: Filter, kind: str) -> None:
             bound / 100 if kind == "rate" and bound is not None else bound,
             int(state[f"alert-days-{kind}"]),
         )
-        desk.add(Store.open(view.path), rule)
+        desk.add(open_store(view.path), rule)
 
     if _written(view, make):
         st.session_state[_TOLD] = "The alert is made. All alerts stand on the page Overview."
