@@ -127,6 +127,7 @@ SHOWN: Mapping[str, Shown] = {
         f"started_at {_DIMENSIONS} model_id failure_point {_P} p_defect words asr_confidence slots "
         "action status day",
         "turn_id dialogue_id",
+        "heard",
     ),
     "rollup": _shown("own", f"day model_id {_DIMENSIONS} failure_point turns {_SUMS}"),
     "quarantine": _shown("none", hidden="run_id file line field reason excerpt quarantined_at"),
