@@ -245,6 +245,7 @@ def generate_store(
         told, _ = feedback(snapshot)
         rows, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
+        parts: Iterator[Labelled]
         if engine is None:
             parts = (
                 label(model, snapshot, told, part) for part in _parts(snapshot.query(_DIALOGUES))
@@ -307,7 +308,8 @@ def _labelled_by(
         ends = np.cumsum([part.num_rows for part in parts])
         position = pc.index_in(told["dialogue_id"], dialogues["dialogue_id"].combine_chunks())
         of_part = np.searchsorted(ends, position.to_numpy(), side="right")
-        told = told.take(pa.array(np.argsort(of_part, kind="stable")))
+        order: Any = pa.array(np.argsort(of_part, kind="stable"))
+        told = told.take(order)
         cuts = np.cumsum(np.bincount(of_part, minlength=len(parts)))
         starts = np.append(0, cuts[:-1])
         _row_group_each([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)

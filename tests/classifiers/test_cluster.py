@@ -148,6 +148,7 @@ def test_a_node_that_differs_is_refused_and_named(
     assert f"does not see {plan}" in str(worker.problem(shared, here))
 
 
+@pytest.mark.long
 def test_processes_score_as_one_does_and_go_on_after_a_kill(
     fresh: Callable[[], Store], alone: dict[str, bytes]
 ) -> None:
@@ -192,6 +193,7 @@ def _interrupt_after(parts: int) -> Callable[..., None]:
     return progress
 
 
+@pytest.mark.long
 def test_two_at_once_score_the_same(fresh: Callable[[], Store], alone: dict[str, bytes]) -> None:
     store = fresh()
     pair = [
