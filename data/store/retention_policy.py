@@ -102,6 +102,9 @@ TABLES_KEPT: Mapping[str, Kept] = {
     "quarantine": Kept(
         "quarantined lines", f"quarantined_at < {_TIME}", False, "faulty lines cannot be looked at"
     ),
+    "audit": Kept(
+        "entries of the audit", f"happened_at < {_TIME}", False, "who did what is forgotten"
+    ),
 }
 
 
