@@ -205,7 +205,7 @@ def _damaged_records(root: Path) -> list[str]:
 def _leftovers(root: Path) -> list[str]:
     """What killed writers and repairs left behind; none of it is damage."""
     from data.store.disk_usage import size_of
-    from data.store.repair import RESCUED
+    from data.store.side_files import RESCUED
 
     notes = []
     staged = size_of(root / ".staging")

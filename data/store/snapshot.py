@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import duckdb
 import pyarrow as pa
 
+from data.errors import StoreDamaged
 from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
 from data.store.model_folders import learned_from_people, level_is_assumed
@@ -28,6 +30,39 @@ FULL_SCHEMA = Path(__file__).parent / "full_schema" / "day=1970-01-01" / "turns.
 _EMPTY: dict[str, str] = {}
 
 Params = Sequence[Any] | Mapping[str, Any]
+# Needed by a macro that many statements use, and small.
+_ALWAYS = ("misdated",)
+
+
+class Source(Protocol):
+    """Where the files of a snapshot come from that are not on this machine yet."""
+
+    def fetch(self, name: str) -> None:
+        """Have the files of a table on disk, and keep them there until `close`."""
+
+    def mend(self) -> None:
+        """Take damaged files away, so that they are fetched again."""
+
+    def close(self) -> None:
+        """Need the files no longer."""
+
+
+class _Fetched(Mapping[str, tuple[Path, ...]]):
+    """The files of each table, which are there once somebody has asked for them."""
+
+    def __init__(self, files: Mapping[str, tuple[Path, ...]], fetch: Callable[[str], None]) -> None:
+        self._files = files
+        self._fetch = fetch
+
+    def __getitem__(self, name: str) -> tuple[Path, ...]:
+        self._fetch(name)
+        return self._files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 class Snapshot:
@@ -53,6 +88,9 @@ class Snapshot:
         The folder of the store's models.
     explain
         Turns an error of DuckDB into the one to raise, where a file is damaged or has been removed.
+    source
+        Where the files are fetched from, table by table, when a statement names it; None if they
+        are on disk.
     """
 
     def __init__(
@@ -67,18 +105,30 @@ class Snapshot:
         model: str | None = None,
         models: Path | None = None,
         explain: Callable[[Exception], Exception] | None = None,
+        source: Source | None = None,
     ) -> None:
         self.version = version
         self.model = model
         self._models = models
-        self.files = {name: tuple(files.get(name, ())) for name in TABLES}
+        listed = {name: tuple(files.get(name, ())) for name in TABLES}
+        self._source = source
+        self._fetching = threading.RLock()
+        self._views = set(listed) if source is None else set()
+        self._listed = listed
+        self.files: Mapping[str, tuple[Path, ...]] = listed
+        if source is not None:
+            self.files = _Fetched(listed, source.fetch)
+            weakref.finalize(self, source.close)
+            for name in _ALWAYS:
+                source.fetch(name)
+                self._views.add(name)
         self._rows = {name: rows.get(name, 0) for name in TABLES}
         self._days = dict(days or {})
         self._lock = threading.Lock()
         self.spill = spill
         self._explain = explain
         try:
-            self._con = connect(self.files, memory, spill)
+            self._con = connect(listed, memory, spill, later=listed.keys() - self._views)
         except duckdb.Error as error:
             raise self.explained(error) from error
 
@@ -95,6 +145,19 @@ class Snapshot:
         version has been vacuumed meanwhile, `StoreDamaged` if one is damaged, and DuckDB's own
         error if the statement is wrong.
         """
+        try:
+            return self._query(sql, params, tables)
+        except StoreDamaged:
+            if self._source is None:
+                raise
+            # What is damaged is only a copy.
+            self._source.mend()
+            return self._query(sql, params, tables)
+
+    def _query(
+        self, sql: str, params: Params | None, tables: Mapping[str, pa.Table] | None
+    ) -> pa.Table:
+        self._fetch_for(sql)
         cursor = self._cursor(tables)
         try:
             table: pa.Table = cursor.sql(sql, params=params).to_arrow_table()
@@ -112,6 +175,7 @@ class Snapshot:
         tables: Mapping[str, pa.Table] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Stream the rows of one SELECT in record batches of about `rows` rows; see `query`."""
+        self._fetch_for(sql)
         cursor = self._cursor(tables)
         try:
             yield from cursor.sql(sql, params=params).to_arrow_reader(rows)
@@ -119,6 +183,24 @@ class Snapshot:
             raise self.explained(error) from error
         finally:
             cursor.close()
+
+    def _fetch_for(self, sql: str) -> None:
+        """Have the files of all tables that a statement may read, and their views."""
+        if self._source is None:
+            return
+        lower = sql.lower()
+        with self._fetching:
+            for name, paths in self._listed.items():
+                if not paths or name not in lower:
+                    continue
+                self._source.fetch(name)
+                if name not in self._views:
+                    try:
+                        with self._lock:
+                            self._con.execute(_view(name, paths))
+                    except duckdb.Error as error:
+                        raise self.explained(error) from error
+                    self._views.add(name)
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""
@@ -152,6 +234,8 @@ class Snapshot:
 
     def close(self) -> None:
         self._con.close()
+        if self._source is not None:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,11 +258,13 @@ def connect(
     spill: Path | None,
     writable: Sequence[Path] = (),
     before_lock: Sequence[str] = (),
+    later: Collection[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the tables as views, limited to their files and to `writable`.
 
-    `before_lock` are statements of the caller, run before the settings are locked. Raises DuckDB's
-    error if a file is damaged.
+    `before_lock` are statements of the caller, run before the settings are locked. Tables in
+    `later` get no view yet, as their files may not be there. Raises DuckDB's error if a file is
+    damaged.
     """
     con = duckdb.connect(
         config={
@@ -195,13 +281,18 @@ def connect(
     con.execute(f"SET allowed_paths = [{_literals(allowed)}]")
     con.execute("SET enable_external_access = false")
     for name, paths in files.items():
-        if paths:
-            con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+        if paths and name not in later:
+            con.execute(_view(name, paths))
     con.execute(_DATED if files.get("misdated") else _ALL_DATED)
     for sql in before_lock:
         con.execute(sql)
     con.execute("SET lock_configuration = true")
     return con
+
+
+def _view(name: str, paths: Sequence[Path]) -> str:
+    """SQL that creates the view of a table's files."""
+    return f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}'
 
 
 def _empty(con: duckdb.DuckDBPyConnection, name: str) -> str:
