@@ -130,7 +130,7 @@ def _findings(root: Path, found: Plan, without: Plan | None) -> None:
         out.print("Or restore the store from a backup.")
         return
     with Store.open(root).snapshot() as snapshot:
-        files = sum(map(len, snapshot.files.values()))
+        files = sum(held.files for held in snapshot.contents.values())
         rows = sum(snapshot.counts().values())
         _line(
             True,

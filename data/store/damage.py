@@ -85,7 +85,8 @@ def damaged_files(
 ) -> Iterator[Damage]:
     """The damaged ones among files of a table, of which at most `limit` bytes are read.
 
-    In a mirror (`data.store.remote`) files may be missing. Without a limit all are read, and those of an earlier version, which have no checksum, are decoded.
+    In a mirror (`data.store.remote`) files may be missing. Without a limit all are read, and
+    those of an earlier version, which have no checksum, are decoded.
     """
     everything = limit == math.inf
     # What nobody has asked for yet is not there.

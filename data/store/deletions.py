@@ -18,9 +18,10 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from data.errors import StoreDamaged
+from data.errors import HeadMoved, StoreDamaged
 from data.software import version
 from data.store.durability import sync
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -146,9 +147,10 @@ def deletions(store: Store) -> Records:
     return Records(rows, vacuums, problem)
 
 
+@rerun
 def _append(store: Store, row: Mapping[str, Any]) -> None:
     path = store.path / NAME
-    with store.locked():
+    with store.writing_files():
         lines = _lines(store)
         record = {
             "at": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -168,6 +170,13 @@ def _append(store: Store, row: Mapping[str, Any]) -> None:
             os.fsync(descriptor)
         if new:
             sync([path.parent])
+        if store.mirror:
+            try:
+                store.mirror.publish_files()
+            except HeadMoved:
+                # The line will be appended again, to what others have appended meanwhile.
+                os.truncate(path, size)
+                raise
 
 
 def _lines(store: Store) -> list[bytes]:

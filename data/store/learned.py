@@ -15,6 +15,7 @@ import pyarrow as pa
 from data.schema.layout import TABLES
 from data.store.annotations import PATIENCE_S
 from data.store.parquet import fitted
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -36,6 +37,7 @@ _TAUGHT = "EXISTS (SELECT 1 FROM deleted WHERE list_contains(turn_ids, deleted.t
 _UNUSED = "greatest(created_at, last_used_at) < (SELECT day::TIMESTAMPTZ FROM oldest)"
 
 
+@rerun
 def replace_learned(store: Store, tables: Mapping[str, pa.Table]) -> dict[str, int]:
     """Write tables of what was learned (`feedback`, `goals`, `generated_labels`) in place of what
     is there, in one commit; returns the rows of each that the store then has.

@@ -11,8 +11,8 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from data.store.model_folders import model_ids, remove_models
 from data.store.parquet import DataFile
 from data.store.predictions import forget
 from data.store.privacy import with_pseudonyms
+from data.store.rerun import rerun
 from data.store.rewrites import tidy
 from data.store.store import Store
 from data.store.transaction import Cycle
@@ -165,24 +166,30 @@ def compact(store: Store, progress: Progress = silent) -> Compaction:
     """
     before = after = 0
     for position, name in enumerate(TABLES):
-        with store.commit() as cycle:
-            last = len(cycle.files(name))
+        head = store.head()
+        last = len(live_files(store.path, name, head.tables.get(name, 0)))
         before += last
         done = False
         while not done:
             progress(position, len(TABLES), "compacting")
-            with store.commit() as cycle:
-                rows = 0
-                done = True
-                for group in _groups(cycle.files(name).values()):
-                    if rows >= _ROWS_PER_CYCLE:
-                        done = False
-                        break
-                    rows += sum(file.rows for file in group)
-                    cycle.rewrite(name, [file.path for file in group])
-                last = len(cycle.files(name))
+            done, last = _merge(store, name)
         after += last
     return Compaction(before, after)
+
+
+@rerun
+def _merge(store: Store, name: str) -> tuple[bool, int]:
+    """Merge small files of a table in one commit; whether that was all, and its files then."""
+    with store.commit() as cycle:
+        rows = 0
+        done = True
+        for group in _groups(cycle.files(name).values()):
+            if rows >= _ROWS_PER_CYCLE:
+                done = False
+                break
+            rows += sum(file.rows for file in group)
+            cycle.rewrite(name, [file.path for file in group])
+        return done, len(cycle.files(name))
 
 
 def _groups(files: Iterable[DataFile]) -> list[list[DataFile]]:
@@ -193,6 +200,7 @@ def _groups(files: Iterable[DataFile]) -> list[list[DataFile]]:
     return [group for group in by_partition.values() if len(group) > 1]
 
 
+@rerun
 def vacuum(
     store: Store,
     keep_hours: float = 168.0,
@@ -224,7 +232,10 @@ def vacuum(
                 cycle.remove(name, old)
         # Delta commits of killed writers must not count as live.
         cycle.undo_strays()
+    needed_files: dict[str, set[str]] = {}
     with store.commit() as cycle:
+        if store.mirror:
+            store.mirror.fetch_all_logs()
         needed = {file.partition["model_id"] for file in cycle.files("predictions").values()}
         needed.update(keep_models or ())
         if promoted := store.head().model:
@@ -239,7 +250,9 @@ def vacuum(
                 continue
             # HEAD.json and what it names first: an earlier version did not wait for the disk.
             sync(cycle.on_disk(name))
-            for path in _unneeded(cycle, name, keep_hours):
+            recent = _recent(cycle, name, keep_hours)
+            needed_files[name] = recent
+            for path in _unneeded(cycle, name, recent):
                 size += path.stat().st_size
                 files += 1
                 path.unlink()
@@ -248,18 +261,43 @@ def vacuum(
                     folder.rmdir()
             # Commits before the newest checkpoint that are older than 30 days.
             DeltaTable(store.path / name).cleanup_metadata()
-    with store.snapshot() as snapshot:
-        # A training that began before a deletion may have ended after it. Last, as it needs space.
-        for kept in (store.models, store.label_models):
-            forget_in_models(kept, snapshot)
+    # A training that began before a deletion may have ended after it. Last, as it needs space.
+    _forget_in_models(store)
+    if store.mirror:
+        # Of what is in the mirror's folder, not all was ever there.
+        removed = _vacuum_objects(store, needed_files)
+        files, size = models.files + removed[0], models.bytes + removed[1]
     record_vacuum(store, began, keep_hours, files, size)
     return Vacuum(files, size, models.models)
 
 
-def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:
+@rerun
+def _forget_in_models(store: Store) -> int:
+    """Remove from the models what they keep of turns that the store no longer has; the rows."""
+    # A local store's models can be changed while others write to its tables.
+    with store.writing_files() if store.mirror else nullcontext(), store.snapshot() as snapshot:
+        return sum(
+            forget_in_models(models, snapshot) for models in (store.models, store.label_models)
+        )
+
+
+@rerun
+def _vacuum_objects(store: Store, needed: Mapping[str, set[str]]) -> tuple[int, int]:
+    """Remove from an object store what no version needs any more; number and bytes of it."""
+    with store.locked():
+        if store.mirror is None:
+            return 0, 0
+        store.mirror.refresh(held=True)
+        return store.mirror.vacuum(needed)
+
+
+def _recent(cycle: Cycle, name: str, keep_hours: float) -> set[str]:
+    return _removed_since(cycle.root / name, datetime.now(UTC) - timedelta(hours=keep_hours))
+
+
+def _unneeded(cycle: Cycle, name: str, removed: Collection[str]) -> list[Path]:
     folder = cycle.root / name
     live = cycle.files(name)
-    removed = _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
     return [
         path
         for path in folder.rglob("*.parquet")
@@ -282,6 +320,7 @@ def _removed_since(folder: Path, cutoff: datetime) -> set[str]:
     return needed
 
 
+@rerun
 def delete(
     store: Store,
     *,
@@ -376,9 +415,7 @@ def _finished(
             ) from error
 
     try:
-        with store.snapshot() as snapshot:
-            for models in (store.models, store.label_models):
-                others["rows of models"] += forget_in_models(models, snapshot)
+        others["rows of models"] += _forget_in_models(store)
     except Exception as error:
         # Where the disk is full, this cannot be written either, and the sentence below says why.
         with suppress(FaultlineError, OSError):
@@ -404,7 +441,7 @@ def _finished(
         learned,
         label_models,
         (*unread, *left_beside),
-        str(store.path),
+        store.address,
     )
 
 
@@ -446,6 +483,7 @@ def _turn_ids(
         return turns, snapshot.query(sql, tables=tables)
 
 
+@rerun
 def retain(store: Store, days: int = 90, today: date | None = None) -> Deletion:
     """Delete everything older than `days` days before `today` (by default the current UTC date).
 

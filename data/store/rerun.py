@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from data.errors import HeadMoved
 
@@ -32,14 +32,17 @@ def rerun(work: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(work)
     def again(*args: P.args, **kwargs: P.kwargs) -> R:
+        # An iterator would be empty the second time.
+        given: Any = [list(arg) if isinstance(arg, Iterator) else arg for arg in args]
+        named: Any = {k: list(v) if isinstance(v, Iterator) else v for k, v in kwargs.items()}
         wait = _FIRST_WAIT
         for _ in range(_TRIES - 1):
             try:
-                return work(*args, **kwargs)
+                return work(*given, **named)
             except HeadMoved:
                 # At random, so that two who were in each other's way are not so again.
                 time.sleep(random.uniform(0, wait))
                 wait = min(2 * wait, _LONGEST_WAIT)
-        return work(*args, **kwargs)
+        return work(*given, **named)
 
     return again

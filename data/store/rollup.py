@@ -47,7 +47,7 @@ def recompute(cycle: Cycle, days: Iterable[str], model_id: str) -> None:
     cycle.delete_rows("rollup", "day IN (SELECT day FROM dates)", {"dates": table}, rollup)
     files = cycle.matching("predictions", {"day": dates, "model_id": [model_id]})
     if files:
-        paths = [cycle.root / "predictions" / path for path in files]
+        paths = cycle.paths("predictions", files)
         dated = f"FROM ({scan(TABLES['predictions'], paths)}) WHERE {without(cycle, 'turn_id')}"
         cycle.append_query("rollup", rollup_sql(dated))
     rollup = cycle.matching("rollup", {"model_id": [model_id]})

@@ -16,6 +16,7 @@ import pyarrow as pa
 from data.errors import StoreDamaged
 from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
+from data.store.head import Contents
 from data.store.model_folders import learned_from_people, level_is_assumed
 
 # Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
@@ -106,11 +107,14 @@ class Snapshot:
         models: Path | None = None,
         explain: Callable[[Exception], Exception] | None = None,
         source: Source | None = None,
+        contents: Mapping[str, Contents] | None = None,
     ) -> None:
         self.version = version
         self.model = model
         self._models = models
         listed = {name: tuple(files.get(name, ())) for name in TABLES}
+        # How much each table holds, from the log; only for snapshots made by `Store`.
+        self.contents = {name: (contents or {}).get(name, Contents(0, 0, 0)) for name in TABLES}
         self._source = source
         self._fetching = threading.RLock()
         self._views = set(listed) if source is None else set()

@@ -24,7 +24,7 @@ import os
 import shlex
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -357,8 +357,7 @@ class Store:
                 self.mirror.refresh(held=True)
             yield
             if self.mirror:
-                head = read_head(self.path)
-                self.mirror.publish(head, head, {})
+                self.mirror.publish_files()
 
     @rerun
     def files_written(self) -> None:

@@ -53,9 +53,7 @@ Data = pa.Table | pa.RecordBatchReader
 class Cycle:
     """Pending changes to the tables of a store; made by `Store.commit()`, valid in its `with`."""
 
-    def __init__(
-        self, root: Path, head: Head, staging: Path, mirror: Mirror | None = None
-    ) -> None:
+    def __init__(self, root: Path, head: Head, staging: Path, mirror: Mirror | None = None) -> None:
         self.root = root
         self._mirror = mirror
         self._lease = Lease(mirror.cache) if mirror else None
@@ -439,6 +437,7 @@ def open_snapshot(
         models=root / "models",
         explain=explainer(root, text, listings),
         source=Source(mirror, listings) if mirror else None,
+        contents={name: Contents.of(listed.values()) for name, listed in listings.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
     <cache>/<address>/
       mirror.json        the address
-      seen.json          HEAD.json of the object store as it was last read, after a line with its tag
+      seen.json          HEAD.json of the object store as last read, after a line with its tag
       store/             the store's folder: HEAD.json and logs of its newest version; data files
                          that were needed, up to a size; models and other files
       pins/              which data files running processes use (`data.store.remote.cache`)
@@ -36,7 +36,7 @@ from data.errors import (
 from data.schema.layout import TABLES
 from data.store.delta_log import LOG, POINTER, live_files, log_files_since, version_of
 from data.store.durability import replacing
-from data.store.head import NAME, Head, write_head
+from data.store.head import NAME, Head, read_head, write_head
 from data.store.parquet import DataFile, checksum, known_checksum, stated_checksum
 from data.store.remote.address import mirrored_at
 from data.store.remote.cache import Cache
@@ -100,7 +100,7 @@ class Mirror:
     def must_be_free(self) -> None:
         """Raise `ObjectStoreError` if something that is not a store is at the address."""
         ours = (*TABLES, _FILES, _VACUUMS, "probe")
-        foreign = [key for key in self.objects.keys() if key.split("/")[0] not in ours]
+        foreign = [key for key in self.objects.sizes() if key.split("/")[0] not in ours]
         if foreign:
             raise ObjectStoreError(
                 f"There are objects at {self.address} ('{foreign[0][:80]}'), and no store; give "
@@ -320,9 +320,7 @@ class Mirror:
         """Remove the data files from the mirror that a vacuum has removed for good."""
         found = self.objects.get(str(document.vacuum))
         left = set(found.content.decode().splitlines()) if found else set()
-        live = {
-            path.relative_to(self.root).as_posix() for path in self._live_paths(document.head)
-        }
+        live = {path.relative_to(self.root).as_posix() for path in self._live_paths(document.head)}
         for name in TABLES:
             for path in (self.root / name).rglob("*.parquet"):
                 relative = path.relative_to(self.root).as_posix()
@@ -398,6 +396,11 @@ class Mirror:
         write_head(self.root, after)
         self._note(new, tag)
 
+    def publish_files(self) -> None:
+        """`publish` what is new, has changed or is gone besides the tables."""
+        head = read_head(self.root)
+        self.publish(head, head, {})
+
     def vacuum(self, needed: Mapping[str, set[str]]) -> tuple[int, int]:
         """Remove all objects that neither the newest version nor `needed` (data files by table)
         names; the caller holds the mirror's lock. Returns number and bytes of those removed.
@@ -408,7 +411,7 @@ class Mirror:
         seen = self._seen()
         assert seen is not None
         document, tag = seen
-        listed = self.objects.keys()
+        listed = self.objects.sizes()
         kept = {f"{name}/{path}" for name, paths in needed.items() for path in paths}
         kept |= {path.relative_to(self.root).as_posix() for path in self._live_paths(document.head)}
         list_key = f"{_VACUUMS}/{uuid.uuid4().hex}.json"
@@ -494,9 +497,7 @@ class Mirror:
 
         self.objects.each(put, files)
 
-    def _side_changes(
-        self, document: Document
-    ) -> tuple[dict[str, SideFile], dict[str, SideFile]]:
+    def _side_changes(self, document: Document) -> tuple[dict[str, SideFile], dict[str, SideFile]]:
         """The files besides the tables as they are now, and those that have to be uploaded."""
         now: dict[str, SideFile] = {}
         todo: dict[str, SideFile] = {}

@@ -126,7 +126,7 @@ class Objects:
                 raise Moved(key) from error
             raise self._error(error) from error
 
-    def keys(self, prefix: str = "") -> dict[str, int]:
+    def sizes(self, prefix: str = "") -> dict[str, int]:
         """All objects below `prefix`, with their sizes."""
         try:
             listing = self._obstore.list(self._store, prefix or None)
