@@ -158,6 +158,8 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
         if index.is_dir():
             locks.enter_context(FileLock(index / ".lock"))
         locks.enter_context(store.locked())
+        if store.mirror:
+            store.mirror.refresh(held=True)
         head = store.head()
         rows = {}
         for name in TABLES:
@@ -166,6 +168,7 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
             version = head.tables.get(name, 0)
             live = live_files(store.path, name, version)
             rows[name] = sum(file.rows for file in live.values())
+            store.fetch(name, live.values())
             for file in live:
                 link(f"{name}/{file}")
             for path in sorted((store.path / name / LOG).iterdir()):

@@ -94,19 +94,11 @@ class Store:
             f"There already is a store at {mirror.address}; open it, or choose another address."
         )
         mirror.must_be_free()
-        with FileLock(mirror.root.parent / ".create.lock"):
-            if mirror.exists():
-                raise taken
-            # What is left of one that was removed.
-            shutil.rmtree(mirror.root, ignore_errors=True)
-            cls._create_local(mirror.root)
-            try:
-                mirror.create(read_head(mirror.root))
-            except BaseException as error:
-                shutil.rmtree(mirror.root, ignore_errors=True)
-                if isinstance(error, Moved):
-                    raise taken from error
-                raise
+        try:
+            with mirror.creating():
+                cls._create_local(mirror.root)
+        except Moved as error:
+            raise taken from error
 
     @classmethod
     def _create_local(cls, root: Path) -> None:

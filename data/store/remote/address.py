@@ -67,7 +67,10 @@ def mirror_of(address: str) -> Path:
             with replacing(folder / NOTE) as draft:
                 draft.write_text(json.dumps({"address": address}) + "\n", "utf-8")
     except OSError as error:
-        raise machine_error(error, folder) or error from error
+        raise machine_error(error, folder) or UsageError(
+            f"What is read of {address} cannot be kept in {folder} ({error.strerror}); set "
+            f"{CACHE} to a folder that can be written."
+        ) from error
     known_as(folder / _STORE, address)
     return folder / _STORE
 

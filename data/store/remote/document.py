@@ -47,6 +47,14 @@ class History:
     crc32: tuple[str, ...] = ()
     checkpoints: Mapping[int, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, commits: Mapping[int, str], checkpoints: Mapping[int, str]) -> History:
+        """That of a whole log, which may begin with a checkpoint."""
+        first = min(commits, default=max(checkpoints, default=-1) + 1)
+        # Before the first commit, only the checkpoint right before it is of use.
+        some = {v: crc for v, crc in checkpoints.items() if v >= first - 1}
+        return cls(first).grown(commits, some)
+
     @property
     def newest(self) -> int:
         return self.first + len(self.crc32) - 1

@@ -16,11 +16,12 @@ in turn; between machines that condition alone does (`data.store.rerun`).
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -99,7 +100,7 @@ class Mirror:
 
     def must_be_free(self) -> None:
         """Raise `ObjectStoreError` if something that is not a store is at the address."""
-        ours = (*TABLES, _FILES, _VACUUMS, "probe")
+        ours = (NAME, *TABLES, _FILES, _VACUUMS, "probe")
         foreign = [key for key in self.objects.sizes() if key.split("/")[0] not in ours]
         if foreign:
             raise ObjectStoreError(
@@ -333,18 +334,47 @@ class Mirror:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def create(self, head: Head) -> None:
-        """Upload a new, empty store that has been made in the mirror.
+    @contextmanager
+    def creating(self) -> Iterator[None]:
+        """For making a store: the body makes a local one in the mirror's folder, which is then
+        uploaded.
 
-        Raises `Moved` if somebody else has been quicker.
+        Raises `Moved` if there already is one, or somebody else is quicker.
         """
-        self.objects.must_compare()
-        logs = {name: self._new_log(name, -1) for name in head.tables}
-        history = {name: History().grown(*self._by_version(log)) for name, log in logs.items()}
-        document = Document(head, history)
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        kept, spool = self.root.parent / "spool", self.root / ".spool"
+        with FileLock(self.root.parent / ".create.lock"):
+            if self.exists():
+                raise Moved(NAME)
+            # What is left of one that was removed; but turns that wait to be stored are not.
+            if spool.is_dir():
+                os.replace(spool, kept)
+            shutil.rmtree(self.root, ignore_errors=True)
+            try:
+                yield
+                self._create()
+            except BaseException:
+                shutil.rmtree(self.root, ignore_errors=True)
+                raise
+            finally:
+                if kept.is_dir():
+                    self.root.mkdir(exist_ok=True)
+                    os.replace(kept, spool)
+
+    def _create(self) -> None:
+        self.must_compare()
+        head = read_head(self.root)
+        logs = {
+            name: self._new_log(name, -1) for name in head.tables if (self.root / name).is_dir()
+        }
+        files, todo = self._side_changes(Document(head, {}))
+        data = [path.relative_to(self.root).as_posix() for path in self._live_paths(head)]
+        history = {name: History.of(*self._by_version(log)) for name, log in logs.items()}
+        document = Document(head, history, files)
+        self._upload([(key, self.root / key) for key in data], [])
+        self._upload([(side.key, self.root / name) for name, side in todo.items()], [])
         self._upload_logs(logs, [])
-        tag = self._put_head(document, None)
-        self._note(document, tag)
+        self._note(document, self._put_head(document, None))
 
     def must_compare(self) -> None:
         """Raise `ObjectStoreError` if puts are not conditional; looked at once for a mirror."""

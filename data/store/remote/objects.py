@@ -7,6 +7,7 @@ own tools read them. Every error is one sentence.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data.errors import NotInstalled, ObjectStoreError
+from data.errors import NotInstalled, ObjectStoreError, UsageError
 
 # Requests at the same time; most of a request is waiting.
 THREADS = 16
@@ -27,10 +28,16 @@ _CONNECT = timedelta(seconds=4)
 _RETRY_FOR = timedelta(seconds=8)
 _RETRIES = 4
 _KEYS = {
-    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION (and AWS_ENDPOINT_URL)",
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+_SERVER = {
+    "s3": "AWS_ENDPOINT_URL, AWS_REGION",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ENDPOINT",
+}
+_ENDPOINT = re.compile(r"https?://[\w.:\[\]/-]+", re.ASCII | re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -72,6 +79,11 @@ class Objects:
         self._errors: tuple[type[BaseException], ...] = (BaseError, OSError, ValueError)
         self._kind = address.split("://")[0]
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+        if endpoint and not _ENDPOINT.fullmatch(endpoint):
+            raise UsageError(
+                f"AWS_ENDPOINT_URL is '{endpoint[:80]}'; give the address of a server, such as "
+                "http://127.0.0.1:9000."
+            )
         client: Any = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT}
         if self._kind == "s3" and endpoint.startswith("http://"):
             client["allow_http"] = True
@@ -227,7 +239,7 @@ class Objects:
             )
         return Unanswered(
             f"{self.address} cannot be reached ({_reason(text)}); check the network and the "
-            f"endpoint ({variables}), and run it again."
+            f"settings of the server ({_SERVER[self._kind]}), and run it again."
         )
 
 

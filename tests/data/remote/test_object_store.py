@@ -14,11 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import HeadMoved, ObjectStoreError, StoreMissing, UsageError, VersionGone
+from data.errors import (
+    HeadMoved,
+    ObjectStoreError,
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    UsageError,
+)
 from data.ingest.ingest import ingest
+from data.store.backup import backup
 from data.store.deletions import deletions
 from data.store.maintenance import compact, delete, vacuum
 from data.store.remote import mirror as mirrors
+from data.store.remote.objects import Objects
+from data.store.restoration import restore
 from data.store.store import Store
 from data.store.workspace import put_setting, setting
 from tests.data.remote.writer import COUNTER, add_one
@@ -43,9 +53,7 @@ def address(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def machine(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Machine]:
+def machine(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The store as a machine of this name sees it, which has a cache of its own."""
     monkeypatch.setattr(mirrors, "FRESH_S", 0.0)
 
@@ -53,7 +61,7 @@ def machine(
         monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path / name))
         return Store.ensure(address)
 
-    yield at
+    return at
 
 
 def _ids(store: Store) -> list[str]:
@@ -102,27 +110,21 @@ def test_each_machine_sees_what_the_other_has_written(machine: Machine, tmp_path
 
 def test_what_has_moved_meanwhile_is_read_again(machine: Machine, tmp_path: Path) -> None:
     one, two = machine("one"), machine("two")
-    with pytest.raises(HeadMoved, match=one.address), one.commit() as cycle:
-        put_setting(two, "theirs", 1)
-        cycle.delete_rows("settings", "true")
-        with cycle.snapshot("settings") as snapshot:
-            row = {"name": ["mine"], "value": ["1"], "updated_at": [None]}
-            cycle.append("settings", _settings(row))
-            snapshot.close()
+    put_setting(one, "first", 0)
+
+    def write() -> None:
+        with one.commit() as cycle:
+            put_setting(two, "theirs", 1)
+            cycle.delete_rows("settings", "true")
+
+    with pytest.raises(HeadMoved, match=one.address):
+        write()
     put_setting(one, "mine", 2)
     for store in (one, two, machine("three")):
         with store.snapshot() as snapshot:
             assert (setting(snapshot, "theirs", 0), setting(snapshot, "mine", 0)) == (1, 2)
     kept = {key for key in _objects(one) if key.startswith("settings/part")}
-    assert len(kept) == 2, "what came to nothing is taken away"
-
-
-def _settings(columns: dict[str, list[object]]) -> object:
-    import pyarrow as pa
-
-    from data.schema.layout import TABLES
-
-    return pa.table(columns).cast(TABLES["settings"].schema)
+    assert len(kept) == 3, "what came to nothing is taken away"
 
 
 @pytest.mark.long
@@ -166,3 +168,210 @@ def test_a_killed_writer_is_in_nobodys_way(machine: Machine, tmp_path: Path) -> 
     assert _count(machine("fresh")) == least
     vacuum(store, keep_hours=0)
     assert _count(machine("fresh too")) == least
+
+
+def test_deleted_turns_leave_the_bucket_and_every_cache(machine: Machine, tmp_path: Path) -> None:
+    one = machine("one")
+    _ingest(one, tmp_path, "a", "b", user_id="user-zzmark01")
+    _ingest(one, tmp_path, "c")
+    two = machine("two")
+    assert _ids(two) == ["a", "b", "c"]
+    # What a writer that was killed has left holds the turns as well.
+    assert one.mirror is not None
+    data = [key for key in _objects(one) if key.startswith("turns/day")]
+    found = one.mirror.objects.get(data[0])
+    assert found is not None
+    left = "turns/day=2024-05-01/part-left.parquet"
+    one.mirror.objects.put(left, found.content)
+    delete(one, user_ids=["user-zzmark01"])
+    compact(one)
+    assert left in _objects(one)
+    vacuum(one, keep_hours=0)
+    (row,) = deletions(two).rows if two.head() else ()
+    assert row["files_gone"]
+    assert _ids(one) == _ids(two) == ["c"]
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        for path in folder.rglob("*"):
+            assert not path.is_file() or b"user-zzmark01" not in path.read_bytes(), path
+    kept = [key for key in _objects(one) if key.startswith("turns/day")]
+    assert len(kept) == 1
+    for key in _objects(one):
+        content = one.mirror.objects.get(key)
+        assert content is not None
+        assert b"user-zzmark01" not in content.content, key
+
+
+def test_a_vacuum_makes_writers_of_other_machines_begin_anew(
+    machine: Machine, tmp_path: Path
+) -> None:
+    one, two = machine("one"), machine("two")
+    _ingest(one, tmp_path, "a")
+
+    def write() -> None:
+        with one.commit() as cycle:
+            vacuum(two, keep_hours=0)
+            cycle.delete_rows("turns", "true")
+
+    with pytest.raises(HeadMoved):
+        write()
+    assert _ids(one) == _ids(machine("three")) == ["a"]
+
+
+def test_a_damaged_cache_is_fetched_again(machine: Machine, tmp_path: Path) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a", "b")
+    for pattern in (
+        "turns/day*/*.parquet",
+        "turns/_delta_log/*1.json",
+        "HEAD.json",
+        "../seen.json",
+    ):
+        (path,) = store.path.glob(pattern)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20] + b"x" * 20)
+        again = Store.whole(store.address)
+        assert _ids(again) == ["a", "b"], pattern
+    shutil.rmtree(store.path.parent)
+    mirrors._mirrors.clear()
+    assert _ids(Store.whole(store.address)) == ["a", "b"]
+
+
+def test_a_damaged_object_is_one_sentence(machine: Machine, tmp_path: Path) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a")
+    assert store.mirror is not None
+    (key,) = [key for key in _objects(store) if key.startswith("turns/day")]
+    store.mirror.objects.put(key, b"PAR1 something else PAR1")
+    with pytest.raises(StoreDamaged, match=f"{store.address}/{key} has changed"):
+        _ids(machine("two"))
+    store.mirror.objects.put("HEAD.json", b'{"format": 1}')
+    with pytest.raises(StoreDamaged, match=r"HEAD\.json is damaged"):
+        machine("three")
+
+
+def test_a_cache_smaller_than_the_store(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = machine("one")
+    for day in range(1, 6):
+        _ingest(store, tmp_path, f"t{day}", started_at=f"2024-05-0{day}T09:30:00Z")
+    monkeypatch.setenv("FAULTLINE_CACHE_SIZE", "1K")
+    two = machine("two")
+    with two.snapshot() as snapshot:
+        assert snapshot.query("SELECT count(*) AS n FROM turns")["n"].to_pylist() == [5]
+        assert len(list(two.path.glob("turns/day*/*.parquet"))) == 5
+        # Other files are fetched, and those of an open snapshot stay.
+        assert snapshot.query("SELECT count(*) AS n FROM runs")["n"].to_pylist() == [5]
+        assert snapshot.query("SELECT count(*) AS n FROM turns")["n"].to_pylist() == [5]
+    with two.snapshot() as snapshot:
+        snapshot.query("FROM runs")
+        for path in two.path.glob("runs/*.parquet"):
+            path.unlink()
+        snapshot.query("FROM runs")
+        assert not list(two.path.glob("turns/day*/*.parquet")), "there was no room for both"
+        assert snapshot.query("SELECT count(*) AS n FROM turns")["n"].to_pylist() == [5]
+    monkeypatch.setenv("FAULTLINE_CACHE_SIZE", "much")
+    with pytest.raises(UsageError, match="FAULTLINE_CACHE_SIZE is 'much'"):
+        _ids(machine("three"))
+
+
+def test_a_slow_network_only_takes_longer(
+    s3: S3, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a")
+    with delayed(s3.port, 0.05) as port:
+        for name, value in environment(port).items():
+            monkeypatch.setenv(name, value)
+        far = machine("far")
+        began = time.monotonic()
+        _ingest(far, tmp_path, "b")
+        assert time.monotonic() - began > 0.2
+        assert _ids(far) == ["a", "b"]
+    assert _ids(store) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "error", "words"),
+    [
+        ({}, "s3://nowhere/store", ObjectStoreError, "no bucket 'nowhere'"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, None, ObjectStoreError, "cannot be reached"),
+        ({"AWS_ENDPOINT_URL": "no address"}, None, UsageError, "AWS_ENDPOINT_URL"),
+        ({}, None, StoreMissing, "faultline ingest"),
+    ],
+)
+def test_what_cannot_be_reached_is_one_sentence(
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    path: str | None,
+    error: type[Exception],
+    words: str,
+) -> None:
+    monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    began = time.monotonic()
+    with pytest.raises(error, match=words) as caught:
+        Store.open(path or address)
+    assert str(tmp_path) not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 20
+
+
+def test_a_server_that_dies_leaves_the_store_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path))
+    with s3_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        store = Store.create(server.address())
+        put_setting(store, "a", 1)
+
+        def write() -> None:
+            with store.commit() as cycle:
+                cycle.delete_rows("settings", "true")
+                server.process.kill()
+
+        began = time.monotonic()
+        with pytest.raises(ObjectStoreError, match=r"cannot be reached|no longer answers"):
+            write()
+        assert time.monotonic() - began < 30
+
+
+def test_a_server_without_conditions_is_refused(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone of S3 that ignores the conditions, which would lose one of two writers."""
+    monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path))
+    put_if = Objects.put_if
+
+    def careless(self: Objects, key: str, content: bytes, tag: str | None) -> str:
+        self.put(key, content)
+        return str(self.get(key))
+
+    monkeypatch.setattr(Objects, "put_if", careless)
+    with pytest.raises(ObjectStoreError, match="ignores conditions"):
+        Store.create(address)
+    monkeypatch.setattr(Objects, "put_if", put_if)
+    assert Store.create(address).head().tables
+
+
+def test_a_backup_becomes_a_store_at_an_address(machine: Machine, tmp_path: Path) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a", "b")
+    (store.models / "m-1").mkdir()
+    (store.models / "m-1" / "model.json").write_text("{}")
+    store.files_written()
+    assert (machine("two").models / "m-1" / "model.json").read_text() == "{}"
+    backup(machine("two"), tmp_path / "copy")
+    elsewhere = store.address + "-copy"
+    restore(tmp_path / "copy", elsewhere)
+    restored = Store.open(elsewhere)
+    assert _ids(restored) == ["a", "b"]
+    _ingest(restored, tmp_path, "c")
+    assert (_ids(restored), _ids(store)) == (["a", "b", "c"], ["a", "b"])
+    with pytest.raises(StoreError, match="already is a store"):
+        restore(tmp_path / "copy", elsewhere)
