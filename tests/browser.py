@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(store: Path, *options: str, port: int | None = None) -> Iterator[str]:
+def served(store: Path | str, *options: str, port: int | None = None) -> Iterator[str]:
     """The dashboard of a store; yields its address and stops the server at the end.
 
     `options` are further ones of `python -m parts.server`.

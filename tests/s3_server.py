@@ -107,7 +107,7 @@ def delayed(port: int, seconds: float) -> Iterator[int]:
 
 
 def _main() -> None:
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
     os.environ.pop("AWS_ENDPOINT_URL", None)

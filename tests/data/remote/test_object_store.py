@@ -66,7 +66,8 @@ def machine(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
 
 def _ids(store: Store) -> list[str]:
     with store.snapshot() as snapshot:
-        return snapshot.query("SELECT turn_id FROM turns ORDER BY turn_id")["turn_id"].to_pylist()
+        rows = snapshot.query("SELECT turn_id FROM turns ORDER BY turn_id")
+    return [str(row["turn_id"]) for row in rows.to_pylist()]
 
 
 def _ingest(store: Store, folder: Path, *ids: str, **fields: str) -> None:
@@ -187,7 +188,8 @@ def test_deleted_turns_leave_the_bucket_and_every_cache(machine: Machine, tmp_pa
     compact(one)
     assert left in _objects(one)
     vacuum(one, keep_hours=0)
-    (row,) = deletions(two).rows if two.head() else ()
+    two.head()
+    (row,) = deletions(two).rows
     assert row["files_gone"]
     assert _ids(one) == _ids(two) == ["c"]
     for folder in (tmp_path / "one", tmp_path / "two"):
