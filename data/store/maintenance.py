@@ -232,7 +232,6 @@ def vacuum(
                 cycle.remove(name, old)
         # Delta commits of killed writers must not count as live.
         cycle.undo_strays()
-    needed_files: dict[str, set[str]] = {}
     with store.commit() as cycle:
         if store.mirror:
             store.mirror.fetch_all_logs()
@@ -250,9 +249,7 @@ def vacuum(
                 continue
             # HEAD.json and what it names first: an earlier version did not wait for the disk.
             sync(cycle.on_disk(name))
-            recent = _recent(cycle, name, keep_hours)
-            needed_files[name] = recent
-            for path in _unneeded(cycle, name, recent):
+            for path in _unneeded(cycle, name, _recent(store.path / name, keep_hours)):
                 size += path.stat().st_size
                 files += 1
                 path.unlink()
@@ -265,7 +262,7 @@ def vacuum(
     _forget_in_models(store)
     if store.mirror:
         # Of what is in the mirror's folder, not all was ever there.
-        removed = _vacuum_objects(store, needed_files)
+        removed = _vacuum_objects(store, keep_hours)
         files, size = models.files + removed[0], models.bytes + removed[1]
     record_vacuum(store, began, keep_hours, files, size)
     return Vacuum(files, size, models.models)
@@ -282,17 +279,19 @@ def _forget_in_models(store: Store) -> int:
 
 
 @rerun
-def _vacuum_objects(store: Store, needed: Mapping[str, set[str]]) -> tuple[int, int]:
+def _vacuum_objects(store: Store, keep_hours: float) -> tuple[int, int]:
     """Remove from an object store what no version needs any more; number and bytes of it."""
     with store.locked():
         if store.mirror is None:
             return 0, 0
         store.mirror.refresh(held=True)
-        return store.mirror.vacuum(needed)
+        store.mirror.fetch_all_logs()
+        names = [name for name in TABLES if (store.path / name / LOG).exists()]
+        return store.mirror.vacuum({name: _recent(store.path / name, keep_hours) for name in names})
 
 
-def _recent(cycle: Cycle, name: str, keep_hours: float) -> set[str]:
-    return _removed_since(cycle.root / name, datetime.now(UTC) - timedelta(hours=keep_hours))
+def _recent(folder: Path, keep_hours: float) -> set[str]:
+    return _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
 
 
 def _unneeded(cycle: Cycle, name: str, removed: Collection[str]) -> list[Path]:

@@ -47,9 +47,9 @@ def cache_folder() -> Path:
     """The folder of all mirrors: FAULTLINE_CACHE, or `faultline` in the user's cache."""
     given = os.environ.get(CACHE)
     if given:
-        return Path(given).expanduser().absolute()
+        return Path(given).expanduser().resolve()
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser().absolute() / "faultline"
+    return Path(home).expanduser().resolve() / "faultline"
 
 
 def mirror_of(address: str) -> Path:
