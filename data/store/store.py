@@ -284,10 +284,11 @@ class Store:
             try:
                 return open_snapshot(self.path, head, versions, self.memory, self.mirror)
             except (VersionGone, StoreDamaged) as error:
-                if self.mirror and attempt == 0 and isinstance(error, StoreDamaged):
+                newest = versions.items() <= head.tables.items()
+                if self.mirror and attempt == 0 and (newest or isinstance(error, StoreDamaged)):
+                    # What is damaged or lost is only a copy.
                     self.mirror.mend()
                     continue
-                newest = versions.items() <= head.tables.items()
                 # A vacuum may have run between reading HEAD and listing the files.
                 if newest and attempt < 4 and self.head() != head:
                     continue

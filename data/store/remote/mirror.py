@@ -135,7 +135,10 @@ class Mirror:
 
     def mend(self) -> None:
         """Take out of the mirror what is not as it should be, and fetch it again."""
+        self.root.mkdir(parents=True, exist_ok=True)
         with self._lock, FileLock(self.root / ".lock"):
+            if self._seen() is None:
+                self._apply(self.objects.get(NAME))
             document = self.document()
             for name, history in document.history.items():
                 for file, crc32 in history.all().items():

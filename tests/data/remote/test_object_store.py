@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,11 @@ from data.store.remote.objects import Objects
 from data.store.restoration import restore
 from data.store.store import Store
 from data.store.workspace import put_setting, setting
+from tests.command import Run, must_fail
 from tests.data.remote.writer import COUNTER, add_one
 from tests.logs import trace, write_lines
 from tests.s3_server import S3, delayed, environment, s3_server
+from tests.scored import records
 
 Machine = Callable[[str], Store]
 
@@ -233,8 +237,9 @@ def test_a_damaged_cache_is_fetched_again(machine: Machine, tmp_path: Path) -> N
         path.write_bytes(whole[:-20] + b"x" * 20)
         again = Store.whole(store.address)
         assert _ids(again) == ["a", "b"], pattern
+    shutil.rmtree(store.path / "turns")
+    assert _ids(store) == ["a", "b"]
     shutil.rmtree(store.path.parent)
-    mirrors._mirrors.clear()
     assert _ids(Store.whole(store.address)) == ["a", "b"]
 
 
@@ -377,3 +382,35 @@ def test_a_backup_becomes_a_store_at_an_address(machine: Machine, tmp_path: Path
     assert (_ids(restored), _ids(store)) == (["a", "b", "c"], ["a", "b"])
     with pytest.raises(StoreError, match="already is a store"):
         restore(tmp_path / "copy", elsewhere)
+
+
+@pytest.mark.long
+def test_the_commands_work_at_an_address(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path / "one"))
+    logs = [json.dumps(record, default=datetime.isoformat) + "\n" for record in records()]
+    (tmp_path / "logs.jsonl").write_text("".join(logs))
+    at = ("--store", address)
+    for command in (
+        ("ingest", str(tmp_path / "logs.jsonl")),
+        ("score",),
+        ("info",),
+        ("redact", "--kinds", "email"),
+        ("report", "--to", str(tmp_path / "report.html")),
+        ("export", "turns", "--to", str(tmp_path / "turns.parquet")),
+        ("compact",),
+        ("delete", "--dialogue", records()[0]["dialogue_id"]),
+        ("vacuum", "--keep-hours", "0"),
+    ):
+        ran = run(*command, *at)
+        assert ran.code == 0, (command, ran)
+        assert str(tmp_path / "one") not in ran.out + ran.err
+    monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path / "two"))
+    info = json.loads(run("info", "--json", *at).out)
+    gone = [row for row in records() if row["dialogue_id"] == records()[0]["dialogue_id"]]
+    assert info["path"] == address
+    assert info["turns"] == info["predictions"] == len(records()) - len(gone)
+    assert json.loads(run("deletions", "--json", *at).out)["deletions"][0]["files_gone"]
+    must_fail(run("doctor", *at), address, "faultline backup")
+    assert (Store.open(address).models / info["model"] / "model.json").exists()
