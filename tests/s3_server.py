@@ -71,9 +71,9 @@ def s3_server() -> Iterator[S3]:
 @contextmanager
 def delayed(port: int, seconds: float) -> Iterator[int]:
     """A proxy of a server that hands each piece of a request on after so many seconds; its port."""
-    loop = asyncio.new_event_loop()
     ready: list[int] = []
     started = threading.Event()
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def pump(source: asyncio.StreamReader, to: asyncio.StreamWriter, wait: float) -> None:
         try:
@@ -91,19 +91,22 @@ def delayed(port: int, seconds: float) -> Iterator[int]:
         await asyncio.gather(pump(reader, back, seconds), pump(there, writer, 0))
 
     async def run() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        ready.append(server.sockets[0].getsockname()[1])
-        started.set()
+        over = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), over))
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            ready.append(server.sockets[0].getsockname()[1])
+            started.set()
+            await over.wait()
 
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(run(), loop)
     started.wait(10)
     try:
         yield ready[0]
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        (loop, over), *_ = loops
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
 
 
 def _main() -> None:

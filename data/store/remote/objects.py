@@ -222,12 +222,15 @@ class Objects:
                 "address."
             )
         refused = isinstance(error, (errors.PermissionDeniedError, errors.UnauthenticatedError))
-        if refused or "403" in text or "401" in text:
+        if refused or "status code: 403" in text or "status code: 401" in text:
             return ObjectStoreError(
                 f"The object store refuses access to {self.address}; check {variables}, and what "
                 "they allow."
             )
-        if isinstance(error, (errors.NotSupportedError, NotImplementedError)) or "501" in text:
+        if (
+            isinstance(error, (errors.NotSupportedError, NotImplementedError))
+            or "status code: 501" in text
+        ):
             return self._not_conditional()
         if "169.254" in text or "credential" in lower or "metadata.google" in lower:
             return ObjectStoreError(
@@ -254,8 +257,8 @@ def _reason(text: str) -> str:
         "connection closed": "the connection broke",
         "connection reset": "the connection broke",
         "error sending request": "no connection",
-        "500 internal": "the server failed",
-        "503": "the server is busy",
+        "status code: 500": "the server failed",
+        "status code: 503": "the server is busy",
     }
     lower = text.lower()
     found = next((what for sign, what in causes.items() if sign in lower), None)
