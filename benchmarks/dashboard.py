@@ -146,7 +146,7 @@ def p95(values: Sequence[float]) -> float:
     return float(np.percentile(values, 95)) if values else float("nan")
 
 
-async def _link(port: int, page: str, view: str) -> Visit:
+async def visit(port: int, page: str, view: str) -> Visit:
     """Open a link in a new tab."""
     async with Visitor("127.0.0.1", port) as visitor:
         return _checked(await visitor.open(page, _of(page, view)), page)
@@ -158,15 +158,16 @@ def _of(page: str, view: str) -> str:
     return "&".join(known)
 
 
-async def _pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Times]:
+async def pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Times]:
+    """Response times of all pages of a running server."""
     times = {page: Times() for page in PAGES}
     for seed, (page, of_page) in enumerate(times.items(), 1):
         # Pages share cached answers; the filters of one page would not be new to the next.
         for view in links(store, seed=seed):
-            of_page.first.append((await _link(port, page, view)).seconds)
+            of_page.first.append((await visit(port, page, view)).seconds)
         for number in range(rounds + 1):
             for view in views:
-                seconds = (await _link(port, page, view)).seconds
+                seconds = (await visit(port, page, view)).seconds
                 if number:
                     of_page.again.append(seconds)
     return times
@@ -267,11 +268,11 @@ def measure(source: Path, count: int) -> None:
         cold = {}
         for page in PAGES:
             with served(store.path) as address:
-                cold[page] = asyncio.run(_link(port_of(address), page, views[0]))
+                cold[page] = asyncio.run(visit(port_of(address), page, views[0]))
         with served(store.path) as address:
             port = port_of(address)
             with watched(port) as memory:
-                times = asyncio.run(_pages(port, store, views, rounds=3))
+                times = asyncio.run(pages(port, store, views, rounds=3))
                 print(
                     "| page | cold | new filters, p95 | same filters, p95 |\n|---|---:|---:|---:|"
                 )

@@ -12,7 +12,14 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import out, plain, print_json
 from data.counted import counted
-from data.errors import MachineError, PrivacyError, StoreDamaged, StoreError, machine_error
+from data.errors import (
+    MachineError,
+    PrivacyError,
+    StoreDamaged,
+    StoreError,
+    UsageError,
+    machine_error,
+)
 
 if TYPE_CHECKING:
     from data.store.repair import Plan, Repair
@@ -47,10 +54,18 @@ def doctor(
 
     from classifiers.registry import damage
     from cli.environment import checks
+    from data.store.remote.address import address_of
     from data.store.repair import plan
     from data.store.repair import repair as run
     from data.store.store import local
 
+    if address := address_of(store):
+        raise UsageError(
+            f"{address} is in an object store, whose files are compared with their checksums when "
+            "they are fetched, and never changed; to read all of them, make a copy with: "
+            f"faultline backup --to FOLDER --store {shlex.quote(address)} (a damaged store is "
+            "restored from such a copy with faultline restore)."
+        )
     root = local(store)
     environment = list(checks(root))
     done, found, without, trouble = None, None, None, ""
@@ -130,7 +145,7 @@ def _findings(root: Path, found: Plan, without: Plan | None) -> None:
         out.print("Or restore the store from a backup.")
         return
     with Store.open(root).snapshot() as snapshot:
-        files = sum(map(len, snapshot.files.values()))
+        files = sum(held.files for held in snapshot.contents.values())
         rows = sum(snapshot.counts().values())
         _line(
             True,
@@ -227,7 +242,7 @@ def _damaged_records(root: Path) -> list[str]:
 def _leftovers(root: Path) -> list[str]:
     """What killed writers and repairs left behind; none of it is damage."""
     from data.store.disk_usage import size_of
-    from data.store.repair import RESCUED
+    from data.store.side_files import RESCUED
 
     notes = []
     staged = size_of(root / ".staging")

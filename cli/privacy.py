@@ -14,7 +14,7 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
-from data.errors import PrivacyError, UsageError
+from data.errors import PrivacyError, StoreMissing, UsageError
 
 if TYPE_CHECKING:
     from data.store.privacy import Choice
@@ -74,7 +74,7 @@ def redact(
         if pseudonym is not None:
             privacy = privacy_of(target)
             if privacy is None or privacy.key is None:
-                raise UsageError(f"The users of {target.path} are stored under their own ids.")
+                raise UsageError(f"The users of {target.address} are stored under their own ids.")
             if as_json:
                 print_json({"pseudonym": privacy.pseudonym(pseudonym)})
             else:
@@ -85,7 +85,7 @@ def redact(
         _show(None if off else chosen(target), as_json)
         return
     # Everything is read before a store is created.
-    there = Store.ensure(store) if Path(store).exists() else None
+    there = _present(store)
     choice = _chosen(there, store, kinds, names, region, pseudonyms, user_key_file)
     target = there or Store.ensure(store)
     target.must_be_whole()
@@ -177,6 +177,18 @@ def _chosen(
     if not choice.kinds and choice.fingerprint is None:
         raise UsageError("Nothing is left to redact; give --kinds, or --off to redact nothing.")
     return choice
+
+
+def _present(store: str) -> Store | None:
+    """The store, if there is one, or something that is none, which cannot be opened."""
+    from data.store.remote.address import address_of
+    from data.store.store import Store
+
+    if address_of(store):
+        with suppress(StoreMissing):
+            return Store.open(store)
+        return None
+    return Store.ensure(store) if Path(store).exists() else None
 
 
 def _show(choice: Choice | None, as_json: bool) -> None:

@@ -112,7 +112,11 @@ def serve_rewrites(
 
 
 def _folder(store: str, index: Path | None) -> Path:
-    from data.store.store import local
+    from data.store.remote.address import address_of
+    from data.store.store import Store, local
     from rewrites.online.index_folder import of_store
 
-    return index.expanduser() if index else of_store(local(store))
+    if index:
+        return index.expanduser()
+    # Of a store in an object store, the index is fetched.
+    return of_store(Store.open(store).path if address_of(store) else local(store))

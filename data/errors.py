@@ -15,11 +15,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data.addresses import readable
+
 
 class FaultlineError(Exception):
     """Base of every error that Faultline raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
 
 
 class UsageError(FaultlineError):
@@ -66,6 +71,25 @@ class BackupDamaged(StoreError):
 
 class StoreBusy(StoreError):
     """Another process has been writing for longer than the caller waits."""
+
+
+class HeadMoved(StoreBusy):
+    """Another machine has written to a store in an object store since this one read it.
+
+    `data.store.rerun.rerun` does the work again.
+    """
+
+    @classmethod
+    def at(cls, root: Path) -> HeadMoved:
+        """The error for a store."""
+        return cls(
+            f"Other machines have written to {root} meanwhile; nothing was recorded, try again in "
+            "a moment."
+        )
+
+
+class ObjectStoreError(StoreError):
+    """An object store cannot be reached, lets nobody in, or cannot do what a store needs."""
 
 
 class VersionGone(StoreError):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from charts.formatting import count
 from data.queries import generated_labels
+from data.store.store import local
 from parts.labels.dialogue import dialogue_panel
 from parts.labels.differences import difference_panel
 from parts.labels.export import export_menu
@@ -34,7 +33,7 @@ if not any_labels(view):
     nothing_labelled(view)
     st.stop()
 
-tasks = read_tasks(Path(view.path), generated_labels.model_of(view.snapshot))
+tasks = read_tasks(local(view.path), generated_labels.model_of(view.snapshot))
 least = thresholds(tasks)
 labelled = all_labelled(view)
 with st.container(horizontal=True, vertical_alignment="top", gap="small"):

@@ -61,7 +61,7 @@ def free_port() -> int:
 
 @contextmanager
 def served(
-    store: Path, *options: str, port: int | None = None, processes: int = 1
+    store: Path | str, *options: str, port: int | None = None, processes: int = 1
 ) -> Iterator[str]:
     """The dashboard of a store; yields its address and stops the server at the end.
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from data.schema.layout import TABLES
+from data.store.delta_log import live_files
 from data.store.parquet import DataFile
+from data.store.rerun import rerun
 from data.store.store import Store
 from progress import Progress, silent
 
@@ -32,24 +34,30 @@ def compact(store: Store, progress: Progress = silent) -> Compaction:
     """
     before = after = 0
     for position, name in enumerate(TABLES):
-        with store.commit() as cycle:
-            last = len(cycle.files(name))
+        head = store.head()
+        last = len(live_files(store.path, name, head.tables.get(name, 0)))
         before += last
         done = False
         while not done:
             progress(position, len(TABLES), "compacting")
-            with store.commit() as cycle:
-                rows = 0
-                done = True
-                for group in _groups(cycle.files(name).values()):
-                    if rows >= _ROWS_PER_CYCLE:
-                        done = False
-                        break
-                    rows += sum(file.rows for file in group)
-                    cycle.rewrite(name, [file.path for file in group])
-                last = len(cycle.files(name))
+            done, last = _merge(store, name)
         after += last
     return Compaction(before, after)
+
+
+@rerun
+def _merge(store: Store, name: str) -> tuple[bool, int]:
+    """Merge small files of a table in one commit; whether that was all, and its files then."""
+    with store.commit() as cycle:
+        rows = 0
+        done = True
+        for group in _groups(cycle.files(name).values()):
+            if rows >= _ROWS_PER_CYCLE:
+                done = False
+                break
+            rows += sum(file.rows for file in group)
+            cycle.rewrite(name, [file.path for file in group])
+        return done, len(cycle.files(name))
 
 
 def _groups(files: Iterable[DataFile]) -> list[list[DataFile]]:

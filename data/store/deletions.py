@@ -18,10 +18,11 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from data.errors import StoreDamaged, VersionGone
+from data.errors import HeadMoved, StoreDamaged, VersionGone
 from data.schema.layout import parse_version
 from data.software import version
 from data.store.durability import sync
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -191,13 +192,21 @@ def _undone(row: Mapping[str, Any], back_to: Mapping[str, int]) -> bool:
     return any(name in removed and after.get(name, 0) > back_to[name] for name in back_to)
 
 
+@rerun
 def _append(store: Store, row: Mapping[str, Any]) -> None:
-    with store.locked():
-        _write(store, row)
+    with store.writing_files():
+        size = _write(store, row)
+        if store.mirror:
+            try:
+                store.mirror.publish_files()
+            except HeadMoved:
+                # The line will be appended again, to what others have appended meanwhile.
+                os.truncate(store.path / NAME, size)
+                raise
 
 
-def _write(store: Store, row: Mapping[str, Any]) -> None:
-    """Append a line, while the writers' lock is held."""
+def _write(store: Store, row: Mapping[str, Any]) -> int:
+    """Append a line, while the writers' lock is held; returns the size of the log before it."""
     path = store.path / NAME
     lines = _lines(store)
     record = {
@@ -218,6 +227,7 @@ def _write(store: Store, row: Mapping[str, Any]) -> None:
         os.fsync(descriptor)
     if new:
         sync([path.parent])
+    return size
 
 
 def _lines(store: Store) -> list[bytes]:

@@ -12,8 +12,9 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +23,13 @@ import pyarrow.parquet as pq
 from data.store.durability import replacing
 from data.store.model_folders import DRAFT, amend
 from data.store.privacy import MARK
+from data.store.rerun import rerun
 from data.store.retention_policy import NAME as RETENTION
 from data.store.snapshot import Snapshot, literal
 from data.store.transaction import Cycle
+
+if TYPE_CHECKING:
+    from data.store.store import Store
 
 # An id of fewer characters is too likely to be a word or a number of something else; it counts
 # only in quotes, or after a key that ends in `id`.
@@ -196,6 +201,16 @@ def _needles(ids: Iterable[str]) -> list[str]:
 
 
 # -- models ----------------------------------------------------------------------------------------
+
+
+@rerun
+def forget_in_all_models(store: Store) -> int:
+    """Remove from all models what they keep of turns that the store no longer has; the rows."""
+    # A local store's models can be changed while others write to its tables.
+    with store.writing_files() if store.mirror else nullcontext(), store.snapshot() as snapshot:
+        return sum(
+            forget_in_models(models, snapshot) for models in (store.models, store.label_models)
+        )
 
 
 def forget_in_models(models: Path, snapshot: Snapshot) -> int:

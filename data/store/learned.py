@@ -15,6 +15,7 @@ import pyarrow as pa
 from data.schema.layout import TABLES
 from data.store.annotations import PATIENCE_S
 from data.store.parquet import fitted
+from data.store.rerun import rerun
 from data.store.retention_policy import oldest_kept
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _OF_DELETED = "dialogue_id IN (SELECT dialogue_id FROM deleted)"
 _TAUGHT = "EXISTS (SELECT 1 FROM deleted WHERE list_contains(turn_ids, deleted.turn_id))"
 
 
+@rerun
 def replace_learned(store: Store, tables: Mapping[str, pa.Table]) -> dict[str, int]:
     """Write tables of what was learned (`feedback`, `goals`, `generated_labels`) in place of what
     is there, in one commit; returns the rows of each that the store then has.

@@ -45,13 +45,13 @@ from data.store.model_folders import model_damage, model_ids
 from data.store.parquet import DataFile
 from data.store.predictions import forget
 from data.store.rollup import recompute
+from data.store.side_files import RESCUED
 from data.store.snapshot import scan
 from data.store.store import Store
 from data.store.transaction import Cycle
 
 # The folder of all models and a model's id -> its first damaged file and what is wrong with it.
 ModelCheck = Callable[[Path, str], tuple[Path, str] | None]
-RESCUED = "rescued"
 # These go back together: what was read from logs, and when.
 _FROM_LOGS = ("turns", "quarantine", "runs")
 # What HEAD.json says of a table that is being repaired, so that nobody takes it for whole.

@@ -19,6 +19,7 @@ from data.counted import counted
 from data.errors import UsageError
 from data.store.erasure import Eraser, own_words, written_with
 from data.store.learned import retain_learned
+from data.store.rerun import rerun
 from data.store.retention_policy import TABLES_KEPT, checked, first_day, policy
 from data.store.rewrites import tidy
 from data.store.store import Store
@@ -33,6 +34,7 @@ class _DryRun(Exception):
     """Ends a cycle that is to change nothing."""
 
 
+@rerun
 def retain(
     store: Store, days: int | None = None, today: date | None = None, dry_run: bool = False
 ) -> Deletion:
@@ -74,7 +76,7 @@ def retain(
             quarantined,
             {name: count for name, count in counts.items() if count},
             unread=removing.unread,
-            store=str(store.path),
+            store=store.address,
             dry_run=True,
         )
     else:

@@ -57,7 +57,7 @@ def replace_days(cycle: Cycle, name: str, days: Iterable[str], model_id: str, sq
     cycle.delete_rows(name, condition, {"dates": table}, cycle.matching(name, of_model))
     files = cycle.matching("predictions", {"day": dates, **of_model})
     if files:
-        paths = [cycle.root / "predictions" / path for path in files]
+        paths = cycle.paths("predictions", files)
         cycle.append_query(name, sql.format(predictions=scan(TABLES["predictions"], paths)))
     derived = cycle.matching(name, of_model)
     if len(derived) >= _MANY_FILES:

@@ -24,12 +24,13 @@ from data.store.deletions import (
     record_deletion,
     record_repeat,
 )
-from data.store.erasure import Eraser, forget_in_models, own_words, written_with
+from data.store.erasure import Eraser, forget_in_all_models, own_words, written_with
 from data.store.learned import forget_learned
 from data.store.misdated import words
 from data.store.model_folders import model_ids
 from data.store.predictions import forget
 from data.store.privacy import with_pseudonyms
+from data.store.rerun import rerun
 from data.store.rewrites import tidy
 from data.store.spools import left_in, spools
 from data.store.store import Store
@@ -137,6 +138,7 @@ def _singular(what: str, count: int) -> str:
     return " ".join(nouns)
 
 
+@rerun
 def delete(
     store: Store,
     *,
@@ -284,9 +286,7 @@ def finished(
             ) from error
 
     try:
-        with store.snapshot() as snapshot:
-            for models in (store.models, store.label_models):
-                others["rows of models"] += forget_in_models(models, snapshot)
+        others["rows of models"] += forget_in_all_models(store)
     except Exception as error:
         # Where the disk is full, this cannot be written either, and the sentence below says why.
         with suppress(FaultlineError, OSError):
@@ -312,7 +312,7 @@ def finished(
         learned,
         label_models,
         (*unread, *left_beside),
-        str(store.path),
+        store.address,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,9 @@ from data.schema.layout import TABLES
 from data.store.deletions import record_vacuum
 from data.store.delta_log import LOG, live_files
 from data.store.durability import sync
-from data.store.erasure import forget_in_models
+from data.store.erasure import forget_in_all_models
 from data.store.model_folders import remove_models
+from data.store.rerun import rerun
 from data.store.store import Store
 from data.store.transaction import Cycle
 from progress import Progress, silent
@@ -43,6 +44,7 @@ class Vacuum:
     models: tuple[str, ...] = ()
 
 
+@rerun
 def vacuum(
     store: Store,
     keep_hours: float = 168.0,
@@ -76,6 +78,8 @@ def vacuum(
         # Delta commits of killed writers must not count as live.
         cycle.undo_strays()
     with store.commit() as cycle:
+        if store.mirror:
+            store.mirror.fetch_all_logs()
         needed = {file.partition["model_id"] for file in cycle.files("predictions").values()}
         needed.update(keep_models or ())
         if promoted := store.head().model:
@@ -90,7 +94,7 @@ def vacuum(
                 continue
             # HEAD.json and what it names first: an earlier version did not wait for the disk.
             sync(cycle.on_disk(name))
-            for path in _unneeded(cycle, name, keep_hours):
+            for path in _unneeded(cycle, name, _recent(store.path / name, keep_hours)):
                 size += path.stat().st_size
                 files += 1
                 path.unlink()
@@ -99,18 +103,35 @@ def vacuum(
                     folder.rmdir()
             # Commits before the newest checkpoint that are older than 30 days.
             DeltaTable(store.path / name).cleanup_metadata()
-    with store.snapshot() as snapshot:
-        # A training that began before a deletion may have ended after it. Last, as it needs space.
-        for kept in (store.models, store.label_models):
-            forget_in_models(kept, snapshot)
+    # A training that began before a deletion may have ended after it. Last, as it needs space.
+    forget_in_all_models(store)
+    if store.mirror:
+        # Of what is in the mirror's folder, not all was ever there.
+        removed = _vacuum_objects(store, keep_hours)
+        files, size = models.files + removed[0], models.bytes + removed[1]
     record_vacuum(store, began, keep_hours, files, size)
     return Vacuum(files, size, models.models)
 
 
-def _unneeded(cycle: Cycle, name: str, keep_hours: float) -> list[Path]:
+@rerun
+def _vacuum_objects(store: Store, keep_hours: float) -> tuple[int, int]:
+    """Remove from an object store what no version needs any more; number and bytes of it."""
+    with store.locked():
+        if store.mirror is None:
+            return 0, 0
+        store.mirror.refresh(held=True)
+        store.mirror.fetch_all_logs()
+        names = [name for name in TABLES if (store.path / name / LOG).exists()]
+        return store.mirror.vacuum({name: _recent(store.path / name, keep_hours) for name in names})
+
+
+def _recent(folder: Path, keep_hours: float) -> set[str]:
+    return _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
+
+
+def _unneeded(cycle: Cycle, name: str, removed: Collection[str]) -> list[Path]:
     folder = cycle.root / name
     live = cycle.files(name)
-    removed = _removed_since(folder, datetime.now(UTC) - timedelta(hours=keep_hours))
     return [
         path
         for path in folder.rglob("*.parquet")

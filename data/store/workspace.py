@@ -14,6 +14,7 @@ import pyarrow as pa
 from data.errors import NotPermitted, UsageError
 from data.schema.layout import TABLES
 from data.schema.trace import FAILURES
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -31,6 +32,7 @@ _TICKET_KEY = re.compile(r"#?[A-Za-z0-9](?:[A-Za-z0-9_.#/-]{0,58}[A-Za-z0-9])?")
 _TURN = "turn:"
 
 
+@rerun
 def _put(store: Store, table: str, key: str, row: dict[str, Any]) -> None:
     """Write one row, replacing the one with the same key."""
     with store.commit() as cycle:
@@ -45,6 +47,7 @@ def _replace(cycle: Cycle, table: str, key: str, rows: Sequence[Mapping[str, Any
     cycle.append(table, replacement)
 
 
+@rerun
 def _drop(store: Store, table: str, key: str, value: str) -> bool:
     keys = pa.table({key: [value]})
     with store.commit() as cycle:
@@ -168,6 +171,7 @@ def web_address(link: str | None) -> bool:
         return False
 
 
+@rerun
 def link_ticket(
     store: Store, slice_key: str, failure_point: str, ticket: Mapping[str, Any]
 ) -> None:
@@ -187,6 +191,7 @@ def link_ticket(
         _replace(cycle, "tickets", "url", [ticket])
 
 
+@rerun
 def record_tickets(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep what trackers said of some tickets (rows of the table `tickets`)."""
     if rows:
@@ -219,6 +224,7 @@ def alerts(snapshot: Snapshot) -> list[dict[str, Any]]:
     return list(snapshot.query("FROM alerts ORDER BY created_at, alert_id").to_pylist())
 
 
+@rerun
 def change_alerts(
     store: Store,
     change: Callable[[dict[str, dict[str, Any]]], Mapping[str, Mapping[str, Any] | None]],
@@ -248,6 +254,7 @@ def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     }
 
 
+@rerun
 def assign_turns(
     store: Store, turns: Iterable[Mapping[str, Any]], failure_point: str, owner: str
 ) -> int:

@@ -30,6 +30,7 @@ from data.schema.trace import order_sql
 from data.store.durability import replacing, tree
 from data.store.learned import replace_learned
 from data.store.model_folders import model_ids
+from data.store.rerun import rerun
 from data.store.workspace import put_setting, setting
 from features.arrow import pc
 from labels.feedback.table import feedback
@@ -134,11 +135,17 @@ def train_store(
         model, encoder = _train(store, settings, scratch, progress)
         storage.save(model, encoder, models)
         put_setting(store, SETTING, model.id)
-        for name in model_ids(models):
-            if name != model.id:
-                shutil.rmtree(models / name, ignore_errors=True)
+        _remove_others(store, model.id)
         shutil.rmtree(scratch, ignore_errors=True)
     return model
+
+
+@rerun
+def _remove_others(store: Store, model_id: str) -> None:
+    with store.writing_files():
+        for name in model_ids(store.label_models):
+            if name != model_id:
+                shutil.rmtree(store.label_models / name, ignore_errors=True)
 
 
 @contextmanager

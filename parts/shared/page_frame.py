@@ -10,8 +10,10 @@ import streamlit as st
 from charts.formatting import minute, plain
 from charts.html import piece, render
 from charts.sentences import day_words
+from data.addresses import readable
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
+from data.store.store import local
 from parts.server.access import access, leave, may, signed_in_as
 from parts.server.caching import cached_data
 from parts.shared import first_steps
@@ -49,14 +51,14 @@ def top(present: str, path: str, view: View | None = None) -> None:
         for name, group in GROUPS.items()
         if any(may(NEEDS[page]) for page, _, _ in group)
     ]
-    store = Path(path).resolve()
+    where = readable(str(local(path)))
     st.html(
         piece(
             "parts/shared/frame.html",
             "top",
             home=href(PAGES[0][0]),
-            store=store.name or str(store),
-            where=str(store),
+            store=where.rpartition("/")[2] or where,
+            where=where,
             groups=groups,
         )
     )
@@ -110,7 +112,7 @@ def newest_button(label: str) -> None:
 def missing_store(path: str) -> None:
     """A page for a store that does not exist."""
     st.header("No store here yet", anchor=False)
-    st.text(f"There is no store at {Path(path).resolve()}.")
+    st.text(f"There is no store at {readable(str(local(path)))}.")
     first_steps.first_logs(path)
 
 

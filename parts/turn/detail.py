@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -34,6 +33,7 @@ from data.schema.trace import FAILURE_POINTS, FAILURES
 from data.schema.vocabulary import NAMES
 from data.store.annotations import shown_to
 from data.store.snapshot import Snapshot
+from data.store.store import local
 from data.store.workspace import owner_of
 from parts.server.caching import cached_data, cached_resource
 from parts.shared import address
@@ -164,7 +164,7 @@ def times(row: Row, blamed: str | None) -> None:
 
 @cached_data(max_entries=8, show_spinner=False)
 def _reference(path: str, model: str) -> Reference | None:
-    return Reference.read(Path(path) / "models" / model)
+    return Reference.read(local(path) / "models" / model)
 
 
 def reference(view: View) -> Reference | None:
@@ -215,7 +215,7 @@ def judge(view: View, row: Row, annotations: list[dict[str, Any]], now: Desk) ->
 
 @cached_resource(max_entries=2, show_spinner=False)
 def _encoder(path: str, model: str) -> Encoder | None:
-    folder = Path(path) / "models" / model
+    folder = local(path) / "models" / model
     if not (folder / "encoder.onnx").exists():
         return None
     try:

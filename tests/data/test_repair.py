@@ -15,7 +15,8 @@ from deltalake import DeltaTable
 from data.errors import StoreDamaged
 from data.ingest.ingest import ingest
 from data.store.annotations import annotate
-from data.store.repair import RESCUED, Loss, examine, plan, repair
+from data.store.repair import Loss, examine, plan, repair
+from data.store.side_files import RESCUED
 from data.store.store import Store
 from data.store.turn_deletion import delete
 from data.store.vacuum import vacuum
