@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ def cluster() -> Iterator[Cluster]:
         )
     # Not pytest's own folder: the path of a Unix socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    first: psutil.Process | None = None
     outer = subprocess.Popen(
         ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--mount-proc",
          sys.executable, "-c", _FIRST],
@@ -161,4 +163,8 @@ def cluster() -> Iterator[Cluster]:
     finally:
         outer.send_signal(signal.SIGKILL)
         outer.communicate()
+        # The first process is gone when all others are, which write into the folder until then.
+        limit = time.monotonic() + 30
+        while first is not None and first.is_running() and time.monotonic() < limit:
+            time.sleep(0.05)
         shutil.rmtree(folder, ignore_errors=True)
