@@ -92,6 +92,7 @@ def _user(row: Mapping[str, Any]) -> User:
     return User(str(row["address"]), access, row["since"], str(row["given_by"]))
 
 
+@rerun
 def set_user(
     store: Store,
     address: str,
@@ -134,6 +135,7 @@ def set_user(
     return user
 
 
+@rerun
 def remove_user(store: Store, address: str, by: str = COMMAND_LINE) -> bool:
     """Take an address's role away; whether it had one. Raises UsageError for what is no address."""
     known = _address(address)
@@ -190,8 +192,13 @@ def _append(cycle: Cycle, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def note(store: Store, who: str, what: str, about: str = "", details: str = "") -> None:
     """Add a row to the audit now; takes the writers' lock."""
-    with store.commit() as cycle:
-        _append(cycle, [_row(who, what, about, details)])
+    _write(store, [_row(who, what, about, details)])
+
+
+@rerun
+def _write(store: Store, rows: Sequence[Mapping[str, Any]], patience: float | None = None) -> None:
+    with store.commit(patience) as cycle:
+        _append(cycle, rows)
 
 
 class Notes:
@@ -221,8 +228,7 @@ class Notes:
             if not rows:
                 return
             try:
-                with self._store.commit(patience) as cycle:
-                    _append(cycle, rows)
+                _write(self._store, rows, patience)
             except (FaultlineError, OSError):
                 return
             for _ in rows:
