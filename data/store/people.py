@@ -24,6 +24,7 @@ from data.errors import FaultlineError, UsageError
 from data.schema.access import Access, role_named
 from data.schema.layout import TABLES
 from data.store.head import Head, LogChecksums
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
