@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from data.errors import FaultlineError, StoreMissing, UsageError, VersionGone
+from data.errors import FaultlineError, NotPermitted, StoreMissing, UsageError, VersionGone
 from data.queries.filters import Filter
-from data.store.store import Store
-from parts.server import sign_in
+from parts.server import access, sign_in
 from parts.shared import address, agents, page_frame, unchecked
 from parts.shared.filter_bar import (
     filters,
@@ -15,6 +14,7 @@ from parts.shared.filter_bar import (
     within_days,
 )
 from parts.shared.view import (
+    NEEDS,
     PAGES,
     View,
     choices,
@@ -24,20 +24,22 @@ from parts.shared.view import (
     scorers,
     snapshot_at,
     store_path,
+    too_few,
     values_of,
 )
 
 st.set_page_config(page_title="Faultline", page_icon=page_frame.ICON, layout="wide")
 page_frame.styles()
-if not sign_in.admitted():
+path = store_path()
+refusal = access.begin(path)
+if refusal is not None:
     # Without it Streamlit would offer, and run, the scripts of the folder `pages`.
     st.navigation(pages(icons=False), position="hidden")
-    sign_in.page()
+    sign_in.page(refusal, access.leave)
     st.stop()
 # The navigation is drawn by `page_frame.top`, in groups that a phone shows as well.
 page = st.navigation(pages(), position="hidden")
 name = page.url_path or PAGES[0][0]
-path = store_path()
 
 
 def pinned(key: str, otherwise: str) -> str:
@@ -53,7 +55,7 @@ def pinned(key: str, otherwise: str) -> str:
 def open_view() -> View:
     """The snapshot of the link, of this session, or the newest; then model and filters."""
     chosen = address.read(name)
-    head = Store.open(path).head()
+    head = access.open_store(path).head()
     version = pinned("at", head.version)
     snapshot = snapshot_at(path, version)
     outdated = version != head.version
@@ -85,6 +87,7 @@ def open_view() -> View:
 top, body, foot = st.container(), st.container(), st.container()
 view: View | None = None
 try:
+    access.require(NEEDS[name], f"the page {name}")
     view = open_view()
     with top:
         page_frame.top(name, path, view)
@@ -93,7 +96,9 @@ try:
         page_frame.foot(view)
     with body:
         hand_over(view)
-        if view.snapshot.counts()["turns"]:
+        if too_few(view):
+            page_frame.too_few()
+        elif view.snapshot.counts()["turns"]:
             unchecked.mark(view, name)
             agents.note(view, name)
             page.run()
@@ -104,7 +109,9 @@ except FaultlineError as error:
     with top:
         if view is None:
             page_frame.top(name, path)
-        if isinstance(error, StoreMissing):
+        if isinstance(error, NotPermitted):
+            page_frame.not_allowed(str(error))
+        elif isinstance(error, StoreMissing):
             page_frame.missing_store(path)
         else:
             page_frame.trouble(str(error))

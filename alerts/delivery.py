@@ -6,6 +6,7 @@ Errors name the channel, never an address that is a secret, a password, or what 
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,13 +15,16 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 
-import requests
-
 from alerts.message import Message, Told
 from alerts.settings import ALERTMANAGER, HOST, PASSWORD, SECURITY, USER, WEBHOOK, Mail
-from data.errors import AlertError
+from charts.formatting import unlinked
+from data.errors import AlertError, AlertUnsure
+from data.web_requests import Deadline, WebFailure, ask
 
-_CONNECT_S, _READ_S = 5.0, 15.0
+# Seconds for one message, whatever trickles in, as the next run waits for this one; for a mail,
+# which may have large files; and for each answer of a mail server.
+_WHOLE_S, _MAIL_S, _READ_S = 30.0, 120.0, 15.0
+_WHY = {"certificate": "its certificate is not trusted", "connection": "no connection"}
 # Slack cuts a text off beyond 40,000 characters, and advises 4,000.
 _MOST = 4_000
 
@@ -30,7 +34,7 @@ def post_webhook(address: str, message: Message) -> None:
 
     Raises AlertError where it does not take it.
     """
-    text = f"*{_slack(message.subject)}*\n{_slack(message.text)}"
+    text = f"*{_slack(unlinked(message.subject))}*\n{_slack(message.text)}"
     if len(text) > _MOST:
         text = text[: _MOST - 1] + "…"
     _post(address, {"text": text}, "The webhook", WEBHOOK, {"Idempotency-Key": message.key})
@@ -58,7 +62,10 @@ def post_alertmanager(base: str, alerts: Sequence[tuple[Told, datetime, datetime
                 "failure_point": one.failure_point,
                 "severity": "warning",
             },
-            "annotations": {"summary": one.sentence or one.words, "description": one.words},
+            "annotations": {
+                "summary": unlinked(one.sentence or one.words),
+                "description": unlinked(one.words),
+            },
             "startsAt": start.isoformat(),
             "endsAt": end.isoformat(),
             **({"generatorURL": one.link} if one.link else {}),
@@ -72,34 +79,26 @@ def _post(
     address: str, content: Any, title: str, variable: str, headers: Mapping[str, str]
 ) -> None:
     try:
-        with requests.post(
-            address,
-            json=content,
-            headers={"User-Agent": "faultline", **headers},
-            timeout=(_CONNECT_S, _READ_S),
-            # A secret address is for its own host.
-            allow_redirects=False,
-            # What it answers is not read, so it may be of any length.
-            stream=True,
-        ) as response:
-            code = response.status_code
-    except requests.Timeout:
-        raise AlertError(f"{title} did not answer in time; it is told in the next run.") from None
-    except (requests.RequestException, UnicodeError, ValueError) as error:
-        # The cause repeats the address.
-        raise AlertError(
-            f"{title} cannot be reached ({type(error).__name__}); check {variable}, the network "
-            "and the proxy."
-        ) from None
-    if not 200 <= code < 300:
-        raise AlertError(f"{title} refused the message ({code}); check {variable}.")
+        # What it answers is not read, so it may be of any length.
+        reply = ask("POST", address, json=content, headers=headers, whole_s=_WHOLE_S, wanted=False)
+    except WebFailure as failure:
+        if failure.unsure:
+            problem = f"{title} did not answer in time; it is told in the next run."
+        else:
+            problem = (
+                f"{title} cannot be reached ({_WHY.get(failure.reason, failure.cause)}); check "
+                f"{variable}, the network and the proxy."
+            )
+        raise AlertError(problem) from None
+    if not reply.ok:
+        raise AlertError(f"{title} refused the message ({reply.status}); check {variable}.")
 
 
 def send_mail(mail: Mail, message: Message, now: datetime) -> list[str]:
     """Send a mail to all addresses; returns those that the server refused, if not all.
 
     Its Message-ID follows from the message's key, so that a mail system can see what it has had.
-    Raises AlertError where it cannot be sent to anybody.
+    Raises AlertError where it cannot be sent to anybody, AlertUnsure where that is not known.
     """
     letter = EmailMessage(policy=SMTP)
     letter["Subject"] = message.subject
@@ -114,11 +113,16 @@ def send_mail(mail: Mail, message: Message, now: datetime) -> list[str]:
         main, _, sub = kind.partition("/")
         letter.add_attachment(content, maintype=main, subtype=sub, filename=name)
     where = f"The mail server {mail.host}:{mail.port}"
+    connection: _Connection | None = None
+    refused: dict[str, Any] | None = None
+    lost = False
     try:
-        with _connected(mail) as server:
-            if mail.user:
-                server.login(mail.user, mail.password)
-            return list(server.send_message(letter, mail.sender, list(mail.to)))
+        with Deadline(_MAIL_S) as deadline:
+            connection = _connected(mail, deadline)
+            with connection:
+                if mail.user:
+                    connection.login(mail.user, mail.password)
+                refused = connection.send_message(letter, mail.sender, list(mail.to))
     except smtplib.SMTPAuthenticationError:
         problem = f"does not accept {USER} and {PASSWORD}; check them"
     except smtplib.SMTPRecipientsRefused:
@@ -131,19 +135,58 @@ def send_mail(mail: Mail, message: Message, now: datetime) -> list[str]:
         problem = f"has a certificate that is not trusted, or speaks no TLS; check {SECURITY}"
     except smtplib.SMTPServerDisconnected:
         problem = "ended the connection or did not answer in time; it may want TLS"
+        lost = True
     except smtplib.SMTPException as error:
         problem = f"refuses the mail ({type(error).__name__}); try again later"
     except (OSError, ValueError):
         problem = f"cannot be reached; check {HOST}, the port and the network"
+        lost = True
+    else:
+        return list(refused)
+    if refused is not None:
+        # It has the mail, whatever it said when it was left.
+        return list(refused)
     # The cause may repeat what was sent.
+    if connection and connection.has_the_text and lost:
+        raise AlertUnsure(f"{where} {problem}; the mail may have been taken.") from None
     raise AlertError(f"{where} {problem}.") from None
 
 
-def _connected(mail: Mail) -> smtplib.SMTP:
+class _Connection(smtplib.SMTP):
+    """A connection that a deadline ends.
+
+    Attributes
+    ----------
+    has_the_text: whether the server has been sent the mail's text, or some of it.
+    """
+
+    def __init__(self, deadline: Deadline, *args: Any, **more: Any) -> None:
+        self._deadline = deadline
+        self.has_the_text = False
+        super().__init__(*args, **more)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        connected = socket.create_connection((host, port), timeout)
+        self._deadline.watch(connected)
+        return connected
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        self.has_the_text = True
+        return super().data(msg)
+
+
+class _Encrypted(smtplib.SMTP_SSL, _Connection):
+    def __init__(self, deadline: Deadline, *args: Any, **more: Any) -> None:
+        self._deadline = deadline
+        self.has_the_text = False
+        smtplib.SMTP_SSL.__init__(self, *args, **more)
+
+
+def _connected(mail: Mail, deadline: Deadline) -> _Connection:
     context = ssl.create_default_context()
     if mail.security == "ssl":
-        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=_READ_S, context=context)
-    server = smtplib.SMTP(mail.host, mail.port, timeout=_READ_S)
+        return _Encrypted(deadline, mail.host, mail.port, timeout=_READ_S, context=context)
+    server = _Connection(deadline, mail.host, mail.port, timeout=_READ_S)
     if mail.security == "starttls":
         try:
             server.starttls(context=context)

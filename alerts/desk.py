@@ -12,22 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from alerts.delivery import post_alertmanager, post_webhook, send_mail
-from alerts.evaluation import Finding, evaluate
+from alerts.evaluation import Figures, Finding, evaluate
 from alerts.message import Message, Told, address, chart, message, told
 from alerts.rule import MOST, Rule
 from alerts.settings import Settings
+from alerts.weekly import send_due
 from charts.formatting import short
-from data.errors import AlertError, StoreBusy, UsageError
+from data.errors import AlertError, FaultlineError, StoreBusy, UsageError, machine_error
 from data.store import workspace
 from data.store.store import Store
-
-if TYPE_CHECKING:
-    from data.store.snapshot import Snapshot
 
 Row = dict[str, Any]
 # How long Alertmanager shows an alert of which it hears nothing more: over a day, so that a run a
@@ -35,6 +33,8 @@ Row = dict[str, Any]
 _HEARD = timedelta(hours=25)
 _LOCK = ".alerts.lock"
 _NAME_LENGTH = 100
+# Of one mail: some servers take no more than 10 MB.
+_MOST_CHARTS = 50
 
 
 @dataclass
@@ -43,12 +43,14 @@ class Ran:
 
     Attributes
     ----------
-    held: alerts that wait for the end of the quiet hours.
+    held: alerts that wait for the end of the quiet hours. report: how many were sent the weekly
+    report, if it was due.
     """
 
     rows: list[Row] = field(default_factory=list)
     told: dict[str, int] = field(default_factory=dict)
     held: int = 0
+    report: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -107,7 +109,7 @@ def _change(store: Store, alert_id: str, change: Callable[[Row], Row | None]) ->
 
 
 def step(row: Row, finding: Finding, now: datetime, configured: Settings) -> Row:
-    """An alert's row after an evaluation. An alert that cannot be evaluated stays as it is."""
+    """An alert's row after an evaluation. One that fires goes on until it is known to be over."""
     after = {
         **row,
         **{name: getattr(finding, name) for name in ("sentence", "value", "low", "high")},
@@ -115,19 +117,20 @@ def step(row: Row, finding: Finding, now: datetime, configured: Settings) -> Row
     }
     firing = row["state"] == "firing"
     tell = {"pending": [] if row["muted"] else list(configured.channels), "pending_at": now}
-    if finding.firing is None:
-        return after if firing else {**after, "state": "no data"}
+    if finding.firing is None and not firing:
+        return {**after, "state": "no data"}
     if finding.firing and not firing:
         fresh = dict.fromkeys(("resolved_at", "notified_at", "acknowledged_by", "acknowledged_at"))
         return {**after, **fresh, "state": "firing", "fired_at": now, **tell}
-    if firing and not finding.firing:
+    if firing and finding.firing is False:
         return {**after, "state": "ok", "resolved_at": now, **tell}
     if not firing:
         return {**after, "state": "ok"}
-    # It still fires: a reminder, unless somebody looks at it or one is on its way.
+    # It still fires, or nobody can tell: a reminder, unless somebody looks at it or one is on its
+    # way. A time far ahead is of a clock that was wrong.
     last = row["notified_at"]
     repeat = timedelta(hours=configured.repeat_hours)
-    due = last is None or now - last >= repeat
+    due = last is None or abs(now - last) >= repeat
     quiet = row["acknowledged_at"] is not None or row["pending"] or not tell["pending"]
     return {**after, **tell} if due and not quiet else after
 
@@ -141,14 +144,17 @@ def run(store: Store, configured: Settings, base: str = "", now: datetime | None
     with _alone(store):
         ran = Ran()
         with store.snapshot() as snapshot:
+            figures = Figures(snapshot)
             rows = workspace.alerts(snapshot)
-            findings = _evaluated(snapshot, rows, now, ran)
+            findings = _evaluated(store, figures, rows, now, ran)
             _record(store, rows, findings, now, configured)
             with store.snapshot(only=("alerts",)) as newest:
                 ran.rows = workspace.alerts(newest)
             usable = [row for row in ran.rows if row["alert_id"] in findings]
             # With the figures of the snapshot that they were evaluated on.
-            _tell(store, snapshot, usable, ran, configured, base, now)
+            _tell(store, figures, usable, ran, configured, base, now)
+            ran.report, problems = send_due(store, snapshot, configured, base, now)
+            ran.problems += problems
         with store.snapshot(only=("alerts",)) as newest:
             ran.rows = workspace.alerts(newest)
     return ran
@@ -170,15 +176,21 @@ def _alone(store: Store) -> Iterator[None]:
 
 
 def _evaluated(
-    snapshot: Snapshot, rows: Sequence[Row], now: datetime, ran: Ran
+    store: Store, figures: Figures, rows: Sequence[Row], now: datetime, ran: Ran
 ) -> dict[str, Finding]:
     findings = {}
     for row in rows:
+        name = short(row["name"], _NAME_LENGTH)
         try:
-            findings[row["alert_id"]] = evaluate(snapshot, Rule.of_row(row), now)
-        except UsageError as error:
-            # Of a filter that this version no longer knows; the others are evaluated.
-            ran.problems.append(f"'{row['name']}' cannot be evaluated: {error}")
+            findings[row["alert_id"]] = evaluate(figures, Rule.of_row(row), now)
+        except FaultlineError as error:
+            # Of a filter that this version no longer knows, or a table that is damaged; the others
+            # are evaluated.
+            ran.problems.append(f"'{name}' cannot be evaluated: {error}")
+        except Exception as error:
+            # A mistake in one kind must not silence the others.
+            why = machine_error(error, store.path) or f"{type(error).__name__}: {error}."
+            ran.problems.append(f"'{name}' cannot be evaluated: {short(str(why), 300)}")
     return findings
 
 
@@ -206,7 +218,7 @@ def _record(
 
 def _tell(
     store: Store,
-    snapshot: Snapshot,
+    figures: Figures,
     rows: Sequence[Row],
     ran: Ran,
     configured: Settings,
@@ -214,7 +226,7 @@ def _tell(
     now: datetime,
 ) -> None:
     if configured.alertmanager:
-        _tell_alertmanager(snapshot, rows, ran, configured.alertmanager, base, now)
+        _tell_alertmanager(figures, rows, ran, configured.alertmanager, base, now)
     for channel in configured.channels:
         due = [row for row in rows if channel in (row["pending"] or ()) and not row["muted"]]
         if not due:
@@ -222,9 +234,9 @@ def _tell(
         if configured.is_quiet(now):
             ran.held = max(ran.held, len(due))
             continue
-        content = message([told(row, address(base, snapshot, row)) for row in due])
+        content = message([told(row, address(base, figures, row)) for row in due])
         try:
-            _send(channel, configured, snapshot, content, due, now, ran)
+            _send(channel, configured, figures, content, due, now, ran)
         except AlertError as error:
             ran.problems.append(str(error))
             continue
@@ -235,7 +247,7 @@ def _tell(
 def _send(
     channel: str,
     configured: Settings,
-    snapshot: Snapshot,
+    figures: Figures,
     content: Message,
     due: Sequence[Row],
     now: datetime,
@@ -244,8 +256,19 @@ def _send(
     if channel == "webhook" and configured.webhook:
         post_webhook(configured.webhook, content)
     elif configured.mail:
-        pictures = [(f"{row['alert_id']}.png", chart(snapshot, row)) for row in due]
-        files = [(name, "image/png", png) for name, png in pictures if png]
+        files = []
+        for row in due[:_MOST_CHARTS]:
+            try:
+                png = chart(figures, row)
+            except Exception as error:
+                # The words are what matters.
+                why = f"{type(error).__name__}: {error}"
+                ran.problems.append(
+                    f"The chart of '{row['name']}' is left out ({short(why, 200)})."
+                )
+                continue
+            if png:
+                files.append((f"{row['alert_id']}.png", "image/png", png))
         whole = Message(content.subject, content.text, content.key, files)
         refused = send_mail(configured.mail, whole, now)
         if refused:
@@ -274,7 +297,7 @@ def _told(store: Store, channel: str, due: Sequence[Row], now: datetime) -> None
 
 
 def _tell_alertmanager(
-    snapshot: Snapshot, rows: Sequence[Row], ran: Ran, url: str, base: str, now: datetime
+    figures: Figures, rows: Sequence[Row], ran: Ran, url: str, base: str, now: datetime
 ) -> None:
     """Post the whole present state: Alertmanager has its own repeats, silences and quiet hours."""
     posted = []
@@ -283,11 +306,13 @@ def _tell_alertmanager(
             continue
         if row["state"] == "firing":
             end = now if row["muted"] else now + _HEARD
-        elif row["resolved_at"] and now - row["resolved_at"] < _HEARD:
-            end = row["resolved_at"]
+        elif row["resolved_at"] and abs(now - row["resolved_at"]) < _HEARD:
+            end = min(row["resolved_at"], now)
         else:
             continue
-        posted.append((told(row, address(base, snapshot, row)), row["fired_at"], end))
+        # It refuses all of them where one ends before it starts, as after a clock that was ahead.
+        start = min(row["fired_at"], end)
+        posted.append((told(row, address(base, figures, row)), start, end))
     try:
         post_alertmanager(url, posted)
     except AlertError as error:

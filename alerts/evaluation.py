@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from math import isinf, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy.stats import t
@@ -31,6 +31,8 @@ from report import contents
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
+
+Answer = TypeVar("Answer")
 
 # Hours after its end, UTC, from which a day without later turns counts as complete.
 SETTLED_H = 2
@@ -66,17 +68,61 @@ class Finding:
     until: date | None = None
 
 
-def evaluate(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
+class Figures:
+    """What rules read from a snapshot; what several of them ask for is read once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._known: dict[Any, Any] = {}
+
+    def once(self, key: Any, read: Callable[[], Answer]) -> Answer:
+        """What `read` returned when it was first asked for `key`."""
+        if key not in self._known:
+            self._known[key] = read()
+        answer: Answer = self._known[key]
+        return answer
+
+    @property
+    def model(self) -> str | None:
+        """The promoted model, else the one that has scored the most turns; None if none has."""
+        return self.once("model", lambda: scorer(self.snapshot))
+
+    @property
+    def bounds(self) -> tuple[date, date] | None:
+        """The first and the last scored day; None if there is none."""
+
+        def read() -> tuple[date, date] | None:
+            bounds = overview.bounds(self.snapshot, self.model) if self.model else None
+            return bounds and bounds[:2]
+
+        return self.once("bounds", read)
+
+    def headline(self, chosen: Filter, bounds: tuple[date, date]) -> contents.Headline | None:
+        """As `report.contents.headline`, of `model`; None without one."""
+        model = self.model
+        if model is None:
+            return None
+        return self.once(
+            ("headline", chosen, bounds),
+            lambda: contents.headline(self.snapshot, model, chosen, bounds),
+        )
+
+    @property
+    def freshness(self) -> list[dict[str, Any]]:
+        """As `data.queries.ingest_runs.freshness`."""
+        return self.once("freshness", lambda: ingest_runs.freshness(self.snapshot).to_pylist())
+
+
+def evaluate(figures: Figures, rule: Rule, now: datetime) -> Finding:
     """What a rule says of a snapshot at a time (with a time zone).
 
     Raises UsageError where the store cannot answer the rule's filter.
     """
     if rule.kind == "late":
-        return _late(snapshot, rule, now)
+        return _late(figures, rule, now)
     if rule.kind == "signal":
-        return _signal(snapshot, rule, now)
-    model = scorer(snapshot)
-    bounds = overview.bounds(snapshot, model) if model else None
+        return _signal(figures, rule, now)
+    model, bounds = figures.model, figures.bounds
     if model is None or bounds is None:
         return Finding(None, "No turn has been scored.")
     until = complete_day(bounds[1], now)
@@ -84,7 +130,7 @@ def evaluate(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
     if until < bounds[0]:
         return Finding(None, "No day is complete yet.")
     chosen = replace(rule.chosen, since=since, until=until)
-    found = _OF_TURNS[rule.kind](snapshot, rule, model, chosen, (bounds[0], until))
+    found = _OF_TURNS[rule.kind](figures, rule, model, chosen, (bounds[0], until))
     return replace(found, since=since, until=until)
 
 
@@ -117,9 +163,9 @@ def _days(chosen: Filter) -> str:
 
 
 def _rate(
-    snapshot: Snapshot, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
+    figures: Figures, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
 ) -> Finding:
-    head = contents.headline(snapshot, model, chosen, bounds)
+    head = figures.headline(chosen, bounds)
     if head is None:
         return _nothing(rule)
     rate = head.rates[rule.point]
@@ -138,7 +184,7 @@ def _estimate(rate: Estimate) -> str:
 
 
 def _unusual(
-    snapshot: Snapshot, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
+    figures: Figures, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
 ) -> Finding:
     """Whether the rate is above what the days before foretell.
 
@@ -154,8 +200,8 @@ def _unusual(
         until=chosen.since - timedelta(days=1),
     )
     names = FAILURES if rule.failure_point is None else (rule.failure_point,)
-    now, total, _ = _sums(snapshot, model, chosen, names, rule.point)
-    turns, failed, squares = _sums(snapshot, model, before, names, rule.point)
+    now, total, _ = _sums(figures, model, chosen, names, rule.point)
+    turns, failed, squares = _sums(figures, model, before, names, rule.point)
     if not now.sum():
         return _nothing(rule)
     if len(turns) < _FEWEST or not failed.sum():
@@ -177,23 +223,27 @@ def _unusual(
 
 
 def _sums(
-    snapshot: Snapshot, model: str, chosen: Filter, names: Sequence[str], point: str
+    figures: Figures, model: str, chosen: Filter, names: Sequence[str], point: str
 ) -> tuple[Array, Array, Array]:
     """Turns, and sums of p and of p squared, per day with turns, each of the shape (days,)."""
-    table = overview.sums(snapshot, model, chosen)
+    table = figures.once(("sums", chosen), lambda: overview.sums(figures.snapshot, model, chosen))
     turns, squares = matrix(table, ["turns", f"sum_pp_{point}"]).T
     return turns, matrix(table, [f"sum_p_{name}" for name in names]).sum(1), squares
 
 
 def _change(
-    snapshot: Snapshot, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
+    figures: Figures, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
 ) -> Finding:
-    head = contents.headline(snapshot, model, chosen, bounds)
+    head = figures.headline(chosen, bounds)
     if head is None:
         return _nothing(rule)
+    happened = figures.once(
+        ("events", chosen, bounds),
+        lambda: contents.events(figures.snapshot, model, chosen, bounds),
+    )
     rose = [
         head.scaled_change(change)
-        for change in contents.events(snapshot, model, chosen, bounds).changes
+        for change in happened.changes
         if change.end is None
         and change.extra_turns > 0
         and rule.failure_point in (None, change.failure_point)
@@ -205,14 +255,14 @@ def _change(
 
 
 def _budget(
-    snapshot: Snapshot, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
+    figures: Figures, rule: Rule, model: str, chosen: Filter, bounds: tuple[date, date]
 ) -> Finding:
-    targets = workspace.targets(snapshot)
+    targets = figures.once("targets", lambda: workspace.targets(figures.snapshot))
     if rule.failure_point:
         targets = {k: v for k, v in targets.items() if k == rule.failure_point}
     if not targets:
         return Finding(None, f"{rule.subject} has no target; set one on the page Overview.")
-    head = contents.headline(snapshot, model, chosen, bounds)
+    head = figures.headline(chosen, bounds)
     if head is None:
         return _nothing(rule)
     budgets = [budget for budget in head.budgets(targets) if budget.burn_rate is not None]
@@ -231,8 +281,8 @@ def _budget(
     return Finding(bool(fast), sentence, None if isinf(worst) else worst)
 
 
-def _late(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
-    rows = ingest_runs.freshness(snapshot).to_pylist()
+def _late(figures: Figures, rule: Rule, now: datetime) -> Finding:
+    rows = figures.freshness
     asked = rule.chosen.assistant
     if asked:
         rows = [row for row in rows if (row["assistant"] or NOT_LOGGED) in asked]
@@ -249,8 +299,8 @@ def _late(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
     return Finding(True, f"No turn{whose} since {when}, for more than {number(hours)} h.")
 
 
-def _signal(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
-    rows = ingest_runs.freshness(snapshot).to_pylist()
+def _signal(figures: Figures, rule: Rule, now: datetime) -> Finding:
+    rows = figures.freshness
     if not rows:
         return Finding(None, "There is no turn.")
     until = complete_day(max(row["last_day"] for row in rows), now)
@@ -258,12 +308,12 @@ def _signal(snapshot: Snapshot, rule: Rule, now: datetime) -> Finding:
     chosen = replace(
         rule.chosen, since=until - timedelta(days=_SIGNAL_DAYS + rule.days - 1), until=until
     )
+    snapshot = figures.snapshot
     read = signal_coverage.days(snapshot, chosen)
-    lost = [
-        gap
-        for gap in gaps(signal_coverage.logged(snapshot, chosen, read))
-        if gap.lost and gap.day >= since
-    ]
+    coverage = figures.once(
+        ("signals", chosen), lambda: signal_coverage.logged(snapshot, chosen, read)
+    )
+    lost = [gap for gap in gaps(coverage) if gap.lost and gap.day >= since]
     if not lost:
         sentence = "Every signal is logged as often as before."
         return Finding(False, sentence, since=since, until=until)
@@ -291,18 +341,17 @@ _OF_TURNS: dict[str, Callable[..., Finding]] = {
 }
 
 
-def daily(snapshot: Snapshot, rule: Rule, until: date) -> list[tuple[date, float]]:
+def daily(figures: Figures, rule: Rule, until: date) -> list[tuple[date, float]]:
     """Days up to `until` and the estimated rate of each that has turns, for a chart.
 
     Scaled as on the page Overview, so that days add up to the rate of the period.
     """
-    model = scorer(snapshot)
-    bounds = overview.bounds(snapshot, model) if model else None
-    if model is None or bounds is None:
+    bounds = figures.bounds
+    if bounds is None:
         return []
     since = until - timedelta(days=max(CHART_DAYS, rule.days) - 1)
     chosen = replace(rule.chosen, since=since, until=until)
-    head = contents.headline(snapshot, model, chosen, (bounds[0], until))
+    head = figures.headline(chosen, (bounds[0], until))
     if head is None:
         return []
     names = FAILURES if rule.failure_point is None else (rule.failure_point,)

@@ -6,16 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from alerts.chart import picture
-from alerts.evaluation import daily, scorer
+from alerts.evaluation import Figures, daily
 from alerts.rule import KINDS, Rule
-from charts.formatting import several, short
-
-if TYPE_CHECKING:
-    from data.store.snapshot import Snapshot
+from charts.formatting import several, short, unlinked
 
 # Of the page Data, for kinds that are not about a view of turns.
 _PARTS = {"late": "arrivals", "signal": "signals"}
@@ -81,15 +78,16 @@ def told(row: Mapping[str, Any], link: str) -> Told:
     )
 
 
-def address(base: str, snapshot: Snapshot, row: Mapping[str, Any]) -> str:
+def address(base: str, figures: Figures, row: Mapping[str, Any]) -> str:
     """The address of the view of a rule: the version, model and days that were looked at."""
     if not base:
         return ""
     if not KINDS[row["kind"]].of_turns:
-        return f"{base}/data?{urlencode({'at': snapshot.version, 'part': _PARTS[row['kind']]})}"
-    pins = {"at": [snapshot.version]}
-    if model := scorer(snapshot):
-        pins["model"] = [model]
+        at = {"at": figures.snapshot.version, "part": _PARTS[row["kind"]]}
+        return f"{base}/data?{urlencode(at)}"
+    pins = {"at": [figures.snapshot.version]}
+    if figures.model:
+        pins["model"] = [figures.model]
     dates = {name: [row[name].isoformat()] for name in ("since", "until") if row[name]}
     parameters = {**pins, **parse_qs(row["query"], keep_blank_values=True), **dates}
     return f"{base}/?{urlencode(parameters, doseq=True)}"
@@ -98,28 +96,35 @@ def address(base: str, snapshot: Snapshot, row: Mapping[str, Any]) -> str:
 def message(alerts: Sequence[Told], files: Sequence[tuple[str, str, bytes]] = ()) -> Message:
     """One message about one alert or several."""
     firing = sum(one.firing for one in alerts)
+    # Names and values may come from logs: no address in them becomes a link, nobody is mentioned.
     subject = alerts[0].title
     if len(alerts) > 1:
         subject = f"{several(firing, 'alert')} firing, {len(alerts) - firing} resolved"
     paragraphs = [
-        "\n".join(filter(None, [one.title, one.sentence, f"Rule: {one.words}", one.link]))
+        "\n".join(
+            filter(
+                None, [*map(unlinked, [one.title, one.sentence, f"Rule: {one.words}"]), one.link]
+            )
+        )
         for one in alerts
     ]
     key = hashlib.sha256(" ".join(sorted(one.key for one in alerts)).encode()).hexdigest()[:32]
     return Message(f"Faultline: {short(subject, 150)}", "\n\n".join(paragraphs) + "\n", key, files)
 
 
-def chart(snapshot: Snapshot, row: Mapping[str, Any]) -> bytes | None:
+def chart(figures: Figures, row: Mapping[str, Any]) -> bytes | None:
     """The daily rates that a rule watches, as a PNG; None where it watches no rate."""
     rule = Rule.of_row(row)
     until: date | None = row["until"]
     if not KINDS[rule.kind].of_turns or until is None:
         return None
-    days = daily(snapshot, rule, until)
+    days = daily(figures, rule, until)
     if not days:
         return None
     interval = None
     if row["low"] is not None and row["high"] is not None:
         interval = (row["since"], until, row["low"], row["high"])
     bound = rule.bound if rule.kind == "rate" else None
-    return picture(days, f"{rule.name}: {rule.words()}", rule.failure_point, bound, interval)
+    return picture(
+        days, short(f"{rule.name}: {rule.words()}", 150), rule.failure_point, bound, interval
+    )

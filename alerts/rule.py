@@ -48,6 +48,8 @@ KINDS = {
 MOST = 200
 MOST_DAYS = 366
 _LONGEST = 100
+# Characters of a filter in an address: browsers and chats cut longer ones.
+_LONGEST_QUERY = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,11 @@ class Rule:
             raise UsageError(
                 "Turns with impossible dates belong to no day, so no alert can watch them; take "
                 "this filter out."
+            )
+        if (length := len(urlencode(chosen.query(), doseq=True))) > _LONGEST_QUERY:
+            raise UsageError(
+                f"The filters of this view make an address of {number(length)} characters, which "
+                f"no message can hold; choose fewer values, for at most {_LONGEST_QUERY}."
             )
         if not about.of_turns:
             failure_point, chosen = None, Filter(assistant=chosen.assistant)

@@ -12,6 +12,7 @@ from email.headerregistry import Address
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from charts.formatting import short
 from data.errors import UsageError
 from data.web_addresses import LOCAL_HOSTS, web_parts
 
@@ -92,7 +93,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         mail=mail(environment),
         alertmanager=_address(ALERTMANAGER, environment, secret=False),
         quiet=_quiet(_value(QUIET, environment)),
-        zone=_zone(_value(ZONE, environment) or "UTC"),
+        zone=zone_of(_value(ZONE, environment) or "UTC"),
         repeat_hours=_number(REPEAT, _value(REPEAT, environment) or "24", 0.25, 8760),
     )
 
@@ -130,8 +131,8 @@ def mail(environment: Mapping[str, str] = os.environ, to: Sequence[str] = ()) ->
     port = _number(PORT, _value(PORT, environment) or str(_PORTS[security]), 1, 65_535)
     if not port.is_integer():
         raise UsageError(f"{PORT} is not a port; give one such as {_PORTS[security]}.")
-    sender = _mail_address(SENDER, sender)
-    addresses = tuple(_mail_address("--to" if to else TO, one) for one in given)
+    sender = mail_address(SENDER, sender)
+    addresses = tuple(mail_address("--to" if to else TO, one) for one in given)
     return Mail(host, int(port), security, user, password, sender, addresses)
 
 
@@ -158,7 +159,9 @@ def _address(name: str, environment: Mapping[str, str], secret: bool) -> str | N
     return value if secret else value.rstrip("/")
 
 
-def _mail_address(name: str, text: str) -> str:
+def mail_address(name: str, text: str) -> str:
+    """An e-mail address from an option or a variable; raises UsageError, which names that, for
+    another text."""
     text = text.strip()
     try:
         address = Address(addr_spec=text)
@@ -174,7 +177,8 @@ def _mail_address(name: str, text: str) -> str:
         or len(text) > 254
     ):
         raise UsageError(
-            f"'{text[:60]}' in {name} is not an e-mail address; give one such as ada@example.org."
+            f"'{short(text, 60)}' in {name} is not an e-mail address; give one such as "
+            "ada@example.org."
         ) from None
     return text
 
@@ -203,10 +207,11 @@ def _quiet(text: str) -> tuple[time, time] | None:
     return start, end
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str, source: str = ZONE) -> ZoneInfo:
+    """A time zone by its IANA name; raises UsageError, which names `source`, for another text."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(
-            f"{ZONE} is '{name[:60]}'; give a time zone such as Europe/Berlin."
+            f"{source} is '{name[:60]}'; give a time zone such as Europe/Berlin."
         ) from None

@@ -209,9 +209,15 @@ def changes(rollup: pa.Table, q: float = 0.01) -> list[Change]:
     releases = _releases(rollup, days)
     whole: list[_Candidate | None] = []
     parts: list[_Candidate | None] = []
-    for series in days.parts():
+    every = list(days.parts())
+    shape = len(every), days.days
+    estimated = breakpoints(
+        np.array([series.turns for series in every]).reshape(shape),
+        np.array([series.total for series in every]).reshape(shape),
+        np.array([series.least for series in every]),
+    )
+    for series, edges in zip(every, estimated, strict=True):
         tests = parts if series.where else whole
-        edges = breakpoints(series.turns, series.total, series.least)
         tests.extend(_candidates(series, edges, searched=True) or [None])
         edges = _edges(releases, series.point, days.days)
         if edges:

@@ -26,6 +26,7 @@ from data.ingest.block import Limits, Source
 from data.ingest.sources import unpacked_stream
 from data.schema.tables import QUARANTINE
 from data.store.erasure import EXCERPT
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -211,6 +212,7 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+@rerun
 def quarantine(store: Store, name: str, problems: Sequence[Problem]) -> None:
     """Replace the quarantined rows of an earlier import of the same file by these."""
     run, now = uuid.uuid4().hex, datetime.now(UTC)

@@ -146,7 +146,7 @@ def p95(values: Sequence[float]) -> float:
     return float(np.percentile(values, 95)) if values else float("nan")
 
 
-async def _link(port: int, page: str, view: str) -> Visit:
+async def visit(port: int, page: str, view: str) -> Visit:
     """Open a link in a new tab."""
     async with Visitor("127.0.0.1", port) as visitor:
         return _checked(await visitor.open(page, _of(page, view)), page)
@@ -158,21 +158,22 @@ def _of(page: str, view: str) -> str:
     return "&".join(known)
 
 
-async def _pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Times]:
+async def pages(port: int, store: Store, views: list[str], rounds: int) -> dict[str, Times]:
+    """Response times of all pages of a running server."""
     times = {page: Times() for page in PAGES}
     for seed, (page, of_page) in enumerate(times.items(), 1):
         # Pages share cached answers; the filters of one page would not be new to the next.
         for view in links(store, seed=seed):
-            of_page.first.append((await _link(port, page, view)).seconds)
+            of_page.first.append((await visit(port, page, view)).seconds)
         for number in range(rounds + 1):
             for view in views:
-                seconds = (await _link(port, page, view)).seconds
+                seconds = (await visit(port, page, view)).seconds
                 if number:
                     of_page.again.append(seconds)
     return times
 
 
-async def _crowd(port: int, views: list[str], people: int, clicks: int) -> list[float]:
+async def crowd(port: int, views: list[str], people: int, clicks: int) -> list[float]:
     """Everybody opens a link and then clicks from page to page without pausing."""
 
     async def person(number: int) -> list[float]:
@@ -195,18 +196,20 @@ def _checked(visit: Visit, page: str) -> Visit:
 
 
 @contextmanager
-def _watched(port: int) -> Iterator[dict[str, float]]:
+def watched(port: int) -> Iterator[dict[str, float]]:
     """The peak memory of the server's processes together, in GiB."""
     peak = {"gib": 0.0}
     over = threading.Event()
-    (server,) = {
+    (listener,) = {
         c.pid
         for c in psutil.net_connections("tcp")
         if c.status == "LISTEN" and c.laddr.port == port
     }
+    process = psutil.Process(listener)
+    if "haproxy" in process.name():
+        process = process.parent() or process
 
     def watch() -> None:
-        process = psutil.Process(server)
         while not over.wait(0.2):
             with suppress(psutil.Error):
                 family = [process, *process.children(recursive=True)]
@@ -251,7 +254,7 @@ def _busy(store: Path, turns: pa.Table) -> Iterator[None]:
         thread.join()
 
 
-def _port(address: str) -> int:
+def port_of(address: str) -> int:
     return int(address.rsplit(":", 1)[1])
 
 
@@ -265,11 +268,11 @@ def measure(source: Path, count: int) -> None:
         cold = {}
         for page in PAGES:
             with served(store.path) as address:
-                cold[page] = asyncio.run(_link(_port(address), page, views[0]))
+                cold[page] = asyncio.run(visit(port_of(address), page, views[0]))
         with served(store.path) as address:
-            port = _port(address)
-            with _watched(port) as memory:
-                times = asyncio.run(_pages(port, store, views, rounds=3))
+            port = port_of(address)
+            with watched(port) as memory:
+                times = asyncio.run(pages(port, store, views, rounds=3))
                 print(
                     "| page | cold | new filters, p95 | same filters, p95 |\n|---|---:|---:|---:|"
                 )
@@ -281,13 +284,13 @@ def measure(source: Path, count: int) -> None:
                         f"| {page or 'overview'} | {drawn:.2f} s{waited} | {first:.0f} ms "
                         f"| {again:.0f} ms |"
                     )
-                crowd = asyncio.run(_crowd(port, views, CROWD, clicks=8))
-                print(f"\n{CROWD} people clicking at once: p95 {p95(crowd):.2f} s", flush=True)
+                many = asyncio.run(crowd(port, views, CROWD, clicks=8))
+                print(f"\n{CROWD} people clicking at once: p95 {p95(many):.2f} s", flush=True)
                 with Store.open(source).snapshot() as snapshot:
                     turns: Any = snapshot.query("FROM turns ORDER BY turn_id LIMIT 6000")
                 turns = turns.drop_columns(list(_DERIVED))
                 with _busy(store.path, turns):
-                    beside = asyncio.run(_crowd(port, views, people=3, clicks=20))
+                    beside = asyncio.run(crowd(port, views, people=3, clicks=20))
                 print(f"while another process ingests and scores: p95 {p95(beside):.2f} s")
             print(f"peak memory of the server: {memory['gib']:.2f} GiB", flush=True)
 

@@ -1,8 +1,8 @@
 """Numbers and names as words: one decimal for percentages, thin spaces in counts.
 
 Text from logs and people is made safe by one function per destination: `plain` for Streamlit,
-`inert` for Plotly, `charts.html` for HTML, `data.export.spreadsheet` for CSV.
-Streamlit's `st.text`, `st.code` and the cells of `st.dataframe` interpret nothing.
+`inert` for Plotly, `unlinked` for messages, `charts.html` for HTML, `data.export.spreadsheet` for
+CSV. Streamlit's `st.text`, `st.code` and the cells of `st.dataframe` interpret nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _BIDI = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 # More marks on one letter than any script needs would cover the lines above and below.
 _MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
 _STACK = re.compile(f"({_MARK}{{6}}){_MARK}+")
+# Where an address, a mention or a link of Markdown would begin to form: after an @, within ://, ](
+# and ][, and after a dot within a name of letters.
+_ADDRESSES = re.compile(r"(?<=@)|(?<=:)(?=//)|(?<=\])(?=[(\[:])|(?<=\w\.)(?=[^\W\d])")
 # Characters of one text in Markdown; whoever has longer ones cuts them before.
 _LONGEST = 2_000
 
@@ -110,6 +113,15 @@ def plain(text: str | None) -> str:
     line = _one_line(text).strip()
     line = line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
     return _PUNCTUATION.sub(r"\\\1", _MARKS.sub(rf"\1{_JOINER}", line))
+
+
+def unlinked(text: str | None) -> str:
+    """Text for messages of chats and mails, which make links of addresses and mention people.
+
+    Invisible joiners keep both from forming; nothing else changes. On one line of at most
+    `_LONGEST` characters.
+    """
+    return _ADDRESSES.sub(_JOINER, short(text, _LONGEST))
 
 
 def distinct(labels: Sequence[str], taken: Sequence[str] = ()) -> list[str]:

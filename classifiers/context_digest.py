@@ -103,16 +103,24 @@ def stale_sql(context: Context, within: float = WITHIN_S) -> str:
 _LONG = 30
 
 
-def plan_sql(context: Context, within: float = WITHIN_S) -> str:
+def plan_sql(context: Context, within: float = WITHIN_S, since: bool = False) -> str:
     """Query over `turns` and `predictions`: `stale_sql`, split into parts of whole dialogues.
+
+    With `since`, turns before the day $oldest are left out, but for those of no possible date.
 
     Adds `part`, a number from 0, and `first_day` and `last_day` of the turn's dialogue. A part
     holds dialogues of about $batch turns that follow each other in time, so that reading it touches
     few files and row groups; rows are ordered by part. Dialogues of more than `_LONG` days, of
     which a clock was wrong, come last: each part that has one reads all of the days between.
     """
+    only = (
+        "SEMI JOIN (SELECT turn_id FROM turns WHERE day >= $oldest "
+        "UNION ALL SELECT turn_id FROM misdated) USING (turn_id)"
+        if since
+        else ""
+    )
     return f"""
-    WITH stale AS MATERIALIZED ({stale_sql(context, within)}),
+    WITH stale AS MATERIALIZED (SELECT * FROM ({stale_sql(context, within)}) {only}),
     sizes AS (
         SELECT dialogue_id, count(*) AS turns, min(day) AS first_day, max(day) AS last_day
         FROM turns SEMI JOIN stale USING (dialogue_id)

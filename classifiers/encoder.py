@@ -109,8 +109,11 @@ class Encoder:
 
         def run(rows: list[int]) -> int:
             ids = np.array([tokens[row] for row in rows], np.int64)
+            # ONNX Runtime takes another path for a batch of one, which rounds otherwise: a vector
+            # must not depend on which other texts were new.
+            ids = ids.repeat(2, axis=0) if len(rows) == 1 else ids
             feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-            vectors[rows] = self._session.run(None, feed)[0]
+            vectors[rows] = self._session.run(None, feed)[0][: len(rows)]
             return len(rows)
 
         with ThreadPoolExecutor(self._threads) as pool:

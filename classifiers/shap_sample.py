@@ -159,6 +159,7 @@ def explain_store(store: Store, model_id: str, progress: Progress) -> Explained:
         ids, x = sample(snapshot, model)
     explained = explain(model, ids, x, portion(progress, 0.2, 1))
     explained.write(store.models / model_id / registry.EXPLAINED)
+    store.files_written()
     return explained
 
 

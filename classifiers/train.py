@@ -367,6 +367,7 @@ def train_store(
     with store.staging() as folder:
         model, encoder_folder = train(turns, settings, progress, folder, generated)
         registry.save(model, encoder_folder, store.models)
+    store.files_written()
     if promote:
         store.promote(model.id)
     return model

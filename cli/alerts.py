@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
@@ -143,7 +144,13 @@ def run_(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     ran = run(Store.whole(store), configured, base)
     if as_json:
         print_json(
-            {"alerts": ran.rows, "told": ran.told, "held": ran.held, "problems": ran.problems}
+            {
+                "alerts": ran.rows,
+                "told": ran.told,
+                "held": ran.held,
+                "report": ran.report,
+                "problems": ran.problems,
+            }
         )
     else:
         if ran.rows:
@@ -154,6 +161,8 @@ def run_(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
             out.print(f"Told {channel} of {number}.")
         if ran.held:
             out.print(f"{counted(ran.held, 'alert')} held until the quiet hours are over.")
+        if ran.report:
+            out.print(f"Mailed the weekly report to {counted(ran.report, 'address')}.")
         if firing and not configured.channels and not configured.alertmanager:
             out.print(plain(NONE))
     _problems(ran, as_json)
@@ -205,6 +214,51 @@ def report_(
     if refused:
         err.print(f"[red]Error:[/red] The mail server refused {plain(', '.join(refused))}.")
         raise typer.Exit(1)
+
+
+@alerts.command("weekly")
+def weekly_(
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="An address; repeatable. By default those of FAULTLINE_ALERTS_TO."),
+    ] = None,
+    on: Annotated[str | None, typer.Option(help="The day, such as monday (the default).")] = None,
+    at: Annotated[str | None, typer.Option(help="The time; by default 07:00.")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Its time zone, such as Europe/Berlin; by default UTC.")
+    ] = None,
+    weeks: Annotated[int | None, typer.Option(help="Weeks that it is about; by default 1.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="No longer.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Have alerts run mail the report every week; without options, show when it does.
+
+    Options that are not given stay as they are.
+    """
+    from alerts.weekly import Plan, plan, set_plan
+    from data.store.store import Store
+
+    given = {"to": to, "day": on, "at": at, "zone": zone, "weeks": weeks}
+    given = {name: value for name, value in given.items() if value is not None}
+    target = Store.whole(store)
+    with target.snapshot(only=("settings",)) as snapshot:
+        before = plan(snapshot)
+    if off:
+        if given:
+            raise UsageError("--off goes with no other option; leave the others out.")
+        set_plan(target, None)
+        out.print("The report is no longer mailed every week.")
+        return
+    if given:
+        kept: dict[str, Any] = {"to": (), "day": "monday", "at": "07:00", "zone": "UTC", "weeks": 1}
+        if before:
+            kept = {**asdict(before), "at": f"{before.at:%H:%M}"}
+            del kept["made_at"]
+        before = Plan.of(**{**kept, **given})
+        set_plan(target, before)
+    out.print(plain(before.words() if before else (
+        "The report is not mailed; have it mailed with: faultline alerts weekly --on monday"
+    )))  # fmt: skip
 
 
 def _problems(ran: Ran, as_json: bool) -> None:

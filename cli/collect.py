@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +20,7 @@ from data.errors import UsageError
 from data.event_log import LogFormat, configure
 from data.ingest.adapters.adapter import Settings
 from data.store.paths import must_be_text
+from data.web_addresses import LOCAL_HOSTS
 
 collect = typer.Typer(
     name="collect",
@@ -26,6 +30,38 @@ collect = typer.Typer(
 _MIB = 1 << 20
 # Where the token is looked for; the second one is what Home Assistant's own tools read.
 _TOKENS = ("FAULTLINE_HOME_ASSISTANT_TOKEN", "HASS_TOKEN")
+AlertsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--alerts-every",
+        min=1,
+        max=1_440,
+        help="Also evaluate the alerts of the store, in a process of their own, this many minutes "
+        "after the last time; by default not.",
+        metavar="MINUTES",
+    ),
+]
+
+
+@contextmanager
+def _alerts(store: Path, minutes: float | None) -> Iterator[None]:
+    """Evaluate alerts again and again meanwhile."""
+    if minutes is None:
+        yield
+        return
+    from alerts.settings import settings
+    from collect.repeating import Repeating
+    from tickets.settings import dashboard_url
+
+    # What is set up wrongly is better known now than in a log.
+    settings()
+    dashboard_url()
+    command = (sys.executable, "-m", "cli", "alerts", "run", "--store", str(store))
+    beside = Repeating(command, minutes * 60)
+    try:
+        yield
+    finally:
+        beside.stop()
 
 
 @collect.command()
@@ -79,6 +115,7 @@ def otlp(
         str | None,
         typer.Option(help="Name of the assistant, in place of what the spans say."),
     ] = None,
+    alerts_minutes: AlertsOption = None,
     log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Receive spans over OTLP/HTTP (POST /v1/traces), by default from this machine only.
@@ -89,10 +126,10 @@ def otlp(
     import structlog
 
     from collect.ingester import Setup
-    from collect.receiver import LOOPBACK as NAMES
     from collect.receiver import PATH, Limits
     from collect.serving import serve
     from data.store.privacy import privacy_of
+    from data.store.spools import remember
     from data.store.store import Store, local
 
     log = structlog.get_logger()
@@ -104,6 +141,8 @@ def otlp(
     privacy_of(target)
     folder = must_be_text((spool or root / ".spool" / "otlp").expanduser().absolute())
     folder.mkdir(parents=True, exist_ok=True)
+    # A deletion names what it cannot reach.
+    remember(root, folder)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     setup = Setup(
         store=str(root),
@@ -117,7 +156,7 @@ def otlp(
     )
     limits = Limits(body=largest * _MIB, spool=round(most_spool * 1024) * _MIB)
     loopback = is_loopback(host)
-    hosts = (*NAMES, host) if loopback else ("*",)
+    hosts = (*LOCAL_HOSTS, host) if loopback else ("*",)
 
     def ready() -> None:
         log.info(
@@ -133,7 +172,8 @@ def otlp(
                 "no password and no encryption. Put a proxy with both before it.",
             )
 
-    receiver = serve(setup, host, port, hosts, limits, ready)
+    with _alerts(root, alerts_minutes):
+        receiver = serve(setup, host, port, hosts, limits, ready)
     counts, figures = receiver.counts, receiver.figures
     log.info(
         "stopped",
@@ -170,6 +210,7 @@ def home_assistant(
     assistant: Annotated[
         str | None, typer.Option(help="Name of the assistant under which turns are stored.")
     ] = None,
+    alerts_minutes: AlertsOption = None,
     log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Collect the runs of Assist pipelines from a Home Assistant.
@@ -209,7 +250,8 @@ def home_assistant(
         log = structlog.get_logger()
         log.info("started", message=f"Runs are collected from {url} (stop it with Ctrl-C).")
         try:
-            client.run()
+            with _alerts(root, alerts_minutes):
+                client.run()
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)

@@ -57,12 +57,22 @@ def dashboard(
         bool,
         typer.Option("--metrics", help="Serve figures about the server at /_stcore/metrics."),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Server processes behind the one port; several people then share as many cores. "
+            "More than one needs HAProxy.",
+        ),
+    ] = 1,
     log_format: LogFormatOption = LogFormat.text,
 ) -> None:
     """Serve the dashboard, by default to this machine only."""
     configure(log_format, tell)
     import structlog
 
+    from parts.server.processes import haproxy
     from parts.server.sign_in import SignIn
 
     settings = SignIn.read(sign_in.expanduser()) if sign_in else None
@@ -72,6 +82,13 @@ def dashboard(
                 f"--host {name!r}: expected a name such as faultline.example.org, or an address, "
                 "without scheme and port."
             )
+    if processes > 1:
+        if metrics:
+            raise UsageError(
+                "With --processes, --metrics would show one process at a time; leave one of them "
+                "out."
+            )
+        haproxy()
     must_be_free(port, address)
     if not (is_loopback(address) or settings or insecure):
         raise UsageError(
@@ -85,6 +102,12 @@ def dashboard(
     log.info("started", message=f"Faultline is at {_url(address, port)} (stop it with Ctrl-C).")
     if missing:
         log.info("store_missing", message=missing)
+    if is_loopback(address) and not settings:
+        log.info(
+            "this_machine_only",
+            message="Nobody signs in, so only this machine reaches it, and whoever uses it may do "
+            "everything.",
+        )
     if not is_loopback(address) and not settings:
         log.info(
             "open_to_others",
@@ -92,7 +115,8 @@ def dashboard(
             "password.",
         )
     command = [
-        *(sys.executable, "-m", "parts.server"),
+        *(sys.executable, "-m"),
+        *(("parts.server.processes", str(processes)) if processes > 1 else ("parts.server",)),
         *(word for name in host or () for word in ("--host", name)),
         *(("--sign-in", str(sign_in.expanduser().absolute())) if sign_in else ()),
         *(("--metrics",) if metrics else ()),

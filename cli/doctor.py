@@ -12,7 +12,14 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from cli.output import out, plain, print_json
 from data.counted import counted
-from data.errors import MachineError, PrivacyError, StoreDamaged, StoreError, machine_error
+from data.errors import (
+    MachineError,
+    PrivacyError,
+    StoreDamaged,
+    StoreError,
+    UsageError,
+    machine_error,
+)
 
 if TYPE_CHECKING:
     from data.store.repair import Plan, Repair
@@ -47,10 +54,18 @@ def doctor(
 
     from classifiers.registry import damage
     from cli.environment import checks
+    from data.store.remote.address import address_of
     from data.store.repair import plan
     from data.store.repair import repair as run
     from data.store.store import local
 
+    if address := address_of(store):
+        raise UsageError(
+            f"{address} is in an object store, whose files are compared with their checksums when "
+            "they are fetched, and never changed; to read all of them, make a copy with: "
+            f"faultline backup --to FOLDER --store {shlex.quote(address)} (a damaged store is "
+            "restored from such a copy with faultline restore)."
+        )
     root = local(store)
     environment = list(checks(root))
     done, found, without, trouble = None, None, None, ""
@@ -95,7 +110,7 @@ def doctor(
         for check in environment:
             _line(check.ok, f"{check.name}: {check.found}", check.todo)
         if done:
-            _tell(done)
+            _tell(done, _undone(root))
         if trouble:
             _line(False, trouble)
         if found:
@@ -130,7 +145,7 @@ def _findings(root: Path, found: Plan, without: Plan | None) -> None:
         out.print("Or restore the store from a backup.")
         return
     with Store.open(root).snapshot() as snapshot:
-        files = sum(map(len, snapshot.files.values()))
+        files = sum(held.files for held in snapshot.contents.values())
         rows = sum(snapshot.counts().values())
         _line(
             True,
@@ -145,7 +160,7 @@ def _model_costs(found: Plan) -> list[str]:
     return [f"the promoted model becomes {found.model or 'none, so train one'}"]
 
 
-def _tell(done: Repair) -> None:
+def _tell(done: Repair, undone: int) -> None:
     out.print(f"Repaired; the store is at version {plain(done.version)}.")
     for loss in done.losses:
         out.print(plain(f"{loss}."))
@@ -154,11 +169,28 @@ def _tell(done: Repair) -> None:
             "Turns that were deleted or replaced since that version are back as they were: delete "
             "them again, ingest the logs since then again, and score."
         )
+    if undone:
+        out.print(
+            f"{counted(undone, 'recorded deletion')} may be undone by it; see them with: faultline "
+            "deletions, and repeat them with: faultline delete --undone"
+        )
     out.print(f"Promoted model: {plain(done.model or 'none')}.")
     out.print(
         f"What was taken out is in {plain(str(done.rescued))}; it may hold data of users, so "
         "remove it when nothing in it is needed."
     )
+
+
+def _undone(root: Path) -> int:
+    """How many deletions were undone by repairs and not repeated."""
+    from data.store.deletions import deletions
+    from data.store.store import Store
+
+    try:
+        rows = deletions(Store.open(root)).rows
+    except StoreError:
+        return 0
+    return sum(bool(row["undone"]) and not row["repeated"] for row in rows)
 
 
 def _damaged_label_models(root: Path) -> list[str]:
@@ -191,6 +223,11 @@ def _damaged_records(root: Path) -> list[str]:
     except StoreError:
         # Of the store's tables, which is said as damage of theirs.
         return []
+    if undone := _undone(root):
+        notes.append(
+            f"{counted(undone, 'deletion')} that a repair has undone must be repeated: faultline "
+            f"delete --undone --store {shlex.quote(str(root))}"
+        )
     try:
         if problem := deletions(store).problem:
             notes.append(
@@ -205,7 +242,7 @@ def _damaged_records(root: Path) -> list[str]:
 def _leftovers(root: Path) -> list[str]:
     """What killed writers and repairs left behind; none of it is damage."""
     from data.store.disk_usage import size_of
-    from data.store.repair import RESCUED
+    from data.store.side_files import RESCUED
 
     notes = []
     staged = size_of(root / ".staging")

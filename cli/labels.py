@@ -14,10 +14,12 @@ import typer
 from rich.table import Table
 
 from cli.asking import answers, answers_in_words, ask
+from cli.engines import engine_of
 from cli.options import (
     DEFAULT_STORE,
     EncoderOption,
     JsonOption,
+    RayOption,
     SeedOption,
     StoreOption,
     path_option,
@@ -112,14 +114,17 @@ def train(
 
 
 @labels.command()
-def generate(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def generate(
+    store: StoreOption = DEFAULT_STORE, ray: RayOption = None, as_json: JsonOption = False
+) -> None:
     """Label every turn, and find the goals of every dialogue."""
     from data.store.store import Store
     from labels.generated.store import generate_store
     from progress import listener
 
-    with listener(err) as progress:
-        report = generate_store(Store.whole(store), progress=progress)
+    target = Store.whole(store)
+    with engine_of(ray) as engine, listener(err) as progress:
+        report = generate_store(target, progress=progress, engine=engine)
     if as_json:
         print_json(asdict(report))
         return

@@ -34,10 +34,12 @@ from cli.store import (
     export,
     info,
     retain,
+    retention,
     vacuum,
 )
 from cli.teaching import preferences, teach
 from cli.tickets import tickets
+from cli.users import users
 from data.errors import FaultlineError, machine_error
 from data.event_log import is_json
 
@@ -51,7 +53,7 @@ app = typer.Typer(
 # In the order in which `faultline --help` lists them.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(ingest, mapping, train, score, evaluate, export, info),
-    *(redact, compact, vacuum, delete, retain, deletions, backup, restore, doctor),
+    *(redact, compact, vacuum, delete, retain, retention, deletions, backup, restore, doctor),
     *(annotate, promote, report, dashboard),
     *(rewrite, serve_rewrites, teach),
     *(demo, demo_data),
@@ -65,6 +67,7 @@ app.add_typer(preferences)
 app.add_typer(collect)
 app.add_typer(tickets)
 app.add_typer(alerts)
+app.add_typer(users)
 
 _INTERRUPTED = 130
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cli.engines import engine_of
 from cli.options import (
     DEFAULT_STORE,
     Context,
@@ -17,6 +18,7 @@ from cli.options import (
     JsonOption,
     Labels,
     LabelsOption,
+    RayOption,
     SeedOption,
     StoreOption,
     WarmStartOption,
@@ -111,8 +113,14 @@ def score(
     everything: Annotated[bool, typer.Option("--all", help="Score every turn again.")] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Processes, about 1.5 GB each; by default one per core."),
+        typer.Option(
+            min=1,
+            max=64,
+            help="Processes, about 1.5 GB each; by default one per core, and on a cluster one per "
+            "CPU.",
+        ),
     ] = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score the turns that are new, changed, or in a dialogue that has grown.
@@ -127,13 +135,21 @@ def score(
 
     target = Store.whole(store)
     first = None
-    if model is None:
+    with engine_of(ray, workers) as engine:
+        if model is None:
+            with listener(err) as progress:
+                first = train_first(target, progress)
+            if first is not None and not as_json:
+                out.print(first.sentence, markup=False)
         with listener(err) as progress:
-            first = train_first(target, progress)
-        if first is not None and not as_json:
-            out.print(first.sentence, markup=False)
-    with listener(err) as progress:
-        report = run(target, model, everything=everything, progress=progress, workers=workers)
+            report = run(
+                target,
+                model,
+                everything=everything,
+                progress=progress,
+                workers=workers,
+                engine=engine,
+            )
     if as_json:
         print_json({**asdict(report), "trained": asdict(first) if first else None})
         if report.failed:

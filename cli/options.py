@@ -38,6 +38,14 @@ StoreOption = Annotated[
         "--store", envvar="FAULTLINE_STORE", help="Folder of the store.", callback=must_be_text
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Work on a Ray cluster that this machine is a node of: auto, or HOST:PORT.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 LogFormatOption = Annotated[
     LogFormat,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
-from data.errors import PrivacyError, UsageError
+from data.errors import PrivacyError, StoreMissing, UsageError
 
 if TYPE_CHECKING:
     from data.store.privacy import Choice
@@ -74,7 +74,7 @@ def redact(
         if pseudonym is not None:
             privacy = privacy_of(target)
             if privacy is None or privacy.key is None:
-                raise UsageError(f"The users of {target.path} are stored under their own ids.")
+                raise UsageError(f"The users of {target.address} are stored under their own ids.")
             if as_json:
                 print_json({"pseudonym": privacy.pseudonym(pseudonym)})
             else:
@@ -85,7 +85,7 @@ def redact(
         _show(None if off else chosen(target), as_json)
         return
     # Everything is read before a store is created.
-    there = Store.ensure(store) if Path(store).exists() else None
+    there = _present(store)
     choice = _chosen(there, store, kinds, names, region, pseudonyms, user_key_file)
     target = there or Store.ensure(store)
     target.must_be_whole()
@@ -179,6 +179,18 @@ def _chosen(
     return choice
 
 
+def _present(store: str) -> Store | None:
+    """The store, if there is one, or something that is none, which cannot be opened."""
+    from data.store.remote.address import address_of
+    from data.store.store import Store
+
+    if address_of(store):
+        with suppress(StoreMissing):
+            return Store.open(store)
+        return None
+    return Store.ensure(store) if Path(store).exists() else None
+
+
 def _show(choice: Choice | None, as_json: bool) -> None:
     if as_json:
         print_json(
@@ -248,7 +260,7 @@ def deletions(
 
 def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) -> None:
     for row in rows:
-        what = {"retain": f"all older than {row.get('days')} days", "delete": _asked(row)}
+        what = {"retain": _aged(row), "delete": _asked(row)}
         out.print(f"{row['at'][:19].replace('T', ' ')} UTC: {what.get(row['what'], row['what'])}")
         tables = [f"{name} {number(count)}" for name, count in row["rows"].items()]
         out.print(plain(f"  rows removed: {', '.join(tables) or 'none'}"))
@@ -258,6 +270,13 @@ def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) ->
         for name, left in row["left"].items():
             out.print(plain(f"  left ({name}): {', '.join(left)}"))
         gone = row["files_gone"]
+        if row["undone"]:
+            when = row["undone"][:19].replace("T", " ")
+            again = row["repeated"] and f"repeated {row['repeated'][:19].replace('T', ' ')} UTC"
+            command = "delete --undone" if row["what"] == "delete" else "retain"
+            todo = f"repeat it with: faultline {command} --store {shlex.quote(store)}"
+            out.print(plain(f"  undone by the repair of {when} UTC; {again or todo}"))
+            continue
         out.print(
             f"  files with them removed: {gone[:19].replace('T', ' ')} UTC"
             if gone
@@ -266,6 +285,15 @@ def _print_deletions(rows: Sequence[dict[str, Any]], store: str, asked: bool) ->
         )
     if not rows:
         out.print(f"No deletion is recorded{' of them' if asked else ''}.")
+
+
+def _aged(row: Mapping[str, Any]) -> str:
+    """What a retention was about: everything, or tables with days of their own."""
+    if "days" in row:
+        return f"all older than {row['days']} days"
+    of = "days of "
+    tables = [f"{k.removeprefix(of)} {v}" for k, v in row.items() if k.startswith(of)]
+    return f"what is older than its table is kept, in days: {', '.join(tables)}"
 
 
 def _asked(row: dict[str, Any]) -> str:

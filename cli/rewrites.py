@@ -13,7 +13,8 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from cli.options import DEFAULT_STORE, JsonOption, StoreOption, path_option
+from cli.engines import engine_of
+from cli.options import DEFAULT_STORE, JsonOption, RayOption, StoreOption, path_option
 from cli.output import err, out, plain, print_json
 from data.counted import counted, number
 from data.errors import UsageError
@@ -59,6 +60,7 @@ def mine(
     since: SinceOption = None,
     until: UntilOption = None,
     gap: GapOption = PAUSE_S,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mine rewrites from the sessions of a store, replay the later ones, and record both."""
@@ -66,13 +68,15 @@ def mine(
     from progress import listener
     from rewrites.refresh import refresh
 
-    with listener(err) as progress:
+    target = Store.whole(store)
+    with engine_of(ray) as engine, listener(err) as progress:
         report = refresh(
-            Store.whole(store),
+            target,
             gap_s=gap,
             since=since.date() if since else None,
             until=until.date() if until else None,
             progress=progress,
+            engine=engine,
         )
     if as_json:
         record = {name: value for name, value in asdict(report).items() if name != "evaluation"}
@@ -98,6 +102,7 @@ def evaluate(
         float, typer.Option(min=0.05, max=0.95, help="Share of the days that is mined.")
     ] = 0.7,
     gap: GapOption = PAUSE_S,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mine the earlier days, replay the later ones, beside simple baselines; records nothing."""
@@ -105,8 +110,9 @@ def evaluate(
     from progress import listener
     from rewrites.refresh import evaluation_of
 
-    with listener(err) as progress:
-        evaluation = evaluation_of(Store.whole(store), share=share, gap_s=gap, progress=progress)
+    target = Store.whole(store)
+    with engine_of(ray) as engine, listener(err) as progress:
+        evaluation = evaluation_of(target, share=share, gap_s=gap, progress=progress, engine=engine)
     if as_json:
         print_json(evaluation.record())
     else:

@@ -14,6 +14,7 @@ from cli.options import DEFAULT_STORE, JsonOption, LogFormatOption, StoreOption
 from cli.output import out, plain, print_json, tell
 from data.errors import UsageError
 from data.event_log import LogFormat, configure, uvicorn_options
+from data.web_addresses import LOCAL_HOSTS
 
 _IndexOption = Annotated[
     Path | None,
@@ -91,7 +92,6 @@ def serve_rewrites(
     import structlog
     import uvicorn
 
-    from rewrites.online.server import LOOPBACK as NAMES
     from rewrites.online.server import application
 
     if not (is_loopback(host) or insecure):
@@ -102,7 +102,7 @@ def serve_rewrites(
         )
     must_be_free(port, host, "--host")
     local = is_loopback(host)
-    app = application(_folder(store, index), hosts=(*NAMES, host) if local else ("*",))
+    app = application(_folder(store, index), hosts=(*LOCAL_HOSTS, host) if local else ("*",))
     log = structlog.get_logger()
     log.info(
         "started", message=f"Rewrites are at http://{host}:{port}/rewrite (stop it with Ctrl-C)."
@@ -112,7 +112,11 @@ def serve_rewrites(
 
 
 def _folder(store: str, index: Path | None) -> Path:
-    from data.store.store import local
+    from data.store.remote.address import address_of
+    from data.store.store import Store, local
     from rewrites.online.index_folder import of_store
 
-    return index.expanduser() if index else of_store(local(store))
+    if index:
+        return index.expanduser()
+    # Of a store in an object store, the index is fetched.
+    return of_store(Store.open(store).path if address_of(store) else local(store))

@@ -22,8 +22,8 @@ from data.schema.meanings import TABLE_MEANINGS
 
 if TYPE_CHECKING:
     from data.export.verdicts import Written
-    from data.store.maintenance import Deletion
     from data.store.store import Store
+    from data.store.turn_deletion import Deletion
 
 
 VERDICTS = "verdicts"
@@ -214,7 +214,7 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
 
 def compact(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Merge small files; safe while others read and write."""
-    from data.store.maintenance import compact as run
+    from data.store.compaction import compact as run
     from data.store.store import Store
     from progress import listener
 
@@ -243,8 +243,8 @@ def vacuum(
 
     Models that are not promoted, have no predictions and are older than that and a day go too.
     """
-    from data.store.maintenance import vacuum as run
     from data.store.store import Store
+    from data.store.vacuum import vacuum as run
     from progress import listener
 
     target = Store.whole(store)
@@ -264,17 +264,48 @@ def delete(
     store: StoreOption = DEFAULT_STORE,
     dialogue: Annotated[list[str] | None, typer.Option(help="Dialogue id. Repeatable.")] = None,
     user: Annotated[list[str] | None, typer.Option(help="User id. Repeatable.")] = None,
+    undone: Annotated[
+        bool,
+        typer.Option(
+            "--undone", help="Repeat the deletions that a repair has undone, as deletions says."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete the turns of dialogues or users, and whatever else the store keeps of them."""
-    from data.store.maintenance import delete as run
+    from data.store.people import COMMAND_LINE, note
     from data.store.store import Store
+    from data.store.turn_deletion import delete as run
 
+    if undone:
+        if dialogue or user:
+            raise UsageError("--undone goes with no id; delete those by a command of their own.")
+        _delete_undone(Store.whole(store), as_json)
+        return
     if not dialogue and not user:
         raise UsageError("Nothing to delete: give --dialogue ID or --user ID.")
     target = Store.whole(store)
     report = run(target, dialogue_ids=dialogue or (), user_ids=user or ())
-    _print_deletion(_forgotten(target, report), as_json)
+    forgotten = _forgotten(target, report)
+    # Of whom, says the log of deletions, without naming them.
+    note(target, COMMAND_LINE, "deletion", "delete", f"{report.turns} turns")
+    _print_deletion(forgotten, as_json)
+
+
+def _delete_undone(target: Store, as_json: bool) -> None:
+    from data.store.turn_deletion import delete_undone
+
+    report, nowhere = delete_undone(target)
+    report = report and _forgotten(target, report)
+    if as_json:
+        print_json({"deleted": asdict(report) if report else None, "not_in_the_store": nowhere})
+        return
+    out.print(plain(str(report)) if report else "Nothing had to be deleted again.")
+    if nowhere:
+        out.print(
+            f"Of {counted(nowhere, 'undone deletion')} no id is in the tables; what quarantined "
+            "lines say of theirs goes when they are deleted by these ids again."
+        )
 
 
 def _forgotten(store: Store, report: Deletion) -> Deletion:
@@ -309,16 +340,83 @@ def _print_deletion(report: Deletion, as_json: bool) -> None:
 
 
 def retain(
-    days: Annotated[int, typer.Option(min=1, help="Days to keep, counted back from today (UTC).")],
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Days to keep, counted back from today (UTC); by default what retention has set.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete turns older than this many days, and whatever else the store keeps of them.
+    """Delete turns older than this many days, and whatever else the store keeps of them; without a
+    number, what is older than retention has set for each table.
 
     A turn with an impossible date is as old as its arrival, whatever its clock said.
     """
-    from data.store.maintenance import retain as run
+    from data.store.people import COMMAND_LINE, note
+    from data.store.retention import retain as run
     from data.store.store import Store
 
     target = Store.whole(store)
-    _print_deletion(_forgotten(target, run(target, days=days)), as_json)
+    report = run(target, days, dry_run=dry_run)
+    if not dry_run:
+        report = _forgotten(target, report)
+        note(target, COMMAND_LINE, "deletion", "retain", f"{report.turns} turns")
+    _print_deletion(report, as_json)
+
+
+def retention(
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TABLE=DAYS",
+            help="Such as turns=365 predictions=90 quarantine=14; TABLE=forever ends it.",
+        ),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Set for how many days each table is kept, which retain without --days goes by; without
+    arguments, show it. It deletes nothing itself."""
+    from data.store.retention_policy import TABLES_KEPT, policy, set_policy
+    from data.store.store import Store
+
+    changes: dict[str, int | None] = {}
+    for one in given or ():
+        name, equals, number_of = one.partition("=")
+        if not equals or not (number_of == "forever" or number_of.isdecimal()):
+            raise UsageError(
+                f"'{one[:60]}' is not TABLE=DAYS; write it like quarantine=14, or "
+                "quarantine=forever."
+            )
+        changes[name] = None if number_of == "forever" else int(number_of[:9])
+    target = Store.whole(store)
+    if changes:
+        # Of a table that is unknown, "forever" would be a mistake, too.
+        if unknown := [name for name in changes if name not in TABLES_KEPT]:
+            raise UsageError(
+                f"No days can be set for '{unknown[0][:60]}'; choose from {', '.join(TABLES_KEPT)}."
+            )
+        days = set_policy(target, changes)
+    else:
+        with target.snapshot(only=("settings",)) as snapshot:
+            days = policy(snapshot)
+    if as_json:
+        print_json({name: days.get(name) for name in TABLES_KEPT})
+        return
+    width = max(map(len, TABLES_KEPT))
+    for name, about in TABLES_KEPT.items():
+        if name in days:
+            print_line = f"{name:<{width}}  {counted(days[name], 'day')}; {about.words}"
+        elif about.of_turns and "turns" in days:
+            print_line = f"{name:<{width}}  as long as their turns"
+        else:
+            print_line = f"{name:<{width}}  forever"
+        out.print(plain(print_line))
+    if days:
+        out.print("Old rows are deleted by: faultline retain (look before with --dry-run).")

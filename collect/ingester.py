@@ -43,6 +43,7 @@ from data.ingest.validation import excerpt
 from data.schema.tables import QUARANTINE
 from data.store.durability import sync
 from data.store.privacy import privacy_of
+from data.store.rerun import rerun
 from data.store.store import Store
 
 # Kinds of records of the spool: a request in one of the encodings, or what was refused.
@@ -253,6 +254,7 @@ class Ingester:
         self.figures.replaced += result.replaced
         self.figures.quarantined += result.quarantined
 
+    @rerun
     def _quarantine(self) -> None:
         if not self._faults:
             return

@@ -44,7 +44,6 @@ from data.monitoring import readiness
 from data.store.head import read_head
 
 PATH = "/v1/traces"
-LOOPBACK = ("127.0.0.1", "localhost")
 # Seconds after which a client that was refused for now may try again.
 _RETRY_AFTER = "5"
 # After so many seconds without a word, the ingesting process is taken to hang; it says nothing

@@ -15,17 +15,26 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data.addresses import readable
+
 
 class FaultlineError(Exception):
     """Base of every error that Faultline raises on purpose."""
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        return readable(super().__str__())
+
 
 class UsageError(FaultlineError):
     """The request itself is wrong: an unknown column, a bad filter, an impossible path."""
 
     exit_code = 2
+
+
+class NotPermitted(FaultlineError):
+    """Somebody's role, or the limits of it, do not allow what they asked for."""
 
 
 class StoreError(FaultlineError):
@@ -64,6 +73,25 @@ class StoreBusy(StoreError):
     """Another process has been writing for longer than the caller waits."""
 
 
+class HeadMoved(StoreBusy):
+    """Another machine has written to a store in an object store since this one read it.
+
+    `data.store.rerun.rerun` does the work again.
+    """
+
+    @classmethod
+    def at(cls, root: Path) -> HeadMoved:
+        """The error for a store."""
+        return cls(
+            f"Other machines have written to {root} meanwhile; nothing was recorded, try again in "
+            "a moment."
+        )
+
+
+class ObjectStoreError(StoreError):
+    """An object store cannot be reached, lets nobody in, or cannot do what a store needs."""
+
+
 class VersionGone(StoreError):
     """The requested version never existed or has been vacuumed."""
 
@@ -99,6 +127,10 @@ class TicketError(FaultlineError):
 
 class AlertError(FaultlineError):
     """A channel of alerts cannot be reached, lets nobody in, or refuses what it was sent."""
+
+
+class AlertUnsure(AlertError):
+    """The connection was lost when a message may have been taken."""
 
 
 class TicketMissing(TicketError):
@@ -174,6 +206,10 @@ class NotEnoughLabels(ModelError):
 
 class WorkerLost(FaultlineError):
     """A process that did part of the work was killed."""
+
+
+class ClusterError(FaultlineError):
+    """There is no usable cluster at an address, or one of its nodes cannot do this work."""
 
 
 # -- what the machine refuses ----------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""A small process pool that runs a stream of tasks and yields their results in order."""
+"""Engines: what runs a stream of tasks and yields their results in order.
+
+Work that is split into parts takes an `Engine` and knows nothing of where its parts run: in this
+process, in a pool of processes (`local`), or on a cluster (`data.cluster`).
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,51 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from data.errors import WorkerLost
 
 T = TypeVar("T")
+
+
+class Pool(Protocol):
+    """Runs tasks while its engine's context lasts."""
+
+    def map(self, function: Callable[..., T], work: Iterator[tuple[Any, ...]]) -> Iterator[T]:
+        """Yield `function(*arguments)` for each tuple of `work`, in order.
+
+        `function` and its arguments are pickled; what it writes to files it renames into place, as
+        it may be killed at any moment and run again. Raises `WorkerLost` if too many processes were
+        killed, and whatever `function` raises.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Where parts of some work run, each on one core of a process other than this one."""
+
+    def __call__(self, tasks: int, shared: Sequence[Path] = ()) -> AbstractContextManager[Pool]:
+        """A pool for so many tasks.
+
+        shared: files that the tasks read; what runs on other machines sees to it that they are the
+            same there, and that their folders can be written to.
+        """
+        ...
+
+
+def local(processes: int) -> Engine:
+    """The engine of a pool with at most this many processes of this machine."""
+
+    def engine(tasks: int, shared: Sequence[Path] = ()) -> AbstractContextManager[Runner]:
+        return runner(min(tasks, processes))
+
+    return engine
 
 
 class Runner:

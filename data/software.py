@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import platform
+from functools import cache
+from pathlib import Path
+
+# The rooms whose code computes what is stored, and the libraries whose versions may change a bit of
+# it.
+_ROOMS = ("assistant", "classifiers", "data", "features", "labels", "rewrites")
+_LIBRARIES = (
+    "duckdb", "lightgbm", "numpy", "onnxruntime", "pandas", "pyarrow", "rapidfuzz", "scikit-learn",
+    "scipy", "tokenizers", "torch", "transformers", "woodelf-explainer",
+)  # fmt: skip
 
 
 def version() -> str:
@@ -11,3 +23,24 @@ def version() -> str:
         return importlib.metadata.version("faultline-voice")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
+
+
+@cache
+def fingerprint() -> dict[str, str]:
+    """What results may depend on besides data and models: name → version.
+
+    Faultline's is its version with a checksum of its code: a checkout keeps its version for months.
+    """
+    root = Path(__file__).parent.parent
+    code = hashlib.sha256()
+    for room in _ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            code.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    found = {"Faultline": f"{version()} ({code.hexdigest()[:12]})"}
+    found |= {"Python": platform.python_version(), "processor": platform.machine()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -10,6 +10,7 @@ from parts.annotate.agreement import agreement_task
 from parts.annotate.files import files_task
 from parts.annotate.queue import differences_task, queue_task
 from parts.annotate.retrain import retrain_task
+from parts.server.access import may, signed_in_as
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.verdict_form import (
@@ -30,6 +31,10 @@ tasks = {
     "files": "Import and export",
     "train": "Train",
 }
+if not may("export"):
+    del tasks["files"]
+if not may("run"):
+    del tasks["train"]
 st.header("Annotate", anchor=False)
 task = one_of("Task", tuple(tasks), "task", tasks.__getitem__, "segments", hidden=True)
 
@@ -45,7 +50,8 @@ if who is None:
     st.stop()
 with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     st.caption(f"You are {plain(who)}.", width="content")
-    st.button("Somebody else", type="tertiary", on_click=leave)
+    if signed_in_as() is None:
+        st.button("Somebody else", type="tertiary", on_click=leave)
 if task == "files":
     files_task(view, who, now)
 elif task == "differences":

@@ -9,9 +9,12 @@ import streamlit as st
 
 from data.queries import ingest_runs as arrived
 from parts.data import ingest_runs
+from parts.data.people import audit, roles
+from parts.data.privacy import privacy
 from parts.data.signals import drifting, signals
 from parts.data.sources import sources
 from parts.data.storage import sizes, upkeep
+from parts.server.access import may, signed_in_as
 from parts.shared.choice import one_of
 from parts.shared.first_steps import next_step
 from parts.shared.log_upload import upload
@@ -23,8 +26,13 @@ PARTS = {
     "drift": "Drift",
     "storage": "Storage",
     "upload": "Add logs",
+    "people": "People",
 }
 view = current_view()
+if not may("maintain"):
+    del PARTS["storage"], PARTS["upload"]
+if not may("people") or signed_in_as() is None:
+    del PARTS["people"]
 ingest_runs.numbers(view)
 if view.model is None and not view.snapshot.counts()["predictions"]:
     with st.container(border=True):
@@ -49,6 +57,10 @@ elif part == "drift":
 elif part == "storage":
     sizes(view)
     upkeep(view)
+    privacy(view)
+elif part == "people":
+    roles(view.path)
+    audit(view.path)
 else:
     st.subheader("Add logs", anchor=False)
     upload(view.path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from charts.formatting import count
+from data.schema.trace import FAILURES
 from parts.explore import saved_views
 from parts.explore.downloads import slice_buttons
 from parts.explore.pivot import pivot_part
 from parts.explore.sql_editor import editor
 from parts.explore.turn_table import turns_part
+from parts.shared.alert_button import alert_button
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions
 from parts.shared.view import current_view
@@ -28,6 +30,7 @@ with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     saved_views.views_menu(view)
     if turns:
         slice_buttons(view, turns)
+        alert_button(view, sum(total.sums[name] for name in FAILURES) / turns)
 if turns:
     saved_views.numbers(view, total, judged)
 

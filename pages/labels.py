@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from charts.formatting import count
 from data.queries import generated_labels
+from data.store.store import local
 from parts.labels.dialogue import dialogue_panel
 from parts.labels.differences import difference_panel
 from parts.labels.export import export_menu
@@ -16,6 +15,7 @@ from parts.labels.making import label_button, nothing_labelled
 from parts.labels.summary import summary
 from parts.labels.tasks import task_table
 from parts.labels.thresholds import all_labelled, threshold_panel, thresholds
+from parts.server.access import may
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.labels import any_labels
@@ -33,14 +33,16 @@ if not any_labels(view):
     nothing_labelled(view)
     st.stop()
 
-tasks = read_tasks(Path(view.path), generated_labels.model_of(view.snapshot))
+tasks = read_tasks(local(view.path), generated_labels.model_of(view.snapshot))
 least = thresholds(tasks)
 labelled = all_labelled(view)
 with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     with st.container(width="stretch"):
         chips(view.chosen, f"{count(labelled)} labelled {'turn' if labelled == 1 else 'turns'}")
-    label_button(view)
-    export_menu(view, labelled, least)
+    if may("run"):
+        label_button(view)
+    if may("export"):
+        export_menu(view, labelled, least)
 
 part = one_of(
     "Part",

@@ -9,12 +9,12 @@ import streamlit as st
 from charts.formatting import several
 from classifiers import registry
 from data.errors import FaultlineError
-from data.store.store import Store
 from parts.model import later_logs, learning_curve, quality
 from parts.model.comparison import versus
 from parts.model.explanations import reasons
 from parts.model.judges import outside_judges
 from parts.model.label_errors import suspected_labels
+from parts.server.access import access, may, open_store
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.first_steps import label_buttons
@@ -32,6 +32,9 @@ NAMES = {
     "learning": "Learning curve",
     "card": "Model card",
 }
+# Of single turns, and of what a training kept of all turns.
+OF_TURNS = ("labels", "reasons")
+OF_TRAINING = ("later", "reasons", "learning", "card")
 NEED_TRUTH = ("quality", "thresholds", "comparison", "labels")
 
 view = current_view()
@@ -68,12 +71,17 @@ chips(
     f"{several(len(sample), 'turn')} of known truth"
     + (f", one dialogue in {part} drawn at random" if part > 1 else ""),
 )
-look = one_of("View", LOOKS, "look", NAMES.__getitem__, "segments", hidden=True)
+looks = tuple(
+    look
+    for look in LOOKS
+    if (may("turns") or look not in OF_TURNS) and not (access().limited and look in OF_TRAINING)
+)
+look = one_of("View", looks, "look", NAMES.__getitem__, "segments", hidden=True)
 
 
 def folder() -> object:
     """The model's folder; raises if it is gone."""
-    return registry.folder_of(Store.open(view.path).models, str(view.model))
+    return registry.folder_of(open_store(view.path).models, str(view.model))
 
 
 if look in NEED_TRUTH and not len(sample):
@@ -81,7 +89,8 @@ if look in NEED_TRUTH and not len(sample):
 elif look == "quality":
     st.markdown(quality.precision_words(quality.figures(view)))
     quality.headline(view, sample)
-    later_logs.expected_line(view)
+    if not access().limited:
+        later_logs.expected_line(view)
     quality.rates(view, sample)
     target = quality.target_choice(sample)
     quality.lines(view, sample, target)

@@ -10,7 +10,7 @@ from charts.rates import shares, shares_words
 from charts.sentences import misdated_words, scaled_words
 from data.schema.trace import FAILURES
 from data.store import workspace
-from parts.overview.alerts import alert_button, alert_list
+from parts.overview.alerts import alert_list
 from parts.overview.budgets import budget_panel
 from parts.overview.changes import change_list, heat_map
 from parts.overview.comparison import compared_with, comparison_choice, moved_table
@@ -18,7 +18,9 @@ from parts.overview.releases import release_panel
 from parts.overview.report_button import report_button
 from parts.overview.tables import shares_table
 from parts.overview.trend import trend_panel
+from parts.server.access import may
 from parts.shared import headline as top
+from parts.shared.alert_button import alert_button
 from parts.shared.cached_figures import cached_figure
 from parts.shared.filter_bar import chips
 from parts.shared.page_frame import no_predictions, nothing_fits
@@ -53,8 +55,9 @@ happened = top.events(view, against)
 targets = workspace.targets(view.snapshot)
 with file:
     comparison_choice(view, head.periods)
-    report_button(view, head, happened, targets)
-    alert_button(view, head)
+    if may("report"):
+        report_button(view, head, happened, targets)
+    alert_button(view, head.rates["defect"].high)
 
 left, right = st.columns([1.9, 1], gap="medium")
 with left:
@@ -84,9 +87,11 @@ with left:
 with right:
     heat_map(view, head, happened)
 budget_panel(view, head, targets)
-alert_list(view)
+if may("alert"):
+    alert_list(view)
 moved_table(view, head, happened)
 release_panel(view)
-defect_list(view, head.total)
-with mended:
-    mended_share(view)
+if may("turns"):
+    defect_list(view, head.total)
+    with mended:
+        mended_share(view)

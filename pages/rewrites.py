@@ -11,6 +11,7 @@ from parts.rewrites.evidence import evidence
 from parts.rewrites.export import export_menu
 from parts.rewrites.mining import mine_button, nothing_mined
 from parts.rewrites.ranked_list import rewrite_list
+from parts.server.access import may
 from parts.shared.choice import one_of
 from parts.shared.filter_bar import chips
 from parts.shared.rewrites import any_mined
@@ -30,8 +31,10 @@ total = sum(states.values())
 with st.container(horizontal=True, vertical_alignment="top", gap="small"):
     with st.container(width="stretch"):
         chips(view.chosen, several(total, "rewrite"))
-    mine_button(view)
-    export_menu(view, states)
+    if may("run"):
+        mine_button(view)
+    if may("export"):
+        export_menu(view, states)
 
 part = one_of(
     "Part",

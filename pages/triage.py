@@ -8,6 +8,7 @@ from analysis.slices.search import parse
 from charts.formatting import count
 from data.errors import UsageError
 from data.store import workspace
+from parts.server.access import access
 from parts.shared.filter_bar import chips
 from parts.shared.headline import headline
 from parts.shared.page_frame import no_predictions, nothing_fits
@@ -69,9 +70,10 @@ with right:
             slice_ = next((other for other in ranked if other.key == key), None)
             listed = [*(other.key for other in ranked), *names]
             about(view, key, point, conditions, slice_, result, listed)
-            decision(view, key, point, conditions, decided.get(key))
-            figures = figures_of(view, point, conditions, slice_)
-            ticket(view, key, figures, (decided.get(key) or {}).get("ticket"))
+            if access().decides(key):
+                decision(view, key, point, conditions, decided.get(key))
+                figures = figures_of(view, point, conditions, slice_)
+                ticket(view, key, figures, (decided.get(key) or {}).get("ticket"))
     elif result and not owner:
         st.subheader("No significant slice", anchor=False)
         st.text(

@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from data.errors import UsageError
 from data.ingest.ingest import ingest
+from data.parallel import Engine
 from data.schema.tables import REWRITE_OUTCOMES
 from data.store.rewrites import PROPOSED, replace_proposed
 from data.store.store import Store
 from data.store.temporary import scratch
 from data.store.workspace import put_setting
 from labels.feedback.sessions import GAP_S, friction
+from labels.feedback.shards import friction_by
 from progress import Progress, portion, silent
 from rewrites.candidates import candidates, failing_points
 from rewrites.interpretations import Counts, total
@@ -66,13 +68,16 @@ def refresh(
     until: date | None = None,
     share: float = SHARE,
     progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> Report:
     """Mine the sessions of a store that begin on the days `since` to `until`, and record them.
 
-    Raises UsageError if there are no turns in these days.
+    `engine`: where sessions are read, instead of this process. Raises UsageError if there are no
+    turns in these days.
     """
     with store.snapshot() as snapshot:
-        tables = _read(snapshot, gap_s, since, until, portion(progress, 0.0, 0.5))
+        read = portion(progress, 0.0, 0.5)
+        tables = _read(store, snapshot, gap_s, since, until, read, engine)
         gold = gold_of(snapshot)
         if not tables:
             raise UsageError(
@@ -121,14 +126,20 @@ def refresh(
 
 
 def evaluation_of(
-    store: Store, *, share: float = SHARE, gap_s: float = GAP_S, progress: Progress = silent
+    store: Store,
+    *,
+    share: float = SHARE,
+    gap_s: float = GAP_S,
+    progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> Evaluation:
     """Mine the first `share` of the days of a store and replay the rest; records nothing.
 
-    Raises UsageError if there are no turns, or of one day only.
+    `engine`: as in `refresh`. Raises UsageError if there are no turns, or of one day only.
     """
     with store.snapshot() as snapshot:
-        tables = _read(snapshot, gap_s, None, None, portion(progress, 0.0, 0.6))
+        read = portion(progress, 0.0, 0.6)
+        tables = _read(store, snapshot, gap_s, None, None, read, engine)
         gold = gold_of(snapshot)
     progress(0.6, 1.0, "replaying later sessions")
     evaluation = evaluate(tables, gold, share=share)
@@ -144,7 +155,7 @@ def rows_for_new_texts(
     Returns rows of `rewrites.mining.REWRITES` with the method "neighbour"; none for most texts.
     """
     with store.snapshot() as snapshot:
-        tables = _read(snapshot, gap_s, None, None, portion(progress, 0.0, 0.6))
+        tables = _read(store, snapshot, gap_s, None, None, portion(progress, 0.0, 0.6), None)
     counted = total(Counts.of(table) for table in tables)
     mined = from_counts(counted)
     progress(0.7, 1.0, "reading the new texts")
@@ -158,12 +169,22 @@ def rows_for_new_texts(
 
 
 def _read(
-    snapshot: Snapshot, gap_s: float, since: date | None, until: date | None, progress: Progress
+    store: Store,
+    snapshot: Snapshot,
+    gap_s: float,
+    since: date | None,
+    until: date | None,
+    progress: Progress,
+    engine: Engine | None,
 ) -> list[pa.Table]:
     """The tables of `friction`, with progress by turns."""
     tables: list[pa.Table] = []
     done, turns = 0, snapshot.counts()["turns"]
-    for table in friction(snapshot, gap_s=gap_s, since=since, until=until):
+    if engine is None:
+        found = friction(snapshot, gap_s=gap_s, since=since, until=until)
+    else:
+        found = friction_by(engine, store, snapshot, gap_s=gap_s, since=since, until=until)
+    for table in found:
         tables.append(table)
         done += table.num_rows
         progress(done, turns, "turns", done)

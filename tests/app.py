@@ -34,8 +34,11 @@ def _navigated(self: PagesManager, *args: Any, **kwargs: Any) -> None:
     _init(self, *args, **kwargs)
 
 
-def opener(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """A function that opens a page of a store's dashboard, with URL parameters."""
+def opener(monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any] | None = None) -> Open:
+    """A function that opens a page of a store's dashboard, with URL parameters.
+
+    `claims` are those of whoever has signed in, where the server asks for it.
+    """
 
     def run(store: Path, page: str | None = None, **query: str) -> AppTest:
         monkeypatch.setenv("FAULTLINE_STORE", str(store))
@@ -43,6 +46,7 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Open:
         monkeypatch.setattr(app_test, "ScriptCache", lambda: _scripts)
         monkeypatch.setattr(manifest_scanner, "scan_component_manifests", _scanned)
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at.user = dict(claims or {})
         if page:
             # Before the first run, which would draw the Overview. Streamlit then knows a page by
             # the name of its file, which is its URL path here.

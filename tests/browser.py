@@ -16,7 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Page, sync_playwright
+
+from data.errors import NotInstalled
+from parts.server.processes import haproxy
 
 ROOT = Path(__file__).parents[1]
 # Chromium's own traffic must stay off, or it would count as requests to other hosts.
@@ -29,6 +33,17 @@ _QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def _without_haproxy() -> bool:
+    try:
+        haproxy()
+    except NotInstalled:
+        return os.environ.get("CI") != "true"
+    return False
+
+
+NEEDS_HAPROXY = pytest.mark.skipif(_without_haproxy(), reason="HAProxy is not installed")
 
 
 def chromium() -> str | None:
@@ -45,14 +60,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(store: Path, *options: str, port: int | None = None) -> Iterator[str]:
+def served(
+    store: Path | str, *options: str, port: int | None = None, processes: int = 1
+) -> Iterator[str]:
     """The dashboard of a store; yields its address and stops the server at the end.
 
-    `options` are further ones of `python -m parts.server`.
+    `options` are further ones of `python -m parts.server`; several `processes` need HAProxy.
     """
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "parts.server", *options, "--server.port", str(port)]
+    module = ["parts.server.processes", str(processes)] if processes > 1 else ["parts.server"]
+    command = [sys.executable, "-m", *module, *options, "--server.port", str(port)]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [*command, "--server.address", "127.0.0.1", "--server.headless", "true"],

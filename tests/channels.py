@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from ipaddress import ip_address
 from pathlib import Path
-from socket import socket
+from socket import create_server, socket
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -100,7 +101,7 @@ def mail_server(folder: Path, tls: str = "none") -> Iterator[tuple[Letters, dict
         "FAULTLINE_ALERTS_TO": "ada@example.org, grace@example.org",
     }
     if tls != "none":
-        context = _certificate(folder)
+        context = certificate(folder)
         more = {"authenticator": _authenticate}
         if tls == "starttls":
             more |= {"tls_context": context, "require_starttls": True, "auth_required": True}
@@ -126,8 +127,9 @@ def _authenticate(
     return AuthResult(success=data == right, handled=False)
 
 
-def _certificate(folder: Path) -> ssl.SSLContext:
-    """A context with a new certificate for 127.0.0.1, which is written to cert.pem."""
+def certificate(folder: Path, *names: str) -> ssl.SSLContext:
+    """A context with a new certificate for 127.0.0.1 and hosts of other names, which is written to
+    cert.pem, as its key is to key.pem."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -140,7 +142,10 @@ def _certificate(folder: Path) -> ssl.SSLContext:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+            ),
+            critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -153,3 +158,66 @@ def _certificate(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     return context
+
+
+Talk = Callable[[socket, threading.Event], None]
+
+
+@contextmanager
+def talking(say: Talk) -> Iterator[int]:
+    """A server, by its port, that does with each connection what `say` does, until the end."""
+    ended = threading.Event()
+
+    def accept(server: socket) -> None:
+        with suppress(OSError):
+            while True:
+                with server.accept()[0] as caller, suppress(OSError):
+                    say(caller, ended)
+
+    with create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=accept, args=(server,), daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        ended.set()
+
+
+def trickle(first: bytes, then: bytes, reads: bool = True) -> Talk:
+    """Send something, then something small again and again; `reads` a request before."""
+
+    def say(caller: socket, ended: threading.Event) -> None:
+        if reads:
+            caller.recv(1 << 16)
+        caller.sendall(first)
+        while not ended.wait(0.05):
+            if then:
+                caller.sendall(then)
+
+    return say
+
+
+def speaking_smtp(answers: Mapping[bytes, bytes]) -> Talk:
+    """A mail server that takes a mail, but for some of its answers, by command; b"" ends the
+    connection in place of an answer. The text's is that of `.`, the greeting's that of ``."""
+
+    def say(caller: socket, _: threading.Event) -> None:
+        def answer(command: bytes, otherwise: bytes) -> bool:
+            reply = answers.get(command, otherwise)
+            if reply:
+                caller.sendall(reply + b"\r\n")
+            return bool(reply)
+
+        file = caller.makefile("rb")
+        going = answer(b"", b"220 ready")
+        in_text = False
+        while going and (line := file.readline()):
+            if in_text:
+                if line == b".\r\n":
+                    in_text = False
+                    going = answer(b".", b"250 taken")
+                continue
+            command = line[:4].upper()
+            in_text = command == b"DATA" and b"DATA" not in answers
+            going = answer(command, b"354 go on" if in_text else b"250 ok")
+            going = going and command != b"QUIT"
+
+    return say

@@ -22,7 +22,7 @@ from cli.main import main
 from data.ingest.ingest import ingest
 from data.store.annotations import annotate
 from data.store.store import Store
-from tests import learned, rewritten
+from tests import canaries, learned, rewritten
 from tests.app import Open, opener
 from tests.command import Ran, Run
 from tests.logs import write_lines
@@ -86,6 +86,19 @@ def phones_fail(once: Once) -> Store:
 def own_phones_fail(tmp_path: Path, phones_fail: Store) -> Store:
     """A copy of it, to write to."""
     return Store.open(shutil.copytree(phones_fail.path, tmp_path / "own"))
+
+
+@pytest.fixture(scope="session")
+def canary_store(once: Once) -> Store:
+    """A store in whose texts each field of each assistant has a word of its own; read-only."""
+    folder = once("canaries", lambda folder: canaries.fill(folder / "store"))
+    return Store.open(folder / "store")
+
+
+@pytest.fixture
+def own_canaries(tmp_path: Path, canary_store: Store) -> Store:
+    """A copy of it, to write to."""
+    return Store.open(shutil.copytree(canary_store.path, tmp_path / "canaries"))
 
 
 @pytest.fixture

@@ -29,10 +29,13 @@ import pyarrow.parquet as pq
 from annotation.files import import_annotations
 from data.errors import FaultlineError
 from data.ingest.ingest import ingest
-from data.store.maintenance import compact, delete, retain, vacuum
+from data.store.compaction import compact
 from data.store.predictions import commit_predictions
 from data.store.repair import examine, repair
+from data.store.retention import retain
 from data.store.store import Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 
 if TYPE_CHECKING:
     from classifiers.model import Model

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,14 @@ class Server:
         with tempfile.TemporaryDirectory() as folder:
             files = visible_files(snapshot, reader, sql, Path(folder))
             definition = slice_sql(MODEL, Filter())
-            request = {"files": files, "slice": definition, "sql": sql, "to": None, "spill": folder}
+            request = {
+                "access": asdict(snapshot.access),
+                "files": files,
+                "slice": definition,
+                "sql": sql,
+                "to": None,
+                "spill": folder,
+            }
             return read_answer(*self.output(request, limits), limits)
 
     def close(self) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
-from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.receiver import PATH, Limits, Receiver
+from data.web_addresses import LOCAL_HOSTS
+from tests.programs import program
 from tests.test_docs import bad_calls
 from tests.test_wheel import ROOMS
 
@@ -62,8 +64,8 @@ def test_all_servers_and_the_backup_are_there() -> None:
     assert any(command.startswith("faultline serve-rewrites") for command in commands())
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is missing")
 def test_units_are_valid(tmp_path: Path) -> None:
+    program("systemd-analyze")
     # Which program it is does not matter, but it has to be there.
     for unit in UNITS:
         text = unit.read_text().replace("/opt/faultline/bin/faultline", "/bin/true")
@@ -74,6 +76,16 @@ def test_units_are_valid(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("document", KUBERNETES, ids=lambda document: document["kind"])
+def test_manifests_are_as_kubernetes_describes_them(document: dict[str, Any]) -> None:
+    version = kubernetes_validate.latest_version()
+    kubernetes_validate.validate(document, version, strict=True)
+    # The schema is of this kind, and refuses what it does not know.
+    document = {**document, "spec": {**document["spec"], "replica": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -89,7 +101,9 @@ def test_services_may_do_little(unit: Path) -> None:
 
 def test_probes_ask_for_what_is_there(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path, Limits(), tmp_path)
-    paths = {getattr(route, "path", "") for route in receiver.application(LOOPBACK).routes}
+    paths = {
+        getattr(route, "path", "") for route in receiver.application(tuple(LOCAL_HOSTS)).routes
+    }
     receiver.close()
     asked = set()
     for _, pod in pods():

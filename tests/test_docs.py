@@ -28,7 +28,7 @@ _EXAMPLES = {"logs/", "demo/", "./store", "../shared/corpora"}
 _PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w.-]+/|[\w-]+\.(py|md|toml|txt)")
 _PROGRAMS = {
     *("make", "python", "pip", "pipx", "uv", "git", "apt-get", "pytest", "source", "docker"),
-    *("useradd", "install", "systemctl", "journalctl"),
+    *("useradd", "install", "systemctl", "journalctl", "ray"),
 }
 
 

@@ -134,7 +134,7 @@ def test_wrong_requests_are_one_sentence(scored_store: Store, unscored_store: St
         (lambda: faultline.explain("nobody", store=store), UsageError, "no turn 'nobody'"),
         (lambda: faultline.train(store=store, context="x"), UsageError, "no context 'x'"),
         (lambda: faultline.train(store=store, without=["x"]), UsageError, "leave out x"),
-        (lambda: faultline.open("s3://logs"), UsageError, "local folder"),
+        (lambda: faultline.open("ftp://logs"), UsageError, "local folder"),
     ):
         with pytest.raises(error, match=words) as caught:
             call()

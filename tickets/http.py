@@ -6,32 +6,34 @@ and no message contains it, whatever a server repeats.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from typing import Any, Literal, TypeVar
 
 import msgspec
-import requests
-import urllib3
 from requests.auth import AuthBase
 
 from charts.formatting import short
 from data.errors import TicketError, TicketMissing, UsageError
 from data.web_addresses import LOCAL_HOSTS, web_parts
+from data.web_requests import (
+    LATER,
+    REDIRECTS,
+    Reply,
+    WebFailure,
+    ask,
+    asked_again,
+    retry_after_s,
+)
 
 Answer = TypeVar("Answer")
 
-# Seconds for a connection, and for each part of an answer; then for all of it. A reader waits.
-_CONNECT_S, _READ_S, _WHOLE_S = 5.0, 15.0, 30.0
+# A reader waits.
+_WHOLE_S = 30.0
 # A hundred long issues are some megabytes.
 _MOST_BYTES = 16 << 20
-# Answers that say: not now. Only what changes nothing is asked again.
-_LATER = (429, 502, 503, 504)
+# Only what changes nothing is asked again.
 _TRIES, _PATIENCE_S = 3, 10.0
-_REDIRECTS = (301, 302, 307, 308)
-_MOST_REDIRECTS = 3
 
 
 class Client:
@@ -64,92 +66,48 @@ class Client:
     def get(self, path: str, kind: type[Answer], params: Mapping[str, str | int]) -> Answer:
         """The answer to a request that changes nothing; a busy tracker is asked again, for some
         seconds. Raises `TicketMissing` for 404 and 410, `TicketError` for other refusals."""
-        left = _PATIENCE_S
-        for attempt in range(_TRIES):
-            response, content = self._ask("GET", path, params=params)
-            wait = _wait(response, attempt)
-            if not self._is_busy(response) or attempt + 1 == _TRIES or wait > left:
-                break
-            time.sleep(wait)
-            left -= wait
-        return self._read(response, content, kind)
+        reply = asked_again(
+            lambda: self._ask("GET", path, params=params), _TRIES, _PATIENCE_S, _is_busy
+        )
+        return self._read(reply, kind)
 
     def post(self, path: str, kind: type[Answer], content: Mapping[str, Any]) -> Answer:
         """The answer to a request that changes something; it is sent once.
 
         Raises `TicketError`, in which `refused` has what the tracker said of each field.
         """
-        return self._read(*self._ask("POST", path, json=content), kind)
+        return self._read(self._ask("POST", path, json=content), kind)
 
-    def _ask(self, method: str, path: str, **more: Any) -> tuple[requests.Response, bytes]:
-        url = self.base + path
-        for _ in range(1 + _MOST_REDIRECTS):
-            response, content = self._send(method, url, **more)
-            target = urljoin(url, response.headers.get("Location", ""))
-            # A request with a body would be sent again as another one.
-            if response.status_code not in _REDIRECTS or method != "GET":
-                break
-            if urlsplit(target)[:2] != urlsplit(url)[:2]:
-                break
-            # The target has the parameters of the request.
-            url, more = target, {}
-        return response, content
-
-    def _send(self, method: str, url: str, **more: Any) -> tuple[requests.Response, bytes]:
-        until = time.monotonic() + _WHOLE_S
+    def _ask(self, method: Literal["GET", "POST"], path: str, **more: Any) -> Reply:
         unsure = (
             "; whether the ticket was opened is not known: try again, it is looked for first."
             if method == "POST"
             else "; try again later."
         )
+        where = f"{self.title} at {self.base}"
         try:
-            with requests.request(
-                method,
-                url,
-                headers=self._headers,
-                auth=self._auth,
-                timeout=(_CONNECT_S, _READ_S),
-                allow_redirects=False,
-                stream=True,
-                **more,
-            ) as response:
-                content = b""
-                # What has come, rather than a whole piece, which may never be full.
-                while part := response.raw.read1(1 << 16, decode_content=True):
-                    content += part
-                    if len(content) > _MOST_BYTES:
-                        raise TicketError(
-                            f"{self.title} at {self.base} answered with more than "
-                            f"{_MOST_BYTES >> 20} MB{unsure}"
-                        )
-                    if time.monotonic() > until:
-                        raise requests.Timeout
-                return response, content
-        except requests.ConnectTimeout as error:
-            raise self._unreachable("no answer") from error
-        except requests.Timeout as error:
-            raise TicketError(
-                f"{self.title} at {self.base} did not answer in time{unsure}"
-            ) from error
-        except requests.exceptions.SSLError as error:
-            raise self._unreachable("its certificate is not trusted") from error
-        except urllib3.exceptions.ReadTimeoutError as error:
-            raise TicketError(
-                f"{self.title} at {self.base} did not answer in time{unsure}"
-            ) from error
-        except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:
-            # One that never came about, or one that was lost after the request was sent.
-            never = any(name in repr(error) for name in ("NewConnection", "NameResolution"))
-            if method == "POST" and not never:
-                raise TicketError(
-                    f"The connection to {self.title} at {self.base} was lost{unsure}"
-                ) from error
-            raise self._unreachable("no connection") from error
-        except (requests.RequestException, UnicodeError, ValueError) as error:
-            raise TicketError(
-                f"{self.title} at {self.base} cannot be asked ({type(error).__name__}); check its "
-                f"address and {self.variables}."
-            ) from error
+            return ask(
+                method, self.base + path, headers=self._headers, auth=self._auth,
+                whole_s=_WHOLE_S, most_bytes=_MOST_BYTES, follow=True, **more,
+            )  # fmt: skip
+        except WebFailure as error:
+            failure = error
+        if failure.reason == "too long":
+            problem = TicketError(f"{where} answered with more than {_MOST_BYTES >> 20} MB{unsure}")
+        elif failure.reason == "timeout":
+            problem = TicketError(f"{where} did not answer in time{unsure}")
+        elif failure.reason == "certificate":
+            problem = self._unreachable("its certificate is not trusted")
+        elif failure.reason == "lost" and method == "POST":
+            problem = TicketError(f"The connection to {where} was lost{unsure}")
+        elif failure.reason in ("connection", "lost"):
+            problem = self._unreachable("no connection")
+        else:
+            problem = TicketError(
+                f"{where} cannot be asked ({failure.cause}); check its address and "
+                f"{self.variables}."
+            )
+        raise problem from failure
 
     def _unreachable(self, reason: str) -> TicketError:
         return TicketError(
@@ -157,32 +115,27 @@ class Client:
             "and the proxy."
         )
 
-    def _read(self, response: requests.Response, content: bytes, kind: type[Answer]) -> Answer:
-        if not response.ok or response.status_code in _REDIRECTS:
-            raise self._refusal(response, content)
+    def _read(self, reply: Reply, kind: type[Answer]) -> Answer:
+        if not reply.ok:
+            raise self._refusal(reply)
         try:
-            return msgspec.json.decode(content, type=kind)
+            return msgspec.json.decode(reply.content, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise TicketError(
                 f"What {self.base} answered is not as {self.title} answers; check the address."
             ) from error
 
-    def _is_busy(self, response: requests.Response) -> bool:
-        # GitHub says 403 where a limit on the rate of requests was reached.
-        limited = response.status_code == 403 and "Retry-After" in response.headers
-        return limited or response.status_code in _LATER
-
-    def _refusal(self, response: requests.Response, content: bytes) -> TicketError:
-        code = response.status_code
-        refused = _complaints(content)
+    def _refusal(self, reply: Reply) -> TicketError:
+        code = reply.status
+        refused = _complaints(reply.content)
         said = self._clean("; ".join(refused.values())).rstrip(".")
         told = f": {said}" if said else ""
         where = f"{self.title} at {self.base}"
         if code == 401:
             return TicketError(f"{where} does not accept the token (401); check {self.variables}.")
-        spent = response.headers.get("x-ratelimit-remaining") == "0"
-        if code == 429 or (code == 403 and (spent or "Retry-After" in response.headers)):
-            return TicketError(f"{where} takes no more requests now ({code}){_until(response)}.")
+        spent = reply.headers.get("x-ratelimit-remaining") == "0"
+        if code == 429 or (code == 403 and (spent or "Retry-After" in reply.headers)):
+            return TicketError(f"{where} takes no more requests now ({code}){_until(reply)}.")
         if code == 403:
             return TicketError(
                 f"{where} does not allow this (403){told}; give the token the right to read and "
@@ -193,8 +146,8 @@ class Client:
                 f"{where} has nothing there, or does not show it with this token ({code}){told}; "
                 f"check {self.variables}."
             )
-        if code in _REDIRECTS:
-            target = self._clean(response.headers.get("Location", ""))
+        if code in REDIRECTS:
+            target = self._clean(reply.headers.get("Location", ""))
             return TicketError(
                 f"{where} answered that it moved to {target} ({code}); if you trust that address, "
                 f"use it in {self.variables}."
@@ -236,26 +189,17 @@ def web_base(name: str, value: str) -> str:
     return value.rstrip("/")
 
 
-def _wait(response: requests.Response, attempt: int) -> float:
-    """Seconds to wait before asking again: what `Retry-After` says, else 1, 2, 4."""
-    try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return float(2**attempt)
-    return max(0.0, seconds) if math.isfinite(seconds) else float(2**attempt)
+def _is_busy(reply: Reply) -> bool:
+    # GitHub says 403 where a limit on the rate of requests was reached.
+    return (reply.status == 403 and "Retry-After" in reply.headers) or reply.status in LATER
 
 
-def _until(response: requests.Response) -> str:
+def _until(reply: Reply) -> str:
     """When a tracker says that it can be asked again."""
-    after = response.headers.get("Retry-After", "")
-    reset = response.headers.get("x-ratelimit-reset", "")
-    seconds = (
-        int(after)
-        if after.isdecimal()
-        else max(0, int(reset) - int(time.time()))
-        if reset.isdecimal()
-        else None
-    )
+    seconds = retry_after_s(reply)
+    reset = reply.headers.get("x-ratelimit-reset", "")
+    if seconds is None and reset.isdecimal() and len(reset) < 12:
+        seconds = max(0.0, int(reset) - time.time())
     if seconds is None or seconds > 86_400:
         return "; try again later"
     return f"; try again in {max(1, round(seconds / 60))} min"

@@ -58,6 +58,7 @@ def evaluate_store(
     with replacing(folder / registry.EVALUATION) as draft:
         draft.write_text(json.dumps(result, indent=1), "utf-8")
     registry.write_card(store.models, model_id, result)
+    store.files_written()
     return result
 
 

@@ -1,11 +1,15 @@
 """Scoring: the turns of a store that need it → the table `predictions`, in bounded memory.
 
-A plan says which turns are scored and in which part; `classifiers.scoring.worker` scores a part;
-the results of all parts are committed in one step.
+A plan says which turns are scored and in which part; `classifiers.scoring.worker` scores a part, in
+this process or wherever an engine runs it; the results of all parts are committed in one step. What
+a killed scoring finished is kept, and taken as it is by the next one whose plan has the same part:
+predictions depend on the plan alone, not on who scores, how often, or how many at a time.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,19 +22,38 @@ import pyarrow.parquet as pq
 
 from classifiers import registry
 from classifiers.context_digest import plan_sql
-from classifiers.scoring.worker import Scorer, score_part
+from classifiers.scoring.worker import ScoredPart, Scorer, score_part
 from data.errors import ModelError
-from data.parallel import runner
+from data.parallel import Engine, local
 from data.schema.trace import FAILURE_POINTS
+from data.software import fingerprint
+from data.store.model_folders import SCORING, content_id
+from data.store.parquet import workbench
 from data.store.predictions import commit_predictions
+from data.store.retention_policy import oldest_kept
+from data.store.snapshot import Snapshot, literal
 from data.store.store import Store
 from labels.rules import derived
 from progress import Progress, silent
 
-# Turns read at a time. Larger batches explain faster, smaller ones take less memory (about 25 kB a
-# turn).
-BATCH = 40_000
+# Turns of a part. Larger parts are explained no faster, and leave workers idle at the end; turns
+# take about 25 kB of memory each.
+BATCH = 10_000
+# So many parts are scored before further processes have loaded their models.
+_FEW_PARTS = 4
 _MAX_WORKERS = 8
+# What a killed scoring left is kept for a week, in case it is started again.
+_KEPT_S = 7 * 86_400.0
+_PLANNED = "plan.parquet"
+# A checksum of each part of a plan. It does not depend on the order of rows.
+_PARTS = """
+WITH rows AS (
+    SELECT part, hash(turn_id, dialogue_id, context_digest, shared, capture_us, first_day, last_day)
+        AS h
+    FROM read_parquet({plan})
+)
+SELECT part, count(*), bit_xor(h), sum(h) FROM rows GROUP BY part ORDER BY part
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,52 +79,50 @@ def score(
     progress: Progress = silent,
     batch: int = BATCH,
     workers: int | None = None,
+    engine: Engine | None = None,
 ) -> ScoreReport:
     """Score the turns that are new, changed, or in a changed dialogue; commit them, rolled up too.
 
     Parameters
     ----------
     model_id: the promoted model if None. everything: score all turns again.
-    batch: turns that a process holds at a time.
-    workers: processes, one per core (at most 8) by default; a single batch is scored right here.
+    batch: turns that a process holds at a time; predictions may differ by it in their last bit.
+    workers: processes, by default one per core (at most 8), or this one alone for a few parts.
+    engine: where the parts are scored, instead of such processes.
 
     Raises `ModelError` if there is no such model.
     """
-    with store.snapshot() as snapshot, store.staging() as folder:
+    store.clear_unfinished(_KEPT_S)
+    with store.snapshot() as snapshot:
         model = model_id or snapshot.model
         if not model:
             raise ModelError(
                 f"No model has been trained in {store.path}; train one with: faultline train"
             )
         settings = registry.load_settings(store.models, model)
-        plan = folder / "plan.parquet"
-        bound = {"model": model, "all": everything, "batch": batch}
-        sql = plan_sql(settings.context, settings.devices_within)
-        stale = _write(snapshot.batches(sql, bound), plan)
-        turns = snapshot.counts()["turns"]
-        verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
-        files: list[Path] = []
-        failed: dict[str, str] = {}
-        done = 0
-        progress(0, stale, "scoring", 0)
-        parts = _last_part(plan) + 1 if stale else 0
-        processes = min(parts, workers or min(os.cpu_count() or 1, _MAX_WORKERS))
-        if processes == 1:
-            # In this process, with the open snapshot, on all cores.
-            work = Scorer.of(snapshot, store.models, model).part
-        else:
-            work = partial(score_part, str(store.path), snapshot.version, model)
-        arguments = (
-            (str(plan), part, str(folder / f"scored-{part}.parquet")) for part in range(parts)
-        )
-        with runner(processes) as pool:
-            for scored in pool.map(work, arguments):
-                files.append(Path(scored.file))
-                failed |= scored.failed
-                done += sum(scored.verdicts)
-                verdicts += np.array(scored.verdicts)
+        with store.unfinished(f"scoring-{model}") as folder:
+            plan = folder / _PLANNED
+            bound: dict[str, object] = {"model": model, "all": everything, "batch": batch}
+            # Predictions that are kept for fewer days than turns would be removed again.
+            oldest = oldest_kept(snapshot, "predictions")
+            if oldest:
+                bound["oldest"] = oldest
+            sql = plan_sql(settings.context, settings.devices_within, since=oldest is not None)
+            stale = _write(snapshot.batches(sql, bound), plan)
+            turns = snapshot.counts()["turns"]
+            progress(0, stale, "scoring", 0)
+            scored = []
+            for part in _scored(store, snapshot, model, plan if stale else None, workers, engine):
+                scored.append(part)
+                done = sum(sum(part.verdicts) for part in scored)
                 progress(done, stale, "scoring", done)
-        committed = commit_predictions(store, files, model) if files else 0
+            files = [Path(part.file) for part in scored]
+            committed = commit_predictions(store, files, model) if files else 0
+    verdicts = np.zeros(len(FAILURE_POINTS), np.int64)
+    failed: dict[str, str] = {}
+    for part in scored:
+        verdicts += np.array(part.verdicts)
+        failed |= part.failed
     derived.refresh(store)
     return ScoreReport(
         model,
@@ -111,6 +132,42 @@ def score(
         store.head().version,
         failed,
     )
+
+
+def _scored(
+    store: Store,
+    snapshot: Snapshot,
+    model: str,
+    plan: Path | None,
+    workers: int | None,
+    engine: Engine | None,
+) -> Iterator[ScoredPart]:
+    """The parts of a plan, in order: those that are finished already, and those scored now."""
+    if plan is None:
+        return
+    folder = store.models / model
+    files = _parts(plan, content_id(folder))
+    finished = _finished_before(plan, files)
+    left = [part for part in files if part not in finished]
+    tasks = ((str(plan), part, str(files[part])) for part in left)
+    usual = 1 if len(left) <= _FEW_PARTS else min(os.cpu_count() or 1, _MAX_WORKERS)
+    processes = min(len(left), workers or usual)
+    if engine is None and processes < 2:
+        # In this process, with the open snapshot, on all cores.
+        here = Scorer.of(snapshot, store.models, model) if left else None
+        for part in files:
+            if (scored := finished.get(part)) is None:
+                assert here is not None
+                scored = here.part(*next(tasks))
+            yield scored
+        return
+    work = partial(score_part, str(store.path), snapshot.version, model)
+    start = engine or local(processes)
+    read = [plan, *(path for name in SCORING if (path := folder / name).exists())]
+    with start(len(left), read) as pool:
+        results = pool.map(work, tasks)
+        for part in files:
+            yield finished[part] if part in finished else next(results)
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
@@ -126,8 +183,26 @@ def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     return rows
 
 
-def _last_part(plan: Path) -> int:
-    """Number of the last part; rows are ordered by part."""
-    with pq.ParquetFile(plan) as file:
-        last = file.read_row_group(file.num_row_groups - 1, ["part"])["part"]
-    return int(last.to_numpy()[-1])
+def _parts(plan: Path, model: str) -> dict[int, Path]:
+    """The parts of a plan, in order, and the file beside it that each is scored into.
+
+    Its name says what the predictions depend on: the rows of the part, the model's files (`model`
+    is their checksum), and the software.
+    """
+    rest = json.dumps({**fingerprint(), "model": model}, sort_keys=True)
+    with workbench(spill=plan.with_name("spill")) as con:
+        rows = con.execute(_PARTS.format(plan=literal(plan))).fetchall()
+    files = {}
+    for part, *checksum in rows:
+        name = hashlib.sha256(f"{rest} {checksum}".encode()).hexdigest()[:32]
+        files[part] = plan.with_name(f"scored-{name}.parquet")
+    return files
+
+
+def _finished_before(plan: Path, parts: dict[int, Path]) -> dict[int, ScoredPart]:
+    """The parts that a killed scoring has finished; whatever else it left is removed."""
+    for path in plan.parent.iterdir():
+        if path != plan and path not in parts.values() and path.is_file():
+            path.unlink(missing_ok=True)
+    found = {part: ScoredPart.read(file) for part, file in parts.items() if file.exists()}
+    return {part: scored for part, scored in found.items() if scored}

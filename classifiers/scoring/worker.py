@@ -6,6 +6,7 @@ numbers, so it can run in any process that can read the store.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from classifiers.shap_values import Explainer, evidence, reasons
 from data.errors import FaultlineError
 from data.schema.tables import EVIDENCE, PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
+from data.store.durability import replacing
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.turn_columns import facts
@@ -36,6 +38,8 @@ _MEMORY = "512MB"
 # Dialogues of a part that are given up one by one; with more, it is not they that are at fault.
 _MOST_FAILED = 16
 _LONGEST_REASON = 200
+# In the metadata of a file of predictions: the dialogues that failed, and why, as JSON.
+_FAILED = b"faultline.failed"
 # What a smaller batch would not mend.
 _NOT_OF_THE_TURNS = (
     FaultlineError, MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException,
@@ -50,6 +54,20 @@ class ScoredPart(NamedTuple):
     verdicts: tuple[int, ...]
     failed: dict[str, str]
 
+    @classmethod
+    def read(cls, file: Path) -> Self | None:
+        """The part that was scored into `file`; None if it has not been, or not to its end."""
+        try:
+            table = pq.read_table(file, columns=["failure_point"])
+            failed = json.loads(table.schema.metadata[_FAILED])
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+            return None
+        return cls.of(str(file), table["failure_point"], failed)
+
+    @classmethod
+    def of(cls, file: str, verdicts: pa.ChunkedArray[Any], failed: dict[str, str]) -> Self:
+        return cls(file, tuple(_count(verdicts, name) for name in FAILURE_POINTS), failed)
+
 
 def score_part(
     store: str, version: str, model_id: str, plan: str, part: int, to: str
@@ -62,7 +80,7 @@ def score_part(
     model_id: a model of that store.
     plan: Parquet file with the columns of `classifiers.context_digest.plan_sql`.
     part: number of the part in the plan's column `part`.
-    to: the Parquet file to write.
+    to: the Parquet file to write; it is there as soon as it is complete.
 
     Raises `ModelError` for a missing or damaged model, `VersionGone` for a vacuumed version.
     """
@@ -94,6 +112,12 @@ class Scorer:
 
     def part(self, plan: str, part: int, to: str) -> ScoredPart:
         """`score_part` with the open store and model."""
+        # The last bit of a product of matrices depends on how many threads share it; these are too
+        # small to gain from more than one.
+        with threadpool_limits(1, user_api="blas"):
+            return self._part(plan, part, to)
+
+    def _part(self, plan: str, part: int, to: str) -> ScoredPart:
         to_score = pq.read_table(plan, filters=[("part", "=", part)])
         low, high = pc.min(to_score["first_day"]).as_py(), pc.max(to_score["last_day"]).as_py()
         turns = self.snapshot.query(
@@ -121,10 +145,11 @@ class Scorer:
                 if rest.num_rows
                 else PREDICTIONS.empty_table()
             )
-        pq.write_table(table, to, compression="zstd")
-        verdicts = table["failure_point"]
-        counts = tuple(_count(verdicts, name) for name in FAILURE_POINTS)
-        return ScoredPart(to, counts, failed)
+        table = table.replace_schema_metadata({_FAILED: json.dumps(failed)})
+        # Complete or not there at all, as whoever goes on after a kill takes it as it is.
+        with replacing(Path(to)) as draft:
+            pq.write_table(table, draft, compression="zstd")
+        return ScoredPart.of(to, table["failure_point"], failed)
 
     def _predictions(self, turns: pa.Table, to_score: pa.Table) -> pa.Table:
         digests = to_score.select(["turn_id", "context_digest"])

@@ -57,8 +57,10 @@ def export(
 
     Rows are ordered by time. In CSV, a text that a spreadsheet would interpret as a formula gets an
     apostrophe in front (`data.export.spreadsheet`). Raises `UsageError` for an unknown table or
-    suffix, a file that cannot be written, or a condition that cannot be used.
+    suffix, a file that cannot be written, or a condition that cannot be used; `NotPermitted` for a
+    snapshot of somebody who sees no rows.
     """
+    snapshot.access.require("turns")
     target = Path(to).expanduser()
     if table not in TABLES:
         raise UsageError(f"There is no table '{table}'; there are: {', '.join(TABLES)}.")
@@ -72,7 +74,14 @@ def export(
     try:
         with (
             replacing(target) as draft,
-            connect(snapshot.files, "1500MB", snapshot.spill, writable=[draft]) as con,
+            connect(
+                snapshot.files,
+                "1500MB",
+                snapshot.spill,
+                writable=[draft],
+                access=snapshot.access,
+                walled=bool(where) and not params,
+            ) as con,
         ):
             if not params:
                 _check(snapshot, con, table, where)
@@ -148,7 +157,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def check_condition(snapshot: Snapshot, table: str, where: str | None) -> None:
     """Raise `UsageError` unless a condition is one expression over a table."""
-    with connect(snapshot.files, "1500MB", snapshot.spill) as con:
+    with connect(
+        snapshot.files, "1500MB", snapshot.spill, access=snapshot.access, walled=True
+    ) as con:
         _check(snapshot, con, table, where)
 
 

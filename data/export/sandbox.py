@@ -4,9 +4,11 @@ It runs in a separate process (`data.export.sandbox_worker`), which can read onl
 views, has bounded memory and time, and can be stopped. So neither a crash nor an excessive
 statement affects the dashboard that started it.
 
-What the reader may not see (`data.queries.visibility`) is out of the process's reach: it gets a
-copy of the rows that they may see, and no file that holds others. A condition over a view would not
-do: DuckDB may evaluate a statement's own conditions first, and quote hidden values in an error.
+Annotations that the reader may not see (`data.queries.visibility`) are out of the process's reach:
+it gets a copy of the rows that they may see, and no file that holds others. A condition over a view
+would not do: DuckDB may evaluate a statement's own conditions first, and quote hidden values in an
+error. Where somebody sees only some assistants or locales, copies would take too long; the views
+have a wall instead (`data.store.limits`), and a statement can name nothing but views.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -232,9 +234,11 @@ def start(
     """Start one SELECT statement over the tables of a snapshot.
 
     Besides the tables it may use `slice`, the model's predictions for the filter `chosen`. It sees
-    what `reader` may see, by default what everybody may. With `to`, all of its rows are written to
+    what `reader` may see, by default what everybody may, within the access of the snapshot; raises
+    `NotPermitted` for one that may not run statements. With `to`, all of its rows are written to
     this file instead (.csv, .parquet or .jsonl).
     """
+    snapshot.access.require("sql")
     try:
         sql.encode()
     except UnicodeEncodeError:
@@ -249,6 +253,7 @@ def start(
         "rows": limits.rows,
         "result_megabytes": limits.result_megabytes,
         "file_megabytes": limits.file_megabytes,
+        "access": asdict(snapshot.access),
     }
     return Statement(request, snapshot, reader, limits)
 

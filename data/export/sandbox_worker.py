@@ -26,6 +26,7 @@ from data.errors import FaultlineError, UsageError
 from data.export.export import copy_sql
 from data.export.sandbox import LATE
 from data.export.sql_errors import Place, did_you_mean, nearest, place_of, sentence
+from data.schema.access import PEOPLE, Access
 from data.schema.layout import TABLES
 from data.store.damage import may_be_damage
 from data.store.snapshot import connect
@@ -92,6 +93,12 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
             "SET max_temp_directory_size = '1GB'",
             *([f"CREATE TEMP VIEW slice AS {request['slice']}"] if request["slice"] else []),
         ],
+        access=Access(
+            request["access"]["role"],
+            tuple(request["access"]["assistants"]),
+            tuple(request["access"]["locales"]),
+        ),
+        walled=True,
     )
     # Before the statement is parsed, which may take long too.
     _bound(request, target)
@@ -108,7 +115,8 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     timer.start()
     began = time.monotonic()
     try:
-        sql = only_select(con, request["sql"], {*TABLES, *(["slice"] if request["slice"] else [])})
+        offered = set(TABLES) - set(PEOPLE)
+        sql = only_select(con, request["sql"], {*offered, *(["slice"] if request["slice"] else [])})
         relation = _bound_relation(con, sql)
         columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
@@ -288,7 +296,7 @@ def _sentence(error: Exception, request: dict[str, Any]) -> tuple[str, Place | N
         ), None
     # Without the server's folders.
     message = str(error).replace(request["spill"], "…") or type(error).__name__
-    names = {name for table in TABLES.values() for name in table.columns}
+    names = {column for name in set(TABLES) - set(PEOPLE) for column in TABLES[name].columns}
     return sentence(message, request["sql"], sorted(names), 1)
 
 

@@ -44,6 +44,7 @@ from data.store.parquet import workbench, write_batches
 from data.store.paths import printable
 from data.store.privacy import Privacy, privacy_of
 from data.store.quarantine import FIELD_KIND, REASON_WORDS, reason_kind
+from data.store.rerun import rerun
 from data.store.snapshot import literal
 from data.store.store import Store
 from data.store.transaction import Cycle
@@ -386,6 +387,7 @@ def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
     return inputs
 
 
+@rerun
 def _commit(
     store: Store,
     item: _Input,
@@ -397,11 +399,11 @@ def _commit(
     started, run_id = time.monotonic(), uuid.uuid4().hex
     source, staged, folder = item.source, item.staged, item.path
     name = item.name
-    planned = plan(TurnsNow.of(store), staged, run, folder / "plan", on_conflict)
+    planned = plan(TurnsNow.of(store), staged, run, folder / f"plan-{run_id}", on_conflict)
     with store.commit() as cycle:
         if cycle.versions.get("turns", 0) != planned.version:
             # Another process has committed meanwhile: the plan has to be made again.
-            again = folder / "plan-again"
+            again = folder / f"plan-again-{run_id}"
             planned = plan(TurnsNow.within(cycle), staged, run, again, on_conflict)
         resolved = planned.resolved
         if on_conflict == "refuse" and resolved.conflicts:

@@ -45,9 +45,8 @@ class TurnsNow:
     @classmethod
     def of(cls, store: Store) -> TurnsNow:
         version = store.head().tables.get("turns", 0)
-        return cls(
-            version, [store.path / "turns" / p for p in live_files(store.path, "turns", version)]
-        )
+        files = live_files(store.path, "turns", version)
+        return cls(version, store.fetch("turns", files.values()))
 
     @classmethod
     def within(cls, cycle: Cycle) -> TurnsNow:

@@ -47,7 +47,7 @@ SELECT l.dialogue_id, l.day, coalesce(s.failure_point, l.failure_point) AS truth
   {", ".join(f"p.p_{name}" for name in FAILURE_POINTS)}
 FROM (FROM labelled WHERE {{sampled}}) l
 LEFT JOIN ({_SETTLED}) s USING (turn_id, dialogue_id, day)
-JOIN (FROM predictions WHERE model_id = $model AND {{clause}}) p ON p.turn_id = l.turn_id
+JOIN (FROM {{source}} WHERE model_id = $model AND {{clause}}) p ON p.turn_id = l.turn_id
 WHERE p.day = l.day AND l.failure_point IS NOT NULL
 ORDER BY l.turn_id
 """
@@ -93,7 +93,9 @@ def sampled(
 def _read(snapshot: Snapshot, model: str, chosen: Filter, most: int, sql: str) -> pa.Table:
     clause, params = chosen.where()
     part = one_in(snapshot, model, chosen, most)
-    sql = sql.format(clause=clause, sampled=every(part))
+    # A store of an earlier version has no such rows until it is scored again.
+    source = "judged" if snapshot.counts()["judged"] else "predictions"
+    sql = sql.format(clause=clause, sampled=every(part), source=source)
     return snapshot.query(sql, {"model": model, **params}, tables=shown(snapshot))
 
 

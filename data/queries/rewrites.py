@@ -69,9 +69,10 @@ SELECT turn_id, day, {HEARD} AS heard, coalesce(assistant, '') AS assistant,
 FROM turns WHERE {DATED}
 """
 
-# Distinct texts are normalised before the turns are joined: there are far fewer of them.
+# Distinct texts are normalised before the turns are joined: there are far fewer of them. The turns
+# are read twice, as that is less work than keeping all of them in between.
 _ASKED = f"""
-WITH said AS ({{turns}}), forms AS MATERIALIZED (
+WITH said AS NOT MATERIALIZED ({{turns}}), forms AS MATERIALIZED (
   SELECT heard, request
   FROM (SELECT heard, {request_sql("heard")} AS request FROM (SELECT DISTINCT heard FROM said))
   SEMI JOIN rewrites USING (request)
@@ -81,7 +82,7 @@ WITH said AS ({{turns}}), forms AS MATERIALIZED (
   SELECT said.*, forms.request FROM said JOIN forms USING (heard)
 ), users AS (
   SELECT turn_id, user_id FROM turns
-  WHERE user_id IN (SELECT user_id FROM own)
+  WHERE {{owners}}
     AND turn_id IN (SELECT turn_id FROM matched SEMI JOIN own USING (assistant, request))
 )
 SELECT m.assistant, m.request, own.user_id, date_trunc('week', m.day)::DATE AS week,
@@ -91,6 +92,9 @@ LEFT JOIN own ON own.user_id = users.user_id AND own.request = m.request
   AND own.assistant = m.assistant
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3 NULLS FIRST, 4
 """
+
+_OWNERS = "SELECT DISTINCT user_id FROM rewrites WHERE user_id IS NOT NULL ORDER BY 1"
+_FEW_OWNERS = 500
 
 _RANKED = f"""
 WITH sums AS (
@@ -244,12 +248,26 @@ def asked(
     Columns: assistant ('' for none), request, user_id (of users with a row of their own for it,
     else null), week (its Monday), turns, failing and p_<failure point> (summed probabilities).
     """
+    owners, users = _owners(snapshot)
     if model is None:
-        return snapshot.query(_ASKED.format(turns=_LOGGED))
+        return snapshot.query(_ASKED.format(turns=_LOGGED, owners=owners), users)
     clause, params = chosen.where()
     inside, values = condition_sql(tuple(conditions))
     turns = _SCORED.format(clause=clause, inside=f"coalesce({inside}, false)")
-    return snapshot.query(_ASKED.format(turns=turns), {"model": model, **params, **values})
+    sql = _ASKED.format(turns=turns, owners=owners)
+    return snapshot.query(sql, {"model": model, **params, **values, **users})
+
+
+def _owners(snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
+    """A condition that a turn is of a user with rewrites of their own, and its parameters.
+
+    Given as values, few users are looked for before the other columns of a turn are read.
+    """
+    users: list[Any] = snapshot.query(_OWNERS)["user_id"].to_pylist()
+    if not 0 < len(users) <= _FEW_OWNERS:
+        return ("user_id IN (SELECT user_id FROM own)" if users else "false"), {}
+    params = {f"owner_{i}": user for i, user in enumerate(users)}
+    return f"user_id IN ({', '.join('$' + name for name in params)})", params
 
 
 def ranked(

@@ -91,6 +91,14 @@ RULES: Mapping[str, Rule] = {
             *(f"sum_{power}_{name}" for name in FAILURE_POINTS for power in ("p", "pp")),
         )
     ),
+    "judged": Rule(
+        _columns(
+            "turn_id dialogue_id started_at model_id failure_point p_defect day",
+            "heard words asr_confidence slots action status",
+            _DIMENSIONS,
+            *(f"p_{name}" for name in FAILURE_POINTS),
+        )
+    ),
     # Lines of a file of annotations are kept without their verdicts, see `annotation.files`.
     "quarantine": Rule(_columns("run_id file line field reason excerpt quarantined_at")),
     "left_out": Rule(_columns("run_id file field cause values")),

@@ -14,11 +14,13 @@ from data.schema.tables import (
     ALERTS,
     ANNOTATIONS,
     ANNOTATIONS_ADDED,
+    AUDIT,
     FEEDBACK,
     GENERATED_LABELS,
     GENERATED_LABELS_ADDED,
     GOALS,
     JUDGE_VERDICTS,
+    JUDGED,
     LABELLED,
     LEFT_OUT,
     MISDATED,
@@ -35,6 +37,7 @@ from data.schema.tables import (
     TARGETS,
     TICKETS,
     TRIAGE,
+    USERS,
     VIEWS,
 )
 from data.schema.trace import ORDER, TURNS
@@ -47,6 +50,7 @@ FORMAT = 2
 class Layout:
     """One table on disk: its schema, partition columns, and letter in a version string.
 
+    A table without a letter is in no version string.
     `order` is the sort order inside a file: the rows of one dialogue are adjacent, so a page that
     opens a dialogue reads one row group. `added` are columns that files of earlier versions lack:
     they are null in their rows. `grown` are nested columns of which files of earlier versions lack
@@ -75,6 +79,7 @@ TABLES: Mapping[str, Layout] = {
     "turns": Layout("t", TURNS, ("day",), ("dialogue_id", *ORDER), grown=("gold",)),
     "predictions": Layout("p", PREDICTIONS, ("day", "model_id"), ("dialogue_id", *ORDER)),
     "rollup": Layout("r", ROLLUP, ("model_id",), ("day",)),
+    "judged": Layout("h", JUDGED, ("model_id",), ("day", "turn_id")),
     "quarantine": Layout("q", QUARANTINE, (), ("file", "line")),
     "left_out": Layout("o", LEFT_OUT, (), ("file", "field")),
     "runs": Layout("u", RUNS, (), ("started_at",), RUNS_ADDED),
@@ -101,6 +106,10 @@ TABLES: Mapping[str, Layout] = {
     ),
     "preferences": Layout("y", PREFERENCES, (), ("user_id", "preference_id")),
     "preference_changes": Layout("k", PREFERENCE_CHANGES, (), ("user_id", "preference_id")),
+    # Who may see the store is no part of what it shows: versions leave these out, and so do the
+    # snapshots at a version.
+    "users": Layout("", USERS, (), ("address",)),
+    "audit": Layout("", AUDIT, (), ("happened_at",)),
 }
 
 _PART = re.compile(r"([a-z]+)(\d+)")
@@ -109,7 +118,8 @@ _PART = re.compile(r"([a-z]+)(\d+)")
 def version_text(versions: Mapping[str, int]) -> str:
     """The version string of a set of table versions, e.g. `t12.p9.r9.u3`, without version 0."""
     parts = [(table.letter, versions.get(name, 0)) for name, table in TABLES.items()]
-    return ".".join(f"{letter}{number}" for letter, number in parts if number) or "t0"
+    named = [f"{letter}{number}" for letter, number in parts if letter and number]
+    return ".".join(named) or "t0"
 
 
 def parse_version(text: str) -> dict[str, int]:

@@ -6,6 +6,7 @@ TABLE_MEANINGS = {
     "turns": "trace records: the raw output of every stage, and gold",
     "predictions": "probabilities, predicted failure point and reasons of every turn and model",
     "rollup": "daily sums of the predictions",
+    "judged": "predictions of turns with gold in the logs",
     "quarantine": "log lines that were not ingested, with the reason",
     "left_out": "fields that were left out of records, with the cause",
     "runs": "ingested files",
@@ -26,4 +27,6 @@ TABLE_MEANINGS = {
     "generated_labels": "labels that a label model gave to turns",
     "preferences": "what users taught the assistant",
     "preference_changes": "when what users taught was edited or forgotten",
+    "users": "who may sign in to the dashboard, and their roles",
+    "audit": "sign-ins, exports, statements, changes of roles and refused attempts",
 }

@@ -68,6 +68,16 @@ PREDICTIONS = schema(
     ]
 )
 
+# What estimates, filters and charts read of predictions.
+_JUDGED = (
+    *("turn_id", "dialogue_id", "started_at", *DIMENSIONS, *FACETS, "model_id", "failure_point"),
+    *(f"p_{name}" for name in (*FAILURE_POINTS, "defect")),
+    "day",
+)
+# Predictions of turns with gold in the logs, the rows of `labelled`: looking them up among all
+# predictions takes a second for ten million turns.
+JUDGED = pa.schema([PREDICTIONS.field(name) for name in _JUDGED])
+
 ROLLUP = schema(
     [
         ("day", pa.date32()),
@@ -490,5 +500,33 @@ PREFERENCE_CHANGES = schema(
         ("user_id", _STR),
         ("changed_at", pa.timestamp("us", tz="UTC")),
         ("forgotten", pa.bool_()),
+    ]
+)
+
+# Who may sign in, and what they may do and see (`data.schema.access`); one row per address.
+USERS = schema(
+    [
+        # As `data.store.people.address_of` writes it.
+        ("address", _STR),
+        ("role", _STR),
+        # Empty: of all.
+        ("assistants", pa.list_(_STR)),
+        ("locales", pa.list_(_STR)),
+        ("since", pa.timestamp("us", tz="UTC")),
+        # The admin's address, or "command line".
+        ("given_by", _STR),
+    ]
+)
+
+# What people did that an admin may want to know; rows are only ever added.
+AUDIT = schema(
+    [
+        ("happened_at", pa.timestamp("us", tz="UTC")),
+        ("who", _STR),
+        # Of `data.store.people.EVENTS`.
+        ("what", _STR),
+        # The page, the file, the address.
+        ("object", _STR),
+        ("details", _STR),
     ]
 )

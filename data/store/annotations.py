@@ -14,6 +14,7 @@ from data.errors import UsageError
 from data.schema.tables import ANNOTATIONS
 from data.schema.trace import FAILURE_POINTS
 from data.store.judges import is_judge, reserved
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -114,6 +115,7 @@ def annotate_all(
     return [str(row["annotation_id"]) for row in rows]
 
 
+@rerun
 def add(store: Store, annotations: pa.Table) -> int:
     """Append annotations (schema `data.schema.tables.ANNOTATIONS`); returns how many."""
     with store.commit(PATIENCE_S) as cycle:
@@ -124,6 +126,7 @@ def add(store: Store, annotations: pa.Table) -> int:
         return added
 
 
+@rerun
 def withdraw(store: Store, *annotation_ids: str) -> bool:
     """Delete annotations in one commit; returns False if none of them exists."""
     ids = pa.table({"id": pa.array(annotation_ids, pa.string())})

@@ -37,12 +37,11 @@ from data.store.delta_log import LOG, POINTER, live_files, version_of
 from data.store.durability import sync, tree
 from data.store.head import Head
 from data.store.log_damage import CHANGED
-from data.store.maintenance import REWRITE_INDEX
-from data.store.model_folders import DRAFT
 from data.store.parquet import stated_checksum
-from data.store.repair import RESCUED
+from data.store.side_files import side_files
 from data.store.store import Store, must_lie_outside
 from data.store.temporary import clear, new_draft
+from data.store.turn_deletion import REWRITE_INDEX
 from progress import Progress, silent
 
 MANIFEST = "backup.json"
@@ -54,9 +53,6 @@ _PACKED = (".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2")
 _BLOCK = 1 << 20
 # Beside what is being made; what a killed process has left of it is removed by the next.
 BACKUP_DRAFT = ".faultline-backup-"
-# Not the store's contents: locks, what is being prepared, and what a repair has taken out.
-_LEFT_OUT = (".staging", RESCUED)
-_TEMPORARY = (DRAFT, "faultline-")
 # Reads at most so many bytes; writes a file of so many bytes.
 _Read = Callable[[int], bytes]
 _Add = Callable[[str, int, _Read], None]
@@ -162,6 +158,8 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
         if index.is_dir():
             locks.enter_context(FileLock(index / ".lock"))
         locks.enter_context(store.locked())
+        if store.mirror:
+            store.mirror.refresh(held=True)
         head = store.head()
         rows = {}
         for name in TABLES:
@@ -170,13 +168,14 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
             version = head.tables.get(name, 0)
             live = live_files(store.path, name, version)
             rows[name] = sum(file.rows for file in live.values())
+            store.fetch(name, live.values())
             for file in live:
                 link(f"{name}/{file}")
             for path in sorted((store.path / name / LOG).iterdir()):
                 if path.is_file() and _up_to(path, version):
                     link(f"{name}/{LOG}/{path.name}")
         folders = []
-        for path, has_files in _others(store.path):
+        for path, has_files in side_files(store.path):
             relative = path.relative_to(store.path).as_posix()
             if path.is_file():
                 with suppress(FileNotFoundError):
@@ -196,24 +195,6 @@ def _up_to(path: Path, version: int) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         # Delta Lake does without it.
         return False
-
-
-def _others(root: Path) -> Iterator[tuple[Path, bool]]:
-    """What is in a store's folder besides tables: files, and folders with whether they hold any."""
-    for folder, names, files in os.walk(root):
-        here = Path(folder)
-        if here == root:
-            names[:] = [name for name in names if name not in (*TABLES, *_LEFT_OUT)]
-        names[:] = sorted(name for name in names if not name.startswith(_TEMPORARY))
-        kept = [name for name in sorted(files) if not _is_temporary(name)]
-        if here != root:
-            yield here, bool(kept or names)
-        yield from ((here / name, True) for name in kept)
-
-
-def _is_temporary(name: str) -> bool:
-    # Drafts of files are named .NAME.RANDOM (`data.store.durability.replacing`).
-    return name.endswith(".lock") or (name.startswith(".") and name.count(".") > 1)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -26,6 +26,7 @@ from data.store.delta_log import commit_of, live_files, log_file
 from data.store.head import Contents, Head, LogChecksums, read_head
 from data.store.log_damage import CHANGED, changed_logs, log_damage
 from data.store.parquet import DataFile, checksum, stated_checksum
+from data.store.remote.address import mirrored_at
 
 # Bytes of a table's files that are read when it is opened, the smallest first: 64 MB take 20 ms.
 _READ_AT_ONCE = 64 << 20
@@ -84,16 +85,20 @@ def damaged_files(
 ) -> Iterator[Damage]:
     """The damaged ones among files of a table, of which at most `limit` bytes are read.
 
-    Without a limit all are, and those of an earlier version, which have no checksum, are decoded.
+    In a mirror (`data.store.remote`) files may be missing. Without a limit all are read, and
+    those of an earlier version, which have no checksum, are decoded.
     """
     everything = limit == math.inf
+    # What nobody has asked for yet is not there.
+    complete = mirrored_at(root) is None
     unread: list[tuple[int, Path, DataFile, tuple[str, int, int]]] = []
     for file in files:
         path = root / name / file.path
         try:
             stat = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            yield Damage(path, "is missing", name)
+            if complete:
+                yield Damage(path, "is missing", name)
             continue
         if stat.st_size != file.size:
             yield Damage(path, _changed_size(stat.st_size, file.size), name)

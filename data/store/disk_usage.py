@@ -40,8 +40,8 @@ def tables(snapshot: Snapshot) -> list[TableSize]:
         TableSize(
             name,
             rows[name],
-            len(snapshot.files[name]),
-            sum(_size(path) for path in snapshot.files[name]),
+            snapshot.contents[name].files,
+            snapshot.contents[name].bytes,
             versions[name],
         )
         for name in TABLES

@@ -21,7 +21,7 @@ def record_misdated(cycle: Cycle, clock: Clock) -> None:
     impossible = sorted(day for day in days if not earliest <= day < latest)
     if not impossible:
         return
-    files = [cycle.root / "turns" / p for p in cycle.matching("turns", {"day": impossible})]
+    files = cycle.paths("turns", cycle.matching("turns", {"day": impossible}))
     first, last = literal(EARLIEST.isoformat()), literal(clock.latest.isoformat())
     record(
         cycle,

@@ -12,8 +12,9 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +23,13 @@ import pyarrow.parquet as pq
 from data.store.durability import replacing
 from data.store.model_folders import DRAFT, amend
 from data.store.privacy import MARK
+from data.store.rerun import rerun
+from data.store.retention_policy import NAME as RETENTION
 from data.store.snapshot import Snapshot, literal
 from data.store.transaction import Cycle
+
+if TYPE_CHECKING:
+    from data.store.store import Store
 
 # An id of fewer characters is too likely to be a word or a number of something else; it counts
 # only in quotes, or after a key that ends in `id`.
@@ -67,9 +73,11 @@ _ANYBODYS = rf"""
 ends_with(excerpt, '{CUT}')
     OR (len(excerpt) >= {EXCERPT} AND NOT regexp_matches(excerpt, '{CUT} \([^)]*\)$'))
 """
-# The mark of `data.store.privacy` stays, whatever it looks like: redaction could lapse without it.
-_NAME_OF_SETTING = f"CASE WHEN name <> {literal(MARK)} THEN name END"
-_SETTING = f"CASE WHEN name <> {literal(MARK)} THEN value END"
+# Settings that name nobody stay, whatever they look like: redaction and retention could lapse
+# without them, and a report be mailed twice.
+_OF_NOBODY = ", ".join(map(literal, (MARK, RETENTION, "weekly_report_sent")))
+_NAME_OF_SETTING = f"CASE WHEN name NOT IN ({_OF_NOBODY}) THEN name END"
+_SETTING = f"CASE WHEN name NOT IN ({_OF_NOBODY}) THEN value END"
 # An address is stored encoded.
 _DECODED = "url_decode(replace(query, '+', ' '))"
 
@@ -111,7 +119,9 @@ class Eraser:
         self._blank("left_out", "file", f"'{GONE}'", "names of ingested files")
         # Keys of `signals` are part of a field's path, and a log's own.
         self._blank("left_out", "field", f"'{GONE}'", "names of fields")
-        return dict(self.removed)
+        for column in ("object", "details"):
+            self._blank("audit", column, f"'{GONE}'", "texts of the audit")
+        return {what: rows for what, rows in self.removed.items() if rows}
 
     def _quarantine(self) -> None:
         self._delete("quarantine", ("excerpt", "reason", "field", "file"), "quarantined lines")
@@ -126,6 +136,14 @@ class Eraser:
         self._replace("annotations", condition, "annotator", name, "names of annotators", given)
         condition = "decided_by IN (SELECT id FROM given)"
         self._replace("rewrites", condition, "decided_by", name, "names of deciders", given)
+        # Who is erased has no role any more; what they did stays, without a name.
+        self.removed["roles of people"] += self.cycle.delete_rows(
+            "users", "address IN (SELECT id FROM given)", given
+        )
+        condition = "given_by IN (SELECT id FROM given)"
+        self._replace("users", condition, "given_by", name, "names of admins", given)
+        condition = "who IN (SELECT id FROM given)"
+        self._replace("audit", condition, "who", name, "names in the audit", given)
 
     def _naming(self, table: str, expression: str) -> pa.Table:
         """The distinct values of an SQL expression over a table that name one of the ids."""
@@ -183,6 +201,16 @@ def _needles(ids: Iterable[str]) -> list[str]:
 
 
 # -- models ----------------------------------------------------------------------------------------
+
+
+@rerun
+def forget_in_all_models(store: Store) -> int:
+    """Remove from all models what they keep of turns that the store no longer has; the rows."""
+    # A local store's models can be changed while others write to its tables.
+    with store.writing_files() if store.mirror else nullcontext(), store.snapshot() as snapshot:
+        return sum(
+            forget_in_models(models, snapshot) for models in (store.models, store.label_models)
+        )
 
 
 def forget_in_models(models: Path, snapshot: Snapshot) -> int:

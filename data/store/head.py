@@ -90,26 +90,37 @@ def read_head(root: Path) -> Head:
     except (ValueError, IsADirectoryError) as error:
         raise StoreDamaged.by(root, path, "is damaged") from error
     try:
-        content: dict[str, Any] = json.loads(text)
-        if content["format"] > FORMAT:
-            raise StoreError(
-                f"The store at {root} has format {content['format']}, this version reads "
-                f"up to {FORMAT}; upgrade Faultline."
-            )
-        if content["format"] < FORMAT:
-            raise StoreError(
-                f"The store at {root} has format {content['format']}, of an earlier "
-                f"version; this one reads {FORMAT}. Ingest the logs again into a new store."
-            )
-        if "checksum" in content and content.pop("checksum") != _checksum(content):
-            raise ValueError
-        return _parsed(content)
+        return parsed(json.loads(text), root)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreDamaged.by(root, path, "is damaged") from error
 
 
+def parsed(content: dict[str, Any], root: Path) -> Head:
+    """The state that HEAD.json tells of; raises `StoreError` for another format, and ValueError,
+    KeyError, TypeError or AttributeError if it is damaged."""
+    if content["format"] > FORMAT:
+        raise StoreError(
+            f"The store at {root} has format {content['format']}, this version reads "
+            f"up to {FORMAT}; upgrade Faultline."
+        )
+    if content["format"] < FORMAT:
+        raise StoreError(
+            f"The store at {root} has format {content['format']}, of an earlier "
+            f"version; this one reads {FORMAT}. Ingest the logs again into a new store."
+        )
+    if "checksum" in content and content.pop("checksum") != _checksum(content):
+        raise ValueError
+    return _parsed(content)
+
+
 def write_head(root: Path, head: Head) -> None:
     """Replace HEAD.json atomically and durably; what it names has to be on disk already."""
+    with replacing(root / NAME) as draft:
+        draft.write_text(json.dumps(content_of(head), indent=1) + "\n", "utf-8")
+
+
+def content_of(head: Head) -> dict[str, Any]:
+    """What HEAD.json says of a state; see `parsed`."""
     content: dict[str, Any] = {
         "format": FORMAT,
         "tables": head.tables,
@@ -121,8 +132,7 @@ def write_head(root: Path, head: Head) -> None:
         "model": head.model,
     }
     content["checksum"] = _checksum(content)
-    with replacing(root / NAME) as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return content
 
 
 def has_tables(root: Path) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from data.errors import UsageError
 from data.schema.tables import JUDGE_VERDICTS
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -91,6 +92,7 @@ def annotator_of(name: str) -> str:
     return PREFIX + bare
 
 
+@rerun
 def write_verdicts(
     store: Store, annotator: str, given: pa.Table, *, keep_others: bool = False
 ) -> Written:
@@ -136,6 +138,7 @@ def write_verdicts(
     return Written(new.num_rows, replaced, answers, problems)
 
 
+@rerun
 def remove_verdicts(store: Store, annotator: str) -> int:
     """Delete all verdicts of a judge; returns how many there were."""
     judge = {"judge": pa.table({"name": [annotator]})}

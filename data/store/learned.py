@@ -15,6 +15,8 @@ import pyarrow as pa
 from data.schema.layout import TABLES
 from data.store.annotations import PATIENCE_S
 from data.store.parquet import fitted
+from data.store.rerun import rerun
+from data.store.retention_policy import oldest_kept
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -32,16 +34,15 @@ _CALLED = {
 _OF_DELETED = "dialogue_id IN (SELECT dialogue_id FROM deleted)"
 # Deleted turns that a preference was taught in.
 _TAUGHT = "EXISTS (SELECT 1 FROM deleted WHERE list_contains(turn_ids, deleted.turn_id))"
-# A preference that nobody has used or made for so long.
-_UNUSED = "greatest(created_at, last_used_at) < (SELECT day::TIMESTAMPTZ FROM oldest)"
 
 
+@rerun
 def replace_learned(store: Store, tables: Mapping[str, pa.Table]) -> dict[str, int]:
     """Write tables of what was learned (`feedback`, `goals`, `generated_labels`) in place of what
     is there, in one commit; returns the rows of each that the store then has.
 
-    Rows of turns that somebody has deleted since they were read are left out; a goal needs its
-    first and its last turn.
+    Rows of turns that somebody has deleted since they were read are left out, a goal needs its
+    first and its last turn, and those older than the table is kept.
     """
     written: dict[str, int] = {}
     with store.commit(PATIENCE_S) as cycle:
@@ -49,9 +50,16 @@ def replace_learned(store: Store, tables: Mapping[str, pa.Table]) -> dict[str, i
             keys = ("first_turn", "last_turn") if name == "goals" else ("turn_id",)
             present = " AND ".join(f"{key} IN (SELECT turn_id FROM turns)" for key in keys)
             schema = TABLES[name].schema
-            with cycle.snapshot("turns") as snapshot:
+            with cycle.snapshot("turns", "settings", "misdated") as snapshot:
+                oldest = oldest_kept(snapshot, name)
+                if oldest:
+                    # Of turns that are kept longer than what is learned from them.
+                    present += (
+                        f" AND (day >= $oldest OR {keys[0]} IN (SELECT turn_id FROM misdated))"
+                    )
                 kept = snapshot.query(
                     f"SELECT * FROM given WHERE {present}",
+                    {"oldest": oldest} if oldest else None,
                     tables={"given": rows.select(schema.names)},
                 )
             cycle.delete_rows(name, "true")
@@ -82,16 +90,10 @@ def forget_learned(
 
 
 def retain_learned(cycle: Cycle, old: str, tables: Mapping[str, pa.Table]) -> Counter[str]:
-    """Remove what was learned from turns that meet `old` (SQL over day and turn_id), preferences
-    made and last used before the table `oldest`, and changes of preferences before it; counts by
-    name."""
+    """Remove what was learned from turns that meet `old` (SQL over day and turn_id), and the goals
+    of their dialogues; counts by name."""
     removed: Counter[str] = Counter()
     for name in _PER_TURN:
         removed[_CALLED[name]] = cycle.delete_rows(name, old, tables)
     removed[_CALLED["goals"]] = cycle.delete_rows("goals", _OF_DELETED, tables)
-    removed[_CALLED["preferences"]] = cycle.delete_rows("preferences", _UNUSED, tables)
-    # They keep lessons of the logs from coming back; no turn as old is left to teach one.
-    removed[_CALLED["preference_changes"]] = cycle.delete_rows(
-        "preference_changes", "changed_at < (SELECT day::TIMESTAMPTZ FROM oldest)", tables
-    )
     return removed

@@ -16,6 +16,7 @@ from data.store.parquet import (
     workbench,
     write_query,
 )
+from data.store.rerun import rerun
 from data.store.rollup import recompute
 from data.store.snapshot import literal, scan
 from data.store.store import Store
@@ -26,6 +27,7 @@ _ROWS = 200_000
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+@rerun
 def commit_predictions(
     store: Store, predictions: pa.Table | Sequence[str | Path], model_id: str
 ) -> int:

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from data.errors import PrivacyError, UsageError
 from data.store.durability import replacing, sync
+from data.store.rerun import rerun
 from data.store.workspace import put_setting, setting
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def key_mark(store: Store) -> str | None:
     return str(found) if found else None
 
 
+@rerun
 def choose(store: Store, choice: Choice | None) -> None:
     """Store a choice; None switches redaction off. What is stored already stays as it is."""
     path = store.path / NAME
@@ -148,8 +150,9 @@ def choose(store: Store, choice: Choice | None) -> None:
         with store.commit() as cycle:
             mark = {"mark": pa.table({"name": [MARK]})}
             cycle.delete_rows("settings", "name IN (SELECT name FROM mark)", mark)
-        path.unlink(missing_ok=True)
-        sync([path.parent])
+        with store.writing_files():
+            path.unlink(missing_ok=True)
+            sync([path.parent])
         return
     values = asdict(choice)
     document = {"choice": values, "checksum": _checksum(values)}

@@ -29,6 +29,7 @@ from data.errors import StoreDamaged
 from data.schema.layout import TABLES
 from data.store.damage import Damage, damages
 from data.store.damaged_table import DamagedTable
+from data.store.deletions import record_repair
 from data.store.delta_log import (
     LOG,
     commit_of,
@@ -38,18 +39,19 @@ from data.store.delta_log import (
 )
 from data.store.durability import replacing, sync, tree
 from data.store.head import NAME, Contents, Head, read_head, write_head
+from data.store.judged import rebuild as rebuild_judged
 from data.store.log_damage import log_checksums, readable_log
 from data.store.model_folders import model_damage, model_ids
 from data.store.parquet import DataFile
 from data.store.predictions import forget
 from data.store.rollup import recompute
+from data.store.side_files import RESCUED
 from data.store.snapshot import scan
 from data.store.store import Store
 from data.store.transaction import Cycle
 
 # The folder of all models and a model's id -> its first damaged file and what is wrong with it.
 ModelCheck = Callable[[Path, str], tuple[Path, str] | None]
-RESCUED = "rescued"
 # These go back together: what was read from logs, and when.
 _FROM_LOGS = ("turns", "quarantine", "runs")
 # What HEAD.json says of a table that is being repaired, so that nobody takes it for whole.
@@ -95,6 +97,8 @@ class Plan:
     rows: int
     live: Mapping[str, Mapping[str, DataFile]] = field(repr=False)
     tables: Mapping[str, DamagedTable] = field(repr=False)
+    # Tables that go back to an earlier version of theirs, or perhaps do, and to which.
+    back_to: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,13 @@ def _plan(
         # Of a table that is whole, an earlier version may not have stated how many rows there are.
         if rows != after[name] and (rows is not None or name in kept):
             losses.append(Loss(name, rows, after[name], version))
-    return Plan(head, tuple(found), tuple(losses), model, sum(after.values()), live, tables)
+    back_to = {name: version for name, (version, _) in kept.items() if version is not None}
+    if any(damage.path == root / NAME for damage in found):
+        # Nobody knows what HEAD.json said that was newer.
+        back_to = {**dict(head.tables), **back_to}
+    return Plan(
+        head, tuple(found), tuple(losses), model, sum(after.values()), live, tables, back_to
+    )
 
 
 def _rows_after(
@@ -237,6 +247,7 @@ def repair(
         _mark(path, todo, rescued)
         for name, table in todo.tables.items():
             _mend_log(path, name, table, todo.head, rescued)
+        record_repair(store, todo.back_to)
         after = _commit(store, todo)
         for damage in todo.damages:
             # Only now: a promoted model has to be there as long as HEAD.json names it.
@@ -388,6 +399,8 @@ def _agree(cycle: Cycle, repaired: set[str]) -> None:
         forget(cycle, unknown)
     if repaired & {"turns", "labelled"}:
         cycle.delete_rows("labelled", unknown)
+    if repaired & {"turns", "predictions", "labelled", "judged"}:
+        rebuild_judged(cycle)
     for name in ("annotations", "judge_verdicts"):
         if name in repaired and "turns" not in repaired:
             # Those of turns that were deleted since. Where turns are lost, verdicts on them stay.

@@ -27,6 +27,8 @@ from data.store.backup import (
 )
 from data.store.durability import between, sync, tree
 from data.store.log_damage import CHANGED
+from data.store.remote.mirror import Mirror
+from data.store.remote.objects import Moved
 from data.store.store import Store, local, must_be_free
 from data.store.temporary import clear, new_draft
 from progress import Progress, silent
@@ -45,6 +47,19 @@ def restore(source: Path, to: str | Path, progress: Progress = silent) -> Backup
     is no backup.
     """
     root, source = local(to), source.expanduser()
+    if mirror := Mirror.at(root):
+        mirror.must_be_free()
+        try:
+            with mirror.creating():
+                return _restore(source, root, progress)
+        except Moved as error:
+            raise StoreError(
+                f"There already is a store at {mirror.address}; give another address."
+            ) from error
+    return _restore(source, root, progress)
+
+
+def _restore(source: Path, root: Path, progress: Progress) -> Backup:
     above = must_be_free(root)
     with as_machine_errors(root.parent), _opened(source) as open_file:
         summary, folders, stated = _manifest(source, open_file)

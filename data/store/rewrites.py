@@ -13,6 +13,7 @@ from data.errors import UsageError
 from data.schema.layout import TABLES
 from data.schema.requests import request_sql
 from data.store.annotations import PATIENCE_S
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.store import Store
@@ -42,6 +43,7 @@ def rewrite_id(assistant: str, request: str, rewrite: str, user_id: str | None) 
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+@rerun
 def replace_proposed(
     store: Store,
     mined: pa.Table,
@@ -90,6 +92,7 @@ def _followed(rows: pa.Table, states: Mapping[str, tuple[str, str]]) -> pa.Table
     return pa.Table.from_pylist(records, rows.schema)
 
 
+@rerun
 def decide(
     store: Store,
     rewrite_ids: Sequence[str],

@@ -39,17 +39,26 @@ def rollup_sql(predictions: str) -> str:
 
 def recompute(cycle: Cycle, days: Iterable[str], model_id: str) -> None:
     """Replace the rollup of some days (ISO dates) and one model by sums over its predictions."""
+    dated = f"FROM ({{predictions}}) WHERE {without(cycle, 'turn_id')}"
+    replace_days(cycle, "rollup", days, model_id, rollup_sql(dated))
+
+
+def replace_days(cycle: Cycle, name: str, days: Iterable[str], model_id: str, sql: str) -> None:
+    """Replace the rows of some days (ISO dates) and one model in a table derived from predictions.
+
+    `sql` makes the table's rows of those that `{predictions}` in it stands for.
+    """
     dates = sorted(set(days))
     if not dates:
         return
-    rollup = cycle.matching("rollup", {"model_id": [model_id]})
+    of_model = {"model_id": [model_id]}
     table = pa.table({"day": pa.array(dates).cast(pa.date32())})
-    cycle.delete_rows("rollup", "day IN (SELECT day FROM dates)", {"dates": table}, rollup)
-    files = cycle.matching("predictions", {"day": dates, "model_id": [model_id]})
+    condition = "day IN (SELECT day FROM dates)"
+    cycle.delete_rows(name, condition, {"dates": table}, cycle.matching(name, of_model))
+    files = cycle.matching("predictions", {"day": dates, **of_model})
     if files:
-        paths = [cycle.root / "predictions" / path for path in files]
-        dated = f"FROM ({scan(TABLES['predictions'], paths)}) WHERE {without(cycle, 'turn_id')}"
-        cycle.append_query("rollup", rollup_sql(dated))
-    rollup = cycle.matching("rollup", {"model_id": [model_id]})
-    if len(rollup) >= _MANY_FILES:
-        cycle.rewrite("rollup", rollup)
+        paths = cycle.paths("predictions", files)
+        cycle.append_query(name, sql.format(predictions=scan(TABLES["predictions"], paths)))
+    derived = cycle.matching(name, of_model)
+    if len(derived) >= _MANY_FILES:
+        cycle.rewrite(name, derived)

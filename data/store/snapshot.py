@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import duckdb
 import pyarrow as pa
 
+from data.errors import StoreDamaged
+from data.schema.access import EVERYTHING, Access
 from data.schema.columns import sql_type
 from data.schema.layout import TABLES, Layout
+from data.store.head import Contents
+from data.store.limits import limited_sql
+from data.store.limits import literal as literal
 from data.store.model_folders import learned_from_people, level_is_assumed
 
 # Whether the date of a turn is possible, see `data.store.misdated`. A store without turns that are
@@ -28,6 +34,40 @@ FULL_SCHEMA = Path(__file__).parent / "full_schema" / "day=1970-01-01" / "turns.
 _EMPTY: dict[str, str] = {}
 
 Params = Sequence[Any] | Mapping[str, Any]
+# Needed by a macro that many statements use, and small.
+_ALWAYS = ("misdated",)
+_NOTHING = Contents(0, 0, 0)
+
+
+class Source(Protocol):
+    """Where the files of a snapshot come from that are not on this machine yet."""
+
+    def fetch(self, name: str) -> None:
+        """Have the files of a table on disk, and keep them there until `close`."""
+
+    def mend(self) -> None:
+        """Take damaged files away, so that they are fetched again."""
+
+    def close(self) -> None:
+        """Need the files no longer."""
+
+
+class _Fetched(Mapping[str, tuple[Path, ...]]):
+    """The files of each table, which are there once somebody has asked for them."""
+
+    def __init__(self, files: Mapping[str, tuple[Path, ...]], fetch: Callable[[str], None]) -> None:
+        self._files = files
+        self._fetch = fetch
+
+    def __getitem__(self, name: str) -> tuple[Path, ...]:
+        self._fetch(name)
+        return self._files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 class Snapshot:
@@ -51,8 +91,14 @@ class Snapshot:
         DuckDB's memory limit; beyond it, sorts and joins spill to `spill`.
     models
         The folder of the store's models.
+    access
+        Whose snapshot it is: the views hold what they may see, and the files of tables of which
+        they may see nothing are left out.
     explain
         Turns an error of DuckDB into the one to raise, where a file is damaged or has been removed.
+    source
+        Where the files are fetched from, table by table, when a statement names it; None if they
+        are on disk.
     """
 
     def __init__(
@@ -67,18 +113,42 @@ class Snapshot:
         model: str | None = None,
         models: Path | None = None,
         explain: Callable[[Exception], Exception] | None = None,
+        access: Access = EVERYTHING,
+        source: Source | None = None,
+        contents: Mapping[str, Contents] | None = None,
     ) -> None:
         self.version = version
         self.model = model
         self._models = models
-        self.files = {name: tuple(files.get(name, ())) for name in TABLES}
-        self._rows = {name: rows.get(name, 0) for name in TABLES}
+        self.access = access
+        seen = {name for name in TABLES if access.reads(name)}
+        listed = {name: tuple(files.get(name, ())) if name in seen else () for name in TABLES}
+        # How much each table holds, from the log; only for snapshots made by `Store`.
+        self.contents = {
+            name: (contents or {}).get(name, _NOTHING) if name in seen else _NOTHING
+            for name in TABLES
+        }
+        self._source = source
+        self._fetching = threading.RLock()
+        self._views = set(listed) if source is None else set()
+        self._listed = listed
+        self.files: Mapping[str, tuple[Path, ...]] = listed
+        if source is not None:
+            self.files = _Fetched(listed, source.fetch)
+            weakref.finalize(self, source.close)
+            # The views of somebody with limits read other tables as well.
+            for name in _ALWAYS if access.everything else [n for n in TABLES if listed[n]]:
+                source.fetch(name)
+                self._views.add(name)
+        self._rows = {name: rows.get(name, 0) if name in seen else 0 for name in TABLES}
         self._days = dict(days or {})
+        self._counted = False
         self._lock = threading.Lock()
         self.spill = spill
         self._explain = explain
         try:
-            self._con = connect(self.files, memory, spill)
+            later = listed.keys() - self._views
+            self._con = connect(listed, memory, spill, access=access, later=later)
         except duckdb.Error as error:
             raise self.explained(error) from error
 
@@ -95,6 +165,19 @@ class Snapshot:
         version has been vacuumed meanwhile, `StoreDamaged` if one is damaged, and DuckDB's own
         error if the statement is wrong.
         """
+        try:
+            return self._query(sql, params, tables)
+        except StoreDamaged:
+            if self._source is None:
+                raise
+            # What is damaged is only a copy.
+            self._source.mend()
+            return self._query(sql, params, tables)
+
+    def _query(
+        self, sql: str, params: Params | None, tables: Mapping[str, pa.Table] | None
+    ) -> pa.Table:
+        self._fetch_for(sql)
         cursor = self._cursor(tables)
         try:
             table: pa.Table = cursor.sql(sql, params=params).to_arrow_table()
@@ -112,6 +195,7 @@ class Snapshot:
         tables: Mapping[str, pa.Table] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Stream the rows of one SELECT in record batches of about `rows` rows; see `query`."""
+        self._fetch_for(sql)
         cursor = self._cursor(tables)
         try:
             yield from cursor.sql(sql, params=params).to_arrow_reader(rows)
@@ -120,12 +204,43 @@ class Snapshot:
         finally:
             cursor.close()
 
+    def _fetch_for(self, sql: str) -> None:
+        """Have the files of all tables that a statement may read, and their views."""
+        if self._source is None:
+            return
+        lower = sql.lower()
+        with self._fetching:
+            for name, paths in self._listed.items():
+                if not paths or name not in lower:
+                    continue
+                self._source.fetch(name)
+                if name not in self._views:
+                    try:
+                        with self._lock:
+                            self._con.execute(_view(name, paths, self.access))
+                    except duckdb.Error as error:
+                        raise self.explained(error) from error
+                    self._views.add(name)
+
     def counts(self) -> dict[str, int]:
         """Rows per table."""
+        if self.access.limited and not self._counted:
+            # The log counts everybody's.
+            counts = " UNION ALL ".join(
+                f"SELECT '{name}' AS name, count(*) AS rows FROM \"{name}\""
+                for name, rows in self._rows.items()
+                if rows
+            )
+            found = self.query(counts).to_pylist() if counts else []
+            self._rows |= {row["name"]: row["rows"] for row in found}
+            self._counted = True
         return dict(self._rows)
 
     def rows_by_day(self, name: str) -> dict[date, int]:
         """Rows per day of a table partitioned by day; only for snapshots made by `Store`."""
+        if self.access.limited:
+            rows = self.query(f'SELECT day, count(*) AS rows FROM "{name}" GROUP BY 1').to_pylist()
+            return {row["day"]: row["rows"] for row in rows}
         return {date.fromisoformat(day): rows for day, rows in self._days[name].items()}
 
     def learned_from_people(self, model: str | None) -> bool:
@@ -152,6 +267,8 @@ class Snapshot:
 
     def close(self) -> None:
         self._con.close()
+        if self._source is not None:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,11 +291,16 @@ def connect(
     spill: Path | None,
     writable: Sequence[Path] = (),
     before_lock: Sequence[str] = (),
+    access: Access = EVERYTHING,
+    walled: bool = False,
+    later: Collection[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the tables as views, limited to their files and to `writable`.
 
-    `before_lock` are statements of the caller, run before the settings are locked. Raises DuckDB's
-    error if a file is damaged.
+    `before_lock` are statements of the caller, run before the settings are locked. The views hold
+    what `access` allows; `walled` says that statements of users will run on them, see
+    `data.store.limits`. Tables in `later` get no view yet, as their files may not be there. Raises
+    DuckDB's error if a file is damaged.
     """
     con = duckdb.connect(
         config={
@@ -195,13 +317,19 @@ def connect(
     con.execute(f"SET allowed_paths = [{_literals(allowed)}]")
     con.execute("SET enable_external_access = false")
     for name, paths in files.items():
-        if paths:
-            con.execute(f'CREATE VIEW "{name}" AS {scan(TABLES[name], paths)}')
+        if paths and name not in later:
+            con.execute(_view(name, paths, access, walled))
     con.execute(_DATED if files.get("misdated") else _ALL_DATED)
     for sql in before_lock:
         con.execute(sql)
     con.execute("SET lock_configuration = true")
     return con
+
+
+def _view(name: str, paths: Sequence[Path], access: Access, walled: bool = False) -> str:
+    """SQL that creates the view of a table's files."""
+    rows = limited_sql(name, scan(TABLES[name], paths), access, walled)
+    return f'CREATE VIEW "{name}" AS {rows}'
 
 
 def _empty(con: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -246,11 +374,6 @@ def scan(table: Layout, paths: Sequence[Path], extra: str = "") -> str:
         f"SELECT *{extra} FROM read_parquet({files}, union_by_name = true) "
         f"UNION ALL BY NAME SELECT {nulls} WHERE false)"
     )
-
-
-def literal(text: object) -> str:
-    """A SQL string literal, for values that cannot be bound: file lists and COPY targets."""
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _literals(paths: Sequence[Path]) -> str:

@@ -10,7 +10,10 @@ HEAD.json.
       models/<id>/               model files, and their sizes and checksums in files.json
       .lock                      held by the one writer that is committing
       .staging/<id>/             files being prepared; cleared when their process is gone
+      .staging/unfinished-*/     parts of work that was killed, for the next time
       rescued/<time>/            what `faultline doctor --repair` took out (`data.store.repair`)
+
+A store at `s3://…`, `gs://…` or `az://…` is mirrored in such a folder (`data.store.remote.mirror`).
 
 Readers take no lock: they read HEAD.json once and pin every table to the version it names. All that
 HEAD.json names is on disk before it is written, and nothing of it is removed before it is replaced.
@@ -22,8 +25,8 @@ import os
 import shlex
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +37,7 @@ from deltalake.exceptions import DeltaError
 from filelock import FileLock, Timeout
 
 from data.errors import (
+    HeadMoved,
     StoreBusy,
     StoreDamaged,
     StoreError,
@@ -42,6 +46,7 @@ from data.errors import (
     VersionGone,
     machine_error,
 )
+from data.schema.access import EVERYTHING, Access
 from data.schema.layout import TABLES, parse_version
 from data.store.damage import explained, must_be_whole
 from data.store.delta_log import live_files
@@ -49,25 +54,58 @@ from data.store.durability import between, sync, tree
 from data.store.head import NAME, Contents, has_tables, read_head
 from data.store.head import Head as Head
 from data.store.head import write_head as _write_head
+from data.store.judged import keep as keep_judged
 from data.store.log_damage import log_checksums
 from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
+from data.store.parquet import DataFile
 from data.store.paths import must_be_text
+from data.store.remote.address import address_of, mirror_of
+from data.store.remote.mirror import Mirror
+from data.store.remote.objects import Moved
+from data.store.rerun import rerun
 from data.store.snapshot import Snapshot
-from data.store.temporary import clear, new_draft
+from data.store.temporary import DraftTaken, clear, clear_unfinished, new_draft, unfinished
 from data.store.transaction import Cycle, open_snapshot
 
 
 class Store:
     """A store of traces. Use `Store.create`, `Store.open` or `Store.ensure`."""
 
-    def __init__(self, path: Path, *, memory: str = "2GB") -> None:
+    def __init__(self, path: Path, *, memory: str = "2GB", access: Access = EVERYTHING) -> None:
         self.path = path
         self.memory = memory
+        self.access = access
+        self.mirror = Mirror.at(path)
+
+    @property
+    def address(self) -> str:
+        """What people call the store: its folder, or its address in an object store."""
+        return self.mirror.address if self.mirror else str(self.path)
 
     @classmethod
     def create(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Create an empty store; raises `StoreError` unless the folder is absent or empty."""
         root = local(path)
+        if mirror := Mirror.at(root):
+            cls._create_remote(mirror)
+            return cls(root, memory=memory)
+        cls._create_local(root)
+        return cls(root, memory=memory)
+
+    @classmethod
+    def _create_remote(cls, mirror: Mirror) -> None:
+        taken = StoreError(
+            f"There already is a store at {mirror.address}; open it, or choose another address."
+        )
+        mirror.must_be_free()
+        try:
+            with mirror.creating():
+                cls._create_local(mirror.root)
+        except Moved as error:
+            raise taken from error
+
+    @classmethod
+    def _create_local(cls, root: Path) -> None:
         if (root / NAME).exists():
             raise StoreError(
                 f"There already is a store at {root}; open it, or choose another path."
@@ -101,12 +139,24 @@ class Store:
             raise StoreError(f"Cannot create a store at {root}: {error.strerror}.") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return cls(root, memory=memory)
 
     @classmethod
-    def open(cls, path: str | Path, *, memory: str = "2GB") -> Store:
-        """Open an existing store; raises `StoreMissing` if there is none."""
+    def open(cls, path: str | Path, *, memory: str = "2GB", access: Access = EVERYTHING) -> Store:
+        """Open an existing store; raises `StoreMissing` if there is none.
+
+        What it is asked for and told to change is limited to what `access` allows.
+        """
         root = local(path)
+        if mirror := Mirror.at(root):
+            try:
+                mirror.refresh()
+            except StoreMissing as error:
+                mirror.must_be_free()
+                raise StoreMissing(
+                    f"No store at {mirror.address}. Create one with: faultline ingest PATH… "
+                    f"--store {shlex.quote(mirror.address)}"
+                ) from error
+            return cls(root, memory=memory, access=access)
         if not (root / NAME).exists() and not has_tables(root):
             # Says what is there, if a store could not be created in its place.
             _must_not_be_in_use(root)
@@ -114,7 +164,7 @@ class Store:
                 f"No store at {root}. Create one with: faultline ingest PATH… --store "
                 f"{shlex.quote(str(root))}"
             )
-        store = cls(root, memory=memory)
+        store = cls(root, memory=memory, access=access)
         store.head()
         return store
 
@@ -132,14 +182,25 @@ class Store:
         Creates nothing.
         """
         root = local(path)
-        if not (root / NAME).exists() and not has_tables(root):
+        if mirror := Mirror.at(root):
+            if not mirror.exists():
+                mirror.must_be_free()
+        elif not (root / NAME).exists() and not has_tables(root):
             must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Open the store at `path`, creating it first if there is none."""
         root = local(path)
-        if not (root / NAME).exists() and not has_tables(root):
+        if mirror := Mirror.at(root):
+            if not mirror.exists():
+                try:
+                    return cls.create(root, memory=memory)
+                except StoreError:
+                    # Another process may have created it in the meantime.
+                    if not mirror.exists():
+                        raise
+        elif not (root / NAME).exists() and not has_tables(root):
             try:
                 return cls.create(root, memory=memory)
             except StoreError:
@@ -166,8 +227,11 @@ class Store:
         """The visible state; one small read without a lock.
 
         Raises `StoreMissing` if the store is gone, `StoreDamaged` if HEAD.json is missing or
-        damaged, `StoreError` if it has another format.
+        damaged, `StoreError` if it has another format. Of a store in an object store, what others
+        have written is seen within a second.
         """
+        if self.mirror:
+            self.mirror.refresh()
         return read_head(self.path)
 
     def must_be_whole(self) -> None:
@@ -176,7 +240,14 @@ class Store:
         Looks as far as `data.store.damage` says, at all tables: some tens of milliseconds. What
         only reads or writes some of them would otherwise not notice.
         """
-        head = self._checked(self.head())
+        try:
+            head = self._checked(self.head())
+        except StoreDamaged:
+            if self.mirror is None:
+                raise
+            # What is damaged is only a copy.
+            self.mirror.mend()
+            head = self._checked(self.head())
         if head.model and (found := model_damage(self.models, head.model)):
             raise StoreDamaged.by(self.path, *found)
 
@@ -218,9 +289,15 @@ class Store:
                 )
             versions = {name: versions[name] for name in only if name in versions}
             try:
-                return open_snapshot(self.path, head, versions, self.memory)
+                return open_snapshot(
+                    self.path, head, versions, self.memory, self.access, self.mirror
+                )
             except (VersionGone, StoreDamaged) as error:
                 newest = versions.items() <= head.tables.items()
+                if self.mirror and attempt == 0 and (newest or isinstance(error, StoreDamaged)):
+                    # What is damaged or lost is only a copy.
+                    self.mirror.mend()
+                    continue
                 # A vacuum may have run between reading HEAD and listing the files.
                 if newest and attempt < 4 and self.head() != head:
                     continue
@@ -244,22 +321,60 @@ class Store:
         """A write cycle: all changes made inside the `with` become visible together at its end.
 
         Holds the writers' lock; an exception inside leaves the store unchanged. Not re-entrant.
-        Waits while another process writes; raises `StoreBusy` after `patience` seconds.
+        Waits while another process writes; raises `StoreBusy` after `patience` seconds. In an
+        object store it raises `HeadMoved` if another machine has written meanwhile, and the
+        function around it is marked with `data.store.rerun.rerun`.
         """
-        with self.locked(patience), self.naming_damage(), self.staging() as staging:
-            head = self.head()
-            cycle = Cycle(self.path, head, staging)
-            try:
-                yield cycle
-                after = cycle.commit()
-            except BaseException:
-                # On a full disk, what was written would be in the way of every further attempt.
-                cycle.discard()
-                raise
-            finally:
-                cycle.close()
-            if after.tables != head.tables:
-                _write_head(self.path, after)
+        with self.locked(patience), self.naming_damage():
+            if self.mirror:
+                self.mirror.refresh(held=True)
+            with self.staging() as staging:
+                head = read_head(self.path)
+                cycle = Cycle(self.path, head, staging, self.access, self.mirror)
+                try:
+                    yield cycle
+                    keep_judged(cycle)
+                    after = cycle.commit()
+                except BaseException as error:
+                    # On a full disk, what was written would be in the way of every further attempt.
+                    cycle.discard()
+                    if isinstance(error, VersionGone) and self.mirror and self.mirror.moved():
+                        raise HeadMoved.at(self.path) from error
+                    raise
+                finally:
+                    cycle.close()
+                if self.mirror:
+                    self.mirror.publish(head, after, cycle.added())
+                elif after.tables != head.tables:
+                    _write_head(self.path, after)
+
+    @contextmanager
+    def writing_files(self) -> Iterator[None]:
+        """For changes to what is in the store besides tables; in an object store they become
+        visible at the end.
+
+        Holds the writers' lock; raises `HeadMoved` as `commit` does.
+        """
+        with self.locked():
+            if self.mirror:
+                self.mirror.refresh(held=True)
+            yield
+            if self.mirror:
+                self.mirror.publish_files()
+
+    @rerun
+    def files_written(self) -> None:
+        """Upload what is new besides the tables, such as a model; nothing for a local store."""
+        if self.mirror:
+            with self.writing_files():
+                pass
+
+    def fetch(self, name: str, files: Iterable[DataFile]) -> list[Path]:
+        """The paths of data files of a table, which are on disk then."""
+        listed = list(files)
+        if self.mirror:
+            self.mirror.fetch(name, listed)
+        return [self.path / name / file.path for file in listed]
 
     @contextmanager
     def locked(self, patience: float | None = None) -> Iterator[None]:
@@ -283,12 +398,16 @@ class Store:
         finally:
             lock.release()
 
+    @rerun
     def promote(self, model_id: str) -> None:
         """Make `models/<model_id>` the model that pages and scoring use.
 
         Raises `UsageError` if there is no such model, `StoreDamaged` if it is damaged.
         """
+        self.access.require("run")
         with self.locked():
+            if self.mirror:
+                self.mirror.refresh(held=True)
             existing = self.model_ids()
             if model_id not in existing:
                 raise UsageError(
@@ -298,7 +417,12 @@ class Store:
             if found := model_damage(self.models, model_id):
                 raise StoreDamaged.by(self.path, *found)
             sync([*tree(self.models / model_id), self.models])
-            _write_head(self.path, replace(self.head(), model=model_id))
+            head = read_head(self.path)
+            after = replace(head, model=model_id)
+            if self.mirror:
+                self.mirror.publish(head, after, {})
+            else:
+                _write_head(self.path, after)
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -308,18 +432,38 @@ class Store:
         with new_draft(parent) as folder:
             yield folder
 
+    @contextmanager
+    def unfinished(self, name: str) -> Iterator[Path]:
+        """A folder like that of `staging`, which is kept for the next time if the work fails, or
+        its process is killed.
+
+        Where another process does the work called `name` right now, an ordinary one.
+        """
+        parent = self.path / ".staging"
+        parent.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(unfinished(parent, name))
+            except DraftTaken:
+                folder = stack.enter_context(new_draft(parent))
+            yield folder
+
+    def clear_unfinished(self, older_than_s: float = 0.0) -> None:
+        """Remove what work that failed left for the next time, if it has lain for so long."""
+        clear_unfinished(self.path / ".staging", older_than_s)
+
     def clear_staging(self) -> None:
         """Remove the staging folders that killed processes left behind."""
         clear(self.path / ".staging")
 
 
 def local(path: str | Path) -> Path:
-    """The folder that a store's path names; raises `UsageError` if it can be none."""
-    if "://" in str(path):
-        raise UsageError(
-            f"'{path}' is an object-store address, which is not supported yet; "
-            "give the path of a local folder."
-        )
+    """The folder that a store's path names; of an address in an object store, that of its mirror.
+
+    Raises `UsageError` if it can be none.
+    """
+    if address := address_of(path):
+        return mirror_of(address)
     root = must_be_text(Path(path).expanduser().resolve())
     partitions = {f"{name}=" for layout in TABLES.values() for name in layout.partition}
     for part in root.parts:

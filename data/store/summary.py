@@ -35,17 +35,16 @@ def describe(store: Store) -> dict[str, Any]:
     """
     with store.snapshot() as snapshot:
         facts: dict[str, Any] = {
-            "path": str(store.path),
+            "path": store.address,
             "version": snapshot.version,
             "model": snapshot.model or "none",
             "model_learned_from": _learned_from(snapshot),
             **snapshot.counts(),
             **snapshot.query(_SQL).to_pylist()[0],
         }
-        files = [path for paths in snapshot.files.values() for path in paths]
-        facts["files"] = len(files)
+        facts["files"] = sum(held.files for held in snapshot.contents.values())
         # Of the tables; models and older versions are not among them.
-        facts["megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6, 1)
+        facts["megabytes"] = round(sum(held.bytes for held in snapshot.contents.values()) / 1e6, 1)
         facts["megabytes_of_models"] = round(
             (size_of(store.models) + size_of(store.label_models)) / 1e6, 1
         )

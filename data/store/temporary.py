@@ -2,6 +2,8 @@
 
 Next to each folder is a lock file that its process holds while it lives. The operating system
 releases the lock however the process ends; a process id, in contrast, can be reused.
+
+An `unfinished` folder outlives its process, so that the next one goes on with what is in it.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
+
+# Not ".lock": `clear` must not take what is kept for what was left behind.
+_UNFINISHED, _HELD = "unfinished-", ".held"
 
 
 class DraftTaken(Exception):
@@ -81,3 +87,40 @@ def scratch(prefix: str) -> Iterator[Path]:
     with new_draft(parent, prefix) as folder:
         folder.chmod(0o700)
         yield folder
+
+
+@contextmanager
+def unfinished(parent: Path, name: str) -> Iterator[Path]:
+    """The folder of some work in `parent`, for this process alone; removed if the body ends well.
+
+    Otherwise, and if this process is killed, what is in it is there for the next one to go on with,
+    or until `clear_unfinished`. Raises `DraftTaken` if a live process holds it.
+    """
+    folder = parent / f"{_UNFINISHED}{name}"
+    lock = FileLock(folder.with_name(folder.name + _HELD), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DraftTaken(str(folder)) from error
+    try:
+        folder.mkdir(exist_ok=True)
+        yield folder
+        _remove(folder, lock)
+    finally:
+        lock.release()
+
+
+def clear_unfinished(parent: Path, older_than_s: float = 0.0) -> None:
+    """Remove the `unfinished` folders in `parent` that no process holds, if nothing was added for
+    so many seconds."""
+    for held in parent.glob(f"{_UNFINISHED}*{_HELD}"):
+        folder = held.with_name(held.name.removesuffix(_HELD))
+        with suppress(Timeout, OSError), FileLock(held, timeout=0) as lock:
+            at = folder if folder.exists() else held
+            if time.time() - at.stat().st_mtime >= older_than_s:
+                _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: BaseFileLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    Path(lock.lock_file).unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from data.errors import StoreDamaged, VersionGone
+from data.schema.access import EVERYTHING, WRITES, Access
 from data.schema.layout import TABLES, version_text
 from data.store.damage import explainer, must_be_whole, newest_files
 from data.store.delta_log import (
@@ -43,6 +44,8 @@ from data.store.parquet import (
     workbench,
     write_query,
 )
+from data.store.remote.cache import Lease
+from data.store.remote.mirror import Mirror
 from data.store.snapshot import Snapshot, scan
 
 Data = pa.Table | pa.RecordBatchReader
@@ -51,11 +54,21 @@ Data = pa.Table | pa.RecordBatchReader
 class Cycle:
     """Pending changes to the tables of a store; made by `Store.commit()`, valid in its `with`."""
 
-    def __init__(self, root: Path, head: Head, staging: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        head: Head,
+        staging: Path,
+        access: Access = EVERYTHING,
+        mirror: Mirror | None = None,
+    ) -> None:
         self.root = root
+        self._mirror = mirror
+        self._lease = Lease(mirror.cache) if mirror else None
         self.head = head
         self.versions = dict(head.tables)
         self.staging = staging
+        self.access = access
         self._con: duckdb.DuckDBPyConnection | None = None
         self._live: dict[str, dict[str, DataFile]] = {}
         self._before: dict[str, dict[str, DataFile]] = {}
@@ -105,8 +118,23 @@ class Cycle:
                 path.unlink()
         return open_table(self.root, name, None)
 
-    def paths(self, name: str) -> list[Path]:
-        return [self.root / name / path for path in self.files(name)]
+    def paths(self, name: str, among: Iterable[str] | None = None) -> list[Path]:
+        """The live files of a table, or some of them, to be read."""
+        wanted = self.files(name) if among is None else among
+        paths = [self.root / name / path for path in wanted]
+        if self._mirror and self._lease:
+            self._lease.hold(paths)
+            # Those that this cycle has written are there, and nowhere else.
+            files = self.files(name)
+            self._mirror.fetch(name, [files[path] for path in wanted])
+        return paths
+
+    def added(self) -> dict[str, list[str]]:
+        """The new data files of each table."""
+        return {
+            name: [path for path in live if path not in self._before[name]]
+            for name, live in self._live.items()
+        }
 
     def snapshot(self, *names: str) -> Snapshot:
         """The named tables with the changes of this cycle; all other tables are empty in it."""
@@ -127,6 +155,8 @@ class Cycle:
     def close(self) -> None:
         if self._con is not None:
             self._con.close()
+        if self._lease:
+            self._lease.close()
 
     def removed_rows(self) -> dict[str, int]:
         """By how many rows each table has shrunk in this cycle; without those that have not."""
@@ -136,6 +166,16 @@ class Cycle:
             for name, live in self._live.items()
         }
         return {name: rows for name, rows in shrunk.items() if rows > 0}
+
+    def changed(self, name: str) -> tuple[list[DataFile], list[DataFile]]:
+        """The files that this cycle has taken out of a table and put into it, with other rows."""
+        if name not in self._live:
+            return [], []
+        before, live = self._before[name], self._live[name]
+        old = [file for path, file in before.items() if path not in live]
+        new = [file for path, file in live.items() if path not in before]
+        old, new = ([f for f in files if f.path not in self._rewritten] for files in (old, new))
+        return old, new
 
     # -- changing ------------------------------------------------------------------------------
 
@@ -205,7 +245,7 @@ class Cycle:
         """
         layout = TABLES[name]
         searched = self.files(name) if among is None else among
-        paths = [self.root / name / path for path in searched]
+        paths = self.paths(name, list(searched))
         if not paths:
             return 0
         for key, value in (tables or {}).items():
@@ -231,7 +271,7 @@ class Cycle:
 
     def rewrite(self, name: str, paths: Sequence[str]) -> int:
         """Merge the rows of some files into few sorted files; returns the number of new files."""
-        old = [self.root / name / path for path in paths]
+        old = self.paths(name, paths)
         files = write_query(self.con, scan(TABLES[name], old), TABLES[name], self.root / name)
         self.remove(name, paths)
         self.add(name, files)
@@ -243,12 +283,14 @@ class Cycle:
     def commit(self) -> Head:
         """Commit every changed table to its Delta log; returns the state to make visible.
 
-        Nothing is visible yet, but all of it is on disk: the caller replaces `HEAD.json`.
+        Nothing is visible yet, but all of it is on disk: the caller replaces `HEAD.json`. Raises
+        `NotPermitted` if whoever opened the store may not change one of the tables.
         """
         changed = [
             name for name, live in self._live.items() if live.keys() != self._before[name].keys()
         ]
         for name in changed:
+            self.access.require(WRITES.get(name, "maintain"))
             if not (self.root / name / LOG).exists():
                 layout = TABLES[name]
                 DeltaTable.create(
@@ -274,7 +316,9 @@ class Cycle:
 
     def on_disk(self, name: str) -> list[Path]:
         """The live files of a table, its log, the folders with them, and HEAD.json, for `sync`."""
-        folder, live = self.root / name, self.paths(name)
+        folder, live = self.root / name, [self.root / name / path for path in self.files(name)]
+        if self._mirror:
+            live = [path for path in live if path.exists()]
         folders = [parent for path in live for parent in between(path.parent, folder)]
         return [
             *live,
@@ -365,8 +409,17 @@ class Cycle:
         )
 
 
-def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: str) -> Snapshot:
-    """A snapshot of the tables in `versions`; the others are empty in it.
+def open_snapshot(
+    root: Path,
+    head: Head,
+    versions: Mapping[str, int],
+    memory: str,
+    access: Access = EVERYTHING,
+    mirror: Mirror | None = None,
+) -> Snapshot:
+    """A snapshot of the tables in `versions`, for `access`; the others are empty in it.
+
+    In a `mirror`, the files of a table are fetched when a query names it.
 
     Raises `VersionGone` if a version or one of its files no longer exists, `StoreDamaged` if it is
     that of `head` or one of its files is damaged.
@@ -374,6 +427,8 @@ def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: s
     listings: dict[str, dict[str, DataFile]] = {}
     text = version_text(versions)
     for name, version in versions.items():
+        if mirror and version != head.tables.get(name, 0):
+            mirror.fetch_log(name, version)
         listings[name] = live_files(root, name, version)
         newest = version == head.tables.get(name, 0)
         try:
@@ -403,4 +458,33 @@ def open_snapshot(root: Path, head: Head, versions: Mapping[str, int], memory: s
         model=head.model,
         models=root / "models",
         explain=explainer(root, text, listings),
+        access=access,
+        source=Source(mirror, listings) if mirror else None,
+        contents={name: Contents.of(listed.values()) for name, listed in listings.items()},
     )
+
+
+class Source:
+    """Where the files of a snapshot of a mirror come from; for `Snapshot`."""
+
+    def __init__(self, mirror: Mirror, listings: Mapping[str, Mapping[str, DataFile]]) -> None:
+        self._mirror = mirror
+        self._listings = listings
+        self._lease = Lease(mirror.cache)
+
+    def fetch(self, name: str) -> None:
+        """Have the files of a table on disk, and keep them there until `close`.
+
+        Raises `VersionGone` if one has been vacuumed.
+        """
+        listed = self._listings.get(name, {})
+        self._lease.hold(self._mirror.root / name / path for path in listed)
+        self._mirror.fetch(name, listed.values())
+
+    def mend(self) -> None:
+        """Take damaged files out of the mirror."""
+        self._mirror.mend()
+
+    def close(self) -> None:
+        """Need the files no longer."""
+        self._lease.close()

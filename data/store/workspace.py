@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from data.errors import UsageError
+from data.errors import NotPermitted, UsageError
 from data.schema.layout import TABLES
 from data.schema.trace import FAILURES
+from data.store.rerun import rerun
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -31,6 +32,7 @@ _TICKET_KEY = re.compile(r"#?[A-Za-z0-9](?:[A-Za-z0-9_.#/-]{0,58}[A-Za-z0-9])?")
 _TURN = "turn:"
 
 
+@rerun
 def _put(store: Store, table: str, key: str, row: dict[str, Any]) -> None:
     """Write one row, replacing the one with the same key."""
     with store.commit() as cycle:
@@ -45,6 +47,7 @@ def _replace(cycle: Cycle, table: str, key: str, rows: Sequence[Mapping[str, Any
     cycle.append(table, replacement)
 
 
+@rerun
 def _drop(store: Store, table: str, key: str, value: str) -> bool:
     keys = pa.table({key: [value]})
     with store.commit() as cycle:
@@ -68,6 +71,7 @@ def set_triage(
 
     Raises UsageError for an unknown state, a fix without a version, or another link.
     """
+    _must_be_theirs(store, slice_key)
     if state not in STATES:
         raise UsageError(f"Unknown state '{state}'; choose one of {', '.join(STATES)}.")
     if state == "fixed" and not (version or "").strip():
@@ -86,6 +90,15 @@ def set_triage(
         "updated_at": datetime.now(UTC),
     }
     _put(store, "triage", "slice", row)
+
+
+def _must_be_theirs(store: Store, slice_key: str) -> None:
+    """Raise `NotPermitted` for a slice with turns that whoever opened the store may not see."""
+    if not store.access.decides(slice_key):
+        raise NotPermitted(
+            f"The slice {slice_key[:200]} has turns that you may not see, so the decision on it is "
+            "for somebody who sees all of them; choose one of your assistants or locales."
+        )
 
 
 def _ticket(link: str, prefix: str) -> str:
@@ -158,10 +171,12 @@ def web_address(link: str | None) -> bool:
         return False
 
 
+@rerun
 def link_ticket(
     store: Store, slice_key: str, failure_point: str, ticket: Mapping[str, Any]
 ) -> None:
     """Make a ticket (a row of the table `tickets`) that of a slice; its other decisions stay."""
+    _must_be_theirs(store, slice_key)
     with store.commit() as cycle:
         with cycle.snapshot("triage", "settings") as snapshot:
             rows = snapshot.query("FROM triage WHERE slice = $key", {"key": slice_key}).to_pylist()
@@ -176,6 +191,7 @@ def link_ticket(
         _replace(cycle, "tickets", "url", [ticket])
 
 
+@rerun
 def record_tickets(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep what trackers said of some tickets (rows of the table `tickets`)."""
     if rows:
@@ -208,6 +224,7 @@ def alerts(snapshot: Snapshot) -> list[dict[str, Any]]:
     return list(snapshot.query("FROM alerts ORDER BY created_at, alert_id").to_pylist())
 
 
+@rerun
 def change_alerts(
     store: Store,
     change: Callable[[dict[str, dict[str, Any]]], Mapping[str, Mapping[str, Any] | None]],
@@ -237,6 +254,7 @@ def triage(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     }
 
 
+@rerun
 def assign_turns(
     store: Store, turns: Iterable[Mapping[str, Any]], failure_point: str, owner: str
 ) -> int:

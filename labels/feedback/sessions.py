@@ -137,20 +137,26 @@ def friction(
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
     for batch in batches(placed):
-        days: list[Any] = batch["day"].to_pylist()
-        turns = snapshot.query(
-            _TURNS,
-            {"model": model or snapshot.model, "low": min(days), "high": max(days)},
-            tables={"batch": batch},
-        )
-        beside = turns.select(["turn_id", "p_defect", "rewritten", "session_day", "dialogue_id"])
-        beside = beside.rename_columns([*beside.column_names[:-1], "session"])
-        with open_frame(as_turns(turns), "hindsight") as con:
-            con.register("beside", beside)
-            yield con.sql(
-                f"SELECT e.* EXCLUDE (row, dialogue), b.* EXCLUDE (turn_id) FROM ({_EVIDENCE}) e"
-                " JOIN beside b USING (turn_id) ORDER BY row"
-            ).to_arrow_table()
+        yield friction_of(snapshot, batch, model or snapshot.model)
+
+
+def friction_of(snapshot: Snapshot, placed: pa.Table, model: str | None) -> pa.Table:
+    """The table of `friction` of some whole `sessions`."""
+    days: list[Any] = placed["day"].to_pylist()
+    turns = snapshot.query(
+        _TURNS,
+        {"model": model, "low": min(days), "high": max(days)},
+        tables={"batch": placed},
+    )
+    beside = turns.select(["turn_id", "p_defect", "rewritten", "session_day", "dialogue_id"])
+    beside = beside.rename_columns([*beside.column_names[:-1], "session"])
+    with open_frame(as_turns(turns), "hindsight") as con:
+        con.register("beside", beside)
+        table: pa.Table = con.sql(
+            f"SELECT e.* EXCLUDE (row, dialogue), b.* EXCLUDE (turn_id) FROM ({_EVIDENCE}) e"
+            " JOIN beside b USING (turn_id) ORDER BY row"
+        ).to_arrow_table()
+    return table
 
 
 def batches(placed: pa.Table) -> Iterator[pa.Table]:

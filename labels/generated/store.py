@@ -8,23 +8,29 @@ The setting `label_model` names the one that is used. A training removes the one
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
 
 from data.errors import ModelError, NotEnoughLabels, StoreBusy, UsageError
+from data.parallel import Engine
 from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
 from data.schema.tables import EVEN, GENERATED_LABELS, GOALS
 from data.schema.trace import order_sql
+from data.store.durability import replacing, tree
 from data.store.learned import replace_learned
 from data.store.model_folders import model_ids
+from data.store.rerun import rerun
 from data.store.workspace import put_setting, setting
 from features.arrow import pc
 from labels.feedback.table import feedback
@@ -46,6 +52,8 @@ MOST_ANNOTATED = 60_000
 MOST_OTHERS = 20_000
 # Turns that are labelled at once.
 BATCH = 20_000
+# DuckDB's share of a worker's memory.
+_MEMORY = "512MB"
 
 # Verdicts of the dashboard are gold as well. Whether a goal was reached was judged of the goal that
 # the turn had then: its extent is the label model's, and teaches nothing about where goals begin.
@@ -127,11 +135,17 @@ def train_store(
         model, encoder = _train(store, settings, scratch, progress)
         storage.save(model, encoder, models)
         put_setting(store, SETTING, model.id)
-        for name in model_ids(models):
-            if name != model.id:
-                shutil.rmtree(models / name, ignore_errors=True)
+        _remove_others(store, model.id)
         shutil.rmtree(scratch, ignore_errors=True)
     return model
+
+
+@rerun
+def _remove_others(store: Store, model_id: str) -> None:
+    with store.writing_files():
+        for name in model_ids(store.label_models):
+            if name != model_id:
+                shutil.rmtree(store.label_models / name, ignore_errors=True)
 
 
 @contextmanager
@@ -218,12 +232,17 @@ def load(store: Store) -> LabelModel:
 
 
 def generate_store(
-    store: Store, model: LabelModel | None = None, *, progress: Progress = silent
+    store: Store,
+    model: LabelModel | None = None,
+    *,
+    progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> Generated:
     """Label all turns of a store, in place of what was generated before, in one commit.
 
-    Writes the tables `feedback`, `goals` and `generated_labels`. Raises ModelError without a label
-    model, UsageError for an empty store.
+    Writes the tables `feedback`, `goals` and `generated_labels`. `engine`: where turns are
+    labelled, with the store's own label model, instead of this process. Raises ModelError without a
+    label model, UsageError for an empty store.
     """
     model = model or load(store)
     with store.snapshot() as snapshot:
@@ -233,13 +252,17 @@ def generate_store(
         told, _ = feedback(snapshot)
         rows, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
-        for turns in _batches(snapshot):
-            made = blamed(
-                model.generate(turns, told.select(["turn_id", "p_defect"])), turns, model.confidence
+        parts: Iterator[Labelled]
+        if engine is None:
+            parts = (
+                label(model, snapshot, told, part) for part in _parts(snapshot.query(_DIALOGUES))
             )
-            rows.append(_labels(made, turns, told, model.id))
-            goals.append(_goals(made, turns, model.id))
-            done += turns.num_rows
+        else:
+            parts = _labelled_by(engine, store, snapshot, told, model.id)
+        for made in parts:
+            rows.append(made.labels)
+            goals.append(made.goals)
+            done += made.labels.num_rows
             progress(0.1 + 0.9 * done / total, 1.0, "labelling turns", done)
     found = pa.concat_tables(goals)
     written = replace_learned(
@@ -256,20 +279,104 @@ def generate_store(
     )
 
 
-def _batches(snapshot: Snapshot) -> Iterator[pa.Table]:
-    """All turns, whole dialogues, about `BATCH` at a time, each dialogue in its order."""
-    dialogues = snapshot.query(_DIALOGUES)
+class Labelled(NamedTuple):
+    """Rows of `GENERATED_LABELS` and of `GOALS`."""
+
+    labels: pa.Table
+    goals: pa.Table
+
+
+def label(model: LabelModel, snapshot: Snapshot, told: pa.Table, dialogues: pa.Table) -> Labelled:
+    """Labels and goals of the turns of some dialogues (rows of `_DIALOGUES`).
+
+    `told`: rows of `FEEDBACK`, at least those of the turns.
+    """
+    days: dict[str, Any] = {
+        "low": pc.min(dialogues["first"]).as_py(),
+        "high": pc.max(dialogues["last"]).as_py(),
+    }
+    batch = dialogues.select(["dialogue_id"])
+    turns = snapshot.query(_TURNS, days, tables={"batch": batch})
+    generated = model.generate(turns, told.select(["turn_id", "p_defect"]))
+    made = blamed(generated, turns, model.confidence)
+    return Labelled(_labels(made, turns, told, model.id), _goals(made, turns, model.id))
+
+
+def _labelled_by(
+    engine: Engine, store: Store, snapshot: Snapshot, told: pa.Table, model_id: str
+) -> Iterator[Labelled]:
+    """What `label` makes of all turns, by an engine, in their order."""
+    with store.staging() as folder:
+        plan, heard = folder / "plan.parquet", folder / "feedback.parquet"
+        dialogues = snapshot.query(_DIALOGUES)
+        parts = list(_parts(dialogues))
+        _row_group_each(parts, plan)
+        # The feedback on the turns of each part: sorted by part once, then cut.
+        ends = np.cumsum([part.num_rows for part in parts])
+        position = pc.index_in(told["dialogue_id"], dialogues["dialogue_id"].combine_chunks())
+        of_part = np.searchsorted(ends, position.to_numpy(), side="right")
+        order: Any = pa.array(np.argsort(of_part, kind="stable"))
+        told = told.take(order)
+        cuts = np.cumsum(np.bincount(of_part, minlength=len(parts)))
+        starts = np.append(0, cuts[:-1])
+        _row_group_each([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)
+        work = (
+            (str(store.path), snapshot.version, model_id, str(plan), str(heard), part, str(folder))
+            for part in range(len(parts))
+        )
+        shared = [plan, heard, *(p for p in tree(store.label_models / model_id) if p.is_file())]
+        with engine(len(parts), shared) as pool:
+            for labels, goals in pool.map(label_part, work):
+                yield Labelled(pq.read_table(labels), pq.read_table(goals))
+
+
+def _row_group_each(parts: Sequence[pa.Table], path: Path) -> None:
+    """Write a Parquet file with a row group for each table, in which a worker reads its own."""
+    with pq.ParquetWriter(path, parts[0].schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(part, row_group_size=max(part.num_rows, 1))
+
+
+def label_part(
+    store: str, version: str, model_id: str, plan: str, told: str, part: int, to: str
+) -> tuple[str, str]:
+    """Label one part of a plan, on one core; returns the files of its labels and of its goals.
+
+    Parameters
+    ----------
+    store, version: path and version of the store. model_id: a label model of that store.
+    plan, told: Parquet files with a row group per part: dialogues, and the feedback on their turns.
+    to: the folder to write to.
+    """
+    snapshot, model = _opened(store, version, model_id)
+    dialogues = pq.ParquetFile(plan).read_row_group(part)
+    with threadpool_limits(1):
+        made = label(model, snapshot, pq.ParquetFile(told).read_row_group(part), dialogues)
+    files = (f"{to}/labels-{part}.parquet", f"{to}/goals-{part}.parquet")
+    for file, table in zip(files, made, strict=True):
+        with replacing(Path(file)) as draft:
+            pq.write_table(table, draft, compression="zstd")
+    return files
+
+
+@lru_cache(maxsize=1)
+def _opened(store: str, version: str, model_id: str) -> tuple[Snapshot, LabelModel]:
+    """What a process needs for all of its parts: loading a label model takes seconds."""
+    # Only here: opening a store is the caller's business everywhere else.
+    from data.store.store import Store
+
+    opened = Store.open(store, memory=_MEMORY)
+    return opened.snapshot(version), storage.load(opened.label_models, model_id, threads=1)
+
+
+def _parts(dialogues: pa.Table) -> Iterator[pa.Table]:
+    """Rows of `_DIALOGUES`, about `BATCH` turns at a time."""
     ends = np.cumsum(dialogues["n"].to_numpy())
     start = 0
     while start < dialogues.num_rows:
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + BATCH, side="right")), start + 1)
-        part = dialogues.slice(start, stop - start)
-        days: dict[str, Any] = {
-            "low": pc.min(part["first"]).as_py(),
-            "high": pc.max(part["last"]).as_py(),
-        }
-        yield snapshot.query(_TURNS, days, tables={"batch": part.select(["dialogue_id"])})
+        yield dialogues.slice(start, stop - start)
         start = stop
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from data.schema.tables import LABELLED
+from data.store.rerun import rerun
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from labels.rules.failure_point import COLUMNS, labels
@@ -54,6 +55,7 @@ def pending(snapshot: Snapshot) -> Iterator[pa.Table]:
         yield pa.table(columns).select(LABELLED.names).cast(LABELLED)
 
 
+@rerun
 def refresh(store: Store) -> int:
     """Bring `labelled` up to date with `turns`; returns how many labels are new or changed."""
     with store.snapshot() as snapshot:

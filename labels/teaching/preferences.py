@@ -18,6 +18,7 @@ from data.errors import UsageError
 from data.schema.tables import PREFERENCE_CHANGES, PREFERENCES
 from data.store.annotations import PATIENCE_S
 from data.store.paths import printable
+from data.store.rerun import rerun
 from labels.teaching.dialogue import Lesson
 from labels.teaching.phrases import DEVICES, phrase_key
 
@@ -88,6 +89,7 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=PREFERENCES)
 
 
+@rerun
 def put(store: Store, rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Store what was taught, in place of what was taught of the same; returns the ids."""
     table = table_of(rows)
@@ -103,6 +105,7 @@ def preferences(
     return snapshot.query(_LIST, {"user": user_id, "at": at})
 
 
+@rerun
 def edit(
     store: Store,
     chosen: str,
@@ -150,6 +153,7 @@ def edit(
         return row
 
 
+@rerun
 def forget(
     store: Store,
     preference_ids: Iterable[str] = (),
@@ -204,6 +208,7 @@ def remove(cycle: Cycle, rows: Sequence[Mapping[str, Any]], at: datetime) -> int
     return removed
 
 
+@rerun
 def take_over(
     store: Store,
     lessons: Iterable[Mapping[str, Any]],
@@ -267,6 +272,7 @@ def _used_most(mine: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, 
     return {**mine, "used": logged["used"], "last_used_at": max(times, default=None)}
 
 
+@rerun
 def count_uses(store: Store, uses: Mapping[str, int], at: datetime) -> int:
     """Add to how often preferences were used, by id; returns how many of them there are."""
     given = {name: number for name, number in uses.items() if number > 0}

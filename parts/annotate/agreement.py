@@ -11,10 +11,11 @@ from charts.formatting import count
 from charts.layout import CONFIG
 from data.schema.vocabulary import NAMES
 from parts.annotate.queue import progress_table
+from parts.server.caching import cached_data
 from parts.shared.verdict_form import Desk
 
 
-@st.cache_data(max_entries=4, show_spinner="Comparing the annotators")
+@cached_data(max_entries=4, show_spinner="Comparing the annotators")
 def _agreement(version: str, path: str, _now: Desk) -> Agreement:
     return agreement(_now.annotations.filter(pc.invert(pc.field("adjudicated"))))
 

@@ -21,7 +21,7 @@ from data.errors import FaultlineError
 from data.export.export import export
 from data.queries.annotations import without_sql
 from data.store.annotations import DESK
-from data.store.store import Store
+from parts.server.access import download, may, open_store, require
 from parts.shared.verdict_form import Desk
 from parts.shared.view import View
 
@@ -55,6 +55,9 @@ def files_task(view: View, who: str, now: Desk) -> None:
                     on_click="ignore",
                     disabled=not now.annotations.num_rows,
                 )
+    # A file names the annotators of its verdicts, so that it could speak for others.
+    if not may("maintain"):
+        return
     with right:
         st.subheader(
             "Import",
@@ -89,14 +92,15 @@ def _hidden(now: Desk, who: str) -> list[str]:
 
 
 def _content(path: str, suffix: str, hidden: tuple[str, ...]) -> Callable[[], bytes]:
-    return partial(_export, path, suffix, hidden)
+    make = partial(_export, path, suffix, hidden)
+    return download("export", f"annotations ({suffix})", make)
 
 
 def _export(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
     """The bytes of an export, written when the button is pressed."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        Store.open(path).snapshot(only=DESK) as snapshot,
+        open_store(path).snapshot(only=DESK) as snapshot,
     ):
         to = Path(folder) / f"annotations.{suffix}"
         export(snapshot, "annotations", to, without_sql(hidden))
@@ -105,7 +109,8 @@ def _export(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
 
 def _import(path: str, name: str, content: bytes) -> None:
     try:
-        report = import_annotations(Store.open(path), content, name)
+        require("maintain", "import of annotations")
+        report = import_annotations(open_store(path), content, name)
         st.session_state["imported"] = (name, report)
     except FaultlineError as error:
         st.session_state["imported"] = str(error)

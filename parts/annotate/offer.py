@@ -11,6 +11,7 @@ from charts.html import piece
 from data.queries import generated_labels
 from data.schema.tables import EVEN
 from data.schema.trace import FAILURE_POINTS
+from parts.server.caching import cached_data
 from parts.shared.labels import TEMPLATE, any_labels, label_parts
 from parts.shared.verdict_form import Desk, confirm
 from parts.shared.view import CacheKey, View
@@ -75,7 +76,7 @@ def likely(label: Mapping[str, Any]) -> dict[str, Any]:
     return {**label, **improbable}
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _label(
     key: CacheKey, turn_id: str, _row: Mapping[str, Any], _view: View
 ) -> dict[str, Any] | None:

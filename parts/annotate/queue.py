@@ -36,10 +36,11 @@ from data.queries.overview import models
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from data.store.annotations import SHARE
-from data.store.store import Store
 from data.store.workspace import put_setting
 from parts.annotate.first_turns import first_turns, go_train
 from parts.annotate.offer import offer
+from parts.server.access import open_store
+from parts.server.caching import cached_data
 from parts.shared.agents import calls_tools
 from parts.shared.conversation import conversation
 from parts.shared.first_steps import enough, labels_now, labels_words
@@ -83,7 +84,7 @@ def leases(path: str) -> Leases:
     return Leases()
 
 
-@st.cache_data(max_entries=16, show_spinner="Ranking the turns")
+@cached_data(max_entries=16, show_spinner="Ranking the turns")
 def _ranked(key: CacheKey, kind: str, _view: View) -> pa.Table:
     at, model, chosen = _view.snapshot, _view.model, _view.chosen
     columns = ["turn_id", "dialogue_id", "day", "kind", "reason"]
@@ -361,7 +362,7 @@ def _settings(path: str, now: Desk) -> None:
         st.caption("For everybody who annotates in this store.")
         if share != round(100 * now.share):
             try:
-                put_setting(Store.open(path), SHARE, share / 100)
+                put_setting(open_store(path), SHARE, share / 100)
             except FaultlineError as error:
                 st.text(str(error))
             else:

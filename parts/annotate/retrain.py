@@ -20,9 +20,10 @@ from data.errors import FaultlineError
 from data.queries.ground_truth import labels_in_logs
 from data.schema.vocabulary import NAMES
 from data.store.annotations import DESK
-from data.store.store import Store
 from parts.jobs.job import Job, Jobs, jobs
 from parts.jobs.widget import watch
+from parts.server.access import open_store
+from parts.server.caching import cached_data
 from parts.shared.first_steps import labels_now, labels_words
 from parts.shared.model_jobs import (
     SCORE,
@@ -50,7 +51,7 @@ def retrain_task(view: View, now: Desk) -> None:
     )
     labels = labels_in_logs(view.snapshot)
     turns = len(set(now.annotations["turn_id"].to_pylist()))
-    work, present = jobs(view.path), Store.open(view.path).head().model
+    work, present = jobs(view.path), open_store(view.path).head().model
     st.text(
         f"{several(turns, 'turn')} annotated here, {several(labels, 'label')} from the logs. "
         + (
@@ -104,9 +105,9 @@ def _trained(view: View, work: Jobs, job: Job[dict[str, Any]], present: str | No
     st.button("Back", on_click=work.forget, args=(TRAIN,))
 
 
-@st.cache_data(max_entries=8, show_spinner="Comparing the models")
+@cached_data(max_entries=8, show_spinner="Comparing the models")
 def _compared(path: str, version: str, a: str, b: str) -> Comparison | str:
-    store = Store.open(path)
+    store = open_store(path)
     try:
         with store.snapshot(only=(*DESK, "labelled")) as snapshot:
             return compare_models(snapshot, store.models, a, b)
@@ -116,7 +117,7 @@ def _compared(path: str, version: str, a: str, b: str) -> Comparison | str:
 
 def _comparison(path: str, present: str, new: str) -> bool:
     """Both models on the same turns; False where they cannot be compared."""
-    comparison = _compared(path, Store.open(path).head().version, present, new)
+    comparison = _compared(path, open_store(path).head().version, present, new)
     if isinstance(comparison, str):
         st.text(comparison)
         return True
@@ -173,7 +174,7 @@ def _p(value: float) -> str:
 
 def _use(path: str, work: Jobs, model: str) -> None:
     try:
-        Store.open(path).promote(model)
+        open_store(path).promote(model)
     except FaultlineError as error:
         st.session_state[_REFUSED] = str(error)
         return

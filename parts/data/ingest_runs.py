@@ -21,6 +21,7 @@ from charts.layout import CONFIG
 from charts.sentences import misdated_words
 from charts.signals import arrivals, arrivals_words, name_of
 from data.queries import ingest_runs
+from parts.server.caching import cached_data
 from parts.shared.formatted import formatted, long_day
 from parts.shared.turn_links import Column, openable
 from parts.shared.view import (
@@ -39,7 +40,7 @@ _CAUSES = {
 }
 
 
-@st.cache_data(max_entries=8, show_spinner="Counting")
+@cached_data(max_entries=8, show_spinner="Counting")
 def _facts(path: str, version: str) -> tuple[dict[str, Any], pa.Table, pa.Table]:
     snapshot = snapshot_at(path, version)
     return (
@@ -49,7 +50,7 @@ def _facts(path: str, version: str) -> tuple[dict[str, Any], pa.Table, pa.Table]
     )
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _daily(path: str, version: str, since: date | None, until: date | None) -> pa.Table:
     return ingest_runs.daily(snapshot_at(path, version), since, until)
 

@@ -36,6 +36,7 @@ from data.queries.signal_coverage import (
 from data.queries.signals import signal_values
 from data.schema.vocabulary import NAMES
 from features.drift import LARGE, NOTICEABLE, Drift, class_drift, drift
+from parts.server.caching import cached_data
 from parts.shared.view import View, snapshot_at
 
 PERIODS = {"7 days": 7, "14 days": 14, "28 days": 28}
@@ -50,7 +51,7 @@ def within(view: View) -> Filter:
     return Filter(since=chosen.since, until=chosen.until, assistant=chosen.assistant)
 
 
-@st.cache_data(max_entries=16, show_spinner="Looking at what is logged")
+@cached_data(max_entries=16, show_spinner="Looking at what is logged")
 def coverage(
     path: str, version: str, chosen: Filter
 ) -> tuple[Days, pa.Table, list[Gap], list[Constant]]:
@@ -165,7 +166,7 @@ def _constants(same: list[Constant]) -> None:
                 st.markdown(plain(constant_words(constant)))
 
 
-@st.cache_data(max_entries=16, show_spinner="Comparing the two periods")
+@cached_data(max_entries=16, show_spinner="Comparing the two periods")
 def _drift(
     path: str, version: str, chosen: Filter, now: tuple[date, date], then: tuple[date, date]
 ) -> tuple[list[Drift], tuple[int, int], bool]:
@@ -182,7 +183,7 @@ def _drift(
     return (drift(sides[0], sides[1], names) if min(sizes) else []), sizes, sampled
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _classes(
     path: str,
     version: str,

@@ -15,6 +15,7 @@ from data.queries import ingest_runs
 from data.queries.filters import Filter
 from data.schema.vocabulary import FAILURE_WORDS, failure_of
 from parts.data.signals import coverage
+from parts.server.caching import cached_data
 from parts.shared.view import View, reader_zone, snapshot_at
 
 _TRACES = "Trace records"
@@ -138,7 +139,7 @@ def weaker_words(missing: Sequence[Field]) -> str:
     return f"expect weaker verdicts on {' and '.join(filter(None, [', '.join(first), last]))}"
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _sources(path: str, version: str) -> tuple[list[Source], bool]:
     """The sources, and whether what is logged was read on some days only."""
     read, logged, _, _ = coverage(path, version, Filter())

@@ -6,11 +6,13 @@ import streamlit as st
 
 from charts.formatting import count, plain
 from data.store import disk_usage
-from data.store.maintenance import compact, vacuum
-from data.store.store import Store
-from parts.jobs.job import jobs
+from data.store.compaction import compact
+from data.store.vacuum import vacuum
+from parts.jobs.job import UPKEEP, jobs
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
+from parts.server.access import open_store
+from parts.server.caching import cached_data
 from parts.shared.view import (
     View,
     go_to_newest,
@@ -20,11 +22,10 @@ from parts.shared.view import (
 from progress import Progress
 
 # The name of these jobs, of which a store runs one at a time.
-_UPKEEP = "upkeep"
 _COMPACTION, _VACUUM = "Compaction", "Vacuum"
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _tables(path: str, version: str) -> list[disk_usage.TableSize]:
     return disk_usage.tables(snapshot_at(path, version))
 
@@ -39,7 +40,7 @@ def size(n: int) -> str:
 
 def sizes(view: View) -> None:
     """Sizes of the tables, of the models, and of the store's whole folder."""
-    store = Store.open(view.path)
+    store = open_store(view.path)
     tables = _tables(view.path, view.snapshot.version)
     st.subheader(
         "Storage",
@@ -91,7 +92,7 @@ def upkeep(view: View) -> None:
         anchor=False,
         help="Merge small files, and delete the files of old versions.",
     )
-    job = jobs(view.path).get(_UPKEEP)
+    job = jobs(view.path).get(UPKEEP)
     running = job is not None and job.state == "running"
     with st.container(horizontal=True, gap="small"):
         with st.popover("Compact", icon=":material/compress:", disabled=running):
@@ -123,23 +124,26 @@ def upkeep(view: View) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(plain(job.result or str(job.error or f"{job.name} was stopped.")))
-        if Store.open(view.path).head().version != view.snapshot.version:
+        if open_store(view.path).head().version != view.snapshot.version:
             st.button("Go to the version after it", on_click=go_to_newest, type="tertiary")
 
 
 def _compact(path: str) -> None:
-    jobs(path).start(_UPKEEP, lambda: compaction(path))
+    jobs(path).start(UPKEEP, lambda: compaction(path))
 
 
 def _vacuum(path: str, hours: float) -> None:
-    jobs(path).start(_UPKEEP, lambda: removal(path, hours))
+    jobs(path).start(UPKEEP, lambda: removal(path, hours))
 
 
 def compaction(path: str) -> ThreadJob[str]:
     """Merge the small files of a store; the result is a sentence."""
 
+    # A thread of its own is nobody's run of a script.
+    store = open_store(path)
+
     def work(progress: Progress) -> str:
-        report = compact(Store.open(path), progress)
+        report = compact(store, progress)
         return f"Compaction left {report.after} of {report.before} files."
 
     return ThreadJob(_COMPACTION, work)
@@ -148,8 +152,10 @@ def compaction(path: str) -> ThreadJob[str]:
 def removal(path: str, keep_hours: float) -> ThreadJob[str]:
     """Remove the files that no version of the last hours needs; the result is a sentence or two."""
 
+    store = open_store(path)
+
     def work(progress: Progress) -> str:
-        report = vacuum(Store.open(path), keep_hours, progress=progress)
+        report = vacuum(store, keep_hours, progress=progress)
         models = f" Models removed: {', '.join(report.models)}." if report.models else ""
         return f"Vacuum removed {report.files} files, {report.bytes / 1e6:.1f} MB.{models}"
 

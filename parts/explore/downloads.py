@@ -21,6 +21,7 @@ from data.export.manifest import (
     slice_zip,
 )
 from parts.explore.saved_views import link_query
+from parts.server.access import download
 from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import View
 
@@ -91,7 +92,7 @@ def answer_buttons(view: View, sql: str) -> None:
 def _button(label: str, name: str, make: Callable[..., object], disabled: bool = False) -> None:
     st.download_button(
         label,
-        data=partial(_content, make),
+        data=download("export", name, partial(_content, make)),
         file_name=name,
         mime="application/zip",
         icon=":material/download:",

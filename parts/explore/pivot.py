@@ -29,6 +29,7 @@ from parts.explore.saved_views import (
     set_choice,
     set_choices,
 )
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.headline import headline
 from parts.shared.view import CacheKey, View
@@ -41,7 +42,7 @@ MEASURE_WORDS = {
 }
 
 
-@st.cache_data(max_entries=64, show_spinner="Cutting")
+@cached_data(max_entries=64, show_spinner="Cutting")
 def _pivot(
     key: CacheKey,
     down: str,

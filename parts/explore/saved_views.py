@@ -24,7 +24,8 @@ from data.queries.turn_table import (
 )
 from data.schema.trace import FAILURES
 from data.store import workspace
-from data.store.store import Store
+from parts.server.access import open_store
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.headline import defect_rate, headline
 from parts.shared.view import (
@@ -136,7 +137,7 @@ def link_query(view: View) -> dict[str, list[str]]:
     return {**view.link(), **mine}
 
 
-@st.cache_data(max_entries=64, show_spinner="Counting")
+@cached_data(max_entries=64, show_spinner="Counting")
 def _counts(key: CacheKey, _view: View) -> tuple[overview.Totals, int]:
     assert _view.model is not None
     view = (_view.snapshot, _view.model, _view.chosen)
@@ -208,11 +209,11 @@ def views_menu(view: View) -> None:
 def _save(view: View) -> None:
     query = {k: v for k, v in link_query(view).items() if k not in ("at", "model")}
     name, choices = st.session_state["view-name"], urlencode(query, doseq=True)
-    _write(view.path, lambda: workspace.save_view(Store.open(view.path), name, "explore", choices))
+    _write(view.path, lambda: workspace.save_view(open_store(view.path), name, "explore", choices))
 
 
 def _delete(path: str, name: str) -> None:
-    _write(path, lambda: workspace.drop_view(Store.open(path), name))
+    _write(path, lambda: workspace.drop_view(open_store(path), name))
 
 
 def _write(path: str, change: Callable[[], object]) -> None:

@@ -25,6 +25,7 @@ from parts.explore.saved_views import (
     set_choice,
 )
 from parts.explore.sql_answer import show
+from parts.server.access import require, visitor
 from parts.shared.verdict_form import desk, signed_in
 from parts.shared.view import View
 
@@ -232,6 +233,8 @@ def _start(view: View) -> None:
                 f"The statement has {count(len(text))} characters; at most {count(_LONGEST)} are "
                 "run from here. Shorten it."
             )
+        require("sql", "SQL editor")
+        visitor().note("statement", "SQL editor", text)
         running = start(
             view.snapshot,
             text,

@@ -23,6 +23,7 @@ from parts.explore.saved_views import (
     set_choice,
     shown_columns,
 )
+from parts.server.caching import cached_data
 from parts.shared.turn_links import Column, openable, page_of, shares, times
 from parts.shared.view import CacheKey, View
 
@@ -43,7 +44,7 @@ def column_label(name: str) -> str:
     return _LABELS.get(name) or name.replace("_", " ").capitalize().replace("asr", "ASR")
 
 
-@st.cache_data(max_entries=64, show_spinner="Reading the turns")
+@cached_data(max_entries=64, show_spinner="Reading the turns")
 def _listing(
     key: CacheKey, columns: tuple[str, ...], order: str, page: int, _view: View
 ) -> pa.Table:

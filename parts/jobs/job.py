@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 import streamlit as st
 
+from charts.formatting import plain
+from data.errors import NotPermitted
+from parts.server.access import require
 from progress import Step
 
+# Jobs that change or remove logs, by name.
+INGEST, UPKEEP = "ingest", "upkeep"
+OF_ADMINS = (INGEST, UPKEEP)
 State = Literal["running", "done", "failed", "stopped"]
 T_co = TypeVar("T_co", covariant=True)
 
@@ -48,6 +55,24 @@ class Job(Protocol[T_co]):
         """Wait for its end, at most `seconds`; return the state then."""
 
 
+@dataclass(frozen=True)
+class RefusedJob:
+    """A job that was not started, as whoever asked for it may not."""
+
+    name: str
+    error: NotPermitted
+    state: State = "failed"
+    progress: Step = field(default_factory=Step)
+    seconds: float = 0.0
+    result: None = None
+
+    def stop(self) -> None:
+        return
+
+    def wait(self, seconds: float) -> State:
+        return self.state
+
+
 class Jobs:
     """The jobs of one server: at most one at a time of each name; may be used from any thread."""
 
@@ -60,7 +85,15 @@ class Jobs:
             return self._jobs.get(name)
 
     def start(self, name: str, begin: Callable[[], Job[Any]]) -> Job[Any]:
-        """The running job of this name, else the one that `begin` starts."""
+        """The running job of this name, else the one that `begin` starts.
+
+        For a visitor who may not start it, one that has failed, which nobody else sees.
+        """
+        try:
+            require("maintain" if name in OF_ADMINS else "run", name)
+        except NotPermitted as error:
+            st.toast(plain(str(error)))
+            return RefusedJob(name, error)
         with self._lock:
             job = self._jobs.get(name)
             if job is None or job.state != "running":

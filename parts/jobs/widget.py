@@ -10,6 +10,7 @@ import streamlit as st
 from charts.formatting import percent, plain
 from parts.jobs.job import Job, jobs
 from parts.jobs.process import ProcessJob
+from parts.server.access import may
 
 # Seconds between two looks at a running job.
 _INTERVAL_S = 0.5
@@ -78,6 +79,8 @@ def offer(path: str, name: str, label: str, about: str, module: str, *arguments:
         elif job.state == "stopped":
             st.caption("Cancelled.")
     st.caption(about)
+    if not may("run"):
+        return
     if st.button(label, icon=":material/play_arrow:", key=f"start-{module}"):
         # So that the dashboard stays responsive meanwhile.
         work.start(key, lambda: ProcessJob(name, module, arguments, polite=True))

@@ -13,6 +13,7 @@ from charts.html import piece
 from charts.palette import COLOURS, NEUTRAL
 from charts.sentences import day_words
 from data.queries import generated_labels, goals
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.choice import one_of
 from parts.shared.labels import Row, slots_words, verdict_of
@@ -76,21 +77,21 @@ def _key(view: View) -> CacheKey:
     return view.cache_key("goals", "turns", "predictions", "misdated", "labelled", "annotations")
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@cached_data(max_entries=128, show_spinner=False)
 def _listed(key: CacheKey, kind: str, find: str, page: int, _view: View) -> pa.Table:
     return goals.dialogues(
         _view.snapshot, _view.model, _view.chosen, kind, find, ROWS, (page - 1) * ROWS
     )
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _around(
     key: CacheKey, kind: str, find: str, dialogue_id: str, _view: View
 ) -> dict[str, Any] | None:
     return goals.around(_view.snapshot, _view.model, _view.chosen, dialogue_id, kind, find)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _turns(key: CacheKey, dialogue_id: str, _view: View) -> list[dict[str, Any]]:
     return generated_labels.dialogue(_view.snapshot, dialogue_id)
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from charts.formatting import count, percent
 from data.queries import generated_labels
+from parts.server.caching import cached_data
 from parts.shared.choice import one_of
 from parts.shared.turn_links import Column, openable, page_of, shares, times
 from parts.shared.view import CacheKey, View
@@ -78,12 +79,12 @@ def _key(view: View) -> CacheKey:
     return view.cache_key("turns", *tables)
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing labels with annotations")
+@cached_data(max_entries=64, show_spinner="Comparing labels with annotations")
 def _agreement(key: CacheKey, _view: View) -> list[dict[str, Any]]:
     return generated_labels.agreement(_view.snapshot, _view.model, _view.chosen)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@cached_data(max_entries=128, show_spinner=False)
 def _differences(key: CacheKey, kind: str, page: int, _view: View) -> pa.Table:
     return generated_labels.differences(
         _view.snapshot, _view.model, _view.chosen, kind, ROWS, (page - 1) * ROWS

@@ -15,6 +15,7 @@ from charts.formatting import several
 from data.errors import FaultlineError
 from data.export.labels import export_labels
 from parts.labels.label_model import TASKS
+from parts.server.access import download
 from parts.shared.view import View
 
 _FORMS = {"rows": "A row per turn", "bio": "BIO tags"}
@@ -45,7 +46,11 @@ def export_menu(view: View, turns: int, least: Mapping[str, float]) -> None:
             for suffix, label in _SUFFIXES.items():
                 st.download_button(
                     label,
-                    data=partial(content, view, suffix, str(form), dict(least)),
+                    data=download(
+                        "export",
+                        f"generated labels ({suffix})",
+                        partial(content, view, suffix, str(form), dict(least)),
+                    ),
                     file_name=f"labels-{view.snapshot.version}-{suffix}.zip",
                     mime="application/zip",
                     icon=":material/download:",

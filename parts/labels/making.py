@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import streamlit as st
 
 from charts.formatting import several
+from data.store.store import local
 from parts.jobs.job import Jobs, jobs
 from parts.jobs.process import ProcessJob
 from parts.jobs.widget import watch
@@ -25,7 +25,7 @@ def nothing_labelled(view: View) -> None:
         "of every turn which goal it serves, whether the goal was reached, whether the response "
         "was a defect, and what was meant."
     )
-    trained = newest_model(Path(view.path))
+    trained = newest_model(local(view.path))
     if not trained:
         st.caption(_known(view))
     label_button(view, primary=True)
@@ -53,7 +53,7 @@ def label_button(view: View, primary: bool = False) -> None:
     """The button that trains and labels; while that runs its progress, and at its end a way on."""
     work = jobs(view.path)
     training, labelling = work.get(TRAIN), work.get(GENERATE)
-    trained = newest_model(Path(view.path))
+    trained = newest_model(local(view.path))
     if training is None and labelling is None:
         with st.container(horizontal=True, gap="small", width="content"):
             if primary and trained:

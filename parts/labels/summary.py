@@ -8,6 +8,7 @@ import streamlit as st
 
 from charts.formatting import count
 from data.queries.overview import grain
+from parts.server.caching import cached_data
 from parts.shared.headline import annotated_goals, goal_rate
 from parts.shared.view import CacheKey, View
 from report.goal_success import GoalSuccess, success
@@ -31,7 +32,7 @@ def summary(view: View) -> None:
         )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _success(key: CacheKey, _view: View) -> GoalSuccess | None:
     by = grain(*_view.bounds[:2]) if _view.bounds else "month"
     return success(_view.snapshot, _view.model, _view.chosen, None, by, annotated_goals(_view))

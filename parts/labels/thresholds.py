@@ -16,6 +16,7 @@ from data.errors import UsageError
 from data.queries import generated_labels
 from data.schema.tables import EVEN
 from parts.labels.label_model import MEANT, TASKS, Task
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.choice import one_of
 from parts.shared.view import CacheKey, View
@@ -144,7 +145,7 @@ def all_labelled(view: View) -> int:
     return _labelled(_key(view), view)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _labelled(key: CacheKey, _view: View) -> int:
     return generated_labels.labelled(_view.snapshot, _view.model, _view.chosen)
 
@@ -161,6 +162,6 @@ def _key(view: View) -> CacheKey:
     return view.cache_key("generated_labels", "predictions", "misdated", "labelled", "annotations")
 
 
-@st.cache_data(max_entries=64, show_spinner="Counting the labels")
+@cached_data(max_entries=64, show_spinner="Counting the labels")
 def _sureness(key: CacheKey, _view: View) -> pa.Table:
     return generated_labels.sureness(_view.snapshot, _view.model, _view.chosen)

@@ -23,11 +23,12 @@ from classifiers.evaluation.comparison import (
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.quality import tested
+from parts.server.caching import cached_data
 from parts.shared.choice import one_of
 from parts.shared.view import CacheKey, View, scorers
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _compared(key: CacheKey, other: str, _view: View) -> Comparison | None:
     a, b = tested(_view), tested(replace(_view, model=other))
     _, mine, theirs = np.intersect1d(

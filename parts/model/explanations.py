@@ -17,6 +17,7 @@ from data.schema.tables import EVIDENCE
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES
 from features import catalogue
 from parts.jobs.widget import offer
+from parts.server.caching import cached_resource
 from parts.shared.choice import one_of
 from parts.shared.view import View
 
@@ -25,7 +26,7 @@ _TOP = 15
 _SWARM = (12, 400)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@cached_resource(max_entries=4, show_spinner=False)
 def _read(path: str, stamp: float) -> Explained | None:
     return Explained.read(Path(path))
 

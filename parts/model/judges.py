@@ -21,7 +21,8 @@ from classifiers.evaluation.judges import (
 )
 from data.queries.judges import judges
 from data.schema.vocabulary import NAMES
-from data.store.store import Store
+from parts.server.access import open_store
+from parts.server.caching import cached_resource
 from parts.shared.choice import one_of
 from parts.shared.turn_links import Column, openable, page_of
 from parts.shared.view import CacheKey, View
@@ -29,9 +30,9 @@ from parts.shared.view import CacheKey, View
 ROWS = 10
 
 
-@st.cache_resource(max_entries=16, show_spinner="Comparing with the judge")
+@cached_resource(max_entries=16, show_spinner="Comparing with the judge")
 def _compared(key: CacheKey, judge: str, _view: View) -> JudgeComparison:
-    models = Store.open(_view.path).models
+    models = open_store(_view.path).models
     return compare_judge(_view.snapshot, models, judge, _view.model, _view.chosen)
 
 

@@ -11,6 +11,7 @@ from data.queries.thresholds import heard
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from parts.model.quality import tested
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.turn_links import Column, openable, page_of, shares
 from parts.shared.view import CacheKey, View
@@ -18,7 +19,7 @@ from parts.shared.view import CacheKey, View
 ROWS = 20
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _suspects(key: CacheKey, _view: View) -> tuple[list[int], list[int]]:
     sample = tested(_view)
     rows, rather = suspects(sample.truth, sample.probability, FAILURE_POINTS)

@@ -16,8 +16,8 @@ from classifiers.evaluation.stored import not_evaluated, promised
 from classifiers.evaluation.words import bursts, ceiling, period, shifted
 from classifiers.splits import without_dates
 from data.errors import ModelError
-from data.store.store import Store
 from parts.jobs.widget import offer
+from parts.server.access import open_store
 from parts.shared.view import View, reader_zone
 
 _SPLITS = {"folds": "Random folds", "forward": "Forward split"}
@@ -27,7 +27,7 @@ _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 def expected_line(view: View) -> None:
     """Draw, under the figures of known turns, what to expect on later logs, where that is known."""
     try:
-        folder = registry.folder_of(Store.open(view.path).models, str(view.model))
+        folder = registry.folder_of(open_store(view.path).models, str(view.model))
         figures = promised(folder)
     except ModelError:
         # The look of its own says what is wrong.

@@ -25,6 +25,7 @@ from data.queries.thresholds import (
 )
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
+from parts.server.caching import cached_data, cached_resource
 from parts.shared import address
 from parts.shared.cached_figures import cached_figure
 from parts.shared.choice import one_of
@@ -33,7 +34,7 @@ from parts.shared.view import CacheKey, View
 _PERCENT = st.column_config.NumberColumn(format="%.1f %%")
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@cached_resource(max_entries=24, show_spinner=False)
 def _tested(key: CacheKey, _view: View) -> Tested:
     assert _view.model is not None
     return Tested.of(labelled(_view.snapshot, _view.model, _view.chosen))
@@ -44,7 +45,7 @@ def tested(view: View) -> Tested:
     return _tested(view.cache_key(), view)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _one_dialogue_in(key: CacheKey, _view: View) -> int:
     assert _view.model is not None
     return one_in(_view.snapshot, _view.model, _view.chosen)
@@ -55,7 +56,7 @@ def one_dialogue_in(view: View) -> int:
     return _one_dialogue_in(view.cache_key(), view)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _figures(key: CacheKey, _view: View) -> dict[str, Any]:
     return quality(tested(_view))
 
@@ -65,7 +66,7 @@ def figures(view: View) -> dict[str, Any]:
     return _figures(view.cache_key(), view)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _curves(key: CacheKey, _view: View) -> dict[str, Curve]:
     sample = tested(_view)
     return {
@@ -75,7 +76,7 @@ def _curves(key: CacheKey, _view: View) -> dict[str, Curve]:
     }
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached_data(max_entries=16, show_spinner=False)
 def _average_spans(key: CacheKey, _view: View) -> dict[str, tuple[float, float]]:
     """The interval of the average precision of every target that occurs."""
     sample = tested(_view)
@@ -89,19 +90,19 @@ def _average_spans(key: CacheKey, _view: View) -> dict[str, tuple[float, float]]
     }
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _bins(key: CacheKey, target: str, _view: View) -> list[curves.Bin]:
     sample = tested(_view)
     return curves.calibration(sample.hit(target), sample.p(target), sample.group)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _flagged(key: CacheKey, target: str, _view: View) -> list[int]:
     assert _view.model is not None
     return flagged(_view.snapshot, _view.model, _view.chosen, target)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _sweep(
     key: CacheKey, target: str, _view: View
 ) -> tuple[list[float], list[tuple[float | None, float, float]], list[float | None]]:

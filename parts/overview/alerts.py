@@ -1,28 +1,21 @@
-"""Alerts: a button that makes a rule of the view, and the list of rules with what came of them."""
+"""The list of alerts, with what came of each and what can be done about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from alerts import desk
-from alerts.rule import KINDS, MOST_DAYS, Rule
+from alerts.rule import Rule
 from charts.formatting import minute, plain, short
-from data.queries.filters import Filter
-from data.schema.trace import FAILURES
-from data.schema.vocabulary import NAMES
 from data.store import workspace
-from data.store.store import Store
+from parts.server.access import open_store, signed_in_as
+from parts.shared.alert_button import write
 from parts.shared.verdict_form import signed_in
-from parts.shared.view import View, go_to_newest, reader_zone
-from parts.shared.writing import refused
-from report.contents import Headline
+from parts.shared.view import View, reader_zone
 
-_TROUBLE = "alerts_trouble"
-_ANY = "any"
 # A word and a symbol beside it, so that colour is never the only difference.
 _STATES = {
     "firing": "▲ firing",
@@ -30,92 +23,6 @@ _STATES = {
     "no data": "? cannot be told",
     "new": "not evaluated yet",
 }
-
-
-def alert_button(view: View, head: Headline) -> None:
-    """Draw a button that makes a rule of the present view."""
-    if trouble := st.session_state.pop(_TROUBLE, None):
-        st.text(trouble)
-    with st.popover("Alert me", icon=":material/notification_add:"):
-        chosen = replace(view.chosen, since=None, until=None)
-        st.caption(
-            f"Of {plain(chosen.caption())}, in the newest complete days. Everybody who can open "
-            "this store sees the alert; who is told is set up once for all."
-        )
-        kind = st.selectbox(
-            "Alert on",
-            list(KINDS),
-            format_func=lambda name: KINDS[name].title,
-            key="alert-kind",
-        )
-        about = KINDS[kind]
-        with st.form(f"alert-{kind}", border=False):
-            if about.of_turns:
-                st.selectbox(
-                    "Failure point",
-                    [_ANY, *FAILURES],
-                    format_func=lambda name: NAMES.get(name, "Any failure"),
-                    key=f"alert-point-{kind}",
-                )
-            _bound(kind, head)
-            st.number_input(
-                "Days", 1, MOST_DAYS, value=about.days, key=f"alert-days-{kind}",
-                help="Up to the last complete day.",
-            )  # fmt: skip
-            st.text_input(
-                "Name", key=f"alert-name-{kind}", max_chars=100, value=_name(kind, chosen)
-            )
-            st.form_submit_button("Make the alert", on_click=_add, args=(view, kind))
-
-
-def _name(kind: str, chosen: Filter) -> str:
-    """A name to begin with, another one for each view."""
-    caption = chosen.caption()
-    return (
-        KINDS[kind].title
-        if caption == "all turns"
-        else short(f"{KINDS[kind].title}: {caption}", 100)
-    )
-
-
-def _bound(kind: str, head: Headline) -> None:
-    label, value, most, step = {
-        # A little above what is estimated now.
-        "rate": ("Above, % of turns", round(110 * head.rates["defect"].high, 1) or 1.0, 100.0, 0.5),
-        "budget": ("Times as fast as it may", 2.0, 1e6, 0.5),
-        "late": ("Hours without a turn", 26.0, 87_600.0, 1.0),
-    }.get(kind, ("", 0.0, 0.0, 0.0))
-    if label:
-        st.number_input(
-            label, 0.0, most, value=min(value, most), step=step, format="%.1f",
-            key=f"alert-bound-{kind}",
-        )  # fmt: skip
-
-
-def _add(view: View, kind: str) -> None:
-    """Callback: keep the rule that the form says."""
-    state = st.session_state
-    point = state.get(f"alert-point-{kind}", _ANY)
-    bound = state.get(f"alert-bound-{kind}")
-
-    def make() -> None:
-        rule = Rule.of(
-            str(state[f"alert-name-{kind}"]),
-            kind,
-            view.chosen,
-            None if point == _ANY else point,
-            bound / 100 if kind == "rate" and bound is not None else bound,
-            int(state[f"alert-days-{kind}"]),
-        )
-        desk.add(Store.open(view.path), rule)
-
-    _write(view, make)
-
-
-def _write(view: View, change: Callable[[], object]) -> None:
-    if problem := refused(change, view.path):
-        st.session_state[_TROUBLE] = problem
-    go_to_newest()
 
 
 def alert_list(view: View) -> None:
@@ -143,12 +50,12 @@ def _alert(view: View, row: Mapping[str, Any]) -> None:
             _acknowledge(view, key)
         st.button(
             "Unmute" if row["muted"] else "Mute", key=f"alert-mute-{key}", type="tertiary",
-            on_click=_write,
-            args=(view, lambda: desk.mute(Store.open(view.path), key, not row["muted"])),
+            on_click=write,
+            args=(view, lambda: desk.mute(open_store(view.path), key, not row["muted"])),
         )  # fmt: skip
         st.button(
-            "Remove", key=f"alert-remove-{key}", type="tertiary", on_click=_write,
-            args=(view, lambda: desk.remove(Store.open(view.path), key)),
+            "Remove", key=f"alert-remove-{key}", type="tertiary", on_click=write,
+            args=(view, lambda: desk.remove(open_store(view.path), key)),
         )  # fmt: skip
 
 
@@ -166,10 +73,11 @@ def _words(row: Mapping[str, Any]) -> str:
 def _acknowledge(view: View, key: str) -> None:
     with st.popover("Acknowledge"), st.form(f"alert-acknowledge-{key}", border=False):
         field = f"alert-by-{key}"
-        st.text_input("Your name", key=field, max_chars=100, value=signed_in() or "")
+        if signed_in_as() is None:
+            st.text_input("Your name", key=field, max_chars=100, value=signed_in() or "")
         st.form_submit_button(
-            "I look at it", on_click=_write,
+            "I look at it", on_click=write,
             args=(view, lambda: desk.acknowledge(
-                Store.open(view.path), key, str(st.session_state[field])
+                open_store(view.path), key, signed_in_as() or str(st.session_state[field])
             )),
         )  # fmt: skip

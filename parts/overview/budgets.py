@@ -18,8 +18,8 @@ from charts.sentences import (
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from data.store import workspace
-from data.store.store import Store
 from parts.overview.tables import share
+from parts.server.access import may, open_store
 from parts.shared.formatted import formatted
 from parts.shared.view import View, go_to_newest
 from parts.shared.writing import refused
@@ -32,8 +32,9 @@ def budget_panel(view: View, head: Headline, targets: dict[str, float]) -> None:
     """Draw one row per stage that has a target, and a form to set the targets."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Error budgets", anchor=False)
-        with st.popover("Set targets", icon=":material/target:"):
-            _form(view, targets)
+        if may("alert"):
+            with st.popover("Set targets", icon=":material/target:"):
+                _form(view, targets)
     trouble = st.session_state.pop(_TROUBLE, None)
     if trouble:
         st.text(trouble)
@@ -109,7 +110,7 @@ def _save(view: View, targets: dict[str, float]) -> None:
     """Save the targets that differ from those shown, and go to the version that has them."""
 
     def save() -> None:
-        store = Store.open(view.path)
+        store = open_store(view.path)
         for name in FAILURES:
             percentage = st.session_state.get(_field(view, name))
             target = None if not percentage else round(float(percentage) / 100, 6)

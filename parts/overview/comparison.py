@@ -25,6 +25,7 @@ from charts.sentences import (
 from data.queries.releases import Release, releases
 from parts.overview.changes import look_at
 from parts.overview.tables import ADJUSTED, ADJUSTED_HELP, adjusted, share
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.formatted import formatted
 from parts.shared.view import View, snapshot_at
@@ -159,7 +160,7 @@ def _picked(view: View, key: str, rows: list[dict[str, Any]]) -> None:
         look_at(view, [(rows[chosen[0]]["dimension"], rows[chosen[0]]["value"])])
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _releases(path: str, version: str, model: str) -> list[Release]:
     return releases(snapshot_at(path, version), model)
 

@@ -13,6 +13,7 @@ from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
 from parts.overview.comparison import CELLS, ROWS, cells_table
 from parts.overview.tables import share
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.formatted import formatted
 from parts.shared.headline import TABLES
@@ -97,7 +98,7 @@ def _of(version: str, stage: str | None) -> bool:
     return stage is None or version.startswith(f"{stage}:")
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing the releases")
+@cached_data(max_entries=64, show_spinner="Comparing the releases")
 def _compared(key: CacheKey, stage: str, a: str, b: str, _view: View) -> ReleaseComparison:
     assert _view.model is not None
     return compare_releases(_view.snapshot, _view.model, _view.chosen, stage, a, b)

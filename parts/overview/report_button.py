@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from parts.server.access import download
 from parts.shared.headline import goal_success
 from parts.shared.view import View
 from report.contents import Events, Headline
@@ -22,7 +23,7 @@ def report_button(view: View, head: Headline, happened: Events, targets: dict[st
     period = head.periods.shown
     st.download_button(
         "Report",
-        make,
+        download("report", "report of the Overview", make),
         file_name=f"faultline-{period.since}-{period.until}.html",
         mime="text/html",
         on_click="ignore",

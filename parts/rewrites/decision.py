@@ -6,7 +6,7 @@ import streamlit as st
 
 from charts.formatting import moment, plain
 from data.store.rewrites import APPROVED, LIVE, NEXT, PROPOSED, REJECTED, RETIRED, decide
-from data.store.store import Store
+from parts.server.access import open_store
 from parts.shared.rewrites import Row
 from parts.shared.verdict_form import name_field, remember_name
 from parts.shared.view import View, go_to_newest, reader_zone
@@ -48,7 +48,7 @@ def decision(view: View, row: Row) -> None:
         return
     chosen = pressed[0]
     problem = refused(
-        lambda: decide(Store.open(view.path), [row["rewrite_id"]], chosen, by=who, reason=reason),
+        lambda: decide(open_store(view.path), [row["rewrite_id"]], chosen, by=who, reason=reason),
         view.path,
     )
     if problem:

@@ -15,6 +15,7 @@ from charts.layout import CONFIG
 from charts.rewrites import Around, around, chain, chain_words
 from data.queries import rewrites
 from parts.rewrites.decision import decision
+from parts.server.caching import cached_data
 from parts.shared.address import PARAMETERS
 from parts.shared.rewrites import TEMPLATE, Row, ranked, weekly, weeks
 from parts.shared.turn_list import choose
@@ -55,7 +56,7 @@ def detail(view: View, rewrite_id: str) -> None:
     _failing(view, row)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _one(key: CacheKey, rewrite_id: str, _view: View) -> dict[str, Any] | None:
     return rewrites.one(_view.snapshot, rewrite_id)
 
@@ -159,7 +160,7 @@ def _around(row: Row) -> Around | None:
         return None
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _behind(key: CacheKey, rewrite_id: str, _view: View) -> pa.Table:
     row = rewrites.one(_view.snapshot, rewrite_id)
     assert row is not None
@@ -225,7 +226,7 @@ def _note(step: Row) -> str:
     return f"got there, {after}" if step["reached"] else ""
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _mends(key: CacheKey, rewrite_id: str, _view: View) -> pa.Table:
     assert _view.model is not None
     row = rewrites.one(_view.snapshot, rewrite_id)

@@ -9,6 +9,7 @@ import streamlit as st
 from charts.formatting import several
 from data.export.rewrites import rewrite_lines
 from data.store.rewrites import APPROVED, LIVE, STATES
+from parts.server.access import download
 from parts.shared.view import View
 
 _DEFAULT = (APPROVED, LIVE)
@@ -30,7 +31,11 @@ def export_menu(view: View, states: dict[str, int]) -> None:
         st.markdown(f"**{several(n, 'rewrite')}**, one JSON object to a line")
         st.download_button(
             "JSONL",
-            lambda: b"".join(rewrite_lines(view.snapshot, chosen)),
+            download(
+                "export",
+                f"rewrites ({', '.join(chosen)})",
+                lambda: b"".join(rewrite_lines(view.snapshot, chosen)),
+            ),
             file_name=f"rewrites-{view.snapshot.version}.jsonl",
             mime="application/jsonl",
             icon=":material/download:",

@@ -9,8 +9,9 @@ The file given to `faultline dashboard --sign-in` is TOML:
     client_secret = "…"
     server_metadata_url = "https://login.example.org/.well-known/openid-configuration"
 
-    [faultline]                 # without it, whoever can sign in there is let in
-    allow = ["ada@example.org", "*@voice.example.org"]
+    [faultline]
+    allow = ["ada@example.org", "*@voice.example.org"]   # without it, whoever can sign in there
+    role = "viewer"             # of those who have none in the store; without it they stay outside
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -31,6 +32,8 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from data.errors import NotInstalled, UsageError
+from data.schema.access import Role, role_named
+from data.store.people import address_of
 
 FILE = "FAULTLINE_SIGN_IN"
 _REQUIRED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
@@ -44,6 +47,8 @@ class SignIn:
     host: str
     # Patterns of e-mail addresses, lower case; None: anyone who can sign in.
     allow: tuple[str, ...] | None
+    # Of those whom the store gives none.
+    role: Role | None = None
 
     @classmethod
     def read(cls, path: Path) -> SignIn:
@@ -96,22 +101,34 @@ class SignIn:
                 "Sign-in needs Authlib and httpx; install them with: "
                 "pip install 'faultline-voice[sign-in]'"
             )
-        return cls(back.hostname, _allowed(content.get("faultline"), path))
+        section = content.get("faultline")
+        return cls(back.hostname, _allowed(section, path), _default_role(section, path))
 
-    def admits(self, user: Mapping[str, Any]) -> bool:
-        """Whether someone with these claims, who has signed in, may see the dashboard."""
-        if self.allow is None:
-            return True
-        address = user.get("email")
-        # Some providers write it as text. Some say nothing, and vouch for addresses of their own.
-        verified = str(user.get("email_verified", True)).lower()
-        if not _is_text(address) or verified != "true":
-            return False
-        return any(fnmatchcase(str(address).lower(), pattern) for pattern in self.allow)
+    def admits(self, address: str) -> bool:
+        """Whether `allow` lets in somebody with this address, as of `address_in`."""
+        return self.allow is None or any(fnmatchcase(address, one) for one in self.allow)
+
+
+def address_in(claims: Mapping[str, Any]) -> str | None:
+    """The address that the provider vouches for, as it is compared; None without one."""
+    # Some providers write it as text. Some say nothing, and vouch for addresses of their own.
+    verified = str(claims.get("email_verified", True)).lower()
+    return address_of(claims.get("email")) if verified == "true" else None
+
+
+def _default_role(section: Any, path: Path) -> Role | None:
+    role = section.get("role") if isinstance(section, Mapping) else None
+    if role is None:
+        return None
+    try:
+        return role_named(str(role))
+    except UsageError as error:
+        raise UsageError(f"role under [faultline] in {path}: {error}") from error
 
 
 def _allowed(section: Any, path: Path) -> tuple[str, ...] | None:
-    if section is None:
+    only_role = isinstance(section, Mapping) and "role" in section and "allow" not in section
+    if section is None or only_role:
         return None
     allow = section.get("allow") if isinstance(section, Mapping) else None
     if not isinstance(allow, list) or not allow or not all(_is_text(entry) for entry in allow):
@@ -136,16 +153,14 @@ def _settings(path: str) -> SignIn:
     return SignIn.read(Path(path))
 
 
-def admitted() -> bool:
-    """Whether this visitor may see the dashboard; true where no sign-in was asked for."""
+def settings() -> SignIn | None:
+    """The settings of this server; None where no sign-in was asked for."""
     path = os.environ.get(FILE)
-    if not path:
-        return True
-    return bool(st.user.get("is_logged_in")) and _settings(path).admits(st.user.to_dict())
+    return _settings(path) if path else None
 
 
-def page() -> None:
-    """What a visitor sees who is not admitted: the way in, or whom they are signed in as."""
+def page(refusal: str | None, leave: Callable[[], None]) -> None:
+    """What a visitor sees who is not let in: the way in, or why not; `leave` signs them out."""
     st.header("Faultline", anchor=False)
     if not st.user.get("is_logged_in"):
         st.text("Sign in to see the dashboard.")
@@ -153,6 +168,7 @@ def page() -> None:
         return
     st.text(
         f"You are signed in as {st.user.get('email') or 'someone without an e-mail address'}, who "
-        "may not see this dashboard; ask whoever runs it, or sign in as someone else."
+        f"may not see this dashboard{f' ({refusal})' if refusal else ''}; ask whoever runs it, or "
+        "sign in as someone else."
     )
-    st.button("Sign out", on_click=st.logout, icon=":material/logout:")
+    st.button("Sign out", on_click=leave, icon=":material/logout:")

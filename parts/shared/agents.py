@@ -10,6 +10,7 @@ from charts.formatting import plain, short
 from charts.signals import name_of
 from data.queries import ingest_runs
 from data.schema.vocabulary import NAMES, TOOL_CHOICE
+from parts.server.caching import cached_data
 from parts.shared.view import View, snapshot_at
 
 # Formats of logs whose turns come from agents that call tools: an intent is the tool called.
@@ -21,7 +22,7 @@ _MOST = 3
 Agents = tuple[tuple[str | None, ...], bool]
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _agents(path: str, version: str) -> Agents:
     """Assistants that are agents, and whether every assistant of the store is one."""
     rows = ingest_runs.sources(snapshot_at(path, version)).to_pylist()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import plotly.graph_objects as go
-import streamlit as st
 
+from parts.server.caching import cached_resource
 from parts.shared.view import CacheKey, View
 
 
@@ -18,7 +18,7 @@ def cached_figure(view: View, name: str, draw: Callable[[], go.Figure], *more: o
     return _cached(view.cache_key(), name, more, draw)
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@cached_resource(max_entries=256, show_spinner=False)
 def _cached(
     key: CacheKey, name: str, more: tuple[object, ...], _draw: Callable[[], go.Figure]
 ) -> go.Figure:

@@ -16,11 +16,12 @@ from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FIRST_ANNOTATIONS, NAMES
 from data.store.annotations import DESK
 from data.store.snapshot import Snapshot
-from data.store.store import Store
 from labels.rules.derived import pending
 from labels.rules.failure_point import MIN_PER_CLASS
 from parts.jobs.job import jobs
 from parts.jobs.widget import watch
+from parts.server.access import may, open_store
+from parts.server.caching import cached_data
 from parts.shared import model_jobs
 from parts.shared.log_upload import upload
 from parts.shared.view import go_to_newest
@@ -29,17 +30,17 @@ from parts.shared.view import go_to_newest
 _CLASSES = 2
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _labels(path: str, version: str) -> dict[str, int]:
-    with Store.open(path).snapshot(only=(*DESK, "labelled")) as snapshot:
+    with open_store(path).snapshot(only=(*DESK, "labelled")) as snapshot:
         return label_counts(snapshot)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _pending(path: str, turns: int, labelled: int) -> dict[str, int]:
     """Labels that follow from gold and are not stored yet, which happens when a model scores."""
     counts: Counter[str] = Counter()
-    with Store.open(path).snapshot(only=("turns", "labelled")) as snapshot:
+    with open_store(path).snapshot(only=("turns", "labelled")) as snapshot:
         for table in pending(snapshot):
             counts.update(str(name) for name in table["failure_point"].drop_null().to_pylist())
     return counts
@@ -47,7 +48,7 @@ def _pending(path: str, turns: int, labelled: int) -> dict[str, int]:
 
 def labels_now(path: str) -> dict[str, int]:
     """Labelled turns by failure point as they are now, whatever version the page is pinned to."""
-    head = Store.open(path).head()
+    head = open_store(path).head()
     # By the versions of their own tables: a verdict changes neither, and comes every few seconds.
     derived = _pending(path, *(head.tables.get(name, 0) for name in ("turns", "labelled")))
     counts = Counter(_labels(path, head.version)) + Counter(derived)
@@ -81,6 +82,9 @@ def empty_store(path: str) -> None:
 
 def first_logs(path: str) -> None:
     """Ways to read the first logs; the store is made if there is none."""
+    if not may("maintain"):
+        st.text("An admin can read logs into it.")
+        return
     st.text("Read some logs into it: one JSON object per turn and line, plain or compressed.")
     upload(path)
     st.caption("Larger logs and whole folders are read by the command line:")
@@ -102,8 +106,11 @@ def not_scored(snapshot: Snapshot, path: str) -> None:
 
 def next_step(snapshot: Snapshot, path: str) -> None:
     """The shortest way from turns without predictions to scored ones."""
+    if not may("run"):
+        st.text("Somebody with the role analyst can have them scored.")
+        return
     turns = snapshot.counts()["turns"]
-    head, work = Store.open(path).head(), jobs(path)
+    head, work = open_store(path).head(), jobs(path)
     scoring, training = work.get(model_jobs.SCORE), work.get(model_jobs.TRAIN)
     if scoring is not None:
         model_jobs.scoring(work, scoring)
@@ -164,6 +171,8 @@ def _label_first(labels: Mapping[str, int], path: str) -> None:
 
 def label_buttons(primary: bool = True) -> None:
     """Draw two ways to labels: label turns now, or read labels from a file."""
+    if not may("annotate"):
+        return
     with st.container(horizontal=True, gap="small"):
         now = st.button(
             "Label turns now",

@@ -19,12 +19,13 @@ from charts.sentences import UNLIKE, comparison_words, estimate_words, goal_word
 from data.queries import goals, overview
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
+from parts.server.caching import cached_data
 from parts.shared.view import CacheKey, View
 from report import contents
 from report.goal_success import GoalSuccess, success
 
 # The tables that the answers are read from; commits to others do not invalidate them.
-TABLES = ("predictions", "rollup", "labelled", "annotations", "settings", "misdated")
+TABLES = ("predictions", "rollup", "judged", "labelled", "annotations", "settings", "misdated")
 
 
 def headline(view: View, against: Against = PREVIOUS) -> contents.Headline | None:
@@ -49,7 +50,7 @@ def trend(view: View, head: contents.Headline, by: overview.Grain) -> pa.Table:
     return head.scaled(_trend(view.cache_key(*TABLES), by, view))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _headline(key: CacheKey, against: str, _view: View) -> contents.Headline | None:
     assert _view.model is not None
     assert _view.bounds is not None
@@ -58,7 +59,7 @@ def _headline(key: CacheKey, against: str, _view: View) -> contents.Headline | N
     )
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking for change points")
+@cached_data(max_entries=64, show_spinner="Looking for change points")
 def _events(key: CacheKey, against: str, _view: View) -> contents.Events:
     assert _view.model is not None
     assert _view.bounds is not None
@@ -67,7 +68,7 @@ def _events(key: CacheKey, against: str, _view: View) -> contents.Events:
     )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _trend(key: CacheKey, by: overview.Grain, _view: View) -> pa.Table:
     assert _view.model is not None
     return overview.trend(_view.snapshot, _view.model, _view.chosen, by)
@@ -81,7 +82,7 @@ def goal_success(view: View, head: contents.Headline) -> GoalSuccess | None:
     return _goal_success(key, str(head.periods.against), view, head)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _goal_success(
     key: CacheKey, against: str, _view: View, _head: contents.Headline
 ) -> GoalSuccess | None:
@@ -94,7 +95,7 @@ def annotated_goals(view: View) -> pa.Table:
     return _annotated(view.unfiltered.cache_key("turns", "generated_labels"), view)
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
+@cached_data(max_entries=4, show_spinner=False)
 def _annotated(key: CacheKey, _view: View) -> pa.Table:
     return goals.annotated(_view.snapshot)
 

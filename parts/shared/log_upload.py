@@ -11,14 +11,13 @@ from typing import Any, Literal
 import streamlit as st
 
 from charts.formatting import count, plain, several, short
-from parts.jobs.job import Job, Jobs, jobs
+from parts.jobs.job import INGEST, Job, Jobs, jobs
 from parts.jobs.process import ProcessJob
 from parts.jobs.widget import watch
 from parts.shared.view import go_to_newest
 
 # As `server.maxUploadSize` in .streamlit/config.toml, which the server enforces.
 LARGEST_MB = 100
-INGEST = "ingest"
 SUFFIXES = ("jsonl", "ndjson", "json", "gz", "zst", "parquet", "log", "txt", "pb")
 OnConflict = Literal["keep", "replace", "refuse"]
 _CONFLICTS: dict[OnConflict, str] = {

@@ -10,11 +10,17 @@ import streamlit as st
 from charts.formatting import minute, plain
 from charts.html import piece, render
 from charts.sentences import day_words
+from data.addresses import readable
 from data.queries import ingest_runs
 from data.store.snapshot import Snapshot
+from data.store.store import local
+from parts.server.access import access, leave, may, signed_in_as
+from parts.server.caching import cached_data
 from parts.shared import first_steps
 from parts.shared.view import (
+    FEWEST,
     GROUPS,
+    NEEDS,
     PAGES,
     View,
     go_to_newest,
@@ -39,19 +45,20 @@ def top(present: str, path: str, view: View | None = None) -> None:
             [
                 {"href": href(page), "title": title, "present": page == present}
                 for page, title, _ in group
+                if may(NEEDS[page])
             ],
         )
         for name, group in GROUPS.items()
-        if group
+        if any(may(NEEDS[page]) for page, _, _ in group)
     ]
-    store = Path(path).resolve()
+    where = readable(str(local(path)))
     st.html(
         piece(
             "parts/shared/frame.html",
             "top",
             home=href(PAGES[0][0]),
-            store=store.name or str(store),
-            where=str(store),
+            store=where.rpartition("/")[2] or where,
+            where=where,
             groups=groups,
         )
     )
@@ -77,9 +84,21 @@ def foot(view: View) -> None:
         st.caption(" · ".join(parts))
         if view.outdated:
             newest_button("There is newer data: go to it")
+        whoever()
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+def whoever() -> None:
+    """Who is signed in, and their way out; nothing where nobody signs in."""
+    if (address := signed_in_as()) is None:
+        return
+    present = access()
+    limits = [", ".join(names) for names in (present.assistants, present.locales) if names]
+    # As a text, which makes no link of an address.
+    st.text("; ".join([f"{address}, {present.role}", *limits]))
+    st.button("Sign out", on_click=leave, type="tertiary", icon=":material/logout:")
+
+
+@cached_data(max_entries=32, show_spinner=False)
 def _arrived(path: str, version: str) -> datetime | None:
     """When logs were last read in."""
     return ingest_runs.newest(snapshot_at(path, version))
@@ -93,8 +112,20 @@ def newest_button(label: str) -> None:
 def missing_store(path: str) -> None:
     """A page for a store that does not exist."""
     st.header("No store here yet", anchor=False)
-    st.text(f"There is no store at {Path(path).resolve()}.")
+    st.text(f"There is no store at {readable(str(local(path)))}.")
     first_steps.first_logs(path)
+
+
+def not_allowed(message: str) -> None:
+    """What a page says to somebody who may not open it."""
+    st.header("This page is not yours to see", anchor=False)
+    st.text(message)
+    whoever()
+
+
+def too_few() -> None:
+    """Shown in place of the figures of so few turns that they would be about single ones."""
+    st.text(f"These filters leave fewer than {FEWEST} turns, too few for a viewer. Take one away.")
 
 
 def trouble(message: str) -> None:

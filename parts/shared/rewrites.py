@@ -13,6 +13,7 @@ from charts.html import piece
 from data.queries import rewrites
 from data.queries.slices import Conditions
 from data.queries.slices import daily as daily_sums
+from parts.server.caching import cached_data
 from parts.shared.view import CacheKey, View
 
 TEMPLATE = "parts/shared/rewrites.html"
@@ -31,12 +32,12 @@ def asked(view: View, conditions: Conditions = ()) -> pa.Table:
     return _asked(view.turns_key, _mined(view.cache_key("rewrites"), view), conditions, view)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _mined(key: CacheKey, _view: View) -> tuple[int, str]:
     return rewrites.mined(_view.snapshot)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _asked(key: CacheKey, mined: tuple[int, str], conditions: Conditions, _view: View) -> pa.Table:
     # A decision changes no text, so that `mined` stands for the table.
     return rewrites.asked(_view.snapshot, _view.model, _view.chosen, conditions)
@@ -47,7 +48,7 @@ def ranked(view: View, conditions: Conditions = (), **how: Any) -> pa.Table:
     return _ranked(view.cache_key(), conditions, tuple(sorted(how.items())), view)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@cached_data(max_entries=128, show_spinner=False)
 def _ranked(
     key: CacheKey, conditions: Conditions, how: tuple[tuple[str, Any], ...], _view: View
 ) -> pa.Table:
@@ -59,7 +60,7 @@ def covered(view: View, conditions: Conditions = ()) -> pa.Table:
     return _covered(view.cache_key(), conditions, view)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@cached_data(max_entries=128, show_spinner=False)
 def _covered(key: CacheKey, conditions: Conditions, _view: View) -> pa.Table:
     return rewrites.covered(_view.snapshot, asked(_view, conditions))
 
@@ -69,7 +70,7 @@ def failures(view: View) -> float:
     return _failures(view.turns_key, view)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _failures(key: CacheKey, _view: View) -> float:
     assert _view.model is not None
     (days,) = daily_sums(_view.snapshot, _view.model, "defect", _view.chosen, [()])

@@ -11,6 +11,7 @@ from data.queries.filters import COLUMNS
 from data.queries.turn_list import CERTAIN, DEFECTS, Listing, order_of
 from data.schema.trace import FAILURES
 from data.schema.vocabulary import NAMES
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.turn_links import Column, openable, page_of, shares, times
 from parts.shared.view import CacheKey, View, choices
@@ -63,7 +64,7 @@ def _choose(parameter: str) -> None:
     address.put(parameter, value, "page")
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@cached_data(max_entries=128, show_spinner=False)
 def _page(key: CacheKey, point: str | None, order: str, page: int, _view: View) -> pa.Table:
     """One page of the list; `key` identifies the list."""
     assert _view.model is not None

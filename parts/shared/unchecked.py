@@ -12,7 +12,8 @@ from charts.html import piece
 from classifiers import registry
 from data.errors import FaultlineError
 from data.schema.vocabulary import LEVEL_MEANING, UNCHECKED, UNCHECKED_MEANING
-from data.store.store import Store
+from parts.server.access import may, open_store
+from parts.server.caching import cached_data
 from parts.shared.first_steps import command, enough, labels_now
 from parts.shared.view import View
 
@@ -24,12 +25,12 @@ _WITH_COMMAND = ("annotate", "model")
 _OF_LABEL_MODEL = ("generated", "both")
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _unchecked(path: str, model: str, _view: View) -> bool:
     return not _view.snapshot.learned_from_people(model)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _assumed(path: str, model: str | None, _view: View) -> bool:
     return _view.snapshot.level_is_assumed(model)
 
@@ -58,7 +59,7 @@ def mark(view: View, page: str) -> None:
             width="content",
         )
         words, task = _way_on(view)
-        if page != "annotate":
+        if page != "annotate" and may("annotate"):
             href = view.href("annotate", task=task)
             st.html(piece("parts/shared/unchecked.html", "way", href=href, words=words))
     labels = labels_now(view.path)
@@ -85,7 +86,7 @@ def labels_to_learn(path: str, model: str) -> str:
     well it predicts them (`classifiers.train.fit`). For all other models `auto` decides.
     """
     try:
-        labels: str = registry.load_settings(Store.open(path).models, model).labels
+        labels: str = registry.load_settings(open_store(path).models, model).labels
     except FaultlineError:
         return "auto"
     return "both" if labels in _OF_LABEL_MODEL else "auto"

@@ -41,6 +41,8 @@ from data.store.annotations import (
 from data.store.judges import is_judge, reserved
 from data.store.store import Store
 from data.store.workspace import setting
+from parts.server.access import open_store, signed_in_as
+from parts.server.caching import cached_data
 from parts.shared.view import reader_zone
 from parts.shared.writing import refused
 
@@ -101,14 +103,14 @@ class Desk:
 
 def desk(path: str) -> Desk:
     """The newest annotations and the share of second opinions."""
-    store = Store.open(path)
+    store = open_store(path)
     tables = store.head().tables
     version = ".".join(f"{name}{tables.get(name, 0)}" for name in DESK)
     midnight = datetime.combine(datetime.now(reader_zone()).date(), time(), reader_zone())
     return _desk(path, version, midnight, store)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _desk(path: str, version: str, midnight: datetime, _store: Store) -> Desk:
     with _store.snapshot(only=DESK) as snapshot:
         share = float(setting(snapshot, SHARE, DEFAULT_SHARE))
@@ -123,6 +125,8 @@ def annotator() -> str | None:
     if name:
         remember_name()
         return name
+    if signed_in_as() is not None:
+        return None
     with st.form("who", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         entered = st.text_input(_NAME_LABEL, max_chars=_NAME_LENGTH)
         st.form_submit_button("Start", type="primary")
@@ -138,6 +142,9 @@ def annotator() -> str | None:
 def name_field(key: str) -> str | None:
     """A field with the annotator's name, which stays where it is once there is one."""
     st.session_state[key] = signed_in() or ""
+    if signed_in_as() is not None:
+        st.text_input("Your name, from your sign-in", key=key, disabled=True)
+        return signed_in()
     st.text_input(_NAME_LABEL, max_chars=_NAME_LENGTH, key=key, on_change=_sign_in, args=(key,))
     return signed_in()
 
@@ -151,7 +158,12 @@ def _sign_in(key: str) -> None:
 
 
 def signed_in() -> str | None:
-    """The annotator's name, of this session or kept by the browser; None if there is none."""
+    """The annotator's name: the address they signed in with, where there is sign-in.
+
+    Else that of this session, or the one kept by the browser; None if there is none.
+    """
+    if (address := signed_in_as()) is not None:
+        return address
     if _WHO not in st.session_state:
         st.session_state[_WHO] = _kept_name()
     return st.session_state[_WHO] or None
@@ -169,6 +181,8 @@ def _kept_name() -> str:
 
 def remember_name() -> None:
     """Have the browser keep the annotator's name, or forget it; takes no room on the page."""
+    if signed_in_as() is not None:
+        return
     name = signed_in() or ""
     value = None
     if name != st.session_state.get("kept_name", _kept_name()):
@@ -284,7 +298,7 @@ def undo(path: str, verdict: tuple[str, dict[str, Any]] | None = None) -> None:
     annotation, turn = verdict
     for key in (_LAST, _ASKED):
         st.session_state.pop(key, None)
-    if problem := refused(lambda: withdraw(Store.open(path), annotation), path):
+    if problem := refused(lambda: withdraw(open_store(path), annotation), path):
         st.session_state[_MESSAGE] = ("error", problem)
         return
     st.session_state[_DONE] = [one for one in done() if one[0] != annotation]
@@ -363,7 +377,7 @@ def _record(
 
     def record() -> None:
         annotation_id = annotate(
-            Store.open(path),
+            open_store(path),
             turn,
             who,
             name,

@@ -24,7 +24,8 @@ from data.queries.overview import (
 from data.schema.layout import parse_version, version_text
 from data.schema.trace import STAGES
 from data.store.snapshot import Snapshot
-from data.store.store import Store
+from parts.server.access import access, open_store
+from parts.server.caching import cached_data, cached_resource
 from parts.shared import address
 
 STORE = "FAULTLINE_STORE"
@@ -50,6 +51,21 @@ GROUPS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Model": (("model", "Model", "model_training"), ("annotate", "Annotate", "rate_review")),
 }
 PAGES = tuple(page for group in GROUPS.values() for page in group)
+# What a visitor has to be allowed to open a page (`data.schema.access.ACTIONS`).
+NEEDS = {
+    "overview": "aggregates",
+    "data": "arrivals",
+    "triage": "aggregates",
+    "turn": "turns",
+    "explore": "sql",
+    "rewrites": "turns",
+    "labels": "turns",
+    "teaching": "teach",
+    "model": "aggregates",
+    "annotate": "annotate",
+}
+# Figures of fewer turns are not shown to people who may see no single turn.
+FEWEST = 10
 
 
 def pages(icons: bool = True) -> list[StreamlitPage]:
@@ -162,13 +178,13 @@ def store_path() -> str:
     return os.environ.get(STORE, "store")
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@cached_resource(max_entries=8, show_spinner=False)
 def snapshot_at(path: str, version: str) -> Snapshot:
-    """A snapshot, shared by every reader of this version."""
-    return Store.open(path).snapshot(at=version)
+    """A snapshot, shared by all who see the same of this version."""
+    return open_store(path).snapshot(at=version)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def choices(
     path: str, version: str, model: str
 ) -> tuple[tuple[date, date, int] | None, dict[str, list[str]]]:
@@ -177,7 +193,7 @@ def choices(
     return bounds(snapshot, model), options(snapshot, model)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def facet_choices(path: str, version: str, model: str) -> dict[str, list[str]]:
     """The values that the other filters can take."""
     snapshot = snapshot_at(path, version)
@@ -197,10 +213,28 @@ def values_of(path: str, version: str, model: str, chosen: Filter) -> dict[str, 
     return {key: [*values, *none.get(key, [NOT_LOGGED])] for key, values in whole.items()}
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def scorers(path: str, version: str) -> list[str]:
     """Models that have scored turns in this version."""
     return models(snapshot_at(path, version))
+
+
+@cached_data(max_entries=64, show_spinner=False)
+def _turns(key: CacheKey, _view: View) -> int:
+    assert _view.model is not None
+    clause, bound = _view.chosen.where()
+    rows = _view.snapshot.query(
+        f"SELECT count(*) AS n FROM predictions WHERE model_id = $model AND {clause}",
+        {"model": _view.model, **bound},
+    )
+    return int(rows["n"][0].as_py())
+
+
+def too_few(view: View) -> bool:
+    """Whether the filters leave so few turns that their figures would be about single ones."""
+    if not access().aggregates_only or view.model is None:
+        return False
+    return 0 < _turns(view.turns_key, view) < FEWEST
 
 
 def hand_over(view: View) -> None:

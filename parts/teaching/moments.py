@@ -9,6 +9,7 @@ import streamlit as st
 
 from charts.formatting import count, several
 from labels.teaching.moments import EVERY_DAYS, TIMES, WITHIN_DAYS, moments
+from parts.server.caching import cached_data
 from parts.shared.choice import one_of
 from parts.shared.turn_links import Column, openable, page_of, times
 from parts.shared.view import CacheKey, View
@@ -45,7 +46,7 @@ def found(view: View) -> list[dict[str, Any]]:
     ]
 
 
-@st.cache_data(max_entries=4, show_spinner="Looking for moments")
+@cached_data(max_entries=4, show_spinner="Looking for moments")
 def _moments(key: CacheKey, _view: View) -> list[dict[str, Any]]:
     rows = moments(_view.snapshot).to_pylist()
     return sorted(rows, key=lambda row: (row["at"], row["turn_id"]), reverse=True)

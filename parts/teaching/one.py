@@ -12,8 +12,8 @@ from charts.formatting import count, minute, plain, several, short
 from charts.html import piece
 from data.queries import preferences
 from data.queries.filters import Filter
-from data.store.store import Store
 from labels.teaching.preferences import edit, forget
+from parts.server.access import open_store
 from parts.shared.address import PARAMETERS
 from parts.shared.turn_links import Column, openable, shares, times
 from parts.shared.view import View, go_to_newest, reader_zone
@@ -159,7 +159,7 @@ def _edit(path: str, row: Row, value: str, scope: str, day: date | None) -> None
     until = None if day is None else datetime.combine(day + timedelta(days=1), time(), UTC)
     same = row["expires_at"] is not None and day == row["expires_at"].date()
     new = edit(
-        Store.open(path),
+        open_store(path),
         row["preference_id"],
         value=value,
         scope=scope.strip() or "user",
@@ -187,7 +187,7 @@ def _forget(view: View, row: Row) -> None:
         st.session_state.pop(_ASKED, None)
 
         def change() -> None:
-            forget(Store.open(view.path), [row["preference_id"]])
+            forget(open_store(view.path), [row["preference_id"]])
             del st.query_params["preference"]
 
         _changed(view, change, "Forgotten.")

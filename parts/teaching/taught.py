@@ -13,6 +13,7 @@ from analysis.taught_effect import LEAST_USERS, Effect, effect
 from charts.formatting import count, minute, percent, points, several
 from charts.html import piece
 from data.queries import preferences
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.choice import one_of
 from parts.shared.turn_links import page_of
@@ -163,12 +164,12 @@ def _with_turns(view: View) -> CacheKey:
     return view.cache_key("preferences", "turns", "predictions", "misdated")
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _totals(key: CacheKey, week: datetime, _view: View) -> dict[str, int]:
     return preferences.totals(_view.snapshot, _view.chosen, week)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cached_data(max_entries=32, show_spinner=False)
 def _listed(
     key: CacheKey, now: datetime, kind: str | None, find: str, page: int, _view: View
 ) -> pa.Table:
@@ -176,7 +177,7 @@ def _listed(
     return preferences.listed(_view.snapshot, _view.chosen, now, kind, find, ROWS, skip)
 
 
-@st.cache_data(max_entries=16, show_spinner="Comparing before and since")
+@cached_data(max_entries=16, show_spinner="Comparing before and since")
 def _changed(key: CacheKey, _view: View) -> pa.Table:
     assert _view.model is not None
     return preferences.changed(_view.snapshot, _view.model, _view.chosen)

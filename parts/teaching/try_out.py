@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from charts.formatting import plain, short
-from data.store.store import Store
 from labels.teaching.conversation import Answer, Conversation
 from labels.teaching.preferences import count_uses
+from parts.server.access import open_store
 from parts.shared.view import View, go_to_newest
 from parts.shared.writing import refused
 
@@ -61,7 +61,7 @@ def try_out(view: View) -> None:
     (answer,) = answers
     if answer.used is not None:
         used = answer.used
-        refused(lambda: count_uses(Store.open(view.path), {used: 1}, datetime.now(UTC)), view.path)
+        refused(lambda: count_uses(open_store(view.path), {used: 1}, datetime.now(UTC)), view.path)
     lines.append((short(text, 300), _words(answer)))
     if answer.did in ("stored", "forgot") or answer.used is not None:
         go_to_newest()
@@ -83,7 +83,7 @@ def _talk(path: str, user: str, device: str | None) -> Conversation:
     key = (path, user, device)
     kept: tuple[Any, Conversation] | None = st.session_state.get(_TALK)
     if kept is None or kept[0] != key:
-        kept = (key, Conversation(Store.open(path), user, device))
+        kept = (key, Conversation(open_store(path), user, device))
         st.session_state[_TALK] = kept
     return kept[1]
 

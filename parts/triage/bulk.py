@@ -15,7 +15,7 @@ from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import NAMES
 from data.store import workspace
 from data.store.annotations import annotate_all, withdraw
-from data.store.store import Store
+from parts.server.access import open_store
 from parts.shared.turn_links import local_times
 from parts.shared.verdict_form import PAUSE_S, name_field, remember_name
 from parts.shared.view import View, go_to_newest
@@ -129,7 +129,7 @@ def _label(path: str, turns: Sequence[Turn], who: str, point: str) -> None:
         return
 
     def record() -> str:
-        ids = annotate_all(Store.open(path), turns, who, point)
+        ids = annotate_all(open_store(path), turns, who, point)
         st.session_state[_UNDO] = ids
         st.session_state[_LAST] = (same, monotonic())
         return f"Labelled {several(len(ids), 'turn')}: {NAMES[point]}."
@@ -139,7 +139,7 @@ def _label(path: str, turns: Sequence[Turn], who: str, point: str) -> None:
 
 def _assign(path: str, turns: Sequence[Turn], point: str, owner: str) -> None:
     def record() -> str:
-        number = workspace.assign_turns(Store.open(path), turns, point, owner)
+        number = workspace.assign_turns(open_store(path), turns, point, owner)
         # The page shows who has what as of its version.
         go_to_newest()
         whom = f"Assigned {several(number, 'turn')} to {owner.strip()}."
@@ -151,7 +151,7 @@ def _assign(path: str, turns: Sequence[Turn], point: str, owner: str) -> None:
 def _take_back(path: str) -> None:
     def record() -> str:
         ids = st.session_state.get(_UNDO, [])
-        withdraw(Store.open(path), *ids)
+        withdraw(open_store(path), *ids)
         for key in (_UNDO, _LAST):
             st.session_state.pop(key, None)
         return f"Taken back: {several(len(ids), 'label')}."

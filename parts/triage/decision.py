@@ -21,14 +21,15 @@ from data.queries.slices import (
 )
 from data.schema.vocabulary import version_title
 from data.store import workspace
-from data.store.store import Store
+from parts.server.access import open_store
+from parts.server.caching import cached_data
 from parts.shared.view import CacheKey, View, go_to_newest
 from parts.shared.writing import refused
 from parts.triage.owners import ticket_link
 from parts.triage.slice_picker import p_words
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _fixed(
     key: CacheKey,
     point: str,
@@ -96,7 +97,7 @@ def decision(
     if saved:
 
         def save() -> None:
-            store, ticket = Store.open(view.path), link.strip()
+            store, ticket = open_store(view.path), link.strip()
             if ticket == (recorded.get("link") or ""):
                 # Somebody may have opened one since this page was drawn.
                 with store.snapshot(only=("triage",)) as newest:
@@ -130,7 +131,7 @@ def _ticket_prefix(view: View, prefix: str) -> None:
         saved = st.form_submit_button("Save the prefix")
         st.caption("For everybody who uses this store.")
     if saved:
-        write(view, lambda: workspace.set_ticket_prefix(Store.open(view.path), entered))
+        write(view, lambda: workspace.set_ticket_prefix(open_store(view.path), entered))
 
 
 def write(view: View, change: Callable[[], object]) -> None:

@@ -15,6 +15,7 @@ from charts.layout import CONFIG
 from charts.slices import trend, trend_words
 from data.errors import UsageError
 from data.queries.slices import Conditions, compared, daily, shared_turns
+from parts.server.caching import cached_data
 from parts.shared import address
 from parts.shared.view import CacheKey, View
 from parts.triage.slice_picker import TITLES, name_button
@@ -25,7 +26,7 @@ _COUNTED, _SHOWN = 40, 8
 VERSUS = "versus"
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _shared(
     key: CacheKey, point: str, this: Conditions, others: Sequence[Conditions], _view: View
 ) -> list[tuple[int, float, int]]:
@@ -33,7 +34,7 @@ def _shared(
     return shared_turns(_view.snapshot, _view.model, point, _view.chosen, this, others)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _compared(
     key: CacheKey, point: str, this: Conditions, other: Conditions, _view: View
 ) -> tuple[SideBySide, pa.Table]:

@@ -51,10 +51,12 @@ from data.queries.slices import (
 from data.queries.turn_list import CERTAIN, DEFECTS, Listing
 from data.schema.trace import STAGES
 from data.schema.vocabulary import EVIDENCE_NAMES, NAMES, stage_of
-from data.store.store import Store
 from features import catalogue
+from parts.server.access import access, may, open_store
+from parts.server.caching import cached_data, cached_resource
+from parts.shared.alert_button import alert_button
 from parts.shared.turn_list import choose
-from parts.shared.view import PAGES, CacheKey, View
+from parts.shared.view import FEWEST, NEEDS, PAGES, CacheKey, View
 from parts.triage.bulk import label_or_assign
 from parts.triage.overlap import compare, overlapping
 from parts.triage.rewrites import would_mend
@@ -81,7 +83,7 @@ _MOST_RELEASES = 8
 _FEATURES, _LOOKED_AT = 8, 24
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _days(key: CacheKey, inside: Inside, _view: View) -> pa.Table:
     assert _view.model is not None
     return daily(
@@ -89,33 +91,33 @@ def _days(key: CacheKey, inside: Inside, _view: View) -> pa.Table:
     )[0]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _apart(key: CacheKey, inside: Inside, _view: View) -> Comparison:
     return apart(_view.snapshot, inside, _LOOKED_AT)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _evidence(key: CacheKey, inside: Inside, _view: View) -> reading.Evidence:
     return reading.of_slice(_view.snapshot, inside)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _examples(key: CacheKey, inside: Inside, _view: View, rows: int = 10) -> pa.Table:
     return examples(_view.snapshot, inside, rows)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _releases(key: CacheKey, stage: str, _view: View) -> dict[str, date]:
     assert _view.model is not None
     return releases(_view.snapshot, _view.model, stage)
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
+@cached_resource(max_entries=1, show_spinner=False)
 def _encoder(path: str, model: str) -> Encoder | None:
-    return registry.load(Store.open(path).models, model, threads=1).encoder
+    return registry.load(open_store(path).models, model, threads=1).encoder
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached_data(max_entries=64, show_spinner=False)
 def _groups(key: CacheKey, inside: Inside, _view: View) -> list[Group] | None:
     encoder = _encoder(_view.path, inside.model)
     return None if encoder is None else groups(requests(_view.snapshot, inside), encoder)
@@ -142,6 +144,9 @@ def about(
     if not sum(_column(days, "turns")):
         st.text("No turn of these filters lies in this slice.")
         return
+    if access().aggregates_only and sum(_column(days, "turns")) < FEWEST:
+        st.text(f"Fewer than {FEWEST} turns lie in this slice, too few for a viewer.")
+        return
     _numbers(days, slice_, result)
     alternatives = slice_.overlapping if slice_ else ()
     overlapping(view, point, conditions, alternatives)
@@ -155,6 +160,8 @@ def about(
     )
     with st.expander("As a table"):
         _table(days)
+    if not may("turns"):
+        return
     with st.spinner("Reading the turns of this slice"):
         _apart_from_others(_apart(*at), point)
         evidence = _evidence(*at)
@@ -164,6 +171,13 @@ def about(
         _turns(at, key)
         _decide_on_turns(at, key)
     link = _explore(view, point, conditions)
+    if same_turns := narrowed(view.chosen, conditions):
+        alert_button(
+            view,
+            slice_.rate_interval[1] if slice_ else None,
+            same_turns,
+            None if point == ANY else point,
+        )
     if link:
         st.link_button("These turns in Explore", link, icon=":material/table_view:")
 
@@ -391,7 +405,7 @@ def _decide_on_turns(at: tuple[CacheKey, Inside, View], key: str) -> None:
 
 def _explore(view: View, point: str, conditions: Conditions) -> str | None:
     """Address of Explore with these turns; None where no filter says the same, or without it."""
-    if not any(name == "explore" for name, _, _ in PAGES):
+    if not (may(NEEDS["explore"]) and any(name == "explore" for name, _, _ in PAGES)):
         return None
     same_turns = narrowed(view.chosen, conditions)
     if same_turns is None:

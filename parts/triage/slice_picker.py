@@ -26,6 +26,7 @@ from data.store.workspace import ticket_words
 from parts.jobs.job import Job
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
+from parts.server.caching import cached_resource, forget
 from parts.shared import address
 from parts.shared.view import CacheKey, View
 
@@ -112,7 +113,7 @@ def choose_slice(key: str) -> None:
         address.put("failing", point)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@cached_resource(max_entries=24, show_spinner=False)
 def _search(key: CacheKey, point: str, _view: View) -> ThreadJob[Ranked]:
     assert _view.model is not None
     snapshot, model, chosen = _view.snapshot, _view.model, _view.chosen
@@ -130,13 +131,13 @@ def search(view: View, point: str) -> Job[Ranked]:
     # A search that another reader stopped starts again; one stopped here waits for its button.
     mine = st.session_state.get(_STOPPED) == (key, point)
     if job.state == "stopped" and not mine:
-        _search.clear(key, point, view)
+        forget(_search, key, point, view)
         job = _search(key, point, view)
     if mine and job.state == "done":
         del st.session_state[_STOPPED]
     if job.error:
         # Whoever looks next tries again.
-        _search.clear(key, point, view)
+        forget(_search, key, point, view)
         raise job.error
     # Most searches end soon, and the page is then drawn only once.
     job.wait(_PATIENCE_S)

@@ -17,7 +17,7 @@ from charts.formatting import count, minute, percent, plain
 from charts.sentences import day_words
 from data.errors import UsageError
 from data.intervals import wilson
-from data.store.store import Store
+from parts.server.access import open_store
 from parts.shared.view import View, reader_zone
 from parts.triage.decision import write
 from tickets.desk import open_ticket, sync
@@ -104,7 +104,7 @@ def _state(
 
 
 def _refresh(view: View, key: str, found: Sequence[Tracker]) -> str:
-    synced = sync(Store.open(view.path), found, [key])
+    synced = sync(open_store(view.path), found, [key])
     if synced.problems:
         raise UsageError(synced.problems[0])
     return "Its state changed." if synced.changed else "Its state is the same."
@@ -187,7 +187,7 @@ def _form(view: View, key: str, figures: Figures, found: Sequence[Tracker], here
 
 
 def _send(view: View, tracker: Tracker, key: str, point: str, heading: str, written: str) -> str:
-    opened = open_ticket(Store.open(view.path), tracker, key, point, heading, written)
+    opened = open_ticket(open_store(view.path), tracker, key, point, heading, written)
     _write_one(None)
     if opened.new:
         return f"Opened {opened.ticket.key}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -34,7 +33,9 @@ from data.schema.trace import FAILURE_POINTS, FAILURES
 from data.schema.vocabulary import NAMES
 from data.store.annotations import shown_to
 from data.store.snapshot import Snapshot
+from data.store.store import local
 from data.store.workspace import owner_of
+from parts.server.caching import cached_data, cached_resource
 from parts.shared import address
 from parts.shared.conversation import open_turn
 from parts.shared.verdict_form import (
@@ -66,7 +67,7 @@ def look_up(view: View, turn_id: str, day: date | None) -> Details | None:
     return _look_up(view.unfiltered.turns_key, turn_id, day, view)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _look_up(key: CacheKey, turn_id: str, day: date | None, _view: View) -> Details | None:
     row = turns.turn(_view.snapshot, turn_id, day)
     if row is None:
@@ -132,7 +133,7 @@ def _step(label: str, icon: str, other: dict[str, Any] | None, key: str) -> None
     )
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _neighbours(
     key: CacheKey, listed: Listing, turn_id: str, _view: View, _prediction: Row
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
@@ -161,9 +162,9 @@ def times(row: Row, blamed: str | None) -> None:
         st.caption("Starts were not logged: the stages are drawn one after the other.")
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cached_data(max_entries=8, show_spinner=False)
 def _reference(path: str, model: str) -> Reference | None:
-    return Reference.read(Path(path) / "models" / model)
+    return Reference.read(local(path) / "models" / model)
 
 
 def reference(view: View) -> Reference | None:
@@ -212,9 +213,9 @@ def judge(view: View, row: Row, annotations: list[dict[str, Any]], now: Desk) ->
     remember_name()
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@cached_resource(max_entries=2, show_spinner=False)
 def _encoder(path: str, model: str) -> Encoder | None:
-    folder = Path(path) / "models" / model
+    folder = local(path) / "models" / model
     if not (folder / "encoder.onnx").exists():
         return None
     try:
@@ -223,7 +224,7 @@ def _encoder(path: str, model: str) -> Encoder | None:
         return None
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _similar(
     path: str, version: str, model: str, turn_id: str, heard: str, _at: Snapshot
 ) -> pa.Table:

@@ -10,6 +10,7 @@ import streamlit as st
 from charts.formatting import short
 from charts.html import piece
 from data.queries import generated_labels, goals
+from parts.server.caching import cached_data
 from parts.shared.labels import TEMPLATE, any_labels, label_parts, verdict_of
 from parts.shared.verdict_form import Desk
 from parts.shared.view import CacheKey, View
@@ -57,7 +58,7 @@ def generated_label(view: View, row: Row, dialogue: Sequence[Row], hidden: bool)
     )
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _found(
     key: CacheKey, turn_id: str, _row: Row, _view: View
 ) -> tuple[dict[str, Any], dict[str, Any] | None] | None:

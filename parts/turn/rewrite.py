@@ -10,6 +10,7 @@ import streamlit as st
 from charts.formatting import plain, short
 from charts.html import piece
 from data.queries import rewrites
+from parts.server.caching import cached_data
 from parts.shared.rewrites import (
     TEMPLATE,
     any_mined,
@@ -23,7 +24,7 @@ from parts.shared.view import CacheKey, View
 Row = Mapping[str, Any]
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cached_data(max_entries=256, show_spinner=False)
 def _rewrite(key: CacheKey, turn_id: str, _row: Row, _view: View) -> dict[str, Any] | None:
     return rewrites.for_turn(_view.snapshot, _row)
 

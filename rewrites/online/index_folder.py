@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from data.errors import RewriteIndexDamaged, RewriteIndexMissing, machine_error
 from data.store.durability import replacing, sync, tree
-from data.store.maintenance import REWRITE_INDEX
+from data.store.turn_deletion import REWRITE_INDEX
 
 FORMAT = 1
 CURRENT = "current.json"

@@ -344,6 +344,7 @@ def build_index(
     rewriter.save(index_folder.of_store(store.path))
     # Somebody may have deleted turns since they were read.
     _forget(store, rewriter)
+    store.files_written()
     return rewriter
 
 
@@ -375,7 +376,9 @@ def forget_deleted(store: Store) -> int:
         rewriter = Rewriter.load(folder)
     except RewriteIndexMissing:
         return 0
-    return _forget(store, rewriter)
+    removed = _forget(store, rewriter)
+    store.files_written()
+    return removed
 
 
 def _forget(store: Store, rewriter: Rewriter) -> int:

@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from data.errors import FaultlineError
 from data.monitoring import readiness
+from data.web_addresses import LOCAL_HOSTS
 from rewrites.online import index_folder
 from rewrites.online.concepts import Concepts, version_beside
 from rewrites.online.metrics import InUse, Metrics
@@ -42,7 +43,6 @@ LOOK_S = 1.0
 _TRIAL = "is the server of rewrites ready"
 _SWITCH_S = 0.0005
 _LOG = structlog.get_logger()
-LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,7 +130,7 @@ class Live:
 
 
 def application(
-    folder: Path, *, hosts: tuple[str, ...] = LOOPBACK, live: Live | None = None
+    folder: Path, *, hosts: tuple[str, ...] = tuple(LOCAL_HOSTS), live: Live | None = None
 ) -> Starlette:
     """The application for an index folder; `hosts`: names it answers to, `*` for any.
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from alerts.chart import picture
-from alerts.evaluation import complete_day, evaluate
+from alerts.evaluation import Figures, Finding, complete_day, evaluate
 from alerts.rule import KINDS, Rule
 from data.errors import UsageError
 from data.ingest.ingest import ingest
@@ -19,6 +19,7 @@ from data.queries.filters import Filter
 from data.queries.overview import bounds
 from data.store import workspace
 from data.store.predictions import commit_predictions
+from data.store.snapshot import Snapshot
 from data.store.store import Store
 from report.contents import headline
 from tests import scored
@@ -53,6 +54,10 @@ def fill_days(store: Store, failing: list[int], turns: int = 40) -> None:
     store.promote(scored.MODEL)
 
 
+def found_by(snapshot: Snapshot, watched: Rule, now: datetime) -> Finding:
+    return evaluate(Figures(snapshot), watched, now)
+
+
 def rule(kind: str, query: str = "", **more: object) -> Rule:
     chosen = Filter.from_query(dict(p.split("=") for p in query.split("&")) if query else {})
     return Rule.of(kind, kind, chosen, **more)  # type: ignore[arg-type]
@@ -60,8 +65,12 @@ def rule(kind: str, query: str = "", **more: object) -> Rule:
 
 def test_a_rate_fires_where_its_whole_interval_is_above_the_bound(phones_fail: Store) -> None:
     with phones_fail.snapshot() as snapshot:
-        phones = evaluate(snapshot, rule("rate", "device=phone", bound=0.5, days=28), LATER)
-        speakers = evaluate(snapshot, rule("rate", "device=speaker", bound=0.5, days=28), LATER)
+        phones = evaluate(
+            Figures(snapshot), rule("rate", "device=phone", bound=0.5, days=28), LATER
+        )
+        speakers = evaluate(
+            Figures(snapshot), rule("rate", "device=speaker", bound=0.5, days=28), LATER
+        )
         known = bounds(snapshot, scored.MODEL)
         assert known
         assert (phones.firing, speakers.firing) == (True, False)
@@ -74,10 +83,12 @@ def test_a_rate_fires_where_its_whole_interval_is_above_the_bound(phones_fail: S
         assert phones.low
         assert phones.value
         inside = (phones.low + phones.value) / 2
-        unsure = evaluate(snapshot, rule("rate", "device=phone", bound=inside, days=28), LATER)
+        unsure = evaluate(
+            Figures(snapshot), rule("rate", "device=phone", bound=inside, days=28), LATER
+        )
         assert unsure.firing is False
         assert "is not clearly above" in unsure.sentence
-        none = evaluate(snapshot, rule("rate", "device=toaster"), LATER)
+        none = found_by(snapshot, rule("rate", "device=toaster"), LATER)
     assert none.firing is None
     assert none.sentence == "No turn of toaster in these days."
 
@@ -105,15 +116,15 @@ def test_a_budget_that_burns_fast_fires_and_one_without_a_target_cannot(
 ) -> None:
     own = own_phones_fail
     with own.snapshot() as snapshot:
-        assert evaluate(snapshot, rule("budget"), LATER).firing is None
+        assert found_by(snapshot, rule("budget"), LATER).firing is None
     workspace.set_target(own, "asr", 0.05)
     with own.snapshot() as snapshot:
-        found = evaluate(snapshot, rule("budget"), LATER)
+        found = found_by(snapshot, rule("budget"), LATER)
         assert found.firing
         assert "ASR burns its error budget" in found.sentence
-        slower = evaluate(snapshot, rule("budget", bound=1000.0), LATER)
+        slower = found_by(snapshot, rule("budget", bound=1000.0), LATER)
         assert slower.firing is False
-        other = evaluate(snapshot, rule("budget", failure_point="nlu"), LATER)
+        other = found_by(snapshot, rule("budget", failure_point="nlu"), LATER)
     assert other.firing is None
 
 
@@ -125,18 +136,18 @@ def test_a_level_that_rose_and_a_day_above_the_usual_range_fire(
     fill_days(store, [2] * 37 + [24] * 3)
     now = datetime(2024, 6, 1, tzinfo=UTC)
     with store.snapshot() as snapshot:
-        change = evaluate(snapshot, rule("change", failure_point="asr"), now)
+        change = found_by(snapshot, rule("change", failure_point="asr"), now)
         assert change.firing, change.sentence
         assert "ASR rose from" in change.sentence
-        assert evaluate(snapshot, rule("change", failure_point="nlu"), now).firing is False
-        unusual = evaluate(snapshot, rule("unusual"), now)
+        assert found_by(snapshot, rule("change", failure_point="nlu"), now).firing is False
+        unusual = found_by(snapshot, rule("unusual"), now)
         assert unusual.firing, unusual.sentence
         assert unusual.high
         assert unusual.value
         assert unusual.value > unusual.high
         # Three days ago nothing was unusual, and it is not when evaluated as of then.
         before = scored.START + timedelta(days=37, hours=3)
-        assert evaluate(snapshot, rule("unusual"), before).firing is False
+        assert found_by(snapshot, rule("unusual"), before).firing is False
 
 
 def test_late_data_and_a_lost_signal(scored_store: Store) -> None:
@@ -144,20 +155,20 @@ def test_late_data_and_a_lost_signal(scored_store: Store) -> None:
         (newest,) = snapshot.query("SELECT max(started_at) AS t FROM turns")["t"].to_pylist()
         assert isinstance(newest, datetime)
         soon, late = newest + timedelta(hours=25), newest + timedelta(hours=27)
-        assert evaluate(snapshot, rule("late"), soon).firing is False
-        found = evaluate(snapshot, rule("late"), late)
+        assert found_by(snapshot, rule("late"), soon).firing is False
+        found = found_by(snapshot, rule("late"), late)
         assert found.firing
         assert found.sentence.startswith("No turn since ")
         # A clock that is behind the logs.
-        assert evaluate(snapshot, rule("late"), newest - timedelta(hours=20)).firing is False
-        assert evaluate(snapshot, rule("late", "assistant=toaster"), late).firing is None
-        assert evaluate(snapshot, rule("signal"), late).firing is False
+        assert found_by(snapshot, rule("late"), newest - timedelta(hours=20)).firing is False
+        assert found_by(snapshot, rule("late", "assistant=toaster"), late).firing is None
+        assert found_by(snapshot, rule("signal"), late).firing is False
 
 
 def test_every_kind_says_that_a_new_store_has_nothing(store: Store) -> None:
     with store.snapshot() as snapshot:
         for kind in KINDS:
-            assert evaluate(snapshot, rule(kind), LATER).firing is None
+            assert found_by(snapshot, rule(kind), LATER).firing is None
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from data.errors import ModelError
 from data.ingest.ingest import ingest
 from data.schema.tables import EVIDENCE, PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
-from data.store.maintenance import delete
+from data.store.retention import retain
+from data.store.retention_policy import set_policy
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from tests.logs import write_lines
 from tests.traces import logs
 
@@ -101,6 +103,19 @@ def test_a_deleted_turn_takes_its_prediction_along(scored: Store) -> None:
 
 
 @pytest.mark.long
+def test_predictions_that_are_kept_for_less_time_than_turns_do_not_come_back(scored: Store) -> None:
+    with scored.snapshot() as snapshot:
+        turns = snapshot.counts()["turns"]
+    set_policy(scored, {"predictions": 1})
+    retain(scored)
+    assert score(scored).scored == 0
+    with scored.snapshot() as snapshot:
+        counts = snapshot.counts()
+    assert (counts["turns"], counts["predictions"], counts["rollup"]) == (turns, 0, 0)
+    set_policy(scored, {"predictions": None})
+    assert score(scored).scored == turns
+
+
 def test_small_batches_and_pieces_give_the_same_as_one_batch(
     six: tuple[Store, Model], scored: Store, tmp_path: Path
 ) -> None:

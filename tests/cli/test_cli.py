@@ -174,8 +174,8 @@ def test_the_environment_names_the_store(
     must_fail(run("info", "--store", "elsewhere"), "elsewhere")
 
 
-def test_an_object_store_is_not_taken_for_a_folder(run: Run) -> None:
-    must_fail(run("info", "--store", "s3://bucket/store"), "s3://bucket/store", "local folder")
+def test_an_address_is_not_taken_for_a_folder(run: Run) -> None:
+    must_fail(run("info", "--store", "ftp://host/store"), "ftp://host/store", "local folder")
 
 
 # -- ingestion -------------------------------------------------------------------------------------

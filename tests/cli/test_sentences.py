@@ -8,8 +8,9 @@ import pytest
 
 from data.counted import counted
 from data.ingest.ingest import ingest
-from data.store.maintenance import Deletion, retain
+from data.store.retention import retain
 from data.store.store import Store
+from data.store.turn_deletion import Deletion
 from tests.command import Run, must_fail
 from tests.logs import trace, write_lines
 

@@ -30,10 +30,11 @@ from benchmarks.receiver import request, spans_of_turn
 from collect import receiver, serving
 from collect.ingester import KINDS, REFUSED, Figures, RefusedBody, Setup
 from collect.otlp_bodies import JSON, PROTOBUF, TYPES
-from collect.receiver import LOOPBACK, PATH, Limits, Receiver
+from collect.receiver import PATH, Limits, Receiver
 from collect.serving import Ingesting
 from collect.spool import Reader, Record, segments, size
 from data.store.store import Store
+from data.web_addresses import LOCAL_HOSTS
 from tests.browser import free_port
 from tests.collect.served import until
 from tests.collect.spans import as_json
@@ -49,7 +50,9 @@ class Served:
         self.folder = folder
         self.store = folder.parent / f"{folder.name}-store"
         self.receiver = Receiver(folder, limits, self.store)
-        self.client = TestClient(self.receiver.application(LOOPBACK), base_url="http://localhost")
+        self.client = TestClient(
+            self.receiver.application(tuple(LOCAL_HOSTS)), base_url="http://localhost"
+        )
 
     def post(self, body: bytes, kind: str = PROTOBUF, **headers: str) -> Any:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -73,7 +76,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def over_http(served: Served) -> Iterator[str]:
     """The address of a receiver on a port, where requests come in pieces."""
     port = free_port()
-    application = served.receiver.application(LOOPBACK)
+    application = served.receiver.application(tuple(LOCAL_HOSTS))
     config = uvicorn.Config(application, port=port, log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

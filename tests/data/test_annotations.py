@@ -16,8 +16,8 @@ from data.queries.ground_truth import labelled
 from data.queries.turn_table import annotated
 from data.store import workspace
 from data.store.annotations import annotate, annotate_all, withdraw
-from data.store.maintenance import delete
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from labels.rules.derived import refresh
 from tests.logs import trace, write_lines
 from tests.scored import MODEL, score

@@ -19,14 +19,16 @@ from data.errors import BackupDamaged, StoreDamaged, StoreError, StoreMissing, U
 from data.queries.filters import Filter
 from data.queries.overview import bounds, trend
 from data.store.backup import MANIFEST, backup, digest
+from data.store.compaction import compact
 from data.store.deletions import NAME as DELETIONS
 from data.store.deletions import deletions
-from data.store.maintenance import compact, delete, vacuum
 from data.store.privacy import NAME as PRIVACY
 from data.store.privacy import Choice, choose, chosen
 from data.store.restoration import restore
 from data.store.snapshot import Snapshot
 from data.store.store import Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 from data.store.workspace import save_view, set_target, set_triage
 from tests.command import Run, must_fail
 
@@ -35,7 +37,7 @@ _WRITER = """
 import itertools, sys
 from pathlib import Path
 from data.ingest.ingest import ingest
-from data.store.maintenance import compact
+from data.store.compaction import compact
 from data.store.store import Store
 from tests.logs import trace, write_lines
 store, folder = Store.open(sys.argv[1]), Path(sys.argv[2])

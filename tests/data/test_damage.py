@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 import faultline
 from data.errors import StoreDamaged, VersionGone
 from data.store import damage as damage_module
-from data.store.maintenance import vacuum
 from data.store.repair import examine
 from data.store.store import Store
+from data.store.vacuum import vacuum
 from data.store.workspace import put_setting
 from tests.app import Open, texts
 from tests.command import Run, must_fail

@@ -10,9 +10,13 @@ import pytest
 
 from data.ingest.ingest import ingest
 from data.store.deletions import NAME, concerns, deletions
-from data.store.maintenance import delete, retain, vacuum
 from data.store.privacy import KEY, Choice, choose, fingerprint, privacy_of
+from data.store.repair import repair
+from data.store.retention import retain
+from data.store.spools import remember
 from data.store.store import Store
+from data.store.turn_deletion import delete, delete_undone
+from data.store.vacuum import vacuum
 from tests.command import Run
 from tests.logs import trace, write_lines
 
@@ -136,3 +140,64 @@ def test_users_find_their_deletion_by_both_ids(
     monkeypatch.delenv(KEY)
     assert "1 user (" in run("deletions", "--store", store.path, "--user", first).out
     assert "No deletion" in run("deletions", "--store", store.path, "--user", "second-user").out
+
+
+def turn_ids(store: Store) -> list[str]:
+    with store.snapshot() as snapshot:
+        return sorted(map(str, snapshot.query("FROM turns")["turn_id"].to_pylist()))
+
+
+def test_a_deletion_that_a_repair_has_undone_is_known_and_repeated(filled: Store, run: Run) -> None:
+    delete(filled, user_ids=[USER])
+    files = set((filled.path / "turns").rglob("*.parquet"))
+    delete(filled, dialogue_ids=["d2"])
+    assert turn_ids(filled) == ["t3"]
+    # The file that the last deletion wrote is damaged: the repair goes back to one before it.
+    (newest,) = set((filled.path / "turns").rglob("*.parquet")) - files
+    newest.write_bytes(b"")
+    told = run("doctor", "--repair", "--store", filled.path).out
+    assert turn_ids(filled) == ["t2", "t3"]
+    assert "delete --undone" in told
+    first, second = deletions(filled).rows
+    # The first deletion holds.
+    assert (first["undone"], bool(second["undone"])) == (None, True)
+    vacuum(filled, keep_hours=0)
+    first, second = deletions(filled).rows
+    assert (bool(first["files_gone"]), second["files_gone"]) == (True, None)
+    assert "undone by the repair" in run("deletions", "--store", filled.path).out
+    assert "1 turn" in run("delete", "--undone", "--store", filled.path).out
+    assert turn_ids(filled) == ["t3"]
+    _, second, third = deletions(filled).rows
+    assert second["repeated"]
+    assert third["rows"] == {"turns": 1}
+    assert deletions(filled).problem is None
+    assert delete_undone(filled) == (None, 0)
+    assert repair(filled.path) is None
+
+
+def test_what_waits_in_a_spool_is_named(filled: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "spool"
+    elsewhere.mkdir()
+    remember(filled.path, elsewhere)
+    remember(filled.path, elsewhere)
+    inside = filled.path / ".spool" / "otlp"
+    inside.mkdir(parents=True)
+    assert delete(filled, user_ids=[USER]).unread == ()
+    for folder in (elsewhere, inside):
+        (folder / "1.spool").write_bytes(bytes(3_000_000))
+    report = delete(filled, dialogue_ids=["d2"])
+    assert [
+        str(folder) in text for folder, text in zip((inside, elsewhere), report.unread, strict=True)
+    ] == [True, True]
+    assert "delete again" in str(report)
+    left = deletions(filled).rows[-1]["left"]["files"]
+    assert len([text for text in left if "3.0 MB" in text]) == 2
+    runs = filled.path / ".spool" / "home-assistant"
+    runs.mkdir()
+    (runs / "recent.msgpack").write_bytes(b"runs")
+    assert "stop its collector" in str(delete(filled, dialogue_ids=["d2"]))
+    (runs / "recent.msgpack").unlink()
+    # One that was removed is of no interest, nor is a list that somebody has damaged.
+    (elsewhere / "1.spool").unlink()
+    (filled.path / ".spool" / "elsewhere.json").write_text("[1, 2")
+    assert len(delete(filled, dialogue_ids=["d3"]).unread) == 1

@@ -26,9 +26,11 @@ from data.schema.layout import TABLES
 from data.store import workspace
 from data.store.annotations import annotate
 from data.store.erasure import EXCERPT
-from data.store.maintenance import delete, retain, vacuum
 from data.store.predictions import commit_predictions
+from data.store.retention import retain
 from data.store.store import Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 from tests.command import Run
 from tests.logs import trace, write_lines
 from tests.once import Once

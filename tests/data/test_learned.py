@@ -14,9 +14,10 @@ from data.ingest.ingest import ingest
 from data.schema.layout import TABLES
 from data.schema.trace import TURNS
 from data.store.learned import replace_learned
-from data.store.maintenance import delete, retain
+from data.store.retention import retain
 from data.store.snapshot import FULL_SCHEMA
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from tests.logs import trace, write_lines
 
 DAY = date(2026, 1, 5)

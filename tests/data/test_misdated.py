@@ -41,11 +41,13 @@ from data.queries import (
 )
 from data.queries.dimensions import slice_columns
 from data.queries.filters import Filter
-from data.store.maintenance import compact, delete, retain
+from data.store.compaction import compact
 from data.store.predictions import commit_predictions
+from data.store.retention import retain
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.summary import describe
+from data.store.turn_deletion import delete
 from labels.rules.derived import refresh
 from report.contents import events, headline
 from report.page import weekly

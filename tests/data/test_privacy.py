@@ -15,9 +15,9 @@ from data.ingest.adapters.adapter import Settings
 from data.ingest.dry_run import dry_run
 from data.ingest.ingest import ingest
 from data.store import privacy
-from data.store.maintenance import delete
 from data.store.privacy import KINDS, Choice, choose, chosen, fingerprint, names_in, privacy_of
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from labels.teaching.conversation import Conversation
 from labels.teaching.preferences import preferences
 from tests.data.test_erasure import contents

@@ -15,9 +15,11 @@ from deltalake import DeltaTable
 from data.errors import StoreDamaged
 from data.ingest.ingest import ingest
 from data.store.annotations import annotate
-from data.store.maintenance import delete, vacuum
-from data.store.repair import RESCUED, Loss, examine, plan, repair
+from data.store.repair import Loss, examine, plan, repair
+from data.store.side_files import RESCUED
 from data.store.store import Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 from tests.command import Run
 from tests.damaged import CASES, LOGS, damage, emptied, flipped, gone
 from tests.data.test_damage import EARLIER, EARLIER_CASES

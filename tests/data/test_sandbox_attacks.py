@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from data.errors import UsageError
 from data.export.sandbox import Limits, read_answer, slice_sql, visible_files
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
+from data.schema.access import EVERYTHING
 from data.store.annotations import SHARE, annotate
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -86,7 +87,12 @@ def sandbox(scored_store: Store, tmp_path_factory: pytest.TempPathFactory) -> It
     spill = folder / "spill"
     spill.mkdir()
     server = Server({"FAULTLINE_SECRET": SECRET, "HOME": f"/{SECRET}"})
-    request = {"slice": slice_sql(MODEL, Filter()), "to": None, "spill": str(spill)}
+    request = {
+        "slice": slice_sql(MODEL, Filter()),
+        "to": None,
+        "spill": str(spill),
+        "access": asdict(EVERYTHING),
+    }
     with store.snapshot() as snapshot:
         yield Sandbox(server, request, snapshot, outside, spill)
     server.close()

@@ -23,15 +23,13 @@ from data.schema.layout import (
 )
 from data.schema.tables import PREDICTIONS
 from data.schema.trace import TURNS
-from data.store.maintenance import (
-    compact,
-    delete,
-    retain,
-    vacuum,
-)
+from data.store.compaction import compact
 from data.store.predictions import commit_predictions
+from data.store.retention import retain
 from data.store.snapshot import Snapshot
 from data.store.store import Head, Store
+from data.store.turn_deletion import delete
+from data.store.vacuum import vacuum
 
 
 def turns(*ids: str, day: int = 1, user: str | None = None, dialogue: str = "d1") -> pa.Table:
@@ -110,9 +108,10 @@ def test_ensure_opens_what_is_there(store: Store) -> None:
     assert ids(Store.ensure(store.path).snapshot()) == ["a"]
 
 
-def test_object_stores_are_refused_in_one_sentence() -> None:
-    with pytest.raises(UsageError, match="not supported yet"):
-        Store.open("s3://bucket/store")
+@pytest.mark.parametrize("path", ["ftp://host/store", "s3://", "s3:/", "s3://bucket/../other"])
+def test_addresses_of_nothing_are_refused_in_one_sentence(path: str) -> None:
+    with pytest.raises(UsageError, match="address"):
+        Store.open(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 99, "tables": {}}'])

@@ -59,3 +59,23 @@ def test_a_view_with_words_makes_no_alert(opened: Open, own_phones_fail: Store) 
     at = fill_form(opened(own_phones_fail.path, text="play"), 50.0)
     assert "take the filter on words out" in texts(at)
     assert kept(own_phones_fail) == []
+
+
+def test_a_view_of_explore_makes_an_alert(opened: Open, own_phones_fail: Store) -> None:
+    at = opened(own_phones_fail.path, page="explore", device="phone")
+    fill_form(at, 50.0)
+    (row,) = kept(own_phones_fail)
+    assert (row["query"], row["failure_point"]) == ("device=phone", "asr")
+
+
+def test_a_slice_of_triage_makes_an_alert(opened: Open, own_phones_fail: Store) -> None:
+    key = "asr:device_type=phone"
+    at = opened(own_phones_fail.path, page="triage", slice=key)
+    # The slice's own failure point is chosen already.
+    assert at.selectbox(key="alert-point-rate").value == "asr"
+    at.text_input(key="alert-name-rate").set_value("Slice")
+    at.button(key=MAKE).click().run()
+    assert not at.exception
+    assert "The alert is made." in texts(at)
+    (row,) = kept(own_phones_fail)
+    assert (row["query"], row["failure_point"]) == ("device=phone", "asr")

@@ -19,7 +19,7 @@ from data.queries import ingest_runs
 from data.queries.filters import Filter
 from data.queries.signal_coverage import EVERY, Constant, constants, days, logged
 from data.store import disk_usage
-from data.store.maintenance import compact
+from data.store.compaction import compact
 from data.store.store import Store
 from parts.data.sources import FIELDS, of_assistants, weaker_words
 from parts.data.storage import compaction, removal

@@ -22,9 +22,9 @@ from data.store.annotations import SHARE, annotate
 from data.store.store import Store
 from data.store.workspace import put_setting
 from labels.rules.failure_point import MIN_PER_CLASS
-from parts.jobs.job import jobs
+from parts.jobs.job import INGEST, jobs
 from parts.shared.first_steps import enough, labels_words
-from parts.shared.log_upload import INGEST, LARGEST_MB, Ingestion, report_words, shown_name
+from parts.shared.log_upload import LARGEST_MB, Ingestion, report_words, shown_name
 from tests.app import Open, press, texts
 from tests.logs import trace, write_lines
 from tests.once import Once

@@ -40,9 +40,9 @@ REVIEWED = {
     },
     "parts/overview/alerts.py": {
         "firing": "a count",
-        "label": "a constant",
         "muted": "a constant",
     },
+    "parts/shared/alert_button.py": {"label": "a constant"},
     "parts/overview/comparison.py": {
         "_label(compared)": "constants, and a release through `plain`",
         "words": "days and percentages",

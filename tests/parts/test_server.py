@@ -28,7 +28,7 @@ from websockets.typing import Origin, Subprotocol
 from benchmarks.visitors import Visitor
 from data.errors import UsageError
 from data.store.store import Store
-from parts.server.sign_in import SignIn
+from parts.server.sign_in import SignIn, address_in
 from tests.browser import ROOT, free_port, served
 from tests.command import Run, must_fail
 
@@ -373,7 +373,19 @@ def test_who_is_admitted(tmp_path: Path, claims: dict[str, object], admitted: bo
     file.chmod(0o600)
     settings = SignIn.read(file)
     assert settings.host == OWN
-    assert settings.admits(claims) == admitted
+    address = address_in(claims)
+    assert (address is not None and settings.admits(address)) == admitted
+
+
+def test_a_role_for_everybody_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "sign-in.toml"
+    file.touch(0o600)
+    file.write_text(AUTH + '[faultline]\nrole = "viewer"')
+    assert SignIn.read(file).role == "viewer"
+    assert SignIn.read(file).admits("anybody@example.org")
+    file.write_text(AUTH + '[faultline]\nrole = "king"')
+    with pytest.raises(UsageError, match="king"):
+        SignIn.read(file)
 
 
 # -- words ---------------------------------------------------------------------------------------

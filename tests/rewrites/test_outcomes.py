@@ -17,9 +17,10 @@ from data.export.rewrites import rewrite_lines
 from data.ingest.ingest import ingest
 from data.queries.rewrites import example_turns, listed, one
 from data.schema.requests import request_sql
-from data.store.maintenance import delete, retain
+from data.store.retention import retain
 from data.store.rewrites import decide
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from data.store.workspace import setting
 from rewrites.interpretations import heard
 from rewrites.outcomes import SETTING

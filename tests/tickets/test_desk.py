@@ -11,8 +11,8 @@ import pytest
 
 from data.errors import StoreBusy, TicketError, UsageError
 from data.store import workspace
-from data.store.maintenance import delete
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from tests.command import Run, must_fail
 from tests.trackers import TIME, TOKEN, GitHubServer, JiraServer, Reply
 from tickets.desk import open_ticket, sync

@@ -191,7 +191,7 @@ def test_nobody_listens(github: GitHubServer, monkeypatch: pytest.MonkeyPatch) -
     (tracker,) = trackers({**away, "FAULTLINE_GITHUB_URL": "https://no-such-host.invalid"})
     assert "Cannot reach GitHub" in refused(tracker)
     # Who accepts, and never answers: whether the ticket was opened is not known.
-    monkeypatch.setattr("tickets.http._READ_S", 0.2)
+    monkeypatch.setattr("data.web_requests._READ_S", 0.2)
     with socket.create_server(("127.0.0.1", port)):
         (tracker,) = trackers(away)
         assert "whether the ticket was opened is not known" in refused(tracker)

@@ -13,8 +13,9 @@ import pytest
 
 from data.errors import UsageError
 from data.ingest.ingest import ingest
-from data.store.maintenance import delete, retain
+from data.store.retention import retain
 from data.store.store import Store
+from data.store.turn_deletion import delete
 from labels.teaching.conversation import Conversation
 from labels.teaching.dialogue import Lesson
 from labels.teaching.logged import collect, from_logs, nobodys
