@@ -87,7 +87,7 @@ bench-peers: setup
 
 # Measures the unit costs of docs/scale.md again; STORE=folder of a scored store.
 bench-capacity: setup
-	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.capacity --measure $(STORE)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.document capacity $(STORE)
 
 # STORE=folder of a scored store; needs a chromium on the PATH.
 screenshots: setup

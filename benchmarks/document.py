@@ -1,7 +1,7 @@
 """Measures again what documents state, and writes the tables into them.
 
     python -m benchmarks.document rewrites|labels|later|cold CORPORA [PART...]
-    python -m benchmarks.document peers STORE
+    python -m benchmarks.document peers|capacity STORE
 
 CORPORA has the folders `rewrites` and `goals` and the corpora beside them; parts that need them
 are left as they are where they are not there. STORE is a scored store. In a document, each table
@@ -19,7 +19,7 @@ from pathlib import Path
 _REWRITES, _SERVER = Path("docs/rewrites.md"), Path("docs/rewrite-server.md")
 _EVALUATION = Path("docs/evaluation.md")
 _LABELS, _TEACHING = Path("docs/labels.md"), Path("docs/teaching.md")
-_PEERS = Path("docs/benchmarks.md")
+_PEERS, _SCALE = Path("docs/benchmarks.md"), Path("docs/scale.md")
 # Subject → part → its document, and the benchmark that prints it; {folder} is the folder given.
 PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
     "rewrites": {
@@ -38,6 +38,9 @@ PARTS: Mapping[str, Mapping[str, tuple[Path, tuple[str, ...]]]] = {
     },
     "peers": {
         "peers": (_PEERS, ("benchmarks.peers", "{folder}")),
+    },
+    "capacity": {
+        "capacity": (_SCALE, ("benchmarks.capacity", "--measure", "{folder}")),
     },
     "later": {
         "later-logs": (_EVALUATION, ("benchmarks.later_logs", "{folder}")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchmarks.capacity.costs import FILE, Costs
@@ -15,6 +16,7 @@ TURNS = (100_000, 10_000_000, 1_000_000_000)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.capacity", allow_abbrev=False)
     parser.add_argument("--measure", type=Path, metavar="STORE")
+    parser.add_argument("--large", type=Path, metavar="STORE", help="of millions of turns")
     parser.add_argument("--turns-per-day", type=int, action="append", metavar="N")
     parser.add_argument("--days", type=int, default=Demand.days)
     parser.add_argument("--texts", type=float, help="distinct texts per turn")
@@ -25,8 +27,8 @@ def main() -> None:
     parser.add_argument("--thousand-writes", type=float, default=Prices.thousand_writes)
     given = parser.parse_args()
     if given.measure:
-        measure(given.measure).write()
-        print(f"Wrote {FILE}.")
+        measure(given.measure, given.large).write()
+        print(f"Wrote {FILE}.", file=sys.stderr)
     costs = Costs.read()
     prices = Prices(given.core_hour, given.gb_month, given.thousand_writes)
     texts = costs.texts_per_turn if given.texts is None else given.texts

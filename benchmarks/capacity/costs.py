@@ -25,8 +25,6 @@ class Costs:
         Distinct texts per turn within a part of scoring, in the store that was measured.
     plan_s
         Seconds per turn *in the store* of finding out which turns need scoring.
-    plan_bytes
-        Memory per turn in the store of the same, at its peak.
     file_s
         Seconds per data file of opening a version of the store.
     turns_per_day_file
@@ -45,7 +43,6 @@ class Costs:
     labels_s: float
     rewrites_s: float
     plan_s: float
-    plan_bytes: float
     file_s: float
     turns_per_day_file: int
     bytes_per_turn: dict[str, float]

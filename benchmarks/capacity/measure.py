@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
 from assistant.scale import scale
 from benchmarks.capacity.costs import Costs
 from benchmarks.ingest import write_log
+from classifiers import registry
+from classifiers.context_digest import plan_sql
 from classifiers.encoder import DEFAULT, Encoder, export
 from classifiers.scoring.score import BATCH
 from data.store.parquet import FILE_ROWS
@@ -37,8 +37,11 @@ _TEXTS = 4_000
 _DERIVED = ("digest", "day", "extra")
 
 
-def measure(source: Path) -> Costs:
-    """Unit costs of the turns of a scored store; raises `SystemExit` if it is not scored."""
+def measure(source: Path, large: Path | None = None) -> Costs:
+    """Unit costs of the turns of a scored store; raises `SystemExit` if it is not scored.
+
+    `large` is a scored store of millions of turns, on which is measured what grows with a store.
+    """
     store = Store.whole(source)
     model = store.head().model
     if model is None:
@@ -56,8 +59,7 @@ def measure(source: Path) -> Costs:
         small, large = sizes[_SMALL][step], sizes[_LARGE][step]
         return max(0.0, (large - small) / (_LARGE - _SMALL))
 
-    contents = store.head().contents
-    turns = contents["turns"].rows
+    contents, turns = store.head().contents, _turns(source)
     return Costs(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         cores=os.cpu_count() or 1,
@@ -69,14 +71,17 @@ def measure(source: Path) -> Costs:
         texts_per_turn=texts_per_turn,
         labels_s=slope("labels"),
         rewrites_s=slope("rewrites"),
-        plan_s=slope("plan"),
-        plan_bytes=slope("plan_bytes"),
+        plan_s=_plan_s(Store.open(large)) / _turns(large) if large else slope("plan"),
         file_s=_file_s(store),
         turns_per_day_file=FILE_ROWS,
         bytes_per_turn={
             name: held.bytes / turns for name, held in sorted(contents.items()) if held.rows
         },
     )
+
+
+def _turns(path: Path) -> int:
+    return Store.open(path).head().contents["turns"].rows
 
 
 def _texts(store: Store) -> tuple[float, float]:
@@ -107,11 +112,11 @@ def _distinct(store: Store) -> Iterator[set[str]]:
 
 
 def _steps(source: Store, model: str, folder: Path, turns: int) -> dict[str, float]:
-    """Processor seconds of every step on a store of `turns` copies, and the plan's memory."""
+    """Processor seconds of every step on a store of `turns` copies, and the texts it encodes."""
     folder.mkdir()
     log, path = folder / "log.jsonl", folder / "store"
     write_log(log, turns)
-    seconds = {"ingest": _command("ingest", str(log), "--store", str(folder / "logs"))[0]}
+    seconds = {"ingest": _command("ingest", str(log), "--store", str(folder / "logs"))}
     log.unlink()
     shutil.rmtree(folder / "logs")
     with source.snapshot(only=["turns"]) as snapshot:
@@ -127,35 +132,35 @@ def _steps(source: Store, model: str, folder: Path, turns: int) -> dict[str, flo
     put_setting(store, SETTING, current(source))
     to = ("--store", str(path))
     seconds["texts"] = float(sum(len(part) for part in _distinct(store)))
-    seconds["score"], _ = _command("score", *to)
+    seconds["score"] = _command("score", *to)
     # Nothing is left to score: what remains is finding that out.
-    seconds["plan"], seconds["plan_bytes"] = _command("score", *to)
-    seconds["labels"], _ = _command("labels", "generate", *to)
-    seconds["rewrites"], _ = _command("rewrites", "mine", *to)
+    seconds["plan"] = _plan_s(store)
+    seconds["labels"] = _command("labels", "generate", *to)
+    seconds["rewrites"] = _command("rewrites", "mine", *to)
     shutil.rmtree(folder)
     return seconds
 
 
-def _command(*arguments: str) -> tuple[float, float]:
-    """Processor seconds of a command and its children, and the peak of its own memory in bytes."""
+def _plan_s(store: Store) -> float:
+    """Processor seconds of finding out which turns of a store need scoring."""
+    settings = registry.load_settings(store.models, str(store.head().model))
+    sql = plan_sql(settings.context, settings.devices_within)
+    bound = {"model": store.head().model, "all": False, "batch": BATCH}
+    with store.snapshot() as snapshot:
+        began = time.process_time()
+        for _ in snapshot.batches(sql, bound):
+            pass
+        return time.process_time() - began
+
+
+def _command(*arguments: str) -> float:
+    """Processor seconds of a command and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    peak, watched = 0, psutil.Process(process.pid)
-    while process.poll() is None:
-        try:
-            peak = max(peak, watched.memory_info().rss)
-        except psutil.Error:
-            break
-        time.sleep(0.05)
-    _, said = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"faultline {' '.join(arguments)}: {said.decode()[-500:]}")
+    result = subprocess.run([sys.executable, "-m", "cli", *arguments], capture_output=True)
+    if result.returncode:
+        raise RuntimeError(f"faultline {' '.join(arguments)}: {result.stderr.decode()[-500:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, float(peak)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _file_s(store: Store) -> float:

@@ -62,7 +62,6 @@ class Plan:
     gb: float
     files: int
     plan_core_hours: float
-    plan_gb: float
     open_s: float
     compute: float
     storage: float
@@ -90,10 +89,11 @@ def plan(demand: Demand, costs: Costs, prices: Prices) -> Plan:
 
     Raises ValueError for a demand that is not positive.
     """
-    if demand.turns < 1 or demand.days < 1 or demand.cores < 1 or not 0 < demand.utilisation <= 1:
+    whole = min(demand.turns, demand.days, demand.cores) >= 1
+    if not whole or demand.texts < 0 or not 0 < demand.utilisation <= 1:
         raise ValueError(
-            f"Expected at least one turn, day and core, and a utilisation above 0 and up to 1; "
-            f"got {demand}."
+            "Expected at least one turn, day and core, no negative number of texts, and a "
+            f"utilisation above 0 and up to 1; got {demand}."
         )
     seconds = {
         "ingest": costs.ingest_s,
@@ -121,7 +121,6 @@ def plan(demand: Demand, costs: Costs, prices: Prices) -> Plan:
         gb,
         files,
         plan_core_hours=costs.plan_s * kept / _HOUR,
-        plan_gb=costs.plan_bytes * kept / 1e9,
         open_s=costs.file_s * files,
         compute=hours * MONTH_DAYS * prices.core_hour / demand.utilisation,
         storage=gb * prices.gb_month
@@ -155,7 +154,6 @@ def table(plans: Sequence[Plan]) -> str:
     row("storage, US$ a month", [f"{p.storage:,.0f}" for p in plans])
     row("together, US$ per million turns", [f"**{p.per_million:,.2f}**" for p in plans])
     row("finding what to score, core hours a run", [_short(p.plan_core_hours) for p in plans])
-    row("memory of that, in one process, GB", [_short(p.plan_gb) for p in plans])
     row("opening a version of the store, s", [_short(p.open_s) for p in plans])
     return "\n".join(lines)
 
