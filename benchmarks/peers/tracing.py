@@ -177,7 +177,7 @@ def _visits(url: str, shown: str) -> tuple[float, float]:
         for _ in range(1 + _VISITS):
             page = context.new_page()
             began = time.perf_counter()
-            page.goto(url)
+            page.goto(url, wait_until="commit", timeout=120_000)
             page.wait_for_selector(shown, state="visible", timeout=120_000)
             seconds.append(time.perf_counter() - began)
             page.close()
