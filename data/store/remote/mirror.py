@@ -52,6 +52,9 @@ from data.store.side_files import side_files
 
 # What a process has seen of HEAD.json counts as new for this long: pages ask often.
 FRESH_S = 1.0
+# How often HEAD.json is looked at after a put was refused and it still is as before, and how long
+# is waited in between.
+_LOOKS, _LOOK_AGAIN_S = 5, 0.3
 _FILES, _VACUUMS = "files", "vacuum"
 _mirrors: dict[Path, Mirror] = {}
 _making = threading.Lock()
@@ -470,24 +473,35 @@ class Mirror:
         return self.objects.get(NAME, seen[1] if seen else None) is not None
 
     def _put_head(self, document: Document, tag: str | None) -> str:
-        """Put HEAD.json; returns its tag. Raises `Moved`, also if what was put is unknown."""
+        """Put HEAD.json; returns its tag.
+
+        Raises `Moved` if it is certain that it was not and will not be written, and
+        `ObjectStoreError` if nobody knows.
+        """
         try:
             return self.objects.put_if(NAME, document.encode(), tag)
         except (Moved, Unanswered) as error:
-            # It may have been written all the same, by a put whose answer was lost.
-            try:
-                found = self.objects.get(NAME)
-            except (NoObject, Unanswered):
-                found = None
-            if found is not None:
+            # It may have been written all the same, by a put whose answer was lost: asked again,
+            # the server then finds a HEAD.json that has moved.
+            for _ in range(_LOOKS):
+                try:
+                    found = self.objects.get(NAME)
+                except (NoObject, ObjectStoreError):
+                    break
+                assert found is not None
                 now = Document.decode(found.content, self.root)
                 if now.commit == document.commit:
                     return found.tag
                 if document.commit in now.before:
                     # Others have gone on from it; what they wrote is seen the next time.
                     return "superseded"
-            if isinstance(error, Moved):
-                raise
+                if now.commit not in document.before:
+                    # The condition of a put that is still on its way will not hold either.
+                    raise Moved(NAME) from error
+                if isinstance(error, Unanswered):
+                    break
+                # Refused while another's put is under way, which will be seen in a moment.
+                time.sleep(_LOOK_AGAIN_S)
             raise ObjectStoreError(
                 f"{self.address} no longer answers, so that it is not known whether the last "
                 "change was recorded; look whether it was, and run it again if not."
