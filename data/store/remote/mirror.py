@@ -47,7 +47,7 @@ from data.store.remote.document import (
     SideFile,
     log_key,
 )
-from data.store.remote.objects import Found, Moved, NoObject, Objects, Unanswered
+from data.store.remote.objects import Found, Moved, NoObject, Objects, Tag, Unanswered
 from data.store.side_files import side_files
 
 # What a process has seen of HEAD.json counts as new for this long: pages ask often.
@@ -71,7 +71,7 @@ class Mirror:
         self._seen_at = -float("inf")
         self._objects: Objects | None = None
         self._compares = False
-        self._read: tuple[tuple[int, int, int], Document, str] | None = None
+        self._read: tuple[tuple[int, int, int], Document, Tag] | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -181,7 +181,10 @@ class Mirror:
         )
         self.objects.each(
             lambda file: self._fetch(
-                f"{name}/{file.path}", folder / file.path, stated_checksum(Path(file.path))
+                f"{name}/{file.path}",
+                folder / file.path,
+                stated_checksum(Path(file.path)),
+                file.size,
             ),
             missing,
         )
@@ -208,11 +211,11 @@ class Mirror:
             lambda one: self._fetch(log_key(name, *one), folder / one[0], one[1]), missing
         )
 
-    def _fetch(self, key: str, path: Path, crc32: str | None) -> None:
+    def _fetch(self, key: str, path: Path, crc32: str | None, size: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex[:8]}")
         try:
-            self.objects.fetch(key, draft)
+            self.objects.fetch(key, draft, size)
             if crc32 and checksum(draft) != crc32:
                 raise StoreDamaged(
                     f"{self.address}/{key} has changed since it was written, so the store is "
@@ -245,15 +248,15 @@ class Mirror:
 
     # -- HEAD.json ---------------------------------------------------------------------------------
 
-    def _seen(self) -> tuple[Document, str] | None:
+    def _seen(self) -> tuple[Document, Tag] | None:
         try:
             stat = self._seen_file.stat()
             known = stat.st_ino, stat.st_mtime_ns, stat.st_size
             if self._read is None or self._read[0] != known:
                 tag, _, text = self._seen_file.read_bytes().partition(b"\n")
-                self._read = known, Document.decode(text, self.root), tag.decode()
+                self._read = known, Document.decode(text, self.root), Tag.decode(tag)
             return self._read[1:]
-        except (FileNotFoundError, StoreDamaged, UnicodeDecodeError):
+        except (FileNotFoundError, StoreDamaged, ValueError):
             # A damaged one is read again.
             return None
 
@@ -314,7 +317,7 @@ class Mirror:
 
         def bring(key: str) -> None:
             first, *others = by_key[key]
-            self._fetch(key, self.root / first, sides[key].crc32)
+            self._fetch(key, self.root / first, sides[key].crc32, sides[key].bytes)
             for name in others:
                 path = self.root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -334,7 +337,7 @@ class Mirror:
                 if LOG not in path.parts and relative not in left and relative not in live:
                     path.unlink(missing_ok=True)
 
-    def _note(self, document: Document, tag: str) -> None:
+    def _note(self, document: Document, tag: Tag) -> None:
         with replacing(self._seen_file) as draft:
             draft.write_bytes(tag.encode() + b"\n" + document.encode())
 
@@ -472,7 +475,7 @@ class Mirror:
         seen = self._seen()
         return self.objects.get(NAME, seen[1] if seen else None) is not None
 
-    def _put_head(self, document: Document, tag: str | None) -> str:
+    def _put_head(self, document: Document, tag: Tag | None) -> Tag:
         """Put HEAD.json; returns its tag.
 
         Raises `Moved` if it is certain that it was not and will not be written, and
@@ -494,7 +497,7 @@ class Mirror:
                     return found.tag
                 if document.commit in now.before:
                     # Others have gone on from it; what they wrote is seen the next time.
-                    return "superseded"
+                    return Tag("superseded")
                 if now.commit not in document.before:
                     # The condition of a put that is still on its way will not hold either.
                     raise Moved(NAME) from error

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from obstore import store as obstore_stores
 
 from data.errors import ObjectStoreError
 from data.store.remote import mirror as mirrors
-from data.store.remote.objects import Found, Moved, Objects, Unanswered
+from data.store.remote import objects as requests
+from data.store.remote.objects import Found, Moved, Objects, Tag, Unanswered
 from data.store.store import Store
 from data.store.workspace import put_setting, setting
-from tests.s3_server import S3, s3_server
+from tests.s3_server import S3, delayed, environment, s3_server
 
 Machine = Callable[[str], Store]
 
@@ -50,12 +57,12 @@ def test_what_a_commit_of_unknown_outcome_wrote_stays(
     store = machine("one")
     put_if, get = Objects.put_if, Objects.get
 
-    def refused(self: Objects, key: str, content: bytes, tag: str | None) -> str:
+    def refused(self: Objects, key: str, content: bytes, tag: Tag | None) -> Tag:
         put_if(self, key, content, tag)
         monkeypatch.setattr(Objects, "get", unanswered)
         raise Moved(key)
 
-    def unanswered(self: Objects, key: str, tag: str | None = None) -> Found | None:
+    def unanswered(self: Objects, key: str, tag: Tag | None = None) -> Found | None:
         raise Unanswered(f"{key} cannot be reached.")
 
     put_setting(store, "before", 1)
@@ -66,3 +73,89 @@ def test_what_a_commit_of_unknown_outcome_wrote_stays(
     monkeypatch.setattr(Objects, "get", get)
     for name in ("one", "two"):
         assert (_setting(machine(name), "before"), _setting(machine(name), "unknown")) == (1, 2)
+
+
+class _Generations(BaseHTTPRequestHandler):
+    """Conditions as the XML interface of Google Cloud Storage has them: by generation."""
+
+    objects: dict[str, tuple[int, bytes]]
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        now = self.objects.get(self.path, (0, b""))[0]
+        expected = self.headers.get("x-goog-if-generation-match")
+        if expected is not None and int(expected) != now:
+            self._answer(412, now)
+            return
+        self.objects[self.path] = now + 1, content
+        self._answer(200, now + 1)
+
+    def do_GET(self) -> None:
+        generation, content = self.objects[self.path]
+        if self.headers.get("If-None-Match") == f'"tag-{generation}"':
+            self._answer(304, generation)
+        else:
+            self._answer(200, generation, content)
+
+    def _answer(self, status: int, generation: int, content: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("ETag", f'"tag-{generation}"')
+        self.send_header("x-goog-generation", str(generation))
+        self.send_header("Last-Modified", "Mon, 06 May 2024 10:00:00 GMT")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_google_cloud_storage_compares_generations(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = type("Handler", (_Generations,), {"objects": {}})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        account = {
+            "gcs_base_url": f"http://127.0.0.1:{server.server_port}",
+            "disable_oauth": True,
+            **dict.fromkeys(("client_email", "private_key", "private_key_id"), ""),
+        }
+        monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(account))
+        from_url: Callable[..., object] = obstore_stores.from_url
+
+        def without_tls(
+            address: str, *, client_options: dict[str, object], **more: object
+        ) -> object:
+            return from_url(address, client_options={**client_options, "allow_http": True}, **more)
+
+        monkeypatch.setattr(obstore_stores, "from_url", without_tls)
+        objects = Objects("gs://bucket/store")
+        first = objects.put_if("HEAD.json", b"1", None)
+        second = objects.put_if("HEAD.json", b"2", Tag.decode(first.encode()))
+        for tag in (None, first):
+            with pytest.raises(Moved):
+                objects.put_if("HEAD.json", b"3", tag)
+        assert objects.get("HEAD.json", second) is None
+        assert objects.get("HEAD.json", first) == Found(b"2", second)
+        server.shutdown()
+
+
+def test_a_large_object_may_take_longer_than_a_short_answer(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 MB at 2 MB/s, where an answer to a small request is waited for half a second."""
+    monkeypatch.setattr(requests, "_TIMEOUT", timedelta(seconds=0.5))
+    monkeypatch.setattr(requests, "_RETRY_FOR", timedelta(seconds=0.7))
+    content = bytes(range(250)) * 12_000
+    (tmp_path / "content").write_bytes(content)
+    key = s3.address().removeprefix("s3://bucket/")
+    with delayed(s3.port, 0.03, 0.03) as port:
+        for name, value in environment(port).items():
+            monkeypatch.setenv(name, value)
+        objects = Objects("s3://bucket")
+        began = time.monotonic()
+        objects.put(key, tmp_path / "content")
+        assert time.monotonic() - began > 0.7
+        objects.fetch(key, tmp_path / "whole")
+        monkeypatch.setattr(requests, "_PIECE", 1 << 20)
+        objects.fetch(key, tmp_path / "pieces", len(content))
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "pieces").read_bytes() == content
