@@ -241,13 +241,16 @@ class Store:
         only reads or writes some of them would otherwise not notice.
         """
         try:
-            head = self._checked(self.head())
+            self._must_be_whole()
         except StoreDamaged:
             if self.mirror is None:
                 raise
             # What is damaged is only a copy.
             self.mirror.mend()
-            head = self._checked(self.head())
+            self._must_be_whole()
+
+    def _must_be_whole(self) -> None:
+        head = self._checked(self.head())
         if head.model and (found := model_damage(self.models, head.model)):
             raise StoreDamaged.by(self.path, *found)
 

@@ -36,8 +36,9 @@ from data.errors import (
 )
 from data.schema.layout import TABLES
 from data.store.delta_log import LOG, POINTER, live_files, log_files_since, version_of
-from data.store.durability import replacing
+from data.store.durability import link, replacing, sync
 from data.store.head import NAME, Head, read_head, write_head
+from data.store.model_folders import LABEL_MODELS, MANIFEST, model_damage
 from data.store.parquet import DataFile, checksum, known_checksum, stated_checksum
 from data.store.remote.address import mirrored_at
 from data.store.remote.cache import Cache
@@ -49,6 +50,7 @@ from data.store.remote.document import (
 )
 from data.store.remote.objects import Found, Moved, NoObject, Objects, Tag, Unanswered
 from data.store.side_files import side_files
+from data.store.temporary import new_draft
 
 # What a process has seen of HEAD.json counts as new for this long: pages ask often.
 FRESH_S = 1.0
@@ -56,6 +58,7 @@ FRESH_S = 1.0
 # is waited in between.
 _LOOKS, _LOOK_AGAIN_S = 5, 0.3
 _FILES, _VACUUMS = "files", "vacuum"
+_MODELS = ("models", LABEL_MODELS)
 _mirrors: dict[Path, Mirror] = {}
 _making = threading.Lock()
 
@@ -222,6 +225,8 @@ class Mirror:
                     "damaged; put its earlier version back, if the bucket keeps them, or restore "
                     "a backup."
                 )
+            # Cut short by a power cut, it would pass for a change of this machine's own.
+            sync([draft])
             os.replace(draft, path)
         except NoObject as error:
             raise VersionGone(
@@ -322,7 +327,7 @@ class Mirror:
                 path = self.root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.unlink(missing_ok=True)
-                os.link(self.root / first, path)
+                link(self.root / first, path)
 
         self.objects.each(bring, by_key)
 
@@ -376,13 +381,15 @@ class Mirror:
         logs = {
             name: self._new_log(name, -1) for name in head.tables if (self.root / name).is_dir()
         }
-        files, todo = self._side_changes(Document(head, {}))
         data = [path.relative_to(self.root).as_posix() for path in self._live_paths(head)]
         history = {name: History.of(*self._by_version(log)) for name, log in logs.items()}
-        document = Document(head, history, files)
-        self._upload([(key, self.root / key) for key in data], [])
-        self._upload([(side.key, self.root / name) for name, side in todo.items()], [])
+        (self.root / ".staging").mkdir(exist_ok=True)
+        with new_draft(self.root / ".staging") as staging:
+            files, todo = self._side_changes(Document(head, {}), staging)
+            self._upload([(key, self.root / key) for key in data], [])
+            self._upload(todo, [])
         self._upload_logs(logs, [])
+        document = Document(head, history, files)
         self._note(document, self._put_head(document, None))
 
     def must_compare(self) -> None:
@@ -407,33 +414,55 @@ class Mirror:
         """
         seen = self._seen()
         assert seen is not None
-        document, tag = seen
+        with new_draft(self.root / ".staging") as staging:
+            self._publish(before, after, added, *seen, staging)
+
+    def _publish(
+        self,
+        before: Head,
+        after: Head,
+        added: Mapping[str, Sequence[str]],
+        document: Document,
+        tag: Tag,
+        staging: Path,
+    ) -> None:
         changed = [n for n, v in after.tables.items() if v != before.tables.get(n, -1)]
-        files, todo = self._side_changes(document)
-        if not changed and after == before and files == document.files:
-            return
-        self.must_compare()
-        logs = {name: self._new_log(name, before.tables.get(name, -1)) for name in changed}
-        history = dict(document.history)
-        for name, log in logs.items():
-            history[name] = history.get(name, History()).grown(*self._by_version(log))
         uploaded: list[str] = []
         data = [f"{name}/{path}" for name, paths in added.items() for path in paths]
-        new = document.next(head=after, history=history, files=files)
         try:
+            files, todo = self._side_changes(document, staging)
+            if not changed and after == before and files == document.files:
+                return
+            self.must_compare()
+            logs = {name: self._new_log(name, before.tables.get(name, -1)) for name in changed}
+            history = dict(document.history)
+            for name, log in logs.items():
+                history[name] = history.get(name, History()).grown(*self._by_version(log))
+            new = document.next(head=after, history=history, files=files)
             self._upload([(key, self.root / key) for key in data], uploaded)
-            self._upload([(side.key, self.root / name) for name, side in todo.items()], uploaded)
+            self._upload(todo, uploaded)
             self._upload_logs(logs, uploaded)
+        except BaseException as error:
+            # Nobody sees it; the objects go with the next vacuum.
+            self._take_back(before, data)
+            if isinstance(error, VersionGone) and self.moved():
+                raise HeadMoved.at(self.root) from error
+            raise
+        try:
             tag = self._put_head(new, tag)
         except Moved as error:
-            self._undo(before)
-            for key in data:
-                (self.root / key).unlink(missing_ok=True)
+            self._take_back(before, data)
             with suppress(ObjectStoreError):
                 self.objects.delete(uploaded)
             raise HeadMoved.at(self.root) from error
         write_head(self.root, after)
         self._note(new, tag)
+
+    def _take_back(self, before: Head, data: Iterable[str]) -> None:
+        """Undo in the mirror what a writer has written and nobody can see."""
+        self._undo(before)
+        for key in data:
+            (self.root / key).unlink(missing_ok=True)
 
     def publish_files(self) -> None:
         """`publish` what is new, has changed or is gone besides the tables."""
@@ -547,23 +576,53 @@ class Mirror:
 
         self.objects.each(put, files)
 
-    def _side_changes(self, document: Document) -> tuple[dict[str, SideFile], dict[str, SideFile]]:
-        """The files besides the tables as they are now, and those that have to be uploaded."""
+    def _side_changes(
+        self, document: Document, staging: Path
+    ) -> tuple[dict[str, SideFile], list[tuple[str, Path]]]:
+        """The files besides the tables as they are now, and objects to be uploaded with their
+        files, which are links in the folder `staging`: others may replace theirs meanwhile."""
         now: dict[str, SideFile] = {}
-        todo: dict[str, SideFile] = {}
+        todo: list[tuple[str, Path]] = []
         by_content = {(side.bytes, side.crc32): side for side in document.files.values()}
         for path, _ in side_files(self.root):
             name = path.relative_to(self.root).as_posix()
             # Hidden ones are of this machine alone, such as what was received and is not stored.
             if name == NAME or f"/{name}".count("/.") or not path.is_file():
                 continue
-            content = path.stat().st_size, known_checksum(path)
-            side = document.files.get(name)
-            if side is None or (side.bytes, side.crc32) != content:
+            before, linked = document.files.get(name), staging / uuid.uuid4().hex
+            # Another process may have removed it since it was listed.
+            with suppress(FileNotFoundError):
+                if before and (before.bytes, before.crc32) == _content(path):
+                    now[name] = before
+                    continue
+                if before and path.parts[len(self.root.parts)] in _MODELS:
+                    self._mend_model(path, before, document)
+                link(path, linked)
+                content = _content(linked)
                 # A model's large files are mostly those of the one before.
-                side = by_content.get(content) if content[0] > 1 << 16 else None
+                large = content[0] > 1 << 16
+                side = by_content.get(content) if large or before else None
                 if side is None:
                     side = SideFile(f"{_FILES}/{uuid.uuid4().hex}", *content)
-                    todo[name] = side
-            now[name] = side
+                    todo.append((side.key, linked))
+                now[name] = side
         return now, todo
+
+    def _mend_model(self, path: Path, side: SideFile, document: Document) -> None:
+        """Fetch what is damaged of the model with a file that is not as the object store has it."""
+        if side.bytes and not path.stat().st_size:
+            # Nothing in a model is ever emptied; a power cut leaves such files.
+            self._fetch(side.key, path, side.crc32, side.bytes)
+        room, model_id, *_ = path.relative_to(self.root).parts
+        looked_at: set[Path] = set()
+        while (damage := model_damage(self.root / room, model_id)) and damage[0] not in looked_at:
+            looked_at.add(damage[0])
+            of_all = damage[0].name == MANIFEST
+            for name, stated in document.files.items():
+                file = self.root / name
+                if file == damage[0] or (of_all and name.startswith(f"{room}/{model_id}/")):
+                    self._fetch(stated.key, file, stated.crc32, stated.bytes)
+
+
+def _content(path: Path) -> tuple[int, str]:
+    return path.stat().st_size, known_checksum(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +14,11 @@ import pytest
 from obstore import store as obstore_stores
 
 from data.errors import ObjectStoreError
+from data.store.durability import sync
+from data.store.model_folders import write_manifest
 from data.store.remote import mirror as mirrors
 from data.store.remote import objects as requests
+from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Found, Moved, Objects, Tag, Unanswered
 from data.store.store import Store
 from data.store.workspace import put_setting, setting
@@ -159,3 +162,74 @@ def test_a_large_object_may_take_longer_than_a_short_answer(
         monkeypatch.setattr(requests, "_PIECE", 1 << 20)
         objects.fetch(key, tmp_path / "pieces", len(content))
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "pieces").read_bytes() == content
+
+
+def _model(store: Store, **files: str) -> Path:
+    """A new model of some files, which is uploaded and promoted."""
+    folder = store.models / "m-1"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(content)
+    write_manifest(folder, [f"{name}.json" for name in files])
+    store.files_written()
+    store.promote("m-1")
+    return folder
+
+
+def test_a_damaged_copy_of_a_model_is_nobodys_model(machine: Machine) -> None:
+    """As a power cut leaves it: a file is cut short, or empty; that is no change to upload."""
+    _model(machine("one"), model='{"good": 1}', booster='{"trees": [1, 2, 3]}', metrics="{}")
+    two = machine("two")
+    for damaged in ({"booster": '{"tre', "model": '{"go'}, {"metrics": ""}, {"files": "{"}):
+        for name, content in damaged.items():
+            (two.models / "m-1" / f"{name}.json").write_text(content)
+        put_setting(two, "a", str(damaged))
+        folder = machine("three").models / "m-1"
+        assert (folder / "booster.json").read_text() == '{"trees": [1, 2, 3]}'
+        assert (folder / "model.json").read_text() == '{"good": 1}'
+        assert (folder / "metrics.json").read_text() == "{}"
+    (two.models / "m-1" / "model.json").write_text("{}")
+    Store.whole(two.address)
+    assert (folder / "model.json").read_text() == '{"good": 1}'
+
+
+def test_what_is_fetched_is_on_disk_before_it_has_its_name(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: list[bytes] = []
+
+    def noted(paths: Iterable[Path]) -> None:
+        paths = list(paths)
+        sync(paths)
+        on_disk.extend(path.read_bytes() for path in paths if path.is_file())
+
+    folder = _model(machine("one"), model='{"good": 1}')
+    monkeypatch.setattr(mirrors, "sync", noted)
+    machine("two")
+    for name in ("model.json", "files.json"):
+        assert (folder / name).read_bytes() in on_disk
+
+
+@pytest.mark.parametrize("later", ["replaced", None])
+def test_a_file_replaced_while_it_is_uploaded(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, later: str | None
+) -> None:
+    """Or removed: the checksum is that of what was uploaded; the next commit has the next state."""
+    store = machine("one")
+    upload, file = Mirror._upload, store.models / "m-1" / "card.json"
+
+    def slow(self: Mirror, files: Sequence[tuple[str, Path]], uploaded: list[str]) -> None:
+        file.unlink(missing_ok=True)
+        if later:
+            file.write_text(later)
+        upload(self, files, uploaded)
+
+    file.parent.mkdir()
+    file.write_text("first")
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "_upload", slow)
+        put_setting(store, "a", 1)
+    assert (machine("two").models / "m-1" / "card.json").read_text() == "first"
+    put_setting(store, "a", 2)
+    # One that is missing from a mirror is fetched again.
+    assert (machine("three").models / "m-1" / "card.json").read_text() == (later or "first")
