@@ -26,7 +26,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -397,7 +397,8 @@ class Store:
                 "seconds; nothing was recorded, try again in a moment."
             ) from error
         try:
-            yield
+            with self.mirror.written() if self.mirror else nullcontext():
+                yield
         finally:
             lock.release()
 

@@ -75,7 +75,10 @@ class Mirror:
         self._objects: Objects | None = None
         self._compares = False
         self._read: tuple[tuple[int, int, int], Document, Tag] | None = None
-        self._lock = threading.Lock()
+        # One reader of a process asks at a time. No writer takes it, so that it may be held by who
+        # waits for the writers' lock.
+        self._asking = threading.Lock()
+        self._writer = threading.local()
 
     @classmethod
     def at(cls, root: Path) -> Mirror | None:
@@ -114,37 +117,75 @@ class Mirror:
                 "the address of a store, or one below which there is nothing."
             )
 
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Notes that this thread holds the writers' lock (`.lock`) while the body runs."""
+        self._writer.holds = True
+        try:
+            yield
+        finally:
+            self._writer.holds = False
+
+    def _is_written(self) -> bool:
+        return getattr(self._writer, "holds", False)
+
+    @contextmanager
+    def _locked(self, wait: float = -1) -> Iterator[None]:
+        """Holds the writers' lock, if this thread does not already; raises Timeout."""
+        if self._is_written():
+            yield
+            return
+        with FileLock(self.root / ".lock", timeout=wait), self.written():
+            yield
+
     def refresh(self, *, held: bool = False) -> None:
         """Bring the mirror up to what HEAD.json in the object store says.
 
         `held`: the caller holds the mirror's writers' lock. Others leave the mirror as it is while
-        somebody writes on this machine, or if they have asked within the last second. Raises
-        `StoreMissing` if there is no store.
+        somebody writes on this machine, this thread included, or if they have asked within the last
+        second. Raises `StoreMissing` if there is no store.
         """
-        with self._lock:
-            if not held and time.monotonic() - self._seen_at < FRESH_S:
+        if held:
+            self._apply_newest(self._newest())
+            self._seen_at = time.monotonic()
+            return
+        if self._is_written():
+            return
+        with self._asking:
+            if time.monotonic() - self._seen_at < FRESH_S:
                 return
             seen = self._seen()
-            try:
-                found = self.objects.get(NAME, seen[1] if seen else None)
-            except NoObject as error:
-                raise StoreMissing(f"There is no store at {self.address}.") from error
-            if held:
-                self._apply(found)
-            elif found is not None or not self._is_whole():
+            found = self._newest()
+            if found is not None or not self._is_whole():
                 self.root.mkdir(exist_ok=True)
                 # Whoever sees the store for the first time has nothing else to show.
                 wait = 0 if (self.root / NAME).exists() else -1
-                with suppress(Timeout), FileLock(self.root / ".lock", timeout=wait):
-                    self._apply(found)
+                with suppress(Timeout), self._locked(wait):
+                    # Who has written since would be set back.
+                    if self._seen() == seen:
+                        self._apply_newest(found)
+                    elif not self._is_whole():
+                        self._apply_newest(self._newest())
             self._seen_at = time.monotonic()
 
+    def _newest(self) -> Found | None:
+        """HEAD.json of the object store, if it is another than the one seen."""
+        seen = self._seen()
+        try:
+            return self.objects.get(NAME, seen[1] if seen else None)
+        except NoObject as error:
+            raise StoreMissing(f"There is no store at {self.address}.") from error
+
     def mend(self) -> None:
-        """Take out of the mirror what is not as it should be, and fetch it again."""
+        """Take out of the mirror what is not as it should be, and fetch it again.
+
+        In a write of this thread, what belongs to no table stays, as the write may have changed it.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
-        with self._lock, FileLock(self.root / ".lock"):
+        is_writing = self._is_written()
+        with self._locked():
             if self._seen() is None:
-                self._apply(self.objects.get(NAME))
+                self._apply_newest(self._newest())
             document = self.document()
             for name, history in document.history.items():
                 for file, crc32 in history.all().items():
@@ -154,12 +195,16 @@ class Mirror:
                 for path in (self.root / name).rglob("part-*.parquet"):
                     if (stated := stated_checksum(path)) and checksum(path) != stated:
                         path.unlink()
-            for name, side in document.files.items():
+            for name, side in () if is_writing else document.files.items():
                 path = self.root / name
                 if path.exists() and checksum(path) != side.crc32:
                     path.unlink()
-            (self.root / NAME).unlink(missing_ok=True)
-            self._apply(None)
+            if is_writing:
+                # Others' commits would be in the way of the one under way.
+                with self._as_version_gone():
+                    self._apply(None, force=True, files=False)
+            else:
+                self._apply_newest(self._newest(), force=True)
 
     def document(self) -> Document:
         """HEAD.json of the object store, as this machine has last seen it."""
@@ -182,25 +227,28 @@ class Mirror:
         self.cache.make_room(
             sum(file.size for file in missing), partial(self._live_paths, self.document().head)
         )
-        self.objects.each(
-            lambda file: self._fetch(
-                f"{name}/{file.path}",
-                folder / file.path,
-                stated_checksum(Path(file.path)),
-                file.size,
-            ),
-            missing,
-        )
+        with self._as_version_gone():
+            self.objects.each(
+                lambda file: self._fetch(
+                    f"{name}/{file.path}",
+                    folder / file.path,
+                    stated_checksum(Path(file.path)),
+                    file.size,
+                ),
+                missing,
+            )
 
     def fetch_log(self, name: str, version: int) -> None:
         """Have in the mirror what a version of a table is read from; nothing if it is gone."""
         needed = self.document().history.get(name, History()).needed(version)
-        self._fetch_log(name, needed)
+        with self._as_version_gone():
+            self._fetch_log(name, needed)
 
     def fetch_all_logs(self) -> None:
         """Have all versions' logs in the mirror, as far as they are kept."""
-        for name, history in self.document().history.items():
-            self._fetch_log(name, history.all())
+        with self._as_version_gone():
+            for name, history in self.document().history.items():
+                self._fetch_log(name, history.all())
 
     def _fetch_log(self, name: str, files: Mapping[str, str]) -> None:
         folder = self.root / name / LOG
@@ -229,12 +277,20 @@ class Mirror:
             sync([draft])
             os.replace(draft, path)
         except NoObject as error:
-            raise VersionGone(
-                f"{self.address}/{key} is gone, which a vacuum removes when no version needs it; "
-                "open the latest version."
-            ) from error
+            raise NoObject(f"{self.address}/{key}") from error
         finally:
             draft.unlink(missing_ok=True)
+
+    @contextmanager
+    def _as_version_gone(self) -> Iterator[None]:
+        """Raises `VersionGone` for an object that is gone."""
+        try:
+            yield
+        except NoObject as error:
+            raise VersionGone(
+                f"{error} is gone, which a vacuum removes when no version needs it; open the "
+                "latest version."
+            ) from error
 
     def _live_paths(self, head: Head) -> set[Path]:
         """The data files of the newest version: those that may be fetched again."""
@@ -265,8 +321,31 @@ class Mirror:
             # A damaged one is read again.
             return None
 
-    def _apply(self, found: Found | None) -> None:
-        """Bring the mirror up to what was found, or to what was seen; under the writers' lock."""
+    def _apply_newest(self, found: Found | None, *, force: bool = False) -> None:
+        """`_apply`, and again if a vacuum elsewhere removes meanwhile what `found` names.
+
+        Raises `StoreDamaged` if something is gone that the newest HEAD.json names.
+        """
+        while True:
+            try:
+                self._apply(found, force=force)
+                return
+            except NoObject as error:
+                seen = self._seen()
+                tried = found.tag if found else seen and seen[1]
+                newer = self.objects.get(NAME, tried)
+                if newer is None:
+                    raise StoreDamaged(
+                        f"{error} is gone, so the store is damaged; put it back, if the bucket "
+                        "keeps what was deleted, or restore a backup."
+                    ) from error
+                found = newer
+
+    def _apply(self, found: Found | None, *, force: bool = False, files: bool = True) -> None:
+        """Bring the mirror up to what was found, or to what was seen; under the writers' lock.
+
+        `force`: also what the mirror says it has; `files`: also what belongs to no table.
+        """
         self.root.mkdir(exist_ok=True)
         seen = self._seen()
         if found is None:
@@ -281,10 +360,11 @@ class Mirror:
         for name, version in document.head.tables.items():
             if name in TABLES:
                 self._fetch_log(name, document.history.get(name, History()).needed(version))
-        self._apply_files(document, before)
+        if files:
+            self._apply_files(document, before)
         if document.vacuum and (seen is None or seen[0].vacuum != document.vacuum):
             self._forget_vacuumed(document)
-        if found is not None or not (self.root / NAME).exists():
+        if force or found is not None or not (self.root / NAME).exists():
             write_head(self.root, document.head)
             self._note(document, tag)
 
@@ -333,7 +413,10 @@ class Mirror:
 
     def _forget_vacuumed(self, document: Document) -> None:
         """Remove the data files from the mirror that a vacuum has removed for good."""
-        found = self.objects.get(str(document.vacuum))
+        try:
+            found = self.objects.get(str(document.vacuum))
+        except NoObject as error:
+            raise NoObject(f"{self.address}/{document.vacuum}") from error
         left = set(found.content.decode().splitlines()) if found else set()
         live = {path.relative_to(self.root).as_posix() for path in self._live_paths(document.head)}
         for name in TABLES:
@@ -445,7 +528,7 @@ class Mirror:
         except BaseException as error:
             # Nobody sees it; the objects go with the next vacuum.
             self._take_back(before, data)
-            if isinstance(error, VersionGone) and self.moved():
+            if isinstance(error, NoObject) and self.moved():
                 raise HeadMoved.at(self.root) from error
             raise
         try:

@@ -32,6 +32,8 @@ _TIMEOUT, _RETRY_FOR = timedelta(seconds=6), timedelta(seconds=11)
 # will do.
 _BODY_TIMEOUT, _BODY_RETRY_FOR = timedelta(minutes=5), timedelta(minutes=11)
 _PIECE, _PIECES = 5 << 20, 4
+# How often a probe whose answers are lost is begun.
+_PROBES = 3
 _KEYS = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -225,6 +227,18 @@ class Objects:
     def must_compare(self) -> None:
         """Raise `ObjectStoreError` if puts are not conditional here; two writers would then undo
         each other's work."""
+        for _ in range(_PROBES):
+            # Told of the first or third put, which nobody else can be in the way of: its answer was
+            # lost, and asked again, the server found it done.
+            with suppress(Moved):
+                self._probe()
+                return
+        raise Unanswered(
+            f"{self.address} does not answer reliably, so that it is not known whether it keeps "
+            "conditions on puts; check the network, and run it again."
+        )
+
+    def _probe(self) -> None:
         key = f"probe/{uuid.uuid4().hex}"
         try:
             tag = self.put_if(key, b"1", None)

@@ -10,18 +10,24 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from obstore import store as obstore_stores
 
 from data.errors import ObjectStoreError
+from data.ingest.ingest import ingest
 from data.store.durability import sync
+from data.store.erasure import forget_in_all_models
 from data.store.model_folders import write_manifest
 from data.store.remote import mirror as mirrors
 from data.store.remote import objects as requests
 from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Found, Moved, Objects, Tag, Unanswered
 from data.store.store import Store
+from data.store.vacuum import vacuum
 from data.store.workspace import put_setting, setting
+from tests.logs import trace, write_lines
 from tests.s3_server import S3, delayed, environment, s3_server
 
 Machine = Callable[[str], Store]
@@ -233,3 +239,97 @@ def test_a_file_replaced_while_it_is_uploaded(
     put_setting(store, "a", 2)
     # One that is missing from a mirror is fetched again.
     assert (machine("three").models / "m-1" / "card.json").read_text() == (later or "first")
+
+
+def _ingest(store: Store, folder: Path, *ids: str) -> None:
+    records = [trace(id, dialogue_id=f"d-{id}") for id in ids]
+    ingest(store, [write_lines(folder / "logs.jsonl", records)], workers=1)
+
+
+def _damage_turns(store: Store) -> None:
+    (path,) = store.path.glob("turns/day*/*.parquet")
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def test_a_mirror_is_mended_within_a_write(machine: Machine, tmp_path: Path) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a")
+    held_out = pa.table({"turn_id": ["a", "gone"]})
+    for name in ("m-1", "m-2"):
+        (store.models / name).mkdir()
+        pq.write_table(held_out, store.models / name / "held_out.parquet")
+    store.files_written()
+    _damage_turns(store)
+    assert forget_in_all_models(store) == 2
+    for name in ("one", "two"):
+        for path in machine(name).models.glob("m-*/held_out.parquet"):
+            assert pq.read_table(path)["turn_id"].to_pylist() == ["a"]
+
+
+def test_a_reader_that_mends_beside_a_writer(machine: Machine, tmp_path: Path) -> None:
+    """Both want the locks of the other one, in one process: they must take turns."""
+    store = machine("one")
+    _ingest(store, tmp_path, "a")
+    assert store.mirror is not None
+    mirror = store.mirror
+    locked, mending = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.locked():
+            locked.set()
+            mending.wait()
+            time.sleep(0.2)
+            mirror.refresh(held=True)
+
+    def mend() -> None:
+        locked.wait()
+        mending.set()
+        mirror.mend()
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (write, mend)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert _setting(store, "a") is None
+
+
+def test_a_vacuum_elsewhere_while_a_mirror_is_brought_up(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = machine("one"), machine("two")
+    card = _model(one, model="{}") / "card.json"
+    card.write_text("first")
+    one.files_written()
+    apply = Mirror._apply
+
+    def slow(self: Mirror, found: Found | None, **how: bool) -> None:
+        monkeypatch.setattr(Mirror, "_apply", apply)
+        card.write_text("second")
+        one.files_written()
+        vacuum(one, keep_hours=0)
+        apply(self, found, **how)
+
+    monkeypatch.setattr(Mirror, "_apply", slow)
+    put_setting(two, "a", 1)
+    assert (two.models / "m-1" / "card.json").read_text() == "second"
+    assert _setting(one, "a") == 1
+
+
+def test_a_lost_answer_to_a_probe(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_if, lost = Objects.put_if, [b"1", b"3"]
+
+    def once_lost(self: Objects, key: str, content: bytes, tag: Tag | None) -> Tag:
+        answer = put_if(self, key, content, tag)
+        if lost and content == lost[0]:
+            lost.pop(0)
+            raise Moved(key)
+        return answer
+
+    monkeypatch.setattr(Objects, "put_if", once_lost)
+    assert machine("one").head().tables
+    assert not lost
+    lost += [b"1"] * 3
+    with pytest.raises(ObjectStoreError, match="does not answer reliably"):
+        Objects(machine("one").address).must_compare()
