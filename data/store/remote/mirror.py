@@ -50,7 +50,7 @@ from data.store.remote.document import (
 )
 from data.store.remote.objects import Found, Moved, NoObject, Objects, Tag, Unanswered
 from data.store.side_files import side_files
-from data.store.temporary import new_draft
+from data.store.temporary import clear_unfinished, new_draft
 
 # What a process has seen of HEAD.json counts as new for this long: pages ask often.
 FRESH_S = 1.0
@@ -373,6 +373,10 @@ class Mirror:
         for name in TABLES:
             if not (self.root / name / LOG).is_dir():
                 continue
+            if name not in head.tables:
+                # An empty log would pass for one whose commits are lost.
+                shutil.rmtree(self.root / name)
+                continue
             later = log_files_since(self.root, name, head.tables.get(name, -1))
             if any(path.name != POINTER for path in later):
                 for path in later:
@@ -419,6 +423,8 @@ class Mirror:
             raise NoObject(f"{self.address}/{document.vacuum}") from error
         left = set(found.content.decode().splitlines()) if found else set()
         live = {path.relative_to(self.root).as_posix() for path in self._live_paths(document.head)}
+        # Predictions of turns that were deleted elsewhere may be among them.
+        clear_unfinished(self.root / ".staging")
         for name in TABLES:
             for path in (self.root / name).rglob("*.parquet"):
                 relative = path.relative_to(self.root).as_posix()

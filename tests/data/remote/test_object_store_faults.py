@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,11 +21,13 @@ from obstore import store as obstore_stores
 
 from data.errors import ObjectStoreError
 from data.ingest.ingest import ingest
+from data.store import people
 from data.store.durability import sync
 from data.store.erasure import forget_in_all_models
 from data.store.model_folders import write_manifest
 from data.store.remote import mirror as mirrors
 from data.store.remote import objects as requests
+from data.store.remote.cache import Cache, Lease
 from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Found, Moved, Objects, Tag, Unanswered
 from data.store.store import Store
@@ -333,3 +339,120 @@ def test_a_lost_answer_to_a_probe(machine: Machine, monkeypatch: pytest.MonkeyPa
     lost += [b"1"] * 3
     with pytest.raises(ObjectStoreError, match="does not answer reliably"):
         Objects(machine("one").address).must_compare()
+
+
+def _forget_table(store: Store, name: str) -> None:
+    """Take an empty table out, as in a backup of before there was such a table."""
+    assert store.mirror is not None
+    seen = store.mirror._seen()
+    assert seen is not None
+    document, tag = seen
+    head = replace(
+        document.head,
+        **{
+            part: {table: of for table, of in getattr(document.head, part).items() if table != name}
+            for part in ("tables", "contents", "logs")
+        },
+    )
+    history = {table: log for table, log in document.history.items() if table != name}
+    content = document.next(head=head, history=history).encode()
+    store.mirror.objects.put_if("HEAD.json", content, tag)
+
+
+def test_a_table_that_is_new_to_a_store(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine is quicker than the commit that makes it, which is then done again."""
+    one = machine("one")
+    _forget_table(one, "audit")
+    two = machine("two")
+    assert "audit" not in two.head().tables
+    publish = Mirror.publish
+
+    def late(self: Mirror, *what: object) -> None:
+        monkeypatch.setattr(Mirror, "publish", publish)
+        put_setting(one, "moved", 1)
+        publish(self, *what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mirror, "publish", late)
+    people.note(two, "a@b.example", "role", "set", "admin")
+    with machine("three").snapshot() as snapshot:
+        assert snapshot.counts()["audit"] == 1
+    assert _setting(two, "moved") == 1
+
+
+def test_queries_of_one_snapshot_pin_its_files_once(machine: Machine, tmp_path: Path) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a")
+    with store.snapshot() as snapshot:
+        sizes = []
+        for _ in range(3):
+            snapshot.query("FROM turns")
+            (pin,) = store.path.parent.glob("pins/*/*")
+            sizes.append(pin.stat().st_size)
+        assert 0 < sizes[0] == sizes[2]
+        shutil.rmtree(store.path.parent / "pins")
+        assert snapshot.query("FROM turns").num_rows == 1
+        assert list(store.path.parent.glob("pins/*/*"))
+
+
+def test_a_file_pinned_while_room_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is gone when it is pinned, and fetched then, or it stays."""
+    monkeypatch.setenv("FAULTLINE_CACHE_SIZE", "1")
+    path = tmp_path / "store" / "turns" / "day=2024-05-01" / "part-1.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"rows")
+    present: list[bool] = []
+
+    def pin() -> None:
+        Lease(Cache(tmp_path / "store")).hold([path])
+        present.append(path.exists())
+
+    thread = threading.Thread(target=pin)
+
+    def again() -> set[Path]:
+        thread.start()
+        thread.join(0.3)
+        return {path}
+
+    Cache(tmp_path / "store").make_room(1, again)
+    thread.join()
+    assert present == [path.exists()]
+
+
+def test_a_commit_that_cannot_be_uploaded_leaves_nothing(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = machine("one")
+    _ingest(store, tmp_path, "a")
+    put, files = Objects.put, set(store.path.glob("*/**/*part-*.parquet"))
+
+    def unanswered(self: Objects, key: str, content: bytes | Path) -> None:
+        if "_delta_log" in key:
+            raise Unanswered(f"{key} cannot be reached.")
+        put(self, key, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Objects, "put", unanswered)
+        with pytest.raises(Unanswered):
+            _ingest(store, tmp_path, "b")
+    assert set(store.path.glob("*/**/*part-*.parquet")) == files
+    # Fetches that are killed leave drafts.
+    (kept,) = store.path.glob("turns/day*/*.parquet")
+    old, new = (kept.with_name(f".part-{name}.parquet.0a1b2c3d") for name in ("old", "new"))
+    for draft in (old, new):
+        draft.write_bytes(b"PAR1")
+    os.utime(old, (1e9, 1e9))
+    kept.unlink()
+    with store.snapshot() as snapshot:
+        assert snapshot.query("FROM turns").num_rows == 1
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_unfinished_work_of_another_machine_goes_with_a_vacuum(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    with suppress(KeyError), two.unfinished("scoring-m-1") as folder:
+        (folder / "scored.parquet").write_bytes(b"of a user who is deleted")
+        raise KeyError
+    with two.unfinished("scoring-m-2") as under_way:
+        vacuum(one, keep_hours=0)
+        two.head()
+        assert (folder.exists(), under_way.exists()) == (False, True)
