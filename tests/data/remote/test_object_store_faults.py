@@ -301,6 +301,7 @@ def test_a_reader_that_mends_beside_a_writer(machine: Machine, tmp_path: Path) -
     assert _setting(store, "a") is None
 
 
+@pytest.mark.long
 def test_a_vacuum_elsewhere_while_a_mirror_is_brought_up(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,12 +348,12 @@ def _forget_table(store: Store, name: str) -> None:
     seen = store.mirror._seen()
     assert seen is not None
     document, tag = seen
+    head = document.head
     head = replace(
-        document.head,
-        **{
-            part: {table: of for table, of in getattr(document.head, part).items() if table != name}
-            for part in ("tables", "contents", "logs")
-        },
+        head,
+        tables={table: version for table, version in head.tables.items() if table != name},
+        contents={table: held for table, held in head.contents.items() if table != name},
+        logs={table: log for table, log in head.logs.items() if table != name},
     )
     history = {table: log for table, log in document.history.items() if table != name}
     content = document.next(head=head, history=history).encode()
@@ -447,6 +448,7 @@ def test_a_commit_that_cannot_be_uploaded_leaves_nothing(
     assert (old.exists(), new.exists()) == (False, True)
 
 
+@pytest.mark.long
 def test_unfinished_work_of_another_machine_goes_with_a_vacuum(machine: Machine) -> None:
     one, two = machine("one"), machine("two")
     with suppress(KeyError), two.unfinished("scoring-m-1") as folder:
