@@ -69,8 +69,9 @@ def s3_server() -> Iterator[S3]:
 
 
 @contextmanager
-def delayed(port: int, seconds: float) -> Iterator[int]:
-    """A proxy of a server that hands each piece of a request on after so many seconds; its port."""
+def delayed(port: int, seconds: float, answers: float = 0.0) -> Iterator[int]:
+    """A proxy of a server that hands each piece, of up to 64 KiB, of a request on after so many
+    seconds, and each of an answer after `answers`; its port."""
     ready: list[int] = []
     started = threading.Event()
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -88,7 +89,7 @@ def delayed(port: int, seconds: float) -> Iterator[int]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, back, seconds), pump(there, writer, 0))
+        await asyncio.gather(pump(reader, back, seconds), pump(there, writer, answers))
 
     async def run() -> None:
         over = asyncio.Event()

@@ -13,7 +13,6 @@ segment of a spool may hold more than it did, which does no harm.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -34,7 +33,7 @@ from data.errors import StoreDamaged, UsageError, machine_error
 from data.schema.layout import FORMAT, TABLES
 from data.store.deletions import NAME as DELETIONS
 from data.store.delta_log import LOG, POINTER, live_files, version_of
-from data.store.durability import sync, tree
+from data.store.durability import link, sync, tree
 from data.store.head import Head
 from data.store.log_damage import CHANGED
 from data.store.parquet import stated_checksum
@@ -56,8 +55,6 @@ BACKUP_DRAFT = ".faultline-backup-"
 # Reads at most so many bytes; writes a file of so many bytes.
 _Read = Callable[[int], bytes]
 _Add = Callable[[str, int, _Read], None]
-# What file systems answer that have no hard links, or not there.
-_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -142,13 +139,13 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
     """
     links: dict[str, Path] = {}
 
-    def link(relative: str) -> None:
+    def keep(relative: str) -> None:
         # All in one folder: making a tree of them takes longer than linking.
         target = staging / f"{len(links)}"
         if relative == DELETIONS:
             shutil.copyfile(store.path / relative, target)
         else:
-            _link(store.path / relative, target)
+            link(store.path / relative, target)
         links[relative] = target
 
     store.must_be_whole()
@@ -170,16 +167,16 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
             rows[name] = sum(file.rows for file in live.values())
             store.fetch(name, live.values())
             for file in live:
-                link(f"{name}/{file}")
+                keep(f"{name}/{file}")
             for path in sorted((store.path / name / LOG).iterdir()):
                 if path.is_file() and _up_to(path, version):
-                    link(f"{name}/{LOG}/{path.name}")
+                    keep(f"{name}/{LOG}/{path.name}")
         folders = []
         for path, has_files in side_files(store.path):
             relative = path.relative_to(store.path).as_posix()
             if path.is_file():
                 with suppress(FileNotFoundError):
-                    link(relative)
+                    keep(relative)
             elif not has_files:
                 folders.append(relative)
     return head, rows, folders, links
@@ -195,15 +192,6 @@ def _up_to(path: Path, version: int) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         # Delta Lake does without it.
         return False
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source.resolve() if source.is_symlink() else source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        shutil.copyfile(source, target)
 
 
 def _copied(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ _THREADS = 8
 _FEW = 4
 # What file systems answer that cannot sync a folder; they have no need to.
 _FOLDERS_NEED_NONE = (errno.EINVAL, errno.ENOTSUP)
+# What file systems answer that have no hard links, or not there.
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
 
 
 def sync(paths: Iterable[Path]) -> None:
@@ -64,6 +67,17 @@ def replacing(target: Path) -> Iterator[Path]:
         sync([target.parent])
     finally:
         draft.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make `target` what `source` is now, whatever replaces or removes that later: a hard link, or
+    a copy where there are none. Raises FileNotFoundError if there is no `source`."""
+    try:
+        os.link(source.resolve() if source.is_symlink() else source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
 
 
 def _sync(path: Path) -> None:

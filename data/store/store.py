@@ -26,7 +26,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,13 +241,16 @@ class Store:
         only reads or writes some of them would otherwise not notice.
         """
         try:
-            head = self._checked(self.head())
+            self._must_be_whole()
         except StoreDamaged:
             if self.mirror is None:
                 raise
             # What is damaged is only a copy.
             self.mirror.mend()
-            head = self._checked(self.head())
+            self._must_be_whole()
+
+    def _must_be_whole(self) -> None:
+        head = self._checked(self.head())
         if head.model and (found := model_damage(self.models, head.model)):
             raise StoreDamaged.by(self.path, *found)
 
@@ -394,7 +397,8 @@ class Store:
                 "seconds; nothing was recorded, try again in a moment."
             ) from error
         try:
-            yield
+            with self.mirror.written() if self.mirror else nullcontext():
+                yield
         finally:
             lock.release()
 

@@ -291,7 +291,7 @@ class Cycle:
         ]
         for name in changed:
             self.access.require(WRITES.get(name, "maintain"))
-            if not (self.root / name / LOG).exists():
+            if newest_version(self.root, name) < 0:
                 layout = TABLES[name]
                 DeltaTable.create(
                     self.root / name, layout.schema, partition_by=list(layout.partition)

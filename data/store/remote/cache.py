@@ -29,6 +29,8 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)B?", re.IGNORECASE)
 # Seconds after which the use of a file is noted again.
 _NOTED_FOR = 60.0
+# A draft not written to for this long belongs to a fetch that was killed.
+_DEAD_S = 3600.0
 
 
 def limit() -> int:
@@ -51,13 +53,18 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._pins = root.parent / "pins"
+        self._room_lock = root.parent / ".room.lock"
         self._own: Path | None = None
+        self._cleared = False
         self._held = ExitStack()
         self._lock = threading.Lock()
 
     def pin(self, paths: Iterable[Path], pin: str | None = None) -> str:
-        """Keep some files until `unpin`; returns the pin, to which more can be added."""
-        with self._lock:
+        """Keep some files until `unpin`; returns the pin, to which more can be added.
+
+        Waits while another process makes room: what it has decided to remove is gone afterwards.
+        """
+        with self._lock, FileLock(self._room_lock):
             if self._own is None or not self._own.is_dir():
                 self._pins.mkdir(exist_ok=True)
                 self._own = self._held.enter_context(new_draft(self._pins))
@@ -65,6 +72,10 @@ class Cache:
             with (self._own / pin).open("a", encoding="utf-8") as file:
                 file.writelines(f"{path.relative_to(self.root).as_posix()}\n" for path in paths)
             return pin
+
+    def is_pinned(self, pin: str) -> bool:
+        """Whether a pin is still there; somebody may remove a cache while it is in use."""
+        return self._own is not None and (self._own / pin).exists()
 
     def unpin(self, pin: str) -> None:
         """Let the files of a pin go, once there is no room."""
@@ -88,7 +99,8 @@ class Cache:
         yet, are not among them.
         """
         room = limit() - size
-        with suppress(Timeout), FileLock(self.root.parent / ".room.lock", timeout=10):
+        with suppress(Timeout), FileLock(self._room_lock, timeout=10):
+            self._clear_drafts()
             present = list(self._files())
             total = sum(stat.st_size for _, stat in present)
             if total <= room:
@@ -100,6 +112,17 @@ class Cache:
                 if path in replaceable and path.relative_to(self.root).as_posix() not in keep:
                     path.unlink(missing_ok=True)
                     total -= stat.st_size
+
+    def _clear_drafts(self) -> None:
+        """Remove, once in a process, what fetches that were killed have left."""
+        if self._cleared:
+            return
+        self._cleared = True
+        for name in TABLES:
+            for path in (self.root / name).rglob(".*"):
+                with suppress(OSError):
+                    if path.is_file() and time.time() - path.stat().st_mtime > _DEAD_S:
+                        path.unlink()
 
     def _files(self) -> Iterable[tuple[Path, os.stat_result]]:
         for name in TABLES:
@@ -123,13 +146,21 @@ class Lease:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._pin: str | None = None
+        self._held: set[Path] = set()
+        self._lock = threading.Lock()
 
     def hold(self, paths: Iterable[Path]) -> None:
         """Keep these files too."""
-        self._pin = self._cache.pin(paths, self._pin)
+        with self._lock:
+            if self._pin is not None and not self._cache.is_pinned(self._pin):
+                self._held.clear()
+            if new := [path for path in paths if path not in self._held]:
+                self._pin = self._cache.pin(new, self._pin)
+                self._held.update(new)
 
     def close(self) -> None:
         """Need the files no longer."""
         if self._pin is not None:
             self._cache.unpin(self._pin)
             self._pin = None
+            self._held.clear()

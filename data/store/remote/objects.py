@@ -6,27 +6,34 @@ own tools read them. Every error is one sentence.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from data.errors import NotInstalled, ObjectStoreError, UsageError
 
-# Requests at the same time; most of a request is waiting.
-THREADS = 16
-# An answer takes no longer, the next piece of a large file included; then it is asked again.
-_TIMEOUT = timedelta(seconds=10)
+# Requests at the same time, which share the line; most of a small one is waiting.
+THREADS = 8
 _CONNECT = timedelta(seconds=4)
-# No request is begun again after this long, so that a person hears of it within 20 s.
-_RETRY_FOR = timedelta(seconds=8)
 _RETRIES = 4
+# obstore counts a request from its start to its last byte, and begins none again after the second
+# time. HEAD.json is small, and asked for first: so a person hears within 20 s of a server that does
+# not answer.
+_TIMEOUT, _RETRY_FOR = timedelta(seconds=6), timedelta(seconds=11)
+# Other objects come and go in pieces, of which `THREADS` times `_PIECES` share the line: 0.5 MB/s
+# will do.
+_BODY_TIMEOUT, _BODY_RETRY_FOR = timedelta(minutes=5), timedelta(minutes=11)
+_PIECE, _PIECES = 5 << 20, 4
+# How often a probe whose answers are lost is begun.
+_PROBES = 3
 _KEYS = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -54,11 +61,38 @@ class Unanswered(ObjectStoreError):
 
 
 @dataclass(frozen=True)
+class Tag:
+    """By what a later put asks that an object is still this one: S3 and Azure look at the first,
+    Google Cloud Storage at the second, its generation."""
+
+    e_tag: str
+    version: str | None = None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Tag:
+        """That in what obstore says of an object."""
+        version = answer.get("version")
+        return cls(str(answer["e_tag"]), None if version is None else str(version))
+
+    def encode(self) -> bytes:
+        """One line, for `decode`."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, text: bytes) -> Tag:
+        """Raises ValueError for another text."""
+        content = json.loads(text)
+        if not isinstance(content, dict) or content.keys() != {"e_tag", "version"}:
+            raise ValueError(text)
+        return cls(**content)
+
+
+@dataclass(frozen=True)
 class Found:
-    """An object: its bytes, and the tag by which a later put can ask that it is still this one."""
+    """An object: its bytes, and its tag."""
 
     content: bytes
-    tag: str
+    tag: Tag
 
 
 class Objects:
@@ -84,53 +118,69 @@ class Objects:
                 f"AWS_ENDPOINT_URL is '{endpoint[:80]}'; give the address of a server, such as "
                 "http://127.0.0.1:9000."
             )
-        client: Any = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT}
+        client: Any = {"connect_timeout": _CONNECT}
         if self._kind == "s3" and endpoint.startswith("http://"):
             client["allow_http"] = True
-        retry: Any = {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR}
+
+        def made(timeout: timedelta, retry_for: timedelta) -> Any:
+            retry: Any = {"max_retries": _RETRIES, "retry_timeout": retry_for}
+            options: Any = {**client, "timeout": timeout}
+            return from_url(address, client_options=options, retry_config=retry)
+
         try:
-            self._store: Any = from_url(address, client_options=client, retry_config=retry)
+            self._store = made(_TIMEOUT, _RETRY_FOR)
+            self._bodies = made(_BODY_TIMEOUT, _BODY_RETRY_FOR)
         except self._errors as error:
             raise self._sentence(error) from error
 
-    def get(self, key: str, tag: str | None = None) -> Found | None:
-        """An object; None if it still has the `tag`. Raises `NoObject` if there is none."""
-        options = {"if_none_match": tag} if tag else None
+    def get(self, key: str, tag: Tag | None = None) -> Found | None:
+        """A small object; None if it still has the `tag`. Raises `NoObject` if there is none."""
+        options = {"if_none_match": tag.e_tag} if tag else None
         try:
             answer = self._obstore.get(self._store, key, options=options)
-            return Found(bytes(answer.bytes()), str(answer.meta["e_tag"]))
+            return Found(bytes(answer.bytes()), Tag.of(answer.meta))
         except self._obstore.exceptions.NotModifiedError:
             return None
         except self._errors as error:
             raise self._error(error) from error
 
-    def fetch(self, key: str, to: Path) -> None:
-        """Write an object into the new file `to`. Raises `NoObject` if there is none."""
+    def fetch(self, key: str, to: Path, size: int = 0) -> None:
+        """Write an object, which may be large, into the new file `to`.
+
+        `size`: its bytes, if they are known. Raises `NoObject` if there is none.
+        """
         try:
-            answer = self._obstore.get(self._store, key)
             with to.open("xb") as file:
-                for piece in answer.stream(min_chunk_size=4 << 20):
-                    file.write(piece)
+                if size <= _PIECE:
+                    file.write(self._obstore.get(self._bodies, key).bytes())
+                    return
+                for start in range(0, size, _PIECE):
+                    end = min(start + _PIECE, size)
+                    file.write(self._obstore.get_range(self._bodies, key, start=start, end=end))
         except self._errors as error:
             raise self._error(error) from error
 
     def put(self, key: str, content: bytes | Path) -> None:
         """Write an object, whatever is there."""
         try:
-            self._obstore.put(self._store, key, content)
+            self._obstore.put(
+                self._bodies, key, content, chunk_size=_PIECE, max_concurrency=_PIECES
+            )
         except self._errors as error:
             raise self._error(error) from error
 
-    def put_if(self, key: str, content: bytes, tag: str | None) -> str:
-        """Write an object if it still has the `tag`, or, without one, if there is none.
+    def put_if(self, key: str, content: bytes, tag: Tag | None) -> Tag:
+        """Write a small object if it still has the `tag`, or, without one, if there is none.
 
         Returns its new tag. Raises `Moved` if it is another, `Unanswered` if nobody knows whether
         it was written.
         """
-        mode: Any = {"e_tag": tag} if tag else "create"
+        mode: Any = "create"
+        if tag:
+            mode = {name: value for name, value in asdict(tag).items() if value is not None}
         errors = self._obstore.exceptions
         try:
-            return str(self._obstore.put(self._store, key, content, mode=mode)["e_tag"])
+            return Tag.of(self._obstore.put(self._store, key, content, mode=mode))
         except (errors.AlreadyExistsError, errors.PreconditionError) as error:
             raise Moved(key) from error
         except self._errors as error:
@@ -177,6 +227,18 @@ class Objects:
     def must_compare(self) -> None:
         """Raise `ObjectStoreError` if puts are not conditional here; two writers would then undo
         each other's work."""
+        for _ in range(_PROBES):
+            # Told of the first or third put, which nobody else can be in the way of: its answer was
+            # lost, and asked again, the server found it done.
+            with suppress(Moved):
+                self._probe()
+                return
+        raise Unanswered(
+            f"{self.address} does not answer reliably, so that it is not known whether it keeps "
+            "conditions on puts; check the network, and run it again."
+        )
+
+    def _probe(self) -> None:
         key = f"probe/{uuid.uuid4().hex}"
         try:
             tag = self.put_if(key, b"1", None)

@@ -29,7 +29,7 @@ from data.store.backup import backup
 from data.store.compaction import compact
 from data.store.deletions import deletions
 from data.store.remote import mirror as mirrors
-from data.store.remote.objects import Objects
+from data.store.remote.objects import Objects, Tag
 from data.store.restoration import restore
 from data.store.store import Store
 from data.store.turn_deletion import delete
@@ -357,9 +357,11 @@ def test_a_server_without_conditions_is_refused(
     monkeypatch.setenv("FAULTLINE_CACHE", str(tmp_path))
     put_if = Objects.put_if
 
-    def careless(self: Objects, key: str, content: bytes, tag: str | None) -> str:
+    def careless(self: Objects, key: str, content: bytes, tag: Tag | None) -> Tag:
         self.put(key, content)
-        return str(self.get(key))
+        found = self.get(key)
+        assert found is not None
+        return found.tag
 
     monkeypatch.setattr(Objects, "put_if", careless)
     with pytest.raises(ObjectStoreError, match="ignores conditions"):
