@@ -28,6 +28,7 @@ from data.ingest.ingest import ingest
 from data.store.backup import backup
 from data.store.compaction import compact
 from data.store.deletions import deletions
+from data.store.predictions import commit_predictions
 from data.store.remote import mirror as mirrors
 from data.store.remote.objects import Objects
 from data.store.restoration import restore
@@ -35,11 +36,12 @@ from data.store.store import Store
 from data.store.turn_deletion import delete
 from data.store.vacuum import vacuum
 from data.store.workspace import put_setting, setting
+from labels.rules.derived import refresh
 from tests.command import Run, must_fail
 from tests.data.remote.writer import COUNTER, add_one
 from tests.logs import trace, write_lines
 from tests.s3_server import S3, delayed, environment, s3_server
-from tests.scored import records
+from tests.scored import predictions_table, records
 
 Machine = Callable[[str], Store]
 
@@ -282,6 +284,29 @@ def test_a_cache_smaller_than_the_store(
     monkeypatch.setenv("FAULTLINE_CACHE_SIZE", "much")
     with pytest.raises(UsageError, match="FAULTLINE_CACHE_SIZE is 'much'"):
         _ids(machine("three"))
+
+
+def test_a_machine_without_the_labels_scores_and_moves_scored_turns(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """What was judged is looked up in labels that another machine has derived."""
+    one = machine("one")
+    logs = json.loads(json.dumps(records(20), default=datetime.isoformat))
+    ingest(one, [write_lines(tmp_path / "logs.jsonl", logs)], workers=1)
+    refresh(one)
+    with one.snapshot() as snapshot:
+        predicted = predictions_table(snapshot.query("FROM turns"))
+        labelled = snapshot.counts()["labelled"]
+    assert commit_predictions(machine("two"), predicted, "model-a")
+    with machine("three").snapshot() as snapshot:
+        assert snapshot.counts()["judged"] == labelled
+    # Their labels go from one day to another, as files that are live no longer say.
+    gold = next(record for record in logs if "gold" in record)
+    moved = {**gold, "started_at": "2024-06-01T09:30:00Z"}
+    ingest(machine("four"), [write_lines(tmp_path / "moved.jsonl", [moved])], workers=1)
+    vacuum(machine("five"), keep_hours=0, keep_models=[])
+    with machine("six").snapshot() as snapshot:
+        assert snapshot.counts()["predictions"] == snapshot.counts()["judged"] == 0
 
 
 def test_a_slow_network_only_takes_longer(
