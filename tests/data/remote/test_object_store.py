@@ -281,6 +281,21 @@ def test_a_cache_smaller_than_the_store(
         snapshot.query("FROM runs")
         assert not list(two.path.glob("turns/day*/*.parquet")), "there was no room for both"
         assert snapshot.query("SELECT count(*) AS n FROM turns")["n"].to_pylist() == [5]
+
+    # Some of the turns are there, and are not given up for the others.
+    def lose_two() -> None:
+        assert len(_ids(two)) == 5
+        present = list(two.path.glob("turns/day*/*.parquet"))
+        assert len(present) == 5
+        for path in present[:2]:
+            path.unlink()
+
+    lose_two()
+    backup(two, tmp_path / "backup")
+    assert len(list((tmp_path / "backup" / "store" / "turns").rglob("part-*.parquet"))) == 5
+    lose_two()
+    _ingest(two, tmp_path, "t6", started_at="2024-05-06T09:30:00Z")
+    assert _ids(machine("four")) == [f"t{day}" for day in range(1, 7)]
     monkeypatch.setenv("FAULTLINE_CACHE_SIZE", "much")
     with pytest.raises(UsageError, match="FAULTLINE_CACHE_SIZE is 'much'"):
         _ids(machine("three"))
