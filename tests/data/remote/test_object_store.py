@@ -28,6 +28,7 @@ from data.ingest.ingest import ingest
 from data.store.backup import backup
 from data.store.compaction import compact
 from data.store.deletions import deletions
+from data.store.model_folders import model_damage, settle, trained_at
 from data.store.predictions import commit_predictions
 from data.store.remote import mirror as mirrors
 from data.store.remote.objects import Objects
@@ -258,6 +259,31 @@ def test_a_damaged_object_is_one_sentence(machine: Machine, tmp_path: Path) -> N
     store.mirror.objects.put("HEAD.json", b'{"format": 1}')
     with pytest.raises(StoreDamaged, match=r"HEAD\.json is damaged"):
         machine("three")
+
+
+def test_a_machine_without_a_cache_knows_how_old_a_model_is(
+    machine: Machine, tmp_path: Path
+) -> None:
+    one = machine("one")
+    for name in ("m-old", "m-new"):
+        (draft := tmp_path / name).mkdir()
+        (draft / "model.json").write_text(f'{{"name": "{name}"}}')
+        settle(draft, one.models, name, model_damage)
+    (one.models / "m-old" / "trained.json").write_text('{"at": "2024-05-01T09:30:00+00:00"}')
+    one.files_written()
+    two = machine("two")
+    assert two.model_ids() == ["m-new", "m-old"]
+    assert vacuum(two).models == ("m-old",)
+    # Trained again, it is young again, everywhere.
+    (again := tmp_path / "m-new").mkdir()
+    (again / "model.json").write_text('{"name": "m-new"}')
+    (one.models / "m-new" / "trained.json").write_text("damaged")
+    settle(again, one.models, "m-new", model_damage)
+    one.files_written()
+    three = machine("three")
+    assert three.model_ids() == ["m-new"]
+    assert trained_at(three.models / "m-new") == trained_at(one.models / "m-new")
+    assert vacuum(three).models == ()
 
 
 def test_a_cache_smaller_than_the_store(
