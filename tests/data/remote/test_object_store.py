@@ -28,7 +28,7 @@ from data.ingest.ingest import ingest
 from data.store.backup import backup
 from data.store.compaction import compact
 from data.store.deletions import deletions
-from data.store.model_folders import model_damage, settle, trained_at
+from data.store.model_folders import model_damage, model_ids, settle, trained_at
 from data.store.predictions import commit_predictions
 from data.store.remote import mirror as mirrors
 from data.store.remote.objects import Objects
@@ -37,6 +37,7 @@ from data.store.store import Store
 from data.store.turn_deletion import delete
 from data.store.vacuum import vacuum
 from data.store.workspace import put_setting, setting
+from labels.generated.store import SETTING, current, remove_unused
 from labels.rules.derived import refresh
 from tests.command import Run, must_fail
 from tests.data.remote.writer import COUNTER, add_one
@@ -284,6 +285,18 @@ def test_a_machine_without_a_cache_knows_how_old_a_model_is(
     assert three.model_ids() == ["m-new"]
     assert trained_at(three.models / "m-new") == trained_at(one.models / "m-new")
     assert vacuum(three).models == ()
+
+
+def test_the_label_model_that_is_used_stays_whoever_has_trained_it(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    for store, name in ((one, "l-one"), (two, "l-two")):
+        (store.label_models / name).mkdir(parents=True)
+        (store.label_models / name / "metrics.json").write_text(f'{{"name": "{name}"}}')
+        put_setting(store, SETTING, name)
+    # The first training ends after the second has.
+    remove_unused(one)
+    three = machine("three")
+    assert model_ids(three.label_models) == [current(three)] == ["l-two"]
 
 
 def test_a_cache_smaller_than_the_store(
