@@ -184,7 +184,9 @@ def test_health_is_not_asked_for_through_a_proxy(
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    code = f"from parts.server.processes import _Server; print(_Server(1, {health}, None).healthy())"
+    code = (
+        f"from parts.server.processes import _Server; print(_Server(1, {health}, None).healthy())"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stdout == "True\n", ran.stderr
 
