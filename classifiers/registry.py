@@ -11,6 +11,7 @@
     evaluation.json  cross-validation and forward split, if they were computed
     MODEL_CARD.md    model card
     reference.parquet  percentiles of the features among correct turns
+    trained.json     when it was last trained
     files.json       sizes and checksums of the files that scoring reads, and of metrics.json
     amended.json     ids of the files since turns were deleted from them, if any were
 

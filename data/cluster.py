@@ -124,9 +124,11 @@ class _Actors:
     shared: tuple[SharedFile, ...]
     told: Callable[[str], None]
     idle: list[Any] = field(default_factory=list)
-    # By the promise of its answer: an actor that starts, and one with the number of its task.
-    starting: dict[Any, Any] = field(default_factory=dict)
+    # By the promise of its answer: an actor that starts, with how many starts had failed before,
+    # and one with the number of its task.
+    starting: dict[Any, tuple[Any, int]] = field(default_factory=dict)
     busy: dict[Any, tuple[Any, int]] = field(default_factory=dict)
+    failed_starts: int = 0
 
     def map(self, function: Callable[..., T], work: Iterator[tuple[Any, ...]]) -> Iterator[T]:
         """Yield `function(*arguments)` for each tuple of `work`, in order."""
@@ -134,7 +136,6 @@ class _Actors:
         waiting = deque(tasks)
         results: dict[int, T] = {}
         lost: Counter[int] = Counter()
-        failed_starts = 0
         for number in range(len(tasks)):
             while number not in results:
                 unfinished = len(waiting) + len(self.busy)
@@ -151,14 +152,16 @@ class _Actors:
                 if promise is None:
                     continue
                 if promise in self.starting:
-                    actor = self.starting.pop(promise)
+                    actor, failed_before = self.starting.pop(promise)
                     try:
                         if problem := self._answer(promise):
                             raise ClusterError(problem)
                     except _Died as death:
-                        failed_starts += 1
-                        if failed_starts >= _MOST_LOST:
+                        # A node that is lost takes all that begin on it: they count as one.
+                        self.failed_starts = max(self.failed_starts, failed_before + 1)
+                        if self.failed_starts >= _MOST_LOST:
                             raise _not_started(death) from death
+                        self._drop_idle()
                         continue
                     self.idle.append(actor)
                 else:
@@ -175,21 +178,30 @@ class _Actors:
                             ) from death
                         waiting.appendleft(task)
                         self._kill(actor)
+                        self._drop_idle()
                         continue
-                    failed_starts = 0
+                    self.failed_starts = 0
                     self.idle.append(actor)
             yield results.pop(number)
 
     def stop(self) -> None:
         """Kill all actors, in the middle of their tasks too."""
-        for actor in (*self.idle, *self.starting.values(), *(a for a, _ in self.busy.values())):
+        self._drop_idle()
+        for actor, _ in (*self.starting.values(), *self.busy.values()):
             self._kill(actor)
-        self.idle, self.starting, self.busy = [], {}, {}
+        self.starting, self.busy = {}, {}
+
+    def _drop_idle(self) -> None:
+        """Kill the actors that do nothing: after a death, they may have been on the same node."""
+        for actor in self.idle:
+            self._kill(actor)
+        self.idle = []
 
     def _start(self) -> None:
         kind = self.ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
         actor = kind.remote()
-        self.starting[actor.problem.remote(self.shared, fingerprint())] = actor
+        promise = actor.problem.remote(self.shared, fingerprint())
+        self.starting[promise] = (actor, self.failed_starts)
 
     def _next(self) -> Any:
         """The promise of some answer that is there; None if there is none for a second."""

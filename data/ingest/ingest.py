@@ -345,8 +345,10 @@ def _inputs(
         try:
             if source.format in NAMES:
                 item.other = OtherLogs(source.format, group)
-                stored = TurnsNow.of(store).paths
-                item.other.read(run, item.path, clock, settings, stored, progress, first, limits)
+                with TurnsNow.of(store) as now:
+                    item.other.read(
+                        run, item.path, clock, settings, now.paths, progress, first, limits
+                    )
                 item.staged = item.other.staged
             else:
                 item.staged = _stage_all(
@@ -372,8 +374,8 @@ def _without_conflict(store: Store, inputs: list[_Input]) -> list[_Input]:
     """The inputs; raises `TurnConflict` if any record has the id of another turn."""
     staged = [block for item in inputs for block in item.staged if block.count]
     if staged:
-        with workbench() as con:
-            resolved = resolved_keys(con, TurnsNow.of(store), staged, "refuse")
+        with TurnsNow.of(store) as now, workbench() as con:
+            resolved = resolved_keys(con, now, staged, "refuse")
             if resolved.conflicts:
                 first = "SELECT turn_id FROM conflicts ORDER BY block, line LIMIT 1"
                 ((turn_id,),) = con.execute(first).fetchall()
@@ -399,7 +401,8 @@ def _commit(
     started, run_id = time.monotonic(), uuid.uuid4().hex
     source, staged, folder = item.source, item.staged, item.path
     name = item.name
-    planned = plan(TurnsNow.of(store), staged, run, folder / f"plan-{run_id}", on_conflict)
+    with TurnsNow.of(store) as now:
+        planned = plan(now, staged, run, folder / f"plan-{run_id}", on_conflict)
     with store.commit() as cycle:
         if cycle.versions.get("turns", 0) != planned.version:
             # Another process has committed meanwhile: the plan has to be made again.

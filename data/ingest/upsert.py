@@ -10,6 +10,7 @@ depend on their size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -43,10 +44,13 @@ class TurnsNow:
     paths: list[Path]
 
     @classmethod
-    def of(cls, store: Store) -> TurnsNow:
+    @contextmanager
+    def of(cls, store: Store) -> Iterator[TurnsNow]:
+        """Those of the newest version, which can be read until the end."""
         version = store.head().tables.get("turns", 0)
         files = live_files(store.path, "turns", version)
-        return cls(version, store.fetch("turns", files.values()))
+        with store.holding("turns", files.values()) as paths:
+            yield cls(version, paths)
 
     @classmethod
     def within(cls, cycle: Cycle) -> TurnsNow:

@@ -165,9 +165,9 @@ def _linked(store: Store, staging: Path) -> tuple[Head, dict[str, int], list[str
             version = head.tables.get(name, 0)
             live = live_files(store.path, name, version)
             rows[name] = sum(file.rows for file in live.values())
-            store.fetch(name, live.values())
-            for file in live:
-                keep(f"{name}/{file}")
+            with store.holding(name, live.values()):
+                for file in live:
+                    keep(f"{name}/{file}")
             for path in sorted((store.path / name / LOG).iterdir()):
                 if path.is_file() and _up_to(path, version):
                     keep(f"{name}/{LOG}/{path.name}")

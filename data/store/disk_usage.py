@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from data.schema.layout import TABLES, parse_version
+from data.store.model_folders import trained_at
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 
@@ -55,8 +57,11 @@ def models(store: Store) -> list[ModelSize]:
     for name in store.model_ids():
         folder = store.models / name
         size = sum(_size(path) for path in folder.rglob("*"))
-        trained_at = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-        sizes.append(ModelSize(name, size, trained_at, name == promoted))
+        seconds = trained_at(folder)
+        # A vacuum may remove it meanwhile.
+        if math.isfinite(seconds):
+            made_at = datetime.fromtimestamp(seconds, UTC)
+            sizes.append(ModelSize(name, size, made_at, name == promoted))
     return sorted(sizes, key=lambda model: model.made_at, reverse=True)
 
 

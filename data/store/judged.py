@@ -74,5 +74,6 @@ def _moved(cycle: Cycle, old: list[DataFile], new: list[DataFile]) -> set[str]:
 
 
 def _keys(cycle: Cycle, files: list[DataFile]) -> str:
-    paths = [cycle.root / "labelled" / file.path for file in files]
+    # Of a cycle that wrote labels, some are live no longer.
+    paths = cycle.fetched("labelled", files)
     return _KEYS.format(scan(TABLES["labelled"], paths)) if paths else _NONE

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ GOLD = "gold"
 LEVEL_KNOWN, LEVEL_ASSUMED = "verdicts", "assumed"
 # Beside a model's files: their sizes and checksums.
 MANIFEST = "files.json"
+# When it was last trained, as other machines and restored backups have other times of modification.
+TRAINED = "trained.json"
 # Prefix of a folder that is being written; it is renamed when it is complete.
 DRAFT = ".draft-"
 # A draft not written to for this long was left behind by a killed training.
@@ -140,6 +143,8 @@ def settle(
     A whole model of that name stays, with the time of now; a damaged one is replaced. `damage` says
     of a model what is wrong with it, see `model_damage`.
     """
+    now = json.dumps({"at": datetime.now(UTC).isoformat()}) + "\n"
+    (draft / TRAINED).write_text(now, "utf-8")
     # Before it gets its name: who finds a model there may promote it.
     sync(tree(draft))
     final = models / model_id
@@ -148,7 +153,8 @@ def settle(
         os.replace(final, draft.with_name("damaged"))
     try:
         # `faultline vacuum` goes by its time.
-        os.utime(final)
+        with replacing(final / TRAINED) as note:
+            note.write_text(now, "utf-8")
     except FileNotFoundError:
         try:
             os.replace(draft, final)
@@ -157,6 +163,18 @@ def settle(
             if not final.exists():
                 raise
     sync([final, models])
+
+
+def trained_at(folder: Path) -> float:
+    """When a model was last trained, in seconds since 1970; infinite if it is gone.
+
+    That of a model of an earlier version is when its folder was last changed on this machine.
+    """
+    try:
+        stated = json.loads((folder / TRAINED).read_text("utf-8"))["at"]
+        return datetime.fromisoformat(stated).timestamp()
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return _modified_at(folder)
 
 
 def write_manifest(folder: Path, names: Iterable[str]) -> None:
@@ -208,7 +226,7 @@ def remove_models(models: Path, keep: Set[str], before: float, staging: Path) ->
     so readers never see half a model. Drafts left behind by killed trainings are removed as well.
     """
     old = [name for name in model_ids(models) if name not in keep]
-    old = [name for name in old if _modified_at(models / name) < before]
+    old = [name for name in old if trained_at(models / name) < before]
     draft_cutoff = time.time() - _DEAD_S
     drafts = [path.name for path in models.glob(f"{DRAFT}*") if _modified_at(path) < draft_cutoff]
     files = size = 0
@@ -225,5 +243,5 @@ def _modified_at(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
     except FileNotFoundError:
-        # A draft that has just become a model.
+        # A draft that has just become a model, or what a vacuum has just removed.
         return math.inf

@@ -39,6 +39,8 @@ _KEPT = 2_000
 # Seconds between two writes of what was noted; and how much waits while nothing can be written.
 _PAUSE_S = 1.0
 _WAITING = 10_000
+# What tells one row of the audit from another; only of a row written twice all of it is the same.
+_SAME = '(happened_at, who, what, "object", details)'
 
 
 def address_of(text: object) -> str | None:
@@ -197,8 +199,18 @@ def note(store: Store, who: str, what: str, about: str = "", details: str = "") 
 
 
 @rerun
-def _write(store: Store, rows: Sequence[Mapping[str, Any]], patience: float | None = None) -> None:
+def _write(
+    store: Store,
+    rows: Sequence[Mapping[str, Any]],
+    patience: float | None = None,
+    again: bool = False,
+) -> None:
+    """Add rows; `again`: in place of those that an attempt has added which seemed to fail."""
     with store.commit(patience) as cycle:
+        if again:
+            schema = TABLES["audit"].schema
+            given = {"given": pa.Table.from_pylist([dict(row) for row in rows], schema)}
+            cycle.delete_rows("audit", f"{_SAME} IN (SELECT {_SAME} FROM given)", given)
         _append(cycle, rows)
 
 
@@ -212,6 +224,8 @@ class Notes:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: deque[dict[str, Any]] = deque(maxlen=_WAITING)
+        self._changing = threading.Lock()
+        self._failed = False
         self._came = threading.Event()
         self._writing = threading.Lock()
         threading.Thread(target=self._run, daemon=True, name="audit").start()
@@ -219,21 +233,30 @@ class Notes:
 
     def add(self, who: str, what: str, about: str = "", details: str = "") -> None:
         """Note it; returns at once."""
-        self._waiting.append(_row(who, what, about, details))
+        with self._changing:
+            self._waiting.append(_row(who, what, about, details))
         self._came.set()
 
     def flush(self, patience: float = 5.0) -> None:
         """Write what waits; what cannot be written now goes on waiting."""
         with self._writing:
-            rows = list(self._waiting)
+            with self._changing:
+                rows = list(self._waiting)
             if not rows:
                 return
             try:
-                _write(self._store, rows, patience)
+                _write(self._store, rows, patience, again=self._failed)
             except (FaultlineError, OSError):
+                # An object store that gave no answer may have written them.
+                self._failed = True
                 return
-            for _ in rows:
-                self._waiting.popleft()
+            self._failed = False
+            written = {id(row) for row in rows}
+            with self._changing:
+                # Some of them may have had to make room for others meanwhile.
+                left = [row for row in self._waiting if id(row) not in written]
+                self._waiting.clear()
+                self._waiting.extend(left)
 
     def _run(self) -> None:
         while True:

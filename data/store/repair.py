@@ -41,7 +41,7 @@ from data.store.durability import replacing, sync, tree
 from data.store.head import NAME, Contents, Head, read_head, write_head
 from data.store.judged import rebuild as rebuild_judged
 from data.store.log_damage import log_checksums, readable_log
-from data.store.model_folders import model_damage, model_ids
+from data.store.model_folders import model_damage, model_ids, trained_at
 from data.store.parquet import DataFile
 from data.store.predictions import forget
 from data.store.rollup import recompute
@@ -289,7 +289,7 @@ def _model(root: Path, head: Head, check: ModelCheck) -> str | None:
     if head.model and not check(models, head.model):
         return head.model
     whole = [name for name in model_ids(models) if not check(models, name)]
-    return max(whole, key=lambda name: (models / name).stat().st_mtime, default=None)
+    return max(whole, key=lambda name: trained_at(models / name), default=None)
 
 
 def _rescue(root: Path, todo: Plan) -> Path:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from data.counted import counted
 from data.errors import UsageError
-from data.store.workspace import put_setting, setting
+from data.store.rerun import rerun
+from data.store.workspace import change_setting, setting
 
 if TYPE_CHECKING:
     from data.store.snapshot import Snapshot
@@ -144,16 +145,18 @@ def policy(snapshot: Snapshot) -> dict[str, int]:
     return checked(kept)
 
 
+@rerun
 def set_policy(store: Store, changes: Mapping[str, int | None]) -> dict[str, int]:
     """Change the days of some tables (None: keep for ever); returns those of all.
 
     Raises UsageError as `checked` does.
     """
-    with store.snapshot(only=("settings",)) as snapshot:
-        days = policy(snapshot)
-    after: dict[str, int | None] = {**days, **changes}
-    days = checked({name: number for name, number in after.items() if number is not None})
-    put_setting(store, NAME, days)
+    with store.commit() as cycle:
+        # What others change at the same time is changed before or after all of this.
+        with cycle.snapshot("settings") as snapshot:
+            after: dict[str, int | None] = {**policy(snapshot), **changes}
+        days = checked({name: number for name, number in after.items() if number is not None})
+        change_setting(cycle, NAME, days)
     return days
 
 

@@ -60,6 +60,7 @@ from data.store.model_folders import LABEL_MODELS, model_damage, model_ids
 from data.store.parquet import DataFile
 from data.store.paths import must_be_text
 from data.store.remote.address import address_of, mirror_of
+from data.store.remote.cache import Lease
 from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Moved
 from data.store.rerun import rerun
@@ -372,12 +373,18 @@ class Store:
             with self.writing_files():
                 pass
 
-    def fetch(self, name: str, files: Iterable[DataFile]) -> list[Path]:
-        """The paths of data files of a table, which are on disk then."""
+    @contextmanager
+    def holding(self, name: str, files: Iterable[DataFile]) -> Iterator[list[Path]]:
+        """Yields the paths of data files of a table, which are on disk until the end."""
         listed = list(files)
-        if self.mirror:
-            self.mirror.fetch(name, listed)
-        return [self.path / name / file.path for file in listed]
+        paths = [self.path / name / file.path for file in listed]
+        with ExitStack() as stack:
+            if self.mirror:
+                lease = Lease(self.mirror.cache)
+                stack.callback(lease.close)
+                lease.hold(paths)
+                self.mirror.fetch(name, listed)
+            yield paths
 
     @contextmanager
     def locked(self, patience: float | None = None) -> Iterator[None]:

@@ -120,13 +120,17 @@ class Cycle:
 
     def paths(self, name: str, among: Iterable[str] | None = None) -> list[Path]:
         """The live files of a table, or some of them, to be read."""
-        wanted = self.files(name) if among is None else among
-        paths = [self.root / name / path for path in wanted]
+        files = self.files(name)
+        return self.fetched(name, (files[path] for path in (files if among is None else among)))
+
+    def fetched(self, name: str, files: Iterable[DataFile]) -> list[Path]:
+        """Data files of a table, live or taken out in this cycle, to be read until its end."""
+        wanted = list(files)
+        paths = [self.root / name / file.path for file in wanted]
         if self._mirror and self._lease:
             self._lease.hold(paths)
             # Those that this cycle has written are there, and nowhere else.
-            files = self.files(name)
-            self._mirror.fetch(name, [files[path] for path in wanted])
+            self._mirror.fetch(name, wanted)
         return paths
 
     def added(self) -> dict[str, list[str]]:

@@ -364,10 +364,17 @@ def views(snapshot: Snapshot) -> list[dict[str, Any]]:
     return list(snapshot.query("FROM views ORDER BY lower(name)").to_pylist())
 
 
+@rerun
 def put_setting(store: Store, name: str, value: Any) -> None:
     """Save a setting for all users of the store; `value` is anything that JSON can represent."""
+    with store.commit() as cycle:
+        change_setting(cycle, name, value)
+
+
+def change_setting(cycle: Cycle, name: str, value: Any) -> None:
+    """`put_setting` in a cycle, which may have read the value that is replaced."""
     row = {"name": name, "value": json.dumps(value), "updated_at": datetime.now(UTC)}
-    _put(store, "settings", "name", row)
+    _replace(cycle, "settings", "name", [row])
 
 
 def setting(snapshot: Snapshot, name: str, otherwise: Any) -> Any:

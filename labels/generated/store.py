@@ -135,16 +135,18 @@ def train_store(
         model, encoder = _train(store, settings, scratch, progress)
         storage.save(model, encoder, models)
         put_setting(store, SETTING, model.id)
-        _remove_others(store, model.id)
+        remove_unused(store)
         shutil.rmtree(scratch, ignore_errors=True)
     return model
 
 
 @rerun
-def _remove_others(store: Store, model_id: str) -> None:
+def remove_unused(store: Store) -> None:
+    """Remove the label models that are not used: another machine may have trained one meanwhile."""
     with store.writing_files():
+        used = current(store)
         for name in model_ids(store.label_models):
-            if name != model_id:
+            if used is not None and name != used:
                 shutil.rmtree(store.label_models / name, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from data.store.vacuum import vacuum
 from parts.jobs.job import UPKEEP, jobs
 from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
-from parts.server.access import open_store
+from parts.server.access import open_store, visitor
 from parts.server.caching import cached_data
 from parts.shared.view import (
     View,
@@ -138,12 +138,11 @@ def _vacuum(path: str, hours: float) -> None:
 
 def compaction(path: str) -> ThreadJob[str]:
     """Merge the small files of a store; the result is a sentence."""
-
     # A thread of its own is nobody's run of a script.
-    store = open_store(path)
+    present = visitor()
 
     def work(progress: Progress) -> str:
-        report = compact(store, progress)
+        report = compact(present.store(path), progress)
         return f"Compaction left {report.after} of {report.before} files."
 
     return ThreadJob(_COMPACTION, work)
@@ -151,11 +150,10 @@ def compaction(path: str) -> ThreadJob[str]:
 
 def removal(path: str, keep_hours: float) -> ThreadJob[str]:
     """Remove the files that no version of the last hours needs; the result is a sentence or two."""
-
-    store = open_store(path)
+    present = visitor()
 
     def work(progress: Progress) -> str:
-        report = vacuum(store, keep_hours, progress=progress)
+        report = vacuum(present.store(path), keep_hours, progress=progress)
         models = f" Models removed: {', '.join(report.models)}." if report.models else ""
         return f"Vacuum removed {report.files} files, {report.bytes / 1e6:.1f} MB.{models}"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.store.model_folders import LABEL_MODELS
+from data.store.model_folders import LABEL_MODELS, trained_at
 
 # The tasks of a label model in their order, and what they are called.
 TASKS: Mapping[str, str] = {
@@ -123,7 +123,7 @@ def read_tasks(store: Path, model_id: str | None) -> dict[str, Task]:
 def newest_model(store: Path) -> str | None:
     """The label model that was trained last; None if there is none."""
     folders = sorted(
-        (path.stat().st_mtime, path.parent.name)
+        (trained_at(path.parent), path.parent.name)
         for path in store.glob(f"{LABEL_MODELS}/*/metrics.json")
         # What a training has begun is in a hidden folder.
         if not path.parent.name.startswith(".")

@@ -43,6 +43,9 @@ _ENDS, _WITHIN_S = 5, 120.0
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
+# Never through the proxy that the environment names for other hosts.
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 _HAPROXY = """
 global
     # Answers of a provider of sign-in hold large cookies.
@@ -69,7 +72,10 @@ backend servers
     http-request disable-l7-retry unless METH_GET
     option httpchk
     http-check send meth GET uri /_stcore/health ver HTTP/1.1 hdr Host 127.0.0.1
-    default-server check inter 1s fall 2 rise 1 on-marked-down shutdown-sessions
+    # Python answers nothing while it computes: a server that is slow keeps its tabs. One that ends
+    # closes its connections by itself.
+    timeout check 10s
+    default-server check inter 2s fall 3 rise 1
 {servers}
 """
 
@@ -86,7 +92,7 @@ class _Server:
     def healthy(self) -> bool:
         with suppress(OSError):
             url = f"http://127.0.0.1:{self.port}/_stcore/health"
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            with _DIRECTLY.open(url, timeout=2) as answer:
                 return bool(answer.status == 200)
         return False
 

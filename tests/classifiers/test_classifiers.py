@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -29,6 +28,7 @@ from classifiers.train import train
 from classifiers.training_data import training_turns
 from data.errors import ModelError, NotEnoughLabels
 from data.schema.trace import FAILURE_POINTS
+from data.store.model_folders import trained_at
 from data.store.store import Store
 from features.matrix import Context
 from tests.models import turns_of
@@ -214,10 +214,11 @@ def test_one_seed_gives_one_model_which_scores_the_same_in_memory_and_saved(
     backwards = turns.take(np.arange(turns.num_rows)[::-1])
     again, folder = train(backwards, loaded.settings)
     assert registry.save(again, folder, tmp_path) == loaded.id
-    os.utime(tmp_path / loaded.id, (0, 0))
+    (tmp_path / loaded.id / "trained.json").write_text('{"at": "2001-01-01T00:00:00+00:00"}')
+    assert trained_at(tmp_path / loaded.id) < 1e9
     assert registry.save(again, folder, tmp_path) == loaded.id
     # Vacuum must not treat it as an old model.
-    assert (tmp_path / loaded.id).stat().st_mtime > time.time() - 3600
+    assert trained_at(tmp_path / loaded.id) > time.time() - 3600
     in_memory, saved = again.score(everything), loaded.score(everything)
     assert np.array_equal(in_memory.probability, saved.probability)
     assert np.allclose(in_memory.probability.sum(1), 1)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import tarfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from data.errors import UsageError
+from data.errors import ObjectStoreError, UsageError
 from data.schema.access import Access
 from data.store.people import Notes, audited, note, remove_user, set_user, users
 from data.store.store import Store
+from data.store.transaction import Cycle
 from tests.command import Run, must_fail
 
 
@@ -69,6 +72,36 @@ def test_notes_of_many_are_all_written(own_store: Store) -> None:
     rows = audited(own_store)
     assert sum(row["what"] == "export" for row in rows) == 80
     assert sum(row["what"] == "sign-out" for row in rows) == 4
+
+
+def test_notes_whose_writing_seemed_to_fail_are_written_once(
+    own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.store.people._PAUSE_S", 600.0)
+    monkeypatch.setattr("data.store.people._WAITING", 3)
+    commit = Store.commit
+
+    @contextmanager
+    def unanswered(self: Store, patience: float | None = None) -> Iterator[Cycle]:
+        with commit(self, patience) as cycle:
+            yield cycle
+        # Meanwhile others come, for which the oldest have to make room.
+        notes.add("ada@example.org", "export", "3")
+        if not notes_failed.is_set():
+            notes_failed.set()
+            raise ObjectStoreError("It no longer answers.")
+
+    notes, notes_failed = Notes(own_store), threading.Event()
+    for number in range(3):
+        notes.add("ada@example.org", "export", str(number))
+    monkeypatch.setattr(Store, "commit", unanswered)
+    notes.flush()
+    assert notes_failed.is_set()
+    notes.flush()
+    monkeypatch.setattr(Store, "commit", commit)
+    notes.flush()
+    written = [row["object"] for row in audited(own_store) if row["what"] == "export"]
+    assert sorted(written) == ["0", "1", "2", "3", "3"]
 
 
 def test_odd_texts_are_noted_and_cut(own_store: Store) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,6 +19,7 @@ from data.store.deletions import deletions
 from data.store.learned import replace_learned
 from data.store.retention import retain
 from data.store.retention_policy import TABLES_KEPT, policy, set_policy
+from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.turn_deletion import delete
 from tests.command import Run, must_fail
@@ -127,3 +131,21 @@ def test_the_commands(own_phones_fail: Store, run: Run) -> None:
     assert run("retention", "turns=forever", "quarantine=forever", *at).code == 0
     with own_phones_fail.snapshot() as snapshot:
         assert policy(snapshot) == {}
+
+
+def test_what_two_admins_set_at_once_is_both_kept(
+    own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_have_read = threading.Barrier(2)
+
+    def read(snapshot: Snapshot) -> dict[str, int]:
+        found = policy(snapshot)
+        with suppress(threading.BrokenBarrierError):
+            both_have_read.wait(1)
+        return found
+
+    monkeypatch.setattr("data.store.retention_policy.policy", read)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: set_policy(own_store, {name: 9}), ("audit", "quarantine")))
+    with own_store.snapshot() as snapshot:
+        assert policy(snapshot) == {"quarantine": 9, "audit": 9}

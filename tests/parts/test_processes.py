@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import http.server
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +20,7 @@ import pytest
 
 from benchmarks.visitors import Visitor
 from data.store.store import Store
+from parts.server.processes import configuration, haproxy
 from tests.browser import NEEDS_HAPROXY, free_port
 from tests.command import Run, must_fail
 from tests.power import command, environment
@@ -131,6 +135,89 @@ def test_a_server_that_ends_at_once_ends_all(tmp_path: Path) -> None:
     module = [sys.executable, "-m", "parts.server.processes", "2", *options]
     ran = subprocess.run(module, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1
+
+
+class _Health(http.server.BaseHTTPRequestHandler):
+    """Answers at once, or not while `busy` is set; what else is asked for stays open."""
+
+    busy = threading.Event()
+
+    def do_GET(self) -> None:
+        while self.busy.is_set():
+            time.sleep(0.05)
+        if self.path == "/_stcore/health":
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+            return
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        self.end_headers()
+        while said := self.connection.recv(100):
+            self.connection.sendall(said)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def health() -> Iterator[int]:
+    """The port of a server that answers, as Streamlit's does when it is healthy."""
+    _Health.busy.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Health)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_port
+    _Health.busy.clear()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_health_is_not_asked_for_through_a_proxy(
+    health: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    code = (
+        f"from parts.server.processes import _Server; print(_Server(1, {health}, None).healthy())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "True\n", ran.stderr
+
+
+@pytest.mark.long
+def test_a_server_that_is_busy_for_seconds_keeps_its_tabs(health: int, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "haproxy.cfg").write_text(configuration("127.0.0.1", port, [health]))
+    proxy = subprocess.Popen(
+        [haproxy(), "-db", "-f", str(tmp_path / "haproxy.cfg")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: status(port) == 200)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as tab:
+            tab.sendall(
+                b"GET /_stcore/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                b"Sec-WebSocket-Version: 13\r\n\r\n"
+            )
+            assert b" 101 " in tab.recv(1000)
+            _Health.busy.set()
+            time.sleep(8)
+            _Health.busy.clear()
+            tab.sendall(b"still here?")
+            assert tab.recv(100) == b"still here?"
+        assert status(port) == 200
+    finally:
+        proxy.terminate()
+        proxy.wait(30)
 
 
 def test_what_it_needs_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

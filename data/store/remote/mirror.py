@@ -22,7 +22,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -214,18 +213,22 @@ class Mirror:
         return seen[0]
 
     def fetch(self, name: str, files: Iterable[DataFile]) -> None:
-        """Have the given data files of a table in the mirror.
+        """Have the given data files of a table in the mirror, at least until the next are fetched.
 
+        For longer, they are held (`data.store.remote.cache.Lease`) before.
         Raises `VersionGone` if one has been vacuumed, `StoreDamaged` if one is not what it was.
         """
         folder = self.root / name
         wanted = list(files)
         missing = [file for file in wanted if not (folder / file.path).exists()]
-        self.cache.used(folder / file.path for file in wanted)
+        paths = {folder / file.path for file in wanted}
+        self.cache.used(paths)
         if not missing:
             return
+        head = self.document().head
+        # Those that are wanted may be the ones that were used least recently.
         self.cache.make_room(
-            sum(file.size for file in missing), partial(self._live_paths, self.document().head)
+            sum(file.size for file in missing), lambda: self._live_paths(head) - paths
         )
         with self._as_version_gone():
             self.objects.each(

@@ -28,6 +28,8 @@ from data.ingest.ingest import ingest
 from data.store.backup import backup
 from data.store.compaction import compact
 from data.store.deletions import deletions
+from data.store.model_folders import model_damage, model_ids, settle, trained_at
+from data.store.predictions import commit_predictions
 from data.store.remote import mirror as mirrors
 from data.store.remote.objects import Objects, Tag
 from data.store.restoration import restore
@@ -35,11 +37,13 @@ from data.store.store import Store
 from data.store.turn_deletion import delete
 from data.store.vacuum import vacuum
 from data.store.workspace import put_setting, setting
+from labels.generated.store import SETTING, current, remove_unused
+from labels.rules.derived import refresh
 from tests.command import Run, must_fail
 from tests.data.remote.writer import COUNTER, add_one
 from tests.logs import trace, write_lines
 from tests.s3_server import S3, delayed, environment, s3_server
-from tests.scored import records
+from tests.scored import predictions_table, records
 
 Machine = Callable[[str], Store]
 
@@ -258,6 +262,43 @@ def test_a_damaged_object_is_one_sentence(machine: Machine, tmp_path: Path) -> N
         machine("three")
 
 
+def test_a_machine_without_a_cache_knows_how_old_a_model_is(
+    machine: Machine, tmp_path: Path
+) -> None:
+    one = machine("one")
+    for name in ("m-old", "m-new"):
+        (draft := tmp_path / name).mkdir()
+        (draft / "model.json").write_text(f'{{"name": "{name}"}}')
+        settle(draft, one.models, name, model_damage)
+    (one.models / "m-old" / "trained.json").write_text('{"at": "2024-05-01T09:30:00+00:00"}')
+    one.files_written()
+    two = machine("two")
+    assert two.model_ids() == ["m-new", "m-old"]
+    assert vacuum(two).models == ("m-old",)
+    # Trained again, it is young again, everywhere.
+    (again := tmp_path / "m-new").mkdir()
+    (again / "model.json").write_text('{"name": "m-new"}')
+    (one.models / "m-new" / "trained.json").write_text("damaged")
+    settle(again, one.models, "m-new", model_damage)
+    one.files_written()
+    three = machine("three")
+    assert three.model_ids() == ["m-new"]
+    assert trained_at(three.models / "m-new") == trained_at(one.models / "m-new")
+    assert vacuum(three).models == ()
+
+
+def test_the_label_model_that_is_used_stays_whoever_has_trained_it(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    for store, name in ((one, "l-one"), (two, "l-two")):
+        (store.label_models / name).mkdir(parents=True)
+        (store.label_models / name / "metrics.json").write_text(f'{{"name": "{name}"}}')
+        put_setting(store, SETTING, name)
+    # The first training ends after the second has.
+    remove_unused(one)
+    three = machine("three")
+    assert model_ids(three.label_models) == [current(three)] == ["l-two"]
+
+
 def test_a_cache_smaller_than_the_store(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,9 +320,47 @@ def test_a_cache_smaller_than_the_store(
         snapshot.query("FROM runs")
         assert not list(two.path.glob("turns/day*/*.parquet")), "there was no room for both"
         assert snapshot.query("SELECT count(*) AS n FROM turns")["n"].to_pylist() == [5]
+
+    # Some of the turns are there, and are not given up for the others.
+    def lose_two() -> None:
+        assert len(_ids(two)) == 5
+        present = list(two.path.glob("turns/day*/*.parquet"))
+        assert len(present) == 5
+        for path in present[:2]:
+            path.unlink()
+
+    lose_two()
+    backup(two, tmp_path / "backup")
+    assert len(list((tmp_path / "backup" / "store" / "turns").rglob("part-*.parquet"))) == 5
+    lose_two()
+    _ingest(two, tmp_path, "t6", started_at="2024-05-06T09:30:00Z")
+    assert _ids(machine("four")) == [f"t{day}" for day in range(1, 7)]
     monkeypatch.setenv("FAULTLINE_CACHE_SIZE", "much")
     with pytest.raises(UsageError, match="FAULTLINE_CACHE_SIZE is 'much'"):
         _ids(machine("three"))
+
+
+def test_a_machine_without_the_labels_scores_and_moves_scored_turns(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """What was judged is looked up in labels that another machine has derived."""
+    one = machine("one")
+    logs = json.loads(json.dumps(records(20), default=datetime.isoformat))
+    ingest(one, [write_lines(tmp_path / "logs.jsonl", logs)], workers=1)
+    refresh(one)
+    with one.snapshot() as snapshot:
+        predicted = predictions_table(snapshot.query("FROM turns"))
+        labelled = snapshot.counts()["labelled"]
+    assert commit_predictions(machine("two"), predicted, "model-a")
+    with machine("three").snapshot() as snapshot:
+        assert snapshot.counts()["judged"] == labelled
+    # Their labels go from one day to another, as files that are live no longer say.
+    gold = next(record for record in logs if "gold" in record)
+    moved = {**gold, "started_at": "2024-06-01T09:30:00Z"}
+    ingest(machine("four"), [write_lines(tmp_path / "moved.jsonl", [moved])], workers=1)
+    vacuum(machine("five"), keep_hours=0, keep_models=[])
+    with machine("six").snapshot() as snapshot:
+        assert snapshot.counts()["predictions"] == snapshot.counts()["judged"] == 0
 
 
 def test_a_slow_network_only_takes_longer(
