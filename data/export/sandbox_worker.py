@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -29,7 +30,7 @@ from data.export.sql_errors import Place, did_you_mean, nearest, place_of, sente
 from data.schema.access import PEOPLE, Access
 from data.schema.layout import TABLES
 from data.store.damage import may_be_damage
-from data.store.snapshot import connect
+from data.store.snapshot import connect, empty_tables
 
 # Table functions that read nothing outside the statement.
 _SOURCES = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each",
@@ -43,6 +44,8 @@ _CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "n
 # The same by how their names begin: what PostgreSQL and DuckDB know about their own catalogues.
 _CLOSED_PREFIXES = ("duckdb_", "pragma_", "pg_", "has_")
 _OPEN = frozenset({"pg_typeof", "pg_size_pretty"})
+# Besides the tables themselves, what SHOW can be asked for.
+_LISTS = frozenset({"tables", "__show_tables_expanded"})
 _BATCH = 1024
 # On a line of its own; it only binds the statement.
 _PREPARE = "PREPARE statement AS\n"
@@ -227,8 +230,14 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
         for entry in node["cte_map"]["map"]
     }
     for name in sorted(cte_names):
-        if name.startswith(("duckdb_", "sqlite_", "pg_", "pragma_")):
-            raise UsageError(f"A query in WITH cannot be called “{name}”; choose another name.")
+        # Out of its scope the name would be that of a file, which has a dot.
+        if name.startswith(("duckdb_", "sqlite_", "pg_", "pragma_")) or not re.fullmatch(
+            r"\w+", name
+        ):
+            raise UsageError(
+                f"A query in WITH cannot be called “{name[:60]}”; give it a name of letters, "
+                "digits and underscores."
+            )
     for node in nodes:
         name = str(node.get("function_name") or "").lower()
         if node.get("type") == "TABLE_FUNCTION":
@@ -240,6 +249,11 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
                 )  # fmt: skip
         elif name in _CLOSED or (name.startswith(_CLOSED_PREFIXES) and name not in _OPEN):
             raise refused(f"The function “{name}” cannot be used here.", node)
+        elif node.get("type") == "SHOW_REF" and not node.get("query"):
+            # Without a query it is a list of DuckDB's, or a setting.
+            shown = str(node.get("table_name") or "").strip('"').lower()
+            if shown not in tables | _LISTS:
+                raise refused(f"SHOW “{shown}” cannot be used here; use SHOW TABLES.", node)
         elif node.get("type") == "BASE_TABLE":
             table = str(node.get("table_name") or "").lower()
             outside = node.get("schema_name") not in ("", None, "main") or node.get("catalog_name")
@@ -249,6 +263,7 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
                     f"There is no table “{node.get('table_name')}” here{alike}; there are: "
                     f"{', '.join(sorted(tables))}.", node
                 )  # fmt: skip
+    _bind_without_files(text, tables)
     # A final semicolon, possibly followed by a comment, would break the enclosing statements.
     encoded = text.encode()
     semicolons = [
@@ -257,6 +272,20 @@ def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> s
         if encoded[position : position + 1] == b";"
     ]
     return encoded[: semicolons[0]].decode() if semicolons else text
+
+
+def _bind_without_files(text: str, tables: set[str]) -> None:
+    """Raise DuckDB's error if a statement names anything but `tables`.
+
+    It is bound where these are all that there is, empty, and no file can be opened: so DuckDB
+    itself decides on the scope of each name in WITH.
+    """
+    # Identifiers cannot be escaped: a statement that reads a table contains its name.
+    words = text.lower() + (" predictions" if "slice" in tables else "")
+    with empty_tables([name for name in TABLES if name in tables and name in words]) as bare:
+        if "slice" in tables:
+            bare.execute("CREATE VIEW slice AS FROM predictions")
+        _bound_relation(bare, text)
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -20,10 +21,13 @@ from data.errors import FaultlineError, NotPermitted, UsageError
 from data.export.export import export
 from data.export.manifest import answer_zip, slice_zip
 from data.export.sandbox import start
+from data.export.sandbox_worker import _bind_without_files, only_select
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
 from data.schema.access import MAY, ROLES, Access, Role
+from data.schema.layout import TABLES
 from data.store.people import address_of, audited, remove_user, set_user
+from data.store.snapshot import connect
 from data.store.store import Store
 from parts.server import access as visitors
 from parts.server import sign_in
@@ -257,6 +261,15 @@ _SQL = [
     "SELECT getenv('HOME'), current_setting('allowed_paths')",
     "SELECT * FROM sql_auto_complete('FROM t')",
     "SELECT json_serialize_plan('FROM turns')",
+    """WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) SELECT * FROM "{turns}" WHERE assistant = 'car'""",
+    """SELECT (WITH "{turns}" AS (SELECT 1) SELECT 1), * FROM "{turns}" t""",
+    """WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) SELECT t.* FROM "{turns}" t JOIN predictions p USING (turn_id)""",
+    """SUMMARIZE WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) FROM "{turns}" t""",
+    """WITH x AS (WITH users AS (SELECT 1) SELECT 2) FROM users""",
+    "FROM (SHOW allowed_paths)",
+    "SELECT * FROM (SHOW temp_directory), (SHOW secret_directory)",
+    "SHOW allowed_paths",
+    "SHOW DATABASES",
 ]
 
 
@@ -265,6 +278,43 @@ def server() -> Iterator[Server]:
     running = Server({})
     yield running
     running.close()
+
+
+@pytest.mark.parametrize("setting", ["allowed_paths", "temp_directory", "memory_limit"])
+def test_no_statement_shows_a_setting(store: Store, server: Server, setting: str) -> None:
+    with Store.open(store.path, access=KITCHEN).snapshot() as snapshot:
+        for sql in (
+            f"FROM (SHOW {setting})",
+            f"SHOW {setting}",
+            f'SELECT * FROM (SHOW "{setting}") s',
+        ):
+            with pytest.raises(UsageError, match="cannot be used here"):
+                server.run(snapshot, sql, Reader.of(snapshot))
+        tables = server.run(snapshot, "SHOW TABLES", Reader.of(snapshot))
+    assert "turns" in str(tables.table.to_pylist())
+
+
+_OUT_OF_SCOPE = """WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) FROM "{turns}" t"""
+
+
+def test_each_wall_holds_by_itself(store: Store) -> None:
+    """The names in WITH, the scope of names, and the connection, each without the others."""
+    with Store.open(store.path, access=KITCHEN).snapshot() as snapshot:
+        sql = _OUT_OF_SCOPE.replace("{turns}", str(snapshot.files["turns"][0]))
+        with connect(snapshot.files, "200MB", None, access=KITCHEN, walled=True) as con:
+            with pytest.raises(UsageError, match="in WITH"):
+                only_select(con, sql, set(TABLES))
+            with pytest.raises(duckdb.Error, match="does not exist"):
+                only_select(con, "WITH x AS (WITH y AS (SELECT 1) SELECT 2) FROM y", set(TABLES))
+            with pytest.raises(duckdb.Error, match="cannot be read here"):
+                con.sql(sql).fetchall()
+            with pytest.raises(duckdb.Error, match="file system operations are disabled"):
+                _bind_without_files(sql, set(TABLES))
+            joined = (
+                "SELECT heard FROM turns JOIN predictions USING (turn_id, day) WHERE dated(turn_id)"
+            )
+            assert only_select(con, joined, set(TABLES)) == joined
+            assert len(con.sql(joined).fetchall()) > 9
 
 
 @pytest.mark.parametrize("sql", _SQL)
