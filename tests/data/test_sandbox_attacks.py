@@ -165,7 +165,7 @@ def test_the_same_attempts_show_the_annotator_their_own_verdicts(sandbox: Sandbo
 
 def test_every_function_that_reads_the_servers_state_is_closed() -> None:
     """DuckDB's own list: a new version may have new ones, also behind a macro."""
-    from data.export.sandbox_worker import only_select
+    from data.export.one_select import only_select
 
     with duckdb.connect() as con:
         macros = con.execute(
