@@ -596,6 +596,20 @@ def test_a_sign_out_ends_the_other_tabs(own_canaries: Store, signed: Callable[..
 
 
 @pytest.mark.parametrize("address", ["kit@example.org", "brit@example.org"])
+def test_annotating_goes_on_for_somebody_with_a_limit(
+    own_canaries: Store, signed: Callable[..., Open], address: str
+) -> None:
+    set_user(own_canaries, address, *PEOPLE[address])
+    at = signed(address)(own_canaries.path, "annotate")
+    asked = []
+    for _ in range(2):
+        asked.append(at.session_state["queue_turn"])
+        next(button for button in at.button if button.label and "ASR" in button.label).click().run()
+    asked.append(at.session_state["queue_turn"])
+    assert len(set(asked)) == 3
+    assert "2 today" in texts(at)
+
+
 @pytest.mark.parametrize("address", ["kit@example.org", "tom@example.org"])
 # -- the audit -------------------------------------------------------------------------------------
 
