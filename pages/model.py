@@ -99,7 +99,9 @@ elif look == "thresholds":
     quality.explorer(view, sample, target)
 elif look == "comparison":
     versus(view)
-    attempt(lambda: outside_judges(view))
+    # It lists single turns, and finds the model's verdicts on them by their ids.
+    if may("turns"):
+        attempt(lambda: outside_judges(view))
 elif look == "labels":
     suspected_labels(view)
 elif look == "reasons":

@@ -610,6 +610,12 @@ def test_annotating_goes_on_for_somebody_with_a_limit(
     assert "2 today" in texts(at)
 
 
+def test_viewers_compare_with_no_judge(store: Store, signed: Callable[..., Open]) -> None:
+    heading = "Compare with an outside judge"
+    assert heading in texts(signed("tom@example.org")(store.path, "model", look="comparison"))
+    assert heading not in texts(signed("vera@example.org")(store.path, "model", look="comparison"))
+
+
 @pytest.mark.parametrize("address", ["kit@example.org", "tom@example.org"])
 # -- the audit -------------------------------------------------------------------------------------
 
