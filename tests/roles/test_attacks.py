@@ -29,10 +29,13 @@ from data.schema.layout import TABLES
 from data.store.people import address_of, audited, remove_user, set_user
 from data.store.snapshot import connect
 from data.store.store import Store
+from parts.jobs.job import Jobs
+from parts.rewrites.mining import MINE
 from parts.server import access as visitors
 from parts.server import sign_in
 from parts.shared import view as views
 from parts.shared.view import NEEDS, PAGES
+from progress import Step
 from tests.app import Open, opener, texts
 from tests.canaries import TURNS, everything_sent, of, turn, words_in
 from tests.sandbox_server import Server
@@ -593,6 +596,38 @@ def test_a_sign_out_ends_the_other_tabs(own_canaries: Store, signed: Callable[..
         assert words_in(everything_sent(at)) <= {"zqturncarx"}
     again = signed("tom@example.org", iat=4712)(own_canaries.path)
     assert words_in(everything_sent(again))
+
+
+def test_only_those_who_may_run_jobs_stop_them(
+    own_canaries: Store, signed: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    class Running:
+        name, state, seconds, result, error, progress = "Mining", "running", 1.0, None, None, Step()
+
+        def stop(self) -> None:
+            stopped.append(self.name)
+
+    monkeypatch.setattr(Jobs, "get", lambda self, name: Running() if name == MINE else None)
+    monkeypatch.setattr("tests.app.settled", lambda at: at)
+    for address, role in (("tom@example.org", "triager"), ("ann@example.org", "analyst")):
+        set_user(own_canaries, address, role)
+    with own_canaries.commit() as cycle:
+        cycle.delete_rows("rewrites", "true")
+    at = signed("tom@example.org")(own_canaries.path, "rewrites")
+    assert at.get("progress")
+    assert "Stop" not in {button.label for button in at.button}
+    at = signed("ann@example.org")(own_canaries.path, "rewrites")
+    button = next(button for button in at.button if button.label == "Stop")
+    # Drawn before the role was taken away.
+    set_user(own_canaries, "ann@example.org", "triager")
+    button.click().run()
+    assert stopped == []
+    set_user(own_canaries, "ann@example.org", "analyst")
+    at = signed("ann@example.org")(own_canaries.path, "rewrites")
+    next(button for button in at.button if button.label == "Stop").click().run()
+    assert stopped == ["Mining"]
 
 
 @pytest.mark.parametrize("address", ["kit@example.org", "brit@example.org"])
