@@ -15,6 +15,10 @@ from typing import Any
 
 import duckdb
 import pytest
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.exceptions import RerunException
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.runtime.state.session_state_proxy import SessionStateProxy
 from streamlit.testing.v1 import AppTest
 
 from data.errors import FaultlineError, NotPermitted, UsageError
@@ -596,6 +600,51 @@ def test_a_sign_out_ends_the_other_tabs(own_canaries: Store, signed: Callable[..
         assert words_in(everything_sent(at)) <= {"zqturncarx"}
     again = signed("tom@example.org", iat=4712)(own_canaries.path)
     assert words_in(everything_sent(again))
+
+
+def test_a_sign_out_holds_in_other_processes_and_after_a_restart(
+    own_canaries: Store, signed: Callable[..., Open]
+) -> None:
+    set_user(own_canaries, "tom@example.org", "triager")
+    dashboard = signed("tom@example.org", iat=4713)
+    one = dashboard(own_canaries.path)
+    next(button for button in one.button if button.label == "Sign out").click().run()
+    # What only this process knows.
+    visitors._ENDED.clear()
+    assert "ended by signing out" in everything_sent(dashboard(own_canaries.path))
+    acted = visitors.Visitor(str(own_canaries.path), "tom@example.org", Access("triager"), "4713")
+    with pytest.raises(NotPermitted, match="signed out"):
+        acted.still()
+    assert words_in(everything_sent(signed("tom@example.org", iat=4714)(own_canaries.path)))
+
+
+def test_a_run_that_is_cut_short_does_not_keep_the_answers(
+    own_canaries: Store, signed: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamlit may begin another run wherever the session is touched."""
+    set_user(own_canaries, "ann@example.org", "analyst")
+    at = signed("ann@example.org")(own_canaries.path)
+    at.session_state["explore-history"] = "zqheardcarx"
+    at.run()
+    remove, cut = SessionStateProxy.__delitem__, []
+
+    def removed(self: SessionStateProxy, key: str) -> None:
+        remove(self, key)
+        if not cut:
+            cut.append(key)
+            context = get_script_run_ctx()
+            assert context is not None
+            raise RerunException(
+                RerunData(
+                    page_script_hash=context.page_script_hash, query_string=context.query_string
+                )
+            )
+
+    set_user(own_canaries, "ann@example.org", "analyst", ("kitchen",))
+    monkeypatch.setattr(SessionStateProxy, "__delitem__", removed)
+    at.run()
+    assert cut
+    assert "explore-history" not in at.session_state
 
 
 def test_only_those_who_may_run_jobs_stop_them(
