@@ -40,7 +40,7 @@ from parts.server import sign_in
 from parts.shared import view as views
 from parts.shared.view import NEEDS, PAGES
 from progress import Step
-from tests.app import Open, opener, texts
+from tests.app import Open, html, opener, texts
 from tests.canaries import TURNS, everything_sent, of, turn, words_in
 from tests.sandbox_server import Server
 from tests.scored import MODEL
@@ -698,6 +698,14 @@ def test_viewers_compare_with_no_judge(store: Store, signed: Callable[..., Open]
     heading = "Compare with an outside judge"
     assert heading in texts(signed("tom@example.org")(store.path, "model", look="comparison"))
     assert heading not in texts(signed("vera@example.org")(store.path, "model", look="comparison"))
+
+
+def test_viewers_compare_no_slice_of_a_few_turns(store: Store, signed: Callable[..., Open]) -> None:
+    few = {"failing": "asr", "slice": "asr:locale=en-US", "versus": "asr:locale=en-GB;hour=08-12"}
+    assert "too few for a viewer" in texts(signed("vera@example.org")(store.path, "triage", **few))
+    at = signed("tom@example.org")(store.path, "triage", **few)
+    assert "too few for a viewer" not in texts(at)
+    assert "turns in both" in html(at)
 
 
 @pytest.mark.parametrize("address", ["kit@example.org", "tom@example.org"])
