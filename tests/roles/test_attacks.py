@@ -30,9 +30,12 @@ from data.queries.filters import Filter
 from data.queries.visibility import Reader
 from data.schema.access import MAY, ROLES, Access, Role
 from data.schema.layout import TABLES
+from data.store.annotations import SHARE, annotate
 from data.store.people import address_of, audited, remove_user, set_user
 from data.store.snapshot import connect
 from data.store.store import Store
+from data.store.workspace import put_setting
+from parts.annotate.files import _content
 from parts.jobs.job import Jobs
 from parts.rewrites.mining import MINE
 from parts.server import access as visitors
@@ -692,6 +695,18 @@ def test_annotating_goes_on_for_somebody_with_a_limit(
     asked.append(at.session_state["queue_turn"])
     assert len(set(asked)) == 3
     assert "2 today" in texts(at)
+
+
+def test_an_export_of_annotations_has_no_verdict_that_waits_since(own_canaries: Store) -> None:
+    put_setting(own_canaries, SHARE, 1.0)
+    make = _content(str(own_canaries.path), "jsonl", "ann")
+    with own_canaries.snapshot() as snapshot:
+        at = snapshot.query(
+            "SELECT turn_id, dialogue_id, day FROM turns ORDER BY turn_id DESC LIMIT 1"
+        ).to_pylist()[0]
+    annotate(own_canaries, at, "bob", "asr", note="zqbobsnotex")
+    annotate(own_canaries, at | {"turn_id": turn("kitchen", 2)}, "ann", "asr", note="zqownnotex")
+    assert {"zqbobsnotex", "zqownnotex"} & words_in(make()) == {"zqownnotex"}
 
 
 def test_viewers_compare_with_no_judge(store: Store, signed: Callable[..., Open]) -> None:
