@@ -724,6 +724,11 @@ def test_viewers_compare_no_slice_of_a_few_turns(store: Store, signed: Callable[
 
 
 @pytest.mark.parametrize("address", ["kit@example.org", "tom@example.org"])
+def test_a_rewrite_opens(store: Store, signed: Callable[..., Open], address: str) -> None:
+    at = signed(address)(store.path, "rewrites", rewrite="zqrewritesrewriteidkitchenx")
+    assert "zqrewritesrequestkitchenx" in everything_sent(at)
+
+
 # -- the audit -------------------------------------------------------------------------------------
 
 
