@@ -629,7 +629,8 @@ def test_a_run_that_is_cut_short_does_not_keep_the_answers(
     at = signed("ann@example.org")(own_canaries.path)
     at.session_state["explore-history"] = "zqheardcarx"
     at.run()
-    remove, cut = SessionStateProxy.__delitem__, []
+    remove = SessionStateProxy.__delitem__
+    cut: list[object] = []
 
     def removed(self: SessionStateProxy, key: str) -> None:
         remove(self, key)
