@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
@@ -79,7 +80,7 @@ looks = tuple(
 look = one_of("View", looks, "look", NAMES.__getitem__, "segments", hidden=True)
 
 
-def folder() -> object:
+def folder() -> Path:
     """The model's folder; raises if it is gone."""
     return registry.folder_of(open_store(view.path).models, str(view.model))
 
@@ -99,7 +100,9 @@ elif look == "thresholds":
     quality.explorer(view, sample, target)
 elif look == "comparison":
     versus(view)
-    attempt(lambda: outside_judges(view))
+    # It lists single turns, and finds the model's verdicts on them by their ids.
+    if may("turns"):
+        attempt(lambda: outside_judges(view))
 elif look == "labels":
     suspected_labels(view)
 elif look == "reasons":

@@ -11,7 +11,9 @@ import duckdb
 import pyarrow as pa
 
 from data.errors import UsageError, machine_error
+from data.export.one_select import only_select
 from data.export.spreadsheet import copy_options, guarded_sql
+from data.schema.access import PEOPLE
 from data.schema.layout import TABLES
 from data.store.durability import replacing
 from data.store.snapshot import (
@@ -177,6 +179,11 @@ def _check(
     if where is None:
         return
     try:
+        if snapshot.access.limited:
+            # A query in it could read a file, which holds more than the table.
+            only_select(
+                con, f'SELECT 1 FROM "{table}" WHERE (\n{where}\n)', set(TABLES) - set(PEOPLE)
+            )
         # Parsed as an expression of its own, so that a `)` in it cannot close an outer bracket.
         con.table(table).filter(where).limit(0).fetchall()
     except duckdb.Error as error:

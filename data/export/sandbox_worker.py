@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +23,15 @@ import pyarrow as pa
 
 from data.errors import FaultlineError, UsageError
 from data.export.export import copy_sql
+from data.export.one_select import bound_relation, only_select
 from data.export.sandbox import LATE
-from data.export.sql_errors import Place, did_you_mean, nearest, place_of, sentence
+from data.export.sql_errors import Place, sentence
 from data.schema.access import PEOPLE, Access
 from data.schema.layout import TABLES
 from data.store.damage import may_be_damage
 from data.store.snapshot import connect
 
-# Table functions that read nothing outside the statement.
-_SOURCES = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each",
-                      "json_tree"})  # fmt: skip
-# Functions that reveal or change the state of the server, or only wait.
-_CLOSED = frozenset({"current_setting", "getvariable", "getenv", "write_log", "nextval", "setval",
-                     "currval", "current_query", "current_query_id", "current_connection_id",
-                     "current_transaction_id", "txid_current", "sleep_ms", "setseed", "stats",
-                     "get_block_size", "json_serialize_plan", "col_description", "obj_description",
-                     "shobj_description", "format_type", "which_secret"})  # fmt: skip
-# The same by how their names begin: what PostgreSQL and DuckDB know about their own catalogues.
-_CLOSED_PREFIXES = ("duckdb_", "pragma_", "pg_", "has_")
-_OPEN = frozenset({"pg_typeof", "pg_size_pretty"})
 _BATCH = 1024
-# On a line of its own; it only binds the statement.
-_PREPARE = "PREPARE statement AS\n"
 # Address space beyond DuckDB's memory: threads' stacks, arenas, and rows being written out.
 _HEADROOM = 700_000_000
 
@@ -117,7 +103,7 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     try:
         offered = set(TABLES) - set(PEOPLE)
         sql = only_select(con, request["sql"], {*offered, *(["slice"] if request["slice"] else [])})
-        relation = _bound_relation(con, sql)
+        relation = bound_relation(con, sql)
         columns = [(str(n), str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
         if len({name for name, _ in columns}) < len(columns):
             raise UsageError("Two columns have the same name; name each with AS.")
@@ -132,16 +118,6 @@ def _answer(request: dict[str, Any], late: threading.Event) -> tuple[dict[str, A
     finally:
         timer.cancel()
     return head | {"seconds": time.monotonic() - began}, table
-
-
-def _bound_relation(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
-    """The relation of a checked statement."""
-    try:
-        return con.sql(sql)
-    except duckdb.Error:
-        # A relation does not say where in the text its error is; a prepared statement does.
-        con.execute(f"{_PREPARE}{sql}")
-        raise
 
 
 def _first_rows(
@@ -185,98 +161,6 @@ def _bound(request: dict[str, Any], target: Path | None) -> None:
     for kind, value in limits:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(kind, (value, value))
-
-
-def only_select(con: duckdb.DuckDBPyConnection, sql: str, tables: set[str]) -> str:
-    """The single SELECT statement of a text, if it reads only `tables`.
-
-    Raises UsageError for none, several or other statements, for other tables, and for functions
-    that read files or reveal the server's state; DuckDB's own error if it cannot be parsed.
-    """
-    if "\0" in sql:
-        raise UsageError("The statement contains a NUL character; remove it.")
-    statements = con.extract_statements(sql)
-    if not statements:
-        raise UsageError("There is no statement; write one, for example: FROM predictions LIMIT 9")
-    if len(statements) > 1:
-        raise UsageError(f"There are {len(statements)} statements; give one.")
-    text = statements[0].query
-    kind = statements[0].type.name
-    if kind != "SELECT":
-        raise UsageError(f"This is not a SELECT statement but {kind.replace('_', ' ')}; only "
-                         "reading is possible here.")  # fmt: skip
-    tree = json.loads(
-        con.execute("SELECT json_serialize_sql($1::VARCHAR)", [text]).fetchall()[0][0]
-    )
-    if tree["error"]:
-        raise UsageError(f"This kind of statement cannot be run here: {tree['error_message']}")
-    nodes = list(_nodes(tree["statements"]))
-    # Without what stood before the statement.
-    skipped = max(sql.encode().find(text.encode()), 0)
-
-    def refused(reason: str, node: dict[str, Any]) -> _Refused:
-        offset = node.get("query_location")
-        if not isinstance(offset, int) or offset >= len(text.encode()):
-            return _Refused(reason)
-        return _Refused(reason, place_of(sql, skipped + offset))
-
-    cte_names = {
-        str(entry["key"]).lower()
-        for node in nodes
-        if isinstance(node.get("cte_map"), dict)
-        for entry in node["cte_map"]["map"]
-    }
-    for name in sorted(cte_names):
-        if name.startswith(("duckdb_", "sqlite_", "pg_", "pragma_")):
-            raise UsageError(f"A query in WITH cannot be called “{name}”; choose another name.")
-    for node in nodes:
-        name = str(node.get("function_name") or "").lower()
-        if node.get("type") == "TABLE_FUNCTION":
-            source = str(node["function"].get("function_name") or "").lower()
-            if source not in _SOURCES:
-                raise refused(
-                    f"The function “{source}” cannot be read from here; read from "
-                    f"{', '.join(sorted(tables))}.", node
-                )  # fmt: skip
-        elif name in _CLOSED or (name.startswith(_CLOSED_PREFIXES) and name not in _OPEN):
-            raise refused(f"The function “{name}” cannot be used here.", node)
-        elif node.get("type") == "BASE_TABLE":
-            table = str(node.get("table_name") or "").lower()
-            outside = node.get("schema_name") not in ("", None, "main") or node.get("catalog_name")
-            if outside or table not in tables | cte_names:
-                alike = did_you_mean(nearest(table, tables | cte_names))
-                raise refused(
-                    f"There is no table “{node.get('table_name')}” here{alike}; there are: "
-                    f"{', '.join(sorted(tables))}.", node
-                )  # fmt: skip
-    # A final semicolon, possibly followed by a comment, would break the enclosing statements.
-    encoded = text.encode()
-    semicolons = [
-        position
-        for position, _ in duckdb.tokenize(text)
-        if encoded[position : position + 1] == b";"
-    ]
-    return encoded[: semicolons[0]].decode() if semicolons else text
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every object of a parsed statement; iterative, because the tree may be deep."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            yield node
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-
-
-class _Refused(UsageError):
-    """A statement that may not run, and where in its text the reason is."""
-
-    def __init__(self, reason: str, where: Place | None = None) -> None:
-        super().__init__(f"{str(where).capitalize()}: {reason}" if where else reason)
-        self.where = where
 
 
 def _sentence(error: Exception, request: dict[str, Any]) -> tuple[str, Place | None]:

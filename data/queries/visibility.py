@@ -202,7 +202,7 @@ class Reader:
     @classmethod
     def of(cls, snapshot: Snapshot, name: str | None = None) -> Reader:
         """A reader of a snapshot that holds annotations and settings."""
-        share = float(setting(snapshot, SHARE, DEFAULT_SHARE))
+        share = share_of(snapshot)
         if not snapshot.counts()["annotations"]:
             return cls(name, share, frozenset())
         return cls.now(
@@ -235,6 +235,16 @@ class Reader:
     def read(self, snapshot: Snapshot, table: str = "annotations") -> pa.Table:
         """All rows of a table with a blind rule that this person may see."""
         return self.shown(snapshot.query(f'FROM "{table}"'))
+
+
+def share_of(snapshot: Snapshot) -> float:
+    """The share of turns that need a second opinion, as it is for whoever the snapshot is for.
+
+    For somebody who sees pseudonyms of the turns, all of them if any do: whether one does is
+    decided by its real id.
+    """
+    share = float(setting(snapshot, SHARE, DEFAULT_SHARE))
+    return 1.0 if share > 0 and snapshot.access.aggregates_only else share
 
 
 def paths(schema: pa.Schema) -> Iterator[str]:

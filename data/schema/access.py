@@ -10,7 +10,7 @@ it lacks is empty for everybody with a limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
@@ -104,6 +104,15 @@ _SUMS = " ".join(
     ]
 )
 _P = " ".join(f"p_{name}" for name in FAILURE_POINTS)
+
+# What the rule of some rows reads besides their table.
+_READ: Mapping[Rows, tuple[str, ...]] = {
+    "turn": ("turns",),
+    "first_turn": ("turns",),
+    "slice": ("turns",),
+    "link": ("triage", "turns"),
+    "rewrite": ("rewrites",),
+}
 
 # A new column has to be named here, after deciding whether viewers see it; `hidden` is what they do
 # not see. A table without open columns is closed to them.
@@ -263,6 +272,13 @@ class Access:
             not allowed or found.get(name) in allowed
             for name, allowed in (("assistant", self.assistants), ("locale", self.locales))
         )
+
+    def with_sources(self, tables: Sequence[str]) -> tuple[str, ...]:
+        """These tables, and those that decide which of their rows somebody with a limit sees."""
+        if not self.limited:
+            return tuple(tables)
+        read = (source for name in tables for source in _READ.get(SHOWN[name].rows, ()))
+        return tuple(dict.fromkeys((*tables, *read)))
 
     def reads(self, table: str) -> bool:
         """Whether anything of a table is theirs to see."""

@@ -33,6 +33,11 @@ FULL_SCHEMA = Path(__file__).parent / "full_schema" / "day=1970-01-01" / "turns.
 
 _EMPTY: dict[str, str] = {}
 
+# A name that is no table's is opened as a file, by this function; the views use another.
+_NO_FILES = (
+    "CREATE MACRO parquet_scan(file) AS TABLE SELECT error('Files cannot be read here.') AS file"
+)
+
 Params = Sequence[Any] | Mapping[str, Any]
 # Needed by a macro that many statements use, and small.
 _ALWAYS = ("misdated",)
@@ -320,9 +325,27 @@ def connect(
         if paths and name not in later:
             con.execute(_view(name, paths, access, walled))
     con.execute(_DATED if files.get("misdated") else _ALL_DATED)
+    if walled:
+        con.execute(_NO_FILES)
     for sql in before_lock:
         con.execute(sql)
     con.execute("SET lock_configuration = true")
+    return con
+
+
+def empty_tables(names: Collection[str]) -> duckdb.DuckDBPyConnection:
+    """A connection with these tables, all of them empty, and without access to any file."""
+    con = duckdb.connect(
+        config={
+            "threads": 1,
+            "memory_limit": "100MB",
+            "python_enable_replacements": False,
+            "enable_external_access": False,
+        }
+    )
+    for name in names:
+        con.execute(_empty(con, name))
+    con.execute(_ALL_DATED)
     return con
 
 

@@ -279,10 +279,11 @@ class Store:
     def snapshot(self, at: str | None = None, only: Sequence[str] = tuple(TABLES)) -> Snapshot:
         """A snapshot of the tables: at the visible version, or at the version string `at`.
 
-        `only` names the tables to open; the others are empty in it and cost nothing. Raises
-        `VersionGone` if `at` never existed or has been vacuumed, `StoreDamaged` if a file is
-        damaged.
+        `only` names the tables to open, with those that decide on their rows; the others are empty
+        in it and cost nothing. Raises `VersionGone` if `at` never existed or has been vacuumed,
+        `StoreDamaged` if a file is damaged.
         """
+        only = self.access.with_sources(only)
         for attempt in range(5):
             head = self.head()
             versions = head.tables if at is None else parse_version(at)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
@@ -19,7 +20,8 @@ from charts.formatting import (
 )
 from data.errors import FaultlineError
 from data.export.export import export
-from data.queries.annotations import without_sql
+from data.queries.annotations import latest, without_sql
+from data.queries.visibility import Reader
 from data.store.annotations import DESK
 from parts.server.access import download, may, open_store, require
 from parts.shared.verdict_form import Desk
@@ -36,7 +38,7 @@ def files_task(view: View, who: str, now: Desk) -> None:
         st.subheader(
             "Export", anchor=False, help="Download all annotations, the latest of each person."
         )
-        hidden = _hidden(now, who)
+        hidden = _hidden(now.annotations, now.reader(who))
         exported = now.annotations.num_rows - len(hidden)
         st.text(f"{several(exported, 'annotation')}, the latest of each person.")
         if hidden:
@@ -48,7 +50,7 @@ def files_task(view: View, who: str, now: Desk) -> None:
             for suffix, kind in _KINDS.items():
                 st.download_button(
                     suffix.upper() if suffix != "parquet" else "Parquet",
-                    _content(view.path, suffix, tuple(hidden)),
+                    _content(view.path, suffix, who),
                     f"annotations.{suffix}",
                     kind,
                     icon=":material/download:",
@@ -84,24 +86,24 @@ def files_task(view: View, who: str, now: Desk) -> None:
             _report(*outcome)
 
 
-def _hidden(now: Desk, who: str) -> list[str]:
+def _hidden(annotations: pa.Table, reader: Reader) -> list[str]:
     """Ids of the annotations that a person may not see yet."""
-    visible = now.reader(who).shown(now.annotations)["annotation_id"]
-    every = now.annotations["annotation_id"]
+    visible, every = reader.shown(annotations)["annotation_id"], annotations["annotation_id"]
     return [str(i) for i in every.filter(pc.invert(pc.is_in(every, visible))).to_pylist()]
 
 
-def _content(path: str, suffix: str, hidden: tuple[str, ...]) -> Callable[[], bytes]:
-    make = partial(_export, path, suffix, hidden)
+def _content(path: str, suffix: str, who: str) -> Callable[[], bytes]:
+    make = partial(_export, path, suffix, who)
     return download("export", f"annotations ({suffix})", make)
 
 
-def _export(path: str, suffix: str, hidden: tuple[str, ...]) -> bytes:
-    """The bytes of an export, written when the button is pressed."""
+def _export(path: str, suffix: str, who: str) -> bytes:
+    """The bytes of an export, written when the button is pressed, from the annotations then."""
     with (
         tempfile.TemporaryDirectory() as folder,
         open_store(path).snapshot(only=DESK) as snapshot,
     ):
+        hidden = _hidden(latest(snapshot), Reader.of(snapshot, who))
         to = Path(folder) / f"annotations.{suffix}"
         export(snapshot, "annotations", to, without_sql(hidden))
         return to.read_bytes()

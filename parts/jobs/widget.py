@@ -8,41 +8,54 @@ from typing import Any
 import streamlit as st
 
 from charts.formatting import percent, plain
+from data.errors import NotPermitted
 from parts.jobs.job import Job, jobs
 from parts.jobs.process import ProcessJob
-from parts.server.access import may
+from parts.server.access import may, require
 
 # Seconds between two looks at a running job.
 _INTERVAL_S = 0.5
 
 
 def watch(
-    job: Job[Any], *, cancel: str | None = "Cancel", on_cancel: Callable[[], None] | None = None
+    job: Job[Any],
+    *,
+    cancel: str | None = "Cancel",
+    on_cancel: Callable[[], None] | None = None,
+    action: str = "run",
 ) -> None:
     """The progress of a running job and a button that stops it; the page runs again at its end.
 
     `cancel` is the button's label; None for work that cannot be stopped. `on_cancel` is called
-    before the job is stopped.
+    before the job is stopped. `action` is what somebody has to be allowed so that they can stop it:
+    everybody who uses the server shares its jobs.
     """
-    _watch(job, cancel, on_cancel)
+    _watch(job, cancel, on_cancel, action)
 
 
 @st.fragment(run_every=_INTERVAL_S)
-def _watch(job: Job[Any], cancel: str | None, on_cancel: Callable[[], None] | None) -> None:
+def _watch(
+    job: Job[Any], cancel: str | None, on_cancel: Callable[[], None] | None, action: str
+) -> None:
     if job.state != "running":
         st.rerun()
     st.progress(job.progress.share, text=progress_words(job))
-    if cancel:
+    if cancel and may(action):
         st.button(
             cancel,
             icon=":material/stop:",
             key=f"stop-{job.name}",
             on_click=_cancel,
-            args=(job, on_cancel),
+            args=(job, on_cancel, action),
         )
 
 
-def _cancel(job: Job[Any], on_cancel: Callable[[], None] | None) -> None:
+def _cancel(job: Job[Any], on_cancel: Callable[[], None] | None, action: str) -> None:
+    try:
+        require(action, f"stop: {job.name}")
+    except NotPermitted as error:
+        st.toast(plain(str(error)))
+        return
     if on_cancel:
         on_cancel()
     job.stop()

@@ -9,7 +9,7 @@ that has changed since, it may change nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +22,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from data.errors import FaultlineError, NotPermitted, StoreMissing
 from data.schema.access import EVERYTHING, Access
 from data.store.people import Notes, users
+from data.store.signed_out import ended, sign_in_of
 from data.store.store import Store
 from data.store.transaction import Cycle
 from parts.server import sign_in
@@ -33,8 +34,11 @@ _PRESENT = "access-of-this-run"
 _ACTING: ContextVar[Visitor | None] = ContextVar("acting", default=None)
 # Sign-ins that were noted, and those that were refused: a browser opens many sessions with one.
 _NOTED: set[tuple[str, str, bool]] = set()
-# Sign-ins that were ended here: other tabs, and copies of the cookie, would go on with them.
+# Sign-ins that were ended here: other tabs, and copies of the cookie, would go on with them. The
+# store's audit has them as well, for other processes and after a restart.
 _ENDED: set[tuple[str | None, str]] = set()
+# Seconds that a sign-out waits for the store.
+_SIGN_OUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Visitor:
         """Raise `NotPermitted` unless they may do now what they might when this was made."""
         if self.address is None and sign_in.settings() is None:
             return
-        if (self.address, self.issued) in _ENDED:
+        if _ended(self.path, self.address, self.issued):
             raise NotPermitted("You have signed out; load the page again.")
         now, refusal = _looked_up(self.path, self.address)
         if now is None:
@@ -105,6 +109,12 @@ class _Own(Store):
             self.visitor.note("deletion", tables)
 
 
+def _write_notes(path: str) -> None:
+    """Have what was noted in the store now, where the server's other processes see it."""
+    with suppress(FaultlineError):
+        _notes(Store.open(path).path).flush(_SIGN_OUT_S)
+
+
 @lru_cache(maxsize=8)
 def _notes(path: Path) -> Notes:
     return Notes(Store(path))
@@ -115,22 +125,23 @@ def begin(path: str) -> str | None:
 
     The answer is empty for somebody who has not signed in yet.
     """
-    before = st.session_state.pop(_PRESENT, None)
+    before = st.session_state.get(_PRESENT)
     settings = sign_in.settings()
     if settings is None:
         st.session_state[_PRESENT] = Visitor(path, None, EVERYTHING)
         return None
     address = sign_in.address_in(st.user.to_dict())
     if not st.user.get("is_logged_in"):
+        _forget_all()
         return ""
     signed_in = (address or "", str(st.user.get("iat", "")))
-    if signed_in in _ENDED:
-        st.session_state.clear()
+    if _ended(path, *signed_in):
+        _forget_all()
         return "this sign-in was ended by signing out"
     found, refusal = _looked_up(path, address)
     if isinstance(before, Visitor) and (before.address, before.access) != (address, found):
         # What a session keeps, such as answers of statements, was for somebody who sees more.
-        st.session_state.clear()
+        _forget_all()
     new = (*signed_in, found is None) not in _NOTED
     _NOTED.add((*signed_in, found is None))
     if found is None or address is None:
@@ -143,6 +154,27 @@ def begin(path: str) -> str | None:
     if new:
         visitor.note("sign-in", details=found.role)
     return None
+
+
+def _forget_all() -> None:
+    """Empty the session. Whose it was goes last: Streamlit may begin another run in between, which
+    then has to empty it as well.
+    """
+    for name in st.session_state:
+        if name != _PRESENT:
+            st.session_state.pop(name, None)
+    st.session_state.pop(_PRESENT, None)
+
+
+def _ended(path: str, address: str | None, issued: str) -> bool:
+    """Whether a sign-in was ended by signing out, here or in another process of the server."""
+    if (address, issued) in _ENDED:
+        return True
+    try:
+        return (address, issued) in ended(Store.open(path))
+    except FaultlineError:
+        # Nor can anybody's role be read then.
+        return False
 
 
 def _looked_up(path: str, address: str | None) -> tuple[Access | None, str]:
@@ -215,11 +247,13 @@ def leave() -> None:
     address = sign_in.address_in(st.user.to_dict())
     if address is not None:
         present = st.session_state.get(_PRESENT)
+        issued = str(st.user.get("iat") or "")
+        if issued:
+            _ENDED.add((address, issued))
         if isinstance(present, Visitor):
-            present.note("sign-out")
-        if issued := st.user.get("iat"):
-            _ENDED.add((address, str(issued)))
-    st.session_state.pop(_PRESENT, None)
+            present.note("sign-out", details=sign_in_of(issued) if issued else "")
+            _write_notes(present.path)
+    _forget_all()
     st.logout()
 
 

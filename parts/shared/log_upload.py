@@ -82,7 +82,7 @@ def upload(path: str) -> None:
     job = work.get(INGEST)
     if job is not None and job.state == "running":
         st.text("The file is being read.")
-        watch(job, cancel="Stop")
+        watch(job, cancel="Stop", action="maintain")
         return
     file = st.file_uploader(
         f"A log file, up to {LARGEST_MB} MB: traces (JSONL, Parquet) or another "

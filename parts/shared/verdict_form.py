@@ -25,14 +25,12 @@ from charts.formatting import (
 from charts.html import piece
 from charts.palette import COLOURS
 from data.queries.annotations import latest, progress
-from data.queries.visibility import Reader
+from data.queries.visibility import Reader, share_of
 from data.schema.tables import EVEN
 from data.schema.trace import FAILURE_POINTS
 from data.schema.vocabulary import FAILURE_MEANINGS, NAMES
 from data.store.annotations import (
-    DEFAULT_SHARE,
     DESK,
-    SHARE,
     annotate,
     parse_slots,
     shown_to,
@@ -40,7 +38,6 @@ from data.store.annotations import (
 )
 from data.store.judges import is_judge, reserved
 from data.store.store import Store
-from data.store.workspace import setting
 from parts.server.access import open_store, signed_in_as
 from parts.server.caching import cached_data
 from parts.shared.view import reader_zone
@@ -105,7 +102,8 @@ def desk(path: str) -> Desk:
     """The newest annotations and the share of second opinions."""
     store = open_store(path)
     tables = store.head().tables
-    version = ".".join(f"{name}{tables.get(name, 0)}" for name in DESK)
+    names = store.access.with_sources(DESK)
+    version = ".".join(f"{name}{tables.get(name, 0)}" for name in names)
     midnight = datetime.combine(datetime.now(reader_zone()).date(), time(), reader_zone())
     return _desk(path, version, midnight, store)
 
@@ -113,7 +111,7 @@ def desk(path: str) -> Desk:
 @cached_data(max_entries=8, show_spinner=False)
 def _desk(path: str, version: str, midnight: datetime, _store: Store) -> Desk:
     with _store.snapshot(only=DESK) as snapshot:
-        share = float(setting(snapshot, SHARE, DEFAULT_SHARE))
+        share = share_of(snapshot)
         now = latest(snapshot)
         everybody = Reader.now(now, share)
         return Desk(version, now, progress(snapshot, midnight), share, everybody)

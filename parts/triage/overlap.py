@@ -15,9 +15,10 @@ from charts.layout import CONFIG
 from charts.slices import trend, trend_words
 from data.errors import UsageError
 from data.queries.slices import Conditions, compared, daily, shared_turns
+from parts.server.access import access
 from parts.server.caching import cached_data
 from parts.shared import address
-from parts.shared.view import CacheKey, View
+from parts.shared.view import FEWEST, CacheKey, View
 from parts.triage.slice_picker import TITLES, name_button
 
 # Overlapping slices whose turns are counted, and those that are shown.
@@ -63,7 +64,7 @@ def overlapping(
         figures = _shared(view.turns_key, point, conditions, counted, view)
         rows = sorted(zip(counted, figures, strict=True), key=lambda row: -row[1][2])[:_SHOWN]
         for other, (turns, failures, shared) in rows:
-            if not turns:
+            if not turns or _too_few(turns, shared):
                 continue
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 name_button(key_of(point, other), words_of(other), False, "overlapping-")
@@ -139,6 +140,9 @@ def _side_by_side(
     view: View, point: str, conditions: Conditions, against: Conditions, days: pa.Table
 ) -> None:
     sides, other_days = _compared(view.turns_key, point, conditions, against, view)
+    if _too_few(sides.this.turns, sides.other.turns, sides.both.turns):
+        st.text(f"Fewer than {FEWEST} turns lie in one of them or in both, too few for a viewer.")
+        return
     st.markdown(plain(side_words(sides)))
     rows = [
         [name, count(side.turns), count(side.failures), _rate(side)]
@@ -158,6 +162,11 @@ def _side_by_side(
         alt=f"This slice: {trend_words(days, {})} Compared slice: {trend_words(other_days, {})}",
         key="versus-trend",
     )
+
+
+def _too_few(*turns: int) -> bool:
+    """Whether some of these numbers of turns are too small for somebody who sees no turns."""
+    return access().aggregates_only and any(0 < number < FEWEST for number in turns)
 
 
 def _rate(side: Side) -> str:

@@ -154,7 +154,8 @@ def wait(view: View, point: str, job: Job[Ranked]) -> None:
     def remember() -> None:
         st.session_state[_STOPPED] = (view.turns_key, point)
 
-    watch(job, cancel="Stop the search", on_cancel=remember)
+    # Only those who see the same turns share it.
+    watch(job, cancel="Stop the search", on_cancel=remember, action="aggregates")
 
 
 def _again() -> None:

@@ -453,7 +453,7 @@ _ANNOTATIONS = [
     "SELECT json_serialize_sql('FROM annotations') AS x", "SELECT x FROM json_each('[1]') t(x)",
     "SELECT excerpt FROM quarantine", "FROM quarantine", "SELECT gold FROM turns", "FROM labelled",
     "FROM settings", "FROM views", "FROM triage", "FROM runs", "SHOW TABLES", "SHOW ALL TABLES",
-    "SHOW DATABASES", "FROM (SHOW ALL TABLES)", "SELECT count(*) AS n FROM annotations",
+    "FROM (SHOW ALL TABLES)", "SELECT count(*) AS n FROM annotations",
     "SELECT turn_id FROM annotations WHERE turn_id > '' ORDER BY ALL LIMIT 3 OFFSET 0",
     "/* FROM annotations */ SELECT 1", "SELECT 'annotations' AS x", "SELECT version() AS x",
     "SELECT current_user AS x, current_database() AS y", "VALUES ('annotations')", "FROM VALUES (1) t(x)",
@@ -555,4 +555,20 @@ BOMBS: list[Attack] = [
     )
 ]  # fmt: skip
 
-ATTACKS: list[Attack] = [*READERS, *TABLES, *FUNCTIONS, *STATEMENTS, *VERDICTS, *ODD]
+# Names in WITH that are out of scope where they are read, and SHOW of something that is no table.
+SCOPES = _read(
+    'WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) FROM "{turns}"',
+    'WITH x AS (WITH "{hidden}" AS (SELECT 1) SELECT 2) SELECT note FROM "{hidden}" a',
+    'SELECT (WITH "{hidden}" AS (SELECT 1) SELECT 1) AS x, * FROM "{hidden}" a',
+    'SUMMARIZE WITH x AS (WITH "{hidden}" AS (SELECT 1) SELECT 2) FROM "{hidden}" a',
+    'WITH x AS (WITH "{hidden}" AS (SELECT 1) SELECT 2) SELECT a.note FROM "{hidden}" a '
+    "JOIN turns USING (turn_id)",
+    'WITH "{folder}/secret.csv" AS (SELECT 1) FROM "{folder}/secret.csv"',
+    "WITH x AS (WITH users AS (SELECT 1) SELECT 2) FROM users",
+    "WITH x AS (WITH y AS (SELECT 1) FROM y) FROM y",
+    "FROM (SHOW allowed_paths)", "SHOW allowed_paths", 'FROM (SHOW "temp_directory") s',
+    "SELECT * FROM turns, (SHOW secret_directory)", "SHOW memory_limit", "SHOW VARIABLES",
+    "SHOW DATABASES",
+)  # fmt: skip
+
+ATTACKS: list[Attack] = [*READERS, *TABLES, *FUNCTIONS, *STATEMENTS, *VERDICTS, *ODD, *SCOPES]

@@ -13,24 +13,38 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.exceptions import RerunException
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.runtime.state.session_state_proxy import SessionStateProxy
 from streamlit.testing.v1 import AppTest
 
 from data.errors import FaultlineError, NotPermitted, UsageError
 from data.export.export import export
 from data.export.manifest import answer_zip, slice_zip
+from data.export.one_select import bind_without_files, only_select
 from data.export.sandbox import start
 from data.queries.filters import Filter
 from data.queries.visibility import Reader
 from data.schema.access import MAY, ROLES, Access, Role
+from data.schema.layout import TABLES
+from data.store.annotations import SHARE, annotate
 from data.store.people import address_of, audited, remove_user, set_user
+from data.store.snapshot import connect
 from data.store.store import Store
+from data.store.workspace import put_setting
+from parts.annotate.files import _content
+from parts.jobs.job import Jobs
+from parts.rewrites.mining import MINE
 from parts.server import access as visitors
 from parts.server import sign_in
 from parts.shared import view as views
 from parts.shared.view import NEEDS, PAGES
-from tests.app import Open, opener, texts
-from tests.canaries import everything_sent, of, turn, words_in
+from progress import Step
+from tests.app import Open, html, opener, texts
+from tests.canaries import TURNS, everything_sent, of, turn, words_in
 from tests.sandbox_server import Server
 from tests.scored import MODEL
 
@@ -257,6 +271,15 @@ _SQL = [
     "SELECT getenv('HOME'), current_setting('allowed_paths')",
     "SELECT * FROM sql_auto_complete('FROM t')",
     "SELECT json_serialize_plan('FROM turns')",
+    """WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) SELECT * FROM "{turns}" WHERE assistant = 'car'""",
+    """SELECT (WITH "{turns}" AS (SELECT 1) SELECT 1), * FROM "{turns}" t""",
+    """WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) SELECT t.* FROM "{turns}" t JOIN predictions p USING (turn_id)""",
+    """SUMMARIZE WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) FROM "{turns}" t""",
+    """WITH x AS (WITH users AS (SELECT 1) SELECT 2) FROM users""",
+    "FROM (SHOW allowed_paths)",
+    "SELECT * FROM (SHOW temp_directory), (SHOW secret_directory)",
+    "SHOW allowed_paths",
+    "SHOW DATABASES",
 ]
 
 
@@ -265,6 +288,43 @@ def server() -> Iterator[Server]:
     running = Server({})
     yield running
     running.close()
+
+
+@pytest.mark.parametrize("setting", ["allowed_paths", "temp_directory", "memory_limit"])
+def test_no_statement_shows_a_setting(store: Store, server: Server, setting: str) -> None:
+    with Store.open(store.path, access=KITCHEN).snapshot() as snapshot:
+        for sql in (
+            f"FROM (SHOW {setting})",
+            f"SHOW {setting}",
+            f'SELECT * FROM (SHOW "{setting}") s',
+        ):
+            with pytest.raises(UsageError, match="cannot be used here"):
+                server.run(snapshot, sql, Reader.of(snapshot))
+        tables = server.run(snapshot, "SHOW TABLES", Reader.of(snapshot))
+    assert "turns" in str(tables.table.to_pylist())
+
+
+_OUT_OF_SCOPE = """WITH x AS (WITH "{turns}" AS (SELECT 1) SELECT 2) FROM "{turns}" t"""
+
+
+def test_each_wall_holds_by_itself(store: Store) -> None:
+    """The names in WITH, the scope of names, and the connection, each without the others."""
+    with Store.open(store.path, access=KITCHEN).snapshot() as snapshot:
+        sql = _OUT_OF_SCOPE.replace("{turns}", str(snapshot.files["turns"][0]))
+        with connect(snapshot.files, "200MB", None, access=KITCHEN, walled=True) as con:
+            with pytest.raises(UsageError, match="in WITH"):
+                only_select(con, sql, set(TABLES))
+            with pytest.raises(duckdb.Error, match="does not exist"):
+                only_select(con, "WITH x AS (WITH y AS (SELECT 1) SELECT 2) FROM y", set(TABLES))
+            with pytest.raises(duckdb.Error, match="cannot be read here"):
+                con.sql(sql).fetchall()
+            with pytest.raises(duckdb.Error, match="file system operations are disabled"):
+                bind_without_files(sql, set(TABLES))
+            joined = (
+                "SELECT heard FROM turns JOIN predictions USING (turn_id, day) WHERE dated(turn_id)"
+            )
+            assert only_select(con, joined, set(TABLES)) == joined
+            assert len(con.sql(joined).fetchall()) > 9
 
 
 @pytest.mark.parametrize("sql", _SQL)
@@ -343,13 +403,19 @@ def test_a_condition_of_an_export_is_no_way_around(store: Store, tmp_path: Path)
         except FaultlineError as error:
             seen = str(error).replace(where, "")
         assert of("car", words_in(seen)) == set()
-        with pytest.raises(FaultlineError):
-            export(
-                snapshot,
-                "turns",
-                tmp_path / "other.jsonl",
-                where=f"turn_id IN (SELECT turn_id FROM read_parquet('{snapshot.files['turns'][0]}') WHERE error(turn_id) IS NULL)",
-            )
+        file = snapshot.files["turns"][0]
+        said = "WHERE CASE WHEN assistant = 'car' THEN error(asr.hypotheses[1].text) END IS NULL"
+        for inner in (
+            f"read_parquet('{file}')",
+            f"'{file}'",
+            f"(SHOW allowed_paths), read_parquet('{file}')",
+        ):
+            where = f"turn_id IN (SELECT turn_id FROM {inner} {said})"
+            with pytest.raises(FaultlineError) as refused:
+                export(snapshot, "turns", tmp_path / "other.jsonl", where=where)
+            assert of("car", words_in(str(refused.value))) == set()
+        within = "turn_id IN (SELECT turn_id FROM predictions)"
+        assert export(snapshot, "turns", tmp_path / "other.jsonl", where=within) == TURNS
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
@@ -474,11 +540,11 @@ def test_what_a_session_kept_goes_with_the_role(
     at = signed("ann@example.org")(own_canaries.path, "explore", show="sql", sql="SELECT heard FROM predictions")  # fmt: skip
     next(b for b in at.button if b.label == "Run").click().run()
     for _ in range(60):
-        if of("car", words_in(everything_sent(at))):
+        if "zqheardcarx" in words_in(everything_sent(at)):
             break
         time.sleep(0.5)
         at.run()
-    assert of("car", words_in(everything_sent(at)))
+    assert "zqheardcarx" in words_in(everything_sent(at))
     set_user(own_canaries, "ann@example.org", "analyst", ("kitchen",))
     at.run()
     assert of("car", words_in(everything_sent(at))) == set()
@@ -537,6 +603,131 @@ def test_a_sign_out_ends_the_other_tabs(own_canaries: Store, signed: Callable[..
         assert words_in(everything_sent(at)) <= {"zqturncarx"}
     again = signed("tom@example.org", iat=4712)(own_canaries.path)
     assert words_in(everything_sent(again))
+
+
+def test_a_sign_out_holds_in_other_processes_and_after_a_restart(
+    own_canaries: Store, signed: Callable[..., Open]
+) -> None:
+    set_user(own_canaries, "tom@example.org", "triager")
+    dashboard = signed("tom@example.org", iat=4713)
+    one = dashboard(own_canaries.path)
+    next(button for button in one.button if button.label == "Sign out").click().run()
+    # What only this process knows.
+    visitors._ENDED.clear()
+    assert "ended by signing out" in everything_sent(dashboard(own_canaries.path))
+    acted = visitors.Visitor(str(own_canaries.path), "tom@example.org", Access("triager"), "4713")
+    with pytest.raises(NotPermitted, match="signed out"):
+        acted.still()
+    assert words_in(everything_sent(signed("tom@example.org", iat=4714)(own_canaries.path)))
+
+
+def test_a_run_that_is_cut_short_does_not_keep_the_answers(
+    own_canaries: Store, signed: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamlit may begin another run wherever the session is touched."""
+    set_user(own_canaries, "ann@example.org", "analyst")
+    at = signed("ann@example.org")(own_canaries.path)
+    at.session_state["explore-history"] = "zqheardcarx"
+    at.run()
+    remove = SessionStateProxy.__delitem__
+    cut: list[object] = []
+
+    def removed(self: SessionStateProxy, key: str) -> None:
+        remove(self, key)
+        if not cut:
+            cut.append(key)
+            context = get_script_run_ctx()
+            assert context is not None
+            raise RerunException(
+                RerunData(
+                    page_script_hash=context.page_script_hash, query_string=context.query_string
+                )
+            )
+
+    set_user(own_canaries, "ann@example.org", "analyst", ("kitchen",))
+    monkeypatch.setattr(SessionStateProxy, "__delitem__", removed)
+    at.run()
+    assert cut
+    assert "explore-history" not in at.session_state
+
+
+def test_only_those_who_may_run_jobs_stop_them(
+    own_canaries: Store, signed: Callable[..., Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    class Running:
+        name, state, seconds, result, error, progress = "Mining", "running", 1.0, None, None, Step()
+
+        def stop(self) -> None:
+            stopped.append(self.name)
+
+    monkeypatch.setattr(Jobs, "get", lambda self, name: Running() if name == MINE else None)
+    monkeypatch.setattr("tests.app.settled", lambda at: at)
+    for address, role in (("tom@example.org", "triager"), ("ann@example.org", "analyst")):
+        set_user(own_canaries, address, role)
+    with own_canaries.commit() as cycle:
+        cycle.delete_rows("rewrites", "true")
+    at = signed("tom@example.org")(own_canaries.path, "rewrites")
+    assert at.get("progress")
+    assert "Stop" not in {button.label for button in at.button}
+    at = signed("ann@example.org")(own_canaries.path, "rewrites")
+    button = next(button for button in at.button if button.label == "Stop")
+    # Drawn before the role was taken away.
+    set_user(own_canaries, "ann@example.org", "triager")
+    button.click().run()
+    assert stopped == []
+    set_user(own_canaries, "ann@example.org", "analyst")
+    at = signed("ann@example.org")(own_canaries.path, "rewrites")
+    next(button for button in at.button if button.label == "Stop").click().run()
+    assert stopped == ["Mining"]
+
+
+@pytest.mark.parametrize("address", ["kit@example.org", "brit@example.org"])
+def test_annotating_goes_on_for_somebody_with_a_limit(
+    own_canaries: Store, signed: Callable[..., Open], address: str
+) -> None:
+    set_user(own_canaries, address, *PEOPLE[address])
+    at = signed(address)(own_canaries.path, "annotate")
+    asked = []
+    for _ in range(2):
+        asked.append(at.session_state["queue_turn"])
+        next(button for button in at.button if button.label and "ASR" in button.label).click().run()
+    asked.append(at.session_state["queue_turn"])
+    assert len(set(asked)) == 3
+    assert "2 today" in texts(at)
+
+
+def test_an_export_of_annotations_has_no_verdict_that_waits_since(own_canaries: Store) -> None:
+    put_setting(own_canaries, SHARE, 1.0)
+    make = _content(str(own_canaries.path), "jsonl", "ann")
+    with own_canaries.snapshot() as snapshot:
+        at = snapshot.query(
+            "SELECT turn_id, dialogue_id, day FROM turns ORDER BY turn_id DESC LIMIT 1"
+        ).to_pylist()[0]
+    annotate(own_canaries, at, "bob", "asr", note="zqbobsnotex")
+    annotate(own_canaries, at | {"turn_id": turn("kitchen", 2)}, "ann", "asr", note="zqownnotex")
+    assert {"zqbobsnotex", "zqownnotex"} & words_in(make()) == {"zqownnotex"}
+
+
+def test_viewers_compare_with_no_judge(store: Store, signed: Callable[..., Open]) -> None:
+    heading = "Compare with an outside judge"
+    assert heading in texts(signed("tom@example.org")(store.path, "model", look="comparison"))
+    assert heading not in texts(signed("vera@example.org")(store.path, "model", look="comparison"))
+
+
+def test_viewers_compare_no_slice_of_a_few_turns(store: Store, signed: Callable[..., Open]) -> None:
+    few = {"failing": "asr", "slice": "asr:locale=en-US", "versus": "asr:locale=en-GB;hour=08-12"}
+    assert "too few for a viewer" in texts(signed("vera@example.org")(store.path, "triage", **few))
+    at = signed("tom@example.org")(store.path, "triage", **few)
+    assert "too few for a viewer" not in texts(at)
+    assert "turns in both" in html(at)
+
+
+@pytest.mark.parametrize("address", ["kit@example.org", "tom@example.org"])
+def test_a_rewrite_opens(store: Store, signed: Callable[..., Open], address: str) -> None:
+    at = signed(address)(store.path, "rewrites", rewrite="zqrewritesrewriteidkitchenx")
+    assert "zqrewritesrequestkitchenx" in everything_sent(at)
 
 
 # -- the audit -------------------------------------------------------------------------------------

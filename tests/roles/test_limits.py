@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from data.errors import NotPermitted
+from data.queries.visibility import Reader
 from data.schema.access import ACTIONS, EVERYTHING, MAY, ROLES, SHOWN, WRITES, Access
 from data.schema.layout import TABLES
-from data.store.annotations import annotate
+from data.store.annotations import SHARE, annotate, annotate_all, wants_second
 from data.store.store import Store
-from data.store.workspace import set_triage
+from data.store.workspace import put_setting, set_triage
 from tests.canaries import ASSISTANTS, TURNS, of, turn, words_in
 
 KITCHEN = Access("analyst", assistants=("kitchen",))
@@ -76,6 +77,38 @@ def test_without_limits_the_views_are_plain(canary_store: Store) -> None:
         rows = snapshot.query("SELECT sql FROM duckdb_views() WHERE view_name = 'turns'")
     assert "md5" not in str(rows.to_pylist())
     assert "WHERE assistant" not in str(rows.to_pylist())
+
+
+@pytest.mark.parametrize("access", [KITCHEN, Access("viewer", ("kitchen",))])
+def test_a_part_of_a_snapshot_shows_as_much_as_the_whole(
+    canary_store: Store, access: Access
+) -> None:
+    """Whatever a table's rule reads is opened with it."""
+    store = Store.open(canary_store.path, access=access)
+    with store.snapshot() as snapshot:
+        whole = {name: snapshot.query(f'FROM "{name}"').num_rows for name in TABLES}
+    assert whole["annotations"]
+    for name in TABLES:
+        with store.snapshot(only=(name,)) as snapshot:
+            assert snapshot.query(f'FROM "{name}"').num_rows == whole[name], name
+
+
+def test_a_verdict_that_waits_is_hidden_from_viewers_too(own_canaries: Store) -> None:
+    """They see pseudonyms, by which nobody can say which turns wait."""
+    ids = [turn("kitchen", number) for number in range(TURNS)]
+    waiting = [name for name in ids if wants_second(name, 0.3)]
+    assert len(waiting) > 3
+    put_setting(own_canaries, SHARE, 0.3)
+    with own_canaries.snapshot() as snapshot:
+        rows = snapshot.query("SELECT turn_id, dialogue_id, day FROM turns").to_pylist()
+    before = Store.open(own_canaries.path, access=Access("viewer")).snapshot()
+    annotate_all(own_canaries, [row for row in rows if row["turn_id"] in waiting], "bob", "asr")
+    with before, Store.open(own_canaries.path, access=Access("viewer")).snapshot() as after:
+        assert after.query("FROM annotations").num_rows > before.query("FROM annotations").num_rows
+        assert Reader.of(after).read(after).num_rows <= Reader.of(before).read(before).num_rows
+    put_setting(own_canaries, SHARE, 0)
+    with Store.open(own_canaries.path, access=Access("viewer")).snapshot() as snapshot:
+        assert Reader.of(snapshot).read(snapshot).num_rows >= len(waiting)
 
 
 def test_changes_are_refused_by_the_store_itself(own_canaries: Store) -> None:
