@@ -19,6 +19,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from data.errors import machine_error
+
 # Not ".lock": `clear` must not take what is kept for what was left behind.
 _UNFINISHED, _HELD = "unfinished-", ".held"
 
@@ -94,7 +96,8 @@ def unfinished(parent: Path, name: str) -> Iterator[Path]:
     """The folder of some work in `parent`, for this process alone; removed if the body ends well.
 
     Otherwise, and if this process is killed, what is in it is there for the next one to go on with,
-    or until `clear_unfinished`. Raises `DraftTaken` if a live process holds it.
+    or until `clear_unfinished`; but where the machine is at fault, such as a full disk, it goes.
+    Raises `DraftTaken` if a live process holds it.
     """
     folder = parent / f"{_UNFINISHED}{name}"
     lock = FileLock(folder.with_name(folder.name + _HELD), timeout=0)
@@ -106,6 +109,11 @@ def unfinished(parent: Path, name: str) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         yield folder
         _remove(folder, lock)
+    except Exception as error:
+        if machine_error(error, parent):
+            # On a full disk, what is kept would be in the way of every further attempt.
+            _remove(folder, lock)
+        raise
     finally:
         lock.release()
 

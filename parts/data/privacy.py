@@ -25,8 +25,8 @@ def privacy(view: View) -> None:
     st.subheader(
         "Personal data",
         anchor=False,
-        help="Set by `faultline redact` and `faultline retention`; `faultline deletions` shows "
-        "more, and finds the deletion of a user.",
+        help="Set by: faultline redact, faultline retention. More, and the deletion of one user: "
+        "faultline deletions.",
     )
     store = open_store(view.path)
     st.text(_redaction(store))
