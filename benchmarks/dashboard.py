@@ -19,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assistant.scale import copies, scale
+from benchmarks.memory import listening, peak_gib
 from benchmarks.visitors import Visit, Visitor
 from classifiers.context_digest import digests_sql
 from data.ingest.ingest import ingest
@@ -195,34 +196,12 @@ def _checked(visit: Visit, page: str) -> Visit:
     return visit
 
 
-@contextmanager
-def watched(port: int) -> Iterator[dict[str, float]]:
+def watched(port: int) -> AbstractContextManager[Callable[[], float]]:
     """The peak memory of the server's processes together, in GiB."""
-    peak = {"gib": 0.0}
-    over = threading.Event()
-    (listener,) = {
-        c.pid
-        for c in psutil.net_connections("tcp")
-        if c.status == "LISTEN" and c.laddr.port == port
-    }
-    process = psutil.Process(listener)
+    process = psutil.Process(listening(port))
     if "haproxy" in process.name():
         process = process.parent() or process
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            with suppress(psutil.Error):
-                family = [process, *process.children(recursive=True)]
-                used = sum(p.memory_info().rss for p in family) / 2**30
-                peak["gib"] = max(peak["gib"], used)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        thread.join()
+    return peak_gib(process.pid)
 
 
 @contextmanager
@@ -292,7 +271,7 @@ def measure(source: Path, count: int) -> None:
                 with _busy(store.path, turns):
                     beside = asyncio.run(crowd(port, views, people=3, clicks=20))
                 print(f"while another process ingests and scores: p95 {p95(beside):.2f} s")
-            print(f"peak memory of the server: {memory['gib']:.2f} GiB", flush=True)
+            print(f"peak memory of the server: {memory():.2f} GiB", flush=True)
 
 
 if __name__ == "__main__":

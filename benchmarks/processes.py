@@ -48,7 +48,7 @@ def measure(store: Path, counts: list[int], people: int, rounds: int) -> None:
         median = f"{np.median(later):.2f} s" if later else "–"
         print(
             f"| {n} | {p95(of_rounds[0]):.2f} s | {median} | {p95(later):.2f} s "
-            f"| {memory[n]['gib']:.2f} GiB |"
+            f"| {memory[n]():.2f} GiB |"
         )
 
 

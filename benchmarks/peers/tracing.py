@@ -13,19 +13,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
-import psutil
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from playwright.sync_api import TimeoutError
 
+from benchmarks.memory import listening, peak_gib
 from benchmarks.peers.environments import WORKERS, Peer
 from benchmarks.sources import pipecat_requests, protobuf
 from data.store.store import Store
@@ -86,45 +85,15 @@ class Traffic:
 
 @dataclass
 class Measured:
-    """Figures of one tool in seconds and bytes; of a page, first visit and median of the rest."""
+    """Figures of a tool in seconds, bytes and GiB; of a page, first visit, median of the rest."""
 
     acknowledged: float = 0.0
     stored: float = 0.0
     disk: int = 0
-    ingest_memory: int = 0
-    page_memory: int = 0
+    ingest_gib: float = 0.0
+    page_gib: float = 0.0
     list_page: tuple[float, float] = (0.0, 0.0)
     trace_page: tuple[float, float] = (0.0, 0.0)
-
-
-@contextmanager
-def _watched(pid: int) -> Iterator[Callable[[], int]]:
-    """The peak memory of a process and its children: bytes, each shared page counted once."""
-    highest, done = 0, threading.Event()
-    process = psutil.Process(pid)
-
-    def watch() -> None:
-        nonlocal highest
-        while not done.wait(0.5):
-            total = 0
-            for member in [process, *_children(process)]:
-                with suppress(psutil.Error):
-                    total += member.memory_full_info().pss
-            highest = max(highest, total)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield lambda: highest
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    with suppress(psutil.Error):
-        return list(process.children(recursive=True))
-    return []
 
 
 @contextmanager
@@ -213,21 +182,27 @@ def phoenix(peer: Peer, traffic: Traffic) -> Measured:
             node: dict[str, object] = answer.json()["data"]["projects"]["edges"][0]["node"]
             return node
 
-        with _running(command, f"{address}/healthz", environment) as pid, _watched(pid) as peak:
+        with (
+            _running(command, f"{address}/healthz", environment) as pid,
+            peak_gib(pid, 0.5, shared_once=True) as peak,
+        ):
             began = time.perf_counter()
             result.acknowledged = traffic.send(port)
             _say(f"Phoenix has acknowledged all ({result.acknowledged:.0f} s)")
             _wait_until(lambda: project()["recordCount"] == traffic.spans, _PATIENCE_S)
             result.stored = time.perf_counter() - began
-            result.ingest_memory = peak()
+            result.ingest_gib = peak()
             _say(f"and stored all ({result.stored:.0f} s)")
         # Stopped, so that its log has been written into the database.
         result.disk = _size(folder)
-        with _running(command, f"{address}/healthz", environment) as pid, _watched(pid) as peak:
+        with (
+            _running(command, f"{address}/healthz", environment) as pid,
+            peak_gib(pid, 0.5, shared_once=True) as peak,
+        ):
             traces = f"{address}/projects/{project()['id']}/traces"
             result.list_page = _visits(traces, "table tbody tr td >> text=conversation")
             result.trace_page = _visits(f"{traces}/{traffic.trace}", "text=/^stt$/ >> nth=0")
-            result.page_memory = peak()
+            result.page_gib = peak()
     return result
 
 
@@ -238,13 +213,16 @@ def faultline(traffic: Traffic) -> tuple[Measured, float]:
         port, path = free_port(), Path(name) / "store"
         faultline = [str(Path(sys.executable).parent / "faultline")]
         collect = [*faultline, "collect", "otlp", "--store", str(path), "--port", str(port)]
-        with _running(collect, f"http://127.0.0.1:{port}/health") as pid, _watched(pid) as peak:
+        with (
+            _running(collect, f"http://127.0.0.1:{port}/health") as pid,
+            peak_gib(pid, 0.5, shared_once=True) as peak,
+        ):
             began = time.perf_counter()
             result.acknowledged = traffic.send(port)
             _say(f"Faultline has acknowledged all ({result.acknowledged:.0f} s)")
             _wait_until(lambda: _turns(path) == traffic.turns, _PATIENCE_S)
             result.stored = time.perf_counter() - began
-            result.ingest_memory = peak()
+            result.ingest_gib = peak()
             _say(f"and stored all ({result.stored:.0f} s)")
         shutil.rmtree(path / ".spool", ignore_errors=True)
         result.disk = _size(path)
@@ -262,7 +240,10 @@ def faultline(traffic: Traffic) -> tuple[Measured, float]:
                 {"trace": traffic.trace},
             ).to_pylist()
         server = free_port()
-        with served(path, port=server) as address, _watched(_listening(server)) as peak:
+        with (
+            served(path, port=server) as address,
+            peak_gib(listening(server), 0.5, shared_once=True) as peak,
+        ):
             done = "[data-testid=stApp][data-test-script-state=notRunning] "
             result.list_page = _visits(
                 f"{address}/explore?show=table", f"{done}table tbody tr >> nth=0"
@@ -271,7 +252,7 @@ def faultline(traffic: Traffic) -> tuple[Measured, float]:
                 f"{address}/turn?turn={turn['turn_id']}&day={turn['day'].isoformat()}",
                 f"{done}[data-testid=stHeading] >> nth=0",
             )
-            result.page_memory = peak()
+            result.page_gib = peak()
     return result, judged
 
 
@@ -281,14 +262,6 @@ def _say(step: str) -> None:
 
 def _turns(path: Path) -> int:
     return Store.open(path).head().contents["turns"].rows
-
-
-def _listening(port: int) -> int:
-    """The process that listens on a port of 127.0.0.1."""
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-            return int(connection.pid)
-    raise RuntimeError(f"nothing listens on port {port}")
 
 
 def _seconds(value: float) -> str:
@@ -316,8 +289,8 @@ def table(peer: Peer, turns: int) -> str:
             row("in the store, spans/s", lambda m: f"{traffic.spans / m.stored:,.0f}"),
             row("in the store, turns/s", lambda m: f"{traffic.turns / m.stored:,.0f}"),
             row("disk, MB", lambda m: f"{m.disk / 1e6:.1f}"),
-            row("memory while receiving, MiB", lambda m: f"{m.ingest_memory / 2**20:,.0f}"),
-            row("memory of the pages' server, MiB", lambda m: f"{m.page_memory / 2**20:,.0f}"),
+            row("memory while receiving, MiB", lambda m: f"{m.ingest_gib * 1024:,.0f}"),
+            row("memory of the pages' server, MiB", lambda m: f"{m.page_gib * 1024:,.0f}"),
             row("list of turns or traces, first visit", lambda m: _seconds(m.list_page[0])),
             row("the same, median of nine more", lambda m: _seconds(m.list_page[1])),
             row("one turn or trace, first visit", lambda m: _seconds(m.trace_page[0])),

@@ -183,30 +183,23 @@ class Store:
         Creates nothing.
         """
         root = local(path)
+        if _there(root):
+            return
         if mirror := Mirror.at(root):
-            if not mirror.exists():
-                mirror.must_be_free()
-        elif not (root / NAME).exists() and not has_tables(root):
+            mirror.must_be_free()
+        else:
             must_be_free(root)
 
     @classmethod
     def ensure(cls, path: str | Path, *, memory: str = "2GB") -> Store:
         """Open the store at `path`, creating it first if there is none."""
         root = local(path)
-        if mirror := Mirror.at(root):
-            if not mirror.exists():
-                try:
-                    return cls.create(root, memory=memory)
-                except StoreError:
-                    # Another process may have created it in the meantime.
-                    if not mirror.exists():
-                        raise
-        elif not (root / NAME).exists() and not has_tables(root):
+        if not _there(root):
             try:
                 return cls.create(root, memory=memory)
             except StoreError:
                 # Another process may have created it in the meantime.
-                if not (root / NAME).exists():
+                if not _there(root):
                     raise
         return cls.open(root, memory=memory)
 
@@ -494,6 +487,13 @@ def must_lie_outside(file: Path, store: str | Path) -> None:
         raise UsageError(
             f"Cannot write {file} into the store's own folder {root}; give a path outside it."
         )
+
+
+def _there(root: Path) -> bool:
+    """Whether there is a store at a path from `local`, be it damaged."""
+    if mirror := Mirror.at(root):
+        return mirror.exists()
+    return (root / NAME).exists() or has_tables(root)
 
 
 def _must_not_be_in_use(root: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -34,15 +34,9 @@ from data.store.store import Store
 from data.store.vacuum import vacuum
 from data.store.workspace import put_setting, setting
 from tests.logs import trace, write_lines
-from tests.s3_server import S3, delayed, environment, s3_server
+from tests.s3_server import S3, delayed, environment
 
 Machine = Callable[[str], Store]
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture
