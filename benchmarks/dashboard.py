@@ -1,9 +1,10 @@
 """Response times of the dashboard, on copies of a scored demo store.
 
-    python -m benchmarks.dashboard STORE [TURNS ...]
+    python -m benchmarks.dashboard STORE [TURNS ...] [--in FOLDER]
 
 For each number of turns (1,000,000 and 10,000,000 by default) the store's turns and predictions are
-copied with new ids and times (`assistant.scale`). Then the real server is asked for every page: by
+copied with new ids and times (`assistant.scale`), for this once, or into FOLDER, where a copy that
+is there already is taken as it is. Then the real server is asked for every page: by
 the first visitor after its start, with new filters, and with the same filters again; by twenty
 people at once; and while another process ingests and scores. A page that runs a search counts as
 drawn when its progress bar appears. Prints Markdown for docs/performance.md.
@@ -11,6 +12,7 @@ drawn when its progress bar appears. Prints Markdown for docs/performance.md.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import shutil
@@ -237,12 +239,22 @@ def port_of(address: str) -> int:
     return int(address.rsplit(":", 1)[1])
 
 
-def measure(source: Path, count: int) -> None:
-    """Print one section of the report."""
+def measure(source: Path, count: int, kept: Path | None = None) -> None:
+    """Print one section of the report; the copy stays in `kept`, or is taken from there."""
     with tempfile.TemporaryDirectory(dir=source.parent) as scratch:
         began = time.perf_counter()
-        store = enlarge(source, count, Path(scratch) / "store")
-        print(f"\n## {count:,} turns (made in {time.perf_counter() - began:.0f} s)\n", flush=True)
+        path = Path(scratch) / "store"
+        if kept is not None and (kept / str(count)).exists():
+            made = "made before"
+        else:
+            enlarge(source, count, path)
+            made = f"made in {time.perf_counter() - began:.0f} s"
+            if kept is not None:
+                # Only when it is whole, for the next one takes it as it is.
+                kept.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, kept / str(count))
+        store = Store.open(kept / str(count) if kept is not None else path)
+        print(f"\n## {count:,} turns ({made})\n", flush=True)
         views = links(store)
         cold = {}
         for page in PAGES:
@@ -275,7 +287,11 @@ def measure(source: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    for size in sys.argv[2:] or ["1000000", "10000000"]:
-        measure(Path(sys.argv[1]).resolve(), int(size.replace(",", "").replace("_", "")))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("turns", nargs="*", default=["1000000", "10000000"])
+    parser.add_argument("--in", dest="kept", type=Path, metavar="FOLDER")
+    asked = parser.parse_args()
+    for size in asked.turns:
+        number = int(size.replace(",", "").replace("_", ""))
+        measure(asked.store.resolve(), number, asked.kept and asked.kept.resolve())

@@ -22,6 +22,7 @@ from data.errors import HeadMoved, StoreDamaged, VersionGone
 from data.schema.layout import parse_version
 from data.software import version
 from data.store.durability import sync
+from data.store.remote.publication import Publication
 from data.store.rerun import rerun
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _append(store: Store, row: Mapping[str, Any]) -> None:
         size = _write(store, row)
         if store.mirror:
             try:
-                store.mirror.publish_files()
+                Publication(store.mirror).publish_files()
             except HeadMoved:
                 # The line will be appended again, to what others have appended meanwhile.
                 os.truncate(store.path / NAME, size)

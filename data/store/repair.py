@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from deltalake import DeltaTable
 
@@ -48,6 +47,7 @@ from data.store.rollup import recompute
 from data.store.side_files import RESCUED
 from data.store.snapshot import scan
 from data.store.store import Store
+from data.store.temporary import scratch
 from data.store.transaction import Cycle
 
 # The folder of all models and a model's id -> its first damaged file and what is wrong with it.
@@ -143,8 +143,8 @@ def plan(root: Path, *, leave_out: bool = False, check: ModelCheck = model_damag
     """
     seen, found = examine(root, check)
     head = seen or _guessed_head(root, check)
-    with TemporaryDirectory(prefix="faultline-doctor-") as scratch:
-        return _plan(root, head, found, Path(scratch), leave_out, _model(root, head, check))
+    with scratch("faultline-doctor-") as folder:
+        return _plan(root, head, found, folder, leave_out, _model(root, head, check))
 
 
 def _plan(

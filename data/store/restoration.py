@@ -29,6 +29,7 @@ from data.store.durability import between, sync, tree
 from data.store.log_damage import CHANGED
 from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Moved
+from data.store.remote.publication import Publication
 from data.store.store import Store, local, must_be_free
 from data.store.temporary import clear, new_draft
 from progress import Progress, silent
@@ -48,9 +49,9 @@ def restore(source: Path, to: str | Path, progress: Progress = silent) -> Backup
     """
     root, source = local(to), source.expanduser()
     if mirror := Mirror.at(root):
-        mirror.must_be_free()
+        Publication(mirror).must_be_free()
         try:
-            with mirror.creating():
+            with Publication(mirror).creating():
                 return _restore(source, root, progress)
         except Moved as error:
             raise StoreError(

@@ -63,6 +63,7 @@ from data.store.remote.address import address_of, mirror_of
 from data.store.remote.cache import Lease
 from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Moved
+from data.store.remote.publication import Publication
 from data.store.rerun import rerun
 from data.store.snapshot import Snapshot
 from data.store.temporary import DraftTaken, clear, clear_unfinished, new_draft, unfinished
@@ -98,9 +99,9 @@ class Store:
         taken = StoreError(
             f"There already is a store at {mirror.address}; open it, or choose another address."
         )
-        mirror.must_be_free()
+        Publication(mirror).must_be_free()
         try:
-            with mirror.creating():
+            with Publication(mirror).creating():
                 cls._create_local(mirror.root)
         except Moved as error:
             raise taken from error
@@ -152,7 +153,7 @@ class Store:
             try:
                 mirror.refresh()
             except StoreMissing as error:
-                mirror.must_be_free()
+                Publication(mirror).must_be_free()
                 raise StoreMissing(
                     f"No store at {mirror.address}. Create one with: faultline ingest PATH… "
                     f"--store {shlex.quote(mirror.address)}"
@@ -186,7 +187,7 @@ class Store:
         if _there(root):
             return
         if mirror := Mirror.at(root):
-            mirror.must_be_free()
+            Publication(mirror).must_be_free()
         else:
             must_be_free(root)
 
@@ -342,7 +343,7 @@ class Store:
                 finally:
                     cycle.close()
                 if self.mirror:
-                    self.mirror.publish(head, after, cycle.added())
+                    Publication(self.mirror).publish(head, after, cycle.added())
                 elif after.tables != head.tables:
                     _write_head(self.path, after)
 
@@ -358,7 +359,7 @@ class Store:
                 self.mirror.refresh(held=True)
             yield
             if self.mirror:
-                self.mirror.publish_files()
+                Publication(self.mirror).publish_files()
 
     @rerun
     def files_written(self) -> None:
@@ -425,7 +426,7 @@ class Store:
             head = read_head(self.path)
             after = replace(head, model=model_id)
             if self.mirror:
-                self.mirror.publish(head, after, {})
+                Publication(self.mirror).publish(head, after, {})
             else:
                 _write_head(self.path, after)
 

@@ -24,6 +24,7 @@ from data.store.delta_log import LOG, live_files
 from data.store.durability import sync
 from data.store.erasure import forget_in_all_models
 from data.store.model_folders import remove_models
+from data.store.remote.publication import Publication
 from data.store.rerun import rerun
 from data.store.store import Store
 from data.store.transaction import Cycle
@@ -122,7 +123,9 @@ def _vacuum_objects(store: Store, keep_hours: float) -> tuple[int, int]:
         store.mirror.refresh(held=True)
         store.mirror.fetch_all_logs()
         names = [name for name in TABLES if (store.path / name / LOG).exists()]
-        return store.mirror.vacuum({name: _recent(store.path / name, keep_hours) for name in names})
+        return Publication(store.mirror).vacuum(
+            {name: _recent(store.path / name, keep_hours) for name in names}
+        )
 
 
 def _recent(folder: Path, keep_hours: float) -> set[str]:

@@ -22,7 +22,7 @@ from charts.sentences import misdated_words
 from charts.signals import arrivals, arrivals_words, name_of
 from data.queries import ingest_runs
 from parts.server.caching import cached_data
-from parts.shared.formatted import formatted, long_day
+from parts.shared.formatted import MINUTE, formatted, long_day
 from parts.shared.turn_links import Column, openable
 from parts.shared.view import (
     View,
@@ -33,7 +33,6 @@ from parts.shared.view import (
 ROWS = 15
 EXAMPLES = 8
 LEFT_OUT = 200
-_TIME = "D MMM YYYY, HH:mm"
 _CAUSES = {
     "not a number": "not a number (NaN or infinite)",
     "out of range": "beyond what the field can mean",
@@ -128,7 +127,7 @@ def freshness(view: View) -> None:
         ),
         hide_index=True,
         column_config={
-            "Newest turn": st.column_config.DatetimeColumn(format=_TIME),
+            "Newest turn": st.column_config.DatetimeColumn(format=MINUTE),
             "Lag": st.column_config.TextColumn(
                 help="How far its newest turn is behind the newest of all assistants"
             ),
@@ -190,7 +189,7 @@ def run_list(view: View) -> None:
         hide_index=True,
         placeholder="–",
         column_config={
-            "Finished": st.column_config.DatetimeColumn(format=_TIME),
+            "Finished": st.column_config.DatetimeColumn(format=MINUTE),
             "Replaced": st.column_config.NumberColumn(help="Turns whose stored version changed"),
             "ID conflicts": st.column_config.NumberColumn(
                 help="Records with the id of another turn: its dialogue or time differs"
@@ -308,7 +307,7 @@ def quarantine(view: View) -> None:
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "Last": st.column_config.DatetimeColumn(format=_TIME),
+            "Last": st.column_config.DatetimeColumn(format=MINUTE),
             "Reason": st.column_config.TextColumn(width="large"),
         },
     )

@@ -6,6 +6,7 @@ import streamlit as st
 
 from data.store.people import audited, users
 from parts.server.access import open_store, require
+from parts.shared.formatted import MINUTE, SECOND
 from parts.shared.view import reader_zone
 
 _MOST = 1_000
@@ -31,6 +32,7 @@ def roles(path: str) -> None:
             "By": [user.by for user in known],
         },
         hide_index=True,
+        column_config={"Since": st.column_config.DatetimeColumn(format=MINUTE)},
     )
 
 
@@ -56,4 +58,5 @@ def audit(path: str) -> None:
             "Details": [row["details"] for row in rows],
         },
         hide_index=True,
+        column_config={"When": st.column_config.DatetimeColumn(format=SECOND)},
     )

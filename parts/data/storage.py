@@ -13,6 +13,7 @@ from parts.jobs.thread import ThreadJob
 from parts.jobs.widget import watch
 from parts.server.access import open_store, visitor
 from parts.server.caching import cached_data
+from parts.shared.formatted import MINUTE
 from parts.shared.view import (
     View,
     go_to_newest,
@@ -81,7 +82,7 @@ def sizes(view: View) -> None:
             "In use": ["promoted" if model.promoted else "" for model in models],
         },
         hide_index=True,
-        column_config={"Created": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")},
+        column_config={"Created": st.column_config.DatetimeColumn(format=MINUTE)},
     )
 
 

@@ -12,7 +12,7 @@ from charts.formatting import count, plain, several
 from charts.layout import CONFIG
 from data.export.sandbox import LIMITS, Answer
 from parts.explore.downloads import answer_buttons
-from parts.explore.formats import DATE_FORMAT, TIME_FORMAT
+from parts.shared.formatted import DATE, SECOND
 from parts.shared.view import View
 
 _AS = {"table": "Table", "line": "Line", "bar": "Bar"}
@@ -64,9 +64,9 @@ def _formats(table: pa.Table) -> dict[str, Any]:
     formats: dict[str, Any] = {}
     for field in table.schema:
         if pa.types.is_timestamp(field.type):
-            formats[field.name] = st.column_config.DatetimeColumn(format=TIME_FORMAT)
+            formats[field.name] = st.column_config.DatetimeColumn(format=SECOND)
         elif pa.types.is_date(field.type):
-            formats[field.name] = st.column_config.DateColumn(format=DATE_FORMAT)
+            formats[field.name] = st.column_config.DateColumn(format=DATE)
     return formats
 
 

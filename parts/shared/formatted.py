@@ -10,6 +10,11 @@ import pandas as pd
 
 from charts.sentences import day_words
 
+# Columns of times that Streamlit formats itself (Moment.js).
+DATE = "D MMM YYYY"
+MINUTE = f"{DATE}, HH:mm"
+SECOND = f"{MINUTE}:ss"
+
 # How the values of a column are shown: a function, with "–" for what there is not.
 Formats = Mapping[str, Callable[[Any], str]]
 

@@ -30,6 +30,7 @@ from data.store.remote import objects as requests
 from data.store.remote.cache import Cache, Lease
 from data.store.remote.mirror import Mirror
 from data.store.remote.objects import Found, Moved, Objects, Tag, Unanswered
+from data.store.remote.publication import Publication
 from data.store.store import Store
 from data.store.vacuum import vacuum
 from data.store.workspace import put_setting, setting
@@ -222,9 +223,9 @@ def test_a_file_replaced_while_it_is_uploaded(
 ) -> None:
     """Or removed: the checksum is that of what was uploaded; the next commit has the next state."""
     store = machine("one")
-    upload, file = Mirror._upload, store.models / "m-1" / "card.json"
+    upload, file = Publication._upload, store.models / "m-1" / "card.json"
 
-    def slow(self: Mirror, files: Sequence[tuple[str, Path]], uploaded: list[str]) -> None:
+    def slow(self: Publication, files: Sequence[tuple[str, Path]], uploaded: list[str]) -> None:
         file.unlink(missing_ok=True)
         if later:
             file.write_text(later)
@@ -233,7 +234,7 @@ def test_a_file_replaced_while_it_is_uploaded(
     file.parent.mkdir()
     file.write_text("first")
     with monkeypatch.context() as patched:
-        patched.setattr(Mirror, "_upload", slow)
+        patched.setattr(Publication, "_upload", slow)
         put_setting(store, "a", 1)
     assert (machine("two").models / "m-1" / "card.json").read_text() == "first"
     put_setting(store, "a", 2)
@@ -339,7 +340,7 @@ def test_a_lost_answer_to_a_probe(machine: Machine, monkeypatch: pytest.MonkeyPa
 def _forget_table(store: Store, name: str) -> None:
     """Take an empty table out, as in a backup of before there was such a table."""
     assert store.mirror is not None
-    seen = store.mirror._seen()
+    seen = store.mirror.seen()
     assert seen is not None
     document, tag = seen
     head = document.head
@@ -360,14 +361,14 @@ def test_a_table_that_is_new_to_a_store(machine: Machine, monkeypatch: pytest.Mo
     _forget_table(one, "audit")
     two = machine("two")
     assert "audit" not in two.head().tables
-    publish = Mirror.publish
+    publish = Publication.publish
 
-    def late(self: Mirror, *what: object) -> None:
-        monkeypatch.setattr(Mirror, "publish", publish)
+    def late(self: Publication, *what: object) -> None:
+        monkeypatch.setattr(Publication, "publish", publish)
         put_setting(one, "moved", 1)
         publish(self, *what)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Mirror, "publish", late)
+    monkeypatch.setattr(Publication, "publish", late)
     people.note(two, "a@b.example", "role", "set", "admin")
     with machine("three").snapshot() as snapshot:
         assert snapshot.counts()["audit"] == 1
