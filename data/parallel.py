@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from data.errors import WorkerLost
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -48,6 +49,26 @@ class Engine(Protocol):
             same there, and that their folders can be written to.
         """
         ...
+
+
+def in_order(
+    engine: Engine,
+    parts: Sequence[K],
+    finished: Mapping[K, T],
+    function: Callable[..., T],
+    arguments: Callable[[K], tuple[Any, ...]],
+    shared: Sequence[Path] = (),
+) -> Iterator[T]:
+    """The results of all parts of some work, in order.
+
+    Those in `finished` are as they are; the others are `function(*arguments(part))`, run by the
+    engine, which `shared` is for.
+    """
+    left = [part for part in parts if part not in finished]
+    with engine(len(left), shared) as pool:
+        results = pool.map(function, (arguments(part) for part in left))
+        for part in parts:
+            yield finished[part] if part in finished else next(results)
 
 
 def local(processes: int) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 from functools import cache
 from pathlib import Path
@@ -44,3 +45,9 @@ def fingerprint() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def work_id(*what: object) -> str:
+    """A name for work that depends on `what`, and on the software that does it."""
+    on = json.dumps([fingerprint(), *map(str, what)], sort_keys=True)
+    return hashlib.sha256(on.encode()).hexdigest()[:32]

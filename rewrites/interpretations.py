@@ -90,7 +90,12 @@ class Counts:
         known = to_request[turns["request"]] >= 0
         turns["request"], turns["next"] = to_request[turns["request"]], to_request[turns["next"]]
         turns["user"] = to_user[turns["user"]]
-        numbered = self.cells[list(_KEYS)].assign(cell=np.arange(len(self.cells)))
+        # The table is one of many; what it cannot be in would be looked through for each of them.
+        near = np.flatnonzero(
+            _among(self.cells["user"], turns["user"], len(self.users))
+            & _among(self.cells["request"], turns["request"], self.requests.num_rows)
+        )
+        numbered = self.cells[list(_KEYS)].take(near).assign(cell=near)
         cell = turns.merge(numbered, how="left", on=list(_KEYS))["cell"]
         found: np.ndarray = cell.where(known).fillna(-1).to_numpy(np.int64)
         return found
@@ -204,6 +209,14 @@ def _found(values: Column, among: Any) -> np.ndarray:
     """Where values are among others, int64; -1 for those that are not."""
     found: np.ndarray = pc.fill_null(pc.index_in(values, among), -1).to_numpy()
     return found.astype(np.int64)
+
+
+def _among(values: pd.Series, wanted: pd.Series, n: int) -> np.ndarray:
+    """Whether each value is a wanted one, bool (values,); both are from -1 to `n` - 1."""
+    is_wanted = np.zeros(n + 1, bool)
+    is_wanted[wanted] = True
+    found: np.ndarray = is_wanted[values]
+    return found
 
 
 def _turns(friction: pa.Table) -> tuple[Column, Column, pd.DataFrame]:

@@ -8,8 +8,6 @@ predictions depend on the plan alone, not on who scores, how often, or how many 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,9 +22,9 @@ from classifiers import registry
 from classifiers.context_digest import plan_sql
 from classifiers.scoring.worker import ScoredPart, Scorer, score_part
 from data.errors import ModelError
-from data.parallel import Engine, local
+from data.parallel import Engine, in_order, local
 from data.schema.trace import FAILURE_POINTS
-from data.software import fingerprint
+from data.software import work_id
 from data.store.model_folders import SCORING, content_id
 from data.store.parquet import workbench
 from data.store.predictions import commit_predictions
@@ -42,8 +40,6 @@ BATCH = 10_000
 # So many parts are scored before further processes have loaded their models.
 _FEW_PARTS = 4
 _MAX_WORKERS = 8
-# What a killed scoring left is kept for a week, in case it is started again.
-_KEPT_S = 7 * 86_400.0
 _PLANNED = "plan.parquet"
 # A checksum of each part of a plan. It does not depend on the order of rows.
 _PARTS = """
@@ -92,7 +88,6 @@ def score(
 
     Raises `ModelError` if there is no such model.
     """
-    store.clear_unfinished(_KEPT_S)
     with store.snapshot() as snapshot:
         model = model_id or snapshot.model
         if not model:
@@ -149,7 +144,10 @@ def _scored(
     files = _parts(plan, content_id(folder))
     finished = _finished_before(plan, files)
     left = [part for part in files if part not in finished]
-    tasks = ((str(plan), part, str(files[part])) for part in left)
+
+    def arguments(part: int) -> tuple[str, int, str]:
+        return str(plan), part, str(files[part])
+
     usual = 1 if len(left) <= _FEW_PARTS else min(os.cpu_count() or 1, _MAX_WORKERS)
     processes = min(len(left), workers or usual)
     if engine is None and processes < 2:
@@ -158,16 +156,12 @@ def _scored(
         for part in files:
             if (scored := finished.get(part)) is None:
                 assert here is not None
-                scored = here.part(*next(tasks))
+                scored = here.part(*arguments(part))
             yield scored
         return
     work = partial(score_part, str(store.path), snapshot.version, model)
-    start = engine or local(processes)
     read = [plan, *(path for name in SCORING if (path := folder / name).exists())]
-    with start(len(left), read) as pool:
-        results = pool.map(work, tasks)
-        for part in files:
-            yield finished[part] if part in finished else next(results)
+    yield from in_order(engine or local(processes), [*files], finished, work, arguments, read)
 
 
 def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
@@ -189,13 +183,11 @@ def _parts(plan: Path, model: str) -> dict[int, Path]:
     Its name says what the predictions depend on: the rows of the part, the model's files (`model`
     is their checksum), and the software.
     """
-    rest = json.dumps({**fingerprint(), "model": model}, sort_keys=True)
     with workbench(spill=plan.with_name("spill")) as con:
         rows = con.execute(_PARTS.format(plan=literal(plan))).fetchall()
     files = {}
     for part, *checksum in rows:
-        name = hashlib.sha256(f"{rest} {checksum}".encode()).hexdigest()[:32]
-        files[part] = plan.with_name(f"scored-{name}.parquet")
+        files[part] = plan.with_name(f"scored-{work_id(model, checksum)}.parquet")
     return files
 
 

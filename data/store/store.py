@@ -66,7 +66,14 @@ from data.store.remote.objects import Moved
 from data.store.remote.publication import Publication
 from data.store.rerun import rerun
 from data.store.snapshot import Snapshot
-from data.store.temporary import DraftTaken, clear, clear_unfinished, new_draft, unfinished
+from data.store.temporary import (
+    KEPT_S,
+    DraftTaken,
+    clear,
+    clear_unfinished,
+    new_draft,
+    unfinished,
+)
 from data.store.transaction import Cycle, open_snapshot
 
 
@@ -440,11 +447,12 @@ class Store:
 
     @contextmanager
     def unfinished(self, name: str) -> Iterator[Path]:
-        """A folder like that of `staging`, which is kept for the next time if the work fails, or
-        its process is killed.
+        """A folder like that of `staging`, which is kept for the next time, for a week, if the work
+        fails, or its process is killed.
 
         Where another process does the work called `name` right now, an ordinary one.
         """
+        self.clear_unfinished(KEPT_S)
         parent = self.path / ".staging"
         parent.mkdir(exist_ok=True)
         with ExitStack() as stack:

@@ -23,6 +23,8 @@ from data.errors import machine_error
 
 # Not ".lock": `clear` must not take what is kept for what was left behind.
 _UNFINISHED, _HELD = "unfinished-", ".held"
+# How long unfinished work is of use to anybody.
+KEPT_S = 7 * 86_400.0
 
 
 class DraftTaken(Exception):

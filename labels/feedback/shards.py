@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.parallel import Engine
+from data.parallel import Engine, in_order
+from data.software import work_id
 from data.store.durability import replacing
 from data.store.store import Store
 from labels.feedback.sessions import GAP_S, batches, friction_of, sessions
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # DuckDB's share of a worker's memory.
 _MEMORY = "512MB"
+# What friction is read from.
+_TABLES = ("turns", "misdated", "predictions")
 
 
 def friction_by(
@@ -32,9 +35,14 @@ def friction_by(
     since: date | None = None,
     until: date | None = None,
 ) -> Iterator[pa.Table]:
-    """The tables of `labels.feedback.sessions.friction`, computed by an engine, in their order."""
+    """The tables of `labels.feedback.sessions.friction`, computed by an engine, in their order.
+
+    Those that were finished when a process was killed are not computed again, as long as the turns
+    and their predictions are the same.
+    """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
-    with store.staging() as folder:
+    of = work_id(snapshot.fingerprint(*_TABLES), snapshot.model, gap_s, since, until)
+    with store.unfinished(f"sessions-{of}") as folder:
         plan = folder / "plan.parquet"
         parts = list(batches(placed))
         if not parts:
@@ -43,15 +51,23 @@ def friction_by(
         with pq.ParquetWriter(plan, placed.schema, compression="zstd") as writer:
             for part in parts:
                 writer.write_table(part, row_group_size=part.num_rows)
-        work = (
-            (str(store.path), snapshot.version, snapshot.model, str(plan), part, to)
-            for part, to in ((i, str(folder / f"{i}.arrow")) for i in range(len(parts)))
-        )
-        with engine(len(parts), (plan,)) as pool:
-            for file in pool.map(read_part, work):
-                with pa.OSFile(file, "rb") as source:
-                    yield pa.ipc.open_file(source).read_all()
-                Path(file).unlink()
+        files = [str(folder / f"{part}.arrow") for part in range(len(parts))]
+        work = partial(read_part, str(store.path), snapshot.version, snapshot.model, str(plan))
+        finished = {part: file for part, file in enumerate(files) if _is_whole(file)}
+        numbers = range(len(parts))
+        for file in in_order(engine, numbers, finished, work, lambda i: (i, files[i]), (plan,)):
+            with pa.OSFile(file, "rb") as source:
+                yield pa.ipc.open_file(source).read_all()
+
+
+def _is_whole(file: str) -> bool:
+    """Whether there is an Arrow file, with its end."""
+    try:
+        with pa.OSFile(file, "rb") as source:
+            pa.ipc.open_file(source)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 def read_part(store: str, version: str, model: str | None, plan: str, part: int, to: str) -> str:

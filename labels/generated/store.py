@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,11 +22,12 @@ from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
 from data.errors import ModelError, NotEnoughLabels, StoreBusy, UsageError
-from data.parallel import Engine
+from data.parallel import Engine, in_order
 from data.queries.annotations import SETTLED_SQL, gold_sql
 from data.queries.sampling import until
 from data.schema.tables import EVEN, GENERATED_LABELS, GOALS
 from data.schema.trace import order_sql
+from data.software import work_id
 from data.store.durability import replacing, tree
 from data.store.learned import replace_learned
 from data.store.model_folders import model_ids
@@ -307,8 +308,14 @@ def label(model: LabelModel, snapshot: Snapshot, told: pa.Table, dialogues: pa.T
 def _labelled_by(
     engine: Engine, store: Store, snapshot: Snapshot, told: pa.Table, model_id: str
 ) -> Iterator[Labelled]:
-    """What `label` makes of all turns, by an engine, in their order."""
-    with store.staging() as folder:
+    """What `label` makes of all turns, by an engine, in their order.
+
+    Parts that were finished when a process was killed are not labelled again, as long as the turns
+    are the same.
+    """
+    # Feedback comes of the turns alone, and labels of both.
+    of = work_id(snapshot.fingerprint("turns", "misdated"), model_id)
+    with store.unfinished(f"labels-{of}") as folder:
         plan, heard = folder / "plan.parquet", folder / "feedback.parquet"
         dialogues = snapshot.query(_DIALOGUES)
         parts = list(_parts(dialogues))
@@ -322,14 +329,32 @@ def _labelled_by(
         cuts = np.cumsum(np.bincount(of_part, minlength=len(parts)))
         starts = np.append(0, cuts[:-1])
         _row_group_each([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)
-        work = (
-            (str(store.path), snapshot.version, model_id, str(plan), str(heard), part, str(folder))
-            for part in range(len(parts))
+        numbers = range(len(parts))
+        finished = {
+            part: files for part in numbers if all(map(_is_whole, files := _files(folder, part)))
+        }
+        work = partial(
+            label_part, str(store.path), snapshot.version, model_id, str(plan), str(heard)
         )
         shared = [plan, heard, *(p for p in tree(store.label_models / model_id) if p.is_file())]
-        with engine(len(parts), shared) as pool:
-            for labels, goals in pool.map(label_part, work):
-                yield Labelled(pq.read_table(labels), pq.read_table(goals))
+        for labels, goals in in_order(
+            engine, numbers, finished, work, lambda part: (part, str(folder)), shared
+        ):
+            yield Labelled(pq.read_table(labels), pq.read_table(goals))
+
+
+def _files(folder: Path | str, part: int) -> tuple[str, str]:
+    """Where the labels and the goals of a part are written."""
+    return f"{folder}/labels-{part}.parquet", f"{folder}/goals-{part}.parquet"
+
+
+def _is_whole(file: str) -> bool:
+    """Whether there is a Parquet file, with its end."""
+    try:
+        pq.read_metadata(file)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 def _row_group_each(parts: Sequence[pa.Table], path: Path) -> None:
@@ -354,7 +379,7 @@ def label_part(
     dialogues = pq.ParquetFile(plan).read_row_group(part)
     with threadpool_limits(1):
         made = label(model, snapshot, pq.ParquetFile(told).read_row_group(part), dialogues)
-    files = (f"{to}/labels-{part}.parquet", f"{to}/goals-{part}.parquet")
+    files = _files(to, part)
     for file, table in zip(files, made, strict=True):
         with replacing(Path(file)) as draft:
             pq.write_table(table, draft, compression="zstd")

@@ -90,9 +90,9 @@ def driver(store: Store, kind: str, where: str) -> list[str]:
     return [sys.executable, "-m", "tests.scored_by", str(store.path), str(BATCH), kind, where]
 
 
-def kept(store: Store) -> list[Path]:
+def kept(store: Store, files: str = "scored-*.parquet") -> list[Path]:
     """The parts that are finished and not committed yet."""
-    return sorted((store.path / ".staging").glob("unfinished-*/scored-*.parquet"))
+    return sorted((store.path / ".staging").glob(f"unfinished-*/{files}"))
 
 
 def wait_for(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -305,6 +305,77 @@ def test_sessions_are_read_by_processes_as_by_one(
         found = list(friction_by(local(2), rewritten_store, snapshot))
     assert len(found) > 2
     assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_reading_of_sessions_goes_on_where_it_was(
+    rewritten_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "BATCH", 20)
+    store = Store.open(shutil.copytree(rewritten_store.path, tmp_path / "store"))
+    with store.snapshot() as snapshot:
+        expected = list(sessions.friction(snapshot))
+        first = friction_by(local(1), store, snapshot)
+        for _ in range(3):
+            next(first)
+        first.close()
+        finished = kept(store, "*.arrow")
+        assert len(finished) == 3
+        # One was cut short since.
+        finished[1].write_bytes(finished[1].read_bytes()[:-100])
+        times = {path: path.stat().st_mtime_ns for path in finished}
+        second = friction_by(local(1), store, snapshot)
+        found = [next(second)]
+        again = [path for path, at in times.items() if path.stat().st_mtime_ns != at]
+        assert set(again) <= {finished[1]}
+        found += second
+        assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
+    assert not kept(store, "*")
+
+
+def test_sessions_of_other_turns_are_read_anew(
+    rewritten_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "BATCH", 20)
+    store = Store.open(shutil.copytree(rewritten_store.path, tmp_path / "store"))
+    with store.snapshot() as snapshot:
+        first = friction_by(local(1), store, snapshot)
+        ids = [next(first)["turn_id"].to_pylist() for _ in range(2)]
+        first.close()
+    assert len(kept(store, "*.arrow")) == 2
+    delete(store, turn_ids=ids[0][:1])
+    # A deletion leaves nothing of the turns behind.
+    assert not kept(store, "*")
+    with store.snapshot() as snapshot:
+        expected = list(sessions.friction(snapshot))
+        found = list(friction_by(local(1), store, snapshot))
+    assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.long
+def test_a_labelling_goes_on_where_it_was(
+    labelling_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labelling, "BATCH", 100)
+    one, two = (
+        Store.open(shutil.copytree(labelling_store.path, tmp_path / str(n))) for n in range(2)
+    )
+    labelling.generate_store(one)
+    head = two.head()
+    with pytest.raises(KeyboardInterrupt):
+        labelling.generate_store(two, engine=local(1), progress=_interrupt_after(3))
+    assert two.head() == head
+    finished = kept(two, "labels-*.parquet")
+    assert len(finished) >= 2
+    # One was cut short since.
+    finished[0].write_bytes(finished[0].read_bytes()[:-100])
+    times = {path: path.stat().st_mtime_ns for path in finished[1:]}
+    with pytest.raises(KeyboardInterrupt):
+        labelling.generate_store(two, engine=local(1), progress=_interrupt_after(len(times) + 2))
+    assert all(path.stat().st_mtime_ns == at for path, at in times.items())
+    labelling.generate_store(two, engine=local(1))
+    assert not kept(two, "*")
+    for table in ("generated_labels", "goals", "feedback"):
+        assert different(content(two, table), content(one, table)) == []
 
 
 @pytest.mark.long
