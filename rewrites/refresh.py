@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -75,9 +76,24 @@ def refresh(
     `engine`: where sessions are read, instead of this process. Raises UsageError if there are no
     turns in these days.
     """
+    # Until the commit: the sessions that were read are kept if anything fails before.
+    with _parts(store, engine) as parts:
+        return _refreshed(store, settings, gap_s, since, until, share, progress, parts)
+
+
+def _refreshed(
+    store: Store,
+    settings: Settings | None,
+    gap_s: float,
+    since: date | None,
+    until: date | None,
+    share: float,
+    progress: Progress,
+    parts: Parts | None,
+) -> Report:
     with store.snapshot() as snapshot:
         read = portion(progress, 0.0, 0.5)
-        tables = _read(store, snapshot, gap_s, since, until, read, engine)
+        tables = _read(store, snapshot, gap_s, since, until, read, parts)
         gold = gold_of(snapshot)
         if not tables:
             raise UsageError(
@@ -137,12 +153,13 @@ def evaluation_of(
 
     `engine`: as in `refresh`. Raises UsageError if there are no turns, or of one day only.
     """
-    with store.snapshot() as snapshot:
-        read = portion(progress, 0.0, 0.6)
-        tables = _read(store, snapshot, gap_s, None, None, read, engine)
-        gold = gold_of(snapshot)
-    progress(0.6, 1.0, "replaying later sessions")
-    evaluation = evaluate(tables, gold, share=share)
+    with _parts(store, engine) as parts:
+        with store.snapshot() as snapshot:
+            read = portion(progress, 0.0, 0.6)
+            tables = _read(store, snapshot, gap_s, None, None, read, parts)
+            gold = gold_of(snapshot)
+        progress(0.6, 1.0, "replaying later sessions")
+        evaluation = evaluate(tables, gold, share=share)
     progress(1.0, 1.0, "replaying later sessions")
     return evaluation
 
@@ -168,6 +185,22 @@ def rows_for_new_texts(
     return new_rows(mined, asked)
 
 
+class Parts(NamedTuple):
+    """What reads sessions in parts, and the folder in which these are kept."""
+
+    engine: Engine
+    folder: Path
+
+
+@contextmanager
+def _parts(store: Store, engine: Engine | None) -> Iterator[Parts | None]:
+    if engine is None:
+        yield None
+        return
+    with store.unfinished("sessions") as folder:
+        yield Parts(engine, folder)
+
+
 def _read(
     store: Store,
     snapshot: Snapshot,
@@ -175,15 +208,15 @@ def _read(
     since: date | None,
     until: date | None,
     progress: Progress,
-    engine: Engine | None,
+    parts: Parts | None,
 ) -> list[pa.Table]:
     """The tables of `friction`, with progress by turns."""
     tables: list[pa.Table] = []
     done, turns = 0, snapshot.counts()["turns"]
-    if engine is None:
+    if parts is None:
         found = friction(snapshot, gap_s=gap_s, since=since, until=until)
     else:
-        found = friction_by(engine, store, snapshot, gap_s=gap_s, since=since, until=until)
+        found = friction_by(*parts, store, snapshot, gap_s=gap_s, since=since, until=until)
     for table in found:
         tables.append(table)
         done += table.num_rows

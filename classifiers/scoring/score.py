@@ -27,6 +27,7 @@ from data.schema.trace import FAILURE_POINTS
 from data.software import work_id
 from data.store.model_folders import SCORING, content_id
 from data.store.parquet import workbench
+from data.store.part_files import keep_only
 from data.store.predictions import commit_predictions
 from data.store.retention_policy import oldest_kept
 from data.store.snapshot import Snapshot, literal
@@ -193,8 +194,6 @@ def _parts(plan: Path, model: str) -> dict[int, Path]:
 
 def _finished_before(plan: Path, parts: dict[int, Path]) -> dict[int, ScoredPart]:
     """The parts that a killed scoring has finished; whatever else it left is removed."""
-    for path in plan.parent.iterdir():
-        if path != plan and path not in parts.values() and path.is_file():
-            path.unlink(missing_ok=True)
+    keep_only(plan.parent, [plan, *parts.values()])
     found = {part: ScoredPart.read(file) for part, file in parts.items() if file.exists()}
     return {part: scored for part, scored in found.items() if scored}

@@ -26,7 +26,7 @@ from classifiers.shap_values import Explainer, evidence, reasons
 from data.errors import FaultlineError
 from data.schema.tables import EVIDENCE, PREDICTIONS
 from data.schema.trace import FAILURE_POINTS
-from data.store.durability import replacing
+from data.store.part_files import kept_part, write_part
 from data.store.snapshot import Snapshot
 from data.store.store import Store
 from data.store.turn_columns import facts
@@ -57,12 +57,10 @@ class ScoredPart(NamedTuple):
     @classmethod
     def read(cls, file: Path) -> Self | None:
         """The part that was scored into `file`; None if it has not been, or not to its end."""
-        try:
-            table = pq.read_table(file, columns=["failure_point"])
-            failed = json.loads(table.schema.metadata[_FAILED])
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        table = kept_part(file)
+        if table is None:
             return None
-        return cls.of(str(file), table["failure_point"], failed)
+        return cls.of(str(file), table["failure_point"], json.loads(table.schema.metadata[_FAILED]))
 
     @classmethod
     def of(cls, file: str, verdicts: pa.ChunkedArray[Any], failed: dict[str, str]) -> Self:
@@ -146,9 +144,7 @@ class Scorer:
                 else PREDICTIONS.empty_table()
             )
         table = table.replace_schema_metadata({_FAILED: json.dumps(failed)})
-        # Complete or not there at all, as whoever goes on after a kill takes it as it is.
-        with replacing(Path(to)) as draft:
-            pq.write_table(table, draft, compression="zstd")
+        write_part(table, Path(to))
         return ScoredPart.of(to, table["failure_point"], failed)
 
     def _predictions(self, turns: pa.Table, to_score: pa.Table) -> pa.Table:

@@ -230,9 +230,13 @@ class Snapshot:
                     self._views.add(name)
 
     def fingerprint(self, *names: str) -> str:
-        """A digest of the data files of some tables; where it is the same, so are their rows."""
+        """A digest of what some views are made of; where it is the same, so are their rows.
+
+        names: the tables that the views are read from; that of turns also reads `misdated`.
+        """
         files = {name: sorted(path.name for path in self._listed[name]) for name in names}
-        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+        made_of = json.dumps([files, repr(self.access)], sort_keys=True)
+        return hashlib.sha256(made_of.encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""

@@ -21,6 +21,7 @@ HEAD.json names is on disk before it is written, and nothing of it is removed be
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
@@ -469,6 +470,7 @@ class Store:
     def clear_staging(self) -> None:
         """Remove the staging folders that killed processes left behind."""
         clear(self.path / ".staging")
+        self.clear_unfinished(math.inf)
 
 
 def local(path: str | Path) -> Path:

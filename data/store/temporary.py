@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from data.errors import machine_error
 
 # Not ".lock": `clear` must not take what is kept for what was left behind.
 _UNFINISHED, _HELD = "unfinished-", ".held"
+# Beside a folder that is held and must not be gone on from, as turns have been deleted since.
+_OUTDATED = ".outdated"
 # How long unfinished work is of use to anybody.
 KEPT_S = 7 * 86_400.0
 
@@ -103,34 +105,49 @@ def unfinished(parent: Path, name: str) -> Iterator[Path]:
     """
     folder = parent / f"{_UNFINISHED}{name}"
     lock = FileLock(folder.with_name(folder.name + _HELD), timeout=0)
+    outdated = folder.with_name(folder.name + _OUTDATED)
     try:
         lock.acquire()
     except Timeout as error:
         raise DraftTaken(str(folder)) from error
     try:
+        if outdated.exists():
+            _remove(folder, outdated)
         folder.mkdir(exist_ok=True)
         yield folder
-        _remove(folder, lock)
+        _remove(folder, lock.lock_file)
     except Exception as error:
         if machine_error(error, parent):
             # On a full disk, what is kept would be in the way of every further attempt.
-            _remove(folder, lock)
+            _remove(folder, lock.lock_file)
         raise
     finally:
+        if outdated.exists():
+            _remove(folder, lock.lock_file, outdated)
         lock.release()
 
 
 def clear_unfinished(parent: Path, older_than_s: float = 0.0) -> None:
-    """Remove the `unfinished` folders in `parent` that no process holds, if nothing was added for
-    so many seconds."""
+    """Remove the `unfinished` folders in `parent` to which nothing was added for so many seconds.
+
+    Without an age, those that a process holds go, too, as soon as it has ended; if it is killed,
+    with the next call whatever the age.
+    """
     for held in parent.glob(f"{_UNFINISHED}*{_HELD}"):
         folder = held.with_name(held.name.removesuffix(_HELD))
-        with suppress(Timeout, OSError), FileLock(held, timeout=0) as lock:
-            at = folder if folder.exists() else held
-            if time.time() - at.stat().st_mtime >= older_than_s:
-                _remove(folder, lock)
+        outdated = folder.with_name(folder.name + _OUTDATED)
+        with suppress(OSError):
+            try:
+                with FileLock(held, timeout=0):
+                    at = folder if folder.exists() else held
+                    if outdated.exists() or time.time() - at.stat().st_mtime >= older_than_s:
+                        _remove(folder, held, outdated)
+            except Timeout:
+                if not older_than_s:
+                    outdated.touch()
 
 
-def _remove(folder: Path, lock: BaseFileLock) -> None:
+def _remove(folder: Path, *files: str | Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    Path(lock.lock_file).unlink(missing_ok=True)
+    for file in files:
+        Path(file).unlink(missing_ok=True)

@@ -270,7 +270,7 @@ def finished(
     It is recorded even if they are not: `tables`, the rows removed from each table, are.
     """
     versions = cycle.head.version, store.head().version
-    # Predictions that a killed scoring left may be of a deleted turn.
+    # The parts that a killed command left may be of a deleted turn.
     store.clear_unfinished()
 
     def record(left: Mapping[str, Sequence[str]]) -> None:

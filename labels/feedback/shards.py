@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from data.parallel import Engine, in_order
 from data.software import work_id
-from data.store.durability import replacing
+from data.store.part_files import keep_only, kept_part, write_part
 from data.store.store import Store
 from labels.feedback.sessions import GAP_S, batches, friction_of, sessions
 
@@ -28,6 +28,7 @@ _TABLES = ("turns", "misdated", "predictions")
 
 def friction_by(
     engine: Engine,
+    folder: Path,
     store: Store,
     snapshot: Snapshot,
     *,
@@ -37,47 +38,35 @@ def friction_by(
 ) -> Iterator[pa.Table]:
     """The tables of `labels.feedback.sessions.friction`, computed by an engine, in their order.
 
-    Those that were finished when a process was killed are not computed again, as long as the turns
-    and their predictions are the same.
+    folder: where their files are kept (`Store.unfinished`). Those that are there already are not
+    computed again, as long as the turns and their predictions are the same; others are removed.
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
+    plan = folder / "plan.parquet"
+    parts = list(batches(placed))
+    if not parts:
+        return
     of = work_id(snapshot.fingerprint(*_TABLES), snapshot.model, gap_s, since, until)
-    with store.unfinished(f"sessions-{of}") as folder:
-        plan = folder / "plan.parquet"
-        parts = list(batches(placed))
-        if not parts:
-            return
-        # A part is a row group, so that each worker reads its own alone.
-        with pq.ParquetWriter(plan, placed.schema, compression="zstd") as writer:
-            for part in parts:
-                writer.write_table(part, row_group_size=part.num_rows)
-        files = [str(folder / f"{part}.arrow") for part in range(len(parts))]
-        work = partial(read_part, str(store.path), snapshot.version, snapshot.model, str(plan))
-        finished = {part: file for part, file in enumerate(files) if _is_whole(file)}
-        numbers = range(len(parts))
-        for file in in_order(engine, numbers, finished, work, lambda i: (i, files[i]), (plan,)):
-            with pa.OSFile(file, "rb") as source:
-                yield pa.ipc.open_file(source).read_all()
+    files = [folder / f"sessions-{of}-{number}.parquet" for number in range(len(parts))]
+    keep_only(folder, files)
+    # A part is a row group, so that each worker reads its own alone.
+    with pq.ParquetWriter(plan, placed.schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(part, row_group_size=part.num_rows)
+    work = partial(write_friction, str(store.path), snapshot.version, snapshot.model, str(plan))
+    finished = {n: str(file) for n, file in enumerate(files) if kept_part(file) is not None}
+    numbers = range(len(parts))
+    for to in in_order(engine, numbers, finished, work, lambda n: (n, str(files[n])), [plan]):
+        with pq.ParquetFile(to) as file:
+            yield file.read()
 
 
-def _is_whole(file: str) -> bool:
-    """Whether there is an Arrow file, with its end."""
-    try:
-        with pa.OSFile(file, "rb") as source:
-            pa.ipc.open_file(source)
-    except (OSError, pa.ArrowInvalid):
-        return False
-    return True
-
-
-def read_part(store: str, version: str, model: str | None, plan: str, part: int, to: str) -> str:
-    """Write the friction of one row group of a plan of `sessions` to the Arrow file `to`."""
+def write_friction(
+    store: str, version: str, model: str | None, plan: str, part: int, to: str
+) -> str:
+    """Write the friction of one row group of a plan of `sessions` to the Parquet file `to`."""
     placed = pq.ParquetFile(plan).read_row_group(part)
-    table = friction_of(_snapshot(store, version), placed, model)
-    with replacing(Path(to)) as draft, pa.OSFile(str(draft), "wb") as sink:
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-            writer.write_table(table)
+    write_part(friction_of(_snapshot(store, version), placed, model), Path(to))
     return to
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from data.queries.sampling import until
 from data.schema.tables import EVEN, GENERATED_LABELS, GOALS
 from data.schema.trace import order_sql
 from data.software import work_id
-from data.store.durability import replacing, tree
+from data.store.durability import tree
 from data.store.learned import replace_learned
 from data.store.model_folders import model_ids
+from data.store.part_files import keep_only, kept_part, write_part
 from data.store.rerun import rerun
 from data.store.workspace import put_setting, setting
 from features.arrow import pc
@@ -248,30 +249,25 @@ def generate_store(
     label model, UsageError for an empty store.
     """
     model = model or load(store)
-    with store.snapshot() as snapshot:
+    # Until the commit: what was labelled is kept if that fails.
+    parts = store.unfinished("labels") if engine else nullcontext()
+    with parts as folder, store.snapshot() as snapshot:
         if not snapshot.counts()["turns"]:
             raise UsageError("The store holds no turns to label; ingest some first.")
         progress(0.0, 1.0, "reading feedback")
         told, _ = feedback(snapshot)
         rows, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
-        parts: Iterator[Labelled]
-        if engine is None:
-            parts = (
-                label(model, snapshot, told, part) for part in _parts(snapshot.query(_DIALOGUES))
-            )
-        else:
-            parts = _labelled_by(engine, store, snapshot, told, model.id)
-        for made in parts:
+        for made in _labelled(engine, store, snapshot, told, model, folder):
             rows.append(made.labels)
             goals.append(made.goals)
             done += made.labels.num_rows
             progress(0.1 + 0.9 * done / total, 1.0, "labelling turns", done)
-    found = pa.concat_tables(goals)
-    written = replace_learned(
-        store,
-        {"feedback": told, "generated_labels": pa.concat_tables(rows), "goals": found},
-    )
+        found = pa.concat_tables(goals)
+        written = replace_learned(
+            store,
+            {"feedback": told, "generated_labels": pa.concat_tables(rows), "goals": found},
+        )
     return Generated(
         written["generated_labels"],
         written["goals"],
@@ -305,56 +301,55 @@ def label(model: LabelModel, snapshot: Snapshot, told: pa.Table, dialogues: pa.T
     return Labelled(_labels(made, turns, told, model.id), _goals(made, turns, model.id))
 
 
-def _labelled_by(
-    engine: Engine, store: Store, snapshot: Snapshot, told: pa.Table, model_id: str
+def _labelled(
+    engine: Engine | None,
+    store: Store,
+    snapshot: Snapshot,
+    told: pa.Table,
+    model: LabelModel,
+    folder: Path | None,
 ) -> Iterator[Labelled]:
-    """What `label` makes of all turns, by an engine, in their order.
+    """What `label` makes of all turns, by this process or an engine, in their order.
 
-    Parts that were finished when a process was killed are not labelled again, as long as the turns
-    are the same.
+    folder: where an engine's parts are kept (`Store.unfinished`). Those that are there already are
+    not labelled again, as long as the turns are the same; others are removed.
     """
+    dialogues = snapshot.query(_DIALOGUES)
+    parts = list(_parts(dialogues))
+    if engine is None or folder is None:
+        for part in parts:
+            yield label(model, snapshot, told, part)
+        return
     # Feedback comes of the turns alone, and labels of both.
-    of = work_id(snapshot.fingerprint("turns", "misdated"), model_id)
-    with store.unfinished(f"labels-{of}") as folder:
-        plan, heard = folder / "plan.parquet", folder / "feedback.parquet"
-        dialogues = snapshot.query(_DIALOGUES)
-        parts = list(_parts(dialogues))
-        _row_group_each(parts, plan)
-        # The feedback on the turns of each part: sorted by part once, then cut.
-        ends = np.cumsum([part.num_rows for part in parts])
-        position = pc.index_in(told["dialogue_id"], dialogues["dialogue_id"].combine_chunks())
-        of_part = np.searchsorted(ends, position.to_numpy(), side="right")
-        order: Any = pa.array(np.argsort(of_part, kind="stable"))
-        told = told.take(order)
-        cuts = np.cumsum(np.bincount(of_part, minlength=len(parts)))
-        starts = np.append(0, cuts[:-1])
-        _row_group_each([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)
-        numbers = range(len(parts))
-        finished = {
-            part: files for part in numbers if all(map(_is_whole, files := _files(folder, part)))
-        }
-        work = partial(
-            label_part, str(store.path), snapshot.version, model_id, str(plan), str(heard)
-        )
-        shared = [plan, heard, *(p for p in tree(store.label_models / model_id) if p.is_file())]
-        for labels, goals in in_order(
-            engine, numbers, finished, work, lambda part: (part, str(folder)), shared
-        ):
-            yield Labelled(pq.read_table(labels), pq.read_table(goals))
-
-
-def _files(folder: Path | str, part: int) -> tuple[str, str]:
-    """Where the labels and the goals of a part are written."""
-    return f"{folder}/labels-{part}.parquet", f"{folder}/goals-{part}.parquet"
-
-
-def _is_whole(file: str) -> bool:
-    """Whether there is a Parquet file, with its end."""
-    try:
-        pq.read_metadata(file)
-    except (OSError, pa.ArrowInvalid):
-        return False
-    return True
+    of = work_id(snapshot.fingerprint("turns", "misdated"), model.id)
+    files = [
+        (folder / f"labels-{of}-{number}.parquet", folder / f"goals-{of}-{number}.parquet")
+        for number in range(len(parts))
+    ]
+    keep_only(folder, [file for pair in files for file in pair])
+    plan, heard = folder / "plan.parquet", folder / "feedback.parquet"
+    _row_group_each(parts, plan)
+    # The feedback on the turns of each part: sorted by part once, then cut.
+    ends = np.cumsum([part.num_rows for part in parts])
+    position = pc.index_in(told["dialogue_id"], dialogues["dialogue_id"].combine_chunks())
+    of_part = np.searchsorted(ends, position.to_numpy(), side="right")
+    order: Any = pa.array(np.argsort(of_part, kind="stable"))
+    told = told.take(order)
+    cuts = np.cumsum(np.bincount(of_part, minlength=len(parts)))
+    starts = np.append(0, cuts[:-1])
+    _row_group_each([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)
+    finished = {
+        number: (str(labels), str(goals))
+        for number, (labels, goals) in enumerate(files)
+        if kept_part(labels) is not None and kept_part(goals) is not None
+    }
+    work = partial(label_part, str(store.path), snapshot.version, model.id, str(plan), str(heard))
+    shared = [plan, heard, *(p for p in tree(store.label_models / model.id) if p.is_file())]
+    for pair in in_order(
+        engine, range(len(parts)), finished, work, lambda n: (n, *map(str, files[n])), shared
+    ):
+        with pq.ParquetFile(pair[0]) as labels, pq.ParquetFile(pair[1]) as goals:
+            yield Labelled(labels.read(), goals.read())
 
 
 def _row_group_each(parts: Sequence[pa.Table], path: Path) -> None:
@@ -365,7 +360,14 @@ def _row_group_each(parts: Sequence[pa.Table], path: Path) -> None:
 
 
 def label_part(
-    store: str, version: str, model_id: str, plan: str, told: str, part: int, to: str
+    store: str,
+    version: str,
+    model_id: str,
+    plan: str,
+    told: str,
+    part: int,
+    labels: str,
+    goals: str,
 ) -> tuple[str, str]:
     """Label one part of a plan, on one core; returns the files of its labels and of its goals.
 
@@ -373,17 +375,15 @@ def label_part(
     ----------
     store, version: path and version of the store. model_id: a label model of that store.
     plan, told: Parquet files with a row group per part: dialogues, and the feedback on their turns.
-    to: the folder to write to.
+    labels, goals: the files to write to.
     """
     snapshot, model = _opened(store, version, model_id)
     dialogues = pq.ParquetFile(plan).read_row_group(part)
     with threadpool_limits(1):
         made = label(model, snapshot, pq.ParquetFile(told).read_row_group(part), dialogues)
-    files = _files(to, part)
-    for file, table in zip(files, made, strict=True):
-        with replacing(Path(file)) as draft:
-            pq.write_table(table, draft, compression="zstd")
-    return files
+    write_part(made.labels, Path(labels))
+    write_part(made.goals, Path(goals))
+    return labels, goals
 
 
 @lru_cache(maxsize=1)

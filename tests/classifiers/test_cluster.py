@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,12 +298,12 @@ def test_mining_and_labelling_on_a_cluster_find_the_same(
 
 
 def test_sessions_are_read_by_processes_as_by_one(
-    rewritten_store: Store, monkeypatch: pytest.MonkeyPatch
+    rewritten_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "BATCH", 20)
     with rewritten_store.snapshot() as snapshot:
         expected = list(sessions.friction(snapshot))
-        found = list(friction_by(local(2), rewritten_store, snapshot))
+        found = list(friction_by(local(2), tmp_path, rewritten_store, snapshot))
     assert len(found) > 2
     assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
 
@@ -311,25 +312,24 @@ def test_a_reading_of_sessions_goes_on_where_it_was(
     rewritten_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "BATCH", 20)
-    store = Store.open(shutil.copytree(rewritten_store.path, tmp_path / "store"))
+    store = rewritten_store
     with store.snapshot() as snapshot:
         expected = list(sessions.friction(snapshot))
-        first = friction_by(local(1), store, snapshot)
-        for _ in range(3):
+        first = friction_by(local(1), tmp_path, store, snapshot)
+        for _ in range(4):
             next(first)
-        first.close()
-        finished = kept(store, "*.arrow")
-        assert len(finished) == 3
-        # One was cut short since.
+        finished = sorted(tmp_path.glob("sessions-*"))
+        assert len(finished) == 4
+        # Since then one was cut short, and one damaged in its middle.
         finished[1].write_bytes(finished[1].read_bytes()[:-100])
+        content = finished[2].read_bytes()
+        middle = len(content) // 3
+        finished[2].write_bytes(content[:middle] + bytes(50) + content[middle + 50 :])
         times = {path: path.stat().st_mtime_ns for path in finished}
-        second = friction_by(local(1), store, snapshot)
-        found = [next(second)]
+        found = list(friction_by(local(1), tmp_path, store, snapshot))
         again = [path for path, at in times.items() if path.stat().st_mtime_ns != at]
-        assert set(again) <= {finished[1]}
-        found += second
+        assert again == finished[1:3]
         assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
-    assert not kept(store, "*")
 
 
 def test_sessions_of_other_turns_are_read_anew(
@@ -337,18 +337,27 @@ def test_sessions_of_other_turns_are_read_anew(
 ) -> None:
     monkeypatch.setattr(sessions, "BATCH", 20)
     store = Store.open(shutil.copytree(rewritten_store.path, tmp_path / "store"))
-    with store.snapshot() as snapshot:
-        first = friction_by(local(1), store, snapshot)
-        ids = [next(first)["turn_id"].to_pylist() for _ in range(2)]
-        first.close()
-    assert len(kept(store, "*.arrow")) == 2
-    delete(store, turn_ids=ids[0][:1])
+    with (
+        suppress(KeyboardInterrupt),
+        store.unfinished("sessions") as folder,
+        store.snapshot() as snapshot,
+    ):
+        first = friction_by(local(1), folder, store, snapshot)
+        turn = next(first)["turn_id"][0].as_py()
+        assert len(kept(store, "sessions-*")) == 1
+        # By another process, while this one holds the folder.
+        delete(store, turn_ids=[turn])
+        next(first)
+        raise KeyboardInterrupt
     # A deletion leaves nothing of the turns behind.
-    assert not kept(store, "*")
+    assert not list((store.path / ".staging").glob("unfinished-*"))
     with store.snapshot() as snapshot:
         expected = list(sessions.friction(snapshot))
-        found = list(friction_by(local(1), store, snapshot))
-    assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
+        (other := tmp_path / "other").mkdir()
+        (other / "sessions-of-other-turns.parquet").touch()
+        found = list(friction_by(local(1), other, store, snapshot))
+        assert all(one.equals(more) for one, more in zip(found, expected, strict=True))
+    assert not (other / "sessions-of-other-turns.parquet").exists()
 
 
 @pytest.mark.long
@@ -364,15 +373,24 @@ def test_a_labelling_goes_on_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         labelling.generate_store(two, engine=local(1), progress=_interrupt_after(3))
     assert two.head() == head
-    finished = kept(two, "labels-*.parquet")
+    finished = kept(two, "labels-*")
     assert len(finished) >= 2
     # One was cut short since.
     finished[0].write_bytes(finished[0].read_bytes()[:-100])
-    times = {path: path.stat().st_mtime_ns for path in finished[1:]}
-    with pytest.raises(KeyboardInterrupt):
-        labelling.generate_store(two, engine=local(1), progress=_interrupt_after(len(times) + 2))
-    assert all(path.stat().st_mtime_ns == at for path, at in times.items())
-    labelling.generate_store(two, engine=local(1))
+    times = {path: path.stat().st_mtime_ns for path in finished}
+    # The second ends when all parts are there, at the commit.
+    with monkeypatch.context() as patched:
+        patched.setattr(labelling, "replace_learned", lambda store, rows: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            labelling.generate_store(two, engine=local(1))
+    again = [path for path, at in times.items() if path.stat().st_mtime_ns != at]
+    assert again == finished[:1]
+    times = {path: path.stat().st_mtime_ns for path in kept(two, "labels-*")}
+
+    def look(done: float, total: float | None, what: str, turns: int | None = None) -> None:
+        assert all(path.stat().st_mtime_ns == at for path, at in times.items())
+
+    labelling.generate_store(two, engine=local(1), progress=look)
     assert not kept(two, "*")
     for table in ("generated_labels", "goals", "feedback"):
         assert different(content(two, table), content(one, table)) == []

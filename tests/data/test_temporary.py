@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -11,9 +13,11 @@ from filelock import FileLock
 from data.store.temporary import (
     DraftTaken,
     clear,
+    clear_unfinished,
     draft,
     new_draft,
     scratch,
+    unfinished,
 )
 
 
@@ -58,3 +62,41 @@ def test_another_name_is_taken_while_somebody_looks_at_the_lock(
     monkeypatch.setattr("uuid.uuid4", lambda: next(names))
     with FileLock(tmp_path / f"{UUID(int=1).hex}.lock"), new_draft(tmp_path) as folder:
         assert folder.name == UUID(int=2).hex
+
+
+def test_unfinished_work_is_there_for_the_next_one_until_it_is_done(tmp_path: Path) -> None:
+    with suppress(KeyboardInterrupt), unfinished(tmp_path, "work") as folder:
+        (folder / "part").touch()
+        raise KeyboardInterrupt
+    clear_unfinished(tmp_path, 60)
+    with unfinished(tmp_path, "work") as folder:
+        assert (folder / "part").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_cleared_while_it_is_held_is_never_gone_on_from(
+    tmp_path: Path, killed: bool
+) -> None:
+    with suppress(KeyboardInterrupt), unfinished(tmp_path, "work") as folder:
+        (folder / "part").touch()
+        clear_unfinished(tmp_path)
+        clear_unfinished(tmp_path, math.inf)
+        assert (folder / "part").exists()
+        (tmp_path / "copy").mkdir()
+        left = [path for path in tmp_path.iterdir() if path.name.startswith("unfinished-work")]
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    if killed:
+        # As a process that was killed leaves it.
+        for path in left:
+            path.mkdir() if path == folder else path.touch()
+        (folder / "part").touch()
+        clear_unfinished(tmp_path, math.inf)
+        assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+        for path in left:
+            path.mkdir() if path == folder else path.touch()
+        (folder / "part").touch()
+        with unfinished(tmp_path, "work") as folder:
+            assert list(folder.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["copy"]

@@ -402,7 +402,7 @@ class Mirror:
             raise NoObject(f"{self.address}/{document.vacuum}") from error
         left = set(found.content.decode().splitlines()) if found else set()
         live = {path.relative_to(self.root).as_posix() for path in self.live_paths(document.head)}
-        # Predictions of turns that were deleted elsewhere may be among them.
+        # Parts of turns that were deleted elsewhere may be among them.
         clear_unfinished(self.root / ".staging")
         for name in TABLES:
             for path in (self.root / name).rglob("*.parquet"):
